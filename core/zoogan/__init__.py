@@ -1,0 +1,30 @@
+"""zoogan: a modular zoo of GANs that edit faces on demand.
+
+`zoogan.load(run)` opens a trained run as an editor. Nothing here imports torch until it is used.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoogan.training.run import load as load
+
+try:
+    __version__ = version("zoogan")
+except PackageNotFoundError:  # a source tree on PYTHONPATH, never installed
+    __version__ = "0+unknown"
+
+# What a plugin was written against. Raised when a hook, a role or a base class changes incompatibly.
+API_VERSION = 1
+
+__all__ = ["API_VERSION", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":
+        from zoogan.training.run import load
+
+        return load
+    raise AttributeError(f"module 'zoogan' has no attribute {name!r}")

@@ -1,0 +1,19 @@
+"""The core's own components, registered through the same hook as everybody's."""
+
+from __future__ import annotations
+
+from zoogan.hooks import hookimpl
+from zoogan.registry import Registry
+
+
+@hookimpl
+def zoo_register(registry: Registry) -> None:
+    """Register what ships with the core."""
+    from zoogan.conditions import config as conditions
+    from zoogan.data import config as data
+    from zoogan.layers import config as layers
+    from zoogan.losses import config as losses
+    from zoogan.training import config as training
+
+    for module in (conditions, data, layers, losses, training):
+        module.register(registry)

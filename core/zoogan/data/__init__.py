@@ -1,0 +1,1 @@
+"""Sources of faces, and the draws that read them."""

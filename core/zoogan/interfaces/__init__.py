@@ -1,0 +1,19 @@
+"""The interfaces that components fill. Torch only; nothing of the rest of zoogan."""
+
+from zoogan.interfaces.condition import Condition, Request, Targets
+from zoogan.interfaces.contract import Contract, ContractError
+from zoogan.interfaces.discriminator import AttributeCritic, Verdict
+from zoogan.interfaces.draws import Draws
+from zoogan.interfaces.editor import Edit, Editor
+from zoogan.interfaces.game import Clock, Game, Need, Step, Turn
+from zoogan.interfaces.generator import Edited, ImageEditor
+from zoogan.interfaces.loss import AdversarialLoss, Classification, CriticPenalty, Term
+from zoogan.interfaces.sharing import Shared
+from zoogan.interfaces.source import Source
+from zoogan.interfaces.world import Synchronised, World
+
+__all__ = [
+    "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Condition", "Contract", "ContractError",
+    "CriticPenalty", "Draws", "Edit", "Edited", "Editor", "Game", "ImageEditor", "Need", "Request", "Shared",
+    "Source", "Step", "Synchronised", "Targets", "Term", "Turn", "Verdict", "World",
+]  # fmt: skip

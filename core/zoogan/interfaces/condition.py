@@ -1,0 +1,37 @@
+"""The condition role: what the output is asked to be."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from zoogan.interfaces.draws import Draws
+
+Targets = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A person's wish, parsed and checked: which attributes to set to which value in [0, 1]. The rest stays."""
+
+    attributes: Mapping[str, float] = field(default_factory=dict)
+
+
+class Condition(ABC):
+    """Role `condition`. Draws targets for a training batch and parses a person's words. No networks in it."""
+
+    @abstractmethod
+    def targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
+        """Targets for a batch, each with one row a sample."""
+
+    @abstractmethod
+    def parse(self, words: Mapping[str, Any]) -> Request:
+        """A person's words (`{"Eyeglasses": "1", "Smiling": 0.5}`) as a request.
+
+        Raises:
+            ValueError: every unknown name (with the nearest known one) and every value out of range, at once.
+        """

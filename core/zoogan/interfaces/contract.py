@@ -1,0 +1,45 @@
+"""Role contracts: the names of the dimensions at a component's boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+
+class ContractError(Exception):
+    """A component was given, or gave back, a tensor that its role does not allow."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a role's forward takes and returns, dimension by dimension.
+
+    Shapes are strings of space-separated names or numbers: `"n 3 h w"`. A name stands for one size throughout a
+    composition (`n` is the batch, `a` the attributes the condition draws, `c h w` the image); `_` is any size.
+    `outputs` names the fields of the returned tuple; a field may be None.
+    """
+
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self, who: str, names: Mapping[str, str], values: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+        """Hold `values` against the shapes of `names`, with the composition's `sizes`.
+
+        Raises:
+            ContractError: one sentence with the component, the tensor, its shape and the one the composition needs.
+        """
+        for name, shape in names.items():
+            value = values.get(name)
+            if value is None:
+                continue
+            if not isinstance(value, Tensor):
+                raise ContractError(f"{who}: {name} is a {type(value).__name__}, expected a tensor of shape ({shape})")
+            dims = shape.split()
+            wanted = [sizes.get(dim, int(dim) if dim.isdigit() else None) for dim in dims]
+            got = tuple(value.shape)
+            if len(got) != len(dims) or any(w is not None and w != g for w, g in zip(wanted, got)):
+                spelled = ", ".join(d if w is None else f"{d}={w}" if not d.isdigit() else d for d, w in zip(dims, wanted))
+                raise ContractError(f"{who}: {name} has shape {got}, but this composition needs ({spelled})")

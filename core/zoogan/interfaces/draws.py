@@ -1,0 +1,70 @@
+"""Random numbers that do not show how many processes drew them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from zoogan.interfaces.world import World
+
+
+def seed_of(*what: object) -> int:
+    """A 56-bit seed, a pure function of what it is for: (run seed, iteration, step, repeat...)."""
+    return int.from_bytes(hashlib.blake2b(repr(what).encode(), digest_size=7).digest(), "little")
+
+
+class Draws:
+    """Named random tensors for one update of one step.
+
+    Each name has its own generator, seeded by (seed, name): the order of the draws does not matter. Rows are drawn
+    for the joint batch on the CPU and every process and micro-batch takes its own, so world size, accumulation and
+    device do not show. `injected` overrides draws by name (golden cases fix `alpha` this way).
+
+    Args:
+        seed: of this update.
+        rows: rows that this process holds of the joint batch, over all its micro-batches.
+        part: which of them the present micro-batch is.
+    """
+
+    def __init__(
+        self, seed: int, world: World, rows: int, part: slice, injected: Mapping[str, Tensor] | None = None
+    ) -> None:
+        self.seed, self.world, self.rows, self.part = seed, world, rows, part
+        self.injected = dict(injected or {})
+
+    def _generator(self, name: str) -> torch.Generator:
+        return torch.Generator().manual_seed(seed_of(self.seed, name))
+
+    def _own(self, joint: Tensor) -> Tensor:
+        first = self.world.rank * self.rows
+        return joint[first : first + self.rows][self.part]
+
+    def _draw(self, sample: Callable[..., Tensor], name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        if like.is_meta:
+            return torch.empty((len(like), *shape), dtype=like.dtype, device="meta")
+        if name in self.injected:
+            return self.injected[name].to(device=like.device, dtype=like.dtype)
+        joint = sample((self.world.size * self.rows, *shape), generator=self._generator(name), dtype=torch.float32)
+        return self._own(joint).to(device=like.device, dtype=like.dtype)
+
+    def uniform(self, name: str, *shape: int, like: Tensor) -> Tensor:
+        """U(0, 1) of shape (n, *shape), n the rows of `like`; its dtype and device are those of `like`."""
+        return self._draw(torch.rand, name, shape, like)
+
+    def normal(self, name: str, *shape: int, like: Tensor) -> Tensor:
+        """N(0, 1) of shape (n, *shape); see `uniform`."""
+        return self._draw(torch.randn, name, shape, like)
+
+    def permute(self, name: str, rows: Tensor) -> Tensor:
+        """Rows of the joint batch in a random order: (n, ...) -> (n, ...); the rows may come from any process."""
+        if rows.is_meta:
+            return rows.clone()
+        joint = self.world.gather(rows)
+        if name in self.injected:
+            order = self.injected[name].long()
+        else:
+            order = torch.randperm(len(joint), generator=self._generator(name))
+        return self._own(joint[order.to(rows.device)])

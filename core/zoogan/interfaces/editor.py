@@ -1,0 +1,58 @@
+"""The editor: a trained run ready for use."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zoogan.interfaces.condition import Condition, Request, Targets
+
+
+@dataclass(frozen=True)
+class Edit:
+    """The outcome of an edit, on the device and in the range of its input.
+
+    image (n, 3, h, w) in [-1, 1]; mask (n, 1, h, w) in [0, 1] or None; segmentation (n, h, w) or None; `extras` by name.
+    """
+
+    image: Float[Tensor, "n c h w"]
+    mask: Float[Tensor, "n 1 h w"] | None = None
+    segmentation: Tensor | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Editor(ABC):
+    """What every verb after training sees: never networks, always an editor.
+
+    networks: the networks by name, in eval mode, none of which needs a gradient.
+    """
+
+    networks: nn.ModuleDict
+    condition: Condition
+
+    @abstractmethod
+    def resolve(self, request: Request, image: Float[Tensor, "n c h w"]) -> Targets:
+        """A request as targets for these images; may run networks (labels that nobody gave, masks, mean codes)."""
+
+    @abstractmethod
+    def apply(
+        self,
+        image: Float[Tensor, "n c h w"],
+        targets: Targets,
+        *,
+        seed: int = 0,
+        strength: float = 1.0,
+        threshold: float | None = None,
+    ) -> Edit:
+        """Edit images in [-1, 1].
+
+        strength: 0 gives the input back, 1 the edit. threshold: make the mask hard (1 where it exceeds this).
+        """
+
+    def requests(self) -> list[tuple[str, Request]]:
+        """The captions and requests of a sample grid: one column each."""
+        return []

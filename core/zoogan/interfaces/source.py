@@ -1,0 +1,43 @@
+"""The source role: where faces come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+Split = Literal["train", "valid", "test"]
+
+
+class Source(ABC):
+    """Role `source`: indexed faces in splits, read in batches.
+
+    attributes: names of the attribute columns, in order, as asked for in the config. exclusive: groups of them of which
+    at most one is shown. crop: side of the centre square that is kept of a picture, as a share of its shorter side;
+    a person's own photos get the same.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("image", "attributes")
+    image_size: int
+    attributes: tuple[str, ...]
+    exclusive: tuple[tuple[str, ...], ...] = ()
+    crop: float = 1.0
+
+    @abstractmethod
+    def size(self, split: Split) -> int:
+        """How many faces the split has; 0 if there is no such split."""
+
+    @abstractmethod
+    def labels(self, split: Split) -> Float[Tensor, "n a"]:
+        """All labels of a split, 0 or 1, without reading a picture (for balancing and checks)."""
+
+    @abstractmethod
+    def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
+        """The faces at `indices`: image uint8 (n, 3, s, s), attributes float (n, a), and what else `fields` names."""
+
+    def redraw(self, split: Split, indices: Sequence[int], **attributes: float) -> UInt8[Tensor, "n 3 s s"] | None:
+        """The same faces with only these attributes changed, where the source knows the truth; else None."""
+        return None

@@ -1,0 +1,74 @@
+"""The processes that train together, seen from one of them."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as differentiable
+from torch import Tensor, nn
+
+
+class World:
+    """Rank and size of this process, and the few collectives that games and layers need.
+
+    With one process every method is the identity, so code written for many runs unchanged on a laptop.
+    """
+
+    def __init__(self) -> None:
+        initialised = dist.is_available() and dist.is_initialized()
+        self.rank: int = dist.get_rank() if initialised else 0
+        self.size: int = dist.get_world_size() if initialised else 1
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Mean over processes, differentiable: every process receives the gradient of the joint mean."""
+        if self.size == 1:
+            return value
+        return differentiable.all_reduce(value.contiguous()) / self.size
+
+    @torch.no_grad()
+    def gather(self, rows: Tensor) -> Tensor:
+        """All processes' rows, in rank order: (n, ...) -> (size * n, ...). No gradient."""
+        if self.size == 1:
+            return rows
+        parts = [torch.empty_like(rows) for _ in range(self.size)]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def maximum(self, value: Tensor) -> Tensor:
+        """Elementwise maximum over processes, in place: a flag raised anywhere is raised everywhere."""
+        if self.size > 1:
+            dist.all_reduce(value, op=dist.ReduceOp.MAX)
+        return value
+
+    @torch.no_grad()
+    def average_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Average `.grad` over processes in flat buckets; a gradient that is None on every process stays None."""
+        if self.size == 1 or not parameters:
+            return
+        device = parameters[0].device
+        present = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=device)
+        dist.all_reduce(present)
+        used = [p for p, count in zip(parameters, present.tolist()) if count]
+        for dtype in {p.dtype for p in used}:
+            bucket = [p for p in used if p.dtype == dtype]
+            for p in bucket:
+                if p.grad is None:
+                    p.grad = torch.zeros_like(p)
+            flat = torch.cat([p.grad.flatten() for p in bucket if p.grad is not None])
+            dist.all_reduce(flat)
+            flat /= self.size
+            for p, part in zip(bucket, flat.split([p.numel() for p in bucket])):
+                assert p.grad is not None
+                p.grad.copy_(part.view_as(p))
+
+    def barrier(self) -> None:
+        """Wait for every process."""
+        if self.size > 1:
+            dist.barrier()
+
+
+class Synchronised:
+    """Mixin of layers whose statistics span the joint batch; the trainer hands them the world."""
+
+    world: World | None = None

@@ -1,0 +1,1 @@
+"""The conformance suite that every method passes, and hypothesis strategies for configs and tensors."""

@@ -1,0 +1,1 @@
+"""Training: the trainer, checkpoints, averages, guards, signals and the run folder."""
