@@ -35,3 +35,7 @@ class AttributeCritic(nn.Module, ABC):
         `attributes` is what the image claims to show (its own labels if real, the targets if edited). Critics that
         score realism given the label use it; the others ignore it. The returned logits must not depend on it.
         """
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """The modules to compile in place. By default the network itself."""
+        return [self]

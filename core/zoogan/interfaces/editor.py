@@ -53,6 +53,8 @@ class Editor(ABC):
         strength: 0 gives the input back, 1 the edit. threshold: make the mask hard (1 where it exceeds this).
         """
 
-    def requests(self) -> list[tuple[str, Request]]:
-        """The captions and requests of a sample grid: one column each."""
+    def sheet(
+        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]
+    ) -> list[tuple[str, Float[Tensor, "n c h w"]]]:
+        """The captioned columns of a sample grid for faces whose labels are known, without the input; in [-1, 1]."""
         return []

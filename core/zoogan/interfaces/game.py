@@ -132,9 +132,13 @@ class Game(nn.Module, ABC):
     def editor(self, nets: Mapping[str, nn.Module], *, attributes: tuple[str, ...]) -> Editor:
         """The networks as an editor."""
 
-    def observe(self, turn: Turn) -> Mapping[str, Tensor]:
-        """0-d figures worth logging beside the terms (mask area, ...); read every `log_every` iterations."""
+    def observe(self) -> Mapping[str, Tensor]:
+        """0-d figures of the last generator step, worth logging beside the terms (mask area, ...)."""
         return {}
+
+    def advise(self, figures: Mapping[str, float], images: int) -> str | None:
+        """A warning for the person who waits, from figures just read after `images` training images, or None."""
+        return None
 
     def after(self, clock: Clock) -> None:
         """Update the game's own buffers at the end of an iteration."""

@@ -19,6 +19,13 @@ class World:
         self.rank: int = dist.get_rank() if initialised else 0
         self.size: int = dist.get_world_size() if initialised else 1
 
+    @classmethod
+    def alone(cls) -> World:
+        """A world of this process only, whatever else runs: for rehearsals and editors."""
+        world = cls()
+        world.rank, world.size = 0, 1
+        return world
+
     def mean(self, value: Tensor) -> Tensor:
         """Mean over processes, differentiable: every process receives the gradient of the joint mean."""
         if self.size == 1:

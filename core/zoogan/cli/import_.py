@@ -1,0 +1,65 @@
+"""`zoo import`: official weights become a run. No pickle is executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoogan.cli.completion import complete_model
+from zoogan.cli.train import method_of
+from zoogan.config import ConfigError, compose_config, merge, parse_sets
+from zoogan.plugins import open_zoo
+
+
+def import_(
+    method: Annotated[str, typer.Argument(help="The method the weights belong to.", autocompletion=complete_model)],
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    weights: Annotated[list[Path], typer.Option(help="A file or folder of official weights; repeatable.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="What the weights cannot tell, such as data.attributes=Black_Hair,Male.")] = None,
+    plugin: Annotated[list[Path] | None, typer.Option(help="A single-file plugin; repeatable.")] = None,
+) -> None:
+    """Make a run from official weights, ready for `zoo edit`."""
+    from zoogan.training.folders import used
+
+    zoo = open_zoo(plugin or [])
+    spec = method_of(zoo, method)
+    if spec.importer is None:
+        raise ConfigError(f"{method} has no importer of official weights")
+    if used(out):
+        raise ConfigError(f"--out {out}: the folder is in use; choose another")
+    for note in import_weights(zoo, spec, weights, parse_sets(set_ or []), out):
+        typer.echo(f"note: {note}")
+    typer.echo(f"imported into {out}\n  edit a photo zoo edit {out} PHOTO --attribute NAME=1")
+
+
+def import_weights(zoo: Any, spec: Any, files: list[Path], sets: dict[str, Any], out: Path) -> list[str]:
+    """Read official files, build the networks they describe and write the run. Returns notes for the person.
+
+    Raises:
+        ConfigError: files that are not the method's, or weights that do not fit the config.
+    """
+    from zoogan.composition import compose
+    from zoogan.facts import Facts
+    from zoogan.registry import resolve
+    from zoogan.training.run import Run
+
+    attributes = sets.get("data", {}).get("attributes")
+    settings = {} if attributes is None else {"attributes": [attributes] if isinstance(attributes, str) else attributes}
+    imported = resolve(spec.importer)(files, settings)
+    config = compose_config(spec, zoo.registry, sets=merge(imported.config, sets))
+    facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes, **imported.facts)
+    composition = compose(config, facts, zoo.registry)
+    missing = set(composition.nets) - set(imported.networks)
+    if missing:
+        raise ConfigError(f"--weights: no file holds the {' or the '.join(sorted(missing))}; name every file of the model")
+    for name, network in composition.nets.items():
+        try:
+            network.load_state_dict(imported.networks[name])
+        except RuntimeError as error:
+            raise ConfigError(f"--weights: the {name}'s weights do not fit its config: {error}") from error
+    run = Run(out)
+    run.write(config, facts)
+    run.write_model(config, facts, composition.nets)
+    return list(imported.notes)

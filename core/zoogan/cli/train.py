@@ -1,0 +1,167 @@
+"""`zoo train`: train a method on faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoogan.cli.completion import complete_model
+from zoogan.config import ConfigError, GameConfig, compose_config, merge, parse_sets, validate
+from zoogan.plugins import Zoo, open_zoo
+from zoogan.registry import nearest
+
+
+def train(
+    model: Annotated[str | None, typer.Option(help="The method to train: see `zoo list`.", autocompletion=complete_model)] = None,
+    recipe: Annotated[str | None, typer.Option(help="Named values; by default the method's for the source.")] = None,
+    data: Annotated[str | None, typer.Option(help="The source: drawn (default), celeba, folder.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The folder of the source.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file of settings, laid over the recipe.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as training.seed=1; repeatable.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/<model>-<recipe>-<NNN>.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="How long; the same as --set training.iterations=N.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same as --set training.seed=N.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    plugin: Annotated[list[Path] | None, typer.Option(help="A single-file plugin; repeatable.")] = None,
+) -> None:
+    """Train a method. Without further options: on drawn faces, offline, to the end."""
+    zoo = open_zoo(plugin or [])
+    shortcuts = {"training": {"iterations": iterations, "seed": seed, "precision": precision}, "data": {"root": root and str(root)}}
+    sets = merge(parse_sets(set_ or []), {k: {n: v for n, v in d.items() if v is not None} for k, d in shortcuts.items()})
+    sets = {key: value for key, value in sets.items() if value != {}}
+    if device not in ("auto", "cpu", "cuda", "mps"):
+        raise ConfigError(f"--device {device}: expected auto, cpu, cuda or mps")
+    if resume:
+        complete, folder = config_to_resume(zoo, model, out, recipe, data, config, sets)
+    else:
+        complete, folder = config_to_start(zoo, model, out, recipe, data, config, sets)
+    start(zoo, complete, folder, device, resume)
+
+
+def method_of(zoo: Zoo, model: str | None) -> Any:
+    """The method that `--model` names.
+
+    Raises:
+        ConfigError: none given, or none of that name; says if its plugin failed to load.
+    """
+    known = list(zoo.registry.methods)
+    if model is None:
+        raise ConfigError(f"--model is missing; methods: {', '.join(known)}")
+    if model not in known:
+        failed = "".join(f"\nplugin {f.name!r} could not be loaded: {f.reason}" for f in zoo.failures)
+        raise ConfigError(f"no method is called {model!r}{nearest(model, known)}; methods: {', '.join(known)}{failed}")
+    return zoo.registry.methods[model]
+
+
+def config_to_start(
+    zoo: Zoo, model: str | None, out: Path | None, recipe: str | None, data: str | None, config: Path | None, sets: dict[str, Any]
+) -> tuple[GameConfig, Path]:
+    """The config of a new run, and its folder.
+
+    Raises:
+        ConfigError: any mistake in it, or a folder that is in use.
+    """
+    from zoogan.training.folders import next_run, used
+
+    spec = method_of(zoo, model)
+    complete = compose_config(
+        spec, zoo.registry, recipe=recipe, source=data, files=[config] if config else [], sets=sets
+    )
+    folder = out or next_run(Path("runs"), f"{spec.name}-{complete.recipe}")
+    if used(folder):
+        raise ConfigError(f"--out {folder}: the folder is in use; go on with it by --resume, or choose another")
+    return complete, folder
+
+
+def config_to_resume(
+    zoo: Zoo, model: str | None, out: Path | None, recipe: str | None, data: str | None, config: Path | None, sets: dict[str, Any]
+) -> tuple[GameConfig, Path]:
+    """The stored config of a run with new `training` settings, and its folder.
+
+    Raises:
+        ConfigError: no folder, no run in it, or an option that would make it another run.
+    """
+    from zoogan.config import read_yaml
+
+    if out is None:
+        raise ConfigError("--resume: say which run with --out RUN")
+    stored_file = out / "config.yaml"
+    if not stored_file.exists():
+        raise ConfigError(f"--resume: {out} is not a run (no config.yaml in it)")
+    stored = read_yaml(stored_file)
+    refused = [name for name, value in {"--recipe": recipe, "--data": data, "--config": config}.items() if value is not None]
+    refused += [f"--set {key}" for key in sets if key not in ("training", "data")]
+    refused += [f"--set data.{key}" for key in sets.get("data", {}) if key not in ("root", "workers")]
+    refused += ["--seed"] if "seed" in sets.get("training", {}) else []
+    if model not in (None, stored.get("method")):
+        refused.append(f"--model {model}")
+    if refused:
+        raise ConfigError(f"--resume goes on with {stored_file} as it is; leave out {', '.join(refused)}, or train a new run")
+    spec = method_of(zoo, str(stored.get("method")))
+    return validate(spec, zoo.registry, merge(stored, sets)), out
+
+
+def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool) -> None:
+    """Open the session, train, and say what can be done with the run."""
+    from zoogan.training.checkpoints import find
+    from zoogan.training.run import Run
+
+    if resume and find(folder / "checkpoints"):
+        newest = int(find(folder / "checkpoints")[-1].name.rpartition("-")[2])
+        if newest >= config.training.iterations:
+            typer.echo(f"{folder} is finished ({newest} iterations); --iterations N makes it longer")
+            return
+    from zoogan.training.session import Session
+
+    session = Session(zoo, config, Run(folder), device=device, resume=resume)
+    if session.main:
+        typer.echo(headline(session))
+    outcome = session.train()
+    if not session.main:
+        return
+    if outcome.reason == "stopped":
+        typer.echo(f"stopped and saved at iteration {outcome.iteration}; go on with\n  zoo train --out {folder} --resume")
+        raise typer.Exit(128 + outcome.signal if outcome.signal else 1)
+    typer.echo(farewell(session))
+
+
+def headline(session: Any) -> str:
+    """What is about to be trained, in three lines."""
+    from zoogan import __version__
+
+    config, trainer = session.config, session.trainer
+    joint = trainer.rows * trainer.world.size
+    sizes = ", ".join(f"{name} {sum(p.numel() for p in net.parameters()) / 1e6:.2f} M" for name, net in trainer.nets.items())
+    verb = f"going on at iteration {trainer.iteration}" if trainer.iteration else "training"
+    return (
+        f"zoogan {__version__}: {verb} {config.method} ({config.recipe}) on {config.data.source} faces, "
+        f"{session.facts.image_size} px, {', '.join(session.facts.attributes)}\n"
+        f"{sizes} parameters; {joint} images an update"
+        + (f" ({config.data.batch} x {config.training.accumulate} x {trainer.world.size} processes)" if joint != config.data.batch else "")
+        + f"; {config.training.iterations} iterations on {trainer.device}, {config.training.precision}\n"
+        f"run: {session.run.path}"
+    )
+
+
+def farewell(session: Any) -> str:
+    """Where the grid is, how to edit a photo, and, where the source knows the truth, how good the edits are."""
+    from zoogan.evaluation.edit_error import edit_error
+    from zoogan.training.run import load
+
+    run = session.run
+    grids = sorted(run.samples.glob("*.png"))
+    loaded = load(run.path, device=session.accelerator.device, registry=session.zoo.registry)
+    lines = ["", f"finished: {run.path}"]
+    if grids:
+        lines.append(f"  samples      {grids[-1]}")
+    lines.append(f"  edit a photo zoo edit {run.path} PHOTO --attribute {session.facts.attributes[0]}=1")
+    for result in edit_error(loaded.editor, session.source):
+        lines.append(
+            f"  {result.attribute}: edit error {result.error:.3f} (adding {result.on:.3f}, removing {result.off:.3f}; 1 = no "
+            f"edit, 0 = the true redraw), L1 outside {result.outside:.4f}, on {result.faces} held-out faces"
+        )
+    return "\n".join(lines)

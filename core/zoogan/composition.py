@@ -1,0 +1,163 @@
+"""Composition: config and facts become a game and its networks, rehearsed before any data is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoogan.config import ConfigError, GameConfig, component_name, slots_of
+from zoogan.facts import Facts
+from zoogan.interfaces import Clock, ContractError, Draws, Game, Shared, Step, Turn, World
+from zoogan.interfaces.draws import seed_of
+from zoogan.registry import Registry, resolve
+
+REHEARSAL_BATCH = 4
+
+
+@dataclass
+class Composition:
+    """A game with its networks.
+
+    names: the component name in each slot that holds a network, for messages.
+    """
+
+    config: GameConfig
+    facts: Facts
+    game: Game
+    nets: nn.ModuleDict
+    names: dict[str, str]
+
+
+def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition:
+    """Build every component of a config, and the game that they play.
+
+    Each network is initialised from its own seed, so that swapping one leaves the others' weights as they were.
+    """
+    components: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    nets = nn.ModuleDict()
+    for slot, role in slots_of(type(config)).items():
+        if role.role == "source":
+            continue
+        chosen = getattr(config, slot)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(config.training.seed, "initialise", slot))
+            component = registry.build(role.role, chosen, facts)
+        if isinstance(component, nn.Module):
+            nets[slot], names[slot] = component, component_name(chosen)
+        else:
+            components[slot] = component
+    components["extra_terms"] = {
+        step: {name: registry.build("term", term, facts) for name, term in terms.items()}
+        for step, terms in config.extra_terms.items()
+    }
+    game: Game = resolve(registry.methods[config.method].game)(config, facts, components)
+    known = [step.name for step in game.steps]
+    unknown = [step for step in config.extra_terms if step not in known]
+    if unknown:
+        raise ConfigError(f"extra_terms: no step is called {', '.join(unknown)}; this game's steps: {', '.join(known)}")
+    return Composition(config, facts, game, nets, names)
+
+
+def check_terms(step: Step, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
+    """Terms and weights have the same names, and every term is 0-d.
+
+    Raises:
+        ContractError: naming the step and the term.
+    """
+    if set(terms) != set(weights):
+        raise ContractError(f"step {step.name!r} computed the terms {sorted(terms)} but weighs {sorted(weights)}")
+    for name, term in terms.items():
+        if term.dim() != 0:
+            raise ContractError(f"step {step.name!r}: term {name!r} has shape {tuple(term.shape)}, expected a 0-d mean")
+
+
+def rehearse(config: GameConfig, facts: Facts, registry: Registry) -> None:
+    """Play every step once on the `meta` device, penalties and backward included: shapes are checked, nothing computed.
+
+    Where an operator depends on data, which `meta` cannot tell, a tiny iteration on the CPU is played instead.
+
+    Raises:
+        ConfigError: one sentence naming the component, the tensor and both shapes.
+    """
+    try:
+        play_once(config, facts, registry, torch.device("meta"))
+    except NotImplementedError:  # what torch raises for data-dependent operators on meta
+        play_once(config, facts, registry, torch.device("cpu"))
+
+
+def play_once(config: GameConfig, facts: Facts, registry: Registry, device: torch.device) -> None:
+    """One update of every step of a freshly composed game on `device`, without optimisers."""
+    with device:
+        composition = compose(config, facts, registry)
+    game, nets = composition.game.to(device), composition.nets.to(device)
+    sample = {
+        "image": torch.zeros(REHEARSAL_BATCH, facts.channels, facts.image_size, facts.image_size, device=device),
+        "attributes": torch.zeros(REHEARSAL_BATCH, len(facts.attributes), device=device),
+    }
+    batch = {draw: {field: sample[field].clone() for field in need.fields} for draw, need in game.needs.items()}
+    inside: list[str] = []
+    with contracts(composition, inside):
+        for step in game.steps:
+            draw = Draws(0, World.alone(), REHEARSAL_BATCH, slice(None))
+            clock = Clock(step.at, config.training.iterations)
+            turn = Turn(nets, batch, game.targets(batch, draw), Shared(), clock, World.alone(), draw)
+            try:
+                terms, weights = step.terms(turn), step.weights(clock)
+                check_terms(step, terms, weights)
+                torch.stack([weights[name] * terms[name] for name in terms]).sum().backward()
+            except ContractError as error:
+                raise ConfigError(f"this composition does not fit: {error}") from error
+            except NotImplementedError:
+                raise
+            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+                where = f"in {inside[-1]}" if inside else "outside the networks"
+                reason = str(error).strip().splitlines()[0]
+                raise ConfigError(f"this composition does not fit: step {step.name!r} fails {where}: {reason}") from error
+            nets.zero_grad()
+
+
+@contextmanager
+def contracts(composition: Composition, inside: list[str]) -> Iterator[None]:
+    """Inside, every call of a network is held against its role's contract; `inside` tells which network is running."""
+    facts = composition.facts
+    fixed = {"c": facts.channels, "h": facts.image_size, "w": facts.image_size, "a": len(facts.attributes)}
+    handles = []
+
+    def bounds(slot: str, network: nn.Module) -> tuple[Callable[..., None], Callable[..., None]]:
+        who = f"{slot} {composition.names[slot]!r}"
+        contract = getattr(network, "contract", None)
+
+        def before(module: nn.Module, args: tuple[Any, ...]) -> None:
+            inside.append(who)
+            if contract is not None:
+                contract.check(f"the input of {who}", contract.inputs, dict(zip(contract.inputs, args)), sizes(args))
+
+        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            if contract is not None:
+                fields = output if isinstance(output, tuple) else (output,)
+                values = output._asdict() if hasattr(output, "_asdict") else dict(zip(contract.outputs, fields))
+                missing = [name for name in contract.outputs if name not in values]
+                if missing:
+                    raise ContractError(f"{who} returns no {' and no '.join(missing)}, which its role promises")
+                contract.check(f"the output of {who}", contract.outputs, values, sizes(args))
+            inside.pop()
+
+        def sizes(args: tuple[Any, ...]) -> dict[str, int]:
+            return fixed | ({"n": len(args[0])} if args and isinstance(args[0], Tensor) else {})
+
+        return before, after
+
+    for slot, network in composition.nets.items():
+        before, after = bounds(slot, network)
+        handles += [network.register_forward_pre_hook(before), network.register_forward_hook(after)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

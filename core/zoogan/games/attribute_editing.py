@@ -1,0 +1,289 @@
+"""Attribute editing: one generator edits, one critic judges realism and reads attributes.
+
+The game of StarGAN (Choi et al. 2018, section 3) and SaGAN (Zhang et al. 2018, section 3). What tells them apart are
+components and numbers: the networks, the cadence of the steps and the weights of the reconstructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from zoogan.conditions.attributes import AttributeCondition
+from zoogan.facts import Facts
+from zoogan.games.config import AttributeEditingConfig
+from zoogan.interfaces import (
+    AdversarialLoss,
+    Classification,
+    Clock,
+    CriticPenalty,
+    Draws,
+    Edit,
+    Edited,
+    Editor,
+    Game,
+    Need,
+    Request,
+    Step,
+    Targets,
+    Term,
+    Turn,
+    Verdict,
+)
+from zoogan.layers.norm import couples_batch
+from zoogan.losses.reconstruction import l1
+
+IMAGES_BEFORE_ADVICE = 5000
+
+
+class AttributeEditing(Game):
+    """Steps `discriminator` and `generator`.
+
+    Terms of `discriminator`: real, fake, attribute (on real images only), penalty. Values for extra terms: image, own,
+    target, edited (no graph), real_verdict, fake_verdict.
+    Terms of `generator`: adversarial, attribute, cycle, identity. Values for extra terms: image, own, target, edited,
+    cycled, identity (each an `Edited`, the last two None when their weight is 0), verdict.
+    """
+
+    needs: ClassVar[Mapping[str, Need]] = {"source": Need(("image", "attributes"))}
+    condition: AttributeCondition
+
+    def __init__(self, config: AttributeEditingConfig, facts: Facts, components: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.config, self.facts = config, facts
+        self.condition = components["condition"]
+        self.adversarial: AdversarialLoss = components["adversarial"]
+        self.penalty: CriticPenalty = components["penalty"]
+        self.classification: Classification = components["classification"]
+        self.augment = components["augment"]
+        self.extra: Mapping[str, Mapping[str, Term]] = components["extra_terms"]
+        self._figures: dict[str, Tensor] = {}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The critic plays first; the generator in the last of `generator_every` iterations."""
+        cadence = self.config.cadence
+        return (
+            Step(
+                "discriminator", ("discriminator",), self.discriminator_terms, self.discriminator_weights,
+                repeat=cadence.discriminator_repeat, fresh_batch=cadence.fresh_batch, keeps_graph_of=("generator",),
+            ),
+            Step(
+                "generator", ("generator",), self.generator_terms, self.generator_weights,
+                every=cadence.generator_every, at=cadence.generator_every - 1, fresh_batch=cadence.fresh_batch,
+            ),
+        )  # fmt: skip
+
+    def targets(self, batch: Mapping[str, Mapping[str, Tensor]], draw: Draws) -> Targets:
+        """The attributes wanted of each face of the batch."""
+        return self.condition.targets(batch["source"], draw)
+
+    # ---- the critic's step ----
+
+    def penalised(self, clock: Clock) -> bool:
+        """Whether the critic's penalty plays in this iteration."""
+        return self.penalty.weight > 0 and clock.iteration % self.penalty.every == 0
+
+    def discriminator_weights(self, clock: Clock) -> dict[str, float]:
+        """A lazy penalty weighs `every` times as much when it plays."""
+        weights = {"real": 1.0, "fake": 1.0}
+        if self.config.weights.attribute_real > 0:
+            weights["attribute"] = self.config.weights.attribute_real
+        if self.penalised(clock):
+            weights["penalty"] = self.penalty.weight * self.penalty.every
+        return weights | self.extra_weights("discriminator")
+
+    def discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """The critic learns to tell real from edited, and to read attributes off real images."""
+        image, own, target = self.faces(turn)
+        _, edited = self.edit(turn, keep_graph="generator" in turn.later)
+        fake = edited.image.detach()
+        critic = turn.nets["discriminator"]
+        on_real, on_fake = self.judge(
+            critic, self.augment(image, turn.draw, "real"), own, self.augment(fake, turn.draw, "fake"), target
+        )
+        real_cost, fake_cost = self.adversarial.discriminator(on_real.score, on_fake.score)
+        terms = {"real": real_cost, "fake": fake_cost}
+        if self.config.weights.attribute_real > 0:
+            terms["attribute"] = self.classification(on_real.attributes, own)
+        if self.penalised(turn.clock):
+            score = turn.eager(critic)
+            terms["penalty"] = self.penalty(lambda x: score(x, own).score, image, fake, turn.draw)
+        values = {"image": image, "own": own, "target": target, "edited": edited}
+        return terms | self.extra_terms("discriminator", turn, values | {"real_verdict": on_real, "fake_verdict": on_fake})
+
+    def judge(
+        self, critic: nn.Module, real: Tensor, own: Tensor, fake: Tensor, target: Tensor
+    ) -> tuple[Verdict, Verdict]:
+        """Verdicts on real and fake images: in one pass, unless a layer of the critic would mix the two."""
+        if couples_batch(critic):
+            return full_precision(critic(real, own)), full_precision(critic(fake, target))
+        both = full_precision(critic(torch.cat([real, fake]), torch.cat([own, target])))
+        n = len(real)
+        return Verdict(both.score[:n], both.attributes[:n]), Verdict(both.score[n:], both.attributes[n:])
+
+    # ---- the generator's step ----
+
+    def generator_weights(self, clock: Clock) -> dict[str, float]:
+        """A reconstruction with weight 0 is left out."""
+        w = self.config.weights
+        weights = {"adversarial": 1.0}
+        weights |= {k: v for k, v in {"attribute": w.attribute, "cycle": w.cycle, "identity": w.identity}.items() if v > 0}
+        return weights | self.extra_weights("generator")
+
+    def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """The generator fools the critic, shows the target, and keeps what it must be able to restore."""
+        image, own, target = self.faces(turn)
+        generator, weights = turn.nets["generator"], self.config.weights
+        encoded, edited = self.edit(turn, keep_graph=True)
+        verdict = full_precision(
+            turn.nets["discriminator"](self.augment(edited.image, turn.draw, "edited"), target)
+        )
+        terms = {"adversarial": self.adversarial.generator(verdict.score)}
+        if weights.attribute > 0:
+            terms["attribute"] = self.classification(verdict.attributes, target)
+        cycled = identity = None
+        if weights.cycle > 0:
+            cycled = generator(edited.image, own)
+            terms["cycle"] = l1(cycled.image, image)
+        if weights.identity > 0:
+            identity = generator(image, own, encoded)
+            terms["identity"] = l1(identity.image, image)
+        self._figures = figures_of(image, edited)
+        values = {"image": image, "own": own, "target": target, "edited": edited, "cycled": cycled, "identity": identity}
+        return terms | self.extra_terms("generator", turn, values | {"verdict": verdict})
+
+    # ---- shared by both ----
+
+    def faces(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, their own attributes and the target attributes of the turn."""
+        sample = turn.batch["source"]
+        return sample["image"], sample["attributes"], turn.targets["attributes"]
+
+    def edit(self, turn: Turn, keep_graph: bool) -> tuple[Any, Edited]:
+        """The encoding of the batch and its edit towards the targets, shared between the steps of one batch.
+
+        A generator with batch statistics is not shared: each forward must move its running statistics.
+        """
+        generator = turn.nets["generator"]
+        image, _, target = self.faces(turn)
+
+        def edit() -> tuple[Any, Edited]:
+            encoded = generator.encode(image)
+            return encoded, generator(image, target, encoded)
+
+        if couples_batch(generator):
+            with torch.set_grad_enabled(keep_graph):
+                return edit()
+        return turn.shared.once("edit", edit, uses=("generator",), grad=keep_graph)
+
+    def extra_weights(self, step: str) -> dict[str, float]:
+        """Weights of the terms that the config adds to a step."""
+        return {name: term.weight for name, term in self.extra.get(step, {}).items()}
+
+    def extra_terms(self, step: str, turn: Turn, values: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The terms that the config adds to a step."""
+        return {name: term(turn, values) for name, term in self.extra.get(step, {}).items()}
+
+    # ---- for the person who waits ----
+
+    def observe(self) -> Mapping[str, Tensor]:
+        """`change` = mean |edited - image|; with a mask: its mean, the shares above .9 and below .1, mean |raw - image|."""
+        return self._figures
+
+    def advise(self, figures: Mapping[str, float], images: int) -> str | None:
+        """What the field's users ran into (method pages, section 9): masks shut or open everywhere, edits that do nothing."""
+        if images < IMAGES_BEFORE_ADVICE:
+            return None
+        mask = figures.get("mask")
+        if mask is not None and mask < 0.01:
+            return "the mask is shut (mean < .01), so nothing is edited: lower weights.identity first"
+        if mask is not None and mask > 0.95:
+            return "the mask is open everywhere (mean > .95): raise weights.identity, or add extra_terms.generator.mask_area"
+        if figures.get("change", 1.0) < 0.01:
+            return "edits change almost nothing (mean |edit - input| < .01): check the labels, and that both values occur"
+        return None
+
+    def editor(self, nets: Mapping[str, nn.Module], *, attributes: tuple[str, ...]) -> Editor:
+        """An editor of these attributes."""
+        return AttributeEditor(nets, self.condition, attributes)
+
+
+def full_precision(verdict: Verdict) -> Verdict:
+    """Losses are computed in float32 whatever the networks ran in."""
+    return Verdict(verdict.score.float(), verdict.attributes.float())
+
+
+@torch.no_grad()
+def figures_of(image: Tensor, edited: Edited) -> dict[str, Tensor]:
+    """0-d figures of an edit; see `AttributeEditing.observe`."""
+    figures = {"change": (edited.image - image).abs().mean()}
+    if edited.mask is not None:
+        mask = edited.mask.float()
+        figures |= {"mask": mask.mean(), "mask_open": (mask > 0.9).float().mean(), "mask_shut": (mask < 0.1).float().mean()}
+    if edited.raw is not None:
+        figures["raw_change"] = (edited.raw - image).abs().mean()
+    return figures
+
+
+class AttributeEditor(Editor):
+    """Edits attributes; labels that nobody gave are read off the image by the critic."""
+
+    def __init__(self, nets: Mapping[str, nn.Module], condition: AttributeCondition, attributes: tuple[str, ...]) -> None:
+        self.networks = nn.ModuleDict(nets)
+        self.condition = condition
+        self.attributes = attributes
+
+    @torch.no_grad()
+    def own(self, image: Tensor) -> Tensor:
+        """The attributes (n, a) in {0, 1} that the critic reads off `image`."""
+        anything = image.new_zeros(len(image), len(self.attributes))
+        return (self.networks["discriminator"](image, anything).attributes > 0).float()
+
+    def resolve(self, request: Request, image: Tensor) -> Targets:
+        """The requested values; every other attribute stays as the critic sees it."""
+        own = self.own(image) if set(request.attributes) != set(self.attributes) else None
+        if own is None:
+            own = image.new_zeros(len(image), len(self.attributes))
+        return {"attributes": self.condition.apply_request(own, request)}
+
+    @torch.no_grad()
+    def apply(
+        self,
+        image: Tensor,
+        targets: Targets,
+        *,
+        seed: int = 0,
+        strength: float = 1.0,
+        threshold: float | None = None,
+    ) -> Edit:
+        """The edit; `strength` scales the change, which for masked editors is the same as scaling the mask.
+
+        Raises:
+            ValueError: a threshold for an editor without a mask.
+        """
+        edited: Edited = self.networks["generator"](image, targets["attributes"])
+        result, mask = edited.image, edited.mask
+        if threshold is not None:
+            if mask is None or edited.raw is None:
+                raise ValueError("this editor has no mask, so it cannot be made hard: leave the threshold out")
+            mask = (mask > threshold).to(image.dtype)
+            result = edited.raw * mask + image * (1 - mask)
+        result = (image + strength * (result - image)).clamp(-1, 1)
+        extras = {"residual": (result - image).abs()} | ({} if edited.raw is None else {"raw": edited.raw})
+        return Edit(result, None if mask is None else (mask * strength).clamp(0, 1), None, extras)
+
+    def sheet(self, image: Tensor, attributes: Tensor) -> list[tuple[str, Tensor]]:
+        """One attribute: with, without and the mask. Several: one column for each of the condition's sweep."""
+        if len(self.attributes) > 1:
+            return [(name, self.apply(image, {"attributes": wanted}).image) for name, wanted in self.condition.sweep(attributes)]
+        name = self.attributes[0]
+        on = self.apply(image, {"attributes": torch.ones_like(attributes)})
+        off = self.apply(image, {"attributes": torch.zeros_like(attributes)})
+        columns = [(f"{name}=1", on.image), (f"{name}=0", off.image)]
+        if on.mask is not None:
+            columns.append(("mask", (2 * on.mask - 1).expand_as(image)))
+        return columns

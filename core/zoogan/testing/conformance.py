@@ -1,0 +1,181 @@
+"""The conformance suite: what any registered method must keep, third parties' too.
+
+    from zoogan.testing import check_method
+    def test_my_method(): check_method("my-method")
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from zoogan.composition import Composition, compose, rehearse
+from zoogan.config import GameConfig, compose_config, merge, validate
+from zoogan.facts import Facts
+from zoogan.plugins import zoo
+from zoogan.registry import Registry
+from zoogan.testing.strategies import faces, labels
+from zoogan.training.trainer import Batch, Trainer
+
+SIZE, BATCH = 16, 4
+ATTRIBUTES = ("Eyeglasses", "Smiling", "Male", "Bangs", "Bald", "Young", "No_Beard", "Wearing_Hat")
+
+
+def tiny_config(name: str, registry: Registry, sets: Mapping[str, Any] | None = None) -> GameConfig:
+    """A method's config at 16 px, batch 4, as narrow as its components allow, with the recipe's other values."""
+    spec = registry.methods[name]
+    config = compose_config(spec, registry)
+    small = {"data": {"image_size": SIZE, "batch": BATCH}, "training": {"iterations": 4, "precision": "fp32", "compile": False}}
+    values = merge(config.model_dump(mode="json"), small)
+    for slot in values.values():
+        if isinstance(slot, dict) and "width" in slot:
+            slot["width"] = 4
+    return validate(spec, registry, merge(values, sets or {}))
+
+
+def tiny_facts(config: GameConfig) -> Facts:
+    """Facts that fit `tiny_config`."""
+    return Facts(image_size=config.data.image_size, attributes=config.data.attributes)
+
+
+def random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
+    """Endless random batches with every field that the game's draws name; batch k is a pure function of k."""
+    size, attributes, position = composition.facts.image_size, len(composition.facts.attributes), start
+    while True:
+        sample = {"image": faces(position, BATCH, size), "attributes": labels(position, BATCH, attributes)}
+        yield {draw: {field: sample[field] for field in need.fields} for draw, need in composition.game.needs.items()}
+        position += BATCH
+
+
+def trained(config: GameConfig, registry: Registry, iterations: int, **options: Any) -> Trainer:
+    """A trainer that has played `iterations` iterations on random batches."""
+    composition = compose(config, tiny_facts(config), registry)
+    trainer = Trainer(composition, registry, Accelerator(cpu=True), random_batches(composition), **options)
+    for _ in range(iterations):
+        trainer.iterate()
+    return trainer
+
+
+def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
+    """Every tensor of a trainer's state, by name."""
+    state = trainer.state()
+    groups = {"game": {"": state.game}, "network": state.networks, "average": state.averages, "optimizer": state.optimizers}
+    return {f"{g}/{n}/{k}": t for g, group in groups.items() for n, tensors in group.items() for k, t in tensors.items()}
+
+
+def assert_equal_bits(one: Mapping[str, Tensor], other: Mapping[str, Tensor], what: str) -> None:
+    """Same names, and the same bits under each."""
+    assert set(one) == set(other), f"{what}: {sorted(set(one) ^ set(other))[:5]} exist on one side only"
+    unequal = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not unequal, f"{what}: {len(unequal)} tensors differ, first {unequal[:3]}"
+
+
+def check_rehearsal(name: str, registry: Registry) -> None:
+    """Every recipe's own size and widths pass the rehearsal on meta."""
+    spec = registry.methods[name]
+    for recipe in spec.recipe_names():
+        config = compose_config(spec, registry, recipe=recipe)
+        rehearse(config, tiny_facts(config), registry)
+
+
+def check_round_trip(name: str, registry: Registry) -> None:
+    """A complete config survives being written and read."""
+    config = compose_config(registry.methods[name], registry)
+    assert validate(registry.methods[name], registry, config.model_dump(mode="json")) == config
+
+
+def check_updates(name: str, registry: Registry) -> None:
+    """Each step changes exactly the networks that it trains, and every parameter of those gets a finite gradient."""
+    config = tiny_config(name, registry)
+    trainer = trained(config, registry, 0)
+    composition_game = trainer.game
+    last = max(step.at for step in composition_game.steps)
+    trainer.iteration = last
+    update = trainer.update
+    problems: list[str] = []
+
+    def watched(step: Any, *rest: Any) -> None:
+        before = {n: copy.deepcopy(dict(net.named_parameters())) for n, net in trainer.nets.items()}
+        update(step, *rest)
+        for n, net in trainer.nets.items():
+            moved = any(not torch.equal(p, before[n][k]) for k, p in net.named_parameters())
+            if moved != (n in step.trains):
+                problems.append(f"step {step.name!r} trains {step.trains} but {'moved' if moved else 'left'} {n}")
+        for n in step.trains:
+            without = [k for k, p in trainer.nets[n].named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+            if without:
+                problems.append(f"step {step.name!r}: {n} has no finite gradient in {without[:3]}")
+
+    trainer.update = watched  # type: ignore[method-assign]
+    trainer.iterate()
+    assert not problems, "; ".join(problems)
+
+
+def check_sharing(name: str, registry: Registry) -> None:
+    """What steps share changes nothing: equal bits with sharing on and off."""
+    config = tiny_config(name, registry)
+    on, off = trained(config, registry, 3), trained(config, registry, 3, sharing=False)
+    assert_equal_bits(tensors_of(on), tensors_of(off), "sharing on and off")
+
+
+def check_resume(name: str, registry: Registry) -> None:
+    """Stopping and going on gives the bits of not having stopped."""
+    config = tiny_config(name, registry, {"training": {"average": 0.9}})
+    whole, half = trained(config, registry, 4), trained(config, registry, 2)
+    composition = compose(config, tiny_facts(config), registry)
+    rest = Trainer(composition, registry, Accelerator(cpu=True), random_batches(composition, half.position))
+    rest.restore(half.state())
+    for _ in range(2):
+        rest.iterate()
+    assert_equal_bits(tensors_of(whole), tensors_of(rest), "resume")
+
+
+def check_determinism(name: str, registry: Registry) -> None:
+    """The same seed gives the same bits, another seed others."""
+    config = tiny_config(name, registry)
+    other = tiny_config(name, registry, {"training": {"seed": 1}})
+    one = tensors_of(trained(config, registry, 2))
+    assert_equal_bits(one, tensors_of(trained(config, registry, 2)), "the same seed")
+    different = tensors_of(trained(other, registry, 2))
+    assert any(not torch.equal(one[k], different[k]) for k in one if k.startswith("network")), "the seed has no effect"
+
+
+def check_editor(name: str, registry: Registry) -> None:
+    """The editor keeps shape and range, treats each image alone, and gives the input back at strength 0."""
+    config = tiny_config(name, registry)
+    trainer = trained(config, registry, 1)
+    trainer.nets.eval()
+    facts = tiny_facts(config)
+    editor = trainer.game.editor(trainer.model(), attributes=facts.attributes)
+    image = faces(3, 3, SIZE)
+    targets = {"attributes": labels(4, 3, len(facts.attributes))}
+    edit = editor.apply(image, targets)
+    assert edit.image.shape == image.shape and edit.image.abs().max() <= 1, "an edit has the input's shape and range"
+    alone = editor.apply(image[1:2], {key: value[1:2] for key, value in targets.items()})
+    assert torch.allclose(alone.image, edit.image[1:2], atol=1e-5), "an edit depends on the other images of its batch"
+    assert torch.equal(editor.apply(image, targets).image, edit.image), "the same edit twice differs"
+    assert torch.allclose(editor.apply(image, targets, strength=0.0).image, image), "strength 0 is not the input"
+
+
+CHECKS: tuple[Callable[[str, Registry], None], ...] = (
+    check_rehearsal, check_round_trip, check_updates, check_sharing, check_resume, check_determinism, check_editor,
+)  # fmt: skip
+
+
+def check_method(name: str, registry: Registry | None = None) -> None:
+    """Run the whole suite on a registered method.
+
+    Raises:
+        AssertionError: naming the check that failed and why.
+    """
+    registry = registry or zoo().registry
+    for check in CHECKS:
+        try:
+            check(name, registry)
+        except AssertionError as error:
+            raise AssertionError(f"{name}: {check.__name__}: {error}") from error

@@ -1,0 +1,23 @@
+"""The device that a person names."""
+
+from __future__ import annotations
+
+import torch
+
+from zoogan.config import ConfigError
+
+
+def choose(name: str) -> torch.device:
+    """`auto` is the best there is.
+
+    Raises:
+        ConfigError: an unknown device, or one that torch does not see.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, there in present.items() if there))
+    if name not in present:
+        raise ConfigError(f"--device {name}: expected auto, {', '.join(present)}")
+    if not present[name]:
+        raise ConfigError(f"--device {name}: torch sees no such device; --device auto takes the best there is (see zoo doctor)")
+    return torch.device(name)

@@ -1,0 +1,17 @@
+"""Where runs go. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+
+def next_run(parent: Path, stem: str) -> Path:
+    """`parent/stem-001`, or the first number after those taken."""
+    found = (re.fullmatch(rf"{re.escape(stem)}-(\d+)", path.name) for path in parent.glob(f"{stem}-*"))
+    return parent / f"{stem}-{max((int(match[1]) for match in found if match), default=0) + 1:03d}"
+
+
+def used(folder: Path) -> bool:
+    """Whether anything is in the folder."""
+    return folder.is_dir() and any(folder.iterdir())

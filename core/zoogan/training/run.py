@@ -1,0 +1,167 @@
+"""The run: the folder that one training leaves behind, and the editor inside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from zoogan.composition import compose
+from zoogan.config import ConfigError, GameConfig, read_yaml, validate
+from zoogan.data.photo import crop_to, read_photo, to_range
+from zoogan.facts import Facts
+from zoogan.interfaces import Edit, Editor
+from zoogan.plugins import zoo
+from zoogan.registry import Registry, nearest
+from zoogan.training.checkpoints import find, write_tensors
+
+FORMAT = 1
+
+
+class Run:
+    """Paths inside a run folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.facts = path / "facts.json"
+        self.metrics = path / "metrics.jsonl"
+        self.samples = path / "samples"
+        self.model = path / "model"
+        self.checkpoints = path / "checkpoints"
+
+    def write(self, config: GameConfig, facts: Facts) -> None:
+        """Store the complete config and the facts."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        content = config.model_dump(mode="json")
+        self.config.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120))
+        self.facts.write_text(facts.model_dump_json(indent=1))
+
+    def read(self, registry: Registry) -> tuple[GameConfig, Facts]:
+        """The stored config and facts.
+
+        Raises:
+            ConfigError: not a run, a method that is not installed, or an edited config that no longer validates.
+        """
+        if not self.config.exists() or not self.facts.exists():
+            raise ConfigError(f"{self.path}: not a run (no config.yaml and facts.json in it)")
+        values = read_yaml(self.config)
+        method = str(values.get("method"))
+        if method not in registry.methods:
+            known = ", ".join(registry.methods)
+            raise ConfigError(
+                f"{self.path}: its method {method!r} is not installed{nearest(method, registry.methods)}; installed: "
+                f"{known}. If a plugin brings it, name the plugin with --plugin"
+            )
+        return validate(registry.methods[method], registry, values), Facts.model_validate_json(self.facts.read_text())
+
+    def write_model(self, config: GameConfig, facts: Facts, nets: Mapping[str, nn.Module]) -> None:
+        """Store the networks that an editor needs, averages where there are any."""
+        self.model.mkdir(parents=True, exist_ok=True)
+        for name, network in nets.items():
+            draft = self.model / f".{name}.tmp"
+            write_tensors(draft, network.state_dict())
+            draft.rename(self.model / f"{name}.safetensors")
+        content = {"format": FORMAT, "method": config.method, "networks": sorted(nets), "facts": facts.model_dump(mode="json")}
+        (self.model / "config.json").write_text(json.dumps(content, indent=1))
+
+
+class LoadedRun:
+    """A trained run, ready to edit.
+
+    networks: name -> module, in eval mode. facts: what the data said. editor: what every verb sees.
+    """
+
+    def __init__(self, config: GameConfig, facts: Facts, editor: Editor) -> None:
+        self.config, self.facts, self.editor = config, facts, editor
+
+    @property
+    def networks(self) -> nn.ModuleDict:
+        """The networks by name."""
+        return self.editor.networks
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.networks.parameters()).device
+
+    def prepare(self, images: Any) -> Tensor:
+        """Anything that shows faces as (n, 3, s, s) in [-1, 1].
+
+        Tensors (n, 3, s, s) or (3, s, s) in [-1, 1] are taken as they are; paths and PIL images get the run's own crop.
+
+        Raises:
+            ConfigError: a tensor of another size, or values outside [-1, 1].
+        """
+        size = self.facts.image_size
+        if isinstance(images, Tensor):
+            tensor = images if images.dim() == 4 else images[None]
+            if tensor.shape[1:] != (self.facts.channels, size, size) or not tensor.is_floating_point():
+                raise ConfigError(
+                    f"images: got {images.dtype} of shape {tuple(images.shape)}, expected floats of shape "
+                    f"(n, {self.facts.channels}, {size}, {size}) in [-1, 1]; paths and PIL images of any size are cropped for you"
+                )
+            if tensor.numel() and (tensor.min() < -1.001 or tensor.max() > 1.001):
+                raise ConfigError(f"images: values from {tensor.min():.3g} to {tensor.max():.3g}, expected [-1, 1]")
+            return tensor.to(self.device, torch.float32)
+        many = images if isinstance(images, Sequence) and not isinstance(images, str) else [images]
+        crops = [crop_to(read_photo(item), self.facts) for item in many]
+        return to_range(torch.stack(crops)).to(self.device)
+
+    def edit(
+        self,
+        images: Tensor | str | Path | Image.Image | Sequence[str | Path | Image.Image],
+        *,
+        seed: int = 0,
+        strength: float = 1.0,
+        threshold: float | None = None,
+        **attributes: Any,
+    ) -> Edit:
+        """Edit faces: `run.edit("me.jpg", Eyeglasses=1)`.
+
+        Args:
+            images: see `prepare`.
+            strength: 0 gives the input back, 1 the edit. threshold: make the mask hard.
+            attributes: names to values in [0, 1]; attributes that are not named stay as they are.
+
+        Raises:
+            ConfigError: an attribute that the run was not trained on, a value out of range, images that do not fit.
+        """
+        try:
+            request = self.editor.condition.parse(attributes)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        image = self.prepare(images)
+        targets = self.editor.resolve(request, image)
+        try:
+            return self.editor.apply(image, targets, seed=seed, strength=strength, threshold=threshold)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+
+def load(run: str | Path, *, device: str | torch.device = "cpu", registry: Registry | None = None) -> LoadedRun:
+    """Open a trained run as an editor.
+
+    Raises:
+        ConfigError: not a run, or no trained model in it yet.
+    """
+    folder = Run(Path(run))
+    registry = registry or zoo().registry
+    config, facts = folder.read(registry)
+    composition = compose(config, facts, registry)
+    for name, network in composition.nets.items():
+        file = folder.model / f"{name}.safetensors"
+        if not file.exists():
+            hint = "training saves it at every checkpoint" if not find(folder.checkpoints) else "its training stopped early"
+            raise ConfigError(f"{folder.path}: no model/{name}.safetensors in this run; {hint}")
+        network.load_state_dict(load_file(file))
+    nets = composition.nets.to(device).eval().requires_grad_(False)
+    editor = composition.game.to(device).editor(nets, attributes=facts.attributes)
+    return LoadedRun(config, facts, editor)

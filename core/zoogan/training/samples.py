@@ -1,0 +1,38 @@
+"""Sample grids: the same held-out faces at every reading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zoogan.data.photo import grid, save_image, to_range
+from zoogan.interfaces import Editor, Source
+from zoogan.interfaces.source import Split
+
+SAMPLE_FACES = 8
+
+
+def held_out(source: Source) -> dict[str, Tensor]:
+    """Faces that are not trained on, half of them with the first attribute (as far as there are any)."""
+    splits: tuple[Split, ...] = ("test", "valid", "train")
+    split = next(name for name in splits if source.size(name))
+    shows = source.labels(split)[:, 0] > 0
+    half = SAMPLE_FACES // 2
+    chosen = (~shows).nonzero().flatten().tolist()[:half] + shows.nonzero().flatten().tolist()[:half]
+    return source.read(split, chosen)
+
+
+@torch.no_grad()
+def sample_grid(editor: Editor, faces: dict[str, Tensor], path: Path) -> None:
+    """Save one row a face: the input and the editor's columns. Networks come back in the mode they were in."""
+    modes = {name: network.training for name, network in editor.networks.items()}
+    editor.networks.eval()
+    device = next(editor.networks.parameters()).device
+    image = to_range(faces["image"]).to(device)
+    columns = [("input", image), *editor.sheet(image, faces["attributes"].to(device))]
+    for name, network in editor.networks.items():
+        network.train(modes[name])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_image(grid([picture.float().cpu() for _, picture in columns], [name for name, _ in columns]), path)

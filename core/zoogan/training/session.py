@@ -1,0 +1,248 @@
+"""One training from start to end: sources, rehearsal, the loop, checkpoints, samples, the run folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
+
+from zoogan.composition import compose, rehearse
+from zoogan.config import ConfigError, GameConfig
+from zoogan.data.stream import batches, to_device
+from zoogan.facts import Facts
+from zoogan.interfaces import Clock, Source, World
+from zoogan.plugins import Zoo
+from zoogan.training import checkpoints
+from zoogan.training.devices import choose
+from zoogan.training.progress import Display
+from zoogan.training.run import Run
+from zoogan.training.samples import held_out, sample_grid
+from zoogan.training.signals import StopSignals
+from zoogan.training.trainer import NotFinite, Trainer
+
+READ_EVERY = 10  # iterations between readings of the flags on devices that should not wait for the host
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended. reason: finished or stopped; signal: its number if a signal stopped it."""
+
+    reason: str
+    iteration: int
+    signal: int | None = None
+
+
+def open_accelerator(config: GameConfig, device: str, run: Run) -> Accelerator:
+    """Accelerate's view of device, processes, precision and trackers.
+
+    Raises:
+        ConfigError: a device that is not there, or a mode that the zoo refuses.
+    """
+    training = config.training
+    if training.precision == "fp16":
+        raise ConfigError(
+            "training.precision: fp16 is not supported (one loss scale would have to serve every optimizer, and penalties "
+            "overflow); use bf16, which needs no scaling, or fp32"
+        )
+    choose(device)
+    if PartialState._shared_state and PartialState().num_processes == 1:
+        AcceleratorState._reset_state(reset_partial_state=True)  # an earlier training in this process
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="bf16" if training.precision == "bf16" else "no",
+        log_with=list(training.trackers) or None,
+        project_dir=str(run.path),
+    )
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise ConfigError(
+            f"accelerate is set to {accelerator.distributed_type.value}: the zoo trains replicated networks and averages "
+            "gradients itself; run `accelerate config` and choose plain multi-GPU or multi-CPU"
+        )
+    return accelerator
+
+
+def facts_of(source: Source) -> Facts:
+    """What a source says, in the form that networks and runs keep."""
+    return Facts(
+        image_size=source.image_size, attributes=source.attributes, exclusive=source.exclusive, crop=source.crop
+    )
+
+
+class Session:
+    """A training and its run folder.
+
+    Args:
+        zoo: plugins and the registry.
+        config: complete.
+        run: the folder; new, or one to go on in if `resume`.
+    """
+
+    def __init__(self, zoo: Zoo, config: GameConfig, run: Run, *, device: str = "auto", resume: bool = False, quiet: bool = False) -> None:
+        self.zoo, self.config, self.run, self.resume = zoo, config, run, resume
+        registry = zoo.registry
+        self.source: Source = registry.build("source", config.data)
+        self.facts = facts_of(self.source)
+        rehearse(config, self.facts, registry)
+        self.accelerator = open_accelerator(config, device, run)
+        self.main = self.accelerator.is_main_process
+        self.quiet = quiet or not self.main
+        state = self.find_state() if resume else None
+        start = state.position if state else 0
+        self.world = World()
+        self.trainer = Trainer(compose(config, self.facts, registry), registry, self.accelerator, self.open_batches(start))
+        if state is not None:
+            self.trainer.restore(state)
+
+    def find_state(self) -> checkpoints.State | None:
+        """The newest whole checkpoint; says which newer ones are damaged.
+
+        Raises:
+            ConfigError: nothing to resume from.
+        """
+        path, damaged = checkpoints.newest_valid(self.run.checkpoints)
+        if self.main:
+            for message in damaged:
+                print(f"warning: {message}; going back to an older one")
+        if path is None:
+            raise ConfigError(f"{self.run.path}: no whole checkpoint to resume from; train anew with another --out")
+        return checkpoints.load(path)
+
+    def open_batches(self, start: int) -> Iterator[Any]:
+        """Batches of this process from the joint position `start`, on the device."""
+        training = self.config.training
+        loader = batches(
+            self.source, self.config.data, needs_of(self.zoo, self.config), seed=training.seed, world=World(), start=start,
+            rows=self.config.data.batch * training.accumulate,
+        )  # fmt: skip
+        device = self.accelerator.device
+        with closing(loader):
+            for batch in loader:
+                yield {draw: to_device(sample, device) for draw, sample in batch.items()}
+
+    # ---- the loop ----
+
+    def train(self) -> Outcome:
+        """Train to the end, or until a signal. Leaves a run that can be used or resumed.
+
+        Raises:
+            NotFinite: a term or gradient was not finite; the last checkpoint stands.
+        """
+        trainer, training = self.trainer, self.config.training
+        if self.main:
+            self.run.write(self.config, self.facts)
+            trim_metrics(self.run.metrics, trainer.iteration)
+        if training.trackers:
+            self.accelerator.init_trackers("zoogan", config={"method": self.config.method})
+        self.notify("zoo_train_start")
+        self.held_out = held_out(self.source)
+        reason, saved = "finished", -1
+        per_iteration = trainer.rows * self.world.size
+        with StopSignals() as signals, Display(trainer.iteration, training.iterations, per_iteration, self.quiet) as display:
+            try:
+                while trainer.iteration < training.iterations:
+                    trainer.iterate()
+                    k = trainer.iteration
+                    display.advance(k)
+                    stop = self.stop_everywhere(signals, k)
+                    if k % training.log_every == 0 or k == training.iterations or stop:
+                        self.log(display)
+                    if due(k, training.sample_every) or k == training.iterations:
+                        self.sample()
+                    if due(k, training.checkpoint_every) or k == training.iterations or stop:
+                        self.save()
+                        saved = k
+                    if stop:
+                        reason = "stopped"
+                        break
+            except NotFinite as error:
+                self.notify("zoo_train_end", outcome="failed")
+                last = checkpoints.find(self.run.checkpoints)
+                kept = f"the last checkpoint is {last[-1].name}" if last else "no checkpoint had been written"
+                raise NotFinite(f"{error}; {kept}. Try a lower learning rate, or a stronger penalty") from error
+            finally:
+                self.trainer.batches.close()  # type: ignore[attr-defined]
+        if trainer.iteration >= training.iterations:
+            reason = "finished"
+        if saved != trainer.iteration:
+            self.save()
+        self.notify("zoo_train_end", outcome=reason)
+        if training.trackers:
+            self.accelerator.end_training()
+        return Outcome(reason, trainer.iteration, int(signals.received) if signals.received else None)
+
+    def stop_everywhere(self, signals: StopSignals, iteration: int) -> bool:
+        """Whether to stop now: all processes agree, at the same iteration."""
+        received = signals.received is not None
+        if self.world.size == 1:
+            return received
+        if self.accelerator.device.type == "cuda" and iteration % READ_EVERY:
+            return False
+        flag = torch.tensor(float(received), device=self.accelerator.device)
+        return bool(self.world.maximum(flag))
+
+    def log(self, display: Display) -> None:
+        """Read the terms back and tell everybody: metrics.jsonl, the terminal, trackers, observers."""
+        terms = self.trainer.read_terms()
+        iteration = self.trainer.iteration
+        if not self.main:
+            return
+        rate = display.rate(iteration)
+        display.report(iteration, terms)
+        entry = {"iteration": iteration, "images": self.trainer.position, "seconds": round(time.monotonic() - display.started, 3)}
+        entry |= {"iterations_per_second": round(rate, 4)} | terms
+        with self.run.metrics.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        if self.config.training.trackers:
+            self.accelerator.log(terms, step=iteration)
+        advice = self.trainer.game.advise(terms, self.trainer.position)
+        if advice:
+            display.say(f"note: {advice}")
+        self.notify("zoo_progress", clock=Clock(iteration, self.config.training.iterations), terms=terms)
+
+    def save(self) -> None:
+        """A checkpoint, and the model as it stands; nothing that is not finite gets here."""
+        self.trainer.check_finite()
+        if self.main:
+            path = checkpoints.save(self.run.checkpoints, self.trainer.state(), self.config.training.keep)
+            self.run.write_model(self.config, self.facts, self.trainer.model())
+            self.notify("zoo_checkpoint_saved", path=path)
+        self.world.barrier()
+
+    def sample(self) -> None:
+        """Write a grid of the held-out faces as the editor of this moment edits them."""
+        if self.main:
+            editor = self.trainer.game.editor(self.trainer.model(), attributes=self.facts.attributes)
+            sample_grid(editor, self.held_out, self.run.samples / f"iteration-{self.trainer.iteration:08d}.png")
+
+    def notify(self, hook: str, **values: Any) -> None:
+        """Call an observer hook of every plugin, on the main process."""
+        if self.main:
+            self.zoo.notify(hook, run=self.run.path, **values)
+
+
+def due(iteration: int, every: int) -> bool:
+    """Whether something that happens every so many iterations (0 = never) happens now."""
+    return every > 0 and iteration % every == 0
+
+
+def needs_of(zoo: Zoo, config: GameConfig) -> Any:
+    """The draws that the config's game reads."""
+    from zoogan.registry import resolve
+
+    return resolve(zoo.registry.methods[config.method].game).needs
+
+
+def trim_metrics(path: Path, iteration: int) -> None:
+    """Drop lines beyond `iteration`: they were written after the checkpoint that is resumed, and will come again."""
+    if path.exists():
+        lines = [line for line in path.read_text().splitlines() if line and json.loads(line)["iteration"] <= iteration]
+        path.write_text("".join(line + "\n" for line in lines))

@@ -1,0 +1,79 @@
+"""Checkpoints are whole or they are not used."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoogan.training import checkpoints
+from zoogan.training.checkpoints import CheckpointError, State
+
+
+def state(iteration: int) -> State:
+    net = {"weight": torch.full((3, 2), float(iteration)), "count": torch.tensor(iteration)}
+    return State(iteration, 16 * iteration, {}, {"generator": net}, {"generator": net}, {"generator": {"weight/step": torch.tensor(1.0)}})
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    loaded = checkpoints.load(checkpoints.save(tmp_path, state(7), keep=3))
+    assert (loaded.iteration, loaded.position) == (7, 112)
+    assert torch.equal(loaded.networks["generator"]["weight"], torch.full((3, 2), 7.0))
+    assert torch.equal(loaded.averages["generator"]["count"], torch.tensor(7))
+    assert list(loaded.optimizers["generator"]) == ["weight/step"]
+
+
+def test_the_oldest_are_dropped(tmp_path: Path) -> None:
+    for k in range(1, 6):
+        checkpoints.save(tmp_path, state(k), keep=2)
+    assert [path.name for path in checkpoints.find(tmp_path)] == ["iteration-00000004", "iteration-00000005"]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "delete", "manifest"])
+def test_a_damaged_checkpoint_is_found_out(tmp_path: Path, damage: str) -> None:
+    whole, broken = checkpoints.save(tmp_path, state(1), keep=3), checkpoints.save(tmp_path, state(2), keep=3)
+    file = broken / "generator.safetensors"
+    if damage == "truncate":
+        file.write_bytes(file.read_bytes()[:-4])
+    elif damage == "flip":
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(bytes(content))
+    elif damage == "delete":
+        file.unlink()
+    else:
+        (broken / "manifest.json").write_text("{")
+    found, said = checkpoints.newest_valid(tmp_path)
+    assert found == whole
+    assert len(said) == 1 and "iteration-00000002" in said[0]
+    with pytest.raises(CheckpointError, match="iteration-00000002"):
+        checkpoints.load(broken)
+
+
+def test_an_interrupted_write_leaves_nothing_that_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints.save(tmp_path, state(1), keep=3)
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.save(tmp_path, state(2), keep=3)
+    assert checkpoints.newest_valid(tmp_path)[0] == tmp_path / "iteration-00000001"
+    assert checkpoints.newest_valid(tmp_path)[1] == []
+
+
+def test_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:
+    path = checkpoints.save(tmp_path, state(1), keep=1)
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert stat.S_IMODE((path / "generator.safetensors").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+@given(st.lists(st.integers(0, 10**7), min_size=1, unique=True))
+def test_names_sort_by_iteration(iterations: list[int]) -> None:
+    assert sorted(map(checkpoints.name_of, iterations)) == [checkpoints.name_of(k) for k in sorted(iterations)]

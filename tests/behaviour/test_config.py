@@ -1,0 +1,82 @@
+"""Layers of values, components swapped by name, and errors that help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zoogan.config import ConfigError, compose_config, merge, parse_sets, parse_value, validate
+from zoogan.plugins import zoo
+
+
+def compose(*sets: str, method: str = "sagan", **options: Any) -> Any:
+    registry = zoo().registry
+    return compose_config(registry.methods[method], registry, sets=parse_sets(sets), **options)
+
+
+def test_layers_override_in_order(tmp_path: Any) -> None:
+    recipe = compose().training.iterations
+    file = tmp_path / "mine.yaml"
+    file.write_text("training: {iterations: 7, log_every: 3}\npenalty: r1\n")
+    from_file = compose(files=[file])
+    assert (from_file.training.iterations, from_file.training.log_every, from_file.penalty.use) == (7, 3, "r1")
+    both = compose("training.iterations=5", files=[file])
+    assert (both.training.iterations, both.training.log_every) == (5, 3)
+    assert recipe not in (5, 7)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_swapping_a_component_drops_the_old_ones_options(order: int) -> None:
+    sets = ["discriminator.use=stargan", "discriminator.width=24"][::order]
+    swapped = compose(*sets).discriminator
+    assert (swapped.use, swapped.width) == ("stargan", 24)
+    assert "score_heads" not in swapped.model_dump()
+
+
+def test_a_slot_may_be_set_by_name_alone() -> None:
+    assert compose("adversarial=hinge").adversarial.use == "hinge"
+    swapped = compose("penalty=gradient", "penalty.weight=3").penalty
+    assert (swapped.use, swapped.weight) == ("gradient", 3.0)
+
+
+def test_every_problem_is_reported_at_once_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose("training.iteratons=5", "discriminator.widht=3", "adversarial=hing", "training.seed=x", "data.batch=0")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 5
+    text = "\n".join(lines)
+    for expected in ("did you mean 'iterations'", "did you mean 'width'", "did you mean 'hinge'", "training.seed", "data.batch"):
+        assert expected in text
+
+
+def test_unknown_recipe_and_bad_set() -> None:
+    with pytest.raises(ConfigError, match=r"drown-64.*did you mean 'drawn-64'"):
+        compose(recipe="drown-64")
+    with pytest.raises(ConfigError, match="KEY=VALUE"):
+        parse_sets(["training.iterations"])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1), ("1e-4", 1e-4), ("0.5", 0.5), ("true", True), ("null", None), ("a,b", ["a", "b"]), ("0.5,0.999", [0.5, 0.999]), ("hinge", "hinge"), ("No_Beard", "No_Beard"), ("/tmp/e1", "/tmp/e1")],
+)  # fmt: skip
+def test_values_of_set(text: str, value: object) -> None:
+    assert parse_value(text) == value
+
+
+def test_merge_is_by_key_and_copies() -> None:
+    low = {"a": {"use": "x", "p": 1}, "b": {"c": 1}}
+    high = {"a": {"p": 2}, "b": {"d": 2}}
+    assert merge(low, high) == {"a": {"use": "x", "p": 2}, "b": {"c": 1, "d": 2}}
+    assert merge(low, {"a": {"use": "y"}})["a"] == {"use": "y"}
+    assert low == {"a": {"use": "x", "p": 1}, "b": {"c": 1}}
+
+
+@pytest.mark.parametrize("method", ["sagan", "stargan"])
+def test_every_recipe_round_trips(method: str) -> None:
+    registry = zoo().registry
+    spec = registry.methods[method]
+    for recipe in spec.recipe_names():
+        config = compose_config(spec, registry, recipe=recipe, sets={"data": {"root": "faces"}})
+        assert validate(spec, registry, config.model_dump(mode="json")) == config

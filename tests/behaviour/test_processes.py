@@ -1,0 +1,60 @@
+"""Two processes train what one trains on the joint batch, launched the way a person would launch them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoogan.training import checkpoints
+
+COMMON = [
+    "--device", "cpu", "--iterations", "2",
+    "--set", "data.image_size=16", "--set", "data.faces=64", "--set", "data.held_out=16",
+    "--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "training.average=0.9",
+    "--set", "training.sample_every=0", "--set", "cadence.generator_every=1",
+]  # fmt: skip
+
+
+def train(out: Path, batch: int, processes: int, method: str, port: int) -> checkpoints.State:
+    launcher = [sys.executable, "-m"]
+    if processes > 1:
+        launcher += ["accelerate.commands.launch", "--cpu", "--num_processes", str(processes), "--num_machines", "1",
+                     "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port), "-m"]  # fmt: skip
+    sets = ["--set", f"data.batch={batch}"]
+    if method == "sagan":  # the paper's normalisation, whose statistics must span the joint batch
+        sets += ["--set", "generator.res_norm=batch"]
+    command = [*launcher, "zoogan", "train", "--model", method, "--out", str(out), *COMMON, *sets]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    path, damaged = checkpoints.newest_valid(out / "checkpoints")
+    assert path is not None and not damaged
+    return checkpoints.load(path)
+
+
+@pytest.mark.parametrize("method", ["sagan", "stargan"])
+def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path, method: str, unused_port: int) -> None:
+    one = train(tmp_path / "one", 8, 1, method, unused_port)
+    two = train(tmp_path / "two", 4, 2, method, unused_port)
+    assert (one.iteration, one.position) == (two.iteration, two.position)
+    for group in ("networks", "averages"):
+        for name, tensors in getattr(one, group).items():
+            for key, tensor in tensors.items():
+                other = getattr(two, group)[name][key]
+                # Adam's first steps divide by a near-zero second moment: rounding of the reduction shows there.
+                assert torch.allclose(tensor.double(), other.double(), atol=2e-4), (group, name, key, (tensor - other).abs().max())
+    metrics = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
+    assert len(metrics) == 1, "only one process writes"
+
+
+@pytest.fixture
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

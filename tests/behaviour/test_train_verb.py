@@ -1,0 +1,193 @@
+"""`zoo train` and `zoo edit`, in process: a run from start to edit, resumes, signals and a person's mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+import zoogan
+from zoogan.cli import main
+from zoogan.config import ConfigError
+from zoogan.training import checkpoints
+
+TINY = [
+    "--device", "cpu", "--set", "data.image_size=16", "--set", "data.batch=4", "--set", "data.faces=32",
+    "--set", "data.held_out=16", "--set", "generator.width=4", "--set", "discriminator.width=4",
+    "--set", "training.log_every=1", "--set", "training.sample_every=2",
+]  # fmt: skip
+
+
+def train(out: Path, *options: str, method: str = "sagan") -> int:
+    return main(["train", "--model", method, "--out", str(out), *TINY, *options])
+
+
+def final_state(run: Path) -> dict[str, torch.Tensor]:
+    path, _ = checkpoints.newest_valid(run / "checkpoints")
+    assert path is not None
+    s = checkpoints.load(path)
+    groups = {"": s.networks, ".average": s.averages, ".optimizer": s.optimizers, "game": {"": s.game}}
+    return {f"{n}{g}/{k}": t for g, group in groups.items() for n, tensors in group.items() for k, t in tensors.items()}
+
+
+@pytest.mark.parametrize("method", ["sagan", "stargan"])
+def test_one_command_leaves_a_run_that_a_person_can_use(tmp_path: Path, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert train(run, "--iterations", "3", method=method) == 0
+    said = capsys.readouterr().out
+    assert "edit error" in said and "samples" in said and "zoo edit" in said
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "facts.json", "metrics.jsonl", "samples", "model", "checkpoints"}
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == [1, 2, 3]
+    assert lines[-1]["images"] >= 12 and "discriminator/real" in lines[-1]
+    assert [p.name for p in sorted((run / "samples").iterdir())] == ["iteration-00000002.png", "iteration-00000003.png"]
+
+    photo = tmp_path / "Ünïcode photo.jpg"
+    Image.new("RGB", (50, 70), (200, 150, 120)).save(photo)
+    loaded = zoogan.load(run)
+    name = loaded.facts.attributes[0]
+    assert main(["edit", str(run), str(photo), "--attribute", f"{name}=1", "--out", str(tmp_path / "edits")]) == 0
+    written = sorted(path.name for path in (tmp_path / "edits").iterdir())
+    expected = ["Ünïcode photo-edited.png"]
+    if method == "sagan":
+        expected += ["Ünïcode photo-mask.png", "Ünïcode photo-residual.png"]
+    assert written == sorted(expected)
+    assert Image.open(tmp_path / "edits" / "Ünïcode photo-edited.png").size == (16, 16)
+    assert main(["edit", str(run), "--grid", "--out", str(tmp_path / "grid.png")]) == 0
+    assert (tmp_path / "grid.png").exists()
+
+    edit = loaded.edit(photo, **{name: 1})
+    assert edit.image.shape == (1, 3, 16, 16) and edit.image.abs().max() <= 1
+    assert torch.equal(loaded.edit(loaded.prepare(photo), strength=0, **{name: 1}).image, loaded.prepare(photo))
+    with pytest.raises(ConfigError, match="did you mean"):
+        loaded.edit(photo, **{name[:-1]: 1})
+    with pytest.raises(ConfigError, match="expected floats of shape"):
+        loaded.edit(torch.zeros(1, 3, 8, 8), **{name: 1})
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_resume_at_any_iteration_is_the_same_run(tmp_path: Path, stop: int) -> None:
+    options = ["--set", "training.average=0.9", "--set", "optimizers.generator.schedule=cosine"]
+    assert train(tmp_path / "whole", "--iterations", "4", *options) == 0
+    assert train(tmp_path / "parts", "--iterations", "4", *options, "--set", f"training.checkpoint_every={stop}", "--set", "training.keep=9") == 0
+    folder = tmp_path / "parts" / "checkpoints"
+    for path in checkpoints.find(folder):
+        if path.name > checkpoints.name_of(stop):
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+    assert main(["train", "--out", str(tmp_path / "parts"), "--resume", "--device", "cpu"]) == 0
+    whole, parts = final_state(tmp_path / "whole"), final_state(tmp_path / "parts")
+    assert set(whole) == set(parts)
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    iterations = [json.loads(line)["iteration"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
+    assert iterations == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_the_resumed_run_is_the_same(
+    tmp_path: Path, number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from zoogan.training.trainer import Trainer
+
+    iterate: Callable[[Trainer], None] = Trainer.iterate
+
+    def interrupted(trainer: Trainer) -> None:
+        if trainer.iteration == 1:
+            os.kill(os.getpid(), number)
+        iterate(trainer)
+
+    monkeypatch.setattr(Trainer, "iterate", interrupted)
+    assert train(tmp_path / "run", "--iterations", "4") == code
+    assert "zoo train --out" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert main(["train", "--out", str(tmp_path / "run"), "--resume", "--device", "cpu"]) == 0
+    assert train(tmp_path / "whole", "--iterations", "4") == 0
+    whole, resumed = final_state(tmp_path / "whole"), final_state(tmp_path / "run")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_finished_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "run", "--iterations", "1") == 0
+    capsys.readouterr()
+    assert main(["train", "--out", str(tmp_path / "run"), "--resume", "--device", "cpu"]) == 0
+    assert "finished" in capsys.readouterr().out
+    assert main(["train", "--out", str(tmp_path / "run"), "--resume", "--iterations", "2", "--device", "cpu"]) == 0
+    assert checkpoints.find(tmp_path / "run" / "checkpoints")[-1].name == "iteration-00000002"
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["training"]["iterations"] == 2
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "run", "--iterations", "3", "--set", "training.checkpoint_every=1") == 0
+    whole = final_state(tmp_path / "run")
+    newest = checkpoints.find(tmp_path / "run" / "checkpoints")[-1]
+    (newest / "generator.safetensors").write_bytes(b"nothing")
+    assert main(["train", "--out", str(tmp_path / "run"), "--resume", "--device", "cpu"]) == 0
+    assert "iteration-00000003 is damaged" in capsys.readouterr().out
+    again = final_state(tmp_path / "run")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--model", "sagn"], "did you mean 'sagan'"),
+        ([], "--model is missing"),
+        (["--model", "sagan", "--set", "training.iteratons=3"], "did you mean 'iterations'"),
+        (["--model", "sagan", "--device", "tpu"], "expected auto"),
+        (["--model", "sagan", "--precision", "fp16", "--device", "cpu"], "bf16"),
+        (["--model", "sagan", "--data", "celeba"], "root"),
+        (["--model", "sagan", "--set", "data.attributes=Eyeglases"], "did you mean 'Eyeglasses'"),
+        (["--model", "sagan", "--resume"], "--out"),
+        (["--model", "sagan", "--config", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)  # fmt: skip
+def test_a_persons_mistake_exits_2_without_a_traceback(
+    options: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *options]) == 2
+    said = capsys.readouterr().err
+    assert expected in said and "Traceback" not in said
+    assert not (tmp_path / "runs").exists(), "nothing is left behind by a mistake"
+
+
+def test_a_used_folder_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    assert train(tmp_path, "--iterations", "1") == 2
+    assert "--resume" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_edit_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert train(run, "--iterations", "1") == 0
+    text = tmp_path / "notes.txt"
+    text.write_text("no picture")
+    for options, expected in (
+        ([str(text), "--attribute", "Eyeglasses=1"], "notes.txt"),
+        ([str(tmp_path / "gone.jpg"), "--attribute", "Eyeglasses=1"], "gone.jpg"),
+        ([str(text)], "--attribute"),
+        (["--attribute", "Eyeglasses=1"], "no photo"),
+    ):
+        assert main(["edit", str(run), *options, "--out", str(tmp_path / "edits")]) == 2
+        assert expected in capsys.readouterr().err
+    assert main(["edit", str(tmp_path / "norun"), str(text), "--attribute", "Eyeglasses=1"]) == 2
+    assert "not a run" in capsys.readouterr().err
+
+
+def test_tensorboard_through_accelerate(tmp_path: Path) -> None:
+    assert train(tmp_path / "run", "--iterations", "1", "--set", "training.trackers=tensorboard") == 0
+    assert list((tmp_path / "run").rglob("events.out.tfevents*"))
+
+
+def test_bf16_trains(tmp_path: Path) -> None:
+    assert train(tmp_path / "run", "--iterations", "2", "--precision", "bf16") == 0

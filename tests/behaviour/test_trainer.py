@@ -1,0 +1,131 @@
+"""The trainer: compositions, guards, accumulation, sharing, compile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from zoogan.composition import compose, rehearse
+from zoogan.config import ConfigError
+from zoogan.plugins import zoo
+from zoogan.testing.conformance import random_batches, tensors_of, tiny_config, tiny_facts, trained
+from zoogan.training.trainer import NotFinite, Trainer
+
+METHODS = ("sagan", "stargan")
+REGISTRY = zoo().registry
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("adversarial", ["wgan", "non_saturating", "hinge", "lsgan"])
+@pytest.mark.parametrize("penalty", ["gradient", "r1", "none"])
+def test_every_loss_trains_with_both_methods(method: str, adversarial: str, penalty: str) -> None:
+    config = tiny_config(method, REGISTRY, {"adversarial": {"use": adversarial}, "penalty": {"use": penalty}})
+    trainer = trained(config, REGISTRY, 2)
+    terms = trainer.read_terms()
+    assert all(torch.isfinite(torch.tensor(value)) for value in terms.values())
+    assert ("discriminator/penalty" in terms) == (penalty != "none")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "sets",
+    [
+        {"discriminator": {"use": "stargan", "width": 4}},
+        {"discriminator": {"use": "sagan", "width": 4}},
+        {"generator": {"use": "stargan", "width": 4}},
+        {"generator": {"use": "sagan", "width": 4}},
+        {"classification": {"use": "softmax"}, "data": {"attributes": ["Male", "Smiling"]}},
+        {"augment": {"use": "diffaugment"}},
+        {"condition": {"draw": "uniform"}},
+        {"weights": {"cycle": 0, "identity": 0}},
+        {"weights": {"cycle": 1, "identity": 1}, "training": {"average": 0.5}},
+    ],
+    ids=str,
+)
+def test_components_and_options_swap(method: str, sets: dict[str, Any]) -> None:
+    trained(tiny_config(method, REGISTRY, sets), REGISTRY, 2).check_finite()
+
+
+def test_extra_terms_join_a_step_by_name() -> None:
+    sets = {"extra_terms": {"generator": {"mask_area": {"weight": 0.5}}}}
+    trainer = trained(tiny_config("sagan", REGISTRY, sets), REGISTRY, 1)
+    terms = trainer.read_terms()
+    assert 0 < terms["generator/mask_area"] < 1
+    with pytest.raises(ConfigError, match="no step is called generatr"):
+        trained(tiny_config("sagan", REGISTRY, {"extra_terms": {"generatr": {"mask_area": {}}}}), REGISTRY, 0)
+
+
+def test_a_misfit_is_one_sentence_before_any_data() -> None:
+    config = tiny_config("sagan", REGISTRY)
+    broken = compose(config, tiny_facts(config), REGISTRY)
+    assert broken.nets
+    original = REGISTRY.components["attribute_critic", "sagan"]
+    from zoogan.registry import Component
+
+    REGISTRY.components["attribute_critic", "sagan"] = Component(
+        "attribute_critic", "sagan", original.config, "tests.behaviour.test_trainer:two_attribute_critic"
+    )
+    try:
+        with pytest.raises(ConfigError, match=r"discriminator 'sagan': attributes has shape \(\d+, 2\).*a=1"):
+            rehearse(config, tiny_facts(config), REGISTRY)
+    finally:
+        REGISTRY.components["attribute_critic", "sagan"] = original
+
+
+def two_attribute_critic(config: Any, facts: Any) -> Any:
+    from zoogan.registry import resolve
+
+    two = facts.model_copy(update={"attributes": ("Male", "Smiling")})
+    return resolve("zoogan_sagan.networks:Critic")(config, two)
+
+
+def test_nothing_that_is_not_finite_is_applied() -> None:
+    config = tiny_config("stargan", REGISTRY, {"cadence": {"generator_every": 1}})
+    composition = compose(config, tiny_facts(config), REGISTRY)
+    batches = list(zip(range(6), random_batches(composition)))
+    for _, batch in batches[3:]:
+        batch["source"]["image"][0, 0, 0, 0] = float("nan")
+    trainer = Trainer(composition, REGISTRY, Accelerator(cpu=True), (batch for _, batch in batches))
+    for _ in range(3):
+        trainer.iterate()
+    before = tensors_of(trainer)
+    with pytest.raises(NotFinite, match=r"iteration 3: discriminator: .*penalty"):
+        trainer.iterate()
+    after = tensors_of(trainer)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_accumulation_equals_the_joint_batch(method: str) -> None:
+    """Without batch statistics, two micro-batches of 2 are one batch of 4."""
+    sets: dict[str, Any] = {"generator": {"use": "stargan", "width": 4}, "training": {"iterations": 4}}
+    whole = tensors_of(trained(tiny_config(method, REGISTRY, sets), REGISTRY, 2))
+    halves = tiny_config(method, REGISTRY, {**sets, "data": {"batch": 2}, "training": {"accumulate": 2}})
+    parts = tensors_of(trained(halves, REGISTRY, 2))
+    for name, tensor in whole.items():
+        assert torch.allclose(tensor.double(), parts[name].double(), atol=2e-5), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_compiled_game_has_the_eager_gradients_penalty_included(method: str) -> None:
+    """Guards the versions of torch that silently drop second derivatives of compiled modules."""
+    import zoogan.interfaces.game as game
+
+    torch._dynamo.reset()
+    eager = trained(tiny_config(method, REGISTRY), REGISTRY, 0)
+    compiled = trained(tiny_config(method, REGISTRY), REGISTRY, 0)
+    parts = [part for net in compiled.nets.values() for part in net.compiled_parts()]
+    for part in parts:
+        part.compile(backend="aot_eager")
+    for trainer in (eager, compiled):
+        trainer.iterate()
+    for name, net in eager.nets.items():
+        for (key, p), q in zip(net.named_parameters(), compiled.nets[name].parameters()):
+            if p.grad is not None:
+                assert torch.allclose(p.grad, q.grad, atol=1e-4, rtol=1e-3), (name, key)
+    with game.uncompiled(compiled.nets["discriminator"]):
+        assert all(m._compiled_call_impl is None for m in compiled.nets["discriminator"].modules())
+    assert any(part._compiled_call_impl is not None for part in parts)

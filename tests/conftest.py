@@ -1,0 +1,24 @@
+"""Every test runs on one torch thread, with shapes checked and hypothesis seeded."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+# Shapes and dtypes of every annotated function are checked in tests; at run time the annotations cost nothing.
+hook = install_import_hook(["zoogan", "zoogan_sagan", "zoogan_stargan"], "beartype.beartype")
+hook.__enter__()
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+torch.set_num_interop_threads(1)
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+settings.register_profile(
+    "ci", max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("nightly", max_examples=300, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
