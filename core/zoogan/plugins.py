@@ -102,7 +102,8 @@ class Zoo:
                 f"it comes with {entry.distribution}" if entry.distribution else "planned, not written yet"
             )
             raise ConfigError(f"model {name!r} ({entry.title}) is not installed: {state}; {installed}")
-        raise ConfigError(f"no model is called {name!r}{nearest(name, known)}; {installed}")
+        hint = nearest(name, [*known, *self.catalogue])
+        raise ConfigError(f"no model is called {name!r}{hint}; {installed}")
 
     # ---- loading --------------------------------------------------------------------------------------
 

@@ -23,10 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
     name = f"zoo {verb}".rstrip()
     try:
-        result = build()([a for a in arguments if a != "--debug"], prog_name="zoo", standalone_mode=False)
+        result = build()(arguments or ["--help"], prog_name="zoo", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except UsageError as error:

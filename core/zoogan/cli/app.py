@@ -90,7 +90,7 @@ def show_version(value: bool) -> None:
 @cache
 def build() -> Any:
     """The whole app as a click command."""
-    app = typer.Typer(cls=Verbs, rich_markup_mode=None, context_settings=HELP, no_args_is_help=True)
+    app = typer.Typer(cls=Verbs, rich_markup_mode=None, context_settings=HELP)
 
     @app.callback()
     def zoo(
@@ -106,7 +106,10 @@ def build() -> Any:
 
 def usage_text(error: Any) -> str:
     """A usage error in plain words, with the usage of the command that it belongs to."""
-    lines = [str(error.format_message())]
+    said = str(error.format_message())
+    if said.startswith("Usage:"):  # a group that was called without a verb: all that it says is its help
+        return said
+    lines = [f"zoo: {said}"]
     if error.ctx is not None:
         lines += [error.ctx.get_usage(), f"Try '{error.ctx.command_path} --help'."]
-    return "\n".join(f"zoo: {line}" if i == 0 else line for i, line in enumerate(lines))
+    return "\n".join(lines)
