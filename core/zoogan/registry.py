@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
     from zoogan.config import ComponentConfig, GameConfig
@@ -28,6 +29,16 @@ ROLES: dict[str, str] = {
     "schedule": "zoogan.training.optimizers:Schedule",
 }
 
+# zoo's own verbs. The command line imports only the module of the verb that is called.
+VERBS: dict[str, str] = {
+    "list": "zoogan.cli.list:list_",
+    "show": "zoogan.cli.show:show",
+    "doctor": "zoogan.cli.doctor:doctor",
+    "train": "zoogan.cli.train:train",
+    "edit": "zoogan.cli.edit:edit",
+    "import": "zoogan.cli.import_:import_",
+}
+
 
 class RegistrationError(Exception):
     """A plugin registered something that the zoo cannot use; the message says what and why."""
@@ -43,6 +54,27 @@ def resolve(path: str) -> Any:
     """The object behind an import string `package.module:Name`."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def check_import_string(what: str, path: Any) -> None:
+    """Refuse what `resolve` could not read, now rather than when somebody trains."""
+    if not (isinstance(path, str) and re.fullmatch(r"[\w.]+:\w+", path)):
+        raise RegistrationError(f"{what}: expected an import string like 'package.module:Name', got {path!r}")
+
+
+def check_names(role: str, name: str, config: Any) -> None:
+    """A component's config must be a class whose `use` (sources: `source`) accepts the component's name."""
+    key = "source" if role == "source" else "use"
+    fields = getattr(config, "model_fields", None)
+    if not isinstance(config, type) or fields is None or key not in fields:
+        raise RegistrationError(
+            f"{role} {name!r}: config must be a ComponentConfig class with "
+            f"`{key}: Literal[{name!r}] = {name!r}`, got {config!r}"
+        )
+    accepted = get_args(fields[key].annotation)
+    if accepted and name not in accepted:
+        names = ", ".join(map(repr, accepted))
+        raise RegistrationError(f"{role} {name!r}: field `{key}` of {config.__name__} accepts only {names}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +100,7 @@ class MethodSpec:
         config: the complete config model; its defaults are the paper's values.
         game: import string of the Game class, called as `game(config, facts, components)`.
         recipes: folder of `<recipe>.yaml` files.
-        importer: import string of a function `(files, settings) -> Imported` that reads official weights, or None.
+        importer: import string of a function `(files, settings) -> Imported` that reads official weights.
         title, paper: for lists; registry.yaml says more.
     """
 
@@ -86,21 +118,47 @@ class MethodSpec:
         return sorted(path.stem for path in self.recipes.glob("*.yaml"))
 
 
+@dataclass(frozen=True)
+class Command:
+    """A verb of the command line: an import string of a function for typer, or of a typer app."""
+
+    name: str
+    build: str
+    plugin: str = ""
+
+
 @dataclass
 class Registry:
     """Everything that plugins registered, by name."""
 
     methods: dict[str, MethodSpec] = field(default_factory=dict)
     components: dict[tuple[str, str], Component] = field(default_factory=dict)
-    commands: dict[str, str] = field(default_factory=dict)
+    commands: dict[str, Command] = field(default_factory=dict)
     plugin: str = ""  # the plugin whose zoo_register is running
+
+    def draft(self, plugin: str) -> Registry:
+        """A copy for one plugin to register into; nothing of it shows here until `commit`."""
+        return Registry(dict(self.methods), dict(self.components), dict(self.commands), plugin)
+
+    def commit(self, draft: Registry) -> None:
+        """Take over what was added to a draft; what was here already stays, whatever the draft says."""
+        self.methods.update({k: v for k, v in draft.methods.items() if k not in self.methods})
+        self.components.update({k: v for k, v in draft.components.items() if k not in self.components})
+        self.commands.update({k: v for k, v in draft.commands.items() if k not in self.commands})
 
     def method(self, spec: MethodSpec) -> None:
         """Register a method.
 
         Raises:
-            RegistrationError: another plugin has the name.
+            RegistrationError: the name is taken or no id, or `game` or `importer` is no import string.
         """
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", spec.name):
+            raise RegistrationError(
+                f"method id {spec.name!r}: expected lower case and hyphens, as in 'my-gan'"
+            )
+        check_import_string(f"game of method {spec.name!r}", spec.game)
+        if spec.importer is not None:
+            check_import_string(f"importer of method {spec.name!r}", spec.importer)
         taken = self.methods.get(spec.name)
         if taken is not None:
             raise RegistrationError(f"method {spec.name!r} is already registered by plugin {taken.plugin!r}")
@@ -110,24 +168,32 @@ class Registry:
         """Register a component under a role.
 
         Raises:
-            RegistrationError: unknown role, or the name is taken.
+            RegistrationError: unknown role, a taken name, a config that does not read the name, or a `build`
+                that is no import string.
         """
         if role not in ROLES:
-            raise RegistrationError(f"no role is called {role!r}{nearest(role, ROLES)}; roles: {', '.join(ROLES)}")
+            hint = nearest(role, ROLES)
+            raise RegistrationError(f"no role is called {role!r}{hint}; roles: {', '.join(ROLES)}")
         taken = self.components.get((role, name))
         if taken is not None:
             raise RegistrationError(f"{role} {name!r} is already registered by plugin {taken.plugin!r}")
+        check_import_string(f"build of {role} {name!r}", build)
+        check_names(role, name, config)
         self.components[role, name] = Component(role, name, config, build, self.plugin)
 
     def command(self, name: str, build: str) -> None:
-        """Register a verb of the command line: an import string of a function with typer annotations.
+        """Register a verb of the command line: an import string of a function for typer, or of a typer app.
 
         Raises:
-            RegistrationError: the name is taken.
+            RegistrationError: the name is taken, or `build` is no import string.
         """
-        if name in self.commands:
-            raise RegistrationError(f"command {name!r} is already registered")
-        self.commands[name] = build
+        if name in VERBS:
+            raise RegistrationError(f"command {name!r} is one of zoo's own verbs")
+        taken = self.commands.get(name)
+        if taken is not None:
+            raise RegistrationError(f"command {name!r} is already registered by plugin {taken.plugin!r}")
+        check_import_string(f"build of command {name!r}", build)
+        self.commands[name] = Command(name, build, self.plugin)
 
     def names(self, role: str) -> list[str]:
         """The component names of a role, sorted."""

@@ -1,0 +1,10 @@
+"""`python -m zoogan ...`, so that `accelerate launch -m zoogan train ...` works."""
+
+from __future__ import annotations
+
+import sys
+
+from zoogan.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""The command line: `zoo VERB ...`, one file a verb. Imports the verb that is called, and no torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from zoogan.config import ConfigError
+
+WRONG_USE = 2  # the user's mistake: a bad option, setting or file
+FAILED = 1
+INTERRUPTED = 130  # what shells report after Ctrl-C
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 1 when it failed, 2 when it was asked the wrong way.
+
+    A verb may return its own code. Tracebacks are shown with `--debug`, which may stand anywhere.
+    """
+    from zoogan.cli.app import UsageError, build, usage_text
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    verb = next((argument for argument in arguments if not argument.startswith("-")), "")
+    name = f"zoo {verb}".rstrip()
+    try:
+        result = build()(arguments or ["--help"], prog_name="zoo", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except UsageError as error:
+        print(usage_text(error), file=sys.stderr)
+        code = WRONG_USE
+    except ConfigError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        code = WRONG_USE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `zoo list | head`: nobody reads on, which is no failure worth a word
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [""])[0]
+        advice = "" if debug else "; run with --debug for the traceback"
+        print(f"{name}: {type(error).__name__}{': ' if said else ''}{said}{advice}", file=sys.stderr)
+        code = FAILED
+    if debug:
+        traceback.print_exc()
+    return code

@@ -1,0 +1,54 @@
+"""Arguments that several verbs share, and what completes them in a shell. Imports no torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from zoogan.plugins import Zoo
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """The installed models whose names begin so."""
+    from zoogan.plugins import zoo
+
+    return [name for name in sorted(zoo().registry.methods) if name.startswith(incomplete)]
+
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", autocompletion=complete_model, help="A model of `zoo list`.", show_default=False
+    ),
+]
+PluginFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", metavar="FILE", help="A single-file plugin to load as well.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def open_with(files: Sequence[Path] | None) -> Zoo:
+    """The zoo with `--plugin` files. A file that cannot be had is an error; other failures are only told.
+
+    Raises:
+        ConfigError: one of the files is no working plugin.
+    """
+    from zoogan.config import ConfigError
+    from zoogan.plugins import zoo
+
+    opened = zoo()
+    others = len(opened.failures)
+    opened.load_files(files or ())
+    for failure in opened.failures[:others]:
+        print(f"zoo: {failure}", file=sys.stderr)
+    if opened.failures[others:]:
+        raise ConfigError("\n".join(str(failure) for failure in opened.failures[others:]))
+    return opened

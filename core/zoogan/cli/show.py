@@ -1,0 +1,140 @@
+"""`zoo show MODEL`: what a model is, what it is made of, and every setting with its default."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from zoogan.cli.arguments import Json, Model, PluginFiles, open_with
+from zoogan.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from zoogan.plugins import Zoo
+
+
+def show(
+    model: Model,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", metavar="NAME", help="Show this recipe's values.", show_default=False),
+    ] = None,
+    plugin: PluginFiles = None,
+    as_json: Json = False,
+) -> None:
+    """Show a model: paper, licence, recipes, slots and settings."""
+    facts = gather(open_with(plugin), model, recipe)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    for key, value in head(facts):
+        print(f"{key + ':':<14}{value}")
+    print()
+    rows = [[s["slot"], s["role"], s["use"], ", ".join(s["choices"])] for s in facts["slots"]]
+    print_table(["slot", "role", "filled by", "can be"], rows)
+    print()
+    rows = [[s["key"], json.dumps(s["value"]), s["doc"]] for s in facts["settings"]]
+    print_table(["setting", "value", "meaning"], rows, title=f"Values of recipe {facts['recipe']}:")
+
+
+def head(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The lines above the tables."""
+    entry = facts["catalogue"] or {}
+    yield "model", f"{facts['name']} ({facts['title']})"
+    if entry:
+        paper, code = entry["paper"], entry["code"]
+        arxiv = f", arXiv {paper['arxiv']}" if paper["arxiv"] else ""
+        yield "what", entry["summary"]
+        yield "paper", f"{paper['title']} ({paper['authors']}; {paper['venue']} {entry['year']}{arxiv})"
+        yield "task", entry["task"]
+        yield "reads", "; ".join(f"{draw}: {', '.join(fields)}" for draw, fields in entry["needs"].items())
+        whose = "official" if code["official"] else "unofficial"
+        yield (
+            "their code",
+            f"{code['repository'] or 'none'} ({whose}; licence: {code['licence'] or 'not stated'})",
+        )
+        for weights in entry["weights"]:
+            use = "zoo import reads them" if weights["importer"] else "no importer"
+            licence = weights["licence"] or "not stated"
+            note = f"; {weights['note']}" if weights["note"] else ""
+            yield "weights", f"{', '.join(weights['files'])} (licence: {licence}; {use}{note})"
+        for result in entry["results"]:
+            yield "results", result
+    yield "plugin", facts["plugin"]
+    yield "recipes", ", ".join(facts["recipes"])
+
+
+def gather(zoo: Zoo, model: str, recipe: str | None) -> dict[str, Any]:
+    """Everything that `zoo show` says.
+
+    Raises:
+        ConfigError: no such model or recipe.
+    """
+    from zoogan.config import component_name, compose_config, slots_of
+
+    spec = zoo.method(model)
+    config = compose_config(spec, zoo.registry, recipe=recipe)
+    entry = zoo.catalogue.get(model)
+    slots = [
+        {
+            "slot": name,
+            "role": slot.role,
+            "use": component_name(getattr(config, name)),
+            "choices": zoo.registry.names(slot.role),
+        }
+        for name, slot in slots_of(type(config)).items()
+    ]
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "plugin": spec.plugin,
+        "recipes": spec.recipe_names(),
+        "recipe": config.recipe,
+        "catalogue": entry.model_dump(mode="json") if entry else None,
+        "slots": slots,
+        "settings": list(settings(config)),
+    }
+
+
+def settings(config: BaseModel, path: str = "") -> Iterator[dict[str, Any]]:
+    """Every setting below a config: key path, value, meaning, and the class's default if it has one."""
+    values = config.model_dump(mode="json")
+    for name, info in type(config).model_fields.items():
+        inner = getattr(config, name)
+        if isinstance(inner, BaseModel):
+            yield from settings(inner, f"{path}{name}.")
+            continue
+        row = {"key": f"{path}{name}", "value": values[name], "doc": meaning(type(config), name)}
+        if not info.is_required():
+            row["default"] = type(config).__pydantic_serializer__.to_python(
+                info.get_default(call_default_factory=True), mode="json"
+            )
+        yield row
+
+
+def meaning(model: type[BaseModel], field: str) -> str:
+    """What a setting means: its description, or `field: ...` in the docstring of its class or a base."""
+    info = model.model_fields[field]
+    if info.description:
+        return info.description
+    for owner in model.__mro__:
+        told = docs_of(owner.__doc__ or "", list(model.model_fields))
+        if field in told:
+            return told[field]
+    return ""
+
+
+def docs_of(docstring: str, fields: list[str]) -> dict[str, str]:
+    """`one: what it is. two, three: what they are.` by field; the next field or an empty line ends one."""
+    name = "|".join(map(re.escape, fields))
+    entry = rf"(?<![\w`.])((?:{name})(?:, (?:{name}))*): "
+    found = {}
+    for paragraph in re.split(r"\n\s*\n", docstring):
+        parts = re.split(entry, " ".join(paragraph.split()))
+        for names, text in zip(parts[1::2], parts[2::2]):
+            found.update({key: text.strip().rstrip(".") for key in names.split(", ")})
+    return found

@@ -1,0 +1,95 @@
+"""The catalogue says what is true: it agrees with what is registered and with what the games read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from plugin_kit import GOOD, Shelf, only_failure
+
+from zoogan.catalogue import catalogue_path, core_catalogue, read_catalogue
+from zoogan.config import ConfigError
+from zoogan.plugins import open_zoo
+from zoogan.registry import resolve
+
+METHODS = ["sagan", "stargan", "stargan-v2", "stylegan2", "semantic-stylegan", "smile", "sd-gan"]
+SHEET = """
+{name}:
+  title: Demo
+  summary: A demo
+  paper: {{title: Demo, authors: A. Nobody, venue: Nowhere}}
+  year: 2025
+  task: attribute-editing
+  needs: {{source: [image, attributes]}}
+  distribution: zoo-plugin-demo
+  tier: community
+  code: {{repository: null, official: false, licence: Apache-2.0}}
+"""
+WITH_SHEET = GOOD + "\n    from pathlib import Path\n    CATALOGUE = Path(__file__).with_name('zoo.yaml')\n"
+
+
+def written() -> list[str]:
+    """The methods that the catalogue says come with zoogan."""
+    return [name for name, entry in core_catalogue().items() if entry.distribution == "zoogan"]
+
+
+def test_every_method_is_in_the_catalogue() -> None:
+    assert list(core_catalogue()) == METHODS
+
+
+def test_catalogue_and_registered_methods_agree() -> None:
+    registered = {m.name: m for m in open_zoo(environment={}).registry.methods.values()}
+    in_tree = [name for name in registered if name in core_catalogue()]
+    assert sorted(in_tree) == sorted(written())
+    for name in in_tree:
+        entry, spec = core_catalogue()[name], registered[name]
+        assert entry.title == spec.title
+        assert any(weights.importer for weights in entry.weights) == (spec.importer is not None)
+
+
+@pytest.mark.parametrize("name", written())
+def test_needs_are_the_games(name: str) -> None:
+    spec = open_zoo(environment={}).registry.methods[name]
+    needs = {draw: need.fields for draw, need in resolve(spec.game).needs.items()}
+    assert needs == core_catalogue()[name].needs
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_is_not_written_claims_nothing(name: str) -> None:
+    entry = core_catalogue()[name]
+    planned = entry.distribution is None
+    assert (entry.tier == "planned") == planned
+    if planned:
+        assert not entry.results and not any(weights.importer for weights in entry.weights)
+    for result in entry.results:
+        assert (catalogue_path().parent / result).exists()
+
+
+def test_a_plugin_brings_its_own_sheet(shelf: Shelf) -> None:
+    shelf.install("good", WITH_SHEET)
+    (shelf.folder / "zoo.yaml").write_text(SHEET.format(name="demo"))
+    zoo = shelf.open()
+    assert not zoo.failures
+    assert zoo.catalogue["demo"].distribution == "zoo-plugin-demo"
+    assert set(METHODS) < set(zoo.catalogue)
+    assert "demo" not in core_catalogue()
+
+
+def test_a_plugin_may_bring_what_is_only_planned(shelf: Shelf) -> None:
+    shelf.install("good", WITH_SHEET)
+    (shelf.folder / "zoo.yaml").write_text(SHEET.format(name="smile"))
+    assert shelf.open().catalogue["smile"].tier == "community"
+
+
+def test_a_sheet_may_not_rewrite_what_is_written(busy_shelf: Shelf) -> None:
+    busy_shelf.install("bad", WITH_SHEET.replace("plain", "other"))
+    (busy_shelf.folder / "zoo.yaml").write_text(SHEET.format(name="stargan"))
+    assert "method 'stargan' is in the catalogue already" in only_failure(busy_shelf.open()).reason
+
+
+def test_every_problem_of_a_sheet_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "zoo.yaml"
+    path.write_text(SHEET.format(name="demo").replace("year: 2025", "year: then").replace("tier:", "teir:"))
+    with pytest.raises(ConfigError) as caught:
+        read_catalogue(path)
+    assert all(key in str(caught.value) for key in ("demo.year", "demo.tier", "demo.teir"))

@@ -1,0 +1,83 @@
+"""Every hook is documented, typed, versioned and tested: a hook without a test of its own fails here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugin_kit import GOOD, Shelf
+
+from zoogan import API_VERSION, hooks
+from zoogan.isolation import hook_names
+
+RUN = Path("runs/demo-001")
+
+
+@pytest.mark.parametrize("name", hook_names())
+def test_a_hook_is_documented_typed_and_tested(name: str) -> None:
+    hook = getattr(hooks, name)
+    assert hook.zoogan_spec, f"{name} is not marked with @hookspec"
+    doc = inspect.getdoc(hook) or ""
+    versions = [version for version in range(1, API_VERSION + 1) if doc.endswith(f"Since {version}.")]
+    assert versions, f"the docstring of {name} does not end with the plugin API that brought it: 'Since 1.'"
+    signature = inspect.signature(hook)
+    assert all(p.annotation is not p.empty for p in signature.parameters.values()), (
+        f"{name}: untyped argument"
+    )
+    assert signature.return_annotation in (None, "None"), f"{name} returns something: observers only look"
+    assert f"test_hook_{name}" in globals(), f"write test_hook_{name} in {Path(__file__).name}"
+
+
+def test_no_test_of_a_hook_that_is_gone() -> None:
+    tested = {name.removeprefix("test_hook_") for name in globals() if name.startswith("test_hook_")}
+    assert tested == set(hook_names())
+
+
+def observed(shelf: Shelf, hook: str, **arguments: Any) -> dict[str, Any]:
+    """What a plugin that implements `hook` with all of its arguments is given."""
+    names = list(inspect.signature(getattr(hooks, hook)).parameters)
+    assert sorted(names) == sorted(arguments)
+    given = ", ".join(f"{name}={name}" for name in names)
+    shelf.install(
+        "watcher", f"seen = []\n@hookimpl\ndef {hook}({', '.join(names)}): seen.append(dict({given}))\n"
+    )
+    zoo = shelf.open()
+    assert not zoo.failures
+    zoo.notify(hook, **arguments)
+    (seen,) = zoo.manager.get_plugin("watcher").seen
+    return dict(seen)
+
+
+def test_hook_zoo_register(shelf: Shelf) -> None:
+    shelf.install("good", GOOD)
+    zoo = shelf.open()
+    assert zoo.registry.components["term", "plain"].plugin == "good"
+
+
+def test_hook_zoo_train_start(shelf: Shelf) -> None:
+    assert observed(shelf, "zoo_train_start", run=RUN) == {"run": RUN}
+
+
+def test_hook_zoo_progress(shelf: Shelf) -> None:
+    seen = observed(shelf, "zoo_progress", run=RUN, clock="clock", terms={"generator/cycle": 0.5})
+    assert seen["run"] == RUN and seen["clock"] == "clock"
+    assert isinstance(seen["terms"], Mapping) and dict(seen["terms"]) == {"generator/cycle": 0.5}
+    with pytest.raises(TypeError):
+        seen["terms"]["generator/cycle"] = 0.0
+
+
+def test_hook_zoo_checkpoint_saved(shelf: Shelf) -> None:
+    path = RUN / "checkpoints/iteration-00000500"
+    assert observed(shelf, "zoo_checkpoint_saved", run=RUN, path=path) == {"run": RUN, "path": path}
+
+
+def test_hook_zoo_evaluated(shelf: Shelf) -> None:
+    seen = observed(shelf, "zoo_evaluated", run=RUN, report={"fid": 12.5})
+    assert seen["run"] == RUN and dict(seen["report"]) == {"fid": 12.5}
+
+
+def test_hook_zoo_train_end(shelf: Shelf) -> None:
+    assert observed(shelf, "zoo_train_end", run=RUN, outcome="stopped") == {"run": RUN, "outcome": "stopped"}

@@ -1,0 +1,310 @@
+"""One bad plugin, whatever is wrong with it, is named with the reason, and the rest of the zoo works."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from plugin_kit import GOOD, Shelf, only_failure
+
+from zoogan.config import ConfigError
+from zoogan.registry import VERBS, Registry
+
+REGISTERS_THEN = """
+    from zoogan.config import ComponentConfig
+    from typing import Literal
+
+    class OtherConfig(ComponentConfig):
+        use: Literal["other"] = "other"
+
+    @hookimpl
+    def zoo_register(registry):
+        registry.component("term", "other", config=OtherConfig, build="m:f")
+        registry.command("other", "m:f")
+"""
+
+# What is wrong with it: the plugin's source, what the reason says, what the hint says.
+BROKEN = {
+    "missing dependency": (
+        "import dlib_that_nobody_has",
+        "needs module 'dlib_that_nobody_has'",
+        "pip install dlib_that",
+    ),
+    "other zoogan": ("from zoogan.hooks import zoo_dance", "written for another zoogan", "upgrade zoogan"),
+    "other zoogan's module": ("import zoogan.dancing", "written for another zoogan", "upgrade zoogan"),
+    "syntax": ("def zoo_register(:", "not valid Python", "report it to the authors of bad"),
+    "raises at import": ("1 / 0", "ZeroDivisionError: division by zero at bad_module.py:2", "authors of bad"),
+    "exits at import": ("raise SystemExit(3)", "tried to end the program", "authors of bad"),
+    "any BaseException": (
+        "class Odd(BaseException): pass\nraise Odd('so there')",
+        "Odd: so there",
+        "authors of bad",
+    ),
+    "misspelt hook": (
+        "@hookimpl\ndef zoo_regster(registry): pass",
+        "'zoo_regster', which does not exist, did you mean 'zoo_register'?",
+        "zoo_train_start",
+    ),
+    "wrong argument": (
+        "@hookimpl\ndef zoo_register(registri): pass",
+        "its zoo_register takes 'registri', which the hook does not pass",
+        "may take registry",
+    ),
+    "unmarked hook": ("def zoo_register(registry): pass", "not marked as a hook", "@zoogan.hooks.hookimpl"),
+    "no hook": ("x = 1", "implements no hook", "zoo_register(registry)"),
+    "later API": (
+        "API_VERSION = 2\n@hookimpl\ndef zoo_register(registry): pass",
+        "it needs zoogan's plugin API 2, this is 1",
+        "upgrade zoogan",
+    ),
+    "odd API": (
+        "API_VERSION = '2'\n@hookimpl\ndef zoo_register(registry): pass",
+        "API_VERSION is '2'",
+        "this is 1",
+    ),
+    "raises in zoo_register": (
+        REGISTERS_THEN + "        raise ValueError('half way')",
+        "ValueError: half way at",
+        "authors",
+    ),
+    "exits in zoo_register": (
+        REGISTERS_THEN + "        import sys; sys.exit()",
+        "tried to end the program",
+        "authors",
+    ),
+    "taken component": (
+        REGISTERS_THEN + "        registry.component('optimizer', 'adam', config=OtherConfig, build='m:f')",
+        "optimizer 'adam' is already registered by plugin 'zoogan'",
+        "rename",
+    ),
+    "taken method": (
+        REGISTERS_THEN
+        + """
+        from pathlib import Path
+        from zoogan.registry import MethodSpec
+        for _ in range(2):
+            registry.method(MethodSpec("dance", OtherConfig, "m:f", Path(), "Dance"))
+""",
+        "method 'dance' is already registered by plugin 'bad'",
+        "rename",
+    ),
+    "taken verb": (
+        REGISTERS_THEN + "        registry.command('list', 'm:f')",
+        "'list' is one of zoo's own",
+        "rename",
+    ),
+    "unknown role": (
+        REGISTERS_THEN + "        registry.component('optimiser', 'x', config=OtherConfig, build='m:f')",
+        "no role is called 'optimiser', did you mean 'optimizer'?",
+        "mend",
+    ),
+    "builder that is no import string": (
+        REGISTERS_THEN + "        registry.component('term', 'other2', config=OtherConfig, build=print)",
+        "expected an import string like 'package.module:Name'",
+        "mend",
+    ),
+    "config of another name": (
+        REGISTERS_THEN + "        registry.component('term', 'third', config=OtherConfig, build='m:f')",
+        "field `use` of OtherConfig accepts only 'other'",
+        "mend",
+    ),
+    "bad catalogue": (
+        REGISTERS_THEN
+        + """
+    from pathlib import Path
+    CATALOGUE = Path(__file__).with_name("nowhere.yaml")
+""",
+        "nowhere.yaml: cannot be read",
+        "mend",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_plugin_is_named_and_the_rest_works(busy_shelf: Shelf, case: str) -> None:
+    body, reason, hint = BROKEN[case]
+    busy_shelf.install("bad", body)
+    failure = only_failure(busy_shelf.open())
+    assert (failure.name, failure.distribution, failure.version) == ("bad", "bad", "1.2")
+    assert reason in failure.reason and "\n" not in failure.reason
+    assert hint in failure.hint
+    assert "bad" in str(failure) and failure.reason in str(failure)
+
+
+def test_ctrl_c_while_a_plugin_loads_is_not_swallowed(busy_shelf: Shelf) -> None:
+    busy_shelf.install("bad", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        busy_shelf.open()
+
+
+def test_an_entry_point_that_names_no_module(busy_shelf: Shelf) -> None:
+    busy_shelf.install("bad", "", value="no_such_module_here")
+    assert "no_such_module_here" in only_failure(busy_shelf.open()).reason
+
+
+def test_two_plugins_of_one_name(busy_shelf: Shelf) -> None:
+    busy_shelf.install("good", GOOD, distribution="impostor")
+    zoo = busy_shelf.open()
+    (failure,) = zoo.failures
+    assert failure.name == "good" and "has the same name" in failure.reason
+    assert [info.name for info in zoo.plugins].count("good") == 1
+
+
+def test_a_plugin_says_what_it_brought(busy_shelf: Shelf) -> None:
+    info = next(info for info in busy_shelf.open().plugins if info.name == "good")
+    assert (info.distribution, info.version) == ("good", "1.2")
+    assert info.components == (("term", "plain"),)
+    assert info.hooks == ("zoo_register",)
+    assert info.warnings == ()
+
+
+def test_plugins_load_after_the_core_and_in_order_of_name(shelf: Shelf) -> None:
+    for name in ("zebra", "ant"):
+        shelf.install(name, "@hookimpl\ndef zoo_train_end(run): pass")
+    extra = shelf.module("beetle", "@hookimpl\ndef zoo_train_end(run): pass")
+    shelf.module("cat_module", "@hookimpl\ndef zoo_train_end(run): pass")
+    names = [info.name for info in shelf.open(extra, ZOO_PLUGINS="cat_module").plugins]
+    assert names[0] == "zoogan"
+    mine = [name for name in names if name in {"zebra", "ant", "beetle", "cat_module"}]
+    assert mine == ["ant", "zebra", "cat_module", "beetle"]
+
+
+@pytest.mark.parametrize("separator", [",", os.pathsep, " , "])
+def test_zoo_plugins_names_modules_and_files(shelf: Shelf, separator: str) -> None:
+    shelf.module("by_module", GOOD)
+    path = shelf.module("by_file", "@hookimpl\ndef zoo_train_end(run): pass")
+    zoo = shelf.open(ZOO_PLUGINS=separator.join(["by_module", str(path)]))
+    assert not zoo.failures
+    assert {"by_module", "by_file"} <= {info.name for info in zoo.plugins}
+
+
+def test_zoo_plugins_may_name_what_is_installed(busy_shelf: Shelf) -> None:
+    zoo = busy_shelf.open(ZOO_PLUGINS="good_module")
+    assert not zoo.failures
+    assert [info.name for info in zoo.plugins].count("good") == 1
+
+
+def test_disabled_plugins_are_not_even_imported(busy_shelf: Shelf) -> None:
+    busy_shelf.install("bad", "raise SystemExit")
+    zoo = busy_shelf.open(ZOO_DISABLE_PLUGINS="bad,godo")
+    assert not zoo.failures
+    assert zoo.disabled == ["bad", "godo"]
+    assert zoo.warnings == ["ZOO_DISABLE_PLUGINS names 'godo', which is not there, did you mean 'good'?"]
+    assert "bad_module" not in sys.modules
+
+
+def test_files_of_one_name_do_not_meet(shelf: Shelf, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        text = (
+            f"from zoogan.hooks import hookimpl\nWHO = {folder!r}\n@hookimpl\ndef zoo_train_end(run): pass\n"
+        )
+        (tmp_path / folder / "plugin.py").write_text(text)
+    first, second = shelf.open(tmp_path / "a/plugin.py"), shelf.open(tmp_path / "b/plugin.py")
+    assert first.manager.get_plugin("plugin").WHO == "a"
+    assert second.manager.get_plugin("plugin").WHO == "b"
+
+
+def test_a_file_is_found_by_the_import_strings_of_its_components(shelf: Shelf) -> None:
+    path = shelf.module("single", GOOD + "\n    def build(config, facts):\n        return config.use\n")
+    zoo = shelf.open(path)
+    zoo.load_files([path])  # a second time, as when two commands run in one process
+    assert not zoo.failures
+    config = zoo.registry.components["term", "plain"].config()
+    assert zoo.registry.build("term", config) == "plain"
+
+
+def test_a_file_that_is_not_there(busy_shelf: Shelf) -> None:
+    failure = only_failure(busy_shelf.open(Path("nowhere/my_plugin.py")))
+    assert failure.name == "my_plugin"
+    assert "no file" in failure.reason and failure.hint == "check the path"
+
+
+def test_importing_torch_at_import_is_a_warning(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    shelf.module("torch", "")  # stands for the real one, which would take seconds
+    shelf.install("slow", "import torch\n@hookimpl\ndef zoo_train_end(run): pass")
+    try:
+        zoo = shelf.open()
+    finally:
+        sys.modules.pop("torch", None)
+    assert not zoo.failures
+    (warning,) = next(info for info in zoo.plugins if info.name == "slow").warnings
+    assert "imports torch when it is loaded" in warning
+
+
+def test_an_unknown_method_is_told_why(busy_shelf: Shelf) -> None:
+    busy_shelf.install("my-gan", "import dlib_that_nobody_has")
+    zoo = busy_shelf.open()
+    with pytest.raises(ConfigError, match=r"'my-gan' is not available: .*dlib_that_nobody_has"):
+        zoo.method("my-gan")
+    with pytest.raises(ConfigError, match=r"'smile' \(SMILE\) is not installed: planned"):
+        zoo.method("smile")
+    with pytest.raises(ConfigError, match="no model is called 'smle', did you mean 'smile'"):
+        zoo.method("smle")
+
+
+# ---- observers ----
+
+OBSERVER = """
+    seen = []
+
+    @hookimpl
+    def zoo_progress(run, terms):
+        seen.append(dict(terms))
+        {then}
+
+    @hookimpl
+    def zoo_train_end(run):
+        seen.append("end")
+"""
+
+
+@pytest.mark.parametrize("then", ["raise ValueError('full disk')", "terms['loss'] = 0", "raise SystemExit"])
+def test_an_observer_that_raises_is_named_once_and_dropped(
+    shelf: Shelf, caplog: pytest.LogCaptureFixture, then: str
+) -> None:
+    shelf.install("a-good", OBSERVER.format(then=""))
+    shelf.install("b-bad", OBSERVER.format(then=then))
+    shelf.install("c-good", OBSERVER.format(then=""))
+    zoo = shelf.open()
+    assert not zoo.failures
+    plugins = [zoo.manager.get_plugin(name) for name in ("a-good", "b-bad", "c-good")]
+    with caplog.at_level(logging.WARNING):
+        for step in range(3):
+            zoo.notify("zoo_progress", run=Path("run"), clock=None, terms={"loss": float(step)})
+        zoo.notify("zoo_train_end", run=Path("run"), outcome="finished")
+    told = [{"loss": 0.0}, {"loss": 1.0}, {"loss": 2.0}, "end"]
+    assert [plugin.seen for plugin in plugins] == [told, told[:1], told]
+    (record,) = caplog.records
+    assert "'b-bad'" in record.getMessage() and "zoo_progress" in record.getMessage()
+    (failure,) = zoo.failures
+    assert failure.name == "b-bad" and failure.reason.startswith("in zoo_progress: ")
+
+
+def test_ctrl_c_in_an_observer_passes(shelf: Shelf) -> None:
+    shelf.install("bad", OBSERVER.format(then="raise KeyboardInterrupt"))
+    with pytest.raises(KeyboardInterrupt):
+        shelf.open().notify("zoo_progress", run=Path("run"), clock=None, terms={})
+
+
+# ---- the registry ----
+
+
+def test_a_draft_shows_nothing_before_commit_and_overwrites_nothing() -> None:
+    registry = Registry(plugin="core")
+    registry.command("dance", "m:core")
+    draft = registry.draft("other")
+    draft.command("sing", "m:other")
+    assert "sing" not in registry.commands
+    draft.commands["dance"] = draft.commands["sing"]  # past the front door
+    registry.commit(draft)
+    assert registry.commands["sing"].plugin == "other"
+    assert registry.commands["dance"].build == "m:core"
+
+
+def test_verbs_are_import_strings() -> None:
+    assert all(path.startswith("zoogan.cli.") and ":" in path for path in VERBS.values())
