@@ -1,0 +1,1 @@
+"""A modular GAN zoo for face editing."""
