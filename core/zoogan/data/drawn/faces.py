@@ -14,7 +14,7 @@ from zoogan.data.drawn import features, hair, head, identity, worn
 from zoogan.data.drawn.labels import Habits, column, rivals, seen
 from zoogan.data.drawn.paint import Canvas
 
-_PIXELS_AT_ONCE = 32 * 64 * 64  # a plane of this many stays in the cache
+_PIXELS_AT_ONCE = 128 * 64 * 64  # bounds the memory that one call needs
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zoogan.data.drawn.head import Head
-from zoogan.data.drawn.paint import Canvas, Window, band, cover, ellipse, glow, wave
+from zoogan.data.drawn.paint import Canvas, Window, band, cover, ellipse, glow, span, wave
 
 
 def place(t, across: Tensor, down: Tensor, lift: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN001
@@ -27,7 +27,7 @@ def eyes(canvas: Canvas) -> None:
     for side in (-1.0, 1.0):
         t = canvas.traits
         x, y, narrow = place(t, side * t.eye_gap, 0.0 * t.eye_gap)
-        with canvas.around(x, y, t.eye_width * 1.55 * narrow + 0.02, t.eye_height * 2.4 + 0.02) as w:
+        with canvas.around(x, y, t.eye_width * 1.55 * narrow + 0.02, t.eye_height * 2.9 + 0.04) as w:
             _eye(w, x, y, narrow, side)
 
 
@@ -40,7 +40,7 @@ def _eye(w: Window, x: Tensor, y: Tensor, narrow: Tensor, side: float) -> None:
     top = ly + t.eye_height * arch  # 0 on the upper lid, positive below it
     bottom = ly - 0.72 * t.eye_height * arch
     steep = 0.80  # the lids run aslant, so distances across them are shorter
-    eye = cover(torch.maximum(-top, bottom) * steep, w.pixel)
+    eye = span(ly, ly - top, ly - bottom, w.pixel)
     made_up = glow((lx * lx) * 0.5 + ((ly + t.eye_height) / (1.6 * t.eye_height)) * ((ly + t.eye_height) / (1.6 * t.eye_height)))
     w.paint(made_up * t.shadow, t.shadow_colour)
     under = wave((lx * 0.25).clamp(-0.25, 0.25) + 0.25).clamp_(min=0.0)
@@ -57,6 +57,7 @@ def _eye(w: Window, x: Tensor, y: Tensor, narrow: Tensor, side: float) -> None:
     within = cover((lx.abs() - 1.06) * t.eye_width, w.pixel)
     lash = band(top * steep, t.lash + 0.010 * (side * lx), w.pixel) * within
     w.paint(lash * 0.92, t.lash_colour)
+    w.label(torch.maximum(eye, lash), 4 if side > 0 else 5)
     crease = band(ly + (t.eye_height + 0.026) * (1.0 - 0.75 * lx * lx), 0.014, w.pixel) * within
     w.paint(crease * 0.40, t.skin_shadow)
     w.paint(band(bottom * steep, 0.010, w.pixel) * within * 0.45, t.skin_shadow)
@@ -66,7 +67,7 @@ def brows(canvas: Canvas) -> None:
     for side in (-1.0, 1.0):
         t = canvas.traits
         x, y, narrow = place(t, side * (t.eye_gap + 0.008), -t.brow_up)
-        with canvas.around(x, y, t.brow_length * 1.15 * narrow + 0.02, t.brow_arch + t.brow_thick + 0.04) as w:
+        with canvas.around(x, y, t.brow_length * 1.15 * narrow + 0.02, t.brow_arch * 1.3 + t.brow_thick + 0.09) as w:
             lx = (w.x - x) / narrow / t.brow_length * side  # 1 at the temple
             line = w.y - y + t.brow_arch * (1.0 - (lx - 0.25) * (lx - 0.25)) - 0.6 * t.brow_arch
             line += t.brow_tilt * lx
@@ -84,7 +85,7 @@ def nose(canvas: Canvas, head: Head) -> None:
     base_x, base_y, _ = place(t, zero, t.nose_length, 0.03)
     half = t.nose_width * (0.75 + 0.25 * narrow)
     with canvas.around((root_x + base_x) / 2, (root_y + base_y) / 2, half + (tip_x - root_x).abs() + 0.06,
-                       (base_y - root_y) / 2 + 0.07) as w:  # fmt: skip
+                       (base_y - root_y) / 2 + 0.11) as w:  # fmt: skip
         at = ((w.y - root_y) / (base_y - root_y)).clamp(0.0, 1.0)
         curve = at * at
         ridge = w.x - root_x - (tip_x - root_x) * at
@@ -96,8 +97,11 @@ def nose(canvas: Canvas, head: Head) -> None:
         dark = torch.where(t.light_x + 1.6 * t.yaw_sin > 0, 1.0, -1.0)
         flank = ridge * -dark - 0.75 * width
         shadow = glow((flank / (0.7 * width + 0.01)) * (flank / (0.7 * width + 0.01))) * at
+        over = cover(w.y - base_y - 0.02, w.pixel)
+        shadow *= over
         w.paint(shadow * (0.22 + 0.7 * t.light_strength), t.skin_shadow)
         shine = glow((ridge / (0.45 * width + 0.012)) * (ridge / (0.45 * width + 0.012)) + (at - 0.62) * (at - 0.62) * 4.5)
+        shine *= over
         w.paint(shine * (0.12 + 0.5 * t.light_strength), t.light_colour)
         bx, by = w.x - base_x, w.y - base_y
         below = by - 0.02 - 0.25 * (bx * bx) / half
@@ -113,7 +117,7 @@ def mouth(canvas: Canvas) -> None:
     t = canvas.traits
     x, y, narrow = place(t, 0.0 * t.chin, t.nose_length + t.mouth_drop, 0.02)
     wide = t.mouth_width * (1.0 + 0.24 * t.Smiling)
-    with canvas.around(x, y, wide * narrow + 0.09, 0.16) as w:
+    with canvas.around(x, y, wide * narrow + 0.10, 0.23) as w:
         t = w.traits
         dx = (w.x - x) / narrow
         lx = dx / wide
@@ -132,9 +136,9 @@ def mouth(canvas: Canvas) -> None:
         w.paint(cheek * 0.40 * t.Smiling, t.skin_shadow)
         below = ly - lower_bottom - 0.024
         w.paint(glow(below * below * 1600.0) * glow(lx2 * 2.2) * 0.30, t.skin_shadow)
-        upper = cover(torch.maximum(upper_top - ly, ly - upper_bottom), w.pixel)
-        lower = cover(torch.maximum(lower_top - ly, ly - lower_bottom), w.pixel)
-        inner = cover(torch.maximum(upper_bottom - ly, ly - lower_top), w.pixel) * (gap > 0)
+        upper = span(ly, upper_top, upper_bottom, w.pixel)
+        lower = span(ly, lower_top, lower_bottom, w.pixel)
+        inner = span(ly, upper_bottom, lower_top, w.pixel)
         teeth = cover(ly - upper_bottom - 0.62 * gap * body, w.pixel) * inner * (0.55 + 0.40 * t.Smiling)
         w.paint(inner, t.dark_colour, None, 10)
         w.paint(teeth, t.white_colour, 0.96 - 0.25 * lx2)

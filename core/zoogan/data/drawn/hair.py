@@ -12,15 +12,22 @@ from zoogan.data.drawn.paint import Canvas, Plane, Window, band, cover, ellipse,
 def _strands(w: Window, x: Plane, y: Plane, light: Plane) -> Plane:
     """The shade of hair: fine strands, a sheen where the head turns to the light."""
     t = w.traits
-    bend = x * t.streak_pitch + wave(y * 1.3 + t.curl_phase) * (0.15 + 0.6 * t.curl)
-    shade = wave(bend) * t.streaks + wave(bend * 2.7 + 0.3) * (0.5 * t.streaks)
+    fan = (y + t.crown + 0.12).clamp(0.05, 0.62) + 0.30  # strands spread from the crown and then hang down
+    bend = x * t.streak_pitch / fan + wave(y * 1.3 + t.curl_phase) * (0.15 + 0.6 * t.curl)
+    shade = wave(bend)
+    shade = (shade * (shade * 0.5 + 0.75)).mul_(t.streaks)  # narrow light strands, wide dark ones
     ring = y + 0.42 - 0.10 * x * x
     return shade.add_(glow(ring * ring * 60.0) * t.sheen).add_(light * 1.1).add_(0.96).clamp_(0.35, 1.7)
 
 
 def behind(canvas: Canvas, head: Head, faces: Tensor) -> None:
     """What falls behind the head and over the shoulders, and a bun."""
-    t = canvas.traits.take(faces)
+    t = canvas.traits
+    falls = ((t.hair_end > 0.25) | (t.bun > 0)).view(-1)
+    faces = faces[falls[faces]]
+    if len(faces) == 0:
+        return
+    t = t.take(faces)
     reach = t.face_width + t.hair_side + t.hair_flare.abs() * 1.4 + 0.12
     bun = t.bun
     top = t.crown + t.hair_top * 0.5 + 2.2 * t.bun_r * bun
@@ -64,8 +71,8 @@ def around(canvas: Canvas, head: Head, faces: Tensor) -> None:
     t = canvas.traits.take(faces)
     reach = t.face_width * (1.16 + torch.maximum(t.hair_side, t.hair_top))
     top = t.crown * (1.18 + t.hair_top)
-    end = t.hair_end.clamp(0.05, 0.62) + 0.12
-    with canvas.around(0.0 * reach, (end - top) / 2, reach + 0.06, (end + top) / 2 + 0.04, faces) as w:
+    end = t.hair_end.clamp(max=0.58) + torch.where(t.hair_end < 0.25, 0.42, 0.15)
+    with canvas.around(0.0 * reach, (end - top) / 2, reach + 0.13, (end + top) / 2 + 0.04, faces) as w:
         across, down = w.crop(head.across), w.crop(head.down)
         rise = (down - 0.20).clamp(max=0.0) / (t.hairline + 0.20 - 0.09 * across * t.part)
         beside = across / (t.opening - 0.06 * (down - 0.1).clamp(min=0.0))
@@ -89,7 +96,7 @@ def bangs(canvas: Canvas, head: Head, faces: Tensor) -> None:
     """A fringe down to the brows: straight, toothed or swept to a side."""
     t = canvas.traits.take(faces)
     high = t.crown * 1.05
-    with canvas.around(0.0 * high, -0.05 - high / 2, t.face_width * 1.1, high / 2 + 0.03, faces) as w:
+    with canvas.around(0.0 * high, 0.1 - high / 2, t.face_width * 1.1 + 0.08, high / 2 + 0.13, faces) as w:
         across, down = w.crop(head.across), w.crop(head.down)
         teeth = wave(across * t.fringe_pitch + t.curl_phase) * t.fringe_teeth
         lower = down + t.fringe - 0.05 * across * across + t.fringe_slant * across + teeth
@@ -102,7 +109,7 @@ def bangs(canvas: Canvas, head: Head, faces: Tensor) -> None:
 def beard(canvas: Canvas, head: Head, faces: Tensor) -> None:
     """Full, goatee, moustache and chin, or moustache alone; or just stubble where the face counts as beardless."""
     t = canvas.traits.take(faces)
-    with canvas.around(0.0 * t.chin, t.chin / 2 + 0.05, t.face_width * 1.1 + 0.08, t.chin / 2 + 0.12, faces) as w:
+    with canvas.around(0.0 * t.chin, t.chin / 2 + 0.05, t.face_width * 1.1 + 0.08, t.chin / 2 + 0.20, faces) as w:
         across, down = w.crop(head.across), w.crop(head.down)
         x = across * t.face_width
         mouth = t.nose_length + t.mouth_drop
@@ -111,7 +118,7 @@ def beard(canvas: Canvas, head: Head, faces: Tensor) -> None:
         full, goatee = (kind < 0.45), (kind >= 0.45) & (kind < 0.68)
         both = (kind >= 0.68) & (kind < 0.86)
         cheek = down - (mouth + 0.00 + 0.03 * t.beard_line) + 0.46 * (across * across) * (0.6 + 0.4 * across * across)
-        jaw = cover(-cheek, w.pixel)
+        jaw = cover(torch.maximum(-cheek, (across.abs() - 1.0) * t.face_width), w.pixel)
         # clear around the lips, and the lower lip's soul patch joins them to the chin
         lips = cover(ellipse(x, down - mouth - 0.01, t.mouth_width * 1.10, 0.075), w.pixel)
         under = mouth - 0.5 * (mouth - t.nose_length) - 0.015
@@ -122,7 +129,7 @@ def beard(canvas: Canvas, head: Head, faces: Tensor) -> None:
         shape = torch.where(full, torch.maximum(jaw * (1.0 - lips), moustache),
                             torch.where(goatee, chin * (1.0 - lips), torch.where(both, small, 0.0) * (1.0 - lips)))  # fmt: skip
         shape = torch.maximum(shape, torch.where(goatee & (t.beard_line < 0.35), 0.0, moustache))
-        grain = 1.0 + wave(x * 9.0 + wave(down * 5.0) * 0.3) * 0.16 + w.crop(head.light)
+        grain = 1.0 + wave(x * 14.0 + wave(down * 7.0) * 0.4) * 0.07 + w.crop(head.light)
         strength = t.beard_full * bare + t.stubble * t.No_Beard
         edge = cover((w.crop(head.radius) - 1.0) * t.face_width * 1.05 - t.beard_long * bare * full, w.pixel)
         w.paint(shape * edge * strength, t.beard_colour, grain)

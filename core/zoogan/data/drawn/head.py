@@ -78,6 +78,7 @@ def neck_and_clothes(canvas: Canvas) -> None:
         low = (v - t.shoulder).clamp(min=0.0)
         high = (t.shoulder - 0.12 - v).clamp(min=0.0)
         neck = cover(aside - t.neck_width * t.scale - 0.5 * (v - t.shoulder + 0.10).clamp(min=0.0) + 0.06 * high, pixel)
+        neck *= cover(t.place_v + 0.25 - v, pixel)
         chin = t.place_v + t.scale * (t.chin - 0.10 * t.pitch_sin)
         shadow = (1.0 - (v - chin - 0.02).clamp_(min=0.0) * 3.2).clamp_(0.0, 1.0) * 0.34
         shade = (0.94 - shadow) + from_middle * (t.light_x * t.light_strength * 1.6) - aside * aside * 1.6
@@ -155,25 +156,25 @@ def skin(canvas: Canvas, head: Head) -> None:
         brow_bone = across.abs() - 0.44
         socket = glow((brow_bone * brow_bone).mul_(10.0).add_(down * down * 55.0))
         w.paint(socket.mul_(inside * (0.10 + 0.16 * t.age)), t.skin_shadow)
-    chosen = (t.freckles > 0.84).view(-1).nonzero().view(-1)
+    chosen = (t.freckles > 0.88).view(-1).nonzero().view(-1)
     if len(chosen):
         f = t.take(chosen)
-        with canvas.around(f.scale * 0, f.scale * 0 + 0.18, f.face_width, 0.25, chosen) as w:
+        with canvas.around(f.scale * 0, f.scale * 0 + 0.18, f.face_width + 0.1, 0.32, chosen) as w:
             across, down = w.crop(head.across), w.crop(head.down)
             dots = wave(across * 5.3 + wave(down * 6.1) * 0.35) * wave(down * 11.7 + wave(across * 3.7) * 0.3)
             where = glow((down - 0.17) * (down - 0.17) * 40.0) * glow(across * across)
-            w.paint((dots - 0.35).clamp_(0.0, 0.5) * where * w.crop(head.inside) * 1.5, f.skin_shadow)
+            w.paint((dots - 0.35).clamp_(0.0, 0.5) * where * w.crop(head.inside), f.skin_shadow)
     chosen = (t.mole > 0.80).view(-1).nonzero().view(-1)
     if len(chosen):
         f = t.take(chosen)
-        with canvas.around(f.scale * 0, f.scale * 0 + 0.3, f.face_width, 0.4, chosen) as w:
+        with canvas.around(f.scale * 0, f.scale * 0 + 0.3, f.face_width + 0.1, 0.4, chosen) as w:
             a, d = (w.crop(head.across) - f.mole_x) * f.face_width, w.crop(head.down) - f.mole_y
             w.paint(cover(ellipse(a, d, 0.017, 0.017), w.pixel) * w.crop(head.inside) * 0.8, f.skin_shadow * 0.6)
     chosen = (t.age > 0.62).view(-1).nonzero().view(-1)
     if len(chosen):
         f = t.take(chosen)
         strength = (f.age - 0.62) * 1.3
-        with canvas.around(f.scale * 0, f.scale * 0 + 0.05, f.face_width, 0.5, chosen) as w:
+        with canvas.around(f.scale * 0, f.scale * 0 + 0.05, f.face_width + 0.1, 0.55, chosen) as w:
             across, down = w.crop(head.across), w.crop(head.down)
             ridge = 0.02 * across * across
             lines = band(down + 0.26 + ridge, 0.014, w.pixel) + band(down + 0.20 + ridge, 0.014, w.pixel)

@@ -21,7 +21,7 @@ from zoogan.data.drawn.labels import column
 # name -> (low, high), evenly between; head units, turns or plain amounts
 RANGES: dict[str, tuple[float, float]] = {
     # frame and light
-    "scale": (0.93, 1.05), "place_x": (-0.03, 0.03), "place_y": (-0.03, 0.03),
+    "scale": (1.05, 1.20), "place_x": (-0.03, 0.03), "place_y": (-0.03, 0.03),
     "light_x": (-1.0, 1.0), "light_y": (-0.9, 0.25), "light_strength": (0.10, 0.34), "light_warmth": (-1.0, 1.0),
     "light_level": (0.90, 1.06),
     # background
@@ -33,21 +33,21 @@ RANGES: dict[str, tuple[float, float]] = {
     "skin": (0.0, 1.0), "undertone": (-1.0, 1.0), "blush": (0.02, 0.30), "face_width": (0.395, 0.455),
     "chin": (0.57, 0.68), "taper": (0.12, 0.40), "square": (0.0, 0.55), "crown": (0.55, 0.64), "age": (0.0, 1.0),
     "freckles": (0.0, 1.0), "mole": (0.0, 1.0), "mole_x": (-0.7, 0.7), "mole_y": (0.12, 0.5), "stubble": (-0.12, 0.16),
-    "ear_size": (0.075, 0.115), "ear_out": (0.0, 0.035), "neck_width": (0.17, 0.20),
+    "ear_size": (0.075, 0.115), "ear_out": (0.0, 0.035), "neck_width": (0.205, 0.24),
     # eyes and brows
-    "eye_gap": (0.170, 0.205), "eye_width": (0.082, 0.104), "eye_height": (0.036, 0.056), "eye_tilt": (-0.10, 0.20),
+    "eye_gap": (0.170, 0.205), "eye_width": (0.088, 0.112), "eye_height": (0.040, 0.060), "eye_tilt": (-0.10, 0.20),
     "eye_hue": (0.0, 1.0), "eye_dark": (0.0, 1.0), "iris": (0.040, 0.048), "gaze_x": (-0.022, 0.022),
     "gaze_y": (-0.008, 0.008), "lash": (0.014, 0.026), "shadow": (0.0, 1.0), "shadow_hue": (0.0, 1.0),
-    "brow_up": (0.105, 0.150), "brow_thick": (0.024, 0.044), "brow_arch": (0.015, 0.065), "brow_tilt": (-0.05, 0.06),
+    "brow_up": (0.105, 0.150), "brow_thick": (0.033, 0.052), "brow_arch": (0.015, 0.065), "brow_tilt": (-0.05, 0.06),
     "brow_length": (0.105, 0.140),
     # nose and mouth
     "nose_length": (0.24, 0.33), "nose_width": (0.075, 0.120), "nose_bridge": (0.022, 0.040), "nose_up": (0.0, 0.03),
-    "mouth_drop": (0.135, 0.180), "mouth_width": (0.125, 0.170), "lip_upper": (0.024, 0.046),
-    "lip_lower": (0.034, 0.060), "lip_colour": (0.0, 1.0), "lip_hue": (0.0, 1.0), "mouth_curve": (-0.020, 0.014),
+    "mouth_drop": (0.135, 0.180), "mouth_width": (0.125, 0.170), "lip_upper": (0.031, 0.050),
+    "lip_lower": (0.042, 0.064), "lip_colour": (0.0, 1.0), "lip_hue": (0.0, 1.0), "mouth_curve": (-0.012, 0.018),
     "smile": (0.045, 0.075), "gap": (0.040, 0.075),
     # hair: a woman's and a man's cut for everybody
-    "hair_tone": (0.0, 1.0), "hair_other": (0.0, 1.0), "hair_dye": (0.0, 1.0), "streaks": (0.05, 0.22),
-    "streak_pitch": (5.0, 11.0), "sheen": (0.05, 0.35), "hairline": (0.325, 0.43), "opening": (0.80, 0.95),
+    "hair_tone": (0.0, 1.0), "hair_other": (0.0, 1.0), "hair_dye": (0.0, 1.0), "streaks": (0.03, 0.13),
+    "streak_pitch": (3.0, 6.0), "sheen": (0.05, 0.35), "hairline": (0.325, 0.43), "opening": (0.80, 0.95),
     "part": (-1.0, 1.0), "fringe": (0.10, 0.22), "fringe_slant": (-0.09, 0.09), "fringe_teeth": (0.0, 0.035),
     "fringe_pitch": (1.5, 4.5), "her_length": (0.0, 1.0), "her_top": (0.07, 0.22), "her_side": (0.06, 0.22),
     "her_curl": (0.0, 1.0), "her_flare": (-0.10, 0.16), "her_bun": (0.0, 1.0), "bun_x": (-0.5, 0.5),
@@ -56,7 +56,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "beard_kind": (0.0, 1.0), "beard_full": (0.72, 0.95), "beard_line": (0.0, 1.0), "beard_long": (0.0, 0.05),
     # worn
     "frame_kind": (0.0, 1.0), "frame_width": (0.132, 0.158), "frame_height": (0.094, 0.132),
-    "frame_thick": (0.048, 0.074), "frame_colour": (0.0, 1.0), "frame_tone": (0.0, 1.0), "lens_dark": (0.0, 1.0),
+    "frame_thick": (0.044, 0.064), "frame_colour": (0.0, 1.0), "frame_tone": (0.0, 1.0), "lens_dark": (0.0, 1.0),
     "lens_tint": (0.05, 0.16), "lens_hue": (0.0, 1.0), "hat_kind": (0.0, 1.0), "hat_hue": (0.0, 1.0),
     "hat_grey": (0.0, 0.9), "hat_value": (0.15, 0.92), "hat_line": (0.20, 0.27), "hat_tall": (0.10, 0.22),
     "hat_wide": (0.66, 0.86), "hat_pitch": (3.0, 7.0), "earring_kind": (0.0, 1.0), "earring_size": (0.046, 0.070),
@@ -162,7 +162,7 @@ def traits(
         t[f"{name}_sin"], t[f"{name}_cos"] = _sine(degrees)
     # photographs are aligned by the eyes, so a turned head moves against its turn
     t["place_u"] = t["place_x"] - 0.24 * t["yaw_sin"]
-    t["place_v"] = t["place_y"] - 0.12 + 0.22 * t["pitch_sin"]
+    t["place_v"] = t["place_y"] - 0.10 + 0.22 * t["pitch_sin"]
 
     t["face_width"] = t["face_width"] + 0.014 * male
     t["chin"] = t["chin"] + 0.022 * male
@@ -193,6 +193,9 @@ def traits(
     t["hair_side"] = (t["her_side"] * (1 - 0.6 * bun)) * (1.0 - male) + t["his_side"] * male
     curl = np.clip(t["her_curl"] * 1.7 - 0.7, 0, 1) * (1.0 - male) + np.clip(t["his_curl"] * 2.2 - 1.2, 0, 1) * male
     t["curl"] = curl
+    # hair over the ears also lies over what runs back to them
+    under = has[:, column("Bald")] | has[:, column("Wearing_Hat")]
+    t["ears_free"] = np.where(under.numpy(), 1.0, (t["hair_end"] < 0.16).astype(float))
     t["hair_flare"] = t["her_flare"] * (1.0 - male)
     t["hairline"] = t["hairline"] + t["his_recede"] * male * (0.4 + 0.6 * age)
 
@@ -204,10 +207,10 @@ def traits(
     c["skin_shadow"] = skin * np.array([0.50, 0.36, 0.34])
     tone = t["hair_tone"]
     grey = np.clip(age - 0.45, 0, 1) * 1.4
-    other = np.where((t["hair_dye"] > 0.90)[:, None], hue(t["hair_other"], np.full_like(age, 0.25), np.full_like(age, 0.78)),
-                     np.where((t["hair_other"] < 0.45 + 0.5 * (age > 0.5))[:, None], ramp(tone, ((.50, .50, .51), (.86, .85, .83))),
-                              ramp(tone, ((.48, .15, .07), (.80, .38, .14)))))  # fmt: skip
-    hair, native = other, other
+    aged = (t["hair_other"] < 0.45 + 0.5 * (age > 0.5))[:, None]
+    native = np.where(aged, ramp(tone, ((.50, .50, .51), (.86, .85, .83))), ramp(tone, ((.48, .15, .07), (.80, .38, .14))))  # fmt: skip
+    dyed = hue(t["hair_other"], np.full_like(age, 0.25), np.full_like(age, 0.78))
+    hair = np.where((t["hair_dye"] > 0.90)[:, None], dyed, native)
     for name, stops in _HAIR.items():
         shade = ramp(tone, stops)
         hair = np.where(on[name][:, None] > 0, shade, hair)
@@ -225,8 +228,8 @@ def traits(
     c["lip_colour"] = natural * (1 - stick) + ramp(t["lip_hue"], ((.72, .10, .16), (.80, .25, .35), (.48, .10, .20), (.85, .36, .28))) * stick  # fmt: skip
     c["shadow_colour"] = ramp(t["shadow_hue"], ((.30, .20, .32), (.42, .26, .18), (.22, .32, .45), (.55, .30, .36)))
     full = np.ones_like(age)
-    c["ground_colour"] = hue(t["ground_hue"], 0.25 + 0.75 * t["ground_grey"], t["ground_value"])
-    c["ground_colour2"] = hue(t["ground_hue"] + t["ground_hue2"], 0.25 + 0.75 * t["ground_grey"],
+    c["ground_colour"] = hue(t["ground_hue"], 0.40 + 0.60 * t["ground_grey"], t["ground_value"])
+    c["ground_colour2"] = hue(t["ground_hue"] + t["ground_hue2"], 0.40 + 0.60 * t["ground_grey"],
                               np.clip(t["ground_value"] + t["ground_value2"], 0.06, 1.0))  # fmt: skip
     c["cloth_colour"] = hue(t["cloth_hue"], 0.1 + 0.9 * t["cloth_grey"], t["cloth_value"])
     c["cloth_colour2"] = hue(t["cloth_hue"] + 0.33, 0.3 * full, 1.0 - 0.8 * t["cloth_value"])

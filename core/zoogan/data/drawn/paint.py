@@ -7,8 +7,6 @@ and its tail.) Distances are in head units: 1 is half the picture's height for a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
@@ -28,6 +26,11 @@ def band(distance: Plane, thickness: Tensor | float, pixel: Tensor) -> Plane:
     across = distance / pixel
     half = 0.5 * thickness / pixel
     return (across + (half + 0.5)).clamp_(0.0, 1.0).sub_((across - (half - 0.5)).clamp_(0.0, 1.0))
+
+
+def span(y: Plane, top: Plane, bottom: Plane, pixel: Tensor) -> Plane:
+    """How much of each pixel lies between the lines y = top and y = bottom; nothing where they have crossed."""
+    return cover(y - bottom, pixel).sub_(cover(y - top, pixel)).clamp_(min=0.0)
 
 
 def glow(squared: Plane) -> Plane:
@@ -159,11 +162,3 @@ class Window:
 
     def label(self, coverage: Plane, label: int) -> None:
         self.segmentation.masked_fill_(coverage >= 0.5, label)
-
-
-def mix(weights: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """The sum of weight * value."""
-    total = weights[0][0] * weights[0][1]
-    for weight, value in weights[1:]:
-        total = total + weight * value
-    return total

@@ -39,11 +39,12 @@ def hat(canvas: Canvas, head: Head, faces: Tensor) -> None:
     t = canvas.traits.take(faces)
     cap, beanie = (t.hat_kind < 0.38), (t.hat_kind >= 0.38) & (t.hat_kind < 0.72)
     brim = t.hat_kind >= 0.72
-    with canvas.around(0.0 * t.crown, -0.55 + 0.0 * t.crown, torch.where(brim, t.hat_wide + 0.05, t.face_width * 1.25 + 0.22),
-                       0.50 + 0.0 * t.crown, faces) as w:  # fmt: skip
+    with canvas.around(0.0 * t.crown, -0.45 + 0.0 * t.crown, torch.where(brim, t.hat_wide + 0.05, t.face_width * 1.25 + 0.22),
+                       0.63 + 0.0 * t.crown, faces) as w:  # fmt: skip
         across, down = w.crop(head.across), w.crop(head.down)
         light, ny = w.crop(head.light), w.crop(head.ny)
         line = -t.hat_line + 0.03 * across * across * (1 - 2.2 * beanie.float()) + torch.where(beanie, 0.06, 0.0)
+        line += 0.5 * (across.abs() - 0.9).clamp(0.0, 0.4)
         up = (-ny - 0.3).clamp(min=0.0)
         puff = torch.where(beanie, 1.10, torch.where(brim, 1.06, 1.07)) + t.hat_tall * 0.45 * up
         # a brimmed hat has a flat crown, the others are round
@@ -109,7 +110,7 @@ def glasses(canvas: Canvas, head: Head, faces: Tensor) -> None:
     """Lenses that mostly let the eyes be seen, with frames, a bridge, and temples running back to the ears."""
     t = canvas.traits.take(faces)
     middle, level, _ = place(t, 0.0 * t.chin, 0.0 * t.chin + 0.012, 0.07)
-    with canvas.around(0.5 * middle, level, t.face_width * 1.08 + 0.06 + 0.5 * middle.abs(), 0.24, faces) as w:
+    with canvas.around(0.5 * middle, level, t.face_width * 1.08 + 0.06 + 0.5 * middle.abs(), 0.29, faces) as w:
         frame = torch.zeros_like(w.x)
         glass = torch.zeros_like(w.x)
         glint = torch.zeros_like(w.x)
@@ -129,7 +130,8 @@ def glasses(canvas: Canvas, head: Head, faces: Tensor) -> None:
             run = ((w.x - outer) / (back_x - outer + side * 1e-4)).clamp(0.0, 1.0)
             arm = band(w.y - (y - 0.04) - (back_y - 0.05 - y + 0.04) * run, t.frame_thick * 0.72, w.pixel)
             shown = ((back_x - outer) * side > 0.01) & ((w.x - outer) * side > 0) & ((w.x - back_x) * side < 0)
-            frame = torch.maximum(frame, arm * shown)
+            bare = cover((w.crop(head.across).abs() - t.opening + 0.04) * t.face_width, w.pixel)
+            frame = torch.maximum(frame, arm * shown * torch.maximum(bare, t.ears_free))
         arch = w.y - level + 0.030 - 2.2 * (w.x - middle) * (w.x - middle)
         bridge = band(arch, t.frame_thick * 0.85, w.pixel) * ((w.x > inner[0] - 0.01) & (w.x < inner[1] + 0.01))
         frame = torch.maximum(frame, bridge)
