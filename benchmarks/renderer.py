@@ -23,8 +23,16 @@ def main() -> None:
     while (spent := time.perf_counter() - start) < asked.seconds:
         faces.draw(range(drawn, drawn + asked.batch))
         drawn += asked.batch
-    print(json.dumps({"faces_per_second": round(drawn / spent, 1), "image_size": asked.size, "batch": asked.batch,
-                      "threads": torch.get_num_threads()}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "faces_per_second": round(drawn / spent, 1),
+                "image_size": asked.size,
+                "batch": asked.batch,
+                "threads": torch.get_num_threads(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from zoogan.data.drawn import ATTRIBUTES, CLASSES, EXCLUSIVE, DrawnFaces
 from zoogan.data.drawn.labels import HIDDEN_BY, column
 from zoogan.data.drawn.paint import Canvas, Window
@@ -65,7 +64,9 @@ def test_worn_or_not_a_face_does_not_depend_on_its_batch(name):
 def test_no_part_is_cut_by_its_window(name, monkeypatch):
     source = DrawnFaces(32, seed=11, probabilities={"Eyeglasses": 0.5, "No_Beard": 0.6, "Wearing_Hat": 0.25})
     small = [source.redraw(range(64), **{name: value}) for value in (0, 1)]
-    monkeypatch.setattr(Canvas, "around", lambda self, *box: Window(self, box[4] if len(box) > 4 else None, 0, 32, 0, 32))
+    monkeypatch.setattr(
+        Canvas, "around", lambda self, *box: Window(self, box[4] if len(box) > 4 else None, 0, 32, 0, 32)
+    )
     monkeypatch.setattr(Canvas, "lower", lambda self, v: self.whole())
     assert all(same(was, source.redraw(range(64), **{name: value})) for value, was in enumerate(small))
 
@@ -123,7 +124,7 @@ def test_redrawing_shows_the_attribute_and_can_be_undone(who, seed, name, size):
     other = source.redraw([who], **{name: value})
     assert other.attributes[0, column(name)] == value
     assert not torch.equal(face.image, other.image)
-    rivals = {n for group in EXCLUSIVE if name in group for n in group} if value else {name}
+    rivals = {name} | ({n for group in EXCLUSIVE if name in group for n in group} if value else set())
     hides = HIDDEN_BY.get(name, ()) if value else ()
     for k, label in enumerate(ATTRIBUTES):
         if label not in rivals and label not in hides:
@@ -166,9 +167,13 @@ def test_glasses_change_the_eyes_and_nothing_far_from_them(who, seed):
 
 
 REGIONS = {  # rows and columns of the picture, in parts of its size, that an attribute may touch
-    "Smiling": (0.45, 1.0), "Mouth_Slightly_Open": (0.45, 1.0), "No_Beard": (0.33, 1.0), "Face_Mask": (0.30, 1.0),
-    "Wearing_Earrings": (0.30, 1.0), "Bangs": (0.0, 0.62),
-}  # fmt: skip
+    "Smiling": (0.45, 1.0),
+    "Mouth_Slightly_Open": (0.45, 1.0),
+    "No_Beard": (0.33, 1.0),
+    "Face_Mask": (0.30, 1.0),
+    "Wearing_Earrings": (0.30, 1.0),
+    "Bangs": (0.0, 0.62),
+}
 
 
 @brief
@@ -190,10 +195,12 @@ def test_the_hair_colour_changes_hair_alone(who, seed):
     black, blond = source.redraw(who, Black_Hair=1), source.redraw(who, Blond_Hair=1)
     assert torch.equal(black.segmentation, blond.segmentation)
     hair = (black.segmentation == CLASSES.index("hair")).float()
-    reach = torch.nn.functional.max_pool2d(hair, 3, 1, 1) > 0
+    reach = torch.nn.functional.max_pool2d(hair, 5, 1, 2) > 0
     where = touched(black, blond)
     assert where.any() and (where & ~reach).float().mean() < 0.02
-    assert torch.equal(black.image[:, :, -1, 0][hair[:, -1, 0] == 0], blond.image[:, :, -1, 0][hair[:, -1, 0] == 0])
+    assert torch.equal(
+        black.image[:, :, -1, 0][hair[:, -1, 0] == 0], blond.image[:, :, -1, 0][hair[:, -1, 0] == 0]
+    )
 
 
 def test_segmentation_agrees_with_the_labels():
@@ -267,7 +274,9 @@ def test_default_habits_are_humanlike():
 @given(st.sampled_from(["Eyeglasses", "Smiling", "Wearing_Earrings"]), st.floats(0.1, 0.9), seeds)
 def test_cooccurrence_is_the_probability_given_the_cause(name, given_male, seed):
     for table in ({name: {"Male": given_male}}, {(name, "Male"): given_male}):
-        labels, _ = DrawnFaces(16, seed=seed, cooccurrence=table, probabilities={"Face_Mask": 0.0}).attributes(MANY)
+        labels, _ = DrawnFaces(
+            16, seed=seed, cooccurrence=table, probabilities={"Face_Mask": 0.0}
+        ).attributes(MANY)
         male = labels[:, column("Male")]
         assert abs(labels[male][:, column(name)].float().mean() - given_male) < 0.06
     both = {"probabilities": {"Eyeglasses": 0.5}, "cooccurrence": {"Eyeglasses": {"Male": 0.9}}}
@@ -275,21 +284,27 @@ def test_cooccurrence_is_the_probability_given_the_cause(name, given_male, seed)
     assert abs(labels[:, column("Eyeglasses")].float().mean() - 0.5) < 0.04
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda: DrawnFaces(16).redraw([0], Eyeglases=1), "Did you mean Eyeglasses"),
-    (lambda: DrawnFaces(16).redraw([0], Smiling=2), "between 0 and 1"),
-    (lambda: DrawnFaces(16).redraw([0], Bald=1, Bangs=1), "exclude"),
-    (lambda: DrawnFaces(16).draw([-1]), "negative"),
-    (lambda: DrawnFaces(15), "16 pixels"),
-    (lambda: DrawnFaces(16, probabilities={"Smilin": 0.5}), "Did you mean Smiling"),
-    (lambda: DrawnFaces(16, probabilities={"Smiling": 1.5}), "between 0 and 1"),
-    (lambda: DrawnFaces(16, cooccurrence={"Bald": {"Mal": 0.5}}), "Did you mean Male"),
-    (lambda: DrawnFaces(16, cooccurrence={"Bald": {"Bangs": 0.5}}), "exclude"),
-    (lambda: DrawnFaces(16, cooccurrence={"Bald": 0.5}), "write"),
-    (lambda: DrawnFaces(16, cooccurrence={"Male": {"Smiling": 0.5}, "Smiling": {"Male": 0.5}}), "circle"),
-    (lambda: DrawnFaces(16, probabilities={"Smiling": 0.1}, cooccurrence={"Smiling": {"Male": 0.9}}), "contradict"),
-    (lambda: DrawnFaces(16, probabilities={"Bald": 0.6, "Black_Hair": 0.6}), "excludes"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: DrawnFaces(16).redraw([0], Eyeglases=1), "Did you mean Eyeglasses"),
+        (lambda: DrawnFaces(16).redraw([0], Smiling=2), "between 0 and 1"),
+        (lambda: DrawnFaces(16).redraw([0], Bald=1, Bangs=1), "exclude"),
+        (lambda: DrawnFaces(16).draw([-1]), "negative"),
+        (lambda: DrawnFaces(15), "16 pixels"),
+        (lambda: DrawnFaces(16, probabilities={"Smilin": 0.5}), "Did you mean Smiling"),
+        (lambda: DrawnFaces(16, probabilities={"Smiling": 1.5}), "between 0 and 1"),
+        (lambda: DrawnFaces(16, cooccurrence={"Bald": {"Mal": 0.5}}), "Did you mean Male"),
+        (lambda: DrawnFaces(16, cooccurrence={"Bald": {"Bangs": 0.5}}), "exclude"),
+        (lambda: DrawnFaces(16, cooccurrence={"Bald": 0.5}), "write"),
+        (lambda: DrawnFaces(16, cooccurrence={"Male": {"Smiling": 0.5}, "Smiling": {"Male": 0.5}}), "circle"),
+        (
+            lambda: DrawnFaces(16, probabilities={"Smiling": 0.1}, cooccurrence={"Smiling": {"Male": 0.9}}),
+            "contradict",
+        ),
+        (lambda: DrawnFaces(16, probabilities={"Bald": 0.6, "Black_Hair": 0.6}), "excludes"),
+    ],
+)
 def test_what_makes_no_sense_is_refused_with_a_reason(make, words):
     with pytest.raises(ValueError, match=words):
         make()

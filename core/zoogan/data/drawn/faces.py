@@ -22,9 +22,10 @@ class Faces:
     """A batch of drawn faces.
 
     `attributes` is what is SEEN: an attribute that something hides (see `labels.HIDDEN_BY`) reads False, and
-    `visible` is False for it. `segmentation` holds the topmost class that covers at least half of a pixel, in the
-    order of CLASSES: whole lenses are eye_g (3), a face mask is cloth (18), beards are skin (1). `pose` is yaw
-    (positive: looks to the picture's right), pitch (positive: up) and roll (positive: clockwise) in degrees.
+    `visible` is False for it. `segmentation` holds the topmost class that covers at least half of a pixel, in
+    the order of CLASSES: whole lenses are eye_g (3), a face mask is cloth (18), beards are skin (1). `pose`
+    is yaw (positive: looks to the picture's right), pitch (positive: up) and roll (positive: clockwise) in
+    degrees.
     """
 
     image: UInt8[Tensor, "n 3 h w"]
@@ -38,8 +39,8 @@ class Faces:
 class DrawnFaces:
     """Faces 0, 1, 2, ... without end. A face is a pure function of (seed, index, image size, attributes).
 
-    `image_size` is in pixels, 16 or more; the same face at another size is the same drawing. `probabilities` and
-    `cooccurrence` are explained at `labels.Habits`; names and values that make no sense raise ValueError.
+    `image_size` is in pixels, 16 or more; the same face at another size is the same drawing. `probabilities`
+    and `cooccurrence` are explained at `labels.Habits`; names and values that make no sense raise ValueError.
     """
 
     def __init__(
@@ -62,7 +63,8 @@ class DrawnFaces:
         return self._paint(numbers, born, born)
 
     def redraw(self, indices: Sequence[int] | Tensor, **attributes: float | bool | int | Tensor) -> Faces:
-        """The same faces with only these attributes changed, to a value (0.5 and up is 1) or to one a face (n,).
+        """The same faces with only these attributes changed, to a value (0.5 and up is 1) or to one a face
+        (n,).
 
         Setting an attribute clears those it excludes. Changing what is hidden changes nothing. Unknown names,
         values outside 0..1 and two attributes set that exclude each other raise ValueError.
@@ -80,7 +82,9 @@ class DrawnFaces:
             has[:, column(name)] = value
         return self._paint(numbers, has, born)
 
-    def attributes(self, indices: Sequence[int] | Tensor) -> tuple[Bool[Tensor, "n 13"], Bool[Tensor, "n 13"]]:
+    def attributes(
+        self, indices: Sequence[int] | Tensor
+    ) -> tuple[Bool[Tensor, "n 13"], Bool[Tensor, "n 13"]]:
         """(attributes, visible) of `draw(indices)`, without painting."""
         return seen(self._born(_numbers(indices)))
 
@@ -96,11 +100,20 @@ class DrawnFaces:
         with torch.no_grad():
             for start in range(0, n, step):
                 part = slice(start, start + step)
-                canvas = Canvas(size, identity.traits(self.seed, numbers[part], has[part], labels[part], born[part]))
+                canvas = Canvas(
+                    size, identity.traits(self.seed, numbers[part], has[part], labels[part], born[part])
+                )
                 portrait(canvas, labels[part])
                 image[part] = canvas.image.mul_(255.0).add_(0.5).clamp_(0.0, 255.0)
                 segmentation[part] = canvas.segmentation
-        return Faces(image, labels, visible, segmentation, identity.angles(self.seed, numbers), torch.from_numpy(numbers))
+        return Faces(
+            image,
+            labels,
+            visible,
+            segmentation,
+            identity.angles(self.seed, numbers),
+            torch.from_numpy(numbers),
+        )
 
 
 def portrait(canvas: Canvas, shows: Bool[Tensor, "n 13"]) -> None:
@@ -112,7 +125,9 @@ def portrait(canvas: Canvas, shows: Bool[Tensor, "n 13"]) -> None:
     hatless = ~shows[:, column("Wearing_Hat")]
     haired = (hatless & ~shows[:, column("Bald")]).nonzero().view(-1)
     unmasked = ~shows[:, column("Face_Mask")]
-    bearded = (unmasked & (~shows[:, column("No_Beard")] | (canvas.traits.stubble.view(-1) > 0))).nonzero().view(-1)
+    bearded = (
+        (unmasked & (~shows[:, column("No_Beard")] | (canvas.traits.stubble.view(-1) > 0))).nonzero().view(-1)
+    )
 
     solid = head.Head(canvas)
     head.background(canvas)

@@ -1,7 +1,7 @@
 """What a drawn face has: the attributes, how they go together, and which of them can be seen.
 
-A face *has* attributes (a bald head stays bald under a hat) and *shows* attributes (nobody can tell under the hat).
-`Habits` draws what a face has, `seen` says what it shows.
+A face *has* attributes (a bald head stays bald under a hat) and *shows* attributes (nobody can tell under the
+hat). `Habits` draws what a face has, `seen` says what it shows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ EXCLUSIVE: tuple[tuple[str, ...], ...] = (
     ("Blond_Hair", "Black_Hair", "Brown_Hair", "Bald"),
     ("Bangs", "Bald"),
 )
-"""At most one name of each group is 1. All of a group may be 0: hair that is grey, red or dyed is none of the three."""
+"""At most one name of each group is 1. All of a group may be 0: hair that is grey, red or dyed is none of the
+three.
+"""
 
 CLASSES: tuple[str, ...] = (
     "background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear",
@@ -32,24 +34,48 @@ CLASSES: tuple[str, ...] = (
 )  # fmt: skip
 """CelebAMask-HQ's classes in its order; l_* parts are the person's left, on the picture's right."""
 
-HIDDEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "Wearing_Hat": ("Bald", "Bangs", "Blond_Hair", "Black_Hair", "Brown_Hair"),
-    "Face_Mask": ("Smiling", "Mouth_Slightly_Open", "No_Beard"),
-})
+HIDDEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Wearing_Hat": ("Bald", "Bangs", "Blond_Hair", "Black_Hair", "Brown_Hair"),
+        "Face_Mask": ("Smiling", "Mouth_Slightly_Open", "No_Beard"),
+    }
+)
 """What each worn thing hides. Hair is tucked into the hat, so none of it is painted."""
 
-PROBABILITIES: Mapping[str, float] = MappingProxyType({
-    "Male": 0.45, "Eyeglasses": 0.30, "Bald": 0.06, "Bangs": 0.22, "Wearing_Hat": 0.10, "Wearing_Earrings": 0.20,
-    "Smiling": 0.48, "Mouth_Slightly_Open": 0.42, "No_Beard": 0.82, "Blond_Hair": 0.17, "Black_Hair": 0.26,
-    "Brown_Hair": 0.28, "Face_Mask": 0.05,
-})  # fmt: skip
+PROBABILITIES: Mapping[str, float] = MappingProxyType(
+    {
+        "Male": 0.45,
+        "Eyeglasses": 0.30,
+        "Bald": 0.06,
+        "Bangs": 0.22,
+        "Wearing_Hat": 0.10,
+        "Wearing_Earrings": 0.20,
+        "Smiling": 0.48,
+        "Mouth_Slightly_Open": 0.42,
+        "No_Beard": 0.82,
+        "Blond_Hair": 0.17,
+        "Black_Hair": 0.26,
+        "Brown_Hair": 0.28,
+        "Face_Mask": 0.05,
+    }
+)
 
-# attribute -> (cause, how many times likelier with it than without); of No_Beard it is the beard that is likelier
-_RATIOS: Mapping[str, tuple[str, float]] = MappingProxyType({
-    "Eyeglasses": ("Male", 1.6), "Bald": ("Male", 40.0), "Bangs": ("Male", 0.35), "Wearing_Hat": ("Male", 1.6),
-    "Wearing_Earrings": ("Male", 0.08), "Smiling": ("Male", 0.8), "Mouth_Slightly_Open": ("Smiling", 2.2),
-    "No_Beard": ("Male", 1e6), "Blond_Hair": ("Male", 0.3), "Black_Hair": ("Male", 1.3),
-})  # fmt: skip
+# attribute -> (cause, how many times likelier with it than without); of No_Beard it is the beard that is
+# likelier
+_RATIOS: Mapping[str, tuple[str, float]] = MappingProxyType(
+    {
+        "Eyeglasses": ("Male", 1.6),
+        "Bald": ("Male", 40.0),
+        "Bangs": ("Male", 0.35),
+        "Wearing_Hat": ("Male", 1.6),
+        "Wearing_Earrings": ("Male", 0.08),
+        "Smiling": ("Male", 0.8),
+        "Mouth_Slightly_Open": ("Smiling", 2.2),
+        "No_Beard": ("Male", 1e6),
+        "Blond_Hair": ("Male", 0.3),
+        "Black_Hair": ("Male", 1.3),
+    }
+)
 
 _COLUMN = {name: column for column, name in enumerate(ATTRIBUTES)}
 
@@ -59,7 +85,9 @@ def column(name: str) -> int:
     if name not in _COLUMN:
         near = difflib.get_close_matches(name, ATTRIBUTES, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{name!r} is not an attribute of drawn faces.{hint} They are: {', '.join(ATTRIBUTES)}.")
+        raise ValueError(
+            f"{name!r} is not an attribute of drawn faces.{hint} They are: {', '.join(ATTRIBUTES)}."
+        )
     return _COLUMN[name]
 
 
@@ -80,17 +108,24 @@ def seen(has: Bool[Tensor, "n 13"]) -> tuple[Bool[Tensor, "n 13"], Bool[Tensor, 
 class Habits:
     """Which attributes go together, as a small tree of conditional probabilities.
 
-    `probabilities` maps attributes to P(attribute), over all faces, of what a face *has* (see `seen`). `cooccurrence`
-    gives P(attribute | cause), written `{"Eyeglasses": {"Male": 0.9}}` or `{("Eyeglasses", "Male"): 0.9}`. An
-    attribute has one cause; naming one replaces the default (mostly Male). P(attribute | not cause) is what keeps
-    P(attribute) as it is; if that is impossible, P(attribute) gives way where it is a default, and a ValueError says
-    so where it was asked for. Defaults keep their ratio: asked for half the faces bald, most of them are still men.
+    `probabilities` maps attributes to P(attribute), over all faces, of what a face *has* (see `seen`).
+    `cooccurrence` gives P(attribute | cause), written `{"Eyeglasses": {"Male": 0.9}}` or `{("Eyeglasses",
+    "Male"): 0.9}`. An attribute has one cause; naming one replaces the default (mostly Male). P(attribute |
+    not cause) is what keeps P(attribute) as it is; if that is impossible, P(attribute) gives way where it is
+    a default, and a ValueError says so where it was asked for. An attribute asked for keeps its default ratio
+    as far as possible (asked for half the faces bald, most of them are still men); one not asked for keeps
+    its default P(attribute | cause), so that `probabilities={"Male": 0}` also means no beards.
     """
 
     def __init__(self, probabilities: Mapping[str, float] | None = None, cooccurrence: Mapping | None = None):
-        asked = {name: _probability(f"probabilities[{name!r}]", p, name) for name, p in (probabilities or {}).items()}
+        asked = {
+            name: _probability(f"probabilities[{name!r}]", p, name)
+            for name, p in (probabilities or {}).items()
+        }
         causes = _causes(cooccurrence or {})
-        parents = {name: causes[name][0] if name in causes else _RATIOS.get(name, (None,))[0] for name in ATTRIBUTES}
+        parents = {
+            name: causes[name][0] if name in causes else _RATIOS.get(name, (None,))[0] for name in ATTRIBUTES
+        }
         # a default tie must not close a circle with those asked for
         for name in ATTRIBUTES:
             if name not in causes and _circular(name, parents):
@@ -102,23 +137,22 @@ class Habits:
             parent = parents[name]
             axis = order.index(parent) if parent else None
             cause = _share(joint, axis)
-            wanted = {**PROBABILITIES, **asked}[name]
-            fixed = causes[name][1] if name in causes else None
-            given = _conditionals(name, parent, wanted, cause, fixed, name in asked)
             free = np.ones(joint.shape)
             for rival in rivals(name):
                 if rival in order:
                     free[(slice(None),) * order.index(rival) + (1,)] = 0.0
-            # among the faces that may have it, it must be likelier, so that over all faces it comes out as wanted
-            chances = []
-            for value, p in enumerate(given):
+            # P(no rival is there | cause or not): more than that cannot have it
+            rooms = []
+            for value in (0, 1):
                 part = joint if axis is None else np.take(joint, [value], axis)
                 room = part * (free if axis is None else np.take(free, [value], axis))
-                share = room.sum() / part.sum() if part.sum() > 0 else 1.0
-                if p > share + 1e-9 and (name in asked or name in causes):
-                    raise ValueError(f"{name} cannot have probability {p:.3g}{f' (given {parent})' if parent else ''}: "
-                                     f"it excludes {', '.join(rivals(name))}, which leave {share:.3g}.")
-                chances.append(min(1.0, p / share) if share > 0 else 0.0)
+                rooms.append(float(room.sum() / part.sum()) if part.sum() > 0 else 1.0)
+            given = _conditionals(
+                name, parent, asked.get(name), cause, causes.get(name, (None, None))[1], rooms
+            )
+            # among the faces with room for it, it must be likelier, so that over all faces it comes out as
+            # wanted
+            chances = [min(1.0, p / room) if room > 0 else 0.0 for p, room in zip(given, rooms, strict=True)]
             self._rows.append((name, parent, chances[0], chances[1]))
             index = np.zeros(joint.shape, int) if axis is None else np.moveaxis(
                 np.broadcast_to(np.arange(2), joint.shape), -1, axis)  # fmt: skip
@@ -168,7 +202,9 @@ def _causes(cooccurrence: Mapping) -> dict[str, tuple[str, float]]:
     for name, cause, value in pairs:
         p = _probability(f"cooccurrence[{name!r}][{cause!r}]", value, name, cause)
         if name in causes:
-            raise ValueError(f"cooccurrence gives {name} two causes, {causes[name][0]} and {cause}; it takes one.")
+            raise ValueError(
+                f"cooccurrence gives {name} two causes, {causes[name][0]} and {cause}; it takes one."
+            )
         if cause in rivals(name):
             raise ValueError(f"cooccurrence[{name!r}][{cause!r}]: the two exclude each other.")
         causes[name] = (cause, p)
@@ -189,7 +225,9 @@ def _circular(name: str, parents: Mapping[str, str | None]) -> bool:
 def _causes_first(parents: Mapping[str, str | None]) -> Iterable[str]:
     done: list[str] = []
     while len(done) < len(ATTRIBUTES):
-        done.append(next(n for n in ATTRIBUTES if n not in done and (parents[n] is None or parents[n] in done)))
+        done.append(
+            next(n for n in ATTRIBUTES if n not in done and (parents[n] is None or parents[n] in done))
+        )
     return done
 
 
@@ -197,27 +235,50 @@ def _share(joint: np.ndarray, axis: int | None) -> float:
     return float(np.take(joint, 1, axis).sum()) if axis is not None else 0.0
 
 
-def _conditionals(
-    name: str, parent: str | None, wanted: float, cause: float, fixed: float | None, asked: bool
-) -> tuple[float, float]:
-    """(P(name | not parent), P(name | parent)) so that the marginal is `wanted` where that is possible."""
-    if parent is None:
-        return wanted, wanted
-    if fixed is not None and (asked or 0.0 < cause < 1.0):
-        rest = (wanted - fixed * cause) / (1.0 - cause) if cause < 1.0 else (0.0 if fixed == wanted else -1.0)
-        if asked and not -1e-9 <= rest <= 1.0 + 1e-9:
-            raise ValueError(f"P({name}) = {wanted} and P({name} | {parent}) = {fixed} contradict each other where "
-                             f"P({parent}) = {cause:.3g}; set probabilities[{name!r}] between {fixed * cause:.3g} and "
-                             f"{fixed * cause + 1.0 - cause:.3g}.")
-        return min(1.0, max(0.0, rest)), fixed
-    if fixed is not None:
-        return wanted, fixed
+def _by_ratio(name: str, wanted: float, cause: float, rooms: list[float]) -> tuple[float, float]:
+    """(P(name | not cause), P(name | cause)): in the default ratio as far as there is room, P(name) first."""
     flip = name == "No_Beard"  # the ratio is that of the beard
     p = 1.0 - wanted if flip else wanted
+    if not 0.0 < cause < 1.0:
+        return wanted, wanted
     ratio = _RATIOS[name][1]
-    with_cause = p * ratio / (cause * ratio + 1.0 - cause)
-    low = (p - (1.0 - cause)) / cause if cause > 0.0 else 0.0
-    high = p / cause if cause > 0.0 else 1.0
-    with_cause = min(max(with_cause, low, 0.0), high, 1.0)
-    without = min(1.0, max(0.0, (p - with_cause * cause) / (1.0 - cause))) if cause < 1.0 else p
-    return (1.0 - without, 1.0 - with_cause) if flip else (without, with_cause)
+    given = p * ratio / (cause * ratio + 1.0 - cause)
+    given = max(given, (p - rooms[0] * (1.0 - cause)) / cause, 0.0)
+    given = min(given, p / cause, rooms[1])
+    without = max(0.0, (p - given * cause) / (1.0 - cause))
+    return (1.0 - without, 1.0 - given) if flip else (without, given)
+
+
+def _conditionals(
+    name: str, parent: str | None, asked: float | None, cause: float, fixed: float | None, rooms: list[float]
+) -> tuple[float, float]:
+    """(P(name | not parent), P(name | parent)), at most `rooms`; what was asked for holds or raises
+    ValueError.
+
+    cause is P(parent), fixed the P(name | parent) asked for, if any.
+    """
+    wanted = PROBABILITIES[name] if asked is None else asked
+    if parent is None:
+        pair = wanted, wanted
+    elif fixed is not None:
+        rest = (wanted - fixed * cause) / (1.0 - cause) if cause < 1.0 else wanted
+        if asked is not None and (not -1e-9 <= rest <= 1.0 + 1e-9 or (cause == 1.0 and fixed != asked)):
+            low, high = fixed * cause, fixed * cause + 1.0 - cause
+            raise ValueError(
+                f"P({name}) = {asked} and P({name} | {parent}) = {fixed} contradict each other where "
+                f"P({parent}) = {cause:.3g}; set probabilities[{name!r}] between {low:.3g} and {high:.3g}."
+            )
+        pair = min(1.0, max(0.0, rest)), fixed
+    elif asked is None:
+        pair = _by_ratio(name, wanted, PROBABILITIES[parent], [1.0, 1.0])
+    else:
+        pair = _by_ratio(name, wanted, cause, rooms)
+    if asked is not None or fixed is not None:
+        held = (1.0 - cause, cause)
+        for p, room, share in zip(pair, rooms, held, strict=True):
+            if share > 0 and p > room + 1e-9:
+                others = ", ".join(rivals(name))
+                raise ValueError(
+                    f"{name} cannot have probability {p:.3g}: it excludes {others}, leaving {room:.3g}."
+                )
+    return min(pair[0], rooms[0]), min(pair[1], rooms[1])

@@ -1,8 +1,9 @@
 """Vectorised painting of soft-edged shapes on a batch of pictures.
 
-Only + - * / sqrt, comparisons and floor touch pixels: those are exactly rounded everywhere, so a face comes out bit for
-bit the same alone, in a batch, on one thread or on many. (exp, sin, lerp and addcmul differ between the vector loop
-and its tail.) Distances are in head units: 1 is half the picture's height for a head of scale 1.
+Only + - * / sqrt, comparisons and floor touch pixels: those are exactly rounded everywhere, so a face comes
+out bit for bit the same alone, in a batch, on one thread or on many. (exp, sin, lerp and addcmul differ
+between the vector loop and its tail.) Distances are in head units: 1 is half the picture's height for a head
+of scale 1.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ def cover(distance: Plane, pixel: Tensor) -> Plane:
 
 
 def band(distance: Plane, thickness: Tensor | float, pixel: Tensor) -> Plane:
-    """How much of each pixel lies on a line of `thickness` along distance 0: right also for lines below a pixel."""
+    """How much of each pixel lies on a line of `thickness` along distance 0, however thin it is."""
     across = distance / pixel
     half = 0.5 * thickness / pixel
     return (across + (half + 0.5)).clamp_(0.0, 1.0).sub_((across - (half - 0.5)).clamp_(0.0, 1.0))
 
 
 def span(y: Plane, top: Plane, bottom: Plane, pixel: Tensor) -> Plane:
-    """How much of each pixel lies between the lines y = top and y = bottom; nothing where they have crossed."""
+    """How much of each pixel lies between the lines top and bottom; nothing where they have crossed."""
     return cover(y - bottom, pixel).sub_(cover(y - top, pixel)).clamp_(min=0.0)
 
 
@@ -66,8 +67,8 @@ def rounded(x: Plane, y: Plane, rx: Tensor, ry: Tensor, corner: Tensor) -> Plane
 class Canvas:
     """A batch of pictures in the making, and where each head's own axes lie on them.
 
-    u and v run from -1 (left, top) to 1 over the picture; x and y are the same seen from the head: origin between the
-    eyes, y down along the face, tilted by the roll and scaled.
+    u and v run from -1 (left, top) to 1 over the picture; x and y are the same seen from the head: origin
+    between the eyes, y down along the face, tilted by the roll and scaled.
     """
 
     def __init__(self, size: int, traits: Traits):
@@ -91,8 +92,11 @@ class Canvas:
         """Every picture from height v down."""
         return Window(self, None, max(0, int((v + 1.0) * self.size / 2.0)), self.size, 0, self.size)
 
-    def around(self, x: Tensor, y: Tensor, rx: Tensor | float, ry: Tensor | float, faces: Tensor | None = None) -> Window:
-        """The smallest window that holds the box x±rx, y±ry (head units) of every one of `faces` (default: all).
+    def around(
+        self, x: Tensor, y: Tensor, rx: Tensor | float, ry: Tensor | float, faces: Tensor | None = None
+    ) -> Window:
+        """The smallest window that holds the box x±rx, y±ry (head units) of every one of `faces` (default:
+        all).
 
         It depends on the batch, what is painted does not: outside its shape a part covers exactly nothing.
         """
@@ -110,7 +114,9 @@ class Canvas:
 class Window:
     """A rectangle of some of the pictures, copied out to be painted on; written back on leaving the `with`."""
 
-    def __init__(self, canvas: Canvas, faces: Int64[Tensor, " m"] | None, top: int, bottom: int, left: int, right: int):
+    def __init__(
+        self, canvas: Canvas, faces: Int64[Tensor, " m"] | None, top: int, bottom: int, left: int, right: int
+    ):
         self.canvas, self.faces = canvas, faces
         self.rows, self.columns = slice(top, bottom), slice(left, right)
         self.traits = canvas.traits if faces is None else canvas.traits.take(faces)
@@ -154,7 +160,9 @@ class Window:
     def paint(
         self, coverage: Plane, colour: Tensor, shade: Plane | None = None, label: int | None = None
     ) -> None:
-        """Lay colour (m, 3, 1, 1), times `shade` if given, over the picture; where it covers half, it is `label`."""
+        """Lay colour (m, 3, 1, 1), times `shade` if given, over the picture; where it covers half, it is
+        `label`.
+        """
         layer = colour - self.image if shade is None else (colour * shade.unsqueeze(1)).sub_(self.image)
         self.image += layer.mul_(coverage.unsqueeze(1))
         if label is not None:
