@@ -112,7 +112,9 @@ class Canvas:
 
 
 class Window:
-    """A rectangle of some of the pictures, copied out to be painted on; written back on leaving the `with`."""
+    def __init__(
+        self, canvas: Canvas, faces: Int64[Tensor, " m"] | None, top: int, bottom: int, left: int, right: int
+    ):
 
     def __init__(
         self, canvas: Canvas, faces: Int64[Tensor, " m"] | None, top: int, bottom: int, left: int, right: int
