@@ -1,0 +1,331 @@
+"""Who a drawn face is: hundreds of small facts, each hashed from (seed, index, name of the fact).
+
+There is no stream of random numbers: adding a fact, or drawing other faces first, leaves every other fact
+alone. Facts that an attribute decides (a man's jaw) blend two values of one identity, so that the attribute
+changes nothing else; facts of worn things (the shape of the glasses) exist whether they are worn or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from zoogan.data.drawn.labels import column
+
+# name -> (low, high), evenly between; head units, turns or plain amounts
+RANGES: dict[str, tuple[float, float]] = {
+    # frame and light
+    "scale": (1.05, 1.20), "place_x": (-0.03, 0.03), "place_y": (-0.03, 0.03), "light_x": (-1.0, 1.0),
+    "light_y": (-0.9, 0.25), "light_strength": (0.10, 0.34), "light_warmth": (-1.0, 1.0),
+    "light_level": (0.90, 1.06),
+    # background
+    "ground_hue": (0.0, 1.0), "ground_grey": (0.0, 1.0), "ground_value": (0.12, 0.95),
+    "ground_hue2": (-0.22, 0.22), "ground_value2": (-0.45, 0.45), "ground_angle": (0.0, 1.0),
+    "ground_kind": (0.0, 1.0), "ground_pitch": (1.5, 5.0), "ground_phase": (0.0, 1.0),
+    "ground_depth": (0.10, 0.40), "blob_x": (-0.95, 0.95), "blob_y": (-0.95, 0.6),
+    "blob_x2": (-0.95, 0.95), "blob_y2": (-0.95, 0.9), "blob_r": (0.3, 0.8), "blob_r2": (0.15, 0.5),
+    # head
+    "skin": (0.0, 1.0), "undertone": (-1.0, 1.0), "blush": (0.02, 0.30), "face_width": (0.395, 0.455),
+    "chin": (0.57, 0.68), "taper": (0.12, 0.40), "square": (0.0, 0.55), "crown": (0.55, 0.64),
+    "age": (0.0, 1.0), "freckles": (0.0, 1.0), "mole": (0.0, 1.0), "mole_x": (-0.7, 0.7),
+    "mole_y": (0.12, 0.5), "stubble": (-0.12, 0.16), "ear_size": (0.075, 0.115), "ear_out": (0.0, 0.035),
+    "neck_width": (0.205, 0.24),
+    # eyes and brows
+    "eye_gap": (0.170, 0.205), "eye_width": (0.088, 0.112), "eye_height": (0.040, 0.060),
+    "eye_tilt": (-0.10, 0.20), "eye_hue": (0.0, 1.0), "eye_dark": (0.0, 1.0), "iris": (0.040, 0.048),
+    "gaze_x": (-0.022, 0.022), "gaze_y": (-0.008, 0.008), "lash": (0.014, 0.026), "shadow": (0.0, 1.0),
+    "shadow_hue": (0.0, 1.0), "brow_up": (0.105, 0.150), "brow_thick": (0.033, 0.052),
+    "brow_arch": (0.015, 0.065), "brow_tilt": (-0.05, 0.06), "brow_length": (0.105, 0.140),
+    # nose and mouth
+    "nose_length": (0.24, 0.33), "nose_width": (0.075, 0.120), "nose_bridge": (0.022, 0.040),
+    "nose_up": (0.0, 0.03), "mouth_drop": (0.135, 0.180), "mouth_width": (0.125, 0.170),
+    "lip_upper": (0.031, 0.050), "lip_lower": (0.042, 0.064), "lip_colour": (0.0, 1.0),
+    "lip_hue": (0.0, 1.0), "mouth_curve": (-0.012, 0.018), "smile": (0.045, 0.075), "gap": (0.040, 0.075),
+    # hair: a woman's and a man's cut for everybody
+    "hair_tone": (0.0, 1.0), "hair_other": (0.0, 1.0), "hair_dye": (0.0, 1.0), "streaks": (0.03, 0.13),
+    "streak_pitch": (3.0, 6.0), "sheen": (0.05, 0.35), "hairline": (0.325, 0.43), "opening": (0.80, 0.95),
+    "part": (-1.0, 1.0), "fringe": (0.10, 0.22), "fringe_slant": (-0.09, 0.09),
+    "fringe_teeth": (0.0, 0.035), "fringe_pitch": (1.5, 4.5), "her_length": (0.0, 1.0),
+    "her_top": (0.07, 0.22), "her_side": (0.06, 0.22), "her_curl": (0.0, 1.0), "her_flare": (-0.10, 0.16),
+    "her_bun": (0.0, 1.0), "bun_x": (-0.5, 0.5), "bun_r": (0.15, 0.23), "his_top": (0.05, 0.24),
+    "his_side": (0.015, 0.09), "his_curl": (0.0, 1.0), "his_length": (0.0, 1.0), "his_recede": (0.0, 0.09),
+    "curl_pitch": (2.2, 4.5), "curl_phase": (0.0, 1.0), "beard_kind": (0.0, 1.0),
+    "beard_full": (0.72, 0.95), "beard_line": (0.0, 1.0), "beard_long": (0.0, 0.05),
+    # worn
+    "frame_kind": (0.0, 1.0), "frame_width": (0.132, 0.158), "frame_height": (0.094, 0.132),
+    "frame_thick": (0.044, 0.064), "frame_colour": (0.0, 1.0), "frame_tone": (0.0, 1.0),
+    "lens_dark": (0.0, 1.0), "lens_tint": (0.05, 0.16), "lens_hue": (0.0, 1.0), "hat_kind": (0.0, 1.0),
+    "hat_hue": (0.0, 1.0), "hat_grey": (0.0, 0.9), "hat_value": (0.15, 0.92), "hat_line": (0.20, 0.27),
+    "hat_tall": (0.10, 0.22), "hat_wide": (0.66, 0.86), "hat_pitch": (3.0, 7.0),
+    "earring_kind": (0.0, 1.0), "earring_size": (0.046, 0.070), "earring_colour": (0.0, 1.0),
+    "mask_kind": (0.0, 1.0), "mask_hue": (0.0, 1.0), "mask_top": (0.10, 0.16), "necklace": (0.0, 1.0),
+    "cloth_hue": (0.0, 1.0), "cloth_grey": (0.0, 1.0), "cloth_value": (0.10, 0.95),
+    "cloth_kind": (0.0, 1.0), "cloth_pitch": (2.0, 6.0), "collar": (0.16, 0.36), "collar_kind": (0.0, 1.0),
+    "shoulder": (0.66, 0.78), "slope": (0.22, 0.50),
+}  # fmt: skip
+
+# name -> largest value: the mean of three even numbers, so that most faces are nearly frontal; degrees
+ANGLES: dict[str, float] = {"yaw": 35.0, "pitch": 15.0, "roll": 12.0}
+
+_SKIN = (
+    (0.95, 0.82, 0.73),
+    (0.94, 0.77, 0.65),
+    (0.90, 0.71, 0.56),
+    (0.78, 0.57, 0.42),
+    (0.60, 0.41, 0.29),
+    (0.40, 0.265, 0.19),
+)
+_HAIR = {"Black_Hair": ((.055, .05, .06), (.13, .11, .11)), "Brown_Hair": ((.24, .14, .085), (.47, .30, .18)),
+         "Blond_Hair": ((.76, .58, .32), (.96, .85, .60))}  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def _salts(names: tuple[str, ...]) -> np.ndarray:
+    return np.array(
+        [int.from_bytes(hashlib.blake2b(n.encode(), digest_size=8).digest(), "little") for n in names],
+        np.uint64,
+    )[:, None]
+
+
+def _mixed(x: np.ndarray) -> np.ndarray:
+    """The finaliser of splitmix64: every bit of x reaches every bit of the result."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def uniform(seed: int, indices: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Even numbers in [0, 1), shape (names, n): a pure function of seed, index and name."""
+    start = _mixed(np.array([seed % 2**64], np.uint64) + np.uint64(0x9E3779B97F4A7C15))
+    face = _mixed(start ^ (indices.astype(np.uint64) * np.uint64(0xD1342543DE82EF95) + np.uint64(1)))
+    return (_mixed(face[None] ^ _salts(names)) >> np.uint64(11)) * (1.0 / 2**53)
+
+
+def angles(seed: int, indices: np.ndarray) -> Float[Tensor, "n 3"]:
+    """Yaw (positive: towards the picture's right), pitch (positive: up) and roll (clockwise) in degrees."""
+    names = tuple(f"{name}.{k}" for name in ANGLES for k in range(3))
+    bell = uniform(seed, indices, names).reshape(len(ANGLES), 3, -1)
+    mean = (bell[:, 0] + bell[:, 1] + bell[:, 2]) * (2.0 / 3.0) - 1.0
+    return torch.from_numpy(mean * np.array(list(ANGLES.values()))[:, None]).float().T.contiguous()
+
+
+class Traits:
+    """Facts of n faces as attributes: numbers (n, 1, 1), colours (n, 3, 1, 1). `take` gives those of some
+    faces.
+    """
+
+    def __init__(self, values: dict[str, Tensor], rows: Tensor | None = None):
+        self._values, self._rows = values, rows
+
+    def __len__(self) -> int:
+        return len(self.scale)
+
+    def __getattr__(self, name: str) -> Tensor:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        value = self._values[name]
+        if self._rows is not None:
+            value = value.index_select(0, self._rows)
+        self.__dict__[name] = value
+        return value
+
+    def take(self, rows: Int64[Tensor, " m"]) -> Traits:
+        return Traits(self._values, rows if self._rows is None else self._rows[rows])
+
+
+def _sine(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(sin, cos) by their series: numpy's own differ between the vector loop and its tail."""
+    x = degrees * (np.pi / 180.0)
+    x2 = x * x
+    return (x * (1 - x2 / 6 * (1 - x2 / 20 * (1 - x2 / 42 * (1 - x2 / 72)))),
+            1 - x2 / 2 * (1 - x2 / 12 * (1 - x2 / 30 * (1 - x2 / 56 * (1 - x2 / 90)))))  # fmt: skip
+
+
+def hue(h: np.ndarray, grey: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Colours (n, 3) from hue in turns, greyness and value in [0, 1]."""
+    turn = (h[:, None] + np.array([0.0, 2.0 / 3.0, 1.0 / 3.0])) % 1.0
+    full = np.clip(np.abs(turn * 6.0 - 3.0) - 1.0, 0.0, 1.0)
+    return np.clip(value, 0.0, 1.0)[:, None] * (1.0 - (1.0 - grey[:, None]) * (1.0 - full))
+
+
+def ramp(at: np.ndarray, stops: Sequence[Sequence[float]]) -> np.ndarray:
+    """Colours (n, 3) along evenly spaced stops; at in [0, 1]."""
+    table = np.asarray(stops)
+    place = np.clip(at, 0.0, 1.0) * (len(table) - 1)
+    low = np.minimum(place.astype(int), len(table) - 2)
+    part = (place - low)[:, None]
+    return table[low] * (1 - part) + table[low + 1] * part
+
+
+def traits(
+    seed: int,
+    indices: np.ndarray,
+    has: Bool[Tensor, "n 13"],
+    shows: Bool[Tensor, "n 13"],
+    born: Bool[Tensor, "n 13"],
+) -> Traits:
+    """The facts of faces that show `shows`; `has` counts the hidden too, `born` is before redrawing."""
+    names = tuple(RANGES)
+    low, high = np.array(list(RANGES.values())).T[:, :, None]
+    t = dict(zip(names, low + (high - low) * uniform(seed, indices, names), strict=True))
+    on = {
+        name: has[:, column(name)].numpy().astype(float)
+        for name in ("Male", "Black_Hair", "Blond_Hair", "Brown_Hair")
+    }
+    male, age = on["Male"], t["age"]
+
+    for name, degrees in zip(ANGLES, angles(seed, indices).double().numpy().T, strict=True):
+        t[f"{name}_sin"], t[f"{name}_cos"] = _sine(degrees)
+    # photographs are aligned by the eyes, so a turned head moves against its turn
+    t["place_u"] = t["place_x"] - 0.24 * t["yaw_sin"]
+    t["place_v"] = t["place_y"] - 0.10 + 0.22 * t["pitch_sin"]
+
+    t["face_width"] = t["face_width"] + 0.014 * male
+    t["chin"] = t["chin"] + 0.022 * male
+    t["taper"] = t["taper"] * (1.0 - 0.42 * male)
+    t["square"] = t["square"] * (0.35 + 0.65 * male)
+    t["neck_width"] = t["neck_width"] + 0.052 * male
+    t["brow_thick"] = t["brow_thick"] * (0.82 + 0.48 * male)
+    t["brow_up"] = t["brow_up"] - 0.018 * male
+    t["brow_arch"] = t["brow_arch"] * (1.0 - 0.5 * male)
+    t["eye_height"] = t["eye_height"] * (1.04 - 0.14 * male)
+    t["lash"] = t["lash"] * (1.25 - 0.40 * male)
+    t["nose_width"] = t["nose_width"] * (0.94 + 0.14 * male)
+    t["lip_upper"] = t["lip_upper"] * (1.05 - 0.30 * male)
+    t["lip_lower"] = t["lip_lower"] * (1.05 - 0.22 * male)
+    t["shadow"] = np.clip(t["shadow"] - 0.55, 0, 1) * (1.0 - male)
+    t["stubble"] = np.clip(t["stubble"], 0, 1) * male
+    t["necklace"] = (t["necklace"] < 0.35 - 0.28 * male).astype(float)
+    t["slope"] = t["slope"] * (1.0 - 0.25 * male)
+
+    # hair: lengths are the y where it ends; a quarter of the women wear it up
+    her = t["her_length"]
+    bun = (t["her_bun"] > 0.84).astype(float)
+    long = np.where(bun > 0, 0.10, np.where(her < 0.25, 0.30 + 0.8 * her, 0.42 + 0.95 * her))
+    short = np.where(t["his_length"] > 0.88, 0.55, 0.02 + 0.18 * t["his_length"])
+    t["bun"] = bun * (1.0 - male)
+    t["hair_end"] = long * (1.0 - male) + short * male
+    t["hair_top"] = t["her_top"] * (1.0 - male) + t["his_top"] * male
+    t["hair_side"] = (t["her_side"] * (1 - 0.6 * bun)) * (1.0 - male) + t["his_side"] * male
+    curl = (
+        np.clip(t["her_curl"] * 1.7 - 0.7, 0, 1) * (1.0 - male)
+        + np.clip(t["his_curl"] * 2.2 - 1.2, 0, 1) * male
+    )
+    t["curl"] = curl
+    # hair over the ears also lies over what runs back to them
+    under = has[:, column("Bald")] | has[:, column("Wearing_Hat")]
+    t["ears_free"] = np.where(under.numpy(), 1.0, (t["hair_end"] < 0.16).astype(float))
+    t["hair_flare"] = t["her_flare"] * (1.0 - male)
+    t["hairline"] = t["hairline"] + t["his_recede"] * male * (0.4 + 0.6 * age)
+
+    skin = ramp(t["skin"], _SKIN) * (1.0 + t["undertone"][:, None] * np.array([0.012, -0.008, -0.045]))
+    warm = 1.0 + t["light_warmth"][:, None] * np.array([0.05, 0.005, -0.07])
+    light = warm * t["light_level"][:, None]
+    dark = 1.0 - t["skin"]
+    c: dict[str, np.ndarray] = {"skin_colour": skin, "blush_colour": skin * np.array([1.0, 0.62, 0.60])}
+    c["skin_shadow"] = skin * np.array([0.50, 0.36, 0.34])
+    tone = t["hair_tone"]
+    grey = np.clip(age - 0.45, 0, 1) * 1.4
+    aged = (t["hair_other"] < 0.45 + 0.5 * (age > 0.5))[:, None]
+    native = np.where(
+        aged,
+        ramp(tone, ((0.50, 0.50, 0.51), (0.86, 0.85, 0.83))),
+        ramp(tone, ((0.48, 0.15, 0.07), (0.80, 0.38, 0.14))),
+    )
+    dyed = hue(t["hair_other"], np.full_like(age, 0.25), np.full_like(age, 0.78))
+    hair = np.where((t["hair_dye"] > 0.90)[:, None], dyed, native)
+    for name, stops in _HAIR.items():
+        shade = ramp(tone, stops)
+        hair = np.where(on[name][:, None] > 0, shade, hair)
+        native = np.where(born[:, column(name)].numpy()[:, None], shade, native)
+    # beard and brows keep the colour one is born with, so that other hair leaves them as they are
+    bald = born[:, column("Bald")].numpy()[:, None]
+    native = np.where(bald, ramp(np.clip(grey, 0, 1), ((0.16, 0.11, 0.085), (0.62, 0.60, 0.58))), native)
+    c["hair_colour"], c["brow_colour"] = hair, native * 0.62 + skin * 0.10
+    c["beard_colour"] = native * 0.78 + skin * 0.06
+    iris = ramp(
+        t["eye_hue"],
+        (
+            (0.23, 0.13, 0.07),
+            (0.34, 0.20, 0.10),
+            (0.40, 0.30, 0.13),
+            (0.27, 0.40, 0.24),
+            (0.25, 0.45, 0.62),
+            (0.42, 0.52, 0.58),
+        ),
+    )
+    keep = np.clip(1.3 - 1.9 * t["skin"] + 0.5 * t["eye_dark"], 0, 1)[:, None]
+    c["iris_colour"] = iris * keep + np.array([0.22, 0.13, 0.08]) * (1 - keep)
+    natural = skin * np.array([0.90, 0.60, 0.58])
+    stick = np.clip(t["lip_colour"] * 2.0 - 0.9, 0, 0.9)[:, None] * (1.0 - male)[:, None]
+    c["lip_colour"] = (
+        natural * (1 - stick)
+        + ramp(t["lip_hue"], ((0.72, 0.10, 0.16), (0.80, 0.25, 0.35), (0.48, 0.10, 0.20), (0.85, 0.36, 0.28)))
+        * stick
+    )
+    c["shadow_colour"] = ramp(
+        t["shadow_hue"], ((0.30, 0.20, 0.32), (0.42, 0.26, 0.18), (0.22, 0.32, 0.45), (0.55, 0.30, 0.36))
+    )
+    full = np.ones_like(age)
+    c["ground_colour"] = hue(t["ground_hue"], 0.40 + 0.60 * t["ground_grey"], t["ground_value"])
+    c["ground_colour2"] = hue(t["ground_hue"] + t["ground_hue2"], 0.40 + 0.60 * t["ground_grey"],
+                              np.clip(t["ground_value"] + t["ground_value2"], 0.06, 1.0))  # fmt: skip
+    c["cloth_colour"] = hue(t["cloth_hue"], 0.1 + 0.9 * t["cloth_grey"], t["cloth_value"])
+    c["cloth_colour2"] = hue(t["cloth_hue"] + 0.33, 0.3 * full, 1.0 - 0.8 * t["cloth_value"])
+    c["hat_colour"] = hue(t["hat_hue"], t["hat_grey"], t["hat_value"])
+    c["hat_colour2"] = hue(t["hat_hue"] + 0.4, t["hat_grey"], np.clip(1.15 - t["hat_value"], 0.1, 1))
+    metal = ramp(
+        t["earring_colour"],
+        (
+            (0.95, 0.78, 0.30),
+            (0.93, 0.80, 0.42),
+            (0.90, 0.91, 0.94),
+            (0.97, 0.95, 0.90),
+            (0.75, 0.12, 0.22),
+            (0.12, 0.42, 0.62),
+        ),
+    )
+    c["metal_colour"] = metal
+    tone = t["frame_tone"]
+    kinds = np.array([0.45, 0.68, 0.82, 0.91])  # black, brown, dark blue, gold, red
+    frames = np.stack(
+        [
+            ramp(tone, ((0.03, 0.03, 0.035), (0.10, 0.10, 0.11))),
+            ramp(tone, ((0.20, 0.10, 0.05), (0.36, 0.19, 0.09))),
+            ramp(tone, ((0.05, 0.08, 0.20), (0.10, 0.15, 0.34))),
+            ramp(tone, ((0.62, 0.46, 0.16), (0.80, 0.64, 0.30))),
+            ramp(tone, ((0.50, 0.05, 0.07), (0.68, 0.10, 0.13))),
+        ]
+    )
+    c["frame_colour"] = frames[np.searchsorted(kinds, t["frame_colour"]), np.arange(len(age))]
+    shades = (t["lens_dark"] < 0.15).astype(float)
+    t["lens_tint"] = t["lens_tint"] * (1 - shades) + (0.80 + t["lens_tint"]) * shades
+    t["glint"] = 0.42 - 0.12 * shades
+    tint = ramp(t["lens_hue"], ((0.82, 0.90, 0.98), (0.93, 0.95, 0.98), (0.95, 0.92, 0.82)))
+    c["lens_colour"] = (
+        tint * (1 - shades[:, None])
+        + ramp(t["lens_hue"], ((0.05, 0.05, 0.06), (0.16, 0.09, 0.05), (0.05, 0.09, 0.16))) * shades[:, None]
+    )
+    c["mask_colour"] = np.where(
+        (t["mask_kind"] < 0.55)[:, None],
+        ramp(t["mask_hue"], ((0.62, 0.80, 0.90), (0.90, 0.94, 0.96), (0.70, 0.86, 0.82))),
+        hue(t["mask_hue"] * 5 % 1.0, 0.35 * full, 0.25 + 0.65 * (t["mask_hue"] * 7 % 1.0)),
+    )
+    c["dark_colour"] = np.broadcast_to(np.array([0.10, 0.045, 0.05]), skin.shape)
+    c["lash_colour"] = skin * 0.12 + np.array([0.03, 0.02, 0.02])
+    c["white_colour"] = np.broadcast_to(np.array([0.95, 0.94, 0.93]), skin.shape)
+    c["light_colour"] = np.clip(warm, 0, 1.0)
+    t["pale"] = dark
+    values = {k: torch.from_numpy(np.ascontiguousarray(v)).float().view(-1, 1, 1) for k, v in t.items()}
+    for name, colour in c.items():
+        lit = colour if name == "light_colour" else np.clip(colour * light, 0.0, 1.0)
+        values[name] = torch.from_numpy(np.ascontiguousarray(lit)).float().view(-1, 3, 1, 1)
+    for name in ("Bald", "Bangs", "Smiling", "Mouth_Slightly_Open", "No_Beard"):
+        values[name] = shows[:, column(name)].float().view(-1, 1, 1)
+    return Traits(values)

@@ -1,0 +1,329 @@
+"""What every drawn face promises, whatever its index, seed and size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from zoogan.data.drawn import ATTRIBUTES, CLASSES, EXCLUSIVE, DrawnFaces
+from zoogan.data.drawn.labels import HIDDEN_BY, column
+from zoogan.data.drawn.paint import Canvas, Window
+
+brief = settings(max_examples=15, deadline=None)
+indices = st.lists(st.integers(0, 2**40), min_size=1, max_size=5)
+numbers = st.integers(0, 2**40)
+seeds = st.integers(0, 2**31)
+sizes = st.sampled_from([16, 21, 24, 32])
+names = st.sampled_from(ATTRIBUTES)
+MANY = range(3000)
+
+
+def same(a, b) -> bool:
+    """Whether two batches of faces agree bit for bit."""
+    return all(torch.equal(getattr(a, field), getattr(b, field)) for field in type(a).__dataclass_fields__)
+
+
+def touched(a, b) -> torch.Tensor:
+    """(n, h, w): where the picture or the segmentation differs."""
+    return (a.image != b.image).any(1) | (a.segmentation != b.segmentation)
+
+
+@brief
+@given(indices, seeds, sizes)
+def test_the_same_face_every_time(who, seed, size):
+    faces = DrawnFaces(size, seed=seed).draw(who)
+    assert same(faces, DrawnFaces(size, seed=seed).draw(torch.tensor(who)))
+    assert faces.image.shape == (len(who), 3, size, size) and faces.image.dtype == torch.uint8
+    assert faces.identity.tolist() == who
+    assert not torch.equal(faces.image, DrawnFaces(size, seed=seed + 1).draw(who).image)
+
+
+@brief
+@given(indices, seeds, sizes)
+def test_a_face_does_not_depend_on_its_batch(who, seed, size):
+    source = DrawnFaces(size, seed=seed)
+    together = source.draw(who + [7, 8, 9])
+    for k, one in enumerate(who):
+        alone = source.draw([one])
+        assert torch.equal(alone.image[0], together.image[k])
+        assert torch.equal(alone.segmentation[0], together.segmentation[k])
+        assert torch.equal(alone.pose[0], together.pose[k])
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_worn_or_not_a_face_does_not_depend_on_its_batch(name):
+    source = DrawnFaces(33, seed=3)
+    for value in (0, 1):
+        together = source.redraw(range(12), **{name: value})
+        for k in range(0, 12, 3):
+            assert torch.equal(source.redraw([k], **{name: value}).image[0], together.image[k])
+
+
+def test_no_part_is_cut_by_its_window(monkeypatch):
+    source = DrawnFaces(32, seed=11)
+    everything = {
+        "Wearing_Hat": 0,
+        "Face_Mask": 0,
+        "Smiling": 1,
+        "Mouth_Slightly_Open": 1,
+        "Bangs": 1,
+        "No_Beard": 0,
+    }
+    everything |= {"Eyeglasses": 1, "Wearing_Earrings": 1}
+    changes = (everything, everything | {"Wearing_Hat": 1}, everything | {"Face_Mask": 1})
+    # alone, since the windows of a batch are as wide as its widest face needs
+    small = [source.redraw([k], **change) for k in range(24) for change in changes]
+    large = lambda self, *box: Window(self, box[4] if len(box) > 4 else None, 0, 32, 0, 32)  # noqa: E731
+    monkeypatch.setattr(Canvas, "around", large)
+    monkeypatch.setattr(Canvas, "lower", lambda self, v: self.whole())
+    assert all(map(same, small, [source.redraw([k], **change) for k in range(24) for change in changes]))
+
+
+def test_threads_do_not_show():
+    before = torch.get_num_threads()
+    pictures = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            pictures.append(DrawnFaces(32).draw(range(40)))
+    finally:
+        torch.set_num_threads(before)
+    assert same(*pictures)
+
+
+@brief
+@given(st.lists(numbers, min_size=4, max_size=4, unique=True), seeds)
+def test_another_size_is_the_same_drawing(who, seed):
+    large, small = (DrawnFaces(size, seed=seed).draw(who) for size in (64, 32))
+    assert torch.equal(large.attributes, small.attributes) and torch.equal(large.pose, small.pose)
+    shrunk = torch.nn.functional.avg_pool2d(large.image.float(), 2)
+    error = (shrunk - small.image.float()).abs().mean((1, 2, 3))
+    assert (error < 5.0).all()
+    others = (shrunk - small.image.float().roll(1, 0)).abs().mean((1, 2, 3))
+    assert (error < 0.5 * others).all()
+
+
+@brief
+@given(numbers, seeds, names)
+def test_an_attribute_set_to_what_is_seen_changes_nothing(who, seed, name):
+    source = DrawnFaces(24, seed=seed)
+    face = source.draw([who])
+    assert same(face, source.redraw([who]))
+    assert same(face, source.redraw([who], **{name: face.attributes[0, column(name)]}))
+
+
+@brief
+@given(numbers, seeds, st.booleans())
+def test_what_is_hidden_changes_nothing(who, seed, value):
+    for cover, hidden in HIDDEN_BY.items():
+        source = DrawnFaces(24, seed=seed, probabilities={cover: 1.0})
+        face = source.draw([who])
+        for name in hidden:
+            assert not face.visible[0, column(name)] and not face.attributes[0, column(name)]
+            assert same(face, source.redraw([who], **{name: value}))
+
+
+@brief
+@given(numbers, seeds, names, sizes)
+def test_redrawing_shows_the_attribute_and_can_be_undone(who, seed, name, size):
+    source = DrawnFaces(size, seed=seed, probabilities={"Wearing_Hat": 0.0, "Face_Mask": 0.0})
+    face = source.draw([who])
+    value = not face.attributes[0, column(name)]
+    other = source.redraw([who], **{name: value})
+    assert other.attributes[0, column(name)] == value
+    assert not torch.equal(face.image, other.image)
+    rivals = {name} | ({n for group in EXCLUSIVE if name in group for n in group} if value else set())
+    hides = HIDDEN_BY.get(name, ()) if value else ()
+    for k, label in enumerate(ATTRIBUTES):
+        if label not in rivals and label not in hides:
+            assert other.attributes[0, k] == face.attributes[0, k], label
+    back = {n: bool(face.attributes[0, column(n)]) for n in ATTRIBUTES}
+    assert same(face, source.redraw([who], **back))
+
+
+@brief
+@given(numbers, seeds)
+def test_at_most_one_of_an_exclusive_group(who, seed):
+    source = DrawnFaces(16, seed=seed, probabilities={"Wearing_Hat": 0.0})
+    for group in EXCLUSIVE:
+        for name in group:
+            shown = source.redraw([who], **{name: 1}).attributes[0]
+            assert [n for n in group if shown[column(n)]] == [name]
+    labels, _ = DrawnFaces(16, seed=seed).attributes(range(200))
+    for group in EXCLUSIVE:
+        assert (labels[:, [column(n) for n in group]].sum(1) <= 1).all()
+
+
+@brief
+@given(numbers, seeds)
+def test_glasses_change_the_eyes_and_nothing_far_from_them(who, seed):
+    source = DrawnFaces(64, seed=seed)
+    bare, worn = source.redraw([who], Eyeglasses=0), source.redraw([who], Eyeglasses=1)
+    where = touched(bare, worn)[0]
+    glasses = worn.segmentation[0] == CLASSES.index("eye_g")
+    assert not (bare.segmentation == CLASSES.index("eye_g")).any()
+    assert 60 <= glasses.sum() <= 900
+    eyes = (bare.segmentation[0] == 4) | (bare.segmentation[0] == 5)
+    assert eyes.any() and (glasses & eyes).sum() >= 0.85 * eyes.sum()
+    # every changed pixel lies on the glasses or on their soft edge
+    reach = torch.nn.functional.max_pool2d(glasses[None].float(), 3, 1, 1)[0] > 0
+    assert (where & ~reach).sum() <= 12
+    rows, columns = where.nonzero().T
+    assert rows.min() >= 10 and rows.max() <= 48
+    contrast = (bare.image[0].int() - worn.image[0].int()).abs().amax(0)
+    assert (contrast > 40).sum() >= 30  # seen, and not only in the labels
+
+
+REGIONS = {  # rows and columns of the picture, in parts of its size, that an attribute may touch
+    "Smiling": (0.45, 1.0),
+    "Mouth_Slightly_Open": (0.45, 1.0),
+    "No_Beard": (0.33, 1.0),
+    "Face_Mask": (0.30, 1.0),
+    "Wearing_Earrings": (0.30, 1.0),
+    "Bangs": (0.0, 0.62),
+}
+
+
+@brief
+@given(numbers, seeds, st.sampled_from(sorted(REGIONS)))
+def test_an_attribute_touches_only_its_own_region(who, seed, name):
+    source = DrawnFaces(32, seed=seed, probabilities={"Wearing_Hat": 0.0, "Face_Mask": 0.0, "Bald": 0.0})
+    where = touched(source.redraw([who], **{name: 0}), source.redraw([who], **{name: 1}))[0]
+    low, high = REGIONS[name]
+    rows, _ = where.nonzero().T
+    assert len(rows) > 0
+    assert rows.min() >= low * 32 - 1 and rows.max() <= high * 32
+    assert where.float().mean() < 0.40
+
+
+@brief
+@given(indices, seeds)
+def test_the_hair_colour_changes_hair_alone(who, seed):
+    source = DrawnFaces(32, seed=seed, probabilities={"Wearing_Hat": 0.0, "Bald": 0.0})
+    black, blond = source.redraw(who, Black_Hair=1), source.redraw(who, Blond_Hair=1)
+    assert torch.equal(black.segmentation, blond.segmentation)
+    hair = (black.segmentation == CLASSES.index("hair")).float()
+    reach = torch.nn.functional.max_pool2d(hair, 5, 1, 2) > 0
+    where = touched(black, blond)
+    assert where.any() and (where & ~reach).float().mean() < 0.02
+    assert torch.equal(
+        black.image[:, :, -1, 0][hair[:, -1, 0] == 0], blond.image[:, :, -1, 0][hair[:, -1, 0] == 0]
+    )
+
+
+def test_segmentation_agrees_with_the_labels():
+    faces = DrawnFaces(64, seed=5).draw(range(96))
+    assert faces.segmentation.max() < len(CLASSES)
+    present = torch.stack([(faces.segmentation == k).flatten(1).any(1) for k in range(len(CLASSES))], 1)
+    assert present.any(0).all(), [c for c, p in zip(CLASSES, present.any(0), strict=True) if not p]
+    for part, name in (("hat", "Wearing_Hat"), ("eye_g", "Eyeglasses"), ("ear_r", "Wearing_Earrings")):
+        assert torch.equal(present[:, CLASSES.index(part)], faces.attributes[:, column(name)]), part
+    hairless = faces.attributes[:, column("Bald")] | faces.attributes[:, column("Wearing_Hat")]
+    assert torch.equal(present[:, CLASSES.index("hair")], ~hairless)
+
+
+def test_left_is_on_the_pictures_right():
+    source = DrawnFaces(64, seed=1, probabilities={"Eyeglasses": 0.0, "Wearing_Hat": 0.0, "Bald": 1.0})
+    faces = source.draw(range(64))
+    across = torch.arange(64.0)
+    for left, right in (("l_eye", "r_eye"), ("l_brow", "r_brow"), ("l_ear", "r_ear")):
+        middles = []
+        for name in (left, right):
+            mask = (faces.segmentation == CLASSES.index(name)).float()
+            middles.append((mask * across).sum((1, 2)) / mask.sum((1, 2)))
+        both = ~(middles[0].isnan() | middles[1].isnan())
+        assert both.sum() > 20 and (middles[0] > middles[1])[both].all()
+
+
+def test_the_nose_follows_the_yaw_and_the_eyes_stay_framed():
+    faces = DrawnFaces(64, seed=2, probabilities={"Eyeglasses": 0.0, "Face_Mask": 0.0}).draw(range(200))
+    grid = torch.arange(64.0)
+    nose = (faces.segmentation == 2).float()
+    eyes = ((faces.segmentation == 4) | (faces.segmentation == 5)).float()
+    skin = (faces.segmentation == 1).float()
+    aside = (nose * grid).sum((1, 2)) / nose.sum((1, 2)) - (skin * grid).sum((1, 2)) / skin.sum((1, 2))
+    assert torch.corrcoef(torch.stack([aside, faces.pose[:, 0]]))[0, 1] > 0.8
+    height = (eyes * grid[:, None]).sum((1, 2)) / eyes.sum((1, 2)) / 64
+    assert 0.42 < height.mean() < 0.49 and height.std() < 0.05
+    assert (faces.pose.abs() <= torch.tensor([35.0, 15.0, 12.0])).all() and faces.pose[:, 0].std() > 8
+
+
+@brief
+@given(indices, seeds)
+def test_attributes_are_those_of_the_picture(who, seed):
+    source = DrawnFaces(16, seed=seed)
+    labels, visible = source.attributes(who)
+    faces = source.draw(who)
+    assert torch.equal(labels, faces.attributes) and torch.equal(visible, faces.visible)
+    assert not (labels & ~visible).any()
+
+
+@brief
+@given(names, st.floats(0.0, 0.45), seeds)
+def test_marginals_follow_the_probabilities(name, probability, seed):
+    if name == "No_Beard":
+        probability = 1.0 - probability
+    # nothing hidden, and no rivals in the way
+    clear = {"Wearing_Hat": 0.0, "Face_Mask": 0.0, "Blond_Hair": 0.1, "Black_Hair": 0.1, "Brown_Hair": 0.1}
+    labels, _ = DrawnFaces(16, seed=seed, probabilities={**clear, name: probability}).attributes(MANY)
+    assert abs(labels[:, column(name)].float().mean() - probability) < 0.04
+
+
+def test_default_habits_are_humanlike():
+    labels, _ = DrawnFaces(16).attributes(MANY)
+    of = {name: labels[:, k] for k, name in enumerate(ATTRIBUTES)}
+    assert (of["Bald"] & ~of["Male"]).sum() < 0.2 * of["Bald"].sum()
+    assert (of["Wearing_Earrings"] & of["Male"]).sum() < 0.2 * of["Wearing_Earrings"].sum()
+    shaven, _ = DrawnFaces(16, probabilities={"Face_Mask": 0.0}).attributes(MANY)
+    assert not (~shaven[:, column("No_Beard")] & ~shaven[:, column("Male")]).any()
+
+
+@brief
+@given(st.sampled_from(["Eyeglasses", "Smiling", "Wearing_Earrings"]), st.floats(0.1, 0.9), seeds)
+def test_cooccurrence_is_the_probability_given_the_cause(name, given_male, seed):
+    for table in ({name: {"Male": given_male}}, {(name, "Male"): given_male}):
+        labels, _ = DrawnFaces(
+            16, seed=seed, cooccurrence=table, probabilities={"Face_Mask": 0.0}
+        ).attributes(MANY)
+        male = labels[:, column("Male")]
+        assert abs(labels[male][:, column(name)].float().mean() - given_male) < 0.06
+    both = {"probabilities": {"Eyeglasses": 0.5}, "cooccurrence": {"Eyeglasses": {"Male": 0.9}}}
+    labels, _ = DrawnFaces(16, seed=seed, **both).attributes(MANY)
+    assert abs(labels[:, column("Eyeglasses")].float().mean() - 0.5) < 0.04
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: DrawnFaces(16).redraw([0], Eyeglases=1), "Did you mean Eyeglasses"),
+        (lambda: DrawnFaces(16).redraw([0], Smiling=2), "between 0 and 1"),
+        (lambda: DrawnFaces(16).redraw([0], Bald=1, Bangs=1), "exclude"),
+        (lambda: DrawnFaces(16).draw([-1]), "negative"),
+        (lambda: DrawnFaces(15), "16 pixels"),
+        (lambda: DrawnFaces(16, probabilities={"Smilin": 0.5}), "Did you mean Smiling"),
+        (lambda: DrawnFaces(16, probabilities={"Smiling": 1.5}), "between 0 and 1"),
+        (lambda: DrawnFaces(16, cooccurrence={"Bald": {"Mal": 0.5}}), "Did you mean Male"),
+        (lambda: DrawnFaces(16, cooccurrence={"Bald": {"Bangs": 0.5}}), "exclude"),
+        (lambda: DrawnFaces(16, cooccurrence={"Bald": 0.5}), "write"),
+        (lambda: DrawnFaces(16, cooccurrence={"Male": {"Smiling": 0.5}, "Smiling": {"Male": 0.5}}), "circle"),
+        (
+            lambda: DrawnFaces(16, probabilities={"Smiling": 0.1}, cooccurrence={"Smiling": {"Male": 0.9}}),
+            "contradict",
+        ),
+        (lambda: DrawnFaces(16, probabilities={"Bald": 0.6, "Black_Hair": 0.6}), "excludes"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_a_reason(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_sizes_that_are_not_powers_of_two():
+    for size in (17, 50, 97):
+        faces = DrawnFaces(size).draw([3])
+        assert faces.image.shape[-2:] == (size, size) and faces.image.float().std() > 10
+
+
+def test_no_faces_is_a_batch_too():
+    assert DrawnFaces(16).draw([]).image.shape == (0, 3, 16, 16)
