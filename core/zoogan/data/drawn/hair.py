@@ -1,4 +1,4 @@
-"""Hair and beards. Hair is out of sight under a hat, a beard under a mask: `faces` chooses who gets painted."""
+"""Hair and beards. Hair is out of sight under a hat, a beard under a mask: `faces` says who gets painted."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def traits(
     shows: Bool[Tensor, "n 13"],
     born: Bool[Tensor, "n 13"],
 ) -> Traits:
-    """The facts of faces that show `shows`; `has` also counts what is hidden, `born` is before any redrawing."""
+    """The facts of faces that show `shows`; `has` counts the hidden too, `born` is before redrawing."""
     names = tuple(RANGES)
     low, high = np.array(list(RANGES.values())).T[:, :, None]
     t = dict(zip(names, low + (high - low) * uniform(seed, indices, names), strict=True))

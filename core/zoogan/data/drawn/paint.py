@@ -112,7 +112,7 @@ class Canvas:
 
 
 class Window:
-    """A rectangle of some of the pictures, copied out to be painted on; written back on leaving the `with`."""
+    """A rectangle of some of the pictures, copied out for painting; written back on leaving the `with`."""
 
     def __init__(
         self, canvas: Canvas, faces: Int64[Tensor, " m"] | None, top: int, bottom: int, left: int, right: int
