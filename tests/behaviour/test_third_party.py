@@ -1,4 +1,4 @@
-"""The author of a new method ships it as a package of their own: built, installed, listed, trained, untouched here."""
+"""The author of a new method ships it as a package of their own: built, installed, listed, trained."""
 
 from __future__ import annotations
 
