@@ -42,7 +42,8 @@ class BatchNorm2d(nn.BatchNorm2d, Synchronised):
         else:
             # Buffers of our own with momentum 1 receive exactly the batch's statistics. The running ones must not be
             # handed to F.batch_norm here: autograd would keep them, and `replay` changes them before the backward.
-            mean = torch.zeros(self.num_features, device=input.device)
+            dtype = torch.float32 if self.running_mean is None else self.running_mean.dtype
+            mean = torch.zeros(self.num_features, device=input.device, dtype=dtype)
             statistics = Statistics(mean, torch.zeros_like(mean))
             output = F.batch_norm(input, *statistics, self.weight, self.bias, True, 1.0, self.eps)
         if self.records:
