@@ -8,7 +8,10 @@ from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 # Shapes and dtypes of every annotated function are checked in tests; at run time the annotations cost nothing.
-hook = install_import_hook(["zoogan", "zoogan_sagan", "zoogan_stargan"], "beartype.beartype")
+CHECKED = ["interfaces", "layers", "losses", "conditions", "games", "data", "evaluation"]
+hook = install_import_hook(
+    [*(f"zoogan.{room}" for room in CHECKED), "zoogan_sagan.networks", "zoogan_stargan.networks"], "beartype.beartype"
+)
 hook.__enter__()
 
 import torch  # noqa: E402

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError, ValidationInfo
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from zoogan.registry import MethodSpec, Registry, nearest
@@ -57,7 +57,7 @@ class Slot:
         return f"Slot({self.role!r})"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def pick(value: Any, info: ValidationInfo) -> ComponentConfig:
+        def pick(value: Any, info: Any) -> ComponentConfig:
             if isinstance(value, ComponentConfig):
                 return value
             registry = registry_of(info)
@@ -83,8 +83,8 @@ class Slot:
         )
 
 
-def registry_of(info: ValidationInfo) -> Registry:
-    """The registry that a validation was given, or the zoo's own."""
+def registry_of(info: Any) -> Registry:
+    """The registry that a validation (pydantic's ValidationInfo) was given, or the zoo's own."""
     if info.context and "registry" in info.context:
         return info.context["registry"]
     from zoogan.plugins import zoo

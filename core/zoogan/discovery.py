@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import os
 import re
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -69,7 +69,7 @@ def import_file(path: Path) -> ModuleType:
     It stays in sys.modules, where the import strings of its components (`f"{__name__}:build"`) find it.
     """
     path = path.resolve()
-    name = f"zoogan_plugin_{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
+    name = f"zoogan_plugin_{path.stem}_{zlib.crc32(bytes(path)):08x}"
     if name in sys.modules:
         return sys.modules[name]
     if not path.is_file():

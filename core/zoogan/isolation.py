@@ -81,7 +81,8 @@ def explain(error: BaseException, distribution: str | None = None) -> tuple[str,
             missing = error.name.partition(".")[0]
             return f"it needs module {error.name!r}, which is not installed", f"pip install {missing}"
         case ImportError() if (error.name or "").partition(".")[0] == "zoogan":
-            return f"it was written for another zoogan: {first_line(error)}", "upgrade zoogan or the plugin"
+            said = first_line(error).partition(" (")[0]  # without the path of the module
+            return f"it was written for another zoogan: {said}", "upgrade zoogan or the plugin"
         case FileNotFoundError() if not error.filename:
             return first_line(error), "check the path"
         case SystemExit():

@@ -31,7 +31,7 @@ ROLES: dict[str, str] = {
 
 # zoo's own verbs. The command line imports only the module of the verb that is called.
 VERBS: dict[str, str] = {
-    "list": "zoogan.cli.list:list_",
+    "list": "zoogan.cli.list_:list_",
     "show": "zoogan.cli.show:show",
     "doctor": "zoogan.cli.doctor:doctor",
     "train": "zoogan.cli.train:train",

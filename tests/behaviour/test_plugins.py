@@ -102,7 +102,7 @@ BROKEN = {
         "mend",
     ),
     "builder that is no import string": (
-        REGISTERS_THEN + "        registry.component('term', 'other2', config=OtherConfig, build=print)",
+        REGISTERS_THEN + "        registry.component('term', 'other2', config=OtherConfig, build='print')",
         "expected an import string like 'package.module:Name'",
         "mend",
     ),

@@ -30,22 +30,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = build()(arguments or ["--help"], prog_name="zoo", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except UsageError as error:
-        print(usage_text(error), file=sys.stderr)
-        code = WRONG_USE
-    except ConfigError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        code = WRONG_USE
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # `zoo list | head`: nobody reads on, which is no failure worth a word
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
+        if debug:
+            traceback.print_exc()
+        if isinstance(error, UsageError):
+            print(usage_text(error), file=sys.stderr)
+            return WRONG_USE
+        if isinstance(error, ConfigError):
+            print(f"{name}: {error}", file=sys.stderr)
+            return WRONG_USE
         said = (str(error).strip().splitlines() or [""])[0]
         advice = "" if debug else "; run with --debug for the traceback"
         print(f"{name}: {type(error).__name__}{': ' if said else ''}{said}{advice}", file=sys.stderr)
-        code = FAILED
-    if debug:
-        traceback.print_exc()
-    return code
+        return FAILED

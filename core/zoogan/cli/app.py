@@ -74,17 +74,18 @@ def broken(name: str, plugin: str, error: Exception) -> Any:
 
     fail.__doc__ = f"(not available: {reason})"
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name)(fail)
+    app.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(fail)
     return typer.main.get_command(app)
 
 
-def show_version(value: bool) -> None:
+def show_version(value: bool) -> bool:
     """Print the version and leave."""
     if value:
         from zoogan import __version__
 
         print(f"zoogan {__version__}")
         raise typer.Exit
+    return value
 
 
 @cache

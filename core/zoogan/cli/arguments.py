@@ -1,4 +1,4 @@
-"""Arguments that several verbs share, and what completes them in a shell. Imports no torch."""
+"""Arguments that several verbs share. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoogan.cli.completion import complete_model
+
 if TYPE_CHECKING:
     from zoogan.plugins import Zoo
-
-
-def complete_model(incomplete: str) -> list[str]:
-    """The installed models whose names begin so."""
-    from zoogan.plugins import zoo
-
-    return [name for name in sorted(zoo().registry.methods) if name.startswith(incomplete)]
 
 
 Model = Annotated[

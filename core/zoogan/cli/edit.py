@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from zoogan.cli.arguments import PluginFiles, open_with
 from zoogan.config import ConfigError
-from zoogan.plugins import open_zoo
+from zoogan.registry import Registry
 
 
 def edit(
@@ -21,17 +22,17 @@ def edit(
     grid: Annotated[bool, typer.Option("--grid", help="A sheet of the run's held-out faces instead of photos.")] = False,
     out: Annotated[Path | None, typer.Option(help="The output folder (default: edits), or the file of --grid.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    plugin: Annotated[list[Path] | None, typer.Option(help="A single-file plugin; repeatable.")] = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Edit photos: each gets the run's own crop; masks and residuals are saved beside the edit."""
-    registry = open_zoo(plugin or []).registry
+    registry = open_with(plugin).registry
     from zoogan.training.devices import choose
     from zoogan.training.run import load
 
     if grid:
         if photos or attribute:
             raise ConfigError("--grid shows the run's held-out faces: leave out photos and attributes")
-        typer.echo(str(sheet(load(run, device=choose(device), registry=registry), out or Path("grid.png"))))
+        typer.echo(str(sheet(load(run, device=choose(device), registry=registry), registry, out or Path("grid.png"))))
         return
     wishes = parse_wishes(attribute or [])
     if not photos:
@@ -101,11 +102,10 @@ def free_name(out: Path, stem: str, kind: str, written: list[Path]) -> Path:
     return path
 
 
-def sheet(run: Any, path: Path) -> Path:
+def sheet(run: Any, registry: Registry, path: Path) -> Path:
     """Save the sample grid of the run's held-out faces."""
-    from zoogan.plugins import zoo
     from zoogan.training.samples import held_out, sample_grid
 
-    source = zoo().registry.build("source", run.config.data)
+    source = registry.build("source", run.config.data)
     sample_grid(run.editor, held_out(source), path)
     return path

@@ -7,24 +7,24 @@ from typing import Annotated, Any
 
 import typer
 
-from zoogan.cli.completion import complete_model
-from zoogan.cli.train import method_of
+from zoogan.cli.arguments import Model, PluginFiles, open_with
 from zoogan.config import ConfigError, compose_config, merge, parse_sets
-from zoogan.plugins import open_zoo
+from zoogan.plugins import Zoo
+from zoogan.registry import MethodSpec, resolve
 
 
 def import_(
-    method: Annotated[str, typer.Argument(help="The method the weights belong to.", autocompletion=complete_model)],
+    method: Model,
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
     weights: Annotated[list[Path], typer.Option(help="A file or folder of official weights; repeatable.")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="What the weights cannot tell, such as data.attributes=Black_Hair,Male.")] = None,
-    plugin: Annotated[list[Path] | None, typer.Option(help="A single-file plugin; repeatable.")] = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Make a run from official weights, ready for `zoo edit`."""
     from zoogan.training.folders import used
 
-    zoo = open_zoo(plugin or [])
-    spec = method_of(zoo, method)
+    zoo = open_with(plugin)
+    spec = zoo.method(method)
     if spec.importer is None:
         raise ConfigError(f"{method} has no importer of official weights")
     if used(out):
@@ -34,7 +34,7 @@ def import_(
     typer.echo(f"imported into {out}\n  edit a photo zoo edit {out} PHOTO --attribute NAME=1")
 
 
-def import_weights(zoo: Any, spec: Any, files: list[Path], sets: dict[str, Any], out: Path) -> list[str]:
+def import_weights(zoo: Zoo, spec: MethodSpec, files: list[Path], sets: dict[str, Any], out: Path) -> list[str]:
     """Read official files, build the networks they describe and write the run. Returns notes for the person.
 
     Raises:
@@ -42,7 +42,6 @@ def import_weights(zoo: Any, spec: Any, files: list[Path], sets: dict[str, Any],
     """
     from zoogan.composition import compose
     from zoogan.facts import Facts
-    from zoogan.registry import resolve
     from zoogan.training.run import Run
 
     attributes = sets.get("data", {}).get("attributes")

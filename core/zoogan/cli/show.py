@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from zoogan.cli.arguments import Json, Model, PluginFiles, open_with
 from zoogan.cli.tables import print_table
@@ -110,9 +111,7 @@ def settings(config: BaseModel, path: str = "") -> Iterator[dict[str, Any]]:
             continue
         row = {"key": f"{path}{name}", "value": values[name], "doc": meaning(type(config), name)}
         if not info.is_required():
-            row["default"] = type(config).__pydantic_serializer__.to_python(
-                info.get_default(call_default_factory=True), mode="json"
-            )
+            row["default"] = to_jsonable_python(info.get_default(call_default_factory=True))
         yield row
 
 

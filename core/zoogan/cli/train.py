@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from zoogan.cli.completion import complete_model
-from zoogan.config import ConfigError, GameConfig, compose_config, merge, parse_sets, validate
-from zoogan.plugins import Zoo, open_zoo
-from zoogan.registry import nearest
+from zoogan.cli.arguments import PluginFiles, complete_model, open_with
+from zoogan.config import ConfigError, GameConfig, compose_config, merge, parse_sets, read_yaml, validate
+from zoogan.plugins import Zoo
+from zoogan.registry import MethodSpec
 
 
 def train(
@@ -26,10 +26,10 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    plugin: Annotated[list[Path] | None, typer.Option(help="A single-file plugin; repeatable.")] = None,
-) -> None:
+    plugin: PluginFiles = None,
+) -> int:
     """Train a method. Without further options: on drawn faces, offline, to the end."""
-    zoo = open_zoo(plugin or [])
+    zoo = open_with(plugin)
     shortcuts = {"training": {"iterations": iterations, "seed": seed, "precision": precision}, "data": {"root": root and str(root)}}
     sets = merge(parse_sets(set_ or []), {k: {n: v for n, v in d.items() if v is not None} for k, d in shortcuts.items()})
     sets = {key: value for key, value in sets.items() if value != {}}
@@ -39,22 +39,18 @@ def train(
         complete, folder = config_to_resume(zoo, model, out, recipe, data, config, sets)
     else:
         complete, folder = config_to_start(zoo, model, out, recipe, data, config, sets)
-    start(zoo, complete, folder, device, resume)
+    return start(zoo, complete, folder, device, resume)
 
 
-def method_of(zoo: Zoo, model: str | None) -> Any:
+def method_of(zoo: Zoo, model: str | None) -> MethodSpec:
     """The method that `--model` names.
 
     Raises:
-        ConfigError: none given, or none of that name; says if its plugin failed to load.
+        ConfigError: none given, or none of that name.
     """
-    known = list(zoo.registry.methods)
     if model is None:
-        raise ConfigError(f"--model is missing; methods: {', '.join(known)}")
-    if model not in known:
-        failed = "".join(f"\nplugin {f.name!r} could not be loaded: {f.reason}" for f in zoo.failures)
-        raise ConfigError(f"no method is called {model!r}{nearest(model, known)}; methods: {', '.join(known)}{failed}")
-    return zoo.registry.methods[model]
+        raise ConfigError(f"--model is missing; methods: {', '.join(sorted(zoo.registry.methods))}")
+    return zoo.method(model)
 
 
 def config_to_start(
@@ -85,8 +81,6 @@ def config_to_resume(
     Raises:
         ConfigError: no folder, no run in it, or an option that would make it another run.
     """
-    from zoogan.config import read_yaml
-
     if out is None:
         raise ConfigError("--resume: say which run with --out RUN")
     stored_file = out / "config.yaml"
@@ -105,8 +99,8 @@ def config_to_resume(
     return validate(spec, zoo.registry, merge(stored, sets)), out
 
 
-def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool) -> None:
-    """Open the session, train, and say what can be done with the run."""
+def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool) -> int:
+    """Open the session, train, and say what can be done with the run. Returns the exit code."""
     from zoogan.training.checkpoints import find
     from zoogan.training.run import Run
 
@@ -114,19 +108,21 @@ def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool)
         newest = int(find(folder / "checkpoints")[-1].name.rpartition("-")[2])
         if newest >= config.training.iterations:
             typer.echo(f"{folder} is finished ({newest} iterations); --iterations N makes it longer")
-            return
+            return 0
     from zoogan.training.session import Session
 
     session = Session(zoo, config, Run(folder), device=device, resume=resume)
     if session.main:
         typer.echo(headline(session))
     outcome = session.train()
+    code = 128 + outcome.signal if outcome.signal is not None and outcome.reason == "stopped" else 0
     if not session.main:
-        return
+        return code
     if outcome.reason == "stopped":
         typer.echo(f"stopped and saved at iteration {outcome.iteration}; go on with\n  zoo train --out {folder} --resume")
-        raise typer.Exit(128 + outcome.signal if outcome.signal else 1)
-    typer.echo(farewell(session))
+    else:
+        typer.echo(farewell(session))
+    return code
 
 
 def headline(session: Any) -> str:

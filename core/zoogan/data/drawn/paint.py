@@ -112,9 +112,7 @@ class Canvas:
 
 
 class Window:
-    def __init__(
-        self, canvas: Canvas, faces: Int64[Tensor, " m"] | None, top: int, bottom: int, left: int, right: int
-    ):
+    """A rectangle of some of the pictures, copied out for painting; written back on leaving the `with`."""
 
     def __init__(
         self, canvas: Canvas, faces: Int64[Tensor, " m"] | None, top: int, bottom: int, left: int, right: int

@@ -146,7 +146,7 @@ def _lens(w: Window, x: Tensor, y: Tensor, narrow: Tensor, side: float) -> tuple
 
 
 def glasses(canvas: Canvas, head: Head, faces: Tensor) -> None:
-    """Lenses that mostly let the eyes be seen, with frames, a bridge, and temples running back to the ears."""
+    """Lenses that mostly show the eyes, with frames, a bridge, and temples running back to the ears."""
     t = canvas.traits.take(faces)
     middle, level, _ = place(t, 0.0 * t.chin, 0.0 * t.chin + 0.012, 0.07)
     with canvas.around(

@@ -50,7 +50,7 @@ def gather(zoo: Zoo) -> dict[str, list[dict[str, Any]]]:
         installed.append(
             {
                 "name": name,
-                "title": spec.title,
+                "title": entry.title if entry else spec.title,
                 "summary": entry.summary if entry else "",
                 "paper": entry.paper.short() if entry else spec.paper,
                 "year": entry.year if entry else None,

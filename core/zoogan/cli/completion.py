@@ -1,0 +1,10 @@
+"""What a shell completes. Imports no torch: it runs at every press of the tab key."""
+
+from __future__ import annotations
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """The installed models whose names begin so."""
+    from zoogan.plugins import zoo
+
+    return [name for name in sorted(zoo().registry.methods) if name.startswith(incomplete)]

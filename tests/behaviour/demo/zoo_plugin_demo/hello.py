@@ -1,0 +1,13 @@
+"""A verb of the plugin."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def hello(name: Annotated[str, typer.Option(help="Whom to greet.")] = "zoo") -> int:
+    """Say hello."""
+    print(f"hello {name}")
+    return 3 if name == "nobody" else 0

@@ -1,0 +1,273 @@
+"""The verbs that train nothing: what they print, how they refuse, and that they stay light."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from plugin_kit import Shelf
+
+from zoogan import __version__
+from zoogan.cli import main
+from zoogan.cli.show import docs_of
+from zoogan.plugins import zoo
+from zoogan.registry import VERBS
+
+SMALL = """
+    import os
+    from pathlib import Path
+    from typing import Annotated, Literal
+    import typer
+    from pydantic import Field
+    from zoogan.config import ComponentConfig, DataConfig, Frozen, GameConfig, Slot
+    from zoogan.registry import MethodSpec
+
+    class SmallSource(DataConfig):
+        source: Literal["small"] = "small"
+
+    class SmallCondition(ComponentConfig):
+        use: Literal["small"] = "small"
+
+    class SmallTerm(ComponentConfig):
+        '''A term.
+
+        power: how
+        steep it is. floor, ceiling: bounds in units of w: both inclusive.
+        '''
+        use: Literal["small"] = "small"
+        power: float = 2.0
+        floor: int = 0
+        ceiling: int = 9
+
+    class SmallConfig(GameConfig):
+        method: Literal["small-gan"] = "small-gan"
+        regulariser: Annotated[ComponentConfig, Slot("term")] = SmallTerm()
+        depth: int = Field(4, ge=1, description="how deep it is")
+
+    @hookimpl
+    def zoo_register(registry):
+        registry.component("source", "small", config=SmallSource, build="m:f")
+        registry.component("condition", "small", config=SmallCondition, build="m:f")
+        registry.component("term", "small", config=SmallTerm, build="m:f")
+        recipes = Path(__file__).with_name("recipes")
+        recipes.mkdir(exist_ok=True)
+        body = "data: {source: small}\\ncondition: {use: small}\\ntraining: {iterations: %d}\\n"
+        (recipes / "drawn-16.yaml").write_text(body % 16)
+        (recipes / "drawn-64.yaml").write_text(body % 64)
+        registry.method(MethodSpec("small-gan", SmallConfig, "m:f", recipes, "SmallGAN"))
+        for name in ("crash", "answer", "broken"):
+            registry.command(name, f"{__name__}:{name}")
+
+    def crash() -> None:
+        '''Crash.'''
+        raise ValueError("first line\\nsecond line")
+
+    def answer(code: int) -> int:
+        '''Answer with a code.'''
+        return code
+"""
+
+
+@pytest.fixture(autouse=True)
+def a_zoo_of_its_own(shelf: Shelf) -> Iterator[None]:
+    """The process's zoo, opened anew with what is on this test's shelf."""
+    shelf.install("small", SMALL)
+    zoo.cache_clear()
+    yield
+    zoo.cache_clear()
+
+
+Said = pytest.CaptureFixture[str]
+
+
+# ---- list ----
+
+
+def test_list_shows_models_known_ones_and_failures(shelf: Shelf, capsys: Said) -> None:
+    shelf.install("bad", "import dlib_that_nobody_has")
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["model", "title", "paper", "year", "recipes", "plugin"]
+    (row,) = [line for line in lines if line.startswith("small-gan ")]
+    assert row.split() == ["small-gan", "SmallGAN", "drawn-16,", "drawn-64", "small"]
+    (planned,) = [line for line in lines if line.startswith("smile ")]
+    assert "Romero et al., ICCV Workshops  2021  (planned)" in planned
+    assert lines[-1].startswith("plugin 'bad' is not in use: it needs module 'dlib_that_nobody_has'")
+
+
+def test_list_json(shelf: Shelf, capsys: Said) -> None:
+    shelf.install("bad", "1 / 0")
+    assert main(["list", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert "small-gan" in [row["name"] for row in facts["installed"]]
+    assert "sd-gan" in [row["name"] for row in facts["known"]]
+    assert [failure["plugin"] for failure in facts["failures"]] == ["bad"]
+
+
+def test_list_with_a_file(shelf: Shelf, capsys: Said) -> None:
+    path = shelf.module("one_file", SMALL.replace("small", "other").replace('"answer", "broken", ', ""))
+    path.write_text(path.read_text().replace('("crash", "answer", "broken")', "()"))
+    assert main(["list", "--plugin", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "other-gan" in out and "one_file" in out and "not in use" not in out
+
+
+def test_tables_are_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "160")
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert "┃" in out and "│" in out and "small-gan" in out
+
+
+# ---- show ----
+
+
+def test_show_tells_slots_and_every_setting(capsys: Said) -> None:
+    assert main(["show", "small-gan", "--recipe", "drawn-64"]) == 0
+    out = capsys.readouterr().out
+    assert "recipes:      drawn-16, drawn-64" in out
+    settings = {line.split()[0]: line for line in out.splitlines() if line}
+    assert settings["training.iterations"].split()[1] == "64"
+    assert settings["depth"].split(maxsplit=2)[1:] == ["4", "how deep it is"]
+    assert settings["regulariser.power"].endswith("how steep it is")
+    assert settings["regulariser.ceiling"].endswith("bounds in units of w: both inclusive")
+    assert settings["data.batch"].endswith("faces a process reads for one micro-batch")
+    (slot,) = [line for line in out.splitlines() if line.startswith("regulariser  ")]
+    assert slot.split()[:3] == ["regulariser", "term", "small"]
+
+
+def test_show_json_has_defaults(capsys: Said) -> None:
+    assert main(["show", "small-gan", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    settings = {row["key"]: row for row in facts["settings"]}
+    assert facts["recipe"] == "drawn-16" and facts["catalogue"] is None
+    assert (settings["training.iterations"]["value"], settings["training.iterations"]["default"]) == (
+        16,
+        1000,
+    )
+    assert settings["data.attributes"]["default"] == ["Eyeglasses"]
+    assert {row["slot"]: row["use"] for row in facts["slots"]} == {
+        "data": "small", "condition": "small", "regulariser": "small"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [name for name in ("sagan", "stargan")])
+def test_show_every_method_of_the_house(model: str, capsys: Said) -> None:
+    assert main(["show", model]) == 0
+    out = capsys.readouterr().out
+    assert "licence: MIT" in out and "zoo import reads them" in out
+    assert "optimizers.generator.lr" in out and "generator.use" in out
+
+
+def test_docs_of_settings() -> None:
+    told = docs_of(
+        "Head: no field.\n\nbatch: how many.\nflip: mirror, for batch: no.\n\nTail.", ["batch", "flip"]
+    )
+    assert told == {"batch": "no", "flip": "mirror, for"}  # a field's name and a colon always begin an entry
+    assert docs_of("lr: rate (of `data.lr: x`).", ["lr"]) == {"lr": "rate (of `data.lr: x`)"}
+
+
+# ---- mistakes ----
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["lsit"], "no verb is called 'lsit', did you mean 'list'?"),
+        (["trian"], "no verb is called 'trian', did you mean 'train'?"),
+        (["list", "--jsno"], "--jsno"),
+        (["show"], "MODEL"),
+        (["show", "smal-gan"], "no model is called 'smal-gan', did you mean 'small-gan'?"),
+        (["show", "smile"], "not installed: planned"),
+        (["show", "small-gan", "--recipe", "drown-16"], "did you mean 'drawn-16'?"),
+        (["show", "small-gan", "--plugin", "nowhere.py"], "plugin 'nowhere' is not in use: no file"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_a_mistake_exits_2_in_clear_text(command: list[str], says: str, capsys: Said) -> None:
+    assert main(command) == 2
+    said = capsys.readouterr()
+    assert says in said.err and "Traceback" not in said.err
+    assert not said.out
+
+
+def test_a_failure_exits_1_in_one_line(capsys: Said) -> None:
+    assert main(["crash"]) == 1
+    assert capsys.readouterr().err == (
+        "zoo crash: ValueError: first line; run with --debug for the traceback\n"
+    )
+
+
+@pytest.mark.parametrize("command", [["crash", "--debug"], ["--debug", "crash"]])
+def test_debug_shows_the_traceback(command: list[str], capsys: Said) -> None:
+    assert main(command) == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_a_verb_may_return_its_exit_code() -> None:
+    assert [main(["answer", "0"]), main(["answer", "7"])] == [0, 7]
+
+
+def test_a_broken_command_leaves_the_help_whole(capsys: Said) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n  {verb} " in out for verb in [*VERBS, "crash", "answer"])
+    assert "(not available: " in out.partition("\n  broken ")[2].partition("\n  crash")[0]
+    assert main(["broken"]) == 1
+    assert "plugin 'small' cannot load this command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: Said) -> None:
+    assert main([verb, "-h"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"Usage: zoo {verb}") and "not available" not in out
+
+
+def test_version_and_no_verb(capsys: Said) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"zoogan {__version__}\n"
+    assert main([]) == 0
+    assert capsys.readouterr().out.startswith("Usage: zoo")
+
+
+# ---- doctor ----
+
+
+def test_doctor_is_content_and_then_not(shelf: Shelf, capsys: Said) -> None:
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "0 problems" in out and "python:" in out and "cpu:" in out and "small (small 1.2)" in out
+    shelf.install("bad", "import dlib_that_nobody_has")
+    zoo.cache_clear()
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "1 problem\n" in out
+    assert "bad: it needs module 'dlib_that_nobody_has', which is not installed (hint: pip install" in out
+
+
+# ---- lightness ----
+
+PROBE = "import sys; from zoogan.cli import main; code = main({0!r}); print(code, 'torch' in sys.modules)"
+
+
+@pytest.mark.parametrize("command", [["list"], ["--help"], ["show", "smile"]])
+def test_torch_is_not_imported(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", PROBE.format(command)], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].endswith(" False"), done.stderr
+
+
+def test_completion_knows_verbs_and_models_without_torch(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    monkeypatch.setenv("_ZOO_COMPLETE", "complete_bash")
+    for words, expected in (("zoo sh", "show"), ("zoo show small-", "small-gan")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        with pytest.raises(SystemExit):
+            main([])
+        assert capsys.readouterr().out.split() == [expected]
