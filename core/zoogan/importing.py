@@ -1,0 +1,100 @@
+"""Reading official weights. No pickle is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from zoogan.config import ConfigError
+
+StateDict = dict[str, Tensor]
+
+
+@dataclass
+class Imported:
+    """What an importer makes of official files.
+
+    config: a layer of the method's config: the architecture that the weights tell, the training that settings tell.
+    networks: state_dicts of our networks by slot. facts: what else `Facts` should know (crop, exclusive).
+    notes: sentences for the person who imports. alternative: a config layer that gives the same weights another
+    meaning, to be tried where the networks do not do what they should; empty if there is none.
+    """
+
+    config: dict[str, Any]
+    networks: dict[str, StateDict]
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    alternative: dict[str, Any] = field(default_factory=dict)
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """The tensors of a safetensors file or of a `torch.save`d state_dict, on the CPU.
+
+    Raises:
+        ConfigError: no such file, or one that holds anything but named tensors.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else load_pickled(path)
+    except Exception as error:  # a damaged file can raise nearly anything from inside the readers
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f"{path}: not a state_dict that can be read without executing code: {reason[0]}") from error
+    named = isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
+    if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ConfigError(f"{path}: expected a bare state_dict (names and tensors)")
+    if all(key.startswith("module.") for key in content):  # saved from inside nn.DataParallel
+        return {key.removeprefix("module."): value for key, value in content.items()}
+    return dict(content)
+
+
+def load_pickled(path: Path) -> Any:
+    """What `torch.save` wrote, by the unpickler that knows tensors and plain containers only."""
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def renamed(state: Mapping[str, Tensor], names: Mapping[str, str], what: str, layout: str) -> StateDict:
+    """`state` under our names.
+
+    Args:
+        names: official name -> our name, complete.
+        what: of what the weights are, for messages. layout: whose layout `names` is.
+
+    Raises:
+        ConfigError: names missing, or left over.
+    """
+    missing, extra = [n for n in names if n not in state], [n for n in state if n not in names]
+    if missing or extra:
+        problems = [f"no {missing[0]!r} and {len(missing) - 1} more"] if missing else []
+        problems += [f"an unknown {extra[0]!r} and {len(extra) - 1} more"] if extra else []
+        raise ConfigError(f"the {what} weights are not in the layout of {layout}: {'; '.join(problems)}")
+    return {ours: state[official] for official, ours in names.items()}
+
+
+def same_number(what: str, found: Iterable[tuple[str, int]]) -> int:
+    """The one number that several places tell.
+
+    Raises:
+        ConfigError: they differ; names each place and its number.
+    """
+    places = list(found)
+    if len({number for _, number in places}) != 1:
+        said = ", ".join(f"{place} says {number}" for place, number in places)
+        raise ConfigError(f"the weights disagree about {what}: {said}")
+    return places[0][1]
+
+
+def put(layer: dict[str, Any], path: str, value: Any) -> None:
+    """Set `a.b.c` of a nested layer; None is left out."""
+    if value is None:
+        return
+    *parents, last = path.split(".")
+    for key in parents:
+        layer = layer.setdefault(key, {})
+    layer[last] = value

@@ -1,0 +1,101 @@
+"""Differentiable augmentation of what the critic sees, real and fake alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zoogan.config import ComponentConfig
+from zoogan.facts import Facts
+from zoogan.interfaces import Draws
+from zoogan.layers.config import DiffAugmentConfig
+
+Images = Float[Tensor, "n c h w"]
+
+
+class Augment(ABC):
+    """Role `augment`: images in, as many images of the same shape out, differentiable in the images."""
+
+    @abstractmethod
+    def __call__(self, image: Images, draw: Draws, name: str) -> Images:
+        """Augment each image by its own random draws, whose names begin with `name`."""
+
+
+class NoAugment(Augment):
+    """The images as they are."""
+
+    def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
+        self.config = config
+
+    def __call__(self, image: Images, draw: Draws, name: str) -> Images:
+        """`image` itself."""
+        return image
+
+
+class DiffAugment(Augment):
+    """DiffAugment (Zhao et al. 2020): colour, translation and cutout, in this order.
+
+    Values may leave [-1, 1]. Pixels from outside, and those cut out, are 0. Needs no data-dependent shapes.
+    """
+
+    def __init__(self, config: DiffAugmentConfig | None = None, facts: Facts | None = None) -> None:
+        self.config = config or DiffAugmentConfig()
+
+    def __call__(self, image: Images, draw: Draws, name: str) -> Images:
+        """Augment each image by draws `<name>.brightness`, `.saturation`, `.contrast`, `.shift`, `.cutout`."""
+        if self.config.color:
+            image = recoloured(image, *(
+                draw.uniform(f"{name}.{what}", 1, 1, 1, like=image) for what in ("brightness", "saturation", "contrast")
+            ))  # fmt: skip
+        if self.config.translation > 0:
+            image = translated(image, draw.uniform(f"{name}.shift", 2, like=image), self.config.translation)
+        if self.config.cutout > 0:
+            image = cut_out(image, draw.uniform(f"{name}.cutout", 2, like=image), self.config.cutout)
+        return image
+
+
+Each = Float[Tensor, "n 1 1 1"]
+
+
+def recoloured(image: Images, brightness: Each, saturation: Each, contrast: Each) -> Images:
+    """Brightness by up to 0.5, saturation by a factor in [0, 2), contrast by one in [0.5, 1.5); draws in [0, 1)."""
+    image = image + (brightness - 0.5)
+    grey = image.mean(1, keepdim=True)
+    image = grey + (image - grey) * (2 * saturation)
+    mean = image.mean((1, 2, 3), keepdim=True)
+    return mean + (image - mean) * (contrast + 0.5)
+
+
+def whole(draw: Float[Tensor, "n"], count: int) -> Float[Tensor, "n"]:
+    """Integers 0..count-1 from draws in [0, 1); rounding never gives `count`."""
+    return (draw * count).floor().clamp(max=count - 1)
+
+
+def translated(image: Images, draws: Float[Tensor, "n 2"], share: float) -> Images:
+    """Shift down and across by whole pixels, each up to `share` of the side; 0 comes in at the border."""
+    for dim, draw in zip((2, 3), draws.unbind(1)):
+        side = image.shape[dim]
+        most = int(side * share + 0.5)
+        shift = (whole(draw, 2 * most + 1) - most).long()
+        source = torch.arange(side, device=image.device)[None] - shift[:, None]
+        inside = (source >= 0) & (source < side)
+        shape = (len(image), 1, side, 1) if dim == 2 else (len(image), 1, 1, side)
+        index = source.clamp(0, side - 1).view(shape).expand_as(image)
+        image = image.gather(dim, index) * inside.view(shape)
+    return image
+
+
+def cut_out(image: Images, draws: Float[Tensor, "n 2"], share: float) -> Images:
+    """Blank a square of `share` of the side, its centre anywhere in the image."""
+    covered = []
+    for dim, draw in zip((2, 3), draws.unbind(1)):
+        side = image.shape[dim]
+        length = int(side * share + 0.5)
+        first = whole(draw, side + 1 - length % 2) - length // 2
+        place = torch.arange(side, device=image.device, dtype=draw.dtype)[None]
+        covered.append((place >= first[:, None]) & (place < first[:, None] + length))
+    hole = covered[0][:, None, :, None] & covered[1][:, None, None, :]
+    return image * (~hole)

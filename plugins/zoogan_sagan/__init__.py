@@ -1,0 +1,31 @@
+"""SaGAN (Zhang et al., ECCV 2018): edits one attribute inside a predicted mask. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoogan.hooks import hookimpl
+from zoogan.registry import MethodSpec, Registry
+
+API_VERSION = 1
+
+
+@hookimpl
+def zoo_register(registry: Registry) -> None:
+    """Register the method and its networks."""
+    from zoogan_sagan.config import SaganConfig, SaganCriticConfig, SaganGeneratorConfig
+
+    registry.component("image_editor", "sagan", config=SaganGeneratorConfig, build="zoogan_sagan.networks:Generator")
+    registry.component("attribute_critic", "sagan", config=SaganCriticConfig, build="zoogan_sagan.networks:Critic")
+    registry.method(
+        MethodSpec(
+            name="sagan",
+            config=SaganConfig,
+            game="zoogan.games.attribute_editing:AttributeEditing",
+            recipes=Path(__file__).parent / "recipes",
+            title="SaGAN: editing one attribute inside a predicted mask",
+            paper="https://openaccess.thecvf.com/content_ECCV_2018/html/"
+            "Gang_Zhang_Generative_Adversarial_Network_ECCV_2018_paper.html",
+            importer="zoogan_sagan.weights:import_weights",
+        )
+    )

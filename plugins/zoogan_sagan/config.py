@@ -1,0 +1,74 @@
+"""Configs of SaGAN; defaults are the paper's. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from zoogan.conditions.config import AttributesConfig
+from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
+from zoogan.data.config import DrawnData
+from zoogan.games.config import AttributeEditingConfig, Cadence, EditingOptimizers, EditingWeights
+from zoogan.layers.config import NoAugmentConfig
+from zoogan.losses.config import BinaryConfig, GradientPenaltyConfig, WganConfig
+from zoogan.training.config import AdamConfig
+
+
+class SaganGeneratorConfig(ComponentConfig):
+    """Two bodies: one changes the image towards the label, one says where (SaGAN, section 3.1).
+
+    width: channels at full size. downsamplings, blocks: halvings and residual blocks of each body. kernel: of the first
+    and last convolution, odd. norm: outside the residual blocks. res_norm: inside; released weights need `batch`.
+    upsample: `resize` leaves no lattice. mask_sees_label: one mask for each target instead of one for all; for several
+    attributes. skip: False = residual blocks without the sum, as in the first version of the code. mask_bias: initial
+    bias of the mask's last layer; above 0 the mask starts open.
+    """
+
+    use: Literal["sagan"] = "sagan"
+    width: int = Field(32, ge=1)
+    downsamplings: int = Field(3, ge=1)
+    blocks: int = Field(4, ge=0)
+    kernel: Literal[3, 5, 7] = 7
+    norm: Literal["instance", "group"] = "instance"
+    res_norm: Literal["batch", "instance", "group"] = "batch"
+    upsample: Literal["transpose", "resize"] = "transpose"
+    mask_sees_label: bool = False
+    skip: bool = True
+    mask_bias: float = 0.0
+
+
+class SaganCriticConfig(ComponentConfig):
+    """PatchGAN with a realism map and attribute logits.
+
+    width: channels of the first stage. stages: halvings; null = down to 2 x 2, at most 6. slope: of LeakyReLU.
+    score_heads: `joint` = one realism map; `label` = one for each value of each attribute, of which that of the claimed
+    value counts.
+    """
+
+    use: Literal["sagan"] = "sagan"
+    width: int = Field(32, ge=1)
+    stages: int | None = Field(None, ge=1)
+    slope: float = Field(0.2, ge=0, lt=1)
+    score_heads: Literal["joint", "label"] = "joint"
+
+
+ADAM = AdamConfig(lr=2e-4, betas=(0.5, 0.999))
+
+
+class SaganConfig(AttributeEditingConfig):
+    """SaGAN as published (CelebA)."""
+
+    method: Literal["sagan"] = "sagan"
+    data: Annotated[DataConfig, Slot("source")] = DrawnData()
+    condition: Annotated[ComponentConfig, Slot("condition")] = AttributesConfig(draw="flip")
+    generator: Annotated[ComponentConfig, Slot("image_editor")] = SaganGeneratorConfig()
+    discriminator: Annotated[ComponentConfig, Slot("attribute_critic")] = SaganCriticConfig()
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = WganConfig()
+    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = GradientPenaltyConfig(weight=10.0)
+    classification: Annotated[ComponentConfig, Slot("classification")] = BinaryConfig()
+    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
+    cadence: Cadence = Cadence(discriminator_repeat=3, generator_every=1, fresh_batch=True)
+    weights: EditingWeights = EditingWeights(attribute=1.0, attribute_real=1.0, cycle=20.0, identity=100.0)
+    optimizers: EditingOptimizers = EditingOptimizers(generator=ADAM, discriminator=ADAM)
+    training: TrainingConfig = TrainingConfig(iterations=20_834, sample_every=500, checkpoint_every=1000)

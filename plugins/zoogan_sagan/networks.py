@@ -1,0 +1,128 @@
+"""SaGAN's networks (Zhang et al. 2018, section 3.1; layer tables of the supplementary slides)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zoogan.facts import Facts
+from zoogan.interfaces import AttributeCritic, Edited, ImageEditor, Verdict
+from zoogan.layers.blocks import EncoderDecoder, StridedTrunk, check_halvings, default_stages, normal_init
+from zoogan.layers.norm import BatchNorm2d, Statistics
+from zoogan.layers.planes import append_planes
+from zoogan_sagan.config import SaganCriticConfig, SaganGeneratorConfig
+
+
+class Pass:
+    """The batch statistics that one training forward of the attention saw, and whether an edit has used it."""
+
+    def __init__(self, seen: list[tuple[BatchNorm2d, Statistics]]) -> None:
+        self.seen, self.used = seen, False
+
+    def use(self) -> None:
+        """From the second edit on, count the forward again in the running statistics, as running it again would."""
+        if self.used:
+            for layer, statistics in self.seen:
+                layer.replay(statistics)
+        self.used = True
+
+
+class Encoded(NamedTuple):
+    """An image and where to edit it. mask: None where it waits for the label."""
+
+    image: Float[Tensor, "n c h w"]
+    mask: Float[Tensor, "n 1 h w"] | None
+    attention: Pass | None
+
+
+class Generator(ImageEditor):
+    """image = raw * mask + image * (1 - mask), with raw the modification and mask the attention network's.
+
+    Unless the mask sees the label it depends on the image alone, so `encode` computes it once for all edits.
+    """
+
+    def __init__(self, config: SaganGeneratorConfig, facts: Facts) -> None:
+        super().__init__()
+        check_halvings("generator 'sagan'", "downsamplings", config.downsamplings, facts.image_size, whole=True)
+        self.mask_sees_label = config.mask_sees_label
+        labelled = facts.channels + len(facts.attributes)
+
+        def body(inputs: int, outputs: int) -> EncoderDecoder:
+            return EncoderDecoder(
+                inputs, outputs, width=config.width, downsamplings=config.downsamplings, blocks=config.blocks,
+                kernel=config.kernel, norm=config.norm, res_norm=config.res_norm, affine=config.norm == "group",
+                bias=True, head_bias=True, upsample=config.upsample, skip=config.skip,
+            )  # fmt: skip
+
+        self.modification = body(labelled, facts.channels)
+        self.attention = body(labelled if config.mask_sees_label else facts.channels, 1)
+        normal_init(self)
+        assert self.attention.head.bias is not None
+        nn.init.constant_(self.attention.head.bias, config.mask_bias)
+        for layer in self.attention_norms():
+            layer.records = True
+
+    def attention_norms(self) -> list[BatchNorm2d]:
+        """The attention's batch norms."""
+        return [layer for layer in self.attention.modules() if isinstance(layer, BatchNorm2d)]
+
+    def encode(self, image: Float[Tensor, "n c h w"]) -> Encoded:
+        """The image with its mask in [0, 1]."""
+        if self.mask_sees_label:
+            return Encoded(image, None, None)
+        mask = self.attention(image).sigmoid()
+        if not self.training:
+            return Encoded(image, mask, None)
+        return Encoded(image, mask, Pass([(layer, layer.last) for layer in self.attention_norms() if layer.last]))
+
+    def decode(self, encoded: Encoded, attributes: Float[Tensor, "n a"]) -> Edited:
+        """The edit of the encoded image, its mask, and the modified image before the mask."""
+        image, mask, attention = encoded
+        labelled = append_planes(image, attributes)
+        raw = self.modification(labelled).tanh()
+        if mask is None:
+            mask = self.attention(labelled).sigmoid()
+        if attention is not None:
+            attention.use()
+        return Edited(raw * mask + image * (1 - mask), mask, raw)
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """Both bodies."""
+        return [self.modification, self.attention]
+
+
+class Critic(AttributeCritic):
+    """A realism map and attribute logits.
+
+    With `score_heads: label` the map has one channel for each attribute and value, and `score` is (n, a, i, j): those
+    of the claimed values. Otherwise it is (n, 1, i, j) and ignores the claim.
+    """
+
+    def __init__(self, config: SaganCriticConfig, facts: Facts) -> None:
+        super().__init__()
+        stages = config.stages or default_stages(facts.image_size)
+        check_halvings("critic 'sagan'", "stages", stages, facts.image_size, whole=False)
+        self.by_label, count = config.score_heads == "label", len(facts.attributes)
+        self.trunk = StridedTrunk(facts.channels, width=config.width, stages=stages, slope=config.slope)
+        self.score = nn.Conv2d(self.trunk.outputs, 2 * count if self.by_label else 1, 3, 1, 1)
+        self.attributes = nn.Conv2d(self.trunk.outputs, count, facts.image_size >> stages)
+        normal_init(self)
+
+    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
+        """Judge `image` in [-1, 1] that claims to show `attributes`."""
+        features = self.trunk(image)
+        score = self.score(features)
+        if self.by_label:
+            score = of_label(score, attributes)
+        return Verdict(score, self.attributes(features).flatten(1))
+
+
+def of_label(
+    score: Float[Tensor, "n heads i j"], attributes: Float[Tensor, "n a"]
+) -> Float[Tensor, "n a i j"]:
+    """Of two maps an attribute (absent, present), that of its value; values from 0.5 up count as present."""
+    absent, present = score.unflatten(1, (-1, 2)).unbind(2)
+    return torch.where((attributes >= 0.5)[:, :, None, None], present, absent)

@@ -1,0 +1,213 @@
+"""Import of elvisyjlin/SpatialAttentionGAN's results: `<images>.G.pth`, `<images>.D.pth` and `setting.json`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zoogan.config import ConfigError
+from zoogan.importing import Imported, StateDict, put, read_state_dict, renamed, same_number
+from zoogan_sagan.config import SaganConfig
+
+LAYOUT = "elvisyjlin/SpatialAttentionGAN"
+CROP = 170 / 178  # of the aligned CelebA pictures, as a share of their width
+BODIES = {"AMN": "modification", "SAN": "attention"}
+
+# The official code's argument -> our setting.
+SETTINGS = {
+    "l1": "weights.cycle",
+    "l2": "weights.identity",
+    "lgp": "penalty.weight",
+    "d_iters": "cadence.discriminator_repeat",
+    "batch_size": "data.batch",
+}
+
+
+def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
+    """Official files, or one folder `results/<experiment>`, as our networks.
+
+    settings: names of the official code's arguments, over those of the folder's setting.json; `attributes` names the
+    label where there is no setting.json.
+
+    Raises:
+        ConfigError: files of another layout, two of one network, or settings that contradict the weights.
+    """
+    networks: dict[str, StateDict] = {}
+    found, read = checkpoints(files)
+    for path in found:
+        state = read_state_dict(path)
+        slot = recognised(state)
+        if slot is None:
+            raise ConfigError(f"{path}: neither a generator nor a discriminator of {LAYOUT}")
+        if slot in networks:
+            raise ConfigError(f"{path}: a second {slot}; give one file of each network")
+        networks[slot] = state
+    return convert(networks, read | dict(settings))
+
+
+def checkpoints(files: Iterable[Path]) -> tuple[list[Path], dict[str, Any]]:
+    """The weight files, of a folder its newest pair, and the arguments of its setting.json."""
+    found: list[Path] = []
+    arguments: dict[str, Any] = {}
+    for path in map(Path, files):
+        if path.name == "setting.json":
+            arguments |= read_arguments(path)
+        elif not path.is_dir():
+            found.append(path)
+        else:
+            for setting in sorted(path.rglob("setting.json"))[:1]:
+                arguments |= read_arguments(setting)
+            for side in "GD":
+                saved = [p for p in path.rglob(f"*.{side}.pth") if p.name.split(".")[0].isdigit()]
+                if not saved:
+                    raise ConfigError(f"{path}: no <images>.{side}.pth in this folder")
+                found.append(max(saved, key=lambda p: int(p.name.split(".")[0])))
+    return found, arguments
+
+
+def read_arguments(path: Path) -> dict[str, Any]:
+    """The official code's arguments.
+
+    Raises:
+        ConfigError: not a JSON object.
+    """
+    try:
+        arguments = json.loads(path.read_text())
+    except ValueError as error:
+        raise ConfigError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(arguments, dict):
+        raise ConfigError(f"{path}: expected an object of settings, got {type(arguments).__name__}")
+    return arguments
+
+
+def recognised(state: Mapping[str, Tensor]) -> str | None:
+    """The slot of official weights, by their keys."""
+    if "src.weight" in state and "cls.0.weight" in state:
+        return "discriminator"
+    return "generator" if "AMN.conv.0.weight" in state and "SAN.conv.0.weight" in state else None
+
+
+def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
+    """Official state_dicts by slot (`generator`, `discriminator`; either may be missing) as ours, with their config.
+
+    Raises:
+        ConfigError: another layout, or weights and settings that contradict each other.
+    """
+    imported = Imported(config=published(), networks={}, facts={"crop": CROP})
+    counts: list[tuple[str, int]] = []
+    if "generator" in networks:
+        state = networks["generator"]
+        shape = body_shape(state)
+        names: dict[str, str] = {}
+        for official, ours in BODIES.items():
+            names |= body_names(official, ours, shape["downsamplings"], shape["blocks"])
+        ours_state = renamed(state, names, "generator", LAYOUT)
+        for ours in BODIES.values():
+            ours_state[f"{ours}.head.weight"] = as_convolution(ours_state[f"{ours}.head.weight"])
+        imported.networks["generator"] = ours_state
+        counts.append(("the generator", state["AMN.conv.0.weight"].shape[1] - 3))
+        sees = state["SAN.conv.0.weight"].shape[1] > 3
+        imported.config["generator"] |= shape | {"mask_sees_label": sees}
+    if "discriminator" in networks:
+        critic = networks["discriminator"]
+        stages = sum(re.fullmatch(r"conv\.\d+\.weight", key) is not None for key in critic)
+        imported.networks["discriminator"] = renamed(critic, critic_names(stages), "discriminator", LAYOUT)
+        heads = critic["cls.0.weight"]
+        counts.append(("the discriminator", heads.shape[0]))
+        imported.config["discriminator"] |= {"width": critic["conv.0.weight"].shape[0], "stages": stages}
+        put(imported.config, "data.image_size", same_number("the image size", [
+            ("the discriminator", heads.shape[2] << stages),
+            *([("image_size", int(settings["image_size"]))] if settings.get("image_size") else []),
+        ]))  # fmt: skip
+    if not counts:
+        raise ConfigError(f"no weights of {LAYOUT} among the files")
+    name_attributes(imported, same_number("the number of attributes", counts), settings)
+    translate(imported.config, settings)
+    imported.alternative = {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
+    imported.notes.append(
+        "the code's first version had no sum in its residual blocks and slope 0.01, under the same key names: if faces "
+        "edited to their own label change much (mean |edit - input| above 0.1), import again with "
+        "--set generator.skip=false --set discriminator.slope=0.01"
+    )
+    return imported
+
+
+def published() -> dict[str, Any]:
+    """The paper's config as a layer, complete, so that nothing of a recipe shines through."""
+    values = SaganConfig().model_dump(mode="json")
+    return {key: value for key, value in values.items() if key not in ("method", "recipe", "data")} | {"data": {}}
+
+
+def body_shape(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Width, kernel, halvings and residual blocks of a generator body."""
+    down = sum(re.fullmatch(r"AMN\.conv\.\d+\.weight", key) is not None for key in state) - 1
+    blocks = sum(re.fullmatch(r"AMN\.resblk\.\d+\.layers\.0\.weight", key) is not None for key in state)
+    stem = state["AMN.conv.0.weight"]
+    return {"width": stem.shape[0], "kernel": stem.shape[2], "downsamplings": down, "blocks": blocks}
+
+
+def as_convolution(weight: Tensor) -> Tensor:
+    """A stride-1 transposed convolution's weight (i, o, k, k) as the equal convolution's (o, i, k, k)."""
+    return weight.transpose(0, 1).flip(2, 3).contiguous()
+
+
+def pairs(official: str, ours: str) -> dict[str, str]:
+    """Weight and bias of one layer."""
+    return {f"{official}.{part}": f"{ours}.{part}" for part in ("weight", "bias")}
+
+
+def body_names(official: str, ours: str, downsamplings: int, blocks: int) -> dict[str, str]:
+    """Official key -> ours for one body. Instance norms have no state."""
+    names = pairs(f"{official}.conv.0", f"{ours}.stem.conv")
+    for k in range(downsamplings):
+        names |= pairs(f"{official}.conv.{3 * (k + 1)}", f"{ours}.down.{k}.conv")
+        names |= pairs(f"{official}.deconv.{3 * k}", f"{ours}.up.{k}.conv")
+    for k in range(blocks):
+        for index, half in ((0, "first"), (3, "second")):
+            layers, here = f"{official}.resblk.{k}.layers", f"{ours}.residual.{k}.{half}"
+            names |= pairs(f"{layers}.{index}", f"{here}.conv") | pairs(f"{layers}.{index + 1}", f"{here}.norm")
+            for part in ("running_mean", "running_var", "num_batches_tracked"):
+                names[f"{layers}.{index + 1}.{part}"] = f"{here}.norm.{part}"
+    return names | pairs(f"{official}.deconv.{3 * downsamplings}", f"{ours}.head")
+
+
+def critic_names(stages: int) -> dict[str, str]:
+    """Official key -> ours."""
+    names = pairs("src", "score") | pairs("cls.0", "attributes")
+    for k in range(stages):
+        names |= pairs(f"conv.{2 * k}", f"trunk.{k}.conv")
+    return names
+
+
+def name_attributes(imported: Imported, count: int, settings: Mapping[str, Any]) -> None:
+    """Name the labels.
+
+    Raises:
+        ConfigError: the weights know another number of attributes than are named, or none are named.
+    """
+    named = settings.get("attributes") or settings.get("target_attr")
+    named = [named] if isinstance(named, str) else named
+    if named is None or len(named) != count:
+        given = "none are named" if named is None else f"{len(named)} are named"
+        raise ConfigError(
+            f"the weights know {count} attributes, but {given}: give the folder with setting.json, or "
+            "--set data.attributes=NAME"
+        )
+    imported.config["data"]["attributes"] = list(named)
+
+
+def translate(config: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    """Write the official code's arguments into our config."""
+    for argument, path in SETTINGS.items():
+        put(config, path, settings.get(argument))
+    for optimizer in config["optimizers"].values():
+        put(optimizer, "lr", settings.get("lr"))
+        optimizer["betas"] = [settings.get("beta1", 0.5), settings.get("beta2", 0.999)]
+    if settings.get("total_kimg"):  # counts the images of critic updates
+        each = int(settings.get("batch_size", 16)) * int(settings.get("d_iters", 3))
+        config["training"]["iterations"] = -(-int(settings["total_kimg"]) * 1000 // each)

@@ -1,0 +1,40 @@
+"""StarGAN (Choi et al., CVPR 2018): one generator, every attribute. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoogan.hooks import hookimpl
+from zoogan.registry import MethodSpec, Registry
+
+API_VERSION = 1
+
+
+@hookimpl
+def zoo_register(registry: Registry) -> None:
+    """Register the method, its networks and the official code's learning-rate schedule."""
+    from zoogan_stargan.config import (
+        Repo2018Config,
+        StarganConfig,
+        StarganCriticConfig,
+        StarganGeneratorConfig,
+    )
+
+    registry.component(
+        "image_editor", "stargan", config=StarganGeneratorConfig, build="zoogan_stargan.networks:Generator"
+    )
+    registry.component(
+        "attribute_critic", "stargan", config=StarganCriticConfig, build="zoogan_stargan.networks:Critic"
+    )
+    registry.component("schedule", "repo-2018", config=Repo2018Config, build="zoogan_stargan.schedule:repo_2018")
+    registry.method(
+        MethodSpec(
+            name="stargan",
+            config=StarganConfig,
+            game="zoogan.games.attribute_editing:AttributeEditing",
+            recipes=Path(__file__).parent / "recipes",
+            title="StarGAN: whole-image editing of many attributes with one generator",
+            paper="https://arxiv.org/abs/1711.09020",
+            importer="zoogan_stargan.weights:import_weights",
+        )
+    )

@@ -1,0 +1,71 @@
+"""Configs of StarGAN; defaults are the paper's. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from zoogan.conditions.config import AttributesConfig
+from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
+from zoogan.data.config import DrawnData
+from zoogan.games.config import AttributeEditingConfig, Cadence, EditingOptimizers, EditingWeights
+from zoogan.layers.config import NoAugmentConfig
+from zoogan.losses.config import BinaryConfig, GradientPenaltyConfig, WganConfig
+from zoogan.training.config import AdamConfig, LinearConfig
+
+
+class StarganGeneratorConfig(ComponentConfig):
+    """Encoder, residual blocks, decoder on image and label planes (StarGAN, table 4).
+
+    width: channels at full size (official name: g_conv_dim). blocks: residual blocks (g_repeat_num).
+    """
+
+    use: Literal["stargan"] = "stargan"
+    width: int = Field(64, ge=1)
+    blocks: int = Field(6, ge=0)
+
+
+class StarganCriticConfig(ComponentConfig):
+    """PatchGAN with a realism map and attribute logits (StarGAN, table 5).
+
+    width: channels of the first stage (d_conv_dim). stages: halvings (d_repeat_num); null = down to 2 x 2, at most 6.
+    slope: of LeakyReLU.
+    """
+
+    use: Literal["stargan"] = "stargan"
+    width: int = Field(64, ge=1)
+    stages: int | None = Field(None, ge=1)
+    slope: float = Field(0.01, ge=0, lt=1)
+
+
+class Repo2018Config(ComponentConfig):
+    """The learning rate as the official code really sets it: its linear decay runs only once in `period` iterations.
+
+    decay: iterations over which it was meant to decay to 0 (num_iters_decay); null = half the run.
+    """
+
+    use: Literal["repo-2018"] = "repo-2018"
+    decay: int | None = Field(None, ge=1)
+    period: int = Field(1000, ge=1)
+
+
+ADAM = AdamConfig(lr=1e-4, betas=(0.5, 0.999), schedule=LinearConfig(start=0.5, final=0.0))
+
+
+class StarganConfig(AttributeEditingConfig):
+    """StarGAN as published (CelebA)."""
+
+    method: Literal["stargan"] = "stargan"
+    data: Annotated[DataConfig, Slot("source")] = DrawnData()
+    condition: Annotated[ComponentConfig, Slot("condition")] = AttributesConfig(draw="permute")
+    generator: Annotated[ComponentConfig, Slot("image_editor")] = StarganGeneratorConfig()
+    discriminator: Annotated[ComponentConfig, Slot("attribute_critic")] = StarganCriticConfig()
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = WganConfig()
+    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = GradientPenaltyConfig(weight=10.0)
+    classification: Annotated[ComponentConfig, Slot("classification")] = BinaryConfig()
+    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
+    cadence: Cadence = Cadence(discriminator_repeat=1, generator_every=5, fresh_batch=False)
+    weights: EditingWeights = EditingWeights(attribute=1.0, attribute_real=1.0, cycle=10.0, identity=0.0)
+    optimizers: EditingOptimizers = EditingOptimizers(generator=ADAM, discriminator=ADAM)
+    training: TrainingConfig = TrainingConfig(iterations=200_000, sample_every=1000, checkpoint_every=10_000)

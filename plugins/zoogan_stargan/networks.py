@@ -1,0 +1,55 @@
+"""StarGAN's networks (Choi et al. 2018, tables 4 and 5)."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zoogan.facts import Facts
+from zoogan.interfaces import AttributeCritic, Edited, ImageEditor, Verdict
+from zoogan.layers.blocks import EncoderDecoder, StridedTrunk, check_halvings, default_stages
+from zoogan.layers.planes import append_planes
+from zoogan_stargan.config import StarganCriticConfig, StarganGeneratorConfig
+
+DOWNSAMPLINGS = 2
+
+
+class Generator(ImageEditor):
+    """Edits the whole image: no mask.
+
+    Zero padding throughout lets the label through: with reflection, a constant plane and instance norm would cancel.
+    Instance norm keeps no running statistics, so that eval is as training, which is all the official code ever does.
+    """
+
+    def __init__(self, config: StarganGeneratorConfig, facts: Facts) -> None:
+        super().__init__()
+        check_halvings("generator 'stargan'", "downsamplings", DOWNSAMPLINGS, facts.image_size, whole=True)
+        self.body = EncoderDecoder(
+            facts.channels + len(facts.attributes), facts.channels, width=config.width, downsamplings=DOWNSAMPLINGS,
+            blocks=config.blocks, norm="instance", res_norm="instance", affine=True, bias=False, head_bias=False,
+        )  # fmt: skip
+
+    def decode(self, encoded: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Edited:
+        """The edited image in [-1, 1]; mask and raw are None. `encoded` is the image."""
+        return Edited(self.body(append_planes(encoded, attributes)).tanh())
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """The body."""
+        return [self.body]
+
+
+class Critic(AttributeCritic):
+    """A realism map (n, 1, s / 2^stages, same) and attribute logits (n, a); ignores which attributes are claimed."""
+
+    def __init__(self, config: StarganCriticConfig, facts: Facts) -> None:
+        super().__init__()
+        stages = config.stages or default_stages(facts.image_size)
+        check_halvings("critic 'stargan'", "stages", stages, facts.image_size, whole=False)
+        self.trunk = StridedTrunk(facts.channels, width=config.width, stages=stages, slope=config.slope)
+        self.score = nn.Conv2d(self.trunk.outputs, 1, 3, 1, 1, bias=False)
+        self.attributes = nn.Conv2d(self.trunk.outputs, len(facts.attributes), facts.image_size >> stages, bias=False)
+
+    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
+        """Judge `image` in [-1, 1]."""
+        features = self.trunk(image)
+        return Verdict(self.score(features), self.attributes(features).flatten(1))

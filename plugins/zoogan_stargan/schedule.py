@@ -1,0 +1,24 @@
+"""The official code's learning-rate schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zoogan.facts import Facts
+from zoogan.interfaces import Clock
+from zoogan_stargan.config import Repo2018Config
+
+
+def repo_2018(config: Repo2018Config, facts: Facts | None = None) -> Callable[[Clock], float]:
+    """Factor 1, less 1 / decay after each `period`-th iteration of the last `decay`: 0.999 at the end of 200,000.
+
+    Meant was one subtraction an iteration, down to 0 (yunjey/stargan since commit c53e598).
+    """
+
+    def factor(clock: Clock) -> float:
+        decay = config.decay or max(1, clock.iterations // 2)
+        first = max(0, clock.iterations - decay)
+        subtractions = max(0, clock.iteration // config.period - first // config.period)
+        return max(0.0, 1 - subtractions / decay)
+
+    return factor

@@ -1,0 +1,191 @@
+"""Import of yunjey/stargan's checkpoints: `200000-G.ckpt` and `200000-D.ckpt`, each a bare state_dict."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zoogan.config import ConfigError
+from zoogan.importing import Imported, StateDict, put, read_state_dict, renamed, same_number
+from zoogan_stargan.config import StarganConfig
+
+LAYOUT = "yunjey/stargan"
+CELEBA_5 = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
+HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+
+# The official code's argument -> our setting.
+SETTINGS = {
+    "lambda_cls": ("weights.attribute", "weights.attribute_real"),
+    "lambda_rec": ("weights.cycle",),
+    "lambda_gp": ("penalty.weight",),
+    "n_critic": ("cadence.generator_every",),
+    "batch_size": ("data.batch",),
+    "num_iters": ("training.iterations",),
+    "g_lr": ("optimizers.generator.lr",),
+    "d_lr": ("optimizers.discriminator.lr",),
+}
+
+
+def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
+    """Official files as our networks; which file is which is told by its keys, not by its name.
+
+    settings: names of the official code's arguments; `attributes` (or `selected_attrs`) gives the label order, which
+    the weights do not tell.
+
+    Raises:
+        ConfigError: files of another layout, two of one network, or settings that contradict the weights.
+    """
+    networks: dict[str, StateDict] = {}
+    for path in checkpoints(files):
+        state = read_state_dict(path)
+        slot = recognised(state)
+        if slot is None:
+            raise ConfigError(f"{path}: neither a generator nor a discriminator of {LAYOUT}")
+        if slot in networks:
+            raise ConfigError(f"{path}: a second {slot}; give one file of each network")
+        networks[slot] = state
+    return convert(networks, settings)
+
+
+def checkpoints(files: Iterable[Path]) -> list[Path]:
+    """The files, and of each folder its newest `<iteration>-G.ckpt` and `-D.ckpt` (also below `models/`)."""
+    found: list[Path] = []
+    for path in map(Path, files):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        for side in "GD":
+            saved = [p for p in path.rglob(f"*-{side}.ckpt") if p.stem.split("-")[0].isdigit()]
+            if not saved:
+                raise ConfigError(f"{path}: no <iteration>-{side}.ckpt in this folder")
+            found.append(max(saved, key=lambda p: int(p.stem.split("-")[0])))
+    return found
+
+
+def recognised(state: Mapping[str, Tensor]) -> str | None:
+    """The slot of official weights, by their keys."""
+    if "conv1.weight" in state and "conv2.weight" in state:
+        return "discriminator"
+    return "generator" if "main.0.weight" in state and "main.9.main.0.weight" in state else None
+
+
+def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
+    """Official state_dicts by slot (`generator`, `discriminator`; either may be missing) as ours, with their config.
+
+    Raises:
+        ConfigError: another layout, or weights and settings that contradict each other.
+    """
+    imported = Imported(config=published(), networks={})
+    counts: list[tuple[str, int]] = []
+    if "generator" in networks:
+        state = {k: v for k, v in networks["generator"].items() if not tracked(k)}
+        names, blocks = generator_names(state)
+        imported.networks["generator"] = renamed(state, names, "generator", LAYOUT)
+        stem = state["main.0.weight"]
+        counts.append(("the generator", stem.shape[1] - 3))
+        imported.config["generator"] |= {"width": stem.shape[0], "blocks": blocks}
+    if "discriminator" in networks:
+        critic = networks["discriminator"]
+        names, stages = critic_names(critic)
+        imported.networks["discriminator"] = renamed(critic, names, "discriminator", LAYOUT)
+        heads = critic["conv2.weight"]
+        counts.append(("the discriminator", heads.shape[0]))
+        imported.config["discriminator"] |= {"width": critic["main.0.weight"].shape[0], "stages": stages}
+        put(imported.config, "data.image_size", same_number("the image size", [
+            ("the discriminator", heads.shape[2] << stages),
+            *([("image_size", int(settings["image_size"]))] if settings.get("image_size") else []),
+        ]))  # fmt: skip
+    if not counts:
+        raise ConfigError(f"no weights of {LAYOUT} among the files")
+    name_attributes(imported, same_number("the number of attributes", counts), settings)
+    translate(imported.config, settings)
+    return imported
+
+
+def published() -> dict[str, Any]:
+    """The paper's config as a layer, complete, so that nothing of a recipe shines through."""
+    values = StarganConfig().model_dump(mode="json")
+    layer = {key: value for key, value in values.items() if key not in ("method", "recipe", "data")}
+    for optimizer in layer["optimizers"].values():
+        optimizer["schedule"] = {"use": "repo-2018"}  # what these weights were trained with
+    return layer | {"data": {}}
+
+
+def tracked(key: str) -> bool:
+    """Whether an entry is a running statistic. The official code never uses them: its instance norms never eval()."""
+    return key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+
+
+def pairs(official: str, ours: str, parts: tuple[str, ...] = ("weight", "bias")) -> dict[str, str]:
+    """The entries of one layer."""
+    return {f"{official}.{part}": f"{ours}.{part}" for part in parts}
+
+
+def block(index: int, ours: str, prefix: str = "main.") -> dict[str, str]:
+    """A convolution without bias and the norm after it."""
+    return pairs(f"{prefix}{index}", f"{ours}.conv", ("weight",)) | pairs(f"{prefix}{index + 1}", f"{ours}.norm")
+
+
+def generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
+    """Official key -> ours, and the number of residual blocks."""
+    blocks = sum(re.fullmatch(r"main\.\d+\.main\.0\.weight", key) is not None for key in state)
+    names = block(0, "body.stem") | block(3, "body.down.0") | block(6, "body.down.1")
+    for k in range(blocks):
+        inside = f"main.{9 + k}.main."
+        names |= block(0, f"body.residual.{k}.first", inside) | block(3, f"body.residual.{k}.second", inside)
+    after = 9 + blocks
+    names |= block(after, "body.up.0") | block(after + 3, "body.up.1")
+    return names | pairs(f"main.{after + 6}", "body.head", ("weight",)), blocks
+
+
+def critic_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
+    """Official key -> ours, and the number of stages."""
+    stages = sum(re.fullmatch(r"main\.\d+\.weight", key) is not None for key in state)
+    names: dict[str, str] = {}
+    for k in range(stages):
+        names |= pairs(f"main.{2 * k}", f"trunk.{k}.conv")
+    names |= pairs("conv1", "score", ("weight",)) | pairs("conv2", "attributes", ("weight",))
+    return names, stages
+
+
+def name_attributes(imported: Imported, count: int, settings: Mapping[str, Any]) -> None:
+    """Name the labels, in the order of the weights.
+
+    Raises:
+        ConfigError: the weights know another number of attributes than are named, or none are named.
+    """
+    named = settings.get("attributes") or settings.get("selected_attrs")
+    named = [named] if isinstance(named, str) else named
+    if named is None and count == len(CELEBA_5):
+        named = CELEBA_5
+        imported.notes.append(
+            f"the weights do not name their attributes; taken for the official five, in order: {', '.join(CELEBA_5)} "
+            "(data.attributes says otherwise)"
+        )
+    if named is None or len(named) != count:
+        given = "none are named" if named is None else f"{len(named)} are named"
+        raise ConfigError(
+            f"the weights know {count} attributes, but {given}: give their names in the order of training, "
+            "--set data.attributes=A,B,..."
+        )
+    imported.config["data"]["attributes"] = list(named)
+    hair = tuple(name for name in HAIR if name in named)
+    if len(hair) > 1:
+        imported.facts["exclusive"] = (hair,)
+
+
+def translate(config: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    """Write the official code's arguments into our config."""
+    for argument, paths in SETTINGS.items():
+        for path in paths:
+            put(config, path, settings.get(argument))
+    for side, optimizer in config["optimizers"].items():
+        betas = list(optimizer["betas"])
+        config["optimizers"][side]["betas"] = [settings.get("beta1", betas[0]), settings.get("beta2", betas[1])]
+        put(optimizer, "schedule.decay", settings.get("num_iters_decay"))
+    if settings.get("dataset") == "RaFD":
+        config["classification"] = {"use": "softmax"}

@@ -1,0 +1,87 @@
+"""From a golden case to our networks: fill the official layout, import it, build what the import describes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import fill
+import layouts
+import torch
+from torch import Tensor
+
+import zoogan_sagan.weights
+import zoogan_stargan.weights
+from zoogan.importing import Imported
+from zoogan.registry import Registry
+
+CONVERT = {"sagan": zoogan_sagan.weights.convert, "stargan": zoogan_stargan.weights.convert}
+NETWORKS = ("generator", "discriminator")
+ROLES = {"generator": "image_editor", "discriminator": "attribute_critic"}
+
+
+def filled(method: str, network: str, config: Mapping[str, Any], table: Any = None) -> dict[str, Tensor]:
+    """The official state_dict with the cases' values."""
+    return fill.fill_state_dict(layouts.from_table(table) if table else layouts.empty_state(method, network, config))
+
+
+def names(count: int) -> list[str]:
+    """Attribute names; the cases have none."""
+    return [f"Attribute_{k}" for k in range(count)]
+
+
+def imported(method: str, states: Mapping[str, Mapping[str, Tensor]], config: Mapping[str, Any]) -> Imported:
+    """Official weights through the importer, with what the case's config knows of training."""
+    return CONVERT[method](states, {**config, "attributes": names(config["c_dim"])})
+
+
+def component(registry: Registry, network: str, layer: Mapping[str, Any]) -> Any:
+    """The component config of an imported layer."""
+    return registry.components[ROLES[network], layer[network]["use"]].config.model_validate(layer[network])
+
+
+def made(recipe: str, shape: Any = None) -> Tensor:
+    """The tensor that a case describes as `fill.named_tensor('x', (2, 3, 8, 8))`, also as `(...+1)/2`.
+
+    Raises:
+        ValueError: another description.
+    """
+    found = re.match(r"(\()?fill\.(named_tensor|wave_tensor)\('([^']+)', (\([\d, ]*\)|shape)\)(\+1\)/2)?", recipe)
+    if found is None or bool(found[1]) != bool(found[5]):
+        raise ValueError(f"no rule for the input {recipe!r}")
+    size = shape if found[4] == "shape" else tuple(int(n) for n in found[4].strip("()").split(",") if n.strip())
+    tensor = getattr(fill, found[2])(found[3], tuple(size))
+    return (tensor + 1) / 2 if found[1] else tensor
+
+
+def official_names(official: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> dict[str, str]:
+    """Official key -> ours, for every tensor that the importer passed through as it was."""
+    by_identity = {id(tensor): key for key, tensor in ours.items()}
+    return {key: by_identity[id(tensor)] for key, tensor in official.items() if id(tensor) in by_identity}
+
+
+def check_summary(what: str, got: Tensor, want: Mapping[str, Any], atol: float) -> None:
+    """Shape, mean, std, extremes and checksum of a whole tensor."""
+    assert list(got.shape) == list(want["shape"]), what
+    value = got.detach().double()
+    found = {"mean": value.mean(), "std": value.std(unbiased=False), "min": value.min(), "max": value.max()}
+    for name, number in found.items():
+        assert abs(float(number) - want[name]) <= atol, f"{what}: {name} is {float(number)}, official {want[name]}"
+    checksum = float((value * fill.wave_tensor("checksum", value.shape).double()).sum())
+    # Differences of single elements are rounding: independent, so their sum grows with the root of their number.
+    assert abs(checksum - want["checksum"]) <= atol * value.numel() ** 0.5, f"{what}: checksum {checksum}"
+
+
+def check_output(name: str, got: Tensor, says: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """An output against its stored elements and the summary of the whole."""
+    atol = says["atol"]
+    views = {name: got, f"{name}__sub": got[..., 1::4, 1::4], f"{name}__corner": got[..., :12, :12]}
+    stored = {key: view for key, view in views.items() if key in arrays}
+    assert stored, f"the case stores nothing of {name}"
+    for key, view in stored.items():
+        want = torch.from_numpy(arrays[key])
+        assert view.shape == want.shape, key
+        worst = float((view - want).abs().max())
+        assert worst <= atol, f"{key}: differs from the official output by {worst}, allowed {atol}"
+    check_summary(name, got, says["outputs"][name], atol)
