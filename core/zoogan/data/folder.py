@@ -1,0 +1,147 @@
+"""A folder of anybody's images, with their labels in `labels.csv`."""
+
+from __future__ import annotations
+
+import csv
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zoogan.config import ConfigError
+from zoogan.data.config import FolderData
+from zoogan.data.labels import (
+    HAIR_COLOURS,
+    check_balance,
+    check_both_values,
+    columns,
+    exclusive_among,
+    first_few,
+)  # fmt: skip
+from zoogan.data.photo import SUFFIXES, read_quickly, resized, square
+from zoogan.facts import Facts
+from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.source import Source, Split
+
+EXAMPLE = """expected in the folder (--root), beside the images, which may lie in folders of their own:
+  labels.csv   file,Eyeglasses,Smiling
+               anna/1.jpg,1,0
+               ben.png,0,1"""
+VALUES = {"0": 0.0, "-1": 0.0, "1": 1.0}
+
+
+class Folder(Source):
+    """Role `source`: images and `labels.csv`; held-out faces are chosen by a hash of the file name.
+
+    Raises:
+        ConfigError: see `read_labels`; an unknown attribute, or one that has only one value in training.
+    """
+
+    def __init__(self, config: FolderData, facts: Facts | None = None) -> None:
+        self.root = config.folder()
+        if not (self.root / "labels.csv").is_file():
+            raise ConfigError(f"data.root: {self.root} has no labels.csv; {EXAMPLE}")
+        check_balance(config.balance, config.attributes)
+        self.image_size, self.crop = config.image_size, config.crop
+        self.attributes = config.attributes
+        self.exclusive = exclusive_among(self.attributes, [HAIR_COLOURS])
+        self.names, self._labels = read_labels(self.root, config.attributes)
+        held_out = [seed_of("folder", spelled(name)) / 2**56 < config.test_share for name in self.names]
+        self.members: dict[str, list[int]] = {
+            "train": [i for i, out in enumerate(held_out) if not out],
+            "valid": [],
+            "test": [i for i, out in enumerate(held_out) if out],
+        }
+        check_both_values(self.attributes, self.labels("train"), config.balance, str(self.root))
+
+    def size(self, split: Split) -> int:
+        """How many faces the split has."""
+        return len(self.members[split])
+
+    def labels(self, split: Split) -> Float[Tensor, "n a"]:
+        """All labels of a split, 0 or 1."""
+        return self._labels[self.members[split]]
+
+    def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
+        """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a).
+
+        Raises:
+            ConfigError: an image cannot be decoded.
+        """
+        rows = [self.members[split][i] for i in indices]
+        squares = [square(read_quickly(self.root / self.names[row]), self.crop) for row in rows]
+        return {"image": resized(squares, self.image_size), "attributes": self._labels[rows]}
+
+
+def spelled(name: str) -> str:
+    """One spelling of a name: composed accents (macOS lists them decomposed), forward slashes."""
+    return unicodedata.normalize("NFC", name.strip().replace("\\", "/").removeprefix("./"))
+
+
+def images_under(root: Path) -> Iterator[str]:
+    """Every image below `root`, relative to it; hidden files and folders are passed over."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield Path(folder, name).relative_to(root).as_posix()
+
+
+def read_labels(root: Path, asked: Sequence[str]) -> tuple[list[str], Float[Tensor, "n a"]]:
+    """(image names as the disk spells them, the columns asked for as 0/1), in the order of the rows.
+
+    Raises:
+        ConfigError: rows with missing or odd values, without an image or for one that was there before, and
+            images without a row: the first few, with line numbers, and how many.
+    """
+    path = root / "labels.csv"
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader if any(row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: not a CSV file in UTF-8 ({error})") from error
+    header = [cell.strip() for cell in rows[0][1]] if rows else []
+    if not header or header[0].lower() != "file":
+        raise ConfigError(f"{path}, line 1: the first column must be 'file', got {header[:1]}; {EXAMPLE}")
+    chosen = [column + 1 for column in columns(asked, header[1:], str(path))]
+    there = {spelled(name): name for name in images_under(root)}
+    names, values, problems = [], [], []
+    lines: dict[str, int] = {}
+    for number, row in rows[1:]:
+        name, cells = spelled(row[0]), [cell.strip() for cell in row]
+        found = _problem(name, cells, header, chosen, there, lines)
+        if found:
+            problems.append(f"{path}, line {number}: {found}")
+        else:
+            names.append(there[name])
+            values.append([VALUES[cells[column]] for column in chosen])
+        lines.setdefault(name, number)
+    problems += [f"{root / name}: no row in labels.csv" for key, name in there.items() if key not in lines]
+    if problems:
+        raise ConfigError(first_few(problems))
+    return names, torch.tensor(values, dtype=torch.float32).reshape(len(names), len(chosen))
+
+
+def _problem(
+    name: str,
+    cells: list[str],
+    header: list[str],
+    chosen: list[int],
+    there: dict[str, str],
+    lines: dict[str, int],
+) -> str | None:
+    if len(cells) != len(header):
+        return f"{len(cells) - 1} values for {len(header) - 1} attributes"
+    if name in lines:
+        return f"{name} was already in line {lines[name]}"
+    if name not in there:
+        return f"no image {name}"
+    for column in chosen:
+        if cells[column] not in VALUES:
+            what = f"the value {cells[column]!r}" if cells[column] else "no value"
+            return f"{what} for {header[column]}; 0 (or -1) and 1 are known"
+    return None
