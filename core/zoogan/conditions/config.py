@@ -1,0 +1,26 @@
+"""Configs of the core's conditions. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from zoogan.config import ComponentConfig
+from zoogan.registry import Registry
+
+
+class AttributesConfig(ComponentConfig):
+    """Binary attributes as the target.
+
+    draw: what a training batch is asked for. flip = the opposite label, of one attribute a face when there
+    are several (SaGAN); permute = the labels of another face of the joint batch (StarGAN); uniform = every
+    attribute at random.
+    """
+
+    use: Literal["attributes"] = "attributes"
+    draw: Literal["flip", "permute", "uniform"] = "flip"
+
+
+def register(registry: Registry) -> None:
+    """Register the core's conditions."""
+    build = "zoogan.conditions.attributes:AttributeCondition"
+    registry.component("condition", "attributes", config=AttributesConfig, build=build)
