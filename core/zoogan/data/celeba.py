@@ -147,12 +147,8 @@ def check_images(folder: Path, names: Sequence[str]) -> None:
     there = set(os.listdir(folder))
     missing = [f"{folder / name}: listed, but there is no such image" for name in names if name not in there]
     if missing:
-        hint = (
-            f"\n{folder} has no images at all; is there another folder in it?"
-            if len(missing) == len(names)
-            else ""
-        )
-        raise ConfigError(first_few(missing) + hint)
+        nested = f"\n{folder} has none of the images; do they lie in a folder inside it?"
+        raise ConfigError(first_few(missing) + nested * (len(missing) == len(names)))
 
 
 def read_pairs(path: Path, names: Sequence[str]) -> list[int]:

@@ -47,11 +47,9 @@ class FilesData(DataConfig):
 
 
 class CelebAData(FilesData):
-    """CelebA as it is distributed: `img_align_celeba/`, `list_attr_celeba.txt` and, where there are, more
-    lists.
+    """CelebA as it is distributed: `img_align_celeba/`, `list_attr_celeba.txt` and perhaps more lists.
 
-    crop: side of the centre square, in pixels of the 178 x 218 original; smaller copies are cropped in
-    proportion.
+    crop: side of the centre square in pixels of the 178 x 218 original; smaller copies are cropped likewise.
     split: partition = list_eval_partition.txt; identity = one person in five is test, by hash
     (identity_CelebA.txt); number = files 1..200000 train, the rest test (the SaGAN repository); shuffle =
     lines shuffled with seed 1234, the first 2,000 test (StarGAN); auto = the first of partition (if no
@@ -64,11 +62,9 @@ class CelebAData(FilesData):
 
 
 class FolderData(FilesData):
-    """A folder of images with `labels.csv`: a header `file,Name1,Name2,...`, then a row an image, values 0/1
-    or -1/1.
+    """A folder of images with `labels.csv`: `file,Name1,...`, then a row an image, values 0/1 or -1/1.
 
-    test_share: share of the images that is held out, by a hash of the file name, so that adding images moves
-    none.
+    test_share: share of the images held out, by a hash of the file name, so that adding images moves none.
     crop: side of the centre square that is kept, as a share of the shorter side.
     """
 
