@@ -66,7 +66,7 @@ def test_labels_agree_with_what_is_read_and_columns_follow_the_order_asked() -> 
 def test_redraw_changes_only_what_it_is_asked_to() -> None:
     source = opened()
     own = source.labels("test")[:, 0]
-    redrawn = source.redraw("test", range(20), Eyeglasses=1)
+    redrawn = source.redraw("test", range(20), Eyeglasses=1.0)
     same = (redrawn == source.read("test", range(20))["image"]).flatten(1).all(1)
     assert torch.equal(same, own == 1)
 

@@ -122,7 +122,7 @@ def save_image(image: Float[Tensor, "c h w"] | UInt8[Tensor, "c h w"], path: str
 
 
 def grid(
-    rows: Sequence[Sequence[Tensor]], captions: Sequence[str] | None = None, *, gutter: int = 4
+    rows: Sequence[Sequence[Tensor]] | Tensor, captions: Sequence[str] | None = None, *, gutter: int = 4
 ) -> UInt8[Tensor, "3 height width"]:
     """A contact sheet: one row a face, one column a variant, white gutters, captions above the columns.
 
