@@ -62,9 +62,7 @@ def edit_photos(run: Any, photos: list[Path], wishes: dict[str, str], out: Path,
     Raises:
         ConfigError: all photos that cannot be read, at once, before anything is edited.
     """
-    import torch
-
-    from zoogan.data.photo import doubts, read_photo, save_image
+    from zoogan.data.photo import crop_warnings, read_photo, save_image
 
     pictures, problems = [], []
     for photo in photos:
@@ -81,15 +79,15 @@ def edit_photos(run: Any, photos: list[Path], wishes: dict[str, str], out: Path,
     written = []
     out.mkdir(parents=True, exist_ok=True)
     for photo, picture in zip(photos, pictures):
-        for doubt in doubts(picture, run.facts):
-            typer.echo(f"note: {photo}: {doubt}", err=True)
+        for warning in crop_warnings(picture, run.facts):
+            typer.echo(f"note: {photo}: {warning}", err=True)
         result = run.edit(picture, **options, **wishes)
         images = {"edited": result.image}
         if result.mask is not None:
             images |= {"mask": (2 * result.mask - 1).expand(-1, 3, -1, -1), "residual": 2 * result.extras["residual"] - 1}
         for kind, image in images.items():
             path = free_name(out, photo.stem, kind, written)
-            save_image(image[0].clamp(-1, 1).to("cpu", torch.float32), path)
+            save_image(image[0], path)
             written.append(path)
     return written
 

@@ -1,4 +1,4 @@
-"""The attribute condition: named attributes, each between 0 and 1."""
+"""Attributes as the target: which of them a face is asked to show."""
 
 from __future__ import annotations
 
@@ -6,108 +6,142 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from zoogan.conditions.config import AttributesConfig
 from zoogan.facts import Facts
-from zoogan.interfaces import Condition, Draws, Request, Targets
+from zoogan.interfaces.condition import Condition, Request, Targets
+from zoogan.interfaces.draws import Draws
 from zoogan.registry import nearest
 
-Labels = Float[Tensor, "n a"]
 WORDS = {"on": 1.0, "true": 1.0, "yes": 1.0, "off": 0.0, "false": 0.0, "no": 0.0}
+SHOWN = 0.5  # from this value on an attribute counts as set
 
 
 class AttributeCondition(Condition):
-    """Targets over the attributes of the facts; of an exclusive group at most one is asked for.
+    """Role `condition`: targets are {"attributes": (n, a)}, values in [0, 1].
 
-    Args:
-        config: how training targets are drawn.
-        facts: attribute names and exclusive groups.
+    Of an exclusive group at most one is set by what this condition does; own labels and permuted ones stay as
+    the data have them.
     """
 
     def __init__(self, config: AttributesConfig, facts: Facts) -> None:
-        self.config, self.attributes = config, facts.attributes
-        a = len(self.attributes)
-        # rivals[i][j]: asking for i rules j out.
-        self.rivals = [
-            [any(x in group and y in group for group in facts.exclusive) and x != y for y in self.attributes]
-            for x in self.attributes
-        ]
-        assert len(self.rivals) == a
+        self.draw, self.names, self.groups = config.draw, facts.attributes, facts.exclusive
+        rivals = torch.zeros(len(self.names), len(self.names))
+        for group in self.groups:
+            members = [self.names.index(name) for name in group if name in self.names]
+            for i in members:
+                for j in members:
+                    rivals[i, j] = float(i != j)
+        self._rivals = {torch.device("cpu"): rivals}
 
-    def _rivals(self, like: Tensor) -> Float[Tensor, "a a"]:
-        return torch.tensor(self.rivals, dtype=like.dtype, device=like.device)
+    def rivals(self, device: torch.device) -> Float[Tensor, "a a"]:
+        """1 where two attributes exclude each other. Kept by device, so that a step copies nothing."""
+        if device not in self._rivals:
+            self._rivals[device] = self._rivals[torch.device("cpu")].to(device)
+        return self._rivals[device]
 
     def targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
-        """Targets (n, a) in {0, 1} for faces whose own labels are `sample["attributes"]`."""
+        """Targets for a batch with `attributes` (n, a), by the config's `draw`."""
         own = sample["attributes"]
-        if self.config.draw == "permute":
-            return {"attributes": draw.permute("targets", own)}
-        if self.config.draw == "uniform":
-            coins = draw.uniform("targets", own.shape[1], like=own)
-            return {"attributes": self.alone((coins < 0.5).to(own.dtype), draw.uniform("rivals", own.shape[1], like=own))}
-        if own.shape[1] == 1:
-            return {"attributes": 1 - own}
-        chosen = draw.uniform("targets", own.shape[1], like=own).argmax(1, keepdim=True)
-        change = torch.zeros_like(own).scatter(1, chosen, 1.0)
-        return {"attributes": self.changed(own, change, 1 - own)}
+        ways = {"flip": self._flipped, "permute": self._permuted, "uniform": self._uniform}
+        return {"attributes": ways[self.draw](own, draw)}
 
-    def changed(self, own: Labels, change: Labels, value: Labels) -> Labels:
-        """`own` with `value` where `change` is 1; what a changed attribute rules out becomes 0."""
-        ruled_out = ((change * (value > 0)) @ self._rivals(own)).clamp(max=1)
-        kept = own * (1 - ruled_out)
-        return torch.where(change > 0, value, kept)
+    def _flipped(self, own: Float[Tensor, "n a"], draw: Draws) -> Float[Tensor, "n a"]:
+        """The opposite of the only attribute, or of one of several, chosen for each face."""
+        a = own.shape[1]
+        if a == 1:
+            return 1 - own
+        column = (draw.uniform("attribute", 1, like=own) * a).long().clamp(max=a - 1)
+        chosen = torch.arange(a, device=own.device) == column
+        return self._cleared(torch.where(chosen, 1 - own, own), chosen & (own < SHOWN))
 
-    def alone(self, wanted: Labels, priority: Labels) -> Labels:
-        """`wanted` with only the one of highest priority left in each exclusive group."""
-        rank = wanted * (priority + 1)
-        beaten = (rank[:, None, :] * self._rivals(wanted)).amax(2) > rank
-        return wanted * (1 - beaten.to(wanted.dtype))
+    def _cleared(self, target: Float[Tensor, "n a"], newly_set: Bool[Tensor, "n a"]) -> Float[Tensor, "n a"]:
+        """`target` without the rivals of what was newly set."""
+        beaten = newly_set.to(target.dtype) @ self.rivals(target.device).to(target.dtype) > 0
+        return target.masked_fill(beaten & ~newly_set, 0.0)
 
-    # ---- a person's words ----
+    def _permuted(self, own: Float[Tensor, "n a"], draw: Draws) -> Float[Tensor, "n a"]:
+        """Another face's labels: combinations that occur; may be the face's own."""
+        return draw.permute("targets", own)
+
+    def _uniform(self, own: Float[Tensor, "n a"], draw: Draws) -> Float[Tensor, "n a"]:
+        """Every attribute with probability 1/2; of rivals that come up together the one of higher rank
+        stays."""
+        a = own.shape[1]
+        up = draw.uniform("attributes", a, like=own) < 0.5
+        rank = draw.uniform("rank", a, like=own)
+        column = torch.arange(a, device=own.device)
+        # stronger[n, i, j]: j beats i. Equal ranks are rare, but two rivals must not both survive.
+        stronger = (rank[:, None, :] > rank[:, :, None]) | (
+            (rank[:, None, :] == rank[:, :, None]) & (column[None, :] < column[:, None])
+        )
+        beaten = (stronger & (self.rivals(own.device) > 0) & up[:, None, :]).any(2)
+        return (up & ~beaten).to(own.dtype)
 
     def parse(self, words: Mapping[str, Any]) -> Request:
-        """Names to values in [0, 1], given as numbers or words (`1`, `"0.5"`, `on`, `no`).
+        """`{"Eyeglasses": "1", "Smiling": 0.5, "Male": "off"}` as a request.
 
         Raises:
-            ValueError: every unknown name, bad value and pair of rivals, one a line.
+            ValueError: every unknown name (with the nearest known one), every value that is not in 0..1 and
+                every two rivals that are both set, at once.
         """
-        problems, values = [], {}
+        request: dict[str, float] = {}
+        problems = []
         for name, word in words.items():
-            if name not in self.attributes:
-                known = ", ".join(self.attributes)
-                problems.append(f"no attribute is called {name!r}{nearest(name, self.attributes)}; this run knows {known}")
+            if name not in self.names:
+                problems.append(
+                    f"{name}: this model does not know that attribute{nearest(name, self.names)}; "
+                    f"it knows {', '.join(self.names)}"
+                )
                 continue
-            try:
-                value = WORDS[word.lower()] if isinstance(word, str) and word.lower() in WORDS else float(word)
-            except (TypeError, ValueError):
-                value = float("nan")
-            if not 0 <= value <= 1:
-                problems.append(f"{name}={word}: expected a value from 0 (off) to 1 (on)")
-            values[name] = value
-        asked = [name for name, value in values.items() if value > 0]
-        for i, first in enumerate(asked):
-            for second in asked[i + 1 :]:
-                if self.rivals[self.attributes.index(first)][self.attributes.index(second)]:
-                    problems.append(f"{first} and {second} exclude each other: ask for one")
+            value = _value(word)
+            if value is None:
+                problems.append(
+                    f"{name}: expected a value from 0 to 1, or on, off, true, false, yes, no; got {word!r}"
+                )
+            else:
+                request[name] = value
+        for group in self.groups:
+            together = [name for name in group if request.get(name, 0.0) >= SHOWN]
+            if len(together) > 1:
+                problems.append(f"{' and '.join(together)} exclude each other; set one of them")
         if problems:
-            raise ValueError("\n".join(problems))
-        return Request(values)
+            raise ValueError("\n".join(dict.fromkeys(problems)))
+        return Request(request)
 
-    def apply_request(self, own: Labels, request: Request) -> Labels:
-        """`own` with what is requested, rivals of what is asked for cleared."""
-        row = torch.tensor([request.attributes.get(name, 0.0) for name in self.attributes], dtype=own.dtype)
-        asked = torch.tensor([float(name in request.attributes) for name in self.attributes], dtype=own.dtype)
-        row, asked = row.to(own.device).expand_as(own), asked.to(own.device).expand_as(own)
-        return self.changed(own, asked, row)
+    def apply_request(self, own: Float[Tensor, "n a"], request: Request) -> Targets:
+        """Own labels with the requested ones set; an attribute that is set clears its rivals, unless they
+        were asked for too."""
+        target = own.clone()
+        for name, value in request.attributes.items():
+            if value >= SHOWN:
+                row = self.rivals(own.device)[self.names.index(name)]
+                target = target.masked_fill(row > 0, 0.0)
+        for name, value in request.attributes.items():
+            target[:, self.names.index(name)] = value
+        return {"attributes": target}
 
-    def sweep(self, own: Labels) -> list[tuple[str, Labels]]:
-        """One edit for each attribute: members of an exclusive group are asked for, others flipped (StarGAN's test mode)."""
+    def sweep(self, own: Float[Tensor, "n a"]) -> list[tuple[str, Targets]]:
+        """One edit an attribute, as StarGAN's test mode makes them: a member of an exclusive group is set and
+        its rivals are cleared, any other attribute is flipped."""
         edits = []
-        for i, name in enumerate(self.attributes):
-            change = torch.zeros_like(own)
-            change[:, i] = 1
-            value = torch.ones_like(own) if any(self.rivals[i]) else 1 - own
-            edits.append((name if any(self.rivals[i]) else f"{name} flipped", self.changed(own, change, value)))
+        for i, name in enumerate(self.names):
+            grouped = any(name in group for group in self.groups)
+            target = self.apply_request(own, Request({name: 1.0}))["attributes"] if grouped else own.clone()
+            if not grouped:
+                target[:, i] = 1 - own[:, i]
+            edits.append((name, {"attributes": target}))
         return edits
+
+
+def _value(word: Any) -> float | None:
+    """A word as a number in [0, 1], or None."""
+    if isinstance(word, str) and word.strip().lower() in WORDS:
+        return WORDS[word.strip().lower()]
+    try:
+        value = float(word)
+    except (TypeError, ValueError):
+        return None
+    return value if 0 <= value <= 1 else None

@@ -1,4 +1,4 @@
-"""Configs of the conditions. Imports no torch."""
+"""Configs of the core's conditions. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from zoogan.registry import Registry
 
 
 class AttributesConfig(ComponentConfig):
-    """Attributes by name.
+    """Binary attributes as the target.
 
-    draw: how training targets are drawn. flip: the opposite of the face's own attribute (of several, one at random).
-    permute: the labels of another face of the joint batch. uniform: each on or off by a fair coin.
+    draw: what a training batch is asked for. flip = the opposite label, of one attribute a face when there
+    are several (SaGAN); permute = the labels of another face of the joint batch (StarGAN); uniform = every
+    attribute at random.
     """
 
     use: Literal["attributes"] = "attributes"
@@ -20,7 +21,6 @@ class AttributesConfig(ComponentConfig):
 
 
 def register(registry: Registry) -> None:
-    """Register the conditions."""
-    registry.component(
-        "condition", "attributes", config=AttributesConfig, build="zoogan.conditions.attributes:AttributeCondition"
-    )
+    """Register the core's conditions."""
+    build = "zoogan.conditions.attributes:AttributeCondition"
+    registry.component("condition", "attributes", config=AttributesConfig, build=build)

@@ -1,190 +1,234 @@
-"""CelebA in its official layout, or a smaller copy of the same shape."""
+"""CelebA (Liu et al., ICCV 2015) in the layout in which it is distributed."""
 
 from __future__ import annotations
 
+import os
 import random
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image, read_file
 
 from zoogan.config import ConfigError
 from zoogan.data.config import CelebAData
-from zoogan.data.photo import centre_square, read_photo
+from zoogan.data.labels import (
+    HAIR_COLOURS,
+    DataWarning,
+    check_balance,
+    check_both_values,
+    columns,
+    exclusive_among,
+    first_few,
+)  # fmt: skip
+from zoogan.data.photo import read_quickly, resized, square
 from zoogan.facts import Facts
-from zoogan.interfaces import Source
 from zoogan.interfaces.draws import seed_of
-from zoogan.interfaces.source import Split
-from zoogan.registry import nearest
+from zoogan.interfaces.source import Source, Split
 
-WIDTH = 178  # of the official aligned pictures
-TRAIN_NUMBERS = 200_000  # SaGAN trains on files 1..200,000
-SHUFFLE_TEST = 2_000  # StarGAN holds out 2,000 of the shuffled list
-HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
-PARTITIONS: tuple[Split, ...] = ("train", "valid", "test")
-RARE = 0.01
+LAYOUT = """CelebA is expected as it is distributed, in one folder (--root):
+  img_align_celeba/000001.jpg ...   the aligned and cropped images
+  list_attr_celeba.txt              the 40 attributes
+  identity_CelebA.txt               optional: who is who, for a split by person
+  list_eval_partition.txt           optional: the official split"""
+WIDTH = 178  # of the original images; they are 178 x 218
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+SHUFFLE_SEED, SHUFFLE_TEST = 1234, 2000  # stargan: data_loader.py, its 1,999 corrected to the intended 2,000
+NUMBER_TRAIN = 200_000  # elvisyjlin/SpatialAttentionGAN: data.py
+IDENTITY_TEST = 5  # one person in five
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of the attribute list: file names, and the columns asked for as 0/1 (n, a)."""
+
+    names: list[str]
+    labels: Float[Tensor, "n a"]
 
 
 class CelebA(Source):
-    """Aligned pictures and 40 attributes (Liu et al. 2015).
-
-    Reads `img_align_celeba/` and `list_attr_celeba.txt`, and `identity_CelebA.txt` and `list_eval_partition.txt` where
-    they are. Names come from the list, never from counting.
+    """Role `source`: CelebA from its own files, at any scale of the images.
 
     Raises:
-        ConfigError: missing or malformed files, unknown attributes, an attribute of which training shows only one value.
+        ConfigError: when a file or an image is missing or malformed, an attribute is unknown, or one of its
+            two values does not occur in training.
     """
 
     def __init__(self, config: CelebAData, facts: Facts | None = None) -> None:
-        assert config.root is not None
-        self.config, self.root = config, config.root
+        self.config = config
+        root = config.folder()
+        missing = [
+            name for name in ("list_attr_celeba.txt", "img_align_celeba") if not (root / name).exists()
+        ]
+        if missing:
+            raise ConfigError(f"data.root: {root} has no {' and no '.join(missing)}\n{LAYOUT}")
+        check_balance(config.balance, config.attributes)
         self.image_size, self.attributes = config.image_size, config.attributes
         self.crop = config.crop / WIDTH
-        hair = tuple(name for name in config.attributes if name in HAIR_COLOURS)
-        self.exclusive = (hair,) if len(hair) > 1 else ()
-        self.pictures = self._folder("img_align_celeba")
-        self.names, self._labels = read_attributes(self._file("list_attr_celeba.txt"), config.attributes)
-        self.splits = self._split()
-        check_values(self.labels("train"), self.attributes)
-
-    def _folder(self, name: str) -> Path:
-        if not (self.root / name).is_dir():
-            raise ConfigError(f"{self.root}: no folder {name}; --root is the folder that holds {name}/ and list_attr_celeba.txt")
-        return self.root / name
-
-    def _file(self, name: str) -> Path:
-        if not (self.root / name).is_file():
-            raise ConfigError(f"{self.root}: no file {name}; put CelebA's own {name} there")
-        return self.root / name
-
-    # ---- splits ----
-
-    def _split(self) -> dict[Split, list[int]]:
-        """Row numbers by split, as configured."""
-        people = self.root / "identity_CelebA.txt"
-        partition = self.root / "list_eval_partition.txt"
-        how = self.config.split
-        if how == "auto":
-            if partition.exists() and (not people.exists() or self._keeps_people_apart()):
-                how = "partition"
-            else:
-                how = "identity" if people.exists() else "number"
-        rows = range(len(self.names))
-        if how == "partition":
-            values = self._column("list_eval_partition.txt")
-            bad = [name for name in self.names if values[name] not in (0, 1, 2)]
-            if bad:
-                raise ConfigError(f"{partition}: values are 0, 1 or 2, but {bad[0]} has {values[bad[0]]}")
-            return {split: [i for i in rows if values[self.names[i]] == k] for k, split in enumerate(PARTITIONS)}
-        if how == "identity":
-            values = self._column("identity_CelebA.txt")
-            test = [seed_of("identity", values[name]) % 5 == 0 for name in self.names]
-        elif how == "number":
-            test = [int(Path(name).stem) > TRAIN_NUMBERS for name in self.names]
-        else:
-            order = list(rows)
-            random.Random(1234).shuffle(order)
-            held_out = set(order[:SHUFFLE_TEST])
-            test = [i in held_out for i in rows]
-        return {"train": [i for i in rows if not test[i]], "valid": [], "test": [i for i in rows if test[i]]}
-
-    def _column(self, name: str) -> dict[str, int]:
-        """A file of `picture number` lines; every listed picture must be in it."""
-        path = self._file(name)
-        values: dict[str, int] = {}
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            parts = line.split()
-            if not parts:
-                continue
-            if len(parts) != 2 or not parts[1].lstrip("-").isdigit():
-                raise ConfigError(f"{path}:{number}: expected `picture number`, got {line!r}")
-            values[parts[0]] = int(parts[1])
-        missing = [picture for picture in self.names if picture not in values]
-        if missing:
-            raise ConfigError(f"{path}: says nothing of {len(missing)} pictures of the list, first {missing[0]}")
-        return values
-
-    def _keeps_people_apart(self) -> bool:
-        people, partition = self._column("identity_CelebA.txt"), self._column("list_eval_partition.txt")
-        seen: dict[int, int] = {}
-        return all(seen.setdefault(people[name], partition[name]) == partition[name] for name in self.names)
-
-    # ---- reading ----
+        self.exclusive = exclusive_among(self.attributes, [HAIR_COLOURS])
+        self.images = root / "img_align_celeba"
+        self.rows = read_attributes(root / "list_attr_celeba.txt", config.attributes)
+        check_images(self.images, self.rows.names)
+        self.split, self.members = divide(root, self.rows.names, config.split)
+        check_both_values(self.attributes, self.labels("train"), config.balance, str(root))
+        if not self.members["test"]:
+            message = f"data.split={self.split} leaves no test faces in {root}"
+            warnings.warn(message, DataWarning, stacklevel=2)
 
     def size(self, split: Split) -> int:
-        """How many pictures the split has."""
-        return len(self.splits[split])
+        """How many faces the split has."""
+        return len(self.members[split])
 
     def labels(self, split: Split) -> Float[Tensor, "n a"]:
-        """The chosen attributes, 0 or 1."""
-        return self._labels[torch.tensor(self.splits[split], dtype=torch.long)]
+        """All labels of a split, 0 or 1."""
+        return self.rows.labels[self.members[split]]
+
+    def names(self, split: Split) -> list[str]:
+        """The file names of a split, in the order of its indices."""
+        return [self.rows.names[i] for i in self.members[split]]
 
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Decode, crop the centre square, resize.
+        """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a).
 
         Raises:
-            ConfigError: a picture that is missing or broken.
+            ConfigError: an image cannot be decoded.
         """
-        rows = [self.splits[split][i] for i in indices]
-        images = [self._picture(self.pictures / self.names[row]) for row in rows]
-        return {"image": torch.stack(images), "attributes": self._labels[torch.tensor(rows)]}
-
-    def _picture(self, path: Path) -> Tensor:
-        picture = decode(path)
-        return centre_square(picture, round(self.config.crop * picture.shape[2] / WIDTH), self.image_size)
+        rows = [self.members[split][i] for i in indices]
+        squares = [square(read_quickly(self.images / self.rows.names[row]), self.crop) for row in rows]
+        return {"image": resized(squares, self.image_size), "attributes": self.rows.labels[rows]}
 
 
-def decode(path: Path) -> Tensor:
-    """A picture as uint8 (3, h, w); torchvision's decoder (twice the speed of Pillow), Pillow for what it cannot read."""
-    try:
-        return decode_image(read_file(str(path)), mode=ImageReadMode.RGB)
-    except RuntimeError:
-        return read_photo(path)
-
-
-def read_attributes(path: Path, wanted: Sequence[str]) -> tuple[list[str], Float[Tensor, "n a"]]:
-    """Picture names and the wanted columns of a list_attr file, as 0.0 and 1.0.
+def read_attributes(path: Path, asked: Sequence[str]) -> Rows:
+    """The attribute list: line 1 the number of rows, line 2 the names, then `file v1 .. v40` with v -1 or 1.
 
     Raises:
-        ConfigError: unknown attributes (all at once), a wrong count, or a malformed line with its number.
+        ConfigError: unknown attributes, all at once; malformed lines, the first few with their numbers;
+            another number of rows than line 1 says.
     """
     lines = path.read_text().splitlines()
     if len(lines) < 3 or not lines[0].strip().isdigit():
-        raise ConfigError(f"{path}:1: expected the number of pictures, got {lines[0] if lines else 'an empty file'!r}")
+        raise ConfigError(f"{path}, line 1: expected the number of rows, then a line of names, then the rows")
     known = lines[1].split()
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        said = "\n".join(f"data.attributes: {path.name} has no {name!r}{nearest(name, known)}" for name in unknown)
-        raise ConfigError(f"{said}\nknown: {', '.join(known)}")
-    columns = [1 + known.index(name) for name in wanted]
-    names, rows = [], []
-    for number, line in enumerate(lines[2:], 3):
-        parts = line.split()
-        if not parts:
+    chosen = [column + 1 for column in columns(asked, known, str(path))]
+    names, values, problems = [], [], []
+    for number, line in enumerate(lines[2:], start=3):
+        cells = line.split()
+        if not cells:
             continue
-        if len(parts) != 1 + len(known) or any(parts[c] not in ("1", "-1") for c in columns):
-            raise ConfigError(f"{path}:{number}: expected a picture and {len(known)} values 1 or -1, got {line[:60]!r}")
-        names.append(parts[0])
-        rows.append([float(parts[c] == "1") for c in columns])
+        if len(cells) != len(known) + 1:
+            problems.append(f"{path}, line {number}: {len(cells) - 1} values for {len(known)} attributes")
+            continue
+        row = [cells[column] for column in chosen]
+        if not {"1", "-1"}.issuperset(row):
+            odd = next(value for value in row if value not in ("1", "-1"))
+            problems.append(f"{path}, line {number}: the value {odd!r} is neither 1 nor -1")
+            continue
+        names.append(cells[0])
+        values.append([float(value == "1") for value in row])
+    if problems:
+        raise ConfigError(first_few(problems))
     if len(names) != int(lines[0]):
-        raise ConfigError(f"{path}:1: promises {lines[0].strip()} pictures, but {len(names)} lines follow")
-    return names, torch.tensor(rows)
+        raise ConfigError(
+            f"{path}: line 1 says {int(lines[0])} rows, but there are {len(names)}: a cut-off file? "
+            "If you made a smaller copy on purpose, correct line 1"
+        )
+    return Rows(names, torch.tensor(values, dtype=torch.float32).reshape(len(names), len(chosen)))
 
 
-def check_values(labels: Float[Tensor, "n a"], attributes: Sequence[str]) -> None:
-    """Training must show both values of every attribute; says which are rare.
+def check_images(folder: Path, names: Sequence[str]) -> None:
+    """That every image of the list is there. One listing of the folder is much faster than 200,000 questions.
 
     Raises:
-        ConfigError: naming every attribute with one value only.
+        ConfigError: the first few that are missing, and how many.
     """
-    shares = labels.mean(0).tolist() if len(labels) else [0.0] * len(attributes)
-    single = [f"{name} ({share:.0%} positive)" for name, share in zip(attributes, shares) if share in (0.0, 1.0)]
-    if single:
-        raise ConfigError(f"data: training shows only one value of {', '.join(single)}; nothing can be learnt of it")
-    for name, share in zip(attributes, shares):
-        if min(share, 1 - share) < RARE:
-            warnings.warn(f"{name}: {share:.2%} of the training faces show it; try --set data.balance={name}", stacklevel=2)
+    there = set(os.listdir(folder))
+    missing = [f"{folder / name}: listed, but there is no such image" for name in names if name not in there]
+    if missing:
+        nested = f"\n{folder} has none of the images; do they lie in a folder inside it?"
+        raise ConfigError(first_few(missing) + nested * (len(missing) == len(names)))
+
+
+def read_pairs(path: Path, names: Sequence[str]) -> list[int]:
+    """The numbers that a list `file number` gives to `names`.
+
+    Raises:
+        ConfigError: malformed lines, or names without a number.
+    """
+    numbers: dict[str, int] = {}
+    problems = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        cells = line.split()
+        if len(cells) == 2 and cells[1].isdigit():
+            numbers[cells[0]] = int(cells[1])
+        elif cells:
+            problems.append(f"{path}, line {number}: expected a file name and a number, got {line.strip()!r}")
+    problems = problems or [f"{path}: no line for {name}" for name in names if name not in numbers]
+    if problems:
+        raise ConfigError(first_few(problems))
+    return [numbers[name] for name in names]
+
+
+def divide(root: Path, names: Sequence[str], how: str) -> tuple[str, dict[Split, list[int]]]:
+    """(the split that `how` comes to, the rows of each split); see `CelebAData.split`.
+
+    Raises:
+        ConfigError: a file that the split needs is missing or malformed.
+    """
+    identity, partition = root / "identity_CelebA.txt", root / "list_eval_partition.txt"
+    if how == "auto":
+        how = _best(identity, partition, names)
+    for needs, path in (("identity", identity), ("partition", partition)):
+        if how == needs and not path.exists():
+            raise ConfigError(f"data.split={how} needs {path}, which is not there\n{LAYOUT}")
+    ways: dict[str, Callable[[], list[int]]] = {
+        "partition": lambda: _partition(partition, names),
+        "identity": lambda: [2 * _held_out(person) for person in read_pairs(identity, names)],
+        "number": lambda: [2 * (_number(name) > NUMBER_TRAIN) for name in names],
+        "shuffle": lambda: _shuffled(len(names)),
+    }
+    sides = ways[how]()
+    return how, {split: [i for i, s in enumerate(sides) if s == side] for side, split in enumerate(SPLITS)}
+
+
+def _best(identity: Path, partition: Path, names: Sequence[str]) -> str:
+    if not identity.exists():
+        return "partition" if partition.exists() else "number"
+    if not partition.exists():
+        return "identity"
+    sides: dict[int, set[int]] = {}
+    for person, side in zip(read_pairs(identity, names), read_pairs(partition, names)):
+        sides.setdefault(person, set()).add(side)
+    return "partition" if all(len(found) == 1 for found in sides.values()) else "identity"
+
+
+def _partition(path: Path, names: Sequence[str]) -> list[int]:
+    sides = read_pairs(path, names)
+    odd = [
+        f"{path}: {name} is in part {side}; 0 is train, 1 valid, 2 test"
+        for name, side in zip(names, sides)
+        if side > 2
+    ]
+    if odd:
+        raise ConfigError(first_few(odd))
+    return sides
+
+
+def _held_out(person: int) -> bool:
+    return seed_of("celeba", person) % IDENTITY_TEST == 0
+
+
+def _number(name: str) -> int:
+    digits = Path(name).stem
+    if not digits.isdigit():
+        raise ConfigError(f"data.split=number: {name} is not named by a number")
+    return int(digits)
+
+
+def _shuffled(n: int) -> list[int]:
+    order = list(range(n))
+    random.Random(SHUFFLE_SEED).shuffle(order)
+    test = set(order[:SHUFFLE_TEST])
+    return [2 * (i in test) for i in range(n)]

@@ -3,50 +3,57 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from zoogan.config import DataConfig
+from zoogan.config import ConfigError, DataConfig
 from zoogan.registry import Registry
 
 
 class DrawnData(DataConfig):
-    """Drawn faces: procedural portraits with known attributes, parts and pose; the embedded default.
+    """Procedural portraits: nothing to download, every answer known.
 
-    faces: how many are drawn to train on. held_out: how many to validate and to test on, each. seed: of the renderer.
-    probabilities: attribute -> share of faces that show it. cooccurrence: attribute -> given attribute -> that share
-    among faces that show the given one.
+    faces: how many the train split has. held_out: how many valid and test have, each. seed: of the renderer,
+    apart from training's. probabilities: attribute -> share of faces that have it. cooccurrence: attribute ->
+    cause -> P(attribute | cause), `{"Eyeglasses": {"Male": 0.9}}`; both as `zoogan.data.drawn` explains.
     """
 
     source: Literal["drawn"] = "drawn"
-    faces: int = Field(8000, ge=1)
-    held_out: int = Field(1000, ge=1)
+    faces: int = Field(8000, ge=2, le=1_000_000)
+    held_out: int = Field(1000, ge=1, le=1_000_000)
     seed: int = 0
     probabilities: dict[str, float] = Field(default_factory=dict)
     cooccurrence: dict[str, dict[str, float]] = Field(default_factory=dict)
 
 
-class RootedData(DataConfig):
-    """A source that reads a folder of the user's."""
+class FilesData(DataConfig):
+    """A source on the disk. Recipes leave its root open, so that it is asked for when the source opens."""
 
-    root: Path | None = Field(None, validate_default=True)
+    def folder(self) -> Path:
+        """The root.
 
-    @field_validator("root")
-    @classmethod
-    def root_is_named(cls, root: Path | None) -> Path:
-        """The folder must be named."""
-        if root is None:
-            raise ValueError("this source reads a folder: name it with --root DIR")
+        Raises:
+            ConfigError: it was not given, or is not a folder.
+        """
+        if self.root is None:
+            raise ConfigError(
+                f"data.root: source {self.source!r} reads files; say where they are with --root DIR"
+            )
+        root = self.root.expanduser()
+        if not root.is_dir():
+            raise ConfigError(f"data.root: {root} is not a folder")
         return root
 
 
-class CelebAData(RootedData):
-    """CelebA in its official layout (aligned 178x218 pictures, or smaller copies of the same shape).
+class CelebAData(FilesData):
+    """CelebA as it is distributed: `img_align_celeba/`, `list_attr_celeba.txt` and perhaps more lists.
 
-    crop: side of the centre square in pixels of the 178x218 original. split: partition (list_eval_partition.txt),
-    identity (by person, 20 % test), number (files 1-200,000 train), shuffle (seed 1234, 2,000 test), or auto: the
-    partition file if it keeps people apart, else by identity, each where its file is there, else number.
+    crop: side of the centre square in pixels of the 178 x 218 original; smaller copies are cropped likewise.
+    split: partition = list_eval_partition.txt; identity = one person in five is test, by hash
+    (identity_CelebA.txt); number = files 1..200000 train, the rest test (the SaGAN repository); shuffle =
+    lines shuffled with seed 1234, the first 2,000 test (StarGAN); auto = the first of partition (if no
+    identity is on both sides), identity, partition, number that the files allow.
     """
 
     source: Literal["celeba"] = "celeba"
@@ -54,19 +61,24 @@ class CelebAData(RootedData):
     split: Literal["auto", "partition", "identity", "number", "shuffle"] = "auto"
 
 
-class FolderData(RootedData):
-    """A folder of images with a labels.csv (`file,Name1,...`, values 0/1 or -1/1).
+class FolderData(FilesData):
+    """A folder of images with `labels.csv`: `file,Name1,...`, then a row an image, values 0/1 or -1/1.
 
-    crop: side of the centre square as a share of the shorter side. test_share: files held out, by hash of their name.
+    test_share: share of the images held out, by a hash of the file name, so that adding images moves none.
+    crop: side of the centre square that is kept, as a share of the shorter side.
     """
 
     source: Literal["folder"] = "folder"
-    crop: float = Field(1.0, gt=0, le=1)
     test_share: float = Field(0.1, ge=0, lt=1)
+    crop: float = Field(1.0, gt=0, le=1)
 
 
 def register(registry: Registry) -> None:
-    """Register the sources."""
-    registry.component("source", "drawn", config=DrawnData, build="zoogan.data.drawn_source:DrawnSource")
-    registry.component("source", "celeba", config=CelebAData, build="zoogan.data.celeba:CelebA")
-    registry.component("source", "folder", config=FolderData, build="zoogan.data.folder:Folder")
+    """Register the core's sources."""
+    sources: dict[str, tuple[Any, str]] = {
+        "drawn": (DrawnData, "zoogan.data.drawn_source:DrawnSource"),
+        "celeba": (CelebAData, "zoogan.data.celeba:CelebA"),
+        "folder": (FolderData, "zoogan.data.folder:Folder"),
+    }
+    for name, (config, build) in sources.items():
+        registry.component("source", name, config=config, build=build)

@@ -1,9 +1,9 @@
-"""The drawn faces as a source."""
+"""The drawn faces as a source: nothing to download, and every edit has a right answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -12,78 +12,125 @@ from torch import Tensor
 from zoogan.config import ConfigError
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn import ATTRIBUTES, EXCLUSIVE, DrawnFaces
+from zoogan.data.labels import check_balance, check_both_values, columns, exclusive_among
 from zoogan.facts import Facts
-from zoogan.interfaces import Source
-from zoogan.interfaces.source import Split
-from zoogan.registry import nearest
+from zoogan.interfaces.source import Source, Split
 
+FIRST: dict[Split, int] = {
+    "train": 0,
+    "valid": 1_000_000,
+    "test": 2_000_000,
+}  # so that no face is in two splits
 CACHE_BYTES = 1 << 30
-FIRST = {"train": 0, "valid": 1_000_000_000, "test": 2_000_000_000}  # disjoint ranges of faces
+
+
+class Kept:
+    """The first faces of a split, kept as bytes once they have been drawn: a face never changes.
+
+    The first `capacity` and not the latest ones: an epoch visits every face once, so a cache of the latest
+    would be emptied just before it could serve.
+    """
+
+    def __init__(self, faces: int, size: int, budget: int) -> None:
+        capacity = min(faces, budget // (4 * size * size))
+        self.bytes = capacity * 4 * size * size
+        self.known = torch.zeros(capacity, dtype=torch.bool)
+        self.image = torch.empty(capacity, 3, size, size, dtype=torch.uint8)
+        self.segmentation = torch.empty(capacity, size, size, dtype=torch.uint8)
 
 
 class DrawnSource(Source):
-    """Faces drawn when they are first asked for, and kept: they never change.
+    """Role `source`: procedural portraits with attributes, segmentation and what of them can be seen.
+
+    A hidden attribute (hair colour under a hat) has label 0 and `visible` 0.
 
     Raises:
-        ConfigError: attributes that are not drawn, or probabilities that make no sense.
+        ConfigError: unknown attributes, or probabilities that make no sense.
     """
 
-    fields: ClassVar[tuple[str, ...]] = ("image", "attributes", "visible", "segmentation")
+    fields = ("image", "attributes", "segmentation", "visible")
 
     def __init__(self, config: DrawnData, facts: Facts | None = None) -> None:
-        unknown = [name for name in config.attributes if name not in ATTRIBUTES]
-        if unknown:
-            raise ConfigError(
-                "\n".join(f"data.attributes: faces are not drawn with {n!r}{nearest(n, ATTRIBUTES)}" for n in unknown)
-                + f"\ndrawn attributes: {', '.join(ATTRIBUTES)}"
-            )
-        probabilities = dict(config.probabilities)
-        if config.balance is not None:
-            if config.balance not in config.attributes:
-                raise ConfigError(f"data.balance: {config.balance!r} is none of data.attributes{nearest(config.balance, config.attributes)}")
+        self.config = config
+        self.image_size, self.attributes = config.image_size, config.attributes
+        self.columns = columns(config.attributes, ATTRIBUTES, "the drawn source")
+        check_balance(config.balance, config.attributes)
+        self.exclusive = exclusive_among(self.attributes, EXCLUSIVE)
         try:
-            self.renderer = DrawnFaces(
-                config.image_size, seed=config.seed, probabilities=probabilities, cooccurrence=config.cooccurrence
+            self.faces = DrawnFaces(
+                config.image_size,
+                seed=config.seed,
+                probabilities=config.probabilities,
+                cooccurrence=config.cooccurrence,
             )
         except ValueError as error:
             raise ConfigError(f"data: {error}") from error
-        self.config, self.image_size, self.attributes = config, config.image_size, config.attributes
-        self.columns = [ATTRIBUTES.index(name) for name in config.attributes]
-        self.exclusive = tuple(
-            kept for group in EXCLUSIVE if len(kept := tuple(name for name in group if name in config.attributes)) > 1
-        )
-        self._kept: dict[int, dict[str, Tensor]] = {}
-        self._room = CACHE_BYTES // (4 * config.image_size**2)
+        self._kept: dict[Split, Kept] = {}
+        self._labels: dict[Split, tuple[Tensor, Tensor]] = {}
+        check_both_values(self.attributes, self.labels("train"), config.balance, "the drawn source")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the cache: a worker process draws its own rather than being sent a gigabyte."""
+        return {**self.__dict__, "_kept": {}}
 
     def size(self, split: Split) -> int:
-        """As configured."""
+        """How many faces the split has."""
         return self.config.faces if split == "train" else self.config.held_out
 
     def labels(self, split: Split) -> Float[Tensor, "n a"]:
-        """What is seen on each face, without drawing it."""
-        first = FIRST[split]
-        seen, _ = self.renderer.attributes(range(first, first + self.size(split)))
-        return seen[:, self.columns].float()
+        """All labels of a split, 0 or 1."""
+        return self._tables(split)[0]
+
+    def _tables(self, split: Split) -> tuple[Float[Tensor, "n a"], Float[Tensor, "n a"]]:
+        if split not in self._labels:
+            labels, visible = self.faces.attributes(range(FIRST[split], FIRST[split] + self.size(split)))
+            self._labels[split] = (labels[:, self.columns].float(), visible[:, self.columns].float())
+        return self._labels[split]
+
+    def _numbers(self, split: Split, indices: Sequence[int]) -> list[int]:
+        size = self.size(split)
+        outside = [i for i in indices if not 0 <= i < size]
+        if outside:
+            raise IndexError(f"face {outside[0]} of {split}, which has {size}")
+        return [FIRST[split] + i for i in indices]
 
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Draw the faces that are not kept yet, in one batch."""
-        wanted = [FIRST[split] + i for i in indices]
-        new = list(dict.fromkeys(i for i in wanted if i not in self._kept))
-        drawn: dict[int, dict[str, Tensor]] = {}
-        if new:
-            faces = self.renderer.draw(new)
-            for row, index in enumerate(new):
-                drawn[index] = {
-                    "image": faces.image[row].clone(),
-                    "attributes": faces.attributes[row, self.columns].float(),
-                    "visible": faces.visible[row, self.columns],
-                    "segmentation": faces.segmentation[row].clone(),
-                }
-            if len(self._kept) + len(new) <= self._room:
-                self._kept |= drawn
-        rows = [drawn.get(i) or self._kept[i] for i in wanted]
-        return {field: torch.stack([row[field] for row in rows]) for field in self.fields}
+        """image uint8 (n, 3, s, s); attributes and visible (n, a); segmentation uint8 (n, s, s),
+        CelebAMask-HQ's classes.
+
+        Raises:
+            IndexError: an index that the split does not have.
+        """
+        numbers = self._numbers(split, indices)
+        if split not in self._kept:
+            used = sum(kept.bytes for kept in self._kept.values())
+            self._kept[split] = Kept(self.size(split), self.image_size, CACHE_BYTES - used)
+        kept, where = self._kept[split], torch.tensor(indices, dtype=torch.long)
+        keepable = where < len(kept.known)
+        found = keepable.clone()
+        found[keepable] = kept.known[where[keepable]]
+        image = torch.empty(len(numbers), 3, self.image_size, self.image_size, dtype=torch.uint8)
+        segmentation = torch.empty(len(numbers), self.image_size, self.image_size, dtype=torch.uint8)
+        image[found], segmentation[found] = kept.image[where[found]], kept.segmentation[where[found]]
+        if not bool(found.all()):
+            drawn = self.faces.draw([number for number, had in zip(numbers, found.tolist()) if not had])
+            image[~found], segmentation[~found] = drawn.image, drawn.segmentation
+            new, keep = where[~found], keepable[~found]
+            kept.image[new[keep]], kept.segmentation[new[keep]] = drawn.image[keep], drawn.segmentation[keep]
+            kept.known[new[keep]] = True
+        labels, visible = self._tables(split)
+        return {
+            "image": image,
+            "attributes": labels[where],
+            "segmentation": segmentation,
+            "visible": visible[where],
+        }
 
     def redraw(self, split: Split, indices: Sequence[int], **attributes: float) -> UInt8[Tensor, "n 3 s s"]:
-        """The true outcome of an edit."""
-        return self.renderer.redraw([FIRST[split] + i for i in indices], **attributes).image
+        """The same faces with only these attributes changed; setting one clears those that it excludes.
+
+        Raises:
+            ValueError: unknown attributes, values outside 0..1, or two that exclude each other.
+            IndexError: an index that the split does not have.
+        """
+        return self.faces.redraw(self._numbers(split, indices), **attributes).image

@@ -1,9 +1,11 @@
-"""A folder of images with labels in labels.csv."""
+"""A folder of anybody's images, with their labels in `labels.csv`."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,104 +13,135 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.data.celeba import check_values, decode
 from zoogan.data.config import FolderData
-from zoogan.data.photo import centre_square
+from zoogan.data.labels import (
+    HAIR_COLOURS,
+    check_balance,
+    check_both_values,
+    columns,
+    exclusive_among,
+    first_few,
+)  # fmt: skip
+from zoogan.data.photo import SUFFIXES, read_quickly, resized, square
 from zoogan.facts import Facts
-from zoogan.interfaces import Source
 from zoogan.interfaces.draws import seed_of
-from zoogan.interfaces.source import Split
-from zoogan.registry import nearest
+from zoogan.interfaces.source import Source, Split
 
-VALUES = {"1": 1.0, "0": 0.0, "-1": 0.0, "1.0": 1.0, "0.0": 0.0, "-1.0": 0.0}
-IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-SHOWN = 5  # problems that are spelled out
+EXAMPLE = """expected in the folder (--root), beside the images, which may lie in folders of their own:
+  labels.csv   file,Eyeglasses,Smiling
+               anna/1.jpg,1,0
+               ben.png,0,1"""
+VALUES = {"0": 0.0, "-1": 0.0, "1": 1.0}
 
 
 class Folder(Source):
-    """Images anywhere under a folder, and its labels.csv: `file,Name1,...` with 0/1 or -1/1, one line an image.
+    """Role `source`: images and `labels.csv`; held-out faces are chosen by a hash of the file name.
 
     Raises:
-        ConfigError: missing files or labels, unknown values, duplicates, unknown attributes: the first few and the total.
+        ConfigError: see `read_labels`; an unknown attribute, or one that has only one value in training.
     """
 
     def __init__(self, config: FolderData, facts: Facts | None = None) -> None:
-        assert config.root is not None
-        self.root, self.image_size, self.attributes = config.root, config.image_size, config.attributes
-        self.crop = config.crop
-        self.names, self._labels = read_labels(config.root, config.attributes)
-        test = [seed_of("folder", name) % 10_000 < 10_000 * config.test_share for name in self.names]
-        rows = range(len(self.names))
-        self.splits: dict[Split, list[int]] = {
-            "train": [i for i in rows if not test[i]], "valid": [], "test": [i for i in rows if test[i]],
-        }  # fmt: skip
-        check_values(self.labels("train"), self.attributes)
+        self.root = config.folder()
+        if not (self.root / "labels.csv").is_file():
+            raise ConfigError(f"data.root: {self.root} has no labels.csv; {EXAMPLE}")
+        check_balance(config.balance, config.attributes)
+        self.image_size, self.crop = config.image_size, config.crop
+        self.attributes = config.attributes
+        self.exclusive = exclusive_among(self.attributes, [HAIR_COLOURS])
+        self.names, self._labels = read_labels(self.root, config.attributes)
+        held_out = [seed_of("folder", spelled(name)) / 2**56 < config.test_share for name in self.names]
+        self.members: dict[str, list[int]] = {
+            "train": [i for i, out in enumerate(held_out) if not out],
+            "valid": [],
+            "test": [i for i, out in enumerate(held_out) if out],
+        }
+        check_both_values(self.attributes, self.labels("train"), config.balance, str(self.root))
 
     def size(self, split: Split) -> int:
-        """How many images the split has."""
-        return len(self.splits[split])
+        """How many faces the split has."""
+        return len(self.members[split])
 
     def labels(self, split: Split) -> Float[Tensor, "n a"]:
-        """The chosen attributes, 0 or 1."""
-        return self._labels[torch.tensor(self.splits[split], dtype=torch.long)]
+        """All labels of a split, 0 or 1."""
+        return self._labels[self.members[split]]
 
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Decode, crop the centre square, resize.
+        """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a).
 
         Raises:
-            ConfigError: an image that cannot be read, by name.
+            ConfigError: an image cannot be decoded.
         """
-        rows = [self.splits[split][i] for i in indices]
-        images = []
-        for row in rows:
-            picture = decode(self.root / self.names[row])
-            side = max(1, round(self.crop * min(picture.shape[1:])))
-            images.append(centre_square(picture, side, self.image_size))
-        return {"image": torch.stack(images), "attributes": self._labels[torch.tensor(rows)]}
+        rows = [self.members[split][i] for i in indices]
+        squares = [square(read_quickly(self.root / self.names[row]), self.crop) for row in rows]
+        return {"image": resized(squares, self.image_size), "attributes": self._labels[rows]}
 
 
-def read_labels(root: Path, wanted: Sequence[str]) -> tuple[list[str], Float[Tensor, "n a"]]:
-    """File names and the wanted columns of `root/labels.csv`, as 0.0 and 1.0; every image under `root` must be in it."""
+def spelled(name: str) -> str:
+    """One spelling of a name: composed accents (macOS lists them decomposed), forward slashes."""
+    return unicodedata.normalize("NFC", name.strip().replace("\\", "/").removeprefix("./"))
+
+
+def images_under(root: Path) -> Iterator[str]:
+    """Every image below `root`, relative to it; hidden files and folders are passed over."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield Path(folder, name).relative_to(root).as_posix()
+
+
+def read_labels(root: Path, asked: Sequence[str]) -> tuple[list[str], Float[Tensor, "n a"]]:
+    """(image names as the disk spells them, the columns asked for as 0/1), in the order of the rows.
+
+    Raises:
+        ConfigError: rows with missing or odd values, without an image or for one that was there before, and
+            images without a row: the first few, with line numbers, and how many.
+    """
     path = root / "labels.csv"
-    if not path.is_file():
-        raise ConfigError(f"{root}: no labels.csv; expected lines `file,{','.join(wanted)}` with 0/1 or -1/1")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        table = list(csv.reader(file))
-    header = [name.strip() for name in table[0]] if table else []
-    if not header or header[0] != "file":
-        raise ConfigError(f"{path}:1: expected the header `file,Name1,...`, got {','.join(header)!r}")
-    unknown = [name for name in wanted if name not in header[1:]]
-    if unknown:
-        said = "\n".join(f"data.attributes: labels.csv has no {n!r}{nearest(n, header[1:])}" for n in unknown)
-        raise ConfigError(f"{said}\nknown: {', '.join(header[1:])}")
-    columns = [header.index(name) for name in wanted]
-    problems: list[str] = []
-    names: list[str] = []
-    rows: list[list[float]] = []
-    seen: set[str] = set()
-    for number, line in enumerate(table[1:], 2):
-        if not any(cell.strip() for cell in line):
-            continue
-        name = line[0].strip()
-        values = [VALUES.get(line[c].strip()) if c < len(line) else None for c in columns]
-        if name in seen:
-            problems.append(f"labels.csv:{number}: {name} is listed twice")
-        elif not (root / name).is_file():
-            problems.append(f"labels.csv:{number}: no file {name}")
-        elif None in values:
-            bad = wanted[values.index(None)]
-            got = line[columns[values.index(None)]] if columns[values.index(None)] < len(line) else ""
-            problems.append(f"labels.csv:{number}: {name} has {'no label' if not got.strip() else repr(got)} for {bad}")
-        seen.add(name)
-        names.append(name)
-        rows.append([value or 0.0 for value in values])
-    unlisted = sorted(
-        str(p.relative_to(root)) for p in root.rglob("*") if p.suffix.lower() in IMAGES and p.relative_to(root).as_posix() not in seen
-    )
-    problems += [f"{name}: no line in labels.csv" for name in unlisted]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader if any(row)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: not a CSV file in UTF-8 ({error})") from error
+    header = [cell.strip() for cell in rows[0][1]] if rows else []
+    if not header or header[0].lower() != "file":
+        raise ConfigError(f"{path}, line 1: the first column must be 'file', got {header[:1]}; {EXAMPLE}")
+    chosen = [column + 1 for column in columns(asked, header[1:], str(path))]
+    there = {spelled(name): name for name in images_under(root)}
+    names, values, problems = [], [], []
+    lines: dict[str, int] = {}
+    for number, row in rows[1:]:
+        name, cells = spelled(row[0]), [cell.strip() for cell in row]
+        found = _problem(name, cells, header, chosen, there, lines)
+        if found:
+            problems.append(f"{path}, line {number}: {found}")
+        else:
+            names.append(there[name])
+            values.append([VALUES[cells[column]] for column in chosen])
+        lines.setdefault(name, number)
+    problems += [f"{root / name}: no row in labels.csv" for key, name in there.items() if key not in lines]
     if problems:
-        more = f"\nand {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise ConfigError(f"{path}: {len(problems)} problems\n" + "\n".join(problems[:SHOWN]) + more)
-    if not names:
-        raise ConfigError(f"{path}: no image is listed")
-    return names, torch.tensor(rows)
+        raise ConfigError(first_few(problems))
+    return names, torch.tensor(values, dtype=torch.float32).reshape(len(names), len(chosen))
+
+
+def _problem(
+    name: str,
+    cells: list[str],
+    header: list[str],
+    chosen: list[int],
+    there: dict[str, str],
+    lines: dict[str, int],
+) -> str | None:
+    if len(cells) != len(header):
+        return f"{len(cells) - 1} values for {len(header) - 1} attributes"
+    if name in lines:
+        return f"{name} was already in line {lines[name]}"
+    if name not in there:
+        return f"no image {name}"
+    for column in chosen:
+        if cells[column] not in VALUES:
+            what = f"the value {cells[column]!r}" if cells[column] else "no value"
+            return f"{what} for {header[column]}; 0 (or -1) and 1 are known"
+    return None

@@ -1,159 +1,246 @@
-"""Draws: endless, resumable streams of faces.
-
-Item k of a draw is a pure function of (seed, draw, k), mirror image included. State is one integer, the joint items
-consumed; worker count and world size do not show.
-"""
+"""Endless streams of faces that do not show how many processes or workers read them."""
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from zoogan.config import ConfigError, DataConfig
-from zoogan.interfaces import Need, Source, World
+from zoogan.data.photo import to_range
 from zoogan.interfaces.draws import seed_of
-from zoogan.interfaces.game import Sample
-from zoogan.registry import nearest
+from zoogan.interfaces.game import Need, Sample
+from zoogan.interfaces.source import Source, Split
+from zoogan.interfaces.world import World
 
-AHEAD = 2  # batches read ahead of the training
+# A mirrored face has its left parts on the other side: l_eye <-> r_eye, l_brow <-> r_brow, l_ear <-> r_ear.
+MIRRORED_CLASSES = (0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)
+
+
+@lru_cache(maxsize=8)
+def permutation(n: int, seed: int) -> list[int]:
+    """0..n-1 in an order that the seed alone decides."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
 class FaceStream(Dataset[Sample]):
-    """The training faces of a source, by item number k = 0, 1, 2, ...
+    """One draw: item k = 0, 1, 2, ... is a pure function of (seed, draw, k), mirroring included.
 
-    Each epoch visits every face once, in an order of its own. With `balance`, even items show the attribute and odd
-    ones do not, each kind walking through its own epochs.
+    Every face comes once an epoch, in an order of that epoch. With `balance`, even items show the attribute
+    and odd ones do not, and each of the two classes walks through epochs of its own.
+
+    Args:
+        draw: its name, so that two draws of one game see different orders.
+        fields: what to read of the source.
+
+    Raises:
+        ConfigError: the source has none of these faces, or lacks a field.
     """
 
-    def __init__(self, source: Source, config: DataConfig, fields: tuple[str, ...], seed: int, draw: str) -> None:
-        self.source, self.fields, self.seed, self.draw, self.flip = source, fields, seed, draw, config.flip
-        everything = torch.arange(source.size("train"))
-        self.pools = [everything]
-        if config.balance is not None:
-            if config.balance not in source.attributes:
-                hint = nearest(config.balance, source.attributes)
-                raise ConfigError(f"data.balance: {config.balance!r} is none of data.attributes{hint}")
-            shown = source.labels("train")[:, source.attributes.index(config.balance)] > 0
-            self.pools = [everything[shown], everything[~shown]]
-        for pool in self.pools:
-            if not len(pool):
-                raise ConfigError(f"data: no training faces{' of one kind of ' + config.balance if config.balance else ''}")
-        self._order = lru_cache(maxsize=2 * len(self.pools))(self._shuffled)
-
-    def _shuffled(self, pool: int, epoch: int) -> Tensor:
-        generator = torch.Generator().manual_seed(seed_of(self.seed, self.draw, "order", pool, epoch))
-        return self.pools[pool][torch.randperm(len(self.pools[pool]), generator=generator)]
+    def __init__(
+        self,
+        source: Source,
+        draw: str,
+        fields: Sequence[str],
+        *,
+        seed: int,
+        balance: str | None = None,
+        flip: bool = False,
+        split: Split = "train",
+    ) -> None:
+        missing = [field for field in fields if field not in source.fields]
+        if missing:
+            raise ConfigError(
+                f"data.source: draw {draw!r} needs {', '.join(missing)}, which this source does not have; "
+                f"it has {', '.join(source.fields)}"
+            )
+        self.source, self.draw, self.fields, self.seed, self.flip, self.split = (
+            source,
+            draw,
+            fields,
+            seed,
+            flip,
+            split,
+        )
+        if balance is None:
+            self.classes = [torch.arange(source.size(split))]
+        else:
+            shows = source.labels(split)[:, source.attributes.index(balance)] > 0.5
+            self.classes = [shows.nonzero().flatten(), (~shows).nonzero().flatten()]
+        if not all(map(len, self.classes)):
+            raise ConfigError(
+                f"data: draw {draw!r} has no faces to read in the {split} split (balance: {balance})"
+            )
 
     def index_of(self, k: int) -> int:
-        """The face that item k shows."""
-        pool, turn = k % len(self.pools), k // len(self.pools)
-        epoch, place = divmod(turn, len(self.pools[pool]))
-        return int(self._order(pool, epoch)[place])
+        """Which face of the split item k is."""
+        turn, which = divmod(k, len(self.classes))
+        epoch, position = divmod(turn, len(self.classes[which]))
+        order = permutation(len(self.classes[which]), seed_of(self.seed, self.draw, "order", which, epoch))
+        return int(self.classes[which][order[position]])
 
     def mirrored(self, k: int) -> bool:
-        """Whether item k is mirrored."""
-        return self.flip and seed_of(self.seed, self.draw, "flip", k) % 2 == 1
-
-    def __getitem__(self, k: int) -> Sample:
-        return {field: rows[0] for field, rows in self.__getitems__([k]).items()}
+        """Whether item k is flipped left to right."""
+        return self.flip and bool(seed_of(self.seed, self.draw, "flip", k) & 1)
 
     def __getitems__(self, ks: Sequence[int]) -> Sample:
-        """Items `ks`, read in one go: uint8 images and what else the game needs, one row an item."""
-        sample = self.source.read("train", [self.index_of(k) for k in ks])
-        sample = {field: sample[field] for field in self.fields}
-        if self.flip:
-            flips = torch.tensor([self.mirrored(k) for k in ks])
-            image = sample["image"]
-            sample["image"] = torch.where(flips[:, None, None, None], image.flip(-1), image)
-        return sample
+        """The items ks as one batch."""
+        read = self.source.read(self.split, [self.index_of(k) for k in ks])
+        sample = {field: read[field] for field in self.fields}
+        return mirror(sample, torch.tensor([self.mirrored(k) for k in ks])) if self.flip else sample
+
+    def __getitem__(self, k: int) -> Sample:
+        return {name: rows[0] for name, rows in self.__getitems__([k]).items()}
 
 
-class Positions(Sampler[list[int]]):
-    """The item numbers of one process's batches, from a joint position on, without end."""
+def mirror(sample: Sample, which: Tensor) -> Sample:
+    """Pictures and segmentations flipped left to right in the rows `which` (n,); labels stay as they are."""
+    flipped = dict(sample)
+    for name, rows in sample.items():
+        if name.startswith("image") or name == "segmentation":
+            back = rows.flip(-1)
+            if name == "segmentation":
+                back = torch.tensor(MIRRORED_CLASSES, dtype=rows.dtype)[back.long()]
+            flipped[name] = torch.where(which.view(-1, *[1] * (rows.ndim - 1)), back, rows)
+    return flipped
+
+
+class _Draws(Dataset[Any]):
+    """All draws of a game, read at the same positions. A user's mistake comes back as a value: raised in a
+    worker, its message would be buried in two tracebacks."""
+
+    def __init__(self, streams: Mapping[str, FaceStream]) -> None:
+        self.streams = streams
+
+    @torch.no_grad()
+    def __getitems__(self, ks: Sequence[int]) -> dict[str, Sample] | ConfigError:
+        try:
+            return {name: stream.__getitems__(ks) for name, stream in self.streams.items()}
+        except ConfigError as error:
+            return error
+
+
+class _Positions:
+    """The positions of this process, one list a batch, without end."""
 
     def __init__(self, start: int, rows: int, world: World) -> None:
-        self.start, self.rows, self.rank, self.size = start, rows, world.rank, world.size
+        self.first, self.step, self.rows = start + world.rank * rows, world.size * rows, rows
 
     def __iter__(self) -> Iterator[list[int]]:
-        position = self.start + self.rank * self.rows
+        first = self.first
         while True:
-            yield list(range(position, position + self.rows))
-            position += self.rows * self.size
+            yield list(range(first, first + self.rows))
+            first += self.step
 
 
-def as_they_are(sample: Sample) -> Sample:
-    """Batches come collated from `FaceStream.__getitems__`."""
-    return sample
+class Loader(Iterator[dict[str, Sample]]):
+    """Batches by draw, without end; see `loader`. `position` counts the joint items that were handed out."""
+
+    def __init__(self, batches: Generator[Any], position: int, step: int) -> None:
+        self._batches, self.position, self._step = batches, position, step
+
+    def __next__(self) -> dict[str, Sample]:
+        batch = next(self._batches)
+        if isinstance(batch, ConfigError):
+            self.close()
+            raise batch
+        self.position += self._step
+        return batch
+
+    def close(self) -> None:
+        """Stop reading ahead and let the workers go."""
+        self._batches.close()
 
 
-def batches(
-    source: Source, config: DataConfig, needs: Mapping[str, Need], *, seed: int, world: World, start: int, rows: int
-) -> Generator[dict[str, Sample], None, None]:
-    """Batches of this process for every draw in `needs`, `rows` items each, from joint item `start` on.
+def loader(
+    source: Source,
+    config: DataConfig,
+    needs: Mapping[str, Need],
+    seed: int,
+    world: World,
+    start: int,
+    rows_per_update: int,
+    *,
+    pin: bool = False,
+) -> Loader:
+    """The batches of this process, by draw, pictures still uint8 on the CPU (see `to_device`).
 
-    Images are uint8. With workers they are read by processes, else by a thread a few batches ahead.
+    Joint batch j holds the items start + j * world.size * rows_per_update and on; process r takes the r-th
+    part of them. The sequence of items is the same for any number of processes and workers, and goes on at
+    any `start`.
+
+    Args:
+        start: joint items consumed so far, `Loader.position` of the run that is resumed.
+        rows_per_update: rows that this process reads for one update, over all its micro-batches.
+        pin: page-locked memory, for copies to a CUDA device that do not wait.
+
+    Raises:
+        ConfigError: now, when the source cannot serve the needs; on reading, a picture that cannot be read.
     """
-    lanes: list[tuple[str, Iterator[Sample]]] = []
-    for draw, need in needs.items():
-        stream = FaceStream(source, config, need.fields, seed, draw)
-        positions = Positions(start, rows, world)
-        if config.workers:
-            loader = DataLoader(
-                stream, batch_sampler=positions, num_workers=config.workers, collate_fn=as_they_are,
-                pin_memory=torch.cuda.is_available(), generator=torch.Generator().manual_seed(0),
-            )  # fmt: skip
-            lanes.append((draw, iter(loader)))
-        else:
-            lanes.append((draw, (stream.__getitems__(ks) for ks in positions)))
-
-    def read() -> dict[str, Sample]:
-        return {draw: next(lane) for draw, lane in lanes}
-
-    yield from read_ahead(read)
+    streams = {
+        name: FaceStream(source, name, need.fields, seed=seed, balance=config.balance, flip=config.flip)
+        for name, need in needs.items()
+    }
+    positions = _Positions(start, rows_per_update, world)
+    read = _Draws(streams)
+    batches = (
+        _from_workers(read, positions, config.workers, pin)
+        if config.workers
+        else _ahead(read, positions, pin)
+    )
+    return Loader(batches, start, world.size * rows_per_update)
 
 
-def read_ahead(read: Callable[[], dict[str, Sample]]) -> Generator[dict[str, Sample], None, None]:
-    """What `read` returns, call by call, made in a thread a few calls ahead. Its exceptions arrive in their turn."""
-    ready: queue.Queue[dict[str, Sample] | BaseException] = queue.Queue(AHEAD)
-    stopped = threading.Event()
+def _same(batch: Any) -> Any:
+    return batch
 
-    def work() -> None:
-        while not stopped.is_set():
-            item: dict[str, Sample] | BaseException
-            try:
-                item = read()
-            except BaseException as error:
-                item = error
-            while not stopped.is_set():
-                try:
-                    ready.put(item, timeout=0.1)
-                    break
-                except queue.Full:
-                    continue
-            if isinstance(item, BaseException):
-                return
 
-    thread = threading.Thread(target=work, name="faces", daemon=True)
-    thread.start()
-    try:
+def _from_workers(read: _Draws, positions: _Positions, workers: int, pin: bool) -> Generator[Any]:
+    """Batches in order from worker processes, which live until the generator is closed."""
+    yield from DataLoader(
+        read,
+        batch_sampler=positions,
+        num_workers=workers,
+        collate_fn=_same,
+        pin_memory=pin,
+        # The workers' base seed would otherwise be drawn from, and so move, the global generator.
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def _ahead(read: _Draws, positions: _Positions, pin: bool) -> Generator[Any]:
+    """Batches read by a thread, one ahead, so that drawing or decoding overlaps the training step."""
+
+    def work(ks: list[int]) -> Any:
+        batch = read.__getitems__(ks)
+        if pin and isinstance(batch, dict):
+            return {
+                d: {name: rows.pin_memory() for name, rows in sample.items()} for d, sample in batch.items()
+            }
+        return batch
+
+    wanted = iter(positions)
+    with ThreadPoolExecutor(1, thread_name_prefix="zoogan-faces") as thread:
+        ahead = thread.submit(work, next(wanted))
         while True:
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
+            batch = ahead.result()
+            ahead = thread.submit(work, next(wanted))
+            yield batch
 
 
-def to_device(sample: Sample, device: torch.device) -> Sample:
-    """A sample on the device, its images as floats in [-1, 1]."""
-    moved = {field: rows.to(device, non_blocking=True) for field, rows in sample.items()}
-    moved["image"] = moved["image"].float() / 127.5 - 1
-    return moved
+def to_device(batch: Mapping[str, Sample], device: torch.device | str) -> dict[str, Sample]:
+    """A batch on the device, its pictures as floats in [-1, 1]. The copy is made as bytes, a quarter of the
+    floats."""
+    moved = {
+        d: {name: rows.to(device, non_blocking=True) for name, rows in sample.items()}
+        for d, sample in batch.items()
+    }
+    return {
+        d: {name: to_range(rows) if name.startswith("image") else rows for name, rows in sample.items()}
+        for d, sample in moved.items()
+    }

@@ -247,10 +247,9 @@ class AttributeEditor(Editor):
 
     def resolve(self, request: Request, image: Tensor) -> Targets:
         """The requested values; every other attribute stays as the critic sees it."""
-        own = self.own(image) if set(request.attributes) != set(self.attributes) else None
-        if own is None:
-            own = image.new_zeros(len(image), len(self.attributes))
-        return {"attributes": self.condition.apply_request(own, request)}
+        complete = set(request.attributes) == set(self.attributes)
+        own = image.new_zeros(len(image), len(self.attributes)) if complete else self.own(image)
+        return self.condition.apply_request(own, request)
 
     @torch.no_grad()
     def apply(
@@ -281,7 +280,7 @@ class AttributeEditor(Editor):
     def sheet(self, image: Tensor, attributes: Tensor) -> list[tuple[str, Tensor]]:
         """One attribute: with, without and the mask. Several: one column for each of the condition's sweep."""
         if len(self.attributes) > 1:
-            return [(name, self.apply(image, {"attributes": wanted}).image) for name, wanted in self.condition.sweep(attributes)]
+            return [(name, self.apply(image, targets).image) for name, targets in self.condition.sweep(attributes)]
         name = self.attributes[0]
         on = self.apply(image, {"attributes": torch.ones_like(attributes)})
         off = self.apply(image, {"attributes": torch.zeros_like(attributes)})

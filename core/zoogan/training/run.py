@@ -23,6 +23,7 @@ from zoogan.registry import Registry, nearest
 from zoogan.training.checkpoints import find, write_tensors
 
 FORMAT = 1
+Photo = str | Path | Image.Image | Tensor
 
 
 class Run:
@@ -95,13 +96,14 @@ class LoadedRun:
     def prepare(self, images: Any) -> Tensor:
         """Anything that shows faces as (n, 3, s, s) in [-1, 1].
 
-        Tensors (n, 3, s, s) or (3, s, s) in [-1, 1] are taken as they are; paths and PIL images get the run's own crop.
+        Floats (n, 3, s, s) or (3, s, s) in [-1, 1] are taken as they are; paths, PIL images and photos as bytes (3, h, w)
+        get the run's own crop.
 
         Raises:
             ConfigError: a tensor of another size, or values outside [-1, 1].
         """
         size = self.facts.image_size
-        if isinstance(images, Tensor):
+        if isinstance(images, Tensor) and images.dtype != torch.uint8:
             tensor = images if images.dim() == 4 else images[None]
             if tensor.shape[1:] != (self.facts.channels, size, size) or not tensor.is_floating_point():
                 raise ConfigError(
@@ -112,12 +114,13 @@ class LoadedRun:
                 raise ConfigError(f"images: values from {tensor.min():.3g} to {tensor.max():.3g}, expected [-1, 1]")
             return tensor.to(self.device, torch.float32)
         many = images if isinstance(images, Sequence) and not isinstance(images, str) else [images]
-        crops = [crop_to(read_photo(item), self.facts) for item in many]
+        photos = [item if isinstance(item, Tensor) else read_photo(item) for item in many]
+        crops = [crop_to(photo, self.facts) for photo in photos]
         return to_range(torch.stack(crops)).to(self.device)
 
     def edit(
         self,
-        images: Tensor | str | Path | Image.Image | Sequence[str | Path | Image.Image],
+        images: Tensor | Photo | Sequence[Photo],
         *,
         seed: int = 0,
         strength: float = 1.0,

@@ -12,6 +12,7 @@ from zoogan.interfaces import Editor, Source
 from zoogan.interfaces.source import Split
 
 SAMPLE_FACES = 8
+LEGIBLE = 128  # smaller pictures are enlarged to about this many pixels
 
 
 def held_out(source: Source) -> dict[str, Tensor]:
@@ -34,5 +35,6 @@ def sample_grid(editor: Editor, faces: dict[str, Tensor], path: Path) -> None:
     columns = [("input", image), *editor.sheet(image, faces["attributes"].to(device))]
     for name, network in editor.networks.items():
         network.train(modes[name])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_image(grid([picture.float().cpu() for _, picture in columns], [name for name, _ in columns]), path)
+    zoom = max(1, LEGIBLE // image.shape[-1])
+    large = [column.float().repeat_interleave(zoom, 2).repeat_interleave(zoom, 3) for _, column in columns]
+    save_image(grid(torch.stack(large, 1), [caption for caption, _ in columns]), path)

@@ -17,10 +17,11 @@ from accelerate.utils import DistributedType
 
 from zoogan.composition import compose, rehearse
 from zoogan.config import ConfigError, GameConfig
-from zoogan.data.stream import batches, to_device
+from zoogan.data.stream import loader, to_device
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Source, World
 from zoogan.plugins import Zoo
+from zoogan.registry import resolve
 from zoogan.training import checkpoints
 from zoogan.training.devices import choose
 from zoogan.training.progress import Display
@@ -118,15 +119,12 @@ class Session:
 
     def open_batches(self, start: int) -> Iterator[Any]:
         """Batches of this process from the joint position `start`, on the device."""
-        training = self.config.training
-        loader = batches(
-            self.source, self.config.data, needs_of(self.zoo, self.config), seed=training.seed, world=World(), start=start,
-            rows=self.config.data.batch * training.accumulate,
-        )  # fmt: skip
-        device = self.accelerator.device
-        with closing(loader):
-            for batch in loader:
-                yield {draw: to_device(sample, device) for draw, sample in batch.items()}
+        device, rows = self.accelerator.device, self.config.data.batch * self.config.training.accumulate
+        needs = resolve(self.zoo.registry.methods[self.config.method].game).needs
+        seed, pin = self.config.training.seed, device.type == "cuda"
+        with closing(loader(self.source, self.config.data, needs, seed, World(), start, rows, pin=pin)) as batches:
+            for batch in batches:
+                yield to_device(batch, device)
 
     # ---- the loop ----
 
@@ -232,13 +230,6 @@ class Session:
 def due(iteration: int, every: int) -> bool:
     """Whether something that happens every so many iterations (0 = never) happens now."""
     return every > 0 and iteration % every == 0
-
-
-def needs_of(zoo: Zoo, config: GameConfig) -> Any:
-    """The draws that the config's game reads."""
-    from zoogan.registry import resolve
-
-    return resolve(zoo.registry.methods[config.method].game).needs
 
 
 def trim_metrics(path: Path, iteration: int) -> None:

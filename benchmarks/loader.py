@@ -1,0 +1,87 @@
+"""Images per second that a source's loader delivers, as one JSON line.
+
+    python benchmarks/loader.py --source celeba --root DIR --size 128 --batch 16 --workers 2 --seconds 5
+
+The drawn source is measured twice: `first` while its faces are drawn, and the rate once they are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from typing import Any
+
+import torch
+import torchvision
+
+from zoogan.config import DataConfig
+from zoogan.data import config as sources
+from zoogan.data.stream import Loader, loader
+from zoogan.interfaces import Need, Source, World
+from zoogan.registry import Registry
+
+
+def opened(options: argparse.Namespace) -> tuple[Source, DataConfig]:
+    """The source and its config."""
+    registry = Registry()
+    sources.register(registry)
+    values = {"image_size": options.size, "batch": options.batch, "workers": options.workers, "flip": True}
+    if options.root:
+        values["root"] = options.root
+    if options.attributes:
+        values["attributes"] = options.attributes.split(",")
+    if options.source == "drawn" and options.faces:
+        values["faces"] = options.faces
+    config: Any = registry.components["source", options.source].config.model_validate(values)
+    return registry.build("source", config), config
+
+
+def rate(batches: Loader, batch: int, seconds: float) -> float:
+    """Images per second over about `seconds`, after two batches of warming up."""
+    for _ in range(2):
+        next(batches)
+    start, images = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        next(batches)
+        images += batch
+    return images / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--source", default="drawn")
+    parser.add_argument("--root")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--attributes", help="names separated by commas")
+    parser.add_argument("--faces", type=int, help="of the drawn source")
+    options = parser.parse_args()
+    source, config = opened(options)
+    batches = loader(source, config, {"source": Need(("image", "attributes"))}, 0, World(), 0, options.batch)
+    line: dict[str, object] = {
+        "benchmark": "loader", "source": options.source, "size": options.size, "batch": options.batch,
+        "workers": options.workers,
+    }  # fmt: skip
+    if options.source == "drawn":
+        line["first"] = round(rate(batches, options.batch, options.seconds), 1)
+        while batches.position < 2 * source.size("train"):  # every face has been drawn once
+            next(batches)
+    line["images_per_second"] = round(rate(batches, options.batch, options.seconds), 1)
+    batches.close()
+    line |= {
+        "date": time.strftime("%Y-%m-%d"), "machine": platform.machine(),
+        "threads": torch.get_num_threads(), "python": platform.python_version(),
+        "torch": torch.__version__, "torchvision": torchvision.__version__,
+    }  # fmt: skip
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The drawn faces as a source."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("zoogan.data.drawn")
+
+from zoogan.config import ConfigError
+from zoogan.data import drawn_source
+from zoogan.data.config import DrawnData
+from zoogan.data.drawn_source import DrawnSource
+
+NAMES = ("Eyeglasses", "Blond_Hair", "Bald", "Wearing_Hat")
+
+
+def opened(**settings: Any) -> DrawnSource:
+    return DrawnSource(
+        DrawnData(**{"image_size": 16, "faces": 60, "held_out": 20, "attributes": NAMES, **settings})
+    )
+
+
+def test_a_face_is_the_same_however_it_is_read() -> None:
+    source, fresh = opened(), opened()
+    batch = source.read("train", [5, 0, 5, 9])
+    again = source.read("train", [9, 3, 5])  # two of them kept, one new
+    expected = fresh.read("train", [9, 3, 5])
+    for name in DrawnSource.fields:
+        assert torch.equal(again[name], expected[name]), name
+        assert torch.equal(batch[name][0], batch[name][2]) and torch.equal(
+            batch[name][3], expected[name][0]
+        ), name
+
+
+def test_what_is_kept_is_not_drawn_again_and_the_bound_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawn_source, "CACHE_BYTES", 10 * 4 * 16 * 16)
+    source = opened()
+    drawn: list[int] = []
+    draw = source.faces.draw
+    monkeypatch.setattr(source.faces, "draw", lambda numbers: drawn.extend(numbers) or draw(numbers))
+    first, second = source.read("train", range(14)), source.read("train", range(14))
+    assert drawn == [*range(14), 10, 11, 12, 13] and len(source._kept["train"].known) == 10
+    assert torch.equal(first["image"], second["image"])
+    assert source.read("test", [0])["image"].shape == (1, 3, 16, 16)
+
+
+def test_splits_share_no_face() -> None:
+    source = opened()
+    images = [source.read(split, range(20))["image"].flatten(1) for split in ("train", "valid", "test")]
+    everything = torch.cat(images)
+    assert len(torch.unique(everything, dim=0)) == 60
+
+
+def test_labels_agree_with_what_is_read_and_columns_follow_the_order_asked() -> None:
+    source, turned = opened(), opened(attributes=NAMES[::-1])
+    assert torch.equal(source.labels("train"), source.read("train", range(60))["attributes"])
+    assert torch.equal(source.labels("train"), turned.labels("train").flip(1))
+    hat, hair = source.labels("train")[:, 3], source.labels("train")[:, 1]
+    assert not (hat * hair).any() and not source.read("train", range(60))["visible"][hat == 1, 1].any()
+
+
+def test_redraw_changes_only_what_it_is_asked_to() -> None:
+    source = opened()
+    own = source.labels("test")[:, 0]
+    redrawn = source.redraw("test", range(20), Eyeglasses=1.0)
+    same = (redrawn == source.read("test", range(20))["image"]).flatten(1).all(1)
+    assert torch.equal(same, own == 1)
+
+
+def test_groups_are_those_of_the_chosen_attributes() -> None:
+    assert opened().exclusive == (("Blond_Hair", "Bald"),)
+
+
+def test_a_worker_is_not_sent_the_cache() -> None:
+    source = opened()
+    source.read("train", range(60))
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy._kept == {} and torch.equal(
+        copy.read("train", [3])["image"], source.read("train", [3])["image"]
+    )
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"attributes": ("Eyeglases",)}, r"did you mean 'Eyeglasses'"),
+        ({"probabilities": {"Mael": 0.3}}, r"data: .*Mael"),
+        ({"probabilities": {"Male": 3}}, r"data: .*Male"),
+        ({"probabilities": {"Eyeglasses": 0.0}}, r"Eyeglasses is 0 on all 60 training faces"),
+    ],
+)
+def test_what_is_wrong_is_said(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        opened(**settings)
+
+
+def test_an_index_outside_the_split_is_refused() -> None:
+    with pytest.raises(IndexError, match="face 20 of test, which has 20"):
+        opened().read("test", [20])

@@ -1,0 +1,172 @@
+"""Loaders: what they hand out, to whom, and how they end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoogan.config import ConfigError, DataConfig
+from zoogan.data.stream import FaceStream, Loader, loader, mirror, to_device
+from zoogan.interfaces import Need, Source, World
+
+
+class Numbers(Source):
+    """Faces that show their own index, on the left half only."""
+
+    fields = ("image", "attributes", "segmentation")
+    attributes = ("Odd",)
+    image_size = 4
+
+    def __init__(self, n: int = 20, broken: int = -1) -> None:
+        self.n, self.broken = n, broken
+
+    def size(self, split: str) -> int:
+        return self.n if split == "train" else 0
+
+    def labels(self, split: str) -> Tensor:
+        return (torch.arange(self.size(split)) % 2).float()[:, None]
+
+    def read(self, split: str, indices: Sequence[int]) -> dict[str, Tensor]:
+        if self.broken in indices:
+            raise ConfigError("face.jpg: damaged")
+        which = torch.tensor(indices)
+        image = torch.zeros(len(which), 3, 4, 4, dtype=torch.uint8)
+        image[:, :, :, :2] = which.view(-1, 1, 1, 1).to(torch.uint8)
+        segmentation = torch.zeros(len(which), 4, 4, dtype=torch.uint8)
+        segmentation[:, :, 0] = 4
+        return {"image": image, "attributes": self.labels(split)[which], "segmentation": segmentation}
+
+
+def world(rank: int = 0, size: int = 1) -> World:
+    here = World()
+    here.rank, here.size = rank, size
+    return here
+
+
+def opened(
+    *, start: int = 0, rows: int = 8, of: World | None = None, broken: int = -1, **settings: object
+) -> Loader:
+    config = DataConfig(**{"source": "numbers", "attributes": ("Odd",), "flip": True, **settings})
+    needs = {"source": Need(("image", "attributes")), "other": Need(("image",))}
+    return loader(Numbers(broken=broken), config, needs, 3, of or world(), start, rows)
+
+
+def taken(batches: Loader, n: int, draw: str = "source") -> Tensor:
+    got = torch.cat([next(batches)[draw]["image"] for _ in range(n)])
+    batches.close()
+    return got
+
+
+def test_processes_and_workers_do_not_show() -> None:
+    joint = taken(opened(rows=8), 6)
+    halves = [opened(rows=4, of=world(rank, 2)) for rank in range(2)]
+    parts = [next(half)["source"]["image"] for _ in range(6) for half in halves]
+    assert torch.equal(torch.cat(parts), joint)
+    for half in halves:
+        half.close()
+    assert torch.equal(taken(opened(rows=8, workers=2), 6), joint)
+    resumed = opened(rows=4, of=world(1, 2), start=24, workers=1)
+    assert torch.equal(taken(resumed, 1), joint[28:32])
+
+
+def test_the_position_counts_what_was_consumed_not_what_was_read_ahead() -> None:
+    first = opened(rows=4, of=world(0, 2), start=100)
+    assert first.position == 100
+    next(first), next(first)
+    time.sleep(0.05)
+    assert first.position == 116
+    first.close()
+    follow_up = opened(rows=4, of=world(0, 2), start=first.position)
+    straight = opened(rows=4, of=world(0, 2), start=100)
+    assert torch.equal(taken(follow_up, 2), taken(straight, 4)[8:])
+
+
+def test_draws_see_different_orders_and_only_their_fields() -> None:
+    batches = opened()
+    batch = next(batches)
+    batches.close()
+    assert set(batch) == {"source", "other"} and set(batch["other"]) == {"image"}
+    assert not torch.equal(batch["source"]["image"], batch["other"]["image"])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_cannot_be_read_ends_the_stream_with_its_name(workers: int) -> None:
+    batches = opened(broken=7, workers=workers)
+    with pytest.raises(ConfigError, match=r"^face\.jpg: damaged$"):
+        for _ in range(4):
+            next(batches)
+
+
+def test_closing_stops_the_thread() -> None:
+    def readers() -> int:
+        return sum(thread.name.startswith("zoogan-faces") for thread in threading.enumerate())
+
+    before = readers()
+    batches = opened()
+    next(batches)
+    assert readers() == before + 1
+    batches.close()
+    assert readers() == before
+    with pytest.raises(StopIteration):
+        next(batches)
+
+
+def test_the_next_batch_is_read_while_this_one_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    read = Numbers.read
+    monkeypatch.setattr(Numbers, "read", lambda *a: reads.append(1) or read(*a))
+    batches = opened()
+    next(batches)
+    deadline = time.time() + 5
+    while len(reads) < 4 and time.time() < deadline:  # two draws, two batches
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert len(reads) == 4
+    batches.close()
+
+
+def test_balance_alternates_the_two_values() -> None:
+    batches = opened(balance="Odd", rows=6)
+    for _ in range(5):
+        assert next(batches)["source"]["attributes"].flatten().tolist() == [1, 0, 1, 0, 1, 0]
+    batches.close()
+
+
+def test_mirroring_moves_pixels_and_swaps_left_and_right_parts() -> None:
+    sample = Numbers().read("train", [5, 6])
+    flipped = mirror(sample, torch.tensor([True, False]))
+    assert flipped["image"][0, 0, 0].tolist() == [0, 0, 5, 5] and flipped["image"][1, 0, 0].tolist() == [
+        6,
+        6,
+        0,
+        0,
+    ]
+    assert flipped["segmentation"][0, 0].tolist() == [0, 0, 0, 5]
+    assert flipped["segmentation"][1, 0].tolist() == [4, 0, 0, 0]
+    assert torch.equal(flipped["attributes"], sample["attributes"])
+
+
+def test_half_of_the_faces_are_mirrored_and_none_unless_asked() -> None:
+    stream = FaceStream(Numbers(), "source", ("image",), seed=0, flip=True)
+    assert 0.45 < sum(stream.mirrored(k) for k in range(2000)) / 2000 < 0.55
+    assert not any(FaceStream(Numbers(), "source", ("image",), seed=0).mirrored(k) for k in range(100))
+
+
+def test_what_the_source_cannot_give_is_said_at_once() -> None:
+    with pytest.raises(ConfigError, match="draw 'pair' needs image2, which this source does not have"):
+        FaceStream(Numbers(), "pair", ("image", "image2"), seed=0)
+    with pytest.raises(ConfigError, match="no faces to read in the test split"):
+        FaceStream(Numbers(), "source", ("image",), seed=0, split="test")
+
+
+def test_on_the_device_pictures_are_floats_and_maps_stay() -> None:
+    stream = FaceStream(Numbers(), "source", Numbers.fields, seed=0)
+    batch = {"source": stream.__getitems__(range(4))}
+    moved = to_device(batch, "cpu")["source"]
+    assert torch.equal(moved["image"], batch["source"]["image"].float() / 127.5 - 1)
+    assert moved["segmentation"].dtype == torch.uint8

@@ -1,0 +1,181 @@
+"""Laws of attribute targets and of a person's words about them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from zoogan.conditions.attributes import AttributeCondition
+from zoogan.conditions.config import AttributesConfig
+from zoogan.facts import Facts
+from zoogan.interfaces import Draws, Request, World
+
+NAMES = ("Male", "Black_Hair", "Blond_Hair", "Brown_Hair", "Bald", "Bangs", "Eyeglasses")
+GROUPS = (("Black_Hair", "Blond_Hair", "Brown_Hair", "Bald"), ("Bald", "Bangs"))
+FACTS = Facts(image_size=64, attributes=NAMES, exclusive=GROUPS)
+MEMBERS = [[NAMES.index(name) for name in group] for group in GROUPS]
+
+
+def condition(draw: str = "flip", facts: Facts = FACTS) -> AttributeCondition:
+    return AttributeCondition(AttributesConfig(draw=draw), facts)
+
+
+def draws(seed: int, rows: int, rank: int = 0, size: int = 1) -> Draws:
+    world = World()
+    world.rank, world.size = rank, size
+    return Draws(seed, world, rows, slice(None))
+
+
+def lawful(target: Tensor) -> bool:
+    return all(int(target[:, group].sum(1).max()) <= 1 for group in MEMBERS)
+
+
+@st.composite
+def faces(draw: st.DrawFn) -> Tensor:
+    """Own labels (n, 7) with at most one of each group, as a source that knows its groups gives them."""
+    rows = []
+    for _ in range(draw(st.integers(1, 6))):
+        row = [draw(st.integers(0, 1)) for _ in NAMES]
+        for group in MEMBERS:
+            kept = [i for i in group if row[i]][:1]
+            for i in group:
+                row[i] = int(i in kept)
+        rows.append(row)
+    return torch.tensor(rows, dtype=torch.float32)
+
+
+seeds = st.integers(0, 2**32)
+
+
+@given(faces(), seeds)
+def test_flip_changes_one_attribute_and_only_its_rivals_with_it(own: Tensor, seed: int) -> None:
+    assume(lawful(own))
+    target = condition("flip").targets({"attributes": own}, draws(seed, len(own)))["attributes"]
+    assert lawful(target)
+    for before, after in zip(own, target):
+        changed = (before != after).nonzero().flatten().tolist()
+        risen = [i for i in changed if after[i] == 1]
+        assert changed and len(risen) <= 1
+        rivals = {j for group in MEMBERS for i in risen if i in group for j in group}
+        assert len(changed) == 1 or set(changed) <= rivals
+
+
+def test_flip_reaches_every_attribute_about_equally() -> None:
+    own = torch.zeros(7000, len(NAMES))
+    target = condition("flip").targets({"attributes": own}, draws(0, len(own)))["attributes"]
+    assert (target.sum(1) == 1).all() and (target.mean(0) - 1 / len(NAMES)).abs().max() < 0.02
+
+
+@given(st.lists(st.integers(0, 1), min_size=1, max_size=9), seeds)
+def test_flip_of_one_attribute_is_its_opposite(values: list[int], seed: int) -> None:
+    own = torch.tensor(values, dtype=torch.float32)[:, None]
+    single = condition("flip", Facts(image_size=64, attributes=("Eyeglasses",)))
+    assert torch.equal(single.targets({"attributes": own}, draws(seed, len(own)))["attributes"], 1 - own)
+
+
+@given(faces(), seeds)
+def test_permute_only_reorders_the_labels_that_occur(own: Tensor, seed: int) -> None:
+    target = condition("permute").targets({"attributes": own}, draws(seed, len(own)))["attributes"]
+    assert sorted(target.tolist()) == sorted(own.tolist())
+
+
+def test_uniform_shows_free_attributes_half_the_time_and_never_two_rivals() -> None:
+    own = torch.zeros(8000, len(NAMES))
+    target = condition("uniform").targets({"attributes": own}, draws(0, len(own)))["attributes"]
+    assert lawful(target)
+    shares = dict(zip(NAMES, target.mean(0).tolist()))
+    assert abs(shares["Male"] - 0.5) < 0.03 and abs(shares["Eyeglasses"] - 0.5) < 0.03
+    hair = [shares[name] for name in GROUPS[0][:3]]
+    assert max(hair) - min(hair) < 0.03 and min(hair) > 0.15
+
+
+def test_rivals_of_equal_rank_do_not_both_survive() -> None:
+    chosen = draws(0, 1)
+    chosen.injected = {"attributes": torch.zeros(1, len(NAMES)), "rank": torch.full((1, len(NAMES)), 0.5)}
+    target = condition("uniform").targets({"attributes": torch.zeros(1, len(NAMES))}, chosen)["attributes"]
+    assert lawful(target) and target[0, 0] == 1
+
+
+@pytest.mark.parametrize("draw", ["flip", "uniform"])
+def test_processes_draw_what_one_would_for_the_joint_batch(draw: str) -> None:
+    own = (torch.arange(8 * len(NAMES)).view(8, -1) % 3 == 0).float() * torch.tensor([1.0, 1, 0, 0, 0, 1, 1])
+    joint = condition(draw).targets({"attributes": own}, draws(5, 8))["attributes"]
+    parts = [
+        condition(draw).targets({"attributes": own[r * 4 : r * 4 + 4]}, draws(5, 4, r, 2)) for r in range(2)
+    ]
+    assert torch.equal(torch.cat([part["attributes"] for part in parts]), joint)
+
+
+@pytest.mark.parametrize("draw", ["flip", "permute", "uniform"])
+def test_targets_can_be_rehearsed_without_data(draw: str) -> None:
+    own = torch.empty(4, len(NAMES), device="meta")
+    target = condition(draw).targets({"attributes": own}, draws(0, 4))["attributes"]
+    assert target.is_meta and target.shape == own.shape and target.dtype == own.dtype
+
+
+@given(st.dictionaries(st.sampled_from(("Male", "Eyeglasses", "Bangs")), st.floats(0, 1)))
+def test_values_are_read_however_they_are_written(values: dict[str, float]) -> None:
+    spoken = {name: repr(value) for name, value in values.items()}
+    assert dict(condition().parse(values).attributes) == values == dict(condition().parse(spoken).attributes)
+
+
+def test_words_for_on_and_off() -> None:
+    words = {"Male": "on", "Eyeglasses": " Yes ", "Bald": True, "Bangs": "FALSE", "Black_Hair": "no"}
+    assert dict(condition().parse(words).attributes) == {
+        "Male": 1, "Eyeglasses": 1, "Bald": 1, "Bangs": 0, "Black_Hair": 0,
+    }  # fmt: skip
+
+
+def test_every_problem_of_a_request_is_said_at_once() -> None:
+    words = {"Eyeglases": 1, "Male": 2, "Bald": "nan", "Bangs": None, "Black_Hair": 1, "Brown_Hair": "on"}
+    with pytest.raises(ValueError) as caught:
+        condition().parse(words)
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in lines[:4]] == ["Eyeglases", "Male", "Bald", "Bangs"]
+    assert "did you mean 'Eyeglasses'" in lines[0] and "got 2" in lines[1] and "got 'nan'" in lines[2]
+    assert lines[4:] == ["Black_Hair and Brown_Hair exclude each other; set one of them"]
+
+
+@given(faces(), st.dictionaries(st.sampled_from(NAMES), st.sampled_from([0.0, 0.3, 1.0])))
+def test_a_request_sets_what_it_says_and_clears_only_rivals(own: Tensor, values: dict[str, float]) -> None:
+    assume(lawful(own))
+    try:
+        request = condition().parse(values)
+    except ValueError:
+        assume(False)
+    before = own.clone()
+    target = condition().apply_request(own, request)["attributes"]
+    assert torch.equal(own, before)
+    cleared = {j for g in MEMBERS for i in g if values.get(NAMES[i], 0) == 1 for j in g}
+    for i, name in enumerate(NAMES):
+        expected = values.get(name, 0.0 if i in cleared else None)
+        assert torch.equal(
+            target[:, i], own[:, i] if expected is None else torch.full_like(own[:, i], expected)
+        )
+
+
+@given(faces())
+def test_sweep_is_stargans_test_mode(own: Tensor) -> None:
+    """Hair colours are set, the other selected ones cleared; all else is flipped (solver.py)."""
+    hair = [1, 2, 3]
+    facts = Facts(image_size=64, attributes=NAMES[:4], exclusive=(NAMES[1:4],))
+    edits = condition("permute", facts).sweep(own[:, :4])
+    assert [caption for caption, _ in edits] == list(NAMES[:4])
+    for i, (_, targets) in enumerate(edits):
+        expected = own[:, :4].clone()
+        if i in hair:
+            expected[:, i] = 1
+            for j in hair:
+                if j != i:
+                    expected[:, j] = 0
+        else:
+            expected[:, i] = 1 - expected[:, i]
+        assert torch.equal(targets["attributes"], expected)
+
+
+def test_an_empty_request_changes_nothing() -> None:
+    own = torch.eye(len(NAMES))
+    assert torch.equal(condition().apply_request(own, Request())["attributes"], own)
