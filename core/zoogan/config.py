@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from zoogan.registry import MethodSpec, Registry, nearest
@@ -92,6 +92,14 @@ def registry_of(info: Any) -> Registry:
     return zoo().registry
 
 
+def listed(value: Any) -> Any:
+    """One name, or a list of names."""
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
+
+
 class DataConfig(ComponentConfig):
     """What every source understands. A source's config subclasses this and narrows `source`.
 
@@ -103,7 +111,7 @@ class DataConfig(ComponentConfig):
     source: str
     root: Path | None = None
     image_size: int = Field(64, ge=16)
-    attributes: tuple[str, ...] = ("Eyeglasses",)
+    attributes: Names = ("Eyeglasses",)
     balance: str | None = None
     flip: bool = False
     batch: int = Field(16, ge=1)
@@ -123,7 +131,7 @@ class TrainingConfig(Frozen):
     sample_every: int = Field(200, ge=0)
     checkpoint_every: int = Field(200, ge=0)
     keep: int = Field(3, ge=1)
-    trackers: tuple[str, ...] = ()
+    trackers: Names = ()
 
 
 class GameConfig(Frozen):

@@ -17,13 +17,16 @@ COMMON = [
     "--set", "data.image_size=16", "--set", "data.faces=64", "--set", "data.held_out=16",
     "--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "training.average=0.9",
     "--set", "training.sample_every=0", "--set", "cadence.generator_every=1",
+    # With Adam's usual eps, a gradient that is zero but for rounding makes a full step.
+    "--set", "optimizers.generator.eps=1e-3", "--set", "optimizers.discriminator.eps=1e-3",
 ]  # fmt: skip
 
 
 def train(out: Path, batch: int, processes: int, method: str, port: int) -> checkpoints.State:
+    # `--multi_gpu` is accelerate's word for several processes on one machine; `--device cpu` makes them speak gloo.
     launcher = [sys.executable, "-m"]
     if processes > 1:
-        launcher += ["accelerate.commands.launch", "--cpu", "--num_processes", str(processes), "--num_machines", "1",
+        launcher += ["accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes), "--num_machines", "1",
                      "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port), "-m"]  # fmt: skip
     sets = ["--set", f"data.batch={batch}"]
     if method == "sagan":  # the paper's normalisation, whose statistics must span the joint batch
@@ -45,8 +48,7 @@ def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path, method: str,
         for name, tensors in getattr(one, group).items():
             for key, tensor in tensors.items():
                 other = getattr(two, group)[name][key]
-                # Adam's first steps divide by a near-zero second moment: rounding of the reduction shows there.
-                assert torch.allclose(tensor.double(), other.double(), atol=2e-4), (group, name, key, (tensor - other).abs().max())
+                assert torch.allclose(tensor.double(), other.double(), atol=1e-5), (group, name, key, (tensor - other).abs().max())
     metrics = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
     assert len(metrics) == 1, "only one process writes"
 

@@ -59,14 +59,13 @@ def test_extra_terms_join_a_step_by_name() -> None:
 
 
 def test_a_misfit_is_one_sentence_before_any_data() -> None:
-    config = tiny_config("sagan", REGISTRY)
-    broken = compose(config, tiny_facts(config), REGISTRY)
-    assert broken.nets
+    config = tiny_config("sagan", REGISTRY, {"discriminator": {"score_heads": "joint"}})
+    rehearse(config, tiny_facts(config), REGISTRY)
     original = REGISTRY.components["attribute_critic", "sagan"]
     from zoogan.registry import Component
 
     REGISTRY.components["attribute_critic", "sagan"] = Component(
-        "attribute_critic", "sagan", original.config, "tests.behaviour.test_trainer:two_attribute_critic"
+        "attribute_critic", "sagan", original.config, f"{__name__}:two_attribute_critic"
     )
     try:
         with pytest.raises(ConfigError, match=r"discriminator 'sagan': attributes has shape \(\d+, 2\).*a=1"):
@@ -92,7 +91,7 @@ def test_nothing_that_is_not_finite_is_applied() -> None:
     for _ in range(3):
         trainer.iterate()
     before = tensors_of(trainer)
-    with pytest.raises(NotFinite, match=r"iteration 3: discriminator: .*penalty"):
+    with pytest.raises(NotFinite, match=r"iteration 3: discriminator: real, fake, attribute, .*gradient"):
         trainer.iterate()
     after = tensors_of(trainer)
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -101,12 +100,15 @@ def test_nothing_that_is_not_finite_is_applied() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_accumulation_equals_the_joint_batch(method: str) -> None:
     """Without batch statistics, two micro-batches of 2 are one batch of 4."""
-    sets: dict[str, Any] = {"generator": {"use": "stargan", "width": 4}, "training": {"iterations": 4}}
+    calm = {"eps": 1e-3}  # with Adam's usual eps, a gradient that is zero but for rounding makes a full step
+    sets: dict[str, Any] = {
+        "generator": {"use": "stargan", "width": 4}, "optimizers": {"generator": calm, "discriminator": calm},
+    }  # fmt: skip
     whole = tensors_of(trained(tiny_config(method, REGISTRY, sets), REGISTRY, 2))
     halves = tiny_config(method, REGISTRY, {**sets, "data": {"batch": 2}, "training": {"accumulate": 2}})
     parts = tensors_of(trained(halves, REGISTRY, 2))
     for name, tensor in whole.items():
-        assert torch.allclose(tensor.double(), parts[name].double(), atol=2e-5), name
+        assert torch.allclose(tensor.double(), parts[name].double(), atol=1e-5), name
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import PluginFiles, complete_model, open_with
+from zoogan.cli.arguments import PluginFiles, open_with
+from zoogan.cli.completion import complete_model
 from zoogan.config import ConfigError, GameConfig, compose_config, merge, parse_sets, read_yaml, validate
 from zoogan.plugins import Zoo
 from zoogan.registry import MethodSpec

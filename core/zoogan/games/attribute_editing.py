@@ -26,6 +26,7 @@ from zoogan.interfaces import (
     Editor,
     Game,
     Need,
+    Networks,
     Request,
     Step,
     Targets,
@@ -137,7 +138,8 @@ class AttributeEditing(Game):
     def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """The generator fools the critic, shows the target, and keeps what it must be able to restore."""
         image, own, target = self.faces(turn)
-        generator, weights = turn.nets["generator"], self.config.weights
+        generator: Any = turn.nets["generator"]
+        weights = self.config.weights
         encoded, edited = self.edit(turn, keep_graph=True)
         verdict = full_precision(
             turn.nets["discriminator"](self.augment(edited.image, turn.draw, "edited"), target)
@@ -168,7 +170,7 @@ class AttributeEditing(Game):
 
         A generator with batch statistics is not shared: each forward must move its running statistics.
         """
-        generator = turn.nets["generator"]
+        generator: Any = turn.nets["generator"]
         image, _, target = self.faces(turn)
 
         def edit() -> tuple[Any, Edited]:
@@ -207,14 +209,14 @@ class AttributeEditing(Game):
             return "edits change almost nothing (mean |edit - input| < .01): check the labels, and that both values occur"
         return None
 
-    def editor(self, nets: Mapping[str, nn.Module], *, attributes: tuple[str, ...]) -> Editor:
+    def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """An editor of these attributes."""
         return AttributeEditor(nets, self.condition, attributes)
 
 
 def full_precision(verdict: Verdict) -> Verdict:
-    """Losses are computed in float32 whatever the networks ran in."""
-    return Verdict(verdict.score.float(), verdict.attributes.float())
+    """Losses are computed in at least float32, whatever the networks ran in."""
+    return Verdict(*(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x for x in verdict))
 
 
 @torch.no_grad()
@@ -232,7 +234,7 @@ def figures_of(image: Tensor, edited: Edited) -> dict[str, Tensor]:
 class AttributeEditor(Editor):
     """Edits attributes; labels that nobody gave are read off the image by the critic."""
 
-    def __init__(self, nets: Mapping[str, nn.Module], condition: AttributeCondition, attributes: tuple[str, ...]) -> None:
+    def __init__(self, nets: Networks, condition: AttributeCondition, attributes: tuple[str, ...]) -> None:
         self.networks = nn.ModuleDict(nets)
         self.condition = condition
         self.attributes = attributes

@@ -5,7 +5,7 @@ from zoogan.interfaces.contract import Contract, ContractError
 from zoogan.interfaces.discriminator import AttributeCritic, Verdict
 from zoogan.interfaces.draws import Draws
 from zoogan.interfaces.editor import Edit, Editor
-from zoogan.interfaces.game import Clock, Game, Need, Step, Turn
+from zoogan.interfaces.game import Clock, Game, Need, Networks, Step, Turn
 from zoogan.interfaces.generator import Edited, ImageEditor
 from zoogan.interfaces.loss import AdversarialLoss, Classification, CriticPenalty, Term
 from zoogan.interfaces.sharing import Shared
@@ -14,6 +14,6 @@ from zoogan.interfaces.world import Synchronised, World
 
 __all__ = [
     "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Condition", "Contract", "ContractError",
-    "CriticPenalty", "Draws", "Edit", "Edited", "Editor", "Game", "ImageEditor", "Need", "Request", "Shared",
+    "CriticPenalty", "Draws", "Edit", "Edited", "Editor", "Game", "ImageEditor", "Need", "Networks", "Request", "Shared",
     "Source", "Step", "Synchronised", "Targets", "Term", "Turn", "Verdict", "World",
 ]  # fmt: skip

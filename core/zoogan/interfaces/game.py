@@ -18,6 +18,7 @@ from zoogan.interfaces.sharing import Shared
 from zoogan.interfaces.world import World
 
 Sample = dict[str, Tensor]
+Networks = nn.ModuleDict | Mapping[str, nn.Module]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Turn:
     would not pay (accumulation) or is off.
     """
 
-    nets: Mapping[str, Any]
+    nets: Networks
     batch: Mapping[str, Sample]
     targets: Targets
     shared: Shared
@@ -129,7 +130,7 @@ class Game(nn.Module, ABC):
         """The targets of a batch; every tensor has one row a sample. Drawn once, when the batch is read."""
 
     @abstractmethod
-    def editor(self, nets: Mapping[str, nn.Module], *, attributes: tuple[str, ...]) -> Editor:
+    def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """The networks as an editor."""
 
     def observe(self) -> Mapping[str, Tensor]:

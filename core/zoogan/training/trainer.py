@@ -127,7 +127,7 @@ class Trainer:
                     terms = step.terms(turn)
                 weights = step.weights(clock)
                 check_terms(step, terms, weights)
-                total = torch.stack([weights[name] * term.float() for name, term in terms.items()]).sum()
+                total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
                 (total / parts).backward()
                 log.add(terms, total)
                 if parts > 1:

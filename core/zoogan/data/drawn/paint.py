@@ -14,22 +14,22 @@ from torch import Tensor
 
 from zoogan.data.drawn.identity import Traits
 
-Plane = Float[Tensor, "n h w"]
+Plane = Float[Tensor, "#n #h #w"]  # broadcasts
 
 
-def cover(distance: Plane, pixel: Tensor) -> Plane:
+def cover(distance: Plane, pixel: Tensor | float) -> Plane:
     """How much of each pixel lies inside a shape, from the signed distance (negative inside) to its edge."""
     return (0.5 - distance / pixel).clamp_(0.0, 1.0)
 
 
-def band(distance: Plane, thickness: Tensor | float, pixel: Tensor) -> Plane:
+def band(distance: Plane, thickness: Tensor | float, pixel: Tensor | float) -> Plane:
     """How much of each pixel lies on a line of `thickness` along distance 0, however thin it is."""
     across = distance / pixel
     half = 0.5 * thickness / pixel
     return (across + (half + 0.5)).clamp_(0.0, 1.0).sub_((across - (half - 0.5)).clamp_(0.0, 1.0))
 
 
-def span(y: Plane, top: Plane, bottom: Plane, pixel: Tensor) -> Plane:
+def span(y: Plane, top: Plane, bottom: Plane, pixel: Tensor | float) -> Plane:
     """How much of each pixel lies between the lines top and bottom; nothing where they have crossed."""
     return cover(y - bottom, pixel).sub_(cover(y - top, pixel)).clamp_(min=0.0)
 
