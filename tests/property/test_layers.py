@@ -173,12 +173,19 @@ def test_doubling_undoes_halving_in_size(kind: str) -> None:
 
 
 def test_resizing_has_no_lattice() -> None:
-    """A constant image stays constant inside, whatever the weights; transposed convolutions give a 2 x 2 lattice."""
-    inside = {kind: doubling(kind, 1, 1)(torch.ones(1, 1, 8, 8))[..., 4:-4, 4:-4].std() for kind in ("transpose", "resize")}
+    """A constant image stays constant inside; a transposed convolution gives it a 2 x 2 lattice."""
+    inside = {
+        kind: doubling(kind, 1, 1)(torch.ones(1, 1, 8, 8))[..., 4:-4, 4:-4].std()
+        for kind in ("transpose", "resize")
+    }
     assert inside["resize"] < 1e-6 < inside["transpose"]
 
 
-@given(downsamplings=st.integers(1, 3), blocks=st.integers(0, 2), upsample=st.sampled_from(["transpose", "resize"]))
+@given(
+    downsamplings=st.integers(1, 3),
+    blocks=st.integers(0, 2),
+    upsample=st.sampled_from(["transpose", "resize"]),
+)
 def test_bodies_keep_the_size(downsamplings: int, blocks: int, upsample: str) -> None:
     body = EncoderDecoder(4, 2, width=4, downsamplings=downsamplings, blocks=blocks, upsample=upsample)
     assert body(noise(0, 1, 4, 16, 24)).shape == (1, 2, 16, 24)
@@ -188,7 +195,9 @@ def test_bodies_keep_the_size(downsamplings: int, blocks: int, upsample: str) ->
 def test_default_stages_reach_two_pixels_but_stop_at_six(power: int) -> None:
     stages = default_stages(2**power)
     assert stages == min(6, power - 1)
-    assert StridedTrunk(3, width=1, stages=min(stages, 3), slope=0.2)(noise(0, 1, 3, 16, 16)).shape[-1] == 16 >> min(stages, 3)
+    assert StridedTrunk(3, width=1, stages=min(stages, 3), slope=0.2)(noise(0, 1, 3, 16, 16)).shape[
+        -1
+    ] == 16 >> min(stages, 3)
 
 
 def test_too_many_halvings_are_refused_in_a_sentence() -> None:
@@ -205,7 +214,13 @@ def draws(seed: int, n: int, **injected: Tensor) -> Draws:
     return Draws(seed, World.alone(), n, slice(None), {k.replace("_", "."): v for k, v in injected.items()})
 
 
-@given(seed=seeds, n=batches, color=st.booleans(), shift=st.sampled_from([0, 0.125]), hole=st.sampled_from([0, 0.5]))
+@given(
+    seed=seeds,
+    n=batches,
+    color=st.booleans(),
+    shift=st.sampled_from([0, 0.125]),
+    hole=st.sampled_from([0, 0.5]),
+)
 def test_augmentation_treats_each_face_alone_and_repeats(
     seed: int, n: int, color: bool, shift: float, hole: float
 ) -> None:
@@ -213,7 +228,9 @@ def test_augmentation_treats_each_face_alone_and_repeats(
     image = faces(seed, n, 16).requires_grad_()
     one, again, other = (augment(image, draws(s, n), "real") for s in (seed, seed, seed + 1))
     assert one.shape == image.shape and torch.equal(one, again)
-    assert torch.equal(one, other) is not (color or bool(shift) or bool(hole)) or n * (color + shift + hole) < 1
+    assert (
+        torch.equal(one, other) is not (color or bool(shift) or bool(hole)) or n * (color + shift + hole) < 1
+    )
     (gradient,) = torch.autograd.grad(one[0].square().sum(), image)
     assert not gradient[1:].any() and gradient.isfinite().all()
     assert NoAugment()(image, draws(seed, n), "real") is image

@@ -48,7 +48,10 @@ def test_costs_are_means_over_all_scores(loss: type, seed: int, shape: tuple[int
     """A map counts as its scores do, in any order and shape; every cost is 0-d."""
     real, fake = noise(seed, *shape), noise(seed + 1, *shape)
     costs = (*loss().discriminator(real, fake), loss().generator(fake))
-    flat = (*loss().discriminator(real.flatten().flip(0), fake.flatten()), loss().generator(fake.flatten().flip(0)))
+    flat = (
+        *loss().discriminator(real.flatten().flip(0), fake.flatten()),
+        loss().generator(fake.flatten().flip(0)),
+    )
     for one, other in zip(costs, flat):
         assert one.shape == ()
         torch.testing.assert_close(one, other)
@@ -74,7 +77,9 @@ def test_non_saturating_is_the_cross_entropy_and_never_overflows(score: float) -
     assert math.isfinite(real) and math.isfinite(fake)
     # softplus(x) - softplus(-x) = x, and -log sigmoid(x) = softplus(-x)
     assert float(fake - real) == pytest.approx(score, abs=1e-9)
-    assert float(NonSaturating().generator(value)) == pytest.approx(float(-torch.nn.functional.logsigmoid(value)))
+    assert float(NonSaturating().generator(value)) == pytest.approx(
+        float(-torch.nn.functional.logsigmoid(value))
+    )
 
 
 @given(seed=seeds, shift=st.floats(-5, 5))
@@ -101,7 +106,7 @@ def test_lsgan_is_at_rest_at_its_labels() -> None:
 
 @given(seed=seeds, slope=st.floats(0.01, 3), n=batches)
 def test_gradient_penalty_of_a_linear_critic(seed: int, slope: float, n: int) -> None:
-    """Score = slope * sum of pixels on each of 4 patches: the gradient of the summed map is 4 * slope everywhere."""
+    """Each of 4 patches scores slope * sum of pixels: the summed map's gradient is 4 * slope everywhere."""
     image = faces(seed, n, 16).double()
     score = lambda x: (slope * x.sum((1, 2, 3), keepdim=True)).expand(-1, 1, 2, 2)  # noqa: E731
     got = GradientPenalty()(score, image, -image, draws(seed, n))

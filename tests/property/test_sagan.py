@@ -1,4 +1,4 @@
-"""SaGAN: the invariants of its masked edit, of its batch statistics, of its critic's heads, and its importer."""
+"""SaGAN: invariants of its masked edit, its batch statistics, its critic's heads and its importer."""
 
 from __future__ import annotations
 
@@ -52,19 +52,27 @@ def critic(seed: int, size: int, a: int, **chosen: Any) -> Critic:
 
 
 @given(seed=seeds, size=sizes, n=st.integers(2, 3), a=counts, chosen=options, train=st.booleans())
-def test_the_edit_is_the_mix(seed: int, size: int, n: int, a: int, chosen: dict[str, Any], train: bool) -> None:
-    net, image, target = generator(seed, size, a, **chosen).train(train), faces(seed, n, size), labels(seed, n, a)
+def test_the_edit_is_the_mix(
+    seed: int, size: int, n: int, a: int, chosen: dict[str, Any], train: bool
+) -> None:
+    net, image, target = (
+        generator(seed, size, a, **chosen).train(train),
+        faces(seed, n, size),
+        labels(seed, n, a),
+    )
     edited = net(image, target)
     assert edited.mask is not None and edited.raw is not None
     assert edited.mask.shape == (n, 1, size, size) and edited.image.shape == edited.raw.shape == image.shape
-    assert 0 <= edited.mask.min() and edited.mask.max() <= 1 and edited.raw.abs().max() <= 1
+    assert edited.mask.min() >= 0 and edited.mask.max() <= 1 and edited.raw.abs().max() <= 1
     torch.testing.assert_close(edited.image, edited.raw * edited.mask + image * (1 - edited.mask))
     low, high = torch.minimum(image, edited.raw) - 1e-6, torch.maximum(image, edited.raw) + 1e-6
     assert ((low <= edited.image) & (edited.image <= high)).all()
 
 
 @given(seed=seeds, n=st.integers(2, 3), a=counts, chosen=options)
-def test_the_mask_sees_the_label_only_when_it_should(seed: int, n: int, a: int, chosen: dict[str, Any]) -> None:
+def test_the_mask_sees_the_label_only_when_it_should(
+    seed: int, n: int, a: int, chosen: dict[str, Any]
+) -> None:
     net, image, target = generator(seed, 16, a, **chosen).eval(), faces(seed, n, 16), labels(seed, n, a)
     one, other = net(image, target), net(image, 1 - target)
     assert not torch.equal(one.raw, other.raw)
@@ -85,7 +93,9 @@ def test_eval_treats_each_face_alone(seed: int, n: int, chosen: dict[str, Any]) 
     net(image, target)  # move the running statistics off their start
     net.eval()
     before = copy.deepcopy(net.state_dict())
-    torch.testing.assert_close(net(image, target).image[1:2], net(image[1:2], target[1:2]).image, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        net(image, target).image[1:2], net(image[1:2], target[1:2]).image, rtol=1e-4, atol=1e-5
+    )
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
@@ -99,7 +109,10 @@ def test_gradients_reach_both_bodies_and_the_image(seed: int, chosen: dict[str, 
 
 def test_published_parameter_counts() -> None:
     with torch.device("meta"):
-        whole, judge = Generator(SaganGeneratorConfig(), facts(128, 1)), Critic(SaganCriticConfig(), facts(128, 1))
+        whole, judge = (
+            Generator(SaganGeneratorConfig(), facts(128, 1)),
+            Critic(SaganCriticConfig(), facts(128, 1)),
+        )
     size = {name: sum(p.numel() for p in net.parameters()) for name, net in
             {"AMN": whole.modification, "SAN": whole.attention, "D": judge}.items()}  # fmt: skip
     assert size == {"AMN": 6_112_675, "SAN": 6_107_969, "D": 11_190_754}
@@ -141,7 +154,9 @@ def test_replay_between_forward_and_backward_changes_no_gradient(seed: int) -> N
     shared, apart = generator(seed, 16, 1), generator(seed, 16, 1)
     image, target = faces(seed, 2, 16), labels(seed, 2, 1)
     encoded = shared.encode(image)
-    (shared(image, target, encoded).image + shared(image, 1 - target, encoded).image).square().mean().backward()
+    (
+        shared(image, target, encoded).image + shared(image, 1 - target, encoded).image
+    ).square().mean().backward()
     (apart(image, target).image + apart(image, 1 - target).image).square().mean().backward()
     for one, other in zip(shared.parameters(), apart.parameters()):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-6)
@@ -188,11 +203,14 @@ def official_folder(folder: Path, size: int, **chosen: Any) -> tuple[Generator, 
     checkpoint = folder / "checkpoint"
     checkpoint.mkdir()
     torch.save({k: state[v] for k, v in names.items()}, checkpoint / "1000032.G.pth")
-    torch.save({k: judge.state_dict()[v] for k, v in critic_names(len(judge.trunk)).items()}, checkpoint / "1000032.D.pth")
+    torch.save(
+        {k: judge.state_dict()[v] for k, v in critic_names(len(judge.trunk)).items()},
+        checkpoint / "1000032.D.pth",
+    )
     for older in ("0050400.G.pth", "0050400.D.pth", "1000032.G_opt.pth"):
         (checkpoint / older).write_bytes(b"must not be read")
-    setting = {"target_attr": "Smiling", "image_size": size, "l1": 7, "l2": 70, "lgp": 5, "d_iters": 2, "lr": 0.001,
-               "beta1": 0.4, "beta2": 0.9, "batch_size": 8, "total_kimg": 16}  # fmt: skip
+    setting = {"target_attr": "Smiling", "image_size": size, "l1": 7, "l2": 70, "lgp": 5, "d_iters": 2,
+               "lr": 0.001, "beta1": 0.4, "beta2": 0.9, "batch_size": 8, "total_kimg": 16}  # fmt: skip
     (folder / "setting.json").write_text(json.dumps(setting))
     return ours, judge
 

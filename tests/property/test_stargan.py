@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -96,20 +97,25 @@ def test_critic_stages(size: int, stages: int) -> None:
         net = Critic(StarganCriticConfig(width=2), facts(size, 1))
         verdict = net(torch.zeros(1, 3, size, size), torch.zeros(1, 1))
     assert len(net.trunk) == stages
-    assert verdict.score.shape == (1, 1, size >> stages, size >> stages) and verdict.attributes.shape == (1, 1)
+    assert verdict.score.shape == (1, 1, size >> stages, size >> stages) and verdict.attributes.shape == (
+        1,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
     ("a", "size", "total"),
-    [(1, None, 8_417_984), (5, None, 8_430_528), (15, None, 8_461_888), (5, 64, 44_731_328), (5, 128, 44_762_048),
-     (5, 192, 44_813_248), (8, 128, 44_786_624), (13, 256, 45_147_072)],
+    [(1, None, 8_417_984), (5, None, 8_430_528), (15, None, 8_461_888), (5, 64, 44_731_328),
+     (5, 128, 44_762_048), (5, 192, 44_813_248), (8, 128, 44_786_624), (13, 256, 45_147_072)],
 )  # fmt: skip
 def test_published_parameter_counts(a: int, size: int | None, total: int) -> None:
     """The official networks' numbers; the discriminator's at 64 px are those of six stages."""
     names = tuple(f"A{k}" for k in range(a))
     with torch.device("meta"):
         if size is None:
-            net: torch.nn.Module = Generator(StarganGeneratorConfig(), Facts(image_size=128, attributes=names))
+            net: torch.nn.Module = Generator(
+                StarganGeneratorConfig(), Facts(image_size=128, attributes=names)
+            )
         else:
             net = Critic(StarganCriticConfig(stages=6), Facts(image_size=size, attributes=names))
     assert sum(p.numel() for p in net.parameters()) == total
@@ -129,28 +135,34 @@ def test_repo_2018_subtracts_as_the_official_loop_does(iteration: int) -> None:
 def test_repo_2018_never_rises_nor_turns_negative(total: int, decay: int | None, period: int) -> None:
     factor = repo_2018(Repo2018Config(decay=decay, period=period))
     values = [factor(Clock(i, total)) for i in range(0, total, max(1, total // 50))]
-    assert values[0] == 1 and all(0 <= b <= a for a, b in zip(values, values[1:]))
+    assert values[0] == 1 and all(0 <= b <= a for a, b in itertools.pairwise(values))
 
 
 # ---- import ----
 
 
 def official_files(folder: Path, a: int, size: int, tracked: bool = True) -> tuple[Generator, Critic]:
-    """Our random networks saved in the official layout, with the running statistics that official files carry."""
+    """Our random networks saved in the official layout, running statistics and all."""
     ours, judge = generator(0, size, a), critic(1, size, a)
     for side, net in (("G", ours), ("D", judge)):
         state = net.state_dict()
         layout = {v: k for k, v in names_of(net).items()}
         saved = {layout[key]: value for key, value in state.items()}
         if tracked and side == "G":
-            saved |= {f"main.{i}.{s}": torch.full((4,), 9.0) for i in (1, 4) for s in ("running_mean", "running_var")}
+            saved |= {
+                f"main.{i}.{s}": torch.full((4,), 9.0)
+                for i in (1, 4)
+                for s in ("running_mean", "running_var")
+            }
         torch.save(saved, folder / f"200000-{side}.ckpt", _use_new_zipfile_serialization=False)
     return ours, judge
 
 
 def names_of(net: Generator | Critic) -> dict[str, str]:
     if isinstance(net, Generator):
-        return generator_names({f"main.{9 + k}.main.0.weight": torch.empty(0) for k in range(len(net.body.residual))})[0]
+        return generator_names(
+            {f"main.{9 + k}.main.0.weight": torch.empty(0) for k in range(len(net.body.residual))}
+        )[0]
     return critic_names({f"main.{2 * k}.weight": torch.empty(0) for k in range(len(net.trunk))})[0]
 
 
@@ -170,7 +182,9 @@ def test_import_gives_the_same_networks(tmp_path: Path, a: int, size: int) -> No
     critics = Critic(StarganCriticConfig(**result.config["discriminator"]), facts(size, a))
     critics.load_state_dict(result.networks["discriminator"], strict=True)
     assert torch.equal(critics(image, target).attributes, judge(image, target).attributes)
-    assert import_weights([tmp_path], {"attributes": list(NAMES[:a])}).networks.keys() == result.networks.keys()
+    assert (
+        import_weights([tmp_path], {"attributes": list(NAMES[:a])}).networks.keys() == result.networks.keys()
+    )
 
 
 def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
