@@ -20,11 +20,10 @@ StateDict = dict[str, Tensor]
 class Imported:
     """What an importer makes of official files.
 
-    config: a layer of the method's config: the architecture that the weights tell, the training that settings
-    tell. networks: state_dicts of our networks by slot. facts: what else `Facts` should know (crop,
+    config: a layer of the method's config: the architecture that the weights tell, the training that the
+    settings tell. networks: state_dicts of our networks by slot. facts: what else `Facts` should know (crop,
     exclusive). notes: sentences for the person who imports. alternative: a config layer that gives the same
-    weights another meaning, to be tried where the networks do not do what they should; empty if there is
-    none.
+    weights another meaning, to be tried where the networks do not do what they should; empty if none.
     """
 
     config: dict[str, Any]

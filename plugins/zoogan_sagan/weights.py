@@ -130,8 +130,8 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     translate(imported.config, settings)
     imported.alternative = {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
     imported.notes.append(
-        "the code's first version had no sum in its residual blocks and slope 0.01, under the same keys: if faces "
-        "edited to their own label change much (mean |edit - input| above 0.1), import again with "
+        "the code's first version had no sum in its residual blocks and slope 0.01, under the same keys: if "
+        "faces edited to their own label change much (mean |edit - input| above 0.1), import again with "
         "--set generator.skip=false --set discriminator.slope=0.01"
     )
     return imported

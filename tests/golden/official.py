@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import fill
 import layouts
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +23,29 @@ from zoogan.registry import Registry
 CONVERT = {"sagan": zoogan_sagan.weights.convert, "stargan": zoogan_stargan.weights.convert}
 NETWORKS = ("generator", "discriminator")
 ROLES = {"generator": "image_editor", "discriminator": "attribute_critic"}
+
+METHODS = tuple(CONVERT)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A golden case: what its json says, and the arrays beside it."""
+
+    name: str
+    says: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+def load_cases(folders: list[Path]) -> list[Case]:
+    cases = []
+    for path in sorted(path for folder in folders for path in folder.glob("*.json")):
+        says = json.loads(path.read_text())
+        if not isinstance(says, dict) or says.get("method") not in METHODS:
+            continue  # other methods' cases live in the same folders
+        beside = path.with_suffix(".npz")
+        arrays = dict(np.load(beside)) if beside.exists() else {}
+        cases.append(Case(path.stem, says, arrays))
+    return cases
 
 
 def filled(method: str, network: str, config: Mapping[str, Any], table: Any = None) -> dict[str, Tensor]:

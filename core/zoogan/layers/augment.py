@@ -69,7 +69,7 @@ def recoloured(image: Images, brightness: Each, saturation: Each, contrast: Each
     return mean + (image - mean) * (contrast + 0.5)
 
 
-def whole(draw: Float[Tensor, n], count: int) -> Float[Tensor, n]:
+def whole(draw: Float[Tensor, "n"], count: int) -> Float[Tensor, "n"]:
     """Integers 0..count-1 from draws in [0, 1); rounding never gives `count`."""
     return (draw * count).floor().clamp(max=count - 1)
 

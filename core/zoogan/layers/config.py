@@ -19,8 +19,9 @@ class NoAugmentConfig(ComponentConfig):
 class DiffAugmentConfig(ComponentConfig):
     """DiffAugment (Zhao et al. 2020).
 
-    color: random brightness, saturation and contrast. translation: largest shift as a share of the side, 0 =
-    off. cutout: side of the square that is blanked as a share of the side, 0 = off.
+    color: random brightness, saturation and contrast.
+    translation: largest shift as a share of the side; 0 is off.
+    cutout: side of the square that is blanked as a share of the side; 0 is off.
     """
 
     use: Literal["diffaugment"] = "diffaugment"

@@ -16,8 +16,8 @@ from zoogan.interfaces import Synchronised, World
 class Statistics(NamedTuple):
     """Mean and unbiased variance of a batch, by channel; without a graph."""
 
-    mean: Float[Tensor, c]
-    variance: Float[Tensor, c]
+    mean: Float[Tensor, "c"]
+    variance: Float[Tensor, "c"]
 
 
 class BatchNorm2d(nn.BatchNorm2d, Synchronised):
@@ -69,9 +69,8 @@ class BatchNorm2d(nn.BatchNorm2d, Synchronised):
         # One reduction of mean and mean square. Both are taken about the running mean, which is the same
         # everywhere: far from zero, the mean square minus the squared mean would lose all its digits.
         x = input.float()
-        centre = (
-            self.running_mean.clone() if self.running_mean is not None else x.new_zeros(self.num_features)
-        )
+        known = self.running_mean
+        centre = x.new_zeros(self.num_features) if known is None else known.clone()
         offset = x - centre.view(1, -1, 1, 1)
         moments = world.mean(torch.stack([offset.mean((0, 2, 3)), offset.square().mean((0, 2, 3))]))
         mean, variance = moments[0], moments[1] - moments[0].square()
@@ -91,9 +90,8 @@ def synchronised(network: nn.Module) -> nn.Module:
     """
     for name, layer in network.named_modules():
         if type(layer) is nn.BatchNorm2d:
-            layer.__class__ = (
-                BatchNorm2d  # in place: parameters, buffers, hooks and everybody's references stay
-            )
+            # In place: parameters, buffers, hooks and everybody's references to the layer stay.
+            layer.__class__ = BatchNorm2d
         elif isinstance(layer, _BatchNorm) and not isinstance(layer, Synchronised):
             kind = type(layer).__name__
             raise ValueError(

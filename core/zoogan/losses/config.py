@@ -9,8 +9,7 @@ from pydantic import Field
 from zoogan.config import ComponentConfig
 from zoogan.registry import Registry
 
-# ---- adversarial losses
-# ----------------------------------------------------------------------------------------------
+# ---- adversarial losses ----
 
 
 class WganConfig(ComponentConfig):
@@ -37,8 +36,7 @@ class LsganConfig(ComponentConfig):
     use: Literal["lsgan"] = "lsgan"
 
 
-# ---- penalties
-# -------------------------------------------------------------------------------------------------------
+# ---- penalties ----
 
 
 class PenaltyConfig(ComponentConfig):
@@ -72,8 +70,7 @@ class R1Config(PenaltyConfig):
     every: int = Field(16, ge=1)
 
 
-# ---- classification
-# --------------------------------------------------------------------------------------------------
+# ---- classification ----
 
 
 class BinaryConfig(ComponentConfig):
@@ -88,8 +85,7 @@ class SoftmaxConfig(ComponentConfig):
     use: Literal["softmax"] = "softmax"
 
 
-# ---- terms that any step can be given
-# --------------------------------------------------------------------------------
+# ---- terms that any step can be given ----
 
 
 class TermConfig(ComponentConfig):

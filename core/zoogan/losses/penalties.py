@@ -65,8 +65,7 @@ class R1(Configured):
     def __call__(self, scorer: Scorer, real: Images, fake: Images, draw: Draws) -> Float[Tensor, ""]:
         """Half the mean over the batch of the squared gradient norm on real images."""
         image = real.detach().requires_grad_()
-        score = (
-            scorer(image).flatten(1).mean(1).sum()
-        )  # images do not mix, so one backward serves the whole batch
+        # The scores of different images do not mix, so one backward of their sum serves the whole batch.
+        score = scorer(image).flatten(1).mean(1).sum()
         (gradient,) = torch.autograd.grad(score, image, create_graph=True)
         return gradient.square().flatten(1).sum(1).mean() / 2

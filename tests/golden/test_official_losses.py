@@ -9,9 +9,9 @@ import official
 import pytest
 import torch
 from accelerate import Accelerator
+from official import Case
 from torch import Tensor
 
-from conftest import Case
 from zoogan.composition import compose
 from zoogan.config import merge, validate
 from zoogan.facts import Facts
@@ -87,18 +87,17 @@ def official_losses(
     if says["method"] == "stargan":
         return {
             "D/loss_real": d["real"], "D/loss_fake": d["fake"], "D/loss_cls": d["attribute"],
-            "D/loss_gp": d["penalty"], "D/total": d["total"], "G/loss_fake": g["adversarial"], "G/loss_cls": g["attribute"],
+            "D/loss_gp": d["penalty"], "D/total": d["total"],
+            "G/loss_fake": g["adversarial"], "G/loss_cls": g["attribute"],
             "G/loss_rec": g["cycle"], "G/total": g["total"],
         }  # fmt: skip
-    difference, restored = (
-        d["real"] + d["fake"],
-        says["config"]["l1"] * g["cycle"] + says["config"]["l2"] * g["identity"],
-    )
+    difference = d["real"] + d["fake"]
+    restored = says["config"]["l1"] * g["cycle"] + says["config"]["l2"] * g["identity"]
     if kind == "static":
         return {
             "df": difference, "dc": d["attribute"], "gp": d["penalty"], "d_loss": d["total"],
-            "gf": g["adversarial"], "gc": g["attribute"], "rec_cycle_unweighted": g["cycle"], "rec_self_unweighted": g["identity"],
-            "gr": restored, "g_loss": g["total"],
+            "gf": g["adversarial"], "gc": g["attribute"], "rec_cycle_unweighted": g["cycle"],
+            "rec_self_unweighted": g["identity"], "gr": restored, "g_loss": g["total"],
         }  # fmt: skip
     return {
         "D/d_loss": d["total"], "D/df_loss": difference, "D/dc_loss": d["attribute"], "D/df_gp": d["penalty"],

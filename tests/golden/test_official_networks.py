@@ -9,9 +9,9 @@ import layouts
 import official
 import pytest
 import torch
+from official import Case
 from torch import Tensor
 
-from conftest import Case
 from zoogan.facts import Facts
 from zoogan.registry import Registry
 
