@@ -140,9 +140,8 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
 def published() -> dict[str, Any]:
     """The paper's config as a layer, complete, so that nothing of a recipe shines through."""
     values = SaganConfig().model_dump(mode="json")
-    return {key: value for key, value in values.items() if key not in ("method", "recipe", "data")} | {
-        "data": {}
-    }
+    layer = {key: value for key, value in values.items() if key not in ("method", "recipe", "data")}
+    return layer | {"data": {"balance": None}}
 
 
 def body_shape(state: Mapping[str, Tensor]) -> dict[str, int]:

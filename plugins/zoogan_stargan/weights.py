@@ -112,7 +112,7 @@ def published() -> dict[str, Any]:
     layer = {key: value for key, value in values.items() if key not in ("method", "recipe", "data")}
     for optimizer in layer["optimizers"].values():
         optimizer["schedule"] = {"use": "repo-2018"}  # what these weights were trained with
-    return layer | {"data": {}}
+    return layer | {"data": {"balance": None}}
 
 
 def tracked(key: str) -> bool:

@@ -218,7 +218,7 @@ def official_folder(folder: Path, size: int, **chosen: Any) -> tuple[Generator, 
 def test_import_gives_the_same_networks_and_training(tmp_path: Path) -> None:
     ours, judge = official_folder(tmp_path, 32)
     result = import_weights([tmp_path], {})
-    assert result.config["data"] == {"image_size": 32, "attributes": ["Smiling"], "batch": 8}
+    assert result.config["data"] == {"balance": None, "image_size": 32, "attributes": ["Smiling"], "batch": 8}
     assert result.config["weights"]["cycle"] == 7 and result.config["weights"]["identity"] == 70
     assert result.config["penalty"]["weight"] == 5 and result.config["cadence"]["discriminator_repeat"] == 2
     assert result.config["training"]["iterations"] == 1000
