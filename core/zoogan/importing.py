@@ -20,10 +20,10 @@ StateDict = dict[str, Tensor]
 class Imported:
     """What an importer makes of official files.
 
-    config: a layer of the method's config: the architecture that the weights tell, the training that settings tell.
-    networks: state_dicts of our networks by slot. facts: what else `Facts` should know (crop, exclusive).
-    notes: sentences for the person who imports. alternative: a config layer that gives the same weights another
-    meaning, to be tried where the networks do not do what they should; empty if there is none.
+    config: a layer of the method's config: the architecture that the weights tell, the training that the
+    settings tell. networks: state_dicts of our networks by slot. facts: what else `Facts` should know (crop,
+    exclusive). notes: sentences for the person who imports. alternative: a config layer that gives the same
+    weights another meaning, to be tried where the networks do not do what they should; empty if none.
     """
 
     config: dict[str, Any]
@@ -45,7 +45,9 @@ def read_state_dict(path: Path) -> StateDict:
         content = load_file(path) if path.suffix == ".safetensors" else load_pickled(path)
     except Exception as error:  # a damaged file can raise nearly anything from inside the readers
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(f"{path}: not a state_dict that can be read without executing code: {reason[0]}") from error
+        raise ConfigError(
+            f"{path}: not a state_dict that can be read without executing code: {reason[0]}"
+        ) from error
     named = isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
     if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise ConfigError(f"{path}: expected a bare state_dict (names and tensors)")

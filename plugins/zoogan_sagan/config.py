@@ -18,11 +18,11 @@ from zoogan.training.config import AdamConfig
 class SaganGeneratorConfig(ComponentConfig):
     """Two bodies: one changes the image towards the label, one says where (SaGAN, section 3.1).
 
-    width: channels at full size. downsamplings, blocks: halvings and residual blocks of each body. kernel: of the first
-    and last convolution, odd. norm: outside the residual blocks. res_norm: inside; released weights need `batch`.
-    upsample: `resize` leaves no lattice. mask_sees_label: one mask for each target instead of one for all; for several
-    attributes. skip: False = residual blocks without the sum, as in the first version of the code. mask_bias: initial
-    bias of the mask's last layer; above 0 the mask starts open.
+    width: channels at full size. downsamplings, blocks: halvings and residual blocks of each body. kernel: of
+    the first and last convolution, odd. norm: outside the residual blocks. res_norm: inside; released weights
+    need `batch`. upsample: `resize` leaves no lattice. mask_sees_label: one mask for each target instead of
+    one for all; for several attributes. skip: False = residual blocks without the sum, as in the first
+    version of the code. mask_bias: initial bias of the mask's last layer; above 0 the mask starts open.
     """
 
     use: Literal["sagan"] = "sagan"
@@ -41,9 +41,9 @@ class SaganGeneratorConfig(ComponentConfig):
 class SaganCriticConfig(ComponentConfig):
     """PatchGAN with a realism map and attribute logits.
 
-    width: channels of the first stage. stages: halvings; null = down to 2 x 2, at most 6. slope: of LeakyReLU.
-    score_heads: `joint` = one realism map; `label` = one for each value of each attribute, of which that of the claimed
-    value counts.
+    width: channels of the first stage. stages: halvings; null = down to 2 x 2, at most 6. slope: of
+    LeakyReLU. score_heads: `joint` = one realism map; `label` = one for each value of each attribute, of
+    which that of the claimed value counts.
     """
 
     use: Literal["sagan"] = "sagan"

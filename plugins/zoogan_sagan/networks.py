@@ -17,13 +17,13 @@ from zoogan_sagan.config import SaganCriticConfig, SaganGeneratorConfig
 
 
 class Pass:
-    """The batch statistics that one training forward of the attention saw, and whether an edit has used it."""
+    """Batch statistics that a training forward of the attention saw, and whether an edit has used it."""
 
     def __init__(self, seen: list[tuple[BatchNorm2d, Statistics]]) -> None:
         self.seen, self.used = seen, False
 
     def use(self) -> None:
-        """From the second edit on, count the forward again in the running statistics, as running it again would."""
+        """From the second edit on, move the running statistics as running the attention again would."""
         if self.used:
             for layer, statistics in self.seen:
                 layer.replay(statistics)
@@ -46,16 +46,28 @@ class Generator(ImageEditor):
 
     def __init__(self, config: SaganGeneratorConfig, facts: Facts) -> None:
         super().__init__()
-        check_halvings("generator 'sagan'", "downsamplings", config.downsamplings, facts.image_size, whole=True)
+        check_halvings(
+            "generator 'sagan'", "downsamplings", config.downsamplings, facts.image_size, whole=True
+        )
         self.mask_sees_label = config.mask_sees_label
         labelled = facts.channels + len(facts.attributes)
 
         def body(inputs: int, outputs: int) -> EncoderDecoder:
             return EncoderDecoder(
-                inputs, outputs, width=config.width, downsamplings=config.downsamplings, blocks=config.blocks,
-                kernel=config.kernel, norm=config.norm, res_norm=config.res_norm, affine=config.norm == "group",
-                bias=True, head_bias=True, upsample=config.upsample, skip=config.skip,
-            )  # fmt: skip
+                inputs,
+                outputs,
+                width=config.width,
+                downsamplings=config.downsamplings,
+                blocks=config.blocks,
+                kernel=config.kernel,
+                norm=config.norm,
+                res_norm=config.res_norm,
+                affine=config.norm == "group",
+                bias=True,
+                head_bias=True,
+                upsample=config.upsample,
+                skip=config.skip,
+            )
 
         self.modification = body(labelled, facts.channels)
         self.attention = body(labelled if config.mask_sees_label else facts.channels, 1)
@@ -76,7 +88,9 @@ class Generator(ImageEditor):
         mask = self.attention(image).sigmoid()
         if not self.training:
             return Encoded(image, mask, None)
-        return Encoded(image, mask, Pass([(layer, layer.last) for layer in self.attention_norms() if layer.last]))
+        return Encoded(
+            image, mask, Pass([(layer, layer.last) for layer in self.attention_norms() if layer.last])
+        )
 
     def decode(self, encoded: Encoded, attributes: Float[Tensor, "n a"]) -> Edited:
         """The edit of the encoded image, its mask, and the modified image before the mask."""
@@ -97,8 +111,8 @@ class Generator(ImageEditor):
 class Critic(AttributeCritic):
     """A realism map and attribute logits.
 
-    With `score_heads: label` the map has one channel for each attribute and value, and `score` is (n, a, i, j): those
-    of the claimed values. Otherwise it is (n, 1, i, j) and ignores the claim.
+    With `score_heads: label` the map has one channel for each attribute and value, and `score` is (n, a, i,
+    j): those of the claimed values. Otherwise it is (n, 1, i, j) and ignores the claim.
     """
 
     def __init__(self, config: SaganCriticConfig, facts: Facts) -> None:

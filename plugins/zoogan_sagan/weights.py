@@ -1,4 +1,4 @@
-"""Import of elvisyjlin/SpatialAttentionGAN's results: `<images>.G.pth`, `<images>.D.pth` and `setting.json`."""
+"""Import of elvisyjlin/SpatialAttentionGAN: `<images>.G.pth`, `<images>.D.pth` and `setting.json`."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ SETTINGS = {
 def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
     """Official files, or one folder `results/<experiment>`, as our networks.
 
-    settings: names of the official code's arguments, over those of the folder's setting.json; `attributes` names the
-    label where there is no setting.json.
+    settings: names of the official code's arguments, over those of the folder's setting.json; `attributes`
+    names the label where there is no setting.json.
 
     Raises:
         ConfigError: files of another layout, two of one network, or settings that contradict the weights.
@@ -93,7 +93,7 @@ def recognised(state: Mapping[str, Tensor]) -> str | None:
 
 
 def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
-    """Official state_dicts by slot (`generator`, `discriminator`; either may be missing) as ours, with their config.
+    """Official state_dicts by slot as ours, with their config; either slot may be missing.
 
     Raises:
         ConfigError: another layout, or weights and settings that contradict each other.
@@ -130,8 +130,8 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     translate(imported.config, settings)
     imported.alternative = {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
     imported.notes.append(
-        "the code's first version had no sum in its residual blocks and slope 0.01, under the same key names: if faces "
-        "edited to their own label change much (mean |edit - input| above 0.1), import again with "
+        "the code's first version had no sum in its residual blocks and slope 0.01, under the same keys: if "
+        "faces edited to their own label change much (mean |edit - input| above 0.1), import again with "
         "--set generator.skip=false --set discriminator.slope=0.01"
     )
     return imported
@@ -140,7 +140,8 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
 def published() -> dict[str, Any]:
     """The paper's config as a layer, complete, so that nothing of a recipe shines through."""
     values = SaganConfig().model_dump(mode="json")
-    return {key: value for key, value in values.items() if key not in ("method", "recipe", "data")} | {"data": {}}
+    layer = {key: value for key, value in values.items() if key not in ("method", "recipe", "data")}
+    return layer | {"data": {"balance": None}}
 
 
 def body_shape(state: Mapping[str, Tensor]) -> dict[str, int]:
@@ -170,7 +171,9 @@ def body_names(official: str, ours: str, downsamplings: int, blocks: int) -> dic
     for k in range(blocks):
         for index, half in ((0, "first"), (3, "second")):
             layers, here = f"{official}.resblk.{k}.layers", f"{ours}.residual.{k}.{half}"
-            names |= pairs(f"{layers}.{index}", f"{here}.conv") | pairs(f"{layers}.{index + 1}", f"{here}.norm")
+            names |= pairs(f"{layers}.{index}", f"{here}.conv") | pairs(
+                f"{layers}.{index + 1}", f"{here}.norm"
+            )
             for part in ("running_mean", "running_var", "num_batches_tracked"):
                 names[f"{layers}.{index + 1}.{part}"] = f"{here}.norm.{part}"
     return names | pairs(f"{official}.deconv.{3 * downsamplings}", f"{ours}.head")

@@ -29,8 +29,8 @@ class StarganGeneratorConfig(ComponentConfig):
 class StarganCriticConfig(ComponentConfig):
     """PatchGAN with a realism map and attribute logits (StarGAN, table 5).
 
-    width: channels of the first stage (d_conv_dim). stages: halvings (d_repeat_num); null = down to 2 x 2, at most 6.
-    slope: of LeakyReLU.
+    width: channels of the first stage (d_conv_dim). stages: halvings (d_repeat_num); null = down to 2 x 2, at
+    most 6. slope: of LeakyReLU.
     """
 
     use: Literal["stargan"] = "stargan"
@@ -40,7 +40,7 @@ class StarganCriticConfig(ComponentConfig):
 
 
 class Repo2018Config(ComponentConfig):
-    """The learning rate as the official code really sets it: its linear decay runs only once in `period` iterations.
+    """The learning rate as the official code really sets it: it decays only once in `period` iterations.
 
     decay: iterations over which it was meant to decay to 0 (num_iters_decay); null = half the run.
     """

@@ -17,17 +17,26 @@ DOWNSAMPLINGS = 2
 class Generator(ImageEditor):
     """Edits the whole image: no mask.
 
-    Zero padding throughout lets the label through: with reflection, a constant plane and instance norm would cancel.
-    Instance norm keeps no running statistics, so that eval is as training, which is all the official code ever does.
+    Zero padding throughout lets the label through: with reflection, a constant plane and instance norm would
+    cancel. Instance norm keeps no running statistics, so that eval is as training, which is all the official
+    code ever does.
     """
 
     def __init__(self, config: StarganGeneratorConfig, facts: Facts) -> None:
         super().__init__()
         check_halvings("generator 'stargan'", "downsamplings", DOWNSAMPLINGS, facts.image_size, whole=True)
         self.body = EncoderDecoder(
-            facts.channels + len(facts.attributes), facts.channels, width=config.width, downsamplings=DOWNSAMPLINGS,
-            blocks=config.blocks, norm="instance", res_norm="instance", affine=True, bias=False, head_bias=False,
-        )  # fmt: skip
+            facts.channels + len(facts.attributes),
+            facts.channels,
+            width=config.width,
+            downsamplings=DOWNSAMPLINGS,
+            blocks=config.blocks,
+            norm="instance",
+            res_norm="instance",
+            affine=True,
+            bias=False,
+            head_bias=False,
+        )
 
     def decode(self, encoded: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Edited:
         """The edited image in [-1, 1]; mask and raw are None. `encoded` is the image."""
@@ -39,7 +48,7 @@ class Generator(ImageEditor):
 
 
 class Critic(AttributeCritic):
-    """A realism map (n, 1, s / 2^stages, same) and attribute logits (n, a); ignores which attributes are claimed."""
+    """A realism map of side image_size / 2^stages, and attribute logits; ignores the claimed attributes."""
 
     def __init__(self, config: StarganCriticConfig, facts: Facts) -> None:
         super().__init__()
@@ -47,7 +56,9 @@ class Critic(AttributeCritic):
         check_halvings("critic 'stargan'", "stages", stages, facts.image_size, whole=False)
         self.trunk = StridedTrunk(facts.channels, width=config.width, stages=stages, slope=config.slope)
         self.score = nn.Conv2d(self.trunk.outputs, 1, 3, 1, 1, bias=False)
-        self.attributes = nn.Conv2d(self.trunk.outputs, len(facts.attributes), facts.image_size >> stages, bias=False)
+        self.attributes = nn.Conv2d(
+            self.trunk.outputs, len(facts.attributes), facts.image_size >> stages, bias=False
+        )
 
     def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
         """Judge `image` in [-1, 1]."""

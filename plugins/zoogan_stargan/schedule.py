@@ -10,7 +10,7 @@ from zoogan_stargan.config import Repo2018Config
 
 
 def repo_2018(config: Repo2018Config, facts: Facts | None = None) -> Callable[[Clock], float]:
-    """Factor 1, less 1 / decay after each `period`-th iteration of the last `decay`: 0.999 at the end of 200,000.
+    """Factor 1, less 1 / decay after each `period`-th iteration of the last `decay` ones: 0.999 in the end.
 
     Meant was one subtraction an iteration, down to 0 (yunjey/stargan since commit c53e598).
     """

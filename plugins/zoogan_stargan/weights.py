@@ -33,8 +33,8 @@ SETTINGS = {
 def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
     """Official files as our networks; which file is which is told by its keys, not by its name.
 
-    settings: names of the official code's arguments; `attributes` (or `selected_attrs`) gives the label order, which
-    the weights do not tell.
+    settings: names of the official code's arguments; `attributes` (or `selected_attrs`) gives the label
+    order, which the weights do not tell.
 
     Raises:
         ConfigError: files of another layout, two of one network, or settings that contradict the weights.
@@ -74,7 +74,7 @@ def recognised(state: Mapping[str, Tensor]) -> str | None:
 
 
 def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
-    """Official state_dicts by slot (`generator`, `discriminator`; either may be missing) as ours, with their config.
+    """Official state_dicts by slot as ours, with their config; either slot may be missing.
 
     Raises:
         ConfigError: another layout, or weights and settings that contradict each other.
@@ -112,11 +112,11 @@ def published() -> dict[str, Any]:
     layer = {key: value for key, value in values.items() if key not in ("method", "recipe", "data")}
     for optimizer in layer["optimizers"].values():
         optimizer["schedule"] = {"use": "repo-2018"}  # what these weights were trained with
-    return layer | {"data": {}}
+    return layer | {"data": {"balance": None}}
 
 
 def tracked(key: str) -> bool:
-    """Whether an entry is a running statistic. The official code never uses them: its instance norms never eval()."""
+    """Whether an entry is a running statistic. The official code, which never calls eval(), uses none."""
     return key.endswith(("running_mean", "running_var", "num_batches_tracked"))
 
 
@@ -127,7 +127,9 @@ def pairs(official: str, ours: str, parts: tuple[str, ...] = ("weight", "bias"))
 
 def block(index: int, ours: str, prefix: str = "main.") -> dict[str, str]:
     """A convolution without bias and the norm after it."""
-    return pairs(f"{prefix}{index}", f"{ours}.conv", ("weight",)) | pairs(f"{prefix}{index + 1}", f"{ours}.norm")
+    return pairs(f"{prefix}{index}", f"{ours}.conv", ("weight",)) | pairs(
+        f"{prefix}{index + 1}", f"{ours}.norm"
+    )
 
 
 def generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
@@ -163,8 +165,8 @@ def name_attributes(imported: Imported, count: int, settings: Mapping[str, Any])
     if named is None and count == len(CELEBA_5):
         named = CELEBA_5
         imported.notes.append(
-            f"the weights do not name their attributes; taken for the official five, in order: {', '.join(CELEBA_5)} "
-            "(data.attributes says otherwise)"
+            "the weights do not name their attributes; they are taken for the official five, in order: "
+            f"{', '.join(CELEBA_5)} (data.attributes says otherwise)"
         )
     if named is None or len(named) != count:
         given = "none are named" if named is None else f"{len(named)} are named"
@@ -185,7 +187,10 @@ def translate(config: dict[str, Any], settings: Mapping[str, Any]) -> None:
             put(config, path, settings.get(argument))
     for side, optimizer in config["optimizers"].items():
         betas = list(optimizer["betas"])
-        config["optimizers"][side]["betas"] = [settings.get("beta1", betas[0]), settings.get("beta2", betas[1])]
+        config["optimizers"][side]["betas"] = [
+            settings.get("beta1", betas[0]),
+            settings.get("beta2", betas[1]),
+        ]
         put(optimizer, "schedule.decay", settings.get("num_iters_decay"))
     if settings.get("dataset") == "RaFD":
         config["classification"] = {"use": "softmax"}

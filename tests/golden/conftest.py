@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
+from official import load_cases
 
 import zoogan.components
 import zoogan_sagan
 import zoogan_stargan
 from zoogan.registry import Registry
 
-METHODS = ("sagan", "stargan")
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", action="append", metavar="DIR", help="folder of golden cases; repeatable")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A golden case: what its json says, and the arrays beside it."""
-
-    name: str
-    says: dict[str, Any]
-    arrays: dict[str, np.ndarray]
-
-
-def load_cases(folders: list[Path]) -> list[Case]:
-    cases = []
-    for path in sorted(path for folder in folders for path in folder.glob("*.json")):
-        says = json.loads(path.read_text())
-        if not isinstance(says, dict) or says.get("method") not in METHODS:
-            continue  # other methods' cases live in the same folders
-        beside = path.with_suffix(".npz")
-        arrays = dict(np.load(beside)) if beside.exists() else {}
-        cases.append(Case(path.stem, says, arrays))
-    return cases
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -51,7 +25,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             missing = [str(folder) for folder in folders if not Path(folder).is_dir()]
             if missing:
                 raise pytest.UsageError(f"--cases: no such folder: {', '.join(missing)}")
-            cases = [c for c in load_cases([Path(f) for f in folders]) if (c.says.get("kind") == "losses") == losses]
+            cases = [
+                c
+                for c in load_cases([Path(f) for f in folders])
+                if (c.says.get("kind") == "losses") == losses
+            ]
             metafunc.parametrize(fixture, cases, ids=[case.name for case in cases])
 
 

@@ -1,4 +1,4 @@
-"""The official layouts: keys and shapes of the published code's state_dicts, in their order. Facts, no code of theirs."""
+"""The official layouts: keys and shapes of the published state_dicts, in their order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ def conv(key: str, *shape: int, bias: int | None = None) -> Iterator[Row]:
 
 def stargan_generator(config: Mapping[str, Any]) -> Iterator[Row]:
     d, repeat = config["conv_dim"], config["repeat_num"]
-    for index, shape in ((0, (d, 3 + config["c_dim"], 7, 7)), (3, (2 * d, d, 4, 4)), (6, (4 * d, 2 * d, 4, 4))):
+    for index, shape in (
+        (0, (d, 3 + config["c_dim"], 7, 7)),
+        (3, (2 * d, d, 4, 4)),
+        (6, (4 * d, 2 * d, 4, 4)),
+    ):
         yield from conv(f"main.{index}", *shape)
         yield from norm(f"main.{index + 1}", shape[0])
     for block in range(9, 9 + repeat):

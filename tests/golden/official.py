@@ -1,13 +1,17 @@
-"""From a golden case to our networks: fill the official layout, import it, build what the import describes."""
+"""From a golden case to our networks: fill the official layout, import it, build what that describes."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import fill
 import layouts
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,10 +24,35 @@ CONVERT = {"sagan": zoogan_sagan.weights.convert, "stargan": zoogan_stargan.weig
 NETWORKS = ("generator", "discriminator")
 ROLES = {"generator": "image_editor", "discriminator": "attribute_critic"}
 
+METHODS = tuple(CONVERT)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A golden case: what its json says, and the arrays beside it."""
+
+    name: str
+    says: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+def load_cases(folders: list[Path]) -> list[Case]:
+    cases = []
+    for path in sorted(path for folder in folders for path in folder.glob("*.json")):
+        says = json.loads(path.read_text())
+        if not isinstance(says, dict) or says.get("method") not in METHODS:
+            continue  # other methods' cases live in the same folders
+        beside = path.with_suffix(".npz")
+        arrays = dict(np.load(beside)) if beside.exists() else {}
+        cases.append(Case(path.stem, says, arrays))
+    return cases
+
 
 def filled(method: str, network: str, config: Mapping[str, Any], table: Any = None) -> dict[str, Tensor]:
     """The official state_dict with the cases' values."""
-    return fill.fill_state_dict(layouts.from_table(table) if table else layouts.empty_state(method, network, config))
+    return fill.fill_state_dict(
+        layouts.from_table(table) if table else layouts.empty_state(method, network, config)
+    )
 
 
 def names(count: int) -> list[str]:
@@ -47,10 +76,14 @@ def made(recipe: str, shape: Any = None) -> Tensor:
     Raises:
         ValueError: another description.
     """
-    found = re.match(r"(\()?fill\.(named_tensor|wave_tensor)\('([^']+)', (\([\d, ]*\)|shape)\)(\+1\)/2)?", recipe)
+    found = re.match(
+        r"(\()?fill\.(named_tensor|wave_tensor)\('([^']+)', (\([\d, ]*\)|shape)\)(\+1\)/2)?", recipe
+    )
     if found is None or bool(found[1]) != bool(found[5]):
         raise ValueError(f"no rule for the input {recipe!r}")
-    size = shape if found[4] == "shape" else tuple(int(n) for n in found[4].strip("()").split(",") if n.strip())
+    size = (
+        shape if found[4] == "shape" else tuple(int(n) for n in found[4].strip("()").split(",") if n.strip())
+    )
     tensor = getattr(fill, found[2])(found[3], tuple(size))
     return (tensor + 1) / 2 if found[1] else tensor
 
@@ -67,9 +100,12 @@ def check_summary(what: str, got: Tensor, want: Mapping[str, Any], atol: float) 
     value = got.detach().double()
     found = {"mean": value.mean(), "std": value.std(unbiased=False), "min": value.min(), "max": value.max()}
     for name, number in found.items():
-        assert abs(float(number) - want[name]) <= atol, f"{what}: {name} is {float(number)}, official {want[name]}"
+        assert abs(float(number) - want[name]) <= atol, (
+            f"{what}: {name} is {float(number)}, official {want[name]}"
+        )
     checksum = float((value * fill.wave_tensor("checksum", value.shape).double()).sum())
-    # Differences of single elements are rounding: independent, so their sum grows with the root of their number.
+    # Differences of single elements are rounding: independent, so their sum grows with the root of their
+    # number.
     assert abs(checksum - want["checksum"]) <= atol * value.numel() ** 0.5, f"{what}: checksum {checksum}"
 
 

@@ -45,11 +45,11 @@ class DiffAugment(Augment):
         self.config = config or DiffAugmentConfig()
 
     def __call__(self, image: Images, draw: Draws, name: str) -> Images:
-        """Augment each image by draws `<name>.brightness`, `.saturation`, `.contrast`, `.shift`, `.cutout`."""
+        """Augment by the draws `<name>.brightness`, `.saturation`, `.contrast`, `.shift` and `.cutout`."""
         if self.config.color:
-            image = recoloured(image, *(
-                draw.uniform(f"{name}.{what}", 1, 1, 1, like=image) for what in ("brightness", "saturation", "contrast")
-            ))  # fmt: skip
+            kinds = ("brightness", "saturation", "contrast")
+            each = [draw.uniform(f"{name}.{kind}", 1, 1, 1, like=image) for kind in kinds]
+            image = recoloured(image, *each)
         if self.config.translation > 0:
             image = translated(image, draw.uniform(f"{name}.shift", 2, like=image), self.config.translation)
         if self.config.cutout > 0:
@@ -61,7 +61,7 @@ Each = Float[Tensor, "n 1 1 1"]
 
 
 def recoloured(image: Images, brightness: Each, saturation: Each, contrast: Each) -> Images:
-    """Brightness by up to 0.5, saturation by a factor in [0, 2), contrast by one in [0.5, 1.5); draws in [0, 1)."""
+    """Draws in [0, 1) as brightness of up to +-0.5, saturation times [0, 2), contrast times [0.5, 1.5)."""
     image = image + (brightness - 0.5)
     grey = image.mean(1, keepdim=True)
     image = grey + (image - grey) * (2 * saturation)

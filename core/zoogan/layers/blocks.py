@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 
 from jaxtyping import Float
@@ -18,7 +19,7 @@ def normalised(conv: nn.Module, norm: nn.Module) -> nn.Sequential:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with norms, the input added, nothing after the sum (He et al. 2016 without the last ReLU).
+    """Two 3x3 convolutions with norms, the input added, no activation after the sum (He et al. 2016).
 
     skip: False leaves the sum out.
     """
@@ -68,9 +69,10 @@ class EncoderDecoder(nn.Module):
     ) -> None:
         super().__init__()
         widths = [width * 2**k for k in range(downsamplings + 1)]
-        steps = list(zip(widths, widths[1:]))
+        steps = list(itertools.pairwise(widths))
         self.stem = normalised(
-            nn.Conv2d(inputs, width, kernel, 1, kernel // 2, bias=bias), normalisation(norm, width, affine=affine)
+            nn.Conv2d(inputs, width, kernel, 1, kernel // 2, bias=bias),
+            normalisation(norm, width, affine=affine),
         )
         self.down = nn.Sequential(
             *(normalised(halving(a, b, bias), normalisation(norm, b, affine=affine)) for a, b in steps)
@@ -78,9 +80,12 @@ class EncoderDecoder(nn.Module):
         self.residual = nn.Sequential(
             *(ResidualBlock(widths[-1], res_norm, bias=bias, skip=skip) for _ in range(blocks))
         )
-        self.up = nn.Sequential(*(
-            normalised(doubling(upsample, b, a, bias), normalisation(norm, a, affine=affine)) for a, b in reversed(steps)
-        ))  # fmt: skip
+        self.up = nn.Sequential(
+            *(
+                normalised(doubling(upsample, b, a, bias), normalisation(norm, a, affine=affine))
+                for a, b in reversed(steps)
+            )
+        )
         self.head = nn.Conv2d(width, outputs, kernel, 1, kernel // 2, bias=head_bias)
 
     def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h w"]:
@@ -102,23 +107,25 @@ def check_halvings(who: str, setting: str, halvings: int, image_size: int, *, wh
     least = 2**halvings
     if image_size < least or (whole and image_size % least):
         needs = "a multiple of" if whole else "at least"
-        raise ConfigError(f"{who}: {setting}={halvings} needs an image size of {needs} {least} pixels, got {image_size}")
+        raise ConfigError(
+            f"{who}: {setting}={halvings} needs an image size of {needs} {least} pixels, got {image_size}"
+        )
 
 
 class StridedTrunk(nn.Sequential):
-    """Strided convolutions k4 s2 p1 with LeakyReLU and no norm (PatchGAN; StarGAN, table 5): 3 -> width -> 2 width ..."""
+    """Strided convolutions k4 s2 p1 with LeakyReLU, no norm, doubling in width (StarGAN, table 5)."""
 
     def __init__(self, inputs: int, *, width: int, stages: int, slope: float) -> None:
         widths = [inputs, *(width * 2**k for k in range(stages))]
         super().__init__(*(
             nn.Sequential(OrderedDict(conv=halving(a, b), relu=nn.LeakyReLU(slope, inplace=True)))
-            for a, b in zip(widths, widths[1:])
+            for a, b in itertools.pairwise(widths)
         ))  # fmt: skip
         self.outputs = widths[-1]
 
 
 def normal_init(network: nn.Module, std: float = 0.02) -> None:
-    """DCGAN's initialisation (Radford et al. 2016): N(0, std) weights and zero biases of every convolution, in place."""
+    """N(0, std) weights and zero biases of every convolution, in place (DCGAN, Radford et al. 2016)."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(layer.weight, 0.0, std)

@@ -19,8 +19,9 @@ class NoAugmentConfig(ComponentConfig):
 class DiffAugmentConfig(ComponentConfig):
     """DiffAugment (Zhao et al. 2020).
 
-    color: random brightness, saturation and contrast. translation: largest shift as a share of the side, 0 = off.
-    cutout: side of the square that is blanked as a share of the side, 0 = off.
+    color: random brightness, saturation and contrast.
+    translation: largest shift as a share of the side; 0 is off.
+    cutout: side of the square that is blanked as a share of the side; 0 is off.
     """
 
     use: Literal["diffaugment"] = "diffaugment"
@@ -32,4 +33,6 @@ class DiffAugmentConfig(ComponentConfig):
 def register(registry: Registry) -> None:
     """Register the augmentations."""
     registry.component("augment", "none", config=NoAugmentConfig, build="zoogan.layers.augment:NoAugment")
-    registry.component("augment", "diffaugment", config=DiffAugmentConfig, build="zoogan.layers.augment:DiffAugment")
+    registry.component(
+        "augment", "diffaugment", config=DiffAugmentConfig, build="zoogan.layers.augment:DiffAugment"
+    )

@@ -25,7 +25,8 @@ class BatchNorm2d(nn.BatchNorm2d, Synchronised):
 
     With one process (`world` unset, or of size 1) it is torch's own. Every process must hold as many rows.
 
-    records: keep the statistics of the last training batch in `last`, so that `replay` can apply their update again.
+    records: keep the statistics of the last training batch in `last`, so that `replay` can apply their update
+    again.
     """
 
     records: bool = False
@@ -40,8 +41,9 @@ class BatchNorm2d(nn.BatchNorm2d, Synchronised):
         if self.world is not None and self.world.size > 1:
             output, statistics = self._jointly(input, self.world)
         else:
-            # Buffers of our own with momentum 1 receive exactly the batch's statistics. The running ones must not be
-            # handed to F.batch_norm here: autograd would keep them, and `replay` changes them before the backward.
+            # Buffers of our own with momentum 1 receive exactly the batch's statistics. The running ones must
+            # not be handed to F.batch_norm here: autograd would keep them, and `replay` changes them before
+            # the backward.
             dtype = torch.float32 if self.running_mean is None else self.running_mean.dtype
             mean = torch.zeros(self.num_features, device=input.device, dtype=dtype)
             statistics = Statistics(mean, torch.zeros_like(mean))
@@ -64,10 +66,11 @@ class BatchNorm2d(nn.BatchNorm2d, Synchronised):
     def _jointly(
         self, input: Float[Tensor, "n c h w"], world: World
     ) -> tuple[Float[Tensor, "n c h w"], Statistics]:
-        # One reduction of mean and mean square. Both are taken about the running mean, which is the same everywhere:
-        # far from zero, the mean square minus the squared mean would lose all its digits.
+        # One reduction of mean and mean square. Both are taken about the running mean, which is the same
+        # everywhere: far from zero, the mean square minus the squared mean would lose all its digits.
         x = input.float()
-        centre = self.running_mean.clone() if self.running_mean is not None else x.new_zeros(self.num_features)
+        known = self.running_mean
+        centre = x.new_zeros(self.num_features) if known is None else known.clone()
         offset = x - centre.view(1, -1, 1, 1)
         moments = world.mean(torch.stack([offset.mean((0, 2, 3)), offset.square().mean((0, 2, 3))]))
         mean, variance = moments[0], moments[1] - moments[0].square()
@@ -87,10 +90,13 @@ def synchronised(network: nn.Module) -> nn.Module:
     """
     for name, layer in network.named_modules():
         if type(layer) is nn.BatchNorm2d:
-            layer.__class__ = BatchNorm2d  # in place: parameters, buffers, hooks and everybody's references stay
+            # In place: parameters, buffers, hooks and everybody's references to the layer stay.
+            layer.__class__ = BatchNorm2d
         elif isinstance(layer, _BatchNorm) and not isinstance(layer, Synchronised):
             kind = type(layer).__name__
-            raise ValueError(f"{name} is a {kind}, whose batch cannot span processes: use BatchNorm2d or one process")
+            raise ValueError(
+                f"{name} is a {kind}, whose batch cannot span processes: use BatchNorm2d or one process"
+            )
     return network
 
 
@@ -102,13 +108,14 @@ def couples_batch(network: nn.Module) -> bool:
 def instance_norm(channels: int, *, affine: bool) -> nn.Module:
     """Instance norm (Ulyanov et al. 2016), eps 1e-5, without running statistics, so that eval is as training.
 
-    As a group norm of one channel a group: the same maths, twice as fast on CPU. Its state, if affine: weight, bias.
+    As a group norm of one channel a group: the same maths, twice as fast on CPU. Its state, if affine:
+    weight, bias.
     """
     return nn.GroupNorm(channels, channels, affine=affine)
 
 
 def normalisation(kind: str, channels: int, *, affine: bool = True) -> nn.Module:
-    """`batch`, `instance` or `group` (one group: the whole image) norm of feature maps; batch norm is always affine."""
+    """`batch` (always affine), `instance` or `group` (one group: all channels of an image) norm."""
     if kind == "batch":
         return BatchNorm2d(channels)
     if kind == "instance":

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class ResizeConv2d(nn.Conv2d):
-    """Nearest-neighbour doubling, then a 3x3 convolution: no lattice, unlike a transposed one (Odena et al. 2016)."""
+    """Nearest-neighbour doubling, then a 3x3 convolution, which leaves no lattice (Odena et al. 2016)."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, 3, 1, 1, bias=bias)

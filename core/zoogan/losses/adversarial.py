@@ -22,7 +22,7 @@ class Unconfigured(AdversarialLoss):
 
 
 class Wgan(Unconfigured):
-    """Wasserstein distance (Arjovsky et al. 2017): scores are unbounded and only their differences mean anything."""
+    """Wasserstein distance (Arjovsky et al. 2017): only differences of scores mean anything."""
 
     def discriminator(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
         """-mean(real), mean(fake)."""

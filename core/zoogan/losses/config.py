@@ -9,7 +9,7 @@ from pydantic import Field
 from zoogan.config import ComponentConfig
 from zoogan.registry import Registry
 
-# ---- adversarial losses ----------------------------------------------------------------------------------------------
+# ---- adversarial losses ----
 
 
 class WganConfig(ComponentConfig):
@@ -36,7 +36,7 @@ class LsganConfig(ComponentConfig):
     use: Literal["lsgan"] = "lsgan"
 
 
-# ---- penalties -------------------------------------------------------------------------------------------------------
+# ---- penalties ----
 
 
 class PenaltyConfig(ComponentConfig):
@@ -70,7 +70,7 @@ class R1Config(PenaltyConfig):
     every: int = Field(16, ge=1)
 
 
-# ---- classification --------------------------------------------------------------------------------------------------
+# ---- classification ----
 
 
 class BinaryConfig(ComponentConfig):
@@ -85,7 +85,7 @@ class SoftmaxConfig(ComponentConfig):
     use: Literal["softmax"] = "softmax"
 
 
-# ---- terms that any step can be given --------------------------------------------------------------------------------
+# ---- terms that any step can be given ----
 
 
 class TermConfig(ComponentConfig):
@@ -115,13 +115,18 @@ class UnmaskedIdentityConfig(TermConfig):
 def register(registry: Registry) -> None:
     """Register the losses, penalties, classifications and terms."""
     for config, name in (
-        (WganConfig, "Wgan"), (NonSaturatingConfig, "NonSaturating"), (HingeConfig, "Hinge"), (LsganConfig, "Lsgan"),
-    ):  # fmt: skip
+        (WganConfig, "Wgan"),
+        (NonSaturatingConfig, "NonSaturating"),
+        (HingeConfig, "Hinge"),
+        (LsganConfig, "Lsgan"),
+    ):
         use = config.model_fields["use"].default
         registry.component("adversarial_loss", use, config=config, build=f"zoogan.losses.adversarial:{name}")
     penalties = "zoogan.losses.penalties:"
     registry.component("critic_penalty", "none", config=NoPenaltyConfig, build=penalties + "NoPenalty")
-    registry.component("critic_penalty", "gradient", config=GradientPenaltyConfig, build=penalties + "GradientPenalty")
+    registry.component(
+        "critic_penalty", "gradient", config=GradientPenaltyConfig, build=penalties + "GradientPenalty"
+    )
     registry.component("critic_penalty", "r1", config=R1Config, build=penalties + "R1")
     classification = "zoogan.losses.classification:"
     registry.component("classification", "binary", config=BinaryConfig, build=classification + "Binary")
@@ -129,4 +134,6 @@ def register(registry: Registry) -> None:
     terms = "zoogan.losses.terms:"
     registry.component("term", "mask_area", config=MaskAreaConfig, build=terms + "MaskArea")
     registry.component("term", "mask_variation", config=MaskVariationConfig, build=terms + "MaskVariation")
-    registry.component("term", "unmasked_identity", config=UnmaskedIdentityConfig, build=terms + "UnmaskedIdentity")
+    registry.component(
+        "term", "unmasked_identity", config=UnmaskedIdentityConfig, build=terms + "UnmaskedIdentity"
+    )

@@ -37,8 +37,8 @@ class NoPenalty(Configured):
 class GradientPenalty(Configured):
     """WGAN-GP (Gulrajani et al. 2017) as StarGAN's official code has it.
 
-    The gradient is that of the SUM of the score map, while the critic's cost is its mean: so the penalty's strength
-    grows with the size of the map. Kept because the published weights belong to it.
+    The gradient is that of the SUM of the score map, while the critic's cost is its mean: so the penalty's
+    strength grows with the size of the map. Kept because the published weights belong to it.
     """
 
     default = GradientPenaltyConfig
@@ -65,6 +65,7 @@ class R1(Configured):
     def __call__(self, scorer: Scorer, real: Images, fake: Images, draw: Draws) -> Float[Tensor, ""]:
         """Half the mean over the batch of the squared gradient norm on real images."""
         image = real.detach().requires_grad_()
-        score = scorer(image).flatten(1).mean(1).sum()  # images do not mix, so one backward serves the whole batch
+        # The scores of different images do not mix, so one backward of their sum serves the whole batch.
+        score = scorer(image).flatten(1).mean(1).sum()
         (gradient,) = torch.autograd.grad(score, image, create_graph=True)
         return gradient.square().flatten(1).sum(1).mean() / 2

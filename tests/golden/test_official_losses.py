@@ -9,7 +9,7 @@ import official
 import pytest
 import torch
 from accelerate import Accelerator
-from conftest import Case
+from official import Case
 from torch import Tensor
 
 from zoogan.composition import compose
@@ -19,8 +19,9 @@ from zoogan.interfaces import Clock, Step
 from zoogan.registry import Registry
 from zoogan.training.trainer import Trainer
 
-# The generators of the cases are ill-conditioned: the reference's own gradients differ from float64 by 2e-5 of their norm
-# and single entries by 0.5 % of the largest, and so do ours. A wrong detach or a lost term is far outside of both.
+# The generators of the cases are ill-conditioned: the reference's own gradients differ from float64 by 2e-5
+# of their norm and single entries by 0.5 % of the largest, and so do ours. A wrong detach or a lost term is
+# far outside of both.
 GRADIENT_NORM_RTOL, GRADIENT_ENTRY_RTOL = 3e-4, 2e-2
 FIRST = {
     "stargan": {"D": "main.0.weight", "G": "main.0.weight"},
@@ -44,24 +45,30 @@ def configs(says: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def trainer_of(says: Mapping[str, Any], registry: Registry) -> tuple[Trainer, dict[str, str]]:
-    """A trainer of the case's game on its weights, batch and draws; official key -> our parameter, by network."""
+    """A trainer of the case's game on its weights, batch and draws; official key -> ours, by network."""
     method, config, inputs = says["method"], says["config"], says["inputs"]
     states = {part: official.filled(method, part, c) for part, c in configs(says).items()}
     result = official.imported(method, states, config)
     image = official.made(inputs["x"])
     own = torch.tensor(inputs["label_org"] if method == "stargan" else inputs["labels"])
-    layer = merge(result.config, {"data": {"batch": len(image)}, "training": {"precision": "fp32", "average": None}})
+    layer = merge(
+        result.config, {"data": {"batch": len(image)}, "training": {"precision": "fp32", "average": None}}
+    )
     whole = validate(registry.methods[method], registry, layer)
     facts = Facts(image_size=config["image_size"], attributes=official.names(config["c_dim"]))
     composition = compose(whole, facts, registry)
     for part in official.NETWORKS:
         composition.nets[part].load_state_dict(result.networks[part], strict=True)
     alpha = official.made(inputs["alpha"])
-    injected = {"alpha": alpha if method == "stargan" else 1 - alpha}  # SaGAN's code mixes the other way round
+    injected = {
+        "alpha": alpha if method == "stargan" else 1 - alpha
+    }  # SaGAN's code mixes the other way round
     if method == "stargan":
         injected["targets"] = torch.tensor(inputs["permutation"])
     batch = {"source": {"image": image, "attributes": own}}
-    trainer = Trainer(composition, registry, Accelerator(cpu=True), iter(lambda: batch, None), injected=injected)
+    trainer = Trainer(
+        composition, registry, Accelerator(cpu=True), iter(lambda: batch, None), injected=injected
+    )
     trainer.fetch()
     wanted = torch.tensor(inputs["label_trg"]) if method == "stargan" else 1 - own
     assert torch.equal(trainer.targets["attributes"], wanted)
@@ -73,24 +80,29 @@ def trainer_of(says: Mapping[str, Any], registry: Registry) -> tuple[Trainer, di
     return trainer, names
 
 
-def official_losses(says: Mapping[str, Any], d: Mapping[str, float], g: Mapping[str, float], kind: str) -> dict[str, float]:
+def official_losses(
+    says: Mapping[str, Any], d: Mapping[str, float], g: Mapping[str, float], kind: str
+) -> dict[str, float]:
     """Our terms, with each side's `total`, under the official names."""
     if says["method"] == "stargan":
         return {
-            "D/loss_real": d["real"], "D/loss_fake": d["fake"], "D/loss_cls": d["attribute"], "D/loss_gp": d["penalty"],
-            "D/total": d["total"], "G/loss_fake": g["adversarial"], "G/loss_cls": g["attribute"],
+            "D/loss_real": d["real"], "D/loss_fake": d["fake"], "D/loss_cls": d["attribute"],
+            "D/loss_gp": d["penalty"], "D/total": d["total"],
+            "G/loss_fake": g["adversarial"], "G/loss_cls": g["attribute"],
             "G/loss_rec": g["cycle"], "G/total": g["total"],
         }  # fmt: skip
-    difference, restored = d["real"] + d["fake"], says["config"]["l1"] * g["cycle"] + says["config"]["l2"] * g["identity"]
+    difference = d["real"] + d["fake"]
+    restored = says["config"]["l1"] * g["cycle"] + says["config"]["l2"] * g["identity"]
     if kind == "static":
         return {
-            "df": difference, "dc": d["attribute"], "gp": d["penalty"], "d_loss": d["total"], "gf": g["adversarial"],
-            "gc": g["attribute"], "rec_cycle_unweighted": g["cycle"], "rec_self_unweighted": g["identity"],
-            "gr": restored, "g_loss": g["total"],
+            "df": difference, "dc": d["attribute"], "gp": d["penalty"], "d_loss": d["total"],
+            "gf": g["adversarial"], "gc": g["attribute"], "rec_cycle_unweighted": g["cycle"],
+            "rec_self_unweighted": g["identity"], "gr": restored, "g_loss": g["total"],
         }  # fmt: skip
     return {
         "D/d_loss": d["total"], "D/df_loss": difference, "D/dc_loss": d["attribute"], "D/df_gp": d["penalty"],
-        "G/g_loss": g["total"], "G/gf_loss": g["adversarial"], "G/gc_loss": g["attribute"], "G/gr_loss": restored,
+        "G/g_loss": g["total"], "G/gf_loss": g["adversarial"], "G/gc_loss": g["attribute"],
+        "G/gr_loss": restored,
     }  # fmt: skip
 
 
@@ -99,7 +111,11 @@ def compare(what: str, got: float, want: float, rtol: float) -> None:
 
 
 def norm_of(parameters: Mapping[str, Tensor | None], prefix: str = "") -> float:
-    squares = [p.detach().double().square().sum() for k, p in parameters.items() if p is not None and k.startswith(prefix)]
+    squares = [
+        p.detach().double().square().sum()
+        for k, p in parameters.items()
+        if p is not None and k.startswith(prefix)
+    ]
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
 
@@ -127,7 +143,9 @@ def test_static(loss_case: Case, registry: Registry) -> None:
     norm_rtol = max(rtol, GRADIENT_NORM_RTOL)
 
     d = played(trainer, discriminator)
-    compare("gradient of D", norm_of(gradients(trainer, "discriminator")), norms["D_after_D_backward"], norm_rtol)
+    compare(
+        "gradient of D", norm_of(gradients(trainer, "discriminator")), norms["D_after_D_backward"], norm_rtol
+    )
     assert norm_of(gradients(trainer, "generator")) == norms.get("G_after_D_backward", 0.0) == 0.0
     on_critic = gradients(trainer, "discriminator")
     g = played(trainer, generator)
@@ -170,7 +188,10 @@ def test_trace(loss_case: Case, registry: Registry) -> None:
     rtols = says["rtol_trace"]
     for moment, wanted in trace["losses"].items():
         trainer.iterate()
-        d, g = ({k: float(v) for k, v in trainer.terms[side].sums.items()} for side in ("discriminator", "generator"))
+        d, g = (
+            {k: float(v) for k, v in trainer.terms[side].sums.items()}
+            for side in ("discriminator", "generator")
+        )
         losses = official_losses(says, d, g, "trace")
         rtol = rtols[moment] if isinstance(rtols, dict) else rtols
         compared = [name for name in wanted if not name.startswith("Progress")]

@@ -9,7 +9,7 @@ import layouts
 import official
 import pytest
 import torch
-from conftest import Case
+from official import Case
 from torch import Tensor
 
 from zoogan.facts import Facts
@@ -23,7 +23,9 @@ def test_layout_is_the_official_one(network_case: Case) -> None:
     says = network_case.says
     table = layouts.from_table(says["state_dict"])
     derived = layouts.empty_state(says["method"], says["network"], says["config"])
-    assert [(k, v.shape, v.dtype) for k, v in derived.items()] == [(k, v.shape, v.dtype) for k, v in table.items()]
+    assert [(k, v.shape, v.dtype) for k, v in derived.items()] == [
+        (k, v.shape, v.dtype) for k, v in table.items()
+    ]
 
 
 def test_network(network_case: Case, registry: Registry) -> None:
@@ -57,7 +59,10 @@ def outputs_of(method: str, network: torch.nn.Module, image: Tensor, attributes:
         count = network.attributes.out_channels  # type: ignore[union-attr]
         verdict = network(image, torch.zeros(len(image), count))
         # SaGAN's official critic ends in the sigmoid that our loss contains.
-        return {"src": verdict.score, "cls": verdict.attributes.sigmoid() if method == "sagan" else verdict.attributes}
+        return {
+            "src": verdict.score,
+            "cls": verdict.attributes.sigmoid() if method == "sagan" else verdict.attributes,
+        }
     edited = network(image, torch.from_numpy(attributes))
     return {"y": edited.image, "edited": edited.image, "mask": edited.mask, "amn": edited.raw}
 

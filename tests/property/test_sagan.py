@@ -1,0 +1,259 @@
+"""SaGAN: invariants of its masked edit, its batch statistics, its critic's heads and its importer."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.layers.norm import couples_batch
+from zoogan.testing.strategies import batches, faces, labels, seeds, sizes
+from zoogan_sagan.config import SaganCriticConfig, SaganGeneratorConfig
+from zoogan_sagan.networks import Critic, Generator, of_label
+from zoogan_sagan.weights import as_convolution, body_names, critic_names, import_weights
+
+counts = st.integers(1, 3)
+options = st.fixed_dictionaries(
+    {
+        "norm": st.sampled_from(["instance", "group"]),
+        "res_norm": st.sampled_from(["batch", "instance", "group"]),
+        "upsample": st.sampled_from(["transpose", "resize"]),
+        "kernel": st.sampled_from([3, 7]),
+        "downsamplings": st.integers(1, 3),
+        "mask_sees_label": st.booleans(),
+        "skip": st.booleans(),
+    }
+)
+
+
+def facts(size: int, a: int) -> Facts:
+    return Facts(image_size=size, attributes=tuple(f"A{k}" for k in range(a)))
+
+
+def generator(seed: int, size: int, a: int, **chosen: Any) -> Generator:
+    torch.manual_seed(seed)
+    return Generator(SaganGeneratorConfig(width=4, blocks=1, **chosen), facts(size, a))
+
+
+def critic(seed: int, size: int, a: int, **chosen: Any) -> Critic:
+    torch.manual_seed(seed)
+    return Critic(SaganCriticConfig(width=4, **chosen), facts(size, a))
+
+
+# ---- the masked edit ----
+
+
+@given(seed=seeds, size=sizes, n=st.integers(2, 3), a=counts, chosen=options, train=st.booleans())
+def test_the_edit_is_the_mix(
+    seed: int, size: int, n: int, a: int, chosen: dict[str, Any], train: bool
+) -> None:
+    net, image, target = (
+        generator(seed, size, a, **chosen).train(train),
+        faces(seed, n, size),
+        labels(seed, n, a),
+    )
+    edited = net(image, target)
+    assert edited.mask is not None and edited.raw is not None
+    assert edited.mask.shape == (n, 1, size, size) and edited.image.shape == edited.raw.shape == image.shape
+    assert edited.mask.min() >= 0 and edited.mask.max() <= 1 and edited.raw.abs().max() <= 1
+    torch.testing.assert_close(edited.image, edited.raw * edited.mask + image * (1 - edited.mask))
+    low, high = torch.minimum(image, edited.raw) - 1e-6, torch.maximum(image, edited.raw) + 1e-6
+    assert ((low <= edited.image) & (edited.image <= high)).all()
+
+
+@given(seed=seeds, n=st.integers(2, 3), a=counts, chosen=options)
+def test_the_mask_sees_the_label_only_when_it_should(
+    seed: int, n: int, a: int, chosen: dict[str, Any]
+) -> None:
+    net, image, target = generator(seed, 16, a, **chosen).eval(), faces(seed, n, 16), labels(seed, n, a)
+    one, other = net(image, target), net(image, 1 - target)
+    assert not torch.equal(one.raw, other.raw)
+    assert torch.equal(one.mask, other.mask) is not chosen["mask_sees_label"]
+
+
+@given(seed=seeds, n=batches)
+def test_a_shut_mask_gives_the_image_back_and_an_open_one_the_raw(seed: int, n: int) -> None:
+    image, target = faces(seed, n, 16), labels(seed, n, 1)
+    assert torch.equal(generator(seed, 16, 1, mask_bias=-1e4).eval()(image, target).image, image)
+    edited = generator(seed, 16, 1, mask_bias=1e4).eval()(image, target)
+    torch.testing.assert_close(edited.image, edited.raw)
+
+
+@given(seed=seeds, n=st.integers(2, 4), chosen=options)
+def test_eval_treats_each_face_alone(seed: int, n: int, chosen: dict[str, Any]) -> None:
+    net, image, target = generator(seed, 16, 1, **chosen), faces(seed, n, 16), labels(seed, n, 1)
+    net(image, target)  # move the running statistics off their start
+    net.eval()
+    before = copy.deepcopy(net.state_dict())
+    torch.testing.assert_close(
+        net(image, target).image[1:2], net(image[1:2], target[1:2]).image, rtol=1e-4, atol=1e-5
+    )
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+@given(seed=seeds, chosen=options, size=sizes)
+def test_gradients_reach_both_bodies_and_the_image(seed: int, chosen: dict[str, Any], size: int) -> None:
+    net, image = generator(seed, size, 1, **chosen), faces(seed, 2, size).requires_grad_()
+    net(image, labels(seed, 2, 1)).image.square().mean().backward()
+    assert image.grad is not None and image.grad.abs().sum() > 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_published_parameter_counts() -> None:
+    with torch.device("meta"):
+        whole, judge = (
+            Generator(SaganGeneratorConfig(), facts(128, 1)),
+            Critic(SaganCriticConfig(), facts(128, 1)),
+        )
+    size = {name: sum(p.numel() for p in net.parameters()) for name, net in
+            {"AMN": whole.modification, "SAN": whole.attention, "D": judge}.items()}  # fmt: skip
+    assert size == {"AMN": 6_112_675, "SAN": 6_107_969, "D": 11_190_754}
+
+
+@torch.no_grad()
+def test_initial_masks_are_near_the_middle_and_follow_their_bias() -> None:
+    image, target = faces(0, 2, 32), labels(0, 2, 1)
+    assert abs(float(generator(0, 32, 1)(image, target).mask.mean()) - 0.5) < 0.05
+    assert abs(float(generator(0, 32, 1, mask_bias=1.0)(image, target).mask.mean()) - 0.731) < 0.05
+
+
+def test_sizes_that_cannot_be_halved_are_refused() -> None:
+    with pytest.raises(ConfigError, match="multiple of 8"):
+        generator(0, 20, 1, downsamplings=3)
+
+
+# ---- encode once, decode often ----
+
+
+@given(seed=seeds, n=st.integers(2, 3), chosen=options, times=st.integers(1, 3))
+def test_decoding_again_is_running_again(seed: int, n: int, chosen: dict[str, Any], times: int) -> None:
+    """Outputs, and the running statistics that the official order of forwards leaves behind."""
+    shared, apart = generator(seed, 16, 1, **chosen), generator(seed, 16, 1, **chosen)
+    image = faces(seed, n, 16)
+    encoded = shared.encode(image)
+    for k in range(times):
+        target = labels(seed + k, n, 1)
+        one, other = shared(image, target, encoded), apart(image, target)
+        torch.testing.assert_close(one.image, other.image)
+        torch.testing.assert_close(one.mask, other.mask)
+    for (key, value), expected in zip(shared.state_dict().items(), apart.state_dict().values()):
+        torch.testing.assert_close(value, expected, msg=key)
+    assert couples_batch(shared) is (chosen["res_norm"] == "batch")
+
+
+@given(seed=seeds)
+def test_replay_between_forward_and_backward_changes_no_gradient(seed: int) -> None:
+    shared, apart = generator(seed, 16, 1), generator(seed, 16, 1)
+    image, target = faces(seed, 2, 16), labels(seed, 2, 1)
+    encoded = shared.encode(image)
+    (
+        shared(image, target, encoded).image + shared(image, 1 - target, encoded).image
+    ).square().mean().backward()
+    (apart(image, target).image + apart(image, 1 - target).image).square().mean().backward()
+    for one, other in zip(shared.parameters(), apart.parameters()):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-6)
+
+
+# ---- the critic ----
+
+
+@given(seed=seeds, size=sizes, n=batches, a=counts, heads=st.sampled_from(["joint", "label"]))
+def test_critic_heads(seed: int, size: int, n: int, a: int, heads: str) -> None:
+    """Logits never depend on the claim; scores do exactly with label heads, attribute by attribute."""
+    net, image, claim = critic(seed, size, a, score_heads=heads), faces(seed, n, size), labels(seed, n, a)
+    verdict, other = net(image, claim), net(image, 1 - claim)
+    assert verdict.attributes.shape == (n, a) and torch.equal(verdict.attributes, other.attributes)
+    assert verdict.score.shape == (n, a if heads == "label" else 1, 2, 2)
+    assert torch.equal(verdict.score, other.score) is (heads == "joint")
+    if heads == "label":
+        first = torch.cat([claim[:, :1], 1 - claim[:, 1:]], 1)
+        assert torch.equal(net(image, first).score[:, :1], verdict.score[:, :1])
+
+
+@given(seed=seeds, n=batches, a=counts)
+def test_of_label_picks_the_claimed_map(seed: int, n: int, a: int) -> None:
+    score = torch.arange(n * 2 * a * 4.0).view(n, 2 * a, 2, 2)
+    claim = labels(seed, n, a)
+    picked = of_label(score, claim)
+    for i in range(n):
+        for k in range(a):
+            assert torch.equal(picked[i, k], score[i, 2 * k + int(claim[i, k])])
+
+
+# ---- import ----
+
+
+def official_folder(folder: Path, size: int, **chosen: Any) -> tuple[Generator, Critic]:
+    """Our random networks in the official layout: `results/<experiment>` with its setting.json."""
+    ours, judge = generator(0, size, 1, **chosen), critic(1, size, 1)
+    names: dict[str, str] = {}
+    for official, body in (("AMN", "modification"), ("SAN", "attention")):
+        names |= body_names(official, body, len(ours.modification.down), 1)
+    state = ours.state_dict()
+    for body in ("modification", "attention"):  # its own inverse
+        state[f"{body}.head.weight"] = as_convolution(state[f"{body}.head.weight"])
+    checkpoint = folder / "checkpoint"
+    checkpoint.mkdir()
+    torch.save({k: state[v] for k, v in names.items()}, checkpoint / "1000032.G.pth")
+    torch.save(
+        {k: judge.state_dict()[v] for k, v in critic_names(len(judge.trunk)).items()},
+        checkpoint / "1000032.D.pth",
+    )
+    for older in ("0050400.G.pth", "0050400.D.pth", "1000032.G_opt.pth"):
+        (checkpoint / older).write_bytes(b"must not be read")
+    setting = {"target_attr": "Smiling", "image_size": size, "l1": 7, "l2": 70, "lgp": 5, "d_iters": 2,
+               "lr": 0.001, "beta1": 0.4, "beta2": 0.9, "batch_size": 8, "total_kimg": 16}  # fmt: skip
+    (folder / "setting.json").write_text(json.dumps(setting))
+    return ours, judge
+
+
+def test_import_gives_the_same_networks_and_training(tmp_path: Path) -> None:
+    ours, judge = official_folder(tmp_path, 32)
+    result = import_weights([tmp_path], {})
+    assert result.config["data"] == {"balance": None, "image_size": 32, "attributes": ["Smiling"], "batch": 8}
+    assert result.config["weights"]["cycle"] == 7 and result.config["weights"]["identity"] == 70
+    assert result.config["penalty"]["weight"] == 5 and result.config["cadence"]["discriminator_repeat"] == 2
+    assert result.config["training"]["iterations"] == 1000
+    adam = result.config["optimizers"]["generator"]
+    assert (adam["lr"], adam["betas"]) == (0.001, [0.4, 0.9])
+    rebuilt = Generator(SaganGeneratorConfig(**result.config["generator"]), facts(32, 1)).eval()
+    rebuilt.load_state_dict(result.networks["generator"], strict=True)
+    image, target = faces(0, 2, 32), labels(0, 2, 1)
+    torch.testing.assert_close(rebuilt(image, target).image, ours.eval()(image, target).image)
+    critics = Critic(SaganCriticConfig(**result.config["discriminator"]), facts(32, 1))
+    critics.load_state_dict(result.networks["discriminator"], strict=True)
+    assert torch.equal(critics(image, target).score, judge(image, target).score)
+    assert result.alternative == {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
+
+
+@given(seed=seeds, size=st.integers(3, 7))
+def test_the_last_layer_is_converted_exactly(seed: int, size: int) -> None:
+    weight = faces(seed, 4, 7)[:, :2]
+    x = faces(seed + 1, 1, size)[:, :1].expand(1, 4, -1, -1).contiguous()
+    transposed = torch.nn.functional.conv_transpose2d(x, weight, padding=3)
+    torch.testing.assert_close(torch.nn.functional.conv2d(x, as_convolution(weight), padding=3), transposed)
+
+
+def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
+    official_folder(tmp_path, 16)
+    files = [tmp_path / "checkpoint" / f"1000032.{side}.pth" for side in "GD"]
+    with pytest.raises(ConfigError, match="know 1 attributes, but none are named"):
+        import_weights(files, {})
+    assert import_weights(files, {"attributes": ["Eyeglasses"]}).config["data"]["image_size"] == 16
+    with pytest.raises(ConfigError, match="the discriminator says 16, image_size says 128"):
+        import_weights(files, {"attributes": ["Eyeglasses"], "image_size": 128})
+    (tmp_path / "setting.json").write_text("[")
+    with pytest.raises(ConfigError, match=r"setting\.json: not valid JSON"):
+        import_weights([tmp_path], {})
+    with pytest.raises(ConfigError, match=r"no <images>\.G\.pth"):
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        import_weights([empty], {})

@@ -1,0 +1,250 @@
+"""StarGAN: what must hold for every generator and critic, its schedule and its importer."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.importing import read_state_dict
+from zoogan.interfaces import Clock
+from zoogan.testing.strategies import batches, faces, labels, noise, seeds, sizes
+from zoogan_stargan.config import Repo2018Config, StarganCriticConfig, StarganGeneratorConfig
+from zoogan_stargan.networks import Critic, Generator
+from zoogan_stargan.schedule import repo_2018
+from zoogan_stargan.weights import critic_names, generator_names, import_weights
+
+counts = st.integers(1, 5)
+NAMES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
+
+
+def facts(size: int, a: int) -> Facts:
+    return Facts(image_size=size, attributes=NAMES[:a])
+
+
+def generator(seed: int, size: int, a: int) -> Generator:
+    torch.manual_seed(seed)
+    return Generator(StarganGeneratorConfig(width=4, blocks=1), facts(size, a))
+
+
+def critic(seed: int, size: int, a: int) -> Critic:
+    torch.manual_seed(seed)
+    return Critic(StarganCriticConfig(width=4), facts(size, a))
+
+
+@given(seed=seeds, size=sizes, n=batches, a=counts)
+def test_generator_shapes_range_and_modes(seed: int, size: int, n: int, a: int) -> None:
+    net, image, target = generator(seed, size, a), faces(seed, n, size), labels(seed, n, a)
+    edited = net(image, target)
+    assert edited.image.shape == image.shape and edited.mask is None and edited.raw is None
+    assert edited.image.abs().max() <= 1
+    assert torch.equal(edited.image, net.eval()(image, target).image)  # the official code never calls eval()
+    assert not list(net.buffers())
+
+
+@given(seed=seeds, n=st.integers(2, 4), a=counts)
+def test_generator_treats_each_face_alone(seed: int, n: int, a: int) -> None:
+    net, image, target = generator(seed, 16, a), faces(seed, n, 16), labels(seed, n, a)
+    whole = net(image, target).image
+    one = net(image[1:2], target[1:2]).image
+    torch.testing.assert_close(whole[1:2], one, rtol=1e-4, atol=1e-5)
+
+
+@given(seed=seeds, a=counts, k=st.integers(0, 4))
+def test_every_attribute_reaches_the_image(seed: int, a: int, k: int) -> None:
+    net, image = generator(seed, 16, a), faces(seed, 2, 16)
+    target = torch.zeros(2, a)
+    flipped = target.clone()
+    flipped[:, k % a] = 1
+    assert (net(image, target).image - net(image, flipped).image).abs().max() > 1e-5
+
+
+@given(seed=seeds, size=sizes, a=counts)
+def test_gradients_reach_every_parameter_and_the_image(seed: int, size: int, a: int) -> None:
+    net, image = generator(seed, size, a), faces(seed, 2, size).requires_grad_()
+    net(image, labels(seed, 2, a)).image.square().mean().backward()
+    assert image.grad is not None and image.grad.abs().sum() > 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_generator_is_free_of_size_and_refuses_what_it_cannot_halve() -> None:
+    net = generator(0, 16, 2)
+    assert net(noise(0, 1, 3, 24, 32), labels(0, 1, 2)).image.shape == (1, 3, 24, 32)
+    with pytest.raises(ConfigError, match="multiple of 4"):
+        generator(0, 18, 1)
+
+
+@given(seed=seeds, size=sizes, n=batches, a=counts)
+def test_critic_ignores_the_claim_and_its_batch_mates(seed: int, size: int, n: int, a: int) -> None:
+    net, image, claim = critic(seed, size, a), faces(seed, n, size), labels(seed, n, a)
+    verdict, other = net(image, claim), net(image, 1 - claim)
+    assert verdict.score.shape == (n, 1, 2, 2) and verdict.attributes.shape == (n, a)
+    assert torch.equal(verdict.score, other.score) and torch.equal(verdict.attributes, other.attributes)
+    alone = net(image[:1], claim[:1])
+    torch.testing.assert_close(verdict.score[:1], alone.score, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(verdict.attributes[:1], alone.attributes, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "stages"), [(16, 3), (64, 5), (128, 6), (256, 6)])
+def test_critic_stages(size: int, stages: int) -> None:
+    with torch.device("meta"):
+        net = Critic(StarganCriticConfig(width=2), facts(size, 1))
+        verdict = net(torch.zeros(1, 3, size, size), torch.zeros(1, 1))
+    assert len(net.trunk) == stages
+    assert verdict.score.shape == (1, 1, size >> stages, size >> stages) and verdict.attributes.shape == (
+        1,
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("a", "size", "total"),
+    [(1, None, 8_417_984), (5, None, 8_430_528), (15, None, 8_461_888), (5, 64, 44_731_328),
+     (5, 128, 44_762_048), (5, 192, 44_813_248), (8, 128, 44_786_624), (13, 256, 45_147_072)],
+)  # fmt: skip
+def test_published_parameter_counts(a: int, size: int | None, total: int) -> None:
+    """The official networks' numbers; the discriminator's at 64 px are those of six stages."""
+    names = tuple(f"A{k}" for k in range(a))
+    with torch.device("meta"):
+        if size is None:
+            net: torch.nn.Module = Generator(
+                StarganGeneratorConfig(), Facts(image_size=128, attributes=names)
+            )
+        else:
+            net = Critic(StarganCriticConfig(stages=6), Facts(image_size=size, attributes=names))
+    assert sum(p.numel() for p in net.parameters()) == total
+
+
+# ---- the official code's learning rate ----
+
+
+@given(iteration=st.integers(0, 199_999))
+def test_repo_2018_subtracts_as_the_official_loop_does(iteration: int) -> None:
+    subtractions = sum((i + 1) % 1000 == 0 and (i + 1) > 100_000 for i in range(99_999, iteration))
+    factor = repo_2018(Repo2018Config(decay=100_000))(Clock(iteration, 200_000))
+    assert factor == pytest.approx(1 - subtractions / 100_000)
+
+
+@given(total=st.integers(1, 5000), decay=st.none() | st.integers(1, 9000), period=st.integers(1, 50))
+def test_repo_2018_never_rises_nor_turns_negative(total: int, decay: int | None, period: int) -> None:
+    factor = repo_2018(Repo2018Config(decay=decay, period=period))
+    values = [factor(Clock(i, total)) for i in range(0, total, max(1, total // 50))]
+    assert values[0] == 1 and all(0 <= b <= a for a, b in itertools.pairwise(values))
+
+
+# ---- import ----
+
+
+def official_files(folder: Path, a: int, size: int, tracked: bool = True) -> tuple[Generator, Critic]:
+    """Our random networks saved in the official layout, running statistics and all."""
+    ours, judge = generator(0, size, a), critic(1, size, a)
+    for side, net in (("G", ours), ("D", judge)):
+        state = net.state_dict()
+        layout = {v: k for k, v in names_of(net).items()}
+        saved = {layout[key]: value for key, value in state.items()}
+        if tracked and side == "G":
+            saved |= {
+                f"main.{i}.{s}": torch.full((4,), 9.0)
+                for i in (1, 4)
+                for s in ("running_mean", "running_var")
+            }
+        torch.save(saved, folder / f"200000-{side}.ckpt", _use_new_zipfile_serialization=False)
+    return ours, judge
+
+
+def names_of(net: Generator | Critic) -> dict[str, str]:
+    if isinstance(net, Generator):
+        return generator_names(
+            {f"main.{9 + k}.main.0.weight": torch.empty(0) for k in range(len(net.body.residual))}
+        )[0]
+    return critic_names({f"main.{2 * k}.weight": torch.empty(0) for k in range(len(net.trunk))})[0]
+
+
+@pytest.mark.parametrize(("a", "size"), [(5, 32), (3, 16)])
+def test_import_gives_the_same_networks(tmp_path: Path, a: int, size: int) -> None:
+    """From a legacy pickle with running statistics, files in any order, architecture told by the weights."""
+    ours, judge = official_files(tmp_path, a, size)
+    files = [tmp_path / "200000-D.ckpt", tmp_path / "200000-G.ckpt"]
+    result = import_weights(files, {} if a == 5 else {"attributes": list(NAMES[:a])})
+    assert result.config["data"] == {"balance": None, "image_size": size, "attributes": list(NAMES[:a])}
+    assert result.facts == {"exclusive": (NAMES[:3],)}
+    assert bool(result.notes) is (a == 5)  # taken for the official five
+    rebuilt = Generator(StarganGeneratorConfig(**result.config["generator"]), facts(size, a))
+    rebuilt.load_state_dict(result.networks["generator"], strict=True)
+    image, target = faces(0, 1, size), labels(0, 1, a)
+    assert torch.equal(rebuilt(image, target).image, ours(image, target).image)
+    critics = Critic(StarganCriticConfig(**result.config["discriminator"]), facts(size, a))
+    critics.load_state_dict(result.networks["discriminator"], strict=True)
+    assert torch.equal(critics(image, target).attributes, judge(image, target).attributes)
+    assert (
+        import_weights([tmp_path], {"attributes": list(NAMES[:a])}).networks.keys() == result.networks.keys()
+    )
+
+
+def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
+    official_files(tmp_path, 3, 16)
+    g, d = tmp_path / "200000-G.ckpt", tmp_path / "200000-D.ckpt"
+    with pytest.raises(ConfigError, match=r"know 3 attributes, but none are named"):
+        import_weights([g, d], {})
+    with pytest.raises(ConfigError, match=r"know 3 attributes, but 2 are named"):
+        import_weights([g, d], {"attributes": ["A", "B"]})
+    with pytest.raises(ConfigError, match=r"image size: the discriminator says 16, image_size says 128"):
+        import_weights([g, d], {"attributes": NAMES[:3], "image_size": 128})
+    with pytest.raises(ConfigError, match=r"a second generator"):
+        import_weights([g, g], {})
+    lacking = torch.load(g, weights_only=True)
+    del lacking["main.3.weight"]
+    torch.save(lacking, tmp_path / "lacking.ckpt")
+    with pytest.raises(ConfigError, match=r"no 'main\.3\.weight'"):
+        import_weights([tmp_path / "lacking.ckpt"], {"attributes": NAMES[:3]})
+    other = tmp_path / "other"
+    other.mkdir()
+    official_files(other, 2, 16)
+    with pytest.raises(ConfigError, match=r"the generator says 3, the discriminator says 2"):
+        import_weights([g, other / "200000-D.ckpt"], {"attributes": NAMES[:3]})
+
+
+class Harmful:
+    """Leaves a trace if it is ever unpickled."""
+
+    touched = False
+
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        return (Harmful.touch, ())
+
+    @staticmethod
+    def touch() -> None:
+        Harmful.touched = True
+
+
+def test_reading_executes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "200000-G.ckpt"
+    torch.save({"main.0.weight": Harmful()}, path)
+    with pytest.raises(ConfigError, match="without executing code"):
+        read_state_dict(path)
+    assert not Harmful.touched
+    path.write_bytes(b"nonsense")
+    with pytest.raises(ConfigError, match="not a state_dict"):
+        read_state_dict(path)
+    torch.save([torch.zeros(1)], path)
+    with pytest.raises(ConfigError, match="bare state_dict"):
+        read_state_dict(path)
+    with pytest.raises(ConfigError, match="no such file"):
+        read_state_dict(tmp_path / "missing.pth")
+
+
+def test_wrapped_and_safetensors_files_are_read(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    state = {"a.weight": torch.arange(3.0)}
+    torch.save({f"module.{k}": v for k, v in state.items()}, tmp_path / "parallel.pth")
+    save_file(state, tmp_path / "plain.safetensors")
+    for name in ("parallel.pth", "plain.safetensors"):
+        read = read_state_dict(tmp_path / name)
+        assert list(read) == ["a.weight"] and torch.equal(read["a.weight"], state["a.weight"])
