@@ -93,9 +93,9 @@ def test_the_crop_is_the_centre_square() -> None:
 
 def test_shrinking_is_antialiased() -> None:
     stripes = torch.zeros(3, 64, 64, dtype=torch.uint8)
-    stripes[:, :, ::2] = 255
+    stripes[:, :, ::4] = 255  # bilinear alone reads between two of the dark columns
     small = crop_to(stripes, Facts(image_size=16))
-    assert small.float().std() < 10
+    assert 55 < small.float().mean() < 75
 
 
 def test_poor_photos_are_warned_of() -> None:

@@ -130,12 +130,13 @@ def test_words_for_on_and_off() -> None:
 
 
 def test_every_problem_of_a_request_is_said_at_once() -> None:
-    words = {"Eyeglases": 1, "Male": 2, "Bald": "nan", "Bangs": None, "Black_Hair": 1, "Brown_Hair": "on"}
+    words = {"Eyeglases": 1, "Male": 2, "Bald": "nan", "Bangs": -0.1, "Black_Hair": 1, "Brown_Hair": "on"}
     with pytest.raises(ValueError) as caught:
         condition().parse(words)
     lines = str(caught.value).splitlines()
     assert [line.split(":")[0] for line in lines[:4]] == ["Eyeglases", "Male", "Bald", "Bangs"]
     assert "did you mean 'Eyeglasses'" in lines[0] and "got 2" in lines[1] and "got 'nan'" in lines[2]
+    assert "got -0.1" in lines[3]
     assert lines[4:] == ["Black_Hair and Brown_Hair exclude each other; set one of them"]
 
 
