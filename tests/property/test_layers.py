@@ -17,7 +17,7 @@ from zoogan.interfaces import Draws, World
 from zoogan.layers.augment import DiffAugment, NoAugment
 from zoogan.layers.blocks import EncoderDecoder, ResidualBlock, StridedTrunk, check_halvings, default_stages
 from zoogan.layers.config import DiffAugmentConfig
-from zoogan.layers.norm import BatchNorm2d, couples_batch, instance_norm, synchronised
+from zoogan.layers.norm import BatchNorm2d, couples_batch, InstanceNorm2d, synchronised
 from zoogan.layers.planes import append_planes
 from zoogan.layers.resample import doubling, halving
 from zoogan.testing.strategies import batches, faces, labels, noise, seeds
@@ -145,7 +145,7 @@ def test_couples_batch_tells_the_truth(norm: str, couples: bool) -> None:
 
 @given(seed=seeds, n=batches, affine=st.booleans())
 def test_instance_norm_is_torchs(seed: int, n: int, affine: bool) -> None:
-    ours, theirs = instance_norm(5, affine=affine), nn.InstanceNorm2d(5, affine=affine)
+    ours, theirs = InstanceNorm2d(5, affine=affine), nn.InstanceNorm2d(5, affine=affine)
     if affine:
         state = {"weight": noise(seed, 5), "bias": noise(seed + 1, 5)}
         ours.load_state_dict(state)

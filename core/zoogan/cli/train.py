@@ -102,11 +102,12 @@ def config_to_resume(
 
 def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool) -> int:
     """Open the session, train, and say what can be done with the run. Returns the exit code."""
-    from zoogan.training.checkpoints import find
+    from zoogan.training.checkpoints import iteration_of, newest_valid
     from zoogan.training.run import Run
 
-    if resume and find(folder / "checkpoints"):
-        newest = int(find(folder / "checkpoints")[-1].name.rpartition("-")[2])
+    path = newest_valid(folder / "checkpoints")[0] if resume else None
+    if path is not None:
+        newest = iteration_of(path)
         if newest >= config.training.iterations:
             typer.echo(f"{folder} is finished ({newest} iterations); --iterations N makes it longer")
             return 0

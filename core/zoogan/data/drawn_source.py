@@ -126,7 +126,7 @@ class DrawnSource(Source):
             "visible": visible[where],
         }
 
-    def redraw(self, split: Split, indices: Sequence[int], **attributes: float) -> UInt8[Tensor, "n 3 s s"]:
+    def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> UInt8[Tensor, "n 3 s s"]:
         """The same faces with only these attributes changed; setting one clears those that it excludes.
 
         Raises:

@@ -46,12 +46,10 @@ def edit_error(editor: Editor, source: Source, *, split: Split = "test", faces: 
             sample = source.read(split, indices)
             own = sample["attributes"]
             flipped = 1 - own[:, column]
-            pictures = [
-                source.redraw(split, [i], **{attribute: float(value)}) for i, value in zip(indices, flipped)
-            ]
-            if any(picture is None for picture in pictures):
+            redrawn = source.redraw(split, indices, **{attribute: flipped})
+            if redrawn is None:
                 return []
-            truth = to_range(torch.cat([picture for picture in pictures if picture is not None])).to(device)
+            truth = to_range(redrawn).to(device)
             image = to_range(sample["image"]).to(device)
             target = wanted(own, column, flipped, source).to(device)
             edit = editor.apply(image, {"attributes": target}).image

@@ -105,13 +105,26 @@ def couples_batch(network: nn.Module) -> bool:
     return any(isinstance(layer, _BatchNorm) for layer in network.modules())
 
 
-def instance_norm(channels: int, *, affine: bool) -> nn.Module:
+class InstanceNorm2d(nn.GroupNorm):
     """Instance norm (Ulyanov et al. 2016), eps 1e-5, without running statistics, so that eval is as training.
 
-    As a group norm of one channel a group: the same maths, twice as fast on CPU. Its state, if affine:
-    weight, bias.
+    Its state, if affine: weight, bias. The same maths in the form that is fastest for the memory layout: as a group norm
+    of one channel a group (twice as fast on CPU as torch's own), or, channels last, written out (group norm would copy).
     """
-    return nn.GroupNorm(channels, channels, affine=affine)
+
+    def __init__(self, channels: int, affine: bool) -> None:
+        super().__init__(channels, channels, affine=affine)
+
+    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Each channel of each image to mean 0 and variance 1, then scaled and shifted if affine."""
+        last = input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous()
+        if not last or input.dtype != torch.float32:
+            return super().forward(input)
+        centred = input - input.mean((2, 3), keepdim=True)
+        scale = (centred.square().mean((2, 3), keepdim=True) + self.eps).rsqrt()
+        if self.weight is None or self.bias is None:
+            return centred * scale
+        return centred * (scale * self.weight.view(1, -1, 1, 1)) + self.bias.view(1, -1, 1, 1)
 
 
 def normalisation(kind: str, channels: int, *, affine: bool = True) -> nn.Module:
@@ -119,7 +132,7 @@ def normalisation(kind: str, channels: int, *, affine: bool = True) -> nn.Module
     if kind == "batch":
         return BatchNorm2d(channels)
     if kind == "instance":
-        return instance_norm(channels, affine=affine)
+        return InstanceNorm2d(channels, affine=affine)
     if kind == "group":
         return nn.GroupNorm(1, channels, affine=affine)
     raise ValueError(f"no normalisation is called {kind!r}; known: batch, instance, group")

@@ -50,14 +50,18 @@ def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dic
     }
 
 
+@torch.no_grad()
 def restore_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
     """Put back what `optimizer_state` took."""
     parameters = dict(network.named_parameters())
     for key, value in state.items():
         name, _, field = key.rpartition("/")
         parameter = parameters[name]
-        device = parameter.device if value.dim() or optimizer.defaults.get("fused") else value.device
-        optimizer.state[parameter][field] = value.to(device).clone()
+        if value.shape == parameter.shape:  # in the parameter's own memory layout
+            optimizer.state[parameter][field] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        else:
+            device = parameter.device if optimizer.defaults.get("fused") else value.device
+            optimizer.state[parameter][field] = value.to(device).clone()
 
 
 def plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -87,6 +91,11 @@ def sync(path: Path) -> None:
 def name_of(iteration: int) -> str:
     """The folder name of a checkpoint; names sort by iteration."""
     return f"iteration-{iteration:08d}"
+
+
+def iteration_of(path: Path) -> int:
+    """The iteration that a checkpoint's folder name tells."""
+    return int(path.name.rpartition("-")[2])
 
 
 def save(folder: Path, state: State, keep: int) -> Path:

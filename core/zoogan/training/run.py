@@ -144,7 +144,7 @@ class LoadedRun:
         image = self.prepare(images)
         targets = self.editor.resolve(request, image)
         try:
-            return self.editor.apply(image, targets, seed=seed, strength=strength, threshold=threshold)
+            return self.editor.apply(image, targets, seed=seed, strength=float(strength), threshold=threshold)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 

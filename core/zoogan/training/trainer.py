@@ -53,7 +53,8 @@ class Trainer:
         self.config, self.accelerator, self.batches = composition.config, accelerator, batches
         self.training = self.config.training
         self.world, self.device = World(), accelerator.device
-        self.nets = composition.nets.to(self.device).train()
+        self.layout = torch.channels_last if self.training.channels_last else torch.contiguous_format
+        self.nets = composition.nets.to(self.device, memory_format=self.layout).train()
         self.game = composition.game.to(self.device)
         if self.world.size > 1:
             for network in self.nets.values():
@@ -106,7 +107,10 @@ class Trainer:
 
     def fetch(self) -> None:
         """Read the next batch and draw its targets."""
-        self.batch = next(self.batches)
+        self.batch = {
+            draw: {field: rows.contiguous(memory_format=self.layout) if rows.dim() == 4 else rows for field, rows in sample.items()}
+            for draw, sample in next(self.batches).items()
+        }
         draw = Draws(seed_of(self.training.seed, "targets", self.position), self.world, self.rows, slice(None), self.injected)
         self.targets = self.game.targets(self.batch, draw)
         self.position += self.rows * self.world.size
