@@ -51,9 +51,7 @@ def rate(batches: Loader, batch: int, seconds: float) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="drawn")
     parser.add_argument("--root")
     parser.add_argument("--size", type=int, default=64)

@@ -118,7 +118,9 @@ def play_once(config: GameConfig, facts: Facts, registry: Registry, device: torc
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
                 where = f"in {inside[-1]}" if inside else "outside the networks"
                 reason = str(error).strip().splitlines()[0]
-                raise ConfigError(f"this composition does not fit: step {step.name!r} fails {where}: {reason}") from error
+                raise ConfigError(
+                    f"this composition does not fit: step {step.name!r} fails {where}: {reason}"
+                ) from error
             nets.zero_grad()
 
 

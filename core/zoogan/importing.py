@@ -45,9 +45,7 @@ def read_state_dict(path: Path) -> StateDict:
         content = load_file(path) if path.suffix == ".safetensors" else load_pickled(path)
     except Exception as error:  # a damaged file can raise nearly anything from inside the readers
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(
-            f"{path}: not a state_dict that can be read without executing code: {reason[0]}"
-        ) from error
+        raise ConfigError(f"{path}: not a state_dict that can be read without executing code: {reason[0]}") from error
     named = isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
     if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise ConfigError(f"{path}: expected a bare state_dict (names and tensors)")

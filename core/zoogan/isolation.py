@@ -47,9 +47,7 @@ def check_hooks(plugin: Any) -> None:
     specs, marked = hook_names(), implemented(plugin)
     bare = [n for n in dir(plugin) if n in specs and n not in marked and callable(getattr(plugin, n))]
     if bare:
-        raise RejectedError(
-            f"its function {bare[0]} is not marked as a hook", "put @zoogan.hooks.hookimpl above it"
-        )
+        raise RejectedError(f"its function {bare[0]} is not marked as a hook", "put @zoogan.hooks.hookimpl above it")
     if not marked:
         raise RejectedError(
             "it implements no hook", "write zoo_register(registry) with @zoogan.hooks.hookimpl above it"

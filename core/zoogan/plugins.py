@@ -98,9 +98,7 @@ class Zoo:
         installed = f"installed: {', '.join(known) or 'none'}"
         entry = self.catalogue.get(name)
         if entry is not None:
-            state = (
-                f"it comes with {entry.distribution}" if entry.distribution else "planned, not written yet"
-            )
+            state = f"it comes with {entry.distribution}" if entry.distribution else "planned, not written yet"
             raise ConfigError(f"model {name!r} ({entry.title}) is not installed: {state}; {installed}")
         hint = nearest(name, [*known, *self.catalogue])
         raise ConfigError(f"no model is called {name!r}{hint}; {installed}")
@@ -133,9 +131,7 @@ class Zoo:
             return
         taken = next((info for info in self.plugins if info.name == candidate.name), None)
         if taken is not None:
-            raise RejectedError(
-                f"another plugin ({taken.where}) has the same name", "rename or uninstall one"
-            )
+            raise RejectedError(f"another plugin ({taken.where}) has the same name", "rename or uninstall one")
         check_version(plugin)
         check_hooks(plugin)
         draft = self.registry.draft(candidate.name)
@@ -168,8 +164,7 @@ class Zoo:
         Observers only look: they run one by one, what they return is dropped, mappings are read-only.
         """
         observed = {
-            name: MappingProxyType(value) if isinstance(value, dict) else value
-            for name, value in arguments.items()
+            name: MappingProxyType(value) if isinstance(value, dict) else value for name, value in arguments.items()
         }
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():  # a copy, in loading order
             plugin, name = implementation.plugin, implementation.plugin_name

@@ -153,9 +153,7 @@ class Registry:
             RegistrationError: the name is taken or no id, or `game` or `importer` is no import string.
         """
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", spec.name):
-            raise RegistrationError(
-                f"method id {spec.name!r}: expected lower case and hyphens, as in 'my-gan'"
-            )
+            raise RegistrationError(f"method id {spec.name!r}: expected lower case and hyphens, as in 'my-gan'")
         check_import_string(f"game of method {spec.name!r}", spec.game)
         if spec.importer is not None:
             check_import_string(f"importer of method {spec.name!r}", spec.importer)

@@ -15,12 +15,8 @@ def zoo_register(registry: Registry) -> None:
     """Register the method and its networks."""
     from zoogan_sagan.config import SaganConfig, SaganCriticConfig, SaganGeneratorConfig
 
-    registry.component(
-        "image_editor", "sagan", config=SaganGeneratorConfig, build="zoogan_sagan.networks:Generator"
-    )
-    registry.component(
-        "attribute_critic", "sagan", config=SaganCriticConfig, build="zoogan_sagan.networks:Critic"
-    )
+    registry.component("image_editor", "sagan", config=SaganGeneratorConfig, build="zoogan_sagan.networks:Generator")
+    registry.component("attribute_critic", "sagan", config=SaganCriticConfig, build="zoogan_sagan.networks:Critic")
     registry.method(
         MethodSpec(
             name="sagan",

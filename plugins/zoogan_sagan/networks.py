@@ -46,9 +46,7 @@ class Generator(ImageEditor):
 
     def __init__(self, config: SaganGeneratorConfig, facts: Facts) -> None:
         super().__init__()
-        check_halvings(
-            "generator 'sagan'", "downsamplings", config.downsamplings, facts.image_size, whole=True
-        )
+        check_halvings("generator 'sagan'", "downsamplings", config.downsamplings, facts.image_size, whole=True)
         self.mask_sees_label = config.mask_sees_label
         labelled = facts.channels + len(facts.attributes)
 
@@ -88,9 +86,7 @@ class Generator(ImageEditor):
         mask = self.attention(image).sigmoid()
         if not self.training:
             return Encoded(image, mask, None)
-        return Encoded(
-            image, mask, Pass([(layer, layer.last) for layer in self.attention_norms() if layer.last])
-        )
+        return Encoded(image, mask, Pass([(layer, layer.last) for layer in self.attention_norms() if layer.last]))
 
     def decode(self, encoded: Encoded, attributes: Float[Tensor, "n a"]) -> Edited:
         """The edit of the encoded image, its mask, and the modified image before the mask."""
@@ -134,9 +130,7 @@ class Critic(AttributeCritic):
         return Verdict(score, self.attributes(features).flatten(1))
 
 
-def of_label(
-    score: Float[Tensor, "n heads i j"], attributes: Float[Tensor, "n a"]
-) -> Float[Tensor, "n a i j"]:
+def of_label(score: Float[Tensor, "n heads i j"], attributes: Float[Tensor, "n a"]) -> Float[Tensor, "n a i j"]:
     """Of two maps an attribute (absent, present), that of its value; values from 0.5 up count as present."""
     absent, present = score.unflatten(1, (-1, 2)).unbind(2)
     return torch.where((attributes >= 0.5)[:, :, None, None], present, absent)

@@ -171,9 +171,7 @@ def body_names(official: str, ours: str, downsamplings: int, blocks: int) -> dic
     for k in range(blocks):
         for index, half in ((0, "first"), (3, "second")):
             layers, here = f"{official}.resblk.{k}.layers", f"{ours}.residual.{k}.{half}"
-            names |= pairs(f"{layers}.{index}", f"{here}.conv") | pairs(
-                f"{layers}.{index + 1}", f"{here}.norm"
-            )
+            names |= pairs(f"{layers}.{index}", f"{here}.conv") | pairs(f"{layers}.{index + 1}", f"{here}.norm")
             for part in ("running_mean", "running_var", "num_batches_tracked"):
                 names[f"{layers}.{index + 1}.{part}"] = f"{here}.norm.{part}"
     return names | pairs(f"{official}.deconv.{3 * downsamplings}", f"{ours}.head")

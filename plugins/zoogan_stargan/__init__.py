@@ -26,9 +26,7 @@ def zoo_register(registry: Registry) -> None:
     registry.component(
         "attribute_critic", "stargan", config=StarganCriticConfig, build="zoogan_stargan.networks:Critic"
     )
-    registry.component(
-        "schedule", "repo-2018", config=Repo2018Config, build="zoogan_stargan.schedule:repo_2018"
-    )
+    registry.component("schedule", "repo-2018", config=Repo2018Config, build="zoogan_stargan.schedule:repo_2018")
     registry.method(
         MethodSpec(
             name="stargan",

@@ -56,9 +56,7 @@ class Critic(AttributeCritic):
         check_halvings("critic 'stargan'", "stages", stages, facts.image_size, whole=False)
         self.trunk = StridedTrunk(facts.channels, width=config.width, stages=stages, slope=config.slope)
         self.score = nn.Conv2d(self.trunk.outputs, 1, 3, 1, 1, bias=False)
-        self.attributes = nn.Conv2d(
-            self.trunk.outputs, len(facts.attributes), facts.image_size >> stages, bias=False
-        )
+        self.attributes = nn.Conv2d(self.trunk.outputs, len(facts.attributes), facts.image_size >> stages, bias=False)
 
     def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
         """Judge `image` in [-1, 1]."""

@@ -127,9 +127,7 @@ def pairs(official: str, ours: str, parts: tuple[str, ...] = ("weight", "bias"))
 
 def block(index: int, ours: str, prefix: str = "main.") -> dict[str, str]:
     """A convolution without bias and the norm after it."""
-    return pairs(f"{prefix}{index}", f"{ours}.conv", ("weight",)) | pairs(
-        f"{prefix}{index + 1}", f"{ours}.norm"
-    )
+    return pairs(f"{prefix}{index}", f"{ours}.conv", ("weight",)) | pairs(f"{prefix}{index + 1}", f"{ours}.norm")
 
 
 def generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:

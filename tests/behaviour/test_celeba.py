@@ -115,9 +115,7 @@ def test_split_by_shuffled_lines_is_stargans(root: Path, monkeypatch: pytest.Mon
         (PEOPLE, [0, 2] + [0] * 7, "identity"),  # person 1 is on both sides
     ],
 )
-def test_auto_takes_the_best_split_that_the_files_allow(
-    root: Path, people: Any, parts: Any, expected: str
-) -> None:
+def test_auto_takes_the_best_split_that_the_files_allow(root: Path, people: Any, parts: Any, expected: str) -> None:
     if people:
         write_pairs(root / "identity_CelebA.txt", people)
     if parts:

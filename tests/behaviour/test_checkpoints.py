@@ -16,7 +16,14 @@ from zoogan.training.checkpoints import CheckpointError, State
 
 def state(iteration: int) -> State:
     net = {"weight": torch.full((3, 2), float(iteration)), "count": torch.tensor(iteration)}
-    return State(iteration, 16 * iteration, {}, {"generator": net}, {"generator": net}, {"generator": {"weight/step": torch.tensor(1.0)}})
+    return State(
+        iteration,
+        16 * iteration,
+        {},
+        {"generator": net},
+        {"generator": net},
+        {"generator": {"weight/step": torch.tensor(1.0)}},
+    )
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:

@@ -164,9 +164,7 @@ def test_show_every_method_of_the_house(model: str, capsys: Said) -> None:
 
 
 def test_docs_of_settings() -> None:
-    told = docs_of(
-        "Head: no field.\n\nbatch: how many.\nflip: mirror, for batch: no.\n\nTail.", ["batch", "flip"]
-    )
+    told = docs_of("Head: no field.\n\nbatch: how many.\nflip: mirror, for batch: no.\n\nTail.", ["batch", "flip"])
     assert told == {"batch": "no", "flip": "mirror, for"}  # a field's name and a colon always begin an entry
     assert docs_of("lr: rate (of `data.lr: x`).", ["lr"]) == {"lr": "rate (of `data.lr: x`)"}
 
@@ -197,9 +195,7 @@ def test_a_mistake_exits_2_in_clear_text(command: list[str], says: str, capsys: 
 
 def test_a_failure_exits_1_in_one_line(capsys: Said) -> None:
     assert main(["crash"]) == 1
-    assert capsys.readouterr().err == (
-        "zoo crash: ValueError: first line; run with --debug for the traceback\n"
-    )
+    assert capsys.readouterr().err == ("zoo crash: ValueError: first line; run with --debug for the traceback\n")
 
 
 @pytest.mark.parametrize("command", [["crash", "--debug"], ["--debug", "crash"]])

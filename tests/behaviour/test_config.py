@@ -46,7 +46,13 @@ def test_every_problem_is_reported_at_once_with_the_nearest_name() -> None:
     lines = str(caught.value).splitlines()
     assert len(lines) == 5
     text = "\n".join(lines)
-    for expected in ("did you mean 'iterations'", "did you mean 'width'", "did you mean 'hinge'", "training.seed", "data.batch"):
+    for expected in (
+        "did you mean 'iterations'",
+        "did you mean 'width'",
+        "did you mean 'hinge'",
+        "training.seed",
+        "data.batch",
+    ):
         assert expected in text
 
 
@@ -59,7 +65,8 @@ def test_unknown_recipe_and_bad_set() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1", 1), ("1e-4", 1e-4), ("0.5", 0.5), ("true", True), ("null", None), ("a,b", ["a", "b"]), ("0.5,0.999", [0.5, 0.999]), ("hinge", "hinge"), ("No_Beard", "No_Beard"), ("/tmp/e1", "/tmp/e1")],
+    [("1", 1), ("1e-4", 1e-4), ("0.5", 0.5), ("true", True), ("null", None), ("a,b", ["a", "b"]),
+     ("0.5,0.999", [0.5, 0.999]), ("hinge", "hinge"), ("No_Beard", "No_Beard"), ("/tmp/e1", "/tmp/e1")],
 )  # fmt: skip
 def test_values_of_set(text: str, value: object) -> None:
     assert parse_value(text) == value

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-pytest.importorskip("zoogan.data.drawn")
-
 from zoogan.config import ConfigError
 from zoogan.data import drawn_source
 from zoogan.data.config import DrawnData
@@ -19,9 +17,7 @@ NAMES = ("Eyeglasses", "Blond_Hair", "Bald", "Wearing_Hat")
 
 
 def opened(**settings: Any) -> DrawnSource:
-    return DrawnSource(
-        DrawnData(**{"image_size": 16, "faces": 60, "held_out": 20, "attributes": NAMES, **settings})
-    )
+    return DrawnSource(DrawnData(**{"image_size": 16, "faces": 60, "held_out": 20, "attributes": NAMES, **settings}))
 
 
 def test_a_face_is_the_same_however_it_is_read() -> None:
@@ -31,9 +27,7 @@ def test_a_face_is_the_same_however_it_is_read() -> None:
     expected = fresh.read("train", [9, 3, 5])
     for name in DrawnSource.fields:
         assert torch.equal(again[name], expected[name]), name
-        assert torch.equal(batch[name][0], batch[name][2]) and torch.equal(
-            batch[name][3], expected[name][0]
-        ), name
+        assert torch.equal(batch[name][0], batch[name][2]) and torch.equal(batch[name][3], expected[name][0]), name
 
 
 def test_what_is_kept_is_not_drawn_again_and_the_bound_holds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,9 +73,7 @@ def test_a_worker_is_not_sent_the_cache() -> None:
     source = opened()
     source.read("train", range(60))
     copy = pickle.loads(pickle.dumps(source))
-    assert copy._kept == {} and torch.equal(
-        copy.read("train", [3])["image"], source.read("train", [3])["image"]
-    )
+    assert copy._kept == {} and torch.equal(copy.read("train", [3])["image"], source.read("train", [3])["image"])
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,7 @@ def root(tmp_path: Path) -> Path:
     for i, name in enumerate(NAMES):
         paint(tmp_path / name, 20 * i)
     rows = [f"{name},{i % 2},{-1 if i % 3 else 1}" for i, name in enumerate(NAMES)]
-    (tmp_path / "labels.csv").write_text(
-        "\n".join(["file,Eyeglasses,Smiling", *rows]) + "\n", encoding="utf-8"
-    )
+    (tmp_path / "labels.csv").write_text("\n".join(["file,Eyeglasses,Smiling", *rows]) + "\n", encoding="utf-8")
     return tmp_path
 
 

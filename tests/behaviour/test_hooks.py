@@ -24,9 +24,7 @@ def test_a_hook_is_documented_typed_and_tested(name: str) -> None:
     versions = [version for version in range(1, API_VERSION + 1) if doc.endswith(f"Since {version}.")]
     assert versions, f"the docstring of {name} does not end with the plugin API that brought it: 'Since 1.'"
     signature = inspect.signature(hook)
-    assert all(p.annotation is not p.empty for p in signature.parameters.values()), (
-        f"{name}: untyped argument"
-    )
+    assert all(p.annotation is not p.empty for p in signature.parameters.values()), f"{name}: untyped argument"
     assert signature.return_annotation in (None, "None"), f"{name} returns something: observers only look"
     assert f"test_hook_{name}" in globals(), f"write test_hook_{name} in {Path(__file__).name}"
 
@@ -41,9 +39,7 @@ def observed(shelf: Shelf, hook: str, **arguments: Any) -> dict[str, Any]:
     names = list(inspect.signature(getattr(hooks, hook)).parameters)
     assert sorted(names) == sorted(arguments)
     given = ", ".join(f"{name}={name}" for name in names)
-    shelf.install(
-        "watcher", f"seen = []\n@hookimpl\ndef {hook}({', '.join(names)}): seen.append(dict({given}))\n"
-    )
+    shelf.install("watcher", f"seen = []\n@hookimpl\ndef {hook}({', '.join(names)}): seen.append(dict({given}))\n")
     zoo = shelf.open()
     assert not zoo.failures
     zoo.notify(hook, **arguments)

@@ -122,11 +122,7 @@ def test_a_grid_has_one_row_a_face_and_white_gutters() -> None:
     rows = torch.full((2, 3, 3, 10, 8), -1.0)
     sheet = grid(rows)
     assert sheet.shape == (3, 4 + 2 * 14, 4 + 3 * 12)
-    assert (
-        (sheet == 0).sum() == 2 * 3 * 3 * 80
-        and (sheet[:, :4] == 255).all()
-        and (sheet[:, :, 12:16] == 255).all()
-    )
+    assert (sheet == 0).sum() == 2 * 3 * 3 * 80 and (sheet[:, :4] == 255).all() and (sheet[:, :, 12:16] == 255).all()
 
 
 def test_captions_stand_above_their_columns() -> None:

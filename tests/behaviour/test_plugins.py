@@ -199,9 +199,7 @@ def test_disabled_plugins_are_not_even_imported(busy_shelf: Shelf) -> None:
 def test_files_of_one_name_do_not_meet(shelf: Shelf, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        text = (
-            f"from zoogan.hooks import hookimpl\nWHO = {folder!r}\n@hookimpl\ndef zoo_train_end(run): pass\n"
-        )
+        text = f"from zoogan.hooks import hookimpl\nWHO = {folder!r}\n@hookimpl\ndef zoo_train_end(run): pass\n"
         (tmp_path / folder / "plugin.py").write_text(text)
     first, second = shelf.open(tmp_path / "a/plugin.py"), shelf.open(tmp_path / "b/plugin.py")
     assert first.manager.get_plugin("plugin").WHO == "a"

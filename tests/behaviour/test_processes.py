@@ -26,13 +26,16 @@ def train(out: Path, batch: int, processes: int, method: str, port: int) -> chec
     # `--multi_gpu` is accelerate's word for several processes on one machine; `--device cpu` makes them speak gloo.
     launcher = [sys.executable, "-m"]
     if processes > 1:
-        launcher += ["accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes), "--num_machines", "1",
-                     "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port), "-m"]  # fmt: skip
+        launcher += ["accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
+        launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+        launcher += ["--main_process_port", str(port), "-m"]
     sets = ["--set", f"data.batch={batch}"]
     if method == "sagan":  # the paper's normalisation, whose statistics must span the joint batch
         sets += ["--set", "generator.res_norm=batch"]
     command = [*launcher, "zoogan", "train", "--model", method, "--out", str(out), *COMMON, *sets]
-    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     path, damaged = checkpoints.newest_valid(out / "checkpoints")
     assert path is not None and not damaged
@@ -48,7 +51,12 @@ def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path, method: str,
         for name, tensors in getattr(one, group).items():
             for key, tensor in tensors.items():
                 other = getattr(two, group)[name][key]
-                assert torch.allclose(tensor.double(), other.double(), atol=1e-5), (group, name, key, (tensor - other).abs().max())
+                assert torch.allclose(tensor.double(), other.double(), atol=1e-5), (
+                    group,
+                    name,
+                    key,
+                    (tensor - other).abs().max(),
+                )
     metrics = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
     assert len(metrics) == 1, "only one process writes"
 

@@ -48,9 +48,7 @@ def world(rank: int = 0, size: int = 1) -> World:
     return here
 
 
-def opened(
-    *, start: int = 0, rows: int = 8, of: World | None = None, broken: int = -1, **settings: object
-) -> Loader:
+def opened(*, start: int = 0, rows: int = 8, of: World | None = None, broken: int = -1, **settings: object) -> Loader:
     config = DataConfig(**{"source": "numbers", "attributes": ("Odd",), "flip": True, **settings})
     needs = {"source": Need(("image", "attributes")), "other": Need(("image",))}
     return loader(Numbers(broken=broken), config, needs, 3, of or world(), start, rows)

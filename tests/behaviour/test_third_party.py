@@ -27,9 +27,7 @@ class Install:
 
     def zoo(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "zoogan", *arguments]
-        return subprocess.run(
-            command, env=self.environment, cwd=cwd, capture_output=True, text=True, timeout=120
-        )
+        return subprocess.run(command, env=self.environment, cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")

@@ -38,12 +38,21 @@ def final_state(run: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("method", ["sagan", "stargan"])
-def test_one_command_leaves_a_run_that_a_person_can_use(tmp_path: Path, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_command_leaves_a_run_that_a_person_can_use(
+    tmp_path: Path, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     assert train(run, "--iterations", "3", method=method) == 0
     said = capsys.readouterr().out
     assert "edit error" in said and "samples" in said and "zoo edit" in said
-    assert {path.name for path in run.iterdir()} == {"config.yaml", "facts.json", "metrics.jsonl", "samples", "model", "checkpoints"}
+    assert {path.name for path in run.iterdir()} == {
+        "config.yaml",
+        "facts.json",
+        "metrics.jsonl",
+        "samples",
+        "model",
+        "checkpoints",
+    }
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in lines] == [1, 2, 3]
     assert lines[-1]["images"] >= 12 and "discriminator/real" in lines[-1]
@@ -76,7 +85,19 @@ def test_one_command_leaves_a_run_that_a_person_can_use(tmp_path: Path, method: 
 def test_resume_at_any_iteration_is_the_same_run(tmp_path: Path, stop: int) -> None:
     options = ["--set", "training.average=0.9", "--set", "optimizers.generator.schedule=cosine"]
     assert train(tmp_path / "whole", "--iterations", "4", *options) == 0
-    assert train(tmp_path / "parts", "--iterations", "4", *options, "--set", f"training.checkpoint_every={stop}", "--set", "training.keep=9") == 0
+    assert (
+        train(
+            tmp_path / "parts",
+            "--iterations",
+            "4",
+            *options,
+            "--set",
+            f"training.checkpoint_every={stop}",
+            "--set",
+            "training.keep=9",
+        )
+        == 0
+    )
     folder = tmp_path / "parts" / "checkpoints"
     for path in checkpoints.find(folder):
         if path.name > checkpoints.name_of(stop):
@@ -87,7 +108,9 @@ def test_resume_at_any_iteration_is_the_same_run(tmp_path: Path, stop: int) -> N
     whole, parts = final_state(tmp_path / "whole"), final_state(tmp_path / "parts")
     assert set(whole) == set(parts)
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    iterations = [json.loads(line)["iteration"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
+    iterations = [
+        json.loads(line)["iteration"] for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert iterations == [1, 2, 3, 4]
 
 
@@ -151,7 +174,11 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.Capt
     ],
 )  # fmt: skip
 def test_a_persons_mistake_exits_2_without_a_traceback(
-    options: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["train", *options]) == 2

@@ -25,11 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             missing = [str(folder) for folder in folders if not Path(folder).is_dir()]
             if missing:
                 raise pytest.UsageError(f"--cases: no such folder: {', '.join(missing)}")
-            cases = [
-                c
-                for c in load_cases([Path(f) for f in folders])
-                if (c.says.get("kind") == "losses") == losses
-            ]
+            cases = [c for c in load_cases([Path(f) for f in folders]) if (c.says.get("kind") == "losses") == losses]
             metafunc.parametrize(fixture, cases, ids=[case.name for case in cases])
 
 

@@ -50,9 +50,7 @@ def load_cases(folders: list[Path]) -> list[Case]:
 
 def filled(method: str, network: str, config: Mapping[str, Any], table: Any = None) -> dict[str, Tensor]:
     """The official state_dict with the cases' values."""
-    return fill.fill_state_dict(
-        layouts.from_table(table) if table else layouts.empty_state(method, network, config)
-    )
+    return fill.fill_state_dict(layouts.from_table(table) if table else layouts.empty_state(method, network, config))
 
 
 def names(count: int) -> list[str]:
@@ -76,14 +74,10 @@ def made(recipe: str, shape: Any = None) -> Tensor:
     Raises:
         ValueError: another description.
     """
-    found = re.match(
-        r"(\()?fill\.(named_tensor|wave_tensor)\('([^']+)', (\([\d, ]*\)|shape)\)(\+1\)/2)?", recipe
-    )
+    found = re.match(r"(\()?fill\.(named_tensor|wave_tensor)\('([^']+)', (\([\d, ]*\)|shape)\)(\+1\)/2)?", recipe)
     if found is None or bool(found[1]) != bool(found[5]):
         raise ValueError(f"no rule for the input {recipe!r}")
-    size = (
-        shape if found[4] == "shape" else tuple(int(n) for n in found[4].strip("()").split(",") if n.strip())
-    )
+    size = shape if found[4] == "shape" else tuple(int(n) for n in found[4].strip("()").split(",") if n.strip())
     tensor = getattr(fill, found[2])(found[3], tuple(size))
     return (tensor + 1) / 2 if found[1] else tensor
 
@@ -100,9 +94,7 @@ def check_summary(what: str, got: Tensor, want: Mapping[str, Any], atol: float) 
     value = got.detach().double()
     found = {"mean": value.mean(), "std": value.std(unbiased=False), "min": value.min(), "max": value.max()}
     for name, number in found.items():
-        assert abs(float(number) - want[name]) <= atol, (
-            f"{what}: {name} is {float(number)}, official {want[name]}"
-        )
+        assert abs(float(number) - want[name]) <= atol, f"{what}: {name} is {float(number)}, official {want[name]}"
     checksum = float((value * fill.wave_tensor("checksum", value.shape).double()).sum())
     # Differences of single elements are rounding: independent, so their sum grows with the root of their
     # number.

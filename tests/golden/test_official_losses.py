@@ -51,24 +51,18 @@ def trainer_of(says: Mapping[str, Any], registry: Registry) -> tuple[Trainer, di
     result = official.imported(method, states, config)
     image = official.made(inputs["x"])
     own = torch.tensor(inputs["label_org"] if method == "stargan" else inputs["labels"])
-    layer = merge(
-        result.config, {"data": {"batch": len(image)}, "training": {"precision": "fp32", "average": None}}
-    )
+    layer = merge(result.config, {"data": {"batch": len(image)}, "training": {"precision": "fp32", "average": None}})
     whole = validate(registry.methods[method], registry, layer)
     facts = Facts(image_size=config["image_size"], attributes=official.names(config["c_dim"]))
     composition = compose(whole, facts, registry)
     for part in official.NETWORKS:
         composition.nets[part].load_state_dict(result.networks[part], strict=True)
     alpha = official.made(inputs["alpha"])
-    injected = {
-        "alpha": alpha if method == "stargan" else 1 - alpha
-    }  # SaGAN's code mixes the other way round
+    injected = {"alpha": alpha if method == "stargan" else 1 - alpha}  # SaGAN's code mixes the other way round
     if method == "stargan":
         injected["targets"] = torch.tensor(inputs["permutation"])
     batch = {"source": {"image": image, "attributes": own}}
-    trainer = Trainer(
-        composition, registry, Accelerator(cpu=True), iter(lambda: batch, None), injected=injected
-    )
+    trainer = Trainer(composition, registry, Accelerator(cpu=True), iter(lambda: batch, None), injected=injected)
     trainer.fetch()
     wanted = torch.tensor(inputs["label_trg"]) if method == "stargan" else 1 - own
     assert torch.equal(trainer.targets["attributes"], wanted)
@@ -112,9 +106,7 @@ def compare(what: str, got: float, want: float, rtol: float) -> None:
 
 def norm_of(parameters: Mapping[str, Tensor | None], prefix: str = "") -> float:
     squares = [
-        p.detach().double().square().sum()
-        for k, p in parameters.items()
-        if p is not None and k.startswith(prefix)
+        p.detach().double().square().sum() for k, p in parameters.items() if p is not None and k.startswith(prefix)
     ]
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
@@ -143,9 +135,7 @@ def test_static(loss_case: Case, registry: Registry) -> None:
     norm_rtol = max(rtol, GRADIENT_NORM_RTOL)
 
     d = played(trainer, discriminator)
-    compare(
-        "gradient of D", norm_of(gradients(trainer, "discriminator")), norms["D_after_D_backward"], norm_rtol
-    )
+    compare("gradient of D", norm_of(gradients(trainer, "discriminator")), norms["D_after_D_backward"], norm_rtol)
     assert norm_of(gradients(trainer, "generator")) == norms.get("G_after_D_backward", 0.0) == 0.0
     on_critic = gradients(trainer, "discriminator")
     g = played(trainer, generator)
@@ -188,10 +178,7 @@ def test_trace(loss_case: Case, registry: Registry) -> None:
     rtols = says["rtol_trace"]
     for moment, wanted in trace["losses"].items():
         trainer.iterate()
-        d, g = (
-            {k: float(v) for k, v in trainer.terms[side].sums.items()}
-            for side in ("discriminator", "generator")
-        )
+        d, g = ({k: float(v) for k, v in trainer.terms[side].sums.items()} for side in ("discriminator", "generator"))
         losses = official_losses(says, d, g, "trace")
         rtol = rtols[moment] if isinstance(rtols, dict) else rtols
         compared = [name for name in wanted if not name.startswith("Progress")]

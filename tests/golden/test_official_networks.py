@@ -23,9 +23,7 @@ def test_layout_is_the_official_one(network_case: Case) -> None:
     says = network_case.says
     table = layouts.from_table(says["state_dict"])
     derived = layouts.empty_state(says["method"], says["network"], says["config"])
-    assert [(k, v.shape, v.dtype) for k, v in derived.items()] == [
-        (k, v.shape, v.dtype) for k, v in table.items()
-    ]
+    assert [(k, v.shape, v.dtype) for k, v in derived.items()] == [(k, v.shape, v.dtype) for k, v in table.items()]
 
 
 def test_network(network_case: Case, registry: Registry) -> None:

@@ -103,9 +103,7 @@ def test_rivals_of_equal_rank_do_not_both_survive() -> None:
 def test_processes_draw_what_one_would_for_the_joint_batch(draw: str) -> None:
     own = (torch.arange(8 * len(NAMES)).view(8, -1) % 3 == 0).float() * torch.tensor([1.0, 1, 0, 0, 0, 1, 1])
     joint = condition(draw).targets({"attributes": own}, draws(5, 8))["attributes"]
-    parts = [
-        condition(draw).targets({"attributes": own[r * 4 : r * 4 + 4]}, draws(5, 4, r, 2)) for r in range(2)
-    ]
+    parts = [condition(draw).targets({"attributes": own[r * 4 : r * 4 + 4]}, draws(5, 4, r, 2)) for r in range(2)]
     assert torch.equal(torch.cat([part["attributes"] for part in parts]), joint)
 
 
@@ -153,9 +151,7 @@ def test_a_request_sets_what_it_says_and_clears_only_rivals(own: Tensor, values:
     cleared = {j for g in MEMBERS for i in g if values.get(NAMES[i], 0) == 1 for j in g}
     for i, name in enumerate(NAMES):
         expected = values.get(name, 0.0 if i in cleared else None)
-        assert torch.equal(
-            target[:, i], own[:, i] if expected is None else torch.full_like(own[:, i], expected)
-        )
+        assert torch.equal(target[:, i], own[:, i] if expected is None else torch.full_like(own[:, i], expected))
 
 
 @given(faces())

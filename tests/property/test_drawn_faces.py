@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from zoogan.data.drawn import ATTRIBUTES, CLASSES, EXCLUSIVE, DrawnFaces
 from zoogan.data.drawn.labels import HIDDEN_BY, column
 from zoogan.data.drawn.paint import Canvas, Window
@@ -43,7 +44,7 @@ def test_the_same_face_every_time(who, seed, size):
 @given(indices, seeds, sizes)
 def test_a_face_does_not_depend_on_its_batch(who, seed, size):
     source = DrawnFaces(size, seed=seed)
-    together = source.draw(who + [7, 8, 9])
+    together = source.draw([*who, 7, 8, 9])
     for k, one in enumerate(who):
         alone = source.draw([one])
         assert torch.equal(alone.image[0], together.image[k])
@@ -169,7 +170,7 @@ def test_glasses_change_the_eyes_and_nothing_far_from_them(who, seed):
     # every changed pixel lies on the glasses or on their soft edge
     reach = torch.nn.functional.max_pool2d(glasses[None].float(), 3, 1, 1)[0] > 0
     assert (where & ~reach).sum() <= 12
-    rows, columns = where.nonzero().T
+    rows, _columns = where.nonzero().T
     assert rows.min() >= 10 and rows.max() <= 48
     contrast = (bare.image[0].int() - worn.image[0].int()).abs().amax(0)
     assert (contrast > 40).sum() >= 30  # seen, and not only in the labels
@@ -207,9 +208,7 @@ def test_the_hair_colour_changes_hair_alone(who, seed):
     reach = torch.nn.functional.max_pool2d(hair, 5, 1, 2) > 0
     where = touched(black, blond)
     assert where.any() and (where & ~reach).float().mean() < 0.02
-    assert torch.equal(
-        black.image[:, :, -1, 0][hair[:, -1, 0] == 0], blond.image[:, :, -1, 0][hair[:, -1, 0] == 0]
-    )
+    assert torch.equal(black.image[:, :, -1, 0][hair[:, -1, 0] == 0], blond.image[:, :, -1, 0][hair[:, -1, 0] == 0])
 
 
 def test_segmentation_agrees_with_the_labels():
@@ -283,9 +282,7 @@ def test_default_habits_are_humanlike():
 @given(st.sampled_from(["Eyeglasses", "Smiling", "Wearing_Earrings"]), st.floats(0.1, 0.9), seeds)
 def test_cooccurrence_is_the_probability_given_the_cause(name, given_male, seed):
     for table in ({name: {"Male": given_male}}, {(name, "Male"): given_male}):
-        labels, _ = DrawnFaces(
-            16, seed=seed, cooccurrence=table, probabilities={"Face_Mask": 0.0}
-        ).attributes(MANY)
+        labels, _ = DrawnFaces(16, seed=seed, cooccurrence=table, probabilities={"Face_Mask": 0.0}).attributes(MANY)
         male = labels[:, column("Male")]
         assert abs(labels[male][:, column(name)].float().mean() - given_male) < 0.06
     both = {"probabilities": {"Eyeglasses": 0.5}, "cooccurrence": {"Eyeglasses": {"Male": 0.9}}}

@@ -17,7 +17,7 @@ from zoogan.interfaces import Draws, World
 from zoogan.layers.augment import DiffAugment, NoAugment
 from zoogan.layers.blocks import EncoderDecoder, ResidualBlock, StridedTrunk, check_halvings, default_stages
 from zoogan.layers.config import DiffAugmentConfig
-from zoogan.layers.norm import BatchNorm2d, couples_batch, InstanceNorm2d, synchronised
+from zoogan.layers.norm import BatchNorm2d, InstanceNorm2d, couples_batch, synchronised
 from zoogan.layers.planes import append_planes
 from zoogan.layers.resample import doubling, halving
 from zoogan.testing.strategies import batches, faces, labels, noise, seeds
@@ -175,8 +175,7 @@ def test_doubling_undoes_halving_in_size(kind: str) -> None:
 def test_resizing_has_no_lattice() -> None:
     """A constant image stays constant inside; a transposed convolution gives it a 2 x 2 lattice."""
     inside = {
-        kind: doubling(kind, 1, 1)(torch.ones(1, 1, 8, 8))[..., 4:-4, 4:-4].std()
-        for kind in ("transpose", "resize")
+        kind: doubling(kind, 1, 1)(torch.ones(1, 1, 8, 8))[..., 4:-4, 4:-4].std() for kind in ("transpose", "resize")
     }
     assert inside["resize"] < 1e-6 < inside["transpose"]
 
@@ -195,9 +194,9 @@ def test_bodies_keep_the_size(downsamplings: int, blocks: int, upsample: str) ->
 def test_default_stages_reach_two_pixels_but_stop_at_six(power: int) -> None:
     stages = default_stages(2**power)
     assert stages == min(6, power - 1)
-    assert StridedTrunk(3, width=1, stages=min(stages, 3), slope=0.2)(noise(0, 1, 3, 16, 16)).shape[
-        -1
-    ] == 16 >> min(stages, 3)
+    assert StridedTrunk(3, width=1, stages=min(stages, 3), slope=0.2)(noise(0, 1, 3, 16, 16)).shape[-1] == 16 >> min(
+        stages, 3
+    )
 
 
 def test_too_many_halvings_are_refused_in_a_sentence() -> None:
@@ -228,9 +227,7 @@ def test_augmentation_treats_each_face_alone_and_repeats(
     image = faces(seed, n, 16).requires_grad_()
     one, again, other = (augment(image, draws(s, n), "real") for s in (seed, seed, seed + 1))
     assert one.shape == image.shape and torch.equal(one, again)
-    assert (
-        torch.equal(one, other) is not (color or bool(shift) or bool(hole)) or n * (color + shift + hole) < 1
-    )
+    assert torch.equal(one, other) is not (color or bool(shift) or bool(hole)) or n * (color + shift + hole) < 1
     (gradient,) = torch.autograd.grad(one[0].square().sum(), image)
     assert not gradient[1:].any() and gradient.isfinite().all()
     assert NoAugment()(image, draws(seed, n), "real") is image

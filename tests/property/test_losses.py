@@ -77,9 +77,7 @@ def test_non_saturating_is_the_cross_entropy_and_never_overflows(score: float) -
     assert math.isfinite(real) and math.isfinite(fake)
     # softplus(x) - softplus(-x) = x, and -log sigmoid(x) = softplus(-x)
     assert float(fake - real) == pytest.approx(score, abs=1e-9)
-    assert float(NonSaturating().generator(value)) == pytest.approx(
-        float(-torch.nn.functional.logsigmoid(value))
-    )
+    assert float(NonSaturating().generator(value)) == pytest.approx(float(-torch.nn.functional.logsigmoid(value)))
 
 
 @given(seed=seeds, shift=st.floats(-5, 5))

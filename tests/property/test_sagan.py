@@ -52,9 +52,7 @@ def critic(seed: int, size: int, a: int, **chosen: Any) -> Critic:
 
 
 @given(seed=seeds, size=sizes, n=st.integers(2, 3), a=counts, chosen=options, train=st.booleans())
-def test_the_edit_is_the_mix(
-    seed: int, size: int, n: int, a: int, chosen: dict[str, Any], train: bool
-) -> None:
+def test_the_edit_is_the_mix(seed: int, size: int, n: int, a: int, chosen: dict[str, Any], train: bool) -> None:
     net, image, target = (
         generator(seed, size, a, **chosen).train(train),
         faces(seed, n, size),
@@ -70,9 +68,7 @@ def test_the_edit_is_the_mix(
 
 
 @given(seed=seeds, n=st.integers(2, 3), a=counts, chosen=options)
-def test_the_mask_sees_the_label_only_when_it_should(
-    seed: int, n: int, a: int, chosen: dict[str, Any]
-) -> None:
+def test_the_mask_sees_the_label_only_when_it_should(seed: int, n: int, a: int, chosen: dict[str, Any]) -> None:
     net, image, target = generator(seed, 16, a, **chosen).eval(), faces(seed, n, 16), labels(seed, n, a)
     one, other = net(image, target), net(image, 1 - target)
     assert not torch.equal(one.raw, other.raw)
@@ -93,9 +89,7 @@ def test_eval_treats_each_face_alone(seed: int, n: int, chosen: dict[str, Any]) 
     net(image, target)  # move the running statistics off their start
     net.eval()
     before = copy.deepcopy(net.state_dict())
-    torch.testing.assert_close(
-        net(image, target).image[1:2], net(image[1:2], target[1:2]).image, rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(net(image, target).image[1:2], net(image[1:2], target[1:2]).image, rtol=1e-4, atol=1e-5)
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
@@ -154,9 +148,7 @@ def test_replay_between_forward_and_backward_changes_no_gradient(seed: int) -> N
     shared, apart = generator(seed, 16, 1), generator(seed, 16, 1)
     image, target = faces(seed, 2, 16), labels(seed, 2, 1)
     encoded = shared.encode(image)
-    (
-        shared(image, target, encoded).image + shared(image, 1 - target, encoded).image
-    ).square().mean().backward()
+    (shared(image, target, encoded).image + shared(image, 1 - target, encoded).image).square().mean().backward()
     (apart(image, target).image + apart(image, 1 - target).image).square().mean().backward()
     for one, other in zip(shared.parameters(), apart.parameters()):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-6)

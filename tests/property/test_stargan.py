@@ -113,9 +113,7 @@ def test_published_parameter_counts(a: int, size: int | None, total: int) -> Non
     names = tuple(f"A{k}" for k in range(a))
     with torch.device("meta"):
         if size is None:
-            net: torch.nn.Module = Generator(
-                StarganGeneratorConfig(), Facts(image_size=128, attributes=names)
-            )
+            net: torch.nn.Module = Generator(StarganGeneratorConfig(), Facts(image_size=128, attributes=names))
         else:
             net = Critic(StarganCriticConfig(stages=6), Facts(image_size=size, attributes=names))
     assert sum(p.numel() for p in net.parameters()) == total
@@ -149,20 +147,16 @@ def official_files(folder: Path, a: int, size: int, tracked: bool = True) -> tup
         layout = {v: k for k, v in names_of(net).items()}
         saved = {layout[key]: value for key, value in state.items()}
         if tracked and side == "G":
-            saved |= {
-                f"main.{i}.{s}": torch.full((4,), 9.0)
-                for i in (1, 4)
-                for s in ("running_mean", "running_var")
-            }
+            saved |= {f"main.{i}.{s}": torch.full((4,), 9.0) for i in (1, 4) for s in ("running_mean", "running_var")}
         torch.save(saved, folder / f"200000-{side}.ckpt", _use_new_zipfile_serialization=False)
     return ours, judge
 
 
 def names_of(net: Generator | Critic) -> dict[str, str]:
     if isinstance(net, Generator):
-        return generator_names(
-            {f"main.{9 + k}.main.0.weight": torch.empty(0) for k in range(len(net.body.residual))}
-        )[0]
+        return generator_names({f"main.{9 + k}.main.0.weight": torch.empty(0) for k in range(len(net.body.residual))})[
+            0
+        ]
     return critic_names({f"main.{2 * k}.weight": torch.empty(0) for k in range(len(net.trunk))})[0]
 
 
@@ -182,9 +176,7 @@ def test_import_gives_the_same_networks(tmp_path: Path, a: int, size: int) -> No
     critics = Critic(StarganCriticConfig(**result.config["discriminator"]), facts(size, a))
     critics.load_state_dict(result.networks["discriminator"], strict=True)
     assert torch.equal(critics(image, target).attributes, judge(image, target).attributes)
-    assert (
-        import_weights([tmp_path], {"attributes": list(NAMES[:a])}).networks.keys() == result.networks.keys()
-    )
+    assert import_weights([tmp_path], {"attributes": list(NAMES[:a])}).networks.keys() == result.networks.keys()
 
 
 def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:

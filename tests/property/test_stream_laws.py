@@ -43,9 +43,7 @@ def test_an_epoch_visits_every_face_once(values: list[int], seed: int, epoch: in
 
 
 @given(labels.filter(lambda v: 0 < sum(v) < len(v)), seeds, st.integers(0, 50))
-def test_balanced_classes_alternate_and_each_walks_its_own_epochs(
-    values: list[int], seed: int, k: int
-) -> None:
+def test_balanced_classes_alternate_and_each_walks_its_own_epochs(values: list[int], seed: int, k: int) -> None:
     stream = FaceStream(Labels(values), "d", ("image",), seed=seed, balance="A")
     assert values[stream.index_of(2 * k)] == 1 and values[stream.index_of(2 * k + 1)] == 0
     positives = [i for i, value in enumerate(values) if value]
@@ -64,9 +62,7 @@ def test_items_do_not_depend_on_what_was_asked_before(values: list[int], seed: i
 
 @settings(max_examples=50)
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 1000), st.integers(1, 4))
-def test_processes_read_every_position_once_and_in_order(
-    size: int, rows: int, start: int, batches: int
-) -> None:
+def test_processes_read_every_position_once_and_in_order(size: int, rows: int, start: int, batches: int) -> None:
     readers = []
     for rank in range(size):
         world = World()

@@ -17,15 +17,11 @@ if TYPE_CHECKING:
 
 Model = Annotated[
     str,
-    typer.Argument(
-        metavar="MODEL", autocompletion=complete_model, help="A model of `zoo list`.", show_default=False
-    ),
+    typer.Argument(metavar="MODEL", autocompletion=complete_model, help="A model of `zoo list`.", show_default=False),
 ]
 PluginFiles = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--plugin", metavar="FILE", help="A single-file plugin to load as well.", show_default=False
-    ),
+    typer.Option("--plugin", metavar="FILE", help="A single-file plugin to load as well.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

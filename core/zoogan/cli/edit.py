@@ -15,11 +15,15 @@ from zoogan.registry import Registry
 def edit(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     photos: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO...", help="Photos of any size.")] = None,
-    attribute: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="What to show, such as Eyeglasses=1; repeatable.")] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="What to show, such as Eyeglasses=1; repeatable.")
+    ] = None,
     strength: Annotated[float, typer.Option(help="0 gives the input back, 1 the edit.")] = 1.0,
     threshold: Annotated[float | None, typer.Option(help="Make the mask hard: 1 where it exceeds this.")] = None,
     seed: Annotated[int, typer.Option(help="For editors that draw.")] = 0,
-    grid: Annotated[bool, typer.Option("--grid", help="A sheet of the run's held-out faces instead of photos.")] = False,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="A sheet of the run's held-out faces instead of photos.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The output folder (default: edits), or the file of --grid.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     plugin: PluginFiles = None,
@@ -40,7 +44,9 @@ def edit(
     if not wishes:
         raise ConfigError("no --attribute given: say what to show, such as --attribute Eyeglasses=1")
     loaded = load(run, device=choose(device), registry=registry)
-    for path in edit_photos(loaded, photos, wishes, out or Path("edits"), strength=strength, threshold=threshold, seed=seed):
+    for path in edit_photos(
+        loaded, photos, wishes, out or Path("edits"), strength=strength, threshold=threshold, seed=seed
+    ):
         typer.echo(str(path))
 
 
@@ -84,7 +90,10 @@ def edit_photos(run: Any, photos: list[Path], wishes: dict[str, str], out: Path,
         result = run.edit(picture, **options, **wishes)
         images = {"edited": result.image}
         if result.mask is not None:
-            images |= {"mask": (2 * result.mask - 1).expand(-1, 3, -1, -1), "residual": 2 * result.extras["residual"] - 1}
+            images |= {
+                "mask": (2 * result.mask - 1).expand(-1, 3, -1, -1),
+                "residual": 2 * result.extras["residual"] - 1,
+            }
         for kind, image in images.items():
             path = free_name(out, photo.stem, kind, written)
             save_image(image[0], path)

@@ -17,7 +17,12 @@ def import_(
     method: Model,
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
     weights: Annotated[list[Path], typer.Option(help="A file or folder of official weights; repeatable.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="What the weights cannot tell, such as data.attributes=Black_Hair,Male.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="What the weights cannot tell, such as data.attributes=Black_Hair,Male."
+        ),
+    ] = None,
     plugin: PluginFiles = None,
 ) -> None:
     """Make a run from official weights, ready for `zoo edit`."""
@@ -52,7 +57,9 @@ def import_weights(zoo: Zoo, spec: MethodSpec, files: list[Path], sets: dict[str
     composition = compose(config, facts, zoo.registry)
     missing = set(composition.nets) - set(imported.networks)
     if missing:
-        raise ConfigError(f"--weights: no file holds the {' or the '.join(sorted(missing))}; name every file of the model")
+        raise ConfigError(
+            f"--weights: no file holds the {' or the '.join(sorted(missing))}; name every file of the model"
+        )
     for name, network in composition.nets.items():
         try:
             network.load_state_dict(imported.networks[name])

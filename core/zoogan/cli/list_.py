@@ -30,9 +30,7 @@ def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    print_table(
-        ["model", *INSTALLED[1:]], [[cell(row[key]) for key in INSTALLED] for row in facts["installed"]]
-    )
+    print_table(["model", *INSTALLED[1:]], [[cell(row[key]) for key in INSTALLED] for row in facts["installed"]])
     if facts["known"]:
         print()
         rows = [[cell(row[key]) for key in KNOWN] for row in facts["known"]]

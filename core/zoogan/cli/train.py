@@ -15,12 +15,17 @@ from zoogan.registry import MethodSpec
 
 
 def train(
-    model: Annotated[str | None, typer.Option(help="The method to train: see `zoo list`.", autocompletion=complete_model)] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The method to train: see `zoo list`.", autocompletion=complete_model)
+    ] = None,
     recipe: Annotated[str | None, typer.Option(help="Named values; by default the method's for the source.")] = None,
     data: Annotated[str | None, typer.Option(help="The source: drawn (default), celeba, folder.")] = None,
     root: Annotated[Path | None, typer.Option(help="The folder of the source.")] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings, laid over the recipe.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as training.seed=1; repeatable.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as training.seed=1; repeatable."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/<model>-<recipe>-<NNN>.")] = None,
     iterations: Annotated[int | None, typer.Option(help="How long; the same as --set training.iterations=N.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same as --set training.seed=N.")] = None,
@@ -31,8 +36,13 @@ def train(
 ) -> int:
     """Train a method. Without further options: on drawn faces, offline, to the end."""
     zoo = open_with(plugin)
-    shortcuts = {"training": {"iterations": iterations, "seed": seed, "precision": precision}, "data": {"root": root and str(root)}}
-    sets = merge(parse_sets(set_ or []), {k: {n: v for n, v in d.items() if v is not None} for k, d in shortcuts.items()})
+    shortcuts = {
+        "training": {"iterations": iterations, "seed": seed, "precision": precision},
+        "data": {"root": root and str(root)},
+    }
+    sets = merge(
+        parse_sets(set_ or []), {k: {n: v for n, v in d.items() if v is not None} for k, d in shortcuts.items()}
+    )
     sets = {key: value for key, value in sets.items() if value != {}}
     if device not in ("auto", "cpu", "cuda", "mps"):
         raise ConfigError(f"--device {device}: expected auto, cpu, cuda or mps")
@@ -55,7 +65,13 @@ def method_of(zoo: Zoo, model: str | None) -> MethodSpec:
 
 
 def config_to_start(
-    zoo: Zoo, model: str | None, out: Path | None, recipe: str | None, data: str | None, config: Path | None, sets: dict[str, Any]
+    zoo: Zoo,
+    model: str | None,
+    out: Path | None,
+    recipe: str | None,
+    data: str | None,
+    config: Path | None,
+    sets: dict[str, Any],
 ) -> tuple[GameConfig, Path]:
     """The config of a new run, and its folder.
 
@@ -75,7 +91,13 @@ def config_to_start(
 
 
 def config_to_resume(
-    zoo: Zoo, model: str | None, out: Path | None, recipe: str | None, data: str | None, config: Path | None, sets: dict[str, Any]
+    zoo: Zoo,
+    model: str | None,
+    out: Path | None,
+    recipe: str | None,
+    data: str | None,
+    config: Path | None,
+    sets: dict[str, Any],
 ) -> tuple[GameConfig, Path]:
     """The stored config of a run with new `training` settings, and its folder.
 
@@ -88,14 +110,18 @@ def config_to_resume(
     if not stored_file.exists():
         raise ConfigError(f"--resume: {out} is not a run (no config.yaml in it)")
     stored = read_yaml(stored_file)
-    refused = [name for name, value in {"--recipe": recipe, "--data": data, "--config": config}.items() if value is not None]
+    refused = [
+        name for name, value in {"--recipe": recipe, "--data": data, "--config": config}.items() if value is not None
+    ]
     refused += [f"--set {key}" for key in sets if key not in ("training", "data")]
     refused += [f"--set data.{key}" for key in sets.get("data", {}) if key not in ("root", "workers")]
     refused += ["--seed"] if "seed" in sets.get("training", {}) else []
     if model not in (None, stored.get("method")):
         refused.append(f"--model {model}")
     if refused:
-        raise ConfigError(f"--resume goes on with {stored_file} as it is; leave out {', '.join(refused)}, or train a new run")
+        raise ConfigError(
+            f"--resume goes on with {stored_file} as it is; leave out {', '.join(refused)}, or train a new run"
+        )
     spec = method_of(zoo, str(stored.get("method")))
     return validate(spec, zoo.registry, merge(stored, sets)), out
 
@@ -121,7 +147,9 @@ def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool)
     if not session.main:
         return code
     if outcome.reason == "stopped":
-        typer.echo(f"stopped and saved at iteration {outcome.iteration}; go on with\n  zoo train --out {folder} --resume")
+        typer.echo(
+            f"stopped and saved at iteration {outcome.iteration}; go on with\n  zoo train --out {folder} --resume"
+        )
     else:
         typer.echo(farewell(session))
     return code
@@ -133,13 +161,19 @@ def headline(session: Any) -> str:
 
     config, trainer = session.config, session.trainer
     joint = trainer.rows * trainer.world.size
-    sizes = ", ".join(f"{name} {sum(p.numel() for p in net.parameters()) / 1e6:.2f} M" for name, net in trainer.nets.items())
+    sizes = ", ".join(
+        f"{name} {sum(p.numel() for p in net.parameters()) / 1e6:.2f} M" for name, net in trainer.nets.items()
+    )
     verb = f"going on at iteration {trainer.iteration}" if trainer.iteration else "training"
     return (
         f"zoogan {__version__}: {verb} {config.method} ({config.recipe}) on {config.data.source} faces, "
         f"{session.facts.image_size} px, {', '.join(session.facts.attributes)}\n"
         f"{sizes} parameters; {joint} images an update"
-        + (f" ({config.data.batch} x {config.training.accumulate} x {trainer.world.size} processes)" if joint != config.data.batch else "")
+        + (
+            f" ({config.data.batch} x {config.training.accumulate} x {trainer.world.size} processes)"
+            if joint != config.data.batch
+            else ""
+        )
         + f"; {config.training.iterations} iterations on {trainer.device}, {config.training.precision}\n"
         f"run: {session.run.path}"
     )
@@ -159,7 +193,7 @@ def farewell(session: Any) -> str:
     lines.append(f"  edit a photo zoo edit {run.path} PHOTO --attribute {session.facts.attributes[0]}=1")
     for result in edit_error(loaded.editor, session.source):
         lines.append(
-            f"  {result.attribute}: edit error {result.error:.3f} (adding {result.on:.3f}, removing {result.off:.3f}; 1 = no "
-            f"edit, 0 = the true redraw), L1 outside {result.outside:.4f}, on {result.faces} held-out faces"
+            f"  {result.attribute}: edit error {result.error:.3f} (adding {result.on:.3f}, removing {result.off:.3f}; "
+            f"1 = no edit, 0 = the true redraw), L1 outside {result.outside:.4f}, on {result.faces} held-out faces"
         )
     return "\n".join(lines)

@@ -98,9 +98,7 @@ class AttributeCondition(Condition):
                 continue
             value = _value(word)
             if value is None:
-                problems.append(
-                    f"{name}: expected a value from 0 to 1, or on, off, true, false, yes, no; got {word!r}"
-                )
+                problems.append(f"{name}: expected a value from 0 to 1, or on, off, true, false, yes, no; got {word!r}")
             else:
                 request[name] = value
         for group in self.groups:

@@ -60,9 +60,7 @@ class CelebA(Source):
     def __init__(self, config: CelebAData, facts: Facts | None = None) -> None:
         self.config = config
         root = config.folder()
-        missing = [
-            name for name in ("list_attr_celeba.txt", "img_align_celeba") if not (root / name).exists()
-        ]
+        missing = [name for name in ("list_attr_celeba.txt", "img_align_celeba") if not (root / name).exists()]
         if missing:
             raise ConfigError(f"data.root: {root} has no {' and no '.join(missing)}\n{LAYOUT}")
         check_balance(config.balance, config.attributes)
@@ -207,9 +205,7 @@ def _best(identity: Path, partition: Path, names: Sequence[str]) -> str:
 def _partition(path: Path, names: Sequence[str]) -> list[int]:
     sides = read_pairs(path, names)
     odd = [
-        f"{path}: {name} is in part {side}; 0 is train, 1 valid, 2 test"
-        for name, side in zip(names, sides)
-        if side > 2
+        f"{path}: {name} is in part {side}; 0 is train, 1 valid, 2 test" for name, side in zip(names, sides) if side > 2
     ]
     if odd:
         raise ConfigError(first_few(odd))

@@ -37,9 +37,7 @@ class FilesData(DataConfig):
             ConfigError: it was not given, or is not a folder.
         """
         if self.root is None:
-            raise ConfigError(
-                f"data.root: source {self.source!r} reads files; say where they are with --root DIR"
-            )
+            raise ConfigError(f"data.root: source {self.source!r} reads files; say where they are with --root DIR")
         root = self.root.expanduser()
         if not root.is_dir():
             raise ConfigError(f"data.root: {root} is not a folder")

@@ -36,8 +36,7 @@ def columns(asked: Sequence[str], known: Sequence[str], where: str) -> list[int]
     if problems:
         problems.append(f"known attributes: {', '.join(known)}")
     problems += [
-        f"data.attributes: {name!r} is asked for twice"
-        for name in sorted({a for a in asked if asked.count(a) > 1})
+        f"data.attributes: {name!r} is asked for twice" for name in sorted({a for a in asked if asked.count(a) > 1})
     ]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -63,9 +62,7 @@ def check_balance(balance: str | None, chosen: Sequence[str]) -> None:
         )
 
 
-def check_both_values(
-    chosen: Sequence[str], labels: Float[Tensor, "n a"], balance: str | None, where: str
-) -> None:
+def check_both_values(chosen: Sequence[str], labels: Float[Tensor, "n a"], balance: str | None, where: str) -> None:
     """That every attribute shows both values in training, and a warning if one of them is rarer than 1 %.
 
     An attribute with one value teaches nothing: the usual cause is a wrong root or label file, and the usual

@@ -143,11 +143,7 @@ def grid(
     if captions is not None and len(captions) != wide:
         raise ValueError(f"grid: {len(captions)} captions for {wide} columns")
     height, width = cells[0][0].shape[-2:]
-    head = (
-        _captions(captions, width, gutter)
-        if captions is not None
-        else torch.empty(3, 0, 0, dtype=torch.uint8)
-    )
+    head = _captions(captions, width, gutter) if captions is not None else torch.empty(3, 0, 0, dtype=torch.uint8)
     top = head.shape[1] + gutter
     sheet = torch.full(
         (3, top + len(cells) * (height + gutter), gutter + wide * (width + gutter)), 255, dtype=torch.uint8
@@ -177,9 +173,7 @@ def _captions(captions: Sequence[str], width: int, gutter: int) -> UInt8[Tensor,
 
     texts = [lines(caption) for caption in captions]
     line = int(sum(font.getbbox("Ag")[1::2])) + 1  # bottom of the letters plus the same space as above them
-    strip = Image.new(
-        "RGB", (gutter + len(texts) * (width + gutter), gutter + line * max(map(len, texts))), "white"
-    )
+    strip = Image.new("RGB", (gutter + len(texts) * (width + gutter), gutter + line * max(map(len, texts))), "white")
     pen = ImageDraw.Draw(strip)
     for j, text in enumerate(texts):
         for i, words in enumerate(text):

@@ -73,9 +73,7 @@ class FaceStream(Dataset[Sample]):
             shows = source.labels(split)[:, source.attributes.index(balance)] > 0.5
             self.classes = [shows.nonzero().flatten(), (~shows).nonzero().flatten()]
         if not all(map(len, self.classes)):
-            raise ConfigError(
-                f"data: draw {draw!r} has no faces to read in the {split} split (balance: {balance})"
-            )
+            raise ConfigError(f"data: draw {draw!r} has no faces to read in the {split} split (balance: {balance})")
 
     def index_of(self, k: int) -> int:
         """Which face of the split item k is."""
@@ -188,11 +186,7 @@ def loader(
     }
     positions = _Positions(start, rows_per_update, world)
     read = _Draws(streams)
-    batches = (
-        _from_workers(read, positions, config.workers, pin)
-        if config.workers
-        else _ahead(read, positions, pin)
-    )
+    batches = _from_workers(read, positions, config.workers, pin) if config.workers else _ahead(read, positions, pin)
     return Loader(batches, start, world.size * rows_per_update)
 
 
@@ -219,9 +213,7 @@ def _ahead(read: _Draws, positions: _Positions, pin: bool) -> Generator[Any]:
     def work(ks: list[int]) -> Any:
         batch = read.__getitems__(ks)
         if pin and isinstance(batch, dict):
-            return {
-                d: {name: rows.pin_memory() for name, rows in sample.items()} for d, sample in batch.items()
-            }
+            return {d: {name: rows.pin_memory() for name, rows in sample.items()} for d, sample in batch.items()}
         return batch
 
     wanted = iter(positions)
@@ -237,8 +229,7 @@ def to_device(batch: Mapping[str, Sample], device: torch.device | str) -> dict[s
     """A batch on the device, its pictures as floats in [-1, 1]. The copy is made as bytes, a quarter of the
     floats."""
     moved = {
-        d: {name: rows.to(device, non_blocking=True) for name, rows in sample.items()}
-        for d, sample in batch.items()
+        d: {name: rows.to(device, non_blocking=True) for name, rows in sample.items()} for d, sample in batch.items()
     }
     return {
         d: {name: to_range(rows) if name.startswith("image") else rows for name, rows in sample.items()}

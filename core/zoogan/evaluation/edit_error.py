@@ -29,7 +29,9 @@ class EditError:
 
 
 @torch.no_grad()
-def edit_error(editor: Editor, source: Source, *, split: Split = "test", faces: int = 500, batch: int = 50) -> list[EditError]:
+def edit_error(
+    editor: Editor, source: Source, *, split: Split = "test", faces: int = 500, batch: int = 50
+) -> list[EditError]:
     """The edit error of every attribute of `source`, flipped on the first `faces` faces of `split`.
 
     Faces on which an attribute is hidden (its redraw changes nothing) do not count for it. Empty if the source cannot

@@ -114,7 +114,9 @@ class AttributeEditing(Game):
             score = turn.eager(critic)
             terms["penalty"] = self.penalty(lambda x: score(x, own).score, image, fake, turn.draw)
         values = {"image": image, "own": own, "target": target, "edited": edited}
-        return terms | self.extra_terms("discriminator", turn, values | {"real_verdict": on_real, "fake_verdict": on_fake})
+        return terms | self.extra_terms(
+            "discriminator", turn, values | {"real_verdict": on_real, "fake_verdict": on_fake}
+        )
 
     def judge(
         self, critic: nn.Module, real: Tensor, own: Tensor, fake: Tensor, target: Tensor
@@ -132,7 +134,9 @@ class AttributeEditing(Game):
         """A reconstruction with weight 0 is left out."""
         w = self.config.weights
         weights = {"adversarial": 1.0}
-        weights |= {k: v for k, v in {"attribute": w.attribute, "cycle": w.cycle, "identity": w.identity}.items() if v > 0}
+        weights |= {
+            k: v for k, v in {"attribute": w.attribute, "cycle": w.cycle, "identity": w.identity}.items() if v > 0
+        }
         return weights | self.extra_weights("generator")
 
     def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
@@ -141,9 +145,7 @@ class AttributeEditing(Game):
         generator: Any = turn.nets["generator"]
         weights = self.config.weights
         encoded, edited = self.edit(turn, keep_graph=True)
-        verdict = full_precision(
-            turn.nets["discriminator"](self.augment(edited.image, turn.draw, "edited"), target)
-        )
+        verdict = full_precision(turn.nets["discriminator"](self.augment(edited.image, turn.draw, "edited"), target))
         terms = {"adversarial": self.adversarial.generator(verdict.score)}
         if weights.attribute > 0:
             terms["attribute"] = self.classification(verdict.attributes, target)
@@ -155,7 +157,14 @@ class AttributeEditing(Game):
             identity = generator(image, own, encoded)
             terms["identity"] = l1(identity.image, image)
         self._figures = figures_of(image, edited)
-        values = {"image": image, "own": own, "target": target, "edited": edited, "cycled": cycled, "identity": identity}
+        values = {
+            "image": image,
+            "own": own,
+            "target": target,
+            "edited": edited,
+            "cycled": cycled,
+            "identity": identity,
+        }
         return terms | self.extra_terms("generator", turn, values | {"verdict": verdict})
 
     # ---- shared by both ----
@@ -193,20 +202,22 @@ class AttributeEditing(Game):
     # ---- for the person who waits ----
 
     def observe(self) -> Mapping[str, Tensor]:
-        """`change` = mean |edited - image|; with a mask: its mean, the shares above .9 and below .1, mean |raw - image|."""
+        """`change` = mean |edited - image|; with a mask: its mean, its shares above .9 and below .1, |raw - image|."""
         return self._figures
 
     def advise(self, figures: Mapping[str, float], images: int) -> str | None:
-        """What the field's users ran into (method pages, section 9): masks shut or open everywhere, edits that do nothing."""
+        """What the field's users ran into: masks that are shut, or open everywhere, and edits that do nothing."""
         if images < IMAGES_BEFORE_ADVICE:
             return None
         mask = figures.get("mask")
         if mask is not None and mask < 0.01:
             return "the mask is shut (mean < .01), so nothing is edited: lower weights.identity first"
         if mask is not None and mask > 0.95:
-            return "the mask is open everywhere (mean > .95): raise weights.identity, or add extra_terms.generator.mask_area"
+            return "the mask is open everywhere (mean > .95): raise weights.identity, or add the term mask_area"
         if figures.get("change", 1.0) < 0.01:
-            return "edits change almost nothing (mean |edit - input| < .01): check the labels, and that both values occur"
+            return (
+                "edits change almost nothing (mean |edit - input| < .01): check the labels, and that both values occur"
+            )
         return None
 
     def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
@@ -225,7 +236,11 @@ def figures_of(image: Tensor, edited: Edited) -> dict[str, Tensor]:
     figures = {"change": (edited.image - image).abs().mean()}
     if edited.mask is not None:
         mask = edited.mask.float()
-        figures |= {"mask": mask.mean(), "mask_open": (mask > 0.9).float().mean(), "mask_shut": (mask < 0.1).float().mean()}
+        figures |= {
+            "mask": mask.mean(),
+            "mask_open": (mask > 0.9).float().mean(),
+            "mask_shut": (mask < 0.1).float().mean(),
+        }
     if edited.raw is not None:
         figures["raw_change"] = (edited.raw - image).abs().mean()
     return figures

@@ -14,6 +14,6 @@ from zoogan.interfaces.world import Synchronised, World
 
 __all__ = [
     "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Condition", "Contract", "ContractError",
-    "CriticPenalty", "Draws", "Edit", "Edited", "Editor", "Game", "ImageEditor", "Need", "Networks", "Request", "Shared",
-    "Source", "Step", "Synchronised", "Targets", "Term", "Turn", "Verdict", "World",
+    "CriticPenalty", "Draws", "Edit", "Edited", "Editor", "Game", "ImageEditor", "Need", "Networks", "Request",
+    "Shared", "Source", "Step", "Synchronised", "Targets", "Term", "Turn", "Verdict", "World",
 ]  # fmt: skip

@@ -41,5 +41,7 @@ class Contract:
             wanted = [sizes.get(dim, int(dim) if dim.isdigit() else None) for dim in dims]
             got = tuple(value.shape)
             if len(got) != len(dims) or any(w is not None and w != g for w, g in zip(wanted, got)):
-                spelled = ", ".join(d if w is None else f"{d}={w}" if not d.isdigit() else d for d, w in zip(dims, wanted))
+                spelled = ", ".join(
+                    d if w is None else f"{d}={w}" if not d.isdigit() else d for d, w in zip(dims, wanted)
+                )
                 raise ContractError(f"{who}: {name} has shape {got}, but this composition needs ({spelled})")

@@ -16,7 +16,7 @@ from zoogan.interfaces.condition import Condition, Request, Targets
 class Edit:
     """The outcome of an edit, on the device and in the range of its input.
 
-    image (n, 3, h, w) in [-1, 1]; mask (n, 1, h, w) in [0, 1] or None; segmentation (n, h, w) or None; `extras` by name.
+    image (n, 3, h, w) in [-1, 1]; mask (n, 1, h, w) in [0, 1] or None; segmentation (n, h, w) or None; `extras`.
     """
 
     image: Float[Tensor, "n c h w"]

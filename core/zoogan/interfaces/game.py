@@ -111,7 +111,7 @@ class Step:
 
 
 class Game(nn.Module, ABC):
-    """Owns what is detached, which terms and which weights; the trainer owns everything else. Its buffers are its state.
+    """Owns what is detached, which terms and which weights; the trainer owns all else. Its buffers are its state.
 
     needs: the draws it reads, by name. averages: networks of which a moving average is kept if the run asks for one.
     """

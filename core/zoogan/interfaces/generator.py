@@ -43,9 +43,7 @@ class ImageEditor(nn.Module, ABC):
     def decode(self, encoded: Any, attributes: Float[Tensor, "n a"]) -> Edited:
         """The edit of the encoded image towards `attributes`, values in [0, 1]."""
 
-    def forward(
-        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], encoded: Any = None
-    ) -> Edited:
+    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], encoded: Any = None) -> Edited:
         """Edit `image` (in [-1, 1]) so that it shows `attributes` (in [0, 1]); `encoded` saves encoding it again."""
         return self.decode(self.encode(image) if encoded is None else encoded, attributes)
 

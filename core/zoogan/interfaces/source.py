@@ -38,7 +38,9 @@ class Source(ABC):
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
         """The faces at `indices`: image uint8 (n, 3, s, s), attributes float (n, a), and what else `fields` names."""
 
-    def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> UInt8[Tensor, "n 3 s s"] | None:
+    def redraw(
+        self, split: Split, indices: Sequence[int], **attributes: float | Tensor
+    ) -> UInt8[Tensor, "n 3 s s"] | None:
         """The same faces with only these attributes changed, where the source knows the truth; else None.
 
         A value is one for all faces, or a tensor (n,) with one for each.

@@ -33,6 +33,4 @@ class DiffAugmentConfig(ComponentConfig):
 def register(registry: Registry) -> None:
     """Register the augmentations."""
     registry.component("augment", "none", config=NoAugmentConfig, build="zoogan.layers.augment:NoAugment")
-    registry.component(
-        "augment", "diffaugment", config=DiffAugmentConfig, build="zoogan.layers.augment:DiffAugment"
-    )
+    registry.component("augment", "diffaugment", config=DiffAugmentConfig, build="zoogan.layers.augment:DiffAugment")

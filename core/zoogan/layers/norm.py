@@ -63,9 +63,7 @@ class BatchNorm2d(nn.BatchNorm2d, Synchronised):
         for running, seen in ((self.running_mean, statistics.mean), (self.running_var, statistics.variance)):
             running.mul_(1 - share).add_(seen * share)
 
-    def _jointly(
-        self, input: Float[Tensor, "n c h w"], world: World
-    ) -> tuple[Float[Tensor, "n c h w"], Statistics]:
+    def _jointly(self, input: Float[Tensor, "n c h w"], world: World) -> tuple[Float[Tensor, "n c h w"], Statistics]:
         # One reduction of mean and mean square. Both are taken about the running mean, which is the same
         # everywhere: far from zero, the mean square minus the squared mean would lose all its digits.
         x = input.float()
@@ -94,9 +92,7 @@ def synchronised(network: nn.Module) -> nn.Module:
             layer.__class__ = BatchNorm2d
         elif isinstance(layer, _BatchNorm) and not isinstance(layer, Synchronised):
             kind = type(layer).__name__
-            raise ValueError(
-                f"{name} is a {kind}, whose batch cannot span processes: use BatchNorm2d or one process"
-            )
+            raise ValueError(f"{name} is a {kind}, whose batch cannot span processes: use BatchNorm2d or one process")
     return network
 
 
@@ -108,8 +104,9 @@ def couples_batch(network: nn.Module) -> bool:
 class InstanceNorm2d(nn.GroupNorm):
     """Instance norm (Ulyanov et al. 2016), eps 1e-5, without running statistics, so that eval is as training.
 
-    Its state, if affine: weight, bias. The same maths in the form that is fastest for the memory layout: as a group norm
-    of one channel a group (twice as fast on CPU as torch's own), or, channels last, written out (group norm would copy).
+    Its state, if affine: weight, bias. The same maths in the form that is fastest for the memory layout: as a group
+    norm of one channel a group (twice as fast on CPU as torch's own), or, channels last, written out (group norm would
+    copy).
     """
 
     def __init__(self, channels: int, affine: bool) -> None:

@@ -124,9 +124,7 @@ def register(registry: Registry) -> None:
         registry.component("adversarial_loss", use, config=config, build=f"zoogan.losses.adversarial:{name}")
     penalties = "zoogan.losses.penalties:"
     registry.component("critic_penalty", "none", config=NoPenaltyConfig, build=penalties + "NoPenalty")
-    registry.component(
-        "critic_penalty", "gradient", config=GradientPenaltyConfig, build=penalties + "GradientPenalty"
-    )
+    registry.component("critic_penalty", "gradient", config=GradientPenaltyConfig, build=penalties + "GradientPenalty")
     registry.component("critic_penalty", "r1", config=R1Config, build=penalties + "R1")
     classification = "zoogan.losses.classification:"
     registry.component("classification", "binary", config=BinaryConfig, build=classification + "Binary")
@@ -134,6 +132,4 @@ def register(registry: Registry) -> None:
     terms = "zoogan.losses.terms:"
     registry.component("term", "mask_area", config=MaskAreaConfig, build=terms + "MaskArea")
     registry.component("term", "mask_variation", config=MaskVariationConfig, build=terms + "MaskVariation")
-    registry.component(
-        "term", "unmasked_identity", config=UnmaskedIdentityConfig, build=terms + "UnmaskedIdentity"
-    )
+    registry.component("term", "unmasked_identity", config=UnmaskedIdentityConfig, build=terms + "UnmaskedIdentity")

@@ -35,14 +35,10 @@ class Configured(Term):
         edited = values.get(value)
         if edited is None:
             hint = ": set weights.identity above 0" if value == "identity" else ""
-            raise ValueError(
-                f"term {self.name!r} needs the value {value!r}, which this step does not compute{hint}"
-            )
+            raise ValueError(f"term {self.name!r} needs the value {value!r}, which this step does not compute{hint}")
         found = getattr(edited, field)
         if found is None:
-            raise ValueError(
-                f"term {self.name!r} needs a generator that returns a {field}; this one returns none"
-            )
+            raise ValueError(f"term {self.name!r} needs a generator that returns a {field}; this one returns none")
         return found
 
 

@@ -1,7 +1,7 @@
 """The conformance suite: what any registered method must keep, third parties' too.
 
-    from zoogan.testing import check_method
-    def test_my_method(): check_method("my-method")
+from zoogan.testing import check_method
+def test_my_method(): check_method("my-method")
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ def tiny_config(name: str, registry: Registry, sets: Mapping[str, Any] | None = 
     """A method's config at 16 px, batch 4, as narrow as its components allow, with the recipe's other values."""
     spec = registry.methods[name]
     config = compose_config(spec, registry)
-    small = {"data": {"image_size": SIZE, "batch": BATCH}, "training": {"iterations": 4, "precision": "fp32", "compile": False}}
+    small = {
+        "data": {"image_size": SIZE, "batch": BATCH},
+        "training": {"iterations": 4, "precision": "fp32", "compile": False},
+    }
     values = merge(config.model_dump(mode="json"), small)
     for slot in values.values():
         if isinstance(slot, dict) and "width" in slot:
@@ -64,8 +67,15 @@ def trained(config: GameConfig, registry: Registry, iterations: int, **options: 
 def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
     """Every tensor of a trainer's state, by name."""
     state = trainer.state()
-    groups = {"game": {"": state.game}, "network": state.networks, "average": state.averages, "optimizer": state.optimizers}
-    return {f"{g}/{n}/{k}": t for g, group in groups.items() for n, tensors in group.items() for k, t in tensors.items()}
+    groups = {
+        "game": {"": state.game},
+        "network": state.networks,
+        "average": state.averages,
+        "optimizer": state.optimizers,
+    }
+    return {
+        f"{g}/{n}/{k}": t for g, group in groups.items() for n, tensors in group.items() for k, t in tensors.items()
+    }
 
 
 def assert_equal_bits(one: Mapping[str, Tensor], other: Mapping[str, Tensor], what: str) -> None:
@@ -107,7 +117,9 @@ def check_updates(name: str, registry: Registry) -> None:
             if moved != (n in step.trains):
                 problems.append(f"step {step.name!r} trains {step.trains} but {'moved' if moved else 'left'} {n}")
         for n in step.trains:
-            without = [k for k, p in trainer.nets[n].named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+            without = [
+                k for k, p in trainer.nets[n].named_parameters() if p.grad is None or not p.grad.isfinite().all()
+            ]
             if without:
                 problems.append(f"step {step.name!r}: {n} has no finite gradient in {without[:3]}")
 

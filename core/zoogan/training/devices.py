@@ -19,5 +19,7 @@ def choose(name: str) -> torch.device:
     if name not in present:
         raise ConfigError(f"--device {name}: expected auto, {', '.join(present)}")
     if not present[name]:
-        raise ConfigError(f"--device {name}: torch sees no such device; --device auto takes the best there is (see zoo doctor)")
+        raise ConfigError(
+            f"--device {name}: torch sees no such device; --device auto takes the best there is (see zoo doctor)"
+        )
     return torch.device(name)

@@ -25,7 +25,7 @@ class Adam:
         self.config = config
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer; fused on CPU and CUDA (2.7 times the speed of the loop on CPU), as torch likes it elsewhere."""
+        """The optimizer; fused on CPU and CUDA (2.7 times as fast as the loop on CPU), torch's choice elsewhere."""
         parameters = list(parameters)
         fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
         c = self.config
@@ -52,4 +52,6 @@ def linear(config: LinearConfig, facts: Facts | None = None) -> Schedule:
 
 def cosine(config: CosineConfig, facts: Facts | None = None) -> Schedule:
     """Factor 1, then half a cosine to `final`."""
-    return lambda clock: config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * progress(clock, config.start)))
+    return lambda clock: (
+        config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * progress(clock, config.start)))
+    )

@@ -32,14 +32,18 @@ class Display:
                 TextColumn("[bold]{task.completed:>6.0f}[/]/{task.total:.0f}"), BarColumn(bar_width=24),
                 TextColumn("{task.fields[status]}"), console=self.console,
             )  # fmt: skip
-            self.task = self.bar.add_task("train", total=iterations, completed=first, status="the first iterations are slower")
+            self.task = self.bar.add_task(
+                "train", total=iterations, completed=first, status="the first iterations are slower"
+            )
 
     def __enter__(self) -> Display:
         if self.bar is not None:
             self.bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.bar is not None:
             self.bar.stop()
 

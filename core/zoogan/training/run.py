@@ -70,7 +70,12 @@ class Run:
             draft = self.model / f".{name}.tmp"
             write_tensors(draft, network.state_dict())
             draft.rename(self.model / f"{name}.safetensors")
-        content = {"format": FORMAT, "method": config.method, "networks": sorted(nets), "facts": facts.model_dump(mode="json")}
+        content = {
+            "format": FORMAT,
+            "method": config.method,
+            "networks": sorted(nets),
+            "facts": facts.model_dump(mode="json"),
+        }
         (self.model / "config.json").write_text(json.dumps(content, indent=1))
 
 
@@ -96,8 +101,8 @@ class LoadedRun:
     def prepare(self, images: Any) -> Tensor:
         """Anything that shows faces as (n, 3, s, s) in [-1, 1].
 
-        Floats (n, 3, s, s) or (3, s, s) in [-1, 1] are taken as they are; paths, PIL images and photos as bytes (3, h, w)
-        get the run's own crop.
+        Floats (n, 3, s, s) or (3, s, s) in [-1, 1] are taken as they are; paths, PIL images and photos as bytes
+        (3, h, w) get the run's own crop.
 
         Raises:
             ConfigError: a tensor of another size, or values outside [-1, 1].
@@ -108,7 +113,7 @@ class LoadedRun:
             if tensor.shape[1:] != (self.facts.channels, size, size) or not tensor.is_floating_point():
                 raise ConfigError(
                     f"images: got {images.dtype} of shape {tuple(images.shape)}, expected floats of shape "
-                    f"(n, {self.facts.channels}, {size}, {size}) in [-1, 1]; paths and PIL images of any size are cropped for you"
+                    f"(n, {self.facts.channels}, {size}, {size}) in [-1, 1]; paths and PIL images are cropped for you"
                 )
             if tensor.numel() and (tensor.min() < -1.001 or tensor.max() > 1.001):
                 raise ConfigError(f"images: values from {tensor.min():.3g} to {tensor.max():.3g}, expected [-1, 1]")
@@ -162,7 +167,11 @@ def load(run: str | Path, *, device: str | torch.device = "cpu", registry: Regis
     for name, network in composition.nets.items():
         file = folder.model / f"{name}.safetensors"
         if not file.exists():
-            hint = "training saves it at every checkpoint" if not find(folder.checkpoints) else "its training stopped early"
+            hint = (
+                "training saves it at every checkpoint"
+                if not find(folder.checkpoints)
+                else "its training stopped early"
+            )
             raise ConfigError(f"{folder.path}: no model/{name}.safetensors in this run; {hint}")
         network.load_state_dict(load_file(file))
     nets = composition.nets.to(device).eval().requires_grad_(False)

@@ -51,8 +51,8 @@ def open_accelerator(config: GameConfig, device: str, run: Run) -> Accelerator:
     training = config.training
     if training.precision == "fp16":
         raise ConfigError(
-            "training.precision: fp16 is not supported (one loss scale would have to serve every optimizer, and penalties "
-            "overflow); use bf16, which needs no scaling, or fp32"
+            "training.precision: fp16 is not supported (one loss scale would have to serve every optimizer, and "
+            "penalties overflow); use bf16, which needs no scaling, or fp32"
         )
     choose(device)
     if PartialState._shared_state and PartialState().num_processes == 1:
@@ -65,8 +65,8 @@ def open_accelerator(config: GameConfig, device: str, run: Run) -> Accelerator:
     )
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
         raise ConfigError(
-            f"accelerate is set to {accelerator.distributed_type.value}: the zoo trains replicated networks and averages "
-            "gradients itself; run `accelerate config` and choose plain multi-GPU or multi-CPU"
+            f"accelerate is set to {accelerator.distributed_type.value}: the zoo trains replicated networks and "
+            "averages gradients itself; run `accelerate config` and choose plain multi-GPU or multi-CPU"
         )
     return accelerator
 
@@ -87,7 +87,9 @@ class Session:
         run: the folder; new, or one to go on in if `resume`.
     """
 
-    def __init__(self, zoo: Zoo, config: GameConfig, run: Run, *, device: str = "auto", resume: bool = False, quiet: bool = False) -> None:
+    def __init__(
+        self, zoo: Zoo, config: GameConfig, run: Run, *, device: str = "auto", resume: bool = False, quiet: bool = False
+    ) -> None:
         self.zoo, self.config, self.run, self.resume = zoo, config, run, resume
         registry = zoo.registry
         self.source: Source = registry.build("source", config.data)
@@ -99,7 +101,9 @@ class Session:
         state = self.find_state() if resume else None
         start = state.position if state else 0
         self.world = World()
-        self.trainer = Trainer(compose(config, self.facts, registry), registry, self.accelerator, self.open_batches(start))
+        self.trainer = Trainer(
+            compose(config, self.facts, registry), registry, self.accelerator, self.open_batches(start)
+        )
         if state is not None:
             self.trainer.restore(state)
 
@@ -144,7 +148,10 @@ class Session:
         self.held_out = held_out(self.source)
         reason, saved = "finished", -1
         per_iteration = trainer.rows * self.world.size
-        with StopSignals() as signals, Display(trainer.iteration, training.iterations, per_iteration, self.quiet) as display:
+        with (
+            StopSignals() as signals,
+            Display(trainer.iteration, training.iterations, per_iteration, self.quiet) as display,
+        ):
             try:
                 while trainer.iteration < training.iterations:
                     trainer.iterate()
@@ -195,7 +202,11 @@ class Session:
             return
         rate = display.rate(iteration)
         display.report(iteration, terms)
-        entry = {"iteration": iteration, "images": self.trainer.position, "seconds": round(time.monotonic() - display.started, 3)}
+        entry = {
+            "iteration": iteration,
+            "images": self.trainer.position,
+            "seconds": round(time.monotonic() - display.started, 3),
+        }
         entry |= {"iterations_per_second": round(rate, 4)} | terms
         with self.run.metrics.open("a") as file:
             file.write(json.dumps(entry) + "\n")

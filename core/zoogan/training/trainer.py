@@ -1,7 +1,7 @@
 """The trainer: every game's training loop.
 
-It alone owns devices, precision, backward, gradient reduction, optimisers, averages and the order of things. Networks are
-never wrapped: DistributedDataParallel breaks on penalty-only and unused-shortcut steps, and silently leaves second
+It alone owns devices, precision, backward, gradient reduction, optimisers, averages and the order of things. Networks
+are never wrapped: DistributedDataParallel breaks on penalty-only and unused-shortcut steps, and silently leaves second
 derivatives unreduced. Instead each update averages its gradients over processes once.
 """
 
@@ -61,7 +61,7 @@ class Trainer:
                 for layer in synchronised(network).modules():
                     if isinstance(layer, Synchronised):
                         layer.world = self.world
-        optimizers: Any = getattr(self.config, "optimizers")
+        optimizers: Any = self.config.optimizers
         self.optimizers = {
             name: registry.build("optimizer", getattr(optimizers, name))(network.parameters())
             for name, network in self.nets.items()
@@ -108,10 +108,15 @@ class Trainer:
     def fetch(self) -> None:
         """Read the next batch and draw its targets."""
         self.batch = {
-            draw: {field: rows.contiguous(memory_format=self.layout) if rows.dim() == 4 else rows for field, rows in sample.items()}
+            draw: {
+                field: rows.contiguous(memory_format=self.layout) if rows.dim() == 4 else rows
+                for field, rows in sample.items()
+            }
             for draw, sample in next(self.batches).items()
         }
-        draw = Draws(seed_of(self.training.seed, "targets", self.position), self.world, self.rows, slice(None), self.injected)
+        draw = Draws(
+            seed_of(self.training.seed, "targets", self.position), self.world, self.rows, slice(None), self.injected
+        )
         self.targets = self.game.targets(self.batch, draw)
         self.position += self.rows * self.world.size
         self.shared.clear()
@@ -126,7 +131,9 @@ class Trainer:
         log = self.terms[step.name]
         with self.only(step, graph=bool(reuse)):
             for part in range(parts):
-                turn = self.turn(step, repeat, clock, slice(part * self.rows // parts, (part + 1) * self.rows // parts), reuse)
+                turn = self.turn(
+                    step, repeat, clock, slice(part * self.rows // parts, (part + 1) * self.rows // parts), reuse
+                )
                 with self.accelerator.autocast():
                     terms = step.terms(turn)
                 weights = step.weights(clock)

@@ -82,9 +82,7 @@ class DrawnFaces:
             has[:, column(name)] = value
         return self._paint(numbers, has, born)
 
-    def attributes(
-        self, indices: Sequence[int] | Tensor
-    ) -> tuple[Bool[Tensor, "n 13"], Bool[Tensor, "n 13"]]:
+    def attributes(self, indices: Sequence[int] | Tensor) -> tuple[Bool[Tensor, "n 13"], Bool[Tensor, "n 13"]]:
         """(attributes, visible) of `draw(indices)`, without painting."""
         return seen(self._born(_numbers(indices)))
 
@@ -100,9 +98,7 @@ class DrawnFaces:
         with torch.no_grad():
             for start in range(0, n, step):
                 part = slice(start, start + step)
-                canvas = Canvas(
-                    size, identity.traits(self.seed, numbers[part], has[part], labels[part], born[part])
-                )
+                canvas = Canvas(size, identity.traits(self.seed, numbers[part], has[part], labels[part], born[part]))
                 portrait(canvas, labels[part])
                 image[part] = canvas.image.mul_(255.0).add_(0.5).clamp_(0.0, 255.0)
                 segmentation[part] = canvas.segmentation
@@ -125,9 +121,7 @@ def portrait(canvas: Canvas, shows: Bool[Tensor, "n 13"]) -> None:
     hatless = ~shows[:, column("Wearing_Hat")]
     haired = (hatless & ~shows[:, column("Bald")]).nonzero().view(-1)
     unmasked = ~shows[:, column("Face_Mask")]
-    bearded = (
-        (unmasked & (~shows[:, column("No_Beard")] | (canvas.traits.stubble.view(-1) > 0))).nonzero().view(-1)
-    )
+    bearded = (unmasked & (~shows[:, column("No_Beard")] | (canvas.traits.stubble.view(-1) > 0))).nonzero().view(-1)
 
     solid = head.Head(canvas)
     head.background(canvas)

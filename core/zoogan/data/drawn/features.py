@@ -9,7 +9,7 @@ from zoogan.data.drawn.head import Head
 from zoogan.data.drawn.paint import Canvas, Window, band, cover, ellipse, glow, span, wave
 
 
-def place(t, across: Tensor, down: Tensor, lift: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN001
+def place(t, across: Tensor, down: Tensor, lift: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
     """Where a point of the face lies on the picture and how its width is foreshortened, (m, 1, 1) each.
 
     across and down in head units on the unturned face, lift above its surface.
@@ -42,15 +42,12 @@ def _eye(w: Window, x: Tensor, y: Tensor, narrow: Tensor, side: float) -> None:
     steep = 0.80  # the lids run aslant, so distances across them are shorter
     eye = span(ly, ly - top, ly - bottom, w.pixel)
     made_up = glow(
-        (lx * lx) * 0.5
-        + ((ly + t.eye_height) / (1.6 * t.eye_height)) * ((ly + t.eye_height) / (1.6 * t.eye_height))
+        (lx * lx) * 0.5 + ((ly + t.eye_height) / (1.6 * t.eye_height)) * ((ly + t.eye_height) / (1.6 * t.eye_height))
     )
     w.paint(made_up * t.shadow, t.shadow_colour)
     under = wave((lx * 0.25).clamp(-0.25, 0.25) + 0.25).clamp_(min=0.0)
     w.paint(
-        band(ly - 1.5 * t.eye_height * arch.clamp(min=0.0) - 0.004, 0.014, w.pixel)
-        * under
-        * (0.10 + 0.25 * t.age),
+        band(ly - 1.5 * t.eye_height * arch.clamp(min=0.0) - 0.004, 0.014, w.pixel) * under * (0.10 + 0.25 * t.age),
         t.skin_shadow,
     )
     ball = 1.0 - 0.20 * (lx * lx) - glow((top / t.eye_height) * (top / t.eye_height)) * 0.28
@@ -75,25 +72,21 @@ def brows(canvas: Canvas) -> None:
     for side in (-1.0, 1.0):
         t = canvas.traits
         x, y, narrow = place(t, side * (t.eye_gap + 0.008), -t.brow_up)
-        with canvas.around(
-            x, y, t.brow_length * 1.15 * narrow + 0.02, t.brow_arch * 1.3 + t.brow_thick + 0.09
-        ) as w:
+        with canvas.around(x, y, t.brow_length * 1.15 * narrow + 0.02, t.brow_arch * 1.3 + t.brow_thick + 0.09) as w:
             lx = (w.x - x) / narrow / t.brow_length * side  # 1 at the temple
             line = w.y - y + t.brow_arch * (1.0 - (lx - 0.25) * (lx - 0.25)) - 0.6 * t.brow_arch
             line += t.brow_tilt * lx
             thick = t.brow_thick * (1.0 - 0.55 * (lx * 0.5 + 0.5).clamp(0.0, 1.0))
             ends = cover((lx.abs() - 1.0) * t.brow_length * narrow, w.pixel)
             brow = band(line, thick, w.pixel) * ends
-            w.paint(
-                brow * (0.90 + 0.08 * wave(lx * 3.0 + line * 9.0)), t.brow_colour, None, 6 if side > 0 else 7
-            )
+            w.paint(brow * (0.90 + 0.08 * wave(lx * 3.0 + line * 9.0)), t.brow_colour, None, 6 if side > 0 else 7)
 
 
 def nose(canvas: Canvas, head: Head) -> None:
     t = canvas.traits
     zero = 0.0 * t.nose_length
     root_x, root_y, _ = place(t, zero, zero - 0.02)
-    tip_x, tip_y, narrow = place(t, zero, t.nose_length - t.nose_up, 0.10)
+    tip_x, _tip_y, narrow = place(t, zero, t.nose_length - t.nose_up, 0.10)
     base_x, base_y, _ = place(t, zero, t.nose_length, 0.03)
     half = t.nose_width * (0.75 + 0.25 * narrow)
     with canvas.around((root_x + base_x) / 2, (root_y + base_y) / 2, half + (tip_x - root_x).abs() + 0.06,
@@ -119,8 +112,7 @@ def nose(canvas: Canvas, head: Head) -> None:
         shadow *= over
         w.paint(shadow * (0.22 + 0.7 * t.light_strength), t.skin_shadow)
         shine = glow(
-            (ridge / (0.45 * width + 0.012)) * (ridge / (0.45 * width + 0.012))
-            + (at - 0.62) * (at - 0.62) * 4.5
+            (ridge / (0.45 * width + 0.012)) * (ridge / (0.45 * width + 0.012)) + (at - 0.62) * (at - 0.62) * 4.5
         )
         shine *= over
         w.paint(shine * (0.12 + 0.5 * t.light_strength), t.light_colour)
@@ -158,9 +150,7 @@ def mouth(canvas: Canvas) -> None:
         upper_bottom = -0.40 * gap * body
         lower_top = 0.60 * gap * body
         lower_bottom = lower_top + t.lip_lower * thin * body * (0.7 + 0.3 * body)
-        cheek = glow(
-            ((lx.abs() - 1.18) * 4.5) * ((lx.abs() - 1.18) * 4.5) + (ly + 0.01) * (ly + 0.01) * 160.0
-        )
+        cheek = glow(((lx.abs() - 1.18) * 4.5) * ((lx.abs() - 1.18) * 4.5) + (ly + 0.01) * (ly + 0.01) * 160.0)
         w.paint(cheek * 0.40 * t.Smiling, t.skin_shadow)
         below = ly - lower_bottom - 0.024
         w.paint(glow(below * below * 1600.0) * glow(lx2 * 2.2) * 0.30, t.skin_shadow)
@@ -172,8 +162,7 @@ def mouth(canvas: Canvas) -> None:
         w.paint(teeth, t.white_colour, 0.96 - 0.25 * lx2)
         w.paint(upper, t.lip_colour, 0.84 + 0.0 * lx, 11)
         shine = glow(
-            ((ly - 0.45 * (lower_top + lower_bottom)) * 40.0)
-            * ((ly - 0.45 * (lower_top + lower_bottom)) * 40.0)
+            ((ly - 0.45 * (lower_top + lower_bottom)) * 40.0) * ((ly - 0.45 * (lower_top + lower_bottom)) * 40.0)
             + lx2 * 4.0
         )
         w.paint(lower, t.lip_colour, 0.99 + 0.22 * shine, 12)

@@ -31,9 +31,7 @@ def behind(canvas: Canvas, head: Head, faces: Tensor) -> None:
     reach = t.face_width + t.hair_side + t.hair_flare.abs() * 1.4 + 0.12
     bun = t.bun
     top = t.crown + t.hair_top * 0.5 + 2.2 * t.bun_r * bun
-    with canvas.around(
-        -0.12 * t.yaw_sin, (t.hair_end - top) / 2, reach, (t.hair_end + top) / 2 + 0.06, faces
-    ) as w:
+    with canvas.around(-0.12 * t.yaw_sin, (t.hair_end - top) / 2, reach, (t.hair_end + top) / 2 + 0.06, faces) as w:
         middle = -0.12 * t.yaw_sin
         x, y = w.x - middle, w.y
         ripple = wave(y * t.curl_pitch + t.curl_phase) * (t.curl * 0.05)
@@ -102,9 +100,7 @@ def bangs(canvas: Canvas, head: Head, faces: Tensor) -> None:
         across, down = w.crop(head.across), w.crop(head.down)
         teeth = wave(across * t.fringe_pitch + t.curl_phase) * t.fringe_teeth
         lower = down + t.fringe - 0.05 * across * across + t.fringe_slant * across + teeth
-        hair = (
-            cover(lower, w.pixel) * cover((across.abs() - 0.97) * t.face_width, w.pixel) * w.crop(head.inside)
-        )
+        hair = cover(lower, w.pixel) * cover((across.abs() - 0.97) * t.face_width, w.pixel) * w.crop(head.inside)
         upper = cover(-(down + t.crown * 0.80), w.pixel)  # above it the hair of the head is already there
         shade = _strands(w, across * 0.8, w.y, w.crop(head.light)) - glow((lower * lower) * 300.0) * 0.12
         w.paint(hair * upper, t.hair_colour, shade, 13)
@@ -115,9 +111,7 @@ def beard(canvas: Canvas, head: Head, faces: Tensor) -> None:
     beardless.
     """
     t = canvas.traits.take(faces)
-    with canvas.around(
-        0.0 * t.chin, t.chin / 2 + 0.05, t.face_width * 1.1 + 0.08, t.chin / 2 + 0.20, faces
-    ) as w:
+    with canvas.around(0.0 * t.chin, t.chin / 2 + 0.05, t.face_width * 1.1 + 0.08, t.chin / 2 + 0.20, faces) as w:
         across, down = w.crop(head.across), w.crop(head.down)
         x = across * t.face_width
         mouth = t.nose_length + t.mouth_drop
@@ -125,18 +119,12 @@ def beard(canvas: Canvas, head: Head, faces: Tensor) -> None:
         kind = torch.where(bare > 0, t.beard_kind, 0.0)  # stubble is everywhere
         full, goatee = (kind < 0.45), (kind >= 0.45) & (kind < 0.68)
         both = (kind >= 0.68) & (kind < 0.86)
-        cheek = (
-            down
-            - (mouth + 0.00 + 0.03 * t.beard_line)
-            + 0.46 * (across * across) * (0.6 + 0.4 * across * across)
-        )
+        cheek = down - (mouth + 0.00 + 0.03 * t.beard_line) + 0.46 * (across * across) * (0.6 + 0.4 * across * across)
         jaw = cover(torch.maximum(-cheek, (across.abs() - 1.0) * t.face_width), w.pixel)
         # clear around the lips, and the lower lip's soul patch joins them to the chin
         lips = cover(ellipse(x, down - mouth - 0.01, t.mouth_width * 1.10, 0.075), w.pixel)
         under = mouth - 0.5 * (mouth - t.nose_length) - 0.015
-        moustache = cover(
-            ellipse(x, down - under - 0.35 * x * x / t.mouth_width, t.mouth_width * 1.12, 0.048), w.pixel
-        )
+        moustache = cover(ellipse(x, down - under - 0.35 * x * x / t.mouth_width, t.mouth_width * 1.12, 0.048), w.pixel)
         around_chin = ellipse(x, down - mouth - 0.10, t.mouth_width * 0.95, 0.20)
         chin = cover(around_chin, w.pixel)
         small = cover(ellipse(x, down - t.chin + 0.02, t.mouth_width * 0.62, 0.13), w.pixel)

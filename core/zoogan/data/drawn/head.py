@@ -77,21 +77,15 @@ def neck_and_clothes(canvas: Canvas) -> None:
         aside = from_middle.abs()
         low = (v - t.shoulder).clamp(min=0.0)
         high = (t.shoulder - 0.12 - v).clamp(min=0.0)
-        neck = cover(
-            aside - t.neck_width * t.scale - 0.5 * (v - t.shoulder + 0.10).clamp(min=0.0) + 0.06 * high, pixel
-        )
+        neck = cover(aside - t.neck_width * t.scale - 0.5 * (v - t.shoulder + 0.10).clamp(min=0.0) + 0.06 * high, pixel)
         neck *= cover(t.place_v + 0.25 - v, pixel)
         chin = t.place_v + t.scale * (t.chin - 0.10 * t.pitch_sin)
         shadow = (1.0 - (v - chin - 0.02).clamp_(min=0.0) * 3.2).clamp_(0.0, 1.0) * 0.34
         shade = (0.94 - shadow) + from_middle * (t.light_x * t.light_strength * 1.6) - aside * aside * 1.6
         w.paint(neck, t.skin_colour, shade.clamp_(0.3, 1.1), 17)
         worn = t.necklace * (t.shoulder - 0.01)
-        drop = v - (
-            worn - 0.9 * (t.neck_width * t.neck_width - from_middle * from_middle * 0.2).clamp(min=0.0)
-        )
-        chain = (
-            band(drop + 0.02 - 1.2 * t.necklace * (0.05 - aside * aside), 0.040, pixel) * neck * t.necklace
-        )
+        drop = v - (worn - 0.9 * (t.neck_width * t.neck_width - from_middle * from_middle * 0.2).clamp(min=0.0))
+        chain = band(drop + 0.02 - 1.2 * t.necklace * (0.05 - aside * aside), 0.040, pixel) * neck * t.necklace
         w.paint(chain, t.metal_colour, None, 16)
         # shoulders fall away to both sides; the neckline is round, pointed or high
         top = t.shoulder + t.slope * aside * (aside * 0.75 + 0.25) - 0.02
@@ -101,16 +95,11 @@ def neck_and_clothes(canvas: Canvas) -> None:
         neckline = torch.maximum(top, t.shoulder + hole * (1.0 - 6.0 * turtle) - turtle)
         cloth = cover(neckline - v, pixel)
         fold = wave(
-            u * t.cloth_pitch * (t.cloth_kind < 0.3)
-            + v * t.cloth_pitch * (t.cloth_kind < 0.55)
-            + from_middle * 0.4
+            u * t.cloth_pitch * (t.cloth_kind < 0.3) + v * t.cloth_pitch * (t.cloth_kind < 0.55) + from_middle * 0.4
         )
         strong = torch.where(t.cloth_kind < 0.55, 0.5, 0.08)
         shade = (
-            1.0
-            - 0.25 * low
-            + from_middle * (t.light_x * t.light_strength)
-            - cover(v - neckline - 0.05, pixel) * 0.12
+            1.0 - 0.25 * low + from_middle * (t.light_x * t.light_strength) - cover(v - neckline - 0.05, pixel) * 0.12
         )
         w.paint(cloth, t.cloth_colour, shade.clamp_(0.3, 1.1), 18)
         w.paint(cloth * (fold * 3.0).clamp_(0.0, 1.0) * strong, t.cloth_colour2, shade)
@@ -135,13 +124,11 @@ def _ear(canvas: Canvas, side: float, near: bool) -> None:
         shape = cover(ellipse(lx - side * 0.12 * -ly, ly, wide, size), w.pixel)
         shade = 0.90 + side * t.light_x * t.light_strength * 0.8 + lx * 0.0
         w.paint(shape, t.skin_colour, shade, 8 if side > 0 else 9)
-        hollow = glow(
-            (lx / (wide * 0.75)) * (lx / (wide * 0.75)) + (ly / (size * 0.72)) * (ly / (size * 0.72))
-        )
+        hollow = glow((lx / (wide * 0.75)) * (lx / (wide * 0.75)) + (ly / (size * 0.72)) * (ly / (size * 0.72)))
         w.paint(hollow * shape * 0.55, t.skin_shadow)
 
 
-def ear(t, side: float) -> tuple[Tensor, Tensor]:  # noqa: ANN001
+def ear(t, side: float) -> tuple[Tensor, Tensor]:
     """The middle of the ear on one side of the picture, in head units (m, 1, 1)."""
     x = side * (t.face_width * NEAR_EAR * t.yaw_cos + t.ear_out) - 0.05 * t.yaw_sin
     return x, 0.07 + 0.02 * t.pitch_sin + 0.0 * x
@@ -188,9 +175,7 @@ def skin(canvas: Canvas, head: Head) -> None:
         f = t.take(chosen)
         with canvas.around(f.scale * 0, f.scale * 0 + 0.3, f.face_width + 0.1, 0.4, chosen) as w:
             a, d = (w.crop(head.across) - f.mole_x) * f.face_width, w.crop(head.down) - f.mole_y
-            w.paint(
-                cover(ellipse(a, d, 0.017, 0.017), w.pixel) * w.crop(head.inside) * 0.8, f.skin_shadow * 0.6
-            )
+            w.paint(cover(ellipse(a, d, 0.017, 0.017), w.pixel) * w.crop(head.inside) * 0.8, f.skin_shadow * 0.6)
     chosen = (t.age > 0.62).view(-1).nonzero().view(-1)
     if len(chosen):
         f = t.take(chosen)

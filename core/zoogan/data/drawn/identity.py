@@ -175,8 +175,7 @@ def traits(
     low, high = np.array(list(RANGES.values())).T[:, :, None]
     t = dict(zip(names, low + (high - low) * uniform(seed, indices, names), strict=True))
     on = {
-        name: has[:, column(name)].numpy().astype(float)
-        for name in ("Male", "Black_Hair", "Blond_Hair", "Brown_Hair")
+        name: has[:, column(name)].numpy().astype(float) for name in ("Male", "Black_Hair", "Blond_Hair", "Brown_Hair")
     }
     male, age = on["Male"], t["age"]
 
@@ -213,10 +212,7 @@ def traits(
     t["hair_end"] = long * (1.0 - male) + short * male
     t["hair_top"] = t["her_top"] * (1.0 - male) + t["his_top"] * male
     t["hair_side"] = (t["her_side"] * (1 - 0.6 * bun)) * (1.0 - male) + t["his_side"] * male
-    curl = (
-        np.clip(t["her_curl"] * 1.7 - 0.7, 0, 1) * (1.0 - male)
-        + np.clip(t["his_curl"] * 2.2 - 1.2, 0, 1) * male
-    )
+    curl = np.clip(t["her_curl"] * 1.7 - 0.7, 0, 1) * (1.0 - male) + np.clip(t["his_curl"] * 2.2 - 1.2, 0, 1) * male
     t["curl"] = curl
     # hair over the ears also lies over what runs back to them
     under = has[:, column("Bald")] | has[:, column("Wearing_Hat")]
@@ -266,8 +262,7 @@ def traits(
     stick = np.clip(t["lip_colour"] * 2.0 - 0.9, 0, 0.9)[:, None] * (1.0 - male)[:, None]
     c["lip_colour"] = (
         natural * (1 - stick)
-        + ramp(t["lip_hue"], ((0.72, 0.10, 0.16), (0.80, 0.25, 0.35), (0.48, 0.10, 0.20), (0.85, 0.36, 0.28)))
-        * stick
+        + ramp(t["lip_hue"], ((0.72, 0.10, 0.16), (0.80, 0.25, 0.35), (0.48, 0.10, 0.20), (0.85, 0.36, 0.28))) * stick
     )
     c["shadow_colour"] = ramp(
         t["shadow_hue"], ((0.30, 0.20, 0.32), (0.42, 0.26, 0.18), (0.22, 0.32, 0.45), (0.55, 0.30, 0.36))

@@ -85,9 +85,7 @@ def column(name: str) -> int:
     if name not in _COLUMN:
         near = difflib.get_close_matches(name, ATTRIBUTES, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(
-            f"{name!r} is not an attribute of drawn faces.{hint} They are: {', '.join(ATTRIBUTES)}."
-        )
+        raise ValueError(f"{name!r} is not an attribute of drawn faces.{hint} They are: {', '.join(ATTRIBUTES)}.")
     return _COLUMN[name]
 
 
@@ -118,14 +116,9 @@ class Habits:
     """
 
     def __init__(self, probabilities: Mapping[str, float] | None = None, cooccurrence: Mapping | None = None):
-        asked = {
-            name: _probability(f"probabilities[{name!r}]", p, name)
-            for name, p in (probabilities or {}).items()
-        }
+        asked = {name: _probability(f"probabilities[{name!r}]", p, name) for name, p in (probabilities or {}).items()}
         causes = _causes(cooccurrence or {})
-        parents = {
-            name: causes[name][0] if name in causes else _RATIOS.get(name, (None,))[0] for name in ATTRIBUTES
-        }
+        parents = {name: causes[name][0] if name in causes else _RATIOS.get(name, (None,))[0] for name in ATTRIBUTES}
         # a default tie must not close a circle with those asked for
         for name in ATTRIBUTES:
             if name not in causes and _circular(name, parents):
@@ -147,9 +140,7 @@ class Habits:
                 part = joint if axis is None else np.take(joint, [value], axis)
                 room = part * (free if axis is None else np.take(free, [value], axis))
                 rooms.append(float(room.sum() / part.sum()) if part.sum() > 0 else 1.0)
-            given = _conditionals(
-                name, parent, asked.get(name), cause, causes.get(name, (None, None))[1], rooms
-            )
+            given = _conditionals(name, parent, asked.get(name), cause, causes.get(name, (None, None))[1], rooms)
             # among the faces with room for it, it must be likelier, so that over all faces it comes out as
             # wanted
             chances = [min(1.0, p / room) if room > 0 else 0.0 for p, room in zip(given, rooms, strict=True)]
@@ -202,9 +193,7 @@ def _causes(cooccurrence: Mapping) -> dict[str, tuple[str, float]]:
     for name, cause, value in pairs:
         p = _probability(f"cooccurrence[{name!r}][{cause!r}]", value, name, cause)
         if name in causes:
-            raise ValueError(
-                f"cooccurrence gives {name} two causes, {causes[name][0]} and {cause}; it takes one."
-            )
+            raise ValueError(f"cooccurrence gives {name} two causes, {causes[name][0]} and {cause}; it takes one.")
         if cause in rivals(name):
             raise ValueError(f"cooccurrence[{name!r}][{cause!r}]: the two exclude each other.")
         causes[name] = (cause, p)
@@ -225,9 +214,7 @@ def _circular(name: str, parents: Mapping[str, str | None]) -> bool:
 def _causes_first(parents: Mapping[str, str | None]) -> Iterable[str]:
     done: list[str] = []
     while len(done) < len(ATTRIBUTES):
-        done.append(
-            next(n for n in ATTRIBUTES if n not in done and (parents[n] is None or parents[n] in done))
-        )
+        done.append(next(n for n in ATTRIBUTES if n not in done and (parents[n] is None or parents[n] in done)))
     return done
 
 
@@ -278,7 +265,5 @@ def _conditionals(
         for p, room, share in zip(pair, rooms, held, strict=True):
             if share > 0 and p > room + 1e-9:
                 others = ", ".join(rivals(name))
-                raise ValueError(
-                    f"{name} cannot have probability {p:.3g}: it excludes {others}, leaving {room:.3g}."
-                )
+                raise ValueError(f"{name} cannot have probability {p:.3g}: it excludes {others}, leaving {room:.3g}.")
     return min(pair[0], rooms[0]), min(pair[1], rooms[1])

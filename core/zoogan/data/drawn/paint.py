@@ -114,9 +114,7 @@ class Canvas:
 class Window:
     """A rectangle of some of the pictures, copied out for painting; written back on leaving the `with`."""
 
-    def __init__(
-        self, canvas: Canvas, faces: Int64[Tensor, " m"] | None, top: int, bottom: int, left: int, right: int
-    ):
+    def __init__(self, canvas: Canvas, faces: Int64[Tensor, " m"] | None, top: int, bottom: int, left: int, right: int):
         self.canvas, self.faces = canvas, faces
         self.rows, self.columns = slice(top, bottom), slice(left, right)
         self.traits = canvas.traits if faces is None else canvas.traits.take(faces)
@@ -157,9 +155,7 @@ class Window:
             else:
                 target.index_copy_(0, self.faces, part)
 
-    def paint(
-        self, coverage: Plane, colour: Tensor, shade: Plane | None = None, label: int | None = None
-    ) -> None:
+    def paint(self, coverage: Plane, colour: Tensor, shade: Plane | None = None, label: int | None = None) -> None:
         """Lay colour (m, 3, 1, 1), times `shade` if given, over the picture; where it covers half, it is
         `label`.
         """

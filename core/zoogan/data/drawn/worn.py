@@ -13,9 +13,7 @@ from zoogan.data.drawn.paint import Canvas, Plane, Window, band, cover, ellipse,
 def mask(canvas: Canvas, head: Head, faces: Tensor) -> None:
     """A surgical or cloth mask from the bridge of the nose to below the chin, its loops around the ears."""
     t = canvas.traits.take(faces)
-    with canvas.around(
-        0.04 * t.yaw_sin, t.chin / 2 + 0.02, t.face_width * 1.12 + 0.08, t.chin / 2 + 0.08, faces
-    ) as w:
+    with canvas.around(0.04 * t.yaw_sin, t.chin / 2 + 0.02, t.face_width * 1.12 + 0.08, t.chin / 2 + 0.08, faces) as w:
         across, down = w.crop(head.across), w.crop(head.down)
         x2 = across * across
         upper = down - t.mask_top - 0.16 * x2 * (2.0 - x2) + 0.04
@@ -55,9 +53,7 @@ def hat(canvas: Canvas, head: Head, faces: Tensor) -> None:
     ) as w:
         across, down = w.crop(head.across), w.crop(head.down)
         light, ny = w.crop(head.light), w.crop(head.ny)
-        line = (
-            -t.hat_line + 0.03 * across * across * (1 - 2.2 * beanie.float()) + torch.where(beanie, 0.06, 0.0)
-        )
+        line = -t.hat_line + 0.03 * across * across * (1 - 2.2 * beanie.float()) + torch.where(beanie, 0.06, 0.0)
         line += 0.5 * (across.abs() - 0.9).clamp(0.0, 0.4)
         up = (-ny - 0.3).clamp(min=0.0)
         puff = torch.where(beanie, 1.10, torch.where(brim, 1.06, 1.07)) + t.hat_tall * 0.45 * up
@@ -71,9 +67,7 @@ def hat(canvas: Canvas, head: Head, faces: Tensor) -> None:
         panel = -glow((across * 14.0) * (across * 14.0)) * torch.where(cap, 0.12, 0.0)
         shade = (light * 1.3 + 0.96 + knit + panel - 0.20 * across * across).clamp_(0.3, 1.25)
         w.paint(shape, t.hat_colour, shade, 14)
-        ribbon = band(
-            down - line + torch.where(beanie, 0.075, 0.05), torch.where(beanie, 0.15, 0.10), w.pixel
-        )
+        ribbon = band(down - line + torch.where(beanie, 0.075, 0.05), torch.where(beanie, 0.15, 0.10), w.pixel)
         fold = ribbon * cover(torch.where(brim, flat, dome - 0.015), w.pixel) * torch.where(cap, 0.0, 1.0)
         w.paint(
             fold,
@@ -134,9 +128,7 @@ def _lens(w: Window, x: Tensor, y: Tensor, narrow: Tensor, side: float) -> tuple
     wide = torch.where(round_, (t.frame_width + high) * 0.5, t.frame_width)
     high = torch.where(round_, wide, torch.where(aviator, high * 1.12, high * 0.92))
     # an aviator hangs down outwards, a cat's eye is drawn up at the temple
-    bent_y = (
-        ly - aviator * (0.18 * (ly + high) * lx / wide) + cat * (0.22 * lx + 0.9 * lx.clamp(min=0.0) * lx)
-    )
+    bent_y = ly - aviator * (0.18 * (ly + high) * lx / wide) + cat * (0.22 * lx + 0.9 * lx.clamp(min=0.0) * lx)
     bent_x = lx * (1.0 + aviator * (0.9 * bent_y)) * (1.0 + cat * 0.8 * bent_y)
     corner = torch.where(
         round_, wide * 0.999, torch.where(aviator, high * 0.85, torch.where(cat, high * 0.62, high * 0.34))
@@ -149,9 +141,7 @@ def glasses(canvas: Canvas, head: Head, faces: Tensor) -> None:
     """Lenses that mostly show the eyes, with frames, a bridge, and temples running back to the ears."""
     t = canvas.traits.take(faces)
     middle, level, _ = place(t, 0.0 * t.chin, 0.0 * t.chin + 0.012, 0.07)
-    with canvas.around(
-        0.5 * middle, level, t.face_width * 1.08 + 0.06 + 0.5 * middle.abs(), 0.29, faces
-    ) as w:
+    with canvas.around(0.5 * middle, level, t.face_width * 1.08 + 0.06 + 0.5 * middle.abs(), 0.29, faces) as w:
         frame = torch.zeros_like(w.x)
         glass = torch.zeros_like(w.x)
         glint = torch.zeros_like(w.x)
@@ -170,15 +160,11 @@ def glasses(canvas: Canvas, head: Head, faces: Tensor) -> None:
             back_x, back_y = ear(t, side)
             run = ((w.x - outer) / (back_x - outer + side * 1e-4)).clamp(0.0, 1.0)
             arm = band(w.y - (y - 0.04) - (back_y - 0.05 - y + 0.04) * run, t.frame_thick * 0.72, w.pixel)
-            shown = (
-                ((back_x - outer) * side > 0.01) & ((w.x - outer) * side > 0) & ((w.x - back_x) * side < 0)
-            )
+            shown = ((back_x - outer) * side > 0.01) & ((w.x - outer) * side > 0) & ((w.x - back_x) * side < 0)
             bare = cover((w.crop(head.across).abs() - t.opening + 0.04) * t.face_width, w.pixel)
             frame = torch.maximum(frame, arm * shown * torch.maximum(bare, t.ears_free))
         arch = w.y - level + 0.030 - 2.2 * (w.x - middle) * (w.x - middle)
-        bridge = band(arch, t.frame_thick * 0.85, w.pixel) * (
-            (w.x > inner[0] - 0.01) & (w.x < inner[1] + 0.01)
-        )
+        bridge = band(arch, t.frame_thick * 0.85, w.pixel) * ((w.x > inner[0] - 0.01) & (w.x < inner[1] + 0.01))
         frame = torch.maximum(frame, bridge)
         w.paint(glass * t.lens_tint, t.lens_colour)
         w.paint(glint * t.glint, t.light_colour)
