@@ -82,7 +82,7 @@ def edit_photos(run: Any, photos: list[Path], wishes: dict[str, str], out: Path,
         run.editor.condition.parse(wishes)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    written = []
+    written: list[Path] = []
     out.mkdir(parents=True, exist_ok=True)
     for photo, picture in zip(photos, pictures):
         for warning in crop_warnings(picture, run.facts):

@@ -51,6 +51,7 @@ def import_weights(zoo: Zoo, spec: MethodSpec, files: list[Path], sets: dict[str
 
     attributes = sets.get("data", {}).get("attributes")
     settings = {} if attributes is None else {"attributes": [attributes] if isinstance(attributes, str) else attributes}
+    assert spec.importer is not None
     imported = resolve(spec.importer)(files, settings)
     config = compose_config(spec, zoo.registry, sets=merge(imported.config, sets))
     facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes, **imported.facts)

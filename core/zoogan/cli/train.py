@@ -36,7 +36,7 @@ def train(
 ) -> int:
     """Train a method. Without further options: on drawn faces, offline, to the end."""
     zoo = open_with(plugin)
-    shortcuts = {
+    shortcuts: dict[str, dict[str, Any]] = {
         "training": {"iterations": iterations, "seed": seed, "precision": precision},
         "data": {"root": root and str(root)},
     }

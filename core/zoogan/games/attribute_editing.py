@@ -249,8 +249,10 @@ def figures_of(image: Tensor, edited: Edited) -> dict[str, Tensor]:
 class AttributeEditor(Editor):
     """Edits attributes; labels that nobody gave are read off the image by the critic."""
 
+    condition: AttributeCondition
+
     def __init__(self, nets: Networks, condition: AttributeCondition, attributes: tuple[str, ...]) -> None:
-        self.networks = nn.ModuleDict(nets)
+        self.networks = nets if isinstance(nets, nn.ModuleDict) else nn.ModuleDict(nets)
         self.condition = condition
         self.attributes = attributes
 

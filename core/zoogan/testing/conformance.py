@@ -123,7 +123,7 @@ def check_updates(name: str, registry: Registry) -> None:
             if without:
                 problems.append(f"step {step.name!r}: {n} has no finite gradient in {without[:3]}")
 
-    trainer.update = watched  # type: ignore[method-assign]
+    trainer.update = watched  # type: ignore[assignment, method-assign]
     trainer.iterate()
     assert not problems, "; ".join(problems)
 

@@ -23,11 +23,12 @@ class Average:
     def update(self, network: nn.Module, iteration: int, apply: Tensor | None = None) -> None:
         """Move towards `network`. `apply` is a 0-d 1.0 or 0.0 on the device: 0 leaves the average as it is."""
         decay = min(self.decay, (iteration + 1) / (iteration + 10))
-        mine, theirs = list(self.network.parameters()), list(network.parameters())
+        mine: list[Tensor] = list(self.network.parameters())
+        theirs: list[Tensor] = list(network.parameters())
         if apply is None:
             torch._foreach_lerp_(mine, theirs, 1 - decay)
         else:
             for a, b in zip(mine, theirs):
                 a.lerp_(b, (1 - decay) * apply.to(a.dtype))
-        for a, b in zip(self.network.buffers(), network.buffers()):
-            a.copy_(b)
+        for average, value in zip(self.network.buffers(), network.buffers()):
+            average.copy_(value)

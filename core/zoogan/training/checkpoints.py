@@ -154,7 +154,7 @@ def problems(path: Path) -> str | None:
 
 def newest_valid(folder: Path) -> tuple[Path | None, list[str]]:
     """The newest whole checkpoint, and a sentence on each newer one that is not."""
-    damaged = []
+    damaged: list[str] = []
     for path in reversed(find(folder)):
         problem = problems(path)
         if problem is None:

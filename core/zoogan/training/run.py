@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from zoogan.composition import compose
 from zoogan.config import ConfigError, GameConfig, read_yaml, validate
 from zoogan.data.photo import crop_to, read_photo, to_range
 from zoogan.facts import Facts
-from zoogan.interfaces import Edit, Editor
+from zoogan.interfaces import Edit, Editor, Networks
 from zoogan.plugins import zoo
 from zoogan.registry import Registry, nearest
 from zoogan.training.checkpoints import find, write_tensors
@@ -63,7 +63,7 @@ class Run:
             )
         return validate(registry.methods[method], registry, values), Facts.model_validate_json(self.facts.read_text())
 
-    def write_model(self, config: GameConfig, facts: Facts, nets: Mapping[str, nn.Module]) -> None:
+    def write_model(self, config: GameConfig, facts: Facts, nets: Networks) -> None:
         """Store the networks that an editor needs, averages where there are any."""
         self.model.mkdir(parents=True, exist_ok=True)
         for name, network in nets.items():

@@ -23,7 +23,7 @@ from zoogan.registry import Registry
 from zoogan.training.averages import Average
 from zoogan.training.checkpoints import State, optimizer_state, plain, restore_optimizer
 
-Batch = Mapping[str, Mapping[str, Tensor]]
+Batch = Mapping[str, dict[str, Tensor]]
 
 
 class NotFinite(Exception):
@@ -54,14 +54,14 @@ class Trainer:
         self.training = self.config.training
         self.world, self.device = World(), accelerator.device
         self.layout = torch.channels_last if self.training.channels_last else torch.contiguous_format
-        self.nets = composition.nets.to(self.device, memory_format=self.layout).train()
+        self.nets = composition.nets.to(self.device).to(memory_format=self.layout).train()
         self.game = composition.game.to(self.device)
         if self.world.size > 1:
             for network in self.nets.values():
                 for layer in synchronised(network).modules():
                     if isinstance(layer, Synchronised):
                         layer.world = self.world
-        optimizers: Any = self.config.optimizers
+        optimizers: Any = dict(self.config)["optimizers"]  # one field a network, declared by the game's config
         self.optimizers = {
             name: registry.build("optimizer", getattr(optimizers, name))(network.parameters())
             for name, network in self.nets.items()
@@ -81,7 +81,8 @@ class Trainer:
 
     def compile(self) -> None:
         """Compile the networks in place; penalties go round it through `turn.eager`."""
-        for network in self.nets.values():
+        networks: list[Any] = list(self.nets.values())
+        for network in networks:
             for part in network.compiled_parts():
                 part.compile()
 
@@ -152,7 +153,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = optimizer.defaults["lr"] * self.schedules[name](clock)
             if self.device.type == "cuda":  # the host does not wait: a fused optimizer skips where the flag is up
-                optimizer.grad_scale, optimizer.found_inf = None, log.failed  # type: ignore[attr-defined]
+                optimizer.grad_scale, optimizer.found_inf = None, log.failed
             optimizer.step()
         self.shared.stepped(step.trains)
 

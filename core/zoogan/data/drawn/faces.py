@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ class DrawnFaces:
         *,
         seed: int = 0,
         probabilities: Mapping[str, float] | None = None,
-        cooccurrence: Mapping | None = None,
+        cooccurrence: Mapping[Any, Any] | None = None,
     ):
         if image_size < 16:
             raise ValueError(f"image_size is {image_size}; a drawn face needs 16 pixels or more.")

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from zoogan.data.drawn.head import Head
+from zoogan.data.drawn.identity import Traits
 from zoogan.data.drawn.paint import Canvas, Window, band, cover, ellipse, glow, span, wave
 
 
-def place(t, across: Tensor, down: Tensor, lift: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+def place(t: Traits, across: Tensor, down: Tensor, lift: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
     """Where a point of the face lies on the picture and how its width is foreshortened, (m, 1, 1) each.
 
     across and down in head units on the unturned face, lift above its surface.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoogan.data.drawn.identity import Traits
 from zoogan.data.drawn.paint import Canvas, Plane, band, cover, ellipse, glow, wave
 
 NEAR_EAR = 0.97  # where on the half width of the face the ear sits
@@ -128,7 +129,7 @@ def _ear(canvas: Canvas, side: float, near: bool) -> None:
         w.paint(hollow * shape * 0.55, t.skin_shadow)
 
 
-def ear(t, side: float) -> tuple[Tensor, Tensor]:
+def ear(t: Traits, side: float) -> tuple[Tensor, Tensor]:
     """The middle of the ear on one side of the picture, in head units (m, 1, 1)."""
     x = side * (t.face_width * NEAR_EAR * t.yaw_cos + t.ear_out) - 0.05 * t.yaw_sin
     return x, 0.07 + 0.02 * t.pitch_sin + 0.0 * x

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ class Habits:
     its default P(attribute | cause), so that `probabilities={"Male": 0}` also means no beards.
     """
 
-    def __init__(self, probabilities: Mapping[str, float] | None = None, cooccurrence: Mapping | None = None):
+    def __init__(self, probabilities: Mapping[str, float] | None = None, cooccurrence: Mapping[Any, Any] | None = None):
         asked = {name: _probability(f"probabilities[{name!r}]", p, name) for name, p in (probabilities or {}).items()}
         causes = _causes(cooccurrence or {})
         parents = {name: causes[name][0] if name in causes else _RATIOS.get(name, (None,))[0] for name in ATTRIBUTES}
@@ -176,7 +177,7 @@ def _probability(where: str, value: float, *names: str) -> float:
     return float(value)
 
 
-def _causes(cooccurrence: Mapping) -> dict[str, tuple[str, float]]:
+def _causes(cooccurrence: Mapping[Any, Any]) -> dict[str, tuple[str, float]]:
     """{attribute: (cause, P(attribute | cause))} from either way of writing it."""
     pairs: list[tuple[str, str, float]] = []
     for key, value in cooccurrence.items():
