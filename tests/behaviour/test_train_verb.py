@@ -34,7 +34,12 @@ def final_state(run: Path) -> dict[str, torch.Tensor]:
     assert path is not None
     s = checkpoints.load(path)
     groups = {"": s.networks, ".average": s.averages, ".optimizer": s.optimizers, "game": {"": s.game}}
-    return {f"{n}{g}/{k}": t for g, group in groups.items() for n, tensors in group.items() for k, t in tensors.items()}
+    return {
+        f"{n}{g}/{k}": t.clone()
+        for g, group in groups.items()
+        for n, tensors in group.items()
+        for k, t in tensors.items()
+    }
 
 
 @pytest.mark.parametrize("method", ["sagan", "stargan"])

@@ -100,15 +100,14 @@ def test_nothing_that_is_not_finite_is_applied() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_accumulation_equals_the_joint_batch(method: str) -> None:
     """Without batch statistics, two micro-batches of 2 are one batch of 4."""
-    calm = {"eps": 1e-3}  # with Adam's usual eps, a gradient that is zero but for rounding makes a full step
-    sets: dict[str, Any] = {
-        "generator": {"use": "stargan", "width": 4}, "optimizers": {"generator": calm, "discriminator": calm},
-    }  # fmt: skip
+    sets: dict[str, Any] = {"generator": {"use": "stargan", "width": 4}, "training": {"precision": "fp64"}}
     whole = tensors_of(trained(tiny_config(method, REGISTRY, sets), REGISTRY, 2))
-    halves = tiny_config(method, REGISTRY, {**sets, "data": {"batch": 2}, "training": {"accumulate": 2}})
+    halves = tiny_config(
+        method, REGISTRY, {**sets, "data": {"batch": 2}, "training": {"precision": "fp64", "accumulate": 2}}
+    )
     parts = tensors_of(trained(halves, REGISTRY, 2))
     for name, tensor in whole.items():
-        assert torch.allclose(tensor.double(), parts[name].double(), atol=1e-5), name
+        assert torch.allclose(tensor, parts[name], atol=1e-9), name
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -117,9 +116,11 @@ def test_a_compiled_game_has_the_eager_gradients_penalty_included(method: str) -
     import zoogan.interfaces.game as game
 
     torch._dynamo.reset()
-    eager = trained(tiny_config(method, REGISTRY), REGISTRY, 0)
-    compiled = trained(tiny_config(method, REGISTRY), REGISTRY, 0)
-    parts = [part for net in compiled.nets.values() for part in net.compiled_parts()]
+    config = tiny_config(method, REGISTRY, {"generator": {"blocks": 1}, "training": {"precision": "fp64"}})
+    eager, compiled = trained(config, REGISTRY, 0), trained(config, REGISTRY, 0)
+    # Compiling both of SaGAN's bodies takes half a minute and shows nothing that StarGAN's one does not.
+    networks = [compiled.nets["discriminator"]] + ([compiled.nets["generator"]] if method == "stargan" else [])
+    parts = [part for net in networks for part in net.compiled_parts()]
     for part in parts:
         part.compile(backend="aot_eager")
     for trainer in (eager, compiled):
@@ -127,7 +128,7 @@ def test_a_compiled_game_has_the_eager_gradients_penalty_included(method: str) -
     for name, net in eager.nets.items():
         for (key, p), q in zip(net.named_parameters(), compiled.nets[name].parameters()):
             if p.grad is not None:
-                assert torch.allclose(p.grad, q.grad, atol=1e-4, rtol=1e-3), (name, key)
+                assert torch.allclose(p.grad, q.grad, atol=1e-9), (name, key)
     with game.uncompiled(compiled.nets["discriminator"]):
         assert all(m._compiled_call_impl is None for m in compiled.nets["discriminator"].modules())
     assert any(part._compiled_call_impl is not None for part in parts)

@@ -30,9 +30,9 @@ def sample_grid(editor: Editor, faces: dict[str, Tensor], path: Path) -> None:
     """Save one row a face: the input and the editor's columns. Networks come back in the mode they were in."""
     modes = {name: network.training for name, network in editor.networks.items()}
     editor.networks.eval()
-    device = next(editor.networks.parameters()).device
-    image = to_range(faces["image"]).to(device)
-    columns = [("input", image), *editor.sheet(image, faces["attributes"].to(device))]
+    weight = next(editor.networks.parameters())
+    image = to_range(faces["image"]).to(weight)
+    columns = [("input", image), *editor.sheet(image, faces["attributes"].to(weight))]
     for name, network in editor.networks.items():
         network.train(modes[name])
     zoom = max(1, LEGIBLE // image.shape[-1])

@@ -54,7 +54,8 @@ class Trainer:
         self.training = self.config.training
         self.world, self.device = World(), accelerator.device
         self.layout = torch.channels_last if self.training.channels_last else torch.contiguous_format
-        self.nets = composition.nets.to(self.device).to(memory_format=self.layout).train()
+        self.dtype = torch.float64 if self.training.precision == "fp64" else torch.float32
+        self.nets = composition.nets.to(self.device, self.dtype).to(memory_format=self.layout).train()
         self.game = composition.game.to(self.device)
         if self.world.size > 1:
             for network in self.nets.values():
@@ -108,19 +109,18 @@ class Trainer:
 
     def fetch(self) -> None:
         """Read the next batch and draw its targets."""
-        self.batch = {
-            draw: {
-                field: rows.contiguous(memory_format=self.layout) if rows.dim() == 4 else rows
-                for field, rows in sample.items()
-            }
-            for draw, sample in next(self.batches).items()
-        }
+        self.batch = {draw: self.laid_out(sample) for draw, sample in next(self.batches).items()}
         draw = Draws(
             seed_of(self.training.seed, "targets", self.position), self.world, self.rows, slice(None), self.injected
         )
         self.targets = self.game.targets(self.batch, draw)
         self.position += self.rows * self.world.size
         self.shared.clear()
+
+    def laid_out(self, sample: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A sample in the networks' precision and memory layout."""
+        rows = {field: x.to(self.dtype) if x.is_floating_point() else x for field, x in sample.items()}
+        return {field: x.contiguous(memory_format=self.layout) if x.dim() == 4 else x for field, x in rows.items()}
 
     def update(self, step: Step, repeat: int, clock: Clock, later: frozenset[str]) -> None:
         """One optimiser update: forward and backward of each micro-batch, reduction, guard, step."""
