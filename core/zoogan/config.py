@@ -121,7 +121,8 @@ class DataConfig(ComponentConfig):
 class TrainingConfig(Frozen):
     """How long and how to train. `*_every` count iterations; 0 = never.
 
-    precision: bf16 = mixed, penalties in fp32; fp64 is for checking arithmetic; fp16 is refused. channels_last: keep the channels of a pixel together in memory; a third faster for narrow networks on CPU.
+    precision: bf16 = mixed, penalties in fp32; fp64 is for checking arithmetic; fp16 is refused.
+    channels_last: keep the channels of a pixel together in memory; a quarter faster for narrow networks on CPU.
     """
 
     iterations: int = Field(1000, ge=1)

@@ -66,7 +66,7 @@ class BatchNorm2d(nn.BatchNorm2d, Synchronised):
     def _jointly(self, input: Float[Tensor, "n c h w"], world: World) -> tuple[Float[Tensor, "n c h w"], Statistics]:
         # One reduction of mean and mean square. Both are taken about the running mean, which is the same
         # everywhere: far from zero, the mean square minus the squared mean would lose all its digits.
-        x = input.float()
+        x = input if input.dtype == torch.float64 else input.float()
         known = self.running_mean
         centre = x.new_zeros(self.num_features) if known is None else known.clone()
         offset = x - centre.view(1, -1, 1, 1)
