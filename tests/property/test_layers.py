@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -264,3 +265,12 @@ def test_colour_in_the_middle_of_its_range_changes_nothing(seed: int) -> None:
     torch.testing.assert_close(same, image)
     grey = augment(image, draws(0, 2, x_brightness=half, x_saturation=0 * half, x_contrast=half), "x")
     torch.testing.assert_close(grey, image.mean(1, keepdim=True).expand_as(image))
+
+
+@given(seeds, batches, st.sampled_from([1, 2, 5]))
+def test_a_resize_convolution_is_doubling_then_convolution(seed: int, n: int, size: int) -> None:
+    torch.manual_seed(seed)
+    layer = doubling("resize", 3, 4)
+    image = noise(seed, n, 3, size, size + 1)
+    plain = F.conv2d(F.interpolate(image, scale_factor=2, mode="nearest"), layer.weight, layer.bias, padding=1)
+    assert torch.allclose(layer(image), plain, atol=1e-5)

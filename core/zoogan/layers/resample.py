@@ -8,14 +8,20 @@ from torch.nn import functional as F
 
 
 class ResizeConv2d(nn.Conv2d):
-    """Nearest-neighbour doubling, then a 3x3 convolution, which leaves no lattice (Odena et al. 2016)."""
+    """Nearest-neighbour doubling, then a 3x3 convolution: no lattice, unlike a transposed one (Odena et al. 2016).
+
+    Computed as the transposed 4x4 convolution of stride 2 that is the same function, its kernel the 3x3 one laid over
+    each of the four pixels that a pixel becomes: less than half the multiplications, and no enlarged image in memory.
+    """
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, 3, 1, 1, bias=bias)
 
     def forward(self, input: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
         """(n, inputs, h, w) -> (n, outputs, 2h, 2w)."""
-        return super().forward(F.interpolate(input, scale_factor=2, mode="nearest"))
+        laid = F.pad(self.weight.flip(2, 3), (1, 1, 1, 1))
+        kernel = laid[:, :, 1:, 1:] + laid[:, :, 1:, :-1] + laid[:, :, :-1, 1:] + laid[:, :, :-1, :-1]
+        return F.conv_transpose2d(input, kernel.transpose(0, 1), self.bias, stride=2, padding=1)
 
 
 def halving(inputs: int, outputs: int, bias: bool = True) -> nn.Conv2d:

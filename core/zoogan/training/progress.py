@@ -62,12 +62,12 @@ class Display:
         left = duration((self.iterations - iteration) / rate) if rate else "?"
         shown = {"discriminator": "D", "generator": "G"}
         parts = [f"{rate:.2f} it/s", f"{rate * self.images:.0f} images/s", f"{left} left"]
-        parts += [
-            f"{shown.get(step, step)}.{term} {value:.3g}"
-            for name, value in terms.items()
-            for step, slash, term in [name.partition("/")]
-            if term in SHOWN or not slash
-        ]
+        for name, value in terms.items():
+            step, slash, term = name.partition("/")
+            if not slash:
+                parts.append(f"{name} {value:.3g}")
+            elif term in SHOWN:
+                parts.append(f"{shown.get(step, step)}.{term} {value:.3g}")
         if self.bar is not None:
             self.bar.update(self.task, completed=iteration, status="  ".join(parts[:3]))
             self.bar.console.print("[dim]" + f"{iteration:>7}  " + "  ".join(parts[3:]) + "[/]")
