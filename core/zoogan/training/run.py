@@ -42,6 +42,8 @@ class Run:
         """Store the complete config and the facts."""
         self.path.mkdir(parents=True, exist_ok=True)
         content = config.model_dump(mode="json")
+        for last in ("extra_terms", "training"):  # after what they refer to
+            content[last] = content.pop(last)
         self.config.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120))
         self.facts.write_text(facts.model_dump_json(indent=1))
 
