@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from zoogan.config import ConfigError
+from zoogan.config import ConfigError, GameConfig
 
 StateDict = dict[str, Tensor]
 
@@ -98,3 +98,74 @@ def put(layer: dict[str, Any], path: str, value: Any) -> None:
     for key in parents:
         layer = layer.setdefault(key, {})
     layer[last] = value
+
+
+def read_networks(
+    files: Iterable[Path], recognised: Callable[[Mapping[str, Tensor]], str | None], layout: str
+) -> dict[str, StateDict]:
+    """State_dicts by the slot that their keys tell; names of files do not matter.
+
+    Raises:
+        ConfigError: a file of another layout, or two of one network.
+    """
+    networks: dict[str, StateDict] = {}
+    for path in files:
+        state = read_state_dict(path)
+        slot = recognised(state)
+        if slot is None:
+            raise ConfigError(f"{path}: neither a generator nor a discriminator of {layout}")
+        if slot in networks:
+            raise ConfigError(f"{path}: a second {slot}; give one file of each network")
+        networks[slot] = state
+    return networks
+
+
+def newest_numbered(folder: Path, ending: str) -> Path:
+    """The file `<number><ending>` with the highest number, anywhere under a folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    saved = [path for path in folder.rglob(f"*{ending}") if path.name.removesuffix(ending).isdigit()]
+    if not saved:
+        raise ConfigError(f"{folder}: no <number>{ending} in this folder")
+    return max(saved, key=lambda path: int(path.name.removesuffix(ending)))
+
+
+def published(config: GameConfig) -> dict[str, Any]:
+    """A method's own defaults as a layer, complete, so that nothing of a recipe shows through."""
+    values = config.model_dump(mode="json")
+    return {key: value for key, value in values.items() if key not in ("method", "recipe", "data")} | {
+        "data": {"balance": None}
+    }
+
+
+def entries(official: str, ours: str, parts: Sequence[str] = ("weight", "bias")) -> dict[str, str]:
+    """Official name -> our name for the tensors of one layer."""
+    return {f"{official}.{part}": f"{ours}.{part}" for part in parts}
+
+
+def attribute_names(named: str | Sequence[str] | None, count: int) -> list[str]:
+    """The labels in the order of the weights, which know only how many there are.
+
+    Raises:
+        ConfigError: another number of attributes is named, or none.
+    """
+    names = [named] if isinstance(named, str) else list(named or ())
+    if len(names) != count:
+        named_are = f"{len(names)} are named" if names else "none are named"
+        raise ConfigError(
+            f"the weights know {count} attributes, but {named_are}: "
+            "give their names in the order of training, --set data.attributes=A,B,..."
+        )
+    return names
+
+
+def translate(config: dict[str, Any], names: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
+    """Write the official code's arguments into our config; Adam's betas are `beta1` and `beta2` everywhere."""
+    for argument, paths in names.items():
+        for path in paths:
+            put(config, path, settings.get(argument))
+    for optimizer in config["optimizers"].values():
+        first, second = optimizer["betas"]
+        optimizer["betas"] = [settings.get("beta1", first), settings.get("beta2", second)]

@@ -11,7 +11,18 @@ from typing import Any
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.importing import Imported, StateDict, put, read_state_dict, renamed, same_number
+from zoogan.importing import (
+    Imported,
+    attribute_names,
+    entries,
+    newest_numbered,
+    published,
+    put,
+    read_networks,
+    renamed,
+    same_number,
+    translate,
+)
 from zoogan_sagan.config import SaganConfig
 
 LAYOUT = "elvisyjlin/SpatialAttentionGAN"
@@ -20,11 +31,12 @@ BODIES = {"AMN": "modification", "SAN": "attention"}
 
 # The official code's argument -> our setting.
 SETTINGS = {
-    "l1": "weights.cycle",
-    "l2": "weights.identity",
-    "lgp": "penalty.weight",
-    "d_iters": "cadence.discriminator_repeat",
-    "batch_size": "data.batch",
+    "l1": ("weights.cycle",),
+    "l2": ("weights.identity",),
+    "lgp": ("penalty.weight",),
+    "d_iters": ("cadence.discriminator_repeat",),
+    "batch_size": ("data.batch",),
+    "lr": ("optimizers.generator.lr", "optimizers.discriminator.lr"),
 }
 
 
@@ -37,17 +49,8 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     Raises:
         ConfigError: files of another layout, two of one network, or settings that contradict the weights.
     """
-    networks: dict[str, StateDict] = {}
     found, read = checkpoints(files)
-    for path in found:
-        state = read_state_dict(path)
-        slot = recognised(state)
-        if slot is None:
-            raise ConfigError(f"{path}: neither a generator nor a discriminator of {LAYOUT}")
-        if slot in networks:
-            raise ConfigError(f"{path}: a second {slot}; give one file of each network")
-        networks[slot] = state
-    return convert(networks, read | dict(settings))
+    return convert(read_networks(found, recognised, LAYOUT), read | dict(settings))
 
 
 def checkpoints(files: Iterable[Path]) -> tuple[list[Path], dict[str, Any]]:
@@ -62,11 +65,7 @@ def checkpoints(files: Iterable[Path]) -> tuple[list[Path], dict[str, Any]]:
         else:
             for setting in sorted(path.rglob("setting.json"))[:1]:
                 arguments |= read_arguments(setting)
-            for side in "GD":
-                saved = [p for p in path.rglob(f"*.{side}.pth") if p.name.split(".")[0].isdigit()]
-                if not saved:
-                    raise ConfigError(f"{path}: no <images>.{side}.pth in this folder")
-                found.append(max(saved, key=lambda p: int(p.name.split(".")[0])))
+            found += [newest_numbered(path, f".{side}.pth") for side in "GD"]
     return found, arguments
 
 
@@ -98,7 +97,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     Raises:
         ConfigError: another layout, or weights and settings that contradict each other.
     """
-    imported = Imported(config=published(), networks={}, facts={"crop": CROP})
+    imported = Imported(config=published(SaganConfig()), networks={}, facts={"crop": CROP})
     counts: list[tuple[str, int]] = []
     if "generator" in networks:
         state = networks["generator"]
@@ -126,8 +125,13 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         ]))  # fmt: skip
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
-    name_attributes(imported, same_number("the number of attributes", counts), settings)
-    translate(imported.config, settings)
+    count = same_number("the number of attributes", counts)
+    named = settings.get("attributes") or settings.get("target_attr")
+    imported.config["data"]["attributes"] = attribute_names(named, count)
+    translate(imported.config, SETTINGS, settings)
+    if settings.get("total_kimg"):  # counts the images of critic updates
+        each = int(settings.get("batch_size", 16)) * int(settings.get("d_iters", 3))
+        imported.config["training"]["iterations"] = -(-int(settings["total_kimg"]) * 1000 // each)
     imported.alternative = {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
     imported.notes.append(
         "the code's first version had no sum in its residual blocks and slope 0.01, under the same keys: if "
@@ -135,13 +139,6 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         "--set generator.skip=false --set discriminator.slope=0.01"
     )
     return imported
-
-
-def published() -> dict[str, Any]:
-    """The paper's config as a layer, complete, so that nothing of a recipe shines through."""
-    values = SaganConfig().model_dump(mode="json")
-    layer = {key: value for key, value in values.items() if key not in ("method", "recipe", "data")}
-    return layer | {"data": {"balance": None}}
 
 
 def body_shape(state: Mapping[str, Tensor]) -> dict[str, int]:
@@ -157,58 +154,24 @@ def as_convolution(weight: Tensor) -> Tensor:
     return weight.transpose(0, 1).flip(2, 3).contiguous()
 
 
-def pairs(official: str, ours: str) -> dict[str, str]:
-    """Weight and bias of one layer."""
-    return {f"{official}.{part}": f"{ours}.{part}" for part in ("weight", "bias")}
-
-
 def body_names(official: str, ours: str, downsamplings: int, blocks: int) -> dict[str, str]:
     """Official key -> ours for one body. Instance norms have no state."""
-    names = pairs(f"{official}.conv.0", f"{ours}.stem.conv")
+    names = entries(f"{official}.conv.0", f"{ours}.stem.conv")
     for k in range(downsamplings):
-        names |= pairs(f"{official}.conv.{3 * (k + 1)}", f"{ours}.down.{k}.conv")
-        names |= pairs(f"{official}.deconv.{3 * k}", f"{ours}.up.{k}.conv")
+        names |= entries(f"{official}.conv.{3 * (k + 1)}", f"{ours}.down.{k}.conv")
+        names |= entries(f"{official}.deconv.{3 * k}", f"{ours}.up.{k}.conv")
     for k in range(blocks):
         for index, half in ((0, "first"), (3, "second")):
             layers, here = f"{official}.resblk.{k}.layers", f"{ours}.residual.{k}.{half}"
-            names |= pairs(f"{layers}.{index}", f"{here}.conv") | pairs(f"{layers}.{index + 1}", f"{here}.norm")
+            names |= entries(f"{layers}.{index}", f"{here}.conv") | entries(f"{layers}.{index + 1}", f"{here}.norm")
             for part in ("running_mean", "running_var", "num_batches_tracked"):
                 names[f"{layers}.{index + 1}.{part}"] = f"{here}.norm.{part}"
-    return names | pairs(f"{official}.deconv.{3 * downsamplings}", f"{ours}.head")
+    return names | entries(f"{official}.deconv.{3 * downsamplings}", f"{ours}.head")
 
 
 def critic_names(stages: int) -> dict[str, str]:
     """Official key -> ours."""
-    names = pairs("src", "score") | pairs("cls.0", "attributes")
+    names = entries("src", "score") | entries("cls.0", "attributes")
     for k in range(stages):
-        names |= pairs(f"conv.{2 * k}", f"trunk.{k}.conv")
+        names |= entries(f"conv.{2 * k}", f"trunk.{k}.conv")
     return names
-
-
-def name_attributes(imported: Imported, count: int, settings: Mapping[str, Any]) -> None:
-    """Name the labels.
-
-    Raises:
-        ConfigError: the weights know another number of attributes than are named, or none are named.
-    """
-    named = settings.get("attributes") or settings.get("target_attr")
-    named = [named] if isinstance(named, str) else named
-    if named is None or len(named) != count:
-        given = "none are named" if named is None else f"{len(named)} are named"
-        raise ConfigError(
-            f"the weights know {count} attributes, but {given}: give the folder with setting.json, or "
-            "--set data.attributes=NAME"
-        )
-    imported.config["data"]["attributes"] = list(named)
-
-
-def translate(config: dict[str, Any], settings: Mapping[str, Any]) -> None:
-    """Write the official code's arguments into our config."""
-    for argument, path in SETTINGS.items():
-        put(config, path, settings.get(argument))
-    for optimizer in config["optimizers"].values():
-        put(optimizer, "lr", settings.get("lr"))
-        optimizer["betas"] = [settings.get("beta1", 0.5), settings.get("beta2", 0.999)]
-    if settings.get("total_kimg"):  # counts the images of critic updates
-        each = int(settings.get("batch_size", 16)) * int(settings.get("d_iters", 3))
-        config["training"]["iterations"] = -(-int(settings["total_kimg"]) * 1000 // each)

@@ -10,7 +10,18 @@ from typing import Any
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.importing import Imported, StateDict, put, read_state_dict, renamed, same_number
+from zoogan.importing import (
+    Imported,
+    attribute_names,
+    entries,
+    newest_numbered,
+    published,
+    put,
+    read_networks,
+    renamed,
+    same_number,
+    translate,
+)
 from zoogan_stargan.config import StarganConfig
 
 LAYOUT = "yunjey/stargan"
@@ -39,31 +50,10 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     Raises:
         ConfigError: files of another layout, two of one network, or settings that contradict the weights.
     """
-    networks: dict[str, StateDict] = {}
-    for path in checkpoints(files):
-        state = read_state_dict(path)
-        slot = recognised(state)
-        if slot is None:
-            raise ConfigError(f"{path}: neither a generator nor a discriminator of {LAYOUT}")
-        if slot in networks:
-            raise ConfigError(f"{path}: a second {slot}; give one file of each network")
-        networks[slot] = state
-    return convert(networks, settings)
-
-
-def checkpoints(files: Iterable[Path]) -> list[Path]:
-    """The files, and of each folder its newest `<iteration>-G.ckpt` and `-D.ckpt` (also below `models/`)."""
     found: list[Path] = []
     for path in map(Path, files):
-        if not path.is_dir():
-            found.append(path)
-            continue
-        for side in "GD":
-            saved = [p for p in path.rglob(f"*-{side}.ckpt") if p.stem.split("-")[0].isdigit()]
-            if not saved:
-                raise ConfigError(f"{path}: no <iteration>-{side}.ckpt in this folder")
-            found.append(max(saved, key=lambda p: int(p.stem.split("-")[0])))
-    return found
+        found += [newest_numbered(path, f"-{side}.ckpt") for side in "GD"] if path.is_dir() else [path]
+    return convert(read_networks(found, recognised, LAYOUT), settings)
 
 
 def recognised(state: Mapping[str, Tensor]) -> str | None:
@@ -79,7 +69,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     Raises:
         ConfigError: another layout, or weights and settings that contradict each other.
     """
-    imported = Imported(config=published(), networks={})
+    imported = Imported(config=published(StarganConfig()), networks={})
     counts: list[tuple[str, int]] = []
     if "generator" in networks:
         state = {k: v for k, v in networks["generator"].items() if not tracked(k)}
@@ -102,17 +92,13 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     name_attributes(imported, same_number("the number of attributes", counts), settings)
-    translate(imported.config, settings)
+    translate(imported.config, SETTINGS, settings)
+    for optimizer in imported.config["optimizers"].values():  # what these weights were trained with
+        optimizer["schedule"] = {"use": "repo-2018"}
+        put(optimizer, "schedule.decay", settings.get("num_iters_decay"))
+    if settings.get("dataset") == "RaFD":
+        imported.config["classification"] = {"use": "softmax"}
     return imported
-
-
-def published() -> dict[str, Any]:
-    """The paper's config as a layer, complete, so that nothing of a recipe shines through."""
-    values = StarganConfig().model_dump(mode="json")
-    layer = {key: value for key, value in values.items() if key not in ("method", "recipe", "data")}
-    for optimizer in layer["optimizers"].values():
-        optimizer["schedule"] = {"use": "repo-2018"}  # what these weights were trained with
-    return layer | {"data": {"balance": None}}
 
 
 def tracked(key: str) -> bool:
@@ -120,14 +106,9 @@ def tracked(key: str) -> bool:
     return key.endswith(("running_mean", "running_var", "num_batches_tracked"))
 
 
-def pairs(official: str, ours: str, parts: tuple[str, ...] = ("weight", "bias")) -> dict[str, str]:
-    """The entries of one layer."""
-    return {f"{official}.{part}": f"{ours}.{part}" for part in parts}
-
-
 def block(index: int, ours: str, prefix: str = "main.") -> dict[str, str]:
     """A convolution without bias and the norm after it."""
-    return pairs(f"{prefix}{index}", f"{ours}.conv", ("weight",)) | pairs(f"{prefix}{index + 1}", f"{ours}.norm")
+    return entries(f"{prefix}{index}", f"{ours}.conv", ("weight",)) | entries(f"{prefix}{index + 1}", f"{ours}.norm")
 
 
 def generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
@@ -139,7 +120,7 @@ def generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
         names |= block(0, f"body.residual.{k}.first", inside) | block(3, f"body.residual.{k}.second", inside)
     after = 9 + blocks
     names |= block(after, "body.up.0") | block(after + 3, "body.up.1")
-    return names | pairs(f"main.{after + 6}", "body.head", ("weight",)), blocks
+    return names | entries(f"main.{after + 6}", "body.head", ("weight",)), blocks
 
 
 def critic_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
@@ -147,8 +128,8 @@ def critic_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
     stages = sum(re.fullmatch(r"main\.\d+\.weight", key) is not None for key in state)
     names: dict[str, str] = {}
     for k in range(stages):
-        names |= pairs(f"main.{2 * k}", f"trunk.{k}.conv")
-    names |= pairs("conv1", "score", ("weight",)) | pairs("conv2", "attributes", ("weight",))
+        names |= entries(f"main.{2 * k}", f"trunk.{k}.conv")
+    names |= entries("conv1", "score", ("weight",)) | entries("conv2", "attributes", ("weight",))
     return names, stages
 
 
@@ -159,36 +140,14 @@ def name_attributes(imported: Imported, count: int, settings: Mapping[str, Any])
         ConfigError: the weights know another number of attributes than are named, or none are named.
     """
     named = settings.get("attributes") or settings.get("selected_attrs")
-    named = [named] if isinstance(named, str) else named
     if named is None and count == len(CELEBA_5):
         named = CELEBA_5
         imported.notes.append(
             "the weights do not name their attributes; they are taken for the official five, in order: "
             f"{', '.join(CELEBA_5)} (data.attributes says otherwise)"
         )
-    if named is None or len(named) != count:
-        given = "none are named" if named is None else f"{len(named)} are named"
-        raise ConfigError(
-            f"the weights know {count} attributes, but {given}: give their names in the order of training, "
-            "--set data.attributes=A,B,..."
-        )
-    imported.config["data"]["attributes"] = list(named)
-    hair = tuple(name for name in HAIR if name in named)
+    names = attribute_names(named, count)
+    imported.config["data"]["attributes"] = names
+    hair = tuple(name for name in HAIR if name in names)
     if len(hair) > 1:
         imported.facts["exclusive"] = (hair,)
-
-
-def translate(config: dict[str, Any], settings: Mapping[str, Any]) -> None:
-    """Write the official code's arguments into our config."""
-    for argument, paths in SETTINGS.items():
-        for path in paths:
-            put(config, path, settings.get(argument))
-    for side, optimizer in config["optimizers"].items():
-        betas = list(optimizer["betas"])
-        config["optimizers"][side]["betas"] = [
-            settings.get("beta1", betas[0]),
-            settings.get("beta2", betas[1]),
-        ]
-        put(optimizer, "schedule.decay", settings.get("num_iters_decay"))
-    if settings.get("dataset") == "RaFD":
-        config["classification"] = {"use": "softmax"}

@@ -245,7 +245,7 @@ def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
     (tmp_path / "setting.json").write_text("[")
     with pytest.raises(ConfigError, match=r"setting\.json: not valid JSON"):
         import_weights([tmp_path], {})
-    with pytest.raises(ConfigError, match=r"no <images>\.G\.pth"):
+    with pytest.raises(ConfigError, match=r"no <number>\.G\.pth"):
         empty = tmp_path / "empty"
         empty.mkdir()
         import_weights([empty], {})
