@@ -11,6 +11,7 @@ import argparse
 import json
 import platform
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ def rate(batches: Loader, batch: int, seconds: float) -> float:
     return images / (time.perf_counter() - start)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="drawn")
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--attributes", help="names separated by commas")
     parser.add_argument("--faces", type=int, help="of the drawn source")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     source, config = opened(options)
     batches = loader(source, config, {"source": Need(("image", "attributes"))}, 0, World(), 0, options.batch)
     line: dict[str, object] = {

@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 
 import torch
 
 from zoogan.data.drawn import DrawnFaces
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=64, help="pixels along a side")
     parser.add_argument("--batch", type=int, default=64, help="faces a call of draw")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to measure")
-    asked = parser.parse_args()
+    asked = parser.parse_args(argv)
     faces = DrawnFaces(asked.size)
     faces.draw(range(asked.batch))
     start, drawn = time.perf_counter(), 0

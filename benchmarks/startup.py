@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 COMMAND = (sys.executable, "-m", "zoogan", "--help")
 
@@ -28,8 +29,10 @@ def imports_torch() -> bool:
     return any(line.rpartition("|")[2].strip() == "torch" for line in said.splitlines())
 
 
-def main(runs: int = 10) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure after one unmeasured start, which fills the caches of bytecode and disk."""
+    given = sys.argv[1:] if argv is None else argv
+    runs = int(given[0]) if given else 10
     seconds()
     taken = [seconds() for _ in range(runs)]
     result = {
@@ -44,4 +47,4 @@ def main(runs: int = 10) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -103,6 +103,12 @@ class AttributeEditing(Game):
         _, edited = self.edit(turn, keep_graph="generator" in turn.later)
         fake = edited.image.detach()
         critic = turn.nets["discriminator"]
+        # The penalty comes first, so that its backward comes last: its weight gradients have a transposed layout, and
+        # whichever gradient of a weight arrives first decides whether the sum must be copied.
+        penalty = None
+        if self.penalised(turn.clock):
+            score = turn.eager(critic)
+            penalty = self.penalty(lambda x: score(x, own).score, image, fake, turn.draw)
         on_real, on_fake = self.judge(
             critic, self.augment(image, turn.draw, "real"), own, self.augment(fake, turn.draw, "fake"), target
         )
@@ -110,9 +116,8 @@ class AttributeEditing(Game):
         terms = {"real": real_cost, "fake": fake_cost}
         if self.config.weights.attribute_real > 0:
             terms["attribute"] = self.classification(on_real.attributes, own)
-        if self.penalised(turn.clock):
-            score = turn.eager(critic)
-            terms["penalty"] = self.penalty(lambda x: score(x, own).score, image, fake, turn.draw)
+        if penalty is not None:
+            terms["penalty"] = penalty
         values = {"image": image, "own": own, "target": target, "edited": edited}
         return terms | self.extra_terms(
             "discriminator", turn, values | {"real_verdict": on_real, "fake_verdict": on_fake}

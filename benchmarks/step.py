@@ -1,0 +1,200 @@
+"""How long one training iteration takes and what it computes: one line of JSON.
+
+    python benchmarks/step.py --model sagan --size 128 --batch 8
+
+The method's paper config on random data, through the real trainer. An iteration is one update of the game's first
+step with its share of the others: StarGAN's is one critic update and a fifth of a generator update.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from importlib.metadata import PackageNotFoundError, version
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from counting import Count
+from torch import nn
+
+from zoogan.composition import Composition, compose
+from zoogan.config import GameConfig, compose_config, merge, parse_sets, validate
+from zoogan.facts import Facts
+from zoogan.plugins import zoo
+from zoogan.registry import Registry
+from zoogan.training.devices import choose
+from zoogan.training.trainer import Batch, TermLog, Trainer
+
+
+class Idle:
+    """An optimizer that has nothing to do: what it would cost depends on the device, not on the game."""
+
+    param_groups: Sequence[Any] = ()
+
+    def step(self) -> None:
+        """Nothing."""
+
+
+class Unguarded(TermLog):
+    """A log that never looks at values, which the meta device does not have."""
+
+    def guard(self, parameters: Any, world: Any) -> None:
+        """Nothing."""
+
+
+def configured(options: argparse.Namespace, registry: Registry) -> GameConfig:
+    """The config to measure: the paper's, or a recipe's, at the asked size and batch."""
+    spec = registry.methods[options.model]
+    asked = {
+        "data": {"image_size": options.size, "batch": options.batch},
+        "training": {"precision": options.precision, "compile": options.compile},
+    }
+    values = merge(asked, parse_sets(options.set))
+    if options.recipe is None:
+        return validate(spec, registry, values)
+    return compose_config(spec, registry, recipe=options.recipe, sets=values)
+
+
+def random_batches(composition: Composition, device: torch.device) -> Iterator[Batch]:
+    """The same three random batches for ever, on the device, with the fields that the game's draws name."""
+    facts, data = composition.facts, composition.config.data
+    rows = data.batch * composition.config.training.accumulate
+    source = torch.Generator().manual_seed(0)
+    pool = []
+    for _ in range(3):
+        image = torch.rand(rows, facts.channels, facts.image_size, facts.image_size, generator=source) * 2 - 1
+        attributes = (torch.rand(rows, len(facts.attributes), generator=source) < 0.5).float()
+        sample = {"image": image.to(device), "attributes": attributes.to(device)}
+        needs = composition.game.needs.items()
+        pool.append({draw: {field: sample[field] for field in need.fields} for draw, need in needs})
+    return itertools.cycle(pool)
+
+
+def trainer_of(config: GameConfig, registry: Registry, accelerator: Any) -> Trainer:
+    """The real trainer on random data."""
+    facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes)
+    device = accelerator.device
+    with torch.device("meta") if device.type == "meta" else nullcontext():
+        composition = compose(config, facts, registry)
+    return Trainer(composition, registry, accelerator, random_batches(composition, device))
+
+
+def cadence(trainer: Trainer) -> tuple[int, int]:
+    """Calls of `iterate` until every step has played, and how often the first step does in them."""
+    steps = trainer.game.steps
+    calls = math.lcm(*(step.every for step in steps))
+    return calls, calls // steps[0].every * steps[0].repeat
+
+
+def counted(config: GameConfig, registry: Registry) -> dict[str, float]:
+    """GFLOP and operator calls of an iteration, by the trainer itself on the meta device; no optimizer, no guard."""
+    plain = config.model_copy(update={"training": config.training.model_copy(update={"compile": False})})
+    trainer = trainer_of(plain, registry, SimpleNamespace(device=torch.device("meta"), autocast=nullcontext))
+    trainer.optimizers = dict.fromkeys(trainer.optimizers, Idle())  # type: ignore[arg-type]
+    trainer.terms = {name: Unguarded() for name in trainer.terms}
+    calls, updates = cadence(trainer)
+    with Count() as count:
+        for _ in range(calls):
+            trainer.iterate()
+    return {"gflop": round(count.flops / updates / 1e9, 3), "operator_calls": round(count.calls / updates, 1)}
+
+
+def seconds(trainer: Trainer, device: torch.device) -> float:
+    """One whole cadence, for one iteration of it."""
+    calls, updates = cadence(trainer)
+    wait(device)
+    start = time.perf_counter()
+    for _ in range(calls):
+        trainer.iterate()
+    wait(device)
+    return (time.perf_counter() - start) / updates
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def peak_mib(device: torch.device) -> float:
+    """The most memory that was in use: on CUDA in tensors, elsewhere resident in the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def own_version() -> str | None:
+    """Of the package; None in a checkout that was not installed."""
+    try:
+        return version("zoogan")
+    except PackageNotFoundError:
+        return None
+
+
+def millions(network: nn.Module) -> float:
+    """Parameters."""
+    return round(sum(p.numel() for p in network.parameters()) / 1e6, 3)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Count, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--recipe", help="instead of the paper's config; size and batch are still the asked ones")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of zoo train")
+    parser.add_argument("--iterations", type=int, default=5, help="how often the whole cadence is measured")
+    parser.add_argument("--warmup", type=int, default=1, help="cadences before measuring")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--threads", type=int, help="of torch on the CPU")
+    options = parser.parse_args(argv)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    registry = zoo().registry
+    config, device = configured(options, registry), choose(options.device)
+    work = counted(config, registry)
+    mixed = "bf16" if config.training.precision == "bf16" else "no"
+    trainer = trainer_of(config, registry, Accelerator(cpu=device.type == "cpu", mixed_precision=mixed))
+    for _ in range(options.warmup):
+        seconds(trainer, trainer.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    taken = statistics.median(seconds(trainer, trainer.device) for _ in range(options.iterations))
+    line: dict[str, Any] = {
+        "benchmark": "step", "model": options.model, "recipe": options.recipe, "set": options.set,
+        "size": config.data.image_size, "batch": config.data.batch, "attributes": len(config.data.attributes),
+        "precision": config.training.precision, "compile": config.training.compile,
+        "milliseconds": round(taken * 1000, 2), "images_per_second": round(trainer.rows / taken, 2),
+        "peak_mib": round(peak_mib(device)), **work,
+        "parameters_m": {name: millions(network) for name, network in trainer.nets.items()},
+        "iterations": options.iterations, "device": device.type,
+        "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "threads": torch.get_num_threads(), "torch": torch.__version__, "zoogan": own_version(),
+        "python": platform.python_version(), "date": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
+    if device.type == "cuda":  # a time without these two says little
+        line["tf32"] = {
+            "convolutions": torch.backends.cudnn.allow_tf32,
+            "products": torch.backends.cuda.matmul.allow_tf32,
+        }
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()

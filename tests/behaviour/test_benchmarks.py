@@ -1,0 +1,80 @@
+"""The benchmarks run, and what they count is what a hand counts."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A benchmark's module by name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+def test_step(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    narrow = ["--set", "generator.width=4", "--set", "generator.blocks=1", "--set", "discriminator.width=4"]
+    tiny = ["--size", "16", "--batch", "2", "--iterations", "1", "--warmup", "0", "--device", "cpu"]
+    benchmark("step").main(["--model", "sagan", *tiny, *narrow])
+    line = json.loads(capsys.readouterr().out)
+    assert line["model"] == "sagan" and line["size"] == 16 and line["batch"] == 2 and line["precision"] == "fp32"
+    for key in ("milliseconds", "images_per_second", "peak_mib", "gflop", "operator_calls"):
+        assert line[key] > 0, key
+    assert set(line["parameters_m"]) == {"generator", "discriminator"}
+    assert {"torch", "zoogan", "python", "device", "machine", "threads", "date", "recipe", "compile"} <= set(line)
+
+
+def test_stargan_computes_less_than_the_official_code(benchmark: Any) -> None:
+    registry, official = benchmark("zoogan.plugins").zoo().registry, 487  # GFLOP at 128 px, batch 8
+    values = {"data": {"image_size": 128, "batch": 8, "attributes": list("ABCDE")}}
+    config = benchmark("zoogan.config").validate(registry.methods["stargan"], registry, values)
+    gflop = benchmark("step").counted(config, registry)["gflop"]
+    assert 0.8 * official < gflop < 0.95 * official
+
+
+def test_flops_of_convolutions(benchmark: Any) -> None:
+    with torch.device("meta"):
+        down = nn.Conv2d(3, 8, 4, 2, 1)
+        grouped = nn.Conv2d(8, 8, 3, 1, 1, groups=4)
+        up = nn.ConvTranspose2d(8, 5, 4, 2, 1)
+        image = torch.zeros(2, 3, 16, 16)
+    forward = [2 * 2 * 8 * 8 * weights for weights in (8 * 3 * 16, 8 * 2 * 9, 8 * 5 * 16)]  # all on a map of 8 x 8
+    count = benchmark("counting").Count
+    with count() as ahead:
+        out = up(grouped(down(image)))
+    assert ahead.flops == sum(forward)
+    with count() as back:
+        out.sum().backward()
+    assert back.flops == 2 * sum(forward) - forward[0], "the image itself needs no gradient"
+
+
+def test_flops_of_a_gradient_penalty(benchmark: Any) -> None:
+    """Forward, gradient of the input, then two more for each convolution, as of a plain backward, and the first's."""
+    with torch.device("meta"):
+        net = nn.Conv2d(3, 8, 1, bias=False)
+        image = torch.zeros(2, 3, 16, 16, requires_grad=True)
+    forward = 2 * 2 * 16 * 16 * 8 * 3
+    with benchmark("counting").Count() as count:
+        (gradient,) = torch.autograd.grad(net(image).square().sum(), image, create_graph=True)
+        gradient.square().sum().backward(inputs=[net.weight])
+    # Once ahead; once for the image's gradient; that gradient's weight; what the scores' gradient gets; its weight.
+    assert count.flops == 5 * forward
+
+
+def test_other_benchmarks(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark("loader").main(["--size", "16", "--batch", "2", "--seconds", "0.05", "--faces", "8"])
+    assert json.loads(capsys.readouterr().out)["images_per_second"] > 0
+    benchmark("renderer").main(["--size", "16", "--batch", "2", "--seconds", "0.05"])
+    assert json.loads(capsys.readouterr().out)["faces_per_second"] > 0
+    benchmark("startup").main(["1"])
+    line = json.loads(capsys.readouterr().out)
+    assert line["runs"] == 1 and line["imports_torch"] is False
