@@ -116,6 +116,8 @@ def play_once(config: GameConfig, facts: Facts, registry: Registry, device: torc
             except NotImplementedError:
                 raise
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
+                if device.type == "meta" and "meta tensor" in str(error).lower():  # an .item(), or bool(tensor)
+                    raise NotImplementedError(str(error)) from error
                 where = f"in {inside[-1]}" if inside else "outside the networks"
                 reason = str(error).strip().splitlines()[0]
                 raise ConfigError(

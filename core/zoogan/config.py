@@ -207,11 +207,11 @@ def parse_sets(sets: Iterable[str]) -> dict[str, Any]:
         for key in parents:
             existing = inner.setdefault(key, {})
             if not isinstance(existing, dict):  # `penalty=r1` and `penalty.weight=2` mean the same slot
-                existing = inner[key] = {"use": existing}
+                existing = inner[key] = {"source" if key == "data" else "use": existing}
             inner = existing
         value = parse_value(text)
         if isinstance(inner.get(last), dict) and not isinstance(value, dict):
-            inner[last]["use"] = value
+            inner[last]["source" if last == "data" else "use"] = value
         else:
             inner[last] = value
     if problems:
@@ -259,7 +259,8 @@ def compose_config(
     values: dict[str, Any] = read_yaml(spec.recipes / f"{recipe}.yaml")
     values["recipe"] = recipe
     if source is not None:
-        values = merge(values, {"data": {"source": source}})
+        common = {key: value for key, value in values.get("data", {}).items() if key in DataConfig.model_fields}
+        values["data"] = (values["data"] if common.get("source") == source else common) | {"source": source}
     for path in files:
         values = merge(values, normal_slots(spec.config, read_yaml(path)))
     values = merge(values, normal_slots(spec.config, sets or {}))

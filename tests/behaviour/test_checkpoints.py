@@ -84,3 +84,10 @@ def test_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:
 @given(st.lists(st.integers(0, 10**7), min_size=1, unique=True))
 def test_names_sort_by_iteration(iterations: list[int]) -> None:
     assert sorted(map(checkpoints.name_of, iterations)) == [checkpoints.name_of(k) for k in sorted(iterations)]
+
+
+def test_a_whole_checkpoint_is_never_dropped_for_a_damaged_newer_one(tmp_path: Path) -> None:
+    damaged = checkpoints.save(tmp_path, state(4), keep=1)
+    (damaged / "generator.safetensors").write_bytes(b"")
+    whole = checkpoints.save(tmp_path, state(3), keep=1)
+    assert checkpoints.newest_valid(tmp_path)[0] == whole

@@ -87,3 +87,17 @@ def test_every_recipe_round_trips(method: str) -> None:
     for recipe in spec.recipe_names():
         config = compose_config(spec, registry, recipe=recipe, sets={"data": {"root": "faces"}})
         assert validate(spec, registry, config.model_dump(mode="json")) == config
+
+
+def test_another_source_keeps_what_every_source_understands() -> None:
+    registry = zoo().registry
+    spec = registry.methods["stargan"]
+    moved = compose_config(spec, registry, recipe="celeba-128", source="drawn", sets={})
+    assert (moved.data.source, moved.data.image_size, len(moved.data.attributes)) == ("drawn", 128, 5)
+    same = compose_config(spec, registry, recipe="celeba-128", source="celeba", sets={"data": {"root": "."}})
+    assert same.data.crop == 178  # type: ignore[attr-defined]
+
+
+def test_a_source_may_be_set_by_name() -> None:
+    assert parse_sets(["data=celeba", "data.root=faces"]) == {"data": {"source": "celeba", "root": "faces"}}
+    assert parse_sets(["data.root=faces", "data=celeba"]) == {"data": {"source": "celeba", "root": "faces"}}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,3 +232,31 @@ def test_tensorboard_through_accelerate(tmp_path: Path) -> None:
 
 def test_bf16_trains(tmp_path: Path) -> None:
     assert train(tmp_path / "run", "--iterations", "2", "--precision", "bf16") == 0
+
+
+def test_half_a_line_of_metrics_does_not_stop_a_resume(tmp_path: Path) -> None:
+    assert train(tmp_path / "run", "--iterations", "1") == 0
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 2, "ima')
+    assert main(["train", "--out", str(tmp_path / "run"), "--resume", "--iterations", "2", "--device", "cpu"]) == 0
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["iteration"] for line in lines] == [1, 2]
+
+
+def test_sigterm_to_the_whole_group_leaves_the_workers_to_the_training(tmp_path: Path) -> None:
+    """Schedulers send SIGTERM to every process of a job; loader workers must not die before it saves."""
+    options = ["train", "--model", "sagan", "--out", str(tmp_path / "run"), *TINY, "--iterations", "100000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoogan", *options, "--set", "data.workers=1", "--set", "training.sample_every=0"],
+        start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("iteration 3/"):
+            os.killpg(process.pid, signal.SIGTERM)
+            break
+    rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 143, "".join(said) + rest
+    assert "--resume" in rest and checkpoints.newest_valid(tmp_path / "run" / "checkpoints")[0] is not None

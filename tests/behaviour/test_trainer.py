@@ -132,3 +132,30 @@ def test_a_compiled_game_has_the_eager_gradients_penalty_included(method: str) -
     with game.uncompiled(compiled.nets["discriminator"]):
         assert all(m._compiled_call_impl is None for m in compiled.nets["discriminator"].modules())
     assert any(part._compiled_call_impl is not None for part in parts)
+
+
+def test_a_part_that_reads_a_value_is_rehearsed_on_the_cpu() -> None:
+    from zoogan.composition import play_once
+
+    config = tiny_config("sagan", REGISTRY)
+    original = REGISTRY.components["critic_penalty", "r1"]
+    from zoogan.registry import Component
+
+    REGISTRY.components["critic_penalty", "r1"] = Component(
+        "critic_penalty", "r1", original.config, f"{__name__}:ReadingPenalty"
+    )
+    try:
+        with pytest.raises(NotImplementedError):
+            play_once(config, tiny_facts(config), REGISTRY, torch.device("meta"))
+        rehearse(config, tiny_facts(config), REGISTRY)
+    finally:
+        REGISTRY.components["critic_penalty", "r1"] = original
+
+
+class ReadingPenalty:
+    weight, every = 1.0, 1
+
+    def __init__(self, config: Any, facts: Any) -> None: ...
+
+    def __call__(self, scorer: Any, real: Any, fake: Any, draw: Any) -> Any:
+        return scorer(real).mean() * (1.0 if float(real.mean()) > 2 else 0.5)

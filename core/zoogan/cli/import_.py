@@ -49,11 +49,15 @@ def import_weights(zoo: Zoo, spec: MethodSpec, files: list[Path], sets: dict[str
     from zoogan.facts import Facts
     from zoogan.training.run import Run
 
-    attributes = sets.get("data", {}).get("attributes")
+    data = sets.get("data", {})
+    if not isinstance(data, dict):
+        raise ConfigError("--set data=...: weights have no source; name labels by --set data.attributes=A,B")
+    attributes = data.get("attributes")
     settings = {} if attributes is None else {"attributes": [attributes] if isinstance(attributes, str) else attributes}
     assert spec.importer is not None
     imported = resolve(spec.importer)(files, settings)
     config = compose_config(spec, zoo.registry, sets=merge(imported.config, sets))
+    config = config.model_copy(update={"recipe": None})  # the weights come from no recipe of ours
     facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes, **imported.facts)
     composition = compose(config, facts, zoo.registry)
     missing = set(composition.nets) - set(imported.networks)

@@ -38,12 +38,13 @@ def train(
     zoo = open_with(plugin)
     shortcuts: dict[str, dict[str, Any]] = {
         "training": {"iterations": iterations, "seed": seed, "precision": precision},
-        "data": {"root": root and str(root)},
+        "data": {"root": root and str(root.expanduser().resolve())},
     }
-    sets = merge(
-        parse_sets(set_ or []), {k: {n: v for n, v in d.items() if v is not None} for k, d in shortcuts.items()}
-    )
-    sets = {key: value for key, value in sets.items() if value != {}}
+    given = {group: {k: v for k, v in values.items() if v is not None} for group, values in shortcuts.items()}
+    typed = parse_sets(set_ or [])
+    if isinstance(typed.get("data"), str):
+        typed["data"] = {"source": typed["data"]}
+    sets = merge(typed, {group: values for group, values in given.items() if values})
     if device not in ("auto", "cpu", "cuda", "mps"):
         raise ConfigError(f"--device {device}: expected auto, cpu, cuda or mps")
     if resume:

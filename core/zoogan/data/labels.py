@@ -58,7 +58,7 @@ def check_balance(balance: str | None, chosen: Sequence[str]) -> None:
     if balance is not None and balance not in chosen:
         raise ConfigError(
             f"data.balance: {balance!r} is not among data.attributes{nearest(balance, chosen)}; "
-            f"they are: {', '.join(chosen) or '(none)'}"
+            f"they are: {', '.join(chosen) or '(none)'}. Set data.balance to one of them, or to null"
         )
 
 

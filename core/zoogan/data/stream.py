@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -194,6 +195,12 @@ def _same(batch: Any) -> Any:
     return batch
 
 
+def _deaf(worker: int) -> None:
+    """Workers leave signals to the training, which finishes its iteration, saves, and then lets them go."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _from_workers(read: _Draws, positions: _Positions, workers: int, pin: bool) -> Generator[Any]:
     """Batches in order from worker processes, which live until the generator is closed."""
     yield from DataLoader(
@@ -201,6 +208,7 @@ def _from_workers(read: _Draws, positions: _Positions, workers: int, pin: bool) 
         batch_sampler=positions,
         num_workers=workers,
         collate_fn=_same,
+        worker_init_fn=_deaf,
         pin_memory=pin,
         # The workers' base seed would otherwise be drawn from, and so move, the global generator.
         generator=torch.Generator().manual_seed(0),

@@ -39,6 +39,8 @@ def edit_error(
     """
     device = next(editor.networks.parameters()).device
     faces = min(faces, source.size(split))
+    if not faces:
+        return []
     results = []
     for column, attribute in enumerate(source.attributes):
         sums = torch.zeros(2, 4, dtype=torch.float64)  # off / on: edit to redraw, input to redraw, outside, its pixels
@@ -51,18 +53,17 @@ def edit_error(
             redrawn = source.redraw(split, indices, **{attribute: flipped})
             if redrawn is None:
                 return []
-            truth = to_range(redrawn).to(device)
-            image = to_range(sample["image"]).to(device)
+            truth, image = to_range(redrawn), to_range(sample["image"])
             target = wanted(own, column, flipped, source).to(device)
-            edit = editor.apply(image, {"attributes": target}).image
+            edit = editor.apply(image.to(device), {"attributes": target}).image.float().cpu()
             inside = (truth != image).any(1, keepdim=True).double()
             counted += int((inside.flatten(1).sum(1) > 0).sum())
             for kind in (0, 1):
-                rows = ((flipped == kind).to(device) & (inside.flatten(1).sum(1) > 0)).double()[:, None, None, None]
-                sums[kind, 0] += ((edit - truth).abs() * inside * rows).sum().cpu()
-                sums[kind, 1] += ((image - truth).abs() * inside * rows).sum().cpu()
-                sums[kind, 2] += ((edit - image).abs() * (1 - inside) * rows).sum().cpu()
-                sums[kind, 3] += ((1 - inside) * rows).sum().cpu() * image.shape[1]
+                rows = ((flipped == kind) & (inside.flatten(1).sum(1) > 0)).double()[:, None, None, None]
+                sums[kind, 0] += ((edit - truth).abs() * inside * rows).sum()
+                sums[kind, 1] += ((image - truth).abs() * inside * rows).sum()
+                sums[kind, 2] += ((edit - image).abs() * (1 - inside) * rows).sum()
+                sums[kind, 3] += ((1 - inside) * rows).sum() * image.shape[1]
         both = sums.sum(0)
         off, on = (float(s[0] / s[1]) if s[1] else float("nan") for s in sums)
         error = float(both[0] / both[1]) if both[1] else float("nan")

@@ -57,7 +57,7 @@ class World:
         present = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=device)
         dist.all_reduce(present)
         used = [p for p, count in zip(parameters, present.tolist()) if count]
-        for dtype in {p.dtype for p in used}:
+        for dtype in dict.fromkeys(p.dtype for p in used):  # the same order on every process
             bucket = [p for p in used if p.dtype == dtype]
             for p in bucket:
                 if p.grad is None:

@@ -19,7 +19,7 @@ from zoogan.config import GameConfig, compose_config, merge, validate
 from zoogan.facts import Facts
 from zoogan.plugins import zoo
 from zoogan.registry import Registry
-from zoogan.testing.strategies import faces, labels
+from zoogan.testing.tensors import faces, labels
 from zoogan.training.trainer import Batch, Trainer
 
 SIZE, BATCH = 16, 4

@@ -31,4 +31,4 @@ class Average:
             for a, b in zip(mine, theirs):
                 a.lerp_(b, (1 - decay) * apply.to(a.dtype))
         for average, value in zip(self.network.buffers(), network.buffers()):
-            average.copy_(value)
+            average.copy_(value if apply is None else torch.where(apply > 0, value, average))

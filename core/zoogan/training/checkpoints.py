@@ -121,8 +121,11 @@ def save(folder: Path, state: State, keep: int) -> Path:
         shutil.rmtree(final)
     draft.rename(final)
     sync(folder)
-    for old in find(folder)[:-keep]:
+    older = [path for path in find(folder) if path.name < final.name]
+    for old in older[: max(0, len(older) - keep + 1)]:
         shutil.rmtree(old)
+    for stale in folder.glob(".iteration-*.tmp"):  # left by a write that was killed
+        shutil.rmtree(stale, ignore_errors=True)
     return final
 
 

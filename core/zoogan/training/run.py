@@ -26,6 +26,13 @@ FORMAT = 1
 Photo = str | Path | Image.Image | Tensor
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(f".{path.name}.tmp")
+    draft.write_text(text)
+    draft.replace(path)
+
+
 class Run:
     """Paths inside a run folder."""
 
@@ -44,8 +51,8 @@ class Run:
         content = config.model_dump(mode="json")
         for last in ("extra_terms", "training"):  # after what they refer to
             content[last] = content.pop(last)
-        self.config.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120))
-        self.facts.write_text(facts.model_dump_json(indent=1))
+        replace_text(self.config, yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120))
+        replace_text(self.facts, facts.model_dump_json(indent=1))
 
     def read(self, registry: Registry) -> tuple[GameConfig, Facts]:
         """The stored config and facts.
@@ -71,14 +78,19 @@ class Run:
         for name, network in nets.items():
             draft = self.model / f".{name}.tmp"
             write_tensors(draft, network.state_dict())
-            draft.rename(self.model / f"{name}.safetensors")
+            draft.replace(self.model / f"{name}.safetensors")
         content = {
             "format": FORMAT,
             "method": config.method,
             "networks": sorted(nets),
             "facts": facts.model_dump(mode="json"),
         }
-        (self.model / "config.json").write_text(json.dumps(content, indent=1))
+        replace_text(self.model / "config.json", json.dumps(content, indent=1))
+
+
+def is_photo(tensor: Tensor) -> bool:
+    """Whether a tensor is a photo as bytes (3, h, w)."""
+    return tensor.dtype == torch.uint8 and tensor.dim() == 3 and len(tensor) == 3
 
 
 class LoadedRun:
@@ -120,7 +132,16 @@ class LoadedRun:
             if tensor.numel() and (tensor.min() < -1.001 or tensor.max() > 1.001):
                 raise ConfigError(f"images: values from {tensor.min():.3g} to {tensor.max():.3g}, expected [-1, 1]")
             return tensor.to(self.device, torch.float32)
-        many = images if isinstance(images, Sequence) and not isinstance(images, str) else [images]
+        many = list(images) if isinstance(images, list | tuple) else [images]
+        if len(many) == 1 and isinstance(many[0], Tensor) and many[0].dim() == 4:
+            many = list(many[0])
+        wrong = [type(x).__name__ for x in many if not isinstance(x, Tensor | str | Path | Image.Image)]
+        wrong += [f"{x.dtype} of shape {tuple(x.shape)}" for x in many if isinstance(x, Tensor) and not is_photo(x)]
+        if wrong or not many:
+            raise ConfigError(
+                f"images: got {wrong[0] if wrong else 'an empty list'}; a list holds paths, PIL images or bytes "
+                "(3, h, w), floats in [-1, 1] come as one tensor (n, 3, s, s)"
+            )
         photos = [item if isinstance(item, Tensor) else read_photo(item) for item in many]
         crops = [crop_to(photo, self.facts) for photo in photos]
         return to_range(torch.stack(crops)).to(self.device)

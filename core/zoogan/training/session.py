@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
+from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType
 
 from zoogan.composition import compose, rehearse
@@ -21,11 +22,11 @@ from zoogan.data.stream import loader, to_device
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Source, World
 from zoogan.plugins import Zoo
-from zoogan.registry import resolve
+from zoogan.registry import nearest, resolve
 from zoogan.training import checkpoints
 from zoogan.training.devices import choose
 from zoogan.training.progress import Display
-from zoogan.training.run import Run
+from zoogan.training.run import Run, replace_text
 from zoogan.training.samples import held_out, sample_grid
 from zoogan.training.signals import StopSignals
 from zoogan.training.trainer import NotFinite, Trainer
@@ -57,6 +58,13 @@ def open_accelerator(config: GameConfig, device: str, run: Run) -> Accelerator:
     choose(device)
     if PartialState._shared_state and PartialState().num_processes == 1:
         AcceleratorState._reset_state(reset_partial_state=True)  # an earlier training in this process
+    known = [str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()]
+    missing = [name for name in training.trackers if name not in known]
+    if missing:
+        raise ConfigError(
+            f"training.trackers: {', '.join(missing)} cannot be used: not installed, or unknown"
+            f"{nearest(missing[0], known)}; installed: {', '.join(known) or 'none'}"
+        )
     accelerator = Accelerator(
         cpu=device == "cpu",
         mixed_precision="bf16" if training.precision == "bf16" else "no",
@@ -92,6 +100,7 @@ class Session:
     ) -> None:
         self.zoo, self.config, self.run, self.resume = zoo, config, run, resume
         registry = zoo.registry
+        choose(device)
         self.source: Source = registry.build("source", config.data)
         self.facts = facts_of(self.source)
         rehearse(config, self.facts, registry)
@@ -106,6 +115,7 @@ class Session:
         )
         if state is not None:
             self.trainer.restore(state)
+        self.world.barrier()  # no process may look at the run folder after another has begun to fill it
 
     def find_state(self) -> checkpoints.State | None:
         """The newest whole checkpoint; says which newer ones are damaged.
@@ -117,6 +127,10 @@ class Session:
         if self.main:
             for message in damaged:
                 print(f"warning: {message}; going back to an older one")
+        if path is None and not damaged:
+            if self.main:
+                print("no checkpoint was written yet: starting at iteration 0")
+            return None
         if path is None:
             raise ConfigError(f"{self.run.path}: no whole checkpoint to resume from; train anew with another --out")
         return checkpoints.load(path)
@@ -157,6 +171,8 @@ class Session:
                     trainer.iterate()
                     k = trainer.iteration
                     display.advance(k)
+                    if k % READ_EVERY == 0:
+                        trainer.check_finite()
                     stop = self.stop_everywhere(signals, k)
                     if k % training.log_every == 0 or k == training.iterations or stop:
                         self.log(display)
@@ -173,6 +189,9 @@ class Session:
                 last = checkpoints.find(self.run.checkpoints)
                 kept = f"the last checkpoint is {last[-1].name}" if last else "no checkpoint had been written"
                 raise NotFinite(f"{error}; {kept}. Try a lower learning rate, or a stronger penalty") from error
+            except Exception:
+                self.notify("zoo_train_end", outcome="failed")
+                raise
             finally:
                 self.trainer.batches.close()  # type: ignore[attr-defined]
         if trainer.iteration >= training.iterations:
@@ -228,6 +247,7 @@ class Session:
 
     def sample(self) -> None:
         """Write a grid of the held-out faces as the editor of this moment edits them."""
+        self.trainer.check_finite()
         if self.main:
             editor = self.trainer.game.editor(self.trainer.model(), attributes=self.facts.attributes)
             sample_grid(editor, self.held_out, self.run.samples / f"iteration-{self.trainer.iteration:08d}.png")
@@ -245,6 +265,13 @@ def due(iteration: int, every: int) -> bool:
 
 def trim_metrics(path: Path, iteration: int) -> None:
     """Drop lines beyond `iteration`: they were written after the checkpoint that is resumed, and will come again."""
-    if path.exists():
-        lines = [line for line in path.read_text().splitlines() if line and json.loads(line)["iteration"] <= iteration]
-        path.write_text("".join(line + "\n" for line in lines))
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["iteration"] <= iteration:
+                kept.append(line)
+        except ValueError:  # half a line, from a crash
+            continue
+    replace_text(path, "".join(line + "\n" for line in kept))

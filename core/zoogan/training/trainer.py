@@ -190,7 +190,7 @@ class Trainer:
     def what_failed(self) -> str:
         """A sentence naming the steps and terms that were not finite."""
         found = [f"{step}: {', '.join(log.culprits())}" for step, log in self.terms.items() if log.culprits()]
-        return f"not finite in iteration {self.iteration}: {'; '.join(found)}. Nothing of it was applied"
+        return f"not finite by iteration {self.iteration}: {'; '.join(found)}. Nothing of it was applied"
 
     def check_finite(self) -> None:
         """Wait for the device and raise NotFinite if anything was not."""

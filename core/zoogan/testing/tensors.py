@@ -1,0 +1,21 @@
+"""Tensors that are pure functions of a seed, for tests."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def noise(seed: int, *shape: int) -> Tensor:
+    """N(0, 1) of `shape`, a pure function of the seed."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def faces(seed: int, n: int, size: int) -> Tensor:
+    """(n, 3, size, size) in [-1, 1]."""
+    return noise(seed, n, 3, size, size).tanh()
+
+
+def labels(seed: int, n: int, attributes: int) -> Tensor:
+    """(n, attributes) of 0.0 and 1.0."""
+    return (noise(seed + 1, n, attributes) > 0).float()
