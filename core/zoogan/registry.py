@@ -25,6 +25,7 @@ ROLES: dict[str, str] = {
     "condition": "zoogan.interfaces:Condition",
     "source": "zoogan.interfaces:Source",
     "augment": "zoogan.layers.augment:Augment",
+    "metric": "zoogan.interfaces:Metric",
     "optimizer": "zoogan.training.optimizers:Optimizer",
     "schedule": "zoogan.training.optimizers:Schedule",
 }

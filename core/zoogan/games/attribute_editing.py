@@ -267,10 +267,11 @@ class AttributeEditor(Editor):
         anything = image.new_zeros(len(image), len(self.attributes))
         return (self.networks["discriminator"](image, anything).attributes > 0).float()
 
-    def resolve(self, request: Request, image: Tensor) -> Targets:
-        """The requested values; every other attribute stays as the critic sees it."""
-        complete = set(request.attributes) == set(self.attributes)
-        own = image.new_zeros(len(image), len(self.attributes)) if complete else self.own(image)
+    def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> Targets:
+        """The requested values; every other attribute stays as it is known to be, or as the critic sees it."""
+        if own is None:
+            complete = set(request.attributes) == set(self.attributes)
+            own = image.new_zeros(len(image), len(self.attributes)) if complete else self.own(image)
         return self.condition.apply_request(own, request)
 
     @torch.no_grad()

@@ -8,12 +8,15 @@ from zoogan.interfaces.editor import Edit, Editor
 from zoogan.interfaces.game import Clock, Game, Need, Networks, Step, Turn
 from zoogan.interfaces.generator import Edited, ImageEditor
 from zoogan.interfaces.loss import AdversarialLoss, Classification, CriticPenalty, Term
+from zoogan.interfaces.metric import Edits, Measure, Metric, Reader, Study, Unavailable
 from zoogan.interfaces.sharing import Shared
 from zoogan.interfaces.source import Source
+from zoogan.interfaces.statistic import Ratio, Statistic, Whole
 from zoogan.interfaces.world import Synchronised, World
 
 __all__ = [
     "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Condition", "Contract", "ContractError",
-    "CriticPenalty", "Draws", "Edit", "Edited", "Editor", "Game", "ImageEditor", "Need", "Networks", "Request",
-    "Shared", "Source", "Step", "Synchronised", "Targets", "Term", "Turn", "Verdict", "World",
+    "CriticPenalty", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "ImageEditor", "Measure", "Metric", "Need",
+    "Networks", "Ratio", "Reader", "Request", "Shared", "Source", "Statistic", "Step", "Study", "Synchronised",
+    "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
 ]  # fmt: skip

@@ -28,15 +28,22 @@ class Edit:
 class Editor(ABC):
     """What every verb after training sees: never networks, always an editor.
 
-    networks: the networks by name, in eval mode, none of which needs a gradient.
+    networks: the networks by name, in eval mode, none of which needs a gradient. attributes: the names that a request
+    may use, in the order of label columns.
     """
 
     networks: nn.ModuleDict
+    attributes: tuple[str, ...] = ()
     condition: Condition
 
     @abstractmethod
-    def resolve(self, request: Request, image: Float[Tensor, "n c h w"]) -> Targets:
-        """A request as targets for these images; may run networks (labels that nobody gave, masks, mean codes)."""
+    def resolve(
+        self, request: Request, image: Float[Tensor, "n c h w"], own: Float[Tensor, "n a"] | None = None
+    ) -> Targets:
+        """A request as targets for these images; may run networks (labels that nobody gave, masks, mean codes).
+
+        own: the images' labels, where they are known; otherwise they are read off the images.
+        """
 
     @abstractmethod
     def apply(

@@ -42,6 +42,17 @@ class World:
         return torch.cat(parts)
 
     @torch.no_grad()
+    def gather_all(self, rows: Tensor) -> Tensor:
+        """As `gather`, where processes may have different numbers of rows."""
+        if self.size == 1:
+            return rows
+        counts = self.gather(torch.tensor([len(rows)], device=rows.device))
+        padded = rows.new_zeros(int(counts.max()), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = self.gather(padded).unflatten(0, (self.size, -1))
+        return torch.cat([part[:count] for part, count in zip(parts, counts.tolist())])
+
+    @torch.no_grad()
     def maximum(self, value: Tensor) -> Tensor:
         """Elementwise maximum over processes, in place: a flag raised anywhere is raised everywhere."""
         if self.size > 1:

@@ -1,0 +1,199 @@
+"""The metric role: what is measured on edits, and what a measurement says of itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from zoogan.interfaces.condition import Request
+from zoogan.interfaces.editor import Edit, Editor
+from zoogan.interfaces.source import Source, Split
+from zoogan.interfaces.statistic import Statistic
+from zoogan.interfaces.world import World
+
+
+class Unavailable(Exception):
+    """A metric cannot be computed here: why, and what to do about it. The report says so in its place."""
+
+
+class Reader(Protocol):
+    """What a judge offers: it reads labels off faces. `error[name]` is the standard error of its accuracy."""
+
+    attributes: tuple[str, ...]
+    thresholds: Float[Tensor, " a"]
+    digest: str
+    backbone: str
+    resizer: str
+    table: Mapping[str, Mapping[str, float]]
+
+    def probabilities(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n a"]:
+        """P(attribute) of each face in [-1, 1], one column for each of `attributes`."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is held fixed while one run is measured, whatever the method.
+
+    split, faces: the first so many held-out faces. seed: of everything that draws. cache: a folder for what is dear
+    and does not change (statistics of real faces). judge: or None.
+    """
+
+    source: Source
+    split: Split
+    faces: int
+    seed: int
+    device: torch.device
+    cache: Path
+    world: World
+    judge: Reader | None = None
+
+
+class Edits:
+    """Edits of one attribute on a batch of faces, each turned to the value it does not have; and what they may be held
+    against. Images are (n, 3, s, s) in [-1, 1], rounded to the 256 levels of a saved picture; all on `image.device`.
+
+    faces: numbers of the faces in their split. own, target: labels (n, a). truth: the true redraw, where the source
+    knows it. region: where the truth differs from the input. sample: everything the source said of these faces.
+    """
+
+    def __init__(
+        self,
+        editor: Editor,
+        attribute: str,
+        *,
+        faces: Int64[Tensor, " n"],
+        image: Float[Tensor, "n 3 s s"],
+        own: Float[Tensor, "n a"],
+        target: Float[Tensor, "n a"],
+        edit: Edit,
+        truth: Float[Tensor, "n 3 s s"] | None,
+        sample: Mapping[str, Tensor],
+        seed: int = 0,
+    ) -> None:
+        self.editor, self.attribute, self.faces, self.image = editor, attribute, faces, image
+        self.own, self.target, self.truth, self.sample, self.seed = own, target, truth, sample, seed
+        self.edit = edit
+        self.edited: Float[Tensor, "n 3 s s"] = as_saved(edit.image)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes of the columns of `own` and `target`."""
+        return self.editor.attributes
+
+    @property
+    def column(self) -> int:
+        """The column of the edited attribute."""
+        return self.names.index(self.attribute)
+
+    @property
+    def wanted(self) -> Float[Tensor, " n"]:
+        """The asked-for value of the edited attribute, 0 or 1."""
+        return self.target[:, self.column]
+
+    @cached_property
+    def region(self) -> Bool[Tensor, "n 1 s s"] | None:
+        """Where the attribute truly shows; None where nobody knows."""
+        return None if self.truth is None else (self.truth != self.image).any(1, keepdim=True)
+
+    @cached_property
+    def cycled(self) -> Float[Tensor, "n 3 s s"]:
+        """The edit taken back."""
+        return self.turned(self.edited, self.target, self.own)
+
+    @cached_property
+    def kept(self) -> Float[Tensor, "n 3 s s"]:
+        """The input asked to stay as it is."""
+        return self.turned(self.image, self.own, self.own)
+
+    def again(self, seed: int) -> Float[Tensor, "n 3 s s"]:
+        """The same edits with another seed; the same pictures from an editor that draws nothing."""
+        return self.turned(self.image, self.own, self.target, seed)
+
+    def turned(
+        self, image: Float[Tensor, "n 3 s s"], own: Float[Tensor, "n a"], target: Float[Tensor, "n a"], seed: int = -1
+    ) -> Float[Tensor, "n 3 s s"]:
+        """`image`, which shows `own`, edited to show `target`."""
+        seed = self.seed if seed < 0 else seed
+        return as_saved(edit_to(self.editor, image, own, target, seed=seed).image)
+
+
+@torch.no_grad()
+def edit_to(
+    editor: Editor,
+    image: Float[Tensor, "n 3 s s"],
+    own: Float[Tensor, "n a"],
+    target: Float[Tensor, "n a"],
+    *,
+    seed: int = 0,
+) -> Edit:
+    """Edit each face to its own row of `target`. Faces with equal wishes go through `resolve` together."""
+    wishes, which = target.unique(dim=0, return_inverse=True)
+    resolved: dict[str, Tensor] = {}
+    for k, wish in enumerate(wishes):
+        rows = (which == k).nonzero().flatten()
+        request = Request(dict(zip(editor.attributes, wish.tolist())))
+        for name, part in editor.resolve(request, image[rows], own[rows]).items():
+            if name not in resolved:
+                resolved[name] = part.new_zeros(len(image), *part.shape[1:])
+            resolved[name][rows] = part
+    return editor.apply(image, resolved, seed=seed)
+
+
+def as_saved(image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """Rounded to the 256 levels of a saved picture, so that real and edited faces are measured alike."""
+    levels = image.float().add(1).mul(127.5).round().clamp(0, 255)
+    return levels.div(127.5).sub(1)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number of a report.
+
+    name: of the metric, `fd_squeezenet` or `success.on`. attribute: the edited one; None = over all of them. better:
+    which way is good, None = neither. backbone, weights, resizer: the network that it looks through, the sha256 of
+    its weights, and how faces were resized for it; None where no network looks. note: what a reader must know.
+    """
+
+    name: str
+    attribute: str | None
+    statistic: Statistic
+    better: Literal["higher", "lower"] | None
+    backbone: str | None = None
+    weights: str | None = None
+    resizer: str | None = None
+    note: str = ""
+    libraries: Sequence[str] = field(default_factory=tuple)
+
+
+class Metric(ABC):
+    """Role `metric`: sees every edit of every attribute once, then tells its measures.
+
+    title: one line for the report. A metric keeps what it needs of a batch as rows with their face's number, so that
+    neither the order nor the size of batches shows, and processes can be joined.
+    """
+
+    title: str
+
+    @abstractmethod
+    def start(self, study: Study) -> None:
+        """Get ready.
+
+        Raises:
+            Unavailable: it cannot be computed in this study.
+        """
+
+    @abstractmethod
+    def update(self, edits: Edits) -> None:
+        """See a batch."""
+
+    @abstractmethod
+    def measures(self) -> list[Measure]:
+        """What came out, over all processes."""

@@ -1,0 +1,74 @@
+"""What a metric leaves behind: enough of every face to draw the faces again (bootstrap), not only a number."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+
+class Statistic(ABC):
+    """A number, and what it was computed from.
+
+    Rows belong to faces: `face` is the number of the face in its split, and a face may have any number of rows.
+    `arrays` names the fields that are stored with a report and sent between processes, row by row.
+    """
+
+    arrays: ClassVar[tuple[str, ...]] = ("face",)
+    face: Int64[Tensor, " rows"]
+
+    @abstractmethod
+    def value(self, weights: Float[Tensor, " rows"] | None = None) -> float:
+        """The number; nan without rows. weights: how often each row counts (a bootstrap draws faces, not rows)."""
+
+    def faces(self) -> int:
+        """On how many faces it rests."""
+        return int(self.face.unique().numel())
+
+
+@dataclass(frozen=True)
+class Ratio(Statistic):
+    """The mean over strata of sum(numerator) / sum(denominator).
+
+    A mean is a ratio to ones. A balanced accuracy has two strata, present and absent; mean intersection over union has
+    one stratum a class. Strata whose denominators sum to 0 do not count.
+    """
+
+    arrays = ("face", "numerator", "denominator", "stratum")
+    face: Int64[Tensor, " rows"]
+    numerator: Float[Tensor, " rows"]
+    denominator: Float[Tensor, " rows"]
+    stratum: Int64[Tensor, " rows"]
+
+    def value(self, weights: Float[Tensor, " rows"] | None = None) -> float:
+        """The ratio of sums of each stratum, averaged."""
+        if not len(self.face):
+            return float("nan")
+        weight = torch.ones(len(self.face), dtype=torch.float64) if weights is None else weights.double()
+        sums = torch.zeros(2, int(self.stratum.max()) + 1, dtype=torch.float64)
+        sums[0].index_add_(0, self.stratum, self.numerator.double() * weight)
+        sums[1].index_add_(0, self.stratum, self.denominator.double() * weight)
+        used = sums[1] > 0
+        return float((sums[0][used] / sums[1][used]).mean()) if bool(used.any()) else float("nan")
+
+    @classmethod
+    def mean(cls, face: Int64[Tensor, " rows"], values: Float[Tensor, " rows"]) -> Ratio:
+        """The plain mean of one value a row."""
+        return cls(face, values.double(), torch.ones(len(face), dtype=torch.float64), torch.zeros_like(face))
+
+
+@dataclass(frozen=True)
+class Whole(Statistic):
+    """A number about a set that no sum over faces gives (a Frechet distance). error: its standard error, if known."""
+
+    face: Int64[Tensor, " rows"]
+    number: float
+    error: float | None = None
+
+    def value(self, weights: Float[Tensor, " rows"] | None = None) -> float:
+        """The number. It knows nothing of weights."""
+        return self.number
