@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.config import ConfigError
@@ -126,11 +126,17 @@ class DrawnSource(Source):
             "visible": visible[where],
         }
 
-    def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> UInt8[Tensor, "n 3 s s"]:
+    def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> dict[str, Tensor]:
         """The same faces with only these attributes changed; setting one clears those that it excludes.
 
         Raises:
             ValueError: unknown attributes, values outside 0..1, or two that exclude each other.
             IndexError: an index that the split does not have.
         """
-        return self.faces.redraw(self._numbers(split, indices), **attributes).image
+        faces = self.faces.redraw(self._numbers(split, indices), **attributes)
+        return {
+            "image": faces.image,
+            "attributes": faces.attributes[:, self.columns].float(),
+            "segmentation": faces.segmentation,
+            "visible": faces.visible[:, self.columns].float(),
+        }

@@ -2,83 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
-import torch
-
-from zoogan.data.photo import to_range
-from zoogan.interfaces import Editor, Source
-from zoogan.interfaces.source import Split
+from zoogan.evaluation.rows import FaceMetric
+from zoogan.evaluation.similarity import compare
+from zoogan.interfaces import Edits, Study, Unavailable
 
 
-@dataclass(frozen=True)
-class EditError:
-    """How far one attribute's edits are from the truth, over `faces` faces.
+def needs_truth(study: Study) -> None:
+    """Refuse a source that cannot redraw.
 
-    The region is where input and redraw differ. error: mean L1(edit, redraw) / mean L1(input, redraw) inside it; 0 is
-    the truth, 1 no edit at all. on, off: the same for adding and for removing alone (nan without such faces).
-    outside: mean L1(edit, input) off the region, on the [-1, 1] scale.
+    Raises:
+        Unavailable: so it is.
+    """
+    if not study.source.size(study.split) or study.source.redraw(study.split, [0]) is None:
+        raise Unavailable("only drawn faces have a true redraw to compare with; evaluate with --data drawn as well")
+
+
+class EditError(FaceMetric):
+    """Mean L1(edit, redraw) / mean L1(input, redraw) inside the true region; 0 = the truth, 1 = no edit at all.
+
+    Also for adding and for removing alone. A face on which the attribute is hidden does not count.
     """
 
-    attribute: str
-    faces: int
-    error: float
-    on: float
-    off: float
-    outside: float
+    title = "Edit error: L1 to the true redraw inside its region; 0 = the truth, 1 = no edit"
+    better = {"edit_error": "lower", "edit_error.adding": "lower", "edit_error.removing": "lower"}
+
+    def __init__(self, config: Any = None, facts: Any = None) -> None:
+        pass
+
+    def start(self, study: Study) -> None:
+        """Refuses sources that cannot redraw."""
+        needs_truth(study)
+        super().start(study)
+
+    def update(self, edits: Edits) -> None:
+        """Sums over the region of each face."""
+        assert edits.truth is not None and edits.region is not None
+        wrong = ((edits.edited - edits.truth).abs() * edits.region).flatten(1).sum(1)
+        needed = ((edits.image - edits.truth).abs() * edits.region).flatten(1).sum(1)
+        shown = needed > 0
+        self.add("edit_error", edits, wrong, needed, where=shown)
+        self.add("edit_error.adding", edits, wrong, needed, where=shown & (edits.wanted > 0.5))
+        self.add("edit_error.removing", edits, wrong, needed, where=shown & (edits.wanted <= 0.5))
 
 
-@torch.no_grad()
-def edit_error(
-    editor: Editor, source: Source, *, split: Split = "test", faces: int = 500, batch: int = 50
-) -> list[EditError]:
-    """The edit error of every attribute of `source`, flipped on the first `faces` faces of `split`.
+class Truth(FaceMetric):
+    """L1, PSNR and SSIM of the edit against the true redraw, inside the true region and outside it."""
 
-    Faces on which an attribute is hidden (its redraw changes nothing) do not count for it. Empty if the source cannot
-    redraw.
-    """
-    device = next(editor.networks.parameters()).device
-    faces = min(faces, source.size(split))
-    if not faces:
-        return []
-    results = []
-    for column, attribute in enumerate(source.attributes):
-        sums = torch.zeros(2, 4, dtype=torch.float64)  # off / on: edit to redraw, input to redraw, outside, its pixels
-        counted = 0
-        for first in range(0, faces, batch):
-            indices = list(range(first, min(first + batch, faces)))
-            sample = source.read(split, indices)
-            own = sample["attributes"]
-            flipped = 1 - own[:, column]
-            redrawn = source.redraw(split, indices, **{attribute: flipped})
-            if redrawn is None:
-                return []
-            truth, image = to_range(redrawn), to_range(sample["image"])
-            target = wanted(own, column, flipped, source).to(device)
-            edit = editor.apply(image.to(device), {"attributes": target}).image.float().cpu()
-            inside = (truth != image).any(1, keepdim=True).double()
-            counted += int((inside.flatten(1).sum(1) > 0).sum())
-            for kind in (0, 1):
-                rows = ((flipped == kind) & (inside.flatten(1).sum(1) > 0)).double()[:, None, None, None]
-                sums[kind, 0] += ((edit - truth).abs() * inside * rows).sum()
-                sums[kind, 1] += ((image - truth).abs() * inside * rows).sum()
-                sums[kind, 2] += ((edit - image).abs() * (1 - inside) * rows).sum()
-                sums[kind, 3] += ((1 - inside) * rows).sum() * image.shape[1]
-        both = sums.sum(0)
-        off, on = (float(s[0] / s[1]) if s[1] else float("nan") for s in sums)
-        error = float(both[0] / both[1]) if both[1] else float("nan")
-        results.append(EditError(attribute, counted, error, on, off, float(both[2] / both[3].clamp(min=1))))
-    return results
+    title = "Against the true redraw, inside the region where the attribute truly shows and outside it"
+    better = {
+        "truth.inside.l1": "lower", "truth.inside.psnr": "higher", "truth.inside.ssim": "higher",
+        "truth.outside.l1": "lower", "truth.outside.psnr": "higher", "truth.outside.ssim": "higher",
+    }  # fmt: skip
 
+    def __init__(self, config: Any = None, facts: Any = None) -> None:
+        pass
 
-def wanted(own: torch.Tensor, column: int, value: torch.Tensor, source: Source) -> torch.Tensor:
-    """`own` with one column set, and the members of its exclusive group cleared where it is set to 1."""
-    target = own.clone()
-    for group in source.exclusive:
-        if source.attributes[column] in group:
-            for name in group:
-                if name in source.attributes:
-                    other = source.attributes.index(name)
-                    target[:, other] = torch.where(value > 0, torch.zeros_like(value), target[:, other])
-    target[:, column] = value
-    return target
+    def start(self, study: Study) -> None:
+        """Refuses sources that cannot redraw."""
+        needs_truth(study)
+        super().start(study)
+
+    def update(self, edits: Edits) -> None:
+        """Six values a face."""
+        assert edits.truth is not None and edits.region is not None
+        compare(self, "truth.inside", edits, edits.edited, edits.truth, edits.region)
+        compare(self, "truth.outside", edits, edits.edited, edits.truth, ~edits.region)

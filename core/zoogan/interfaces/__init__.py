@@ -11,12 +11,12 @@ from zoogan.interfaces.loss import AdversarialLoss, Classification, CriticPenalt
 from zoogan.interfaces.metric import Edits, Measure, Metric, Reader, Study, Unavailable
 from zoogan.interfaces.sharing import Shared
 from zoogan.interfaces.source import Source
-from zoogan.interfaces.statistic import Ratio, Statistic, Whole
+from zoogan.interfaces.statistic import Ranking, Ratio, Statistic, Whole
 from zoogan.interfaces.world import Synchronised, World
 
 __all__ = [
     "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Condition", "Contract", "ContractError",
     "CriticPenalty", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "ImageEditor", "Measure", "Metric", "Need",
-    "Networks", "Ratio", "Reader", "Request", "Shared", "Source", "Statistic", "Step", "Study", "Synchronised",
+    "Networks", "Ranking", "Ratio", "Reader", "Request", "Shared", "Source", "Statistic", "Step", "Study", "Synchronised",
     "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
 ]  # fmt: skip

@@ -25,7 +25,10 @@ class Unavailable(Exception):
 
 
 class Reader(Protocol):
-    """What a judge offers: it reads labels off faces. `error[name]` is the standard error of its accuracy."""
+    """What a judge offers: it reads labels off faces, and perhaps pose and segmentation.
+
+    table: attribute -> its accuracy on untouched held-out faces: balanced_accuracy, error (the standard error of that).
+    """
 
     attributes: tuple[str, ...]
     thresholds: Float[Tensor, " a"]
@@ -37,16 +40,23 @@ class Reader(Protocol):
     def probabilities(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n a"]:
         """P(attribute) of each face in [-1, 1], one column for each of `attributes`."""
 
+    def poses(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3"] | None:
+        """Yaw, pitch and roll in degrees; None if it cannot tell."""
+
+    def segmentation(self, image: Float[Tensor, "n 3 h w"]) -> Int64[Tensor, "n h w"] | None:
+        """The class of every pixel; None if it cannot tell."""
+
 
 @dataclass(frozen=True)
 class Study:
     """What is held fixed while one run is measured, whatever the method.
 
-    split, faces: the first so many held-out faces. seed: of everything that draws. cache: a folder for what is dear
-    and does not change (statistics of real faces). judge: or None.
+    source_name: as in `--data`. split, faces: the first so many held-out faces. seed: of everything that draws. cache: a
+    folder for what is dear and does not change (statistics of real faces). judge: or None.
     """
 
     source: Source
+    source_name: str
     split: Split
     faces: int
     seed: int
@@ -60,8 +70,9 @@ class Edits:
     """Edits of one attribute on a batch of faces, each turned to the value it does not have; and what they may be held
     against. Images are (n, 3, s, s) in [-1, 1], rounded to the 256 levels of a saved picture; all on `image.device`.
 
-    faces: numbers of the faces in their split. own, target: labels (n, a). truth: the true redraw, where the source
-    knows it. region: where the truth differs from the input. sample: everything the source said of these faces.
+    faces: numbers of the faces in their split. own, target: labels (n, a). sample: everything the source said of these
+    faces. truth: the true redraw, where the source knows it, and `redrawn` everything it says of that. region: where
+    the truth differs from the input.
     """
 
     def __init__(
@@ -76,10 +87,12 @@ class Edits:
         edit: Edit,
         truth: Float[Tensor, "n 3 s s"] | None,
         sample: Mapping[str, Tensor],
+        redrawn: Mapping[str, Tensor] | None = None,
         seed: int = 0,
     ) -> None:
         self.editor, self.attribute, self.faces, self.image = editor, attribute, faces, image
-        self.own, self.target, self.truth, self.sample, self.seed = own, target, truth, sample, seed
+        self.own, self.target, self.truth, self.seed = own, target, truth, seed
+        self.sample, self.redrawn = sample, redrawn
         self.edit = edit
         self.edited: Float[Tensor, "n 3 s s"] = as_saved(edit.image)
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 Split = Literal["train", "valid", "test"]
@@ -40,9 +40,9 @@ class Source(ABC):
 
     def redraw(
         self, split: Split, indices: Sequence[int], **attributes: float | Tensor
-    ) -> UInt8[Tensor, "n 3 s s"] | None:
+    ) -> dict[str, Tensor] | None:
         """The same faces with only these attributes changed, where the source knows the truth; else None.
 
-        A value is one for all faces, or a tensor (n,) with one for each.
+        A value is one for all faces, or a tensor (n,) with one for each. The fields are those of `read`.
         """
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -72,3 +72,33 @@ class Whole(Statistic):
     def value(self, weights: Float[Tensor, " rows"] | None = None) -> float:
         """The number. It knows nothing of weights."""
         return self.number
+
+
+@dataclass(frozen=True)
+class Ranking(Statistic):
+    """How well scores put rows with label 1 before the others: `average_precision` or `best_f1`.
+
+    Average precision: sum over distinct scores of (recall gained) * precision there. Best F1: over all thresholds.
+    """
+
+    arrays = ("face", "score", "label")
+    face: Int64[Tensor, " rows"]
+    score: Float[Tensor, " rows"]
+    label: Float[Tensor, " rows"]
+    kind: Literal["average_precision", "best_f1"] = "average_precision"
+
+    def value(self, weights: Float[Tensor, " rows"] | None = None) -> float:
+        """The number; nan unless both labels occur."""
+        weight = torch.ones(len(self.face), dtype=torch.float64) if weights is None else weights.double()
+        order = self.score.argsort(descending=True, stable=True)
+        score, positive = self.score[order], (self.label[order] > 0.5).double() * weight[order]
+        hits, taken = positive.cumsum(0), weight[order].cumsum(0)
+        if not len(order) or not 0 < float(hits[-1]) < float(taken[-1]):
+            return float("nan")
+        last = torch.ones(len(score), dtype=torch.bool)  # equal scores are taken together
+        last[:-1] = score[:-1] != score[1:]
+        hits, taken = hits[last], taken[last]
+        if self.kind == "best_f1":
+            return float((2 * hits / (taken + hits[-1])).max())
+        gained = torch.diff(hits, prepend=hits.new_zeros(1)) / hits[-1]
+        return float((gained * hits / taken.clamp(min=1e-12)).sum())

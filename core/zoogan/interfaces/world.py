@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 import torch.distributed.nn.functional as differentiable
@@ -51,6 +53,14 @@ class World:
         padded[: len(rows)] = rows
         parts = self.gather(padded).unflatten(0, (self.size, -1))
         return torch.cat([part[:count] for part, count in zip(parts, counts.tolist())])
+
+    def everyone(self, value: Any) -> list[Any]:
+        """The `value` of every process, in rank order."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
 
     @torch.no_grad()
     def maximum(self, value: Tensor) -> Tensor:

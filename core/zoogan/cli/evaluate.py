@@ -1,0 +1,216 @@
+"""`zoo evaluate`: one honest report on a run's edits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoogan.cli.arguments import PluginFiles, open_with
+from zoogan.config import ComponentConfig, ConfigError, merge, parse_sets
+from zoogan.registry import Registry, nearest
+
+if TYPE_CHECKING:
+    from zoogan.evaluation.report import Report
+    from zoogan.training.run import LoadedRun
+
+FACES = 500
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    data: Annotated[str | None, typer.Option(help="The source to measure on; by default the run's own.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The folder of the source.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Names with commas; by default all that need no download.")] = None,
+    judge: Annotated[Path | None, typer.Option(help="A judge's folder; by default the one for the source.")] = None,
+    faces: Annotated[int, typer.Option(min=1, help="How many held-out faces, at most.")] = FACES,
+    seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="data.KEY of the source or METRIC.KEY; repeatable."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The report's folder; by default RUN/report.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    plugin: PluginFiles = None,
+) -> None:
+    """Measure a run's edits on held-out faces: report.json, and report.html to read."""
+    zoo = open_with(plugin)
+    from zoogan.evaluation.study import held_out_split  # noqa: F401  (torch is wanted from here on)
+    from zoogan.training.devices import choose
+    from zoogan.training.run import load
+
+    sets = parse_sets(set_ or [])
+    chosen = metric_configs(zoo.registry, metrics, {k: v for k, v in sets.items() if k != "data"})
+    loaded = load(run, device=choose(device), registry=zoo.registry)
+    source = source_config(zoo.registry, loaded, data, root, sets.get("data", {}))
+    report, folder = measure(
+        zoo.registry, loaded, run, source, chosen, judge=judge, faces=faces, seed=seed, out=out, device=choose(device)
+    )
+    zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
+    tell(report, folder)
+
+
+def metric_configs(
+    registry: Registry, names: str | None, sets: Mapping[str, Any]
+) -> dict[str, ComponentConfig]:
+    """The config of each metric asked for, by name.
+
+    Raises:
+        ConfigError: unknown metrics, options of metrics that were not asked for, bad options.
+    """
+    from pydantic import ValidationError
+
+    from zoogan.evaluation.config import DEFAULTS
+
+    known = registry.names("metric")
+    asked = [name.strip() for name in names.split(",") if name.strip()] if names else [n for n in DEFAULTS if n in known]
+    problems = [
+        f"--metrics: no metric is called {name!r}{nearest(name, known)}; metrics: {', '.join(known)}"
+        for name in asked
+        if name not in known
+    ]
+    problems += [
+        f"--set {name}: not among the metrics asked for{nearest(name, asked)}; they are {', '.join(asked)}"
+        for name in sets
+        if name not in asked
+    ]
+    configs = {}
+    for name in asked:
+        if name not in known:
+            continue
+        options = sets.get(name, {})
+        try:
+            configs[name] = registry.components["metric", name].config.model_validate(options)
+        except ValidationError as error:
+            problems += [
+                f"--set {name}.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
+            ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return configs
+
+
+def source_config(
+    registry: Registry, run: LoadedRun, data: str | None, root: Path | None, sets: Mapping[str, Any]
+) -> Any:
+    """What to measure on: the run's own data, or another source with the run's size and attributes.
+
+    Raises:
+        ConfigError: an unknown source, or settings that it does not have.
+    """
+    from pydantic import ValidationError
+
+    own = run.config.data.model_dump(mode="json")
+    name = data or str(own["source"])
+    known = registry.names("source")
+    if name not in known:
+        raise ConfigError(f"--data: no source is called {name!r}{nearest(name, known)}; sources: {', '.join(known)}")
+    values = own if name == own["source"] and data is None else {
+        "source": name, "image_size": run.facts.image_size, "attributes": list(run.facts.attributes),
+    }  # fmt: skip
+    if name == "celeba" and own["source"] == "celeba":
+        values["crop"] = own["crop"]
+    if root is not None:
+        values = {**values, "root": str(root.expanduser().resolve())}
+    values = merge(values, sets)
+    try:
+        config = registry.components["source", name].config.model_validate(values)
+    except ValidationError as error:
+        lines = [f"data.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+    wrong = [
+        f"data.{key}: the run has {theirs}, got {ours}; a run can only be measured on what it was trained for"
+        for key, ours, theirs in (
+            ("image_size", config.image_size, run.facts.image_size),
+            ("attributes", ", ".join(config.attributes), ", ".join(run.facts.attributes)),
+        )
+        if ours != theirs
+    ]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return config
+
+
+def measure(
+    registry: Registry,
+    run: LoadedRun,
+    path: Path,
+    data: Any,
+    metrics: Mapping[str, ComponentConfig],
+    *,
+    judge: Path | None = None,
+    faces: int = FACES,
+    seed: int = 0,
+    out: Path | None = None,
+    device: Any = "cpu",
+    attributes: Sequence[str] | None = None,
+) -> tuple[Report, Path]:
+    """Measure a loaded run and write its report (on the main process). Returns the report and its folder."""
+    import torch
+
+    from zoogan.evaluation.judge import find_judge
+    from zoogan.evaluation.page import report_page, sheet
+    from zoogan.evaluation.report import report_of, rows_of, write_report
+    from zoogan.evaluation.study import edits_per_second, examine, held_out_split
+    from zoogan.interfaces import Study, World
+    from zoogan.storage import cache_folder
+
+    source = registry.build("source", data)
+    split = held_out_split(source)
+    reader = find_judge(judge, data.source, data.image_size)
+    study = Study(
+        source=source, source_name=data.source, split=split, faces=min(faces, source.size(split)), seed=seed,
+        device=torch.device(device), cache=cache_folder(), world=World(),
+        judge=None if reader is None else reader.to(device),
+    )  # fmt: skip
+    built = {name: registry.build("metric", config) for name, config in metrics.items()}
+    wanted = list(attributes or source.attributes)
+    found = examine(run.editor, study, built, wanted)
+    about = about_run(run, path, edits_per_second(run.editor, study), str(device))
+    facts = None if reader is None else {**reader.facts.model_dump(mode="json"), "backbone": reader.backbone}
+    report = report_of(found, study, about, facts, datetime.now(UTC).isoformat(timespec="seconds"))
+    folder = out or path / "report"
+    if study.world.rank == 0:
+        sheets = {name: sheet(run.editor, study, name) for name in wanted}
+        pictures = {name: image for name, image in sheets.items() if image is not None}
+        write_report(folder, report, rows_of(found), report_page(report, pictures))
+    study.world.barrier()
+    return report, folder
+
+
+def about_run(run: LoadedRun, path: Path, speed: float, device: str) -> Any:
+    """What the report says of the run itself."""
+    import json
+
+    from zoogan.evaluation.report import About
+
+    last: dict[str, Any] = {}
+    metrics = path / "metrics.jsonl"
+    if metrics.exists():
+        lines = [line for line in metrics.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+        last = json.loads(lines[-1]) if lines else {}
+    return About(
+        run=path.resolve().name, method=run.config.method, recipe=run.config.recipe, seed=run.config.training.seed,
+        iteration=last.get("iteration"), images=last.get("images"), attributes=run.facts.attributes,
+        parameters={name: sum(p.numel() for p in net.parameters()) for name, net in run.networks.items()},
+        edits_per_second=speed, device=device,
+    )  # fmt: skip
+
+
+def tell(report: Report, folder: Path) -> None:
+    """The values as a table on the terminal, and where the page is."""
+    from zoogan.cli.tables import print_table
+    from zoogan.evaluation.page import number
+
+    rows = [
+        [v.name, v.attribute or "all", number(v.value), "" if v.low is None else f"{number(v.low)} to {number(v.high)}",
+         str(v.n), v.note]
+        for v in report.values
+    ]  # fmt: skip
+    print_table(["measure", "attribute", "value", "95 % interval", "faces", "note"], rows, title=report.about.run)
+    for name, reason in report.skipped.items():
+        typer.echo(f"not measured: {name}: {reason}", err=True)
+    typer.echo(f"report: {folder / 'report.html'}")

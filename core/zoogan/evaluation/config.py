@@ -1,0 +1,84 @@
+"""Configs of the metrics. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from zoogan.config import ComponentConfig
+from zoogan.registry import Registry
+
+
+class EditErrorConfig(ComponentConfig):
+    """L1 to the true redraw inside its region, as a share of what there was to change; drawn faces only."""
+
+    use: Literal["edit_error"] = "edit_error"
+
+
+class TruthConfig(ComponentConfig):
+    """L1, PSNR and SSIM against the true redraw, inside its region and outside; drawn faces only."""
+
+    use: Literal["truth"] = "truth"
+
+
+class SuccessConfig(ComponentConfig):
+    """Whether a judge sees what was asked for: accuracy, balanced accuracy, average precision, best F1."""
+
+    use: Literal["success"] = "success"
+
+
+class PreservationConfig(ComponentConfig):
+    """Whether a judge reads every other attribute as before."""
+
+    use: Literal["preservation"] = "preservation"
+
+
+class LocalityConfig(ComponentConfig):
+    """How much changes outside the attribute's true region and outside the method's own mask."""
+
+    use: Literal["locality"] = "locality"
+
+
+class ReconstructionConfig(ComponentConfig):
+    """The edit taken back (cycle), and a face asked to stay as it is (identity)."""
+
+    use: Literal["reconstruction"] = "reconstruction"
+
+
+class DiversityConfig(ComponentConfig):
+    """How much edits with different seeds differ."""
+
+    use: Literal["diversity"] = "diversity"
+
+
+class PoseConfig(ComponentConfig):
+    """How far the head turns, as a judge reads it."""
+
+    use: Literal["pose"] = "pose"
+
+
+class SegmentationConfig(ComponentConfig):
+    """Mean intersection over union with the segmentation of the true redraw, as a judge reads it."""
+
+    use: Literal["segmentation"] = "segmentation"
+
+
+BUILDS: dict[str, tuple[type[ComponentConfig], str]] = {
+    "edit_error": (EditErrorConfig, "zoogan.evaluation.edit_error:EditError"),
+    "truth": (TruthConfig, "zoogan.evaluation.edit_error:Truth"),
+    "success": (SuccessConfig, "zoogan.evaluation.judged:Success"),
+    "preservation": (PreservationConfig, "zoogan.evaluation.judged:Preservation"),
+    "locality": (LocalityConfig, "zoogan.evaluation.locality:Locality"),
+    "reconstruction": (ReconstructionConfig, "zoogan.evaluation.reconstruction:Reconstruction"),
+    "diversity": (DiversityConfig, "zoogan.evaluation.reconstruction:Diversity"),
+    "pose": (PoseConfig, "zoogan.evaluation.judged:Pose"),
+    "segmentation": (SegmentationConfig, "zoogan.evaluation.judged:Segmentation"),
+}
+
+# What `zoo evaluate` measures unless asked otherwise, in the order of the report.
+DEFAULTS = (*BUILDS, "fd_squeezenet", "kd_squeezenet", "prdc_squeezenet")
+
+
+def register(registry: Registry) -> None:
+    """Register the metrics."""
+    for name, (config, build) in BUILDS.items():
+        registry.component("metric", name, config=config, build=build)

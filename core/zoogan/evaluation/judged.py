@@ -1,0 +1,203 @@
+"""What a judge sees: whether the target is there, and whether everything else stayed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoogan.evaluation.rows import FaceMetric
+from zoogan.interfaces import Edits, Measure, Ranking, Reader, Statistic, Study, Unavailable
+
+
+class JudgedMetric(FaceMetric):
+    """A metric that looks through the study's judge; its numbers carry the judge's own accuracy."""
+
+    def __init__(self, config: Any = None, facts: Any = None) -> None:
+        pass
+
+    def start(self, study: Study) -> None:
+        """Refuses a study without a judge, and one whose judge knows none of the attributes.
+
+        Raises:
+            Unavailable: so it is.
+        """
+        if study.judge is None:
+            raise Unavailable("no judge: train one with `zoo judge train`, or name one with --judge DIR")
+        known = set(study.judge.attributes)
+        if not known & set(study.source.attributes):
+            asked, has = ", ".join(study.source.attributes), ", ".join(study.judge.attributes)
+            raise Unavailable(f"the judge knows {has}, none of {asked}: train another with `zoo judge train`")
+        self.judge: Reader = study.judge
+        super().start(study)
+
+    def measure(self, name: str, attribute: str | None, statistic: Statistic) -> Measure:
+        """With the judge as backbone, and how right it is on untouched faces."""
+        judge = self.judge
+        table = judge.table.get(attribute or "", {})
+        note = ""
+        if table:
+            note = f"judge: balanced accuracy {table['balanced_accuracy']:.3f} ± {table['error']:.3f}"
+        return Measure(
+            name, attribute, statistic, self.better[name],
+            backbone=f"judge {judge.backbone}", weights=judge.digest, resizer=judge.resizer, note=note,
+        )  # fmt: skip
+
+
+class Success(JudgedMetric):
+    """Whether the judge sees the asked-for value after the edit.
+
+    `success`: balanced accuracy (mean of adding and removing); `success.accuracy`: over all edits alike. Average
+    precision and best F1 rank the edits by the judge's probability. `success.unedited`: `success` of not editing at
+    all, so what the judge's own mistakes are worth.
+    """
+
+    title = "Success: the judge sees what was asked for"
+    better = {
+        "success": "higher", "success.adding": "higher", "success.removing": "higher", "success.accuracy": "higher",
+        "success.average_precision": "higher", "success.best_f1": "higher", "success.unedited": None,
+    }  # fmt: skip
+
+    def start(self, study: Study) -> None:
+        """Ready, with nothing ranked."""
+        super().start(study)
+        self._scores: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
+
+    def update(self, edits: Edits) -> None:
+        """Reads the edits, and the inputs."""
+        if edits.attribute not in self.judge.attributes:
+            return
+        column = self.judge.attributes.index(edits.attribute)
+        threshold = self.judge.thresholds[column].to(edits.image)
+        before, after = (self.judge.probabilities(x)[:, column] for x in (edits.image, edits.edited))
+        wanted = edits.wanted > 0.5
+        right = ((after > threshold) == wanted).double()
+        self.add("success", edits, right, stratum=wanted)
+        self.add("success.accuracy", edits, right)
+        self.add("success.adding", edits, right, where=wanted)
+        self.add("success.removing", edits, right, where=~wanted)
+        self.add("success.unedited", edits, ((before > threshold) == wanted).double(), stratum=wanted)
+        row = (edits.faces.cpu(), after.double().cpu(), wanted.double().cpu())
+        self._scores.setdefault(edits.attribute, []).append(row)
+
+    def measures(self) -> list[Measure]:
+        """The ratios, and the two rankings of each attribute."""
+        together: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
+        for mine in self.study.world.everyone(self._scores):
+            for attribute, rows in mine.items():
+                together.setdefault(attribute, []).extend(rows)
+        told = super().measures()
+        for attribute, rows in together.items():
+            face, score, label = (torch.cat(parts) for parts in zip(*rows))
+            order = face.argsort(stable=True)
+            for kind in ("average_precision", "best_f1"):
+                ranking = Ranking(face[order], score[order], label[order], kind)  # type: ignore[arg-type]
+                told.append(self.measure(f"success.{kind}", attribute, ranking))
+        return told
+
+
+class Preservation(JudgedMetric):
+    """Whether the judge reads every other attribute as before: the share of unchanged readings, mean over attributes.
+
+    Attributes that exclude the edited one are left out: setting a hair colour must clear the others.
+    """
+
+    title = "Preservation: the judge reads everything else as before the edit"
+    better = {"preservation": "higher"}
+
+    def update(self, edits: Edits) -> None:
+        """One row a face and off-target attribute."""
+        names = self.judge.attributes
+        rivals = {name for group in self.study.source.exclusive if edits.attribute in group for name in group}
+        others = [k for k, name in enumerate(names) if name != edits.attribute and name not in rivals]
+        thresholds = self.judge.thresholds.to(edits.image)
+        before, after = (self.judge.probabilities(x) > thresholds for x in (edits.image, edits.edited))
+        for stratum, k in enumerate(others):
+            same = (before[:, k] == after[:, k]).double()
+            self.add("preservation", edits, same, stratum=torch.full_like(edits.faces, stratum))
+
+
+class Pose(JudgedMetric):
+    """How far the head turns: mean |yaw|, |pitch| and |roll| between edit and input, in degrees, as the judge reads it.
+
+    Only for judges that were trained on faces whose pose is known.
+    """
+
+    title = "Pose kept: degrees that the head turns by the edit"
+    better = {"pose_change": "lower"}
+
+    def start(self, study: Study) -> None:
+        """Refuses a judge that cannot read poses.
+
+        Raises:
+            Unavailable: so it is.
+        """
+        super().start(study)
+        if study.source.size(study.split) and self.judge.poses(first_face(study)) is None:
+            raise Unavailable("this judge reads no pose: train one on drawn faces, whose pose is known")
+
+    def update(self, edits: Edits) -> None:
+        """One row a face."""
+        before, after = self.judge.poses(edits.image), self.judge.poses(edits.edited)
+        assert before is not None and after is not None
+        self.add("pose_change", edits, (after - before).abs().mean(1))
+
+
+class Segmentation(JudgedMetric):
+    """The parts of the edit, as the judge segments them (or the editor itself), against those of the true redraw.
+
+    `segmentation.miou`: mean over classes of intersection / union, summed over faces. `segmentation.accuracy`: share of
+    pixels. `segmentation.miou.truth`: the judge's reading of the true redraw, the most that can be reached.
+    """
+
+    title = "Segmentation of the edit against that of the true redraw (19 classes)"
+    better = {
+        "segmentation.miou": "higher", "segmentation.accuracy": "higher", "segmentation.miou.truth": None,
+        "segmentation.miou.editor": "higher",
+    }  # fmt: skip
+
+    def start(self, study: Study) -> None:
+        """Refuses sources without a true segmentation and judges that read none.
+
+        Raises:
+            Unavailable: so it is.
+        """
+        super().start(study)
+        if not study.source.size(study.split):
+            return
+        redrawn = study.source.redraw(study.split, [0])
+        if redrawn is None or "segmentation" not in redrawn:
+            raise Unavailable("only drawn faces have a true segmentation of the edit")
+        if self.judge.segmentation(first_face(study)) is None:
+            raise Unavailable("this judge reads no segmentation: train one on drawn faces")
+
+    def update(self, edits: Edits) -> None:
+        """One row a face and class."""
+        assert edits.redrawn is not None and edits.truth is not None
+        true = edits.redrawn["segmentation"].to(edits.image.device).long()
+        seen = self.judge.segmentation(edits.edited)
+        best = self.judge.segmentation(edits.truth)
+        assert seen is not None and best is not None
+        self.overlap("segmentation.miou", edits, seen, true)
+        self.overlap("segmentation.miou.truth", edits, best, true)
+        if edits.edit.segmentation is not None:
+            self.overlap("segmentation.miou.editor", edits, edits.edit.segmentation, true)
+        self.add("segmentation.accuracy", edits, (seen == true).double().flatten(1).mean(1))
+
+    def overlap(self, name: str, edits: Edits, seen: Tensor, true: Tensor) -> None:
+        """Intersection and union of every class that either has."""
+        for label in torch.cat([seen.unique(), true.unique()]).unique().tolist():
+            a, b = seen == label, true == label
+            stratum = torch.full_like(edits.faces, int(label))
+            self.add(name, edits, (a & b).flatten(1).sum(1), (a | b).flatten(1).sum(1), stratum)
+
+
+def first_face(study: Study) -> Tensor:
+    """A face to ask a judge what it can read."""
+    image: Tensor = study.source.read(study.split, [0])["image"]
+    return image.to(study.device).float().div(127.5).sub(1)
+
+
+JUDGED: Sequence[type[JudgedMetric]] = (Success, Preservation, Pose, Segmentation)

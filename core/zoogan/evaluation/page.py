@@ -1,0 +1,91 @@
+"""The page to read: tables, intervals as lines, and pictures, in one HTML file without scripts or links."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from zoogan.data.photo import grid
+from zoogan.evaluation.report import Report, Value
+from zoogan.evaluation.study import edits_of
+from zoogan.interfaces import Editor, Study
+
+FACES = 8  # in the pictures
+LEGIBLE = 128  # smaller pictures are enlarged to about this many pixels
+
+
+def picture(image: UInt8[Tensor, "3 h w"]) -> str:
+    """A picture as a data address."""
+    content = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(content, "PNG")
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def enlarged(image: Tensor) -> Tensor:
+    """Whole multiples, so that pixels stay pixels."""
+    zoom = max(1, LEGIBLE // image.shape[-1])
+    return image.repeat_interleave(zoom, -2).repeat_interleave(zoom, -1)
+
+
+@torch.no_grad()
+def sheet(editor: Editor, study: Study, attribute: str) -> UInt8[Tensor, "3 h w"] | None:
+    """Faces of the study with their edit, the true redraw and the mask, as far as there are any."""
+    edits = next(iter(edits_of(editor, study, attribute, 6 * FACES)), None)
+    if edits is None:
+        return None
+    adding, removing = (edits.wanted > 0.5).nonzero().flatten(), (edits.wanted <= 0.5).nonzero().flatten()
+    half = max(FACES // 2, FACES - min(len(adding), len(removing)))
+    rows = torch.cat([adding[:half], removing[:half]])[:FACES].cpu()
+    columns = {"input": edits.image, "edit": edits.edited}
+    if edits.truth is not None:
+        columns["true redraw"] = edits.truth
+    if edits.edit.mask is not None:
+        columns["mask"] = (2 * edits.edit.mask - 1).expand_as(edits.image)
+    columns["change x 3"] = (3 * (edits.edited - edits.image).abs() - 1).clamp(-1, 1)
+    return grid(torch.stack([enlarged(part[rows].cpu()) for part in columns.values()], 1), list(columns))
+
+
+def number(value: float | None) -> str:
+    """A number in four significant digits or fewer."""
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def span(value: Value, width: int = 160) -> dict[str, Any] | None:
+    """Where a share and its interval lie on a line from 0 to 1, in pixels; None for what is no share."""
+    if value.value is None or not 0 <= value.value <= 1:
+        return None
+    low = value.value if value.low is None else max(0.0, value.low)
+    high = value.value if value.high is None else min(1.0, value.high)
+    return {"at": width * value.value, "low": width * low, "high": width * high, "width": width}
+
+
+def render(template: str, **values: Any) -> str:
+    """A page of this package's templates."""
+    from jinja2 import Environment, PackageLoader
+
+    loader = PackageLoader("zoogan.evaluation", ".")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"], environment.globals["span"] = number, span
+    return environment.get_template(template).render(**values)
+
+
+def report_page(report: Report, pictures: Mapping[str, UInt8[Tensor, "3 h w"]]) -> str:
+    """The report as a page."""
+    groups: dict[str, list[Value]] = {}
+    for value in report.values:
+        groups.setdefault(value.metric, []).append(value)
+    return render(
+        "report.html",
+        report=report,
+        groups=groups,
+        pictures={name: picture(image) for name, image in pictures.items()},
+    )

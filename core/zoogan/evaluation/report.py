@@ -1,0 +1,232 @@
+"""The report: every number with what it depends on, the rows behind it, and a page to read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from zoogan.config import ConfigError
+from zoogan.evaluation.study import Findings
+from zoogan.interfaces import Measure, Ranking, Ratio, Statistic, Study, Whole
+
+FORMAT = 1
+RESAMPLES = 400  # of the bootstrap
+STATISTICS: dict[str, type[Any]] = {"ratio": Ratio, "ranking": Ranking, "whole": Whole}
+LIBRARIES = ("zoogan", "torch", "torchvision", "timm", "torchmetrics", "torch-fidelity", "lpips")
+
+
+class Stored(BaseModel):
+    """Base of what report.json holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Key(Stored):
+    """All that a number depends on besides the run. Numbers with different keys are not comparable.
+
+    faces: sha256 of the pixels and labels measured on. resizer: how faces were fitted to the network that looks.
+    """
+
+    name: str
+    attribute: str | None
+    backbone: str | None
+    weights: str | None
+    resizer: str | None
+    n: int
+    source: str
+    split: str
+    faces: str
+    image_size: int
+    seed: int
+    versions: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """A short name of the key."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:10]
+
+    def differs(self, other: Key) -> list[str]:
+        """What two keys disagree about, as `field: this / that`."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        return [f"{name}: {short(mine[name])} / {short(theirs[name])}" for name in mine if mine[name] != theirs[name]]
+
+
+def short(value: Any) -> str:
+    """A value of a key in a few letters; long digests are cut."""
+    text = str(value)
+    return f"{text[:10]}…" if len(text) == 64 and " " not in text else text
+
+
+class Value(Stored):
+    """One number. metric: the component that told it. low, high: its 95 % interval over the choice of faces (bootstrap), where it has one.
+
+    kind: the statistic whose rows are in `faces.safetensors` under the value's place in the list.
+    """
+
+    name: str
+    metric: str
+    attribute: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    better: Literal["higher", "lower"] | None
+    note: str
+    kind: str
+    key: Key
+
+
+class About(Stored):
+    """The run that was measured. images: how many it had seen in training. edits_per_second: on `device`."""
+
+    run: str
+    method: str
+    recipe: str | None
+    seed: int
+    iteration: int | None
+    images: int | None
+    attributes: tuple[str, ...]
+    parameters: dict[str, int]
+    edits_per_second: float
+    device: str
+
+
+class Report(Stored):
+    """report.json. titles: metric -> what it is, in a line. skipped: metric -> why there is no number."""
+
+    format: int = FORMAT
+    date: str
+    about: About
+    judge: dict[str, Any] | None
+    titles: dict[str, str]
+    skipped: dict[str, str]
+    values: list[Value]
+
+    def find(self, name: str, attribute: str | None = None) -> Value | None:
+        """The value of a name, for an attribute or over all."""
+        return next((v for v in self.values if v.name == name and v.attribute == attribute), None)
+
+
+def versions_of(libraries: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
+    """The installed versions of what can change a number."""
+    found = {}
+    for library in libraries:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def face_weights(faces: int, resamples: int, seed: int) -> Float[Tensor, "resamples faces"]:
+    """How often each face is drawn in each resample: `faces` draws with replacement. The same for every run."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(faces, (resamples, faces), generator=generator)
+    return torch.zeros(resamples, faces).scatter_add_(1, drawn, torch.ones(resamples, faces))
+
+
+def resampled(statistic: Statistic, weights: Float[Tensor, "resamples faces"]) -> Float[Tensor, " resamples"] | None:
+    """The statistic on every resample of the faces; None for one that keeps no rows."""
+    if isinstance(statistic, Whole):
+        return None
+    return torch.tensor([statistic.value(drawn[statistic.face]) for drawn in weights], dtype=torch.float64)
+
+
+def interval(values: Float[Tensor, " resamples"] | None) -> tuple[float | None, float | None]:
+    """The central 95 % of resampled values; (None, None) without enough of them."""
+    if values is None:
+        return None, None
+    values = values[values.isfinite()]
+    if len(values) < 20:
+        return None, None
+    low, high = torch.quantile(values, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return low, high
+
+
+def value_of(metric: str, measure: Measure, study: Study, digest: str, weights: Tensor, versions: dict[str, str]) -> Value:
+    """A measure with its interval and key."""
+    statistic = measure.statistic
+    number = statistic.value()
+    if isinstance(statistic, Whole) and statistic.error is not None:
+        low, high = number - 1.96 * statistic.error, number + 1.96 * statistic.error
+    else:
+        low, high = interval(resampled(statistic, weights))
+    kind = next(name for name, cls in STATISTICS.items() if type(statistic) is cls)
+    if isinstance(statistic, Ranking):
+        kind = f"ranking:{statistic.kind}"
+    key = Key(
+        name=measure.name, attribute=measure.attribute, backbone=measure.backbone, weights=measure.weights,
+        resizer=measure.resizer, n=statistic.faces(), source=study.source_name, split=study.split, faces=digest,
+        image_size=study.source.image_size, seed=study.seed, versions=versions,
+    )  # fmt: skip
+    finite = number == number and abs(number) != float("inf")
+    return Value(
+        name=measure.name, metric=metric, attribute=measure.attribute, value=number if finite else None, low=low, high=high,
+        n=statistic.faces(), better=measure.better, note=measure.note, kind=kind, key=key,
+    )  # fmt: skip
+
+
+def report_of(found: Findings, study: Study, about: About, judge: dict[str, Any] | None, date: str) -> Report:
+    """The report of what was found."""
+    weights, versions = face_weights(study.faces, RESAMPLES, study.seed), versions_of()
+    values = [value_of(*told, study, found.digest, weights, versions) for told in found.measures]
+    return Report(date=date, about=about, judge=judge, titles=found.titles, skipped=found.skipped, values=values)
+
+
+def rows_of(found: Findings) -> dict[str, Tensor]:
+    """The rows behind the values, as `<place>.<field>`."""
+    return {
+        f"{place}.{name}": getattr(measure.statistic, name).contiguous()
+        for place, (_, measure) in enumerate(found.measures)
+        for name in type(measure.statistic).arrays
+    }
+
+
+def write_report(folder: Path, report: Report, rows: dict[str, Tensor], page: str) -> None:
+    """report.json, faces.safetensors and report.html, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drafts = {name: folder / f".{name}.tmp" for name in ("faces.safetensors", "report.html", "report.json")}
+    save_file(rows, drafts["faces.safetensors"])
+    drafts["report.html"].write_text(page, encoding="utf-8")
+    drafts["report.json"].write_text(json.dumps(report.model_dump(mode="json"), indent=1), encoding="utf-8")
+    for name, draft in drafts.items():
+        draft.replace(folder / name)
+
+
+def read_report(folder: Path) -> Report:
+    """A stored report.
+
+    Raises:
+        ConfigError: there is none, or it cannot be read.
+    """
+    path = folder / "report.json"
+    try:
+        return Report.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{folder.parent}: not evaluated yet; run `zoo evaluate {folder.parent}`") from None
+    except (ValidationError, ValueError) as error:
+        raise ConfigError(f"{path}: not a report of this version; evaluate the run again ({error})") from error
+
+
+def read_rows(folder: Path, report: Report) -> list[Statistic]:
+    """The statistics behind the values of a report, in their order."""
+    arrays = load_file(folder / "faces.safetensors")
+    statistics: list[Statistic] = []
+    for place, value in enumerate(report.values):
+        kind, _, detail = value.kind.partition(":")
+        fields: dict[str, Any] = {name: arrays[f"{place}.{name}"] for name in STATISTICS[kind].arrays}
+        if detail:
+            fields["kind"] = detail
+        if kind == "whole":
+            fields["number"] = float("nan") if value.value is None else value.value
+        statistics.append(STATISTICS[kind](**fields))
+    return statistics

@@ -1,0 +1,156 @@
+"""One run, measured: the same faces, crop and order for every method."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from zoogan.config import ConfigError
+from zoogan.data.photo import to_range
+from zoogan.interfaces import Editor, Edits, Measure, Metric, Source, Study, Unavailable
+from zoogan.interfaces.metric import edit_to
+from zoogan.interfaces.source import Split
+
+BATCH = 50
+
+
+@dataclass
+class Findings:
+    """What a study found.
+
+    measures: (name of the metric, what it told). titles: metric -> what it is. skipped: metric -> why it told nothing.
+    digest: sha256 of the faces, by which equal ones are known. edits: how many were made.
+    """
+
+    measures: list[tuple[str, Measure]] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
+    digest: str = ""
+    edits: int = 0
+
+
+def held_out_split(source: Source) -> Split:
+    """The split to measure on.
+
+    Raises:
+        ConfigError: the source holds no faces out.
+    """
+    for split in ("test", "valid"):
+        if source.size(split):  # type: ignore[arg-type]
+            return split  # type: ignore[return-value]
+    raise ConfigError("this source holds no faces out (no test and no valid split), so nothing can be measured on it")
+
+
+def grouped(source: Source, attribute: str) -> bool:
+    """Whether the attribute is one of an exclusive group: those are set, never cleared (a face has some hair)."""
+    return any(attribute in group for group in source.exclusive)
+
+
+def turned(source: Source, own: Tensor, attribute: str) -> tuple[Tensor, Tensor]:
+    """(targets (n, a): the attribute turned over and its rivals cleared, rows that have something to turn)."""
+    column = source.attributes.index(attribute)
+    target = own.clone()
+    if grouped(source, attribute):
+        for group in source.exclusive:
+            if attribute in group:
+                for name in set(group) & set(source.attributes):
+                    target[:, source.attributes.index(name)] = 0
+        target[:, column] = 1
+        return target, own[:, column] < 0.5
+    target[:, column] = 1 - own[:, column]
+    return target, torch.ones(len(own), dtype=torch.bool)
+
+
+def shown(source: Source, sample: Mapping[str, Tensor], attribute: str) -> Tensor:
+    """Which faces can show the attribute at all (a hat hides hair colour)."""
+    visible = sample.get("visible")
+    rows = len(sample["attributes"])
+    return torch.ones(rows, dtype=torch.bool) if visible is None else visible[:, source.attributes.index(attribute)] > 0
+
+
+@torch.no_grad()
+def edits_of(editor: Editor, study: Study, attribute: str, batch: int = BATCH) -> Iterator[Edits]:
+    """This process's share of the edits of one attribute, batch by batch."""
+    source, split, device = study.source, study.split, study.device
+    mine = list(range(study.faces))[study.world.rank :: study.world.size]
+    for first in range(0, len(mine), batch):
+        numbers = mine[first : first + batch]
+        sample = source.read(split, numbers)
+        target, some = turned(source, sample["attributes"], attribute)
+        some &= shown(source, sample, attribute)
+        if not bool(some.any()):
+            continue
+        sample = {name: part[some] for name, part in sample.items()}
+        rows = [number for number, take in zip(numbers, some.tolist()) if take]
+        own, target = sample["attributes"].to(device), target[some].to(device)
+        image = to_range(sample["image"]).to(device)
+        wanted = target[:, source.attributes.index(attribute)].cpu()
+        redrawn = source.redraw(split, rows, **{attribute: wanted})
+        yield Edits(
+            editor, attribute, faces=torch.tensor(rows), image=image, own=own, target=target,
+            edit=edit_to(editor, image, own, target, seed=study.seed),
+            truth=None if redrawn is None else to_range(redrawn["image"]).to(device),
+            sample=sample, redrawn=redrawn, seed=study.seed,
+        )  # fmt: skip
+
+
+def digest_of(study: Study) -> str:
+    """sha256 over the pixels and labels of every face of the study, in order: what every process agrees on."""
+    digest = hashlib.sha256()
+    for first in range(0, study.faces, BATCH):
+        sample = study.source.read(study.split, list(range(first, min(first + BATCH, study.faces))))
+        digest.update(sample["image"].numpy().tobytes())
+        digest.update(sample["attributes"].numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def examine(editor: Editor, study: Study, metrics: Mapping[str, Metric], attributes: Sequence[str]) -> Findings:
+    """Show every edit of every attribute to every metric.
+
+    Raises:
+        ConfigError: there is no face to measure on.
+    """
+    if not study.faces:
+        raise ConfigError(f"split {study.split!r} has no faces to measure on")
+    found = Findings(digest=digest_of(study))
+    ready: dict[str, Metric] = {}
+    for name, metric in metrics.items():
+        try:
+            metric.start(study)
+            ready[name] = metric
+        except Unavailable as reason:
+            found.skipped[name] = str(reason)
+    editor.networks.eval()
+    for attribute in attributes:
+        for edits in edits_of(editor, study, attribute):
+            found.edits += len(edits.faces)
+            for metric in ready.values():
+                metric.update(edits)
+    for name, metric in ready.items():
+        try:
+            found.measures += [(name, measure) for measure in metric.measures()]
+            found.titles[name] = metric.title
+        except Unavailable as reason:
+            found.skipped[name] = str(reason)
+    found.edits = sum(study.world.everyone(found.edits))
+    return found
+
+
+@torch.no_grad()
+def edits_per_second(editor: Editor, study: Study, faces: int = BATCH, repeats: int = 3) -> float:
+    """How many faces a second the editor edits in one batch: the median of a few tries."""
+    sample = study.source.read(study.split, list(range(min(faces, study.faces))))
+    image, own = to_range(sample["image"]).to(study.device), sample["attributes"].to(study.device)
+    target, _ = turned(study.source, sample["attributes"], study.source.attributes[0])
+    seconds = []
+    for _ in range(repeats + 1):
+        begun = time.perf_counter()
+        edit_to(editor, image, own, target.to(study.device), seed=study.seed).image.sum().item()  # waits for the device
+        seconds.append(time.perf_counter() - begun)
+    return len(image) / sorted(seconds[1:])[repeats // 2]
