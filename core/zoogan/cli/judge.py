@@ -174,10 +174,8 @@ def print_facts(facts: JudgeFacts) -> None:
     print(f"mean balanced accuracy {mean:.4f}")
     if facts.pose_error is not None:
         e = facts.pose_error
-        told = ", ".join(
-            f"{a} {e[a]:.2f} (always the median: {e[a + '_of_median']:.2f})" for a in ("yaw", "pitch", "roll")
-        )
-        print(f"pose, mean absolute error in degrees: {told}")
+        told = ", ".join(f"{a} {e[a]:.2f} ({e[a + '_of_median']:.2f})" for a in ("yaw", "pitch", "roll"))
+        print(f"pose, mean absolute error in degrees (of always telling the median): {told}")
     if facts.segmentation is not None:
         s = facts.segmentation
         print(f"parts: mean IoU {s['mean_iou']:.4f} over {s['classes']:.0f} classes, pixels {s['pixel_accuracy']:.4f}")

@@ -59,7 +59,9 @@ class Judge:
     """
 
     def __init__(self, network: JudgeNetwork, facts: JudgeFacts) -> None:
-        self.network, self.facts = network.eval().requires_grad_(False), facts
+        # One memory layout, so that a judge and its stored copy compute the same bits.
+        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.facts = facts
         self.image_size = facts.build.image_size
         self.attributes: tuple[str, ...] = facts.attributes
         self.thresholds: Float[Tensor, " a"] = torch.tensor(facts.thresholds)
@@ -187,7 +189,8 @@ def load_judge(path: str | Path, *, device: torch.device | str = "cpu") -> Judge
         raise ConfigError(f"{folder}: no {WEIGHTS} in it; train the judge again")
     if digest(weights) != facts.digest:
         raise ConfigError(f"{weights}: does not match its checksum in {FACTS}; a damaged copy? Train or copy it again")
-    network = JudgeNetwork(facts.build)
+    with torch.random.fork_rng(devices=[]):  # what it begins with is overwritten at once
+        network = JudgeNetwork(facts.build)
     try:
         network.load_state_dict(load_file(weights))
     except RuntimeError as error:

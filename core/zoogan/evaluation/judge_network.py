@@ -14,7 +14,7 @@ from zoogan.registry import nearest
 
 BACKBONE = "resnet10t"
 # Half of resnet10t's width: a quarter of its work, and small faces need no more.
-NARROW: dict[str, Any] = {"channels": (32, 64, 128, 256), "stem_width": 16}
+NARROW: dict[str, Any] = {"channels": [32, 64, 128, 256], "stem_width": 16}
 SMALL = 96  # px: at and below, a backbone made for 224 px would halve the faces too often
 WIDTH = 32  # channels of the pose and part heads
 
@@ -48,9 +48,10 @@ def plan(
         ConfigError: timm is missing, or knows no such backbone.
     """
     options = NARROW if name == BACKBONE and not pretrained else {}
-    trunk = pyramid(name, options)
+    with torch.random.fork_rng(devices=[]):  # a look at the network, whose weights nobody needs
+        trunk = pyramid(name, options)
     small = image_size <= SMALL
-    dropped = small and not pretrained and "maxpool" in trunk
+    dropped = small and not pretrained and hasattr(trunk, "maxpool")
     known = getattr(trunk, "pretrained_cfg", {}) or {}
     centred = {"mean": (0.5,) * 3, "std": (0.5,) * 3} | ({k: known[k] for k in ("mean", "std")} if pretrained else {})
     return Build(
@@ -118,12 +119,17 @@ class JudgeNetwork(nn.Module):
         ConfigError: see `pyramid`.
     """
 
+    mean: Tensor
+    std: Tensor
+    pose_mean: Tensor
+    pose_spread: Tensor
+
     def __init__(self, build: Build, *, pretrained: bool = False) -> None:
         super().__init__()
         self.build = build
         self.trunk = pyramid(build.backbone, build.options, pretrained)
         if not build.pooled:
-            self.trunk["maxpool"] = nn.Identity()
+            self.trunk.maxpool = nn.Identity()
         channels: list[int] = list(self.trunk.feature_info.channels())
         self.register_buffer("mean", torch.tensor(build.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(build.std).view(3, 1, 1), persistent=False)

@@ -20,7 +20,7 @@ def best_threshold(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"]) 
     # Cut k lies below value k: all from k on show it.
     recall = 1 - torch.cat([shows.new_zeros(1), shows.cumsum(0)]) / label.sum()
     specificity = torch.cat([lacks.new_zeros(1), lacks.cumsum(0)]) / (~label).sum()
-    edges = torch.cat([values.new_zeros(1), values, values.new_ones(1)])
+    edges = torch.cat([values.new_full((1,), -1.0), values, values.new_full((1,), 2.0)])  # 0 and 1 do occur
     cuts = (edges[1:] + edges[:-1]) / 2
     balanced = recall + specificity
     best = cuts[balanced >= balanced.max() - 1e-12]
@@ -44,8 +44,8 @@ def attribute_scores(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"]
     specificity = float((~said & ~label).sum()) / negatives
     variance = recall * (1 - recall) / positives + specificity * (1 - specificity) / negatives
     return {
-        "faces": faces,
-        "positives": positives,
+        "faces": float(faces),
+        "positives": float(positives),
         "balanced_accuracy": (recall + specificity) / 2,
         "error": math.sqrt(variance) / 2,
         "accuracy": float((said == label).double().mean()),
@@ -74,5 +74,5 @@ def part_scores(counts: Int64[Tensor, "c c"]) -> dict[str, float]:
     return {
         "mean_iou": float((right / union.clamp(min=1))[there].mean()),
         "pixel_accuracy": float(right.sum() / counts.sum()),
-        "classes": int(there.sum()),
+        "classes": float(there.sum()),
     }

@@ -35,7 +35,7 @@ Watch = Callable[[int, Mapping[str, float]], bool]
 
 
 class Lesson(Frozen):
-    """How a judge is trained. watch every face `iterations * batch / faces` times or so.
+    """How a judge is trained. A face is seen `iterations * batch / faces` times or so.
 
     rate: the peak of the one-cycle learning rate. pose, parts: weights of those losses beside that of the attributes.
     """
@@ -161,7 +161,7 @@ def fit(
         if build.pose:
             pose = source.read("train", range(min(1000, source.size("train"))))["pose"]
             network.pose_mean, network.pose_spread = pose.mean(0), pose.std(0).clamp(min=1e-3)
-        network = network.to(device, memory_format=torch.channels_last)
+        network = network.to(device).to(memory_format=torch.channels_last)
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(memory(lesson.iterations)))
         optimizer = optimizer_of(network, lesson)
         warm = min(0.2, 500 / lesson.iterations)
@@ -188,7 +188,8 @@ def fit(
                     return None
         finally:
             batches.close()
-    trained: JudgeNetwork = average.module
+    trained = average.module
+    assert isinstance(trained, JudgeNetwork)
     return trained.eval().requires_grad_(False)
 
 
@@ -261,7 +262,7 @@ def train_judge(
     network = fit(source, config, lesson, device, watch)
     if network is None:
         return None
-    valid, test = (read_split(network, source, split, device) for split in ("valid", "test"))  # type: ignore[arg-type]
+    valid, test = (read_split(network, source, split, device) for split in ("valid", "test"))
     for told, split in ((valid, "valid"), (test, "test")):
         check_seen(told, source.attributes, split)
     thresholds = tuple(best_threshold(*valid.column(k)) for k in range(len(source.attributes)))
@@ -274,7 +275,7 @@ def train_judge(
         segmentation=part_scores(test.counts) if test.counts is not None else None,
         source=component_name(config),
         data=config.model_dump(mode="json", exclude={"root", "workers", "batch", "balance", "flip"}),
-        training=lesson.model_dump(mode="json") | {"faces": {s: source.size(s) for s in ("train", "valid", "test")}},  # type: ignore[arg-type]
+        training=lesson.model_dump(mode="json") | {"faces": {s: source.size(s) for s in ("train", "valid", "test")}},
         seed=lesson.seed,
         versions={"zoogan": __version__, "torch": torch.__version__, "timm": metadata.version("timm")},
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
