@@ -38,6 +38,7 @@ VERBS: dict[str, str] = {
     "train": "zoogan.cli.train:train",
     "edit": "zoogan.cli.edit:edit",
     "import": "zoogan.cli.import_:import_",
+    "judge": "zoogan.cli.judge:app",
 }
 
 

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoogan import storage
 from zoogan.training import checkpoints
 from zoogan.training.checkpoints import CheckpointError, State
 
@@ -67,7 +68,7 @@ def test_an_interrupted_write_leaves_nothing_that_counts(tmp_path: Path, monkeyp
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoints, "save_file", full)
+    monkeypatch.setattr(storage, "save_file", full)
     with pytest.raises(OSError, match="No space"):
         checkpoints.save(tmp_path, state(2), keep=3)
     assert checkpoints.newest_valid(tmp_path)[0] == tmp_path / "iteration-00000001"

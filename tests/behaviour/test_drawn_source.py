@@ -11,7 +11,9 @@ import torch
 from zoogan.config import ConfigError
 from zoogan.data import drawn_source
 from zoogan.data.config import DrawnData
+from zoogan.data.drawn import ATTRIBUTES
 from zoogan.data.drawn_source import DrawnSource
+from zoogan.data.stream import mirror
 
 NAMES = ("Eyeglasses", "Blond_Hair", "Bald", "Wearing_Hat")
 
@@ -93,3 +95,17 @@ def test_what_is_wrong_is_said(settings: dict[str, Any], message: str) -> None:
 def test_an_index_outside_the_split_is_refused() -> None:
     with pytest.raises(IndexError, match="face 20 of test, which has 20"):
         opened().read("test", [20])
+
+
+def test_pose_is_the_drawn_one_and_a_mirrored_face_looks_the_other_way() -> None:
+    source = opened()
+    sample = source.read("test", range(20))
+    assert torch.equal(sample["pose"], source.faces.draw(range(2_000_000, 2_000_020)).pose)
+    assert torch.equal(source.read("test", [3, 1])["pose"], sample["pose"][[3, 1]])
+    turned = mirror({"pose": sample["pose"]}, torch.arange(20) < 10)["pose"]
+    assert torch.equal(turned[:10], sample["pose"][:10] * torch.tensor([-1.0, 1.0, -1.0]))
+    assert torch.equal(turned[10:], sample["pose"][10:])
+
+
+def test_all_that_can_be_drawn_is_known_without_opening_the_source() -> None:
+    assert DrawnSource.known_attributes(DrawnData()) == ATTRIBUTES

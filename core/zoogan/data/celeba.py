@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.config import ConfigError
+from zoogan.config import ConfigError, DataConfig
 from zoogan.data.config import CelebAData
 from zoogan.data.labels import (
     HAIR_COLOURS,
@@ -59,10 +59,7 @@ class CelebA(Source):
 
     def __init__(self, config: CelebAData, facts: Facts | None = None) -> None:
         self.config = config
-        root = config.folder()
-        missing = [name for name in ("list_attr_celeba.txt", "img_align_celeba") if not (root / name).exists()]
-        if missing:
-            raise ConfigError(f"data.root: {root} has no {' and no '.join(missing)}\n{LAYOUT}")
+        root = check_layout(config)
         check_balance(config.balance, config.attributes)
         self.image_size, self.attributes = config.image_size, config.attributes
         self.crop = config.crop / WIDTH
@@ -75,6 +72,17 @@ class CelebA(Source):
         if not self.members["test"]:
             message = f"data.split={self.split} leaves no test faces in {root}"
             warnings.warn(message, DataWarning, stacklevel=2)
+
+    @classmethod
+    def known_attributes(cls, config: DataConfig) -> tuple[str, ...]:
+        """The names in line 2 of the attribute list.
+
+        Raises:
+            ConfigError: the list is not there.
+        """
+        assert isinstance(config, CelebAData)
+        with (check_layout(config) / "list_attr_celeba.txt").open() as file:
+            return tuple([file.readline(), file.readline()][1].split())
 
     def size(self, split: Split) -> int:
         """How many faces the split has."""
@@ -97,6 +105,19 @@ class CelebA(Source):
         rows = [self.members[split][i] for i in indices]
         squares = [square(read_quickly(self.images / self.rows.names[row]), self.crop) for row in rows]
         return {"image": resized(squares, self.image_size), "attributes": self.rows.labels[rows]}
+
+
+def check_layout(config: CelebAData) -> Path:
+    """The root, when images and attributes are in it.
+
+    Raises:
+        ConfigError: what is missing, and how it should look.
+    """
+    root = config.folder()
+    missing = [name for name in ("list_attr_celeba.txt", "img_align_celeba") if not (root / name).exists()]
+    if missing:
+        raise ConfigError(f"data.root: {root} has no {' and no '.join(missing)}\n{LAYOUT}")
+    return root
 
 
 def read_attributes(path: Path, asked: Sequence[str]) -> Rows:

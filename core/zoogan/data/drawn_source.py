@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.config import ConfigError
+from zoogan.config import ConfigError, DataConfig
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn import ATTRIBUTES, EXCLUSIVE, DrawnFaces
 from zoogan.data.labels import check_balance, check_both_values, columns, exclusive_among
@@ -40,7 +40,7 @@ class Kept:
 
 
 class DrawnSource(Source):
-    """Role `source`: procedural portraits with attributes, segmentation and what of them can be seen.
+    """Role `source`: procedural portraits with attributes, segmentation, pose and what of them can be seen.
 
     A hidden attribute (hair colour under a hat) has label 0 and `visible` 0.
 
@@ -48,7 +48,7 @@ class DrawnSource(Source):
         ConfigError: unknown attributes, or probabilities that make no sense.
     """
 
-    fields = ("image", "attributes", "segmentation", "visible")
+    fields = ("image", "attributes", "segmentation", "visible", "pose")
 
     def __init__(self, config: DrawnData, facts: Facts | None = None) -> None:
         self.config = config
@@ -66,12 +66,17 @@ class DrawnSource(Source):
         except ValueError as error:
             raise ConfigError(f"data: {error}") from error
         self._kept: dict[Split, Kept] = {}
-        self._labels: dict[Split, tuple[Tensor, Tensor]] = {}
+        self._facts: dict[Split, tuple[Tensor, Tensor, Tensor]] = {}
         check_both_values(self.attributes, self.labels("train"), config.balance, "the drawn source")
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the cache: a worker process draws its own rather than being sent a gigabyte."""
         return {**self.__dict__, "_kept": {}}
+
+    @classmethod
+    def known_attributes(cls, config: DataConfig) -> tuple[str, ...]:
+        """All that can be drawn."""
+        return ATTRIBUTES
 
     def size(self, split: Split) -> int:
         """How many faces the split has."""
@@ -81,11 +86,14 @@ class DrawnSource(Source):
         """All labels of a split, 0 or 1."""
         return self._tables(split)[0]
 
-    def _tables(self, split: Split) -> tuple[Float[Tensor, "n a"], Float[Tensor, "n a"]]:
-        if split not in self._labels:
-            labels, visible = self.faces.attributes(range(FIRST[split], FIRST[split] + self.size(split)))
-            self._labels[split] = (labels[:, self.columns].float(), visible[:, self.columns].float())
-        return self._labels[split]
+    def _tables(self, split: Split) -> tuple[Float[Tensor, "n a"], Float[Tensor, "n a"], Float[Tensor, "n 3"]]:
+        """Labels, visible and pose of a whole split: they are known without painting."""
+        if split not in self._facts:
+            numbers = range(FIRST[split], FIRST[split] + self.size(split))
+            labels, visible = self.faces.attributes(numbers)
+            columns = self.columns
+            self._facts[split] = labels[:, columns].float(), visible[:, columns].float(), self.faces.pose(numbers)
+        return self._facts[split]
 
     def _numbers(self, split: Split, indices: Sequence[int]) -> list[int]:
         size = self.size(split)
@@ -95,8 +103,8 @@ class DrawnSource(Source):
         return [FIRST[split] + i for i in indices]
 
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """image uint8 (n, 3, s, s); attributes and visible (n, a); segmentation uint8 (n, s, s),
-        CelebAMask-HQ's classes.
+        """image uint8 (n, 3, s, s); attributes and visible (n, a); segmentation uint8 (n, s, s), CelebAMask-HQ's
+        classes; pose (n, 3), yaw, pitch and roll in degrees as `Faces` counts them.
 
         Raises:
             IndexError: an index that the split does not have.
@@ -118,12 +126,13 @@ class DrawnSource(Source):
             new, keep = where[~found], keepable[~found]
             kept.image[new[keep]], kept.segmentation[new[keep]] = drawn.image[keep], drawn.segmentation[keep]
             kept.known[new[keep]] = True
-        labels, visible = self._tables(split)
+        labels, visible, pose = self._tables(split)
         return {
             "image": image,
             "attributes": labels[where],
             "segmentation": segmentation,
             "visible": visible[where],
+            "pose": pose[where],
         }
 
     def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.config import ConfigError
+from zoogan.config import ConfigError, DataConfig
 from zoogan.data.config import FolderData
 from zoogan.data.labels import (
     HAIR_COLOURS,
@@ -43,8 +43,6 @@ class Folder(Source):
 
     def __init__(self, config: FolderData, facts: Facts | None = None) -> None:
         self.root = config.folder()
-        if not (self.root / "labels.csv").is_file():
-            raise ConfigError(f"data.root: {self.root} has no labels.csv; {EXAMPLE}")
         check_balance(config.balance, config.attributes)
         self.image_size, self.crop = config.image_size, config.crop
         self.attributes = config.attributes
@@ -57,6 +55,16 @@ class Folder(Source):
             "test": [i for i, out in enumerate(held_out) if out],
         }
         check_both_values(self.attributes, self.labels("train"), config.balance, str(self.root))
+
+    @classmethod
+    def known_attributes(cls, config: DataConfig) -> tuple[str, ...]:
+        """The names in line 1 of `labels.csv`.
+
+        Raises:
+            ConfigError: there is no such list.
+        """
+        assert isinstance(config, FolderData)
+        return tuple(read_table(config.folder())[0][1:])
 
     def size(self, split: Split) -> int:
         """How many faces the split has."""
@@ -91,14 +99,15 @@ def images_under(root: Path) -> Iterator[str]:
                 yield Path(folder, name).relative_to(root).as_posix()
 
 
-def read_labels(root: Path, asked: Sequence[str]) -> tuple[list[str], Float[Tensor, "n a"]]:
-    """(image names as the disk spells them, the columns asked for as 0/1), in the order of the rows.
+def read_table(root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names in line 1 of `labels.csv`, `file` first, and the rows below with their line numbers.
 
     Raises:
-        ConfigError: rows with missing or odd values, without an image or for one that was there before, and
-            images without a row: the first few, with line numbers, and how many.
+        ConfigError: no such file, not a CSV file, or another first column.
     """
     path = root / "labels.csv"
+    if not path.is_file():
+        raise ConfigError(f"data.root: {root} has no labels.csv; {EXAMPLE}")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader if any(row)]
@@ -107,11 +116,22 @@ def read_labels(root: Path, asked: Sequence[str]) -> tuple[list[str], Float[Tens
     header = [cell.strip() for cell in rows[0][1]] if rows else []
     if not header or header[0].lower() != "file":
         raise ConfigError(f"{path}, line 1: the first column must be 'file', got {header[:1]}; {EXAMPLE}")
+    return header, rows[1:]
+
+
+def read_labels(root: Path, asked: Sequence[str]) -> tuple[list[str], Float[Tensor, "n a"]]:
+    """(image names as the disk spells them, the columns asked for as 0/1), in the order of the rows.
+
+    Raises:
+        ConfigError: rows with missing or odd values, without an image or for one that was there before, and
+            images without a row: the first few, with line numbers, and how many.
+    """
+    path, (header, rows) = root / "labels.csv", read_table(root)
     chosen = [column + 1 for column in columns(asked, header[1:], str(path))]
     there = {spelled(name): name for name in images_under(root)}
     names, values, problems = [], [], []
     lines: dict[str, int] = {}
-    for number, row in rows[1:]:
+    for number, row in rows:
         name, cells = spelled(row[0]), [cell.strip() for cell in row]
         found = _problem(name, cells, header, chosen, there, lines)
         if found:

@@ -19,6 +19,8 @@ from zoogan.interfaces.game import Need, Sample
 from zoogan.interfaces.source import Source, Split
 from zoogan.interfaces.world import World
 
+# A mirrored face looks and tilts to the other side; yaw, pitch, roll.
+MIRRORED_POSE = (-1.0, 1.0, -1.0)
 # A mirrored face has its left parts on the other side: l_eye <-> r_eye, l_brow <-> r_brow, l_ear <-> r_ear.
 MIRRORED_CLASSES = (0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 
@@ -98,7 +100,7 @@ class FaceStream(Dataset[Sample]):
 
 
 def mirror(sample: Sample, which: Tensor) -> Sample:
-    """Pictures and segmentations flipped left to right in the rows `which` (n,); labels stay as they are."""
+    """Pictures, segmentations and poses flipped left to right in the rows `which` (n,); labels stay as they are."""
     flipped = dict(sample)
     for name, rows in sample.items():
         if name.startswith("image") or name == "segmentation":
@@ -106,6 +108,8 @@ def mirror(sample: Sample, which: Tensor) -> Sample:
             if name == "segmentation":
                 back = torch.tensor(MIRRORED_CLASSES, dtype=rows.dtype)[back.long()]
             flipped[name] = torch.where(which.view(-1, *[1] * (rows.ndim - 1)), back, rows)
+        elif name == "pose":
+            flipped[name] = torch.where(which[:, None], rows * rows.new_tensor(MIRRORED_POSE), rows)
     return flipped
 
 

@@ -9,6 +9,8 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from zoogan.config import DataConfig
+
 Split = Literal["train", "valid", "test"]
 
 
@@ -25,6 +27,12 @@ class Source(ABC):
     attributes: tuple[str, ...]
     exclusive: tuple[tuple[str, ...], ...] = ()
     crop: float = 1.0
+
+    @classmethod
+    def known_attributes(cls, config: DataConfig) -> tuple[str, ...]:
+        """All attributes that could be asked for, without reading a picture; unless a source says otherwise, those of
+        the config."""
+        return config.attributes
 
     @abstractmethod
     def size(self, split: Split) -> int:

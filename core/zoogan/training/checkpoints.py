@@ -5,9 +5,7 @@ Nothing in them is a pickle: tensors are safetensors, the rest is JSON.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from zoogan.storage import digest, sync, write_tensors
 
 FORMAT = 1
 
@@ -64,30 +64,6 @@ def restore_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, stat
             optimizer.state[parameter][field] = value.to(device).clone()
 
 
-def plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous CPU copies, none of which shares memory with another."""
-    return {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """A safetensors file with the permissions that the umask asks for (the library leaves 0600)."""
-    save_file(plain(tensors), path)
-    umask = os.umask(0)
-    os.umask(umask)
-    path.chmod(0o666 & ~umask)
-
-
-def sync(path: Path) -> None:
-    """Make a file or folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:  # some file systems cannot sync folders
-        pass
-    finally:
-        os.close(descriptor)
-
-
 def name_of(iteration: int) -> str:
     """The folder name of a checkpoint; names sort by iteration."""
     return f"iteration-{iteration:08d}"
@@ -127,12 +103,6 @@ def save(folder: Path, state: State, keep: int) -> Path:
     for stale in folder.glob(".iteration-*.tmp"):  # left by a write that was killed
         shutil.rmtree(stale, ignore_errors=True)
     return final
-
-
-def digest(path: Path) -> str:
-    """The sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find(folder: Path) -> list[Path]:

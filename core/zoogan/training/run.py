@@ -20,17 +20,11 @@ from zoogan.facts import Facts
 from zoogan.interfaces import Edit, Editor, Networks
 from zoogan.plugins import zoo
 from zoogan.registry import Registry, nearest
-from zoogan.training.checkpoints import find, write_tensors
+from zoogan.storage import replace_text, write_tensors
+from zoogan.training.checkpoints import find
 
 FORMAT = 1
 Photo = str | Path | Image.Image | Tensor
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text(text)
-    draft.replace(path)
 
 
 class Run:

@@ -23,10 +23,11 @@ from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Source, World
 from zoogan.plugins import Zoo
 from zoogan.registry import nearest, resolve
+from zoogan.storage import replace_text
 from zoogan.training import checkpoints
 from zoogan.training.devices import choose
 from zoogan.training.progress import Display
-from zoogan.training.run import Run, replace_text
+from zoogan.training.run import Run
 from zoogan.training.samples import held_out, sample_grid
 from zoogan.training.signals import StopSignals
 from zoogan.training.trainer import NotFinite, Trainer

@@ -20,8 +20,9 @@ from zoogan.interfaces import Clock, Draws, Shared, Step, Synchronised, Turn, Wo
 from zoogan.interfaces.draws import seed_of
 from zoogan.layers.norm import synchronised
 from zoogan.registry import Registry
+from zoogan.storage import plain
 from zoogan.training.averages import Average
-from zoogan.training.checkpoints import State, optimizer_state, plain, restore_optimizer
+from zoogan.training.checkpoints import State, optimizer_state, restore_optimizer
 
 Batch = Mapping[str, dict[str, Tensor]]
 

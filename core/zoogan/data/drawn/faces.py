@@ -87,6 +87,10 @@ class DrawnFaces:
         """(attributes, visible) of `draw(indices)`, without painting."""
         return seen(self._born(_numbers(indices)))
 
+    def pose(self, indices: Sequence[int] | Tensor) -> Float[Tensor, "n 3"]:
+        """The pose of `draw(indices)`, without painting."""
+        return identity.angles(self.seed, _numbers(indices))
+
     def _born(self, numbers: np.ndarray) -> Bool[Tensor, "n 13"]:
         return self.habits.draw(identity.uniform(self.seed, numbers, Habits.names()))
 

@@ -1,0 +1,283 @@
+"""How a judge learns: weighted losses over disturbed faces, then thresholds on one split and scores on another."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from zoogan import __version__
+from zoogan.config import ConfigError, DataConfig, Frozen, component_name
+from zoogan.data.drawn import CLASSES
+from zoogan.data.photo import to_range
+from zoogan.data.stream import loader, to_device
+from zoogan.evaluation.judge import Judge, JudgeFacts
+from zoogan.evaluation.judge_augment import disturbed
+from zoogan.evaluation.judge_network import BACKBONE, JudgeNetwork, plan
+from zoogan.evaluation.judge_scores import attribute_scores, best_threshold, part_scores, pose_scores
+from zoogan.interfaces import Source, World
+from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.game import Need
+from zoogan.interfaces.source import Split
+
+RAREST = 0.05  # values rarer than this weigh no more: a handful of faces must not drown the rest
+TOLD_EVERY = 50
+TAIL = 0.1
+Watch = Callable[[int, Mapping[str, float]], bool]
+
+
+class Lesson(Frozen):
+    """How a judge is trained. A face is seen `iterations * batch / faces` times or so.
+
+    rate: the peak of the one-cycle learning rate. pose, parts: weights of those losses beside that of the attributes.
+    """
+
+    backbone: str = BACKBONE
+    pretrained: bool = False
+    iterations: int = Field(1500, ge=1)
+    batch: int = Field(64, ge=2)
+    seed: int = 0
+    rate: float = Field(3e-3, gt=0)
+    decay: float = Field(0.05, ge=0)
+    pose: float = Field(0.3, ge=0)
+    parts: float = Field(0.3, ge=0)
+
+
+class Tailed(Source):
+    """A source without a valid split: the last tenth of its training faces becomes one."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.fields = source.fields  # type: ignore[misc]
+        self.image_size, self.attributes = source.image_size, source.attributes
+        self.exclusive, self.crop = source.exclusive, source.crop
+        total = source.size("train")
+        self.kept = total - max(1, round(TAIL * total))
+
+    def size(self, split: Split) -> int:
+        """How many faces the split has."""
+        total = self.source.size("train")
+        return {"train": self.kept, "valid": total - self.kept, "test": self.source.size("test")}[split]
+
+    def labels(self, split: Split) -> Float[Tensor, "n a"]:
+        """All labels of a split, 0 or 1."""
+        if split == "test":
+            return self.source.labels("test")
+        labels = self.source.labels("train")
+        return labels[: self.kept] if split == "train" else labels[self.kept :]
+
+    def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
+        """The faces at `indices`, as the source reads them."""
+        if split == "valid":
+            return self.source.read("train", [self.kept + i for i in indices])
+        return self.source.read(split, indices)
+
+
+def with_valid(source: Source) -> Source:
+    """The source, with a valid split made from the tail of train where it has none."""
+    return source if source.size("valid") else Tailed(source)
+
+
+def check_splits(source: Source) -> None:
+    """That there is something to learn from, to calibrate on and to be held against.
+
+    Raises:
+        ConfigError: splits without faces, and attributes that have one value on all faces of a split.
+    """
+    problems = []
+    splits: tuple[Split, ...] = ("train", "valid", "test")
+    for split in splits:
+        faces = source.size(split)
+        if not faces:
+            problems.append(f"data: the {split} split has no faces; a judge needs train, valid and test")
+            continue
+        for name, share in zip(source.attributes, source.labels(split).mean(0).tolist()):
+            if share in (0.0, 1.0):
+                problems.append(f"data.attributes: {name} is {share:.0f} on all {faces} {split} faces; leave it out")
+    if not source.attributes:
+        problems.append("data.attributes: a judge needs one attribute or more")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def value_weights(labels: Float[Tensor, "n a"]) -> Float[Tensor, "2 a"]:
+    """What each face counts for by its value, so that 0 and 1 count alike over all faces."""
+    share = labels.mean(0)
+    return torch.stack([0.5 / (1 - share).clamp(min=RAREST), 0.5 / share.clamp(min=RAREST)])
+
+
+def losses(
+    network: JudgeNetwork, sample: Mapping[str, Tensor], weights: Float[Tensor, "2 a"], lesson: Lesson
+) -> dict[str, Tensor]:
+    """Each head's loss, weighted. A hidden attribute does not count."""
+    maps, labels = network.maps(sample["image"]), sample["attributes"]
+    counts = torch.where(labels > 0.5, weights[1], weights[0])
+    if "visible" in sample:
+        counts = counts * sample["visible"]
+    logits = network.read_attributes(maps)
+    wrong = F.binary_cross_entropy_with_logits(logits, labels, counts, reduction="sum")
+    terms = {"attributes": wrong / counts.sum().clamp(min=1)}
+    if network.build.pose:
+        off = (network.read_pose(maps) - sample["pose"]) / network.pose_spread
+        terms["pose"] = lesson.pose * F.smooth_l1_loss(off, torch.zeros_like(off))
+    if network.build.classes:
+        terms["parts"] = lesson.parts * F.cross_entropy(network.read_parts(maps), sample["segmentation"].long())
+    return terms
+
+
+def optimizer_of(network: nn.Module, lesson: Lesson) -> torch.optim.AdamW:
+    """AdamW; norms and biases do not decay."""
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": lesson.decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lesson.rate)
+
+
+def fit(
+    source: Source, config: DataConfig, lesson: Lesson, device: torch.device, watch: Watch | None = None
+) -> JudgeNetwork | None:
+    """A trained network, the average over its last iterations; None if `watch` asked to stop.
+
+    watch: called after each iteration with its number and, now and then, the terms of the loss.
+    """
+    fields = tuple(f for f in ("image", "attributes", "visible", "pose", "segmentation") if f in source.fields)
+    build = plan(
+        lesson.backbone, source.image_size, len(source.attributes), pose="pose" in fields,
+        classes=len(CLASSES) if "segmentation" in fields else 0, pretrained=lesson.pretrained,
+    )  # fmt: skip
+    with torch.random.fork_rng():  # the weights, and whatever a backbone draws in training
+        torch.manual_seed(lesson.seed)
+        network = JudgeNetwork(build, pretrained=lesson.pretrained)
+        if build.pose:
+            pose = source.read("train", range(min(1000, source.size("train"))))["pose"]
+            network.pose_mean, network.pose_spread = pose.mean(0), pose.std(0).clamp(min=1e-3)
+        network = network.to(device).to(memory_format=torch.channels_last)
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(memory(lesson.iterations)))
+        optimizer = optimizer_of(network, lesson)
+        warm = min(0.2, 500 / lesson.iterations)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, lesson.rate, total_steps=lesson.iterations + 1, pct_start=warm
+        )
+        weights = value_weights(source.labels("train")).to(device)
+        mirrored = config.model_copy(update={"flip": True, "balance": None})
+        batches = loader(source, mirrored, {"judge": Need(fields)}, lesson.seed, World.alone(), 0, lesson.batch)
+        try:
+            for iteration in range(1, lesson.iterations + 1):
+                sample = to_device(next(batches), device)["judge"]
+                draws = torch.Generator().manual_seed(seed_of(lesson.seed, "judge", iteration))
+                terms = losses(network, disturbed(sample, draws), weights, lesson)
+                optimizer.zero_grad()
+                torch.stack(list(terms.values())).sum().backward()
+                optimizer.step()
+                schedule.step()
+                average.update_parameters(network)
+                tell = iteration % TOLD_EVERY == 0 or iteration == lesson.iterations
+                if watch is not None and watch(
+                    iteration, {k: float(v.detach()) for k, v in terms.items()} if tell else {}
+                ):
+                    return None
+        finally:
+            batches.close()
+    trained = average.module
+    assert isinstance(trained, JudgeNetwork)
+    return trained.eval().requires_grad_(False)
+
+
+def memory(iterations: int) -> float:
+    """The decay of the average: long, but short enough to forget the first weights."""
+    return min(0.998, max(0.5, 1 - 10 / iterations))
+
+
+@dataclass
+class Readings:
+    """What a network told of a split, and the truth. counts: pixels by (true class, told class)."""
+
+    probability: list[Tensor] = field(default_factory=list)
+    label: list[Tensor] = field(default_factory=list)
+    visible: list[Tensor] = field(default_factory=list)
+    pose: list[Tensor] = field(default_factory=list)
+    true_pose: list[Tensor] = field(default_factory=list)
+    counts: Tensor | None = None
+
+    def column(self, column: int) -> tuple[Tensor, Tensor]:
+        """(probability, label) of one attribute on the faces where it can be seen."""
+        seen = torch.cat(self.visible)[:, column] > 0.5
+        return torch.cat(self.probability)[seen, column], torch.cat(self.label)[seen, column] > 0.5
+
+
+@torch.no_grad()
+def read_split(network: JudgeNetwork, source: Source, split: Split, device: torch.device, batch: int = 64) -> Readings:
+    """Everything that a network tells of a split."""
+    told = Readings()
+    classes = network.build.classes
+    for first in range(0, source.size(split), batch):
+        sample = source.read(split, list(range(first, min(first + batch, source.size(split)))))
+        maps = network.maps(to_range(sample["image"].to(device)))
+        told.probability.append(network.read_attributes(maps).sigmoid().cpu())
+        told.label.append(sample["attributes"])
+        told.visible.append(sample.get("visible", torch.ones_like(sample["attributes"])))
+        if network.build.pose:
+            told.pose.append(network.read_pose(maps).cpu())
+            told.true_pose.append(sample["pose"])
+        if classes:
+            pairs = sample["segmentation"].long() * classes + network.read_parts(maps).argmax(1).cpu()
+            counts = torch.bincount(pairs.flatten(), minlength=classes**2).view(classes, classes)
+            told.counts = counts if told.counts is None else told.counts + counts
+    return told
+
+
+def check_seen(told: Readings, names: Sequence[str], split: str) -> None:
+    """That both values of every attribute are seen: a source may hide some.
+
+    Raises:
+        ConfigError: attributes with one value on all faces where they can be seen.
+    """
+    labels = [told.column(k)[1] for k in range(len(names))]
+    single = [name for name, label in zip(names, labels) if not 0 < int(label.sum()) < len(label)]
+    if single:
+        raise ConfigError(f"data.attributes: one value only on all visible {split} faces: {', '.join(single)}")
+
+
+def train_judge(
+    source: Source, config: DataConfig, lesson: Lesson, *, device: torch.device, watch: Watch | None = None
+) -> Judge | None:
+    """A judge of the source's faces, calibrated on its valid split and scored on its test split; the same for the same
+    seed on the same machine. None if `watch` asked to stop.
+
+    Raises:
+        ConfigError: see `check_splits` and `pyramid`.
+    """
+    source = with_valid(source)
+    check_splits(source)
+    network = fit(source, config, lesson, device, watch)
+    if network is None:
+        return None
+    valid, test = (read_split(network, source, split, device) for split in ("valid", "test"))
+    for told, split in ((valid, "valid"), (test, "test")):
+        check_seen(told, source.attributes, split)
+    thresholds = tuple(best_threshold(*valid.column(k)) for k in range(len(source.attributes)))
+    facts = JudgeFacts(
+        build=network.build,
+        attributes=source.attributes,
+        thresholds=thresholds,
+        table={name: attribute_scores(*test.column(k), thresholds[k]) for k, name in enumerate(source.attributes)},
+        pose_error=pose_scores(torch.cat(test.pose), torch.cat(test.true_pose)) if test.pose else None,
+        segmentation=part_scores(test.counts) if test.counts is not None else None,
+        source=component_name(config),
+        data=config.model_dump(mode="json", exclude={"root", "workers", "batch", "balance", "flip"}),
+        training=lesson.model_dump(mode="json") | {"faces": {s: source.size(s) for s in ("train", "valid", "test")}},
+        seed=lesson.seed,
+        versions={"zoogan": __version__, "torch": torch.__version__, "timm": metadata.version("timm")},
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    return Judge(network, facts)

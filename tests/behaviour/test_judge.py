@@ -1,0 +1,362 @@
+"""Judges: what they learn, what they keep, and what they say when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import default_collate
+
+from zoogan.cli import main
+from zoogan.config import ConfigError
+from zoogan.data.config import DrawnData
+from zoogan.data.drawn_source import DrawnSource
+from zoogan.data.photo import to_range
+from zoogan.evaluation import judge_training
+from zoogan.evaluation.judge import Judge, default_judge, load_judge, read_facts, save_judge
+from zoogan.evaluation.judge_augment import blurred, disturbed, moved
+from zoogan.evaluation.judge_scores import attribute_scores, best_threshold, part_scores, pose_scores
+from zoogan.evaluation.judge_training import Lesson, losses, train_judge, value_weights
+from zoogan.interfaces.metric import Reader
+
+pytest.importorskip("timm")
+
+NAMES = ("Wearing_Hat", "Bald", "Face_Mask")
+COMMON = {"Wearing_Hat": 0.4, "Bald": 0.3, "Face_Mask": 0.4}
+LESSON = Lesson(iterations=3, batch=8)
+CPU = torch.device("cpu")
+TINY = ["--size", "16", "--iterations", "2", "--device", "cpu", "--set", "data.faces=80", "--set", "data.held_out=60"]
+
+
+def drawn(**settings: Any) -> tuple[DrawnSource, DrawnData]:
+    values = {"image_size": 16, "faces": 64, "held_out": 40, "attributes": NAMES, "probabilities": COMMON}
+    config = DrawnData(**{**values, **settings})
+    return DrawnSource(config), config
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    trained = train_judge(*drawn(), LESSON, device=CPU)
+    assert trained is not None
+    return trained
+
+
+@pytest.fixture(scope="module")
+def faces() -> dict[str, torch.Tensor]:
+    sample = drawn()[0].read("test", range(12))
+    return {**sample, "image": to_range(sample["image"])}
+
+
+# ---- scores ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_hand_made_row() -> None:
+    probability = torch.tensor([0.9, 0.8, 0.3, 0.7, 0.2, 0.1, 0.1, 0.05])
+    label = torch.tensor([True, True, True, False, False, False, False, False])
+    row = attribute_scores(probability, label, 0.5)
+    assert row["recall"] == pytest.approx(2 / 3) and row["specificity"] == pytest.approx(4 / 5)
+    assert row["balanced_accuracy"] == pytest.approx(11 / 15) and row["accuracy"] == pytest.approx(6 / 8)
+    assert row["error"] == pytest.approx(math.sqrt(2 / 9 / 3 + 4 / 25 / 5) / 2)
+    assert row["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
+
+
+def test_calibration_finds_the_best_threshold_and_the_middle_of_a_gap() -> None:
+    label = torch.tensor([False, False, False, True, True])
+    assert best_threshold(torch.tensor([0.01, 0.02, 0.04, 0.08, 0.2]), label) == pytest.approx(0.06)
+    # One mistake is inevitable: a rare value's mistake is the dearer one.
+    assert best_threshold(torch.tensor([0.1, 0.2, 0.6, 0.5, 0.9]), label) == pytest.approx(0.35)
+    # Saturated probabilities still have a side on either side.
+    assert best_threshold(torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0]), label) == pytest.approx(0.5)
+
+
+def test_pose_and_part_scores() -> None:
+    true = torch.tensor([[0.0, 0.0, 0.0], [10.0, -2.0, 4.0], [20.0, 2.0, 8.0]])
+    row = pose_scores(true + torch.tensor([1.0, -2.0, 3.0]), true)
+    assert (row["yaw"], row["pitch"], row["roll"]) == (1, 2, 3)
+    assert row["yaw_of_median"] == pytest.approx(20 / 3)
+    counts = torch.tensor([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
+    scores = part_scores(counts)
+    assert scores["mean_iou"] == pytest.approx((6 / 9 + 3 / 6) / 2) and scores["classes"] == 2
+    assert scores["pixel_accuracy"] == pytest.approx(9 / 12)
+
+
+# ---- training --------------------------------------------------------------------------------------------------------
+
+
+def test_a_hidden_attribute_counts_neither_in_the_loss_nor_in_the_table(
+    judge: Judge, faces: dict[str, torch.Tensor]
+) -> None:
+    hidden = faces["visible"] < 0.5
+    assert hidden.any()
+    lied = {**faces, "attributes": torch.where(hidden, 1 - faces["attributes"], faces["attributes"])}
+    weights = value_weights(faces["attributes"])
+    told, again = (losses(judge.network, s, weights, LESSON)["attributes"] for s in (faces, lied))
+    assert torch.equal(told, again)
+    source, _ = drawn()
+    seen = source.read("test", range(40))["visible"]
+    assert [judge.table[n]["faces"] for n in NAMES] == seen.sum(0).tolist() and seen[:, 1].sum() < 40
+
+
+def test_the_same_seed_gives_the_same_judge(judge: Judge) -> None:
+    state = torch.random.get_rng_state()
+    again = train_judge(*drawn(), LESSON, device=CPU)
+    other = train_judge(*drawn(), LESSON.model_copy(update={"seed": 1}), device=CPU)
+    assert torch.equal(torch.random.get_rng_state(), state), "the caller's random numbers are left alone"
+    assert again is not None and other is not None
+    mine, theirs = judge.network.state_dict(), other.network.state_dict()
+    assert all(torch.equal(mine[k], v) for k, v in again.network.state_dict().items())
+    assert again.table == judge.table and not all(torch.equal(mine[k], v) for k, v in theirs.items())
+
+
+def test_it_learns() -> None:
+    settings = {"faces": 128, "held_out": 60, "attributes": "Blond_Hair", "probabilities": {"Blond_Hair": 0.4}}
+    trained = train_judge(*drawn(**settings), Lesson(iterations=40, batch=16), device=CPU)
+    assert trained is not None and trained.facts.segmentation is not None
+    row = trained.table["Blond_Hair"]
+    assert row["average_precision"] > row["positives"] / row["faces"] + 0.25
+    assert trained.facts.segmentation["pixel_accuracy"] > 0.5
+
+
+def test_a_source_without_a_valid_split_gives_its_tail(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, _ = drawn()
+    size = source.size
+    monkeypatch.setattr(source, "size", lambda split: 0 if split == "valid" else size(split))
+    divided = judge_training.with_valid(source)
+    assert [divided.size(s) for s in ("train", "valid", "test")] == [58, 6, 40]
+    assert torch.equal(divided.labels("valid"), source.labels("train")[58:])
+    assert torch.equal(divided.read("valid", [0])["image"], source.read("train", [58])["image"])
+    assert torch.equal(divided.read("train", [57])["image"], source.read("train", [57])["image"])
+
+
+def test_both_values_are_needed_in_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, config = drawn()
+    labels = source.labels
+    monkeypatch.setattr(source, "labels", lambda split: labels(split) * (split != "valid"))
+    with pytest.raises(ConfigError, match="Bald is 0 on all 40 valid faces") as raised:
+        train_judge(source, config, LESSON, device=CPU)
+    assert str(raised.value).count("\n") == 2, "all three at once"
+    monkeypatch.setattr(source, "size", lambda split: 0 if split == "test" else 40)
+    with pytest.raises(ConfigError, match="the test split has no faces"):
+        train_judge(source, config, LESSON, device=CPU)
+
+
+def test_rare_values_weigh_more_up_to_a_bound() -> None:
+    labels = torch.zeros(100, 2)
+    labels[:20, 0] = labels[:1, 1] = 1
+    weights = value_weights(labels)
+    assert weights[:, 0].tolist() == pytest.approx([0.5 / 0.8, 0.5 / 0.2])
+    assert weights[1, 1] == pytest.approx(0.5 / judge_training.RAREST)
+
+
+# ---- disturbances ----------------------------------------------------------------------------------------------------
+
+
+def test_a_turned_face_turns_clockwise_by_the_angle_added_to_its_roll() -> None:
+    picture = torch.zeros(1, 1, 33, 33)
+    picture[:, :, 16, 28] = 1  # to the right of the centre
+    zero = torch.zeros(1)
+    grid = moved(torch.tensor([30.0]), zero + 1, torch.zeros(1, 2), 33)
+    turned = torch.nn.functional.grid_sample(picture, grid, align_corners=False)[0, 0]
+    row, column = divmod(int(turned.argmax()), 33)
+    assert math.degrees(math.atan2(row - 16, column - 16)) == pytest.approx(30, abs=4), "rows go down: clockwise"
+    sample = {"image": torch.zeros(5, 3, 16, 16), "pose": torch.zeros(5, 3)}
+    pose = disturbed(sample, torch.Generator().manual_seed(0))["pose"]
+    assert not pose[:, :2].any() and (pose[:, 2].abs() <= 8).all() and len(pose[:, 2].unique()) == 5
+
+
+def test_disturbances_keep_range_and_classes_and_are_drawn_face_by_face(faces: dict[str, torch.Tensor]) -> None:
+    one, two = (disturbed(faces, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert all(torch.equal(one[k], two[k]) for k in one)
+    assert one["image"].abs().max() <= 1 and one["segmentation"].dtype == torch.uint8
+    assert set(one["segmentation"].unique().tolist()) <= set(faces["segmentation"].unique().tolist())
+    assert torch.equal(one["attributes"], faces["attributes"])
+    flat = torch.full((2, 3, 8, 8), 0.25)
+    assert torch.allclose(blurred(flat, torch.tensor([0.5, 1.2])), flat, atol=1e-6)
+
+
+# ---- judging ---------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_a_reader_and_tells_all_that_it_learnt(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
+    assert isinstance(judge, Reader) and judge.attributes == NAMES == tuple(judge.table)
+    probability, pose, parts = (tell(faces["image"]) for tell in (judge.probabilities, judge.poses, judge.segmentation))
+    assert probability.shape == (12, 3) and ((probability >= 0) & (probability <= 1)).all()
+    assert pose is not None and pose.shape == (12, 3)
+    assert parts is not None and parts.shape == (12, 16, 16) and parts.max() < 19
+
+
+def test_a_face_is_judged_alone(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
+    together = judge.probabilities(faces["image"])
+    alone = default_collate([judge.probabilities(face[None])[0] for face in faces["image"]])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_other_sizes_are_resized(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
+    large = faces["image"].repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert torch.allclose(judge.probabilities(large), judge.probabilities(faces["image"]), atol=0.05)
+    assert judge.resizer == "bilinear-antialias-16"
+
+
+# ---- the folder ------------------------------------------------------------------------------------------------------
+
+
+def test_round_trip(judge: Judge, faces: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    saved = save_judge(judge, tmp_path / "a" / "judge")
+    loaded = load_judge(tmp_path / "a" / "judge")
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["judge"], "no drafts are left"
+    assert loaded.facts == saved.facts and len(loaded.digest) == 64 and loaded.facts.source == "drawn"
+    for one, other in ((judge, loaded), (saved, loaded)):
+        assert torch.equal(one.probabilities(faces["image"]), other.probabilities(faces["image"]))
+        assert torch.equal(one.segmentation(faces["image"]), other.segmentation(faces["image"]))
+        assert torch.equal(one.poses(faces["image"]), other.poses(faces["image"]))
+    assert torch.equal(loaded.thresholds, judge.thresholds) and loaded.table == judge.table
+
+
+def test_what_is_damaged_is_refused(judge: Judge, tmp_path: Path) -> None:
+    folder = tmp_path / "judge"
+    with pytest.raises(ConfigError, match="not a judge"):
+        load_judge(folder)
+    save_judge(judge, folder)
+    facts, weights = folder / "judge.json", folder / "judge.safetensors"
+    text, content = facts.read_text(), weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ConfigError, match="does not match its checksum"):
+        load_judge(folder)
+    weights.unlink()
+    with pytest.raises(ConfigError, match=r"no judge\.safetensors"):
+        load_judge(folder)
+    weights.write_bytes(content)
+    for change, message in (
+        ({"format": 2}, "format 2"),
+        ({"thresholds": [0.5]}, "disagree"),
+        ({"surprise": 1}, "surprise"),
+    ):
+        facts.write_text(json.dumps({**json.loads(text), **change}))
+        with pytest.raises(ConfigError, match=message):
+            load_judge(folder)
+    facts.write_text(text[:-9])
+    with pytest.raises(ConfigError, match="damaged"):
+        read_facts(folder)
+
+
+def test_a_failed_write_leaves_the_old_judge(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_judge(judge, tmp_path / "judge")
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("zoogan.evaluation.judge.write_tensors", full)
+    with pytest.raises(OSError, match="No space"):
+        save_judge(judge, tmp_path / "judge", force=True)
+    assert load_judge(tmp_path / "judge").facts.attributes == NAMES
+    assert [p.name for p in tmp_path.iterdir()] == ["judge"]
+
+
+def test_the_default_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path))
+    assert default_judge("drawn", 64) == tmp_path / "judges" / "drawn-64"
+    monkeypatch.delenv("ZOOGAN_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_judge("celeba", 128) == tmp_path / ".cache" / "zoogan" / "judges" / "celeba-128"
+
+
+# ---- the verb --------------------------------------------------------------------------------------------------------
+
+
+def test_train_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path))
+    assert main(["judge", "train", *TINY]) == 0
+    said = capsys.readouterr().out
+    folder = tmp_path / "judges" / "drawn-16"
+    assert "mean balanced accuracy" in said and "mean IoU" in said and f"judge: {folder}" in said
+    assert main(["judge", "show", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.strip() in said and "Wearing_Earrings" in shown
+    assert main(["judge", "show", str(folder), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert len(facts["table"]) == len(facts["attributes"]) == 13 and facts["seed"] == 0
+    assert main(["judge", "train", *TINY]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert main(["judge", "train", *TINY, "--force", "--seed", "1", "--attributes", "Male,Smiling"]) == 0
+    assert load_judge(folder).attributes == ("Male", "Smiling")
+    (folder / "mine.txt").write_text("precious")
+    assert main(["judge", "train", *TINY, "--force"]) == 2
+    assert "mine.txt" in capsys.readouterr().err and (folder / "mine.txt").exists()
+
+
+def test_ctrl_c_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learn = judge_training.losses
+
+    def interrupted(*given: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return learn(*given)
+
+    monkeypatch.setattr(judge_training, "losses", interrupted)
+    assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge")]) == 130
+    assert "nothing was saved" in capsys.readouterr().out and not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "photos"
+    root.mkdir()
+    rows = ["file,Dark"]
+    for k in range(60):
+        Image.new("RGB", (20, 20), (40, 30, 20) if k % 2 else (220, 200, 190)).save(root / f"{k}.png")
+        rows.append(f"{k}.png,{k % 2}")
+    (root / "labels.csv").write_text("\n".join(rows))
+    options = ["--data", "folder", "--root", str(root), "--out", str(tmp_path / "judge"), *TINY[:6]]
+    assert main(["judge", "train", *options]) == 0
+    assert "no valid split; the last tenth of train" in capsys.readouterr().out
+    judge = load_judge(tmp_path / "judge")
+    assert judge.attributes == ("Dark",) and judge.poses(torch.zeros(1, 3, 16, 16)) is None
+    assert judge.segmentation(torch.zeros(1, 3, 16, 16)) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--data", "drwn"], "did you mean 'drawn'"),
+        (["--data", "celeba", "--root", "nowhere"], "nowhere"),
+        (["--attributes", "Smilling"], "did you mean 'Smiling'"),
+        (["--backbone", "resnet10"], "did you mean 'resnet"),
+        (["--pretrained"], "--pretrained: the weights of resnet10t cannot be had"),
+        (["--set", "data.fases=3"], "did you mean 'faces'"),
+        (["--set", "training.seed=3"], "only settings of the source"),
+        (["--size", "8"], "image_size"),
+        (["--iterations", "0"], "--iterations 0"),
+        (["--device", "tpu"], "expected auto"),
+        (["--plugin", "nowhere.py"], "nowhere.py"),
+    ],
+)
+def test_a_persons_mistake_exits_2_without_a_traceback(
+    options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge"), *options]) == 2
+    said = capsys.readouterr().err
+    assert expected in said and "Traceback" not in said and not list(tmp_path.iterdir())
+
+
+def test_without_timm_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge")]) == 2
+    assert 'pip install "zoogan[evaluate]"' in capsys.readouterr().err
+
+
+def test_another_backbone_is_enlarged_for(tmp_path: Path) -> None:
+    options = ["--backbone", "mobilenetv3_small_050", "--attributes", "Male", "--out", str(tmp_path / "judge")]
+    assert main(["judge", "train", *TINY, *options]) == 0
+    judge = load_judge(tmp_path / "judge")
+    assert judge.facts.build.zoom == 2 and judge.backbone == "mobilenetv3_small_050"
