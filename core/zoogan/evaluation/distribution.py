@@ -1,15 +1,15 @@
 """Edits as a set against a set of real faces: what the Frechet, kernel and manifold metrics share.
 
 The protocol. Per attribute, the generated faces are the edits, all of them flips. The real ones are as many faces of
-the train split, drawn without repetition so that the edited attribute is shown as often as the edits were asked to show it:
-a perfect editor's faces would look like them. Both go through one resizer and one network.
+the train split, drawn without repetition so that the edited attribute is shown as often as the edits were asked to show
+it: a perfect editor's faces would look like them. Both go through one resizer and one network.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Generic, Literal, Protocol, Self, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -24,14 +24,17 @@ from zoogan.interfaces.metric import Edits, Measure, Metric, Study, Unavailable
 from zoogan.interfaces.statistic import Statistic, Whole
 from zoogan.interfaces.world import World
 
+S = TypeVar("S")
 
+
+@runtime_checkable
 class Keeps(Protocol):
     """What a metric keeps of the features it sees, batch after batch."""
 
     def add(self, features: Float[Tensor, "n d"]) -> None:
         """See a batch."""
 
-    def joined(self, world: World) -> Self:
+    def joined(self: S, world: World) -> S:
         """That of all processes."""
 
 
@@ -128,13 +131,15 @@ class Distribution(Metric, Generic[K]):
         fewest = min(len(faces), len(real.indices))
         if fewest < self.config.minimum:
             note = f"too few images: {len(faces)} edits, {len(real.indices)} real faces, {self.config.minimum} needed"
-            found: Mapping[str, tuple[Statistic, str]] = {
-                end: (Whole(faces, float("nan")), note) for end in self.ends()
-            }
+            found = self.nothing(faces, note)
         else:
             rows = real_features(real, self.features, self.study)
             found = self.compare(attribute, generated, rows, faces, wanted > 0)
         return [self.measure(attribute, end, *found[end], len(faces), real) for end in found]
+
+    def nothing(self, faces: Tensor, why: str) -> Mapping[str, tuple[Statistic, str]]:
+        """What stands in for numbers that cannot be had."""
+        return {end: (Whole(faces, float("nan")), why) for end in self.ends()}
 
     def measure(self, attribute: str, end: str, statistic: Statistic, note: str, n: int, real: RealFaces) -> Measure:
         """One number with all that must be known to compare it."""

@@ -33,7 +33,7 @@ class Moments:
 
     def add(self, features: Float[Tensor, "n d"]) -> None:
         """See a batch."""
-        rows = features.double().cpu()
+        rows = features.cpu().double()  # in this order: not every device has float64
         self.count += len(rows)
         self.total += rows.sum(0)
         self.outer += rows.T @ rows

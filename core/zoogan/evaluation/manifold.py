@@ -1,6 +1,7 @@
 """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
-They tell quality (precision, density) apart from variety. A set's manifold is the union of balls round its faces, each as large as the way to its k-th nearest neighbour.
+Precision and density tell quality, recall and coverage variety. A set's manifold is the union of balls round its faces,
+each as large as the way to its k-th nearest neighbour.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Manifold(Distribution[Rows]):
         k = self.config.k
         if min(len(faces), len(real)) <= k:
             note = f"too few images: {len(faces)} edits, {len(real)} real faces, more than k={k} needed"
-            return {end: (Whole(faces, float("nan")), note) for end in self.ends()}
+            return self.nothing(faces, note)
         found = overlap(generated.all(), real, k)
         return {
             ".precision": (Ratio.mean(faces, found.realistic.double()), f"k={k}"),

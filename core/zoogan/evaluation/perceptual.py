@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -141,7 +142,8 @@ def package() -> Any:
 @lru_cache(maxsize=1)
 def opened(trunk: str, path: Path, device: torch.device) -> nn.Module:
     """LPIPS v0.1 with the trunk's weights from a file that was checked."""
-    with torch.random.fork_rng(devices=[]):  # its constructor draws weights that are replaced
+    # Its constructor draws weights that are replaced, and says `pretrained` where torchvision now says `weights`.
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore", category=UserWarning):
         network: nn.Module = package().LPIPS(net=trunk, pnet_rand=True, verbose=False)
     put_trunk(network, read_tensors(path))
     return network.eval().requires_grad_(False).to(device)

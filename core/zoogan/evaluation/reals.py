@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,7 +31,7 @@ LOADING = {"batch", "workers", "flip", "balance"}  # settings of a source that c
 class RealFaces:
     """Faces of the train split, by their numbers, ascending. digest: of the source and of the choice."""
 
-    source: Source
+    source: Source = field(compare=False)
     indices: tuple[int, ...]
     digest: str
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -24,6 +24,7 @@ class Unavailable(Exception):
     """A metric cannot be computed here: why, and what to do about it. The report says so in its place."""
 
 
+@runtime_checkable
 class Reader(Protocol):
     """What a judge offers: it reads labels off faces. `error[name]` is the standard error of its accuracy."""
 
