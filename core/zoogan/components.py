@@ -11,9 +11,10 @@ def zoo_register(registry: Registry) -> None:
     """Register what ships with the core."""
     from zoogan.conditions import config as conditions
     from zoogan.data import config as data
+    from zoogan.evaluation import config as evaluation
     from zoogan.layers import config as layers
     from zoogan.losses import config as losses
     from zoogan.training import config as training
 
-    for module in (conditions, data, layers, losses, training):
+    for module in (conditions, data, evaluation, layers, losses, training):
         module.register(registry)

@@ -148,4 +148,5 @@ class DrawnSource(Source):
             "attributes": faces.attributes[:, self.columns].float(),
             "segmentation": faces.segmentation,
             "visible": faces.visible[:, self.columns].float(),
+            "pose": faces.pose,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from zoogan.config import ComponentConfig
+from zoogan.evaluation import distribution_config
 from zoogan.registry import Registry
 
 
@@ -82,3 +83,4 @@ def register(registry: Registry) -> None:
     """Register the metrics."""
     for name, (config, build) in BUILDS.items():
         registry.component("metric", name, config=config, build=build)
+    distribution_config.register(registry)

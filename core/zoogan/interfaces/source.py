@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.config import DataConfig
+if TYPE_CHECKING:
+    from zoogan.config import DataConfig
 
 Split = Literal["train", "valid", "test"]
 

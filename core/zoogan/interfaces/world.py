@@ -51,7 +51,7 @@ class World:
         counts = self.gather(torch.tensor([len(rows)], device=rows.device))
         padded = rows.new_zeros(int(counts.max()), *rows.shape[1:])
         padded[: len(rows)] = rows
-        parts = self.gather(padded).unflatten(0, (self.size, -1))
+        parts = self.gather(padded).unflatten(0, (self.size, len(padded)))  # not -1: perhaps nobody has rows
         return torch.cat([part[:count] for part, count in zip(parts, counts.tolist())])
 
     def everyone(self, value: Any) -> list[Any]:

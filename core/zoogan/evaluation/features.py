@@ -1,0 +1,69 @@
+"""Networks that turn faces into features, so that sets of faces can be compared."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zoogan.evaluation.distribution_config import DistributionConfig
+from zoogan.interfaces.metric import Edits, Study
+from zoogan.registry import resolve
+
+ROWS = 32  # faces that go through a network at once; the features do not depend on it
+
+# How each backbone is opened: `open(config, study)`.
+BACKBONES = {
+    "squeezenet": "zoogan.evaluation.squeezenet:open_squeezenet",
+    "inception": "zoogan.evaluation.inception:open_inception",
+}
+
+
+class Features(ABC):
+    """A frozen network with everything that a number through it must tell of itself.
+
+    name: of the network and the layer. weights: sha256 of its weight file. resizer: how faces reach its input size.
+    libraries: distributions whose versions matter.
+    """
+
+    name: str
+    weights: str
+    resizer: str
+    dimensions: int
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "torchvision")
+
+    def __init__(self) -> None:
+        # Several metrics look at the same edits; the features live as long as the edits do.
+        self._seen: WeakKeyDictionary[Edits, Tensor] = WeakKeyDictionary()
+
+    @abstractmethod
+    def extract(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+        """The features of a few faces in [-1, 1]."""
+
+    @torch.no_grad()
+    def __call__(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+        """The features of any number of faces in [-1, 1], on their device."""
+        if not len(image):
+            return image.new_zeros(0, self.dimensions)
+        return torch.cat([self.extract(part) for part in image.split(ROWS)])
+
+    def of_edits(self, edits: Edits) -> Float[Tensor, "n d"]:
+        """The features of a batch of edits, on the CPU; computed once however many metrics ask."""
+        if edits not in self._seen:
+            self._seen[edits] = self(edits.edited).cpu()
+        return self._seen[edits]
+
+
+def open_features(config: DistributionConfig, study: Study) -> Features:
+    """The backbone that a metric's config names, on the study's device.
+
+    Raises:
+        Unavailable: its weights or its library are not here.
+    """
+    opener: Callable[[DistributionConfig, Study], Features] = resolve(BACKBONES[config.backbone])
+    return opener(config, study)
