@@ -38,6 +38,8 @@ VERBS: dict[str, str] = {
     "train": "zoogan.cli.train:train",
     "edit": "zoogan.cli.edit:edit",
     "import": "zoogan.cli.import_:import_",
+    "evaluate": "zoogan.cli.evaluate:evaluate",
+    "compare": "zoogan.cli.compare:compare",
     "judge": "zoogan.cli.judge:app",
 }
 

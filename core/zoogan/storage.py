@@ -11,6 +11,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 
+def cache_folder() -> Path:
+    """Where what can be had again is kept: judges, statistics of real faces. `$ZOOGAN_CACHE`, or ~/.cache/zoogan."""
+    return Path(os.environ.get("ZOOGAN_CACHE") or Path.home() / ".cache" / "zoogan").expanduser()
+
+
 def replace_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     draft = path.with_name(f".{path.name}.tmp")

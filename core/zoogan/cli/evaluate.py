@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +26,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     data: Annotated[str | None, typer.Option(help="The source to measure on; by default the run's own.")] = None,
     root: Annotated[Path | None, typer.Option(help="The folder of the source.")] = None,
-    metrics: Annotated[str | None, typer.Option(help="Names with commas; by default all that need no download.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Names with commas; by default all that need no download.")
+    ] = None,
     judge: Annotated[Path | None, typer.Option(help="A judge's folder; by default the one for the source.")] = None,
     faces: Annotated[int, typer.Option(min=1, help="How many held-out faces, at most.")] = FACES,
     seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
@@ -38,7 +42,6 @@ def evaluate(
 ) -> None:
     """Measure a run's edits on held-out faces: report.json, and report.html to read."""
     zoo = open_with(plugin)
-    from zoogan.evaluation.study import held_out_split  # noqa: F401  (torch is wanted from here on)
     from zoogan.training.devices import choose
     from zoogan.training.run import load
 
@@ -53,9 +56,7 @@ def evaluate(
     tell(report, folder)
 
 
-def metric_configs(
-    registry: Registry, names: str | None, sets: Mapping[str, Any]
-) -> dict[str, ComponentConfig]:
+def metric_configs(registry: Registry, names: str | None, sets: Mapping[str, Any]) -> dict[str, ComponentConfig]:
     """The config of each metric asked for, by name.
 
     Raises:
@@ -66,7 +67,9 @@ def metric_configs(
     from zoogan.evaluation.config import DEFAULTS
 
     known = registry.names("metric")
-    asked = [name.strip() for name in names.split(",") if name.strip()] if names else [n for n in DEFAULTS if n in known]
+    asked = (
+        [name.strip() for name in names.split(",") if name.strip()] if names else [n for n in DEFAULTS if n in known]
+    )
     problems = [
         f"--metrics: no metric is called {name!r}{nearest(name, known)}; metrics: {', '.join(known)}"
         for name in asked
@@ -117,7 +120,7 @@ def source_config(
         values = {**values, "root": str(root.expanduser().resolve())}
     values = merge(values, sets)
     try:
-        config = registry.components["source", name].config.model_validate(values)
+        config: Any = registry.components["source", name].config.model_validate(values)
     except ValidationError as error:
         lines = [f"data.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
         raise ConfigError("\n".join(lines)) from error
@@ -149,23 +152,15 @@ def measure(
     attributes: Sequence[str] | None = None,
 ) -> tuple[Report, Path]:
     """Measure a loaded run and write its report (on the main process). Returns the report and its folder."""
-    import torch
-
-    from zoogan.evaluation.judge import find_judge
     from zoogan.evaluation.page import report_page, sheet
     from zoogan.evaluation.report import report_of, rows_of, write_report
-    from zoogan.evaluation.study import edits_per_second, examine, held_out_split
-    from zoogan.interfaces import Study, World
-    from zoogan.storage import cache_folder
+    from zoogan.evaluation.study import edits_per_second, examine, open_study
 
     source = registry.build("source", data)
-    split = held_out_split(source)
-    reader = find_judge(judge, data.source, data.image_size)
-    study = Study(
-        source=source, source_name=data.source, split=split, faces=min(faces, source.size(split)), seed=seed,
-        device=torch.device(device), cache=cache_folder(), world=World(),
-        judge=None if reader is None else reader.to(device),
-    )  # fmt: skip
+    reader = judge_for(judge, data.source, data.image_size)
+    if reader is not None:
+        reader = reader.to(device)
+    study = open_study(source, data.source, faces=faces, seed=seed, device=device, judge=reader)
     built = {name: registry.build("metric", config) for name, config in metrics.items()}
     wanted = list(attributes or source.attributes)
     found = examine(run.editor, study, built, wanted)
@@ -181,10 +176,20 @@ def measure(
     return report, folder
 
 
+def judge_for(path: Path | None, source: str, image_size: int) -> Any:
+    """The judge that was named, or that of the source in the cache; None where there is none.
+
+    Raises:
+        ConfigError: the named one cannot be opened.
+    """
+    from zoogan.evaluation.judge import default_judge, load_judge
+
+    found = path or default_judge(source, image_size)
+    return load_judge(found) if path is not None or found.is_dir() else None
+
+
 def about_run(run: LoadedRun, path: Path, speed: float, device: str) -> Any:
     """What the report says of the run itself."""
-    import json
-
     from zoogan.evaluation.report import About
 
     last: dict[str, Any] = {}
@@ -192,8 +197,13 @@ def about_run(run: LoadedRun, path: Path, speed: float, device: str) -> Any:
     if metrics.exists():
         lines = [line for line in metrics.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
         last = json.loads(lines[-1]) if lines else {}
+    settings = run.config.model_dump(mode="json")
+    seed = settings["training"].pop("seed")
+    for name in ("root", "workers"):
+        settings["data"].pop(name)
     return About(
-        run=path.resolve().name, method=run.config.method, recipe=run.config.recipe, seed=run.config.training.seed,
+        run=path.resolve().name, method=run.config.method, recipe=run.config.recipe, seed=seed,
+        config=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
         iteration=last.get("iteration"), images=last.get("images"), attributes=run.facts.attributes,
         parameters={name: sum(p.numel() for p in net.parameters()) for name, net in run.networks.items()},
         edits_per_second=speed, device=device,

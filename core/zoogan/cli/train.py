@@ -182,7 +182,6 @@ def headline(session: Any) -> str:
 
 def farewell(session: Any) -> str:
     """Where the grid is, how to edit a photo, and, where the source knows the truth, how good the edits are."""
-    from zoogan.evaluation.edit_error import edit_error
     from zoogan.training.run import load
 
     run = session.run
@@ -192,9 +191,34 @@ def farewell(session: Any) -> str:
     if grids:
         lines.append(f"  samples      {grids[-1]}")
     lines.append(f"  edit a photo zoo edit {run.path} PHOTO --attribute {session.facts.attributes[0]}=1")
-    for result in edit_error(loaded.editor, session.source):
-        lines.append(
-            f"  {result.attribute}: edit error {result.error:.3f} (adding {result.on:.3f}, removing {result.off:.3f}; "
-            f"1 = no edit, 0 = the true redraw), L1 outside {result.outside:.4f}, on {result.faces} held-out faces"
-        )
+    lines += truth_told(session, loaded.editor)
+    lines.append(f"  measure it   zoo evaluate {run.path}")
     return "\n".join(lines)
+
+
+def truth_told(session: Any, editor: Any) -> list[str]:
+    """How far held-out edits are from the truth, a line an attribute; nothing where the source does not know it."""
+    from zoogan.evaluation.edit_error import EditError
+    from zoogan.evaluation.locality import Locality
+    from zoogan.evaluation.study import examine, open_study
+
+    if not (session.source.size("test") or session.source.size("valid")):
+        return []
+    study = open_study(session.source, session.config.data.source, device=session.accelerator.device)
+    metrics = {"edit_error": EditError(), "locality": Locality()}
+    if session.source.redraw(study.split, [0]) is None:
+        return []
+    found = examine(editor, study, metrics, session.facts.attributes)
+    told = {(measure.name, measure.attribute): measure.statistic for _, measure in found.measures}
+    lines = []
+    for name in session.facts.attributes:
+        named = {way: (f"edit_error.{way}", name) for way in ("adding", "removing")}
+        ways = {way: told[key] for way, key in named.items() if key in told}
+        if ("edit_error", name) in told:
+            parts = ", ".join(f"{way} {statistic.value():.3f}" for way, statistic in ways.items())
+            lines.append(
+                f"  {name}: edit error {told['edit_error', name].value():.3f} ({parts}; 1 = no edit, 0 = the true "
+                f"redraw), L1 outside {told['outside_truth.l1', name].value():.4f}, on "
+                f"{told['edit_error', name].faces()} held-out faces"
+            )
+    return lines

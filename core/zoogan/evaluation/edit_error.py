@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from zoogan.evaluation.rows import FaceMetric
+from zoogan.evaluation.rows import Better, FaceMetric
 from zoogan.evaluation.similarity import compare
 from zoogan.interfaces import Edits, Study, Unavailable
 
@@ -26,7 +26,11 @@ class EditError(FaceMetric):
     """
 
     title = "Edit error: L1 to the true redraw inside its region; 0 = the truth, 1 = no edit"
-    better = {"edit_error": "lower", "edit_error.adding": "lower", "edit_error.removing": "lower"}
+    better: ClassVar[dict[str, Better]] = {
+        "edit_error": "lower",
+        "edit_error.adding": "lower",
+        "edit_error.removing": "lower",
+    }
 
     def __init__(self, config: Any = None, facts: Any = None) -> None:
         pass
@@ -51,7 +55,7 @@ class Truth(FaceMetric):
     """L1, PSNR and SSIM of the edit against the true redraw, inside the true region and outside it."""
 
     title = "Against the true redraw, inside the region where the attribute truly shows and outside it"
-    better = {
+    better: ClassVar[dict[str, Better]] = {
         "truth.inside.l1": "lower", "truth.inside.psnr": "higher", "truth.inside.ssim": "higher",
         "truth.outside.l1": "lower", "truth.outside.psnr": "higher", "truth.outside.ssim": "higher",
     }  # fmt: skip

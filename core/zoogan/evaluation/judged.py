@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from zoogan.evaluation.rows import FaceMetric
+from zoogan.evaluation.rows import Better, FaceMetric
 from zoogan.interfaces import Edits, Measure, Ranking, Reader, Statistic, Study, Unavailable
 
 
@@ -55,7 +55,7 @@ class Success(JudgedMetric):
     """
 
     title = "Success: the judge sees what was asked for"
-    better = {
+    better: ClassVar[dict[str, Better]] = {
         "success": "higher", "success.adding": "higher", "success.removing": "higher", "success.accuracy": "higher",
         "success.average_precision": "higher", "success.best_f1": "higher", "success.unedited": None,
     }  # fmt: skip
@@ -93,7 +93,7 @@ class Success(JudgedMetric):
             face, score, label = (torch.cat(parts) for parts in zip(*rows))
             order = face.argsort(stable=True)
             for kind in ("average_precision", "best_f1"):
-                ranking = Ranking(face[order], score[order], label[order], kind)  # type: ignore[arg-type]
+                ranking = Ranking(face[order], score[order], label[order], kind)
                 told.append(self.measure(f"success.{kind}", attribute, ranking))
         return told
 
@@ -105,7 +105,7 @@ class Preservation(JudgedMetric):
     """
 
     title = "Preservation: the judge reads everything else as before the edit"
-    better = {"preservation": "higher"}
+    better: ClassVar[dict[str, Better]] = {"preservation": "higher"}
 
     def update(self, edits: Edits) -> None:
         """One row a face and off-target attribute."""
@@ -126,7 +126,7 @@ class Pose(JudgedMetric):
     """
 
     title = "Pose kept: degrees that the head turns by the edit"
-    better = {"pose_change": "lower"}
+    better: ClassVar[dict[str, Better]] = {"pose_change": "lower"}
 
     def start(self, study: Study) -> None:
         """Refuses a judge that cannot read poses.
@@ -153,7 +153,7 @@ class Segmentation(JudgedMetric):
     """
 
     title = "Segmentation of the edit against that of the true redraw (19 classes)"
-    better = {
+    better: ClassVar[dict[str, Better]] = {
         "segmentation.miou": "higher", "segmentation.accuracy": "higher", "segmentation.miou.truth": None,
         "segmentation.miou.editor": "higher",
     }  # fmt: skip

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from zoogan.evaluation.rows import FaceMetric
+from zoogan.evaluation.rows import Better, FaceMetric
 from zoogan.evaluation.similarity import compare
 from zoogan.interfaces import Edits
 
@@ -18,7 +18,7 @@ class Locality(FaceMetric):
     """
 
     title = "Locality: how much changes outside the true region, and where the method's own mask is shut"
-    better = {
+    better: ClassVar[dict[str, Better]] = {
         "outside_truth.l1": "lower", "outside_truth.psnr": "higher", "outside_truth.ssim": "higher",
         "outside_mask.l1": "lower", "outside_mask.psnr": "higher", "outside_mask.ssim": "higher",
         "mask.iou": "higher", "mask.area": None, "change.l1": None,

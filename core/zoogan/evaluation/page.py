@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoogan.data.photo import grid
+from zoogan.evaluation.comparison import Column, Entrant, costs, heading, headlines, refusals
 from zoogan.evaluation.report import Report, Value
 from zoogan.evaluation.study import edits_of
 from zoogan.interfaces import Editor, Study
@@ -40,9 +41,7 @@ def sheet(editor: Editor, study: Study, attribute: str) -> UInt8[Tensor, "3 h w"
     edits = next(iter(edits_of(editor, study, attribute, 6 * FACES)), None)
     if edits is None:
         return None
-    adding, removing = (edits.wanted > 0.5).nonzero().flatten(), (edits.wanted <= 0.5).nonzero().flatten()
-    half = max(FACES // 2, FACES - min(len(adding), len(removing)))
-    rows = torch.cat([adding[:half], removing[:half]])[:FACES].cpu()
+    rows = some_of_each(edits.wanted)
     columns = {"input": edits.image, "edit": edits.edited}
     if edits.truth is not None:
         columns["true redraw"] = edits.truth
@@ -50,6 +49,35 @@ def sheet(editor: Editor, study: Study, attribute: str) -> UInt8[Tensor, "3 h w"
         columns["mask"] = (2 * edits.edit.mask - 1).expand_as(edits.image)
     columns["change x 3"] = (3 * (edits.edited - edits.image).abs() - 1).clamp(-1, 1)
     return grid(torch.stack([enlarged(part[rows].cpu()) for part in columns.values()], 1), list(columns))
+
+
+@torch.no_grad()
+def side_by_side(
+    editors: Mapping[str, Editor], studies: Sequence[Study], attribute: str
+) -> UInt8[Tensor, "3 h w"] | None:
+    """The same faces with every run's edit; None unless all studies show the same faces."""
+    columns: dict[str, Tensor] = {}
+    rows: Tensor | None = None
+    for (name, editor), study in zip(editors.items(), studies):
+        edits = next(iter(edits_of(editor, study, attribute, 6 * FACES)), None)
+        if edits is None:
+            return None
+        if rows is None:
+            rows = some_of_each(edits.wanted)
+            columns["input"] = edits.image[rows].cpu()
+            if edits.truth is not None:
+                columns["true redraw"] = edits.truth[rows].cpu()
+        if not torch.equal(edits.image[rows].cpu(), columns["input"]):
+            return None
+        columns[name] = edits.edited[rows].cpu()
+    return grid(torch.stack([enlarged(part) for part in columns.values()], 1), list(columns))
+
+
+def some_of_each(wanted: Tensor) -> Tensor:
+    """Rows to show: as many faces that gain the attribute as faces that lose it, as far as there are any."""
+    adding, removing = (wanted > 0.5).nonzero().flatten(), (wanted <= 0.5).nonzero().flatten()
+    half = max(FACES // 2, FACES - min(len(adding), len(removing)))
+    return torch.cat([adding[:half], removing[:half]])[:FACES]
 
 
 def number(value: float | None) -> str:
@@ -88,4 +116,27 @@ def report_page(report: Report, pictures: Mapping[str, UInt8[Tensor, "3 h w"]]) 
         report=report,
         groups=groups,
         pictures={name: picture(image) for name, image in pictures.items()},
+    )
+
+
+def comparison_page(
+    entrants: Sequence[Entrant],
+    columns: Sequence[Column],
+    pictures: Mapping[str, UInt8[Tensor, "3 h w"]],
+    command: str,
+) -> str:
+    """The comparison as a page."""
+    groups: dict[str, list[Column]] = {}
+    for column in columns:
+        groups.setdefault(column.metric, []).append(column)
+    return render(
+        "compare.html",
+        entrants=entrants,
+        headlines=headlines(columns),
+        heading=heading,
+        costs=costs,
+        refusals=refusals(headlines(columns)),
+        groups=groups,
+        pictures={name: picture(image) for name, image in pictures.items()},
+        command=command,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from zoogan.evaluation.rows import FaceMetric
+from zoogan.evaluation.rows import Better, FaceMetric
 from zoogan.evaluation.similarity import compare
 from zoogan.interfaces import Edits
 
@@ -13,7 +13,7 @@ class Reconstruction(FaceMetric):
     """`cycle`: edit and take back, against the input. `identity`: ask for what the face has, against the input."""
 
     title = "Reconstruction: the edit taken back (cycle), and a face asked to stay as it is (identity)"
-    better = {
+    better: ClassVar[dict[str, Better]] = {
         "cycle.l1": "lower", "cycle.psnr": "higher", "cycle.ssim": "higher",
         "identity.l1": "lower", "identity.psnr": "higher", "identity.ssim": "higher",
     }  # fmt: skip
@@ -31,7 +31,7 @@ class Diversity(FaceMetric):
     """Mean L1 between two edits of the same face that differ in their seed alone; 0 for methods that draw nothing."""
 
     title = "Diversity: L1 between edits with different seeds"
-    better = {"diversity.l1": "higher"}
+    better: ClassVar[dict[str, Better]] = {"diversity.l1": "higher"}
 
     def __init__(self, config: Any = None, facts: Any = None) -> None:
         pass

@@ -11,12 +11,13 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from zoogan.config import ConfigError
 from zoogan.evaluation.study import Findings
 from zoogan.interfaces import Measure, Ranking, Ratio, Statistic, Study, Whole
+from zoogan.storage import write_tensors
 
 FORMAT = 1
 RESAMPLES = 400  # of the bootstrap
@@ -67,9 +68,10 @@ def short(value: Any) -> str:
 
 
 class Value(Stored):
-    """One number. metric: the component that told it. low, high: its 95 % interval over the choice of faces (bootstrap), where it has one.
+    """One number.
 
-    kind: the statistic whose rows are in `faces.safetensors` under the value's place in the list.
+    metric: the component that told it. low, high: its 95 % interval over the choice of faces (bootstrap), where it has
+    one. kind: the statistic whose rows are in `faces.safetensors` under the value's place in the list.
     """
 
     name: str
@@ -86,11 +88,16 @@ class Value(Stored):
 
 
 class About(Stored):
-    """The run that was measured. images: how many it had seen in training. edits_per_second: on `device`."""
+    """The run that was measured.
+
+    config: sha256 of its settings without the seed, so that seeds of one training are known. images: how many it had
+    seen in training. edits_per_second: on `device`.
+    """
 
     run: str
     method: str
     recipe: str | None
+    config: str
     seed: int
     iteration: int | None
     images: int | None
@@ -101,11 +108,15 @@ class About(Stored):
 
 
 class Report(Stored):
-    """report.json. titles: metric -> what it is, in a line. skipped: metric -> why there is no number."""
+    """report.json. titles: metric -> what it is, in a line. skipped: metric -> why there is no number.
+
+    faces: how many held-out faces the study looked at; not every one of them can show every attribute.
+    """
 
     format: int = FORMAT
     date: str
     about: About
+    faces: int
     judge: dict[str, Any] | None
     titles: dict[str, str]
     skipped: dict[str, str]
@@ -152,40 +163,52 @@ def interval(values: Float[Tensor, " resamples"] | None) -> tuple[float | None, 
     return low, high
 
 
-def value_of(metric: str, measure: Measure, study: Study, digest: str, weights: Tensor, versions: dict[str, str]) -> Value:
+def value_of(
+    metric: str, measure: Measure, study: Study, faces: str, weights: Tensor, versions: dict[str, str]
+) -> Value:
     """A measure with its interval and key."""
     statistic = measure.statistic
     number = statistic.value()
+    low, high = interval(resampled(statistic, weights))
     if isinstance(statistic, Whole) and statistic.error is not None:
         low, high = number - 1.96 * statistic.error, number + 1.96 * statistic.error
-    else:
-        low, high = interval(resampled(statistic, weights))
     kind = next(name for name, cls in STATISTICS.items() if type(statistic) is cls)
     if isinstance(statistic, Ranking):
         kind = f"ranking:{statistic.kind}"
     key = Key(
         name=measure.name, attribute=measure.attribute, backbone=measure.backbone, weights=measure.weights,
-        resizer=measure.resizer, n=statistic.faces(), source=study.source_name, split=study.split, faces=digest,
+        resizer=measure.resizer, n=statistic.faces(), source=study.source_name, split=study.split, faces=faces,
         image_size=study.source.image_size, seed=study.seed, versions=versions,
     )  # fmt: skip
     finite = number == number and abs(number) != float("inf")
     return Value(
-        name=measure.name, metric=metric, attribute=measure.attribute, value=number if finite else None, low=low, high=high,
-        n=statistic.faces(), better=measure.better, note=measure.note, kind=kind, key=key,
+        name=measure.name, metric=metric, attribute=measure.attribute, value=number if finite else None,
+        low=low, high=high, n=statistic.faces(), better=measure.better, note=measure.note, kind=kind, key=key,
     )  # fmt: skip
 
 
 def report_of(found: Findings, study: Study, about: About, judge: dict[str, Any] | None, date: str) -> Report:
     """The report of what was found."""
     weights, versions = face_weights(study.faces, RESAMPLES, study.seed), versions_of()
-    values = [value_of(*told, study, found.digest, weights, versions) for told in found.measures]
-    return Report(date=date, about=about, judge=judge, titles=found.titles, skipped=found.skipped, values=values)
+    values = [
+        value_of(metric, measure, study, found.digests[measure.attribute], weights, versions)
+        for metric, measure in found.measures
+    ]
+    return Report(
+        date=date,
+        about=about,
+        faces=study.faces,
+        judge=judge,
+        titles=found.titles,
+        skipped=found.skipped,
+        values=values,
+    )
 
 
 def rows_of(found: Findings) -> dict[str, Tensor]:
     """The rows behind the values, as `<place>.<field>`."""
     return {
-        f"{place}.{name}": getattr(measure.statistic, name).contiguous()
+        f"{place}.{name}": getattr(measure.statistic, name)
         for place, (_, measure) in enumerate(found.measures)
         for name in type(measure.statistic).arrays
     }
@@ -195,7 +218,7 @@ def write_report(folder: Path, report: Report, rows: dict[str, Tensor], page: st
     """report.json, faces.safetensors and report.html, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     drafts = {name: folder / f".{name}.tmp" for name in ("faces.safetensors", "report.html", "report.json")}
-    save_file(rows, drafts["faces.safetensors"])
+    write_tensors(drafts["faces.safetensors"], rows)
     drafts["report.html"].write_text(page, encoding="utf-8")
     drafts["report.json"].write_text(json.dumps(report.model_dump(mode="json"), indent=1), encoding="utf-8")
     for name, draft in drafts.items():

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from zoogan.interfaces import Edits
 from zoogan.evaluation.rows import FaceMetric
+from zoogan.interfaces import Edits
 
 Image = Float[Tensor, "n c h w"]
 Region = Bool[Tensor, "n 1 h w"]
@@ -36,9 +36,7 @@ def ssim(a: Image, b: Image, region: Region | None = None) -> Float[Tensor, " n"
     """Structural similarity (Wang et al. 2004; Gaussian window of 11 pixels, sigma 1.5), its map averaged."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    _, similar = structural_similarity_index_measure(
-        a, b, data_range=RANGE, reduction="none", return_full_image=True
-    )
+    _, similar = structural_similarity_index_measure(a, b, data_range=RANGE, reduction="none", return_full_image=True)
     return within(similar, region)
 
 

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from zoogan.config import ConfigError
 from zoogan.data.photo import to_range
-from zoogan.interfaces import Editor, Edits, Measure, Metric, Source, Study, Unavailable
+from zoogan.interfaces import Editor, Edits, Measure, Metric, Reader, Source, Study, Unavailable, World
 from zoogan.interfaces.metric import edit_to
 from zoogan.interfaces.source import Split
+from zoogan.storage import cache_folder
 
 BATCH = 50
+FACES = 500
 
 
 @dataclass
@@ -24,13 +26,14 @@ class Findings:
     """What a study found.
 
     measures: (name of the metric, what it told). titles: metric -> what it is. skipped: metric -> why it told nothing.
-    digest: sha256 of the faces, by which equal ones are known. edits: how many were made.
+    digests: attribute -> sha256 of the faces and that label, by which equal studies are known; None = all attributes.
+    edits: how many were made.
     """
 
     measures: list[tuple[str, Measure]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
-    digest: str = ""
+    digests: dict[str | None, str] = field(default_factory=dict)
     edits: int = 0
 
 
@@ -40,10 +43,33 @@ def held_out_split(source: Source) -> Split:
     Raises:
         ConfigError: the source holds no faces out.
     """
-    for split in ("test", "valid"):
-        if source.size(split):  # type: ignore[arg-type]
-            return split  # type: ignore[return-value]
+    splits: tuple[Split, ...] = ("test", "valid")
+    for split in splits:
+        if source.size(split):
+            return split
     raise ConfigError("this source holds no faces out (no test and no valid split), so nothing can be measured on it")
+
+
+def open_study(
+    source: Source,
+    source_name: str,
+    *,
+    faces: int = FACES,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    judge: Reader | None = None,
+    world: World | None = None,
+) -> Study:
+    """A study of the first held-out faces of a source.
+
+    Raises:
+        ConfigError: the source holds no faces out.
+    """
+    split = held_out_split(source)
+    return Study(
+        source=source, source_name=source_name, split=split, faces=min(faces, source.size(split)), seed=seed,
+        device=torch.device(device), cache=cache_folder(), world=world or World(), judge=judge,
+    )  # fmt: skip
 
 
 def grouped(source: Source, attribute: str) -> bool:
@@ -99,14 +125,22 @@ def edits_of(editor: Editor, study: Study, attribute: str, batch: int = BATCH) -
         )  # fmt: skip
 
 
-def digest_of(study: Study) -> str:
-    """sha256 over the pixels and labels of every face of the study, in order: what every process agrees on."""
-    digest = hashlib.sha256()
+def digests_of(study: Study, attributes: Sequence[str]) -> dict[str | None, str]:
+    """sha256 over the pixels of every face of the study, in order, and the labels of an attribute, or (None) of all."""
+    pixels = hashlib.sha256()
     for first in range(0, study.faces, BATCH):
         sample = study.source.read(study.split, list(range(first, min(first + BATCH, study.faces))))
-        digest.update(sample["image"].numpy().tobytes())
-        digest.update(sample["attributes"].numpy().tobytes())
-    return digest.hexdigest()
+        pixels.update(sample["image"].numpy().tobytes())
+    labels = study.source.labels(study.split)[: study.faces].to(torch.uint8)
+    digests: dict[str | None, str] = {}
+    joint = pixels.copy()
+    for attribute in attributes:
+        alone, column = pixels.copy(), labels[:, study.source.attributes.index(attribute)]
+        for digest in (alone, joint):
+            digest.update(attribute.encode() + column.numpy().tobytes())
+        digests[attribute] = alone.hexdigest()
+    digests[None] = joint.hexdigest()
+    return digests
 
 
 @torch.no_grad()
@@ -118,7 +152,7 @@ def examine(editor: Editor, study: Study, metrics: Mapping[str, Metric], attribu
     """
     if not study.faces:
         raise ConfigError(f"split {study.split!r} has no faces to measure on")
-    found = Findings(digest=digest_of(study))
+    found = Findings(digests=digests_of(study, attributes))
     ready: dict[str, Metric] = {}
     for name, metric in metrics.items():
         try:

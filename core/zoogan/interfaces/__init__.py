@@ -17,6 +17,6 @@ from zoogan.interfaces.world import Synchronised, World
 __all__ = [
     "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Condition", "Contract", "ContractError",
     "CriticPenalty", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "ImageEditor", "Measure", "Metric", "Need",
-    "Networks", "Ranking", "Ratio", "Reader", "Request", "Shared", "Source", "Statistic", "Step", "Study", "Synchronised",
-    "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
+    "Networks", "Ranking", "Ratio", "Reader", "Request", "Shared", "Source", "Statistic", "Step", "Study",
+    "Synchronised", "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
 ]  # fmt: skip

@@ -52,8 +52,8 @@ class Reader(Protocol):
 class Study:
     """What is held fixed while one run is measured, whatever the method.
 
-    source_name: as in `--data`. split, faces: the first so many held-out faces. seed: of everything that draws. cache: a
-    folder for what is dear and does not change (statistics of real faces). judge: or None.
+    source_name: as in `--data`. split, faces: the first so many held-out faces. seed: of everything that draws.
+    cache: a folder for what is dear and does not change (statistics of real faces). judge: or None.
     """
 
     source: Source

@@ -47,9 +47,7 @@ class Source(ABC):
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
         """The faces at `indices`: image uint8 (n, 3, s, s), attributes float (n, a), and what else `fields` names."""
 
-    def redraw(
-        self, split: Split, indices: Sequence[int], **attributes: float | Tensor
-    ) -> dict[str, Tensor] | None:
+    def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> dict[str, Tensor] | None:
         """The same faces with only these attributes changed, where the source knows the truth; else None.
 
         A value is one for all faces, or a tensor (n,) with one for each. The fields are those of `read`.

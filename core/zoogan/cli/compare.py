@@ -1,0 +1,159 @@
+"""`zoo compare`: runs side by side, on the same faces."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoogan.cli.arguments import PluginFiles, open_with
+from zoogan.cli.evaluate import FACES, measure, metric_configs, source_config
+from zoogan.config import ConfigError, parse_sets
+
+if TYPE_CHECKING:
+    from zoogan.evaluation.comparison import Evaluated
+    from zoogan.training.run import LoadedRun
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; several seeds of one are joined.")],
+    data: Annotated[
+        str | None, typer.Option(help="Measure all of them anew on this source; without it their reports are taken.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="The folder of the source.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="As of zoo evaluate.")] = None,
+    judge: Annotated[Path | None, typer.Option(help="A judge's folder; by default the one for the source.")] = None,
+    faces: Annotated[int, typer.Option(min=1, help="How many held-out faces, at most.")] = FACES,
+    seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As of zoo evaluate.")] = None,
+    out: Annotated[Path, typer.Option(help="The output folder.")] = Path("comparison"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    plugin: PluginFiles = None,
+) -> None:
+    """Compare runs: one table and one grid, the same faces and edits, only equal measurements in a column."""
+    zoo = open_with(plugin)
+    if len({run.resolve() for run in runs}) < 2:
+        raise ConfigError("zoo compare needs two runs or more: zoo compare RUN RUN")
+    if data is None and (metrics or set_ or judge or root):
+        raise ConfigError("--metrics, --set, --judge and --root measure anew: say on which faces with --data SOURCE")
+    from zoogan.training.devices import choose
+    from zoogan.training.run import load
+
+    sets = parse_sets(set_ or [])
+    where = choose(device)
+    loaded = [load(run, device=where, registry=zoo.registry) for run in runs]
+    shared = shared_attributes(runs, loaded)
+    if data is None:
+        from zoogan.evaluation.comparison import read_evaluated
+
+        evaluated = [read_evaluated(run / "report") for run in runs]
+    else:
+        chosen = metric_configs(zoo.registry, metrics, {k: v for k, v in sets.items() if k != "data"})
+        evaluated = []
+        for path, run in zip(runs, loaded):
+            config = source_config(zoo.registry, run, data, root, sets.get("data", {}))
+            folder = out / "reports" / path.resolve().name
+            typer.echo(f"measuring {path}")
+            measure(
+                zoo.registry, run, path, config, chosen,
+                judge=judge, faces=faces, seed=seed, out=folder, device=where, attributes=shared,
+            )  # fmt: skip
+            evaluated.append(read_folder(folder))
+    sources = [source_config(zoo.registry, run, data, root, sets.get("data", {})) for run in loaded]
+    pictures = grids(zoo.registry, runs, loaded, sources, shared, seed, where)
+    write(out, evaluated, pictures)
+
+
+def read_folder(folder: Path) -> Evaluated:
+    """A report that was just written."""
+    from zoogan.evaluation.comparison import read_evaluated
+
+    return read_evaluated(folder)
+
+
+def shared_attributes(paths: list[Path], runs: list[LoadedRun]) -> list[str]:
+    """The attributes that every run edits, in the order of the first.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    shared = [name for name in runs[0].facts.attributes if all(name in run.facts.attributes for run in runs)]
+    if not shared:
+        edits = "\n".join(f"  {path}: {', '.join(run.facts.attributes)}" for path, run in zip(paths, runs))
+        raise ConfigError(f"these runs have no attribute in common, so nothing can be compared:\n{edits}")
+    return shared
+
+
+def grids(
+    registry: Any,
+    paths: list[Path],
+    runs: list[LoadedRun],
+    sources: list[Any],
+    shared: list[str],
+    seed: int,
+    device: Any,
+) -> dict[str, Any]:
+    """For each shared attribute: the input, the true redraw if known, and every run's edit of the same faces."""
+    from zoogan.evaluation.page import side_by_side
+    from zoogan.evaluation.study import open_study
+
+    studies = [
+        open_study(registry.build("source", config), config.source, seed=seed, device=device) for config in sources
+    ]
+    editors = {path.resolve().name: run.editor for path, run in zip(paths, runs)}
+    sheets = {name: side_by_side(editors, studies, name) for name in shared}
+    return {name: sheet for name, sheet in sheets.items() if sheet is not None}
+
+
+def write(out: Path, evaluated: list[Evaluated], pictures: dict[str, Any]) -> None:
+    """compare.md, compare.json, compare.html and the grids; the table on the terminal too."""
+    from zoogan.cli.tables import print_table
+    from zoogan.data.photo import save_image
+    from zoogan.evaluation.comparison import (
+        columns_of,
+        costs,
+        entrants_of,
+        heading,
+        headlines,
+        markdown,
+        refusals,
+        text_of,
+    )
+    from zoogan.evaluation.page import comparison_page
+    from zoogan.storage import replace_text
+
+    entrants = entrants_of(evaluated)
+    columns = columns_of(entrants)
+    out.mkdir(parents=True, exist_ok=True)
+    command = shlex.join(["zoo", *sys.argv[1:]]) if Path(sys.argv[0]).name == "zoo" else "zoo compare"
+    replace_text(out / "compare.md", markdown(entrants, columns, command))
+    replace_text(out / "compare.json", json.dumps({
+        "command": command,
+        "entrants": {e.name: [run.report.about.model_dump(mode="json") for run in e.runs] for e in entrants},
+        "columns": [
+            {"name": c.name, "attribute": c.attribute, "better": c.better, "key": c.key.model_dump(mode="json"),
+             "apart": c.apart, "cells": {name: asdict(cell) for name, cell in c.cells.items()}}
+            for c in columns
+        ],
+    }, indent=1))  # fmt: skip
+    for name, picture in pictures.items():
+        save_image(picture, out / f"grid-{name}.png")
+    replace_text(out / "compare.html", comparison_page(entrants, columns, pictures, command))
+    shown = headlines(columns)
+    rows = [
+        [
+            entrant.name,
+            *(text_of(column.cells.get(entrant.name)).replace("**", "") for column in shown),
+            *costs(entrant),
+        ]
+        for entrant in entrants
+    ]
+    print_table(["run", *map(heading, shown), "edits/s", "parameters"], rows)
+    for line in refusals(shown):
+        typer.echo(f"note: {line}", err=True)
+    typer.echo(f"comparison: {out / 'compare.html'}")
