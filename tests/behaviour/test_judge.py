@@ -327,7 +327,7 @@ def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     ("options", "expected"),
     [
         (["--data", "drwn"], "did you mean 'drawn'"),
-        (["--data", "celeba", "--root", "nowhere"], "nowhere"),
+        (["--data", "drawn", "--set", "data.probabilities.Male=3"], "Male"),
         (["--attributes", "Smilling"], "did you mean 'Smiling'"),
         (["--backbone", "resnet10"], "did you mean 'resnet"),
         (["--pretrained"], "--pretrained: the weights of resnet10t cannot be had"),
