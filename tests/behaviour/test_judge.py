@@ -24,6 +24,7 @@ from zoogan.evaluation import judge_training
 from zoogan.evaluation.judge import Judge, default_judge, load_judge, read_facts, save_judge
 from zoogan.evaluation.judge_augment import blurred, disturbed, moved
 from zoogan.evaluation.judge_scores import attribute_scores, best_threshold, part_scores, pose_scores
+from zoogan.evaluation.judge_splits import with_valid
 from zoogan.evaluation.judge_training import Lesson, losses, train_judge, value_weights
 from zoogan.interfaces.metric import Reader
 
@@ -129,7 +130,7 @@ def test_a_source_without_a_valid_split_gives_its_tail(monkeypatch: pytest.Monke
     source, _ = drawn()
     size = source.size
     monkeypatch.setattr(source, "size", lambda split: 0 if split == "valid" else size(split))
-    divided = judge_training.with_valid(source)
+    divided = with_valid(source)
     assert [divided.size(s) for s in ("train", "valid", "test")] == [58, 6, 40]
     assert torch.equal(divided.labels("valid"), source.labels("train")[58:])
     assert torch.equal(divided.read("valid", [0])["image"], source.read("train", [58])["image"])
@@ -327,7 +328,7 @@ def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     ("options", "expected"),
     [
         (["--data", "drwn"], "did you mean 'drawn'"),
-        (["--data", "celeba", "--root", "nowhere"], "nowhere"),
+        (["--data", "drawn", "--set", "data.probabilities.Male=3"], "Male"),
         (["--attributes", "Smilling"], "did you mean 'Smiling'"),
         (["--backbone", "resnet10"], "did you mean 'resnet"),
         (["--pretrained"], "--pretrained: the weights of resnet10t cannot be had"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -23,14 +25,15 @@ from zoogan.evaluation.judge import Judge, JudgeFacts
 from zoogan.evaluation.judge_augment import disturbed
 from zoogan.evaluation.judge_network import BACKBONE, JudgeNetwork, plan
 from zoogan.evaluation.judge_scores import attribute_scores, best_threshold, part_scores, pose_scores
+from zoogan.evaluation.judge_splits import check_splits, with_valid
 from zoogan.interfaces import Source, World
 from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.game import Need
 from zoogan.interfaces.source import Split
 
 RAREST = 0.05  # values rarer than this weigh no more: a handful of faces must not drown the rest
-TOLD_EVERY = 50
-TAIL = 0.1
+TOLD_EVERY = 50  # iterations
+FIELDS = ("image", "attributes", "visible", "pose", "segmentation")
 Watch = Callable[[int, Mapping[str, float]], bool]
 
 
@@ -49,63 +52,6 @@ class Lesson(Frozen):
     decay: float = Field(0.05, ge=0)
     pose: float = Field(0.3, ge=0)
     parts: float = Field(0.3, ge=0)
-
-
-class Tailed(Source):
-    """A source without a valid split: the last tenth of its training faces becomes one."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.fields = source.fields  # type: ignore[misc]
-        self.image_size, self.attributes = source.image_size, source.attributes
-        self.exclusive, self.crop = source.exclusive, source.crop
-        total = source.size("train")
-        self.kept = total - max(1, round(TAIL * total))
-
-    def size(self, split: Split) -> int:
-        """How many faces the split has."""
-        total = self.source.size("train")
-        return {"train": self.kept, "valid": total - self.kept, "test": self.source.size("test")}[split]
-
-    def labels(self, split: Split) -> Float[Tensor, "n a"]:
-        """All labels of a split, 0 or 1."""
-        if split == "test":
-            return self.source.labels("test")
-        labels = self.source.labels("train")
-        return labels[: self.kept] if split == "train" else labels[self.kept :]
-
-    def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """The faces at `indices`, as the source reads them."""
-        if split == "valid":
-            return self.source.read("train", [self.kept + i for i in indices])
-        return self.source.read(split, indices)
-
-
-def with_valid(source: Source) -> Source:
-    """The source, with a valid split made from the tail of train where it has none."""
-    return source if source.size("valid") else Tailed(source)
-
-
-def check_splits(source: Source) -> None:
-    """That there is something to learn from, to calibrate on and to be held against.
-
-    Raises:
-        ConfigError: splits without faces, and attributes that have one value on all faces of a split.
-    """
-    problems = []
-    splits: tuple[Split, ...] = ("train", "valid", "test")
-    for split in splits:
-        faces = source.size(split)
-        if not faces:
-            problems.append(f"data: the {split} split has no faces; a judge needs train, valid and test")
-            continue
-        for name, share in zip(source.attributes, source.labels(split).mean(0).tolist()):
-            if share in (0.0, 1.0):
-                problems.append(f"data.attributes: {name} is {share:.0f} on all {faces} {split} faces; leave it out")
-    if not source.attributes:
-        problems.append("data.attributes: a judge needs one attribute or more")
-    if problems:
-        raise ConfigError("\n".join(problems))
 
 
 def value_weights(labels: Float[Tensor, "n a"]) -> Float[Tensor, "2 a"]:
@@ -133,14 +79,22 @@ def losses(
     return terms
 
 
-def optimizer_of(network: nn.Module, lesson: Lesson) -> torch.optim.AdamW:
-    """AdamW; norms and biases do not decay."""
+def optimizer_of(
+    network: nn.Module, lesson: Lesson
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW under a one-cycle rate; norms and biases do not decay."""
     parameters = list(network.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": lesson.decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lesson.rate)
+    optimizer = torch.optim.AdamW(groups, lesson.rate)
+    warm = min(0.2, 500 / lesson.iterations)
+    # One step more than there are: the last would have a rate of almost nothing.
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, lesson.rate, total_steps=lesson.iterations + 1, pct_start=warm
+    )
+    return optimizer, cycle
 
 
 def fit(
@@ -149,29 +103,20 @@ def fit(
     """A trained network, the average over its last iterations; None if `watch` asked to stop.
 
     watch: called after each iteration with its number and, now and then, the terms of the loss.
+
+    Raises:
+        FloatingPointError: the loss is no longer finite.
     """
-    fields = tuple(f for f in ("image", "attributes", "visible", "pose", "segmentation") if f in source.fields)
-    build = plan(
-        lesson.backbone, source.image_size, len(source.attributes), pose="pose" in fields,
-        classes=len(CLASSES) if "segmentation" in fields else 0, pretrained=lesson.pretrained,
-    )  # fmt: skip
+    fields = tuple(f for f in FIELDS if f in source.fields)
     with torch.random.fork_rng():  # the weights, and whatever a backbone draws in training
         torch.manual_seed(lesson.seed)
-        network = JudgeNetwork(build, pretrained=lesson.pretrained)
-        if build.pose:
-            pose = source.read("train", range(min(1000, source.size("train"))))["pose"]
-            network.pose_mean, network.pose_spread = pose.mean(0), pose.std(0).clamp(min=1e-3)
-        network = network.to(device).to(memory_format=torch.channels_last)
+        network = untrained(source, lesson).to(device).to(memory_format=torch.channels_last)
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(memory(lesson.iterations)))
-        optimizer = optimizer_of(network, lesson)
-        warm = min(0.2, 500 / lesson.iterations)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, lesson.rate, total_steps=lesson.iterations + 1, pct_start=warm
-        )
+        optimizer, schedule = optimizer_of(network, lesson)
         weights = value_weights(source.labels("train")).to(device)
         mirrored = config.model_copy(update={"flip": True, "balance": None})
         batches = loader(source, mirrored, {"judge": Need(fields)}, lesson.seed, World.alone(), 0, lesson.batch)
-        try:
+        with contextlib.closing(batches):
             for iteration in range(1, lesson.iterations + 1):
                 sample = to_device(next(batches), device)["judge"]
                 draws = torch.Generator().manual_seed(seed_of(lesson.seed, "judge", iteration))
@@ -181,16 +126,33 @@ def fit(
                 optimizer.step()
                 schedule.step()
                 average.update_parameters(network)
-                tell = iteration % TOLD_EVERY == 0 or iteration == lesson.iterations
-                if watch is not None and watch(
-                    iteration, {k: float(v.detach()) for k, v in terms.items()} if tell else {}
-                ):
+                told: dict[str, float] = {}
+                if iteration % TOLD_EVERY == 0 or iteration == lesson.iterations:
+                    told = {name: float(term.detach()) for name, term in terms.items()}
+                    if not all(map(math.isfinite, told.values())):
+                        raise FloatingPointError(f"the loss is not finite at iteration {iteration}: {told}")
+                if watch is not None and watch(iteration, told):
                     return None
-        finally:
-            batches.close()
     trained = average.module
     assert isinstance(trained, JudgeNetwork)
     return trained.eval().requires_grad_(False)
+
+
+def untrained(source: Source, lesson: Lesson) -> JudgeNetwork:
+    """A network with a head for everything that the source tells; pose is scaled by what training faces have."""
+    build = plan(
+        lesson.backbone,
+        source.image_size,
+        len(source.attributes),
+        pose="pose" in source.fields,
+        classes=len(CLASSES) if "segmentation" in source.fields else 0,
+        pretrained=lesson.pretrained,
+    )
+    network = JudgeNetwork(build, pretrained=lesson.pretrained)
+    if build.pose:
+        pose = source.read("train", range(min(1000, source.size("train"))))["pose"]
+        network.pose_mean, network.pose_spread = pose.mean(0), pose.std(0).clamp(min=1e-3)
+    return network
 
 
 def memory(iterations: int) -> float:
