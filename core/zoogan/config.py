@@ -123,6 +123,8 @@ class TrainingConfig(Frozen):
 
     precision: bf16 = mixed, penalties in fp32; fp64 is for checking arithmetic; fp16 is refused.
     channels_last: keep the channels of a pixel together in memory; a quarter faster for narrow networks on CPU.
+    evaluate: the metrics of `evaluate_every`, on `evaluate_faces` held-out faces. best: a measure of theirs, such as
+    edit_error, whose best checkpoint is kept whatever `keep` says.
     """
 
     iterations: int = Field(1000, ge=1)
@@ -136,6 +138,10 @@ class TrainingConfig(Frozen):
     sample_every: int = Field(200, ge=0)
     checkpoint_every: int = Field(200, ge=0)
     keep: int = Field(3, ge=1)
+    evaluate_every: int = Field(0, ge=0)
+    evaluate: Names = ("edit_error",)
+    evaluate_faces: int = Field(100, ge=1)
+    best: str | None = None
     trackers: Names = ()
 
 

@@ -74,8 +74,11 @@ def iteration_of(path: Path) -> int:
     return int(path.name.rpartition("-")[2])
 
 
-def save(folder: Path, state: State, keep: int) -> Path:
-    """Write a checkpoint under `folder` and drop the oldest beyond `keep`. Returns its path."""
+def save(folder: Path, state: State, keep: int, spare: int | None = None) -> Path:
+    """Write a checkpoint under `folder` and drop the oldest beyond `keep`, but never that of iteration `spare`.
+
+    Returns its path.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / name_of(state.iteration)
     draft = folder / f".{final.name}.tmp"
@@ -97,7 +100,7 @@ def save(folder: Path, state: State, keep: int) -> Path:
         shutil.rmtree(final)
     draft.rename(final)
     sync(folder)
-    older = [path for path in find(folder) if path.name < final.name]
+    older = [path for path in find(folder) if path.name < final.name and iteration_of(path) != spare]
     for old in older[: max(0, len(older) - keep + 1)]:
         shutil.rmtree(old)
     for stale in folder.glob(".iteration-*.tmp"):  # left by a write that was killed

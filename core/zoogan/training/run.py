@@ -38,6 +38,7 @@ class Run:
         self.samples = path / "samples"
         self.model = path / "model"
         self.checkpoints = path / "checkpoints"
+        self.best = path / "best.json"
 
     def write(self, config: GameConfig, facts: Facts) -> None:
         """Store the complete config and the facts."""
@@ -65,6 +66,15 @@ class Run:
                 f"{known}. If a plugin brings it, name the plugin with --plugin"
             )
         return validate(registry.methods[method], registry, values), Facts.model_validate_json(self.facts.read_text())
+
+    def best_iteration(self) -> int | None:
+        """The iteration of the best checkpoint by `training.best`; None if there is none."""
+        return int(json.loads(self.best.read_text())["iteration"]) if self.best.exists() else None
+
+    def forget_best(self, beyond: int) -> None:
+        """Forget a best checkpoint that came after `beyond`, where the training goes on from."""
+        if (self.best_iteration() or 0) > beyond:
+            self.best.unlink()
 
     def write_model(self, config: GameConfig, facts: Facts, nets: Networks) -> None:
         """Store the networks that an editor needs, averages where there are any."""

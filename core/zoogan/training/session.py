@@ -31,6 +31,7 @@ from zoogan.training.run import Run
 from zoogan.training.samples import held_out, sample_grid
 from zoogan.training.signals import StopSignals
 from zoogan.training.trainer import NotFinite, Trainer
+from zoogan.training.watch import Watch
 
 READ_EVERY = 10  # iterations between readings of the flags on devices that should not wait for the host
 
@@ -111,6 +112,7 @@ class Session:
         state = self.find_state() if resume else None
         start = state.position if state else 0
         self.world = World()
+        self.watch = self.open_watch()
         self.trainer = Trainer(
             compose(config, self.facts, registry), registry, self.accelerator, self.open_batches(start)
         )
@@ -145,6 +147,16 @@ class Session:
             for batch in batches:
                 yield to_device(batch, device)
 
+    def open_watch(self) -> Watch | None:
+        """What `training.evaluate_every` asks for.
+
+        Raises:
+            ConfigError: metrics that do not exist, or cannot be computed on these faces.
+        """
+        if not self.config.training.evaluate_every:
+            return None
+        return Watch(self.zoo.registry, self.config, self.source, self.accelerator.device, self.run)
+
     # ---- the loop ----
 
     def train(self) -> Outcome:
@@ -157,6 +169,7 @@ class Session:
         if self.main:
             self.run.write(self.config, self.facts)
             trim_metrics(self.run.metrics, trainer.iteration)
+            self.run.forget_best(trainer.iteration)
         if training.trackers:
             self.accelerator.init_trackers("zoogan", config={"method": self.config.method})
         self.notify("zoo_train_start")
@@ -179,7 +192,8 @@ class Session:
                         self.log(display)
                     if due(k, training.sample_every) or k == training.iterations:
                         self.sample()
-                    if due(k, training.checkpoint_every) or k == training.iterations or stop:
+                    best = due(k, training.evaluate_every) and self.evaluate(display)
+                    if due(k, training.checkpoint_every) or k == training.iterations or stop or best:
                         self.save()
                         saved = k
                     if stop:
@@ -237,11 +251,37 @@ class Session:
             display.say(f"note: {advice}")
         self.notify("zoo_progress", clock=Clock(iteration, self.config.training.iterations), terms=terms)
 
+    def evaluate(self, display: Display) -> bool:
+        """Measure the editor of this moment, and say whether it is the best so far."""
+        assert self.watch is not None
+        self.trainer.check_finite()
+        nets = self.trainer.model()
+        modes = {name: network.training for name, network in nets.items()}
+        editor = self.trainer.game.editor(nets, attributes=self.facts.attributes)
+        iteration = self.trainer.iteration
+        values = self.watch.measure(editor)
+        for name, network in nets.items():
+            network.train(modes[name])
+        best = self.watch.better(values)
+        if self.main:
+            with self.run.metrics.open("a") as file:
+                entry = {"iteration": iteration, "images": self.trainer.position, "evaluation": values}
+                file.write(json.dumps(entry) + "\n")
+            told = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            display.say(f"evaluation at iteration {iteration}: {told}{' (the best so far)' if best else ''}")
+            if best:
+                self.watch.remember(iteration, values)
+            if self.config.training.trackers:
+                self.accelerator.log({f"evaluation/{name}": value for name, value in values.items()}, step=iteration)
+        return best
+
     def save(self) -> None:
         """A checkpoint, and the model as it stands; nothing that is not finite gets here."""
         self.trainer.check_finite()
         if self.main:
-            path = checkpoints.save(self.run.checkpoints, self.trainer.state(), self.config.training.keep)
+            path = checkpoints.save(
+                self.run.checkpoints, self.trainer.state(), self.config.training.keep, self.run.best_iteration()
+            )
             self.run.write_model(self.config, self.facts, self.trainer.model())
             self.notify("zoo_checkpoint_saved", path=path)
         self.world.barrier()

@@ -1,0 +1,88 @@
+"""Measuring while training: the curve of a metric, and the best checkpoint by it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+
+from zoogan.config import ConfigError, GameConfig
+from zoogan.evaluation.judge import default_judge, load_judge
+from zoogan.evaluation.study import examine, open_study
+from zoogan.interfaces import Editor, Source, Unavailable
+from zoogan.registry import Registry, nearest
+from zoogan.storage import replace_text
+from zoogan.training.run import Run
+
+
+class Watch:
+    """The metrics of `training.evaluate` on a few held-out faces, always the same ones.
+
+    Raises:
+        ConfigError: metrics that do not exist or cannot be computed on these faces.
+    """
+
+    def __init__(self, registry: Registry, config: GameConfig, source: Source, device: torch.device, run: Run) -> None:
+        self.training, self.run, self.attributes = config.training, run, source.attributes
+        known = registry.names("metric")
+        unknown = [name for name in self.training.evaluate if name not in known]
+        if unknown:
+            raise ConfigError(
+                f"training.evaluate: no metric is called {unknown[0]!r}{nearest(unknown[0], known)}; "
+                f"metrics: {', '.join(known)}"
+            )
+        judge: Any = default_judge(config.data.source, source.image_size)
+        self.study = open_study(
+            source, config.data.source, faces=self.training.evaluate_faces, seed=self.training.seed, device=device,
+            judge=load_judge(judge, device=device) if judge.is_dir() else None,
+        )  # fmt: skip
+        self.metrics = {
+            name: registry.build("metric", registry.components["metric", name].config())
+            for name in self.training.evaluate
+        }
+        for name, metric in self.metrics.items():
+            try:
+                metric.start(self.study)
+            except Unavailable as reason:
+                raise ConfigError(f"training.evaluate: {name}: {reason}") from reason
+        self.directions: dict[str, str | None] = {}
+
+    def measure(self, editor: Editor) -> dict[str, float]:
+        """The values of this moment, as `measure` (over all attributes) or `measure.Attribute`."""
+        found = examine(editor, self.study, self.metrics, self.attributes)
+        values = {}
+        for _, measure in found.measures:
+            name = measure.name if measure.attribute is None else f"{measure.name}.{measure.attribute}"
+            values[name] = measure.statistic.value()
+            self.directions[name] = measure.better
+        return values
+
+    def better(self, values: dict[str, float]) -> bool:
+        """Whether `training.best` is better than at any reading before.
+
+        Raises:
+            ConfigError: no measure is called so, or none that has a good direction.
+        """
+        if self.training.best is None:
+            return False
+        name = self.chosen(values)
+        known = self.run.best
+        before = json.loads(known.read_text())["value"] if known.exists() else None
+        if before is None:
+            return True
+        return values[name] > before if self.directions[name] == "higher" else values[name] < before
+
+    def chosen(self, values: dict[str, float]) -> str:
+        """The value that `training.best` means: over all attributes, or that of the only one."""
+        best = str(self.training.best)
+        fitting = [name for name in (best, f"{best}.{self.attributes[0]}") if self.directions.get(name)]
+        if not fitting:
+            names = ", ".join(name for name in values if self.directions.get(name))
+            raise ConfigError(f"training.best: no measure is called {best!r}{nearest(best, values)}; there are {names}")
+        return fitting[0]
+
+    def remember(self, iteration: int, values: dict[str, float]) -> None:
+        """Write down that this iteration is the best."""
+        name = self.chosen(values)
+        replace_text(self.run.best, json.dumps({"iteration": iteration, "measure": name, "value": values[name]}))
