@@ -215,4 +215,4 @@ def test_real_faces_show_the_attribute_as_often_as_the_edits_should(
     assert not set(others.indices) & set(first.indices)
     if others.indices:
         assert int(shows[list(others.indices)].sum()) == had and len(others.indices) == len(first.indices)
-        assert others.digest != first.digest
+        assert others.key != first.key
