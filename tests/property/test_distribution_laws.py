@@ -178,7 +178,7 @@ def blurred(image: Tensor, sigma: float) -> Tensor:
     return as_saved(gaussian_blur(image, 17, sigma))
 
 
-@pytest.mark.parametrize("network, faces", [(mean_filters, 32), (squeezenet, 16)])
+@pytest.mark.parametrize("network, faces", [(mean_filters, 32), (squeezenet, 6)])
 @pytest.mark.parametrize("damage, levels", [(noisy, (10, 25, 50)), (blurred, (1, 2, 4))])
 def test_more_damage_is_farther_away(
     network: Callable[[], Features], faces: int, damage: Callable[[Tensor, float], Tensor], levels: Sequence[float]
@@ -215,4 +215,4 @@ def test_real_faces_show_the_attribute_as_often_as_the_edits_should(
     assert not set(others.indices) & set(first.indices)
     if others.indices:
         assert int(shows[list(others.indices)].sum()) == had and len(others.indices) == len(first.indices)
-        assert others.digest != first.digest
+        assert others.key != first.key

@@ -18,7 +18,7 @@ from torch import Tensor
 from zoogan.config import component_name
 from zoogan.evaluation.distribution_config import DistributionConfig
 from zoogan.evaluation.features import Features, open_features
-from zoogan.evaluation.reals import SPLIT, RealFaces, real_faces, real_features
+from zoogan.evaluation.reals import SPLIT, real_faces, reference
 from zoogan.facts import Facts
 from zoogan.interfaces.metric import Edits, Measure, Metric, Study, Unavailable
 from zoogan.interfaces.statistic import Statistic, Whole
@@ -75,6 +75,7 @@ class Distribution(Metric, Generic[K]):
         self, config: DistributionConfig, facts: Facts | None = None, *, features: Features | None = None
     ) -> None:
         self.config, self.name, self._given = config, component_name(config), features
+        self.title = f"{type(self).title}, through {config.backbone}"
 
     @abstractmethod
     def keep(self, dimensions: int, device: torch.device) -> K:
@@ -128,22 +129,21 @@ class Distribution(Metric, Generic[K]):
         if not len(faces):
             return []
         real = real_faces(self.study.source, attribute, wanted > 0, self.study.seed)
-        fewest = min(len(faces), len(real.indices))
-        if fewest < self.config.minimum:
-            note = f"too few images: {len(faces)} edits, {len(real.indices)} real faces, {self.config.minimum} needed"
-            found = self.nothing(faces, note)
+        sets = f"{len(faces)} edits, {len(real.indices)} {SPLIT} faces"
+        if min(len(faces), len(real.indices)) < self.config.minimum:
+            found = self.nothing(faces, f"too few images, {self.config.minimum} needed ({self.name}.minimum)")
         else:
-            rows = real_features(real, self.features, self.study)
-            found = self.compare(attribute, generated, rows, faces, wanted > 0)
-        return [self.measure(attribute, end, *found[end], len(faces), real) for end in found]
+            known = reference(real, self.features, self.study)
+            sets += f" (set {known.digest[:12]}, seed {self.study.seed})"
+            found = self.compare(attribute, generated, known.features, faces, wanted > 0)
+        return [self.measure(attribute, end, statistic, f"{sets}; {note}") for end, (statistic, note) in found.items()]
 
     def nothing(self, faces: Tensor, why: str) -> Mapping[str, tuple[Statistic, str]]:
         """What stands in for numbers that cannot be had."""
         return {end: (Whole(faces, float("nan")), why) for end in self.ends()}
 
-    def measure(self, attribute: str, end: str, statistic: Statistic, note: str, n: int, real: RealFaces) -> Measure:
+    def measure(self, attribute: str, end: str, statistic: Statistic, note: str) -> Measure:
         """One number with all that must be known to compare it."""
-        sets = f"{n} edits, {len(real.indices)} {SPLIT} faces (set {real.digest[:12]}, seed {self.study.seed})"
         return Measure(
             self.name + end,
             attribute,
@@ -152,7 +152,7 @@ class Distribution(Metric, Generic[K]):
             backbone=self.features.name,
             weights=self.features.weights,
             resizer=self.features.resizer,
-            note="; ".join(filter(None, (sets, note))),
+            note=note,
             libraries=self.features.libraries,
         )
 

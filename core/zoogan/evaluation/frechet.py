@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoogan.evaluation.distribution import Better, Distribution
 from zoogan.evaluation.distribution_config import FrechetConfig
-from zoogan.evaluation.reals import real_faces, real_features
+from zoogan.evaluation.reals import real_faces, reference
 from zoogan.interfaces.statistic import Statistic, Whole
 from zoogan.interfaces.world import World
 
@@ -102,6 +102,6 @@ class Frechet(Distribution[Moments]):
         if self.config.floor:
             others = real_faces(self.study.source, attribute, wanted, self.study.seed, others=True)
             if others.indices:
-                floor = frechet(Moments.of(real_features(others, self.features, self.study)), moments)
+                floor = frechet(Moments.of(reference(others, self.features, self.study).features), moments)
                 note += f"; {len(others.indices)} other real faces are at {floor:.4g}"
         return {"": (Whole(faces, frechet(generated, moments)), note)}

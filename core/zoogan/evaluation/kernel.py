@@ -11,7 +11,7 @@ from torch import Tensor
 from zoogan.evaluation.distribution import Better, Distribution, Rows
 from zoogan.interfaces.statistic import Statistic, Whole
 
-BLOCK = 2048  # rows of the kernel matrix that are held at once
+BLOCK = 512  # rows of the kernel matrix that are held at once
 
 
 def cubic(x: Float64[Tensor, "n d"], y: Float64[Tensor, "m d"]) -> Float64[Tensor, "n m"]:

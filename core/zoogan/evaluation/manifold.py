@@ -17,7 +17,7 @@ from zoogan.evaluation.distribution import Better, Distribution, Rows
 from zoogan.evaluation.distribution_config import PrdcSqueezenetConfig
 from zoogan.interfaces.statistic import Ratio, Statistic, Whole
 
-BLOCK = 1024  # rows of a distance matrix that are held at once
+BLOCK = 256  # rows of a distance matrix that are held at once
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Manifold(Distribution[Rows]):
         """The four numbers; two of them are means over the edits, two over the real faces."""
         k = self.config.k
         if min(len(faces), len(real)) <= k:
-            note = f"too few images: {len(faces)} edits, {len(real)} real faces, more than k={k} needed"
+            note = f"too few images, more than k={k} needed"
             return self.nothing(faces, note)
         found = overlap(generated.all(), real, k)
         return {

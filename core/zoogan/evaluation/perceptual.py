@@ -88,19 +88,19 @@ class Perceptual(Metric):
         """LPIPS of each pair."""
         if torch.equal(first, second):  # an editor that draws nothing
             return torch.zeros(len(first), dtype=torch.float64)
-        return self.distance(first, second).flatten().double().cpu()
+        return self.distance(first, second).flatten().cpu().double()  # not every device has float64
 
     def note(self, what: str, attribute: str | None, faces: Tensor, values: Float64[Tensor, " n"]) -> None:
         """Keep a value for each face."""
-        self.rows[what, attribute].append(torch.stack([faces.double().cpu(), values], 1))
+        self.rows[what, attribute].append(torch.stack([faces.cpu().double(), values], 1))
 
     def measures(self) -> list[Measure]:
         """Means over faces; `kept` and the means over all attributes have no attribute."""
         none = torch.zeros(0, 2, dtype=torch.float64)
-        joint = {
-            name: self.study.world.gather_all(torch.cat([none, *rows]).to(self.study.device)).cpu()
-            for name, rows in self.rows.items()
-        }
+        joint = {name: torch.cat([none, *rows]) for name, rows in self.rows.items()}
+        if self.study.world.size > 1:
+            gather, device = self.study.world.gather_all, self.study.device
+            joint = {name: gather(rows.to(device)).cpu() for name, rows in joint.items()}
         for what in ("cycled", "diversity"):
             joint[what, None] = torch.cat([rows for (name, _), rows in joint.items() if name == what])
         return [self.measure(what, attribute, rows) for (what, attribute), rows in joint.items() if len(rows)]

@@ -29,10 +29,18 @@ LOADING = {"batch", "workers", "flip", "balance"}  # settings of a source that c
 
 @dataclass(frozen=True)
 class RealFaces:
-    """Faces of the train split, by their numbers, ascending. digest: of the source and of the choice."""
+    """Faces of the train split, by their numbers, ascending. key: of the source as it is set up, and of the choice."""
 
     source: Source = field(compare=False)
     indices: tuple[int, ...]
+    key: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What metrics look at of real faces. digest: of the pictures themselves, the same on every machine."""
+
+    features: Float[Tensor, "m d"]
     digest: str
 
 
@@ -57,15 +65,18 @@ def real_faces(
         count = int(want * share)
         first = count if others else 0
         if first + count > len(pool):
-            return RealFaces(source, (), digest_of(source, ()))
+            return RealFaces(source, (), key_of(source, ()))
         order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed_of(seed, attribute, value)))
         chosen += pool[order[first : first + count]].tolist()
     indices = tuple(sorted(chosen))
-    return RealFaces(source, indices, digest_of(source, indices))
+    return RealFaces(source, indices, key_of(source, indices))
 
 
-def digest_of(source: Source, indices: Sequence[int]) -> str:
-    """What tells one set of real faces from another: where they come from, how they are cut, and which they are."""
+def key_of(source: Source, indices: Sequence[int]) -> str:
+    """Tells one set of real faces from another without reading them: where they are, how they are cut, which they are.
+
+    It does not see pictures that were replaced under the same names and labels.
+    """
     config = getattr(source, "config", None)
     settings = config.model_dump(mode="json", exclude=LOADING) if isinstance(config, BaseModel) else repr(config)
     labels = source.labels(SPLIT).to(torch.uint8).contiguous().numpy().tobytes()
@@ -80,43 +91,53 @@ def digest_of(source: Source, indices: Sequence[int]) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-def real_features(faces: RealFaces, features: Features, study: Study) -> Float[Tensor, "m d"]:
+def reference(faces: RealFaces, features: Features, study: Study) -> Reference:
     """Their features, in the order of `indices`, on the CPU: from `study.cache` if they were computed before.
 
     Processes share the work; the first one writes.
     """
-    what = json.dumps([faces.digest, features.name, features.weights, features.resizer])
+    what = json.dumps([faces.key, features.name, features.weights, features.resizer])
     path = study.cache / "real_features" / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
-    known = read_known(path, len(faces.indices), features.dimensions)
+    known = read_known(path, (len(faces.indices), features.dimensions))
     # All read or all compute: a process that found the file alone would leave the others waiting for its share.
     missing = study.world.maximum(torch.tensor([known is None], dtype=torch.int32, device=study.device))
-    if known is not None and not missing.item():
-        return known
+    if known is None or missing.item():
+        known = computed(faces, features, study)
+        if study.world.rank == 0:
+            write_whole(path, known, what)
+    digest = hashlib.sha256(known["pictures"].numpy().tobytes()).hexdigest()
+    return Reference(known["features"], digest)
+
+
+def computed(faces: RealFaces, features: Features, study: Study) -> dict[str, Tensor]:
+    """features (m, d), and pictures (m,), a hash of each picture's bytes; each process looks at its share."""
     rows = torch.arange(study.world.rank, len(faces.indices), study.world.size, device=study.device)
     own = torch.zeros(len(rows), features.dimensions, device=study.device)
-    for part in range(0, len(rows), ROWS):
-        indices = [faces.indices[k] for k in rows[part : part + ROWS].tolist()]
-        image = faces.source.read(SPLIT, indices)["image"]
-        own[part : part + ROWS] = features(to_range(image.to(study.device)))
-    joint, order = study.world.gather_all(own), study.world.gather_all(rows)
-    joint = joint[order.argsort()].cpu()
-    if study.world.rank == 0:
-        write_whole(path, joint, what)
-    return joint
+    hashes: list[int] = []
+    for first in range(0, len(rows), ROWS):
+        part = slice(first, first + ROWS)
+        image = faces.source.read(SPLIT, [faces.indices[k] for k in rows[part].tolist()])["image"]
+        own[part] = features(to_range(image.to(study.device)))
+        contents = (hashlib.blake2b(face.numpy().tobytes(), digest_size=8).digest() for face in image.cpu())
+        hashes += [int.from_bytes(content, "little", signed=True) for content in contents]
+    pictures = torch.tensor(hashes, dtype=torch.int64, device=study.device)
+    order = study.world.gather_all(rows).argsort()
+    joint = {"features": own, "pictures": pictures}
+    return {name: study.world.gather_all(part)[order].cpu().contiguous() for name, part in joint.items()}
 
 
-def read_known(path: Path, rows: int, dimensions: int) -> Float[Tensor, "m d"] | None:
-    """Features from an earlier run; None if there are none, or if the file is damaged."""
+def read_known(path: Path, shape: tuple[int, int]) -> dict[str, Tensor] | None:
+    """What an earlier run computed; None if there is nothing, or if the file is damaged."""
     try:
-        known = load_file(path)["features"]
-    except (OSError, KeyError, SafetensorError):
+        known = load_file(path)
+    except (OSError, SafetensorError):
         return None
-    return known if known.shape == (rows, dimensions) else None
+    return known if "pictures" in known and known["features"].shape == shape else None
 
 
-def write_whole(path: Path, features: Float[Tensor, "m d"], what: str) -> None:
+def write_whole(path: Path, tensors: dict[str, Tensor], what: str) -> None:
     """Written beside and renamed into place, so that nobody ever reads half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}")
-    save_file({"features": features.contiguous()}, beside, metadata={"of": what})
+    save_file(tensors, beside, metadata={"of": what})
     beside.replace(path)
