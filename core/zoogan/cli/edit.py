@@ -25,6 +25,9 @@ def edit(
         bool, typer.Option("--grid", help="A sheet of the run's held-out faces instead of photos.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="The output folder (default: edits), or the file of --grid.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="An iteration, or best; by default the model as training left it.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     plugin: PluginFiles = None,
 ) -> None:
@@ -36,14 +39,22 @@ def edit(
     if grid:
         if photos or attribute:
             raise ConfigError("--grid shows the run's held-out faces: leave out photos and attributes")
-        typer.echo(str(sheet(load(run, device=choose(device), registry=registry), registry, out or Path("grid.png"))))
+        typer.echo(
+            str(
+                sheet(
+                    load(run, checkpoint=checkpoint, device=choose(device), registry=registry),
+                    registry,
+                    out or Path("grid.png"),
+                )
+            )
+        )
         return
     wishes = parse_wishes(attribute or [])
     if not photos:
         raise ConfigError("no photo given: zoo edit RUN PHOTO... --attribute NAME=VALUE")
     if not wishes:
         raise ConfigError("no --attribute given: say what to show, such as --attribute Eyeglasses=1")
-    loaded = load(run, device=choose(device), registry=registry)
+    loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
     for path in edit_photos(
         loaded, photos, wishes, out or Path("edits"), strength=strength, threshold=threshold, seed=seed
     ):

@@ -37,6 +37,9 @@ def evaluate(
         typer.Option("--set", metavar="KEY=VALUE", help="data.KEY of the source or METRIC.KEY; repeatable."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The report's folder; by default RUN/report.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="An iteration, or best; by default the model as training left it.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     plugin: PluginFiles = None,
 ) -> None:
@@ -47,7 +50,7 @@ def evaluate(
 
     sets = parse_sets(set_ or [])
     chosen = metric_configs(zoo.registry, metrics, {k: v for k, v in sets.items() if k != "data"})
-    loaded = load(run, device=choose(device), registry=zoo.registry)
+    loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=zoo.registry)
     source = source_config(zoo.registry, loaded, data, root, sets.get("data", {}))
     report, folder = measure(
         zoo.registry, loaded, run, source, chosen, judge=judge, faces=faces, seed=seed, out=out, device=choose(device)
@@ -192,11 +195,6 @@ def about_run(run: LoadedRun, path: Path, speed: float, device: str) -> Any:
     """What the report says of the run itself."""
     from zoogan.evaluation.report import About
 
-    last: dict[str, Any] = {}
-    metrics = path / "metrics.jsonl"
-    if metrics.exists():
-        lines = [line for line in metrics.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
-        last = json.loads(lines[-1]) if lines else {}
     settings = run.config.model_dump(mode="json")
     seed = settings["training"].pop("seed")
     for name in ("root", "workers"):
@@ -204,7 +202,7 @@ def about_run(run: LoadedRun, path: Path, speed: float, device: str) -> Any:
     return About(
         run=path.resolve().name, method=run.config.method, recipe=run.config.recipe, seed=seed,
         config=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
-        iteration=last.get("iteration"), images=last.get("images"), attributes=run.facts.attributes,
+        iteration=run.iteration, images=run.images, attributes=run.facts.attributes,
         parameters={name: sum(p.numel() for p in net.parameters()) for name, net in run.networks.items()},
         edits_per_second=speed, device=device,
     )  # fmt: skip

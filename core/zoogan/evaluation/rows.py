@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from zoogan.interfaces import Edits, Measure, Metric, Ratio, Statistic, Study
@@ -32,10 +32,10 @@ class FaceMetric(Metric):
         self,
         name: str,
         edits: Edits,
-        numerator: Float[Tensor, " n"],
-        denominator: Float[Tensor, " n"] | None = None,
-        stratum: Int64[Tensor, " n"] | None = None,
-        where: Tensor | None = None,
+        numerator: Shaped[Tensor, " n"],
+        denominator: Shaped[Tensor, " n"] | None = None,
+        stratum: Shaped[Tensor, " n"] | None = None,
+        where: Bool[Tensor, " n"] | None = None,
     ) -> None:
         """One row a face; `where` leaves faces out. Without a denominator the name is a plain mean."""
         face = edits.faces.cpu()

@@ -21,7 +21,7 @@ from zoogan.interfaces import Edit, Editor, Networks
 from zoogan.plugins import zoo
 from zoogan.registry import Registry, nearest
 from zoogan.storage import replace_text, write_tensors
-from zoogan.training.checkpoints import find
+from zoogan.training.checkpoints import find, iteration_of, problems
 
 FORMAT = 1
 Photo = str | Path | Image.Image | Tensor
@@ -100,11 +100,15 @@ def is_photo(tensor: Tensor) -> bool:
 class LoadedRun:
     """A trained run, ready to edit.
 
-    networks: name -> module, in eval mode. facts: what the data said. editor: what every verb sees.
+    networks: name -> module, in eval mode. facts: what the data said. editor: what every verb sees. iteration, images:
+    how long it was trained; None for weights that came from elsewhere.
     """
 
-    def __init__(self, config: GameConfig, facts: Facts, editor: Editor) -> None:
+    def __init__(
+        self, config: GameConfig, facts: Facts, editor: Editor, iteration: int | None = None, images: int | None = None
+    ) -> None:
         self.config, self.facts, self.editor = config, facts, editor
+        self.iteration, self.images = iteration, images
 
     @property
     def networks(self) -> nn.ModuleDict:
@@ -181,18 +185,42 @@ class LoadedRun:
             raise ConfigError(str(error)) from error
 
 
-def load(run: str | Path, *, device: str | torch.device = "cpu", registry: Registry | None = None) -> LoadedRun:
+def load(
+    run: str | Path,
+    *,
+    checkpoint: int | str | None = None,
+    device: str | torch.device = "cpu",
+    registry: Registry | None = None,
+) -> LoadedRun:
     """Open a trained run as an editor.
 
+    checkpoint: an iteration, or `best` by `training.best`; by default the model as training left it.
+
     Raises:
-        ConfigError: not a run, or no trained model in it yet.
+        ConfigError: not a run, no trained model in it yet, or no such checkpoint.
     """
     folder = Run(Path(run))
     registry = registry or zoo().registry
     config, facts = folder.read(registry)
     composition = compose(config, facts, registry)
+    state = find(folder.checkpoints)[-1:] if checkpoint is None else [checkpoint_of(folder, checkpoint)]
+    files = model_files(folder, composition.nets) if checkpoint is None else checkpoint_files(state[0])
     for name, network in composition.nets.items():
-        file = folder.model / f"{name}.safetensors"
+        network.load_state_dict(load_file(files[name]))
+    nets = composition.nets.to(device).eval().requires_grad_(False)
+    editor = composition.game.to(device).editor(nets, attributes=facts.attributes)
+    length = json.loads((state[0] / "state.json").read_text()) if state else {}
+    return LoadedRun(config, facts, editor, length.get("iteration"), length.get("position"))
+
+
+def model_files(folder: Run, nets: Networks) -> dict[str, Path]:
+    """The file of each network as training left it.
+
+    Raises:
+        ConfigError: one is missing.
+    """
+    files = {name: folder.model / f"{name}.safetensors" for name in nets}
+    for name, file in files.items():
         if not file.exists():
             hint = (
                 "training saves it at every checkpoint"
@@ -200,7 +228,34 @@ def load(run: str | Path, *, device: str | torch.device = "cpu", registry: Regis
                 else "its training stopped early"
             )
             raise ConfigError(f"{folder.path}: no model/{name}.safetensors in this run; {hint}")
-        network.load_state_dict(load_file(file))
-    nets = composition.nets.to(device).eval().requires_grad_(False)
-    editor = composition.game.to(device).editor(nets, attributes=facts.attributes)
-    return LoadedRun(config, facts, editor)
+    return files
+
+
+def checkpoint_files(path: Path) -> dict[str, Path]:
+    """The file of each network in a checkpoint: its average where there is one."""
+    files = {file.name.removesuffix(".safetensors"): file for file in path.glob("*.safetensors")}
+    return {name: files.get(f"{name}.average", file) for name, file in files.items() if "." not in name}
+
+
+def checkpoint_of(folder: Run, checkpoint: int | str) -> Path:
+    """The checkpoint of an iteration, or the best one.
+
+    Raises:
+        ConfigError: no such checkpoint, a damaged one, or `best` of a run that does not look for it.
+    """
+    there = {iteration_of(path): path for path in find(folder.checkpoints)}
+    kept = ", ".join(map(str, there)) or "none"
+    wanted = folder.best_iteration() if checkpoint == "best" else None
+    if checkpoint == "best" and wanted is None:
+        raise ConfigError(f"{folder.path}: no best checkpoint: training.best was not set; checkpoints: {kept}")
+    if wanted is None:
+        if not str(checkpoint).isdigit():
+            raise ConfigError(f"checkpoint {checkpoint!r}: expected an iteration or best; checkpoints: {kept}")
+        wanted = int(checkpoint)
+    path = there.get(wanted)
+    if path is None:
+        raise ConfigError(f"{folder.path}: no checkpoint of iteration {wanted}; checkpoints: {kept}")
+    trouble = problems(path)
+    if trouble:
+        raise ConfigError(f"{path}: {trouble}")
+    return path

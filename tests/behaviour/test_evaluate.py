@@ -1,0 +1,469 @@
+"""Evaluation: the best and the worst editors get the report they deserve, and only equal measurements are compared."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import zoogan
+from zoogan.cli import main
+from zoogan.config import ConfigError
+from zoogan.data.config import DrawnData
+from zoogan.data.drawn_source import DrawnSource
+from zoogan.data.photo import to_range
+from zoogan.evaluation.comparison import Evaluated, columns_of, entrants_of, headlines, markdown, refusals
+from zoogan.evaluation.edit_error import EditError, Truth
+from zoogan.evaluation.judged import Preservation, Success
+from zoogan.evaluation.locality import Locality
+from zoogan.evaluation.reconstruction import Diversity, Reconstruction
+from zoogan.evaluation.report import (
+    About,
+    Report,
+    face_weights,
+    interval,
+    read_report,
+    read_rows,
+    report_of,
+    rows_of,
+    write_report,
+)
+from zoogan.evaluation.similarity import BEST_PSNR
+from zoogan.evaluation.study import Findings, edits_of, examine, open_study, turned
+from zoogan.interfaces import Edit, Editor, Metric, Request, Study, World
+
+DATA = DrawnData(
+    image_size=24, attributes=("Eyeglasses", "Black_Hair", "Blond_Hair"), faces=32, held_out=24,
+    probabilities={"Eyeglasses": 0.5},
+)  # fmt: skip
+TINY = [
+    "--device", "cpu", "--set", "data.image_size=16", "--set", "data.batch=4", "--set", "data.faces=32",
+    "--set", "data.held_out=16", "--set", "generator.width=4", "--set", "discriminator.width=4",
+    "--set", "training.log_every=1",
+]  # fmt: skip
+
+
+class Known(Editor):
+    """An editor without networks of its own: the identity, or what `change` makes of an image and its targets."""
+
+    attributes = DATA.attributes
+
+    def __init__(self, change: Any = None) -> None:
+        self.networks, self.change = nn.ModuleDict({"none": nn.Conv2d(1, 1, 1)}), change
+
+    def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
+        return {"attributes": torch.tensor([[request.attributes[name] for name in self.attributes]] * len(image))}
+
+    def apply(self, image: Tensor, targets: Mapping[str, Tensor], **options: Any) -> Edit:
+        return Edit(image if self.change is None else self.change(image, targets["attributes"]))
+
+
+class Redraw:
+    """The true redraw as an editor's change: it knows every face of the study and of their redraws by their pixels."""
+
+    def __init__(self, source: DrawnSource) -> None:
+        self.source = source
+        faces = source.read("test", list(range(source.size("test"))))["image"]
+        self.known = {face.numpy().tobytes(): i for i, face in enumerate(faces)}
+
+    def __call__(self, image: Tensor, target: Tensor) -> Tensor:
+        pixels = ((image + 1) * 127.5).round().to(torch.uint8)
+        numbers = [self.known[face.numpy().tobytes()] for face in pixels]
+        redrawn = self.source.redraw("test", numbers, Eyeglasses=target[:, 0])["image"]
+        self.known |= {face.numpy().tobytes(): i for face, i in zip(redrawn, numbers)}
+        return to_range(redrawn)
+
+
+class Eye:
+    """A judge that recognises the study's faces and their redraws, and tells their true labels."""
+
+    attributes = (*DATA.attributes, "Male")
+    thresholds = torch.full((4,), 0.5)
+    digest, backbone, resizer = "0" * 64, "eye", "none"
+    table: ClassVar = {name: {"balanced_accuracy": 1.0, "error": 0.0} for name in attributes}
+
+    def __init__(self, source: DrawnSource) -> None:
+        full = DrawnSource(DATA.model_copy(update={"attributes": self.attributes}))
+        self.labels: dict[bytes, Tensor] = {}
+        everybody = list(range(source.size("test")))
+        for change in ({}, {"Eyeglasses": 0.0}, {"Eyeglasses": 1.0}, {"Black_Hair": 1.0}, {"Blond_Hair": 1.0}):
+            sample = full.redraw("test", everybody, **change)
+            pairs = zip(sample["image"], sample["attributes"])
+            self.labels |= {face.numpy().tobytes(): labels for face, labels in pairs}
+
+    def probabilities(self, image: Tensor) -> Tensor:
+        pixels = ((image + 1) * 127.5).round().to(torch.uint8)
+        return torch.stack([self.labels[face.numpy().tobytes()] for face in pixels])
+
+    def poses(self, image: Tensor) -> Tensor | None:
+        return None
+
+    def segmentation(self, image: Tensor) -> Tensor | None:
+        return None
+
+
+@pytest.fixture(scope="module")
+def source() -> DrawnSource:
+    return DrawnSource(DATA)
+
+
+@pytest.fixture(scope="module")
+def study(source: DrawnSource, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOOGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return open_study(source, "drawn", judge=Eye(source))
+
+
+def all_metrics() -> dict[str, Metric]:
+    return {
+        "edit_error": EditError(), "truth": Truth(), "success": Success(), "preservation": Preservation(),
+        "locality": Locality(), "reconstruction": Reconstruction(), "diversity": Diversity(),
+    }  # fmt: skip
+
+
+def values_of(found: Findings) -> dict[str, float]:
+    return {f"{m.name} {m.attribute or 'all'}": m.statistic.value() for _, m in found.measures}
+
+
+def about(run: str, **changes: Any) -> About:
+    values: dict[str, Any] = {
+        "run": run, "method": "known", "recipe": None, "config": run, "seed": 0, "iteration": 1, "images": 4,
+        "attributes": DATA.attributes, "parameters": {"generator": 8}, "edits_per_second": 100.0, "device": "cpu",
+    }  # fmt: skip
+    return About(**(values | changes))
+
+
+# ---- the best and the worst ----
+
+
+def test_the_identity_edits_nothing_and_keeps_everything(study: Study) -> None:
+    values = values_of(examine(Known(), study, all_metrics(), DATA.attributes))
+    for name in ("Eyeglasses", "Black_Hair", "all"):
+        assert values[f"edit_error {name}"] == pytest.approx(1.0)
+        assert values[f"success {name}"] == 0.0
+        assert values[f"preservation {name}"] == 1.0
+        assert values[f"outside_truth.l1 {name}"] == 0.0
+        assert values[f"outside_truth.psnr {name}"] == pytest.approx(BEST_PSNR)
+        assert values[f"cycle.l1 {name}"] == values[f"identity.l1 {name}"] == values[f"diversity.l1 {name}"] == 0.0
+    assert values["success.unedited Eyeglasses"] == 0.0
+
+
+def test_the_true_redraw_is_perfect(source: DrawnSource, study: Study) -> None:
+    values = values_of(examine(Known(Redraw(source)), study, all_metrics(), ["Eyeglasses"]))
+    assert values["edit_error Eyeglasses"] == values["truth.inside.l1 Eyeglasses"] == 0.0
+    assert values["truth.inside.ssim Eyeglasses"] == pytest.approx(1.0, abs=1e-5)
+    for name in ("success", "success.adding", "success.removing", "success.average_precision", "success.best_f1"):
+        assert values[f"{name} Eyeglasses"] == 1.0
+    assert values["preservation Eyeglasses"] == 1.0
+    assert values["cycle.l1 Eyeglasses"] == values["outside_truth.l1 Eyeglasses"] == 0.0
+
+
+def test_a_grey_picture_is_bad_at_everything(study: Study) -> None:
+    metrics: dict[str, Metric] = {"edit_error": EditError(), "locality": Locality(), "cycle": Reconstruction()}
+    values = values_of(examine(Known(lambda image, target: torch.zeros_like(image)), study, metrics, ["Eyeglasses"]))
+    assert values["outside_truth.l1 Eyeglasses"] > 0.2
+    assert values["identity.l1 Eyeglasses"] > 0.2
+    assert values["outside_truth.psnr Eyeglasses"] < 15
+
+
+def test_the_edit_error_is_the_ratio_of_sums_by_hand(source: DrawnSource, study: Study) -> None:
+    half = Known(lambda image, target: image * 0.5)
+    value = values_of(examine(half, study, {"e": EditError()}, ["Eyeglasses"]))["edit_error Eyeglasses"]
+    wrong = needed = 0.0
+    for i in range(source.size("test")):
+        image = to_range(source.read("test", [i])["image"])
+        own = float(source.labels("test")[i, 0])
+        truth = to_range(source.redraw("test", [i], Eyeglasses=1 - own)["image"])
+        edit = ((image * 0.5 + 1) * 127.5).round() / 127.5 - 1
+        inside = (truth != image).any(1, keepdim=True)
+        wrong += float(((edit - truth).abs() * inside).sum())
+        needed += float(((image - truth).abs() * inside).sum())
+    assert value == pytest.approx(wrong / needed, rel=1e-5)
+
+
+# ---- what is edited ----
+
+
+def test_hair_colours_are_set_and_clear_their_rivals_and_the_rest_is_turned_over(source: DrawnSource) -> None:
+    own = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    target, some = turned(source, own, "Blond_Hair")
+    assert target.tolist() == [[1, 0, 1], [0, 0, 1]]
+    assert some.tolist() == [True, False]
+    target, some = turned(source, own, "Eyeglasses")
+    assert target.tolist() == [[0, 1, 0], [1, 0, 1]]
+    assert bool(some.all())
+
+
+def test_hidden_attributes_are_left_out(source: DrawnSource, study: Study) -> None:
+    visible = source.read("test", list(range(study.faces)))["visible"][:, 1] > 0
+    blond = source.labels("test")[:, 1] < 0.5
+    edited = torch.cat([edits.faces for edits in edits_of(Known(), study, "Black_Hair")])
+    assert edited.tolist() == (visible & blond).nonzero().flatten().tolist()
+    assert not bool(visible.all())
+
+
+def test_neither_batches_nor_processes_show(source: DrawnSource, study: Study) -> None:
+    half = Known(lambda image, target: image * 0.5)
+    whole = EditError()
+    whole.start(study)
+    parts = [EditError(), EditError()]
+    shared: list[Any] = []
+
+    class Joined(World):
+        def everyone(self, value: Any) -> list[Any]:
+            return shared
+
+    for rank, part in enumerate(parts):
+        world = Joined()
+        world.rank, world.size = rank, 2
+        part.start(Study(**{**study.__dict__, "world": world}))
+        for edits in edits_of(half, part.study, "Eyeglasses", batch=7):
+            part.update(edits)
+        shared.append(part._rows)
+    for edits in edits_of(half, study, "Eyeglasses"):
+        whole.update(edits)
+    for ours, theirs in zip(whole.measures(), parts[1].measures()):
+        assert torch.equal(ours.statistic.face, theirs.statistic.face)
+        assert torch.equal(ours.statistic.numerator, theirs.statistic.numerator)
+
+
+def test_without_a_judge_or_a_truth_the_report_says_so(source: DrawnSource, study: Study) -> None:
+    blind = Study(**{**study.__dict__, "judge": None})
+    found = examine(Known(), blind, {"success": Success(), "edit_error": EditError()}, ["Eyeglasses"])
+    assert "zoo judge train" in found.skipped["success"]
+    assert {metric for metric, _ in found.measures} == {"edit_error"}
+
+
+def test_an_empty_split_is_an_error() -> None:
+    class Empty(DrawnSource):
+        def size(self, split: str) -> int:
+            return 0 if split != "train" else super().size("train")
+
+    with pytest.raises(ConfigError, match="holds no faces out"):
+        open_study(Empty(DATA), "drawn")
+
+
+# ---- reports and comparisons ----
+
+
+def stored(folder: Path, study: Study, editor: Editor, who: About) -> Evaluated:
+    metrics = {"edit_error": EditError(), "success": Success(), "locality": Locality()}
+    found = examine(editor, study, metrics, ["Eyeglasses"])
+    report = report_of(found, study, who, None, "2026-11-21")
+    write_report(folder, report, rows_of(found), "<html></html>")
+    again = read_report(folder)
+    assert again == report
+    return Evaluated(again, read_rows(folder, again))
+
+
+def test_a_report_comes_back_with_the_rows_behind_it(study: Study, tmp_path: Path) -> None:
+    found = examine(Known(), study, {"edit_error": EditError(), "success": Success()}, ["Eyeglasses"])
+    report = report_of(found, study, about("a"), None, "2026-11-21")
+    write_report(tmp_path, report, rows_of(found), "<html></html>")
+    for value, statistic in zip(report.values, read_rows(tmp_path, read_report(tmp_path))):
+        number = statistic.value()
+        assert (value.value is None and math.isnan(number)) or number == pytest.approx(value.value)
+    error = report.find("edit_error", "Eyeglasses")
+    assert error is not None and error.low == pytest.approx(1) and error.n == error.key.n
+
+
+def test_the_bootstrap_knows_the_standard_error_of_a_mean() -> None:
+    from zoogan.evaluation.report import resampled
+    from zoogan.interfaces import Ratio
+
+    values = torch.randn(400, generator=torch.Generator().manual_seed(3)).double()
+    samples = resampled(Ratio.mean(torch.arange(400), values), face_weights(400, 400, 0))
+    assert samples is not None
+    assert float(samples.std()) == pytest.approx(float(values.std()) / 20, rel=0.15)
+    low, high = interval(samples)
+    assert low is not None and high is not None
+    assert low < float(values.mean()) < high
+
+
+def test_equal_keys_share_a_column_and_another_resizer_does_not(study: Study, tmp_path: Path) -> None:
+    one = stored(tmp_path / "a", study, Known(), about("a"))
+    two = stored(tmp_path / "b", study, Known(), about("b"))
+    columns = columns_of(entrants_of([one, two]))
+    assert all(set(column.cells) == {"a", "b"} for column in columns)
+
+    def resized(report: Report) -> Report:
+        values = [
+            v.model_copy(update={"key": v.key.model_copy(update={"resizer": "bicubic"})}) if v.key.backbone else v
+            for v in report.values
+        ]
+        return report.model_copy(update={"values": values})
+
+    apart = columns_of(entrants_of([one, Evaluated(resized(two.report), two.statistics)]))
+    success = [column for column in apart if column.name == "success"]
+    assert [set(column.cells) for column in success] == [{"a"}, {"b"}]
+    assert any("resizer: bicubic / none" in line for line in refusals(headlines(apart)))
+    assert [set(c.cells) for c in apart if c.name == "edit_error"] == [{"a", "b"}]
+    table = markdown(entrants_of([one, two]), columns, "zoo compare a b")
+    assert "edit_error Eyeglasses ↓" in table and "zoo compare a b" in table
+
+
+def test_the_better_run_is_marked_and_the_equal_one_is_tied(source: DrawnSource, study: Study, tmp_path: Path) -> None:
+    truth = Redraw(source)
+    most = Known(lambda image, target: 0.9 * truth(image, target) + 0.1 * image)
+    some = Known(lambda image, target: 0.5 * truth(image, target) + 0.5 * image)
+    blind = Study(**{**study.__dict__, "judge": None})
+    runs = [stored(tmp_path / n, blind, e, about(n)) for n, e in (("most", most), ("some", some), ("same", most))]
+    cells = next(c for c in columns_of(entrants_of(runs)) if c.name == "edit_error").cells
+    assert cells["most"].value == pytest.approx(0.1, abs=0.02) and cells["some"].value == pytest.approx(0.5, abs=0.02)
+    assert cells["most"].best and cells["same"].tied and not cells["some"].tied
+
+
+def test_seeds_of_one_training_are_one_row_with_an_interval_over_both(study: Study, tmp_path: Path) -> None:
+    blind = Study(**{**study.__dict__, "judge": None})
+    runs = [
+        stored(tmp_path / str(k), blind, Known(lambda i, t, k=k: i * (1 - 0.1 * k)), about(str(k), seed=k, config="c"))
+        for k in range(3)
+    ]
+    entrants = entrants_of(runs)
+    assert len(entrants) == 1 and "3 seeds" in entrants[0].name
+    column = next(c for c in columns_of(entrants) if c.name == "outside_truth.l1")
+    (cell,) = column.cells.values()
+    alone = [s.value() for r in runs for v, s in zip(r.report.values, r.statistics) if v.name == "outside_truth.l1"]
+    assert cell.runs == 3 and cell.value == pytest.approx(sum(alone) / 3)
+    assert cell.low is not None and cell.high is not None and cell.low < cell.value < cell.high
+
+
+# ---- the verbs ----
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """SaGAN and StarGAN after two iterations, on different attributes."""
+    folder = tmp_path_factory.mktemp("runs")
+    for method, attributes in (("sagan", "Eyeglasses"), ("stargan", "Male,Eyeglasses")):
+        options = ["--iterations", "2", "--set", f"data.attributes={attributes}"]
+        assert main(["train", "--model", method, "--out", str(folder / method), *TINY, *options]) == 0
+    return [folder / "sagan", folder / "stargan"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples() -> Iterator[None]:
+    """Enough for intervals, in a sixth of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("report", "comparison"):
+            patch.setattr(f"zoogan.evaluation.{module}.RESAMPLES", 60)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ZOOGAN_METRIC_WEIGHTS", raising=False)
+
+
+def test_zoo_evaluate_leaves_a_report_to_read(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(runs[0]), "--faces", "12"]) == 0
+    said = capsys.readouterr()
+    assert "edit_error" in said.out and "report.html" in said.out
+    assert "not measured: success: no judge" in said.err
+    assert "not measured: fd_squeezenet" in said.err
+    report = json.loads((runs[0] / "report" / "report.json").read_text())
+    assert report["about"]["iteration"] == 2 and report["about"]["images"] == 8
+    key = report["values"][0]["key"]
+    assert key["n"] <= 12 and len(key["faces"]) == 64 and torch.__version__.startswith(key["versions"]["torch"])
+    page = (runs[0] / "report" / "report.html").read_text()
+    assert "data:image/png;base64" in page and "edit_error" in page and "<script" not in page
+
+
+def test_zoo_compare_measures_runs_on_the_same_faces(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "comparison"
+    options = ["--data", "drawn", "--faces", "12", "--metrics", "edit_error,locality", "--set", "data.held_out=16"]
+    assert main(["compare", *map(str, runs), "--out", str(out), *options]) == 0
+    content = json.loads((out / "compare.json").read_text())
+    error = [c for c in content["columns"] if c["name"] == "edit_error"]
+    assert len(error) == 1 and set(error[0]["cells"]) == {"sagan", "stargan"}
+    assert (out / "grid-Eyeglasses.png").exists() and "sagan" in (out / "compare.html").read_text()
+    assert "edit_error Eyeglasses" in (out / "compare.md").read_text()
+    assert "edit_error" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--metrics", "edit_eror"], "did you mean 'edit_error'"),
+        (["--metrics", "edit_error", "--set", "fid.weights=x"], "not among the metrics asked for"),
+        (["--set", "fd_squeezenet.minimum=0"], "fd_squeezenet.minimum"),
+        (["--data", "dawn"], "did you mean 'drawn'"),
+        (["--set", "data.image_size=32"], "the run has 16, got 32"),
+        (["--judge", "nowhere"], "nowhere"),
+        (["--checkpoint", "best"], "no best checkpoint"),
+        (["--checkpoint", "7"], "no checkpoint of iteration 7"),
+    ],
+)
+def test_mistakes_are_told(runs: list[Path], options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(runs[0]), *options]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([0], "two runs or more"),
+        ([0, 1, "--metrics", "edit_error"], "say on which faces"),
+    ],
+)
+def test_mistakes_of_a_comparison_are_told(
+    runs: list[Path], options: list[Any], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *(str(runs[o]) if isinstance(o, int) else o for o in options)]) == 2
+    assert told in capsys.readouterr().err
+
+
+# ---- while training ----
+
+
+def test_a_training_measures_itself_and_keeps_its_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    watch = [
+        "--iterations", "4", "--set", "training.evaluate_every=1", "--set", "training.evaluate=edit_error,locality",
+        "--set", "training.best=edit_error", "--set", "training.keep=1", "--set", "training.checkpoint_every=1",
+    ]  # fmt: skip
+    assert main(["train", "--model", "sagan", "--out", str(out), *TINY, *watch]) == 0
+    entries = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    curve = {e["iteration"]: e["evaluation"]["edit_error.Eyeglasses"] for e in entries if "evaluation" in e}
+    assert list(curve) == [1, 2, 3, 4]
+    best = json.loads((out / "best.json").read_text())
+    assert best["value"] == min(curve.values()) == curve[best["iteration"]]
+    kept = sorted(int(path.name.split("-")[1]) for path in (out / "checkpoints").iterdir())
+    assert kept == sorted({best["iteration"], 4})
+    run = zoogan.load(out, checkpoint="best")
+    assert run.iteration == best["iteration"]
+    assert "the best so far" in capsys.readouterr().out
+
+
+def test_watching_does_not_change_the_training(tmp_path: Path) -> None:
+    plain, watched = tmp_path / "plain", tmp_path / "watched"
+    assert main(["train", "--model", "stargan", "--out", str(plain), *TINY, "--iterations", "3"]) == 0
+    options = ["--iterations", "3", "--set", "training.evaluate_every=1"]
+    assert main(["train", "--model", "stargan", "--out", str(watched), *TINY, *options]) == 0
+    for name in ("generator", "discriminator"):
+        one, other = ((run / "model" / f"{name}.safetensors").read_bytes() for run in (plain, watched))
+        assert one == other
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["training.evaluate=edit_eror"], "did you mean 'edit_error'"),
+        (["training.evaluate=success"], "zoo judge train"),
+    ],
+)
+def test_a_watch_that_cannot_be_kept_is_told_before_training(
+    tmp_path: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = [part for option in (*options, "training.evaluate_every=1") for part in ("--set", option)]
+    assert main(["train", "--model", "sagan", "--out", str(tmp_path / "run"), *TINY, *sets]) == 2
+    assert told in capsys.readouterr().err

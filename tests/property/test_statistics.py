@@ -1,0 +1,96 @@
+"""Statistics against scikit-learn and by their laws."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, jaccard_score
+
+from zoogan.interfaces import Ranking, Ratio, Whole
+
+rows = st.integers(4, 40)
+seeds = st.integers(0, 10_000)
+
+
+def drawn(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Faces, scores with ties, and labels of which both occur."""
+    generator = torch.Generator().manual_seed(seed)
+    score = torch.randint(0, 8, (n,), generator=generator).double() / 8
+    label = (torch.rand(n, generator=generator) < 0.4).double()
+    label[0], label[1] = 0.0, 1.0
+    return torch.arange(n), score, label
+
+
+@given(rows, seeds)
+def test_rankings_are_those_of_scikit_learn(n: int, seed: int) -> None:
+    face, score, label = drawn(n, seed)
+    precision = Ranking(face, score, label, "average_precision").value()
+    assert precision == pytest.approx(average_precision_score(label, score), abs=1e-9)
+    best = max(f1_score(label, (score >= t).double()) for t in score.unique())
+    assert Ranking(face, score, label, "best_f1").value() == pytest.approx(best, abs=1e-9)
+
+
+@given(rows, seeds)
+def test_a_ratio_with_two_strata_is_the_balanced_accuracy(n: int, seed: int) -> None:
+    face, score, label = drawn(n, seed)
+    said = (score > 0.5).double()
+    right = Ratio(face, (said == label).double(), torch.ones(n, dtype=torch.float64), label.long())
+    assert right.value() == pytest.approx(balanced_accuracy_score(label, said))
+
+
+@given(seeds)
+def test_a_ratio_with_a_stratum_a_class_is_the_mean_intersection_over_union(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    true, seen = (torch.randint(0, 4, (5, 30), generator=generator) for _ in range(2))
+    parts = [
+        (torch.arange(5), ((true == k) & (seen == k)).sum(1), ((true == k) | (seen == k)).sum(1), torch.full((5,), k))
+        for k in range(4)
+    ]
+    face, both, either, stratum = (torch.cat(column) for column in zip(*parts))
+    expected = jaccard_score(true.flatten(), seen.flatten(), average="macro")
+    assert Ratio(face, both.double(), either.double(), stratum).value() == pytest.approx(expected)
+
+
+@given(rows, seeds)
+def test_weights_count_rows_as_often_as_copies_would(n: int, seed: int) -> None:
+    face, score, label = drawn(n, seed)
+    weights = torch.randint(0, 3, (n,), generator=torch.Generator().manual_seed(seed + 1)).float()
+    weights[:2] = 1
+    copies = torch.repeat_interleave(torch.arange(n), weights.long())
+    for kind in ("average_precision", "best_f1"):
+        whole, copied = (
+            Ranking(face, score, label, kind),
+            Ranking(face[copies], score[copies], label[copies], kind),
+        )
+        assert whole.value(weights) == pytest.approx(copied.value(), abs=1e-9)
+    ratio = Ratio(face, score, label + 1, label.long())
+    same = Ratio(face[copies], score[copies], label[copies] + 1, label[copies].long())
+    assert ratio.value(weights) == pytest.approx(same.value(), abs=1e-9)
+
+
+@given(rows, seeds)
+def test_order_does_not_show(n: int, seed: int) -> None:
+    face, score, label = drawn(n, seed)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    one = Ranking(face, score, label).value()
+    assert Ranking(face[order], score[order], label[order]).value() == pytest.approx(one, abs=1e-12)
+    ratio = Ratio(face, score, label + 1, label.long()).value()
+    shuffled = Ratio(face[order], score[order], label[order] + 1, label[order].long()).value()
+    assert shuffled == pytest.approx(ratio, abs=1e-12)
+
+
+def test_nothing_is_nan_and_one_label_alone_ranks_nothing() -> None:
+    none = torch.zeros(0, dtype=torch.int64)
+    assert math.isnan(Ratio(none, none.double(), none.double(), none).value())
+    assert math.isnan(Ranking(torch.arange(3), torch.rand(3).double(), torch.ones(3).double()).value())
+    assert Whole(torch.arange(3), 2.5).value(torch.ones(3)) == 2.5
+
+
+def test_a_stratum_without_rows_does_not_count() -> None:
+    face = torch.arange(2)
+    ratio = Ratio(face, torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0]), torch.tensor([0, 2]))
+    assert ratio.value() == 0.5
