@@ -15,13 +15,10 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from zoogan.errors import ConfigError as ConfigError
 from zoogan.registry import MethodSpec, Registry, nearest
 
 NAME_KEYS = ("use", "source")  # the field that names the component: `use`, for sources `source`
-
-
-class ConfigError(Exception):
-    """The user's mistake in a config, an option or a file: every problem at once, one a line."""
 
 
 class Frozen(BaseModel):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 if TYPE_CHECKING:
     from zoogan.config import ComponentConfig, GameConfig
@@ -30,17 +30,25 @@ ROLES: dict[str, str] = {
     "schedule": "zoogan.training.optimizers:Schedule",
 }
 
-# zoo's own verbs. The command line imports only the module of the verb that is called.
-VERBS: dict[str, str] = {
-    "list": "zoogan.cli.list_:list_",
-    "show": "zoogan.cli.show:show",
-    "doctor": "zoogan.cli.doctor:doctor",
-    "train": "zoogan.cli.train:train",
-    "edit": "zoogan.cli.edit:edit",
-    "import": "zoogan.cli.import_:import_",
-    "evaluate": "zoogan.cli.evaluate:evaluate",
-    "compare": "zoogan.cli.compare:compare",
-    "judge": "zoogan.cli.judge:app",
+
+class Verb(NamedTuple):
+    """A verb of zoo's own: an import string, and its line in `zoo --help`."""
+
+    build: str
+    line: str
+
+
+# The command line imports only the module of the verb that is called, so the lines of the help stand here.
+VERBS: dict[str, Verb] = {
+    "list": Verb("zoogan.cli.list_:list_", "List the models, installed or known."),
+    "show": Verb("zoogan.cli.show:show", "Show a model: paper, licence, recipes, slots and settings."),
+    "doctor": Verb("zoogan.cli.doctor:doctor", "Check versions, devices, plugins and the disk."),
+    "train": Verb("zoogan.cli.train:train", "Train a method."),
+    "edit": Verb("zoogan.cli.edit:edit", "Edit photos, each with the run's own crop."),
+    "import": Verb("zoogan.cli.import_:import_", "Make a run from official weights."),
+    "judge": Verb("zoogan.cli.judge:app", "Train and show judges, which read attributes off faces."),
+    "evaluate": Verb("zoogan.cli.evaluate:evaluate", "Measure a run's edits: a report to read."),
+    "compare": Verb("zoogan.cli.compare:compare", "Compare runs side by side, on the same faces."),
 }
 
 

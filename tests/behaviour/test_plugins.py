@@ -305,4 +305,4 @@ def test_a_draft_shows_nothing_before_commit_and_overwrites_nothing() -> None:
 
 
 def test_verbs_are_import_strings() -> None:
-    assert all(path.startswith("zoogan.cli.") and ":" in path for path in VERBS.values())
+    assert all(verb.build.startswith("zoogan.cli.") and ":" in verb.build for verb in VERBS.values())

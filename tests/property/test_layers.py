@@ -274,3 +274,27 @@ def test_a_resize_convolution_is_doubling_then_convolution(seed: int, n: int, si
     image = noise(seed, n, 3, size, size + 1)
     plain = F.conv2d(F.interpolate(image, scale_factor=2, mode="nearest"), layer.weight, layer.bias, padding=1)
     assert torch.allclose(layer(image), plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_instance_norm_channels_last_has_first_and_second_derivatives(affine: bool) -> None:
+    layer = InstanceNorm2d(3, affine=affine)
+    x = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last).requires_grad_()
+    plain = x.detach().contiguous().requires_grad_()
+    weight = torch.randn(2, 3, 4, 5)
+    results = []
+    for leaf in (x, plain):
+        (first,) = torch.autograd.grad((layer(leaf).relu() * weight).sum(), leaf, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), leaf)
+        results.append((first, second))
+    for ours, theirs in zip(*results):
+        assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_an_activation_in_place_may_follow_instance_norm_channels_last() -> None:
+    layer, x = InstanceNorm2d(3, affine=False), torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    leaf = x.clone(memory_format=torch.preserve_format).requires_grad_()
+    torch.relu_(layer(leaf)).sum().backward()
+    other = x.clone(memory_format=torch.preserve_format).requires_grad_()
+    layer(other).relu().sum().backward()
+    assert torch.equal(leaf.grad, other.grad)

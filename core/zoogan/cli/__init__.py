@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 
 WRONG_USE = 2  # the user's mistake: a bad option, setting or file
 FAILED = 1

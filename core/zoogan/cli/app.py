@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from zoogan.registry import VERBS, nearest, resolve
+from zoogan.registry import VERBS, Command, nearest, resolve
 
+OWN = "zoogan"  # the distribution whose verbs are all in VERBS
 HELP = {"help_option_names": ["-h", "--help"]}
 
 # Newer typers carry a click of their own, older ones use the installed one; this ancestor is there in both.
@@ -21,21 +24,25 @@ class Verbs(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """zoo's own verbs in the order of the table, then the plugins'."""
-        from zoogan.plugins import zoo
+        return [*VERBS, *sorted(contributed())]
 
-        return [*VERBS, *sorted(zoo().registry.commands)]
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The verbs with a line each; those of zoo's own are not imported for it."""
+        others = [(name, self.get_command(ctx, name)) for name in sorted(contributed())]
+        rows = [(name, verb.line) for name, verb in VERBS.items()]
+        rows += [(name, command.get_short_help_str(80)) for name, command in others if command is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a verb, or None. Own verbs do not wait for plugins."""
         if cmd_name in VERBS:
-            path, plugin = VERBS[cmd_name], "zoogan"
+            path, plugin = VERBS[cmd_name].build, "zoogan"
         else:
-            from zoogan.plugins import zoo
-
-            contributed = zoo().registry.commands.get(cmd_name)
-            if contributed is None:
+            found = contributed().get(cmd_name)
+            if found is None:
                 return None
-            path, plugin = contributed.build, contributed.plugin
+            path, plugin = found.build, found.plugin
         try:
             return command(cmd_name, path)
         except Exception as error:  # one verb that cannot be imported must not take `zoo --help` down
@@ -48,6 +55,17 @@ class Verbs(TyperGroup):
             hint = nearest(args[0], known)
             raise UsageError(f"no verb is called {args[0]!r}{hint}; verbs: {', '.join(known)}")
         return super().resolve_command(ctx, args)
+
+
+def contributed() -> Mapping[str, Command]:
+    """The plugins' verbs. Where no plugin but zoo's own is installed, none is loaded to know that there are none."""
+    from zoogan.discovery import candidates
+
+    if all(candidate.distribution == OWN for candidate in candidates((), os.environ)):
+        return {}
+    from zoogan.plugins import zoo
+
+    return zoo().registry.commands
 
 
 def command(name: str, path: str) -> Any:

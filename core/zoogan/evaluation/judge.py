@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import torch
 from jaxtyping import Float, Int64
@@ -69,6 +71,7 @@ class Judge:
         self.backbone: str = facts.build.backbone
         self.resizer: str = f"bilinear-antialias-{self.image_size}"
         self.table: Mapping[str, Mapping[str, float]] = facts.table
+        self._recent: deque[tuple[ref[Tensor], int, list[Tensor]]] = deque(maxlen=3)
 
     def to(self, device: torch.device | str) -> Judge:
         """This judge, moved."""
@@ -78,10 +81,15 @@ class Judge:
 
     @torch.no_grad()
     def _maps(self, image: Float[Tensor, "n 3 h w"]) -> list[Tensor]:
+        # Several metrics ask several things about the same pictures in turn; the trunk looks at them once.
+        for seen, version, maps in self._recent:
+            if seen() is image and version == image._version:
+                return maps
         side = self.image_size
-        if image.shape[-2:] != (side, side):
-            image = functional.resize(image, [side, side], antialias=True)
-        return self.network.maps(image.float())
+        fitted = image if image.shape[-2:] == (side, side) else functional.resize(image, [side, side], antialias=True)
+        maps = self.network.maps(fitted.float())
+        self._recent.append((ref(image), image._version, maps))
+        return maps
 
     @torch.no_grad()
     def probabilities(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n a"]:
