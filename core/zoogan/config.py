@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from zoogan.errors import ConfigError as ConfigError
@@ -139,6 +147,13 @@ class TrainingConfig(Frozen):
     evaluate: Names = ("edit_error",)
     evaluate_faces: int = Field(100, ge=1)
     best: str | None = None
+
+    @model_validator(mode="after")
+    def _watched(self) -> TrainingConfig:
+        if self.best is not None and not self.evaluate_every:
+            raise ValueError("training.best is looked for every training.evaluate_every iterations, which is 0")
+        return self
+
     trackers: Names = ()
 
 

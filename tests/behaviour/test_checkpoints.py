@@ -28,7 +28,7 @@ def state(iteration: int) -> State:
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    loaded = checkpoints.load(checkpoints.save(tmp_path, state(7), keep=3))
+    loaded = checkpoints.load(checkpoints.save(tmp_path, state(7)))
     assert (loaded.iteration, loaded.position) == (7, 112)
     assert torch.equal(loaded.networks["generator"]["weight"], torch.full((3, 2), 7.0))
     assert torch.equal(loaded.averages["generator"]["count"], torch.tensor(7))
@@ -37,13 +37,19 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 
 def test_the_oldest_are_dropped(tmp_path: Path) -> None:
     for k in range(1, 6):
-        checkpoints.save(tmp_path, state(k), keep=2)
+        checkpoints.prune(tmp_path, checkpoints.save(tmp_path, state(k)), keep=2)
     assert [path.name for path in checkpoints.find(tmp_path)] == ["iteration-00000004", "iteration-00000005"]
+
+
+def test_what_is_spared_is_not_dropped(tmp_path: Path) -> None:
+    for k in range(1, 6):
+        checkpoints.prune(tmp_path, checkpoints.save(tmp_path, state(k)), keep=1, spare={2})
+    assert [checkpoints.iteration_of(path) for path in checkpoints.find(tmp_path)] == [2, 5]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "delete", "manifest"])
 def test_a_damaged_checkpoint_is_found_out(tmp_path: Path, damage: str) -> None:
-    whole, broken = checkpoints.save(tmp_path, state(1), keep=3), checkpoints.save(tmp_path, state(2), keep=3)
+    whole, broken = checkpoints.save(tmp_path, state(1)), checkpoints.save(tmp_path, state(2))
     file = broken / "generator.safetensors"
     if damage == "truncate":
         file.write_bytes(file.read_bytes()[:-4])
@@ -63,20 +69,20 @@ def test_a_damaged_checkpoint_is_found_out(tmp_path: Path, damage: str) -> None:
 
 
 def test_an_interrupted_write_leaves_nothing_that_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoints.save(tmp_path, state(1), keep=3)
+    checkpoints.save(tmp_path, state(1))
 
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
     monkeypatch.setattr(storage, "save_file", full)
     with pytest.raises(OSError, match="No space"):
-        checkpoints.save(tmp_path, state(2), keep=3)
+        checkpoints.save(tmp_path, state(2))
     assert checkpoints.newest_valid(tmp_path)[0] == tmp_path / "iteration-00000001"
     assert checkpoints.newest_valid(tmp_path)[1] == []
 
 
 def test_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:
-    path = checkpoints.save(tmp_path, state(1), keep=1)
+    path = checkpoints.save(tmp_path, state(1))
     plain = tmp_path / "plain"
     plain.touch()
     assert stat.S_IMODE((path / "generator.safetensors").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
@@ -88,7 +94,8 @@ def test_names_sort_by_iteration(iterations: list[int]) -> None:
 
 
 def test_a_whole_checkpoint_is_never_dropped_for_a_damaged_newer_one(tmp_path: Path) -> None:
-    damaged = checkpoints.save(tmp_path, state(4), keep=1)
+    damaged = checkpoints.save(tmp_path, state(4))
     (damaged / "generator.safetensors").write_bytes(b"")
-    whole = checkpoints.save(tmp_path, state(3), keep=1)
+    whole = checkpoints.save(tmp_path, state(3))
+    checkpoints.prune(tmp_path, whole, keep=1)
     assert checkpoints.newest_valid(tmp_path)[0] == whole

@@ -240,6 +240,27 @@ def test_without_a_judge_or_a_truth_the_report_says_so(source: DrawnSource, stud
     assert {metric for metric, _ in found.measures} == {"edit_error"}
 
 
+def test_a_metric_that_raises_takes_only_itself_out(study: Study) -> None:
+    class Broken(EditError):
+        def update(self, edits: Any) -> None:
+            raise ValueError("seventeen")
+
+    found = examine(Known(), study, {"broken": Broken(), "edit_error": EditError()}, ["Eyeglasses"])
+    assert found.skipped == {"broken": "it raised ValueError: seventeen"}
+    assert {metric for metric, _ in found.measures} == {"edit_error"}
+    with pytest.raises(ValueError, match="seventeen"):
+        examine(Known(), study, {"broken": Broken()}, ["Eyeglasses"], strict=True)
+
+
+def test_the_true_redraw_of_a_hair_colour_preserves_the_rest_even_the_rivals_that_the_run_does_not_know() -> None:
+    data = DATA.model_copy(update={"attributes": ("Black_Hair",)})
+    alone = DrawnSource(data)
+    metric = Preservation()
+    study = open_study(alone, "drawn", judge=Eye(DrawnSource(DATA)))
+    metric.start(study)
+    assert "Blond_Hair" not in metric.others("Black_Hair") and "Eyeglasses" in metric.others("Black_Hair")
+
+
 def test_an_empty_split_is_an_error() -> None:
     class Empty(DrawnSource):
         def size(self, split: str) -> int:
@@ -256,7 +277,7 @@ def stored(folder: Path, study: Study, editor: Editor, who: About) -> Evaluated:
     metrics = {"edit_error": EditError(), "success": Success(), "locality": Locality()}
     found = examine(editor, study, metrics, ["Eyeglasses"])
     report = report_of(found, study, who, None, "2026-11-21")
-    write_report(folder, report, rows_of(found), "<html></html>")
+    report = write_report(folder, report, rows_of(found))
     again = read_report(folder)
     assert again == report
     return Evaluated(again, read_rows(folder, again))
@@ -265,7 +286,7 @@ def stored(folder: Path, study: Study, editor: Editor, who: About) -> Evaluated:
 def test_a_report_comes_back_with_the_rows_behind_it(study: Study, tmp_path: Path) -> None:
     found = examine(Known(), study, {"edit_error": EditError(), "success": Success()}, ["Eyeglasses"])
     report = report_of(found, study, about("a"), None, "2026-11-21")
-    write_report(tmp_path, report, rows_of(found), "<html></html>")
+    write_report(tmp_path, report, rows_of(found))
     for value, statistic in zip(report.values, read_rows(tmp_path, read_report(tmp_path))):
         number = statistic.value()
         assert (value.value is None and math.isnan(number)) or number == pytest.approx(value.value)
@@ -326,7 +347,7 @@ def test_seeds_of_one_training_are_one_row_with_an_interval_over_both(study: Stu
         for k in range(3)
     ]
     entrants = entrants_of(runs)
-    assert len(entrants) == 1 and "3 seeds" in entrants[0].name
+    assert len(entrants) == 1 and entrants[0].name == "0 + 1 + 2"
     column = next(c for c in columns_of(entrants) if c.name == "outside_truth.l1")
     (cell,) = column.cells.values()
     alone = [s.value() for r in runs for v, s in zip(r.report.values, r.statistics) if v.name == "outside_truth.l1"]
@@ -401,6 +422,7 @@ def test_zoo_compare_measures_runs_on_the_same_faces(
         (["--judge", "nowhere"], "nowhere"),
         (["--checkpoint", "best"], "no best checkpoint"),
         (["--checkpoint", "7"], "no checkpoint of iteration 7"),
+        (["--checkpoint", "last"], "expected an iteration or best"),
     ],
 )
 def test_mistakes_are_told(runs: list[Path], options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -444,6 +466,13 @@ def test_a_training_measures_itself_and_keeps_its_best(tmp_path: Path, capsys: p
     assert "the best so far" in capsys.readouterr().out
 
 
+def test_a_report_whose_rows_were_damaged_is_refused(study: Study, tmp_path: Path) -> None:
+    stored(tmp_path, study, Known(), about("a"))
+    (tmp_path / "faces.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ConfigError, match="evaluate the run again"):
+        read_rows(tmp_path, read_report(tmp_path))
+
+
 def test_watching_does_not_change_the_training(tmp_path: Path) -> None:
     plain, watched = tmp_path / "plain", tmp_path / "watched"
     assert main(["train", "--model", "stargan", "--out", str(plain), *TINY, "--iterations", "3"]) == 0
@@ -459,6 +488,7 @@ def test_watching_does_not_change_the_training(tmp_path: Path) -> None:
     [
         (["training.evaluate=edit_eror"], "did you mean 'edit_error'"),
         (["training.evaluate=success"], "zoo judge train"),
+        (["training.best=edit_eror"], "did you mean 'edit_error"),
     ],
 )
 def test_a_watch_that_cannot_be_kept_is_told_before_training(
@@ -467,3 +497,49 @@ def test_a_watch_that_cannot_be_kept_is_told_before_training(
     sets = [part for option in (*options, "training.evaluate_every=1") for part in ("--set", option)]
     assert main(["train", "--model", "sagan", "--out", str(tmp_path / "run"), *TINY, *sets]) == 2
     assert told in capsys.readouterr().err
+
+
+PLUGIN = """
+from typing import Literal
+
+from zoogan.config import ComponentConfig
+from zoogan.hooks import hookimpl
+
+
+class RednessConfig(ComponentConfig):
+    use: Literal["redness"] = "redness"
+    gain: float = 1.0
+
+
+def redness(config, facts):
+    from zoogan.evaluation.rows import FaceMetric
+
+    class Redness(FaceMetric):
+        title = "How much redder faces become"
+        better = {"redness": None}
+
+        def update(self, edits):
+            change = (edits.edited - edits.image)[:, 0].mean((1, 2))
+            self.add("redness", edits, config.gain * change)
+
+    return Redness()
+
+
+@hookimpl
+def zoo_register(registry):
+    registry.component("metric", "redness", config=RednessConfig, build=f"{__name__}:redness")
+"""
+
+
+def test_a_plugin_brings_a_metric(runs: list[Path], tmp_path: Path) -> None:
+    plugin = tmp_path / "red.py"
+    plugin.write_text(PLUGIN)
+    values = []
+    for gain in ("1", "2"):
+        out = tmp_path / gain
+        options = ["--plugin", str(plugin), "--metrics", "redness", "--set", f"redness.gain={gain}", "--faces", "6"]
+        assert main(["evaluate", str(runs[0]), "--out", str(out), *options]) == 0
+        values.append(read_report(out).find("redness", "Eyeglasses"))
+    assert values[0] is not None and values[1] is not None
+    assert values[1].value == pytest.approx(2 * values[0].value)
+    assert values[1].key.differs(values[0].key) == ["options: {'gain': 2.0} / {'gain': 1.0}"]

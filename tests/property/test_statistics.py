@@ -94,3 +94,9 @@ def test_a_stratum_without_rows_does_not_count() -> None:
     face = torch.arange(2)
     ratio = Ratio(face, torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0]), torch.tensor([0, 2]))
     assert ratio.value() == 0.5
+
+
+def test_a_mean_over_groups_is_not_a_mean_over_strata() -> None:
+    face, one = torch.arange(3), torch.ones(3, dtype=torch.float64)
+    ratio = Ratio(face, torch.tensor([1.0, 0.0, 0.0]), one, torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]))
+    assert ratio.value() == 0.5

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import PluginFiles, open_with
-from zoogan.cli.evaluate import FACES, measure, metric_configs, source_config
+from zoogan.cli.evaluate import FACES, check_pages, measure, metric_configs, source_config
 from zoogan.config import ConfigError, parse_sets
 
 if TYPE_CHECKING:
@@ -39,8 +39,13 @@ def compare(
     zoo = open_with(plugin)
     if len({run.resolve() for run in runs}) < 2:
         raise ConfigError("zoo compare needs two runs or more: zoo compare RUN RUN")
-    if data is None and (metrics or set_ or judge or root):
-        raise ConfigError("--metrics, --set, --judge and --root measure anew: say on which faces with --data SOURCE")
+    names = [run.resolve().name for run in runs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"two of the runs are called {twice[0]}: the tables could not tell them apart; rename one")
+    if data is None and (metrics or set_ or judge or root or seed or faces != FACES):
+        raise ConfigError("these options measure anew: say on which faces with --data SOURCE")
+    check_pages()
     from zoogan.training.devices import choose
     from zoogan.training.run import load
 
@@ -65,7 +70,11 @@ def compare(
             )  # fmt: skip
             evaluated.append(read_folder(folder))
     sources = [source_config(zoo.registry, run, data, root, sets.get("data", {})) for run in loaded]
-    pictures = grids(zoo.registry, runs, loaded, sources, shared, seed, where)
+    try:
+        pictures = grids(zoo.registry, runs, loaded, sources, shared, seed, where)
+    except ConfigError as error:  # stored reports can be compared without their faces
+        typer.echo(f"note: no pictures: {error}", err=True)
+        pictures = {}
     write(out, evaluated, pictures)
 
 
@@ -105,7 +114,7 @@ def grids(
     studies = [
         open_study(registry.build("source", config), config.source, seed=seed, device=device) for config in sources
     ]
-    editors = {path.resolve().name: run.editor for path, run in zip(paths, runs)}
+    editors = [(path.resolve().name, run.editor) for path, run in zip(paths, runs)]
     sheets = {name: side_by_side(editors, studies, name) for name in shared}
     return {name: sheet for name, sheet in sheets.items() if sheet is not None}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from zoogan.evaluation.report import Report
     from zoogan.training.run import LoadedRun
 
+# Settings that change no weight of a run.
+IMMATERIAL = {
+    "data": ("root", "workers"),
+    "training": (
+        "log_every", "sample_every", "checkpoint_every", "keep", "trackers", "evaluate_every", "evaluate",
+        "evaluate_faces", "best",
+    ),
+}  # fmt: skip
 FACES = 500
 
 
@@ -158,7 +167,12 @@ def measure(
     from zoogan.evaluation.page import report_page, sheet
     from zoogan.evaluation.report import report_of, rows_of, write_report
     from zoogan.evaluation.study import edits_per_second, examine, open_study
+    from zoogan.storage import replace_text
 
+    folder = out or path / "report"
+    check_pages()
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--out {folder}: a file of that name is there")
     source = registry.build("source", data)
     reader = judge_for(judge, data.source, data.image_size)
     if reader is not None:
@@ -167,14 +181,18 @@ def measure(
     built = {name: registry.build("metric", config) for name, config in metrics.items()}
     wanted = list(attributes or source.attributes)
     found = examine(run.editor, study, built, wanted)
+    options = {
+        name: config.model_dump(mode="json", exclude={"use", *getattr(config, "immaterial", ())})
+        for name, config in metrics.items()
+    }
     about = about_run(run, path, edits_per_second(run.editor, study), str(device))
     facts = None if reader is None else {**reader.facts.model_dump(mode="json"), "backbone": reader.backbone}
-    report = report_of(found, study, about, facts, datetime.now(UTC).isoformat(timespec="seconds"))
-    folder = out or path / "report"
+    report = report_of(found, study, about, facts, datetime.now(UTC).isoformat(timespec="seconds"), options)
     if study.world.rank == 0:
+        report = write_report(folder, report, rows_of(found))
         sheets = {name: sheet(run.editor, study, name) for name in wanted}
         pictures = {name: image for name, image in sheets.items() if image is not None}
-        write_report(folder, report, rows_of(found), report_page(report, pictures))
+        replace_text(folder / "report.html", report_page(report, pictures))
     study.world.barrier()
     return report, folder
 
@@ -187,8 +205,24 @@ def judge_for(path: Path | None, source: str, image_size: int) -> Any:
     """
     from zoogan.evaluation.judge import default_judge, load_judge
 
-    found = path or default_judge(source, image_size)
-    return load_judge(found) if path is not None or found.is_dir() else None
+    if path is not None:
+        return load_judge(path)
+    found = default_judge(source, image_size)
+    try:
+        return load_judge(found) if found.is_dir() else None
+    except ConfigError as error:  # nobody asked for this one: what needs a judge is left out
+        typer.echo(f"note: the judge in the cache cannot be used: {error}", err=True)
+        return None
+
+
+def check_pages() -> None:
+    """That reports can be written, before anything is measured.
+
+    Raises:
+        ConfigError: jinja2 is missing.
+    """
+    if importlib.util.find_spec("jinja2") is None:
+        raise ConfigError('reports need jinja2: pip install "zoogan[evaluate]"')
 
 
 def about_run(run: LoadedRun, path: Path, speed: float, device: str) -> Any:
@@ -197,8 +231,9 @@ def about_run(run: LoadedRun, path: Path, speed: float, device: str) -> Any:
 
     settings = run.config.model_dump(mode="json")
     seed = settings["training"].pop("seed")
-    for name in ("root", "workers"):
-        settings["data"].pop(name)
+    for group, names in IMMATERIAL.items():
+        for name in names:
+            settings[group].pop(name, None)
     return About(
         run=path.resolve().name, method=run.config.method, recipe=run.config.recipe, seed=seed,
         config=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),

@@ -63,7 +63,7 @@ class CelebA(Source):
         check_balance(config.balance, config.attributes)
         self.image_size, self.attributes = config.image_size, config.attributes
         self.crop = config.crop / WIDTH
-        self.exclusive = exclusive_among(self.attributes, [HAIR_COLOURS])
+        self.exclusive, self.groups = exclusive_among(self.attributes, [HAIR_COLOURS]), (tuple(HAIR_COLOURS),)
         self.images = root / "img_align_celeba"
         self.rows = read_attributes(root / "list_attr_celeba.txt", config.attributes)
         check_images(self.images, self.rows.names)

@@ -55,7 +55,7 @@ class DrawnSource(Source):
         self.image_size, self.attributes = config.image_size, config.attributes
         self.columns = columns(config.attributes, ATTRIBUTES, "the drawn source")
         check_balance(config.balance, config.attributes)
-        self.exclusive = exclusive_among(self.attributes, EXCLUSIVE)
+        self.exclusive, self.groups = exclusive_among(self.attributes, EXCLUSIVE), tuple(map(tuple, EXCLUSIVE))
         try:
             self.faces = DrawnFaces(
                 config.image_size,
@@ -85,6 +85,10 @@ class DrawnSource(Source):
     def labels(self, split: Split) -> Float[Tensor, "n a"]:
         """All labels of a split, 0 or 1."""
         return self._tables(split)[0]
+
+    def visible(self, split: Split) -> Float[Tensor, "n a"]:
+        """1 where a face can show an attribute."""
+        return self._tables(split)[1]
 
     def _tables(self, split: Split) -> tuple[Float[Tensor, "n a"], Float[Tensor, "n a"], Float[Tensor, "n 3"]]:
         """Labels, visible and pose of a whole split: they are known without painting."""

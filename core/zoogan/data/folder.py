@@ -46,7 +46,7 @@ class Folder(Source):
         check_balance(config.balance, config.attributes)
         self.image_size, self.crop = config.image_size, config.crop
         self.attributes = config.attributes
-        self.exclusive = exclusive_among(self.attributes, [HAIR_COLOURS])
+        self.exclusive, self.groups = exclusive_among(self.attributes, [HAIR_COLOURS]), (tuple(HAIR_COLOURS),)
         self.names, self._labels = read_labels(self.root, config.attributes)
         held_out = [seed_of("folder", spelled(name)) / 2**56 < config.test_share for name in self.names]
         self.members: dict[str, list[int]] = {

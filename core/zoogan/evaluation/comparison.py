@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.config import ConfigError
 from zoogan.evaluation.report import (
     RESAMPLES,
     Key,
@@ -57,7 +57,7 @@ class Cell:
     high: float | None
     runs: int
     best: bool = False
-    tied: bool = False
+    tied: bool | None = False
 
 
 @dataclass
@@ -77,18 +77,14 @@ def read_evaluated(folder: Path) -> Evaluated:
     """A stored report with its rows.
 
     Raises:
-        ConfigError: the run was not evaluated, or by another version.
+        ConfigError: the run was not evaluated, or its report is damaged or of another version.
     """
     report = read_report(folder)
     return Evaluated(report, read_rows(folder, report))
 
 
 def entrants_of(runs: Sequence[Evaluated]) -> list[Entrant]:
-    """Runs whose settings and length differ in nothing but the seed are one entrant.
-
-    Raises:
-        ConfigError: two runs of the same name.
-    """
+    """Runs whose settings and length differ in nothing but the seed are one entrant, named after all of them."""
     groups: dict[tuple[object, ...], list[Evaluated]] = {}
     for run in runs:
         about = run.report.about
@@ -97,14 +93,9 @@ def entrants_of(runs: Sequence[Evaluated]) -> list[Entrant]:
     for members in groups.values():
         seeds = [run.report.about.seed for run in members]
         if len(members) > 1 and len(set(seeds)) == len(seeds):
-            about = members[0].report.about
-            entrants.append(Entrant(f"{about.method} {about.recipe or ''} x {len(members)} seeds".strip(), members))
+            entrants.append(Entrant(" + ".join(run.report.about.run for run in members), members))
         else:
             entrants += [Entrant(run.report.about.run, [run]) for run in members]
-    names = [entrant.name for entrant in entrants]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(f"two of the runs are called {twice[0]!r}: rename one of the folders")
     return entrants
 
 
@@ -126,14 +117,14 @@ def columns_of(entrants: Sequence[Entrant]) -> list[Column]:
         begun = first.setdefault(place[:2], column)
         column.apart = [] if begun is column else column.key.differs(begun.key)
         weights = face_weights(faces, RESAMPLES, column.key.seed)
-        samples = {name: spread(found, weights) for name, found in members[place].items()}
+        samples = {name: spread(name, found, weights) for name, found in members[place].items()}
         cells = {name: cell_of(found, samples[name]) for name, found in members[place].items()}
         column.cells = judged(cells, samples, column.better)
     return list(columns.values())
 
 
 def spread(
-    found: Sequence[tuple[Value, Statistic]], weights: Float[Tensor, "resamples faces"]
+    name: str, found: Sequence[tuple[Value, Statistic]], weights: Float[Tensor, "resamples faces"]
 ) -> Float[Tensor, " resamples"] | None:
     """An entrant's number under the choice of faces and, with several runs, of seeds; None if it cannot be told."""
     drawn = [resampled(statistic, weights) for _, statistic in found]
@@ -144,9 +135,12 @@ def spread(
     if len(found) == 1:
         return drawn[0]
     stacked = torch.stack(known)  # (runs, resamples)
-    generator = torch.Generator().manual_seed(len(found))
-    chosen = torch.randint(len(found), stacked.shape, generator=generator)
-    return stacked.gather(0, chosen).mean(0)
+    k = len(found)
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))  # seeds of two entrants are not pairs
+    chosen = torch.randint(k, stacked.shape, generator=generator)
+    mean = stacked.mean(0)
+    # A bootstrap of so few runs understates how far they spread, by this much.
+    return mean + (stacked.gather(0, chosen).mean(0) - mean) * (k / (k - 1)) ** 0.5
 
 
 def cell_of(found: Sequence[tuple[Value, Statistic]], samples: Float[Tensor, " resamples"] | None) -> Cell:
@@ -165,15 +159,24 @@ def judged(
     if better is None or len(cells) < 2:
         return cells
     top = (max if better == "higher" else min)(cells, key=lambda name: cells[name].value)
-    marked = {}
-    for name, cell in cells.items():
-        ours, best = samples[name], samples[top]
-        tied = cell.value == cells[top].value
-        if not tied and ours is not None and best is not None:
-            low, high = interval(ours - best)
-            tied = low is not None and high is not None and low <= 0 <= high
-        marked[name] = Cell(cell.value, cell.low, cell.high, cell.runs, name == top, tied)
-    return marked
+    return {
+        name: replace(cell, best=name == top, tied=tie(cell, cells[top], samples[name], samples[top]))
+        for name, cell in cells.items()
+    }
+
+
+def tie(
+    cell: Cell, top: Cell, ours: Float[Tensor, " resamples"] | None, best: Float[Tensor, " resamples"] | None
+) -> bool | None:
+    """Whether a cell cannot be told from the best one; None where nobody knows how far the numbers waver."""
+    if cell.value == top.value:
+        return True
+    if ours is not None and best is not None:
+        low, high = interval(ours - best)
+        return None if low is None or high is None else low <= 0 <= high
+    if None in (cell.low, cell.high, top.low, top.high):
+        return None
+    return bool(cell.low <= top.high and top.low <= cell.high)  # type: ignore[operator]
 
 
 # ---- written out ----
@@ -210,12 +213,13 @@ def markdown(entrants: Sequence[Entrant], columns: Sequence[Column], command: st
 
 
 def text_of(cell: Cell | None) -> str:
-    """A cell in a table of text: bold = best, ~ = cannot be told from the best."""
+    """A cell in a table of text: bold = best, ~ = cannot be told from the best, ? = unknown whether it can."""
     if cell is None:
         return "–"
     number = f"{cell.value:.4g}"
     span = "" if cell.low is None or cell.high is None else f" ({cell.low:.3g} to {cell.high:.3g})"
-    return f"**{number}**{span}" if cell.best else f"{number}{span}{' ~' if cell.tied else ''}"
+    mark = {True: " ~", None: " ?", False: ""}[cell.tied]
+    return f"**{number}**{span}" if cell.best else f"{number}{span}{mark}"
 
 
 def costs(entrant: Entrant) -> list[str]:

@@ -131,18 +131,23 @@ class Distribution(Metric, Generic[K]):
         real = real_faces(self.study.source, attribute, wanted > 0, self.study.seed)
         sets = f"{len(faces)} edits, {len(real.indices)} {SPLIT} faces"
         if min(len(faces), len(real.indices)) < self.config.minimum:
+            digest = ""
             found = self.nothing(faces, f"too few images, {self.config.minimum} needed ({self.name}.minimum)")
         else:
             known = reference(real, self.features, self.study)
+            digest = known.digest
             sets += f" (set {known.digest[:12]}, seed {self.study.seed})"
             found = self.compare(attribute, generated, known.features, faces, wanted > 0)
-        return [self.measure(attribute, end, statistic, f"{sets}; {note}") for end, (statistic, note) in found.items()]
+        return [
+            self.measure(attribute, end, statistic, f"{sets}; {note}", digest)
+            for end, (statistic, note) in found.items()
+        ]
 
     def nothing(self, faces: Tensor, why: str) -> Mapping[str, tuple[Statistic, str]]:
         """What stands in for numbers that cannot be had."""
         return {end: (Whole(faces, float("nan")), why) for end in self.ends()}
 
-    def measure(self, attribute: str, end: str, statistic: Statistic, note: str) -> Measure:
+    def measure(self, attribute: str, end: str, statistic: Statistic, note: str, reference: str) -> Measure:
         """One number with all that must be known to compare it."""
         return Measure(
             self.name + end,
@@ -152,6 +157,7 @@ class Distribution(Metric, Generic[K]):
             backbone=self.features.name,
             weights=self.features.weights,
             resizer=self.features.resizer,
+            reference=reference,
             note=note,
             libraries=self.features.libraries,
         )

@@ -15,10 +15,11 @@ class DistributionConfig(ComponentConfig):
     """Edits as a set against a set of real faces.
 
     weights: file of the network's weights, where it is not in the folder of metric weights. minimum: with fewer faces
-    on either side there is no number.
+    on either side there is no number. immaterial: options that no number depends on.
     """
 
     backbone: ClassVar[str]
+    immaterial: ClassVar[frozenset[str]] = frozenset({"weights", "minimum", "download", "floor"})
     weights: Path | None = None
     minimum: int = Field(50, ge=2)
 
@@ -82,6 +83,7 @@ class LpipsConfig(ComponentConfig):
     """
 
     use: Literal["lpips"] = "lpips"
+    immaterial: ClassVar[frozenset[str]] = frozenset({"weights", "download"})
     trunk: Literal["alex", "vgg", "squeeze"] = "alex"
     weights: Path | None = None
     download: bool = True

@@ -5,6 +5,7 @@ It has no part in any training of a generator; `zoo judge train` makes one, and 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -67,7 +68,9 @@ class Judge:
         self.image_size = facts.build.image_size
         self.attributes: tuple[str, ...] = facts.attributes
         self.thresholds: Float[Tensor, " a"] = torch.tensor(facts.thresholds)
-        self.digest: str = facts.digest
+        # Of all that its readings depend on, not of the weights alone.
+        said = f"{facts.digest} {facts.attributes} {facts.thresholds}"
+        self.digest: str = hashlib.sha256(said.encode()).hexdigest()
         self.backbone: str = facts.build.backbone
         self.resizer: str = f"bilinear-antialias-{self.image_size}"
         self.table: Mapping[str, Mapping[str, float]] = facts.table

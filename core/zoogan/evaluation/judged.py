@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from zoogan.data.photo import to_range
 from zoogan.evaluation.rows import Better, FaceMetric
 from zoogan.interfaces import Edits, Measure, Ranking, Reader, Statistic, Study, Unavailable
 
@@ -34,16 +36,25 @@ class JudgedMetric(FaceMetric):
         super().start(study)
 
     def measure(self, name: str, attribute: str | None, statistic: Statistic) -> Measure:
-        """With the judge as backbone, and how right it is on untouched faces."""
+        """With the judge as backbone, and what is known of its own mistakes."""
         judge = self.judge
-        table = judge.table.get(attribute or "", {})
-        note = ""
-        if table:
-            note = f"judge: balanced accuracy {table['balanced_accuracy']:.3f} ± {table['error']:.3f}"
         return Measure(
-            name, attribute, statistic, self.better[name],
-            backbone=f"judge {judge.backbone}", weights=judge.digest, resizer=judge.resizer, note=note,
+            name, attribute, statistic, self.better[name], backbone=f"judge {judge.backbone}", weights=judge.digest,
+            resizer=judge.resizer, note=self.note(attribute), libraries=("timm",),
         )  # fmt: skip
+
+    def note(self, attribute: str | None) -> str:
+        """How far this metric's judge can be trusted."""
+        return ""
+
+    def accuracy(self, names: Sequence[str]) -> str:
+        """The judge's balanced accuracy on faces that nobody edited: of one attribute with its error, or the mean."""
+        rows = [self.judge.table[name] for name in names if name in self.judge.table]
+        if not rows:
+            return ""
+        mean = sum(row["balanced_accuracy"] for row in rows) / len(rows)
+        error = f" ± {rows[0]['error']:.3f}" if len(rows) == 1 else f" over {len(rows)} attributes"
+        return f"judge: balanced accuracy {mean:.3f}{error}"
 
 
 class Success(JudgedMetric):
@@ -60,6 +71,10 @@ class Success(JudgedMetric):
         "success.average_precision": "higher", "success.best_f1": "higher", "success.unedited": None,
     }  # fmt: skip
 
+    def note(self, attribute: str | None) -> str:
+        """Its accuracy on that attribute."""
+        return self.accuracy([attribute] if attribute else self.study.source.attributes)
+
     def start(self, study: Study) -> None:
         """Ready, with nothing ranked."""
         super().start(study)
@@ -73,13 +88,13 @@ class Success(JudgedMetric):
         threshold = self.judge.thresholds[column].to(edits.image)
         before, after = (self.judge.probabilities(x)[:, column] for x in (edits.image, edits.edited))
         wanted = edits.wanted > 0.5
-        right = ((after > threshold) == wanted).double()
+        right = ((after > threshold) == wanted).float()
         self.add("success", edits, right, stratum=wanted)
         self.add("success.accuracy", edits, right)
         self.add("success.adding", edits, right, where=wanted)
         self.add("success.removing", edits, right, where=~wanted)
-        self.add("success.unedited", edits, ((before > threshold) == wanted).double(), stratum=wanted)
-        row = (edits.faces.cpu(), after.double().cpu(), wanted.double().cpu())
+        self.add("success.unedited", edits, ((before > threshold) == wanted).float(), stratum=wanted)
+        row = (edits.faces.cpu(), after.cpu().double(), wanted.cpu().double())
         self._scores.setdefault(edits.attribute, []).append(row)
 
     def measures(self) -> list[Measure]:
@@ -101,22 +116,33 @@ class Success(JudgedMetric):
 class Preservation(JudgedMetric):
     """Whether the judge reads every other attribute as before: the share of unchanged readings, mean over attributes.
 
-    Attributes that exclude the edited one are left out: setting a hair colour must clear the others.
+    Attributes that exclude the edited one are left out, whether or not the run knows them: setting a hair colour must
+    clear the others. `preservation.truth`: the same of the true redraw, where it is known; so the judge's own wavering.
     """
 
     title = "Preservation: the judge reads everything else as before the edit"
-    better: ClassVar[dict[str, Better]] = {"preservation": "higher"}
+    better: ClassVar[dict[str, Better]] = {"preservation": "higher", "preservation.truth": None}
 
     def update(self, edits: Edits) -> None:
         """One row a face and off-target attribute."""
-        names = self.judge.attributes
-        rivals = {name for group in self.study.source.exclusive if edits.attribute in group for name in group}
-        others = [k for k, name in enumerate(names) if name != edits.attribute and name not in rivals]
         thresholds = self.judge.thresholds.to(edits.image)
         before, after = (self.judge.probabilities(x) > thresholds for x in (edits.image, edits.edited))
-        for stratum, k in enumerate(others):
-            same = (before[:, k] == after[:, k]).double()
-            self.add("preservation", edits, same, stratum=torch.full_like(edits.faces, stratum))
+        best = None if edits.truth is None else self.judge.probabilities(edits.truth) > thresholds
+        for name in self.others(edits.attribute):
+            k = self.judge.attributes.index(name)
+            stratum = torch.full_like(edits.faces, k)
+            self.add("preservation", edits, (before[:, k] == after[:, k]).float(), stratum=stratum)
+            if best is not None:
+                self.add("preservation.truth", edits, (before[:, k] == best[:, k]).float(), stratum=stratum)
+
+    def others(self, attribute: str) -> list[str]:
+        """The attributes that an edit of this one must leave alone."""
+        rivals = {name for group in self.study.source.groups if attribute in group for name in group}
+        return [name for name in self.judge.attributes if name != attribute and name not in rivals]
+
+    def note(self, attribute: str | None) -> str:
+        """Its mean accuracy on what should stay."""
+        return self.accuracy(self.others(attribute)) if attribute else ""
 
 
 class Pose(JudgedMetric):
@@ -177,14 +203,12 @@ class Segmentation(JudgedMetric):
         """One row a face and class."""
         assert edits.redrawn is not None and edits.truth is not None
         true = edits.redrawn["segmentation"].to(edits.image.device).long()
-        seen = self.judge.segmentation(edits.edited)
-        best = self.judge.segmentation(edits.truth)
-        assert seen is not None and best is not None
+        seen, best = (fitted(self.judge.segmentation(x), true) for x in (edits.edited, edits.truth))
         self.overlap("segmentation.miou", edits, seen, true)
         self.overlap("segmentation.miou.truth", edits, best, true)
         if edits.edit.segmentation is not None:
-            self.overlap("segmentation.miou.editor", edits, edits.edit.segmentation, true)
-        self.add("segmentation.accuracy", edits, (seen == true).double().flatten(1).mean(1))
+            self.overlap("segmentation.miou.editor", edits, fitted(edits.edit.segmentation, true), true)
+        self.add("segmentation.accuracy", edits, (seen == true).float().flatten(1).mean(1))
 
     def overlap(self, name: str, edits: Edits, seen: Tensor, true: Tensor) -> None:
         """Intersection and union of every class that either has."""
@@ -194,10 +218,14 @@ class Segmentation(JudgedMetric):
             self.add(name, edits, (a & b).flatten(1).sum(1), (a | b).flatten(1).sum(1), stratum)
 
 
+def fitted(seen: Tensor | None, true: Tensor) -> Tensor:
+    """A segmentation at the size of another: nearest pixels, as classes have no mean."""
+    assert seen is not None
+    if seen.shape == true.shape:
+        return seen
+    return F.interpolate(seen[:, None].float(), true.shape[-2:], mode="nearest-exact")[:, 0].long()
+
+
 def first_face(study: Study) -> Tensor:
     """A face to ask a judge what it can read."""
-    image: Tensor = study.source.read(study.split, [0])["image"]
-    return image.to(study.device).float().div(127.5).sub(1)
-
-
-JUDGED: Sequence[type[JudgedMetric]] = (Success, Preservation, Pose, Segmentation)
+    return to_range(study.source.read(study.split, [0])["image"]).to(study.device)

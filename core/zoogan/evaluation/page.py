@@ -53,23 +53,27 @@ def sheet(editor: Editor, study: Study, attribute: str) -> UInt8[Tensor, "3 h w"
 
 @torch.no_grad()
 def side_by_side(
-    editors: Mapping[str, Editor], studies: Sequence[Study], attribute: str
+    editors: Sequence[tuple[str, Editor]], studies: Sequence[Study], attribute: str
 ) -> UInt8[Tensor, "3 h w"] | None:
     """The same faces with every run's edit; None unless all studies show the same faces."""
+    batches = [next(iter(edits_of(e, study, attribute, 6 * FACES)), None) for (_, e), study in zip(editors, studies)]
+    edits = [batch for batch in batches if batch is not None]
+    shared = set.intersection(*(set(batch.faces.tolist()) for batch in edits)) if len(edits) == len(editors) else set()
+    if not shared:
+        return None
+    first = edits[0]
+    there = torch.tensor([k for k, face in enumerate(first.faces.tolist()) if face in shared])
+    chosen = first.faces[there[some_of_each(first.wanted[there].cpu())]].tolist()
     columns: dict[str, Tensor] = {}
-    rows: Tensor | None = None
-    for (name, editor), study in zip(editors.items(), studies):
-        edits = next(iter(edits_of(editor, study, attribute, 6 * FACES)), None)
-        if edits is None:
+    for (name, _), batch in zip(editors, edits):
+        rows = [batch.faces.tolist().index(face) for face in chosen]
+        if not columns:
+            columns["input"] = batch.image[rows].cpu()
+            if batch.truth is not None:
+                columns["true redraw"] = batch.truth[rows].cpu()
+        if not torch.equal(batch.image[rows].cpu(), columns["input"]):
             return None
-        if rows is None:
-            rows = some_of_each(edits.wanted)
-            columns["input"] = edits.image[rows].cpu()
-            if edits.truth is not None:
-                columns["true redraw"] = edits.truth[rows].cpu()
-        if not torch.equal(edits.image[rows].cpu(), columns["input"]):
-            return None
-        columns[name] = edits.edited[rows].cpu()
+        columns[name] = batch.edited[rows].cpu()
     return grid(torch.stack([enlarged(part) for part in columns.values()], 1), list(columns))
 
 

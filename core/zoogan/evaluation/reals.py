@@ -49,14 +49,17 @@ def real_faces(
 ) -> RealFaces:
     """As many real faces as there are edits, none twice, that show the attribute as often as the edits should.
 
-    Where the split is too small the choice is smaller, in the same proportion. It depends on nothing but the arguments.
+    Faces on which it is hidden are left out, as they are among the edits. Where the split is too small the choice is
+    smaller, in the same proportion. It depends on nothing but the arguments.
 
     Args:
         wanted: of each edit, whether it should show the attribute. others: a second such set, without a face of the
             first; empty where the split has not enough.
     """
     shows = source.labels(SPLIT)[:, source.attributes.index(attribute)] > 0.5
-    pools = [(~shows).nonzero().flatten(), shows.nonzero().flatten()]
+    visible = source.visible(SPLIT)
+    able = torch.ones_like(shows) if visible is None else visible[:, source.attributes.index(attribute)] > 0.5
+    pools = [(~shows & able).nonzero().flatten(), (shows & able).nonzero().flatten()]
     wants = [int((~wanted).sum()), int(wanted.sum())]
     shares = [Fraction(len(pool), want) for pool, want in zip(pools, wants) if want]
     share = min([Fraction(1), *shares])

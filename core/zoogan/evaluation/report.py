@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file
 from torch import Tensor
 
 from zoogan.config import ConfigError
 from zoogan.evaluation.study import Findings
 from zoogan.interfaces import Measure, Ranking, Ratio, Statistic, Study, Whole
-from zoogan.storage import write_tensors
+from zoogan.storage import digest, replace_text, write_tensors
 
 FORMAT = 1
 RESAMPLES = 400  # of the bootstrap
 STATISTICS: dict[str, type[Any]] = {"ratio": Ratio, "ranking": Ranking, "whole": Whole}
-LIBRARIES = ("zoogan", "torch", "torchvision", "timm", "torchmetrics", "torch-fidelity", "lpips")
 
 
 class Stored(BaseModel):
@@ -34,14 +37,18 @@ class Stored(BaseModel):
 class Key(Stored):
     """All that a number depends on besides the run. Numbers with different keys are not comparable.
 
-    faces: sha256 of the pixels and labels measured on. resizer: how faces were fitted to the network that looks.
+    options: of the metric. n: how many faces were edited. faces: sha256 of the pixels and labels measured on. resizer:
+    how faces were fitted to the network that looks. reference: the real faces that edits were held against.
     """
 
     name: str
+    metric: str
     attribute: str | None
+    options: dict[str, Any]
     backbone: str | None
     weights: str | None
     resizer: str | None
+    reference: str | None
     n: int
     source: str
     split: str
@@ -110,7 +117,8 @@ class About(Stored):
 class Report(Stored):
     """report.json. titles: metric -> what it is, in a line. skipped: metric -> why there is no number.
 
-    faces: how many held-out faces the study looked at; not every one of them can show every attribute.
+    faces: how many held-out faces the study looked at; not every one of them can show every attribute. rows: sha256 of
+    `faces.safetensors`.
     """
 
     format: int = FORMAT
@@ -121,16 +129,18 @@ class Report(Stored):
     titles: dict[str, str]
     skipped: dict[str, str]
     values: list[Value]
+    rows: str = ""
 
     def find(self, name: str, attribute: str | None = None) -> Value | None:
         """The value of a name, for an attribute or over all."""
         return next((v for v in self.values if v.name == name and v.attribute == attribute), None)
 
 
-def versions_of(libraries: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
-    """The installed versions of what can change a number."""
+@cache
+def versions_of(libraries: tuple[str, ...]) -> dict[str, str]:
+    """The installed versions of what can change a number: zoogan, torch and these."""
     found = {}
-    for library in libraries:
+    for library in ("zoogan", "torch", *libraries):
         try:
             found[library] = version(library)
         except PackageNotFoundError:
@@ -164,45 +174,56 @@ def interval(values: Float[Tensor, " resamples"] | None) -> tuple[float | None, 
 
 
 def value_of(
-    metric: str, measure: Measure, study: Study, faces: str, weights: Tensor, versions: dict[str, str]
+    metric: str, measure: Measure, found: Findings, study: Study, weights: Tensor, options: dict[str, Any]
 ) -> Value:
     """A measure with its interval and key."""
-    statistic = measure.statistic
+    statistic, attribute = measure.statistic, measure.attribute
     number = statistic.value()
     low, high = interval(resampled(statistic, weights))
     if isinstance(statistic, Whole) and statistic.error is not None:
         low, high = number - 1.96 * statistic.error, number + 1.96 * statistic.error
-    kind = next(name for name, cls in STATISTICS.items() if type(statistic) is cls)
-    if isinstance(statistic, Ranking):
-        kind = f"ranking:{statistic.kind}"
     key = Key(
-        name=measure.name, attribute=measure.attribute, backbone=measure.backbone, weights=measure.weights,
-        resizer=measure.resizer, n=statistic.faces(), source=study.source_name, split=study.split, faces=faces,
-        image_size=study.source.image_size, seed=study.seed, versions=versions,
+        name=measure.name, metric=metric, attribute=attribute, options=options, backbone=measure.backbone,
+        weights=measure.weights, resizer=measure.resizer, reference=measure.reference, n=found.edited[attribute],
+        source=study.source_name, split=study.split, faces=found.digests[attribute],
+        image_size=study.source.image_size, seed=study.seed, versions=versions_of(tuple(measure.libraries)),
     )  # fmt: skip
-    finite = number == number and abs(number) != float("inf")
     return Value(
-        name=measure.name, metric=metric, attribute=measure.attribute, value=number if finite else None,
-        low=low, high=high, n=statistic.faces(), better=measure.better, note=measure.note, kind=kind, key=key,
+        name=measure.name, metric=metric, attribute=attribute, value=number if math.isfinite(number) else None,
+        low=low, high=high, n=statistic.faces(), better=measure.better, note=measure.note, kind=kind_of(statistic),
+        key=key,
     )  # fmt: skip
 
 
-def report_of(found: Findings, study: Study, about: About, judge: dict[str, Any] | None, date: str) -> Report:
-    """The report of what was found."""
-    weights, versions = face_weights(study.faces, RESAMPLES, study.seed), versions_of()
+def kind_of(statistic: Statistic) -> str:
+    """How a statistic is called in a report: `ratio`, `whole`, `ranking:best_f1`.
+
+    Raises:
+        TypeError: a class that reports do not know how to keep.
+    """
+    for name, cls in STATISTICS.items():
+        if type(statistic) is cls:
+            return f"{name}:{statistic.kind}" if isinstance(statistic, Ranking) else name
+    raise TypeError(f"a measure's statistic must be Ratio, Ranking or Whole, got {type(statistic).__name__}")
+
+
+def report_of(
+    found: Findings,
+    study: Study,
+    about: About,
+    judge: dict[str, Any] | None,
+    date: str,
+    options: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+) -> Report:
+    """The report of what was found. options: of each metric, as far as they matter."""
+    weights = face_weights(study.faces, RESAMPLES, study.seed)
     values = [
-        value_of(metric, measure, study, found.digests[measure.attribute], weights, versions)
-        for metric, measure in found.measures
+        value_of(metric, measure, found, study, weights, options.get(metric, {})) for metric, measure in found.measures
     ]
     return Report(
-        date=date,
-        about=about,
-        faces=study.faces,
-        judge=judge,
-        titles=found.titles,
-        skipped=found.skipped,
+        date=date, about=about, faces=study.faces, judge=judge, titles=found.titles, skipped=found.skipped,
         values=values,
-    )
+    )  # fmt: skip
 
 
 def rows_of(found: Findings) -> dict[str, Tensor]:
@@ -214,15 +235,15 @@ def rows_of(found: Findings) -> dict[str, Tensor]:
     }
 
 
-def write_report(folder: Path, report: Report, rows: dict[str, Tensor], page: str) -> None:
-    """report.json, faces.safetensors and report.html, each whole or not at all."""
+def write_report(folder: Path, report: Report, rows: dict[str, Tensor]) -> Report:
+    """report.json and faces.safetensors, each whole or not at all; returns the report with the sha256 of its rows."""
     folder.mkdir(parents=True, exist_ok=True)
-    drafts = {name: folder / f".{name}.tmp" for name in ("faces.safetensors", "report.html", "report.json")}
-    write_tensors(drafts["faces.safetensors"], rows)
-    drafts["report.html"].write_text(page, encoding="utf-8")
-    drafts["report.json"].write_text(json.dumps(report.model_dump(mode="json"), indent=1), encoding="utf-8")
-    for name, draft in drafts.items():
-        draft.replace(folder / name)
+    draft = folder / ".faces.tmp"
+    write_tensors(draft, rows)
+    report = report.model_copy(update={"rows": digest(draft)})
+    draft.replace(folder / "faces.safetensors")
+    replace_text(folder / "report.json", json.dumps(report.model_dump(mode="json"), indent=1))
+    return report
 
 
 def read_report(folder: Path) -> Report:
@@ -233,16 +254,26 @@ def read_report(folder: Path) -> Report:
     """
     path = folder / "report.json"
     try:
-        return Report.model_validate_json(path.read_text(encoding="utf-8"))
+        report = Report.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{folder.parent}: not evaluated yet; run `zoo evaluate {folder.parent}`") from None
-    except (ValidationError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: not a report of this version; evaluate the run again ({error})") from error
+    if report.format != FORMAT:
+        raise ConfigError(f"{path}: format {report.format}, this zoogan reads format {FORMAT}; evaluate the run again")
+    return report
 
 
 def read_rows(folder: Path, report: Report) -> list[Statistic]:
-    """The statistics behind the values of a report, in their order."""
-    arrays = load_file(folder / "faces.safetensors")
+    """The statistics behind the values of a report, in their order.
+
+    Raises:
+        ConfigError: the file is missing, damaged, or of another report.
+    """
+    path = folder / "faces.safetensors"
+    if not path.is_file() or digest(path) != report.rows:
+        raise ConfigError(f"{path}: missing, or not the rows of this report.json; evaluate the run again")
+    arrays = load_file(path)
     statistics: list[Statistic] = []
     for place, value in enumerate(report.values):
         kind, _, detail = value.kind.partition(":")
@@ -251,5 +282,7 @@ def read_rows(folder: Path, report: Report) -> list[Statistic]:
             fields["kind"] = detail
         if kind == "whole":
             fields["number"] = float("nan") if value.value is None else value.value
+            if value.value is not None and value.high is not None:
+                fields["error"] = (value.high - value.value) / 1.96
         statistics.append(STATISTICS[kind](**fields))
     return statistics

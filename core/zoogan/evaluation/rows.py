@@ -41,8 +41,8 @@ class FaceMetric(Metric):
         face = edits.faces.cpu()
         rows = (
             face,
-            numerator.detach().double().cpu(),
-            torch.ones(len(face), dtype=torch.float64) if denominator is None else denominator.detach().double().cpu(),
+            numerator.detach().cpu().double(),
+            torch.ones(len(face), dtype=torch.float64) if denominator is None else denominator.detach().cpu().double(),
             torch.zeros_like(face) if stratum is None else stratum.cpu().long(),
         )
         if where is not None:
@@ -80,8 +80,9 @@ class FaceMetric(Metric):
 
 
 def over_all(parts: list[Row]) -> Ratio:
-    """One ratio over several attributes: the strata of each become strata of their own."""
+    """One ratio over several attributes: each is a group with strata of its own."""
     strata = max(int(part[3].max()) + 1 if len(part[3]) else 1 for part in parts)
-    shifted = [part[3] + strata * k for k, part in enumerate(parts)]
+    shifted = torch.cat([part[3] + strata * k for k, part in enumerate(parts)])
+    group = torch.cat([torch.full_like(part[3], k) for k, part in enumerate(parts)])
     face, numerator, denominator = (torch.cat([part[i] for part in parts]) for i in range(3))
-    return Ratio(face, numerator, denominator, torch.cat(shifted))
+    return Ratio(face, numerator, denominator, shifted, group)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,14 +28,14 @@ class Findings:
 
     measures: (name of the metric, what it told). titles: metric -> what it is. skipped: metric -> why it told nothing.
     digests: attribute -> sha256 of the faces and that label, by which equal studies are known; None = all attributes.
-    edits: how many were made.
+    edited: attribute -> how many faces were edited; None = all together.
     """
 
     measures: list[tuple[str, Measure]] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
     digests: dict[str | None, str] = field(default_factory=dict)
-    edits: int = 0
+    edited: dict[str | None, int] = field(default_factory=dict)
 
 
 def held_out_split(source: Source) -> Split:
@@ -58,17 +59,17 @@ def open_study(
     seed: int = 0,
     device: torch.device | str = "cpu",
     judge: Reader | None = None,
-    world: World | None = None,
+    split: Split | None = None,
 ) -> Study:
-    """A study of the first held-out faces of a source.
+    """A study of the first faces of a split, by default the one that is held out for measuring.
 
     Raises:
         ConfigError: the source holds no faces out.
     """
-    split = held_out_split(source)
+    split = split or held_out_split(source)
     return Study(
         source=source, source_name=source_name, split=split, faces=min(faces, source.size(split)), seed=seed,
-        device=torch.device(device), cache=cache_folder(), world=world or World(), judge=judge,
+        device=torch.device(device), cache=cache_folder(), world=World(), judge=judge,
     )  # fmt: skip
 
 
@@ -94,9 +95,9 @@ def turned(source: Source, own: Tensor, attribute: str) -> tuple[Tensor, Tensor]
 
 def shown(source: Source, sample: Mapping[str, Tensor], attribute: str) -> Tensor:
     """Which faces can show the attribute at all (a hat hides hair colour)."""
-    visible = sample.get("visible")
-    rows = len(sample["attributes"])
-    return torch.ones(rows, dtype=torch.bool) if visible is None else visible[:, source.attributes.index(attribute)] > 0
+    if "visible" not in sample:
+        return torch.ones(len(sample["attributes"]), dtype=torch.bool)
+    return sample["visible"][:, source.attributes.index(attribute)] > 0.5
 
 
 @torch.no_grad()
@@ -134,7 +135,7 @@ def digests_of(study: Study, attributes: Sequence[str]) -> dict[str | None, str]
     labels = study.source.labels(study.split)[: study.faces].to(torch.uint8)
     digests: dict[str | None, str] = {}
     joint = pixels.copy()
-    for attribute in attributes:
+    for attribute in sorted(attributes):  # whatever the order in which a run names them
         alone, column = pixels.copy(), labels[:, study.source.attributes.index(attribute)]
         for digest in (alone, joint):
             digest.update(attribute.encode() + column.numpy().tobytes())
@@ -144,8 +145,14 @@ def digests_of(study: Study, attributes: Sequence[str]) -> dict[str | None, str]
 
 
 @torch.no_grad()
-def examine(editor: Editor, study: Study, metrics: Mapping[str, Metric], attributes: Sequence[str]) -> Findings:
+def examine(
+    editor: Editor, study: Study, metrics: Mapping[str, Metric], attributes: Sequence[str], *, strict: bool = False
+) -> Findings:
     """Show every edit of every attribute to every metric.
+
+    A metric that cannot be computed, or raises, is told in `skipped`, and the others go on; on all processes alike.
+
+    strict: let what a metric raises through.
 
     Raises:
         ConfigError: there is no face to measure on.
@@ -153,27 +160,52 @@ def examine(editor: Editor, study: Study, metrics: Mapping[str, Metric], attribu
     if not study.faces:
         raise ConfigError(f"split {study.split!r} has no faces to measure on")
     found = Findings(digests=digests_of(study, attributes))
-    ready: dict[str, Metric] = {}
-    for name, metric in metrics.items():
-        try:
-            metric.start(study)
-            ready[name] = metric
-        except Unavailable as reason:
-            found.skipped[name] = str(reason)
     editor.networks.eval()
+    ready = Guarded(study.world, dict(metrics), found.skipped, strict)
+    ready.each(lambda metric: metric.start(study))
     for attribute in attributes:
+        count = 0
         for edits in edits_of(editor, study, attribute):
-            found.edits += len(edits.faces)
-            for metric in ready.values():
-                metric.update(edits)
-    for name, metric in ready.items():
-        try:
-            found.measures += [(name, measure) for measure in metric.measures()]
-            found.titles[name] = metric.title
-        except Unavailable as reason:
-            found.skipped[name] = str(reason)
-    found.edits = sum(study.world.everyone(found.edits))
+            count += len(edits.faces)
+            ready.each(lambda metric, edits=edits: metric.update(edits), together=False)  # type: ignore[misc]
+        found.edited[attribute] = sum(study.world.everyone(count))
+        if not found.edited[attribute]:
+            found.skipped[attribute] = "no face of the study can show it, or every face shows it already"
+    found.edited[None] = sum(found.edited.values())
+    ready.each(lambda metric: None)  # what failed on one process counts on all of them
+    told = ready.each(lambda metric: metric.measures())
+    for name, measures in told.items():
+        found.measures += [(name, measure) for measure in measures]
+        found.titles[name] = metrics[name].title
     return found
+
+
+class Guarded:
+    """Metrics that are asked one by one: one that fails is left out from then on, and `skipped` says why."""
+
+    def __init__(self, world: World, metrics: dict[str, Metric], skipped: dict[str, str], strict: bool) -> None:
+        self.world, self.metrics, self.skipped, self.strict = world, metrics, skipped, strict
+        self.failed: dict[str, str] = {}
+
+    def each(self, ask: Callable[[Metric], Any], together: bool = True) -> dict[str, Any]:
+        """The answer of every metric. together: agree with the other processes on what failed."""
+        answers = {}
+        for name, metric in self.metrics.items():
+            if name in self.failed:
+                continue
+            try:
+                answers[name] = ask(metric)
+            except Unavailable as reason:
+                self.failed[name] = str(reason)
+            except Exception as error:
+                if self.strict:
+                    raise
+                self.failed[name] = f"it raised {type(error).__name__}: {error}"
+        if together:
+            for failures in self.world.everyone(self.failed):
+                self.failed |= failures
+            self.skipped |= self.failed
+        return {name: answer for name, answer in answers.items() if name not in self.failed}
 
 
 @torch.no_grad()

@@ -149,6 +149,8 @@ def edit_to(
     seed: int = 0,
 ) -> Edit:
     """Edit each face to its own row of `target`. Faces with equal wishes go through `resolve` together."""
+    weight = next(editor.networks.parameters(), image)
+    image, own = image.to(weight.dtype), own.to(weight.dtype)
     wishes, which = target.unique(dim=0, return_inverse=True)
     resolved: dict[str, Tensor] = {}
     for k, wish in enumerate(wishes):
@@ -173,7 +175,9 @@ class Measure:
 
     name: of the metric, `fd_squeezenet` or `success.on`. attribute: the edited one; None = over all of them. better:
     which way is good, None = neither. backbone, weights, resizer: the network that it looks through, the sha256 of
-    its weights, and how faces were resized for it; None where no network looks. note: what a reader must know.
+    its weights, and how faces were resized for it; None where no network looks. reference: digest of the real faces
+    that edits are held against, if they are. note: what a reader must know. libraries: distributions whose version
+    matters, besides torch's and zoogan's.
     """
 
     name: str
@@ -183,6 +187,7 @@ class Measure:
     backbone: str | None = None
     weights: str | None = None
     resizer: str | None = None
+    reference: str | None = None
     note: str = ""
     libraries: Sequence[str] = field(default_factory=tuple)
 

@@ -20,13 +20,15 @@ class Source(ABC):
 
     attributes: names of the attribute columns, in order, as asked for in the config. exclusive: groups of them of which
     at most one is shown. crop: side of the centre square that is kept of a picture, as a share of its shorter side;
-    a person's own photos get the same.
+    a person's own photos get the same. groups: every exclusive group that the source knows of, whichever of its
+    attributes were asked for.
     """
 
     fields: ClassVar[tuple[str, ...]] = ("image", "attributes")
     image_size: int
     attributes: tuple[str, ...]
     exclusive: tuple[tuple[str, ...], ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
     crop: float = 1.0
 
     @classmethod
@@ -46,6 +48,10 @@ class Source(ABC):
     @abstractmethod
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
         """The faces at `indices`: image uint8 (n, 3, s, s), attributes float (n, a), and what else `fields` names."""
+
+    def visible(self, split: Split) -> Float[Tensor, "n a"] | None:
+        """1 where a face can show an attribute, 0 where something hides it (a hat hides hair); None = always 1."""
+        return None
 
     def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> dict[str, Tensor] | None:
         """The same faces with only these attributes changed, where the source knows the truth; else None.

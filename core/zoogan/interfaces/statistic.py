@@ -32,17 +32,24 @@ class Statistic(ABC):
 
 @dataclass(frozen=True)
 class Ratio(Statistic):
-    """The mean over strata of sum(numerator) / sum(denominator).
+    """The mean over groups of the mean over strata of sum(numerator) / sum(denominator).
 
     A mean is a ratio to ones. A balanced accuracy has two strata, present and absent; mean intersection over union has
-    one stratum a class. Strata whose denominators sum to 0 do not count.
+    one stratum a class; a mean over attributes has a group each. Strata whose denominators sum to 0 do not count.
+    Strata of different groups have different numbers.
     """
 
-    arrays = ("face", "numerator", "denominator", "stratum")
+    arrays = ("face", "numerator", "denominator", "stratum", "group")
     face: Int64[Tensor, " rows"]
     numerator: Float[Tensor, " rows"]
     denominator: Float[Tensor, " rows"]
     stratum: Int64[Tensor, " rows"]
+    group: Int64[Tensor, " rows"] | None = None
+
+    def __post_init__(self) -> None:
+        """All strata are of one group unless somebody says otherwise."""
+        if self.group is None:
+            object.__setattr__(self, "group", torch.zeros_like(self.stratum))
 
     def value(self, weights: Float[Tensor, " rows"] | None = None) -> float:
         """The ratio of sums of each stratum, averaged."""
@@ -53,7 +60,12 @@ class Ratio(Statistic):
         sums[0].index_add_(0, self.stratum, self.numerator.double() * weight)
         sums[1].index_add_(0, self.stratum, self.denominator.double() * weight)
         used = sums[1] > 0
-        return float((sums[0][used] / sums[1][used]).mean()) if bool(used.any()) else float("nan")
+        if not bool(used.any()):
+            return float("nan")
+        assert self.group is not None
+        groups = torch.zeros(sums.shape[1], dtype=torch.int64).index_copy_(0, self.stratum, self.group)[used]
+        ratios = sums[0][used] / sums[1][used]
+        return float(torch.stack([ratios[groups == k].mean() for k in groups.unique()]).mean())
 
     @classmethod
     def mean(cls, face: Int64[Tensor, " rows"], values: Float[Tensor, " rows"]) -> Ratio:

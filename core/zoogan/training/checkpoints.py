@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,8 @@ def iteration_of(path: Path) -> int:
     return int(path.name.rpartition("-")[2])
 
 
-def save(folder: Path, state: State, keep: int, spare: int | None = None) -> Path:
-    """Write a checkpoint under `folder` and drop the oldest beyond `keep`, but never that of iteration `spare`.
-
-    Returns its path.
-    """
+def save(folder: Path, state: State) -> Path:
+    """Write a checkpoint under `folder`. Returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / name_of(state.iteration)
     draft = folder / f".{final.name}.tmp"
@@ -100,12 +97,16 @@ def save(folder: Path, state: State, keep: int, spare: int | None = None) -> Pat
         shutil.rmtree(final)
     draft.rename(final)
     sync(folder)
-    older = [path for path in find(folder) if path.name < final.name and iteration_of(path) != spare]
+    return final
+
+
+def prune(folder: Path, newest: Path, keep: int, spare: Collection[int | None] = ()) -> None:
+    """Drop the oldest checkpoints before `newest` beyond `keep`, but none of the iterations to `spare`."""
+    older = [path for path in find(folder) if path.name < newest.name and iteration_of(path) not in spare]
     for old in older[: max(0, len(older) - keep + 1)]:
         shutil.rmtree(old)
     for stale in folder.glob(".iteration-*.tmp"):  # left by a write that was killed
         shutil.rmtree(stale, ignore_errors=True)
-    return final
 
 
 def find(folder: Path) -> list[Path]:

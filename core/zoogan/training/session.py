@@ -174,6 +174,8 @@ class Session:
             self.accelerator.init_trackers("zoogan", config={"method": self.config.method})
         self.notify("zoo_train_start")
         self.held_out = held_out(self.source)
+        if self.watch is not None and training.best is not None:
+            self.watch.chosen(self.measured())  # a name that no metric tells is told now, not hours later
         reason, saved = "finished", -1
         per_iteration = trainer.rows * self.world.size
         with (
@@ -192,9 +194,9 @@ class Session:
                         self.log(display)
                     if due(k, training.sample_every) or k == training.iterations:
                         self.sample()
-                    best = due(k, training.evaluate_every) and self.evaluate(display)
+                    best = self.evaluate(display) if due(k, training.evaluate_every) else None
                     if due(k, training.checkpoint_every) or k == training.iterations or stop or best:
-                        self.save()
+                        self.save(best)
                         saved = k
                     if stop:
                         reason = "stopped"
@@ -251,37 +253,47 @@ class Session:
             display.say(f"note: {advice}")
         self.notify("zoo_progress", clock=Clock(iteration, self.config.training.iterations), terms=terms)
 
-    def evaluate(self, display: Display) -> bool:
-        """Measure the editor of this moment, and say whether it is the best so far."""
+    def evaluate(self, display: Display) -> dict[str, float] | None:
+        """Measure the editor of this moment; its values if it is the best so far."""
         assert self.watch is not None
-        self.trainer.check_finite()
-        nets = self.trainer.model()
-        modes = {name: network.training for name, network in nets.items()}
-        editor = self.trainer.game.editor(nets, attributes=self.facts.attributes)
-        iteration = self.trainer.iteration
-        values = self.watch.measure(editor)
-        for name, network in nets.items():
-            network.train(modes[name])
-        best = self.watch.better(values)
+        values, iteration = self.measured(), self.trainer.iteration
+        # The main process decides for all: it alone keeps the file that says what was best.
+        best = self.world.everyone(self.watch.better(values) if self.main else None)[0]
         if self.main:
             with self.run.metrics.open("a") as file:
                 entry = {"iteration": iteration, "images": self.trainer.position, "evaluation": values}
                 file.write(json.dumps(entry) + "\n")
             told = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
             display.say(f"evaluation at iteration {iteration}: {told}{' (the best so far)' if best else ''}")
-            if best:
-                self.watch.remember(iteration, values)
             if self.config.training.trackers:
                 self.accelerator.log({f"evaluation/{name}": value for name, value in values.items()}, step=iteration)
-        return best
+        return values if best else None
 
-    def save(self) -> None:
-        """A checkpoint, and the model as it stands; nothing that is not finite gets here."""
+    def measured(self) -> dict[str, float]:
+        """The values of the watched metrics now. Networks come back in the mode they were in."""
+        assert self.watch is not None
+        self.trainer.check_finite()
+        nets = self.trainer.model()
+        modes = {name: network.training for name, network in nets.items()}
+        values = self.watch.measure(self.trainer.game.editor(nets, attributes=self.facts.attributes))
+        for name, network in nets.items():
+            network.train(modes[name])
+        return values
+
+    def save(self, best: dict[str, float] | None = None) -> None:
+        """A checkpoint, and the model as it stands; nothing that is not finite gets here.
+
+        best: its values, if it is the best so far: it is remembered once it is whole.
+        """
         self.trainer.check_finite()
         if self.main:
-            path = checkpoints.save(
-                self.run.checkpoints, self.trainer.state(), self.config.training.keep, self.run.best_iteration()
-            )
+            training = self.config.training
+            spare = {self.run.best_iteration()}
+            path = checkpoints.save(self.run.checkpoints, self.trainer.state())
+            if best is not None and self.watch is not None:
+                self.watch.remember(self.trainer.iteration, best)
+                spare = {self.trainer.iteration}
+            checkpoints.prune(self.run.checkpoints, path, training.keep, spare)
             self.run.write_model(self.config, self.facts, self.trainer.model())
             self.notify("zoo_checkpoint_saved", path=path)
         self.world.barrier()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import math
 
 import torch
 
@@ -32,9 +32,11 @@ class Watch:
                 f"training.evaluate: no metric is called {unknown[0]!r}{nearest(unknown[0], known)}; "
                 f"metrics: {', '.join(known)}"
             )
-        judge: Any = default_judge(config.data.source, source.image_size)
+        judge = default_judge(config.data.source, source.image_size)
+        # Not the test faces, on which the kept checkpoint will be reported, unless there are no others.
         self.study = open_study(
             source, config.data.source, faces=self.training.evaluate_faces, seed=self.training.seed, device=device,
+            split="valid" if source.size("valid") else None,
             judge=load_judge(judge, device=device) if judge.is_dir() else None,
         )  # fmt: skip
         self.metrics = {
@@ -50,7 +52,7 @@ class Watch:
 
     def measure(self, editor: Editor) -> dict[str, float]:
         """The values of this moment, as `measure` (over all attributes) or `measure.Attribute`."""
-        found = examine(editor, self.study, self.metrics, self.attributes)
+        found = examine(editor, self.study, self.metrics, self.attributes, strict=True)
         values = {}
         for _, measure in found.measures:
             name = measure.name if measure.attribute is None else f"{measure.name}.{measure.attribute}"
@@ -67,16 +69,19 @@ class Watch:
         if self.training.best is None:
             return False
         name = self.chosen(values)
-        known = self.run.best
-        before = json.loads(known.read_text())["value"] if known.exists() else None
-        if before is None:
+        if not math.isfinite(values[name]):
+            return False
+        before = json.loads(self.run.best.read_text()) if self.run.best.exists() else {}
+        if before.get("measure") != name:
             return True
-        return values[name] > before if self.directions[name] == "higher" else values[name] < before
+        higher = self.directions[name] == "higher"
+        return bool(values[name] > before["value"] if higher else values[name] < before["value"])
 
     def chosen(self, values: dict[str, float]) -> str:
         """The value that `training.best` means: over all attributes, or that of the only one."""
         best = str(self.training.best)
-        fitting = [name for name in (best, f"{best}.{self.attributes[0]}") if self.directions.get(name)]
+        alone = [f"{best}.{self.attributes[0]}"] if len(self.attributes) == 1 else []
+        fitting = [name for name in (best, *alone) if self.directions.get(name)]
         if not fitting:
             names = ", ".join(name for name in values if self.directions.get(name))
             raise ConfigError(f"training.best: no measure is called {best!r}{nearest(best, values)}; there are {names}")
