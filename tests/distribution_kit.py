@@ -52,7 +52,7 @@ class Lens(Editor):
     attributes = ("A", "B")
 
     def __init__(self, change: Callable[[Tensor, Tensor, int], Tensor]) -> None:
-        self.change = change
+        self.change, self.networks = change, nn.ModuleDict()
 
     def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
         return {"attributes": torch.tensor([[request.attributes[name] for name in self.attributes]] * len(image))}

@@ -63,7 +63,8 @@ def test_redraw_changes_only_what_it_is_asked_to() -> None:
     source = opened()
     own = source.labels("test")[:, 0]
     redrawn = source.redraw("test", range(20), Eyeglasses=1.0)
-    same = (redrawn == source.read("test", range(20))["image"]).flatten(1).all(1)
+    same = (redrawn["image"] == source.read("test", range(20))["image"]).flatten(1).all(1)
+    assert set(redrawn) == set(source.fields) and torch.equal(redrawn["pose"], source.read("test", range(20))["pose"])
     assert torch.equal(same, own == 1)
 
 

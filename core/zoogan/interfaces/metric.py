@@ -149,7 +149,7 @@ def edit_to(
     seed: int = 0,
 ) -> Edit:
     """Edit each face to its own row of `target`. Faces with equal wishes go through `resolve` together."""
-    weight = next(editor.networks.parameters(), image)
+    weight = next((p for p in editor.networks.parameters()), image)
     image, own = image.to(weight.dtype), own.to(weight.dtype)
     wishes, which = target.unique(dim=0, return_inverse=True)
     resolved: dict[str, Tensor] = {}
