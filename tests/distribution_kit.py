@@ -77,7 +77,13 @@ class Filters(Features):
 
 def study_of(source: Source, cache: Path, **options: Any) -> Study:
     """A study of the test split."""
-    given: dict[str, Any] = {"source_name": "noise", "split": "test", "faces": source.size("test"), "seed": 0, "world": World.alone()}
+    given: dict[str, Any] = {
+        "source_name": "noise",
+        "split": "test",
+        "faces": source.size("test"),
+        "seed": 0,
+        "world": World.alone(),
+    }
     return Study(source=source, device=torch.device("cpu"), cache=cache, **{**given, **options})
 
 
