@@ -201,10 +201,13 @@ def truth_told(session: Any, editor: Any) -> list[str]:
     from zoogan.evaluation.edit_error import EditError
     from zoogan.evaluation.locality import Locality
     from zoogan.evaluation.study import examine, open_study
+    from zoogan.interfaces import World
 
     if not (session.source.size("test") or session.source.size("valid")):
         return []
-    study = open_study(session.source, session.config.data.source, device=session.accelerator.device)
+    study = open_study(
+        session.source, session.config.data.source, device=session.accelerator.device, world=World.alone()
+    )  # the other processes have gone home
     metrics = {"edit_error": EditError(), "locality": Locality()}
     if session.source.redraw(study.split, [0]) is None:
         return []
@@ -213,7 +216,7 @@ def truth_told(session: Any, editor: Any) -> list[str]:
     lines = []
     for name in session.facts.attributes:
         named = {way: (f"edit_error.{way}", name) for way in ("adding", "removing")}
-        ways = {way: told[key] for way, key in named.items() if key in told}
+        ways = {way: told[key] for way, key in named.items() if key in told and told[key].faces()}
         if ("edit_error", name) in told:
             parts = ", ".join(f"{way} {statistic.value():.3f}" for way, statistic in ways.items())
             lines.append(

@@ -60,8 +60,11 @@ def open_study(
     device: torch.device | str = "cpu",
     judge: Reader | None = None,
     split: Split | None = None,
+    world: World | None = None,
 ) -> Study:
     """A study of the first faces of a split, by default the one that is held out for measuring.
+
+    world: the processes that share the work; by default all there are. `World.alone()` if one measures by itself.
 
     Raises:
         ConfigError: the source holds no faces out.
@@ -69,7 +72,7 @@ def open_study(
     split = split or held_out_split(source)
     return Study(
         source=source, source_name=source_name, split=split, faces=min(faces, source.size(split)), seed=seed,
-        device=torch.device(device), cache=cache_folder(), world=World(), judge=judge,
+        device=torch.device(device), cache=cache_folder(), world=world or World(), judge=judge,
     )  # fmt: skip
 
 
