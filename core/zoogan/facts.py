@@ -9,7 +9,8 @@ class Facts(BaseModel):
     """What networks, conditions and editors must know of the data; stored in the run as facts.json.
 
     image_size: height and width in pixels. attributes: names in the order of the label columns. exclusive: groups of
-    attributes of which at most one is shown. crop: the side of the centre square kept of a photo, as a share of its
+    attributes of which at most one is shown. domains: names of kinds of face that exclude each other, one of which every
+    face shows, by index; empty if the attributes make none. crop: the side of the centre square kept of a photo, as a share of its
     shorter side.
     """
 
@@ -19,4 +20,5 @@ class Facts(BaseModel):
     channels: int = 3
     attributes: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
+    domains: tuple[str, ...] = ()
     crop: float = Field(1.0, gt=0, le=1)

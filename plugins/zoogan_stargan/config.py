@@ -19,11 +19,13 @@ class StarganGeneratorConfig(ComponentConfig):
     """Encoder, residual blocks, decoder on image and label planes (StarGAN, table 4).
 
     width: channels at full size (official name: g_conv_dim). blocks: residual blocks (g_repeat_num).
+    upsample: `resize` leaves no lattice.
     """
 
     use: Literal["stargan"] = "stargan"
     width: int = Field(64, ge=1)
     blocks: int = Field(6, ge=0)
+    upsample: Literal["transpose", "resize"] = "transpose"
 
 
 class StarganCriticConfig(ComponentConfig):

@@ -36,6 +36,7 @@ class Generator(ImageEditor):
             affine=True,
             bias=False,
             head_bias=False,
+            upsample=config.upsample,
         )
 
     def decode(self, encoded: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Edited:

@@ -12,11 +12,22 @@ from zoogan.interfaces.metric import Edits, Measure, Metric, Reader, Study, Unav
 from zoogan.interfaces.sharing import Shared
 from zoogan.interfaces.source import Source
 from zoogan.interfaces.statistic import Ranking, Ratio, Statistic, Whole
+from zoogan.interfaces.style import (
+    Domain,
+    HeatMaps,
+    Masks,
+    Style,
+    StyleCritic,
+    StyleEncoder,
+    StyleMapping,
+    StyleTranslator,
+)
 from zoogan.interfaces.world import Synchronised, World
 
 __all__ = [
     "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Condition", "Contract", "ContractError",
-    "CriticPenalty", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "ImageEditor", "Measure", "Metric", "Need",
-    "Networks", "Ranking", "Ratio", "Reader", "Request", "Shared", "Source", "Statistic", "Step", "Study",
-    "Synchronised", "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
+    "CriticPenalty", "Domain", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "HeatMaps", "ImageEditor", "Masks",
+    "Measure", "Metric", "Need", "Networks", "Ranking", "Ratio", "Reader", "Request", "Shared", "Source", "Statistic",
+    "Step", "Study", "Style", "StyleCritic", "StyleEncoder", "StyleMapping", "StyleTranslator", "Synchronised",
+    "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
 ]  # fmt: skip
