@@ -9,9 +9,9 @@ class Facts(BaseModel):
     """What networks, conditions and editors must know of the data; stored in the run as facts.json.
 
     image_size: height and width in pixels. attributes: names in the order of the label columns. exclusive: groups of
-    attributes of which at most one is shown. domains: names of kinds of face that exclude each other, one of which every
-    face shows, by index; empty if the attributes make none. crop: the side of the centre square kept of a photo, as a share of its
-    shorter side.
+    attributes of which at most one is shown. domains: names of kinds of face that exclude each other, by index; every
+    face shows one of them. Empty if the attributes make none. crop: the side of the centre square kept of a photo, as
+    a share of its shorter side.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
