@@ -48,10 +48,9 @@ def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(config.training.seed, "initialise", slot))
             component = registry.build(role.role, chosen, facts)
+        components[slot] = component
         if isinstance(component, nn.Module):
             nets[slot], names[slot] = component, component_name(chosen)
-        else:
-            components[slot] = component
     components["extra_terms"] = {
         step: {name: registry.build("term", term, facts) for name, term in terms.items()}
         for step, terms in config.extra_terms.items()
@@ -96,9 +95,12 @@ def play_once(config: GameConfig, facts: Facts, registry: Registry, device: torc
     with device:
         composition = compose(config, facts, registry)
     game, nets = composition.game.to(device), composition.nets.to(device)
+    picture = torch.zeros(REHEARSAL_BATCH, facts.channels, facts.image_size, facts.image_size, device=device)
     sample = {
-        "image": torch.zeros(REHEARSAL_BATCH, facts.channels, facts.image_size, facts.image_size, device=device),
+        "image": picture,
+        "image2": picture,
         "attributes": torch.zeros(REHEARSAL_BATCH, len(facts.attributes), device=device),
+        "domain": torch.zeros(REHEARSAL_BATCH, dtype=torch.int64, device=device),
     }
     batch = {draw: {field: sample[field].clone() for field in need.fields} for draw, need in game.needs.items()}
     inside: list[str] = []

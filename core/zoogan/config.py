@@ -110,7 +110,8 @@ class DataConfig(ComponentConfig):
 
     attributes: the label columns, in order. balance: an attribute whose two values are drawn equally often.
     batch: faces a process reads for one micro-batch. workers: loader processes, 0 = in this one. flip: mirror half of
-    the faces at random in training.
+    the faces at random in training. random_crop: share of the faces of which a random part, .8 to 1 of the area, is
+    shown in training.
     """
 
     source: str
@@ -119,6 +120,7 @@ class DataConfig(ComponentConfig):
     attributes: Names = ("Eyeglasses",)
     balance: str | None = None
     flip: bool = False
+    random_crop: float = Field(0.0, ge=0, le=1)
     batch: int = Field(16, ge=1)
     workers: int = Field(0, ge=0)
 

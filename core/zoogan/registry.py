@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 ROLES: dict[str, str] = {
     "image_editor": "zoogan.interfaces:ImageEditor",
     "attribute_critic": "zoogan.interfaces:AttributeCritic",
+    "style_translator": "zoogan.interfaces:StyleTranslator",
+    "style_mapping": "zoogan.interfaces:StyleMapping",
+    "style_encoder": "zoogan.interfaces:StyleEncoder",
+    "style_critic": "zoogan.interfaces:StyleCritic",
     "adversarial_loss": "zoogan.interfaces:AdversarialLoss",
     "critic_penalty": "zoogan.interfaces:CriticPenalty",
     "classification": "zoogan.interfaces:Classification",
@@ -113,6 +117,7 @@ class MethodSpec:
         game: import string of the Game class, called as `game(config, facts, components)`.
         recipes: folder of `<recipe>.yaml` files.
         importer: import string of a function `(files, settings) -> Imported` that reads official weights.
+        smallest: the smallest image size that its networks take.
         title, paper: for lists; registry.yaml says more.
     """
 
@@ -123,6 +128,7 @@ class MethodSpec:
     title: str
     paper: str = ""
     importer: str | None = None
+    smallest: int = 16
     plugin: str = ""
 
     def recipe_names(self) -> list[str]:

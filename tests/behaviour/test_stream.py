@@ -150,20 +150,20 @@ def test_mirroring_moves_pixels_and_swaps_left_and_right_parts() -> None:
 
 
 def test_half_of_the_faces_are_mirrored_and_none_unless_asked() -> None:
-    stream = FaceStream(Numbers(), "source", ("image",), seed=0, flip=True)
+    stream = FaceStream(Numbers(), "source", Need(("image",)), seed=0, flip=True)
     assert 0.45 < sum(stream.mirrored(k) for k in range(2000)) / 2000 < 0.55
-    assert not any(FaceStream(Numbers(), "source", ("image",), seed=0).mirrored(k) for k in range(100))
+    assert not any(FaceStream(Numbers(), "source", Need(("image",)), seed=0).mirrored(k) for k in range(100))
 
 
 def test_what_the_source_cannot_give_is_said_at_once() -> None:
-    with pytest.raises(ConfigError, match="draw 'pair' needs image2, which this source does not have"):
-        FaceStream(Numbers(), "pair", ("image", "image2"), seed=0)
+    with pytest.raises(ConfigError, match="draw 'pair' needs depth, which this source does not have"):
+        FaceStream(Numbers(), "pair", Need(("image", "depth")), seed=0)
     with pytest.raises(ConfigError, match="no faces to read in the test split"):
-        FaceStream(Numbers(), "source", ("image",), seed=0, split="test")
+        FaceStream(Numbers(), "source", Need(("image",)), seed=0, split="test")
 
 
 def test_on_the_device_pictures_are_floats_and_maps_stay() -> None:
-    stream = FaceStream(Numbers(), "source", Numbers.fields, seed=0)
+    stream = FaceStream(Numbers(), "source", Need(Numbers.fields), seed=0)
     batch = {"source": stream.__getitems__(range(4))}
     moved = to_device(batch, "cpu")["source"]
     assert torch.equal(moved["image"], batch["source"]["image"].float() / 127.5 - 1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from zoogan.data.stream import FaceStream, _Positions
-from zoogan.interfaces import Source, World
+from zoogan.interfaces import Need, Source, World
 
 
 class Labels(Source):
@@ -38,13 +38,13 @@ seeds = st.integers(0, 2**40)
 
 @given(labels, seeds, st.integers(0, 3))
 def test_an_epoch_visits_every_face_once(values: list[int], seed: int, epoch: int) -> None:
-    stream, n = FaceStream(Labels(values), "d", ("image",), seed=seed), len(values)
+    stream, n = FaceStream(Labels(values), "d", Need(("image",)), seed=seed), len(values)
     assert sorted(stream.index_of(k) for k in range(epoch * n, (epoch + 1) * n)) == list(range(n))
 
 
 @given(labels.filter(lambda v: 0 < sum(v) < len(v)), seeds, st.integers(0, 50))
 def test_balanced_classes_alternate_and_each_walks_its_own_epochs(values: list[int], seed: int, k: int) -> None:
-    stream = FaceStream(Labels(values), "d", ("image",), seed=seed, balance="A")
+    stream = FaceStream(Labels(values), "d", Need(("image",)), seed=seed, balance="A")
     assert values[stream.index_of(2 * k)] == 1 and values[stream.index_of(2 * k + 1)] == 0
     positives = [i for i, value in enumerate(values) if value]
     assert sorted(stream.index_of(2 * j) for j in range(len(positives))) == positives
@@ -53,7 +53,7 @@ def test_balanced_classes_alternate_and_each_walks_its_own_epochs(values: list[i
 @given(labels, seeds, st.lists(st.integers(0, 10**6), min_size=1, max_size=8))
 def test_items_do_not_depend_on_what_was_asked_before(values: list[int], seed: int, ks: list[int]) -> None:
     def stream() -> FaceStream:
-        return FaceStream(Labels(values), "d", ("image",), seed=seed, flip=True)
+        return FaceStream(Labels(values), "d", Need(("image",)), seed=seed, flip=True)
 
     one = stream()
     together = [(one.index_of(k), one.mirrored(k)) for k in ks]
@@ -75,7 +75,7 @@ def test_processes_read_every_position_once_and_in_order(size: int, rows: int, s
 @given(seeds)
 def test_seed_draw_and_epoch_each_change_the_order(seed: int) -> None:
     def order(seed: int, draw: str, first: int = 0) -> list[int]:
-        stream = FaceStream(Labels([0] * 40), draw, ("image",), seed=seed)
+        stream = FaceStream(Labels([0] * 40), draw, Need(("image",)), seed=seed)
         return [stream.index_of(k) for k in range(first, first + 40)]
 
     orders = [order(seed, "a"), order(seed + 1, "a"), order(seed, "b"), order(seed, "a", 40)]

@@ -18,9 +18,20 @@ def edit(
     attribute: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="What to show, such as Eyeglasses=1; repeatable.")
     ] = None,
+    domain: Annotated[str | None, typer.Option(help="The kind of face to make it, for runs with domains.")] = None,
+    reference: Annotated[
+        list[Path] | None, typer.Option(metavar="PHOTO", help="A face whose style to take; repeatable.")
+    ] = None,
     strength: Annotated[float, typer.Option(help="0 gives the input back, 1 the edit.")] = 1.0,
     threshold: Annotated[float | None, typer.Option(help="Make the mask hard: 1 where it exceeds this.")] = None,
-    seed: Annotated[int, typer.Option(help="For editors that draw.")] = 0,
+    truncation: Annotated[
+        float | None, typer.Option(help="How far from the mean a drawn style may be, 0 to 1.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Of a drawn style; repeatable. By default 0.")] = None,
+    film: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A GIF or MP4 from each seed's or reference's style to the next."),
+    ] = None,
     grid: Annotated[
         bool, typer.Option("--grid", help="A sheet of the run's held-out faces instead of photos.")
     ] = False,
@@ -36,29 +47,41 @@ def edit(
     from zoogan.training.devices import choose
     from zoogan.training.run import load
 
+    def opened() -> Any:
+        return load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
+
+    wishes = parse_wishes(attribute or []) | ({} if domain is None else {"domain": domain})
     if grid:
-        if photos or attribute:
-            raise ConfigError("--grid shows the run's held-out faces: leave out photos and attributes")
-        typer.echo(
-            str(
-                sheet(
-                    load(run, checkpoint=checkpoint, device=choose(device), registry=registry),
-                    registry,
-                    out or Path("grid.png"),
-                )
-            )
-        )
+        if photos or wishes:
+            raise ConfigError("--grid shows the run's held-out faces: leave out photos, attributes and domains")
+        typer.echo(str(sheet(opened(), registry, out or Path("grid.png"))))
         return
-    wishes = parse_wishes(attribute or [])
     if not photos:
         raise ConfigError("no photo given: zoo edit RUN PHOTO... --attribute NAME=VALUE")
     if not wishes:
-        raise ConfigError("no --attribute given: say what to show, such as --attribute Eyeglasses=1")
-    loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
-    for path in edit_photos(
-        loaded, photos, wishes, out or Path("edits"), strength=strength, threshold=threshold, seed=seed
-    ):
+        raise ConfigError("say what to show: --attribute NAME=VALUE such as Eyeglasses=1, or --domain NAME")
+    if reference and seed:
+        raise ConfigError("a style comes from --reference or from --seed: leave one of them out")
+    loaded = opened()
+    pictures = read_all([*photos, *(reference or [])])
+    faces, styles = pictures[: len(photos)], pictures[len(photos) :]
+    for photo, picture in zip(photos, faces):
+        tell_crop(photo, picture, loaded)
+    options = {"strength": strength, "threshold": threshold, "truncation": truncation}
+    ways = [Way(f"-like-{path.stem}", {"reference": style}) for path, style in zip(reference or [], styles)]
+    ways = ways or [Way(f"-seed-{k}" if seed and len(seed) > 1 else "", {"seed": k}) for k in seed or [0]]
+    if film is not None:
+        typer.echo(str(filmed(loaded, faces, wishes, ways, film, options)))
+        return
+    for path in edit_photos(loaded, photos, faces, wishes, ways, out or Path("edits"), options):
         typer.echo(str(path))
+
+
+class Way:
+    """One of the styles asked for: what the names of its files end in, and the options of `run.edit`."""
+
+    def __init__(self, ending: str, options: dict[str, Any]) -> None:
+        self.ending, self.options = ending, options
 
 
 def parse_wishes(items: list[str]) -> dict[str, str]:
@@ -73,13 +96,13 @@ def parse_wishes(items: list[str]) -> dict[str, str]:
     return dict(item.split("=", 1) for item in items)
 
 
-def edit_photos(run: Any, photos: list[Path], wishes: dict[str, str], out: Path, **options: Any) -> list[Path]:
-    """Edit each photo and save `<name>-edited.png` (and -mask, -residual where there is a mask).
+def read_all(photos: list[Path]) -> list[Any]:
+    """The photos as bytes (3, h, w).
 
     Raises:
         ConfigError: all photos that cannot be read, at once, before anything is edited.
     """
-    from zoogan.data.photo import crop_warnings, read_photo, save_image
+    from zoogan.data.photo import read_photo
 
     pictures, problems = [], []
     for photo in photos:
@@ -89,26 +112,47 @@ def edit_photos(run: Any, photos: list[Path], wishes: dict[str, str], out: Path,
             problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
-    try:
-        run.editor.condition.parse(wishes)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    return pictures
+
+
+def tell_crop(photo: Path, picture: Any, run: Any) -> None:
+    """Say what makes a poor edit of a photo likely."""
+    from zoogan.data.photo import crop_warnings
+
+    for warning in crop_warnings(picture, run.facts):
+        typer.echo(f"note: {photo}: {warning}", err=True)
+
+
+def edit_photos(
+    run: Any,
+    photos: list[Path],
+    pictures: list[Any],
+    wishes: dict[str, str],
+    ways: list[Way],
+    out: Path,
+    options: dict[str, Any],
+) -> list[Path]:
+    """Edit each photo in each way and save `<name>-edited.png` (and -mask, -residual where there is a mask).
+
+    Raises:
+        ConfigError: a wish that the run was not trained for.
+    """
+    from zoogan.data.photo import save_image
+
     written: list[Path] = []
-    out.mkdir(parents=True, exist_ok=True)
     for photo, picture in zip(photos, pictures):
-        for warning in crop_warnings(picture, run.facts):
-            typer.echo(f"note: {photo}: {warning}", err=True)
-        result = run.edit(picture, **options, **wishes)
-        images = {"edited": result.image}
-        if result.mask is not None:
-            images |= {
-                "mask": (2 * result.mask - 1).expand(-1, 3, -1, -1),
-                "residual": 2 * result.extras["residual"] - 1,
-            }
-        for kind, image in images.items():
-            path = free_name(out, photo.stem, kind, written)
-            save_image(image[0], path)
-            written.append(path)
+        for way in ways:
+            result = run.edit(picture, **options, **way.options, **wishes)
+            images = {"edited": result.image}
+            if result.mask is not None:
+                images |= {
+                    "mask": (2 * result.mask - 1).expand(-1, 3, -1, -1),
+                    "residual": 2 * result.extras["residual"] - 1,
+                }
+            for kind, image in images.items():
+                path = free_name(out, photo.stem, f"{kind}{way.ending}", written)
+                save_image(image[0], path)
+                written.append(path)
     return written
 
 
@@ -118,6 +162,31 @@ def free_name(out: Path, stem: str, kind: str, written: list[Path]) -> Path:
     while path in written:
         path, number = out / f"{stem}-{number}-{kind}.png", number + 1
     return path
+
+
+def filmed(
+    run: Any, faces: list[Any], wishes: dict[str, str], ways: list[Way], path: Path, options: dict[str, Any]
+) -> Path:
+    """Save the faces, side by side, on their way from each style to the next.
+
+    Raises:
+        ConfigError: fewer than two styles, an editor without styles, or another kind of file.
+    """
+    from zoogan.data.film import frames_between, save_film
+
+    if len(ways) < 2:
+        raise ConfigError("--film goes from one style to the next: give --seed or --reference twice or more")
+    edits = [run.edit(faces, **options, **way.options, **wishes) for way in ways]
+    if any("style" not in edit.extras for edit in edits):
+        raise ConfigError("--film: this run's editor has no styles to go between")
+    image = run.prepare(faces)
+    targets = run.targets(image, wishes)
+    drawn = {key: value for key, value in options.items() if key == "strength"}
+
+    def show(style: Any) -> Any:
+        return run.editor.apply(image, targets | {"style": style}, **drawn).image
+
+    return save_film(frames_between(image, [edit.extras["style"] for edit in edits], show), path)
 
 
 def sheet(run: Any, registry: Registry, path: Path) -> Path:

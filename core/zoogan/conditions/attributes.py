@@ -96,7 +96,7 @@ class AttributeCondition(Condition):
                     f"it knows {', '.join(self.names)}"
                 )
                 continue
-            value = _value(word)
+            value = word_value(word)
             if value is None:
                 problems.append(f"{name}: expected a value from 0 to 1, or on, off, true, false, yes, no; got {word!r}")
             else:
@@ -134,7 +134,7 @@ class AttributeCondition(Condition):
         return edits
 
 
-def _value(word: Any) -> float | None:
+def word_value(word: Any) -> float | None:
     """A word as a number in [0, 1], or None."""
     if isinstance(word, str) and word.strip().lower() in WORDS:
         return WORDS[word.strip().lower()]

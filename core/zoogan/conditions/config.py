@@ -20,7 +20,14 @@ class AttributesConfig(ComponentConfig):
     draw: Literal["flip", "permute", "uniform"] = "flip"
 
 
+class DomainConfig(ComponentConfig):
+    """One of several domains that exclude each other as the target, with a style from noise or from a reference."""
+
+    use: Literal["domain"] = "domain"
+
+
 def register(registry: Registry) -> None:
     """Register the core's conditions."""
     build = "zoogan.conditions.attributes:AttributeCondition"
     registry.component("condition", "attributes", config=AttributesConfig, build=build)
+    registry.component("condition", "domain", config=DomainConfig, build="zoogan.conditions.domain:DomainCondition")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from zoogan.config import ConfigError, DataConfig
+from zoogan.config import ConfigError, DataConfig, Names
 from zoogan.registry import Registry
 
 
@@ -71,12 +71,27 @@ class FolderData(FilesData):
     crop: float = Field(1.0, gt=0, le=1)
 
 
+class FoldersData(FilesData):
+    """A folder of images for each domain: `female/`, `male/`; perhaps below `train/` and `val/` (or `test/`).
+
+    attributes: the domains, by folder; none named = every folder. test_share: share of each folder that is held out, by
+    a hash of the file name, where there is no `val` or `test` folder. crop: side of the centre square that is kept, as
+    a share of the shorter side.
+    """
+
+    source: Literal["folders"] = "folders"
+    attributes: Names = ()
+    test_share: float = Field(0.1, ge=0, lt=1)
+    crop: float = Field(1.0, gt=0, le=1)
+
+
 def register(registry: Registry) -> None:
     """Register the core's sources."""
     sources: dict[str, tuple[Any, str]] = {
         "drawn": (DrawnData, "zoogan.data.drawn_source:DrawnSource"),
         "celeba": (CelebAData, "zoogan.data.celeba:CelebA"),
         "folder": (FolderData, "zoogan.data.folder:Folder"),
+        "folders": (FoldersData, "zoogan.data.folders:Folders"),
     }
     for name, (config, build) in sources.items():
         registry.component("source", name, config=config, build=build)

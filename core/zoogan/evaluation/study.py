@@ -14,7 +14,7 @@ from torch import Tensor
 from zoogan.config import ConfigError
 from zoogan.data.photo import to_range
 from zoogan.interfaces import Editor, Edits, Measure, Metric, Reader, Source, Study, Unavailable, World
-from zoogan.interfaces.metric import edit_to
+from zoogan.interfaces.metric import edit_to, seeds_of
 from zoogan.interfaces.source import Split
 from zoogan.storage import cache_folder
 
@@ -112,7 +112,7 @@ def edits_of(editor: Editor, study: Study, attribute: str, batch: int = BATCH) -
         numbers = mine[first : first + batch]
         sample = source.read(split, numbers)
         target, some = turned(source, sample["attributes"], attribute)
-        some &= shown(source, sample, attribute)
+        some &= shown(source, sample, attribute) & editor.serves(sample["attributes"])
         if not bool(some.any()):
             continue
         sample = {name: part[some] for name, part in sample.items()}
@@ -123,7 +123,7 @@ def edits_of(editor: Editor, study: Study, attribute: str, batch: int = BATCH) -
         redrawn = source.redraw(split, rows, **{attribute: wanted})
         yield Edits(
             editor, attribute, faces=torch.tensor(rows), image=image, own=own, target=target,
-            edit=edit_to(editor, image, own, target, seed=study.seed),
+            edit=edit_to(editor, image, own, target, seed=seeds_of(study.seed, torch.tensor(rows))),
             truth=None if redrawn is None else to_range(redrawn["image"]).to(device),
             sample=sample, redrawn=redrawn, seed=study.seed,
         )  # fmt: skip

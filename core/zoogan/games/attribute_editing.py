@@ -7,7 +7,7 @@ components and numbers: the networks, the cadence of the steps and the weights o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from zoogan.interfaces import (
     AdversarialLoss,
     Classification,
     Clock,
+    Column,
     CriticPenalty,
     Draws,
     Edit,
@@ -28,6 +29,7 @@ from zoogan.interfaces import (
     Need,
     Networks,
     Request,
+    Seed,
     Step,
     Targets,
     Term,
@@ -49,7 +51,7 @@ class AttributeEditing(Game):
     cycled, identity (each an `Edited`, the last two None when their weight is 0), verdict.
     """
 
-    needs: ClassVar[Mapping[str, Need]] = {"source": Need(("image", "attributes"))}
+    needs: Mapping[str, Need] = {"source": Need(("image", "attributes"))}
     condition: AttributeCondition
 
     def __init__(self, config: AttributeEditingConfig, facts: Facts, components: Mapping[str, Any]) -> None:
@@ -268,7 +270,13 @@ class AttributeEditor(Editor):
         return (self.networks["discriminator"](image, anything).attributes > 0).float()
 
     def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> Targets:
-        """The requested values; every other attribute stays as it is known to be, or as the critic sees it."""
+        """The requested values; every other attribute stays as it is known to be, or as the critic sees it.
+
+        Raises:
+            ValueError: a reference; this game has no styles.
+        """
+        if request.reference is not None:
+            raise ValueError("this editor takes no style from a reference: leave the reference out")
         if own is None:
             complete = set(request.attributes) == set(self.attributes)
             own = image.new_zeros(len(image), len(self.attributes)) if complete else self.own(image)
@@ -280,15 +288,18 @@ class AttributeEditor(Editor):
         image: Tensor,
         targets: Targets,
         *,
-        seed: int = 0,
+        seed: Seed = 0,
         strength: float = 1.0,
         threshold: float | None = None,
+        truncation: float | None = None,
     ) -> Edit:
         """The edit; `strength` scales the change, which for masked editors is the same as scaling the mask.
 
         Raises:
-            ValueError: a threshold for an editor without a mask.
+            ValueError: a threshold for an editor without a mask, or a truncation: nothing is drawn here.
         """
+        if truncation is not None:
+            raise ValueError("this editor draws no styles, so there is nothing to truncate: leave the truncation out")
         edited: Edited = self.networks["generator"](image, targets["attributes"])
         result, mask = edited.image, edited.mask
         if threshold is not None:
@@ -300,14 +311,15 @@ class AttributeEditor(Editor):
         extras = {"residual": (result - image).abs()} | ({} if edited.raw is None else {"raw": edited.raw})
         return Edit(result, None if mask is None else (mask * strength).clamp(0, 1), None, extras)
 
-    def sheet(self, image: Tensor, attributes: Tensor) -> list[tuple[str, Tensor]]:
+    def sheet(self, image: Tensor, attributes: Tensor) -> list[Column]:
         """One attribute: with, without and the mask. Several: one column for each of the condition's sweep."""
         if len(self.attributes) > 1:
-            return [(name, self.apply(image, targets).image) for name, targets in self.condition.sweep(attributes)]
+            sweep = self.condition.sweep(attributes)
+            return [Column(name, self.apply(image, targets).image) for name, targets in sweep]
         name = self.attributes[0]
         on = self.apply(image, {"attributes": torch.ones_like(attributes)})
         off = self.apply(image, {"attributes": torch.zeros_like(attributes)})
-        columns = [(f"{name}=1", on.image), (f"{name}=0", off.image)]
+        columns = [Column(f"{name}=1", on.image), Column(f"{name}=0", off.image)]
         if on.mask is not None:
-            columns.append(("mask", (2 * on.mask - 1).expand_as(image)))
+            columns.append(Column("mask", (2 * on.mask - 1).expand_as(image)))
         return columns

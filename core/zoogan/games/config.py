@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -55,3 +55,53 @@ class AttributeEditingConfig(GameConfig):
     cadence: Cadence = Cadence()
     weights: EditingWeights = EditingWeights()
     optimizers: EditingOptimizers
+
+
+class StyleWeights(Frozen):
+    """Weights of the style-translation terms; a term whose weight is 0 is not computed.
+
+    critic: of the critic's real and fake terms. style: |E(translated) - style|. diversity: how strongly two styles are
+    driven apart; falls linearly to 0 over `diversity_decay` iterations (null = the whole run).
+    cycle: how well the source can be restored with its own style.
+    """
+
+    critic: float = Field(1.0, gt=0)
+    style: float = Field(1.0, ge=0)
+    diversity: float = Field(1.0, ge=0)
+    diversity_decay: int | None = Field(None, ge=1)
+    cycle: float = Field(1.0, ge=0)
+
+
+class StyleOptimizers(Frozen):
+    """One optimizer a network."""
+
+    generator: Optimizer
+    mapping: Optimizer
+    style_encoder: Optimizer
+    discriminator: Optimizer
+
+
+class StyleTranslationConfig(GameConfig):
+    """StarGAN v2, SMILE's layout stage and their kin: pictures are redrawn in a domain and a style.
+
+    picture: `image` = floats in [-1, 1], restored by L1; `layout` = one-hot classes, of which the generator gives
+    logits, restored by cross entropy. passes: where styles come from in training. reference_trains: the networks that
+    learn from the pass with references. detach_cycle_style: the style encoder learns nothing from the cycle.
+    diversity_outside_masks: two styles need not differ where the heat maps keep the face.
+    """
+
+    generator: Annotated[ComponentConfig, Slot("style_translator")]
+    mapping: Annotated[ComponentConfig, Slot("style_mapping")]
+    style_encoder: Annotated[ComponentConfig, Slot("style_encoder")]
+    discriminator: Annotated[ComponentConfig, Slot("style_critic")]
+    heat_maps: Annotated[ComponentConfig, Slot("heat_maps")]
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")]
+    penalty: Annotated[ComponentConfig, Slot("critic_penalty")]
+    augment: Annotated[ComponentConfig, Slot("augment")]
+    picture: Literal["image", "layout"] = "image"
+    passes: tuple[Literal["latent", "reference"], ...] = Field(("latent", "reference"), min_length=1)
+    reference_trains: tuple[Literal["generator", "mapping", "style_encoder"], ...] = ("generator",)
+    detach_cycle_style: bool = False
+    diversity_outside_masks: bool = False
+    weights: StyleWeights = StyleWeights()
+    optimizers: StyleOptimizers

@@ -4,7 +4,7 @@ from zoogan.interfaces.condition import Condition, Request, Targets
 from zoogan.interfaces.contract import Contract, ContractError
 from zoogan.interfaces.discriminator import AttributeCritic, Verdict
 from zoogan.interfaces.draws import Draws
-from zoogan.interfaces.editor import Edit, Editor
+from zoogan.interfaces.editor import Column, Edit, Editor, Seed
 from zoogan.interfaces.game import Clock, Game, Need, Networks, Step, Turn
 from zoogan.interfaces.generator import Edited, ImageEditor
 from zoogan.interfaces.loss import AdversarialLoss, Classification, CriticPenalty, Term
@@ -25,9 +25,9 @@ from zoogan.interfaces.style import (
 from zoogan.interfaces.world import Synchronised, World
 
 __all__ = [
-    "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Condition", "Contract", "ContractError",
+    "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Column", "Condition", "Contract", "ContractError",
     "CriticPenalty", "Domain", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "HeatMaps", "ImageEditor", "Masks",
-    "Measure", "Metric", "Need", "Networks", "Ranking", "Ratio", "Reader", "Request", "Shared", "Source", "Statistic",
-    "Step", "Study", "Style", "StyleCritic", "StyleEncoder", "StyleMapping", "StyleTranslator", "Synchronised",
-    "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
+    "Measure", "Metric", "Need", "Networks", "Ranking", "Ratio", "Reader", "Request", "Seed", "Shared", "Source",
+    "Statistic", "Step", "Study", "Style", "StyleCritic", "StyleEncoder", "StyleMapping", "StyleTranslator",
+    "Synchronised", "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
 ]  # fmt: skip

@@ -16,9 +16,15 @@ Targets = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Request:
-    """A person's wish, parsed and checked: which attributes to set to which value in [0, 1]. The rest stays."""
+    """A person's wish, parsed and checked: which attributes to set to which value in [0, 1]. The rest stays.
+
+    domain: the index of the domain to go to. reference: faces (n, c, h, w) in [-1, 1], or one for all, whose style to
+    take; only editors that take references know what to do with them.
+    """
 
     attributes: Mapping[str, float] = field(default_factory=dict)
+    domain: int | None = None
+    reference: Tensor | None = None
 
 
 class Condition(ABC):

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from zoogan.interfaces.condition import Condition, Request, Targets
+
+Seed = int | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a sample grid: its caption, its pictures (n, c, h, w) in [-1, 1], and perhaps a picture (c, h, w)
+    above them, the face whose style they take."""
+
+    caption: str
+    images: Float[Tensor, "n c h w"]
+    head: Float[Tensor, "c h w"] | None = None
 
 
 @dataclass(frozen=True)
@@ -29,12 +42,13 @@ class Editor(ABC):
     """What every verb after training sees: never networks, always an editor.
 
     networks: the networks by name, in eval mode, none of which needs a gradient. attributes: the names that a request
-    may use, in the order of label columns.
+    may use, in the order of label columns. takes_reference: whether a request may carry faces whose style to take.
     """
 
     networks: nn.ModuleDict
     attributes: tuple[str, ...] = ()
     condition: Condition
+    takes_reference: bool = False
 
     @abstractmethod
     def resolve(
@@ -51,17 +65,25 @@ class Editor(ABC):
         image: Float[Tensor, "n c h w"],
         targets: Targets,
         *,
-        seed: int = 0,
+        seed: Seed = 0,
         strength: float = 1.0,
         threshold: float | None = None,
+        truncation: float | None = None,
     ) -> Edit:
         """Edit images in [-1, 1].
 
-        strength: 0 gives the input back, 1 the edit. threshold: make the mask hard (1 where it exceeds this).
+        seed: of what is drawn, one draw for all images, or a seed for each. strength: 0 gives the input back, 1 the
+        edit. threshold: make the mask hard (1 where it exceeds this). truncation: how far from the mean drawn styles
+        may be, 0 is the mean style and 1 (or None) what was drawn.
+
+        Raises:
+            ValueError: an option that this editor cannot follow.
         """
 
-    def sheet(
-        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]
-    ) -> list[tuple[str, Float[Tensor, "n c h w"]]]:
-        """The captioned columns of a sample grid for faces whose labels are known, without the input; in [-1, 1]."""
+    def serves(self, own: Float[Tensor, "n a"]) -> Bool[Tensor, " n"]:
+        """Which faces, by their labels, the editor was made for; by default all."""
+        return torch.ones(len(own), dtype=torch.bool, device=own.device)
+
+    def sheet(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> list[Column]:
+        """The columns of a sample grid for faces whose labels are known, without the input."""
         return []

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +31,15 @@ class Clock:
 
 @dataclass(frozen=True)
 class Need:
-    """A draw that a game reads: which fields of a source."""
+    """A draw that a game reads: which fields of a source.
+
+    `domain` is the face's index into the source's domains; `image2` another face of the same domain. sampler: `epochs`
+    shows every face once before any comes again; `domains` draws a domain, each as often as the others, then one of its
+    faces.
+    """
 
     fields: tuple[str, ...]
+    sampler: Literal["epochs", "domains"] = "epochs"
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class Game(nn.Module, ABC):
     needs: the draws it reads, by name. averages: networks of which a moving average is kept if the run asks for one.
     """
 
-    needs: ClassVar[Mapping[str, Need]]
+    needs: Mapping[str, Need]
     averages: ClassVar[tuple[str, ...]] = ("generator",)
     condition: Condition
 

@@ -34,11 +34,13 @@ class CriticPenalty(ABC):
     """Role `critic_penalty`: a regulariser of the critic's gradient with respect to its input.
 
     every: play it in every `every`-th iteration only; the game multiplies its weight by `every` (lazy regularisation,
-    StyleGAN2 appendix B), so its strength does not change.
+    StyleGAN2 appendix B), so its strength does not change. on_real: it scores the real images, once and as they are, so
+    that a game may use these scores again.
     """
 
     weight: float
     every: int = 1
+    on_real: bool = False
 
     @abstractmethod
     def __call__(

@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from zoogan.interfaces.condition import Request
-from zoogan.interfaces.editor import Edit, Editor
+from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.editor import Edit, Editor, Seed
 from zoogan.interfaces.source import Source, Split
 from zoogan.interfaces.statistic import Statistic
 from zoogan.interfaces.world import World
@@ -120,23 +121,35 @@ class Edits:
     @cached_property
     def cycled(self) -> Float[Tensor, "n 3 s s"]:
         """The edit taken back."""
-        return self.turned(self.edited, self.target, self.own)
+        return self.turned(self.edited, self.target, self.own, reference=self.image)
 
     @cached_property
     def kept(self) -> Float[Tensor, "n 3 s s"]:
         """The input asked to stay as it is."""
-        return self.turned(self.image, self.own, self.own)
+        return self.turned(self.image, self.own, self.own, reference=self.image)
 
     def again(self, seed: int) -> Float[Tensor, "n 3 s s"]:
         """The same edits with another seed; the same pictures from an editor that draws nothing."""
-        return self.turned(self.image, self.own, self.target, seed)
+        return self.turned(self.image, self.own, self.target, seed=seed)
 
     def turned(
-        self, image: Float[Tensor, "n 3 s s"], own: Float[Tensor, "n a"], target: Float[Tensor, "n a"], seed: int = -1
+        self,
+        image: Float[Tensor, "n 3 s s"],
+        own: Float[Tensor, "n a"],
+        target: Float[Tensor, "n a"],
+        *,
+        seed: int | None = None,
+        reference: Float[Tensor, "n 3 s s"] | None = None,
     ) -> Float[Tensor, "n 3 s s"]:
-        """`image`, which shows `own`, edited to show `target`."""
-        seed = self.seed if seed < 0 else seed
-        return as_saved(edit_to(self.editor, image, own, target, seed=seed).image)
+        """`image`, which shows `own`, edited to show `target`; in `reference`'s style, if the editor has styles."""
+        seeds = seeds_of(self.seed if seed is None else seed, self.faces)
+        reference = reference if self.editor.takes_reference else None
+        return as_saved(edit_to(self.editor, image, own, target, seed=seeds, reference=reference).image)
+
+
+def seeds_of(seed: int, faces: Int64[Tensor, " n"]) -> list[int]:
+    """A seed for each face, the same in whatever batch it comes."""
+    return [seed_of(seed, face) for face in faces.tolist()]
 
 
 @torch.no_grad()
@@ -146,7 +159,8 @@ def edit_to(
     own: Float[Tensor, "n a"],
     target: Float[Tensor, "n a"],
     *,
-    seed: int = 0,
+    seed: Seed = 0,
+    reference: Float[Tensor, "n 3 s s"] | None = None,
 ) -> Edit:
     """Edit each face to its own row of `target`. Faces with equal wishes go through `resolve` together."""
     weight = next((p for p in editor.networks.parameters()), image)
@@ -155,7 +169,8 @@ def edit_to(
     resolved: dict[str, Tensor] = {}
     for k, wish in enumerate(wishes):
         rows = (which == k).nonzero().flatten()
-        request = Request(dict(zip(editor.attributes, wish.tolist())))
+        style = None if reference is None else reference[rows].to(weight.dtype)
+        request = Request(dict(zip(editor.attributes, wish.tolist())), reference=style)
         for name, part in editor.resolve(request, image[rows], own[rows]).items():
             if name not in resolved:
                 resolved[name] = part.new_zeros(len(image), *part.shape[1:])

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -37,6 +37,17 @@ class Source(ABC):
         the config."""
         return config.attributes
 
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the domains that the attributes make; empty if they make none. See `domains_of`."""
+        return domains_of(self.attributes, self.exclusive)
+
+    def domain(self, split: Split) -> Int64[Tensor, " n"]:
+        """The domain of each face, an index into `domains`; -1 where it shows none, several, or something hides it."""
+        labels, visible = self.labels(split), self.visible(split)
+        found = domain_of(labels)
+        return found if visible is None else found.masked_fill((visible < 0.5).any(1), -1)
+
     @abstractmethod
     def size(self, split: Split) -> int:
         """How many faces the split has; 0 if there is no such split."""
@@ -59,3 +70,25 @@ class Source(ABC):
         A value is one for all faces, or a tensor (n,) with one for each. The fields are those of `read`.
         """
         return None
+
+
+OPPOSITES = {"Male": "Female", "Young": "Old", "No_Beard": "Beard"}
+
+
+def domains_of(attributes: Sequence[str], exclusive: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The domains that attributes make: those without and with one attribute, or the members of an exclusive group.
+
+    Empty for several attributes that a face may show together.
+    """
+    if len(attributes) == 1:
+        (name,) = attributes
+        return (OPPOSITES.get(name, f"no_{name}"), name)
+    return tuple(attributes) if any(set(attributes) <= set(group) for group in exclusive) else ()
+
+
+def domain_of(labels: Float[Tensor, "n a"]) -> Int64[Tensor, " n"]:
+    """The domain of each row of labels, as `domains_of` counts them; -1 where not exactly one of a group is shown."""
+    shows = labels > 0.5
+    if labels.shape[1] == 1:
+        return shows[:, 0].long()
+    return shows.long().argmax(1).masked_fill(shows.sum(1) != 1, -1)

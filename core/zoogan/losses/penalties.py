@@ -61,6 +61,7 @@ class R1(Configured):
     """
 
     default = R1Config
+    on_real = True
 
     def __call__(self, scorer: Scorer, real: Images, fake: Images, draw: Draws) -> Float[Tensor, ""]:
         """Half the mean over the batch of the squared gradient norm on real images."""

@@ -17,21 +17,23 @@ from torch import Tensor
 from zoogan.composition import Composition, compose, rehearse
 from zoogan.config import GameConfig, compose_config, merge, validate
 from zoogan.facts import Facts
+from zoogan.interfaces import Request
+from zoogan.interfaces.source import domains_of
 from zoogan.plugins import zoo
 from zoogan.registry import Registry
 from zoogan.testing.tensors import faces, labels
 from zoogan.training.trainer import Batch, Trainer
 
-SIZE, BATCH = 16, 4
+BATCH = 4
 ATTRIBUTES = ("Eyeglasses", "Smiling", "Male", "Bangs", "Bald", "Young", "No_Beard", "Wearing_Hat")
 
 
 def tiny_config(name: str, registry: Registry, sets: Mapping[str, Any] | None = None) -> GameConfig:
-    """A method's config at 16 px, batch 4, as narrow as its components allow, with the recipe's other values."""
+    """A method's config at its smallest size, batch 4, as narrow as its components allow, the rest from the recipe."""
     spec = registry.methods[name]
     config = compose_config(spec, registry)
     small = {
-        "data": {"image_size": SIZE, "batch": BATCH},
+        "data": {"image_size": spec.smallest, "batch": BATCH},
         "training": {"iterations": 4, "precision": "fp32", "compile": False},
     }
     values = merge(config.model_dump(mode="json"), small)
@@ -43,7 +45,9 @@ def tiny_config(name: str, registry: Registry, sets: Mapping[str, Any] | None = 
 
 def tiny_facts(config: GameConfig) -> Facts:
     """Facts that fit `tiny_config`."""
-    return Facts(image_size=config.data.image_size, attributes=config.data.attributes)
+    attributes = config.data.attributes
+    domains = domains_of(attributes, ()) or attributes or ("cat", "dog")
+    return Facts(image_size=config.data.image_size, attributes=attributes, domains=domains)
 
 
 def random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
@@ -51,6 +55,8 @@ def random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
     size, attributes, position = composition.facts.image_size, len(composition.facts.attributes), start
     while True:
         sample = {"image": faces(position, BATCH, size), "attributes": labels(position, BATCH, attributes)}
+        sample |= {"image2": faces(position + 1, BATCH, size)}
+        sample |= {"domain": torch.arange(position, position + BATCH) % max(1, len(composition.facts.domains))}
         yield {draw: {field: sample[field] for field in need.fields} for draw, need in composition.game.needs.items()}
         position += BATCH
 
@@ -164,11 +170,12 @@ def check_editor(name: str, registry: Registry) -> None:
     trainer.nets.eval()
     facts = tiny_facts(config)
     editor = trainer.game.editor(trainer.model(), attributes=facts.attributes)
-    image = faces(3, 3, SIZE)
-    targets = {"attributes": labels(4, 3, len(facts.attributes))}
+    image = faces(3, 3, facts.image_size)
+    request, own = Request({facts.attributes[0]: 1.0}), labels(4, 3, len(facts.attributes))
+    targets = editor.resolve(request, image, own)
     edit = editor.apply(image, targets)
     assert edit.image.shape == image.shape and edit.image.abs().max() <= 1, "an edit has the input's shape and range"
-    alone = editor.apply(image[1:2], {key: value[1:2] for key, value in targets.items()})
+    alone = editor.apply(image[1:2], editor.resolve(request, image[1:2], own[1:2]))
     assert torch.allclose(alone.image, edit.image[1:2], atol=1e-5), "an edit depends on the other images of its batch"
     assert torch.equal(editor.apply(image, targets).image, edit.image), "the same edit twice differs"
     assert torch.allclose(editor.apply(image, targets, strength=0.0).image, image), "strength 0 is not the input"

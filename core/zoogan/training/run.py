@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from zoogan.composition import compose
 from zoogan.config import ConfigError, GameConfig, read_yaml, validate
 from zoogan.data.photo import crop_to, read_photo, to_range
 from zoogan.facts import Facts
-from zoogan.interfaces import Edit, Editor, Networks
+from zoogan.interfaces import Edit, Editor, Networks, Targets
 from zoogan.plugins import zoo
 from zoogan.registry import Registry, nearest
 from zoogan.storage import replace_text, write_tensors
@@ -161,26 +162,48 @@ class LoadedRun:
         seed: int = 0,
         strength: float = 1.0,
         threshold: float | None = None,
-        **attributes: Any,
+        truncation: float | None = None,
+        reference: Tensor | Photo | Sequence[Photo] | None = None,
+        **wishes: Any,
     ) -> Edit:
-        """Edit faces: `run.edit("me.jpg", Eyeglasses=1)`.
+        """Edit faces: `run.edit("me.jpg", Eyeglasses=1)`, `run.edit("me.jpg", domain="male", reference="he.jpg")`.
 
         Args:
             images: see `prepare`.
-            strength: 0 gives the input back, 1 the edit. threshold: make the mask hard.
-            attributes: names to values in [0, 1]; attributes that are not named stay as they are.
+            seed: of a drawn style. strength: 0 gives the input back, 1 the edit. threshold: make the mask hard.
+            truncation: how far from the mean a drawn style may be, 0 to 1.
+            reference: a face whose style to take, or one for each image; see `prepare`.
+            wishes: attributes to values in [0, 1], or `domain` to a name; attributes that are not named stay as they
+                are.
 
         Raises:
-            ConfigError: an attribute that the run was not trained on, a value out of range, images that do not fit.
+            ConfigError: a wish that the run was not trained for, a value out of range, images that do not fit.
         """
+        image = self.prepare(images)
+        targets = self.targets(image, wishes, reference)
         try:
-            request = self.editor.condition.parse(attributes)
+            return self.editor.apply(
+                image, targets, seed=seed, strength=float(strength), threshold=threshold, truncation=truncation
+            )
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        image = self.prepare(images)
-        targets = self.editor.resolve(request, image)
+
+    def targets(
+        self,
+        image: Tensor,
+        wishes: Mapping[str, Any],
+        reference: Tensor | Photo | Sequence[Photo] | None = None,
+    ) -> Targets:
+        """A person's wishes as targets for prepared images; see `edit`.
+
+        Raises:
+            ConfigError: as `edit`.
+        """
         try:
-            return self.editor.apply(image, targets, seed=seed, strength=float(strength), threshold=threshold)
+            request = self.editor.condition.parse(wishes)
+            if reference is not None:
+                request = replace(request, reference=self.prepare(reference))
+            return self.editor.resolve(request, image)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoogan.data.photo import grid, save_image, to_range
-from zoogan.interfaces import Editor, Source
+from zoogan.interfaces import Column, Editor, Source
 from zoogan.interfaces.source import Split
 
 SAMPLE_FACES = 8
@@ -16,13 +16,13 @@ LEGIBLE = 128  # smaller pictures are enlarged to about this many pixels
 
 
 def held_out(source: Source) -> dict[str, Tensor]:
-    """Faces that are not trained on, half of them with the first attribute (as far as there are any)."""
+    """Faces that are not trained on, as many of each domain; without domains, half with the first attribute."""
     splits: tuple[Split, ...] = ("test", "valid", "train")
     split = next(name for name in splits if source.size(name))
-    shows = source.labels(split)[:, 0] > 0
-    half = SAMPLE_FACES // 2
-    chosen = (~shows).nonzero().flatten().tolist()[:half] + shows.nonzero().flatten().tolist()[:half]
-    return source.read(split, chosen)
+    kinds = source.domain(split) if source.domains else (source.labels(split)[:, 0] > 0).long()
+    each = max(1, SAMPLE_FACES // max(2, len(source.domains)))
+    chosen = [(kinds == k).nonzero().flatten().tolist()[:each] for k in range(max(2, len(source.domains)))]
+    return source.read(split, [face for faces in chosen for face in faces][: 2 * SAMPLE_FACES])
 
 
 @torch.no_grad()
@@ -32,9 +32,14 @@ def sample_grid(editor: Editor, faces: dict[str, Tensor], path: Path) -> None:
     editor.networks.eval()
     weight = next(editor.networks.parameters())
     image = to_range(faces["image"]).to(weight)
-    columns = [("input", image), *editor.sheet(image, faces["attributes"].to(weight))]
+    columns = [Column("input", image), *editor.sheet(image, faces["attributes"].to(weight))]
     for name, network in editor.networks.items():
         network.train(modes[name])
     zoom = max(1, LEGIBLE // image.shape[-1])
-    large = [column.float().repeat_interleave(zoom, 2).repeat_interleave(zoom, 3) for _, column in columns]
-    save_image(grid(torch.stack(large, 1), [caption for caption, _ in columns]), path)
+    rows = torch.stack([column.images.float() for column in columns], 1)
+    if any(column.head is not None for column in columns):  # a row of what the columns take their style from
+        blank = torch.ones_like(image[0]).float()
+        heads = [blank if column.head is None else column.head.float() for column in columns]
+        rows = torch.cat([torch.stack(heads)[None], rows])
+    large = rows.repeat_interleave(zoom, 3).repeat_interleave(zoom, 4)
+    save_image(grid(large, [column.caption for column in columns]), path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,9 @@ from zoogan.composition import compose, rehearse
 from zoogan.config import ConfigError, GameConfig
 from zoogan.data.stream import loader, to_device
 from zoogan.facts import Facts
-from zoogan.interfaces import Clock, Source, World
+from zoogan.interfaces import Clock, Need, Source, World
 from zoogan.plugins import Zoo
-from zoogan.registry import nearest, resolve
+from zoogan.registry import nearest
 from zoogan.storage import replace_text
 from zoogan.training import checkpoints
 from zoogan.training.devices import choose
@@ -84,7 +84,11 @@ def open_accelerator(config: GameConfig, device: str, run: Run) -> Accelerator:
 def facts_of(source: Source) -> Facts:
     """What a source says, in the form that networks and runs keep."""
     return Facts(
-        image_size=source.image_size, attributes=source.attributes, exclusive=source.exclusive, crop=source.crop
+        image_size=source.image_size,
+        attributes=source.attributes,
+        exclusive=source.exclusive,
+        domains=source.domains,
+        crop=source.crop,
     )
 
 
@@ -113,8 +117,9 @@ class Session:
         start = state.position if state else 0
         self.world = World()
         self.watch = self.open_watch()
+        composition = compose(config, self.facts, registry)
         self.trainer = Trainer(
-            compose(config, self.facts, registry), registry, self.accelerator, self.open_batches(start)
+            composition, registry, self.accelerator, self.open_batches(composition.game.needs, start)
         )
         if state is not None:
             self.trainer.restore(state)
@@ -138,10 +143,9 @@ class Session:
             raise ConfigError(f"{self.run.path}: no whole checkpoint to resume from; train anew with another --out")
         return checkpoints.load(path)
 
-    def open_batches(self, start: int) -> Iterator[Any]:
+    def open_batches(self, needs: Mapping[str, Need], start: int) -> Iterator[Any]:
         """Batches of this process from the joint position `start`, on the device."""
         device, rows = self.accelerator.device, self.config.data.batch * self.config.training.accumulate
-        needs = resolve(self.zoo.registry.methods[self.config.method].game).needs
         seed, pin = self.config.training.seed, device.type == "cuda"
         with closing(loader(self.source, self.config.data, needs, seed, World(), start, rows, pin=pin)) as batches:
             for batch in batches:

@@ -1,0 +1,59 @@
+"""Films: faces on their way from one style to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from zoogan.config import ConfigError
+from zoogan.data.photo import to_bytes
+
+RATE = 30  # frames a second
+# Rest, go, rest: the schedule of StarGAN v2's official films.
+SHARES = (0.0, *torch.sigmoid(torch.arange(-5, 5, 0.5)).tolist(), *[1.0] * 10)
+
+
+def frames_between(
+    image: Float[Tensor, "n c h w"],
+    styles: Sequence[Float[Tensor, "n s"]],
+    show: Callable[[Float[Tensor, "n s"]], Float[Tensor, "n c h w"]],
+) -> Iterator[UInt8[Tensor, "c 2*h n*w"]]:
+    """Frames with the faces above and what `show` makes of them below, 31 from each style to the next."""
+    above = to_bytes(torch.cat(list(image), 2))
+    for one, other in pairwise(styles):
+        for share in SHARES:
+            below = to_bytes(torch.cat(list(show(one.lerp(other, share))), 2))
+            yield torch.cat([above, below], 1)
+
+
+def save_film(frames: Iterable[UInt8[Tensor, "c h w"]], path: Path) -> Path:
+    """Write a GIF, or an MP4 if imageio and its ffmpeg are installed. Returns the path.
+
+    Raises:
+        ConfigError: another suffix, or nothing installed that writes MP4.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".gif", ".mp4"):
+        raise ConfigError(f"--film {path}: expected a file that ends in .gif or .mp4")
+    pictures = [frame.permute(1, 2, 0).contiguous().numpy() for frame in frames]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if suffix == ".gif":
+        first, *rest = [Image.fromarray(picture) for picture in pictures]
+        first.save(path, save_all=True, append_images=rest, duration=1000 // RATE, loop=0)
+        return path
+    try:
+        import imageio.v2 as imageio
+
+        imageio.mimwrite(path, list[Any](pictures), fps=RATE, codec="libx264", pixelformat="yuv420p", macro_block_size=2)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(
+            f"--film {path}: MP4 needs imageio with ffmpeg: pip install 'zoogan[film]'; a .gif needs nothing more"
+        ) from error
+    return path

@@ -1,0 +1,118 @@
+"""A folder of images for each domain, the layout of StarGAN v2 and of torchvision's ImageFolder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zoogan.config import ConfigError, DataConfig
+from zoogan.data.config import FoldersData
+from zoogan.data.folder import images_under, spelled
+from zoogan.data.labels import check_balance
+from zoogan.data.photo import read_quickly, resized, square
+from zoogan.facts import Facts
+from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.source import Source, Split
+from zoogan.registry import nearest
+
+EXAMPLE = """expected in the folder (--root): one folder a domain, alone or in train/ and val/
+  female/1.jpg ...    male/2.png ...        or        train/female/1.jpg ...    val/female/3.jpg ..."""
+TRAIN, HELD_OUT = ("train",), ("val", "valid", "test")
+
+
+class Folders(Source):
+    """Role `source`: the domain of an image is the folder it lies in. Labels are one-hot over the domains.
+
+    Raises:
+        ConfigError: no folders, a domain that is not there or has no images, or other domains in `train` than in `val`.
+    """
+
+    def __init__(self, config: FoldersData, facts: Facts | None = None) -> None:
+        root = config.folder()
+        self.image_size, self.crop = config.image_size, config.crop
+        train, held_out = parts_of(root)
+        known = self.known_attributes(config)
+        unknown = [name for name in config.attributes if name not in known]
+        if unknown:
+            raise ConfigError(
+                f"data.attributes: {root} has no folder {unknown[0]!r}{nearest(unknown[0], known)}; "
+                f"its folders: {', '.join(known)}"
+            )
+        self.attributes = config.attributes or known
+        self.exclusive = self.groups = (self.attributes,) if len(self.attributes) > 1 else ()
+        check_balance(config.balance, self.attributes)
+        self.members: dict[Split, list[tuple[Path, int]]] = {"train": [], "valid": [], "test": []}
+        for k, name in enumerate(self.attributes):
+            images = [train / name / image for image in images_under(train / name)]
+            if held_out is not None:
+                kept = [held_out / name / image for image in images_under(held_out / name)]
+            else:
+                share = config.test_share
+                kept = [path for path in images if seed_of("folders", name, spelled(path.name)) / 2**56 < share]
+                images = sorted(set(images) - set(kept))
+            if not images:
+                raise ConfigError(f"data.root: {train / name} has no images to train on; {EXAMPLE}")
+            self.members["train"] += [(path, k) for path in images]
+            self.members["test"] += [(path, k) for path in kept]
+
+    @classmethod
+    def known_attributes(cls, config: DataConfig) -> tuple[str, ...]:
+        """The folders that hold images, in alphabetical order.
+
+        Raises:
+            ConfigError: there are none, or train and val have different ones.
+        """
+        assert isinstance(config, FoldersData)
+        train, held_out = parts_of(config.folder())
+        names = folders_in(train)
+        if not names:
+            raise ConfigError(f"data.root: no folder with images in {train}; {EXAMPLE}")
+        if held_out is not None and folders_in(held_out) != names:
+            others = sorted(set(names) ^ set(folders_in(held_out)))
+            raise ConfigError(f"data.root: {train} and {held_out} differ in the folders {', '.join(others)}")
+        return names
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The folders, also if there is but one."""
+        return self.attributes
+
+    def domain(self, split: Split) -> Tensor:
+        """The folder of each image, by index."""
+        return torch.tensor([k for _, k in self.members[split]], dtype=torch.int64)
+
+    def size(self, split: Split) -> int:
+        """How many faces the split has."""
+        return len(self.members[split])
+
+    def labels(self, split: Split) -> Float[Tensor, "n a"]:
+        """One-hot over the domains."""
+        return torch.nn.functional.one_hot(self.domain(split), len(self.attributes)).float()
+
+    def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
+        """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a).
+
+        Raises:
+            ConfigError: an image cannot be decoded.
+        """
+        paths = [self.members[split][i][0] for i in indices]
+        squares = [square(read_quickly(path), self.crop) for path in paths]
+        return {"image": resized(squares, self.image_size), "attributes": self.labels(split)[list(indices)]}
+
+
+def folders_in(root: Path) -> tuple[str, ...]:
+    """The folders directly below `root` that hold images; files beside them and hidden folders are passed over."""
+    below = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return tuple(path.name for path in below if next(images_under(path), None) is not None)
+
+
+def parts_of(root: Path) -> tuple[Path, Path | None]:
+    """Where the domains' folders for training lie, and those held out, if they are apart."""
+    train = next((root / name for name in TRAIN if (root / name).is_dir()), None)
+    if train is None:
+        return root, None
+    return train, next((root / name for name in HELD_OUT if (root / name).is_dir()), None)

@@ -1,0 +1,130 @@
+"""The editor of style translation: a domain, and a style from a seed or from another face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from zoogan.conditions.domain import DomainCondition
+from zoogan.interfaces import Column, Edit, Editor, HeatMaps, Networks, Request, Seed, Targets
+from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.source import domain_of
+
+MEAN_OF = 10_000  # latents whose mean style truncation pulls to (StarGAN v2's official code)
+SHEET_DOMAINS, SHEET_STYLES = 3, 2
+
+
+class StyleEditor(Editor):
+    """Redraws faces in a domain. The style is that of a reference, or drawn: one seed, one style."""
+
+    takes_reference = True
+    condition: DomainCondition
+
+    def __init__(
+        self,
+        nets: Networks,
+        condition: DomainCondition,
+        attributes: tuple[str, ...],
+        heat_maps: HeatMaps,
+        shown: Callable[[Tensor], Tensor],
+    ) -> None:
+        self.networks = nets if isinstance(nets, nn.ModuleDict) else nn.ModuleDict(nets)
+        self.condition, self.attributes = condition, attributes
+        self.heat_maps, self.shown = heat_maps, shown
+        self._means: dict[int, Tensor] = {}
+
+    def serves(self, own: Float[Tensor, "n a"]) -> Bool[Tensor, " n"]:
+        """Faces that show one of the domains."""
+        return domain_of(own) >= 0
+
+    @torch.no_grad()
+    def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> Targets:
+        """{"domain": (n,)}, and with a reference {"style": (n, s)}, what the style encoder reads off it in that domain.
+
+        Raises:
+            ValueError: the request names no domain, or references of another number than images.
+        """
+        wanted = request.domain
+        if wanted is None:
+            values = [request.attributes.get(name, 0.0) for name in self.attributes]
+            wanted = int(domain_of(torch.tensor([values]))[0])
+        if wanted < 0:
+            raise ValueError(f"expected one domain out of {', '.join(self.condition.names)}")
+        domain = torch.full((len(image),), wanted, dtype=torch.int64, device=image.device)
+        if request.reference is None:
+            return {"domain": domain}
+        reference = request.reference.to(image)
+        if len(reference) not in (1, len(image)):
+            raise ValueError(f"{len(reference)} references for {len(image)} images: give one, or one each")
+        style = self.networks["style_encoder"](reference, domain[: len(reference)])
+        return {"domain": domain, "style": style.expand(len(image), *style.shape[1:]).clone()}
+
+    @torch.no_grad()
+    def drawn(self, domain: Int64[Tensor, " n"], seed: Seed, truncation: float | None = None) -> Float[Tensor, "n s"]:
+        """A style for each image, drawn from its seed; `truncation` as in `apply`."""
+        mapping: Any = self.networks["mapping"]
+        weight = next(mapping.parameters())
+        seeds = [seed] if isinstance(seed, int) else list(seed)
+        latents = [
+            torch.randn(mapping.latent_dim, generator=torch.Generator().manual_seed(seed_of("style", one)))
+            for one in seeds
+        ]
+        style = mapping(torch.stack(latents).to(weight).expand(len(domain), -1), domain)
+        if truncation is None or truncation == 1:
+            return style
+        mean = torch.stack([self.mean_style(int(k)) for k in domain])
+        return mean.lerp(style, truncation)
+
+    def mean_style(self, domain: int) -> Float[Tensor, " s"]:
+        """The mean of 10,000 drawn styles of a domain."""
+        if domain not in self._means:
+            mapping: Any = self.networks["mapping"]
+            weight = next(mapping.parameters())
+            noise = torch.randn(MEAN_OF, mapping.latent_dim, generator=torch.Generator().manual_seed(0)).to(weight)
+            index = torch.full((MEAN_OF,), domain, dtype=torch.int64, device=weight.device)
+            self._means[domain] = mapping(noise, index).mean(0)
+        return self._means[domain]
+
+    @torch.no_grad()
+    def apply(
+        self,
+        image: Tensor,
+        targets: Targets,
+        *,
+        seed: Seed = 0,
+        strength: float = 1.0,
+        threshold: float | None = None,
+        truncation: float | None = None,
+    ) -> Edit:
+        """The translation; `strength` blends its pixels with the input's. `extras` has the `style` (n, s).
+
+        Raises:
+            ValueError: a threshold: there is no mask. A truncation of a style that a reference gives.
+        """
+        if threshold is not None:
+            raise ValueError("this editor has no mask, so it cannot be made hard: leave the threshold out")
+        style = targets.get("style")
+        if style is not None and truncation is not None:
+            raise ValueError("truncation is for drawn styles; a reference gives its own: leave one of them out")
+        style = self.drawn(targets["domain"], seed, truncation) if style is None else style
+        result = self.shown(self.networks["generator"](image, style, self.heat_maps(image)))
+        result = (image + strength * (result - image)).clamp(-1, 1)
+        return Edit(result, extras={"style": style, "residual": (result - image).abs()})
+
+    def sheet(self, image: Tensor, attributes: Tensor) -> list[Column]:
+        """For each domain two drawn styles, then the styles of two of the faces themselves, shown on top."""
+        own, columns = domain_of(attributes), []
+        for k, name in enumerate(self.condition.names[:SHEET_DOMAINS]):
+            domain = torch.full((len(image),), k, dtype=torch.int64, device=image.device)
+            columns += [
+                Column(f"{name}, seed {seed}", self.apply(image, {"domain": domain}, seed=seed).image)
+                for seed in range(SHEET_STYLES)
+            ]
+            for row in (own == k).nonzero().flatten().tolist()[:SHEET_STYLES]:
+                targets = self.resolve(Request(domain=k, reference=image[row : row + 1]), image)
+                columns.append(Column(f"{name} like", self.apply(image, targets).image, image[row]))
+        return columns

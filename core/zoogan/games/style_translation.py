@@ -1,0 +1,281 @@
+"""Style translation: one generator redraws a face in a domain and a style, from noise or from another face.
+
+The game of StarGAN v2 (Choi et al. 2020, section 3) and of SMILE's layout stage (Romero et al. 2021, section 3.1). What
+tells them apart are choices of its config: which passes play, what the style encoder learns from, what the picture is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoogan.conditions.domain import DomainCondition
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.games.config import StyleTranslationConfig
+from zoogan.games.style_editor import StyleEditor
+from zoogan.interfaces import (
+    AdversarialLoss,
+    Clock,
+    CriticPenalty,
+    Draws,
+    Editor,
+    Game,
+    HeatMaps,
+    Masks,
+    Need,
+    Networks,
+    Step,
+    Targets,
+    Term,
+    Turn,
+)
+from zoogan.losses.reconstruction import l1
+
+IMAGES_BEFORE_ADVICE = 5000
+
+
+class StyleTranslation(Game):
+    """Steps `discriminator_latent`, `discriminator_reference`, `generator_latent`, `generator_reference`, as far as
+    their passes play, all on one batch.
+
+    Terms of a critic's step: real, fake, penalty. Terms of a generator's step: adversarial, style (the style encoder
+    reads the style that was asked for), diversity (how far two styles lie apart; its weight is negative and decays) and
+    cycle. Values for extra terms: image, own, domain, translated, and for the generator's steps style and cycled.
+    """
+
+    averages: ClassVar[tuple[str, ...]] = ("generator", "mapping", "style_encoder")
+    needs: Mapping[str, Need] = {
+        "source": Need(("image", "domain"), "domains"),
+        "reference": Need(("image", "image2", "domain"), "domains"),
+    }
+    condition: DomainCondition
+
+    def __init__(self, config: StyleTranslationConfig, facts: Facts, components: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.config, self.facts = config, facts
+        self.condition = components["condition"]
+        self.adversarial: AdversarialLoss = components["adversarial"]
+        self.penalty: CriticPenalty = components["penalty"]
+        self.heat_maps: HeatMaps = components["heat_maps"]
+        self.augment = components["augment"]
+        self.extra: Mapping[str, Mapping[str, Term]] = components["extra_terms"]
+        self.latent_dim: int = components["mapping"].latent_dim
+        dims = {slot: components[slot].style_dim for slot in ("generator", "mapping", "style_encoder")}
+        if len(set(dims.values())) > 1:
+            said = ", ".join(f"{slot}.style_dim={dim}" for slot, dim in dims.items())
+            raise ConfigError(f"{said}: a style has one size; set the three to the same number")
+        if config.picture != "image":
+            self.needs = {
+                draw: Need(tuple(field.replace("image", config.picture) for field in need.fields), need.sampler)
+                for draw, need in self.needs.items()
+            }
+        self._figures: dict[str, Tensor] = {}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The critic's passes, then the generator's. With a latent the whole family learns, with a reference only what
+        `reference_trains` names: the style encoder would learn to hide the picture in its code."""
+        ways = self.config.passes
+        trains: dict[str, tuple[str, ...]] = {
+            "latent": ("generator", "mapping", "style_encoder"),
+            "reference": self.config.reference_trains,
+        }
+        return (
+            *(
+                Step(
+                    f"discriminator_{way}", ("discriminator",),
+                    partial(self.discriminator_terms, way), partial(self.discriminator_weights, way),
+                    keeps_graph_of=("generator", "mapping") if way == "latent" else (),
+                )
+                for way in ways
+            ),
+            *(
+                Step(
+                    f"generator_{way}", trains[way],
+                    partial(self.generator_terms, way), partial(self.generator_weights, way),
+                )
+                for way in ways
+            ),
+        )  # fmt: skip
+
+    def targets(self, batch: Mapping[str, Mapping[str, Tensor]], draw: Draws) -> Targets:
+        """The reference's domains, and two latents N(0, 1) for each face; the same in all passes."""
+        like = batch["source"][self.config.picture]
+        latents = {name: draw.normal(name, self.latent_dim, like=like) for name in ("latent", "latent2")}
+        return self.condition.targets(batch["reference"], draw) | latents
+
+    # ---- the critic's steps ----
+
+    def penalised(self, clock: Clock) -> bool:
+        """Whether the critic's penalty plays in this iteration."""
+        return self.penalty.weight > 0 and clock.iteration % self.penalty.every == 0
+
+    def discriminator_weights(self, way: str, clock: Clock) -> dict[str, float]:
+        """A lazy penalty weighs `every` times as much when it plays."""
+        weights = {"real": self.config.weights.critic, "fake": self.config.weights.critic}
+        if self.penalised(clock):
+            weights["penalty"] = self.penalty.weight * self.penalty.every
+        return weights | self.extra_weights(f"discriminator_{way}")
+
+    def discriminator_terms(self, way: str, turn: Turn) -> dict[str, Tensor]:
+        """The critic learns to tell real faces of a domain from translated ones."""
+        image, own, domain = self.faces(turn)
+        step = f"generator_{way}"
+        _, translated = self.translate(turn, way, keep_graph=way == "latent" and step in turn.later)
+        fake, critic = translated.detach(), turn.nets["discriminator"]
+        real = self.augment(image, turn.draw, "real")
+        penalty = on_real = None
+        if self.penalised(turn.clock):
+            eager, seen = turn.eager(critic), []
+
+            def score(x: Tensor) -> Tensor:
+                seen.append(eager(x, own))
+                return seen[-1]
+
+            penalty = self.penalty(score, real, fake, turn.draw)
+            if self.penalty.on_real:  # it has just judged the real faces, with a graph to the critic
+                on_real = seen[-1]
+        on_real = critic(real, own) if on_real is None else on_real
+        on_fake = critic(self.augment(fake, turn.draw, "fake"), domain)
+        cost = self.adversarial.discriminator(full_precision(on_real), full_precision(on_fake))
+        terms = dict(zip(("real", "fake"), cost)) | ({} if penalty is None else {"penalty": penalty})
+        values = {"image": image, "own": own, "domain": domain, "translated": translated}
+        return terms | self.extra_terms(f"discriminator_{way}", turn, values)
+
+    # ---- the generator's steps ----
+
+    def diversity_weight(self, clock: Clock) -> float:
+        """Falls linearly to 0: a function of the iteration, so that a resume does not start it anew."""
+        weights = self.config.weights
+        return weights.diversity * max(0.0, 1 - clock.iteration / (weights.diversity_decay or clock.iterations))
+
+    def generator_weights(self, way: str, clock: Clock) -> dict[str, float]:
+        """A term whose weight is 0 is left out."""
+        weights = self.config.weights
+        named = {"style": weights.style, "diversity": -self.diversity_weight(clock), "cycle": weights.cycle}
+        terms = {"adversarial": 1.0} | {name: weight for name, weight in named.items() if weight}
+        return terms | self.extra_weights(f"generator_{way}")
+
+    def generator_terms(self, way: str, turn: Turn) -> dict[str, Tensor]:
+        """The generator fools the critic, in the style asked for, and so that the face can be restored."""
+        image, own, domain = self.faces(turn)
+        generator, encoder = turn.nets["generator"], turn.nets["style_encoder"]
+        style, translated = self.translate(turn, way, keep_graph=True)
+        score = turn.nets["discriminator"](self.augment(translated, turn.draw, "translated"), domain)
+        terms = {"adversarial": self.adversarial.generator(full_precision(score))}
+        if self.config.weights.style:
+            terms["style"] = l1(encoder(translated, domain), style)
+        if self.diversity_weight(turn.clock):
+            terms["diversity"] = self.difference(translated, self.second(turn, way), self.masks(turn))
+        cycled = None
+        if self.config.weights.cycle:
+            kept = encoder(image, own)
+            kept = kept.detach() if self.config.detach_cycle_style else kept
+            cycled = generator(translated, kept, self.heat_maps(translated.detach()))
+            terms["cycle"] = self.restored(cycled, image)
+        self._figures = {"change": (translated.detach() - image).abs().mean()}
+        values = {"image": image, "own": own, "domain": domain, "style": style, "translated": translated}
+        values |= {} if cycled is None else {"cycled": cycled}
+        return terms | self.extra_terms(f"generator_{way}", turn, values)
+
+    def difference(self, one: Tensor, other: Tensor, masks: Masks | None) -> Tensor:
+        """Mean |one - other|; outside the heat maps alone, if the config says so and there are any."""
+        if masks is None or not self.config.diversity_outside_masks:
+            return l1(one, other)
+        free = 1 - F.interpolate(masks[0], one.shape[-2:], mode="bilinear").to(one.dtype)
+        return (free * (one - other)).abs().sum() / ((free > 0).sum() * one.shape[1]).clamp(min=1)
+
+    def shown(self, raw: Tensor) -> Tensor:
+        """The generator's output as the other networks see it: an image, or the shares of the classes of a layout."""
+        return raw.softmax(1) if self.config.picture == "layout" else raw
+
+    def restored(self, raw: Tensor, image: Tensor) -> Tensor:
+        """How far the restored picture is from the source: L1, or cross entropy with the classes of a layout."""
+        if self.config.picture == "layout":
+            return F.cross_entropy(raw.float(), image.argmax(1))
+        return l1(raw, image)
+
+    # ---- shared by both ----
+
+    def faces(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
+        """Source pictures, their own domains and the target domains of the turn."""
+        source = turn.batch["source"]
+        return source[self.config.picture], source["domain"], turn.targets["domain"]
+
+    def style(self, turn: Turn, way: str, which: str = "") -> Tensor:
+        """The style asked for, from the latent or the reference; which: `2` for the second one."""
+        domain = turn.targets["domain"]
+        if way == "latent":
+            return turn.nets["mapping"](turn.targets[f"latent{which}"], domain)
+        return turn.nets["style_encoder"](turn.batch["reference"][f"{self.config.picture}{which}"], domain)
+
+    def masks(self, turn: Turn) -> Masks | None:
+        """The heat maps of the source faces, read once a batch."""
+        return turn.shared.once("masks", lambda: self.heat_maps(self.faces(turn)[0]), uses=())
+
+    def encoded(self, turn: Turn, keep_graph: bool) -> Any:
+        """What the generator needs of the source faces, once for all that is made of them."""
+        generator: Any = turn.nets["generator"]
+        return turn.shared.once(
+            "encoded", lambda: generator.encode(self.faces(turn)[0]), uses=("generator",), grad=keep_graph
+        )
+
+    def translate(self, turn: Turn, way: str, keep_graph: bool) -> tuple[Tensor, Tensor]:
+        """(style, translated picture), shared between the critic's and the generator's step of a way.
+
+        The critic changes nothing that they depend on, so what it judged may serve the generator, graph and all.
+        """
+        generator: Any = turn.nets["generator"]
+
+        def made() -> tuple[Tensor, Tensor]:
+            encoded, style = self.encoded(turn, keep_graph), self.style(turn, way)
+            return style, self.shown(generator(self.faces(turn)[0], style, self.masks(turn), encoded))
+
+        source = "mapping" if way == "latent" else "style_encoder"
+        return turn.shared.once(f"translated {way}", made, uses=("generator", source), grad=keep_graph)
+
+    @torch.no_grad()
+    def second(self, turn: Turn, way: str) -> Tensor:
+        """The same faces in the second style, to be different from; carries no graph."""
+        generator: Any = turn.nets["generator"]
+        image, encoded = self.faces(turn)[0], self.encoded(turn, keep_graph=False)
+        return self.shown(generator(image, self.style(turn, way, "2"), self.masks(turn), encoded))
+
+    def extra_weights(self, step: str) -> dict[str, float]:
+        """Weights of the terms that the config adds to a step."""
+        return {name: term.weight for name, term in self.extra.get(step, {}).items()}
+
+    def extra_terms(self, step: str, turn: Turn, values: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The terms that the config adds to a step."""
+        return {name: term(turn, values) for name, term in self.extra.get(step, {}).items()}
+
+    # ---- for the person who waits ----
+
+    def observe(self) -> Mapping[str, Tensor]:
+        """`change` = mean |translated - source|."""
+        return self._figures
+
+    def advise(self, figures: Mapping[str, float], images: int) -> str | None:
+        """What the field's users ran into: styles that make no difference, and a face that is lost."""
+        if images < IMAGES_BEFORE_ADVICE:
+            return None
+        if figures.get("generator_latent/diversity", 1.0) < 0.01:
+            return "styles make almost no difference (diversity < .01): raise weights.diversity, or let it decay later"
+        if figures.get("generator_latent/cycle", 0.0) > 0.5 and self.config.picture == "image":
+            return "faces cannot be restored (cycle > .5): raise weights.cycle or lower weights.diversity"
+        return None
+
+    def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
+        """An editor of these domains."""
+        return StyleEditor(nets, self.condition, attributes, self.heat_maps, self.shown)
+
+
+def full_precision(score: Tensor) -> Tensor:
+    """Losses are computed in at least float32, whatever the networks ran in."""
+    return score.float() if score.dtype in (torch.bfloat16, torch.float16) else score
