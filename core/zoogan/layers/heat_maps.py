@@ -58,7 +58,7 @@ REGIONS = (
     Region("inner lips", (88, 95), down=2, power=3, fine=False),
     Region("pupils", (96, 97)),
 )
-"""Every landmark, the eyes twice. Which are used at all is the choice of `masks_from(zeroed=...)`."""
+"""Every landmark, the eyes twice. Which are used at all the `zeroed` of `masks_from` says."""
 
 
 def sharpened(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c 256 256"]:
@@ -81,7 +81,7 @@ def masks_from(
         zeroed: landmarks that are left out.
     """
     # Powers and sums work pixel by pixel, so that a region may be moved last, when it is one map instead of many.
-    # Region by region, because all landmarks of a batch at full size at once would take gigabytes.
+    # Region by region, because all landmarks at full size at once would take 100 MB an image.
     sums = [maps.new_zeros(len(maps), 1, SIDE, SIDE) for _ in range(2)]
     for region in REGIONS:
         channels = [channel for channel in region.channels if channel not in zeroed]
@@ -103,7 +103,7 @@ class NoHeatMaps(HeatMaps):
     def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config
 
-    def __call__(self, image: Float[Tensor, "n 3 h w"]) -> None:
+    def __call__(self, image: Float[Tensor, "n c h w"]) -> None:
         """None."""
         return None
 
@@ -136,8 +136,8 @@ class LandmarkMaps(HeatMaps):
         self.zeroed = frozenset(config.zeroed)
 
     @torch.no_grad()
-    def __call__(self, image: Float[Tensor, "n 3 h w"]) -> Masks:
-        """Images of any size, nominally in [-1, 1], to masks (n, 1, 256, 256) in [0, 1], at least in float32.
+    def __call__(self, image: Float[Tensor, "n c h w"]) -> Masks:
+        """RGB images of any size, nominally in [-1, 1], to masks (n, 1, 256, 256) in [0, 1], at least in float32.
 
         On torch's `meta` device nothing is read, and the masks are empty.
 
