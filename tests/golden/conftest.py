@@ -1,4 +1,4 @@
-"""Golden cases: every json of StarGAN and SaGAN, and those of heat maps, in the folders given by `--cases DIR` (default: this one)."""
+"""Golden cases of StarGAN, SaGAN and heat maps: every json in the folders given by `--cases DIR` (default: this one)."""
 
 from __future__ import annotations
 
