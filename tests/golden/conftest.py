@@ -1,4 +1,4 @@
-"""Golden cases of StarGAN, SaGAN and heat maps: every json in the folders given by `--cases DIR` (default: this one)."""
+"""Golden cases of StarGAN, SaGAN and heat maps: every json in the folders given by `--cases DIR`, or in this one."""
 
 from __future__ import annotations
 

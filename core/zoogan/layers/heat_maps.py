@@ -58,7 +58,7 @@ REGIONS = (
     Region("inner lips", (88, 95), down=2, power=3, fine=False),
     Region("pupils", (96, 97)),
 )
-"""Every landmark, the eyes twice. Which are used at all the `zeroed` of `masks_from` says."""
+"""Every landmark, the eyes twice; `masks_from` leaves out those that it is told to."""
 
 
 def sharpened(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c 256 256"]:
