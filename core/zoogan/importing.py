@@ -39,13 +39,30 @@ def read_state_dict(path: Path) -> StateDict:
     Raises:
         ConfigError: no such file, or one that holds anything but named tensors.
     """
+    return bare_state_dict(read_content(path), path)
+
+
+def read_content(path: Path) -> Any:
+    """What a safetensors file or one of `torch.save` holds, tensors on the CPU.
+
+    Raises:
+        ConfigError: no such file, or one that cannot be read without executing code.
+    """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else load_pickled(path)
+        return load_file(path) if path.suffix == ".safetensors" else load_pickled(path)
     except Exception as error:  # a damaged file can raise nearly anything from inside the readers
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ConfigError(f"{path}: not a state_dict that can be read without executing code: {reason[0]}") from error
+
+
+def bare_state_dict(content: Any, path: Path) -> StateDict:
+    """`content`, read from a file or a part of one, if it is names and tensors; without nn.DataParallel's prefix.
+
+    Raises:
+        ConfigError: it is anything else; names the file.
+    """
     named = isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
     if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise ConfigError(f"{path}: expected a bare state_dict (names and tensors)")

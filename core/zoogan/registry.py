@@ -29,6 +29,7 @@ ROLES: dict[str, str] = {
     "condition": "zoogan.interfaces:Condition",
     "source": "zoogan.interfaces:Source",
     "augment": "zoogan.layers.augment:Augment",
+    "heat_maps": "zoogan.interfaces:HeatMaps",
     "metric": "zoogan.interfaces:Metric",
     "optimizer": "zoogan.training.optimizers:Optimizer",
     "schedule": "zoogan.training.optimizers:Schedule",

@@ -1,10 +1,11 @@
-"""Golden cases: every json of StarGAN and SaGAN in the folders given by `--cases DIR` (default: this one)."""
+"""Golden cases of StarGAN, SaGAN and heat maps: every json in the folders given by `--cases DIR`, or in this one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from heat_maps import MASKS, NETWORK, heat_map_cases
 from official import load_cases
 
 import zoogan.components
@@ -27,6 +28,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 raise pytest.UsageError(f"--cases: no such folder: {', '.join(missing)}")
             cases = [c for c in load_cases([Path(f) for f in folders]) if (c.says.get("kind") == "losses") == losses]
             metafunc.parametrize(fixture, cases, ids=[case.name for case in cases])
+    for fixture, kind in {"landmark_case": NETWORK, "mask_case": MASKS}.items():
+        if fixture in metafunc.fixturenames:
+            folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
+            found = heat_map_cases([Path(folder) for folder in folders], kind)
+            metafunc.parametrize(fixture, found, ids=[case.name for case in found])
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
-"""Configs of augmentations of what the critic sees. Imports no torch."""
+"""Configs of augmentations of what the critic sees, and of heat maps. Imports no torch."""
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from zoogan.config import ComponentConfig
 from zoogan.registry import Registry
@@ -30,7 +31,43 @@ class DiffAugmentConfig(ComponentConfig):
     cutout: float = Field(0.5, ge=0, lt=1)
 
 
+UPPER_CONTOUR = (*range(8), *range(25, 33))
+"""The sides of the face from the chin up: the landmarks that SMILE leaves out of its heat maps."""
+WITHOUT_CONTOUR_AND_CORNERS = (*UPPER_CONTOUR, 33, 46, 76, 82)
+"""Those that StarGAN v2 leaves out: also an end of each eyebrow and the corners of the mouth."""
+
+
+def numbers(value: Any) -> Any:
+    """One number, or a list of numbers."""
+    return [value] if isinstance(value, int) else value
+
+
+class NoHeatMapsConfig(ComponentConfig):
+    """No masks."""
+
+    use: Literal["none"] = "none"
+
+
+class LandmarkMapsConfig(ComponentConfig):
+    """Masks around the 98 landmarks of a face, found by a network that the user brings.
+
+    file: its weights: AdaptiveWingLoss's, or a StarGAN v2 `*_nets_ema.ckpt` with the network inside. sha256: hold the
+    file to this. zeroed: landmarks that are left out.
+    """
+
+    use: Literal["landmarks"] = "landmarks"
+    file: Path | None = None
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    zeroed: Annotated[tuple[Annotated[int, Field(ge=0, lt=98)], ...], BeforeValidator(numbers)] = (
+        WITHOUT_CONTOUR_AND_CORNERS
+    )
+
+
 def register(registry: Registry) -> None:
-    """Register the augmentations."""
+    """Register the augmentations and the heat maps."""
     registry.component("augment", "none", config=NoAugmentConfig, build="zoogan.layers.augment:NoAugment")
     registry.component("augment", "diffaugment", config=DiffAugmentConfig, build="zoogan.layers.augment:DiffAugment")
+    registry.component("heat_maps", "none", config=NoHeatMapsConfig, build="zoogan.layers.heat_maps:NoHeatMaps")
+    registry.component(
+        "heat_maps", "landmarks", config=LandmarkMapsConfig, build="zoogan.layers.heat_maps:LandmarkMaps"
+    )

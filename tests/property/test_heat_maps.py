@@ -1,0 +1,322 @@
+"""Heat maps: what masks promise, whose file the landmarks come from, and masks as files."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import zoogan.components
+from zoogan.config import ConfigError
+from zoogan.data.heat_map_files import masks_path, read_masks, save_masks
+from zoogan.interfaces import ContractError, HeatMaps
+from zoogan.layers.config import UPPER_CONTOUR, WITHOUT_CONTOUR_AND_CORNERS, LandmarkMapsConfig, NoHeatMapsConfig
+from zoogan.layers.heat_maps import REGIONS, LandmarkMaps, NoHeatMaps, masks_from, read_network
+from zoogan.layers.landmarks import LandmarkNetwork, convert, coordinates, official_names
+from zoogan.registry import Registry
+from zoogan.storage import digest
+from zoogan.testing.strategies import noise, seeds
+
+# Rows by which each landmark moves, + = down, as StarGAN v2 publishes it; what is not named stays.
+MOVES = {
+    **dict.fromkeys(range(33, 51), (7,)), **dict.fromkeys(range(52, 55), (-4,)), **dict.fromkeys(range(55, 60), (-8,)),
+    **dict.fromkeys(range(60, 76), (8, 24)), **dict.fromkeys(range(77, 82), (8,)),
+    **dict.fromkeys(range(83, 88), (-8,)), **dict.fromkeys(range(88, 96), (2,)),
+}  # fmt: skip
+COARSE_ONLY = {*range(8, 25), *range(33, 51), *range(76, 96)}
+
+
+@pytest.fixture(scope="session")
+def weights() -> dict[str, Tensor]:
+    """Random landmark weights in the published layout, whose maps pass the threshold here and there."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = LandmarkNetwork()
+    with torch.no_grad():
+        network.maps.weight.mul_(5)
+    state = network.state_dict()
+    return {official: state[ours] for official, ours in official_names().items()}
+
+
+@pytest.fixture(scope="session")
+def file(weights: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("landmarks") / "landmarks.safetensors"
+    save_file(weights, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def landmarks(file: Path) -> LandmarkMaps:
+    return LandmarkMaps(LandmarkMapsConfig(file=file))
+
+
+def in_range(masks: Any) -> None:
+    for mask in masks:
+        assert not mask.requires_grad and bool((mask >= 0).all()) and bool((mask <= 1).all())
+
+
+# ---- masks of maps ----
+
+
+def test_every_landmark_has_its_region() -> None:
+    channels = [channel for region in REGIONS for channel in region.channels]
+    assert sorted(set(channels)) == list(range(98))
+    assert {c for c in channels if channels.count(c) == 2} == set(range(60, 76))
+
+
+@given(landmark=st.integers(0, 97), row=st.integers(0, 255), column=st.integers(0, 255), smile=st.booleans())
+def test_a_landmark_shows_where_its_region_moves_it(landmark: int, row: int, column: int, smile: bool) -> None:
+    """Around the edge, too."""
+    zeroed = UPPER_CONTOUR if smile else WITHOUT_CONTOUR_AND_CORNERS
+    maps = torch.zeros(1, 98, 256, 256)
+    maps[0, landmark, row, column] = 0.7
+    coarse, fine = masks_from(maps, zeroed)
+    want = torch.zeros(256, 256)
+    if landmark not in zeroed:
+        for move in MOVES.get(landmark, (0,)):
+            want[(row + move) % 256, column] = 1
+    torch.testing.assert_close(coarse[0, 0], want, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        fine[0, 0], torch.zeros_like(want) if landmark in COARSE_ONLY else want, atol=1e-5, rtol=0
+    )
+
+
+@given(seed=seeds, n=st.integers(1, 2), side=st.sampled_from([16, 64]), scale=st.sampled_from([0.01, 1.0, 100.0]))
+def test_masks_are_in_range_and_images_apart(seed: int, n: int, side: int, scale: float) -> None:
+    maps = noise(seed, n, 98, side, side).mul(scale).requires_grad_()
+    masks = masks_from(maps)
+    in_range(masks)
+    assert all(mask.shape == (n, 1, 256, 256) for mask in masks)
+    alone = [masks_from(one[None]) for one in maps]
+    for k, mask in enumerate(masks):
+        torch.testing.assert_close(mask, torch.cat([masks_[k] for masks_ in alone]))
+    assert all(torch.equal(a, b) for a, b in zip(masks, masks_from(maps)))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.05, 3.0, -3.0])
+def test_a_blank_map_shows_nothing(value: float) -> None:
+    """At full size; enlarging leaves the rounding of a constant, which stretching to [0, 1] makes visible."""
+    assert all(not mask.any() for mask in masks_from(torch.full((1, 98, 256, 256), value)))
+    in_range(masks_from(torch.full((1, 98, 64, 64), value)))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_no_mask_has_what_is_no_number(bad: float) -> None:
+    maps = torch.rand(1, 98, 64, 64)
+    maps[0, 62, 5, 5] = bad
+    in_range(masks_from(maps))
+    maps = torch.rand(1, 98, 64, 64)
+    maps[0, 10, 5, 5] = bad  # of the chin, which the fine mask does not show
+    coarse, fine = masks_from(maps)
+    in_range((coarse, fine))
+    assert fine.any()
+
+
+def test_all_landmarks_may_be_left_out() -> None:
+    assert all(not mask.any() for mask in masks_from(torch.rand(1, 98, 64, 64), range(98)))
+
+
+# ---- the network ----
+
+
+def test_the_network_is_as_large_as_published() -> None:
+    assert sum(p.numel() for p in LandmarkNetwork().parameters()) == 6_333_603
+
+
+@given(height=st.integers(2, 40), width=st.integers(2, 40))
+def test_coordinates(height: int, width: int) -> None:
+    row, column, radius = coordinates(height, width, torch.device("cpu"), torch.float32)[0]
+    assert row[0].unique() == -1 and row[-1].unique() == 1 and column[:, 0].unique() == -1
+    assert radius[0, 0] == 1 == radius.max() and bool((radius >= 0).all())
+
+
+@settings(max_examples=5)
+@given(seed=seeds, n=st.integers(1, 2), height=st.integers(16, 300), width=st.integers(16, 300))
+def test_images_of_any_size(landmarks: LandmarkMaps, seed: int, n: int, height: int, width: int) -> None:
+    image = noise(seed, n, 3, height, width).requires_grad_()
+    masks = landmarks(image)
+    in_range(masks)
+    assert all(mask.shape == (n, 1, 256, 256) and mask.dtype == torch.float32 for mask in masks)
+    assert any(bool(((mask > 0) & (mask < 1)).any()) for mask in masks)
+    assert all(torch.equal(a, b) for a, b in zip(masks, landmarks(image)))
+    torch.testing.assert_close(landmarks.maps(image)[:1], landmarks.maps(image[:1]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("level", [-1.0, 0.0, 1.0])
+def test_a_blank_image_has_masks(landmarks: LandmarkMaps, level: float) -> None:
+    in_range(landmarks(torch.full((1, 3, 64, 64), level)))
+
+
+def test_nothing_is_trained(landmarks: LandmarkMaps) -> None:
+    landmarks(torch.zeros(1, 3, 32, 32))
+    assert isinstance(landmarks, HeatMaps) and not isinstance(landmarks, nn.Module)
+    assert landmarks.network is not None and not landmarks.network.training
+    assert not any(p.requires_grad for p in landmarks.network.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_masks_are_precise_whatever_the_image_is(landmarks: LandmarkMaps, dtype: torch.dtype) -> None:
+    image = noise(0, 1, 3, 64, 64).bfloat16().to(dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        masks = landmarks(image)
+    want = landmarks(image.float())
+    assert all(mask.dtype == torch.promote_types(dtype, torch.float32) for mask in masks)
+    assert all(torch.equal(mask.float(), one) for mask, one in zip(masks, want))
+
+
+def test_a_rehearsal_reads_nothing(file: Path) -> None:
+    with torch.device("meta"):
+        component = LandmarkMaps(LandmarkMapsConfig(file=file))
+        masks = component(torch.zeros(4, 3, 64, 64))
+    assert component.network is None
+    assert all(mask.is_meta and mask.shape == (4, 1, 256, 256) for mask in masks)
+
+
+def test_the_network_is_real_wherever_it_is_first_needed(landmarks: LandmarkMaps, file: Path) -> None:
+    image = noise(1, 1, 3, 64, 64)
+    component = LandmarkMaps(LandmarkMapsConfig(file=file))
+    with torch.device("meta"):
+        masks = component(image)
+    assert component.network is not None
+    assert {t.device.type for t in component.network.state_dict().values()} == {"cpu"}
+    assert all(torch.equal(a, b) for a, b in zip(masks, landmarks(image)))
+
+
+def test_only_colour_images(landmarks: LandmarkMaps) -> None:
+    with pytest.raises(ContractError, match=r"RGB.*\(1, 4, 32, 32\)"):
+        landmarks(torch.zeros(1, 4, 32, 32))
+
+
+# ---- the user's file ----
+
+
+def containers(weights: dict[str, Tensor]) -> dict[str, Any]:
+    more = {"m1.b1_4.bn1.weight": torch.ones(256), "l3.weight": torch.ones(99, 256, 1, 1)}  # of further hourglasses
+    wrapped = {f"module.{key}": value for key, value in weights.items()}
+    old = {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}
+    return {
+        "bare": weights,
+        "wrapped": wrapped,
+        "old": old,
+        "wing": {"state_dict": OrderedDict(weights | more), "epoch": 3, "optimizer": {"lr": 1e-4}},
+        "stargan-v2": {"generator": {"hpf.filter": torch.ones(3, 3)}, "fan": OrderedDict(weights)},
+        "stargan-v2-wrapped": {"generator": {}, "fan": wrapped},
+    }
+
+
+@pytest.mark.parametrize("kind", ["bare", "wrapped", "old", "wing", "stargan-v2", "stargan-v2-wrapped"])
+def test_every_container_is_read(kind: str, weights: dict[str, Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "file.ckpt"
+    torch.save(containers(weights)[kind], path)
+    found, wanted = read_network(path).state_dict(), convert(weights)
+    assert list(found) == list(LandmarkNetwork().state_dict())
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def test_no_pickle_is_executed(tmp_path: Path) -> None:
+    path, trace = tmp_path / "file.ckpt", tmp_path / "trace"
+
+    class Hostile:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (trace,))
+
+    torch.save({"fan": Hostile()}, path)
+    with pytest.raises(ConfigError, match="without executing code"):
+        read_network(path)
+    assert not trace.exists()
+
+
+def test_a_wrong_file_is_told(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    def message(content: Any) -> str:
+        path = tmp_path / "file.ckpt"
+        torch.save(content, path)
+        with pytest.raises(ConfigError) as caught:
+            LandmarkMaps(LandmarkMapsConfig(file=path))(torch.zeros(1, 3, 32, 32))
+        assert str(path) in str(caught.value)
+        return str(caught.value)
+
+    short = {key: value for key, value in weights.items() if not key.startswith("l0.")}
+    assert "no 'l0.weight' and 1 more" in message(short)
+    larger = weights | {"l0.weight": torch.ones(69, 256, 1, 1)}
+    assert "'l0.weight' has shape (69, 256, 1, 1) instead of (99, 256, 1, 1)" in message(larger)
+    assert "trained without masks" in message({"generator": {"a": torch.ones(1)}, "mapping_network": {}})
+    assert "expected a bare state_dict" in message({"state_dict": {"epoch": 3}})
+    assert "expected a bare state_dict" in message([torch.ones(1)])
+
+
+def test_missing_files_are_told_when_built(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        LandmarkMaps(LandmarkMapsConfig())
+    for part in ("heat_maps.file", "AdaptiveWingLoss", "StarGAN v2", "generator.high_pass=0", "heat_maps.use=none"):
+        assert part in str(caught.value)
+    with pytest.raises(ConfigError, match=r"nowhere\.ckpt: no such file"):
+        LandmarkMaps(LandmarkMapsConfig(file=tmp_path / "nowhere.ckpt"))
+    with pytest.raises(ConfigError, match=f"another file, its sha256 is {digest(file)}"):
+        LandmarkMaps(LandmarkMapsConfig(file=file, sha256="0" * 64))
+    LandmarkMaps(LandmarkMapsConfig(file=file, sha256=digest(file)))
+
+
+def test_configs() -> None:
+    assert LandmarkMapsConfig(zeroed=3).zeroed == (3,)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError):
+        LandmarkMapsConfig(zeroed=(98,))
+    with pytest.raises(ValidationError):
+        LandmarkMapsConfig(sha256="abc")
+
+
+def test_components(file: Path) -> None:
+    registry = Registry()
+    zoogan.components.zoo_register(registry)
+    assert registry.names("heat_maps") == ["landmarks", "none"]
+    none = registry.build("heat_maps", NoHeatMapsConfig())
+    assert isinstance(none, NoHeatMaps) and none(torch.zeros(1, 3, 16, 16)) is None
+    assert isinstance(registry.build("heat_maps", LandmarkMapsConfig(file=file)), LandmarkMaps)
+
+
+# ---- masks as files ----
+
+
+@given(seed=seeds, side=st.sampled_from([16, 256]))
+def test_a_file_keeps_masks(tmp_path_factory: pytest.TempPathFactory, seed: int, side: int) -> None:
+    path = masks_path(tmp_path_factory.mktemp("faces"), Path("cat/0001.jpg"))
+    masks = noise(seed, 1, 1, side, side).sigmoid(), noise(seed + 1, 1, 1, side, side).sigmoid()
+    save_masks(path, masks)
+    found = read_masks(path)
+    for mask, kept in zip(masks, found):
+        torch.testing.assert_close(kept, mask, rtol=0, atol=1 / 510 + 1e-6)
+    save_masks(path, found)
+    assert all(torch.equal(a, b) for a, b in zip(found, read_masks(path)))
+    assert [p.name for p in path.parent.iterdir()] == ["0001.png"]
+
+
+def test_where_masks_lie(tmp_path: Path) -> None:
+    want = tmp_path / "heat_maps" / "cat" / "0001.png"
+    assert masks_path(tmp_path, Path("cat/0001.jpg")) == masks_path(tmp_path, tmp_path / "cat" / "0001.jpg") == want
+    with pytest.raises(ValueError, match="subpath"):
+        masks_path(tmp_path / "a", tmp_path / "b" / "0001.jpg")
+
+
+def test_wrong_mask_files_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        read_masks(tmp_path / "0001.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "rgb.png")
+    with pytest.raises(ConfigError, match=r"not heat maps.*RGB"):
+        read_masks(tmp_path / "rgb.png")
+    whole = tmp_path / "whole.png"
+    save_masks(whole, (noise(0, 1, 1, 64, 64).sigmoid(), noise(1, 1, 1, 64, 64).sigmoid()))
+    (tmp_path / "half.png").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (tmp_path / "text.png").write_text("text")
+    for name in ("half.png", "text.png"):
+        with pytest.raises(ConfigError, match="not a picture that can be read"):
+            read_masks(tmp_path / name)
+    with pytest.raises(ValueError, match="expected two masks"):
+        save_masks(whole, (torch.zeros(2, 1, 8, 8), torch.zeros(2, 1, 8, 8)))
