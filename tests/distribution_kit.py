@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from zoogan.data.photo import to_range
 from zoogan.evaluation.features import Features
-from zoogan.interfaces import Edit, Editor, Edits, Metric, Request, Source, Study, World
+from zoogan.interfaces import Edit, Editor, Edits, Metric, Request, Seed, Source, Study, World
+from zoogan.interfaces.metric import seeds_of
 
 SIDE = 16
 
@@ -51,13 +52,13 @@ class Lens(Editor):
 
     attributes = ("A", "B")
 
-    def __init__(self, change: Callable[[Tensor, Tensor, int], Tensor]) -> None:
+    def __init__(self, change: Callable[[Tensor, Tensor, Seed], Tensor]) -> None:
         self.change, self.networks = change, nn.ModuleDict()
 
     def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
         return {"attributes": torch.tensor([[request.attributes[name] for name in self.attributes]] * len(image))}
 
-    def apply(self, image: Tensor, targets: Mapping[str, Tensor], *, seed: int = 0, **options: Any) -> Edit:
+    def apply(self, image: Tensor, targets: Mapping[str, Tensor], *, seed: Seed = 0, **options: Any) -> Edit:
         return Edit(self.change(image, targets["attributes"], seed))
 
 
@@ -94,7 +95,7 @@ def edits_of(source: Source, editor: Editor, attribute: str, faces: Sequence[int
     target = own.clone()
     column = source.attributes.index(attribute)
     target[:, column] = 1 - target[:, column]
-    edit = editor.apply(image, {"attributes": target})
+    edit = editor.apply(image, {"attributes": target}, seed=seeds_of(0, torch.tensor(faces)))
     return Edits(
         editor, attribute, faces=torch.tensor(faces, dtype=torch.int64), image=image, own=own, target=target,
         edit=edit, truth=None, sample=sample,

@@ -30,7 +30,8 @@ from zoogan.evaluation.kernel import KernelDistance
 from zoogan.evaluation.manifold import Manifold
 from zoogan.evaluation.perceptual import Perceptual
 from zoogan.evaluation.reals import real_faces
-from zoogan.interfaces import Metric, Unavailable, World
+from zoogan.interfaces import Metric, Seed, Unavailable, World
+from zoogan.interfaces.metric import seeds_of
 from zoogan.plugins import zoo
 
 BATCHES = [range(50), range(50, 80)]
@@ -382,8 +383,12 @@ class Difference(nn.Module):
 
 
 def test_lpips_measures_what_comes_back_and_what_seeds_change(tmp_path: Path) -> None:
-    def darker(image: Tensor, target: Tensor, seed: int) -> Tensor:
-        return image * 0.5 + seed * 0.1
+    def amounts(seed: Seed) -> Tensor:
+        seeds = [seed] if isinstance(seed, int) else seed
+        return torch.tensor([one % 3 * 0.1 for one in seeds])
+
+    def darker(image: Tensor, target: Tensor, seed: Seed) -> Tensor:
+        return image * 0.5 + amounts(seed).view(-1, 1, 1, 1)
 
     source = Noise()
     source.image_size = 32
@@ -397,10 +402,15 @@ def test_lpips_measures_what_comes_back_and_what_seeds_change(tmp_path: Path) ->
         ("lpips.cycled", "A"), ("lpips.cycled", "B"), ("lpips.diversity", "A"), ("lpips.diversity", "B"),
     }  # fmt: skip
     values = {name: m.statistic.value() for name, m in by_name.items()}
-    size = float((source.read("test", range(80))["image"].float() / 127.5 - 1).abs().mean())
-    assert values["lpips.kept", None] == pytest.approx(0.5 * size, rel=0.02)
-    assert values["lpips.cycled", "A"] == pytest.approx(0.75 * size, rel=0.02)
-    assert values["lpips.diversity", "B"] == pytest.approx((0.1 + 0.1 + 0.2) / 3, rel=0.02)
+    image = source.read("test", range(80))["image"].float() / 127.5 - 1
+    added = amounts(seeds_of(0, torch.arange(80))).view(-1, 1, 1, 1)
+    edited = (0.5 * image + added).clamp(-1, 1)
+    cycled = (0.5 * edited + added).clamp(-1, 1)
+    assert values["lpips.kept", None] == pytest.approx(float((edited - image).abs().mean()), rel=0.02)
+    assert values["lpips.cycled", "A"] == pytest.approx(float((cycled - image).abs().mean()), rel=0.02)
+    drawn = torch.stack([amounts(seeds_of(seed, torch.arange(80))) for seed in range(3)])
+    apart = [(drawn[i] - drawn[j]).abs().mean() for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert values["lpips.diversity", "B"] == pytest.approx(float(sum(apart)) / 3, rel=0.02)
     assert values["lpips.cycled", None] == pytest.approx(values["lpips.cycled", "B"])
     assert by_name["lpips.kept", None].statistic.faces() == 80
     assert len(by_name["lpips.kept", None].statistic.face) == 80, "once for each face, not for each attribute"

@@ -51,7 +51,9 @@ def save_film(frames: Iterable[UInt8[Tensor, "c h w"]], path: Path) -> Path:
     try:
         import imageio.v2 as imageio
 
-        imageio.mimwrite(path, list[Any](pictures), fps=RATE, codec="libx264", pixelformat="yuv420p", macro_block_size=2)
+        imageio.mimwrite(
+            path, list[Any](pictures), fps=RATE, codec="libx264", pixelformat="yuv420p", macro_block_size=2
+        )
     except (ImportError, ValueError) as error:
         raise ConfigError(
             f"--film {path}: MP4 needs imageio with ffmpeg: pip install 'zoogan[film]'; a .gif needs nothing more"
