@@ -230,6 +230,23 @@ def test_tensorboard_through_accelerate(tmp_path: Path) -> None:
     assert list((tmp_path / "run").rglob("events.out.tfevents*"))
 
 
+@pytest.mark.parametrize("fails", ["nowhere", "in the loop", "before it"])
+def test_trackers_are_closed_on_every_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    closed: list[str] = []
+
+    def fail(trainer: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("accelerate.tracking.TensorBoardTracker.finish", lambda tracker: closed.append(tracker.name))
+    if fails == "in the loop":
+        monkeypatch.setattr("zoogan.training.trainer.Trainer.iterate", fail)
+    if fails == "before it":
+        monkeypatch.setattr("zoogan.training.session.held_out", fail)
+    code = train(tmp_path / "run", "--iterations", "1", "--set", "training.trackers=tensorboard")
+    assert (code == 0) == (fails == "nowhere")
+    assert closed == ["tensorboard"]
+
+
 def test_bf16_trains(tmp_path: Path) -> None:
     assert train(tmp_path / "run", "--iterations", "2", "--precision", "bf16") == 0
 
