@@ -416,7 +416,10 @@ def test_zoo_compare_measures_runs_on_the_same_faces(
     [
         (["--metrics", "edit_eror"], "did you mean 'edit_error'"),
         (["--metrics", "edit_error", "--set", "fid.weights=x"], "not among the metrics asked for"),
-        (["--set", "fd_squeezenet.minimum=0"], "fd_squeezenet.minimum"),
+        (["--set", "fd_squeezenet.minimum=0"], "fd_squeezenet.minimum: input should be greater than or equal to 2"),
+        (["--set", "fd_squeezenet.minimun=60"], "fd_squeezenet.minimun: no such setting, did you mean 'minimum'?"),
+        (["--set", "edit_error=3"], "edit_error: input should be a valid dictionary"),
+        (["--set", "data.held_aut=3"], "data.held_aut: no such setting, did you mean 'held_out'?"),
         (["--data", "dawn"], "did you mean 'drawn'"),
         (["--set", "data.image_size=32"], "the run has 16, got 32"),
         (["--judge", "nowhere"], "nowhere"),
