@@ -24,6 +24,10 @@ def edit(
     grid: Annotated[
         bool, typer.Option("--grid", help="A sheet of the run's held-out faces instead of photos.")
     ] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="The source's folder, for --grid; by default where training found it."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The output folder (default: edits), or the file of --grid.")] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="An iteration, or best; by default the model as training left it.")
@@ -39,16 +43,11 @@ def edit(
     if grid:
         if photos or attribute:
             raise ConfigError("--grid shows the run's held-out faces: leave out photos and attributes")
-        typer.echo(
-            str(
-                sheet(
-                    load(run, checkpoint=checkpoint, device=choose(device), registry=registry),
-                    registry,
-                    out or Path("grid.png"),
-                )
-            )
-        )
+        loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
+        typer.echo(str(sheet(loaded, registry, out or Path("grid.png"), root)))
         return
+    if root is not None:
+        raise ConfigError(f"--root {root}: only --grid reads the run's source; photos are named one by one")
     wishes = parse_wishes(attribute or [])
     if not photos:
         raise ConfigError("no photo given: zoo edit RUN PHOTO... --attribute NAME=VALUE")
@@ -120,10 +119,15 @@ def free_name(out: Path, stem: str, kind: str, written: list[Path]) -> Path:
     return path
 
 
-def sheet(run: Any, registry: Registry, path: Path) -> Path:
-    """Save the sample grid of the run's held-out faces."""
+def sheet(run: Any, registry: Registry, path: Path, root: Path | None = None) -> Path:
+    """Save the sample grid of the run's held-out faces. root: where they are now, if they have moved.
+
+    Raises:
+        ConfigError: the source's folder is not there.
+    """
     from zoogan.training.samples import held_out, sample_grid
 
-    source = registry.build("source", run.config.data)
+    moved = {} if root is None else {"root": root.expanduser().resolve()}
+    source = registry.build("source", run.config.data.model_copy(update=moved))
     sample_grid(run.editor, held_out(source), path)
     return path
