@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import PluginFiles, open_with
-from zoogan.config import ComponentConfig, ConfigError, merge, parse_sets
+from zoogan.config import ComponentConfig, ConfigError, checked, merge, parse_sets
 from zoogan.registry import Registry, nearest
 
 if TYPE_CHECKING:
@@ -74,8 +74,6 @@ def metric_configs(registry: Registry, names: str | None, sets: Mapping[str, Any
     Raises:
         ConfigError: unknown metrics, options of metrics that were not asked for, bad options.
     """
-    from pydantic import ValidationError
-
     from zoogan.evaluation.config import DEFAULTS
 
     known = registry.names("metric")
@@ -96,13 +94,10 @@ def metric_configs(registry: Registry, names: str | None, sets: Mapping[str, Any
     for name in asked:
         if name not in known:
             continue
-        options = sets.get(name, {})
         try:
-            configs[name] = registry.components["metric", name].config.model_validate(options)
-        except ValidationError as error:
-            problems += [
-                f"--set {name}.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
-            ]
+            configs[name] = checked(registry.components["metric", name].config, sets.get(name, {}), registry, name)
+        except ConfigError as error:
+            problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
     return configs
@@ -116,8 +111,6 @@ def source_config(
     Raises:
         ConfigError: an unknown source, or settings that it does not have.
     """
-    from pydantic import ValidationError
-
     own = run.config.data.model_dump(mode="json")
     name = data or str(own["source"])
     known = registry.names("source")
@@ -126,16 +119,11 @@ def source_config(
     values = own if name == own["source"] and data is None else {
         "source": name, "image_size": run.facts.image_size, "attributes": list(run.facts.attributes),
     }  # fmt: skip
-    if name == "celeba" and own["source"] == "celeba":
-        values["crop"] = own["crop"]
+    if name == "celeba" and own["source"] == "celeba":  # as it was trained: cut alike, and on no face of its training
+        values |= {"crop": own["crop"], "split": own["split"]}
     if root is not None:
         values = {**values, "root": str(root.expanduser().resolve())}
-    values = merge(values, sets)
-    try:
-        config: Any = registry.components["source", name].config.model_validate(values)
-    except ValidationError as error:
-        lines = [f"data.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
-        raise ConfigError("\n".join(lines)) from error
+    config: Any = checked(registry.components["source", name].config, merge(values, sets), registry, "data")
     wrong = [
         f"data.{key}: the run has {theirs}, got {ours}; a run can only be measured on what it was trained for"
         for key, ours, theirs in (
