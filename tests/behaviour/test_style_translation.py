@@ -255,3 +255,19 @@ def test_the_sheet_shows_whose_style_a_column_takes() -> None:
     ]  # fmt: skip
     assert [c.head is not None for c in columns] == [False, False, True, True] * 2
     assert columns[6].head is not None and torch.equal(columns[6].head, image[1])
+
+
+def test_references_may_stand_in_for_drawn_styles() -> None:
+    trainer = tiny_trainer(tiny())
+    editor = trainer.game.editor(trainer.nets, attributes=("Eyeglasses",))
+    image, faces = (sample_batch(k)["source"]["image"] for k in (1, 2))
+    own = torch.tensor([[0.0], [1.0], [0.0], [1.0]])
+    guided = editor.guided(faces, own)
+    targets = editor.resolve(Request({"Eyeglasses": 1.0}), image)
+    styles = guided.apply(image, targets, seed=list(range(4))).extras["style"]
+    there = trainer.nets["style_encoder"](faces[1::2], torch.ones(2, dtype=torch.int64))
+    assert all(any(torch.equal(style, other) for other in there) for style in styles)
+    assert len(styles.unique(dim=0)) == 2, "seeds choose among them"
+    assert not torch.equal(editor.apply(image, targets, seed=0).image, guided.apply(image, targets, seed=0).image)
+    with pytest.raises(ValueError, match="no reference that shows without"):
+        editor.guided(faces[1::2], own[1::2])
