@@ -263,7 +263,8 @@ def about_run(run: LoadedRun, path: Path, speed: float, device: str, guided: boo
         for name in names:
             settings[group].pop(name, None)
     return About(
-        run=path.resolve().name + (" (reference)" if guided else ""), method=run.config.method, recipe=run.config.recipe, seed=seed,
+        run=path.resolve().name + (" (reference)" if guided else ""), seed=seed,
+        method=run.config.method, recipe=run.config.recipe,
         config=hashlib.sha256(json.dumps([settings, guided], sort_keys=True).encode()).hexdigest(),
         iteration=run.iteration, images=run.images, attributes=run.facts.attributes,
         parameters={name: sum(p.numel() for p in net.parameters()) for name, net in run.networks.items()},
