@@ -63,9 +63,10 @@ class Display:
         parts = [f"{rate:.2f} it/s", f"{rate * self.images:.0f} images/s", f"{left} left"]
         for name, value in terms.items():
             step, slash, term = name.partition("/")
+            side, *way = step.split("_", 1)  # discriminator_latent/real: D.latent.real
+            told = ".".join([SHORT.get(side, side), *way, term]) if slash else name
             if term != "total":
-                side, *way = step.split("_", 1)  # discriminator_latent/real: D.latent.real
-                parts.append(".".join([SHORT.get(side, side), *way, *([term] if slash else [])]) + f" {value:.3g}")
+                parts.append(f"{told} {value:.3g}")
         if self.bar is not None:
             self.bar.update(self.task, completed=iteration, status="  ".join(parts[:3]))
             self.bar.console.print("[dim]" + f"{iteration:>7}  " + "  ".join(parts[3:]) + "[/]")
