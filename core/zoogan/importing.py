@@ -21,11 +21,11 @@ StateDict = dict[str, Tensor]
 class Imported:
     """What an importer makes of official files.
 
-    config: a layer of the method's config: the architecture that the weights tell, the training that the
-    settings tell, the source that they were trained on. networks: state_dicts of our networks by slot. facts: what
-    else `Facts` should know (crop, exclusive). notes: sentences for the person who imports. alternative: a config
-    layer that gives the same weights another meaning; whichever of the two gives faces back is right. Empty if there
-    is none.
+    config: a layer of the method's config: the architecture that the weights tell, the training that the settings tell,
+    the source that they were trained on. networks: state_dicts of our networks by slot. facts: what else `Facts` should
+    know (crop, exclusive, domains). notes: sentences for the person who imports. alternative: a config layer that gives
+    the same weights another meaning; whichever of the two gives faces back is right. Empty if there is none. untrained:
+    slots that official files may lack, because no edit needs them; such a network starts afresh.
     """
 
     config: dict[str, Any]
@@ -33,6 +33,7 @@ class Imported:
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     alternative: dict[str, Any] = field(default_factory=dict)
+    untrained: tuple[str, ...] = ()
 
 
 def read_state_dict(path: Path) -> StateDict:
@@ -71,6 +72,18 @@ def bare_state_dict(content: Any, path: Path) -> StateDict:
     if all(key.startswith("module.") for key in content):  # saved from inside nn.DataParallel
         return {key.removeprefix("module."): value for key, value in content.items()}
     return dict(content)
+
+
+def read_state_dicts(path: Path) -> dict[str, StateDict]:
+    """The networks of one file that holds several: name -> state_dict, on the CPU.
+
+    Raises:
+        ConfigError: no such file, or one that holds anything but named state_dicts.
+    """
+    content = read_content(path)
+    if not isinstance(content, Mapping) or not all(isinstance(part, Mapping) for part in content.values()):
+        raise ConfigError(f"{path}: expected several networks (names, and a state_dict for each)")
+    return {str(name): bare_state_dict(part, path) for name, part in content.items()}
 
 
 def load_pickled(path: Path) -> Any:
@@ -191,17 +204,17 @@ def entries(official: str, ours: str, parts: Sequence[str] = ("weight", "bias"))
     return {f"{official}.{part}": f"{ours}.{part}" for part in parts}
 
 
-def attribute_names(named: str | Sequence[str] | None, count: int) -> list[str]:
-    """The labels in the order of the weights, which know only how many there are.
+def attribute_names(named: str | Sequence[str] | None, count: int, what: str = "attributes") -> list[str]:
+    """The labels in the order of the weights, which know only how many there are. what: the labels are, for messages.
 
     Raises:
-        ConfigError: another number of attributes is named, or none.
+        ConfigError: another number of labels is named, or none.
     """
     names = [named] if isinstance(named, str) else list(named or ())
     if len(names) != count:
         named_are = f"{len(names)} are named" if names else "none are named"
         raise ConfigError(
-            f"the weights know {count} attributes, but {named_are}: "
+            f"the weights know {count} {what}, but {named_are}: "
             "give their names in the order of training, --set data.attributes=A,B,..."
         )
     return names

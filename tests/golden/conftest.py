@@ -1,4 +1,4 @@
-"""Golden cases of StarGAN, SaGAN and heat maps: every json in the folders given by `--cases DIR`, or in this one."""
+"""Golden cases of all methods and of heat maps: every json in the folders given by `--cases DIR`, or in this one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from heat_maps import MASKS, NETWORK, heat_map_cases
 from official import load_cases
+from style_networks import style_network_cases
 
 import zoogan.components
 import zoogan_sagan
 import zoogan_stargan
+import zoogan_stargan_v2
 from zoogan.registry import Registry
 
 
@@ -33,13 +35,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
             found = heat_map_cases([Path(folder) for folder in folders], kind)
             metafunc.parametrize(fixture, found, ids=[case.name for case in found])
+    if "style_network_case" in metafunc.fixturenames:
+        folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
+        found = style_network_cases([Path(folder) for folder in folders])
+        metafunc.parametrize("style_network_case", found, ids=[case.name for case in found])
 
 
 @pytest.fixture(scope="session")
 def registry() -> Registry:
-    """The core and both methods, installed or not."""
+    """The core and the methods, installed or not."""
     registry = Registry()
-    for module in (zoogan.components, zoogan_stargan, zoogan_sagan):
+    for module in (zoogan.components, zoogan_stargan, zoogan_stargan_v2, zoogan_sagan):
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
     return registry

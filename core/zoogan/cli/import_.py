@@ -88,7 +88,8 @@ def import_weights(
     run = Run(out)
     run.write(config, composition.facts)
     run.write_model(config, composition.facts, composition.nets)
-    return notes
+    untrained = sorted(set(composition.nets) - set(imported.networks))
+    return notes + [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
 
 
 def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any]) -> tuple[GameConfig, Composition]:
@@ -105,13 +106,12 @@ def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any])
     facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes, **imported.facts)
     composition = compose(config, facts, zoo.registry)
     missing = set(composition.nets) - set(imported.networks)
-    if missing:
-        raise ConfigError(
-            f"--weights: no file holds the {' or the '.join(sorted(missing))}; name every file of the model"
-        )
-    for name, network in composition.nets.items():
+    needed = sorted(missing - set(imported.untrained))
+    if needed:
+        raise ConfigError(f"--weights: no file holds the {' or the '.join(needed)}; name every file of the model")
+    for name, state in imported.networks.items():
         try:
-            network.load_state_dict(imported.networks[name])
+            composition.nets[name].load_state_dict(state)
         except RuntimeError as error:
             raise ConfigError(f"--weights: the {name}'s weights do not fit its config: {error}") from error
     return config, composition

@@ -1,0 +1,293 @@
+"""Import of clovaai/stargan-v2's checkpoints: `100000_nets_ema.ckpt` and `100000_nets.ckpt`, a state_dict a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.importing import (
+    Imported,
+    StateDict,
+    attribute_names,
+    newest_numbered,
+    put,
+    read_state_dicts,
+    renamed,
+    same_number,
+)
+from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
+from zoogan_stargan_v2.networks import Critic, Encoder, Translator
+from zoogan_stargan_v2.networks import Mapping as StyleMapping
+
+LAYOUT = "clovaai/stargan-v2"
+SLOTS = {
+    "generator": "generator",
+    "mapping_network": "mapping",
+    "style_encoder": "style_encoder",
+    "discriminator": "discriminator",
+}
+"""Official name of a network -> our slot."""
+LANDMARKS = "fan"
+CELEBA_HQ, AFHQ = ("female", "male"), ("cat", "dog", "wild")
+FILTER = "hpf.filter"
+
+
+class Told(NamedTuple):
+    """What the weights of one network tell. None: nothing."""
+
+    config: dict[str, Any]
+    image_size: int | None = None
+    channels: int | None = None
+    domains: int | None = None
+    style_dim: int | None = None
+
+
+def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
+    """Official files, or the folder they lie in, as our networks. Averaged networks come before those in training.
+
+    settings: `domains` (or `attributes`) names the domains in alphabetical order; `w_hpf` is the divisor of the
+    high-pass filter for a file that has none.
+
+    Raises:
+        ConfigError: files of another layout, two of one kind, or weights and settings that contradict each other.
+    """
+    training: dict[str, StateDict] = {}
+    averaged: dict[str, StateDict] = {}
+    for path in (file for given in map(Path, files) for file in files_of(given)):
+        states = read_state_dicts(path)
+        if not set(SLOTS) & set(states):
+            raise ConfigError(f"{path}: none of the networks of {LAYOUT}; it holds {', '.join(states)}")
+        networks = training if "discriminator" in states else averaged  # nobody averages a critic
+        if networks:
+            kind = "networks in training" if networks is training else "averaged networks"
+            raise ConfigError(f"{path}: a second file of {kind}; give one of each kind")
+        networks |= states
+    if not training and not averaged:
+        raise ConfigError(f"no weights of {LAYOUT} among the files")
+    together = training | averaged
+    imported = convert({slot: together[name] for name, slot in SLOTS.items() if name in together}, settings)
+    if not averaged:
+        imported.notes.append(
+            "these are the networks as they were in training; *_nets_ema.ckpt holds the averaged ones"
+        )
+    if LANDMARKS in together:
+        imported.notes.append(
+            "the file also holds the landmark network, which makes the masks: heat_maps.use=landmarks with "
+            "heat_maps.file reads it from there"
+        )
+    return imported
+
+
+def files_of(path: Path) -> list[Path]:
+    """A file, or the newest averaged networks of a folder and those in training beside them."""
+    if not path.is_dir():
+        return [path]
+    averaged = newest_numbered(path, "_nets_ema.ckpt")
+    training = averaged.with_name(averaged.name.replace("_ema", ""))
+    return [averaged, training] if training.is_file() else [averaged]
+
+
+def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
+    """Official state_dicts by our slot as ours, with their config and facts; any of them may be missing.
+
+    Raises:
+        ConfigError: another layout, or networks that contradict each other.
+    """
+    states = {slot: dict(state) for slot, state in networks.items()}
+    imported = Imported(config={}, networks={}, untrained=("discriminator",))
+    divisor = left_out(states["generator"], settings, imported.notes) if "generator" in states else None
+    told = {slot: TELL[slot](state) for slot, state in states.items()}
+    if "generator" in told:
+        told["generator"].config["high_pass"] = divisor
+    sizes = agreed("the image size", told, lambda t: t.image_size)
+    channels = agreed("the channels of an image", told, lambda t: t.channels)
+    agreed("the size of a style", told, lambda t: t.style_dim)
+    count = agreed("the number of domains", told, lambda t: t.domains)
+    names = domain_names(count, divisor, settings, imported.notes)
+    if sizes is not None:
+        put(imported.config, "data.image_size", sizes)
+    if channels not in (None, 3):
+        imported.facts["channels"] = channels
+    if names:
+        put(imported.config, "data.attributes", list(names))
+        imported.facts |= {"domains": names, "exclusive": (names,) if len(names) > 1 else ()}
+    facts = Facts(image_size=sizes or 256, channels=channels or 3, domains=names)
+    for slot, state in states.items():
+        config, network = NETWORKS[slot]
+        imported.config[slot] = {"use": "stargan-v2"} | told[slot].config
+        with torch.device("meta"):
+            ours = network(config(**told[slot].config), facts)
+        state = {key: value.flatten(1) if is_score(key, ours) else value for key, value in state.items()}
+        imported.networks[slot] = renamed(state, official_names(slot, ours), slot, LAYOUT)
+    return imported
+
+
+# ---- what the weights tell ----
+
+
+def agreed(what: str, told: Mapping[str, Told], part: Callable[[Told], int | None]) -> int | None:
+    """What all networks say that say anything."""
+    found = [(f"the {slot}", number) for slot, says in told.items() if (number := part(says)) is not None]
+    return same_number(what, found) if found else None
+
+
+def shape(state: Mapping[str, Tensor], key: str, dims: int) -> tuple[int, ...]:
+    """The shape of one tensor.
+
+    Raises:
+        ConfigError: there is none of this name, or it has another number of dimensions.
+    """
+    if key not in state or state[key].dim() != dims:
+        raise ConfigError(f"the weights are not in the layout of {LAYOUT}: no {key!r} of {dims} dimensions")
+    return tuple(state[key].shape)
+
+
+def count(state: Mapping[str, Tensor], pattern: str) -> int:
+    """How many numbers stand for the group of `pattern` in the names."""
+    return len({found[1] for key in state if (found := re.fullmatch(pattern, key))})
+
+
+def generator(state: Mapping[str, Tensor]) -> Told:
+    """Of the generator; its width tells the image size, by the official rule."""
+    width, channels = shape(state, "from_rgb.weight", 4)[:2]
+    last = count(state, r"encode\.(\d+)\.conv1\.weight") - 1
+    config = {
+        "width": width,
+        "max_width": shape(state, f"encode.{last}.conv1.weight", 4)[0],
+        "style_dim": shape(state, "decode.0.norm1.fc.weight", 2)[1],
+    }
+    return Told(config, image_size_of(width), channels, style_dim=config["style_dim"])
+
+
+def image_size_of(width: int) -> int:
+    """The image size of a generator that is so wide at full size."""
+    return 2**14 // width
+
+
+def mapping(state: Mapping[str, Tensor]) -> Told:
+    """Of the mapping network."""
+    width, latent_dim = shape(state, "shared.0.weight", 2)
+    style_dim = shape(state, "unshared.0.6.weight", 2)[0]
+    config = {"latent_dim": latent_dim, "style_dim": style_dim, "width": width}
+    return Told(config, domains=count(state, r"unshared\.(\d+)\.0\.weight"), style_dim=style_dim)
+
+
+def trunk(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Any], int, int]:
+    """Widths, halvings and image channels of a style encoder or critic."""
+    halvings = count(state, rf"{prefix}\.(\d+)\.conv1\.weight")
+    width, channels = shape(state, f"{prefix}.0.weight", 4)[:2]
+    return {"width": width, "max_width": shape(state, f"{prefix}.{halvings + 2}.weight", 4)[0]}, halvings, channels
+
+
+def style_encoder(state: Mapping[str, Tensor]) -> Told:
+    """Of the style encoder."""
+    config, halvings, channels = trunk(state, "shared")
+    style_dim = shape(state, "unshared.0.weight", 2)[0]
+    domains = count(state, r"unshared\.(\d+)\.weight")
+    return Told(config | {"style_dim": style_dim}, 4 << halvings, channels, domains, style_dim)
+
+
+def discriminator(state: Mapping[str, Tensor]) -> Told:
+    """Of the critic."""
+    config, halvings, channels = trunk(state, "main")
+    return Told(config, 4 << halvings, channels, shape(state, f"main.{halvings + 4}.weight", 4)[0])
+
+
+TELL: dict[str, Callable[[Mapping[str, Tensor]], Told]] = {
+    "generator": generator,
+    "mapping": mapping,
+    "style_encoder": style_encoder,
+    "discriminator": discriminator,
+}
+NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
+    "generator": (TranslatorConfig, Translator),
+    "mapping": (MappingConfig, StyleMapping),
+    "style_encoder": (StyleEncoderConfig, Encoder),
+    "discriminator": (CriticConfig, Critic),
+}
+
+
+def left_out(state: StateDict, settings: Mapping[str, Any], notes: list[str]) -> float:
+    """Take out of a generator's weights what ours does not have; returns the divisor of its high-pass filter, or 0.
+
+    With the filter, the decoder's shortcuts are never used. Files from before October 2020 lack the filter.
+
+    Raises:
+        ConfigError: not as many encoding blocks as a generator of this width has, with or without the filter.
+    """
+    size = image_size_of(shape(state, "from_rgb.weight", 4)[0])
+    blocks, power = count(state, r"encode\.(\d+)\.conv1\.weight"), size.bit_length() - 1
+    if blocks not in (power - 2, power - 1):
+        raise ConfigError(
+            f"the generator's width tells an image size of {size}, for which {LAYOUT} has {power - 2} or {power - 1} "
+            f"encoding blocks, but there are {blocks}"
+        )
+    if blocks == power - 2:
+        return 0.0
+    dead = [key for key in state if re.fullmatch(r"decode\.\d+\.conv1x1\.weight", key)]
+    weights = sum(state.pop(key).numel() for key in dead)
+    notes.append(f"{weights:,} weights of decoder shortcuts, which a generator with high_pass never uses, are left out")
+    if FILTER in state:
+        return round(8 / float(state.pop(FILTER)[1, 1]), 6)
+    divisor = float(settings.get("w_hpf") or 1)
+    notes.append(f"the generator's high-pass filter is not in the file; its divisor is taken to be {divisor:g}")
+    return divisor
+
+
+def domain_names(
+    count: int | None, high_pass: float | None, settings: Mapping[str, Any], notes: list[str]
+) -> tuple[str, ...]:
+    """The domains in the order of the heads, which know only how many there are.
+
+    Raises:
+        ConfigError: another number is named, or none and these are not the published models' numbers.
+    """
+    named = settings.get("domains") or settings.get("attributes")
+    if named is None and (count, bool(high_pass)) in ((2, True), (3, False)):
+        named = CELEBA_HQ if high_pass else AFHQ
+        data = "CelebA-HQ" if high_pass else "AFHQ"
+        notes.append(
+            f"the weights do not name their domains; they are taken for those of {data}, in order: {', '.join(named)} "
+            "(data.attributes says otherwise)"
+        )
+    if count is None:
+        return tuple(named or ())
+    return tuple(attribute_names(named, count, "domains"))
+
+
+# ---- names ----
+
+
+def official_names(slot: str, ours: nn.Module) -> dict[str, str]:
+    """Official key -> ours, for every tensor of our network."""
+    return {official(slot, key, ours): key for key in ours.state_dict()}
+
+
+def official(slot: str, key: str, ours: nn.Module) -> str:
+    """The official name of one of our tensors."""
+    key = key.replace(".shortcut.", ".conv1x1.")
+    if isinstance(ours, Encoder | Critic):
+        prefix, halvings = "shared" if slot == "style_encoder" else "main", ours.trunk.halvings
+        key = re.sub(r"^trunk\.blocks\.(\d+)", lambda found: f"{prefix}.{int(found[1]) + 1}", key)
+        parts = {"trunk.stem": f"{prefix}.0", "trunk.whole": f"{prefix}.{halvings + 2}", "heads.": "unshared."}
+        parts["score"] = f"{prefix}.{halvings + 4}"
+    else:
+        parts = {
+            "encoder.stem": "from_rgb", "encoder.blocks": "encode", "decoder.blocks": "decode",
+            "decoder.head.norm": "to_rgb.0", "decoder.head.conv": "to_rgb.2",
+            "body.shared": "shared", "body.heads": "unshared",
+        }  # fmt: skip
+    found = next((part for part in parts if key.startswith(part)), None)
+    return key if found is None else parts[found] + key.removeprefix(found)
+
+
+def is_score(key: str, ours: nn.Module) -> bool:
+    """Whether a tensor is the 1x1 convolution that gives the critic's scores, in ours a linear layer."""
+    return isinstance(ours, Critic) and key == f"main.{ours.trunk.halvings + 4}.weight"
