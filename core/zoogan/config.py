@@ -142,6 +142,7 @@ class TrainingConfig(Frozen):
     compile: bool = False
     channels_last: bool = False
     average: float | None = Field(None, gt=0, lt=1, description="decay of the moving average of the generator")
+    average_warm_up: bool = Field(True, description="let the average follow quickly at first")
     accumulate: int = Field(1, ge=1)
     log_every: int = Field(20, ge=1)
     sample_every: int = Field(200, ge=0)

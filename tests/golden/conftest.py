@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from heat_maps import MASKS, NETWORK, heat_map_cases
 from official import load_cases
-from style_networks import style_network_cases
+from style_networks import style_game_cases, style_network_cases
 
 import zoogan.components
 import zoogan_sagan
@@ -34,6 +34,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if fixture in metafunc.fixturenames:
             folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
             found = heat_map_cases([Path(folder) for folder in folders], kind)
+            metafunc.parametrize(fixture, found, ids=[case.name for case in found])
+    for fixture, kind in {"style_loss_case": "losses", "style_training_case": "train-iterations"}.items():
+        if fixture in metafunc.fixturenames:
+            folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
+            found = style_game_cases([Path(folder) for folder in folders], kind)
             metafunc.parametrize(fixture, found, ids=[case.name for case in found])
     if "style_network_case" in metafunc.fixturenames:
         folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]

@@ -36,12 +36,20 @@ ROUNDINGS, LEAST, MOST = 20, 1e-5, 1e-4
 
 def style_network_cases(folders: list[Path]) -> list[Case]:
     """Every case of this method that no other test takes, known or not."""
+    return [case for case in cases_in(folders) if not str(case.says.get("network")).startswith(ELSEWHERE)]
+
+
+def style_game_cases(folders: list[Path], kind: str) -> list[Case]:
+    """The cases of this method's game: `losses` or `train-iterations`."""
+    return [case for case in cases_in(folders) if case.says.get("network") == kind]
+
+
+def cases_in(folders: list[Path]) -> list[Case]:
+    """Every case of this method."""
     cases = []
     for path in sorted(path for folder in folders for path in folder.glob("*.json")):
         says = json.loads(path.read_text())
-        if not isinstance(says, dict) or says.get("method") != METHOD:
-            continue
-        if not str(says.get("network")).startswith(ELSEWHERE):
+        if isinstance(says, dict) and says.get("method") == METHOD:
             beside = path.with_suffix(".npz")
             cases.append(Case(path.stem, says, dict(np.load(beside)) if beside.exists() else {}))
     return cases

@@ -11,18 +11,19 @@ from torch import Tensor, nn
 class Average:
     """An exponential moving average of a network: average = decay * average + (1 - decay) * network.
 
-    The decay warms up as min(decay, (k + 1) / (k + 10)) over iterations k, so that early averages are not the random
-    initialisation. Parameters are averaged; buffers (BatchNorm statistics, themselves averages) are copied.
+    warm_up: the decay is min(decay, (k + 1) / (k + 10)) in iteration k, so that early averages are not the random
+    initialisation; otherwise it is what it is from the start. Parameters are averaged; buffers (BatchNorm statistics,
+    themselves averages) are copied.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
+    def __init__(self, network: nn.Module, decay: float, warm_up: bool = True) -> None:
+        self.decay, self.warm_up = decay, warm_up
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
 
     @torch.no_grad()
     def update(self, network: nn.Module, iteration: int, apply: Tensor | None = None) -> None:
         """Move towards `network`. `apply` is a 0-d 1.0 or 0.0 on the device: 0 leaves the average as it is."""
-        decay = min(self.decay, (iteration + 1) / (iteration + 10))
+        decay = min(self.decay, (iteration + 1) / (iteration + 10)) if self.warm_up else self.decay
         mine: list[Tensor] = list(self.network.parameters())
         theirs: list[Tensor] = list(network.parameters())
         if apply is None:

@@ -70,8 +70,9 @@ class Trainer:
         }
         self.schedules = {name: registry.build("schedule", getattr(optimizers, name).schedule) for name in self.nets}
         self.averages: dict[str, Average] = {}
-        if self.training.average is not None:
-            self.averages = {name: Average(self.nets[name], self.training.average) for name in self.game.averages}
+        decay, warm_up = self.training.average, self.training.average_warm_up
+        if decay is not None:
+            self.averages = {name: Average(self.nets[name], decay, warm_up) for name in self.game.averages}
         if self.training.compile:
             self.compile()
         self.shared = Shared(enabled=sharing)
