@@ -260,15 +260,21 @@ def originals(k: int, high_pass: float) -> dict[str, nn.Module]:
     return {"generator": Translator(config, known), **heads(1, SIZE, k)}
 
 
+def official_layout(slot: str, net: nn.Module) -> dict[str, Tensor]:
+    """Our weights under their official names; the critic's scores are a 1x1 convolution there."""
+    state = net.state_dict()
+    layout = {official: state[ours] for official, ours in official_names(slot, net).items()}
+    if isinstance(net, Critic):
+        last = f"main.{net.trunk.halvings + 4}.weight"
+        layout[last] = layout[last][:, :, None, None]
+    return layout
+
+
 def official_file(path: Path, networks: dict[str, nn.Module], *, kernel: bool = True, prefix: str = "") -> Path:
     """Our networks saved in the official layout, unused shortcuts and all."""
     saved: dict[str, dict[str, Tensor]] = {}
     for slot, net in networks.items():
-        state = net.state_dict()
-        layout = {official: state[ours] for official, ours in official_names(slot, net).items()}
-        if slot == "discriminator":
-            last = max(int(key.split(".")[1]) for key in layout)
-            layout[f"main.{last}.weight"] = layout[f"main.{last}.weight"][:, :, None, None]
+        layout = official_layout(slot, net)
         if isinstance(net, Translator) and net.takes_masks:
             layout["decode.5.conv1x1.weight"] = torch.zeros(128, 4, 1, 1)
             if kernel:
@@ -313,6 +319,27 @@ def test_import_gives_the_same_networks(tmp_path: Path, k: int, high_pass: float
     assert torch.equal(again["generator"](image, style, masks), nets["generator"](image, style, masks))
     for slot in ("style_encoder", "discriminator"):
         assert torch.equal(again[slot](image, domain), nets[slot](image, domain))
+
+
+@pytest.mark.parametrize(
+    ("size", "high_pass"), [(16, 1.0), (32, 0.0), (32, 1.0), (256, 0.0), (256, 1.0), (1024, 0.0), (1024, 1.0)]
+)
+def test_shapes_tell_the_architecture_at_every_size(size: int, high_pass: float) -> None:
+    """Of networks of the published widths, with 4 domains; nothing is computed."""
+    known = facts(size, 4)
+    with torch.device("meta"):
+        nets = {
+            "generator": Translator(TranslatorConfig(high_pass=high_pass), known),
+            "mapping": Mapping(MappingConfig(), known),
+            "style_encoder": Encoder(StyleEncoderConfig(), known),
+            "discriminator": Critic(CriticConfig(), known),
+        }
+    states = {slot: official_layout(slot, net) for slot, net in nets.items()}
+    result = convert(states, {"domains": known.domains})
+    assert result.config["data"]["image_size"] == size and result.config["generator"]["high_pass"] == high_pass
+    for slot, net in nets.items():
+        wanted = {key: tensor.shape for key, tensor in net.state_dict().items()}
+        assert {key: tensor.shape for key, tensor in result.networks[slot].items()} == wanted
 
 
 def test_averaged_networks_come_first_and_need_no_critic(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_initial_weights() -> None:
     for layer in block.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             fan_in = layer.weight[0].numel()
-            assert float(layer.weight.std()) == pytest.approx((2 / fan_in) ** 0.5, rel=0.1)
+            assert float(layer.weight.detach().std()) == pytest.approx((2 / fan_in) ** 0.5, rel=0.1)
             assert layer.bias is None or not layer.bias.any()
 
 
