@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -25,6 +25,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from zoogan.errors import ConfigError as ConfigError
 from zoogan.registry import MethodSpec, Registry, nearest
+
+Model = TypeVar("Model", bound=BaseModel)
 
 NAME_KEYS = ("use", "source")  # the field that names the component: `use`, for sources `source`
 
@@ -329,17 +331,25 @@ def validate(spec: MethodSpec, registry: Registry, values: Mapping[str, Any]) ->
     Raises:
         ConfigError: every problem at once, each with its key path, what was found and the nearest known key.
     """
-    filled = with_defaults(spec.config, values)
+    return checked(spec.config, with_defaults(spec.config, values), registry)
+
+
+def checked(model: type[Model], values: Any, registry: Registry, at: str = "") -> Model:
+    """`values` as a config model. at: the key path under which a person sets them.
+
+    Raises:
+        ConfigError: every problem at once, each with its key path, what was found and the nearest known key.
+    """
     try:
-        return spec.config.model_validate(filled, context={"registry": registry})
+        return model.model_validate(values, context={"registry": registry})
     except ValidationError as error:
-        lines = [explain(problem, filled, spec.config, registry) for problem in error.errors()]
+        lines = [explain(problem, values, model, registry, at) for problem in error.errors()]
         raise ConfigError("\n".join(lines)) from error
 
 
-def explain(problem: Any, values: Mapping[str, Any], model: type[BaseModel], registry: Registry) -> str:
+def explain(problem: Any, values: Any, model: type[BaseModel], registry: Registry, at: str = "") -> str:
     """One pydantic problem as a line `key.path: what is wrong (got ...)`, with did-you-mean for unknown keys."""
-    path = ".".join(str(part) for part in problem["loc"])
+    path = ".".join([*([at] if at else []), *map(str, problem["loc"])])
     if problem["type"] == "extra_forbidden":
         known = known_keys(problem["loc"][:-1], values, model, registry)
         return f"{path}: no such setting{nearest(str(problem['loc'][-1]), known)}; known here: {', '.join(known)}"

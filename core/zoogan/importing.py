@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from zoogan.config import ConfigError, GameConfig
+from zoogan.config import ConfigError, DataConfig, GameConfig, merge
 
 StateDict = dict[str, Tensor]
 
@@ -20,11 +21,11 @@ StateDict = dict[str, Tensor]
 class Imported:
     """What an importer makes of official files.
 
-    config: a layer of the method's config: the architecture that the weights tell, the training that the
-    settings tell. networks: state_dicts of our networks by slot. facts: what else `Facts` should know (crop,
-    exclusive). notes: sentences for the person who imports. alternative: a config layer that gives the same
-    weights another meaning, to be tried where the networks do not do what they should; empty if none.
-    untrained: slots that official files may lack, because no edit needs them; such a network starts afresh.
+    config: a layer of the method's config: the architecture that the weights tell, the training that the settings tell,
+    the source that they were trained on. networks: state_dicts of our networks by slot. facts: what else `Facts` should
+    know (crop, exclusive, domains). notes: sentences for the person who imports. alternative: a config layer that gives
+    the same weights another meaning; whichever of the two gives faces back is right. Empty if there is none. untrained:
+    slots that official files may lack, because no edit needs them; such a network starts afresh.
     """
 
     config: dict[str, Any]
@@ -163,12 +164,39 @@ def newest_numbered(folder: Path, ending: str) -> Path:
     return max(saved, key=lambda path: int(path.name.removesuffix(ending)))
 
 
-def published(config: GameConfig) -> dict[str, Any]:
-    """A method's own defaults as a layer, complete, so that nothing of a recipe shows through."""
+def published(config: GameConfig, data: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's own defaults as a layer, complete, so that nothing of a recipe shows through.
+
+    data: the source that the official weights were trained on, with `source`; where its files lie nobody knows yet.
+    """
     values = config.model_dump(mode="json")
     return {key: value for key, value in values.items() if key not in ("method", "recipe", "data")} | {
-        "data": {"balance": None}
+        "data": {"root": None, "balance": None} | dict(data)
     }
+
+
+def laid_over(imported: Mapping[str, Any], sets: Mapping[str, Any]) -> dict[str, Any]:
+    """A person's settings over an imported config. Another source keeps what every source understands: size, labels."""
+    data = {key: value for key, value in imported.get("data", {}).items() if key in DataConfig.model_fields}
+    return merge(merge(imported, sets), {"data": data | merge(imported, sets)["data"]})
+
+
+def contradicts(sets: Mapping[str, Any], layer: Mapping[str, Any]) -> bool:
+    """Whether `sets` says something of a setting that `layer` has."""
+    return any(
+        contradicts(sets[key], value) if isinstance(value, Mapping) and isinstance(sets[key], Mapping) else True
+        for key, value in layer.items()
+        if key in sets
+    )
+
+
+def as_sets(layer: Mapping[str, Any], at: str = "") -> list[str]:
+    """A layer as a person would set it: `["generator.skip=false"]`."""
+    told = []
+    for key, value in layer.items():
+        path = f"{at}.{key}" if at else key
+        told += as_sets(value, path) if isinstance(value, Mapping) else [f"{path}={json.dumps(value)}"]
+    return told
 
 
 def entries(official: str, ours: str, parts: Sequence[str] = ("weight", "bias")) -> dict[str, str]:

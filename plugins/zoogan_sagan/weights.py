@@ -26,7 +26,8 @@ from zoogan.importing import (
 from zoogan_sagan.config import SaganConfig
 
 LAYOUT = "elvisyjlin/SpatialAttentionGAN"
-CROP = 170 / 178  # of the aligned CelebA pictures, as a share of their width
+CROP, WIDTH = 170, 178  # pixels of the aligned CelebA pictures
+TRAINED_ON = {"source": "celeba", "crop": CROP, "split": "number"}
 BODIES = {"AMN": "modification", "SAN": "attention"}
 
 # The official code's argument -> our setting.
@@ -97,7 +98,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     Raises:
         ConfigError: another layout, or weights and settings that contradict each other.
     """
-    imported = Imported(config=published(SaganConfig()), networks={}, facts={"crop": CROP})
+    imported = Imported(config=published(SaganConfig(), TRAINED_ON), networks={}, facts={"crop": CROP / WIDTH})
     counts: list[tuple[str, int]] = []
     if "generator" in networks:
         state = networks["generator"]
@@ -134,9 +135,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         imported.config["training"]["iterations"] = -(-int(settings["total_kimg"]) * 1000 // each)
     imported.alternative = {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
     imported.notes.append(
-        "the code's first version had no sum in its residual blocks and slope 0.01, under the same keys: if "
-        "faces edited to their own label change much (mean |edit - input| above 0.1), import again with "
-        "--set generator.skip=false --set discriminator.slope=0.01"
+        "the code's first version had no sum in its residual blocks and slope 0.01, under the same keys"
     )
     return imported
 

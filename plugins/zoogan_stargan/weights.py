@@ -26,6 +26,7 @@ from zoogan_stargan.config import StarganConfig
 
 LAYOUT = "yunjey/stargan"
 CELEBA_5 = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
+WIDTH = 178  # pixels of the aligned CelebA pictures
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 
 # The official code's argument -> our setting.
@@ -69,7 +70,9 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     Raises:
         ConfigError: another layout, or weights and settings that contradict each other.
     """
-    imported = Imported(config=published(StarganConfig()), networks={})
+    imported = Imported(config=published(StarganConfig(), trained_on(settings)), networks={})
+    if imported.config["data"]["source"] == "celeba":
+        imported.facts["crop"] = imported.config["data"]["crop"] / WIDTH
     counts: list[tuple[str, int]] = []
     if "generator" in networks:
         state = {k: v for k, v in networks["generator"].items() if not tracked(k)}
@@ -99,6 +102,18 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     if settings.get("dataset") == "RaFD":
         imported.config["classification"] = {"use": "softmax"}
     return imported
+
+
+def trained_on(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The official code's data: CelebA, unless its arguments say RaFD, which is a folder of images here."""
+    if settings.get("dataset") == "RaFD":
+        return {"source": "folder", "flip": True}
+    return {
+        "source": "celeba",
+        "crop": int(settings.get("celeba_crop_size") or WIDTH),
+        "split": "shuffle",
+        "flip": True,
+    }
 
 
 def tracked(key: str) -> bool:

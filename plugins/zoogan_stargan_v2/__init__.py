@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from zoogan.hooks import hookimpl
-from zoogan.registry import Registry
+from zoogan.registry import MethodSpec, Registry
 
 API_VERSION = 1
 
 
 @hookimpl
 def zoo_register(registry: Registry) -> None:
-    """Register the networks."""
-    from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
+    """Register the method and its networks."""
+    from zoogan_stargan_v2.config import (
+        CriticConfig,
+        MappingConfig,
+        StarganV2Config,
+        StyleEncoderConfig,
+        TranslatorConfig,
+    )
 
     for role, config, network in (
         ("style_translator", TranslatorConfig, "Translator"),
@@ -20,3 +28,15 @@ def zoo_register(registry: Registry) -> None:
         ("style_critic", CriticConfig, "Critic"),
     ):
         registry.component(role, "stargan-v2", config=config, build=f"zoogan_stargan_v2.networks:{network}")
+    registry.method(
+        MethodSpec(
+            name="stargan-v2",
+            config=StarganV2Config,
+            game="zoogan.games.style_translation:StyleTranslation",
+            recipes=Path(__file__).parent / "recipes",
+            title="StarGAN v2: domains in many styles, from noise or from a reference",
+            paper="https://arxiv.org/abs/1912.01865",
+            importer="zoogan_stargan_v2.weights:import_weights",
+            smallest=32,
+        )
+    )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zoogan.config import ComponentConfig
+from zoogan.conditions.config import DomainConfig
+from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
+from zoogan.data.config import DrawnData
+from zoogan.games.config import StyleOptimizers, StyleTranslationConfig, StyleWeights
+from zoogan.layers.config import NoAugmentConfig, NoHeatMapsConfig
+from zoogan.losses.config import NonSaturatingConfig, R1Config
+from zoogan.training.config import AdamConfig
 
 
 class TranslatorConfig(ComponentConfig):
@@ -51,3 +57,29 @@ class CriticConfig(ComponentConfig):
     use: Literal["stargan-v2"] = "stargan-v2"
     width: int | None = Field(None, ge=1)
     max_width: int = Field(512, ge=1)
+
+
+ADAM = AdamConfig(lr=1e-4, betas=(0.0, 0.99), weight_decay=1e-4)
+
+
+class StarganV2Config(StyleTranslationConfig):
+    """StarGAN v2 as published for animal faces: no heat maps. The recipe `celeba-hq-256` has the faces' numbers."""
+
+    method: Literal["stargan-v2"] = "stargan-v2"
+    data: Annotated[DataConfig, Slot("source")] = DrawnData()
+    condition: Annotated[ComponentConfig, Slot("condition")] = DomainConfig()
+    generator: Annotated[ComponentConfig, Slot("style_translator")] = TranslatorConfig()
+    mapping: Annotated[ComponentConfig, Slot("style_mapping")] = MappingConfig()
+    style_encoder: Annotated[ComponentConfig, Slot("style_encoder")] = StyleEncoderConfig()
+    discriminator: Annotated[ComponentConfig, Slot("style_critic")] = CriticConfig()
+    heat_maps: Annotated[ComponentConfig, Slot("heat_maps")] = NoHeatMapsConfig()
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
+    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = R1Config(weight=1.0, every=1)
+    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
+    weights: StyleWeights = StyleWeights(style=1.0, diversity=2.0, diversity_decay=100_000, cycle=1.0)
+    optimizers: StyleOptimizers = StyleOptimizers(
+        generator=ADAM, mapping=ADAM.model_copy(update={"lr": 1e-6}), style_encoder=ADAM, discriminator=ADAM
+    )
+    training: TrainingConfig = TrainingConfig(
+        iterations=100_000, average=0.999, sample_every=5000, checkpoint_every=10_000
+    )

@@ -17,12 +17,19 @@ from zoogan.importing import (
     StateDict,
     attribute_names,
     newest_numbered,
+    published,
     put,
     read_state_dicts,
     renamed,
     same_number,
 )
-from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
+from zoogan_stargan_v2.config import (
+    CriticConfig,
+    MappingConfig,
+    StarganV2Config,
+    StyleEncoderConfig,
+    TranslatorConfig,
+)
 from zoogan_stargan_v2.networks import Critic, Encoder, Translator
 from zoogan_stargan_v2.networks import Mapping as StyleMapping
 
@@ -60,6 +67,7 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     """
     training: dict[str, StateDict] = {}
     averaged: dict[str, StateDict] = {}
+    holder = Path()  # of the landmark network
     for path in (file for given in map(Path, files) for file in files_of(given)):
         states = read_state_dicts(path)
         if not set(SLOTS) & set(states):
@@ -69,6 +77,7 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
             kind = "networks in training" if networks is training else "averaged networks"
             raise ConfigError(f"{path}: a second file of {kind}; give one of each kind")
         networks |= states
+        holder = path if LANDMARKS in states else holder
     if not training and not averaged:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     together = training | averaged
@@ -77,10 +86,14 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
         imported.notes.append(
             "these are the networks as they were in training; *_nets_ema.ckpt holds the averaged ones"
         )
-    if LANDMARKS in together:
+    masked = bool(imported.config["generator"].get("high_pass"))
+    if masked and LANDMARKS in together:
+        imported.config["heat_maps"] = {"use": "landmarks", "file": str(holder.resolve())}
+        imported.notes.append(f"masks come from the landmark network in {holder}: keep the file, edits read it")
+    elif masked:
         imported.notes.append(
-            "the file also holds the landmark network, which makes the masks: heat_maps.use=landmarks with "
-            "heat_maps.file reads it from there"
+            "no landmark network is in the files, so edits keep none of the photo's details: name its weights by "
+            "--set heat_maps.use=landmarks --set heat_maps.file=FILE"
         )
     return imported
 
@@ -101,7 +114,8 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         ConfigError: another layout, or networks that contradict each other.
     """
     states = {slot: dict(state) for slot, state in networks.items()}
-    imported = Imported(config={}, networks={}, untrained=("discriminator",))
+    layer = published(StarganV2Config(), {"source": "folders"})  # what the official code reads
+    imported = Imported(config=layer, networks={}, untrained=("discriminator",))
     divisor = left_out(states["generator"], settings, imported.notes) if "generator" in states else None
     told = {slot: TELL[slot](state) for slot, state in states.items()}
     if "generator" in told:
@@ -121,7 +135,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     facts = Facts(image_size=sizes or 256, channels=channels or 3, domains=names)
     for slot, state in states.items():
         config, network = NETWORKS[slot]
-        imported.config[slot] = {"use": "stargan-v2"} | told[slot].config
+        imported.config[slot] |= told[slot].config
         with torch.device("meta"):
             ours = network(config(**told[slot].config), facts)
         state = {key: value.flatten(1) if is_score(key, ours) else value for key, value in state.items()}

@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from zoogan.cli import main
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -68,6 +70,20 @@ def test_flops_of_a_gradient_penalty(benchmark: Any) -> None:
         gradient.square().sum().backward(inputs=[net.weight])
     # Once ahead; once for the image's gradient; that gradient's weight; what the scores' gradient gets; its weight.
     assert count.flops == 5 * forward
+
+
+def test_a_report_knows_the_extremes(benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judge, out = tmp_path / "judge", tmp_path / "result.json"
+    small = ["--size", "24", "--iterations", "2", "--set", "data.faces=64", "--set", "data.held_out=32"]
+    assert main(["judge", "train", "--attributes", "Eyeglasses,Male", "--out", str(judge), *small]) == 0
+    capsys.readouterr()
+    benchmark("report_extremes").main(["--judge", str(judge), "--faces", "12", "--out", str(out)])
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in table[2:]] == [
+        "| identity", "| true redraw", "| sagan, untrained", "| stargan, untrained",
+    ]  # fmt: skip
+    errors = {name: row["edit_error"]["value"] for name, row in json.loads(out.read_text())["editors"].items()}
+    assert errors["identity"] == 1 and errors["true redraw"] == 0 and errors["sagan, untrained"] > 0.5
 
 
 def test_other_benchmarks(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:

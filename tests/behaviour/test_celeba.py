@@ -143,7 +143,7 @@ def edit(root: Path, old: str, new: str) -> None:
         (lambda r: None, {"attributes": ("Male", "Male")}, r"'Male' is asked for twice"),
         (lambda r: None, {"balance": "Male"}, r"data.balance: 'Male' is not among data.attributes"),
         (lambda r: None, {"root": None}, r"data.root: source 'celeba' reads files; .*--root DIR"),
-        (lambda r: None, {"root": "/nowhere"}, r"/nowhere is not a folder"),
+        (lambda r: None, {"root": "/nowhere"}, r"/nowhere is not there; say where .*--root DIR"),
         (lambda r: None, {"split": "identity"}, r"data.split=identity needs .*identity_CelebA.txt"),
         (lambda r: write_pairs(r / "list_eval_partition.txt", [0] * 8), {"split": "partition"},
          r"no line for 202599.jpg"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import zoogan
 from zoogan.cli import main
@@ -36,7 +36,8 @@ from zoogan.evaluation.report import (
 )
 from zoogan.evaluation.similarity import BEST_PSNR
 from zoogan.evaluation.study import Findings, edits_of, examine, open_study, turned
-from zoogan.interfaces import Edit, Editor, Metric, Request, Study, World
+from zoogan.interfaces import Editor, Metric, Study, World
+from zoogan.testing.editors import Change, KnownEditor, TrueRedraw
 
 DATA = DrawnData(
     image_size=24, attributes=("Eyeglasses", "Black_Hair", "Blond_Hair"), faces=32, held_out=24,
@@ -49,35 +50,8 @@ TINY = [
 ]  # fmt: skip
 
 
-class Known(Editor):
-    """An editor without networks of its own: the identity, or what `change` makes of an image and its targets."""
-
-    attributes = DATA.attributes
-
-    def __init__(self, change: Any = None) -> None:
-        self.networks, self.change = nn.ModuleDict({"none": nn.Conv2d(1, 1, 1)}), change
-
-    def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
-        return {"attributes": torch.tensor([[request.attributes[name] for name in self.attributes]] * len(image))}
-
-    def apply(self, image: Tensor, targets: Mapping[str, Tensor], **options: Any) -> Edit:
-        return Edit(image if self.change is None else self.change(image, targets["attributes"]))
-
-
-class Redraw:
-    """The true redraw as an editor's change: it knows every face of the study and of their redraws by their pixels."""
-
-    def __init__(self, source: DrawnSource) -> None:
-        self.source = source
-        faces = source.read("test", list(range(source.size("test"))))["image"]
-        self.known = {face.numpy().tobytes(): i for i, face in enumerate(faces)}
-
-    def __call__(self, image: Tensor, target: Tensor) -> Tensor:
-        pixels = ((image + 1) * 127.5).round().to(torch.uint8)
-        numbers = [self.known[face.numpy().tobytes()] for face in pixels]
-        redrawn = self.source.redraw("test", numbers, Eyeglasses=target[:, 0])["image"]
-        self.known |= {face.numpy().tobytes(): i for face, i in zip(redrawn, numbers)}
-        return to_range(redrawn)
+def known(change: Change | None = None) -> KnownEditor:
+    return KnownEditor(DATA.attributes, change)
 
 
 class Eye:
@@ -143,7 +117,7 @@ def about(run: str, **changes: Any) -> About:
 
 
 def test_the_identity_edits_nothing_and_keeps_everything(study: Study) -> None:
-    values = values_of(examine(Known(), study, all_metrics(), DATA.attributes))
+    values = values_of(examine(known(), study, all_metrics(), DATA.attributes))
     for name in ("Eyeglasses", "Black_Hair", "all"):
         assert values[f"edit_error {name}"] == pytest.approx(1.0)
         assert values[f"success {name}"] == 0.0
@@ -155,7 +129,7 @@ def test_the_identity_edits_nothing_and_keeps_everything(study: Study) -> None:
 
 
 def test_the_true_redraw_is_perfect(source: DrawnSource, study: Study) -> None:
-    values = values_of(examine(Known(Redraw(source)), study, all_metrics(), ["Eyeglasses"]))
+    values = values_of(examine(known(TrueRedraw(source, "Eyeglasses")), study, all_metrics(), ["Eyeglasses"]))
     assert values["edit_error Eyeglasses"] == values["truth.inside.l1 Eyeglasses"] == 0.0
     assert values["truth.inside.ssim Eyeglasses"] == pytest.approx(1.0, abs=1e-5)
     for name in ("success", "success.adding", "success.removing", "success.average_precision", "success.best_f1"):
@@ -166,14 +140,14 @@ def test_the_true_redraw_is_perfect(source: DrawnSource, study: Study) -> None:
 
 def test_a_grey_picture_is_bad_at_everything(study: Study) -> None:
     metrics: dict[str, Metric] = {"edit_error": EditError(), "locality": Locality(), "cycle": Reconstruction()}
-    values = values_of(examine(Known(lambda image, target: torch.zeros_like(image)), study, metrics, ["Eyeglasses"]))
+    values = values_of(examine(known(lambda image, target: torch.zeros_like(image)), study, metrics, ["Eyeglasses"]))
     assert values["outside_truth.l1 Eyeglasses"] > 0.2
     assert values["identity.l1 Eyeglasses"] > 0.2
     assert values["outside_truth.psnr Eyeglasses"] < 15
 
 
 def test_the_edit_error_is_the_ratio_of_sums_by_hand(source: DrawnSource, study: Study) -> None:
-    half = Known(lambda image, target: image * 0.5)
+    half = known(lambda image, target: image * 0.5)
     value = values_of(examine(half, study, {"e": EditError()}, ["Eyeglasses"]))["edit_error Eyeglasses"]
     wrong = needed = 0.0
     for i in range(source.size("test")):
@@ -203,13 +177,13 @@ def test_hair_colours_are_set_and_clear_their_rivals_and_the_rest_is_turned_over
 def test_hidden_attributes_are_left_out(source: DrawnSource, study: Study) -> None:
     visible = source.read("test", list(range(study.faces)))["visible"][:, 1] > 0
     blond = source.labels("test")[:, 1] < 0.5
-    edited = torch.cat([edits.faces for edits in edits_of(Known(), study, "Black_Hair")])
+    edited = torch.cat([edits.faces for edits in edits_of(known(), study, "Black_Hair")])
     assert edited.tolist() == (visible & blond).nonzero().flatten().tolist()
     assert not bool(visible.all())
 
 
 def test_neither_batches_nor_processes_show(source: DrawnSource, study: Study) -> None:
-    half = Known(lambda image, target: image * 0.5)
+    half = known(lambda image, target: image * 0.5)
     whole = EditError()
     whole.start(study)
     parts = [EditError(), EditError()]
@@ -235,7 +209,7 @@ def test_neither_batches_nor_processes_show(source: DrawnSource, study: Study) -
 
 def test_without_a_judge_or_a_truth_the_report_says_so(source: DrawnSource, study: Study) -> None:
     blind = Study(**{**study.__dict__, "judge": None})
-    found = examine(Known(), blind, {"success": Success(), "edit_error": EditError()}, ["Eyeglasses"])
+    found = examine(known(), blind, {"success": Success(), "edit_error": EditError()}, ["Eyeglasses"])
     assert "zoo judge train" in found.skipped["success"]
     assert {metric for metric, _ in found.measures} == {"edit_error"}
 
@@ -245,11 +219,11 @@ def test_a_metric_that_raises_takes_only_itself_out(study: Study) -> None:
         def update(self, edits: Any) -> None:
             raise ValueError("seventeen")
 
-    found = examine(Known(), study, {"broken": Broken(), "edit_error": EditError()}, ["Eyeglasses"])
+    found = examine(known(), study, {"broken": Broken(), "edit_error": EditError()}, ["Eyeglasses"])
     assert found.skipped == {"broken": "it raised ValueError: seventeen"}
     assert {metric for metric, _ in found.measures} == {"edit_error"}
     with pytest.raises(ValueError, match="seventeen"):
-        examine(Known(), study, {"broken": Broken()}, ["Eyeglasses"], strict=True)
+        examine(known(), study, {"broken": Broken()}, ["Eyeglasses"], strict=True)
 
 
 def test_the_true_redraw_of_a_hair_colour_preserves_the_rest_even_the_rivals_that_the_run_does_not_know() -> None:
@@ -284,7 +258,7 @@ def stored(folder: Path, study: Study, editor: Editor, who: About) -> Evaluated:
 
 
 def test_a_report_comes_back_with_the_rows_behind_it(study: Study, tmp_path: Path) -> None:
-    found = examine(Known(), study, {"edit_error": EditError(), "success": Success()}, ["Eyeglasses"])
+    found = examine(known(), study, {"edit_error": EditError(), "success": Success()}, ["Eyeglasses"])
     report = report_of(found, study, about("a"), None, "2026-11-21")
     write_report(tmp_path, report, rows_of(found))
     for value, statistic in zip(report.values, read_rows(tmp_path, read_report(tmp_path))):
@@ -308,8 +282,8 @@ def test_the_bootstrap_knows_the_standard_error_of_a_mean() -> None:
 
 
 def test_equal_keys_share_a_column_and_another_resizer_does_not(study: Study, tmp_path: Path) -> None:
-    one = stored(tmp_path / "a", study, Known(), about("a"))
-    two = stored(tmp_path / "b", study, Known(), about("b"))
+    one = stored(tmp_path / "a", study, known(), about("a"))
+    two = stored(tmp_path / "b", study, known(), about("b"))
     columns = columns_of(entrants_of([one, two]))
     assert all(set(column.cells) == {"a", "b"} for column in columns)
 
@@ -330,9 +304,9 @@ def test_equal_keys_share_a_column_and_another_resizer_does_not(study: Study, tm
 
 
 def test_the_better_run_is_marked_and_the_equal_one_is_tied(source: DrawnSource, study: Study, tmp_path: Path) -> None:
-    truth = Redraw(source)
-    most = Known(lambda image, target: 0.9 * truth(image, target) + 0.1 * image)
-    some = Known(lambda image, target: 0.5 * truth(image, target) + 0.5 * image)
+    truth = TrueRedraw(source, "Eyeglasses")
+    most = known(lambda image, target: 0.9 * truth(image, target) + 0.1 * image)
+    some = known(lambda image, target: 0.5 * truth(image, target) + 0.5 * image)
     blind = Study(**{**study.__dict__, "judge": None})
     runs = [stored(tmp_path / n, blind, e, about(n)) for n, e in (("most", most), ("some", some), ("same", most))]
     cells = next(c for c in columns_of(entrants_of(runs)) if c.name == "edit_error").cells
@@ -343,7 +317,7 @@ def test_the_better_run_is_marked_and_the_equal_one_is_tied(source: DrawnSource,
 def test_seeds_of_one_training_are_one_row_with_an_interval_over_both(study: Study, tmp_path: Path) -> None:
     blind = Study(**{**study.__dict__, "judge": None})
     runs = [
-        stored(tmp_path / str(k), blind, Known(lambda i, t, k=k: i * (1 - 0.1 * k)), about(str(k), seed=k, config="c"))
+        stored(tmp_path / str(k), blind, known(lambda i, t, k=k: i * (1 - 0.1 * k)), about(str(k), seed=k, config="c"))
         for k in range(3)
     ]
     entrants = entrants_of(runs)
@@ -416,7 +390,10 @@ def test_zoo_compare_measures_runs_on_the_same_faces(
     [
         (["--metrics", "edit_eror"], "did you mean 'edit_error'"),
         (["--metrics", "edit_error", "--set", "fid.weights=x"], "not among the metrics asked for"),
-        (["--set", "fd_squeezenet.minimum=0"], "fd_squeezenet.minimum"),
+        (["--set", "fd_squeezenet.minimum=0"], "fd_squeezenet.minimum: input should be greater than or equal to 2"),
+        (["--set", "fd_squeezenet.minimun=60"], "fd_squeezenet.minimun: no such setting, did you mean 'minimum'?"),
+        (["--set", "edit_error=3"], "edit_error: input should be a valid dictionary"),
+        (["--set", "data.held_aut=3"], "data.held_aut: no such setting, did you mean 'held_out'?"),
         (["--data", "dawn"], "did you mean 'drawn'"),
         (["--set", "data.image_size=32"], "the run has 16, got 32"),
         (["--judge", "nowhere"], "nowhere"),
@@ -467,7 +444,7 @@ def test_a_training_measures_itself_and_keeps_its_best(tmp_path: Path, capsys: p
 
 
 def test_a_report_whose_rows_were_damaged_is_refused(study: Study, tmp_path: Path) -> None:
-    stored(tmp_path, study, Known(), about("a"))
+    stored(tmp_path, study, known(), about("a"))
     (tmp_path / "faces.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ConfigError, match="evaluate the run again"):
         read_rows(tmp_path, read_report(tmp_path))

@@ -225,9 +225,46 @@ def test_edit_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "not a run" in capsys.readouterr().err
 
 
+def test_a_grid_of_faces_that_have_moved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after, run = tmp_path / "before", tmp_path / "after", str(tmp_path / "run")
+    before.mkdir()
+    for i in range(40):
+        Image.new("RGB", (20, 20), (6 * i, 0, 0)).save(before / f"{i}.png")
+    (before / "labels.csv").write_text("file,Eyeglasses\n" + "".join(f"{i}.png,{i % 2}\n" for i in range(40)))
+    sizes = ("data.image_size=16", "data.batch=4", "generator.width=4", "discriminator.width=4")
+    options = ["--device", "cpu", "--iterations", "1", *(part for size in sizes for part in ("--set", size))]
+    source = ["--data", "folder", "--root", str(before)]
+    assert main(["train", "--model", "sagan", "--out", run, *options, *source]) == 0
+    before.rename(after)
+    grid = ["edit", run, "--grid", "--device", "cpu", "--out", str(tmp_path / "grid.png")]
+    assert main(grid) == 2
+    assert f"{before} is not there; say where the source's files are with --root DIR" in capsys.readouterr().err
+    assert main([*grid, "--root", str(after)]) == 0
+    assert (tmp_path / "grid.png").exists()
+    assert main(["edit", run, str(after / "1.png"), "--attribute", "Eyeglasses=1", "--root", str(after)]) == 2
+    assert "only --grid" in capsys.readouterr().err
+
+
 def test_tensorboard_through_accelerate(tmp_path: Path) -> None:
     assert train(tmp_path / "run", "--iterations", "1", "--set", "training.trackers=tensorboard") == 0
     assert list((tmp_path / "run").rglob("events.out.tfevents*"))
+
+
+@pytest.mark.parametrize("fails", ["nowhere", "in the loop", "before it"])
+def test_trackers_are_closed_on_every_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    closed: list[str] = []
+
+    def fail(trainer: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("accelerate.tracking.TensorBoardTracker.finish", lambda tracker: closed.append(tracker.name))
+    if fails == "in the loop":
+        monkeypatch.setattr("zoogan.training.trainer.Trainer.iterate", fail)
+    if fails == "before it":
+        monkeypatch.setattr("zoogan.training.session.held_out", fail)
+    code = train(tmp_path / "run", "--iterations", "1", "--set", "training.trackers=tensorboard")
+    assert (code == 0) == (fails == "nowhere")
+    assert closed == ["tensorboard"]
 
 
 def test_bf16_trains(tmp_path: Path) -> None:

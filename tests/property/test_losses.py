@@ -187,6 +187,16 @@ def test_softmax_takes_the_label_that_is_set(seed: int, n: int, a: int) -> None:
     torch.testing.assert_close(Softmax()(logits, wanted), by_hand)
 
 
+@given(seed=seeds, n=batches, a=st.integers(2, 6))
+def test_labels_are_read_as_they_were_taught(seed: int, n: int, a: int) -> None:
+    index = (noise(seed, n).abs() * 7).long() % a
+    one_hot = torch.nn.functional.one_hot(index, a).double()
+    several = labels(seed, n, a).double()
+    shift = 10 * noise(seed + 1, n, 1).double()  # alike for every attribute: a softmax does not see it
+    assert torch.equal(Softmax().read(one_hot + shift), one_hot)
+    assert torch.equal(Binary().read(several - 0.5), several)
+
+
 @given(seed=seeds, scale=st.floats(0, 4))
 def test_l1_is_a_distance(seed: int, scale: float) -> None:
     one, other = faces(seed, 2, 16).double(), faces(seed + 1, 2, 16).double()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import zoogan
+from zoogan.cli import main
 from zoogan.config import ConfigError
+from zoogan.data.photo import save_image
 from zoogan.facts import Facts
 from zoogan.layers.norm import couples_batch
 from zoogan.testing.strategies import batches, faces, labels, seeds, sizes
@@ -183,9 +187,12 @@ def test_of_label_picks_the_claimed_map(seed: int, n: int, a: int) -> None:
 # ---- import ----
 
 
-def official_folder(folder: Path, size: int, **chosen: Any) -> tuple[Generator, Critic]:
-    """Our random networks in the official layout: `results/<experiment>` with its setting.json."""
-    ours, judge = generator(0, size, 1, **chosen), critic(1, size, 1)
+def official_folder(
+    folder: Path, size: int, change: Callable[[Generator], None] = lambda ours: None
+) -> tuple[Generator, Critic]:
+    """Our random networks, changed, in the official layout: `results/<experiment>` with its setting.json."""
+    ours, judge = generator(0, size, 1), critic(1, size, 1)
+    change(ours)
     names: dict[str, str] = {}
     for official, body in (("AMN", "modification"), ("SAN", "attention")):
         names |= body_names(official, body, len(ours.modification.down), 1)
@@ -210,7 +217,10 @@ def official_folder(folder: Path, size: int, **chosen: Any) -> tuple[Generator, 
 def test_import_gives_the_same_networks_and_training(tmp_path: Path) -> None:
     ours, judge = official_folder(tmp_path, 32)
     result = import_weights([tmp_path], {})
-    assert result.config["data"] == {"balance": None, "image_size": 32, "attributes": ["Smiling"], "batch": 8}
+    assert result.config["data"] == {
+        "source": "celeba", "root": None, "crop": 170, "split": "number", "balance": None, "image_size": 32,
+        "attributes": ["Smiling"], "batch": 8,
+    }  # fmt: skip
     assert result.config["weights"]["cycle"] == 7 and result.config["weights"]["identity"] == 70
     assert result.config["penalty"]["weight"] == 5 and result.config["cadence"]["discriminator_repeat"] == 2
     assert result.config["training"]["iterations"] == 1000
@@ -224,6 +234,93 @@ def test_import_gives_the_same_networks_and_training(tmp_path: Path) -> None:
     critics.load_state_dict(result.networks["discriminator"], strict=True)
     assert torch.equal(critics(image, target).score, judge(image, target).score)
     assert result.alternative == {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
+
+
+@torch.no_grad()
+def shuts_mask(ours: Generator, skip: bool) -> None:
+    """Make the mask 0 if residual blocks have their sum (or, `skip` False, have none), and 1 otherwise."""
+    body = ours.attention
+    for name, parameter in body.named_parameters():
+        if name.startswith("residual") or (name.startswith("up") and name.endswith("bias")):
+            parameter.zero_()  # without the sum nothing comes through, and the head says its bias
+    sign = -1.0 if skip else 1.0
+    body.head.weight.fill_(100 * sign)
+    body.head.bias.fill_(-20 * sign)
+
+
+@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize("photos", [0, 2])
+def test_of_two_readings_that_one_is_imported_which_gives_faces_back(
+    tmp_path: Path, skip: bool, photos: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, skip))
+    options = []
+    for k in range(photos):
+        save_image(faces(k, 1, 40)[0], tmp_path / f"{k}.png")
+        options += ["--photo", str(tmp_path / f"{k}.png")]
+    assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run"), *options]) == 0
+    said = capsys.readouterr().out
+    assert f"tried on {'2 photos' if photos else '16 drawn faces'}" in said
+    assert "with generator.skip=false, discriminator.slope=0.01" in said
+    assert f"the {'first' if skip else 'second'} was taken" in said and "neither" not in said
+    config = zoogan.load(tmp_path / "run").config.model_dump(mode="json")
+    assert config["generator"]["skip"] is skip and config["discriminator"]["slope"] == (0.2 if skip else 0.01)
+
+
+def test_what_a_person_says_is_not_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, True))
+    said = ["--set", "generator.skip=false"]
+    assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run"), *said]) == 0
+    assert "tried on" not in capsys.readouterr().out
+    assert zoogan.load(tmp_path / "run").config.model_dump()["generator"]["skip"] is False
+
+
+def test_weights_that_give_no_face_back_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    official_folder(tmp_path, 32, open_mask)
+    assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run")]) == 0
+    assert "neither gives faces back" in capsys.readouterr().out
+
+
+@torch.no_grad()
+def open_mask(ours: Generator) -> None:
+    ours.attention.head.weight.zero_()
+    ours.attention.head.bias.fill_(20)
+
+
+def test_an_imported_run_says_that_celeba_is_where_it_comes_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, True))
+    run = tmp_path / "run"
+    assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(run)]) == 0
+    config = zoogan.load(run).config.model_dump(mode="json")["data"]
+    assert (config["source"], config["root"], config["crop"], config["split"]) == ("celeba", None, 170, "number")
+    assert config["image_size"] == 32 and config["attributes"] == ["Smiling"]
+    for verb in (["evaluate", str(run)], ["edit", str(run), "--grid"]):
+        assert main(verb) == 2
+        assert "source 'celeba' reads files; say where they are with --root DIR" in capsys.readouterr().err
+    root = tmp_path / "celeba"
+    (root / "img_align_celeba").mkdir(parents=True)
+    numbers = (3, 7, 8, 200_001, 200_002, 200_003)
+    for k in numbers:
+        save_image(faces(k, 1, 60)[0], root / "img_align_celeba" / f"{k:06}.jpg")
+    lines = [str(len(numbers)), "Smiling", *(f"{k:06}.jpg {1 if k % 2 else -1}" for k in numbers)]
+    (root / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
+    people = "".join(f"{k:06}.jpg {k}\n" for k in numbers)
+    (root / "identity_CelebA.txt").write_text(people)  # by itself the source would split by person
+    measured = ["--root", str(root), "--metrics", "reconstruction", "--device", "cpu"]
+    for data in ([], ["--data", "celeba"]):
+        assert main(["evaluate", str(run), *data, *measured]) == 0
+        report = json.loads((run / "report" / "report.json").read_text())
+        assert report["faces"] == 3, "the files from 200001 on, which the weights have not seen"
+
+
+def test_another_source_may_be_named_with_the_size_and_labels_of_the_weights(tmp_path: Path) -> None:
+    official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, True))
+    other = ["--set", "data.source=drawn"]
+    assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run"), *other]) == 0
+    data = zoogan.load(tmp_path / "run").config.data
+    assert (data.source, data.image_size, data.attributes) == ("drawn", 32, ("Smiling",))
 
 
 @given(seed=seeds, size=st.integers(3, 7))

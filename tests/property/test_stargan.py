@@ -166,7 +166,10 @@ def test_import_gives_the_same_networks(tmp_path: Path, a: int, size: int) -> No
     ours, judge = official_files(tmp_path, a, size)
     files = [tmp_path / "200000-D.ckpt", tmp_path / "200000-G.ckpt"]
     result = import_weights(files, {} if a == 5 else {"attributes": list(NAMES[:a])})
-    assert result.config["data"] == {"balance": None, "image_size": size, "attributes": list(NAMES[:a])}
+    assert result.config["data"] == {
+        "source": "celeba", "root": None, "crop": 178, "split": "shuffle", "flip": True, "balance": None,
+        "image_size": size, "attributes": list(NAMES[:a]),
+    }  # fmt: skip
     assert result.facts == {"exclusive": (NAMES[:3],)}
     assert bool(result.notes) is (a == 5)  # taken for the official five
     rebuilt = Generator(StarganGeneratorConfig(**result.config["generator"]), facts(size, a))

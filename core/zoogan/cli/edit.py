@@ -35,6 +35,10 @@ def edit(
     grid: Annotated[
         bool, typer.Option("--grid", help="A sheet of the run's held-out faces instead of photos.")
     ] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="The source's folder, for --grid; by default where training found it."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The output folder (default: edits), or the file of --grid.")] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="An iteration, or best; by default the model as training left it.")
@@ -54,8 +58,10 @@ def edit(
     if grid:
         if photos or wishes:
             raise ConfigError("--grid shows the run's held-out faces: leave out photos, attributes and domains")
-        typer.echo(str(sheet(opened(), registry, out or Path("grid.png"))))
+        typer.echo(str(sheet(opened(), registry, out or Path("grid.png"), root)))
         return
+    if root is not None:
+        raise ConfigError(f"--root {root}: only --grid reads the run's source; photos are named one by one")
     if not photos:
         raise ConfigError("no photo given: zoo edit RUN PHOTO... --attribute NAME=VALUE")
     if not wishes:
@@ -189,10 +195,15 @@ def filmed(
     return save_film(frames_between(image, [edit.extras["style"] for edit in edits], show), path)
 
 
-def sheet(run: Any, registry: Registry, path: Path) -> Path:
-    """Save the sample grid of the run's held-out faces."""
+def sheet(run: Any, registry: Registry, path: Path, root: Path | None = None) -> Path:
+    """Save the sample grid of the run's held-out faces. root: where they are now, if they have moved.
+
+    Raises:
+        ConfigError: the source's folder is not there.
+    """
     from zoogan.training.samples import held_out, sample_grid
 
-    source = registry.build("source", run.config.data)
+    moved = {} if root is None else {"root": root.expanduser().resolve()}
+    source = registry.build("source", run.config.data.model_copy(update=moved))
     sample_grid(run.editor, held_out(source), path)
     return path

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import PluginFiles, open_with
-from zoogan.config import ComponentConfig, ConfigError, merge, parse_sets
+from zoogan.config import ComponentConfig, ConfigError, checked, merge, parse_sets
 from zoogan.registry import Registry, nearest
 
 if TYPE_CHECKING:
     from zoogan.evaluation.report import Report
+    from zoogan.interfaces import Editor, Study
     from zoogan.training.run import LoadedRun
 
 # Settings that change no weight of a run.
@@ -41,6 +42,9 @@ def evaluate(
     judge: Annotated[Path | None, typer.Option(help="A judge's folder; by default the one for the source.")] = None,
     faces: Annotated[int, typer.Option(min=1, help="How many held-out faces, at most.")] = FACES,
     seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
+    styles: Annotated[
+        str, typer.Option(help="Where styles come from: latent, or reference = other held-out faces.")
+    ] = "latent",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="data.KEY of the source or METRIC.KEY; repeatable."),
@@ -57,12 +61,24 @@ def evaluate(
     from zoogan.training.devices import choose
     from zoogan.training.run import load
 
+    if styles not in ("latent", "reference"):
+        raise ConfigError(f"--styles {styles}: expected latent or reference{nearest(styles, ('latent', 'reference'))}")
     sets = parse_sets(set_ or [])
     chosen = metric_configs(zoo.registry, metrics, {k: v for k, v in sets.items() if k != "data"})
     loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=zoo.registry)
     source = source_config(zoo.registry, loaded, data, root, sets.get("data", {}))
     report, folder = measure(
-        zoo.registry, loaded, run, source, chosen, judge=judge, faces=faces, seed=seed, out=out, device=choose(device)
+        zoo.registry,
+        loaded,
+        run,
+        source,
+        chosen,
+        judge=judge,
+        faces=faces,
+        seed=seed,
+        out=out,
+        device=choose(device),
+        guided=styles == "reference",
     )
     zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
     tell(report, folder)
@@ -74,8 +90,6 @@ def metric_configs(registry: Registry, names: str | None, sets: Mapping[str, Any
     Raises:
         ConfigError: unknown metrics, options of metrics that were not asked for, bad options.
     """
-    from pydantic import ValidationError
-
     from zoogan.evaluation.config import DEFAULTS
 
     known = registry.names("metric")
@@ -96,13 +110,10 @@ def metric_configs(registry: Registry, names: str | None, sets: Mapping[str, Any
     for name in asked:
         if name not in known:
             continue
-        options = sets.get(name, {})
         try:
-            configs[name] = registry.components["metric", name].config.model_validate(options)
-        except ValidationError as error:
-            problems += [
-                f"--set {name}.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
-            ]
+            configs[name] = checked(registry.components["metric", name].config, sets.get(name, {}), registry, name)
+        except ConfigError as error:
+            problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
     return configs
@@ -116,8 +127,6 @@ def source_config(
     Raises:
         ConfigError: an unknown source, or settings that it does not have.
     """
-    from pydantic import ValidationError
-
     own = run.config.data.model_dump(mode="json")
     name = data or str(own["source"])
     known = registry.names("source")
@@ -126,16 +135,11 @@ def source_config(
     values = own if name == own["source"] and data is None else {
         "source": name, "image_size": run.facts.image_size, "attributes": list(run.facts.attributes),
     }  # fmt: skip
-    if name == "celeba" and own["source"] == "celeba":
-        values["crop"] = own["crop"]
+    if name == "celeba" and own["source"] == "celeba":  # as it was trained: cut alike, and on no face of its training
+        values |= {"crop": own["crop"], "split": own["split"]}
     if root is not None:
         values = {**values, "root": str(root.expanduser().resolve())}
-    values = merge(values, sets)
-    try:
-        config: Any = registry.components["source", name].config.model_validate(values)
-    except ValidationError as error:
-        lines = [f"data.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
-        raise ConfigError("\n".join(lines)) from error
+    config: Any = checked(registry.components["source", name].config, merge(values, sets), registry, "data")
     wrong = [
         f"data.{key}: the run has {theirs}, got {ours}; a run can only be measured on what it was trained for"
         for key, ours, theirs in (
@@ -162,14 +166,21 @@ def measure(
     out: Path | None = None,
     device: Any = "cpu",
     attributes: Sequence[str] | None = None,
+    guided: bool = False,
 ) -> tuple[Report, Path]:
-    """Measure a loaded run and write its report (on the main process). Returns the report and its folder."""
+    """Measure a loaded run and write its report (on the main process). Returns the report and its folder.
+
+    guided: styles are those of other faces of the split, for each edit one that shows what is asked for.
+
+    Raises:
+        ConfigError: an editor that takes no styles from faces is asked to be guided; a judge that cannot be opened.
+    """
     from zoogan.evaluation.page import report_page, sheet
     from zoogan.evaluation.report import report_of, rows_of, write_report
     from zoogan.evaluation.study import edits_per_second, examine, open_study
     from zoogan.storage import replace_text
 
-    folder = out or path / "report"
+    folder = out or path / ("report-reference" if guided else "report")
     check_pages()
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--out {folder}: a file of that name is there")
@@ -180,21 +191,38 @@ def measure(
     study = open_study(source, data.source, faces=faces, seed=seed, device=device, judge=reader)
     built = {name: registry.build("metric", config) for name, config in metrics.items()}
     wanted = list(attributes or source.attributes)
-    found = examine(run.editor, study, built, wanted)
+    editor = guided_by(study, run.editor) if guided else run.editor
+    found = examine(editor, study, built, wanted)
     options = {
         name: config.model_dump(mode="json", exclude={"use", *getattr(config, "immaterial", ())})
         for name, config in metrics.items()
     }
-    about = about_run(run, path, edits_per_second(run.editor, study), str(device))
+    about = about_run(run, path, edits_per_second(editor, study), str(device), guided)
     facts = None if reader is None else {**reader.facts.model_dump(mode="json"), "backbone": reader.backbone}
     report = report_of(found, study, about, facts, datetime.now(UTC).isoformat(timespec="seconds"), options)
     if study.world.rank == 0:
         report = write_report(folder, report, rows_of(found))
-        sheets = {name: sheet(run.editor, study, name) for name in wanted}
+        sheets = {name: sheet(editor, study, name) for name in wanted}
         pictures = {name: image for name, image in sheets.items() if image is not None}
         replace_text(folder / "report.html", report_page(report, pictures))
     study.world.barrier()
     return report, folder
+
+
+def guided_by(study: Study, editor: Editor) -> Editor:
+    """The editor with the styles of the study's own faces.
+
+    Raises:
+        ConfigError: it takes no styles from faces, or a domain has no face.
+    """
+    from zoogan.data.photo import to_range
+
+    sample = study.source.read(study.split, list(range(study.faces)))
+    editor.networks.eval()
+    try:
+        return editor.guided(to_range(sample["image"]).to(study.device), sample["attributes"].to(study.device))
+    except ValueError as error:
+        raise ConfigError(f"--styles reference: {error}") from error
 
 
 def judge_for(path: Path | None, source: str, image_size: int) -> Any:
@@ -225,7 +253,7 @@ def check_pages() -> None:
         raise ConfigError('reports need jinja2: pip install "zoogan[evaluate]"')
 
 
-def about_run(run: LoadedRun, path: Path, speed: float, device: str) -> Any:
+def about_run(run: LoadedRun, path: Path, speed: float, device: str, guided: bool = False) -> Any:
     """What the report says of the run itself."""
     from zoogan.evaluation.report import About
 
@@ -235,8 +263,9 @@ def about_run(run: LoadedRun, path: Path, speed: float, device: str) -> Any:
         for name in names:
             settings[group].pop(name, None)
     return About(
-        run=path.resolve().name, method=run.config.method, recipe=run.config.recipe, seed=seed,
-        config=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
+        run=path.resolve().name + (" (reference)" if guided else ""), seed=seed,
+        method=run.config.method, recipe=run.config.recipe,
+        config=hashlib.sha256(json.dumps([settings, guided], sort_keys=True).encode()).hexdigest(),
         iteration=run.iteration, images=run.images, attributes=run.facts.attributes,
         parameters={name: sum(p.numel() for p in net.parameters()) for name, net in run.networks.items()},
         edits_per_second=speed, device=device,

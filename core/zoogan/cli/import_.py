@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zoogan.cli.arguments import Model, PluginFiles, open_with
-from zoogan.config import ConfigError, compose_config, merge, parse_sets
+from zoogan.config import ConfigError, GameConfig, compose_config, merge, parse_sets
 from zoogan.plugins import Zoo
 from zoogan.registry import MethodSpec, resolve
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoogan.composition import Composition
+    from zoogan.facts import Facts
+    from zoogan.importing import Imported
+    from zoogan.interfaces import Editor
+
+FACES = 16  # drawn ones, to try weights on
+MUCH = 0.1  # mean |edit - input| of a face asked to stay as it is: reconstruction is what training weighs most
 
 
 def import_(
@@ -23,6 +35,10 @@ def import_(
             "--set", metavar="KEY=VALUE", help="What the weights cannot tell, such as data.attributes=Black_Hair,Male."
         ),
     ] = None,
+    photo: Annotated[
+        list[Path] | None,
+        typer.Option(help="A face to try weights on that can be read in two ways; repeatable. Without: drawn faces."),
+    ] = None,
     plugin: PluginFiles = None,
 ) -> None:
     """Make a run from official weights, ready for `zoo edit`."""
@@ -34,29 +50,58 @@ def import_(
         raise ConfigError(f"{method} has no importer of official weights")
     if used(out):
         raise ConfigError(f"--out {out}: the folder is in use; choose another")
-    for note in import_weights(zoo, spec, weights, parse_sets(set_ or []), out):
+    for note in import_weights(zoo, spec, weights, parse_sets(set_ or []), out, photo or []):
         typer.echo(f"note: {note}")
     typer.echo(f"imported into {out}\n  edit a photo zoo edit {out} PHOTO --attribute NAME=1")
 
 
-def import_weights(zoo: Zoo, spec: MethodSpec, files: list[Path], sets: dict[str, Any], out: Path) -> list[str]:
+def import_weights(
+    zoo: Zoo, spec: MethodSpec, files: list[Path], sets: dict[str, Any], out: Path, photos: list[Path] | None = None
+) -> list[str]:
     """Read official files, build the networks they describe and write the run. Returns notes for the person.
 
+    photos: faces to try weights on that can be read in two ways; without, drawn ones.
+
     Raises:
-        ConfigError: files that are not the method's, or weights that do not fit the config.
+        ConfigError: files that are not the method's, weights that do not fit the config, photos that cannot be read.
     """
-    from zoogan.composition import compose
-    from zoogan.facts import Facts
+    from zoogan.importing import contradicts, laid_over
     from zoogan.training.run import Run
 
     data = sets.get("data", {})
     if not isinstance(data, dict):
-        raise ConfigError("--set data=...: weights have no source; name labels by --set data.attributes=A,B")
+        raise ConfigError(f"--set data={data}: name the source by --set data.source={data}")
     attributes = data.get("attributes")
     settings = {} if attributes is None else {"attributes": [attributes] if isinstance(attributes, str) else attributes}
     assert spec.importer is not None
-    imported = resolve(spec.importer)(files, settings)
-    config = compose_config(spec, zoo.registry, sets=merge(imported.config, sets))
+    imported: Imported = resolve(spec.importer)(files, settings)
+    layer = laid_over(imported.config, sets)
+    first = built(zoo, spec, imported, layer)
+    notes = list(imported.notes)
+    if imported.alternative and not contradicts(sets, imported.alternative):
+        other = built(zoo, spec, imported, merge(layer, imported.alternative))
+        first, told = better(first, other, imported, photos or [])
+        notes += told
+    elif photos:
+        notes.append("--photo: not looked at; there is one way only to read these weights, or --set says which")
+    config, composition = first
+    run = Run(out)
+    run.write(config, composition.facts)
+    run.write_model(config, composition.facts, composition.nets)
+    untrained = sorted(set(composition.nets) - set(imported.networks))
+    return notes + [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
+
+
+def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any]) -> tuple[GameConfig, Composition]:
+    """The complete config of a layer, and its networks with the imported weights.
+
+    Raises:
+        ConfigError: weights that are missing, or do not fit the config.
+    """
+    from zoogan.composition import compose
+    from zoogan.facts import Facts
+
+    config = compose_config(spec, zoo.registry, sets=layer)
     config = config.model_copy(update={"recipe": None})  # the weights come from no recipe of ours
     facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes, **imported.facts)
     composition = compose(config, facts, zoo.registry)
@@ -69,8 +114,82 @@ def import_weights(zoo: Zoo, spec: MethodSpec, files: list[Path], sets: dict[str
             composition.nets[name].load_state_dict(state)
         except RuntimeError as error:
             raise ConfigError(f"--weights: the {name}'s weights do not fit its config: {error}") from error
-    run = Run(out)
-    run.write(config, facts)
-    run.write_model(config, facts, composition.nets)
-    fresh = [f"the {name} is not in the files and starts untrained; edits do not need it" for name in sorted(missing)]
-    return [*imported.notes, *fresh]
+    return config, composition
+
+
+# ---- which of two readings is right ----
+
+
+def better(
+    first: tuple[GameConfig, Composition],
+    other: tuple[GameConfig, Composition],
+    imported: Imported,
+    photos: list[Path],
+) -> tuple[tuple[GameConfig, Composition], list[str]]:
+    """The reading that gives faces back when they are asked to stay as they are, and what was seen.
+
+    Raises:
+        ConfigError: a photo that cannot be read.
+    """
+    from zoogan.importing import as_sets
+
+    image, own, what = faces_for(first[1].facts, photos)
+    figures = [change_of(editor_of(composition), image, own) for _, composition in (first, other)]
+    settings = ", ".join(as_sets(imported.alternative))
+    chosen = int(figures[1] < figures[0])
+    told = (
+        f"tried on {what} asked to stay as they are: mean |edit - input| is {figures[0]:.3f} as it stands and "
+        f"{figures[1]:.3f} with {settings}; {'the second' if chosen else 'the first'} was taken"
+    )
+    notes = [told]
+    if figures[chosen] > MUCH:
+        instead = "other photos" if photos else "photos (--photo FILE), for drawn faces are not what it was trained on"
+        undo = " ".join(f"--set {item}" for item in as_sets(imported.alternative))
+        notes.append(
+            f"neither gives faces back (expected {MUCH} or less): try {instead}, or decide by {undo} and what you see"
+        )
+    return (other if chosen else first), notes
+
+
+def editor_of(composition: Composition) -> Editor:
+    """The editor that a run of this composition will be."""
+    nets = composition.nets.eval().requires_grad_(False)
+    return composition.game.editor(nets, attributes=composition.facts.attributes)
+
+
+def change_of(editor: Editor, image: Tensor, own: Tensor | None) -> float:
+    """Mean |edit - image| of faces edited to labels that they have: `own`, or what the editor reads.
+
+    inf if it is not finite.
+    """
+    import torch
+
+    from zoogan.interfaces import Request
+
+    with torch.no_grad():
+        targets = editor.resolve(Request({}), image, own)
+        change = float((editor.apply(image, targets).image - image).abs().mean())
+    return change if math.isfinite(change) else math.inf
+
+
+def faces_for(facts: Facts, photos: list[Path]) -> tuple[Tensor, Tensor | None, str]:
+    """Faces (n, 3, s, s) in [-1, 1] to try weights on, their labels (n, a) where they are known, what they are.
+
+    Raises:
+        ConfigError: a photo that cannot be read.
+    """
+    import torch
+
+    from zoogan.data.config import DrawnData
+    from zoogan.data.drawn.labels import ATTRIBUTES
+    from zoogan.data.drawn_source import DrawnSource
+    from zoogan.data.photo import crop_to, read_photo, to_range
+
+    if photos:
+        crops = torch.stack([crop_to(read_photo(path), facts) for path in photos])
+        return to_range(crops), None, f"{len(photos)} photos"
+    known = set(facts.attributes) <= set(ATTRIBUTES)
+    drawn = facts.attributes if known else DrawnData().attributes
+    source = DrawnSource(DrawnData(image_size=facts.image_size, attributes=drawn, held_out=FACES))
+    sample = source.read("test", list(range(FACES)))
+    return to_range(sample["image"]), sample["attributes"] if known else None, f"{FACES} drawn faces"

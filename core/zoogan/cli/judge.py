@@ -10,7 +10,7 @@ import typer
 
 from zoogan.cli.arguments import Json, PluginFiles, open_with
 from zoogan.cli.tables import print_table
-from zoogan.config import ConfigError, DataConfig, explain, merge, parse_sets
+from zoogan.config import ConfigError, DataConfig, checked, merge, parse_sets
 
 if TYPE_CHECKING:
     from zoogan.evaluation.judge import JudgeFacts
@@ -115,8 +115,6 @@ def data_config(
     Raises:
         ConfigError: no such source, a setting that is none of the source's, a root that is missing.
     """
-    from pydantic import ValidationError
-
     from zoogan.registry import nearest, resolve
 
     known = registry.names("source")
@@ -134,11 +132,7 @@ def data_config(
     values["source"] = source
     if attributes != "all":
         values["attributes"] = [name.strip() for name in attributes.split(",") if name.strip()]
-    try:
-        config = component.config.model_validate(values)
-    except ValidationError as error:
-        told = [explain(problem, values, component.config, registry) for problem in error.errors()]
-        raise ConfigError("\n".join(f"data.{line}" for line in told)) from error
+    config = checked(component.config, values, registry, "data")
     assert isinstance(config, DataConfig)
     if attributes == "all" and "attributes" not in typed.get("data", {}):
         tell = getattr(resolve(component.build), "known_attributes", None)  # a plugin's source may be a function

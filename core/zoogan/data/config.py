@@ -40,7 +40,8 @@ class FilesData(DataConfig):
             raise ConfigError(f"data.root: source {self.source!r} reads files; say where they are with --root DIR")
         root = self.root.expanduser()
         if not root.is_dir():
-            raise ConfigError(f"data.root: {root} is not a folder")
+            what = "is not a folder" if root.exists() else "is not there"
+            raise ConfigError(f"data.root: {root} {what}; say where the source's files are with --root DIR")
         return root
 
 

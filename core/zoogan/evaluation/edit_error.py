@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from zoogan.evaluation.rows import Better, FaceMetric
 from zoogan.evaluation.similarity import compare
 from zoogan.interfaces import Edits, Study, Unavailable
 
 
-def needs_truth(study: Study) -> None:
-    """Refuse a source that cannot redraw.
+class TruthMetric(FaceMetric):
+    """A metric that holds edits against the true redraw of the same face."""
 
-    Raises:
-        Unavailable: so it is.
-    """
-    if not study.source.size(study.split) or study.source.redraw(study.split, [0]) is None:
-        raise Unavailable("only drawn faces have a true redraw to compare with; evaluate with --data drawn as well")
+    def start(self, study: Study) -> None:
+        """Get ready.
+
+        Raises:
+            Unavailable: the source cannot redraw.
+        """
+        if not study.source.size(study.split) or study.source.redraw(study.split, [0]) is None:
+            raise Unavailable("only drawn faces have a true redraw to compare with; evaluate with --data drawn as well")
+        super().start(study)
 
 
-class EditError(FaceMetric):
+class EditError(TruthMetric):
     """Mean L1(edit, redraw) / mean L1(input, redraw) inside the true region; 0 = the truth, 1 = no edit at all.
 
     Also for adding and for removing alone. A face on which the attribute is hidden does not count.
@@ -32,14 +36,6 @@ class EditError(FaceMetric):
         "edit_error.removing": "lower",
     }
 
-    def __init__(self, config: Any = None, facts: Any = None) -> None:
-        pass
-
-    def start(self, study: Study) -> None:
-        """Refuses sources that cannot redraw."""
-        needs_truth(study)
-        super().start(study)
-
     def update(self, edits: Edits) -> None:
         """Sums over the region of each face."""
         assert edits.truth is not None and edits.region is not None
@@ -51,7 +47,7 @@ class EditError(FaceMetric):
         self.add("edit_error.removing", edits, wrong, needed, where=shown & (edits.wanted <= 0.5))
 
 
-class Truth(FaceMetric):
+class Truth(TruthMetric):
     """L1, PSNR and SSIM of the edit against the true redraw, inside the true region and outside it."""
 
     title = "Against the true redraw, inside the region where the attribute truly shows and outside it"
@@ -59,14 +55,6 @@ class Truth(FaceMetric):
         "truth.inside.l1": "lower", "truth.inside.psnr": "higher", "truth.inside.ssim": "higher",
         "truth.outside.l1": "lower", "truth.outside.psnr": "higher", "truth.outside.ssim": "higher",
     }  # fmt: skip
-
-    def __init__(self, config: Any = None, facts: Any = None) -> None:
-        pass
-
-    def start(self, study: Study) -> None:
-        """Refuses sources that cannot redraw."""
-        needs_truth(study)
-        super().start(study)
 
     def update(self, edits: Edits) -> None:
         """Six values a face."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections import deque
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from torchvision.transforms.v2 import functional
 
 from zoogan.config import ConfigError, Frozen
 from zoogan.evaluation.judge_network import Build, JudgeNetwork
-from zoogan.storage import digest, sync, write_tensors
+from zoogan.storage import cache_folder, digest, sync, write_tensors
 
 FORMAT = 1
 FACTS, WEIGHTS = "judge.json", "judge.safetensors"
@@ -112,8 +111,7 @@ class Judge:
 
 def default_judge(source: str, image_size: int) -> Path:
     """Where the judge of a source's faces lies unless somebody says otherwise: `$ZOOGAN_CACHE/judges/drawn-64`."""
-    cache = Path(os.environ.get("ZOOGAN_CACHE") or Path.home() / ".cache" / "zoogan")
-    return cache.expanduser() / "judges" / f"{source}-{image_size}"
+    return cache_folder() / "judges" / f"{source}-{image_size}"
 
 
 def check_free(folder: Path, force: bool) -> None:

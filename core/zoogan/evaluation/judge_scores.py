@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from zoogan.interfaces.statistic import Ranking
+
 
 def best_threshold(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"]) -> float:
     """The threshold of the highest balanced accuracy: halfway between two neighbours, of equals that nearest to 1/2.
@@ -27,14 +29,6 @@ def best_threshold(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"]) 
     return float(best[(best - 0.5).abs().argmin()])
 
 
-def average_precision(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"]) -> float:
-    """The sum over thresholds of precision times the recall gained there; equal probabilities are one threshold."""
-    values, which = (-probability.double()).unique(return_inverse=True)
-    hits = torch.zeros(len(values), dtype=torch.float64).index_add_(0, which, label.double())
-    faces = torch.zeros(len(values), dtype=torch.float64).index_add_(0, which, torch.ones_like(label).double())
-    return float((hits / hits.sum() * hits.cumsum(0) / faces.cumsum(0)).sum())
-
-
 def attribute_scores(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"], threshold: float) -> dict[str, float]:
     """One row of a judge's table. `error` is the standard error of the balanced accuracy."""
     said = probability.double() > threshold
@@ -51,7 +45,7 @@ def attribute_scores(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"]
         "accuracy": float((said == label).double().mean()),
         "recall": recall,
         "specificity": specificity,
-        "average_precision": average_precision(probability, label),
+        "average_precision": Ranking(torch.arange(faces), probability, label.double()).value(),
     }
 
 

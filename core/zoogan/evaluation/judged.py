@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,9 +16,6 @@ from zoogan.interfaces import Edits, Measure, Ranking, Reader, Statistic, Study,
 
 class JudgedMetric(FaceMetric):
     """A metric that looks through the study's judge; its numbers carry the judge's own accuracy."""
-
-    def __init__(self, config: Any = None, facts: Any = None) -> None:
-        pass
 
     def start(self, study: Study) -> None:
         """Refuses a study without a judge, and one whose judge knows none of the attributes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from zoogan.evaluation.rows import Better, FaceMetric
 from zoogan.evaluation.similarity import compare
@@ -23,9 +23,6 @@ class Locality(FaceMetric):
         "outside_mask.l1": "lower", "outside_mask.psnr": "higher", "outside_mask.ssim": "higher",
         "mask.iou": "higher", "mask.area": None, "change.l1": None,
     }  # fmt: skip
-
-    def __init__(self, config: Any = None, facts: Any = None) -> None:
-        pass
 
     def update(self, edits: Edits) -> None:
         """What the source and the editor know decides which of the names are told."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from zoogan.evaluation.rows import Better, FaceMetric
 from zoogan.evaluation.similarity import compare
@@ -18,9 +18,6 @@ class Reconstruction(FaceMetric):
         "identity.l1": "lower", "identity.psnr": "higher", "identity.ssim": "higher",
     }  # fmt: skip
 
-    def __init__(self, config: Any = None, facts: Any = None) -> None:
-        pass
-
     def update(self, edits: Edits) -> None:
         """Runs the editor twice more."""
         compare(self, "cycle", edits, edits.cycled, edits.image)
@@ -32,9 +29,6 @@ class Diversity(FaceMetric):
 
     title = "Diversity: L1 between edits with different seeds"
     better: ClassVar[dict[str, Better]] = {"diversity.l1": "higher"}
-
-    def __init__(self, config: Any = None, facts: Any = None) -> None:
-        pass
 
     def update(self, edits: Edits) -> None:
         """Runs the editor once more."""

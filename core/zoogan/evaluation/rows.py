@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Shaped
@@ -22,6 +22,9 @@ class FaceMetric(Metric):
     """
 
     better: ClassVar[dict[str, Better]]
+
+    def __init__(self, config: Any = None, facts: Any = None) -> None:
+        """Most have no options."""
 
     def start(self, study: Study) -> None:
         """Forget what was seen."""

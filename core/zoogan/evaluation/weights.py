@@ -5,7 +5,6 @@ A number means something only with exactly these weights, so each file is held t
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from zoogan.interfaces.metric import Unavailable
 from zoogan.interfaces.world import World
+from zoogan.storage import cache_folder, digest
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def weights_folder() -> Path:
     named = os.environ.get("ZOOGAN_METRIC_WEIGHTS")
     if named:
         return Path(named).expanduser()
-    return Path(os.environ.get("ZOOGAN_CACHE") or "~/.cache/zoogan").expanduser() / "metric_weights"
+    return cache_folder() / "metric_weights"
 
 
 def located(file: WeightFile, given: Path | None, metric: str, world: World, *, download: bool = False) -> Path:
@@ -59,7 +59,7 @@ def located(file: WeightFile, given: Path | None, metric: str, world: World, *, 
         raise problem
     if not path.is_file():
         raise Unavailable(f"{path}: no such file, the {file.what} weights. {advice(file, metric)}")
-    found = sha256_of(path)
+    found = digest(path)
     if found != file.sha256:
         raise Unavailable(
             f"{path}: not the {file.what} weights, sha256 {found[:12]}... instead of {file.sha256[:12]}...; "
@@ -89,12 +89,6 @@ def fetch(file: WeightFile, path: Path, metric: str) -> None:
         torch.hub.download_url_to_file(file.url, str(path), hash_prefix=file.sha256)
     except (URLError, OSError, RuntimeError) as error:
         raise Unavailable(f"the {file.what} weights could not be fetched ({error}). {advice(file, metric)}") from error
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file."""
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -229,7 +229,7 @@ class AttributeEditing(Game):
 
     def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """An editor of these attributes."""
-        return AttributeEditor(nets, self.condition, attributes)
+        return AttributeEditor(nets, self.condition, attributes, self.classification)
 
 
 def full_precision(verdict: Verdict) -> Verdict:
@@ -254,11 +254,18 @@ def figures_of(image: Tensor, edited: Edited) -> dict[str, Tensor]:
 
 
 class AttributeEditor(Editor):
-    """Edits attributes; labels that nobody gave are read off the image by the critic."""
+    """Edits attributes; labels that nobody gave are read off the image by the critic, as it was taught to tell them."""
 
     condition: AttributeCondition
 
-    def __init__(self, nets: Networks, condition: AttributeCondition, attributes: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        nets: Networks,
+        condition: AttributeCondition,
+        attributes: tuple[str, ...],
+        classification: Classification,
+    ) -> None:
+        self.classification = classification
         self.networks = nets if isinstance(nets, nn.ModuleDict) else nn.ModuleDict(nets)
         self.condition = condition
         self.attributes = attributes
@@ -267,7 +274,7 @@ class AttributeEditor(Editor):
     def own(self, image: Tensor) -> Tensor:
         """The attributes (n, a) in {0, 1} that the critic reads off `image`."""
         anything = image.new_zeros(len(image), len(self.attributes))
-        return (self.networks["discriminator"](image, anything).attributes > 0).float()
+        return self.classification.read(self.networks["discriminator"](image, anything).attributes)
 
     def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> Targets:
         """The requested values; every other attribute stays as it is known to be, or as the critic sees it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from zoogan.interfaces.source import domain_of
 
 MEAN_OF = 10_000  # latents whose mean style truncation pulls to (StarGAN v2's official code)
 SHEET_DOMAINS, SHEET_STYLES = 3, 2
+ENCODED_AT_ONCE = 50
 
 
 class StyleEditor(Editor):
@@ -36,6 +38,7 @@ class StyleEditor(Editor):
         self.condition, self.attributes = condition, attributes
         self.heat_maps, self.shown = heat_maps, shown
         self._means: dict[int, Tensor] = {}
+        self._references: dict[int, Tensor] | None = None  # styles of other faces, by domain, to choose from
 
     def serves(self, own: Float[Tensor, "n a"]) -> Bool[Tensor, " n"]:
         """Faces that show one of the domains."""
@@ -69,6 +72,10 @@ class StyleEditor(Editor):
         mapping: Any = self.networks["mapping"]
         weight = next(mapping.parameters())
         seeds = [seed] if isinstance(seed, int) else list(seed)
+        if self._references is not None:
+            pools = [self._references[int(k)] for k in domain]
+            each = seeds * len(pools) if len(seeds) == 1 else seeds
+            return torch.stack([pool[seed_of("reference", one) % len(pool)] for pool, one in zip(pools, each)])
         latents = [
             torch.randn(mapping.latent_dim, generator=torch.Generator().manual_seed(seed_of("style", one)))
             for one in seeds
@@ -78,6 +85,25 @@ class StyleEditor(Editor):
             return style
         mean = torch.stack([self.mean_style(int(k)) for k in domain])
         return mean.lerp(style, truncation)
+
+    @torch.no_grad()
+    def guided(self, image: Float[Tensor, "m c h w"], own: Float[Tensor, "m a"]) -> Editor:
+        """This editor with styles that the style encoder reads off these faces, each in its own domain.
+
+        Raises:
+            ValueError: none of the faces shows one of the domains.
+        """
+        found, twin = domain_of(own), copy.copy(self)
+        missing = [name for k, name in enumerate(self.condition.names) if not bool((found == k).any())]
+        if missing:
+            raise ValueError(f"there is no reference that shows {', '.join(missing)}")
+        encoder = self.networks["style_encoder"]
+        rows = {k: (found == k).nonzero().flatten() for k in range(len(self.condition.names))}
+        twin._references = {
+            k: torch.cat([encoder(image[part], found[part]) for part in some.split(ENCODED_AT_ONCE)])
+            for k, some in rows.items()
+        }
+        return twin
 
     def mean_style(self, domain: int) -> Float[Tensor, " s"]:
         """The mean of 10,000 drawn styles of a domain."""

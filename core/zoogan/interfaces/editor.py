@@ -84,6 +84,14 @@ class Editor(ABC):
         """Which faces, by their labels, the editor was made for; by default all."""
         return torch.ones(len(own), dtype=torch.bool, device=own.device)
 
+    def guided(self, image: Float[Tensor, "m c h w"], own: Float[Tensor, "m a"]) -> Editor:
+        """This editor with styles taken from these faces instead of drawn: a seed chooses one that shows the target.
+
+        Raises:
+            ValueError: it takes no references, or there is none for a domain.
+        """
+        raise ValueError("this editor takes no style from other faces")
+
     def sheet(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> list[Column]:
         """The columns of a sample grid for faces whose labels are known, without the input."""
         return []

@@ -50,11 +50,15 @@ class CriticPenalty(ABC):
 
 
 class Classification(ABC):
-    """Role `classification`: what attribute logits cost against 0/1 labels."""
+    """Role `classification`: what attribute logits cost against 0/1 labels, and which labels they tell."""
 
     @abstractmethod
     def __call__(self, logits: Float[Tensor, "n a"], labels: Float[Tensor, "n a"]) -> Float[Tensor, ""]:
         """A 0-d mean over the batch."""
+
+    def read(self, logits: Float[Tensor, "n a"]) -> Float[Tensor, "n a"]:
+        """The labels, 0 or 1, that logits tell; unless overridden every attribute by itself, shown above 0."""
+        return (logits > 0).to(logits.dtype)
 
 
 class Term(ABC):

@@ -31,3 +31,7 @@ class Softmax(Classification):
     def __call__(self, logits: Float[Tensor, "n a"], labels: Float[Tensor, "n a"]) -> Float[Tensor, ""]:
         """Cross entropy against the label that is set, mean over the batch."""
         return F.cross_entropy(logits, labels.argmax(1))
+
+    def read(self, logits: Float[Tensor, "n a"]) -> Float[Tensor, "n a"]:
+        """One-hot: the most likely attribute; of equals the first."""
+        return F.one_hot(logits.argmax(1), logits.shape[1]).to(logits.dtype)

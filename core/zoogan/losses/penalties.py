@@ -67,6 +67,6 @@ class R1(Configured):
         """Half the mean over the batch of the squared gradient norm on real images."""
         image = real.detach().requires_grad_()
         # The scores of different images do not mix, so one backward of their sum serves the whole batch.
-        score = scorer(image).flatten(1).mean(1).sum()
+        score = scorer(image).reshape(len(image), -1).mean(1).sum()
         (gradient,) = torch.autograd.grad(score, image, create_graph=True)
         return gradient.square().flatten(1).sum(1).mean() / 2

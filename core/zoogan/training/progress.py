@@ -9,7 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-SHOWN = ("real", "fake", "penalty", "adversarial", "attribute", "cycle", "identity")
+SHORT = {"discriminator": "D", "generator": "G"}
 
 
 def duration(seconds: float) -> str:
@@ -60,14 +60,13 @@ class Display:
         """Terms were read."""
         rate = self.rate(iteration)
         left = duration((self.iterations - iteration) / rate) if rate else "?"
-        shown = {"discriminator": "D", "generator": "G"}
         parts = [f"{rate:.2f} it/s", f"{rate * self.images:.0f} images/s", f"{left} left"]
         for name, value in terms.items():
             step, slash, term = name.partition("/")
-            if not slash:
-                parts.append(f"{name} {value:.3g}")
-            elif term in SHOWN:
-                parts.append(f"{shown.get(step, step)}.{term} {value:.3g}")
+            side, *way = step.split("_", 1)  # discriminator_latent/real: D.latent.real
+            told = ".".join([SHORT.get(side, side), *way, term]) if slash else name
+            if term != "total":
+                parts.append(f"{told} {value:.3g}")
         if self.bar is not None:
             self.bar.update(self.task, completed=iteration, status="  ".join(parts[:3]))
             self.bar.console.print("[dim]" + f"{iteration:>7}  " + "  ".join(parts[3:]) + "[/]")

@@ -164,18 +164,26 @@ class Session:
     # ---- the loop ----
 
     def train(self) -> Outcome:
-        """Train to the end, or until a signal. Leaves a run that can be used or resumed.
+        """Train to the end, or until a signal. Leaves a run that can be used or resumed, and closed trackers.
 
         Raises:
             NotFinite: a term or gradient was not finite; the last checkpoint stands.
         """
+        try:
+            if self.config.training.trackers:
+                self.accelerator.init_trackers("zoogan", config={"method": self.config.method})
+            return self.run_through()
+        finally:  # not by end_training(): it also ends the process group, which can wait forever for a failed process
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+
+    def run_through(self) -> Outcome:
+        """The loop of `train`, between opening and closing the trackers."""
         trainer, training = self.trainer, self.config.training
         if self.main:
             self.run.write(self.config, self.facts)
             trim_metrics(self.run.metrics, trainer.iteration)
             self.run.forget_best(trainer.iteration)
-        if training.trackers:
-            self.accelerator.init_trackers("zoogan", config={"method": self.config.method})
         self.notify("zoo_train_start")
         self.held_out = held_out(self.source)
         if self.watch is not None and training.best is not None:
@@ -220,8 +228,6 @@ class Session:
         if saved != trainer.iteration:
             self.save()
         self.notify("zoo_train_end", outcome=reason)
-        if training.trackers:
-            self.accelerator.end_training()
         return Outcome(reason, trainer.iteration, int(signals.received) if signals.received else None)
 
     def stop_everywhere(self, signals: StopSignals, iteration: int) -> bool:

@@ -1,0 +1,69 @@
+"""Editors whose worth is known beforehand: what a measurement says of them tells how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zoogan.data.photo import to_bytes, to_range
+from zoogan.interfaces import Edit, Editor, Request, Source
+from zoogan.interfaces.source import Split
+
+Change = Callable[[Float[Tensor, "n 3 s s"], Float[Tensor, "n a"]], Float[Tensor, "n 3 s s"]]
+
+
+class KnownEditor(Editor):
+    """An editor without networks of its own: what `change` makes of an image and its target labels.
+
+    change: None = the identity, which edits nothing.
+    """
+
+    def __init__(self, attributes: Sequence[str], change: Change | None = None) -> None:
+        self.attributes = tuple(attributes)
+        self.networks, self.change = nn.ModuleDict({"none": nn.Conv2d(1, 1, 1)}), change
+
+    def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
+        """The requested values, all of which must be named."""
+        return {"attributes": torch.tensor([[request.attributes[name] for name in self.attributes]] * len(image))}
+
+    def apply(self, image: Tensor, targets: Mapping[str, Tensor], **options: Any) -> Edit:
+        """The change; seed, strength and threshold are no options of it."""
+        return Edit(image if self.change is None else self.change(image, targets["attributes"]))
+
+
+class TrueRedraw:
+    """The perfect `Change`: a source's own redraw of one attribute.
+
+    It knows the faces of a split, and their redraws once it has made them, by their pixels.
+
+    Args:
+        source: one that can redraw. attribute: of the source's; the others are left as they are.
+    """
+
+    def __init__(self, source: Source, attribute: str, split: Split = "test", batch: int = 64) -> None:
+        self.source, self.split, self.attribute = source, split, attribute
+        self.known: dict[bytes, int] = {}
+        for numbers in torch.arange(source.size(split)).split(batch):
+            self.remember(source.read(split, numbers.tolist())["image"], numbers.tolist())
+
+    def remember(self, faces: Tensor, numbers: Sequence[int]) -> None:
+        """That these pictures (n, 3, s, s), as bytes, show these faces."""
+        self.known |= {face.numpy().tobytes(): number for face, number in zip(faces, numbers)}
+
+    def __call__(self, image: Float[Tensor, "n 3 s s"], target: Float[Tensor, "n a"]) -> Float[Tensor, "n 3 s s"]:
+        """The redraws.
+
+        Raises:
+            KeyError: a picture that is neither a face of the split nor one of its redraws.
+        """
+        numbers = [self.known[face.numpy().tobytes()] for face in to_bytes(image)]
+        wanted = target[:, self.source.attributes.index(self.attribute)].cpu()
+        redrawn = self.source.redraw(self.split, numbers, **{self.attribute: wanted})
+        if redrawn is None:
+            raise ValueError(f"{type(self.source).__name__} cannot redraw its faces; drawn faces can")
+        self.remember(redrawn["image"], numbers)
+        return to_range(redrawn["image"]).to(image)

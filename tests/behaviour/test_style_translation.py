@@ -1,0 +1,273 @@
+"""The style-translation game: its terms by hand, who learns from what, and its choices."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from style_kit import REGISTRY, SIZE, sample_batch, terms_of, tiny, tiny_trainer
+from zoogan.composition import compose, rehearse
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.interfaces import Clock, Request
+from zoogan.testing.conformance import assert_equal_bits, tensors_of
+
+
+def test_terms_by_hand() -> None:
+    """StarGAN v2, section 3: every term of the four passes, written out."""
+    trainer = tiny_trainer(tiny())
+    found = {step.name: terms_of(trainer, step.name) for step in trainer.game.steps}
+    nets, batch = trainer.nets, trainer.batch
+    assert batch is not None
+    g, f, e, d = (nets[name] for name in ("generator", "mapping", "style_encoder", "discriminator"))
+    x, own, to = batch["source"]["image"], batch["source"]["domain"], batch["reference"]["domain"]
+    styles = {
+        "latent": [f(trainer.targets[name], to) for name in ("latent", "latent2")],
+        "reference": [e(batch["reference"][name], to) for name in ("image", "image2")],
+    }
+    leaf = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(d(leaf, own).sum(), leaf)
+    for way, (style, second) in styles.items():
+        fake = g(x, style)
+        wanted = {
+            "real": F.softplus(-d(x, own)).mean(), "fake": F.softplus(d(fake, to)).mean(),
+            "penalty": slope.square().flatten(1).sum(1).mean() / 2,
+        }  # fmt: skip
+        assert set(found[f"discriminator_{way}"]) == set(wanted)
+        for name, value in wanted.items():
+            torch.testing.assert_close(found[f"discriminator_{way}"][name], value, msg=f"{way} {name}")
+        wanted = {
+            "adversarial": F.softplus(-d(fake, to)).mean(), "style": (e(fake, to) - style).abs().mean(),
+            "diversity": (fake - g(x, second)).abs().mean(), "cycle": (g(fake, e(x, own)) - x).abs().mean(),
+        }  # fmt: skip
+        assert set(found[f"generator_{way}"]) == set(wanted)
+        for name, value in wanted.items():
+            torch.testing.assert_close(found[f"generator_{way}"][name], value, msg=f"{way} {name}")
+
+
+def test_steps_train_what_the_paper_says() -> None:
+    steps = {step.name: step.trains for step in tiny_trainer(tiny()).game.steps}
+    assert steps == {
+        "discriminator_latent": ("discriminator",), "discriminator_reference": ("discriminator",),
+        "generator_latent": ("generator", "mapping", "style_encoder"), "generator_reference": ("generator",),
+    }  # fmt: skip
+    both = tiny_trainer(tiny(passes=["latent"])).game.steps
+    assert [step.name for step in both] == ["discriminator_latent", "generator_latent"]
+    also = tiny_trainer(tiny(reference_trains=["generator", "style_encoder"])).game.steps[-1]
+    assert also.trains == ("generator", "style_encoder")
+
+
+def test_each_network_moves_when_it_should() -> None:
+    """The mapping learns in one pass out of four, the style encoder too."""
+    trainer = tiny_trainer(tiny())
+    moved: list[tuple[str, set[str]]] = []
+    update = trainer.update
+
+    def watched(step, *rest):  # type: ignore[no-untyped-def]
+        before = {n: [p.clone() for p in net.parameters()] for n, net in trainer.nets.items()}
+        update(step, *rest)
+        changed = {
+            n for n, net in trainer.nets.items()
+            if any(not torch.equal(a, b) for a, b in zip(before[n], net.parameters()))
+        }  # fmt: skip
+        moved.append((step.name, changed))
+
+    trainer.update = watched  # type: ignore[method-assign]
+    trainer.iterate()
+    assert moved == [(step.name, set(step.trains)) for step in trainer.game.steps]
+
+
+def test_sharing_changes_nothing_and_is_used() -> None:
+    on, off = tiny_trainer(tiny()), tiny_trainer(tiny(), sharing=False)
+    for trainer in (on, off):
+        for _ in range(3):
+            trainer.iterate()
+    assert_equal_bits(tensors_of(on), tensors_of(off), "sharing")
+    # An iteration reuses: the encoding in the critic's reference pass and for both second styles, the generator's
+    # latent translation, and the masks (none of them, but asked for).
+    assert on.shared.hits > off.shared.hits == 0
+
+
+def test_what_the_critic_judged_serves_the_generator() -> None:
+    """With sharing the generator runs seven times an iteration instead of eight, and encodes once for two passes."""
+    counts = {}
+    for sharing in (True, False):
+        trainer = tiny_trainer(tiny(), sharing=sharing)
+        calls = {"encode": 0, "decode": 0}
+        generator = trainer.nets["generator"]
+        for name in calls:
+            method = getattr(generator, name)
+
+            def counted(*args, name=name, method=method, calls=calls):  # type: ignore[no-untyped-def]
+                calls[name] += 1
+                return method(*args)
+
+            setattr(generator, name, counted)
+        trainer.iterate()
+        counts[sharing] = dict(calls)
+    assert counts[False]["decode"] == 8 and counts[True]["decode"] == 7
+    assert counts[True]["encode"] == 4, "two for the source, two for the way back"
+
+
+def test_diversity_decays_as_a_function_of_the_iteration() -> None:
+    game = tiny_trainer(tiny(weights={"diversity": 2.0, "diversity_decay": 4})).game
+    latent = game.steps[2]
+    weights = [latent.weights(Clock(k, 10)).get("diversity") for k in range(6)]
+    assert weights == [-2.0, -1.5, -1.0, -0.5, None, None]
+    whole = tiny_trainer(tiny(weights={"diversity": 1.0})).game.steps[2]
+    assert whole.weights(Clock(5, 10))["diversity"] == -0.5
+
+
+def test_resume_in_the_middle_of_the_decay_is_bit_equal() -> None:
+    config = tiny(weights={"diversity_decay": 4}, training={"average": 0.9, "iterations": 6})
+    whole, half = tiny_trainer(config), tiny_trainer(config)
+    for _ in range(6):
+        whole.iterate()
+    for _ in range(2):
+        half.iterate()
+    rest = tiny_trainer(config)
+    for _ in range(2):
+        next(rest.batches)
+    rest.restore(half.state())
+    for _ in range(4):
+        rest.iterate()
+    assert_equal_bits(tensors_of(whole), tensors_of(rest), "resume")
+
+
+def test_a_term_without_weight_is_not_computed() -> None:
+    trainer = tiny_trainer(tiny(weights={"style": 0, "diversity": 0, "cycle": 0}, penalty="none"))
+    assert set(terms_of(trainer, "generator_latent")) == {"adversarial"}
+    assert set(terms_of(trainer, "discriminator_latent")) == {"real", "fake"}
+
+
+def test_the_cycle_may_leave_the_style_encoder_alone() -> None:
+    """SMILE's choice: the style encoder learns from the style term alone."""
+    gradients = {}
+    for detach in (False, True):
+        weights = {"style": 0, "diversity": 0}
+        trainer = tiny_trainer(tiny(detach_cycle_style=detach, weights=weights))
+        terms_of(trainer, "generator_latent")["cycle"].backward()
+        gradients[detach] = [p.grad for p in trainer.nets["style_encoder"].parameters()]
+    assert all(g is not None for g in gradients[False]) and all(g is None for g in gradients[True])
+
+
+def test_layouts_are_restored_by_cross_entropy_and_judged_as_shares() -> None:
+    """SMILE's choice: one-hot maps in, logits out, several heads an image."""
+    facts = Facts(image_size=SIZE, channels=5, attributes=("A", "B"), domains=("no A", "A", "no B", "B"))
+    batch = sample_batch(3, picture="layout", channels=5)
+    rows = torch.tensor([[1, 0, 0, 1], [0, 1, 1, 0], [1, 0, 1, 0], [0, 1, 0, 1]])
+    batch["source"]["domain"], batch["reference"]["domain"] = rows, rows.flip(0)
+    trainer = tiny_trainer(tiny(picture="layout", passes=["latent"]), facts, batch)
+    terms = terms_of(trainer, "generator_latent")
+    g, f, e = (trainer.nets[name] for name in ("generator", "mapping", "style_encoder"))
+    x = batch["source"]["layout"]
+    style = f(trainer.targets["latent"], rows.flip(0))
+    assert style.shape[:2] == (4, 2), "one style for each domain that is asked for"
+    shares = g(x, style).softmax(1)
+    back = F.cross_entropy(g(shares, e(x, rows)), x.argmax(1))
+    torch.testing.assert_close(terms["cycle"], back)
+    torch.testing.assert_close(terms["style"], (e(shares, rows.flip(0)) - style).abs().mean())
+    assert trainer.game.needs["reference"].fields == ("layout", "layout2", "domain")
+    trainer.iterate()
+
+
+def test_styles_may_agree_where_heat_maps_keep_the_face() -> None:
+    game = tiny_trainer(tiny(diversity_outside_masks=True)).game
+    one, other = torch.ones(2, 3, 8, 8), torch.zeros(2, 3, 8, 8)
+    masks = torch.zeros(2, 1, 8, 8)
+    masks[..., :4] = 1.0
+    other[..., :4] = 0.5  # a difference of .5 where the face is kept, of 1 elsewhere
+    assert float(game.difference(one, other, (masks, masks))) == 1.0  # type: ignore[operator]
+    assert float(game.difference(one, other, None)) == 0.75  # type: ignore[operator]
+    shut = (torch.ones(2, 1, 8, 8),) * 2
+    assert float(game.difference(one, other, shut)) == 0.0  # type: ignore[operator]
+
+
+def test_style_sizes_must_agree() -> None:
+    facts = Facts(image_size=SIZE, attributes=("A",), domains=("a", "b"))
+    message = r"generator.style_dim=3, mapping.style_dim=4, style_encoder.style_dim=3: a style has one size"
+    with pytest.raises(ConfigError, match=message):
+        compose(tiny(mapping={"style_dim": 4}), facts, REGISTRY)
+
+
+def test_attributes_that_make_no_domains_are_refused_before_data_are_read() -> None:
+    with pytest.raises(ConfigError, match=r"this method needs domains.*name one attribute.*got Male, Smiling"):
+        rehearse(tiny(), Facts(image_size=SIZE, attributes=("Male", "Smiling")), REGISTRY)
+
+
+# ---- the editor ----
+
+
+def test_one_seed_is_one_style_for_every_face() -> None:
+    trainer = tiny_trainer(tiny())
+    editor = trainer.game.editor(trainer.nets, attributes=("Eyeglasses",))
+    image = sample_batch(1)["source"]["image"]
+    targets = editor.resolve(Request({"Eyeglasses": 1.0}), image)
+    assert targets["domain"].tolist() == [1] * 4
+    style = editor.apply(image, targets, seed=3).extras["style"]
+    assert torch.equal(style, style[:1].expand_as(style))
+    each = editor.apply(image, targets, seed=[3, 4, 5, 3]).extras["style"]
+    assert torch.equal(each[0], style[0]) and torch.equal(each[0], each[3]) and not torch.equal(each[0], each[1])
+
+
+def test_truncation_pulls_drawn_styles_to_the_mean_of_their_domain() -> None:
+    trainer = tiny_trainer(tiny())
+    editor = trainer.game.editor(trainer.nets, attributes=("Eyeglasses",))
+    image = sample_batch(1)["source"]["image"]
+    targets = {"domain": torch.tensor([0, 1, 0, 1])}
+    full, none, half = (editor.apply(image, targets, seed=2, truncation=psi).extras["style"] for psi in (1.0, 0.0, 0.5))
+    torch.testing.assert_close(half, (full + none) / 2)
+    assert torch.equal(none[0], none[2]) and not torch.equal(none[0], none[1])
+    head = trainer.nets["mapping"].heads[0]  # type: ignore[index, union-attr]
+    torch.testing.assert_close(none[0], head(torch.zeros(5)), atol=0.1, rtol=0)  # the mean of a linear layer
+    assert torch.equal(
+        editor.apply(image, targets, seed=2).image, editor.apply(image, targets, seed=2, truncation=1.0).image
+    )
+
+
+def test_a_reference_gives_its_own_style_to_all_or_each_to_its_own() -> None:
+    trainer = tiny_trainer(tiny())
+    editor = trainer.game.editor(trainer.nets, attributes=("Eyeglasses",))
+    image, faces = (sample_batch(k)["source"]["image"] for k in (1, 2))
+    encoder = trainer.nets["style_encoder"]
+    one = editor.resolve(Request(domain=1, reference=faces[:1]), image)
+    each = editor.resolve(Request(domain=1, reference=faces), image)
+    index = torch.ones(4, dtype=torch.int64)
+    assert torch.equal(each["style"], encoder(faces, index))
+    torch.testing.assert_close(one["style"], encoder(faces[:1], index[:1]).expand(4, -1))
+    with pytest.raises(ValueError, match="2 references for 4 images"):
+        editor.resolve(Request(domain=1, reference=faces[:2]), image)
+    with pytest.raises(ValueError, match="truncation is for drawn styles"):
+        editor.apply(image, one, truncation=0.5)
+    with pytest.raises(ValueError, match="no mask"):
+        editor.apply(image, one, threshold=0.5)
+
+
+def test_the_sheet_shows_whose_style_a_column_takes() -> None:
+    trainer = tiny_trainer(tiny())
+    editor = trainer.game.editor(trainer.nets, attributes=("Eyeglasses",))
+    image = sample_batch(1)["source"]["image"]
+    columns = editor.sheet(image, torch.tensor([[0.0], [1.0], [0.0], [1.0]]))
+    assert [column.caption for column in columns] == [
+        "without, seed 0", "without, seed 1", "without like", "without like",
+        "with, seed 0", "with, seed 1", "with like", "with like",
+    ]  # fmt: skip
+    assert [c.head is not None for c in columns] == [False, False, True, True] * 2
+    assert columns[6].head is not None and torch.equal(columns[6].head, image[1])
+
+
+def test_references_may_stand_in_for_drawn_styles() -> None:
+    trainer = tiny_trainer(tiny())
+    editor = trainer.game.editor(trainer.nets, attributes=("Eyeglasses",))
+    image, faces = (sample_batch(k)["source"]["image"] for k in (1, 2))
+    own = torch.tensor([[0.0], [1.0], [0.0], [1.0]])
+    guided = editor.guided(faces, own)
+    targets = editor.resolve(Request({"Eyeglasses": 1.0}), image)
+    styles = guided.apply(image, targets, seed=list(range(4))).extras["style"]
+    there = trainer.nets["style_encoder"](faces[1::2], torch.ones(2, dtype=torch.int64))
+    assert all(any(torch.equal(style, other) for other in there) for style in styles)
+    assert len(styles.unique(dim=0)) == 2, "seeds choose among them"
+    assert not torch.equal(editor.apply(image, targets, seed=0).image, guided.apply(image, targets, seed=0).image)
+    with pytest.raises(ValueError, match="no reference that shows without"):
+        editor.guided(faces[1::2], own[1::2])

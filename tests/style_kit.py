@@ -1,0 +1,195 @@
+"""A style-translation method small enough to compute by hand: what the tests of its game share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+import zoogan.components
+from zoogan.composition import compose
+from zoogan.conditions.config import DomainConfig
+from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig, merge, validate
+from zoogan.data.config import DrawnData
+from zoogan.facts import Facts
+from zoogan.games.config import StyleOptimizers, StyleTranslationConfig
+from zoogan.interfaces import StyleCritic, StyleEncoder, StyleMapping, StyleTranslator
+from zoogan.layers.config import NoAugmentConfig, NoHeatMapsConfig
+from zoogan.losses.config import NonSaturatingConfig, R1Config
+from zoogan.registry import MethodSpec, Registry
+from zoogan.testing.tensors import faces, noise
+from zoogan.training.config import AdamConfig
+from zoogan.training.trainer import Batch, Trainer
+
+SIZE, STYLE, LATENT = 16, 3, 5
+
+
+class TinyConfig(ComponentConfig):
+    """Nothing to choose but the size of a style."""
+
+    use: Literal["tiny"] = "tiny"
+    style_dim: int = STYLE
+
+
+def own_heads(outputs: Tensor, domain: Tensor) -> Tensor:
+    """(n, k, ...) -> (n, ...) by index, or (n, heads, ...) by rows of 0 and 1 with as many ones."""
+    if domain.dim() == 1:
+        return outputs[torch.arange(len(outputs), device=outputs.device), domain]
+    heads = int(domain[0].sum()) if not domain.is_meta else 1
+    order = domain.argsort(dim=1, descending=True, stable=True)[:, :heads].sort(1).values
+    return outputs.gather(1, order.view(*order.shape, *[1] * (outputs.dim() - 2)).expand(-1, -1, *outputs.shape[2:]))
+
+
+class TinyTranslator(StyleTranslator):
+    """A colour for each style, laid on a convolution of the image."""
+
+    def __init__(self, config: TinyConfig, facts: Facts) -> None:
+        super().__init__()
+        self.style_dim = config.style_dim
+        self.body = nn.Conv2d(facts.channels, facts.channels, 3, padding=1)
+        self.colour = nn.Linear(config.style_dim, facts.channels)
+
+    def encode(self, image: Tensor) -> Tensor:
+        return self.body(image)
+
+    def decode(self, encoded: Tensor, style: Tensor, masks: Any = None) -> Tensor:
+        if style.dim() == 3:
+            style = style.mean(1)
+        return encoded * (1 + self.colour(style)[:, :, None, None]).tanh()
+
+
+class TinyMapping(StyleMapping):
+    """One linear layer a domain."""
+
+    latent_dim = LATENT
+
+    def __init__(self, config: TinyConfig, facts: Facts) -> None:
+        super().__init__()
+        self.style_dim = config.style_dim
+        self.heads = nn.ModuleList(nn.Linear(LATENT, config.style_dim) for _ in facts.domains)
+
+    def forward(self, latent: Tensor, domain: Tensor) -> Tensor:
+        return own_heads(torch.stack([head(latent) for head in self.heads], 1), domain)
+
+
+class TinyEncoder(StyleEncoder):
+    """Mean colours, then one linear layer a domain."""
+
+    def __init__(self, config: TinyConfig, facts: Facts) -> None:
+        super().__init__()
+        self.style_dim = config.style_dim
+        self.heads = nn.ModuleList(nn.Linear(facts.channels, config.style_dim) for _ in facts.domains)
+
+    def forward(self, image: Tensor, domain: Tensor) -> Tensor:
+        colour = image.square().mean((2, 3))
+        return own_heads(torch.stack([head(colour) for head in self.heads], 1), domain)
+
+
+class TinyCritic(StyleCritic):
+    """A convolution, squashed and averaged, a channel a domain."""
+
+    def __init__(self, config: TinyConfig, facts: Facts) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(facts.channels, len(facts.domains), 3, padding=1)
+
+    def forward(self, image: Tensor, domain: Tensor) -> Tensor:
+        return own_heads(self.body(image).tanh().mean((2, 3)), domain)
+
+
+ADAM = AdamConfig(lr=1e-2)
+
+
+class TinyStyleConfig(StyleTranslationConfig):
+    """The game with four tiny networks."""
+
+    method: Literal["tiny-style"] = "tiny-style"
+    data: Annotated[DataConfig, Slot("source")] = DrawnData(image_size=SIZE, batch=4, faces=40, held_out=20)
+    condition: Annotated[ComponentConfig, Slot("condition")] = DomainConfig()
+    generator: Annotated[ComponentConfig, Slot("style_translator")] = TinyConfig()
+    mapping: Annotated[ComponentConfig, Slot("style_mapping")] = TinyConfig()
+    style_encoder: Annotated[ComponentConfig, Slot("style_encoder")] = TinyConfig()
+    discriminator: Annotated[ComponentConfig, Slot("style_critic")] = TinyConfig()
+    heat_maps: Annotated[ComponentConfig, Slot("heat_maps")] = NoHeatMapsConfig()
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
+    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = R1Config(weight=1.0, every=1)
+    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
+    optimizers: StyleOptimizers = StyleOptimizers(generator=ADAM, mapping=ADAM, style_encoder=ADAM, discriminator=ADAM)
+    training: TrainingConfig = TrainingConfig(iterations=10)
+
+
+def tiny_registry() -> Registry:
+    """The core and the tiny method."""
+    registry = Registry()
+    registry.plugin = "zoogan.components"
+    zoogan.components.zoo_register(registry=registry)
+    registry.plugin = __name__
+    for role, name in (
+        ("style_translator", "TinyTranslator"), ("style_mapping", "TinyMapping"),
+        ("style_encoder", "TinyEncoder"), ("style_critic", "TinyCritic"),
+    ):  # fmt: skip
+        registry.component(role, "tiny", config=TinyConfig, build=f"{__name__}:{name}")
+    registry.method(
+        MethodSpec(
+            name="tiny-style", config=TinyStyleConfig, game="zoogan.games.style_translation:StyleTranslation",
+            recipes=Path(__file__).parent, title="Tiny style translation",
+        )
+    )  # fmt: skip
+    return registry
+
+
+REGISTRY = tiny_registry()
+
+
+def tiny(**sets: Any) -> TinyStyleConfig:
+    """The tiny method's config with other values, `weights={"cycle": 2}`."""
+    config = validate(REGISTRY.methods["tiny-style"], REGISTRY, merge({}, sets))
+    assert isinstance(config, TinyStyleConfig)
+    return config
+
+
+def sample_batch(seed: int, n: int = 4, domains: int = 2, picture: str = "image", channels: int = 3) -> Batch:
+    """A batch of random pictures, every domain among them."""
+
+    def pictures(k: int) -> Tensor:
+        if picture == "image":
+            return faces(seed + k, n, SIZE)
+        classes = noise(seed + k, n, channels, SIZE, SIZE).argmax(1)
+        return nn.functional.one_hot(classes, channels).permute(0, 3, 1, 2).float()
+
+    index = torch.arange(n) % domains
+    return {
+        "source": {picture: pictures(0), "domain": index},
+        "reference": {picture: pictures(1), f"{picture}2": pictures(2), "domain": index.flip(0)},
+    }
+
+
+def tiny_trainer(
+    config: TinyStyleConfig, facts: Facts | None = None, batch: Batch | None = None, **options: Any
+) -> Trainer:
+    """A trainer on random batches, or on one batch again and again."""
+    facts = facts or Facts(image_size=SIZE, attributes=("Eyeglasses",), domains=("without", "with"))
+
+    def batches() -> Iterator[Batch]:
+        k = 0
+        while True:
+            yield batch or sample_batch(10 * k, domains=len(facts.domains))
+            k += 1
+
+    composition = compose(config, facts, REGISTRY)
+    return Trainer(composition, REGISTRY, Accelerator(cpu=True), batches(), **options)
+
+
+def terms_of(trainer: Trainer, step: str, iteration: int = 0) -> Mapping[str, Tensor]:
+    """A step's raw terms on the next batch, without updates before it."""
+    from zoogan.interfaces import Clock
+
+    if trainer.batch is None:
+        trainer.fetch()
+    chosen = next(s for s in trainer.game.steps if s.name == step)
+    clock = Clock(iteration, trainer.training.iterations)
+    with trainer.only(chosen, graph=False):
+        return chosen.terms(trainer.turn(chosen, 0, clock, slice(None), frozenset()))
