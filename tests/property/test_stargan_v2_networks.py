@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import zoogan.components
+import zoogan_stargan_v2
+from zoogan.cli.import_ import import_weights as write_run
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.registry import Registry
 from zoogan.testing.strategies import batches, faces, noise, seeds
-from zoogan_stargan_v2 import zoo_register
 from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
 from zoogan_stargan_v2.networks import Critic, Encoder, Mapping, Translator
 from zoogan_stargan_v2.weights import SLOTS, convert, import_weights, official_names
@@ -107,7 +111,9 @@ def test_translation_is_the_derivative_of_itself(seed: int) -> None:
 
     gradients = torch.autograd.grad(total(0), (image, style))
     slope = sum((gradient * direction).sum() for gradient, direction in zip(gradients, along))
-    assert float(total(1e-6) - total(-1e-6)) / 2e-6 == pytest.approx(float(slope), rel=1e-3, abs=1e-3)
+    with torch.no_grad():
+        difference = float(total(1e-6) - total(-1e-6)) / 2e-6
+    assert difference == pytest.approx(float(slope), rel=1e-3, abs=1e-3)
 
 
 @given(seed=seeds, size=powers)
@@ -239,7 +245,7 @@ def test_shapes_are_known_without_computing(size: int, high_pass: float) -> None
 def test_networks_are_components() -> None:
     registry = Registry()
     registry.plugin = "stargan-v2"
-    zoo_register(registry=registry)
+    zoogan_stargan_v2.zoo_register(registry=registry)
     for role in ("style_translator", "style_mapping", "style_encoder", "style_critic"):
         spec = registry.components[role, "stargan-v2"]
         with torch.device("meta"):
@@ -360,11 +366,31 @@ def test_averaged_networks_come_first_and_need_no_critic(tmp_path: Path) -> None
         assert not any("in training" in note for note in both.notes)
 
 
-def test_the_landmark_network_inside_is_named(tmp_path: Path) -> None:
-    path = official_file(tmp_path / "000010_nets_ema.ckpt", {"mapping": originals(3, 0.0)["mapping"]})
+def test_masks_come_from_the_landmark_network_inside_or_from_none(tmp_path: Path) -> None:
+    averaged = {slot: net for slot, net in originals(2, 1.0).items() if slot != "discriminator"}
+    path = official_file(tmp_path / "000010_nets_ema.ckpt", averaged)
+    without = import_weights([path], {})
+    assert without.config["heat_maps"]["use"] == "none" and any("heat_maps.file" in note for note in without.notes)
     torch.save(torch.load(path, weights_only=True) | {"fan": {"conv1.weight": torch.zeros(1)}}, path)
     result = import_weights([path], {})
-    assert set(result.networks) == {"mapping"} and any("heat_maps.file" in note for note in result.notes)
+    assert set(result.networks) == set(averaged)
+    assert result.config["heat_maps"] == {"use": "landmarks", "file": str(path)}
+
+
+def test_a_released_file_becomes_a_run_without_its_critic(tmp_path: Path) -> None:
+    """Nobody published critics."""
+    registry = Registry()
+    for module in (zoogan.components, zoogan_stargan_v2):
+        registry.plugin = module.__name__
+        module.zoo_register(registry=registry)
+    zoo, spec = SimpleNamespace(registry=registry), registry.methods["stargan-v2"]
+    averaged = {slot: net for slot, net in originals(3, 0.0).items() if slot != "discriminator"}
+    path, out = official_file(tmp_path / "100000_nets_ema.ckpt", averaged), tmp_path / "run"
+    notes = write_run(zoo, spec, [path], {}, out)  # type: ignore[arg-type]
+    assert any("the discriminator is not in the files and starts untrained" in note for note in notes)
+    assert '"cat"' in (out / "facts.json").read_text()
+    saved = load_file(out / "model" / "generator.safetensors")
+    assert all(torch.equal(saved[key], value) for key, value in averaged["generator"].state_dict().items())
 
 
 def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
