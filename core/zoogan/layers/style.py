@@ -132,12 +132,13 @@ class HighPass(nn.Module):
         super().__init__()
         kernel = torch.full((1, 1, 3, 3), -1.0)
         kernel[..., 1, 1] = 8.0
-        self.register_buffer("kernel", kernel / divisor, persistent=False)
+        self.register_buffer("kernel", kernel, persistent=False)
+        self.divisor = divisor
 
     def forward(self, x: Images) -> Images:
         """The details of `x`."""
-        channels = x.shape[1]
-        return F.conv2d(x, self.kernel.to(x.dtype).expand(channels, -1, -1, -1), padding=1, groups=channels)
+        channels, kernel = x.shape[1], self.kernel.to(x.dtype) / self.divisor
+        return F.conv2d(x, kernel.expand(channels, -1, -1, -1), padding=1, groups=channels)
 
 
 class Content(NamedTuple):

@@ -1,0 +1,427 @@
+"""StarGAN v2: what must hold for its networks at every size, and for the import of official files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+import zoogan.components
+import zoogan_stargan_v2
+from zoogan.cli.import_ import import_weights as write_run
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.registry import Registry
+from zoogan.testing.strategies import batches, faces, noise, seeds
+from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
+from zoogan_stargan_v2.networks import Critic, Encoder, Mapping, Translator
+from zoogan_stargan_v2.weights import SLOTS, convert, import_weights, official_names
+
+counts = st.integers(1, 5)
+powers = st.sampled_from([16, 32, 64])
+STYLE = 6
+
+
+def facts(size: int, k: int = 2, channels: int = 3) -> Facts:
+    return Facts(image_size=size, channels=channels, domains=tuple("abcdefghij"[:k]))
+
+
+def translator(seed: int, size: int = 32, high_pass: float = 0.0, channels: int = 3) -> Translator:
+    torch.manual_seed(seed)
+    config = TranslatorConfig(width=2, max_width=4, style_dim=STYLE, high_pass=high_pass)
+    return Translator(config, facts(size, channels=channels))
+
+
+def heads(seed: int, size: int, k: int) -> dict[str, nn.Module]:
+    """The networks with a head for each domain."""
+    torch.manual_seed(seed)
+    return {
+        "mapping": Mapping(MappingConfig(latent_dim=3, style_dim=STYLE, width=8), facts(size, k)),
+        "style_encoder": Encoder(StyleEncoderConfig(width=2, max_width=4, style_dim=STYLE), facts(size, k)),
+        "discriminator": Critic(CriticConfig(width=2, max_width=4), facts(size, k)),
+    }
+
+
+def indices(seed: int, n: int, k: int) -> Tensor:
+    return torch.randint(k, (n,), generator=torch.Generator().manual_seed(seed))
+
+
+def close(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+# ---- the generator ----
+
+
+@given(seed=seeds, size=powers, n=batches, high_pass=st.sampled_from([0.0, 1.0, 2.0]), channels=st.sampled_from([1, 3]))
+def test_translation_keeps_the_shape_and_repeats(seed: int, size: int, n: int, high_pass: float, channels: int) -> None:
+    if size == 16 and not high_pass:
+        size = 32
+    net, image = translator(seed, size, high_pass, channels), noise(seed, n, channels, size, size)
+    style = noise(seed + 1, n, STYLE)
+    result = net(image, style)
+    assert result.shape == image.shape and result.isfinite().all()
+    assert torch.equal(result, net.eval()(image, style)) and not net.state_dict().keys() & dict(net.named_buffers())
+    encoded = net.encode(image)
+    assert encoded.features.shape[2] == (8 if high_pass else 16)
+    assert set(encoded.details) == ({s for s in (32, 64, 128) if s <= size} if high_pass else set())
+    assert torch.equal(result, net(image, style, encoded=encoded))
+
+
+@given(seed=seeds, high_pass=st.sampled_from([0.0, 1.0]), order=st.permutations(range(3)))
+def test_translation_treats_each_face_alone(seed: int, high_pass: float, order: list[int]) -> None:
+    net, image, style = translator(seed, 32, high_pass), faces(seed, 3, 32), noise(seed + 1, 3, STYLE)
+    masks = (noise(seed + 2, 3, 1, 8, 8).sigmoid(), noise(seed + 3, 3, 1, 8, 8).sigmoid()) if high_pass else None
+    whole = net(image, style, masks)
+    moved = None if masks is None else (masks[0][order], masks[1][order])
+    close(net(image[order], style[order], moved), whole[order])
+    alone = None if masks is None else (masks[0][:1], masks[1][:1])
+    close(net(image[:1], style[:1], alone), whole[:1])
+
+
+@given(seed=seeds, high_pass=st.sampled_from([0.0, 1.0]))
+def test_gradients_reach_image_style_and_every_parameter(seed: int, high_pass: float) -> None:
+    """With high_pass too, where the official network has weights that nothing trains."""
+    net = translator(seed, 32, high_pass)
+    image, style = faces(seed, 2, 32).requires_grad_(), noise(seed, 2, STYLE).requires_grad_()
+    (net(image, style) * noise(seed + 1, 2, 3, 32, 32)).sum().backward()
+    for tensor in (image, style, *net.parameters()):
+        assert tensor.grad is not None and tensor.grad.isfinite().all()
+    assert image.grad.any() and style.grad.any()  # type: ignore[union-attr]
+
+
+@settings(max_examples=5)
+@given(seed=seeds)
+def test_translation_is_the_derivative_of_itself(seed: int) -> None:
+    """Numerically, in image and style, with masks."""
+    net = translator(seed, 32, 1.0).double()
+    image, style = faces(seed, 1, 32).double().requires_grad_(), noise(seed, 1, STYLE).double().requires_grad_()
+    masks = (noise(seed + 2, 1, 1, 8, 8).sigmoid().double(),) * 2
+    weight, along = noise(seed + 1, 1, 3, 32, 32).double(), (noise(seed + 3, 1, 3, 32, 32), noise(seed + 4, 1, STYLE))
+
+    def total(step: float) -> Tensor:
+        return (net(image + step * along[0], style + step * along[1], masks) * weight).sum()
+
+    gradients = torch.autograd.grad(total(0), (image, style))
+    slope = sum((gradient * direction).sum() for gradient, direction in zip(gradients, along))
+    with torch.no_grad():
+        difference = float(total(1e-6) - total(-1e-6)) / 2e-6
+    assert difference == pytest.approx(float(slope), rel=1e-3, abs=1e-3)
+
+
+@given(seed=seeds, size=powers)
+def test_empty_masks_keep_nothing_and_full_ones_something(seed: int, size: int) -> None:
+    net, image, style = translator(seed, size, 1.0), faces(seed, 2, size), noise(seed, 2, STYLE)
+    empty, full = (torch.full((2, 1, 256, 256), value) for value in (0.0, 1.0))
+    close(net(image, style, (empty, empty)), net(image, style))
+    changed = net(image, style, (full, full)) - net(image, style)
+    assert bool(changed.abs().max() > 1e-4) is (size > 16)  # the coarsest details are 32 pixels wide
+
+
+def test_masks_need_high_pass() -> None:
+    net, masks = translator(0), (torch.zeros(1, 1, 256, 256),) * 2
+    assert not net.takes_masks and translator(0, 32, 1.0).takes_masks
+    with pytest.raises(ValueError, match="high_pass=0"):
+        net(faces(0, 1, 32), noise(0, 1, STYLE), masks)
+
+
+@pytest.mark.parametrize(("size", "high_pass", "least"), [(96, 0.0, 32), (16, 0.0, 32), (24, 1.0, 16), (200, 1.0, 16)])
+def test_sizes_that_do_not_fit_are_refused_in_a_sentence(size: int, high_pass: float, least: int) -> None:
+    with pytest.raises(ConfigError, match=rf"generator 'stargan-v2'.*power of two, at least {least}, got {size}"):
+        translator(0, size, high_pass)
+    if size.bit_count() > 1:
+        for network, config in ((Encoder, StyleEncoderConfig()), (Critic, CriticConfig())):
+            with pytest.raises(ConfigError, match=rf"'stargan-v2'.*power of two.*got {size}"):
+                network(config, facts(size))
+
+
+# ---- networks with heads ----
+
+
+def inputs(slot: str, seed: int, n: int, size: int) -> Tensor:
+    return noise(seed, n, 3) if slot == "mapping" else faces(seed, n, size)
+
+
+@given(
+    seed=seeds, size=powers, n=batches, k=counts, slot=st.sampled_from(["mapping", "style_encoder", "discriminator"])
+)
+def test_a_row_takes_its_own_head_alone(seed: int, size: int, n: int, k: int, slot: str) -> None:
+    net, x, domain = heads(seed, size, k)[slot], inputs(slot, seed, n, size), indices(seed, n, k)
+    said = net(x, domain)
+    assert said.shape == ((n,) if slot == "discriminator" else (n, STYLE)) and said.isfinite().all()
+    assert torch.equal(said, net.eval()(x, domain))
+    order = torch.arange(n).flip(0)
+    close(net(x[order], domain[order]), said[order])
+    close(net(x[:1], domain[:1]), said[:1])
+    rows = nn.functional.one_hot(domain, k)
+    assert torch.equal(net(x, rows)[:, 0], said)
+    with torch.no_grad():  # disturb every head but the first row's
+        for key, parameter in net.named_parameters():
+            if key.startswith("score"):
+                parameter[torch.arange(k) != domain[0]] += 1
+            elif "heads." in key and int(key.split("heads.")[1].split(".")[0]) != int(domain[0]):
+                parameter += 1
+    close(net(x, domain)[:1], said[:1])
+    others = domain != domain[0]
+    assert not others.any() or (net(x, domain)[others] - said[others]).abs().max() > 1e-3
+
+
+@given(seed=seeds, size=powers, k=counts)
+def test_the_critics_penalty_has_gradients(seed: int, size: int, k: int) -> None:
+    """R1 differentiates the squared gradient of the score with respect to the image."""
+    net, image, domain = heads(seed, size, k)["discriminator"], faces(seed, 2, size), indices(seed, 2, k)
+    image.requires_grad_()
+    (slope,) = torch.autograd.grad(net(image, domain).sum(), image, create_graph=True)
+    slope.square().sum().backward()
+    kernels = [p for p in net.parameters() if p.dim() == 4]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in kernels) and any(p.grad.any() for p in kernels)
+
+
+def test_networks_with_heads_need_domains() -> None:
+    for network, config in ((Mapping, MappingConfig()), (Encoder, StyleEncoderConfig()), (Critic, CriticConfig())):
+        with pytest.raises(ConfigError, match="'stargan-v2': needs domains"):
+            network(config, Facts(image_size=32))
+
+
+# ---- the published sizes ----
+
+PARAMETERS = {
+    32: (28_740_099, 38_314_499, 18_433_664, 18_369_026, 18_466_496, 18_369_539),
+    64: (32_634_883, 42_209_283, 20_327_808, 20_263_170, 20_360_640, 20_263_683),
+    128: (33_632_003, 43_206_403, 20_799_744, 20_735_106, 20_832_576, 20_735_619),
+    256: (33_892_995, 43_467_395, 20_916_928, 20_852_290, 20_949_760, 20_852_803),
+    512: (33_964_099, 43_538_499, 20_945_824, 20_881_186, 20_978_656, 20_881_699),
+    1024: (33_984_803, 43_559_203, 20_952_848, 20_888_210, 20_985_680, 20_888_723),
+}
+"""Generator without and with high_pass, style encoder and critic for 2 and for 3 domains."""
+UNUSED = {32: 0, 64: 131_072, 128: 163_840, 256: 172_032, 512: 174_080, 1024: 174_592}
+"""Weights of the official generator with high_pass that nothing uses: the 1x1 convolutions where widths change."""
+
+
+def size_of(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("size", sorted(PARAMETERS))
+def test_published_parameter_counts(size: int) -> None:
+    with torch.device("meta"):
+        found = [size_of(Translator(TranslatorConfig(), facts(size)))]
+        found += [size_of(Translator(TranslatorConfig(high_pass=1), facts(size))) + UNUSED[size]]
+        for k in (2, 3):
+            found += [
+                size_of(Encoder(StyleEncoderConfig(), facts(size, k))),
+                size_of(Critic(CriticConfig(), facts(size, k))),
+            ]
+    assert tuple(found) == PARAMETERS[size]
+
+
+@pytest.mark.parametrize(
+    ("k", "total"), [(1, 1_617_472), (2, 2_438_272), (3, 3_259_072), (6, 5_721_472), (10, 9_004_672)]
+)
+def test_published_parameter_counts_of_the_mapping(k: int, total: int) -> None:
+    with torch.device("meta"):
+        assert size_of(Mapping(MappingConfig(), facts(32, k))) == total
+
+
+@pytest.mark.parametrize(("size", "high_pass"), [(16, 1.0), (64, 0.0), (256, 1.0), (1024, 0.0)])
+def test_shapes_are_known_without_computing(size: int, high_pass: float) -> None:
+    with torch.device("meta"):
+        image, masks = torch.zeros(2, 3, size, size), (torch.zeros(2, 1, 256, 256),) * 2
+        domain = torch.zeros(2, dtype=torch.int64)
+        style = Mapping(MappingConfig(), facts(size))(torch.zeros(2, 16), domain)
+        net = Translator(TranslatorConfig(high_pass=high_pass), facts(size))
+        assert net(image, style, masks if high_pass else None).shape == image.shape
+        assert Encoder(StyleEncoderConfig(), facts(size))(image, domain).shape == style.shape
+        assert Critic(CriticConfig(), facts(size))(image, domain).shape == (2,)
+
+
+def test_networks_are_components() -> None:
+    registry = Registry()
+    registry.plugin = "stargan-v2"
+    zoogan_stargan_v2.zoo_register(registry=registry)
+    for role in ("style_translator", "style_mapping", "style_encoder", "style_critic"):
+        spec = registry.components[role, "stargan-v2"]
+        with torch.device("meta"):
+            assert registry.build(role, spec.config(), facts(64)).compiled_parts()
+
+
+# ---- import ----
+
+SIZE = 128
+OFFICIAL = {slot: name for name, slot in SLOTS.items()}
+
+
+def originals(k: int, high_pass: float) -> dict[str, nn.Module]:
+    """Narrow networks with the first width that tells the image size."""
+    torch.manual_seed(0)
+    known = facts(SIZE, k)
+    config = TranslatorConfig(width=2**14 // SIZE, max_width=4, style_dim=STYLE, high_pass=high_pass)
+    return {"generator": Translator(config, known), **heads(1, SIZE, k)}
+
+
+def official_layout(slot: str, net: nn.Module) -> dict[str, Tensor]:
+    """Our weights under their official names; the critic's scores are a 1x1 convolution there."""
+    state = net.state_dict()
+    layout = {official: state[ours] for official, ours in official_names(slot, net).items()}
+    if isinstance(net, Critic):
+        last = f"main.{net.trunk.halvings + 4}.weight"
+        layout[last] = layout[last][:, :, None, None]
+    return layout
+
+
+def official_file(path: Path, networks: dict[str, nn.Module], *, kernel: bool = True, prefix: str = "") -> Path:
+    """Our networks saved in the official layout, unused shortcuts and all."""
+    saved: dict[str, dict[str, Tensor]] = {}
+    for slot, net in networks.items():
+        layout = official_layout(slot, net)
+        if isinstance(net, Translator) and net.takes_masks:
+            layout["decode.5.conv1x1.weight"] = torch.zeros(128, 4, 1, 1)
+            if kernel:
+                high_pass = net.decoder.high_pass
+                assert high_pass is not None
+                layout["hpf.filter"] = high_pass.kernel[0, 0] / high_pass.divisor
+        saved[OFFICIAL[slot]] = {prefix + key: value for key, value in layout.items()}
+    torch.save(saved, path)
+    return path
+
+
+def rebuilt(imported: Any, k: int) -> dict[str, nn.Module]:
+    made = {
+        "generator": (TranslatorConfig, Translator), "mapping": (MappingConfig, Mapping),
+        "style_encoder": (StyleEncoderConfig, Encoder), "discriminator": (CriticConfig, Critic),
+    }  # fmt: skip
+    networks: dict[str, nn.Module] = {}
+    for slot, state in imported.networks.items():
+        config, network = made[slot]
+        networks[slot] = network(config(**imported.config[slot]), Facts(image_size=SIZE, **imported.facts))  # type: ignore
+        networks[slot].load_state_dict(state, strict=True)
+    return networks
+
+
+@pytest.mark.parametrize(("k", "high_pass", "prefix"), [(2, 1.0, "module."), (3, 0.0, ""), (2, 2.0, ""), (5, 0.0, "")])
+def test_import_gives_the_same_networks(tmp_path: Path, k: int, high_pass: float, prefix: str) -> None:
+    nets = originals(k, high_pass)
+    path = official_file(tmp_path / "000001_nets.ckpt", nets, prefix=prefix)
+    names = {} if k < 5 else {"domains": list("vwxyz")}
+    result = import_weights([path], names)
+    assert result.config["data"]["image_size"] == SIZE
+    assert result.config["generator"]["high_pass"] == high_pass
+    told = {2: ("female", "male"), 3: ("cat", "dog", "wild"), 5: tuple("vwxyz")}[k]
+    assert result.facts == {"domains": told, "exclusive": (told,)}
+    assert result.config["data"]["attributes"] == list(told)
+    assert any("in training" in note for note in result.notes)
+    assert any(f"{512:,} weights" in note for note in result.notes) is bool(high_pass)
+    again, image, domain = rebuilt(result, k), faces(0, 2, SIZE), indices(0, 2, k)
+    style = nets["mapping"](noise(0, 2, 3), domain)
+    masks = (torch.ones(2, 1, 8, 8),) * 2 if high_pass else None
+    assert torch.equal(again["mapping"](noise(0, 2, 3), domain), style)
+    assert torch.equal(again["generator"](image, style, masks), nets["generator"](image, style, masks))
+    for slot in ("style_encoder", "discriminator"):
+        assert torch.equal(again[slot](image, domain), nets[slot](image, domain))
+
+
+@pytest.mark.parametrize(
+    ("size", "high_pass"), [(16, 1.0), (32, 0.0), (32, 1.0), (256, 0.0), (256, 1.0), (1024, 0.0), (1024, 1.0)]
+)
+def test_shapes_tell_the_architecture_at_every_size(size: int, high_pass: float) -> None:
+    """Of networks of the published widths, with 4 domains; nothing is computed."""
+    known = facts(size, 4)
+    with torch.device("meta"):
+        nets = {
+            "generator": Translator(TranslatorConfig(high_pass=high_pass), known),
+            "mapping": Mapping(MappingConfig(), known),
+            "style_encoder": Encoder(StyleEncoderConfig(), known),
+            "discriminator": Critic(CriticConfig(), known),
+        }
+    states = {slot: official_layout(slot, net) for slot, net in nets.items()}
+    result = convert(states, {"domains": known.domains})
+    assert result.config["data"]["image_size"] == size and result.config["generator"]["high_pass"] == high_pass
+    for slot, net in nets.items():
+        wanted = {key: tensor.shape for key, tensor in net.state_dict().items()}
+        assert {key: tensor.shape for key, tensor in result.networks[slot].items()} == wanted
+
+
+def test_averaged_networks_come_first_and_need_no_critic(tmp_path: Path) -> None:
+    nets = originals(2, 1.0)
+    averaged = {slot: net for slot, net in originals(2, 1.0).items() if slot != "discriminator"}
+    with torch.no_grad():
+        next(averaged["mapping"].parameters()).add_(1)
+    alone = official_file(tmp_path / "000010_nets_ema.ckpt", averaged, kernel=False)
+    result = import_weights([alone], {})
+    assert set(result.networks) == set(averaged) and result.untrained == ("discriminator",)
+    assert any("filter is not in the file; its divisor is taken to be 1" in note for note in result.notes)
+    assert import_weights([alone], {"w_hpf": 2}).config["generator"]["high_pass"] == 2
+    training = official_file(tmp_path / "000010_nets.ckpt", nets)
+    for files in ([alone, training], [training, alone], [tmp_path]):
+        both = import_weights(files, {})
+        assert set(both.networks) == set(nets)
+        assert torch.equal(both.networks["mapping"]["body.shared.0.weight"], averaged["mapping"].body.shared[0].weight)  # type: ignore
+        assert not any("in training" in note for note in both.notes)
+
+
+def test_masks_come_from_the_landmark_network_inside_or_from_none(tmp_path: Path) -> None:
+    averaged = {slot: net for slot, net in originals(2, 1.0).items() if slot != "discriminator"}
+    path = official_file(tmp_path / "000010_nets_ema.ckpt", averaged)
+    without = import_weights([path], {})
+    assert without.config["heat_maps"]["use"] == "none" and any("heat_maps.file" in note for note in without.notes)
+    torch.save(torch.load(path, weights_only=True) | {"fan": {"conv1.weight": torch.zeros(1)}}, path)
+    result = import_weights([path], {})
+    assert set(result.networks) == set(averaged)
+    assert result.config["heat_maps"] == {"use": "landmarks", "file": str(path)}
+
+
+def test_a_released_file_becomes_a_run_without_its_critic(tmp_path: Path) -> None:
+    """Nobody published critics."""
+    registry = Registry()
+    for module in (zoogan.components, zoogan_stargan_v2):
+        registry.plugin = module.__name__
+        module.zoo_register(registry=registry)
+    zoo, spec = SimpleNamespace(registry=registry), registry.methods["stargan-v2"]
+    averaged = {slot: net for slot, net in originals(3, 0.0).items() if slot != "discriminator"}
+    path, out = official_file(tmp_path / "100000_nets_ema.ckpt", averaged), tmp_path / "run"
+    notes = write_run(zoo, spec, [path], {}, out)  # type: ignore[arg-type]
+    assert any("the discriminator is not in the files and starts untrained" in note for note in notes)
+    assert '"cat"' in (out / "facts.json").read_text()
+    saved = load_file(out / "model" / "generator.safetensors")
+    assert all(torch.equal(saved[key], value) for key, value in averaged["generator"].state_dict().items())
+
+
+def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
+    nets = originals(3, 0.0)
+    path = official_file(tmp_path / "000001_nets.ckpt", nets)
+    with pytest.raises(ConfigError, match="know 3 domains, but 2 are named"):
+        import_weights([path], {"domains": ["a", "b"]})
+    with pytest.raises(ConfigError, match="know 4 domains, but none are named"):
+        import_weights([official_file(tmp_path / "a.ckpt", heads(0, 32, 4))], {})
+    with pytest.raises(ConfigError, match="a second file of networks in training"):
+        import_weights([path, path], {})
+    with pytest.raises(ConfigError, match="none of the networks of clovaai/stargan-v2; it holds optimizer"):
+        torch.save({"optimizer": {"a": torch.zeros(1)}}, tmp_path / "b.ckpt")
+        import_weights([tmp_path / "b.ckpt"], {})
+    with pytest.raises(ConfigError, match="expected several networks"):
+        torch.save({"a": torch.zeros(1)}, tmp_path / "c.ckpt")
+        import_weights([tmp_path / "c.ckpt"], {})
+    with pytest.raises(ConfigError, match="no weights of"):
+        import_weights([], {})
+    states = {SLOTS[name]: state for name, state in torch.load(path, weights_only=True).items()}
+    with pytest.raises(ConfigError, match=r"about the number of domains: the mapping says 4, the discriminator says 3"):
+        other = torch.load(tmp_path / "a.ckpt", weights_only=True)["mapping_network"]
+        convert({"mapping": other, "discriminator": states["discriminator"]}, {})
+    with pytest.raises(ConfigError, match=r"about the image size: the generator says 128, the discriminator says 32"):
+        small = torch.load(tmp_path / "a.ckpt", weights_only=True)["discriminator"]
+        convert({"generator": states["generator"], "discriminator": small}, {})
+    lacking = dict(states["generator"])
+    del lacking["decode.1.conv2.bias"]
+    with pytest.raises(ConfigError, match=r"no 'decode\.1\.conv2\.bias'"):
+        convert({"generator": lacking}, {})
+    with pytest.raises(ConfigError, match=r"an unknown 'odd'"):
+        convert({"generator": {**states["generator"], "odd": torch.zeros(1)}}, {})
+    with pytest.raises(ConfigError, match="5 or 6 encoding blocks, but there are 4"):
+        convert({"generator": {k: v for k, v in states["generator"].items() if not k.startswith("encode.4")}}, {})
