@@ -54,18 +54,21 @@ def evaluate(
 ) -> None:
     """Measure a run's edits on held-out faces: report.json, and report.html to read."""
     zoo = open_with(plugin)
-    from zoogan.training.devices import choose
+    from zoogan.interfaces import World
+    from zoogan.training.devices import join_processes
     from zoogan.training.run import load
 
     sets = parse_sets(set_ or [])
     chosen = metric_configs(zoo.registry, metrics, {k: v for k, v in sets.items() if k != "data"})
-    loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=zoo.registry)
+    where = join_processes(device)
+    loaded = load(run, checkpoint=checkpoint, device=where, registry=zoo.registry)
     source = source_config(zoo.registry, loaded, data, root, sets.get("data", {}))
     report, folder = measure(
-        zoo.registry, loaded, run, source, chosen, judge=judge, faces=faces, seed=seed, out=out, device=choose(device)
+        zoo.registry, loaded, run, source, chosen, judge=judge, faces=faces, seed=seed, out=out, device=where
     )
-    zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
-    tell(report, folder)
+    if World().rank == 0:
+        zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
+        tell(report, folder)
 
 
 def metric_configs(registry: Registry, names: str | None, sets: Mapping[str, Any]) -> dict[str, ComponentConfig]:
