@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import PluginFiles, open_with
+from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
 from zoogan.config import ComponentConfig, ConfigError, checked, merge, parse_sets
 from zoogan.registry import Registry, nearest
 
@@ -46,10 +46,8 @@ def evaluate(
         typer.Option("--set", metavar="KEY=VALUE", help="data.KEY of the source or METRIC.KEY; repeatable."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The report's folder; by default RUN/report.")] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="An iteration, or best; by default the model as training left it.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> None:
     """Measure a run's edits on held-out faces: report.json, and report.html to read."""
