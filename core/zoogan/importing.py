@@ -122,6 +122,17 @@ def same_number(what: str, found: Iterable[tuple[str, int]]) -> int:
     return places[0][1]
 
 
+def tell_critic(imported: Imported, width: int, stages: int, size: int, settings: Mapping[str, Any]) -> None:
+    """Write what a critic's weights tell into the config: its own shape, and the image size that it was made for.
+
+    Raises:
+        ConfigError: the official arguments say another size.
+    """
+    imported.config["discriminator"] |= {"width": width, "stages": stages}
+    said = [("image_size", int(settings["image_size"]))] if settings.get("image_size") else []
+    put(imported.config, "data.image_size", same_number("the image size", [("the discriminator", size), *said]))
+
+
 def put(layer: dict[str, Any], path: str, value: Any) -> None:
     """Set `a.b.c` of a nested layer; None is left out."""
     if value is None:

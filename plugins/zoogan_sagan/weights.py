@@ -17,10 +17,10 @@ from zoogan.importing import (
     entries,
     newest_numbered,
     published,
-    put,
     read_networks,
     renamed,
     same_number,
+    tell_critic,
     translate,
 )
 from zoogan_sagan.config import SaganConfig
@@ -119,11 +119,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         imported.networks["discriminator"] = renamed(critic, critic_names(stages), "discriminator", LAYOUT)
         heads = critic["cls.0.weight"]
         counts.append(("the discriminator", heads.shape[0]))
-        imported.config["discriminator"] |= {"width": critic["conv.0.weight"].shape[0], "stages": stages}
-        put(imported.config, "data.image_size", same_number("the image size", [
-            ("the discriminator", heads.shape[2] << stages),
-            *([("image_size", int(settings["image_size"]))] if settings.get("image_size") else []),
-        ]))  # fmt: skip
+        tell_critic(imported, critic["conv.0.weight"].shape[0], stages, heads.shape[2] << stages, settings)
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     count = same_number("the number of attributes", counts)

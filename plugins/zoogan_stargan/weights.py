@@ -20,6 +20,7 @@ from zoogan.importing import (
     read_networks,
     renamed,
     same_number,
+    tell_critic,
     translate,
 )
 from zoogan_stargan.config import StarganConfig
@@ -87,11 +88,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         imported.networks["discriminator"] = renamed(critic, names, "discriminator", LAYOUT)
         heads = critic["conv2.weight"]
         counts.append(("the discriminator", heads.shape[0]))
-        imported.config["discriminator"] |= {"width": critic["main.0.weight"].shape[0], "stages": stages}
-        put(imported.config, "data.image_size", same_number("the image size", [
-            ("the discriminator", heads.shape[2] << stages),
-            *([("image_size", int(settings["image_size"]))] if settings.get("image_size") else []),
-        ]))  # fmt: skip
+        tell_critic(imported, critic["main.0.weight"].shape[0], stages, heads.shape[2] << stages, settings)
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     name_attributes(imported, same_number("the number of attributes", counts), settings)

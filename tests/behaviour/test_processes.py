@@ -1,4 +1,4 @@
-"""Two processes train what one trains on the joint batch, launched the way a person would launch them."""
+"""Two processes train and measure what one does on the joint batch, launched the way a person would launch them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from zoogan.cli import main
+from zoogan.evaluation.report import read_report, read_rows
+from zoogan.interfaces import Ratio
 from zoogan.training import checkpoints
 
 COMMON = [
@@ -22,19 +24,26 @@ COMMON = [
 ]  # fmt: skip
 
 
+def zoo(options: list[str], processes: int = 1, port: int = 0) -> str:
+    """The command, in this process or in several of its own; what those said."""
+    if processes == 1:
+        assert main(options) == 0
+        return ""
+    # `--multi_gpu` is accelerate's word for several processes on one machine; `--device cpu` makes them use gloo.
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
+    launcher += ["--num_processes", str(processes), "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command = [*launcher, "--main_process_port", str(port), "-m", "zoogan", *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
 def train(out: Path, batch: int, method: str, processes: int = 1, port: int = 0) -> checkpoints.State:
     options = ["train", "--model", method, "--out", str(out), *COMMON, "--set", f"data.batch={batch}"]
     if method == "sagan":  # the paper's normalisation, whose statistics must span the joint batch
         options += ["--set", "generator.res_norm=batch"]
-    if processes == 1:
-        assert main(options) == 0
-    else:  # `--multi_gpu` is accelerate's word for several processes on one machine; `--device cpu` makes them use gloo
-        launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
-        launcher += ["--num_processes", str(processes), "--mixed_precision", "no", "--dynamo_backend", "no"]
-        command = [*launcher, "--main_process_port", str(port), "-m", "zoogan", *options]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stderr[-3000:]
+    zoo(options, processes, port)
     path, damaged = checkpoints.newest_valid(out / "checkpoints")
     assert path is not None and not damaged
     return checkpoints.load(path)
@@ -57,6 +66,23 @@ def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path, method: str,
                 )
     metrics = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
     assert len(metrics) == 1, "only one process writes"
+
+
+def test_two_processes_measure_what_one_measures(tmp_path: Path, unused_port: int) -> None:
+    run = tmp_path / "run"
+    train(run, 4, "sagan")
+    measured = ["evaluate", str(run), "--device", "cpu", "--faces", "13"]  # an odd number: unequal shares
+    measured += ["--metrics", "edit_error,reconstruction"]
+    zoo([*measured, "--out", str(tmp_path / "one")])
+    said = zoo([*measured, "--out", str(tmp_path / "two")], 2, unused_port)
+    assert said.count("report.html") == 1, "two that know of each other, not one twice"
+    one, two = (read_report(tmp_path / name) for name in ("one", "two"))
+    assert one.values and [v.key for v in one.values] == [v.key for v in two.values]
+    for ours, theirs in zip(read_rows(tmp_path / "one", one), read_rows(tmp_path / "two", two)):
+        assert isinstance(ours, Ratio) and isinstance(theirs, Ratio)
+        assert len(ours.face) and torch.equal(ours.face, theirs.face)
+        torch.testing.assert_close(ours.numerator, theirs.numerator, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(ours.denominator, theirs.denominator)
 
 
 @pytest.fixture

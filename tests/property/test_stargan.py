@@ -170,7 +170,7 @@ def test_import_gives_the_same_networks(tmp_path: Path, a: int, size: int) -> No
         "source": "celeba", "root": None, "crop": 178, "split": "shuffle", "flip": True, "balance": None,
         "image_size": size, "attributes": list(NAMES[:a]),
     }  # fmt: skip
-    assert result.facts == {"exclusive": (NAMES[:3],)}
+    assert result.facts == {"crop": 1.0, "exclusive": (NAMES[:3],)}
     assert bool(result.notes) is (a == 5)  # taken for the official five
     rebuilt = Generator(StarganGeneratorConfig(**result.config["generator"]), facts(size, a))
     rebuilt.load_state_dict(result.networks["generator"], strict=True)

@@ -23,6 +23,10 @@ PluginFiles = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE", help="A single-file plugin to load as well.", show_default=False),
 ]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Checkpoint = Annotated[
+    str | None, typer.Option(help="An iteration, or best; by default the model as training left it.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import PluginFiles, open_with
+from zoogan.cli.arguments import Device, PluginFiles, open_with
 from zoogan.cli.evaluate import FACES, check_pages, measure, metric_configs, source_config
 from zoogan.config import ConfigError, parse_sets
 
@@ -32,7 +32,7 @@ def compare(
     seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As of zoo evaluate.")] = None,
     out: Annotated[Path, typer.Option(help="The output folder.")] = Path("comparison"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> None:
     """Compare runs: one table and one grid, the same faces and edits, only equal measurements in a column."""

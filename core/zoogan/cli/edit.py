@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import PluginFiles, open_with
+from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
 from zoogan.config import ConfigError
 from zoogan.registry import Registry
 
@@ -40,10 +40,8 @@ def edit(
         typer.Option(help="The source's folder, for --grid; by default where training found it."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The output folder (default: edits), or the file of --grid.")] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="An iteration, or best; by default the model as training left it.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> None:
     """Edit photos: each gets the run's own crop; masks and residuals are saved beside the edit."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import PluginFiles, open_with
+from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
 from zoogan.config import ComponentConfig, ConfigError, checked, merge, parse_sets
 from zoogan.registry import Registry, nearest
 
@@ -50,38 +50,30 @@ def evaluate(
         typer.Option("--set", metavar="KEY=VALUE", help="data.KEY of the source or METRIC.KEY; repeatable."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The report's folder; by default RUN/report.")] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="An iteration, or best; by default the model as training left it.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    checkpoint: Checkpoint = None,
+    device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> None:
     """Measure a run's edits on held-out faces: report.json, and report.html to read."""
     zoo = open_with(plugin)
-    from zoogan.training.devices import choose
+    from zoogan.interfaces import World
+    from zoogan.training.devices import join_processes
     from zoogan.training.run import load
 
     if styles not in ("latent", "reference"):
         raise ConfigError(f"--styles {styles}: expected latent or reference{nearest(styles, ('latent', 'reference'))}")
     sets = parse_sets(set_ or [])
     chosen = metric_configs(zoo.registry, metrics, {k: v for k, v in sets.items() if k != "data"})
-    loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=zoo.registry)
+    where = join_processes(device)
+    loaded = load(run, checkpoint=checkpoint, device=where, registry=zoo.registry)
     source = source_config(zoo.registry, loaded, data, root, sets.get("data", {}))
     report, folder = measure(
-        zoo.registry,
-        loaded,
-        run,
-        source,
-        chosen,
-        judge=judge,
-        faces=faces,
-        seed=seed,
-        out=out,
-        device=choose(device),
-        guided=styles == "reference",
-    )
-    zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
-    tell(report, folder)
+        zoo.registry, loaded, run, source, chosen,
+        judge=judge, faces=faces, seed=seed, out=out, device=where, guided=styles == "reference",
+    )  # fmt: skip
+    if World().rank == 0:
+        zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
+        tell(report, folder)
 
 
 def metric_configs(registry: Registry, names: str | None, sets: Mapping[str, Any]) -> dict[str, ComponentConfig]:

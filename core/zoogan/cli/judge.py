@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import Json, PluginFiles, open_with
+from zoogan.cli.arguments import Device, Json, PluginFiles, open_with
 from zoogan.cli.tables import print_table
 from zoogan.config import ConfigError, DataConfig, checked, merge, parse_sets
 
@@ -56,7 +56,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The judge's folder; by default in the cache.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the judge in the folder.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One setting of the source, such as data.faces=9000."),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import PluginFiles, open_with
+from zoogan.cli.arguments import Device, PluginFiles, open_with
 from zoogan.cli.completion import complete_model
 from zoogan.config import ConfigError, GameConfig, compose_config, merge, parse_sets, read_yaml, validate
 from zoogan.plugins import Zoo
@@ -29,7 +29,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/<model>-<recipe>-<NNN>.")] = None,
     iterations: Annotated[int | None, typer.Option(help="How long; the same as --set training.iterations=N.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same as --set training.seed=N.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     plugin: PluginFiles = None,

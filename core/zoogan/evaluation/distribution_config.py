@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -90,6 +90,26 @@ class LpipsConfig(ComponentConfig):
     draws: int = Field(2, ge=2)
 
 
+class IdentityConfig(ComponentConfig):
+    """Cosine similarity of a face and its edit in the features of a network that you name; best a face recogniser.
+
+    backbone: timm's name of it. weights: its safetensors file; by default `<backbone>.safetensors` in the folder of
+    metric weights. head: whether the last layer belongs to it, as in networks that embed faces; without, the pooled
+    features are compared. options: of timm's create_model, such as img_size. size: side of its input in pixels; mean,
+    std: of its input, RGB in [0, 1]; by default what timm knows of the backbone.
+    """
+
+    use: Literal["identity"] = "identity"
+    immaterial: ClassVar[frozenset[str]] = frozenset({"weights"})
+    backbone: str | None = None
+    weights: Path | None = None
+    head: bool = False
+    options: dict[str, Any] = Field(default_factory=dict)
+    size: int | None = Field(None, ge=8)
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+
 def register(registry: Registry) -> None:
     """Register these metrics."""
     room = "zoogan.evaluation."
@@ -99,3 +119,4 @@ def register(registry: Registry) -> None:
     registry.component("metric", "kid", config=KidConfig, build=room + "kernel:KernelDistance")
     registry.component("metric", "prdc_squeezenet", config=PrdcSqueezenetConfig, build=room + "manifold:Manifold")
     registry.component("metric", "lpips", config=LpipsConfig, build=room + "perceptual:Perceptual")
+    registry.component("metric", "identity", config=IdentityConfig, build=room + "identity:Identity")

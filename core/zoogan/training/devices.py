@@ -1,6 +1,8 @@
-"""The device that a person names."""
+"""The device that a person names, and the processes that share the work."""
 
 from __future__ import annotations
+
+import os
 
 import torch
 
@@ -23,3 +25,17 @@ def choose(name: str) -> torch.device:
             f"--device {name}: torch sees no such device; --device auto takes the best there is (see zoo doctor)"
         )
     return torch.device(name)
+
+
+def join_processes(name: str) -> torch.device:
+    """The device of this process, after it has met the others that `accelerate launch` started; `choose` if alone.
+
+    Raises:
+        ConfigError: as `choose`.
+    """
+    device = choose(name)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    from accelerate import PartialState
+
+    return torch.device(PartialState(cpu=device.type == "cpu").device)
