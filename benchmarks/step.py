@@ -31,6 +31,7 @@ from torch import nn
 from zoogan.composition import Composition, compose
 from zoogan.config import GameConfig, compose_config, merge, parse_sets, validate
 from zoogan.facts import Facts
+from zoogan.interfaces.source import domains_of
 from zoogan.plugins import zoo
 from zoogan.registry import Registry
 from zoogan.training.devices import choose
@@ -72,10 +73,15 @@ def random_batches(composition: Composition, device: torch.device) -> Iterator[B
     rows = data.batch * composition.config.training.accumulate
     source = torch.Generator().manual_seed(0)
     pool = []
+    shape = (rows, facts.channels, facts.image_size, facts.image_size)
     for _ in range(3):
-        image = torch.rand(rows, facts.channels, facts.image_size, facts.image_size, generator=source) * 2 - 1
-        attributes = (torch.rand(rows, len(facts.attributes), generator=source) < 0.5).float()
-        sample = {"image": image.to(device), "attributes": attributes.to(device)}
+        drawn = {
+            "image": torch.rand(shape, generator=source) * 2 - 1,
+            "image2": torch.rand(shape, generator=source) * 2 - 1,
+            "attributes": (torch.rand(rows, len(facts.attributes), generator=source) < 0.5).float(),
+            "domain": torch.randint(max(1, len(facts.domains)), (rows,), generator=source),
+        }
+        sample = {field: part.to(device) for field, part in drawn.items()}
         needs = composition.game.needs.items()
         pool.append({draw: {field: sample[field] for field in need.fields} for draw, need in needs})
     return itertools.cycle(pool)
@@ -83,7 +89,10 @@ def random_batches(composition: Composition, device: torch.device) -> Iterator[B
 
 def trainer_of(config: GameConfig, registry: Registry, accelerator: Any) -> Trainer:
     """The real trainer on random data."""
-    facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes)
+    attributes = config.data.attributes
+    facts = Facts(
+        image_size=config.data.image_size, attributes=attributes, domains=domains_of(attributes, [attributes])
+    )
     device = accelerator.device
     with torch.device("meta") if device.type == "meta" else nullcontext():
         composition = compose(config, facts, registry)

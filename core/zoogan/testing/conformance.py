@@ -54,9 +54,12 @@ def random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
     """Endless random batches with every field that the game's draws name; batch k is a pure function of k."""
     size, attributes, position = composition.facts.image_size, len(composition.facts.attributes), start
     while True:
-        sample = {"image": faces(position, BATCH, size), "attributes": labels(position, BATCH, attributes)}
-        sample |= {"image2": faces(position + 1, BATCH, size)}
-        sample |= {"domain": torch.arange(position, position + BATCH) % max(1, len(composition.facts.domains))}
+        sample = {
+            "image": faces(position, BATCH, size),
+            "image2": faces(position + 1, BATCH, size),
+            "attributes": labels(position, BATCH, attributes),
+            "domain": torch.arange(position, position + BATCH) % max(1, len(composition.facts.domains)),
+        }
         yield {draw: {field: sample[field] for field in need.fields} for draw, need in composition.game.needs.items()}
         position += BATCH
 
