@@ -131,7 +131,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         imported.facts["channels"] = channels
     if names:
         put(imported.config, "data.attributes", list(names))
-        imported.facts |= {"domains": names, "exclusive": (names,) if len(names) > 1 else ()}
+        imported.facts |= {"domains": names, "exclusive": (names,)}
     facts = Facts(image_size=sizes or 256, channels=channels or 3, domains=names)
     for slot, state in states.items():
         config, network = NETWORKS[slot]

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from plugin_kit import GOOD, Shelf
 
+from style_runs import sets, train_tiny
+from zoogan.cli import main
+
 
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
@@ -24,3 +27,25 @@ def busy_shelf(shelf: Shelf) -> Shelf:
     """A shelf with the plugin `good`, which a failing neighbour must not disturb."""
     shelf.install("good", GOOD)
     return shelf
+
+
+@pytest.fixture(scope="session")
+def style_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny StarGAN v2 run on drawn faces without and with eyeglasses; to be looked at, not to be written into."""
+    run = tmp_path_factory.mktemp("style") / "styles"
+    few = ["data.attributes=Eyeglasses", "data.faces=32", "data.held_out=16", "data.probabilities.Eyeglasses=0.5"]
+    assert train_tiny(run, *sets(few)) == 0
+    return run
+
+
+@pytest.fixture(scope="session")
+def attribute_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SaGAN run on the faces of `style_run`."""
+    run = tmp_path_factory.mktemp("attribute") / "attributes"
+    few = [
+        "data.image_size=32", "data.batch=4", "data.attributes=Eyeglasses", "data.faces=32", "data.held_out=16",
+        "data.probabilities.Eyeglasses=0.5", "generator.width=4", "discriminator.width=4",
+    ]  # fmt: skip
+    options = ["--out", str(run), "--device", "cpu", "--iterations", "1", *sets(few)]
+    assert main(["train", "--model", "sagan", *options]) == 0
+    return run

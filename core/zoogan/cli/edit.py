@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,6 +67,8 @@ def edit(
         raise ConfigError("say what to show: --attribute NAME=VALUE such as Eyeglasses=1, or --domain NAME")
     if reference and seed:
         raise ConfigError("a style comes from --reference or from --seed: leave one of them out")
+    if film is not None:
+        check_film_of(film, reference or seed or [])
     loaded = opened()
     pictures = read_all([*photos, *(reference or [])])
     faces, styles = pictures[: len(photos)], pictures[len(photos) :]
@@ -168,18 +171,29 @@ def free_name(out: Path, stem: str, kind: str, written: list[Path]) -> Path:
     return path
 
 
+def check_film_of(path: Path, styles: Sequence[Path | int]) -> None:
+    """That a film can be made, before the run is opened.
+
+    Raises:
+        ConfigError: fewer than two styles, another kind of file, or nothing installed that writes it.
+    """
+    from zoogan.data.film import check_film
+
+    check_film(path)
+    if len(styles) < 2:
+        raise ConfigError("--film goes from one style to the next: give --seed or --reference twice or more")
+
+
 def filmed(
     run: Any, faces: list[Any], wishes: dict[str, str], ways: list[Way], path: Path, options: dict[str, Any]
 ) -> Path:
     """Save the faces, side by side, on their way from each style to the next.
 
     Raises:
-        ConfigError: fewer than two styles, an editor without styles, or another kind of file.
+        ConfigError: an editor without styles, or a wish that the run was not trained for.
     """
     from zoogan.data.film import frames_between, save_film
 
-    if len(ways) < 2:
-        raise ConfigError("--film goes from one style to the next: give --seed or --reference twice or more")
     edits = [run.edit(faces, **options, **way.options, **wishes) for way in ways]
     if any("style" not in edit.extras for edit in edits):
         raise ConfigError("--film: this run's editor has no styles to go between")

@@ -214,7 +214,7 @@ def guided_by(study: Study, editor: Editor) -> Editor:
     try:
         return editor.guided(to_range(sample["image"]).to(study.device), sample["attributes"].to(study.device))
     except ValueError as error:
-        raise ConfigError(f"--styles reference: {error}") from error
+        raise ConfigError(f"--styles reference: {error} (the {study.faces} held-out faces were looked at)") from error
 
 
 def judge_for(path: Path | None, source: str, image_size: int) -> Any:

@@ -72,6 +72,8 @@ class DomainCondition(Condition):
             return f"{name}: a face shows it or not: expected 0 or 1, got {word!r} (strength makes an edit weaker)"
         if len(self.attributes) == 1 and len(self.names) == 2:
             return int(value)
+        if value == 0.0 and len(self.names) == 1:
+            return f"{name}: it is the one domain of this model, so every edit shows it"
         if value == 0.0:
             return f"{name}: say which of {', '.join(self.names)} to show instead, not which to leave"
         return self.names.index(name)

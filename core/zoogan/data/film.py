@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -33,29 +34,36 @@ def frames_between(
             yield torch.cat([above, below], 1)
 
 
-def save_film(frames: Iterable[UInt8[Tensor, "c h w"]], path: Path) -> Path:
-    """Write a GIF, or an MP4 if imageio and its ffmpeg are installed. Returns the path.
+def check_film(path: Path) -> None:
+    """That a film can be written to `path`, before its frames are drawn.
 
     Raises:
-        ConfigError: another suffix, or nothing installed that writes MP4.
+        ConfigError: neither a GIF nor an MP4, or nothing installed that writes MP4.
     """
     suffix = path.suffix.lower()
     if suffix not in (".gif", ".mp4"):
         raise ConfigError(f"--film {path}: expected a file that ends in .gif or .mp4")
+    missing = [name for name in ("imageio", "imageio_ffmpeg") if importlib.util.find_spec(name) is None]
+    if suffix == ".mp4" and missing:
+        raise ConfigError(
+            f"--film {path}: MP4 needs imageio with ffmpeg: pip install 'zoogan[film]'; a .gif needs nothing more"
+        )
+
+
+def save_film(frames: Iterable[UInt8[Tensor, "c h w"]], path: Path) -> Path:
+    """Write a GIF, or an MP4 if imageio and its ffmpeg are installed. Returns the path.
+
+    Raises:
+        ConfigError: as `check_film`.
+    """
+    check_film(path)
     pictures = [frame.permute(1, 2, 0).contiguous().numpy() for frame in frames]
     path.parent.mkdir(parents=True, exist_ok=True)
-    if suffix == ".gif":
+    if path.suffix.lower() == ".gif":
         first, *rest = [Image.fromarray(picture) for picture in pictures]
         first.save(path, save_all=True, append_images=rest, duration=1000 // RATE, loop=0)
         return path
-    try:
-        import imageio.v2 as imageio
+    import imageio.v2 as imageio
 
-        imageio.mimwrite(
-            path, list[Any](pictures), fps=RATE, codec="libx264", pixelformat="yuv420p", macro_block_size=2
-        )
-    except (ImportError, ValueError) as error:
-        raise ConfigError(
-            f"--film {path}: MP4 needs imageio with ffmpeg: pip install 'zoogan[film]'; a .gif needs nothing more"
-        ) from error
+    imageio.mimwrite(path, list[Any](pictures), fps=RATE, codec="libx264", pixelformat="yuv420p", macro_block_size=2)
     return path

@@ -12,6 +12,7 @@ from torch import Tensor
 from zoogan.config import ConfigError, DataConfig
 from zoogan.data.config import FoldersData
 from zoogan.data.folder import images_under, spelled
+from zoogan.data.heat_map_files import FOLDER as HEAT_MAPS
 from zoogan.data.labels import check_balance
 from zoogan.data.photo import read_quickly, resized, square
 from zoogan.facts import Facts
@@ -38,12 +39,16 @@ class Folders(Source):
         known = self.known_attributes(config)
         unknown = [name for name in config.attributes if name not in known]
         if unknown:
+            lacks = "no images in the folder" if (train / unknown[0]).is_dir() else "no folder"
             raise ConfigError(
-                f"data.attributes: {root} has no folder {unknown[0]!r}{nearest(unknown[0], known)}; "
-                f"its folders: {', '.join(known)}"
+                f"data.attributes: {train} has {lacks} {unknown[0]!r}{nearest(unknown[0], known)}; "
+                f"its folders with images: {', '.join(known)}"
             )
+        twice = sorted({name for name in config.attributes if config.attributes.count(name) > 1})
+        if twice:
+            raise ConfigError(f"data.attributes: {twice[0]!r} is asked for twice")
         self.attributes = config.attributes or known
-        self.exclusive = self.groups = (self.attributes,) if len(self.attributes) > 1 else ()
+        self.exclusive = self.groups = (self.attributes,)
         check_balance(config.balance, self.attributes)
         self.members: dict[Split, list[tuple[Path, int]]] = {"train": [], "valid": [], "test": []}
         for k, name in enumerate(self.attributes):
@@ -58,6 +63,8 @@ class Folders(Source):
                 raise ConfigError(f"data.root: {train / name} has no images to train on; {EXAMPLE}")
             self.members["train"] += [(path, k) for path in images]
             self.members["test"] += [(path, k) for path in kept]
+        for members in self.members.values():  # whoever takes the first few, as an evaluation does, gets every domain
+            members.sort(key=lambda member: seed_of("order", self.attributes[member[1]], spelled(member[0].name)))
 
     @classmethod
     def known_attributes(cls, config: DataConfig) -> tuple[str, ...]:
@@ -75,11 +82,6 @@ class Folders(Source):
             others = sorted(set(names) ^ set(folders_in(held_out)))
             raise ConfigError(f"data.root: {train} and {held_out} differ in the folders {', '.join(others)}")
         return names
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """The folders, also if there is but one."""
-        return self.attributes
 
     def domain(self, split: Split) -> Tensor:
         """The folder of each image, by index."""
@@ -105,9 +107,9 @@ class Folders(Source):
 
 
 def folders_in(root: Path) -> tuple[str, ...]:
-    """The folders directly below `root` that hold images; files beside them and hidden folders are passed over."""
+    """The folders directly below `root` that hold images; files, hidden folders and heat maps are passed over."""
     below = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return tuple(path.name for path in below if next(images_under(path), None) is not None)
+    return tuple(path.name for path in below if path.name != HEAT_MAPS and next(images_under(path), None) is not None)
 
 
 def parts_of(root: Path) -> tuple[Path, Path | None]:

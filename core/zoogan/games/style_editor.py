@@ -42,7 +42,11 @@ class StyleEditor(Editor):
 
     def serves(self, own: Float[Tensor, "n a"]) -> Bool[Tensor, " n"]:
         """Faces that show one of the domains."""
-        return domain_of(own) >= 0
+        return self.domain(own) >= 0
+
+    def domain(self, labels: Float[Tensor, "n a"]) -> Int64[Tensor, " n"]:
+        """The domain that each row of labels shows; -1 where it shows none or several."""
+        return domain_of(labels, len(self.condition.names))
 
     @torch.no_grad()
     def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> Targets:
@@ -54,7 +58,7 @@ class StyleEditor(Editor):
         wanted = request.domain
         if wanted is None:
             values = [request.attributes.get(name, 0.0) for name in self.attributes]
-            wanted = int(domain_of(torch.tensor([values]))[0])
+            wanted = int(self.domain(torch.tensor([values]))[0])
         if wanted < 0:
             raise ValueError(f"expected one domain out of {', '.join(self.condition.names)}")
         domain = torch.full((len(image),), wanted, dtype=torch.int64, device=image.device)
@@ -93,7 +97,7 @@ class StyleEditor(Editor):
         Raises:
             ValueError: none of the faces shows one of the domains.
         """
-        found, twin = domain_of(own), copy.copy(self)
+        found, twin = self.domain(own), copy.copy(self)
         missing = [name for k, name in enumerate(self.condition.names) if not bool((found == k).any())]
         if missing:
             raise ValueError(f"there is no reference that shows {', '.join(missing)}")
@@ -143,7 +147,7 @@ class StyleEditor(Editor):
 
     def sheet(self, image: Tensor, attributes: Tensor) -> list[Column]:
         """For each domain two drawn styles, then the styles of two of the faces themselves, shown on top."""
-        own, columns = domain_of(attributes), []
+        own, columns = self.domain(attributes), []
         for k, name in enumerate(self.condition.names[:SHEET_DOMAINS]):
             domain = torch.full((len(image),), k, dtype=torch.int64, device=image.device)
             columns += [

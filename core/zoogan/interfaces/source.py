@@ -45,7 +45,7 @@ class Source(ABC):
     def domain(self, split: Split) -> Int64[Tensor, " n"]:
         """The domain of each face, an index into `domains`; -1 where it shows none, several, or something hides it."""
         labels, visible = self.labels(split), self.visible(split)
-        found = domain_of(labels)
+        found = domain_of(labels, len(self.domains))
         return found if visible is None else found.masked_fill((visible < 0.5).any(1), -1)
 
     @abstractmethod
@@ -76,19 +76,24 @@ OPPOSITES = {"Male": "Female", "Young": "Old", "No_Beard": "Beard"}
 
 
 def domains_of(attributes: Sequence[str], exclusive: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The domains that attributes make: those without and with one attribute, or the members of an exclusive group.
+    """The domains that attributes make: the members of an exclusive group, or those without and with one attribute.
 
-    Empty for several attributes that a face may show together.
+    A group may be of one, which every face shows. Empty for several attributes that a face may show together.
     """
+    if any(set(attributes) <= set(group) for group in exclusive):
+        return tuple(attributes)
     if len(attributes) == 1:
         (name,) = attributes
         return (OPPOSITES.get(name, f"no_{name}"), name)
-    return tuple(attributes) if any(set(attributes) <= set(group) for group in exclusive) else ()
+    return ()
 
 
-def domain_of(labels: Float[Tensor, "n a"]) -> Int64[Tensor, " n"]:
-    """The domain of each row of labels, as `domains_of` counts them; -1 where not exactly one of a group is shown."""
+def domain_of(labels: Float[Tensor, "n a"], domains: int) -> Int64[Tensor, " n"]:
+    """The domain of each row of labels, as `domains_of` counts them; -1 where not exactly one of a group is shown.
+
+    domains: how many there are, which tells one attribute with its two domains from a group of one.
+    """
     shows = labels > 0.5
-    if labels.shape[1] == 1:
+    if labels.shape[1] == 1 and domains == 2:
         return shows[:, 0].long()
     return shows.long().argmax(1).masked_fill(shows.sum(1) != 1, -1)

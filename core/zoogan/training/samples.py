@@ -22,7 +22,8 @@ def held_out(source: Source) -> dict[str, Tensor]:
     kinds = source.domain(split) if source.domains else (source.labels(split)[:, 0] > 0).long()
     each = max(1, SAMPLE_FACES // max(2, len(source.domains)))
     chosen = [(kinds == k).nonzero().flatten().tolist()[:each] for k in range(max(2, len(source.domains)))]
-    return source.read(split, [face for faces in chosen for face in faces][: 2 * SAMPLE_FACES])
+    shown = [face for faces in chosen for face in faces][: 2 * SAMPLE_FACES]
+    return source.read(split, shown or list(range(min(SAMPLE_FACES, source.size(split)))))  # maybe none shows a domain
 
 
 @torch.no_grad()

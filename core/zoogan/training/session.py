@@ -109,6 +109,9 @@ class Session:
         choose(device)
         self.source: Source = registry.build("source", config.data)
         self.facts = facts_of(self.source)
+        # A run names its attributes, also where none were asked for: a folder added later is none of its domains.
+        named = config.data.model_copy(update={"attributes": self.facts.attributes})
+        self.config = config = config.model_copy(update={"data": named})
         rehearse(config, self.facts, registry)
         self.accelerator = open_accelerator(config, device, run)
         self.main = self.accelerator.is_main_process

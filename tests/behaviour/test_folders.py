@@ -1,0 +1,218 @@
+"""A folder of images for each domain: layouts, what is passed over, splits, mistakes, and a training on few images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import zoogan
+from style_runs import SIZE, paint, train_tiny
+from zoogan.cli import main
+from zoogan.config import ConfigError
+from zoogan.data.config import FoldersData
+from zoogan.data.folders import Folders
+from zoogan.data.heat_map_files import masks_path
+
+
+def filled(root: Path, counts: Mapping[str, int]) -> Path:
+    """Folders of grey pictures, those of the k-th folder in the grey 40 k."""
+    for k, (folder, count) in enumerate(counts.items()):
+        for i in range(count):
+            paint(root / folder / f"{i}.png", 40 * k)
+    return root
+
+
+def opened(root: Path, **settings: Any) -> Folders:
+    return Folders(FoldersData(**{"root": root, "image_size": 16, "test_share": 0, **settings}))
+
+
+def names(source: Folders, split: Any) -> set[str]:
+    return {f"{path.parent.name}/{path.name}" for path, _ in source.members[split]}
+
+
+# ---- layouts ----
+
+
+def test_folders_are_domains_in_alphabetical_order(tmp_path: Path) -> None:
+    source = opened(filled(tmp_path, {"wild": 2, "cat": 3, "dog": 1}))
+    assert source.attributes == source.domains == ("cat", "dog", "wild") and source.exclusive == (source.domains,)
+    assert source.size("train") == 6 and source.size("test") == source.size("valid") == 0
+    domain, batch = source.domain("train"), source.read("train", list(range(6)))
+    assert domain.bincount().tolist() == [3, 1, 2]
+    assert batch["image"].shape == (6, 3, 16, 16) and batch["image"].dtype == torch.uint8
+    assert torch.equal(batch["attributes"], torch.eye(3)[domain]) and torch.equal(
+        batch["attributes"], source.labels("train")
+    )
+    greys = torch.tensor([40, 80, 0])  # as they were filled
+    assert torch.equal(batch["image"].float().mean((1, 2, 3)).round().long(), greys[domain])
+
+
+def test_the_order_asked_for_is_the_order_of_the_domains(tmp_path: Path) -> None:
+    source = opened(filled(tmp_path, {"cat": 2, "dog": 1, "wild": 1}), attributes=("wild", "cat"))
+    assert source.domains == ("wild", "cat") and source.domain("train").bincount().tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("held_out", ["val", "valid", "test"])
+def test_train_and_held_out_folders(tmp_path: Path, held_out: str) -> None:
+    filled(tmp_path, {f"train/{d}": n for d, n in (("a", 4), ("b", 3))} | {f"{held_out}/a": 2, f"{held_out}/b": 1})
+    source = opened(tmp_path, test_share=0.5)
+    assert source.domains == ("a", "b")
+    assert source.size("train") == 7 and source.size("test") == 3, "nothing of train is held out besides"
+    assert source.domain("test").bincount().tolist() == [2, 1]
+
+
+def test_train_alone_holds_out_some_of_itself(tmp_path: Path) -> None:
+    source = opened(filled(tmp_path, {"train/a": 40, "train/b": 40}), test_share=0.25)
+    assert source.size("train") + source.size("test") == 80 and 8 <= source.size("test") <= 32
+
+
+def test_all_kinds_of_files_are_read_and_everything_else_passed_over(tmp_path: Path) -> None:
+    kinds = ("1.jpg", "2.JPG", "3.jpeg", "4.PNG", "5.webp", "deeper/6.Png", "größe 7.bmp")
+    for folder in ("a", "b"):
+        for kind in kinds:
+            paint(tmp_path / folder / kind, 90)
+        (tmp_path / folder / "notes.txt").write_text("no picture")
+        paint(tmp_path / folder / ".hidden.png")
+        paint(tmp_path / folder / ".thumbnails/1.png")
+    (tmp_path / "README.md").write_text("beside the folders")
+    paint(tmp_path / "stray.png")
+    paint(tmp_path / ".cache/1.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("no picture")
+    source = opened(tmp_path)
+    assert source.domains == ("a", "b") and source.size("train") == 2 * len(kinds)
+    image = source.read("train", list(range(2 * len(kinds))))["image"].float()
+    assert (image - 90).abs().max() <= 2
+
+
+def test_heat_maps_beside_the_folders_are_no_domain(tmp_path: Path) -> None:
+    filled(tmp_path, {"cat": 2, "dog": 2})
+    paint(masks_path(tmp_path, tmp_path / "cat/1.png"))
+    assert opened(tmp_path).domains == ("cat", "dog")
+
+
+def test_one_folder_is_one_domain(tmp_path: Path) -> None:
+    source = opened(filled(tmp_path, {"face": 3}))
+    assert source.domains == ("face",) and source.domain("train").tolist() == [0, 0, 0]
+    assert source.labels("train").tolist() == [[1], [1], [1]]
+    assert Folders.known_attributes(FoldersData(root=tmp_path)) == ("face",)
+
+
+# ---- splits ----
+
+
+def test_adding_images_moves_none_between_train_and_test(tmp_path: Path) -> None:
+    before = opened(filled(tmp_path, {"a": 40, "b": 20}), test_share=0.3)
+    after = opened(filled(tmp_path, {"a": 60, "b": 40, "c": 5}), test_share=0.3)
+    for split in ("train", "test"):
+        assert names(before, split) < names(after, split)
+    assert 15 <= after.size("test") <= 45 and not names(after, "train") & names(after, "test")
+
+
+def test_the_first_few_faces_of_a_split_show_every_domain(tmp_path: Path) -> None:
+    """Evaluations look at the first 500."""
+    source = opened(filled(tmp_path, {"train/a": 30, "train/b": 30, "val/a": 30, "val/b": 30}))
+    for split in ("train", "test"):
+        assert 3 <= int(source.domain(split)[:16].sum()) <= 13
+        assert torch.equal(source.labels(split).argmax(1), source.domain(split))
+
+
+# ---- mistakes ----
+
+
+def test_what_is_wrong_is_said(tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(ConfigError, match=r"no folder with images in .*bare; expected .*(?s:.)*female/1.jpg"):
+        opened(tmp_path / "bare")
+    with pytest.raises(ConfigError, match="is not there; say where the source's files are with --root"):
+        opened(tmp_path / "gone")
+    root = filled(tmp_path / "two", {"female": 2, "male": 2})
+    (root / "old").mkdir()
+    with pytest.raises(ConfigError, match=r"has no folder 'femal', did you mean 'female'\?; its .*: female, male$"):
+        opened(root, attributes=("femal", "male"))
+    with pytest.raises(ConfigError, match="has no images in the folder 'old'"):
+        opened(root, attributes=("female", "old"))
+    with pytest.raises(ConfigError, match="'male' is asked for twice"):
+        opened(root, attributes=("male", "male"))
+    with pytest.raises(ConfigError, match=r"data.balance: 'mael' .*did you mean 'male'"):
+        opened(root, balance="mael")
+    with pytest.raises(ConfigError, match=r"female has no images to train on"):
+        opened(filled(tmp_path / "tiny", {"female": 1}), test_share=0.999)
+
+
+def test_other_domains_in_val_than_in_train_are_named(tmp_path: Path) -> None:
+    filled(tmp_path, {"train/a": 1, "train/b": 1, "val/a": 1, "val/c": 1})
+    with pytest.raises(ConfigError, match=r"train and .*val differ in the folders b, c$"):
+        opened(tmp_path)
+
+
+def test_a_corrupt_image_is_named_when_it_is_read(tmp_path: Path) -> None:
+    source = opened(filled(tmp_path, {"a": 2}))
+    source.members["train"][0][0].write_bytes(b"\xff\xd8 broken")
+    with pytest.raises(ConfigError, match=source.members["train"][0][0].name):
+        source.read("train", [0])
+    source.read("train", [1])
+
+
+# ---- a training ----
+
+
+def report_of(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run / "report/report.json").read_text())
+    return content
+
+
+def test_two_folders_with_fewer_images_than_a_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, run = tmp_path / "data", tmp_path / "run"
+    for k, folder in enumerate(("train/female", "train/male", "val/female", "val/male")):
+        for i in range(2 if k < 2 else 1):
+            paint(root / folder / f"{i}.jpg")
+    assert train_tiny(run, "--data", "folders", "--root", str(root)) == 0
+    assert "female, male" in capsys.readouterr().out
+    assert yaml.safe_load((run / "config.yaml").read_text())["data"]["attributes"] == ["female", "male"]
+    assert len(list((run / "samples").iterdir())) == 1
+    paint(root / "train/other/1.png"), paint(root / "val/other/1.png")  # a folder that came later
+    assert main(["evaluate", str(run), "--device", "cpu", "--metrics", "locality,diversity"]) == 0
+    assert {value["attribute"] for value in report_of(run)["values"]} == {"female", "male", None}
+    assert main(["evaluate", str(run), "--device", "cpu", "--metrics", "diversity", "--styles", "reference"]) == 0
+    assert main(["train", "--out", str(run), "--resume", "--iterations", "3", "--device", "cpu"]) == 0
+    assert zoogan.load(run).facts.domains == ("female", "male")
+
+
+def test_no_held_out_images_can_be_trained_on_but_not_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = filled(tmp_path / "data", {"a": 2, "b": 1})
+    options = ["--data", "folders", "--root", str(root), "--set", "data.test_share=0"]
+    assert train_tiny(tmp_path / "run", *options, iterations=1) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    assert "holds no faces out" in capsys.readouterr().err
+
+
+def test_one_domain_trains_and_edits_and_has_nothing_to_turn_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run = tmp_path / "data", tmp_path / "run"
+    photos = [paint(root / f"{part}/cat/{i}.png") for part in ("train", "val") for i in range(3)]
+    assert train_tiny(run, "--data", "folders", "--root", str(root)) == 0
+    edit = ["edit", str(run), str(photos[0]), "--device", "cpu", "--out", str(tmp_path / "edits")]
+    for wish in (["--domain", "cat"], ["--attribute", "cat=1", "--reference", str(photos[1])]):
+        assert main([*edit, *wish]) == 0
+    assert main([*edit, "--attribute", "cat=0"]) == 2
+    assert "the one domain of this model" in capsys.readouterr().err
+    loaded = zoogan.load(run)
+    image = torch.rand(2, 3, SIZE, SIZE) * 2 - 1
+    columns = loaded.editor.sheet(image, torch.ones(2, 1))
+    assert [column.caption for column in columns] == ["cat, seed 0", "cat, seed 1", "cat like", "cat like"]
+    assert loaded.editor.serves(torch.ones(2, 1)).all()
+    for styles in ("latent", "reference"):
+        assert main(["evaluate", str(run), "--device", "cpu", "--metrics", "diversity", "--styles", styles]) == 0
+    assert report_of(run)["skipped"] == {"cat": "no face of the study can show it, or every face shows it already"}

@@ -1,0 +1,181 @@
+"""StarGAN v2 runs measured, compared and imported, in process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import zoogan
+from style_runs import paint, sets
+from zoogan.cli import main
+from zoogan.facts import Facts
+from zoogan_stargan_v2.config import MappingConfig, StyleEncoderConfig, TranslatorConfig
+from zoogan_stargan_v2.networks import Encoder, Mapping, Translator
+from zoogan_stargan_v2.weights import SLOTS, official_names
+
+METRICS = ["--metrics", "edit_error,reconstruction,diversity"]
+
+
+def measured(folder: Path) -> tuple[dict[str, Any], dict[tuple[str, str | None], float]]:
+    """What a report says of the run, and its values by measure and attribute."""
+    report = json.loads((folder / "report.json").read_text())
+    return report["about"], {(v["name"], v["attribute"]): v["value"] for v in report["values"]}
+
+
+@pytest.fixture
+def own_style_run(style_run: Path, tmp_path: Path) -> Path:
+    """A copy of the run, to write reports into."""
+    return Path(shutil.copytree(style_run, tmp_path / "styles"))
+
+
+# ---- measured and compared ----
+
+
+def test_styles_may_be_drawn_or_come_from_other_faces(own_style_run: Path) -> None:
+    options = ["evaluate", str(own_style_run), "--device", "cpu", *METRICS]
+    assert main(options) == 0
+    assert main([*options, "--styles", "reference"]) == 0
+    about, latent = measured(own_style_run / "report")
+    about_reference, reference = measured(own_style_run / "report-reference")
+    assert about["run"] == "styles" and about_reference["run"] == "styles (reference)"
+    assert about["config"] != about_reference["config"], "two ways to edit are not two seeds of one"
+    assert (own_style_run / "report-reference/report.html").stat().st_size > 1000
+    assert set(latent) == set(reference)
+    assert latent["diversity.l1", "Eyeglasses"] > 0 and reference["diversity.l1", "Eyeglasses"] > 0
+    for name in ("edit_error", "diversity.l1"):
+        assert latent[name, "Eyeglasses"] != reference[name, "Eyeglasses"]
+    for name in ("cycle.l1", "identity.l1"):  # taken back in the face's own style, not in another face's
+        assert (name, "Eyeglasses") in reference
+
+
+def test_where_styles_come_from_is_checked(
+    style_run: Path, attribute_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run, styles, expected in (
+        (style_run, "refrence", "expected latent or reference, did you mean 'reference'?"),
+        (attribute_run, "reference", "--styles reference: this editor takes no style from other faces"),
+    ):
+        out = tmp_path / "report"
+        assert main(["evaluate", str(run), "--styles", styles, "--out", str(out), "--device", "cpu", *METRICS]) == 2
+        said = capsys.readouterr().err
+        assert expected in said and "Traceback" not in said and not out.exists()
+
+
+def test_too_few_faces_for_a_reference_of_each_domain(
+    style_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--styles", "reference", "--faces", "1", "--out", str(tmp_path / "report"), "--device", "cpu"]
+    assert main(["evaluate", str(style_run), *options, *METRICS]) == 2
+    said = capsys.readouterr().err
+    assert "there is no reference that shows" in said and "the 1 held-out faces" in said
+
+
+def test_two_kinds_of_editors_are_compared_by_what_they_share(
+    style_run: Path, attribute_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "comparison"
+    options = ["--data", "drawn", *sets(["data.held_out=12", "data.faces=32"]), "--device", "cpu", *METRICS]
+    assert main(["compare", str(attribute_run), str(style_run), *options, "--out", str(out)]) == 0
+    capsys.readouterr()
+    content = json.loads((out / "compare.json").read_text())
+    assert set(content["entrants"]) == {"attributes", "styles"}
+    columns = {column["name"]: column for column in content["columns"] if column["attribute"] == "Eyeglasses"}
+    for name in ("edit_error", "diversity.l1", "cycle.l1"):
+        assert set(columns[name]["cells"]) == {"attributes", "styles"}
+    diversity = {
+        name: measured(out / "reports" / name)[1]["diversity.l1", "Eyeglasses"] for name in ("attributes", "styles")
+    }
+    assert diversity["attributes"] == 0 < diversity["styles"]
+    table = (out / "compare.md").read_text()
+    assert "attributes" in table and "styles" in table
+    assert (out / "grid-Eyeglasses.png").exists()
+
+
+# ---- imported ----
+
+
+def official_file(path: Path, size: int = 128) -> dict[str, nn.Module]:
+    """A file as StarGAN v2's authors publish them, of two domains; gives its networks.
+
+    Narrow, but for the first width, which tells the image size.
+    """
+    facts, style = Facts(image_size=size, domains=("a", "b")), 6
+    torch.manual_seed(0)
+    nets: dict[str, nn.Module] = {
+        "generator": Translator(TranslatorConfig(width=2**14 // size, max_width=4, style_dim=style), facts),
+        "mapping": Mapping(MappingConfig(latent_dim=3, style_dim=style, width=8), facts),
+        "style_encoder": Encoder(StyleEncoderConfig(width=2, max_width=4, style_dim=style), facts),
+    }
+    saved: dict[str, dict[str, Tensor]] = {}
+    for name, slot in SLOTS.items():
+        if slot in nets:
+            state = nets[slot].state_dict()
+            saved[name] = {official: state[ours] for official, ours in official_names(slot, nets[slot]).items()}
+    torch.save(saved, path)
+    return nets
+
+
+def test_a_published_file_is_imported_and_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, run, photo = tmp_path / "100000_nets_ema.ckpt", tmp_path / "run", paint(tmp_path / "me.png", size=(200, 180))
+    nets = official_file(file)
+    options = ["--weights", str(file), "--out", str(run)]
+    assert main(["import", "stargan-v2", *options, *sets(["data.attributes=female,male"])]) == 0
+    assert "the discriminator is not in the files" in capsys.readouterr().out
+    edit = ["edit", str(run), str(photo), "--device", "cpu", "--out", str(tmp_path / "edits"), "--domain"]
+    assert main([*edit, "male", "--reference", str(photo)]) == 0
+    assert main([*edit, "mael"]) == 2
+    assert "did you mean 'male'?; known: female, male" in capsys.readouterr().err
+    loaded = zoogan.load(run)
+    assert loaded.facts.domains == loaded.facts.attributes == ("female", "male") and loaded.facts.image_size == 128
+    image = loaded.prepare(photo)
+    with torch.no_grad():
+        style = nets["style_encoder"](image, torch.tensor([1]))
+        wanted = nets["generator"](image, style).clamp(-1, 1)
+    torch.testing.assert_close(loaded.edit(image, domain="male", reference=image).image, wanted, rtol=0, atol=1e-5)
+    written = np.asarray(Image.open(tmp_path / "edits/me-edited-like-me.png"))
+    assert abs(written.astype(float) - ((wanted[0] + 1) * 127.5).permute(1, 2, 0).numpy()).max() <= 1
+
+
+def test_an_imported_run_is_measured_on_folders_of_its_domains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, run, root = tmp_path / "100000_nets_ema.ckpt", tmp_path / "run", tmp_path / "faces"
+    official_file(file)
+    for folder in ("female", "male", "other"):
+        paint(root / f"train/{folder}/1.png"), paint(root / f"val/{folder}/2.png")
+    assert (
+        main(
+            ["import", "stargan-v2", "--weights", str(file), "--out", str(run), *sets(["data.attributes=female,male"])]
+        )
+        == 0
+    )
+    measure = ["evaluate", str(run), "--device", "cpu", "--metrics", "diversity"]
+    assert main(measure) == 2
+    assert "say where they are with --root DIR" in capsys.readouterr().err
+    assert main([*measure, "--root", str(root)]) == 0
+    about, values = measured(run / "report")
+    assert about["iteration"] is None and {attribute for _, attribute in values} == {"female", "male", None}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("data.attributes=female", "know 2 domains, but 1 "),
+        ("data.attributes=a,b,c", "know 2 domains, but 3 are named"),
+    ],
+)
+def test_names_for_other_than_the_heads_are_refused(
+    names: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    official_file(tmp_path / "1_nets_ema.ckpt")
+    options = ["--weights", str(tmp_path), "--out", str(tmp_path / "run"), *sets([names])]
+    assert main(["import", "stargan-v2", *options]) == 2
+    assert expected in capsys.readouterr().err and not (tmp_path / "run").exists()
