@@ -216,3 +216,45 @@ def test_one_domain_trains_and_edits_and_has_nothing_to_turn_over(
     for styles in ("latent", "reference"):
         assert main(["evaluate", str(run), "--device", "cpu", "--metrics", "diversity", "--styles", styles]) == 0
     assert report_of(run)["skipped"] == {"cat": "no face of the study can show it, or every face shows it already"}
+
+
+def test_heat_maps_from_files_reach_the_generator_and_the_way_back(tmp_path: Path) -> None:
+    """Masks that lie beside the images are read, mirrored with them, and keep details in both translations."""
+    from zoogan.composition import compose, rehearse
+    from zoogan.config import compose_config
+    from zoogan.data.heat_map_files import save_masks
+    from zoogan.data.photo import save_image
+    from zoogan.data.stream import FaceStream, to_device
+    from zoogan.interfaces import Need
+    from zoogan.plugins import zoo
+    from zoogan.training.session import facts_of
+
+    generator = torch.Generator().manual_seed(0)
+    for name in ("cat", "dog"):
+        for k in range(3):
+            picture = torch.randint(256, (3, 32, 32), generator=generator, dtype=torch.uint8)
+            save_image(picture, tmp_path / name / f"{k}.png")
+            coarse = torch.zeros(1, 1, 256, 256)
+            coarse[..., :128] = 1.0  # the left half
+            save_masks(masks_path(tmp_path, tmp_path / name / f"{k}.png"), (coarse, coarse / 2))
+    registry = zoo().registry
+    data = {"root": str(tmp_path), "heat_maps": True, "test_share": 0.0, "image_size": 32, "batch": 2, "workers": 0}
+    tiny = {slot: {"width": 4, "max_width": 8} for slot in ("generator", "style_encoder", "discriminator")}
+    sets = {"data": data, "heat_maps": {"use": "files"}, **tiny, "mapping": {"width": 4}}
+    sets["generator"] = {**tiny["generator"], "high_pass": 1.0}
+    config = compose_config(registry.methods["stargan-v2"], registry, source="folders", sets=sets)
+    source = registry.build("source", config.data)
+    rehearse(config, facts_of(source), registry)
+    game = compose(config, facts_of(source), registry).game
+    assert game.needs["source"].fields == ("image", "domain", "heat_maps")
+    stream = FaceStream(source, "source", game.needs["source"], seed=0, flip=True)
+    ks = list(range(8))
+    batch = to_device({"source": stream.__getitems__(ks)}, "cpu")["source"]
+    maps = batch["heat_maps"]
+    assert maps.shape == (8, 2, 256, 256) and maps.dtype == torch.float32
+    flipped = torch.tensor([stream.mirrored(k) for k in ks])
+    left = maps[:, 0, :, :128].mean((1, 2))
+    assert torch.equal(left, (~flipped).float()) and flipped.any() and not flipped.all()
+    torch.testing.assert_close(maps[:, 1], maps[:, 0] / 2, atol=0.003, rtol=0)
+    fields = FaceStream(source, "source", Need(("image",)), seed=0).fields
+    assert fields == ["image"], "who does not ask for them does not get them"

@@ -77,13 +77,15 @@ class FoldersData(FilesData):
 
     attributes: the domains, by folder; none named = every folder. test_share: share of each folder that is held out, by
     a hash of the file name, where there is no `val` or `test` folder. crop: side of the centre square that is kept, as
-    a share of the shorter side.
+    a share of the shorter side. heat_maps: read `heat_maps/<folder>/<image>.png` with each image, for the component
+    `files` of heat maps.
     """
 
     source: Literal["folders"] = "folders"
     attributes: Names = ()
     test_share: float = Field(0.1, ge=0, lt=1)
     crop: float = Field(1.0, gt=0, le=1)
+    heat_maps: bool = False
 
 
 def register(registry: Registry) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from zoogan.config import ConfigError, DataConfig
 from zoogan.data.config import FoldersData
 from zoogan.data.folder import images_under, spelled
 from zoogan.data.heat_map_files import FOLDER as HEAT_MAPS
+from zoogan.data.heat_map_files import masks_path, read_masks
 from zoogan.data.labels import check_balance
 from zoogan.data.photo import read_quickly, resized, square
 from zoogan.facts import Facts
@@ -23,6 +25,7 @@ from zoogan.registry import nearest
 EXAMPLE = """expected in the folder (--root): one folder a domain, alone or in train/ and val/
   female/1.jpg ...    male/2.png ...        or        train/female/1.jpg ...    val/female/3.jpg ..."""
 TRAIN, HELD_OUT = ("train",), ("val", "valid", "test")
+MASKS_SIDE = 256  # of the masks in a batch, whatever the size of the images
 
 
 class Folders(Source):
@@ -33,7 +36,8 @@ class Folders(Source):
     """
 
     def __init__(self, config: FoldersData, facts: Facts | None = None) -> None:
-        root = config.folder()
+        root = self.root = config.folder()
+        self.fields = ("image", "attributes", *([HEAT_MAPS] if config.heat_maps else []))
         self.image_size, self.crop = config.image_size, config.crop
         train, held_out = parts_of(root)
         known = self.known_attributes(config)
@@ -96,14 +100,21 @@ class Folders(Source):
         return torch.nn.functional.one_hot(self.domain(split), len(self.attributes)).float()
 
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a).
+        """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a); if asked for, the masks of the
+        same square, uint8 (n, 2, 256, 256), coarse and fine.
 
         Raises:
-            ConfigError: an image cannot be decoded.
+            ConfigError: an image or its masks cannot be read.
         """
         paths = [self.members[split][i][0] for i in indices]
         squares = [square(read_quickly(path), self.crop) for path in paths]
-        return {"image": resized(squares, self.image_size), "attributes": self.labels(split)[list(indices)]}
+        read = {"image": resized(squares, self.image_size), "attributes": self.labels(split)[list(indices)]}
+        if HEAT_MAPS in self.fields:
+            masks = [torch.cat(read_masks(masks_path(self.root, path)), 1) for path in paths]
+            sides = (MASKS_SIDE, MASKS_SIDE)
+            whole = torch.cat([F.interpolate(mask, sides, mode="bilinear", antialias=True) for mask in masks])
+            read[HEAT_MAPS] = whole.mul(255).round().to(torch.uint8)
+        return read
 
 
 def folders_in(root: Path) -> tuple[str, ...]:

@@ -171,10 +171,10 @@ class FaceStream(Dataset[Sample]):
 
 
 def mirror(sample: Sample, which: Tensor) -> Sample:
-    """Pictures, segmentations and poses flipped left to right in the rows `which` (n,); labels stay as they are."""
+    """Pictures, heat maps, segmentations and poses flipped left to right in the rows `which` (n,); labels stay."""
     flipped = dict(sample)
     for name, rows in sample.items():
-        if name.startswith("image") or name == "segmentation":
+        if name.startswith("image") or name in ("segmentation", "heat_maps"):
             back = rows.flip(-1)
             if name == "segmentation":
                 back = torch.tensor(MIRRORED_CLASSES, dtype=rows.dtype)[back.long()]
@@ -318,8 +318,11 @@ def to_device(batch: Mapping[str, Sample], device: torch.device | str) -> dict[s
         moved = {name: rows.to(device, non_blocking=True) for name, rows in sample.items()}
         boxes = {name: moved.pop(name) for name in list(moved) if name.endswith("_box")}
         pictures = {name: to_range(rows) for name, rows in moved.items() if name.startswith("image")}
-        cut = {name: cut_out(rows, boxes[f"{name}_box"]) for name, rows in pictures.items() if f"{name}_box" in boxes}
-        ready[d] = moved | pictures | cut
+        pictures |= {"heat_maps": moved["heat_maps"].float() / 255} if "heat_maps" in moved else {}
+        of = {name: boxes.get(f"{'image' if name == 'heat_maps' else name}_box") for name in pictures}
+        ready[d] = moved | {
+            name: rows if (box := of[name]) is None else cut_out(rows, box) for name, rows in pictures.items()
+        }
     return ready
 
 

@@ -19,7 +19,7 @@ class Tailed(Source):
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.fields = source.fields  # type: ignore[misc]
+        self.fields = source.fields
         self.image_size, self.attributes = source.image_size, source.attributes
         self.exclusive, self.crop = source.exclusive, source.crop
         total = source.size("train")

@@ -70,11 +70,13 @@ class StyleTranslation(Game):
         if len(set(dims.values())) > 1:
             said = ", ".join(f"{slot}.style_dim={dim}" for slot, dim in dims.items())
             raise ConfigError(f"{said}: a style has one size; set the three to the same number")
-        if config.picture != "image":
-            self.needs = {
-                draw: Need(tuple(field.replace("image", config.picture) for field in need.fields), need.sampler)
-                for draw, need in self.needs.items()
-            }
+        self.needs = {
+            draw: Need(tuple(field.replace("image", config.picture) for field in need.fields), need.sampler)
+            for draw, need in self.needs.items()
+        }
+        if self.heat_maps.field is not None:
+            source = self.needs["source"]
+            self.needs["source"] = Need((*source.fields, self.heat_maps.field), source.sampler)
         self._figures: dict[str, Tensor] = {}
 
     @property
@@ -177,7 +179,9 @@ class StyleTranslation(Game):
         if self.config.weights.cycle:
             kept = encoder(image, own)
             kept = kept.detach() if self.config.detach_cycle_style else kept
-            cycled = generator(translated, kept, self.heat_maps(translated.detach()))
+            # Masks from files stay those of the source: a translated face keeps its landmarks.
+            read = self.masks(turn) if self.heat_maps.field else self.heat_maps(translated.detach())
+            cycled = generator(translated, kept, read)
             terms["cycle"] = self.restored(cycled, image)
         self._figures = {"change": (translated.detach() - image).abs().mean()}
         values = {"image": image, "own": own, "domain": domain, "style": style, "translated": translated}
@@ -217,6 +221,9 @@ class StyleTranslation(Game):
 
     def masks(self, turn: Turn) -> Masks | None:
         """The heat maps of the source faces, read once a batch."""
+        if self.heat_maps.field is not None:
+            both = turn.batch["source"][self.heat_maps.field]
+            return both[:, :1], both[:, 1:]
         return turn.shared.once("masks", lambda: self.heat_maps(self.faces(turn)[0]), uses=())
 
     def encoded(self, turn: Turn, keep_graph: bool) -> Any:

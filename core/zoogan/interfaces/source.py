@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -24,7 +24,7 @@ class Source(ABC):
     attributes were asked for.
     """
 
-    fields: ClassVar[tuple[str, ...]] = ("image", "attributes")
+    fields: tuple[str, ...] = ("image", "attributes")
     image_size: int
     attributes: tuple[str, ...]
     exclusive: tuple[tuple[str, ...], ...] = ()

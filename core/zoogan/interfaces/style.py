@@ -95,7 +95,13 @@ class StyleCritic(nn.Module, ABC):
 
 
 class HeatMaps(ABC):
-    """Role `heat_maps`: where a face's own detail must be kept. An auxiliary: nothing in it is trained."""
+    """Role `heat_maps`: where a face's own detail must be kept. An auxiliary: nothing in it is trained.
+
+    field: the field of the source that holds the masks of its faces, (n, 2, i, j) coarse and fine, where they were
+    computed beforehand.
+    """
+
+    field: ClassVar[str | None] = None
 
     @abstractmethod
     def __call__(self, image: Float[Tensor, "n 3 h w"]) -> Masks | None:

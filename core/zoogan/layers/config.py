@@ -48,6 +48,12 @@ class NoHeatMapsConfig(ComponentConfig):
     use: Literal["none"] = "none"
 
 
+class HeatMapFilesConfig(ComponentConfig):
+    """Masks that were computed beforehand: `heat_maps/<image>.png` beside the folders of the source `folders`."""
+
+    use: Literal["files"] = "files"
+
+
 class LandmarkMapsConfig(ComponentConfig):
     """Masks around the 98 landmarks of a face, found by a network that the user brings.
 
@@ -68,6 +74,7 @@ def register(registry: Registry) -> None:
     registry.component("augment", "none", config=NoAugmentConfig, build="zoogan.layers.augment:NoAugment")
     registry.component("augment", "diffaugment", config=DiffAugmentConfig, build="zoogan.layers.augment:DiffAugment")
     registry.component("heat_maps", "none", config=NoHeatMapsConfig, build="zoogan.layers.heat_maps:NoHeatMaps")
+    registry.component("heat_maps", "files", config=HeatMapFilesConfig, build="zoogan.layers.heat_maps:HeatMapFiles")
     registry.component(
         "heat_maps", "landmarks", config=LandmarkMapsConfig, build="zoogan.layers.heat_maps:LandmarkMaps"
     )

@@ -108,6 +108,19 @@ class NoHeatMaps(HeatMaps):
         return None
 
 
+class HeatMapFiles(HeatMaps):
+    """Masks that the source reads with its faces. Of other faces nothing is known, so their edits keep nothing."""
+
+    field = "heat_maps"
+
+    def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
+        self.config = config
+
+    def __call__(self, image: Float[Tensor, "n c h w"]) -> None:
+        """None."""
+        return None
+
+
 class LandmarkMaps(HeatMaps):
     """Masks around the landmarks that a network finds.
 
