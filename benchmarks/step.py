@@ -91,7 +91,9 @@ def trainer_of(config: GameConfig, registry: Registry, accelerator: Any) -> Trai
     """The real trainer on random data."""
     attributes = config.data.attributes
     facts = Facts(
-        image_size=config.data.image_size, attributes=attributes, domains=domains_of(attributes, [attributes])
+        image_size=config.data.image_size,
+        attributes=attributes,
+        domains=domains_of(attributes, [attributes] if len(attributes) > 1 else []),
     )
     device = accelerator.device
     with torch.device("meta") if device.type == "meta" else nullcontext():

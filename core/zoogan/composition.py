@@ -103,6 +103,9 @@ def play_once(config: GameConfig, facts: Facts, registry: Registry, device: torc
         "domain": torch.zeros(REHEARSAL_BATCH, dtype=torch.int64, device=device),
         "heat_maps": torch.zeros(REHEARSAL_BATCH, 2, facts.image_size, facts.image_size, device=device),
     }
+    unknown = sorted({field for need in game.needs.values() for field in need.fields} - set(sample))
+    if unknown:
+        raise ConfigError(f"this game reads {', '.join(unknown)}, which no source has; they have {', '.join(sample)}")
     batch = {draw: {field: sample[field].clone() for field in need.fields} for draw, need in game.needs.items()}
     inside: list[str] = []
     with contracts(composition, inside):

@@ -120,6 +120,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     told = {slot: TELL[slot](state) for slot, state in states.items()}
     if "generator" in told:
         told["generator"].config["high_pass"] = divisor
+        put(imported.config, "weights.diversity", 1.0 if divisor else 2.0)  # of faces, of animals
     sizes = agreed("the image size", told, lambda t: t.image_size)
     channels = agreed("the channels of an image", told, lambda t: t.channels)
     agreed("the size of a style", told, lambda t: t.style_dim)
@@ -251,7 +252,10 @@ def left_out(state: StateDict, settings: Mapping[str, Any], notes: list[str]) ->
     if FILTER in state:
         return round(8 / float(state.pop(FILTER)[1, 1]), 6)
     divisor = float(settings.get("w_hpf") or 1)
-    notes.append(f"the generator's high-pass filter is not in the file; its divisor is taken to be {divisor:g}")
+    notes.append(
+        f"the generator's high-pass filter is not in the file; its divisor is taken to be {divisor:g} "
+        "(--set generator.high_pass=... says otherwise)"
+    )
     return divisor
 
 

@@ -173,15 +173,20 @@ def test_layouts_are_restored_by_cross_entropy_and_judged_as_shares() -> None:
 
 
 def test_styles_may_agree_where_heat_maps_keep_the_face() -> None:
-    game = tiny_trainer(tiny(diversity_outside_masks=True)).game
+    trainer = tiny_trainer(tiny(diversity_outside_masks=True))
+    trainer.fetch()
+    game, step = trainer.game, trainer.game.steps[2]
     one, other = torch.ones(2, 3, 8, 8), torch.zeros(2, 3, 8, 8)
     masks = torch.zeros(2, 1, 8, 8)
     masks[..., :4] = 1.0
     other[..., :4] = 0.5  # a difference of .5 where the face is kept, of 1 elsewhere
-    assert float(game.difference(one, other, (masks, masks))) == 1.0  # type: ignore[operator]
-    assert float(game.difference(one, other, None)) == 0.75  # type: ignore[operator]
-    shut = (torch.ones(2, 1, 8, 8),) * 2
-    assert float(game.difference(one, other, shut)) == 0.0  # type: ignore[operator]
+
+    for found, expected in (((masks, masks), 1.0), (None, 0.75), ((torch.ones(2, 1, 8, 8),) * 2, 0.0)):
+        maps = type("Maps", (), {"field": None, "__call__": lambda self, image, found=found: found})()
+        game.heat_maps = maps  # type: ignore[assignment]
+        trainer.shared.clear()
+        turn = trainer.turn(step, 0, Clock(0, 1), slice(None), frozenset())
+        assert float(game.difference(turn, one, other)) == expected  # type: ignore[operator]
 
 
 def test_style_sizes_must_agree() -> None:

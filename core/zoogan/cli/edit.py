@@ -57,6 +57,8 @@ def edit(
     if grid:
         if photos or wishes:
             raise ConfigError("--grid shows the run's held-out faces: leave out photos, attributes and domains")
+        if reference or seed or film:
+            raise ConfigError("--grid shows the run's own styles: leave out --reference, --seed and --film")
         typer.echo(str(sheet(opened(), registry, out or Path("grid.png"), root)))
         return
     if root is not None:

@@ -209,7 +209,8 @@ def guided_by(study: Study, editor: Editor) -> Editor:
     """
     from zoogan.data.photo import to_range
 
-    sample = study.source.read(study.split, list(range(study.faces)))
+    shows = study.source.domain(study.split)[: study.faces] >= 0  # a hat hides the hair whose colour is the domain
+    sample = study.source.read(study.split, shows.nonzero().flatten().tolist())
     editor.networks.eval()
     try:
         return editor.guided(to_range(sample["image"]).to(study.device), sample["attributes"].to(study.device))

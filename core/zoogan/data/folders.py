@@ -108,7 +108,9 @@ class Folders(Source):
         """
         paths = [self.members[split][i][0] for i in indices]
         squares = [square(read_quickly(path), self.crop) for path in paths]
-        read = {"image": resized(squares, self.image_size), "attributes": self.labels(split)[list(indices)]}
+        shown = torch.tensor([self.members[split][i][1] for i in indices], dtype=torch.int64)
+        labels = F.one_hot(shown, len(self.attributes)).float()
+        read = {"image": resized(squares, self.image_size), "attributes": labels}
         if HEAT_MAPS in self.fields:
             masks = [torch.cat(read_masks(masks_path(self.root, path)), 1) for path in paths]
             sides = (MASKS_SIDE, MASKS_SIDE)

@@ -162,7 +162,7 @@ class FaceStream(Dataset[Sample]):
         cut, area, ratio, left, top = torch.rand(5, generator=draw).tolist()
         if cut >= self.crop:
             return torch.tensor([0.0, 0.0, 1.0, 1.0])
-        side, stretch = math.sqrt(0.8 + 0.2 * area), math.exp((2 * ratio - 1) * math.log(1.1) / 2)
+        side, stretch = math.sqrt(0.8 + 0.2 * area), math.exp((math.log(0.9) + ratio * math.log(1.1 / 0.9)) / 2)
         width, height = min(1.0, side * stretch), min(1.0, side / stretch)
         return torch.tensor([left * (1 - width), top * (1 - height), width, height])
 

@@ -14,56 +14,48 @@ from torch import Tensor, nn
 
 from zoogan.conditions.attributes import AttributeCondition
 from zoogan.facts import Facts
+from zoogan.games.adversarial import AdversarialGame
 from zoogan.games.config import AttributeEditingConfig
 from zoogan.interfaces import (
-    AdversarialLoss,
     Classification,
     Clock,
     Column,
-    CriticPenalty,
     Draws,
     Edit,
     Edited,
     Editor,
-    Game,
     Need,
     Networks,
     Request,
     Seed,
     Step,
     Targets,
-    Term,
     Turn,
     Verdict,
 )
 from zoogan.layers.norm import couples_batch
-from zoogan.losses.reconstruction import l1
+from zoogan.losses.reconstruction import full_precision, l1
 
 IMAGES_BEFORE_ADVICE = 5000
 
 
-class AttributeEditing(Game):
+class AttributeEditing(AdversarialGame):
     """Steps `discriminator` and `generator`.
 
     Terms of `discriminator`: real, fake, attribute (on real images only), penalty. Values for extra terms: image, own,
     target, edited (no graph), real_verdict, fake_verdict.
     Terms of `generator`: adversarial, attribute, cycle, identity. Values for extra terms: image, own, target, edited,
     cycled, identity (each an `Edited`, the last two None when their weight is 0), verdict.
+    It tells `change` = mean |edited - image|; with a mask: its mean, its shares above .9 and below .1, |raw - image|.
     """
 
     needs: Mapping[str, Need] = {"source": Need(("image", "attributes"))}
     condition: AttributeCondition
 
     def __init__(self, config: AttributeEditingConfig, facts: Facts, components: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.config, self.facts = config, facts
-        self.condition = components["condition"]
-        self.adversarial: AdversarialLoss = components["adversarial"]
-        self.penalty: CriticPenalty = components["penalty"]
+        super().__init__(config, facts, components)
+        self.config = config
         self.classification: Classification = components["classification"]
-        self.augment = components["augment"]
-        self.extra: Mapping[str, Mapping[str, Term]] = components["extra_terms"]
-        self._figures: dict[str, Tensor] = {}
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -86,18 +78,12 @@ class AttributeEditing(Game):
 
     # ---- the critic's step ----
 
-    def penalised(self, clock: Clock) -> bool:
-        """Whether the critic's penalty plays in this iteration."""
-        return self.penalty.weight > 0 and clock.iteration % self.penalty.every == 0
-
     def discriminator_weights(self, clock: Clock) -> dict[str, float]:
-        """A lazy penalty weighs `every` times as much when it plays."""
+        """What is learnt of real and fake, of real attributes, and the penalty's."""
         weights = {"real": 1.0, "fake": 1.0}
         if self.config.weights.attribute_real > 0:
             weights["attribute"] = self.config.weights.attribute_real
-        if self.penalised(clock):
-            weights["penalty"] = self.penalty.weight * self.penalty.every
-        return weights | self.extra_weights("discriminator")
+        return weights | self.penalty_weights(clock) | self.extra_weights("discriminator")
 
     def discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """The critic learns to tell real from edited, and to read attributes off real images."""
@@ -130,8 +116,8 @@ class AttributeEditing(Game):
     ) -> tuple[Verdict, Verdict]:
         """Verdicts on real and fake images: in one pass, unless a layer of the critic would mix the two."""
         if couples_batch(critic):
-            return full_precision(critic(real, own)), full_precision(critic(fake, target))
-        both = full_precision(critic(torch.cat([real, fake]), torch.cat([own, target])))
+            return judged(critic(real, own)), judged(critic(fake, target))
+        both = judged(critic(torch.cat([real, fake]), torch.cat([own, target])))
         n = len(real)
         return Verdict(both.score[:n], both.attributes[:n]), Verdict(both.score[n:], both.attributes[n:])
 
@@ -152,7 +138,7 @@ class AttributeEditing(Game):
         generator: Any = turn.nets["generator"]
         weights = self.config.weights
         encoded, edited = self.edit(turn, keep_graph=True)
-        verdict = full_precision(turn.nets["discriminator"](self.augment(edited.image, turn.draw, "edited"), target))
+        verdict = judged(turn.nets["discriminator"](self.augment(edited.image, turn.draw, "edited"), target))
         terms = {"adversarial": self.adversarial.generator(verdict.score)}
         if weights.attribute > 0:
             terms["attribute"] = self.classification(verdict.attributes, target)
@@ -198,19 +184,7 @@ class AttributeEditing(Game):
                 return edit()
         return turn.shared.once("edit", edit, uses=("generator",), grad=keep_graph)
 
-    def extra_weights(self, step: str) -> dict[str, float]:
-        """Weights of the terms that the config adds to a step."""
-        return {name: term.weight for name, term in self.extra.get(step, {}).items()}
-
-    def extra_terms(self, step: str, turn: Turn, values: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The terms that the config adds to a step."""
-        return {name: term(turn, values) for name, term in self.extra.get(step, {}).items()}
-
     # ---- for the person who waits ----
-
-    def observe(self) -> Mapping[str, Tensor]:
-        """`change` = mean |edited - image|; with a mask: its mean, its shares above .9 and below .1, |raw - image|."""
-        return self._figures
 
     def advise(self, figures: Mapping[str, float], images: int) -> str | None:
         """What the field's users ran into: masks that are shut, or open everywhere, and edits that do nothing."""
@@ -232,14 +206,14 @@ class AttributeEditing(Game):
         return AttributeEditor(nets, self.condition, attributes, self.classification)
 
 
-def full_precision(verdict: Verdict) -> Verdict:
-    """Losses are computed in at least float32, whatever the networks ran in."""
-    return Verdict(*(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x for x in verdict))
+def judged(verdict: Verdict) -> Verdict:
+    """A verdict in full precision."""
+    return Verdict(full_precision(verdict.score), full_precision(verdict.attributes))
 
 
 @torch.no_grad()
 def figures_of(image: Tensor, edited: Edited) -> dict[str, Tensor]:
-    """0-d figures of an edit; see `AttributeEditing.observe`."""
+    """0-d figures of an edit, of its mask and of what is under it; see `AttributeEditing`."""
     figures = {"change": (edited.image - image).abs().mean()}
     if edited.mask is not None:
         mask = edited.mask.float()

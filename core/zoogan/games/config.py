@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from zoogan.config import ComponentConfig, Frozen, GameConfig, Slot
+from zoogan.config import ComponentConfig, Frozen, GameConfig, Slot, listed
 
 Optimizer = Annotated[ComponentConfig, Slot("optimizer")]
 
@@ -99,8 +99,12 @@ class StyleTranslationConfig(GameConfig):
     penalty: Annotated[ComponentConfig, Slot("critic_penalty")]
     augment: Annotated[ComponentConfig, Slot("augment")]
     picture: Literal["image", "layout"] = "image"
-    passes: tuple[Literal["latent", "reference"], ...] = Field(("latent", "reference"), min_length=1)
-    reference_trains: tuple[Literal["generator", "mapping", "style_encoder"], ...] = ("generator",)
+    passes: Annotated[tuple[Literal["latent", "reference"], ...], BeforeValidator(listed)] = Field(
+        ("latent", "reference"), min_length=1, max_length=2
+    )
+    reference_trains: Annotated[tuple[Literal["generator", "style_encoder"], ...], BeforeValidator(listed)] = Field(
+        ("generator",), min_length=1, max_length=2
+    )
     detach_cycle_style: bool = False
     diversity_outside_masks: bool = False
     weights: StyleWeights = StyleWeights()

@@ -140,6 +140,10 @@ class StyleEditor(Editor):
         style = targets.get("style")
         if style is not None and truncation is not None:
             raise ValueError("truncation is for drawn styles; a reference gives its own: leave one of them out")
+        if truncation is not None and not 0 <= truncation <= 1:
+            raise ValueError(f"truncation is a share from 0 to 1, got {truncation:g}")
+        if not isinstance(seed, int) and len(seed) not in (1, len(image)):
+            raise ValueError(f"{len(seed)} seeds for {len(image)} images: give one, or one each")
         style = self.drawn(targets["domain"], seed, truncation) if style is None else style
         result = self.shown(self.networks["generator"](image, style, self.heat_maps(image)))
         result = (image + strength * (result - image)).clamp(-1, 1)

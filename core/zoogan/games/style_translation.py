@@ -17,36 +17,35 @@ from torch.nn import functional as F
 from zoogan.conditions.domain import DomainCondition
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
+from zoogan.games.adversarial import AdversarialGame
 from zoogan.games.config import StyleTranslationConfig
 from zoogan.games.style_editor import StyleEditor
 from zoogan.interfaces import (
-    AdversarialLoss,
     Clock,
-    CriticPenalty,
     Draws,
     Editor,
-    Game,
     HeatMaps,
     Masks,
     Need,
     Networks,
     Step,
     Targets,
-    Term,
     Turn,
 )
-from zoogan.losses.reconstruction import l1
+from zoogan.layers.norm import couples_batch
+from zoogan.losses.reconstruction import full_precision, l1
 
 IMAGES_BEFORE_ADVICE = 5000
 
 
-class StyleTranslation(Game):
+class StyleTranslation(AdversarialGame):
     """Steps `discriminator_latent`, `discriminator_reference`, `generator_latent`, `generator_reference`, as far as
     their passes play, all on one batch.
 
     Terms of a critic's step: real, fake, penalty. Terms of a generator's step: adversarial, style (the style encoder
     reads the style that was asked for), diversity (how far two styles lie apart; its weight is negative and decays) and
-    cycle. Values for extra terms: image, own, domain, translated, and for the generator's steps style and cycled.
+    cycle. It tells `change`, mean |translated - source|. Values for extra terms: image, own, domain, translated, and
+    for the generator's steps style and cycled.
     """
 
     averages: ClassVar[tuple[str, ...]] = ("generator", "mapping", "style_encoder")
@@ -57,14 +56,9 @@ class StyleTranslation(Game):
     condition: DomainCondition
 
     def __init__(self, config: StyleTranslationConfig, facts: Facts, components: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.config, self.facts = config, facts
-        self.condition = components["condition"]
-        self.adversarial: AdversarialLoss = components["adversarial"]
-        self.penalty: CriticPenalty = components["penalty"]
+        super().__init__(config, facts, components)
+        self.config = config
         self.heat_maps: HeatMaps = components["heat_maps"]
-        self.augment = components["augment"]
-        self.extra: Mapping[str, Mapping[str, Term]] = components["extra_terms"]
         self.latent_dim: int = components["mapping"].latent_dim
         dims = {slot: components[slot].style_dim for slot in ("generator", "mapping", "style_encoder")}
         if len(set(dims.values())) > 1:
@@ -77,7 +71,6 @@ class StyleTranslation(Game):
         if self.heat_maps.field is not None:
             source = self.needs["source"]
             self.needs["source"] = Need((*source.fields, self.heat_maps.field), source.sampler)
-        self._figures: dict[str, Tensor] = {}
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -114,16 +107,10 @@ class StyleTranslation(Game):
 
     # ---- the critic's steps ----
 
-    def penalised(self, clock: Clock) -> bool:
-        """Whether the critic's penalty plays in this iteration."""
-        return self.penalty.weight > 0 and clock.iteration % self.penalty.every == 0
-
     def discriminator_weights(self, way: str, clock: Clock) -> dict[str, float]:
-        """A lazy penalty weighs `every` times as much when it plays."""
+        """One weight for real and fake, and the penalty's."""
         weights = {"real": self.config.weights.critic, "fake": self.config.weights.critic}
-        if self.penalised(clock):
-            weights["penalty"] = self.penalty.weight * self.penalty.every
-        return weights | self.extra_weights(f"discriminator_{way}")
+        return weights | self.penalty_weights(clock) | self.extra_weights(f"discriminator_{way}")
 
     def discriminator_terms(self, way: str, turn: Turn) -> dict[str, Tensor]:
         """The critic learns to tell real faces of a domain from translated ones."""
@@ -173,8 +160,6 @@ class StyleTranslation(Game):
         terms = {"adversarial": self.adversarial.generator(full_precision(score))}
         if self.config.weights.style:
             terms["style"] = l1(encoder(translated, domain), style)
-        if self.diversity_weight(turn.clock):
-            terms["diversity"] = self.difference(translated, self.second(turn, way), self.masks(turn))
         cycled = None
         if self.config.weights.cycle:
             kept = encoder(image, own)
@@ -183,17 +168,23 @@ class StyleTranslation(Game):
             read = self.masks(turn) if self.heat_maps.field else self.heat_maps(translated.detach())
             cycled = generator(translated, kept, read)
             terms["cycle"] = self.restored(cycled, image)
+        if self.diversity_weight(turn.clock):
+            # Last, because it runs the decoder without a graph: autocast of torch before 2.11 would hand the weights
+            # that were cast there, without one, to whoever came after.
+            terms["diversity"] = self.difference(turn, translated, self.second(turn, way))
         self._figures = {"change": (translated.detach() - image).abs().mean()}
         values = {"image": image, "own": own, "domain": domain, "style": style, "translated": translated}
         values |= {} if cycled is None else {"cycled": cycled}
         return terms | self.extra_terms(f"generator_{way}", turn, values)
 
-    def difference(self, one: Tensor, other: Tensor, masks: Masks | None) -> Tensor:
+    def difference(self, turn: Turn, one: Tensor, other: Tensor) -> Tensor:
         """Mean |one - other|; outside the heat maps alone, if the config says so and there are any."""
-        if masks is None or not self.config.diversity_outside_masks:
+        masks = self.masks(turn) if self.config.diversity_outside_masks else None
+        if masks is None:
             return l1(one, other)
         free = 1 - F.interpolate(masks[0], one.shape[-2:], mode="bilinear").to(one.dtype)
-        return (free * (one - other)).abs().sum() / ((free > 0).sum() * one.shape[1]).clamp(min=1)
+        apart = (full_precision(free) * (full_precision(one) - full_precision(other))).abs().sum()
+        return apart / turn.world.mean((free > 0).sum().to(apart.dtype) * one.shape[1]).clamp(min=1)
 
     def shown(self, raw: Tensor) -> Tensor:
         """The generator's output as the other networks see it: an image, or the shares of the classes of a layout."""
@@ -202,7 +193,7 @@ class StyleTranslation(Game):
     def restored(self, raw: Tensor, image: Tensor) -> Tensor:
         """How far the restored picture is from the source: L1, or cross entropy with the classes of a layout."""
         if self.config.picture == "layout":
-            return F.cross_entropy(raw.float(), image.argmax(1))
+            return F.cross_entropy(full_precision(raw), image.argmax(1))
         return l1(raw, image)
 
     # ---- shared by both ----
@@ -229,6 +220,9 @@ class StyleTranslation(Game):
     def encoded(self, turn: Turn, keep_graph: bool) -> Any:
         """What the generator needs of the source faces, once for all that is made of them."""
         generator: Any = turn.nets["generator"]
+        if couples_batch(generator):  # each forward must move its running statistics
+            with torch.set_grad_enabled(keep_graph):
+                return generator.encode(self.faces(turn)[0])
         return turn.shared.once(
             "encoded", lambda: generator.encode(self.faces(turn)[0]), uses=("generator",), grad=keep_graph
         )
@@ -244,6 +238,9 @@ class StyleTranslation(Game):
             encoded, style = self.encoded(turn, keep_graph), self.style(turn, way)
             return style, self.shown(generator(self.faces(turn)[0], style, self.masks(turn), encoded))
 
+        if couples_batch(generator):
+            with torch.set_grad_enabled(keep_graph):
+                return made()
         source = "mapping" if way == "latent" else "style_encoder"
         return turn.shared.once(f"translated {way}", made, uses=("generator", source), grad=keep_graph)
 
@@ -254,19 +251,7 @@ class StyleTranslation(Game):
         image, encoded = self.faces(turn)[0], self.encoded(turn, keep_graph=False)
         return self.shown(generator(image, self.style(turn, way, "2"), self.masks(turn), encoded))
 
-    def extra_weights(self, step: str) -> dict[str, float]:
-        """Weights of the terms that the config adds to a step."""
-        return {name: term.weight for name, term in self.extra.get(step, {}).items()}
-
-    def extra_terms(self, step: str, turn: Turn, values: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The terms that the config adds to a step."""
-        return {name: term(turn, values) for name, term in self.extra.get(step, {}).items()}
-
     # ---- for the person who waits ----
-
-    def observe(self) -> Mapping[str, Tensor]:
-        """`change` = mean |translated - source|."""
-        return self._figures
 
     def advise(self, figures: Mapping[str, float], images: int) -> str | None:
         """What the field's users ran into: styles that make no difference, and a face that is lost."""
@@ -281,8 +266,3 @@ class StyleTranslation(Game):
     def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """An editor of these domains."""
         return StyleEditor(nets, self.condition, attributes, self.heat_maps, self.shown)
-
-
-def full_precision(score: Tensor) -> Tensor:
-    """Losses are computed in at least float32, whatever the networks ran in."""
-    return score.float() if score.dtype in (torch.bfloat16, torch.float16) else score

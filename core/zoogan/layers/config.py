@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from zoogan.config import ComponentConfig
 from zoogan.registry import Registry
@@ -37,6 +37,11 @@ WITHOUT_CONTOUR_AND_CORNERS = (*UPPER_CONTOUR, 33, 46, 76, 82)
 """Those that StarGAN v2 leaves out: also an end of each eyebrow and the corners of the mouth."""
 
 
+def anywhere(path: Path | None) -> Path | None:
+    """A path that means the same file from every folder: a run keeps it."""
+    return None if path is None else path.expanduser().absolute()
+
+
 def numbers(value: Any) -> Any:
     """One number, or a list of numbers."""
     return [value] if isinstance(value, int) else value
@@ -62,7 +67,7 @@ class LandmarkMapsConfig(ComponentConfig):
     """
 
     use: Literal["landmarks"] = "landmarks"
-    file: Path | None = None
+    file: Annotated[Path | None, AfterValidator(anywhere)] = None
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     zeroed: Annotated[tuple[Annotated[int, Field(ge=0, lt=98)], ...], BeforeValidator(numbers)] = (
         WITHOUT_CONTOUR_AND_CORNERS
