@@ -276,7 +276,7 @@ def test_configs() -> None:
 def test_components(file: Path) -> None:
     registry = Registry()
     zoogan.components.zoo_register(registry)
-    assert registry.names("heat_maps") == ["landmarks", "none"]
+    assert registry.names("heat_maps") == ["files", "landmarks", "none"]
     none = registry.build("heat_maps", NoHeatMapsConfig())
     assert isinstance(none, NoHeatMaps) and none(torch.zeros(1, 3, 16, 16)) is None
     assert isinstance(registry.build("heat_maps", LandmarkMapsConfig(file=file)), LandmarkMaps)

@@ -57,7 +57,7 @@ def evaluate(
     """Measure a run's edits on held-out faces: report.json, and report.html to read."""
     zoo = open_with(plugin)
     from zoogan.interfaces import World
-    from zoogan.training.devices import join_processes
+    from zoogan.training.devices import join_processes, part_processes
     from zoogan.training.run import load
 
     if styles not in ("latent", "reference"):
@@ -74,6 +74,7 @@ def evaluate(
     if World().rank == 0:
         zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
         tell(report, folder)
+    part_processes()
 
 
 def metric_configs(registry: Registry, names: str | None, sets: Mapping[str, Any]) -> dict[str, ComponentConfig]:

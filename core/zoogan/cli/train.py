@@ -130,6 +130,7 @@ def config_to_resume(
 def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool) -> int:
     """Open the session, train, and say what can be done with the run. Returns the exit code."""
     from zoogan.training.checkpoints import iteration_of, newest_valid
+    from zoogan.training.devices import part_processes
     from zoogan.training.run import Run
 
     path = newest_valid(folder / "checkpoints")[0] if resume else None
@@ -146,6 +147,7 @@ def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool)
     outcome = session.train()
     code = 128 + outcome.signal if outcome.signal is not None and outcome.reason == "stopped" else 0
     if not session.main:
+        part_processes()
         return code
     if outcome.reason == "stopped":
         typer.echo(
@@ -153,6 +155,7 @@ def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool)
         )
     else:
         typer.echo(farewell(session))
+    part_processes()
     return code
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import torch
+import torch.distributed as dist
 
 from zoogan.config import ConfigError
 
@@ -39,3 +40,10 @@ def join_processes(name: str) -> torch.device:
     from accelerate import PartialState
 
     return torch.device(PartialState(cpu=device.type == "cpu").device)
+
+
+def part_processes() -> None:
+    """Wait for the other processes, then end the group: one that merely exits can abort while another still talks."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
