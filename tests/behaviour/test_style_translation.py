@@ -9,8 +9,11 @@ from torch.nn import functional as F
 from style_kit import REGISTRY, SIZE, sample_batch, terms_of, tiny, tiny_trainer
 from zoogan.composition import compose, rehearse
 from zoogan.config import ConfigError
+from zoogan.data.config import DrawnData
+from zoogan.data.drawn_source import DrawnSource
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Request
+from zoogan.interfaces.metric import seeds_of
 from zoogan.testing.conformance import assert_equal_bits, tensors_of
 
 
@@ -276,3 +279,40 @@ def test_references_may_stand_in_for_drawn_styles() -> None:
     assert not torch.equal(editor.apply(image, targets, seed=0).image, guided.apply(image, targets, seed=0).image)
     with pytest.raises(ValueError, match="no reference that shows without"):
         editor.guided(faces[1::2], own[1::2])
+
+
+def test_masked_diversity_is_counted_over_the_joint_batch() -> None:
+    """Another process with twice the free pixels: the count is the mean of both."""
+    trainer = tiny_trainer(tiny(diversity_outside_masks=True))
+    trainer.fetch()
+    free = (torch.zeros(4, 1, 8, 8),) * 2
+    trainer.game.heat_maps = type("Maps", (), {"field": None, "__call__": lambda self, image: free})()  # type: ignore[assignment]
+    turn = trainer.turn(trainer.game.steps[2], 0, Clock(0, 1), slice(None), frozenset())
+    one, other = torch.ones(4, 3, 8, 8), torch.zeros(4, 3, 8, 8)
+    assert float(trainer.game.difference(turn, one, other)) == 1.0  # type: ignore[operator]
+    turn.world.mean = lambda value: value * 1.5  # type: ignore[method-assign]
+    assert float(trainer.game.difference(turn, one, other)) == pytest.approx(1 / 1.5)  # type: ignore[operator]
+
+
+def test_a_generator_with_batch_statistics_is_not_shared() -> None:
+    trained = []
+    for sharing in (True, False):
+        trainer = tiny_trainer(tiny(), sharing=sharing)
+        body = trainer.nets["generator"].body
+        trainer.nets["generator"].body = torch.nn.Sequential(body, torch.nn.BatchNorm2d(3))
+        trainer.iterate()
+        trained.append(dict(trainer.nets["generator"].state_dict()))
+    assert_equal_bits(*trained, "sharing with batch statistics")
+
+
+def test_faces_are_measured_from_seeds_of_their_own() -> None:
+    seeds = seeds_of(0, torch.arange(5))
+    assert len(set(seeds)) == 5 and seeds[2:4] == seeds_of(0, torch.tensor([2, 3])), "whatever the batch"
+    assert not set(seeds) & set(seeds_of(1, torch.arange(5)))
+
+
+def test_hidden_faces_are_in_no_domain() -> None:
+    source = DrawnSource(DrawnData(image_size=16, attributes=("Blond_Hair",), faces=200, held_out=20))
+    hidden = source.visible("train")[:, 0] < 0.5
+    assert hidden.any() and not hidden.all()
+    assert torch.equal(source.domain("train") < 0, hidden)
