@@ -143,6 +143,7 @@ class TrainingConfig(Frozen):
     channels_last: bool = False
     average: float | None = Field(None, gt=0, lt=1, description="decay of the moving average of the generator")
     average_warm_up: bool = Field(True, description="let the average follow quickly at first")
+    average_images: float | None = Field(None, gt=0, description="half-life of the average in images, in its stead")
     accumulate: int = Field(1, ge=1)
     log_every: int = Field(20, ge=1)
     sample_every: int = Field(200, ge=0)
@@ -154,7 +155,9 @@ class TrainingConfig(Frozen):
     best: str | None = None
 
     @model_validator(mode="after")
-    def _watched(self) -> TrainingConfig:
+    def _consistent(self) -> TrainingConfig:
+        if self.average is not None and self.average_images is not None:
+            raise ValueError("training.average and training.average_images both say how slow the average is: keep one")
         if self.best is not None and not self.evaluate_every:
             raise ValueError("training.best is looked for every training.evaluate_every iterations, which is 0")
         return self

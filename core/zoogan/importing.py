@@ -25,7 +25,8 @@ class Imported:
     the source that they were trained on. networks: state_dicts of our networks by slot. facts: what else `Facts` should
     know (crop, exclusive, domains). notes: sentences for the person who imports. alternative: a config layer that gives
     the same weights another meaning; whichever of the two gives faces back is right. Empty if there is none. untrained:
-    slots that official files may lack, because no edit needs them; such a network starts afresh.
+    slots that official files may lack, because no edit needs them; such a network starts afresh. game: what the weights
+    tell of the game's own state (a mean latent).
     """
 
     config: dict[str, Any]
@@ -34,6 +35,7 @@ class Imported:
     notes: list[str] = field(default_factory=list)
     alternative: dict[str, Any] = field(default_factory=dict)
     untrained: tuple[str, ...] = ()
+    game: StateDict = field(default_factory=dict)
 
 
 def read_state_dict(path: Path) -> StateDict:

@@ -87,7 +87,7 @@ def import_weights(
     config, composition = first
     run = Run(out)
     run.write(config, composition.facts)
-    run.write_model(config, composition.facts, composition.nets)
+    run.write_model(config, composition.facts, composition.nets, composition.game)
     untrained = sorted(set(composition.nets) - set(imported.networks))
     return notes + [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
 
@@ -114,6 +114,7 @@ def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any])
             composition.nets[name].load_state_dict(state)
         except RuntimeError as error:
             raise ConfigError(f"--weights: the {name}'s weights do not fit its config: {error}") from error
+    composition.game.load_state_dict(composition.game.state_dict() | imported.game)
     return config, composition
 
 

@@ -26,8 +26,15 @@ class DomainConfig(ComponentConfig):
     use: Literal["domain"] = "domain"
 
 
+class LatentConfig(ComponentConfig):
+    """Nothing is asked of a face: it is what its latent makes it. Directions, once they are fitted, name attributes."""
+
+    use: Literal["latent"] = "latent"
+
+
 def register(registry: Registry) -> None:
     """Register the core's conditions."""
     build = "zoogan.conditions.attributes:AttributeCondition"
     registry.component("condition", "attributes", config=AttributesConfig, build=build)
     registry.component("condition", "domain", config=DomainConfig, build="zoogan.conditions.domain:DomainCondition")
+    registry.component("condition", "latent", config=LatentConfig, build="zoogan.conditions.latent:LatentCondition")

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zoogan.config import GameConfig
 from zoogan.facts import Facts
 from zoogan.interfaces import AdversarialLoss, Clock, CriticPenalty, Game, Term, Turn
 
+STATE = ("augment_p", "trust_sum", "trust_images")
+
 
 class AdversarialGame(Game):
-    """An adversarial loss, a penalty that may be lazy, an augmentation of what the critic sees, and extra terms."""
+    """An adversarial loss, a penalty that may be lazy, an augmentation of what the critic sees, and extra terms.
+
+    With an augmentation that adapts, its state: `augment_p`, the probability; and since it last moved `trust_sum`, the
+    sum of the signs of the critic's scores of augmented real images, of which `trust_images` were seen.
+    """
+
+    augment_p: Tensor
+    trust_sum: Tensor
+    trust_images: Tensor
 
     def __init__(self, config: GameConfig, facts: Facts, components: Mapping[str, Any]) -> None:
         super().__init__()
@@ -24,6 +35,9 @@ class AdversarialGame(Game):
         self.augment = components["augment"]
         self.extra: Mapping[str, Mapping[str, Term]] = components["extra_terms"]
         self._figures: dict[str, Tensor] = {}
+        if self.augment.every:
+            for name in STATE:
+                self.register_buffer(name, torch.zeros(()))
 
     def penalised(self, clock: Clock) -> bool:
         """Whether the critic's penalty plays in this iteration."""
@@ -41,6 +55,26 @@ class AdversarialGame(Game):
         """The terms that the config adds to a step."""
         return {name: term(turn, values) for name, term in self.extra.get(step, {}).items()}
 
+    def seen(self, image: Tensor, turn: Turn, name: str) -> Tensor:
+        """Images as the critic sees them: its one door."""
+        return self.augment(image, turn.draw, name, self.augment_p if self.augment.every else None)
+
+    def trust(self, turn: Turn, score: Tensor) -> None:
+        """Count how sure the critic is of real images: the sign of its scores, over all processes."""
+        if self.augment.every:
+            images = len(score) * turn.world.size
+            self.trust_sum += turn.world.mean(score.detach().sign().mean()) * images
+            self.trust_images += images
+
+    def after(self, clock: Clock) -> None:
+        """Let the augmentation adapt when it is due."""
+        every = self.augment.every
+        if every and clock.iteration % every == every - 1:
+            trust = self.trust_sum / self.trust_images.clamp(min=1)
+            self.augment_p.copy_(self.augment.adapted(self.augment_p, trust, self.trust_images))
+            self.trust_sum.zero_()
+            self.trust_images.zero_()
+
     def observe(self) -> Mapping[str, Tensor]:
-        """0-d figures of the last generator step."""
-        return self._figures
+        """0-d figures of the last steps."""
+        return self._figures | ({"augment_p": self.augment_p} if self.augment.every else {})

@@ -109,3 +109,42 @@ class StyleTranslationConfig(GameConfig):
     diversity_outside_masks: bool = False
     weights: StyleWeights = StyleWeights()
     optimizers: StyleOptimizers
+
+
+class SynthesisWeights(Frozen):
+    """Weights of the synthesis terms; a term whose weight is 0 is not computed.
+
+    path_length: of the path-length penalty, 0 = none; it plays every `path_every` iterations, that many times as
+    strong. path_decay: how far its running mean moves each time.
+    """
+
+    path_length: float = Field(2.0, ge=0)
+    path_every: int = Field(4, ge=1)
+    path_decay: float = Field(0.01, gt=0, le=1)
+
+
+class SynthesisOptimizers(Frozen):
+    """One optimizer a network."""
+
+    generator: Optimizer
+    mapping: Optimizer
+    discriminator: Optimizer
+
+
+class SynthesisConfig(GameConfig):
+    """StyleGAN2, SemanticStyleGAN and their kin: faces from noise.
+
+    mixing: share of the faces that are made of two latents. path_trains_mapping: the path-length penalty reaches the
+    mapping, not only the generator.
+    """
+
+    generator: Annotated[ComponentConfig, Slot("latent_generator")]
+    mapping: Annotated[ComponentConfig, Slot("latent_mapping")]
+    discriminator: Annotated[ComponentConfig, Slot("image_critic")]
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")]
+    penalty: Annotated[ComponentConfig, Slot("critic_penalty")]
+    augment: Annotated[ComponentConfig, Slot("augment")]
+    mixing: float = Field(0.9, ge=0, le=1)
+    path_trains_mapping: bool = True
+    weights: SynthesisWeights = SynthesisWeights()
+    optimizers: SynthesisOptimizers

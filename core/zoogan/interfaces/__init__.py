@@ -22,12 +22,14 @@ from zoogan.interfaces.style import (
     StyleMapping,
     StyleTranslator,
 )
+from zoogan.interfaces.synthesis import ImageCritic, LatentGenerator, LatentMapping, Synthesised
 from zoogan.interfaces.world import Synchronised, World
 
 __all__ = [
     "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Column", "Condition", "Contract", "ContractError",
-    "CriticPenalty", "Domain", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "HeatMaps", "ImageEditor", "Masks",
-    "Measure", "Metric", "Need", "Networks", "Ranking", "Ratio", "Reader", "Request", "Seed", "Shared", "Source",
-    "Statistic", "Step", "Study", "Style", "StyleCritic", "StyleEncoder", "StyleMapping", "StyleTranslator",
-    "Synchronised", "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
+    "CriticPenalty", "Domain", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "HeatMaps", "ImageCritic",
+    "ImageEditor", "LatentGenerator", "LatentMapping", "Masks", "Measure", "Metric", "Need", "Networks", "Ranking",
+    "Ratio", "Reader", "Request", "Seed", "Shared", "Source", "Statistic", "Step", "Study", "Style", "StyleCritic",
+    "StyleEncoder", "StyleMapping", "StyleTranslator", "Synchronised", "Synthesised", "Targets", "Term", "Turn",
+    "Unavailable", "Verdict", "Whole", "World",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Mapping
 
@@ -34,13 +35,20 @@ class Draws:
     ) -> None:
         self.seed, self.world, self.rows, self.part = seed, world, rows, part
         self.injected = dict(injected or {})
+        self.chosen = slice(None)
+
+    def some(self, chosen: slice) -> Draws:
+        """The same draws for some rows of the micro-batch only. What is injected is given as it is."""
+        fewer = copy.copy(self)
+        fewer.chosen = chosen
+        return fewer
 
     def _generator(self, name: str) -> torch.Generator:
         return torch.Generator().manual_seed(seed_of(self.seed, name))
 
     def _own(self, joint: Tensor) -> Tensor:
         first = self.world.rank * self.rows
-        return joint[first : first + self.rows][self.part]
+        return joint[first : first + self.rows][self.part][self.chosen]
 
     def _draw(self, sample: Callable[..., Tensor], name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         if like.is_meta:
@@ -57,6 +65,14 @@ class Draws:
     def normal(self, name: str, *shape: int, like: Tensor) -> Tensor:
         """N(0, 1) of shape (n, *shape); see `uniform`."""
         return self._draw(torch.randn, name, shape, like)
+
+    def noise(self, name: str, *shape: int, like: Tensor) -> Tensor:
+        """N(0, 1) of shape (n, *shape), drawn where `like` is: for large maps, where the kind of device may show."""
+        if like.device.type in ("cpu", "meta") or name in self.injected:
+            return self.normal(name, *shape, like=like)
+        generator = torch.Generator(like.device).manual_seed(seed_of(self.seed, name))
+        joint = torch.randn(self.world.size * self.rows, *shape, generator=generator, device=like.device)
+        return self._own(joint).to(like.dtype)
 
     def permute(self, name: str, rows: Tensor) -> Tensor:
         """Rows of the joint batch in a random order: (n, ...) -> (n, ...); the rows may come from any process."""

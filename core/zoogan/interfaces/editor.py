@@ -43,12 +43,24 @@ class Editor(ABC):
 
     networks: the networks by name, in eval mode, none of which needs a gradient. attributes: the names that a request
     may use, in the order of label columns. takes_reference: whether a request may carry faces whose style to take.
+    makes_faces: whether it makes faces of its own (`sample`).
     """
 
     networks: nn.ModuleDict
     attributes: tuple[str, ...] = ()
     condition: Condition
     takes_reference: bool = False
+    makes_faces: bool = False
+
+    def sample(self, seeds: Sequence[int], *, truncation: float | None = None) -> Edit:
+        """Faces of the editor's own, one for each seed: the same seed gives the same face in whatever batch it comes.
+
+        truncation: how far from the mean face they may be, 0 to 1; None = 1.
+
+        Raises:
+            ValueError: it makes none, or a truncation out of range.
+        """
+        raise ValueError("this editor makes no faces of its own: it edits those that it is given")
 
     @abstractmethod
     def resolve(

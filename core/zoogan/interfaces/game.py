@@ -99,6 +99,8 @@ class Step:
         every, at: it plays in iterations with iteration % every == at.
         repeat: updates in a row. fresh_batch: each of its updates reads a new batch.
         keeps_graph_of: networks not stepped here whose graph a later step reuses through `turn.shared`.
+        lazy: a regulariser that plays between the updates of another step. The optimizers of what it trains take
+            1 + 1 / every times as many updates, so the trainer corrects them for it (StyleGAN2, appendix B).
     """
 
     name: str
@@ -110,6 +112,7 @@ class Step:
     repeat: int = 1
     fresh_batch: bool = False
     keeps_graph_of: tuple[str, ...] = ()
+    lazy: bool = False
 
     def plays(self, iteration: int) -> bool:
         """Whether the step plays in this iteration."""

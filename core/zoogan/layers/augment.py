@@ -19,8 +19,10 @@ Images = Float[Tensor, "n c h w"]
 class Augment(ABC):
     """Role `augment`: images in, as many images of the same shape out, differentiable in the images."""
 
+    every: int = 0
+
     @abstractmethod
-    def __call__(self, image: Images, draw: Draws, name: str) -> Images:
+    def __call__(self, image: Images, draw: Draws, name: str, p: Tensor | None = None) -> Images:
         """Augment each image by its own random draws, whose names begin with `name`."""
 
 
@@ -30,7 +32,7 @@ class NoAugment(Augment):
     def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config
 
-    def __call__(self, image: Images, draw: Draws, name: str) -> Images:
+    def __call__(self, image: Images, draw: Draws, name: str, p: Tensor | None = None) -> Images:
         """`image` itself."""
         return image
 
@@ -44,7 +46,7 @@ class DiffAugment(Augment):
     def __init__(self, config: DiffAugmentConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config or DiffAugmentConfig()
 
-    def __call__(self, image: Images, draw: Draws, name: str) -> Images:
+    def __call__(self, image: Images, draw: Draws, name: str, p: Tensor | None = None) -> Images:
         """Augment by the draws `<name>.brightness`, `.saturation`, `.contrast`, `.shift` and `.cutout`."""
         if self.config.color:
             kinds = ("brightness", "saturation", "contrast")

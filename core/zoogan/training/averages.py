@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+from zoogan.config import TrainingConfig
+
+RAMP = (
+    0.05  # an average over images reaches back over this share of those seen, at most (StyleGAN2-ADA's official code)
+)
+
+
+def decay_of(training: TrainingConfig, images: int) -> Callable[[int], float] | None:
+    """The decay of the average in each iteration of so many images; None if no average is asked for.
+
+    `average` is the decay itself, with the warm-up min(decay, (k + 1) / (k + 10)) in iteration k. `average_images` is
+    the half-life in images, whatever the batch, ramped up to 5 % of the images seen.
+    """
+    if training.average is not None:
+        decay, warm_up = training.average, training.average_warm_up
+        return lambda k: min(decay, (k + 1) / (k + 10)) if warm_up else decay
+    if training.average_images is not None:
+        longest = training.average_images
+        return lambda k: 0.5 ** (images / max(min(longest, RAMP * (k + 1) * images), 1e-8))
+    return None
 
 
 class Average:
     """An exponential moving average of a network: average = decay * average + (1 - decay) * network.
 
-    warm_up: the decay is min(decay, (k + 1) / (k + 10)) in iteration k, so that early averages are not the random
-    initialisation; otherwise it is what it is from the start. Parameters are averaged; buffers (BatchNorm statistics,
-    themselves averages) are copied.
+    Parameters are averaged; buffers (BatchNorm statistics, themselves averages) are copied.
     """
 
-    def __init__(self, network: nn.Module, decay: float, warm_up: bool = True) -> None:
-        self.decay, self.warm_up = decay, warm_up
+    def __init__(self, network: nn.Module, decay: Callable[[int], float]) -> None:
+        self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
 
     @torch.no_grad()
     def update(self, network: nn.Module, iteration: int, apply: Tensor | None = None) -> None:
         """Move towards `network`. `apply` is a 0-d 1.0 or 0.0 on the device: 0 leaves the average as it is."""
-        decay = min(self.decay, (iteration + 1) / (iteration + 10)) if self.warm_up else self.decay
+        decay = self.decay(iteration)
         mine: list[Tensor] = list(self.network.parameters())
         theirs: list[Tensor] = list(network.parameters())
         if apply is None:

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from zoogan.composition import compose
+from zoogan.composition import Composition, compose
 from zoogan.config import ConfigError, GameConfig, read_yaml, validate
 from zoogan.data.photo import crop_to, read_photo, to_range
 from zoogan.facts import Facts
@@ -25,6 +25,7 @@ from zoogan.storage import replace_text, write_tensors
 from zoogan.training.checkpoints import find, iteration_of, problems
 
 FORMAT = 1
+GAME = "game"  # the file of the game's own state
 Photo = str | Path | Image.Image | Tensor
 
 
@@ -77,12 +78,13 @@ class Run:
         if (self.best_iteration() or 0) > beyond:
             self.best.unlink()
 
-    def write_model(self, config: GameConfig, facts: Facts, nets: Networks) -> None:
-        """Store the networks that an editor needs, averages where there are any."""
+    def write_model(self, config: GameConfig, facts: Facts, nets: Networks, game: nn.Module) -> None:
+        """Store what an editor needs: the networks, averages where there are any, and the game's own state."""
         self.model.mkdir(parents=True, exist_ok=True)
-        for name, network in nets.items():
+        parts: dict[str, nn.Module] = dict(nets.items()) | ({GAME: game} if game.state_dict() else {})
+        for name, part in parts.items():
             draft = self.model / f".{name}.tmp"
-            write_tensors(draft, network.state_dict())
+            write_tensors(draft, part.state_dict())
             draft.replace(self.model / f"{name}.safetensors")
         content = {
             "format": FORMAT,
@@ -227,22 +229,25 @@ def load(
     config, facts = folder.read(registry)
     composition = compose(config, facts, registry)
     state = find(folder.checkpoints)[-1:] if checkpoint is None else [checkpoint_of(folder, checkpoint)]
-    files = model_files(folder, composition.nets) if checkpoint is None else checkpoint_files(state[0])
+    files = model_files(folder, composition) if checkpoint is None else checkpoint_files(state[0])
     for name, network in composition.nets.items():
         network.load_state_dict(load_file(files[name]))
+    if GAME in files:
+        composition.game.load_state_dict(load_file(files[GAME]))
     nets = composition.nets.to(device).eval().requires_grad_(False)
     editor = composition.game.to(device).editor(nets, attributes=facts.attributes)
     length = json.loads((state[0] / "state.json").read_text()) if state else {}
     return LoadedRun(config, facts, editor, length.get("iteration"), length.get("position"))
 
 
-def model_files(folder: Run, nets: Networks) -> dict[str, Path]:
-    """The file of each network as training left it.
+def model_files(folder: Run, composition: Composition) -> dict[str, Path]:
+    """The file of each network as training left it, and of the game's own state if it has any.
 
     Raises:
         ConfigError: one is missing.
     """
-    files = {name: folder.model / f"{name}.safetensors" for name in nets}
+    names = [*composition.nets, *([GAME] if composition.game.state_dict() else [])]
+    files = {name: folder.model / f"{name}.safetensors" for name in names}
     for name, file in files.items():
         if not file.exists():
             hint = (

@@ -307,7 +307,7 @@ class Session:
                 self.watch.remember(self.trainer.iteration, best)
                 spare = {self.trainer.iteration}
             checkpoints.prune(self.run.checkpoints, path, training.keep, spare)
-            self.run.write_model(self.config, self.facts, self.trainer.model())
+            self.run.write_model(self.config, self.facts, self.trainer.model(), self.trainer.game)
             self.notify("zoo_checkpoint_saved", path=path)
         self.world.barrier()
 

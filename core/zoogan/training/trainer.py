@@ -21,8 +21,9 @@ from zoogan.interfaces.draws import seed_of
 from zoogan.layers.norm import synchronised
 from zoogan.registry import Registry
 from zoogan.storage import plain
-from zoogan.training.averages import Average
+from zoogan.training.averages import Average, decay_of
 from zoogan.training.checkpoints import State, optimizer_state, restore_optimizer
+from zoogan.training.optimizers import lazily
 
 Batch = Mapping[str, dict[str, Tensor]]
 
@@ -64,21 +65,24 @@ class Trainer:
                     if isinstance(layer, Synchronised):
                         layer.world = self.world
         optimizers: Any = dict(self.config)["optimizers"]  # one field a network, declared by the game's config
-        self.optimizers = {
-            name: registry.build("optimizer", getattr(optimizers, name))(network.parameters())
+        self.optimizers: dict[str, Any] = {
+            name: lazily(
+                registry.build("optimizer", getattr(optimizers, name))(network.parameters()),
+                [step.every for step in self.game.steps if step.lazy and name in step.trains],
+            )
             for name, network in self.nets.items()
         }
         self.schedules = {name: registry.build("schedule", getattr(optimizers, name).schedule) for name in self.nets}
         self.averages: dict[str, Average] = {}
-        decay, warm_up = self.training.average, self.training.average_warm_up
+        self.rows = self.config.data.batch * self.training.accumulate
+        decay = decay_of(self.training, self.rows * self.world.size)
         if decay is not None:
-            self.averages = {name: Average(self.nets[name], decay, warm_up) for name in self.game.averages}
+            self.averages = {name: Average(self.nets[name], decay) for name in self.game.averages}
         if self.training.compile:
             self.compile()
         self.shared = Shared(enabled=sharing)
         self.injected = injected
         self.iteration = self.position = 0
-        self.rows = self.config.data.batch * self.training.accumulate
         self.batch: Batch | None = None
         self.terms: dict[str, TermLog] = {step.name: TermLog() for step in self.game.steps}
 

@@ -1,0 +1,48 @@
+"""A latent as the target: nothing is asked in training; a trained run may be asked to move along its directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from zoogan.conditions.attributes import word_value
+from zoogan.conditions.config import LatentConfig
+from zoogan.facts import Facts
+from zoogan.interfaces.condition import Condition, Request, Targets
+from zoogan.interfaces.draws import Draws
+from zoogan.registry import nearest
+
+
+class LatentCondition(Condition):
+    """Role `condition`: no targets. names: the attributes whose directions are known."""
+
+    def __init__(self, config: LatentConfig | None = None, facts: Facts | None = None) -> None:
+        self.names: tuple[str, ...] = ()
+
+    def targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
+        """None."""
+        return {}
+
+    def parse(self, words: Mapping[str, Any]) -> Request:
+        """`{"Eyeglasses": "1", "Smiling": 0.5}` as a request.
+
+        Raises:
+            ValueError: every attribute without a direction (with the nearest that has one) and every value that is not
+                in 0..1, at once.
+        """
+        request: dict[str, float] = {}
+        problems = []
+        known = ", ".join(self.names) or "none yet; `zoo direction RUN --attribute NAME` fits one"
+        for name, word in words.items():
+            value = word_value(word)
+            if name not in self.names:
+                problems.append(f"{name}: no direction of that name{nearest(name, self.names)}; known: {known}")
+            elif value is None:
+                problems.append(f"{name}: expected a value from 0 to 1, or on, off, true, false, yes, no; got {word!r}")
+            else:
+                request[name] = value
+        if problems:
+            raise ValueError("\n".join(problems))
+        return Request(request)

@@ -1,0 +1,209 @@
+"""Synthesis: a mapping and a generator make faces from noise, one critic judges them.
+
+The game of StyleGAN2 (Karras et al. 2020, section 3 and appendix B), and with other networks of SemanticStyleGAN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zoogan.conditions.latent import LatentCondition
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.games.adversarial import AdversarialGame
+from zoogan.games.config import SynthesisConfig
+from zoogan.games.synthesis_editor import SynthesisEditor
+from zoogan.interfaces import Clock, Draws, Editor, Need, Networks, Step, Synthesised, Targets, Turn
+from zoogan.losses.reconstruction import full_precision
+
+IMAGES_BEFORE_ADVICE = 50_000
+MEAN_DECAY = 0.998  # of the running mean latent (StyleGAN2-ADA's official code)
+
+
+class Synthesis(AdversarialGame):
+    """Steps `discriminator`, `penalty`, `generator` and `path_length`; the second and the last are lazy regularisers.
+
+    Terms: real and fake; penalty; adversarial; path_length. Values for extra terms: image, synthesised, real_score and
+    fake_score for the critic; synthesised, latents and score for the generator.
+    State: `path_mean`, the running mean of path lengths; `mean_latent`, that of w; and p of an adaptive augmentation.
+    It tells `real_sign` and `fake_sign`, the mean signs of the critic's scores, which show how much it overfits, and
+    `path_mean`.
+    """
+
+    averages: ClassVar[tuple[str, ...]] = ("generator", "mapping")
+    needs: Mapping[str, Need] = {"source": Need(("image",))}
+    condition: LatentCondition
+    path_mean: Tensor
+    mean_latent: Tensor
+
+    def __init__(self, config: SynthesisConfig, facts: Facts, components: Mapping[str, Any]) -> None:
+        super().__init__(config, facts, components)
+        self.config = config
+        dims = {slot: components[slot].style_dim for slot in ("generator", "mapping")}
+        if len(set(dims.values())) > 1:
+            said = ", ".join(f"{slot}.style_dim={dim}" for slot, dim in dims.items())
+            raise ConfigError(f"{said}: a latent has one size; set both to the same number")
+        self.latent_dim: int = components["mapping"].latent_dim
+        self.register_buffer("path_mean", torch.zeros(()))
+        self.register_buffer("mean_latent", torch.zeros(dims["mapping"]))
+        self._means: dict[str, list[Tensor]] = {}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The critic, its penalty, the generator and mapping, their regulariser."""
+        weights = self.config.weights
+        reached = ("generator", "mapping") if self.config.path_trains_mapping else ("generator",)
+        penalty = Step(
+            "penalty", ("discriminator",), self.penalty_terms, self.penalty_weights,
+            every=self.penalty.every, lazy=True,
+        )  # fmt: skip
+        path = Step("path_length", reached, self.path_terms, self.path_weights, every=weights.path_every, lazy=True)
+        return (
+            Step("discriminator", ("discriminator",), self.discriminator_terms, self.discriminator_weights),
+            *([penalty] if self.penalty.weight > 0 else []),
+            Step("generator", ("generator", "mapping"), self.generator_terms, self.generator_weights),
+            *([path] if weights.path_length > 0 else []),
+        )
+
+    def targets(self, batch: Mapping[str, Mapping[str, Tensor]], draw: Draws) -> Targets:
+        """None: faces come from noise."""
+        return self.condition.targets(batch["source"], draw)
+
+    # ---- faces from noise ----
+
+    def latents(self, turn: Turn, mapping: Any, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """(w, w+) of drawn noise: w+ of two latents for a share of the faces. rows: of the batch."""
+        like, draw = turn.batch["source"]["image"][rows], turn.draw.some(rows)
+        generator: Any = turn.nets["generator"]
+        latent = mapping(draw.normal("latent", self.latent_dim, like=like))
+        latents = generator.extended(latent)
+        if self.config.mixing > 0:
+            other = mapping(draw.normal("latent2", self.latent_dim, like=like))
+            mixes = draw.uniform("mix", like=like) < self.config.mixing
+            mixed = generator.mixed(latents, generator.extended(other), draw)
+            latents = torch.where(mixes[:, None, None], mixed, latents)
+        return latent, latents
+
+    def noise(self, turn: Turn, rows: slice = slice(None)) -> list[Float[Tensor, "n 1 i j"]]:
+        """The generator's maps of noise, drawn anew for each face."""
+        like, draw = turn.batch["source"]["image"][rows], turn.draw.some(rows)
+        generator: Any = turn.nets["generator"]
+        return [draw.noise(f"noise{k}", 1, *size, like=like) for k, size in enumerate(generator.noise_sizes)]
+
+    def judged(self, turn: Turn, critic: Any, image: Tensor, name: str) -> Tensor:
+        """The critic's scores of augmented images, in full precision."""
+        return full_precision(critic(self.seen(image, turn, name)))
+
+    # ---- the critic's steps ----
+
+    def discriminator_weights(self, clock: Clock) -> dict[str, float]:
+        """Real and fake alike."""
+        return {"real": 1.0, "fake": 1.0} | self.extra_weights("discriminator")
+
+    def discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """The critic learns to tell real faces from made ones, each in a pass of its own: it looks at whole batches."""
+        image, critic = turn.batch["source"]["image"], turn.nets["discriminator"]
+        with torch.no_grad():
+            latent, latents = self.latents(turn, turn.nets["mapping"])
+            made: Synthesised = turn.nets["generator"](latents, self.noise(turn))
+        real, fake = self.judged(turn, critic, image, "real"), self.judged(turn, critic, made.image, "fake")
+        terms = dict(zip(("real", "fake"), self.adversarial.discriminator(real, fake)))
+        self.remember("mean_latent", turn.world.mean(full_precision(latent.detach()).mean(0)))
+        self.trust(turn, real)
+        self._figures |= {"real_sign": real.detach().sign().mean(), "fake_sign": fake.detach().sign().mean()}
+        values = {"image": image, "synthesised": made, "real_score": real, "fake_score": fake}
+        return terms | self.extra_terms("discriminator", turn, values)
+
+    def penalty_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """The critic's gradient with respect to real faces, through the augmentation."""
+        image, score = turn.batch["source"]["image"], turn.eager(turn.nets["discriminator"])
+        fake = image
+        if not self.penalty.on_real:
+            with torch.no_grad():
+                fake = turn.nets["generator"](self.latents(turn, turn.nets["mapping"])[1], self.noise(turn)).image
+        penalty = self.penalty(lambda x: self.judged(turn, score, x, "penalty"), image, fake, turn.draw)
+        return {"penalty": penalty}
+
+    # ---- the generator's steps ----
+
+    def generator_weights(self, clock: Clock) -> dict[str, float]:
+        """The adversarial term alone."""
+        return {"adversarial": 1.0} | self.extra_weights("generator")
+
+    def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """Mapping and generator fool the critic."""
+        _, latents = self.latents(turn, turn.nets["mapping"])
+        made: Synthesised = turn.nets["generator"](latents, self.noise(turn))
+        score = self.judged(turn, turn.nets["discriminator"], made.image, "synthesised")
+        terms = {"adversarial": self.adversarial.generator(score)}
+        return terms | self.extra_terms("generator", turn, {"synthesised": made, "latents": latents, "score": score})
+
+    def path_weights(self, clock: Clock) -> dict[str, float]:
+        """As strong as if it played every time."""
+        return {"path_length": self.config.weights.path_length * self.config.weights.path_every}
+
+    def path_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """A step of one size in w changes the face by as much everywhere (StyleGAN2, section 3.2 and appendix B).
+
+        On every second face of the batch, or its only one. The running mean takes part in the gradient, as in the
+        official code; it is that of all processes.
+        """
+        image = turn.batch["source"]["image"]
+        rows = slice(0, max(1, len(image) - len(image) % 2), 2)
+        generator, mapping = turn.eager(turn.nets["generator"]), turn.eager(turn.nets["mapping"])
+        with torch.set_grad_enabled(self.config.path_trains_mapping):
+            _, latents = self.latents(turn, mapping, rows)
+        if not latents.requires_grad:
+            latents = latents.detach().requires_grad_()
+        made = generator(latents, self.noise(turn, rows)).image
+        direction = turn.draw.some(rows).noise("path", *image.shape[1:], like=image[rows])
+        lengths = path_lengths(made, latents, direction)
+        decay, before = self.config.weights.path_decay, self.path_mean.to(lengths.dtype)
+        mean = before + decay * (turn.world.mean(lengths.mean()) - before)
+        self.remember("path_mean", mean.detach())
+        self._figures["path_mean"] = mean.detach()
+        return {"path_length": (lengths - mean).square().mean()}
+
+    # ---- state ----
+
+    def remember(self, name: str, value: Tensor) -> None:
+        """Keep what a micro-batch says of a running mean until the iteration ends."""
+        self._means.setdefault(name, []).append(value)
+
+    def after(self, clock: Clock) -> None:
+        """Move the running means, and p of an adaptive augmentation."""
+        super().after(clock)
+        for name, values in self._means.items():
+            mean, buffer = torch.stack(values).mean(0), self.get_buffer(name)
+            decay = MEAN_DECAY if name == "mean_latent" and clock.iteration else 0.0
+            buffer.copy_(mean.to(buffer.dtype).lerp(buffer, decay))
+        self._means = {}
+
+    # ---- for the person who waits ----
+
+    def advise(self, figures: Mapping[str, float], images: int) -> str | None:
+        """What the field's users ran into: a critic that knows its few faces by heart."""
+        if images >= IMAGES_BEFORE_ADVICE and figures.get("real_sign", 0.0) > 0.95 and not self.augment.every:
+            return "the critic is sure of every real face (real_sign > .95): it may overfit; try --set augment.use=ada"
+        return None
+
+    def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
+        """An editor that makes faces of its own."""
+        return SynthesisEditor(nets, self.condition, self.mean_latent)
+
+
+def path_lengths(
+    image: Float[Tensor, "n c h w"], latents: Float[Tensor, "n rows s"], direction: Float[Tensor, "n c h w"]
+) -> Float[Tensor, " n"]:
+    """How far each face moves along a random direction when its latents do: |J^T y| with y ~ N(0, 1) / sqrt(h w).
+
+    The root of the mean over the rows of w+ of the sum over a row. Twice differentiable.
+    """
+    scaled = direction / (image.shape[2] * image.shape[3]) ** 0.5
+    (gradient,) = torch.autograd.grad((image * scaled).sum(), latents, create_graph=True)
+    return gradient.square().sum(2).mean(1).sqrt()

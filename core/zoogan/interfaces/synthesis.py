@@ -1,0 +1,97 @@
+"""Roles of synthesis: from noise to a latent, from latents to a face, and the critic of what comes out.
+
+A latent `z` is noise; `w` is what a mapping makes of it, one row of style_dim numbers; `w+` has a row for each place of
+the generator where a latent enters, so that each can be another one (StyleGAN2, section 5; Abdal et al. 2019).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zoogan.interfaces.contract import Contract
+from zoogan.interfaces.draws import Draws
+
+Latent = Float[Tensor, "n s"]
+Latents = Float[Tensor, "n rows s"]
+Noise = Sequence[Float[Tensor, "n 1 i j"]]
+
+
+class Synthesised(NamedTuple):
+    """What a latent generator returns.
+
+    image: unbounded, meant for [-1, 1]. segmentation: scores of the classes in [-1, 1], or None for generators without.
+    """
+
+    image: Float[Tensor, "n c h w"]
+    segmentation: Float[Tensor, "n k h w"] | None = None
+
+
+class LatentMapping(nn.Module, ABC):
+    """Role `latent_mapping`: from noise to a latent. latent_dim: numbers of the noise; style_dim: of the latent."""
+
+    contract: ClassVar[Contract] = Contract(inputs={"latent": "n _"}, outputs={"style": "n _"})
+    latent_dim: int
+    style_dim: int
+
+    @abstractmethod
+    def forward(self, latent: Float[Tensor, "n z"]) -> Latent:
+        """N(0, 1) of shape (n, latent_dim) -> (n, style_dim), unbounded."""
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """The modules to compile in place. By default the network itself."""
+        return [self]
+
+
+class LatentGenerator(nn.Module, ABC):
+    """Generator role `latent_generator`: latents in, a face out.
+
+    style_dim: numbers of a latent. rows: of w+. noise_sizes: height and width of each map of noise that it takes.
+    """
+
+    contract: ClassVar[Contract] = Contract(inputs={"latents": "n _ _"}, outputs={"image": "n c h w"})
+    style_dim: int
+    rows: int
+    noise_sizes: tuple[tuple[int, int], ...] = ()
+
+    @abstractmethod
+    def forward(self, latents: Latents, noise: Noise | None = None) -> Synthesised:
+        """The face of w+ `latents` (n, rows, style_dim).
+
+        noise: a map N(0, 1) for each of `noise_sizes`, of n rows or of one for all; None = the network's own, fixed
+        ones, so that the same latents give the same face.
+        """
+
+    def extended(self, latent: Latent) -> Latents:
+        """w as w+: the same row everywhere."""
+        return latent[:, None].expand(-1, self.rows, -1)
+
+    def mixed(self, one: Latents, other: Latents, draw: Draws) -> Latents:
+        """w+ with rows of two faces. Here: `one` up to a cut, `other` from there on; the cut, 1 to rows - 1, is drawn
+        for each face (StyleGAN, section 3.1)."""
+        cut = 1 + (draw.uniform("cut", like=one) * (self.rows - 1)).floor().clamp(max=self.rows - 2)
+        row = torch.arange(self.rows, device=one.device)
+        return torch.where((row < cut[:, None])[..., None], one, other)
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """The modules to compile in place. By default the network itself."""
+        return [self]
+
+
+class ImageCritic(nn.Module, ABC):
+    """Discriminator role `image_critic`: is it a real face?"""
+
+    contract: ClassVar[Contract] = Contract(inputs={"image": "n c h w"}, outputs={"score": "n 1"})
+
+    @abstractmethod
+    def forward(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1"]:
+        """Raw realism scores, unbounded."""
+
+    def compiled_parts(self) -> list[nn.Module]:
+        """The modules to compile in place. By default the network itself."""
+        return [self]

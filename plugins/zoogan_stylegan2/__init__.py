@@ -1,0 +1,33 @@
+"""StyleGAN2 (Karras et al., CVPR 2020): faces from noise, in pure PyTorch. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoogan.hooks import hookimpl
+from zoogan.registry import MethodSpec, Registry
+
+API_VERSION = 1
+
+
+@hookimpl
+def zoo_register(registry: Registry) -> None:
+    """Register the method and its networks."""
+    from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig, StyleGAN2Config
+
+    for role, config, network in (
+        ("latent_generator", GeneratorConfig, "Generator"),
+        ("latent_mapping", MappingConfig, "Mapping"),
+        ("image_critic", CriticConfig, "Critic"),
+    ):
+        registry.component(role, "stylegan2", config=config, build=f"zoogan_stylegan2.networks:{network}")
+    registry.method(
+        MethodSpec(
+            name="stylegan2",
+            config=StyleGAN2Config,
+            game="zoogan.games.synthesis:Synthesis",
+            recipes=Path(__file__).parent / "recipes",
+            title="StyleGAN2: faces from noise, in pure PyTorch",
+            paper="https://arxiv.org/abs/1912.04958",
+        )
+    )

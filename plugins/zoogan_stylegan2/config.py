@@ -1,0 +1,69 @@
+"""Configs of StyleGAN2; defaults are the paper's configuration F. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from zoogan.conditions.config import LatentConfig
+from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
+from zoogan.data.config import DrawnData
+from zoogan.games.config import SynthesisConfig, SynthesisOptimizers, SynthesisWeights
+from zoogan.layers.config import NoAugmentConfig
+from zoogan.losses.config import NonSaturatingConfig, R1Config
+from zoogan.training.config import AdamConfig
+
+
+class MappingConfig(ComponentConfig):
+    """From noise to a latent: pixel norm and an MLP of one width (StyleGAN, figure 1).
+
+    style_dim: numbers of a latent, and of the noise. lr_multiplier: how much slower its weights move.
+    """
+
+    use: Literal["stylegan2"] = "stylegan2"
+    style_dim: int = Field(512, ge=1)
+    layers: int = Field(8, ge=1)
+    lr_multiplier: float = Field(0.01, gt=0)
+
+
+class GeneratorConfig(ComponentConfig):
+    """From latents to a face: a learned constant, modulated convolutions, a sum of RGB skips (StyleGAN2, figure 7b).
+
+    channel_multiplier: a layer at side s is this times 2^14 / s wide; 2 = configuration F. max_width: none is wider.
+    """
+
+    use: Literal["stylegan2"] = "stylegan2"
+    style_dim: int = Field(512, ge=1)
+    channel_multiplier: float = Field(2.0, gt=0)
+    max_width: int = Field(512, ge=1)
+
+
+class CriticConfig(ComponentConfig):
+    """Residual critic with batch deviation (StyleGAN2, figure 7c). channel_multiplier, max_width: as there."""
+
+    use: Literal["stylegan2"] = "stylegan2"
+    channel_multiplier: float = Field(2.0, gt=0)
+    max_width: int = Field(512, ge=1)
+
+
+ADAM = AdamConfig(lr=0.002, betas=(0.0, 0.99))
+
+
+class StyleGAN2Config(SynthesisConfig):
+    """StyleGAN2 as published, for 256 px; the learning rates are corrected for the lazy steps by the trainer."""
+
+    method: Literal["stylegan2"] = "stylegan2"
+    data: Annotated[DataConfig, Slot("source")] = DrawnData()
+    condition: Annotated[ComponentConfig, Slot("condition")] = LatentConfig()
+    generator: Annotated[ComponentConfig, Slot("latent_generator")] = GeneratorConfig()
+    mapping: Annotated[ComponentConfig, Slot("latent_mapping")] = MappingConfig()
+    discriminator: Annotated[ComponentConfig, Slot("image_critic")] = CriticConfig()
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
+    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = R1Config(weight=10.0, every=16)
+    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
+    weights: SynthesisWeights = SynthesisWeights()
+    optimizers: SynthesisOptimizers = SynthesisOptimizers(generator=ADAM, mapping=ADAM, discriminator=ADAM)
+    training: TrainingConfig = TrainingConfig(
+        iterations=800_000, average_images=10_000, sample_every=5000, checkpoint_every=10_000
+    )

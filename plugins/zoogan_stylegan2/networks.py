@@ -1,0 +1,115 @@
+"""StyleGAN2's networks (Karras et al. 2020, figure 7 and appendix B)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.interfaces import ImageCritic, LatentGenerator, LatentMapping, Synthesised
+from zoogan.interfaces.synthesis import Latent, Latents, Noise
+from zoogan.layers.equalised import PixelNormMLP
+from zoogan.layers.modulated import StyledConv2d, ToRGB
+from zoogan.layers.residual_critic import ResidualTrunk, VerdictHead
+from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
+
+SMALLEST = 4
+
+
+def widths_to(image_size: int, multiplier: float, most: int) -> list[int]:
+    """Channels at 4, 8, 16, ... up to the image size: 2^14 * multiplier / side, at most `most`.
+
+    With a multiplier of 1 or more that is 512 up to 32 px, as published; with a smaller one it narrows before.
+
+    Raises:
+        ConfigError: a size that is no power of two.
+    """
+    if image_size < 8 or image_size.bit_count() != 1:
+        raise ConfigError(f"stylegan2 needs an image size that is a power of two, at least 8, got {image_size}")
+    sides = [2**k for k in range(2, image_size.bit_length())]
+    return [min(most, max(1, int(2**14 * multiplier) // side)) for side in sides]
+
+
+class Mapping(LatentMapping):
+    """Noise to latent, both of style_dim numbers."""
+
+    def __init__(self, config: MappingConfig, facts: Facts) -> None:
+        super().__init__()
+        self.latent_dim = self.style_dim = config.style_dim
+        self.layers = PixelNormMLP(config.style_dim, config.layers, config.lr_multiplier)
+
+    def forward(self, latent: Float[Tensor, "n z"]) -> Latent:
+        """N(0, 1) of shape (n, style_dim) -> (n, style_dim), unbounded."""
+        return self.layers(latent)
+
+
+class Block(nn.Module):
+    """One resolution: twice the size, two styled convolutions, and the image so far."""
+
+    def __init__(self, inputs: int, outputs: int, channels: int, style_dim: int) -> None:
+        super().__init__()
+        self.up = StyledConv2d(inputs, outputs, style_dim, up=True)
+        self.conv = StyledConv2d(outputs, outputs, style_dim)
+        self.rgb = ToRGB(outputs, channels, style_dim)
+
+
+class Generator(LatentGenerator):
+    """Latents to a face, unbounded (no tanh). rows: one for 4 x 4, two for each doubling, and the last image's.
+
+    The image of a resolution shares its row of w+ with the first convolution of the next.
+    """
+
+    def __init__(self, config: GeneratorConfig, facts: Facts) -> None:
+        super().__init__()
+        widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
+        self.style_dim, self.rows = config.style_dim, 2 * len(widths)
+        self.constant = nn.Parameter(torch.randn(1, widths[0], SMALLEST, SMALLEST))
+        self.first = StyledConv2d(widths[0], widths[0], config.style_dim)
+        self.first_rgb = ToRGB(widths[0], facts.channels, config.style_dim)
+        self.blocks = nn.ModuleList(
+            Block(inputs, outputs, facts.channels, config.style_dim) for inputs, outputs in pairwise(widths)
+        )
+        sides = [SMALLEST, *(SMALLEST * 2**k for k in range(1, len(widths)) for _ in range(2))]
+        self.noise_sizes = tuple((side, side) for side in sides)
+        for place, size in enumerate(self.noise_sizes):
+            self.register_buffer(f"noise_{place}", torch.randn(1, 1, *size))
+
+    def fixed_noise(self) -> list[Tensor]:
+        """The network's own noise, of one row for all faces."""
+        return [self.get_buffer(f"noise_{place}") for place in range(len(self.noise_sizes))]
+
+    def forward(self, latents: Latents, noise: Noise | None = None) -> Synthesised:
+        """(n, rows, style_dim) -> (n, c, s, s).
+
+        noise: N(0, 1) for 4 x 4 and two for each doubling; None = the fixed ones.
+        """
+        noise = self.fixed_noise() if noise is None else noise
+        x = self.constant.expand(len(latents), -1, -1, -1)
+        x = self.first(x, latents[:, 0], noise[0])
+        image = self.first_rgb(x, latents[:, 1])
+        blocks: Any = self.blocks
+        for k, block in enumerate(blocks):
+            row = 2 * k + 1
+            x = block.up(x, latents[:, row], noise[row])
+            x = block.conv(x, latents[:, row + 1], noise[row + 1])
+            image = block.rgb(x, latents[:, row + 2], image)
+        return Synthesised(image)
+
+
+class Critic(ImageCritic):
+    """Residual halvings down to 4 x 4, how much the batch varies, one score."""
+
+    def __init__(self, config: CriticConfig, facts: Facts) -> None:
+        super().__init__()
+        widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
+        self.trunk = ResidualTrunk(facts.channels, widths[::-1])
+        self.head = VerdictHead(widths[0], widths[0])
+
+    def forward(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1"]:
+        """(n, c, s, s) in [-1, 1] -> (n, 1), unbounded. Scores of a batch depend on each other (batch deviation)."""
+        return self.head(self.trunk(image))
