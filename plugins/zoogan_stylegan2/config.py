@@ -31,12 +31,14 @@ class GeneratorConfig(ComponentConfig):
     """From latents to a face: a learned constant, modulated convolutions, a sum of RGB skips (StyleGAN2, figure 7b).
 
     channel_multiplier: a layer at side s is this times 2^14 / s wide; 2 = configuration F. max_width: none is wider.
+    noise: add noise after each convolution; for pictures without grain it is in the way.
     """
 
     use: Literal["stylegan2"] = "stylegan2"
     style_dim: int = Field(512, ge=1)
     channel_multiplier: float = Field(2.0, gt=0)
     max_width: int = Field(512, ge=1)
+    noise: bool = True
 
 
 class CriticConfig(ComponentConfig):

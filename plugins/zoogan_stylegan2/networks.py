@@ -51,10 +51,10 @@ class Mapping(LatentMapping):
 class Block(nn.Module):
     """One resolution: twice the size, two styled convolutions, and the image so far."""
 
-    def __init__(self, inputs: int, outputs: int, channels: int, style_dim: int) -> None:
+    def __init__(self, inputs: int, outputs: int, channels: int, style_dim: int, noise: bool) -> None:
         super().__init__()
-        self.up = StyledConv2d(inputs, outputs, style_dim, up=True)
-        self.conv = StyledConv2d(outputs, outputs, style_dim)
+        self.up = StyledConv2d(inputs, outputs, style_dim, up=True, noise=noise)
+        self.conv = StyledConv2d(outputs, outputs, style_dim, noise=noise)
         self.rgb = ToRGB(outputs, channels, style_dim)
 
 
@@ -69,13 +69,14 @@ class Generator(LatentGenerator):
         widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
         self.style_dim, self.rows = config.style_dim, 2 * len(widths)
         self.constant = nn.Parameter(torch.randn(1, widths[0], SMALLEST, SMALLEST))
-        self.first = StyledConv2d(widths[0], widths[0], config.style_dim)
+        self.first = StyledConv2d(widths[0], widths[0], config.style_dim, noise=config.noise)
         self.first_rgb = ToRGB(widths[0], facts.channels, config.style_dim)
         self.blocks = nn.ModuleList(
-            Block(inputs, outputs, facts.channels, config.style_dim) for inputs, outputs in pairwise(widths)
+            Block(inputs, outputs, facts.channels, config.style_dim, config.noise)
+            for inputs, outputs in pairwise(widths)
         )
         sides = [SMALLEST, *(SMALLEST * 2**k for k in range(1, len(widths)) for _ in range(2))]
-        self.noise_sizes = tuple((side, side) for side in sides)
+        self.noise_sizes = tuple((side, side) for side in sides) if config.noise else ()
         for place, size in enumerate(self.noise_sizes):
             self.register_buffer(f"noise_{place}", torch.randn(1, 1, *size))
 
@@ -86,17 +87,18 @@ class Generator(LatentGenerator):
     def forward(self, latents: Latents, noise: Noise | None = None) -> Synthesised:
         """(n, rows, style_dim) -> (n, c, s, s).
 
-        noise: N(0, 1) for 4 x 4 and two for each doubling; None = the fixed ones.
+        noise: N(0, 1) for 4 x 4 and two for each doubling; None = the fixed ones. Empty without noise.
         """
-        noise = self.fixed_noise() if noise is None else noise
+        given = self.fixed_noise() if noise is None else noise
+        maps: list[Tensor | None] = [*given] if given else [None] * (self.rows - 1)
         x = self.constant.expand(len(latents), -1, -1, -1)
-        x = self.first(x, latents[:, 0], noise[0])
+        x = self.first(x, latents[:, 0], maps[0])
         image = self.first_rgb(x, latents[:, 1])
         blocks: Any = self.blocks
         for k, block in enumerate(blocks):
             row = 2 * k + 1
-            x = block.up(x, latents[:, row], noise[row])
-            x = block.conv(x, latents[:, row + 1], noise[row + 1])
+            x = block.up(x, latents[:, row], maps[row])
+            x = block.conv(x, latents[:, row + 1], maps[row + 1])
             image = block.rgb(x, latents[:, row + 2], image)
         return Synthesised(image)
 

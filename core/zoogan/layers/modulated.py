@@ -109,20 +109,28 @@ class ModulatedConv2d(nn.Module):
 
 
 class StyledConv2d(nn.Module):
-    """Modulated 3x3 convolution, noise of one learned strength, bias, leaky ReLU with its gain."""
+    """Modulated 3x3 convolution, noise of one learned strength, bias, leaky ReLU with its gain.
 
-    def __init__(self, inputs: int, outputs: int, style_dim: int, *, up: bool = False) -> None:
+    noise: False = without, and without its strength.
+    """
+
+    def __init__(self, inputs: int, outputs: int, style_dim: int, *, up: bool = False, noise: bool = True) -> None:
         super().__init__()
         self.conv = ModulatedConv2d(inputs, outputs, 3, style_dim, up=up, gain=GAIN)
-        self.strength = nn.Parameter(torch.zeros(1))
+        self.strength = nn.Parameter(torch.zeros(1)) if noise else None
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(
-        self, x: Float[Tensor, "n i h w"], latent: Float[Tensor, "n s"], noise: Float[Tensor, "m 1 h2 w2"]
+        self,
+        x: Float[Tensor, "n i h w"],
+        latent: Float[Tensor, "n s"],
+        noise: Float[Tensor, "m 1 h2 w2"] | None = None,
     ) -> Float[Tensor, "n o h2 w2"]:
         """(n, inputs, h, w) -> (n, outputs, h, w), or twice as high and wide. noise: of n rows, or one for all."""
         x = self.conv(x, latent)
-        added = noise * (self.strength * GAIN) + (self.bias * GAIN)[None, :, None, None]
+        added = (self.bias * GAIN)[None, :, None, None]
+        if self.strength is not None and noise is not None:
+            added = added + noise * (self.strength * GAIN)
         return activated(x + added.to(x.dtype))
 
 
