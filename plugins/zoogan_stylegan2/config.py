@@ -44,7 +44,7 @@ class GeneratorConfig(ComponentConfig):
 class CriticConfig(ComponentConfig):
     """Residual critic with batch deviation (StyleGAN2, figure 7c). channel_multiplier, max_width: as there.
 
-    group: images whose features are compared, at most; 1 = each by itself.
+    group: how a batch varies is seen in groups of its images, the largest up to this into which it divides.
     """
 
     use: Literal["stylegan2"] = "stylegan2"

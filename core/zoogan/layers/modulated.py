@@ -143,7 +143,10 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(
-        self, x: Float[Tensor, "n i h w"], latent: Float[Tensor, "n s"], skip: Float[Tensor, "n c h2 w2"] | None = None
+        self,
+        x: Float[Tensor, "n i h w"],
+        latent: Float[Tensor, "n s"],
+        skip: Float[Tensor, "n c h//2 w//2"] | None = None,
     ) -> Float[Tensor, "n c h w"]:
         """(n, inputs, h, w) -> (n, channels, h, w), added to the doubled `skip`, half as high and wide."""
         image = self.conv(x, latent) + self.bias[None, :, None, None]
