@@ -9,7 +9,7 @@ from jaxtyping import install_import_hook
 
 # Shapes and dtypes of every annotated function are checked in tests; at run time the annotations cost nothing.
 CHECKED = ["interfaces", "layers", "losses", "conditions", "games", "data", "evaluation"]
-METHODS = ["sagan", "stargan", "stargan_v2"]
+METHODS = ["sagan", "stargan", "stargan_v2", "stylegan2"]
 hook = install_import_hook(
     [*(f"zoogan.{room}" for room in CHECKED), *(f"zoogan_{method}.networks" for method in METHODS)], "beartype.beartype"
 )

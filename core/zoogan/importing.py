@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -89,8 +90,12 @@ def read_state_dicts(path: Path) -> dict[str, StateDict]:
 
 
 def load_pickled(path: Path) -> Any:
-    """What `torch.save` wrote, by the unpickler that knows tensors and plain containers only."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """What `torch.save` wrote, by the unpickler that knows tensors and plain containers only.
+
+    And `argparse.Namespace`, a plain record, in which many official files keep their arguments.
+    """
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def renamed(state: Mapping[str, Tensor], names: Mapping[str, str], what: str, layout: str) -> StateDict:

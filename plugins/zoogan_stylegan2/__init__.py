@@ -29,5 +29,6 @@ def zoo_register(registry: Registry) -> None:
             recipes=Path(__file__).parent / "recipes",
             title="StyleGAN2: faces from noise, in pure PyTorch",
             paper="https://arxiv.org/abs/1912.04958",
+            importer="zoogan_stylegan2.weights:import_weights",
         )
     )

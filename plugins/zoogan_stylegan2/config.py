@@ -42,11 +42,15 @@ class GeneratorConfig(ComponentConfig):
 
 
 class CriticConfig(ComponentConfig):
-    """Residual critic with batch deviation (StyleGAN2, figure 7c). channel_multiplier, max_width: as there."""
+    """Residual critic with batch deviation (StyleGAN2, figure 7c). channel_multiplier, max_width: as there.
+
+    group: how a batch varies is seen in groups of its images, the largest up to this into which it divides.
+    """
 
     use: Literal["stylegan2"] = "stylegan2"
     channel_multiplier: float = Field(2.0, gt=0)
     max_width: int = Field(512, ge=1)
+    group: int = Field(4, ge=1)
 
 
 ADAM = AdamConfig(lr=0.002, betas=(0.0, 0.99))

@@ -110,7 +110,7 @@ class Critic(ImageCritic):
         super().__init__()
         widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
         self.trunk = ResidualTrunk(facts.channels, widths[::-1])
-        self.head = VerdictHead(widths[0], widths[0])
+        self.head = VerdictHead(widths[0], widths[0], config.group)
 
     def forward(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1"]:
         """(n, c, s, s) in [-1, 1] -> (n, 1), unbounded. Scores of a batch depend on each other (batch deviation)."""

@@ -18,10 +18,20 @@ from zoogan.training import checkpoints
 COMMON = [
     "--device", "cpu", "--iterations", "2",
     "--set", "data.image_size=16", "--set", "data.faces=64", "--set", "data.held_out=16",
-    "--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "training.average=0.9",
-    "--set", "training.sample_every=0", "--set", "cadence.generator_every=1",
-    "--precision", "fp64",
+    "--set", "training.average=0.9", "--set", "training.sample_every=0", "--precision", "fp64",
 ]  # fmt: skip
+NARROW = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "cadence.generator_every=1"]
+OPTIONS = {
+    # the paper's normalisation, whose statistics must span the joint batch
+    "sagan": [*NARROW, "--set", "generator.res_norm=batch"],
+    "stargan": NARROW,
+    # each image alone: groups of images that are compared do not span processes
+    "stylegan2": [
+        "--set", "generator.max_width=4", "--set", "discriminator.max_width=4", "--set", "discriminator.group=1",
+        "--set", "weights.path_length=2", "--set", "generator.noise=true", "--set", "mixing=0.5",
+        "--set", "training.average_images=null",
+    ],
+}  # fmt: skip
 
 
 def zoo(options: list[str], processes: int = 1, port: int = 0) -> str:
@@ -40,20 +50,21 @@ def zoo(options: list[str], processes: int = 1, port: int = 0) -> str:
 
 
 def train(out: Path, batch: int, method: str, processes: int = 1, port: int = 0) -> checkpoints.State:
-    options = ["train", "--model", method, "--out", str(out), *COMMON, "--set", f"data.batch={batch}"]
-    if method == "sagan":  # the paper's normalisation, whose statistics must span the joint batch
-        options += ["--set", "generator.res_norm=batch"]
-    zoo(options, processes, port)
+    options = ["train", "--model", method, "--out", str(out), *COMMON, *OPTIONS[method]]
+    zoo([*options, "--set", f"data.batch={batch}"], processes, port)
     path, damaged = checkpoints.newest_valid(out / "checkpoints")
     assert path is not None and not damaged
     return checkpoints.load(path)
 
 
-@pytest.mark.parametrize("method", ["sagan", "stargan"])
+@pytest.mark.parametrize("method", list(OPTIONS))
 def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path, method: str, unused_port: int) -> None:
     one = train(tmp_path / "one", 8, method)
     two = train(tmp_path / "two", 4, method, processes=2, port=unused_port)
     assert (one.iteration, one.position) == (two.iteration, two.position)
+    assert one.game.keys() == two.game.keys()
+    for key, tensor in one.game.items():  # path-length mean, mean latent
+        assert torch.allclose(tensor, two.game[key], atol=1e-8), (key, tensor, two.game[key])
     for group in ("networks", "averages"):
         for name, tensors in getattr(one, group).items():
             for key, tensor in tensors.items():

@@ -386,7 +386,8 @@ def test_a_released_file_becomes_a_run_without_its_critic(tmp_path: Path) -> Non
     zoo, spec = SimpleNamespace(registry=registry), registry.methods["stargan-v2"]
     averaged = {slot: net for slot, net in originals(3, 0.0).items() if slot != "discriminator"}
     path, out = official_file(tmp_path / "100000_nets_ema.ckpt", averaged), tmp_path / "run"
-    notes = write_run(zoo, spec, [path], {}, out)  # type: ignore[arg-type]
+    editor, notes = write_run(zoo, spec, [path], {}, out)  # type: ignore[arg-type]
+    assert not editor.makes_faces
     assert any("the discriminator is not in the files and starts untrained" in note for note in notes)
     assert '"cat"' in (out / "facts.json").read_text()
     saved = load_file(out / "model" / "generator.safetensors")

@@ -41,7 +41,7 @@ def import_(
     ] = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Make a run from official weights, ready for `zoo edit`."""
+    """Make a run from official weights, ready for `zoo edit` or `zoo sample`."""
     from zoogan.training.folders import used
 
     zoo = open_with(plugin)
@@ -50,15 +50,21 @@ def import_(
         raise ConfigError(f"{method} has no importer of official weights")
     if used(out):
         raise ConfigError(f"--out {out}: the folder is in use; choose another")
-    for note in import_weights(zoo, spec, weights, parse_sets(set_ or []), out, photo or []):
+    editor, notes = import_weights(zoo, spec, weights, parse_sets(set_ or []), out, photo or [])
+    for note in notes:
         typer.echo(f"note: {note}")
-    typer.echo(f"imported into {out}\n  edit a photo zoo edit {out} PHOTO --attribute NAME=1")
+    then = (
+        f"make faces   zoo sample {out}"
+        if editor.makes_faces
+        else f"edit a photo zoo edit {out} PHOTO --attribute NAME=1"
+    )
+    typer.echo(f"imported into {out}\n  {then}")
 
 
 def import_weights(
     zoo: Zoo, spec: MethodSpec, files: list[Path], sets: dict[str, Any], out: Path, photos: list[Path] | None = None
-) -> list[str]:
-    """Read official files, build the networks they describe and write the run. Returns notes for the person.
+) -> tuple[Editor, list[str]]:
+    """Read official files, build the networks they describe and write the run. Returns its editor, and notes.
 
     photos: faces to try weights on that can be read in two ways; without, drawn ones.
 
@@ -89,7 +95,8 @@ def import_weights(
     run.write(config, composition.facts)
     run.write_model(config, composition.facts, composition.nets, composition.game)
     untrained = sorted(set(composition.nets) - set(imported.networks))
-    return notes + [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
+    notes += [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
+    return editor_of(composition), notes
 
 
 def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any]) -> tuple[GameConfig, Composition]:

@@ -37,7 +37,7 @@ class AdversarialGame(Game):
         self._figures: dict[str, Tensor] = {}
         if self.augment.every:
             for name in STATE:
-                self.register_buffer(name, torch.zeros(()))
+                self.register_buffer(name, torch.tensor(self.augment.start if name == "augment_p" else 0.0))
 
     def penalised(self, clock: Clock) -> bool:
         """Whether the critic's penalty plays in this iteration."""

@@ -98,8 +98,9 @@ class AttributeEditing(AdversarialGame):
             score = turn.eager(critic)
             penalty = self.penalty(lambda x: score(x, own).score, image, fake, turn.draw)
         on_real, on_fake = self.judge(
-            critic, self.augment(image, turn.draw, "real"), own, self.augment(fake, turn.draw, "fake"), target
+            critic, self.seen(image, turn, "real"), own, self.seen(fake, turn, "fake"), target
         )
+        self.trust(turn, on_real.score)
         real_cost, fake_cost = self.adversarial.discriminator(on_real.score, on_fake.score)
         terms = {"real": real_cost, "fake": fake_cost}
         if self.config.weights.attribute_real > 0:
@@ -138,7 +139,7 @@ class AttributeEditing(AdversarialGame):
         generator: Any = turn.nets["generator"]
         weights = self.config.weights
         encoded, edited = self.edit(turn, keep_graph=True)
-        verdict = judged(turn.nets["discriminator"](self.augment(edited.image, turn.draw, "edited"), target))
+        verdict = judged(turn.nets["discriminator"](self.seen(edited.image, turn, "edited"), target))
         terms = {"adversarial": self.adversarial.generator(verdict.score)}
         if weights.attribute > 0:
             terms["attribute"] = self.classification(verdict.attributes, target)

@@ -118,7 +118,7 @@ class StyleTranslation(AdversarialGame):
         step = f"generator_{way}"
         _, translated = self.translate(turn, way, keep_graph=way == "latent" and step in turn.later)
         fake, critic = translated.detach(), turn.nets["discriminator"]
-        real = self.augment(image, turn.draw, "real")
+        real = self.seen(image, turn, "real")
         penalty = on_real = None
         if self.penalised(turn.clock):
             eager, seen = turn.eager(critic), []
@@ -131,7 +131,8 @@ class StyleTranslation(AdversarialGame):
             if self.penalty.on_real:  # it has just judged the real faces, with a graph to the critic
                 on_real = seen[-1]
         on_real = critic(real, own) if on_real is None else on_real
-        on_fake = critic(self.augment(fake, turn.draw, "fake"), domain)
+        on_fake = critic(self.seen(fake, turn, "fake"), domain)
+        self.trust(turn, full_precision(on_real))
         cost = self.adversarial.discriminator(full_precision(on_real), full_precision(on_fake))
         terms = dict(zip(("real", "fake"), cost)) | ({} if penalty is None else {"penalty": penalty})
         values = {"image": image, "own": own, "domain": domain, "translated": translated}
@@ -156,7 +157,7 @@ class StyleTranslation(AdversarialGame):
         image, own, domain = self.faces(turn)
         generator, encoder = turn.nets["generator"], turn.nets["style_encoder"]
         style, translated = self.translate(turn, way, keep_graph=True)
-        score = turn.nets["discriminator"](self.augment(translated, turn.draw, "translated"), domain)
+        score = turn.nets["discriminator"](self.seen(translated, turn, "translated"), domain)
         terms = {"adversarial": self.adversarial.generator(full_precision(score))}
         if self.config.weights.style:
             terms["style"] = l1(encoder(translated, domain), style)

@@ -89,7 +89,7 @@ class Synthesis(AdversarialGame):
             latents = torch.where(mixes[:, None, None], mixed, latents)
         return latent, latents
 
-    def noise(self, turn: Turn, rows: slice = slice(None)) -> list[Float[Tensor, "n 1 i j"]]:
+    def noise(self, turn: Turn, rows: slice = slice(None)) -> list[Float[Tensor, "_ 1 _ _"]]:
         """The generator's maps of noise, drawn anew for each face."""
         like, draw = turn.batch["source"]["image"][rows], turn.draw.some(rows)
         generator: Any = turn.nets["generator"]

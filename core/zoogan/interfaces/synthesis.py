@@ -19,7 +19,7 @@ from zoogan.interfaces.draws import Draws
 
 Latent = Float[Tensor, "n s"]
 Latents = Float[Tensor, "n rows s"]
-Noise = Sequence[Float[Tensor, "n 1 i j"]]
+Noise = Sequence[Float[Tensor, "#n 1 _ _"]]
 
 
 class Synthesised(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from zoogan.config import ComponentConfig
@@ -14,16 +14,38 @@ from zoogan.interfaces import Draws
 from zoogan.layers.config import DiffAugmentConfig
 
 Images = Float[Tensor, "n c h w"]
+Chance = Float[Tensor, ""]
 
 
 class Augment(ABC):
-    """Role `augment`: images in, as many images of the same shape out, differentiable in the images."""
+    """Role `augment`: images in, as many images of the same shape out, differentiable in the images.
+
+    An augmentation may adapt: the game holds a probability p that begins at `start`, passes it to every call and lets
+    `adapted` move it.
+
+    every: iterations from one adaptation of p to the next; 0: it does not adapt.
+    """
 
     every: int = 0
+    start: float = 0.0
 
     @abstractmethod
-    def __call__(self, image: Images, draw: Draws, name: str, p: Tensor | None = None) -> Images:
-        """Augment each image by its own random draws, whose names begin with `name`."""
+    def __call__(self, image: Images, draw: Draws, name: str, p: Chance | None = None) -> Images:
+        """Augment each image by its own random draws, whose names begin with `name`.
+
+        `image` may have more than three channels, such as a segmentation laid behind the picture: what moves pixels
+        moves all of them, what changes colours only the first three. `p` in [0, 1] is for those that adapt.
+        """
+
+    def adapted(self, p: Chance, trust: Float[Tensor, ""], images: Shaped[Tensor, ""]) -> Chance:
+        """The next p.
+
+        Args:
+            p: the present one.
+            trust: mean sign of the critic's scores of augmented real images since the last adaptation, in [-1, 1].
+            images: how many real images these were, over all processes.
+        """
+        return p
 
 
 class NoAugment(Augment):
@@ -32,7 +54,7 @@ class NoAugment(Augment):
     def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config
 
-    def __call__(self, image: Images, draw: Draws, name: str, p: Tensor | None = None) -> Images:
+    def __call__(self, image: Images, draw: Draws, name: str, p: Chance | None = None) -> Images:
         """`image` itself."""
         return image
 
@@ -46,12 +68,13 @@ class DiffAugment(Augment):
     def __init__(self, config: DiffAugmentConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config or DiffAugmentConfig()
 
-    def __call__(self, image: Images, draw: Draws, name: str, p: Tensor | None = None) -> Images:
+    def __call__(self, image: Images, draw: Draws, name: str, p: Chance | None = None) -> Images:
         """Augment by the draws `<name>.brightness`, `.saturation`, `.contrast`, `.shift` and `.cutout`."""
         if self.config.color:
             kinds = ("brightness", "saturation", "contrast")
             each = [draw.uniform(f"{name}.{kind}", 1, 1, 1, like=image) for kind in kinds]
-            image = recoloured(image, *each)
+            colours = recoloured(image[:, :3], *each)
+            image = torch.cat([colours, image[:, 3:]], 1) if image.shape[1] > 3 else colours
         if self.config.translation > 0:
             image = translated(image, draw.uniform(f"{name}.shift", 2, like=image), self.config.translation)
         if self.config.cutout > 0:

@@ -31,6 +31,31 @@ class DiffAugmentConfig(ComponentConfig):
     cutout: float = Field(0.5, ge=0, lt=1)
 
 
+class AdaConfig(ComponentConfig):
+    """Adaptive discriminator augmentation (Karras et al. 2020): each change comes with a probability p that adapts.
+
+    target: mean sign of the critic's scores of real images that p steers to; above it the critic overfits and p grows.
+    images: real images that p takes from 0 to 1; 500,000 in the paper, 100,000 in its transfers.
+    every: iterations from one adaptation to the next.
+    start: p at first.
+    fixed: p for good, so that nothing adapts.
+    flip, turn, shift: mirror images, quarter turns, moves by whole pixels; geometry: zoom, stretch, rotation, moves;
+    color: brightness, contrast, inversion of brightness, hue, saturation. All of them are the paper's `bgc`.
+    """
+
+    use: Literal["ada"] = "ada"
+    target: float = Field(0.6, ge=-1, le=1)
+    images: int = Field(500_000, ge=1)
+    every: int = Field(4, ge=1)
+    start: float = Field(0.0, ge=0, le=1)
+    fixed: float | None = Field(None, ge=0, le=1)
+    flip: bool = True
+    turn: bool = True
+    shift: bool = True
+    geometry: bool = True
+    color: bool = True
+
+
 UPPER_CONTOUR = (*range(8), *range(25, 33))
 """The sides of the face from the chin up: the landmarks that SMILE leaves out of its heat maps."""
 WITHOUT_CONTOUR_AND_CORNERS = (*UPPER_CONTOUR, 33, 46, 76, 82)
@@ -78,6 +103,7 @@ def register(registry: Registry) -> None:
     """Register the augmentations and the heat maps."""
     registry.component("augment", "none", config=NoAugmentConfig, build="zoogan.layers.augment:NoAugment")
     registry.component("augment", "diffaugment", config=DiffAugmentConfig, build="zoogan.layers.augment:DiffAugment")
+    registry.component("augment", "ada", config=AdaConfig, build="zoogan.layers.ada:AdaptiveAugment")
     registry.component("heat_maps", "none", config=NoHeatMapsConfig, build="zoogan.layers.heat_maps:NoHeatMaps")
     registry.component("heat_maps", "files", config=HeatMapFilesConfig, build="zoogan.layers.heat_maps:HeatMapFiles")
     registry.component(

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoogan.layers.winograd import conv3x3
+
 SLOPE = 0.2
 GAIN = math.sqrt(2)
 """Of the activation: keeps the variance of what passes a leaky ReLU of slope 0.2, nearly."""
@@ -84,7 +86,9 @@ class EqualisedConv2d(nn.Module):
     def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
         """(n, inputs, h, w) -> (n, outputs, ...)."""
         bias = None if self.bias is None else self.bias * self.bias_gain
-        x = F.conv2d(x, self.weight * self.weight_gain, bias, self.stride, self.padding)
+        weight = self.weight * self.weight_gain
+        plain = weight.shape[2] == 3 and self.stride == 1 and self.padding == 1
+        x = conv3x3(x, weight, bias) if plain else F.conv2d(x, weight, bias, self.stride, self.padding)
         return activated(x) if self.activate else x
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
 Images = Float[Tensor, "n c h w"]
+Smaller = Float[Tensor, "n c h2 w2"]
 
 
 def low_pass(like: Images, gain: float = 1.0) -> Float[Tensor, "c 1 4 4"]:
@@ -22,7 +23,7 @@ def low_pass(like: Images, gain: float = 1.0) -> Float[Tensor, "c 1 4 4"]:
     return kernel.expand(like.shape[1], 1, 4, 4)
 
 
-def blurred(x: Images, padding: tuple[int, int], gain: float = 1.0, stride: int = 1) -> Images:
+def blurred(x: Images, padding: tuple[int, int], gain: float = 1.0, stride: int = 1) -> Smaller:
     """`x`, with zeros before and after it in both directions, filtered, and every stride-th pixel of that."""
     before, after = padding
     if before == after:
@@ -30,11 +31,11 @@ def blurred(x: Images, padding: tuple[int, int], gain: float = 1.0, stride: int 
     return F.conv2d(F.pad(x, (before, after, before, after)), low_pass(x, gain), stride=stride, groups=x.shape[1])
 
 
-def doubled(x: Images) -> Images:
+def doubled(x: Images) -> Float[Tensor, "n c 2*h 2*w"]:
     """(n, c, h, w) -> (n, c, 2h, 2w): zeros between the pixels, then the filter with gain 4."""
     return F.conv_transpose2d(x, low_pass(x, 4.0), stride=2, padding=1, groups=x.shape[1])
 
 
-def halved(x: Images) -> Images:
+def halved(x: Images) -> Smaller:
     """(n, c, 2h, 2w) -> (n, c, h, w): the filter, then every second pixel."""
     return blurred(x, (1, 1), stride=2)

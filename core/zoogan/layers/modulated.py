@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from zoogan.layers.equalised import GAIN, EqualisedLinear, activated
 from zoogan.layers.fir import blurred, doubled
+from zoogan.layers.winograd import conv3x3
 
 EPSILON = 1e-8
-Images = Float[Tensor, "n c h w"]
 Scales = Float[Tensor, "n i"]
 
 
@@ -60,7 +60,7 @@ def modulated_conv2d(
     if up:
         y = blurred(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), (1, 1), 4.0)
     else:
-        y = F.conv2d(x, weight, padding=kernel // 2)
+        y = conv3x3(x, weight) if kernel == 3 else F.conv2d(x, weight, padding=kernel // 2)
     if after is not None:
         return y * after.to(y.dtype)[:, :, None, None]
     return y * gain if gain != 1.0 else y
@@ -143,7 +143,10 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(
-        self, x: Float[Tensor, "n i h w"], latent: Float[Tensor, "n s"], skip: Images | None = None
+        self,
+        x: Float[Tensor, "n i h w"],
+        latent: Float[Tensor, "n s"],
+        skip: Float[Tensor, "n c h//2 w//2"] | None = None,
     ) -> Float[Tensor, "n c h w"]:
         """(n, inputs, h, w) -> (n, channels, h, w), added to the doubled `skip`, half as high and wide."""
         image = self.conv(x, latent) + self.bias[None, :, None, None]

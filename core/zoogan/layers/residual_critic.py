@@ -52,21 +52,22 @@ def batch_deviation(x: Images, most: int = GROUP) -> Float[Tensor, "n 1 h w"]:
     """
     n, c, h, w = x.shape
     size = group_of(n, most)
-    grouped = x.float().view(size, n // size, c, h, w)
+    grouped = x.to(torch.promote_types(x.dtype, torch.float32)).view(size, n // size, c, h, w)
     deviation = (grouped.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
     return deviation.to(x.dtype).repeat(size)[:, None, None, None].expand(n, 1, h, w)
 
 
 class VerdictHead(nn.Module):
-    """From features 4 x 4 to one score: batch deviation, 3x3, two linear layers."""
+    """From features 4 x 4 to one score: batch deviation in groups of at most `group`, 3x3, two linear layers."""
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, group: int = GROUP) -> None:
         super().__init__()
+        self.group = group
         self.conv = EqualisedConv2d(inputs + 1, width, 3, activate=True)
         self.hidden = EqualisedLinear(16 * width, width, activate=True)
         self.score = EqualisedLinear(width, 1)
 
     def forward(self, x: Float[Tensor, "n i 4 4"]) -> Float[Tensor, "n 1"]:
         """(n, inputs, 4, 4) -> (n, 1), unbounded."""
-        x = self.conv(torch.cat([x, batch_deviation(x)], 1))
+        x = self.conv(torch.cat([x, batch_deviation(x, self.group)], 1))
         return self.score(self.hidden(x.flatten(1)))

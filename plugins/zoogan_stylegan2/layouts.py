@@ -1,0 +1,160 @@
+"""The names of official weights: rosinality/stylegan2-pytorch's, and those of NVlabs' PyTorch code."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor
+
+STYLED = re.compile(r"(conv1|convs\.\d+)\.bias")
+"""A bias as rosinality's first version had it, (1, c, 1, 1)."""
+
+
+class Layout(ABC):
+    """How an official code names the tensors of a generator, of its mapping and of a critic.
+
+    mapping: how names of the mapping begin. mean: the name of the mean latent. labels: how names begin that only
+    networks of classes have. Blocks count from 0, that of 8 px; noise is numbered as in our generator.
+    """
+
+    name: ClassVar[str]
+    mapping: ClassVar[str]
+    mean: ClassVar[str]
+    labels: ClassVar[tuple[str, ...]] = ()
+    filters: ClassVar[re.Pattern[str]]
+
+    @abstractmethod
+    def generator(self, key: str) -> str:
+        """The official name of a tensor of our generator."""
+
+    @abstractmethod
+    def mlp(self, key: str) -> str:
+        """The official name of a tensor of our mapping."""
+
+    @abstractmethod
+    def critic(self, key: str, blocks: int) -> str:
+        """The official name of a tensor of our critic of so many halvings."""
+
+    @abstractmethod
+    def critic_blocks(self, state: Mapping[str, Tensor]) -> int:
+        """How many halvings a critic has."""
+
+    @abstractmethod
+    def holds_critic(self, state: Mapping[str, Tensor]) -> bool:
+        """Whether these are a critic's weights."""
+
+    def official(self, slot: str, key: str, blocks: int) -> str:
+        """The official name of one of our tensors."""
+        if slot == "discriminator":
+            return self.critic(key, blocks)
+        return self.generator(key) if slot == "generator" else self.mlp(key)
+
+    def is_filter(self, key: str) -> bool:
+        """Whether a name is that of a low-pass filter, which our networks do not keep."""
+        return self.filters.search(key) is not None
+
+    def modern(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights under the names of today."""
+        return dict(state)
+
+
+class Rosinality(Layout):
+    """rosinality/stylegan2-pytorch, and the many projects that took its networks over."""
+
+    name = "rosinality/stylegan2-pytorch"
+    mapping, mean = "style.", "latent_avg"
+    filters = re.compile(r"\.kernel$")
+
+    def generator(self, key: str) -> str:
+        """`first`, `first_rgb` and `blocks.k` as `conv1`, `to_rgb1`, `convs` (two a block) and `to_rgbs`."""
+        if key == "constant":
+            return "input.input"
+        if key.startswith("noise_"):
+            return f"noises.{key}"
+        key = re.sub(r"^blocks\.(\d+)\.(up|conv)", lambda f: f"convs.{2 * int(f[1]) + (f[2] == 'conv')}", key)
+        key = re.sub(r"^blocks\.(\d+)\.rgb", r"to_rgbs.\1", key).replace("affine", "modulation")
+        key = re.sub(r"^first_rgb", "to_rgb1", key).replace("strength", "noise.weight")
+        key = re.sub(r"^first", "conv1", key)
+        return re.sub(r"bias$", "activate.bias", key) if STYLED.fullmatch(key) else key
+
+    def mlp(self, key: str) -> str:
+        """`layers.0` as `style.1`: number 0 is the pixel norm."""
+        return re.sub(r"^layers\.(\d+)", lambda f: f"style.{int(f[1]) + 1}", key)
+
+    def critic(self, key: str, blocks: int) -> str:
+        """Each layer a list: perhaps a filter, the convolution, perhaps its activation with the bias."""
+        head = {"head.conv.weight": "final_conv.0.weight", "head.conv.bias": "final_conv.1.bias"}
+        if key in head:
+            return head[key]
+        if key.startswith("head."):
+            return key.replace("head.hidden", "final_linear.0").replace("head.score", "final_linear.1")
+        found = re.fullmatch(r"trunk\.(\d+)\.(first|second|shortcut)\.(weight|bias)", key)
+        if found is not None:
+            layer, place = {"first": ("conv1", 0), "second": ("conv2", 1), "shortcut": ("skip", 1)}[found[2]]
+            return f"convs.{found[1]}.{layer}.{place + (found[3] == 'bias')}.{found[3]}"
+        return key.replace("trunk.0.weight", "convs.0.0.weight").replace("trunk.0.bias", "convs.0.1.bias")
+
+    def critic_blocks(self, state: Mapping[str, Tensor]) -> int:
+        """As many as there are residual blocks."""
+        return sum(re.fullmatch(r"convs\.\d+\.skip\.1\.weight", key) is not None for key in state)
+
+    def holds_critic(self, state: Mapping[str, Tensor]) -> bool:
+        """It ends in `final_linear`."""
+        return any(key.startswith("final_") for key in state)
+
+    def modern(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Biases of the first version moved into their activations later."""
+        return {re.sub(r"bias$", "activate.bias", k) if STYLED.fullmatch(k) else k: v for k, v in state.items()}
+
+
+class Nvlabs(Layout):
+    """NVlabs/stylegan2-ada-pytorch, and NVlabs/stylegan3 with its `stylegan2` configuration."""
+
+    name = "NVlabs/stylegan2-ada-pytorch"
+    mapping, mean = "mapping.", "mapping.w_avg"
+    labels = ("mapping.embed.",)
+    filters = re.compile(r"resample_filter$")
+    parts: ClassVar[dict[str, str]] = {"up": "conv0", "conv": "conv1", "rgb": "torgb"}
+
+    def generator(self, key: str) -> str:
+        """`blocks.k` as `synthesis.b<side>`, with `conv0`, `conv1` and `torgb`."""
+        if key == "constant":
+            return "synthesis.b4.const"
+        noise = re.fullmatch(r"noise_(\d+)", key)
+        if noise is not None:
+            place = int(noise[1])
+            return f"synthesis.b{4 << (place + 1) // 2}.conv{(place + 1) % 2}.noise_const"
+        key = re.sub(r"^first_rgb", "synthesis.b4.torgb", key)
+        key = re.sub(r"^first", "synthesis.b4.conv1", key)
+        key = re.sub(r"^blocks\.(\d+)\.(up|conv|rgb)", lambda f: f"synthesis.b{8 << int(f[1])}.{self.parts[f[2]]}", key)
+        return key.replace(".conv.", ".").replace("strength", "noise_strength")
+
+    def mlp(self, key: str) -> str:
+        """`layers.0` as `mapping.fc0`."""
+        return re.sub(r"^layers\.", "mapping.fc", key)
+
+    def critic(self, key: str, blocks: int) -> str:
+        """Blocks by the side of what they read; the last one at 4 px."""
+        if key.startswith("head."):
+            return key.replace("head.", "b4.").replace("hidden", "fc").replace("score", "out")
+        key = key.replace("trunk.0.", f"b{4 << blocks}.fromrgb.")
+        key = re.sub(r"^trunk\.(\d+)", lambda f: f"b{8 << (blocks - int(f[1]))}", key)
+        return key.replace(".first.", ".conv0.").replace(".second.", ".conv1.").replace(".shortcut.", ".skip.")
+
+    def critic_blocks(self, state: Mapping[str, Tensor]) -> int:
+        """As many as there are residual blocks."""
+        return sum(re.fullmatch(r"b\d+\.skip\.weight", key) is not None for key in state)
+
+    def holds_critic(self, state: Mapping[str, Tensor]) -> bool:
+        """It ends in `b4.out`."""
+        return any(key.startswith("b4.") for key in state)
+
+
+def layout_of(state: Mapping[str, Tensor]) -> Layout | None:
+    """Whose names these are; None = nobody's."""
+    if any(re.match(r"style\.|input\.|convs\.|final_", key) for key in state):
+        return Rosinality()
+    return Nvlabs() if any(re.match(r"mapping\.|synthesis\.|b\d+\.", key) for key in state) else None

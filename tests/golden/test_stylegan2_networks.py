@@ -1,0 +1,91 @@
+"""StyleGAN2's networks compute what the official ones do on the same weights, through the importer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from official import Case
+from synthesis_cases import built, check_output, check_parameters, given
+from torch import Tensor, nn
+
+from zoogan.conditions.latent import LatentCondition
+from zoogan.games.synthesis_editor import SynthesisEditor
+from zoogan.interfaces import Draws, LatentMapping, World
+from zoogan.registry import Registry
+from zoogan_stylegan2.networks import Critic, Generator
+from zoogan_stylegan2.weights import convert
+
+
+class Known(LatentMapping):
+    """A mapping whose latents are known."""
+
+    def __init__(self, latent: Tensor) -> None:
+        super().__init__()
+        self.latent = nn.Parameter(latent, requires_grad=False)
+        self.latent_dim = self.style_dim = latent.shape[1]
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.latent
+
+
+@torch.no_grad()
+def test_generator(synthesis_generator_case: Case, registry: Registry) -> None:
+    """w, faces of w, truncated, of two latents, and of w+; the noise is the weights' own."""
+    case, says = synthesis_generator_case, synthesis_generator_case.says
+    inputs = {name: given(recipe) for name, recipe in says["inputs"].items()}
+    nets, result = built(says, registry, inputs["mean_latent"])
+    check_parameters(says, nets)
+    mapping, generator = nets["mapping"], nets["generator"]
+    assert isinstance(generator, Generator)
+    w, w2 = mapping(inputs["z"]), mapping(inputs["z2"])
+    n, whole = len(w), generator.extended(w)
+    assert list(whole.shape) == says["latents_shape"]
+    found = {"w": w, "image": generator(whole).image}
+    for name in says["outputs"]:
+        if name.startswith("image_trunc"):
+            stub = {"generator": generator, "mapping": Known(w)}
+            editor = SynthesisEditor(stub, LatentCondition(), result.game["mean_latent"])
+            truncated = editor.latents(range(n), truncation=float(name.removeprefix("image_trunc")))
+            found[name] = generator(truncated).image
+        if name.startswith("image_mix_inject"):
+            cut = int(name.removeprefix("image_mix_inject"))
+            share = torch.full((n,), (cut - 0.5) / (generator.rows - 1))
+            draw = Draws(0, World.alone(), n, slice(None), {"cut": share})
+            found[name] = generator(generator.mixed(whole, generator.extended(w2), draw)).image
+        if name == "image_wplus":
+            assert says["wplus"] == "layer i gets w*(1+0.1*i), input_is_latent=True"
+            found[name] = generator(whole * (1 + 0.1 * torch.arange(generator.rows)[:, None])).image
+    assert set(found) == set(says["outputs"])
+    for name, output in found.items():
+        check_output(name, output, case)
+
+
+@torch.no_grad()
+def test_critic(synthesis_discriminator_case: Case, registry: Registry) -> None:
+    """Scores of a batch, of a part of it (they depend on each other), and features."""
+    case, says = synthesis_discriminator_case, synthesis_discriminator_case.says
+    nets, _ = built(says, registry)
+    check_parameters(says, nets)
+    critic, image = nets["discriminator"], given(says["inputs"]["x"])
+    assert isinstance(critic, Critic)
+    features = critic.trunk(image)
+    found = {"logits": critic.head(features), "features_before_stddev": features}
+    for name in says["outputs"]:
+        if name.startswith("logits_first"):
+            found[name] = critic(image[: int(name.removeprefix("logits_first"))])
+    assert set(found) == set(says["outputs"])
+    for name, output in found.items():
+        check_output(name, output, case)
+
+
+def test_what_a_case_says_is_what_is_imported(synthesis_generator_case: Case) -> None:
+    """Shapes tell the size, the widths and the mapping; nothing of the case's config is needed."""
+    says, config = synthesis_generator_case.says, synthesis_generator_case.says["config"]
+    shapes = {key: torch.zeros(1).expand(shape) for key, shape in says["networks"]["G"]["state_dict"]}
+    shapes = {key: value for key, value in shapes.items() if key not in says["networks"]["G"]["kept"]}
+    result = convert({"generator": shapes}, {}, torch.zeros(config["style_dim"]))
+    assert result.config["data"]["image_size"] == config["size"]
+    assert result.config["mapping"]["layers"] == config["n_mlp"]
+    assert result.config["mapping"]["style_dim"] == result.config["generator"]["style_dim"] == config["style_dim"]
+    if config["size"] > 32 * config["channel_multiplier"]:  # below, every layer is as wide as allowed
+        assert result.config["generator"]["channel_multiplier"] == pytest.approx(config["channel_multiplier"])

@@ -1,0 +1,226 @@
+"""Layers of synthesis that no latent scales: equalised learning rates, the low-pass filter, the residual critic."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.autograd import gradcheck, gradgradcheck
+from torch.nn import functional as F
+
+from zoogan.layers.equalised import EqualisedConv2d, EqualisedLinear, PixelNormMLP, pixel_norm
+from zoogan.layers.fir import blurred, doubled, halved
+from zoogan.layers.residual_critic import HalvingResBlock, ResidualTrunk, VerdictHead, batch_deviation, group_of
+from zoogan.testing.strategies import batches, noise, seeds
+
+sides = st.sampled_from([2, 4, 6])
+widths = st.integers(1, 5)
+ROOT = math.sqrt(2)
+
+
+def random(network: nn.Module, seed: int) -> nn.Module:
+    """With arbitrary parameters, in double precision."""
+    with torch.no_grad():
+        for k, parameter in enumerate(network.parameters()):
+            parameter.copy_(noise(seed + k, *parameter.shape))
+    return network.double()
+
+
+def real(seed: int, *shape: int) -> Tensor:
+    return noise(seed, *shape).double()
+
+
+def agree(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def twice_differentiable(function, *inputs: Tensor) -> bool:  # type: ignore[no-untyped-def]
+    """First and second derivatives against differences."""
+    given = tuple(x.detach().clone().requires_grad_() for x in inputs)
+    return gradcheck(function, given, nondet_tol=1e-12) and gradgradcheck(function, given, nondet_tol=1e-12)
+
+
+# ---- equalised learning rates ----
+
+
+def leaky(x: Tensor) -> Tensor:
+    return torch.where(x > 0, x, 0.2 * x) * ROOT
+
+
+@given(seed=seeds, n=batches, i=widths, o=widths, lr=st.sampled_from([1.0, 0.01]), activate=st.booleans())
+def test_equalised_linear_by_hand(seed: int, n: int, i: int, o: int, lr: float, activate: bool) -> None:
+    layer, x = random(EqualisedLinear(i, o, lr_multiplier=lr, activate=activate), seed), real(seed + 9, n, i)
+    assert isinstance(layer, EqualisedLinear) and layer.bias is not None
+    plain = x @ (layer.weight * (lr / math.sqrt(i))).T + layer.bias * lr
+    agree(layer(x), leaky(plain) if activate else plain)
+    agree(layer(x[:, None]), layer(x)[:, None])
+
+
+@given(seed=seeds, lr=st.sampled_from([1.0, 0.1, 0.01]), bias=st.sampled_from([None, 0.0, 1.0]))
+def test_equalised_layers_start_with_unit_variance(seed: int, lr: float, bias: float | None) -> None:
+    """Whatever the multiplier: stored weights N(0, 1) over it, and the first value of the bias as it is used."""
+    torch.manual_seed(seed)
+    layer = EqualisedLinear(64, 300, lr_multiplier=lr, bias=bias)
+    assert float(layer.weight.detach().std()) == pytest.approx(1 / lr, rel=0.05)
+    zero = layer(torch.zeros(1, 64))
+    torch.testing.assert_close(zero, torch.full_like(zero, bias or 0.0))
+    assert float((layer(noise(seed, 40, 64)) - zero).std()) == pytest.approx(1, rel=0.2)
+    conv = EqualisedConv2d(16, 32, 3)
+    assert float(conv.weight.detach().std()) == pytest.approx(1, rel=0.1)
+    assert float(conv(noise(seed, 4, 16, 12, 12))[:, :, 1:-1, 1:-1].std()) == pytest.approx(1, rel=0.2)
+
+
+@given(
+    seed=seeds, n=batches, i=widths, o=widths, side=sides, kernel=st.sampled_from([1, 3]), activate=st.booleans(),
+    gain=st.sampled_from([1.0, 0.5**0.5]), stride=st.sampled_from([1, 2]), bias=st.booleans(),
+)  # fmt: skip
+def test_equalised_convolution_by_hand(
+    seed: int, n: int, i: int, o: int, side: int, kernel: int, activate: bool, gain: float, stride: int, bias: bool
+) -> None:
+    made = EqualisedConv2d(i, o, kernel, stride=stride, bias=bias, activate=activate, gain=gain)
+    layer, x = random(made, seed), real(seed + 9, n, i, side, side)
+    assert isinstance(layer, EqualisedConv2d)
+    plain = F.conv2d(x, layer.weight / math.sqrt(i * kernel**2), layer.bias, stride, kernel // 2)
+    agree(layer(x), gain * (leaky(plain) if activate else plain))
+
+
+@given(seed=seeds, n=batches, d=st.integers(2, 9), scale=st.floats(0.01, 100))
+def test_pixel_norm_has_a_mean_square_of_one_whatever_the_scale(seed: int, n: int, d: int, scale: float) -> None:
+    x = real(seed, n, d)
+    agree(pixel_norm(x), x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt())
+    torch.testing.assert_close(pixel_norm(scale * x), pixel_norm(x), rtol=1e-3, atol=1e-3)
+    mlp = random(PixelNormMLP(d, 2, 0.01), seed)
+    torch.testing.assert_close(mlp(scale * x), mlp(x), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("activate", [False, True])
+def test_equalised_layers_are_twice_differentiable(activate: bool) -> None:
+    linear, x = random(EqualisedLinear(3, 2, activate=activate, lr_multiplier=0.5), 1), real(2, 2, 3)
+    parameters = dict(linear.named_parameters())
+    assert twice_differentiable(
+        lambda x, w, b: torch.func.functional_call(linear, {"weight": w, "bias": b}, (x,)), x, *parameters.values()
+    )
+    conv, image = random(EqualisedConv2d(2, 2, 3, stride=2, activate=activate), 3), real(4, 1, 2, 4, 4)
+    parameters = dict(conv.named_parameters())
+    assert twice_differentiable(
+        lambda x, w, b: torch.func.functional_call(conv, {"weight": w, "bias": b}, (x,)), image, *parameters.values()
+    )
+
+
+# ---- the filter ----
+
+
+def plain_filter(x: Tensor, up: int, down: int, before: int, after: int) -> Tensor:
+    """Zeros between the pixels, zeros around, the filter channel by channel, every `down`-th pixel."""
+    n, c, h, w = x.shape
+    spread = x.new_zeros(n, c, h, up, w, up)
+    spread[:, :, :, 0, :, 0] = x
+    spread = F.pad(spread.reshape(n, c, h * up, w * up), (before, after, before, after))
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype) / 8 * up
+    kernel = (taps[:, None] * taps[None, :]).flip(0, 1)[None, None]
+    channels = [F.conv2d(spread[:, k : k + 1], kernel) for k in range(c)]
+    return torch.cat(channels, 1)[:, :, ::down, ::down]
+
+
+@given(seed=seeds, n=batches, c=widths, h=sides, w=sides)
+def test_filters_against_their_definition(seed: int, n: int, c: int, h: int, w: int) -> None:
+    x = real(seed, n, c, h, w)
+    agree(doubled(x), plain_filter(x, 2, 1, 2, 1))
+    agree(halved(x), plain_filter(x, 1, 2, 1, 1))
+    for padding in ((1, 1), (2, 2), (2, 1), (1, 2)):
+        agree(blurred(x, padding), plain_filter(x, 1, 1, *padding))
+        agree(blurred(x, padding, 4.0), 4 * plain_filter(x, 1, 1, *padding))
+        agree(blurred(x, padding, stride=2), plain_filter(x, 1, 2, *padding))
+
+
+@given(seed=seeds, side=st.sampled_from([6, 8]), value=st.floats(-2, 2))
+def test_filters_keep_constants_inside(seed: int, side: int, value: float) -> None:
+    x = torch.full((1, 2, side, side), value, dtype=torch.float64)
+    for y in (doubled(x), halved(x), blurred(x, (2, 1))):
+        inside = y[..., 2:-2, 2:-2] if y.shape[-1] > 4 else y[..., 1:-1, 1:-1]
+        agree(inside, torch.full_like(inside, value))
+
+
+@given(seed=seeds, n=batches, c=widths, side=sides)
+def test_doubling_is_four_times_the_transpose_of_halving(seed: int, n: int, c: int, side: int) -> None:
+    x, y = real(seed, n, c, side, side), real(seed + 1, n, c, 2 * side, 2 * side)
+    agree((doubled(x) * y).sum(), 4 * (x * halved(y)).sum())
+
+
+def test_filters_are_twice_differentiable() -> None:
+    x = real(0, 1, 2, 4, 4)
+    for function in (doubled, halved, lambda x: blurred(x, (2, 1), 4.0)):
+        assert twice_differentiable(lambda x, f=function: f(x).sin(), x)
+
+
+# ---- the critic ----
+
+
+@pytest.mark.parametrize("batch", range(1, 13))
+@pytest.mark.parametrize("most", [1, 4, 8])
+def test_a_group_is_the_largest_that_divides_the_batch(batch: int, most: int) -> None:
+    assert group_of(batch, most) == max(size for size in range(1, most + 1) if batch % size == 0)
+
+
+@given(seed=seeds, n=st.integers(1, 9), c=widths, side=sides)
+def test_batch_deviation_against_a_loop(seed: int, n: int, c: int, side: int) -> None:
+    x, size = real(seed, n, c, side, side), group_of(n)
+    found = batch_deviation(x)
+    assert found.shape == (n, 1, side, side) and found.dtype == x.dtype
+    groups = n // size
+    for image in range(n):
+        mates = [x[other] for other in range(n) if other % groups == image % groups]
+        assert len(mates) == size
+        mean = sum(mates) / size
+        variance = sum((mate - mean) ** 2 for mate in mates) / size
+        agree(found[image], (variance + 1e-8).sqrt().mean().expand(1, side, side))
+
+
+@given(seed=seeds, n=st.integers(1, 8), c=widths)
+def test_equal_images_do_not_vary_and_order_within_a_group_is_nothing(seed: int, n: int, c: int) -> None:
+    x = real(seed, n, c, 4, 4)
+    same = batch_deviation(x[:1].expand(n, -1, -1, -1))
+    torch.testing.assert_close(same, torch.full_like(same, 1e-4))  # the root of 1e-8
+    size = group_of(n)
+    order = torch.arange(n).view(size, n // size).roll(1, 0).flatten()  # each image to the next place of its group
+    agree(batch_deviation(x[order]), batch_deviation(x))
+    agree(batch_deviation(x + 3), batch_deviation(x))
+
+
+@given(seed=seeds, n=st.sampled_from([1, 3, 5, 8]), channels=st.sampled_from([1, 3]))
+def test_the_critic_takes_any_batch_and_groups_see_only_themselves(seed: int, n: int, channels: int) -> None:
+    trunk, head = random(ResidualTrunk(channels, [2, 3, 4]), seed), random(VerdictHead(4, 4), seed + 50)
+    image = real(seed + 1, n, channels, 16, 16)
+    features = trunk(image)
+    score = head(features)
+    assert features.shape == (n, 4, 4, 4) and score.shape == (n, 1) and score.isfinite().all()
+    agree(trunk(image[:1]), features[:1])
+    groups = n // group_of(n)
+    mates = torch.arange(n) % groups == 0
+    agree(head(features[mates]), score[mates])
+    if n in (3, 8):  # of 5 no group but the single image divides
+        assert (head(features[:1]) - score[:1]).abs().max() > 1e-6, "scores of a group depend on each other"
+
+
+@given(seed=seeds, n=batches, i=widths, o=widths)
+def test_halving_block_by_hand(seed: int, n: int, i: int, o: int) -> None:
+    block, x = random(HalvingResBlock(i, o), seed), real(seed + 9, n, i, 8, 8)
+    assert isinstance(block, HalvingResBlock)
+    before = x.clone()
+    y = leaky(F.conv2d(x, block.first.weight / math.sqrt(9 * i), block.first.bias, padding=1))
+    y = F.conv2d(plain_filter(y, 1, 1, 2, 2), block.second.weight / math.sqrt(9 * i), block.second.bias, stride=2)
+    short = F.conv2d(plain_filter(x, 1, 1, 1, 1), block.shortcut.weight / math.sqrt(i), stride=2)
+    agree(block(x), (leaky(y) + short) / ROOT)
+    assert torch.equal(x, before)  # nothing is done in place to what others may read
+
+
+def test_the_critics_parts_are_twice_differentiable() -> None:
+    block = random(HalvingResBlock(2, 2), 0)
+    assert twice_differentiable(block, real(1, 1, 2, 4, 4))
+    assert twice_differentiable(batch_deviation, real(2, 4, 2, 2, 2))
+    head = random(VerdictHead(2, 2), 3)
+    assert twice_differentiable(head, real(4, 2, 2, 4, 4))
