@@ -200,13 +200,14 @@ def farewell(session: Any) -> str:
 
 
 def truth_told(session: Any, editor: Any) -> list[str]:
-    """How far held-out edits are from the truth, a line an attribute; nothing where the source does not know it."""
+    """How far held-out edits are from the truth, a line an attribute; nothing where the source does not know it, or
+    where faces are made and not edited."""
     from zoogan.evaluation.edit_error import EditError
     from zoogan.evaluation.locality import Locality
     from zoogan.evaluation.study import examine, open_study
     from zoogan.interfaces import World
 
-    if not (session.source.size("test") or session.source.size("valid")):
+    if editor.makes_faces or not (session.source.size("test") or session.source.size("valid")):
         return []
     study = open_study(
         session.source, session.config.data.source, device=session.accelerator.device, world=World.alone()
