@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,41 @@ def measured(metric: Metric, study: Study, editor: Editor, batches: Sequence[Seq
 def keep(image: Tensor, target: Tensor, seed: int) -> Tensor:
     """No edit at all."""
     return image
+
+
+class Threads(World):
+    """One of several processes that are threads of this one."""
+
+    def __init__(self, rank: int, meeting: threading.Barrier, table: dict[int, Any]) -> None:
+        self.rank, self.size, self.meeting, self.table = rank, meeting.parties, meeting, table
+
+    def everyone(self, value: Any) -> list[Any]:
+        self.table[self.rank] = value
+        self.meeting.wait()
+        values = [self.table[rank] for rank in range(self.size)]
+        self.meeting.wait()
+        return values
+
+    def gather(self, rows: Tensor) -> Tensor:
+        return torch.cat(self.everyone(rows))
+
+    def maximum(self, value: Tensor) -> Tensor:
+        return self.gather(value).max(0, keepdim=True).values
+
+    def barrier(self) -> None:
+        self.meeting.wait()
+
+
+def in_two_processes(work: Callable[[int, World], Any]) -> list[Any]:
+    """What `work` returns in either of two."""
+    meeting, table, found = threading.Barrier(2, timeout=20), dict[int, Any](), dict[int, Any]()
+
+    def run(rank: int) -> None:
+        found[rank] = work(rank, Threads(rank, meeting, table))
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found[rank] for rank in range(2)]

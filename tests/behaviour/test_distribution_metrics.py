@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import hashlib
 import math
-import threading
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -15,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distribution_kit import Filters, Lens, Noise, edits_of, keep, measured, study_of
+from distribution_kit import Filters, Lens, Noise, edits_of, in_two_processes, keep, measured, study_of
 from zoogan.evaluation import inception, perceptual, squeezenet, weights
 from zoogan.evaluation.distribution_config import (
     FdSqueezenetConfig,
@@ -189,26 +188,6 @@ def test_attributes_that_nobody_edited_have_no_number(name: str, tmp_path: Path)
 # ---- processes ----
 
 
-class Threads(World):
-    """One of several processes that are threads of this one."""
-
-    def __init__(self, rank: int, meeting: threading.Barrier, table: dict[int, Tensor]) -> None:
-        self.rank, self.size, self.meeting, self.table = rank, meeting.parties, meeting, table
-
-    def gather(self, rows: Tensor) -> Tensor:
-        self.table[self.rank] = rows
-        self.meeting.wait()
-        joint = torch.cat([self.table[rank] for rank in range(self.size)])
-        self.meeting.wait()
-        return joint
-
-    def maximum(self, value: Tensor) -> Tensor:
-        return self.gather(value).max(0, keepdim=True).values
-
-    def barrier(self) -> None:
-        self.meeting.wait()
-
-
 @pytest.mark.parametrize("name", [*SETS, "lpips"])
 def test_two_processes_say_what_one_says(name: str, tmp_path: Path) -> None:
     def build() -> Any:
@@ -217,17 +196,12 @@ def test_two_processes_say_what_one_says(name: str, tmp_path: Path) -> None:
     source = Noise()
     source.image_size = 32 if name == "lpips" else 16
     alone = measured(build(), study_of(source, tmp_path / "one"), Lens(keep), BATCHES)
-    meeting, table, found = threading.Barrier(2, timeout=20), dict[int, Tensor](), dict[int, Any]()
 
-    def work(rank: int) -> None:
-        study = study_of(source, tmp_path / "two", world=Threads(rank, meeting, table))
-        found[rank] = measured(build(), study, Lens(keep), [range(rank, 80, 2)])
+    def work(rank: int, world: World) -> Any:
+        study = study_of(source, tmp_path / "two", world=world)
+        return measured(build(), study, Lens(keep), [range(rank, 80, 2)])
 
-    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    found = in_two_processes(work)
     for rank in range(2):
         assert [m.name for m in found[rank]] == [m.name for m in alone]
         for one, two in zip(alone, found[rank]):

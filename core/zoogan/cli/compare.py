@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Device, PluginFiles, open_with
-from zoogan.cli.evaluate import FACES, check_pages, measure, metric_configs, source_config
+from zoogan.cli.evaluate import FACES, measure
+from zoogan.cli.measuring import check_pages, metric_configs, source_config
 from zoogan.config import ConfigError, parse_sets
 
 if TYPE_CHECKING:
     from zoogan.evaluation.comparison import Evaluated
+    from zoogan.interfaces import Kind
     from zoogan.training.run import LoadedRun
 
 
@@ -28,14 +30,15 @@ def compare(
     root: Annotated[Path | None, typer.Option(help="The folder of the source.")] = None,
     metrics: Annotated[str | None, typer.Option(help="As of zoo evaluate.")] = None,
     judge: Annotated[Path | None, typer.Option(help="A judge's folder; by default the one for the source.")] = None,
-    faces: Annotated[int, typer.Option(min=1, help="How many held-out faces, at most.")] = FACES,
+    faces: Annotated[int, typer.Option(min=1, help="How many held-out faces at most, or how many samples.")] = FACES,
     seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
+    truncation: Annotated[float | None, typer.Option(min=0, max=1, help="As of zoo evaluate.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As of zoo evaluate.")] = None,
     out: Annotated[Path, typer.Option(help="The output folder.")] = Path("comparison"),
     device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> None:
-    """Compare runs: one table and one grid, the same faces and edits, only equal measurements in a column."""
+    """Compare runs: one table and one grid, the same faces or seeds, only equal measurements in a column."""
     zoo = open_with(plugin)
     if len({run.resolve() for run in runs}) < 2:
         raise ConfigError("zoo compare needs two runs or more: zoo compare RUN RUN")
@@ -43,7 +46,7 @@ def compare(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"two of the runs are called {twice[0]}: the tables could not tell them apart; rename one")
-    if data is None and (metrics or set_ or judge or root or seed or faces != FACES):
+    if data is None and (metrics or set_ or judge or root or seed or faces != FACES or truncation is not None):
         raise ConfigError("these options measure anew: say on which faces with --data SOURCE")
     check_pages()
     from zoogan.training.devices import choose
@@ -52,13 +55,14 @@ def compare(
     sets = parse_sets(set_ or [])
     where = choose(device)
     loaded = [load(run, device=where, registry=zoo.registry) for run in runs]
-    shared = shared_attributes(runs, loaded)
+    shows = shown_by_all(runs, loaded)
+    shared = shared_attributes(runs, loaded) if shows == "edits" else []
     if data is None:
         from zoogan.evaluation.comparison import read_evaluated
 
         evaluated = [read_evaluated(run / "report") for run in runs]
     else:
-        chosen = metric_configs(zoo.registry, metrics, {k: v for k, v in sets.items() if k != "data"})
+        chosen = metric_configs(zoo.registry, metrics, {k: v for k, v in sets.items() if k != "data"}, shows)
         evaluated = []
         for path, run in zip(runs, loaded):
             config = source_config(zoo.registry, run, data, root, sets.get("data", {}))
@@ -67,11 +71,12 @@ def compare(
             measure(
                 zoo.registry, run, path, config, chosen,
                 judge=judge, faces=faces, seed=seed, out=folder, device=where, attributes=shared,
+                truncation=truncation,
             )  # fmt: skip
             evaluated.append(read_folder(folder))
     sources = [source_config(zoo.registry, run, data, root, sets.get("data", {})) for run in loaded]
     try:
-        pictures = grids(zoo.registry, runs, loaded, sources, shared, seed, where)
+        pictures = grids(zoo.registry, runs, loaded, sources, shared, seed, where, truncation)
     except ConfigError as error:  # stored reports can be compared without their faces
         typer.echo(f"note: no pictures: {error}", err=True)
         pictures = {}
@@ -83,6 +88,24 @@ def read_folder(folder: Path) -> Evaluated:
     from zoogan.evaluation.comparison import read_evaluated
 
     return read_evaluated(folder)
+
+
+def shown_by_all(paths: list[Path], runs: list[LoadedRun]) -> Kind:
+    """What is measured of every run.
+
+    Raises:
+        ConfigError: some make faces and some edit them.
+    """
+    from zoogan.evaluation.study import shown_by
+
+    kinds = {path.resolve().name: shown_by(run.editor) for path, run in zip(paths, runs)}
+    makers, editors = ([name for name, kind in kinds.items() if kind == wanted] for wanted in ("samples", "edits"))
+    if makers and editors:
+        raise ConfigError(
+            f"{', '.join(makers)}: makes faces; {', '.join(editors)}: edits faces; no number tells of both, so compare "
+            "those that make faces with each other, and those that edit them"
+        )
+    return "samples" if makers else "edits"
 
 
 def shared_attributes(paths: list[Path], runs: list[LoadedRun]) -> list[str]:
@@ -106,16 +129,24 @@ def grids(
     shared: list[str],
     seed: int,
     device: Any,
+    truncation: float | None = None,
 ) -> dict[str, Any]:
-    """For each shared attribute: the input, the true redraw if known, and every run's edit of the same faces."""
-    from zoogan.evaluation.page import side_by_side
-    from zoogan.evaluation.study import open_study
+    """For each shared attribute: the input, the true redraw if known, and every run's edit of the same faces. Of runs
+    that make faces: their samples, beside real faces."""
+    from zoogan.evaluation.page import sample_sheet, side_by_side
+    from zoogan.evaluation.study import open_study, shown_by
 
     studies = [
-        open_study(registry.build("source", config), config.source, seed=seed, device=device) for config in sources
-    ]
+        open_study(
+            registry.build("source", config), config.source, seed=seed, device=device, shows=shown_by(run.editor),
+            truncation=1.0 if truncation is None else truncation,
+        )
+        for config, run in zip(sources, runs)
+    ]  # fmt: skip
     editors = [(path.resolve().name, run.editor) for path, run in zip(paths, runs)]
     sheets = {name: side_by_side(editors, studies, name) for name in shared}
+    if studies[0].shows == "samples":
+        sheets = {"samples": sample_sheet(editors, studies)}
     return {name: sheet for name, sheet in sheets.items() if sheet is not None}
 
 
@@ -131,6 +162,7 @@ def write(out: Path, evaluated: list[Evaluated], pictures: dict[str, Any]) -> No
         headlines,
         markdown,
         refusals,
+        speed_of,
         text_of,
     )
     from zoogan.evaluation.page import comparison_page
@@ -162,7 +194,7 @@ def write(out: Path, evaluated: list[Evaluated], pictures: dict[str, Any]) -> No
         ]
         for entrant in entrants
     ]
-    print_table(["run", *map(heading, shown), "edits/s", "parameters"], rows)
+    print_table(["run", *map(heading, shown), speed_of(entrants), "parameters"], rows)
     for line in refusals(shown):
         typer.echo(f"note: {line}", err=True)
     typer.echo(f"comparison: {out / 'compare.html'}")

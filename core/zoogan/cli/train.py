@@ -171,7 +171,7 @@ def headline(session: Any) -> str:
     verb = f"going on at iteration {trainer.iteration}" if trainer.iteration else "training"
     return (
         f"zoogan {__version__}: {verb} {config.method} ({config.recipe}) on {config.data.source} faces, "
-        f"{session.facts.image_size} px, {', '.join(session.facts.attributes)}\n"
+        f"{', '.join([f'{session.facts.image_size} px', *session.facts.attributes])}\n"
         f"{sizes} parameters; {joint} images an update"
         + (
             f" ({config.data.batch} x {config.training.accumulate} x {trainer.world.size} processes)"
@@ -200,13 +200,14 @@ def farewell(session: Any) -> str:
 
 
 def truth_told(session: Any, editor: Any) -> list[str]:
-    """How far held-out edits are from the truth, a line an attribute; nothing where the source does not know it."""
+    """How far held-out edits are from the truth, a line an attribute; nothing where the source does not know it, or
+    where faces are made and not edited."""
     from zoogan.evaluation.edit_error import EditError
     from zoogan.evaluation.locality import Locality
     from zoogan.evaluation.study import examine, open_study
     from zoogan.interfaces import World
 
-    if not (session.source.size("test") or session.source.size("valid")):
+    if editor.makes_faces or not (session.source.size("test") or session.source.size("valid")):
         return []
     study = open_study(
         session.source, session.config.data.source, device=session.accelerator.device, world=World.alone()

@@ -27,7 +27,7 @@ from zoogan.interfaces import Statistic
 # What the first table shows, as far as it was measured.
 HEADLINES = (
     "edit_error", "success", "preservation", "outside_truth.l1", "outside_mask.l1", "identity.l1", "cycle.l1",
-    "fd_squeezenet", "kd_squeezenet", "fid",
+    "fd_squeezenet", "kd_squeezenet", "fid", "frequency.mean", "frequency.worst",
 )  # fmt: skip
 
 
@@ -203,7 +203,7 @@ def refusals(columns: Sequence[Column]) -> list[str]:
 def markdown(entrants: Sequence[Entrant], columns: Sequence[Column], command: str) -> str:
     """The first table with speed and size, and the command that made it."""
     shown = headlines(columns)
-    head = ["run", *map(heading, shown), "edits/s", "parameters"]
+    head = ["run", *map(heading, shown), speed_of(entrants), "parameters"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for entrant in entrants:
         cells = [text_of(column.cells.get(entrant.name)) for column in shown]
@@ -222,9 +222,14 @@ def text_of(cell: Cell | None) -> str:
     return f"**{number}**{span}" if cell.best else f"{number}{span}{mark}"
 
 
+def speed_of(entrants: Sequence[Entrant]) -> str:
+    """The heading of the speeds: `edits/s` or `samples/s`."""
+    return f"{entrants[0].runs[0].report.about.shows}/s"
+
+
 def costs(entrant: Entrant) -> list[str]:
-    """Edits a second and the parameters of the generator, or of all networks where none is called so."""
+    """Edits or samples a second and the parameters of the generator, or of all networks where none is called so."""
     about = entrant.runs[0].report.about
-    speed = sum(run.report.about.edits_per_second for run in entrant.runs) / len(entrant.runs)
+    speed = sum(run.report.about.speed for run in entrant.runs) / len(entrant.runs)
     parameters = about.parameters.get("generator", sum(about.parameters.values()))
     return [f"{speed:.3g}", f"{parameters / 1e6:.2f} M"]

@@ -46,7 +46,7 @@ class ReconstructionConfig(ComponentConfig):
 
 
 class DiversityConfig(ComponentConfig):
-    """How much edits with different seeds differ."""
+    """How much edits with different seeds differ, or samples, beside real faces."""
 
     use: Literal["diversity"] = "diversity"
 
@@ -63,6 +63,12 @@ class SegmentationConfig(ComponentConfig):
     use: Literal["segmentation"] = "segmentation"
 
 
+class FrequencyConfig(ComponentConfig):
+    """How often a judge sees each attribute on samples, against how often it does on real faces."""
+
+    use: Literal["frequency"] = "frequency"
+
+
 BUILDS: dict[str, tuple[type[ComponentConfig], str]] = {
     "edit_error": (EditErrorConfig, "zoogan.evaluation.edit_error:EditError"),
     "truth": (TruthConfig, "zoogan.evaluation.edit_error:Truth"),
@@ -73,10 +79,15 @@ BUILDS: dict[str, tuple[type[ComponentConfig], str]] = {
     "diversity": (DiversityConfig, "zoogan.evaluation.reconstruction:Diversity"),
     "pose": (PoseConfig, "zoogan.evaluation.judged:Pose"),
     "segmentation": (SegmentationConfig, "zoogan.evaluation.judged:Segmentation"),
+    "frequency": (FrequencyConfig, "zoogan.evaluation.frequency:Frequency"),
 }
 
 # What `zoo evaluate` measures unless asked otherwise, in the order of the report.
-DEFAULTS = (*BUILDS, "fd_squeezenet", "kd_squeezenet", "prdc_squeezenet")
+SETS = ("fd_squeezenet", "kd_squeezenet", "prdc_squeezenet")
+DEFAULTS: dict[str, tuple[str, ...]] = {
+    "edits": (*(name for name in BUILDS if name != "frequency"), *SETS),
+    "samples": (*SETS, "frequency", "diversity"),
+}
 
 
 def register(registry: Registry) -> None:

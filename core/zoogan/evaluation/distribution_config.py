@@ -1,4 +1,5 @@
-"""Configs of the metrics that hold edits against real faces, or against each other. Imports no torch."""
+"""Configs of the metrics that hold edits or samples against real faces, or edits against each other. Imports no
+torch."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from zoogan.registry import Registry
 
 
 class DistributionConfig(ComponentConfig):
-    """Edits as a set against a set of real faces.
+    """Edits or samples as a set against a set of real faces.
 
     weights: file of the network's weights, where it is not in the folder of metric weights. minimum: with fewer faces
     on either side there is no number. immaterial: options that no number depends on.

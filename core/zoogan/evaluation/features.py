@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.evaluation.distribution_config import DistributionConfig
-from zoogan.interfaces.metric import Edits, Study
+from zoogan.interfaces.metric import Edits, Samples, Study
 from zoogan.registry import resolve
 
 ROWS = 32  # faces that go through a network at once; the features do not depend on it
@@ -38,8 +38,8 @@ class Features(ABC):
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torchvision")
 
     def __init__(self) -> None:
-        # Several metrics look at the same edits; the features live as long as the edits do.
-        self._seen: WeakKeyDictionary[Edits, Tensor] = WeakKeyDictionary()
+        # Several metrics look at the same batch; its features live as long as the batch does.
+        self._seen: WeakKeyDictionary[Edits | Samples, Tensor] = WeakKeyDictionary()
 
     @abstractmethod
     def extract(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
@@ -52,11 +52,11 @@ class Features(ABC):
             return image.new_zeros(0, self.dimensions)
         return torch.cat([self.extract(part) for part in image.split(ROWS)])
 
-    def of_edits(self, edits: Edits) -> Float[Tensor, "n d"]:
-        """The features of a batch of edits, on the CPU; computed once however many metrics ask."""
-        if edits not in self._seen:
-            self._seen[edits] = self(edits.edited).cpu()
-        return self._seen[edits]
+    def of(self, shown: Edits | Samples) -> Float[Tensor, "n d"]:
+        """The features of a batch of edits or samples, on the CPU; computed once however many metrics ask."""
+        if shown not in self._seen:
+            self._seen[shown] = self(shown.edited if isinstance(shown, Edits) else shown.image).cpu()
+        return self._seen[shown]
 
 
 def open_features(config: DistributionConfig, study: Study) -> Features:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoogan.evaluation.distribution import Better, Distribution
 from zoogan.evaluation.distribution_config import FrechetConfig
-from zoogan.evaluation.reals import real_faces, reference
+from zoogan.evaluation.reals import reference
 from zoogan.interfaces.statistic import Statistic, Whole
 from zoogan.interfaces.world import World
 
@@ -82,7 +82,7 @@ def root(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
 class Frechet(Distribution[Moments]):
     """Role `metric`: `fd_squeezenet` and `fid`. It falls with the number of faces: compare at equal numbers only."""
 
-    title = "Frechet distance from edits to real faces that show the attribute as often"
+    titled = "Frechet distance from {} to {}"
     config: FrechetConfig
 
     def keep(self, dimensions: int, device: torch.device) -> Moments:
@@ -94,13 +94,13 @@ class Frechet(Distribution[Moments]):
         return {"": "lower"}
 
     def compare(
-        self, attribute: str, generated: Moments, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
+        self, attribute: str | None, generated: Moments, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
     ) -> Mapping[str, tuple[Statistic, str]]:
         """The distance; its note says how far other real faces are."""
         moments = Moments.of(real)
         note = "biased: compare only at equal numbers"
         if self.config.floor:
-            others = real_faces(self.study.source, attribute, wanted, self.study.seed, others=True)
+            others = self.reals(attribute, wanted, others=True)
             if others.indices:
                 floor = frechet(Moments.of(reference(others, self.features, self.study).features), moments)
                 note += f"; {len(others.indices)} other real faces are at {floor:.4g}"

@@ -142,7 +142,7 @@ class Identity(FaceMetric):
     def update(self, edits: Edits) -> None:
         """One value a face, two where the truth is known."""
         before = self.network(edits.image)
-        self.add("identity.similarity", edits, similarity(before, self.network.of_edits(edits)))
+        self.add("identity.similarity", edits, similarity(before, self.network.of(edits)))
         if edits.truth is not None:
             self.add("identity.truth", edits, similarity(before, self.network(edits.truth)))
 

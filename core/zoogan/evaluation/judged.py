@@ -14,6 +14,27 @@ from zoogan.evaluation.rows import Better, FaceMetric
 from zoogan.interfaces import Edits, Measure, Ranking, Reader, Statistic, Study, Unavailable
 
 
+def judge_of(study: Study) -> Reader:
+    """The study's judge.
+
+    Raises:
+        Unavailable: it has none.
+    """
+    if study.judge is None:
+        raise Unavailable("no judge: train one with `zoo judge train`, or name one with --judge DIR")
+    return study.judge
+
+
+def accuracy(judge: Reader, names: Sequence[str]) -> str:
+    """Its balanced accuracy on faces that nobody edited: of one attribute with its error, or the mean of several."""
+    rows = [judge.table[name] for name in names if name in judge.table]
+    if not rows:
+        return ""
+    mean = sum(row["balanced_accuracy"] for row in rows) / len(rows)
+    error = f" ± {rows[0]['error']:.3f}" if len(rows) == 1 else f" over {len(rows)} attributes"
+    return f"judge: balanced accuracy {mean:.3f}{error}"
+
+
 class JudgedMetric(FaceMetric):
     """A metric that looks through the study's judge; its numbers carry the judge's own accuracy."""
 
@@ -23,13 +44,10 @@ class JudgedMetric(FaceMetric):
         Raises:
             Unavailable: so it is.
         """
-        if study.judge is None:
-            raise Unavailable("no judge: train one with `zoo judge train`, or name one with --judge DIR")
-        known = set(study.judge.attributes)
-        if not known & set(study.source.attributes):
-            asked, has = ", ".join(study.source.attributes), ", ".join(study.judge.attributes)
+        self.judge = judge_of(study)
+        if not set(self.judge.attributes) & set(study.source.attributes):
+            asked, has = ", ".join(study.source.attributes), ", ".join(self.judge.attributes)
             raise Unavailable(f"the judge knows {has}, none of {asked}: train another with `zoo judge train`")
-        self.judge: Reader = study.judge
         super().start(study)
 
     def measure(self, name: str, attribute: str | None, statistic: Statistic) -> Measure:
@@ -43,15 +61,6 @@ class JudgedMetric(FaceMetric):
     def note(self, attribute: str | None) -> str:
         """How far this metric's judge can be trusted."""
         return ""
-
-    def accuracy(self, names: Sequence[str]) -> str:
-        """The judge's balanced accuracy on faces that nobody edited: of one attribute with its error, or the mean."""
-        rows = [self.judge.table[name] for name in names if name in self.judge.table]
-        if not rows:
-            return ""
-        mean = sum(row["balanced_accuracy"] for row in rows) / len(rows)
-        error = f" ± {rows[0]['error']:.3f}" if len(rows) == 1 else f" over {len(rows)} attributes"
-        return f"judge: balanced accuracy {mean:.3f}{error}"
 
 
 class Success(JudgedMetric):
@@ -70,7 +79,7 @@ class Success(JudgedMetric):
 
     def note(self, attribute: str | None) -> str:
         """Its accuracy on that attribute."""
-        return self.accuracy([attribute] if attribute else self.study.source.attributes)
+        return accuracy(self.judge, [attribute] if attribute else self.study.source.attributes)
 
     def start(self, study: Study) -> None:
         """Ready, with nothing ranked."""
@@ -139,7 +148,7 @@ class Preservation(JudgedMetric):
 
     def note(self, attribute: str | None) -> str:
         """Its mean accuracy on what should stay."""
-        return self.accuracy(self.others(attribute)) if attribute else ""
+        return accuracy(self.judge, self.others(attribute)) if attribute else ""
 
 
 class Pose(JudgedMetric):

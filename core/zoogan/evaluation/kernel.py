@@ -50,7 +50,7 @@ def kernel_distance(first: Float[Tensor, "n d"], second: Float[Tensor, "m d"]) -
 class KernelDistance(Distribution[Rows]):
     """Role `metric`: `kd_squeezenet` and `kid`. Unbiased, so that numbers of different sets can be compared."""
 
-    title = "Kernel distance from edits to real faces that show the attribute as often"
+    titled = "Kernel distance from {} to {}"
 
     def keep(self, dimensions: int, device: torch.device) -> Rows:
         """No rows yet."""
@@ -61,7 +61,7 @@ class KernelDistance(Distribution[Rows]):
         return {"": "lower"}
 
     def compare(
-        self, attribute: str, generated: Rows, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
+        self, attribute: str | None, generated: Rows, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
     ) -> Mapping[str, tuple[Statistic, str]]:
         """The distance and its error."""
         distance, error = kernel_distance(generated.all(), real)

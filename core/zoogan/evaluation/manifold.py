@@ -65,7 +65,7 @@ def overlap(generated: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int)
 class Manifold(Distribution[Rows]):
     """Role `metric`: `prdc_squeezenet.precision`, `.recall`, `.density` and `.coverage`."""
 
-    title = "Precision, recall, density and coverage of edits among real faces that show the attribute as often"
+    titled = "Precision, recall, density and coverage of {} among {}"
     config: PrdcSqueezenetConfig
 
     def keep(self, dimensions: int, device: torch.device) -> Rows:
@@ -77,9 +77,9 @@ class Manifold(Distribution[Rows]):
         return {".precision": "higher", ".recall": "higher", ".density": "higher", ".coverage": "higher"}
 
     def compare(
-        self, attribute: str, generated: Rows, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
+        self, attribute: str | None, generated: Rows, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
     ) -> Mapping[str, tuple[Statistic, str]]:
-        """The four numbers; two of them are means over the edits, two over the real faces."""
+        """The four numbers; two of them are means over the generated faces, two over the real ones."""
         k = self.config.k
         if min(len(faces), len(real)) <= k:
             note = f"too few images, more than k={k} needed"

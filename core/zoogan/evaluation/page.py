@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,13 +13,14 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from zoogan.data.photo import grid
-from zoogan.evaluation.comparison import Column, Entrant, costs, heading, headlines, refusals
+from zoogan.data.photo import grid, to_range
+from zoogan.evaluation.comparison import Column, Entrant, costs, heading, headlines, refusals, speed_of
 from zoogan.evaluation.report import Report, Value
-from zoogan.evaluation.study import edits_of
-from zoogan.interfaces import Editor, Study
+from zoogan.evaluation.study import edits_of, samples_of
+from zoogan.interfaces import Editor, Study, World
 
 FACES = 8  # in the pictures
+ACROSS, DOWN = 12, 6  # in the sheet of samples
 LEGIBLE = 128  # smaller pictures are enlarged to about this many pixels
 
 
@@ -75,6 +77,25 @@ def side_by_side(
             return None
         columns[name] = batch.edited[rows].cpu()
     return grid(torch.stack([enlarged(part) for part in columns.values()], 1), list(columns))
+
+
+@torch.no_grad()
+def sample_sheet(editors: Sequence[tuple[str, Editor]], studies: Sequence[Study]) -> UInt8[Tensor, "3 h w"] | None:
+    """The first samples of every run, of the same seeds, beside the first held-out faces of the first study; nothing is
+    chosen. None unless all are of one size."""
+    if len({study.source.image_size for study in studies}) > 1:
+        return None
+    first = studies[0]
+    columns = min(max(2, ACROSS // (len(editors) + 1)), max(1, first.held_out // DOWN))
+    rows = min(DOWN, first.held_out // columns)
+    blocks = {
+        name: next(samples_of(editor, replace(study, world=World.alone()), rows * columns)).image
+        for (name, editor), study in zip(editors, studies)
+    }
+    real = first.source.read(first.split, list(range(rows * columns)))
+    blocks["real faces"] = to_range(real["image"])
+    sheet = [enlarged(faces.cpu()).unflatten(0, (rows, columns)) for faces in blocks.values()]
+    return grid(torch.cat(sheet, 1), [text for name in blocks for text in (name, *[""] * (columns - 1))])
 
 
 def some_of_each(wanted: Tensor) -> Tensor:
@@ -139,6 +160,8 @@ def comparison_page(
         headlines=headlines(columns),
         heading=heading,
         costs=costs,
+        speed=speed_of(entrants),
+        shows=entrants[0].runs[0].report.about.shows,
         refusals=refusals(headlines(columns)),
         groups=groups,
         pictures={name: picture(image) for name, image in pictures.items()},

@@ -1,4 +1,4 @@
-"""The real faces that edits are held against: which ones, and their features, kept on the disk."""
+"""The real faces that edits or samples are held against: which ones, and their features, kept on the disk."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.metric import Study
 from zoogan.interfaces.source import Source, Split
 
-SPLIT: Split = "train"  # what a model of these faces should look like; the edited ones are held out
+SPLIT: Split = "train"  # what a model's faces should look like; the edited ones are held out
 LOADING = {"batch", "workers", "flip", "balance"}  # settings of a source that change none of its pictures
 
 
 @dataclass(frozen=True)
 class RealFaces:
-    """Faces of the train split, by their numbers, ascending. key: of the source as it is set up, and of the choice."""
+    """Faces of a split, by their numbers, ascending. key: of the source as it is set up, and of the choice."""
 
     source: Source = field(compare=False)
     indices: tuple[int, ...]
     key: str
+    split: Split = SPLIT
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,34 @@ def real_faces(
     return RealFaces(source, indices, key_of(source, indices))
 
 
-def key_of(source: Source, indices: Sequence[int]) -> str:
+def any_faces(source: Source, count: int, seed: int, *, others: bool = False) -> RealFaces:
+    """So many faces of the train split, whatever they show, none twice; all of it where it has fewer.
+
+    others: as in `real_faces`.
+    """
+    total = source.size(SPLIT)
+    count = min(count, total)
+    first = count if others else 0
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed_of(seed, "any")))
+    chosen = order[first : first + count] if first + count <= total else order[:0]
+    indices = tuple(sorted(chosen.tolist()))
+    return RealFaces(source, indices, key_of(source, indices))
+
+
+def first_faces(source: Source, split: Split, count: int) -> RealFaces:
+    """The first faces of a split."""
+    indices = tuple(range(min(count, source.size(split))))
+    return RealFaces(source, indices, key_of(source, indices, split), split)
+
+
+def key_of(source: Source, indices: Sequence[int], split: Split = SPLIT) -> str:
     """Tells one set of real faces from another without reading them: where they are, how they are cut, which they are.
 
     It does not see pictures that were replaced under the same names and labels.
     """
     config = getattr(source, "config", None)
     settings = config.model_dump(mode="json", exclude=LOADING) if isinstance(config, BaseModel) else repr(config)
-    labels = source.labels(SPLIT).to(torch.uint8).contiguous().numpy().tobytes()
+    labels = source.labels(split).to(torch.uint8).contiguous().numpy().tobytes()
     what = {
         "source": f"{type(source).__module__}.{type(source).__qualname__}",
         "settings": settings,
@@ -90,7 +111,7 @@ def key_of(source: Source, indices: Sequence[int]) -> str:
         "crop": source.crop,
         "labels": hashlib.sha256(labels).hexdigest(),
         "faces": list(indices),
-    }
+    } | ({} if split == SPLIT else {"split": split})
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
@@ -119,7 +140,7 @@ def computed(faces: RealFaces, features: Features, study: Study) -> dict[str, Te
     hashes: list[int] = []
     for first in range(0, len(rows), ROWS):
         part = slice(first, first + ROWS)
-        image = faces.source.read(SPLIT, [faces.indices[k] for k in rows[part].tolist()])["image"]
+        image = faces.source.read(faces.split, [faces.indices[k] for k in rows[part].tolist()])["image"]
         own[part] = features(to_range(image.to(study.device)))
         contents = (hashlib.blake2b(face.numpy().tobytes(), digest_size=8).digest() for face in image.cpu())
         hashes += [int.from_bytes(content, "little", signed=True) for content in contents]

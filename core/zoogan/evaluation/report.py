@@ -20,7 +20,7 @@ from torch import Tensor
 
 from zoogan.config import ConfigError
 from zoogan.evaluation.study import Findings
-from zoogan.interfaces import Measure, Ranking, Ratio, Statistic, Study, Whole
+from zoogan.interfaces import Kind, Measure, Ranking, Ratio, Statistic, Study, Whole
 from zoogan.storage import digest, replace_text, write_tensors
 
 FORMAT = 1
@@ -37,8 +37,9 @@ class Stored(BaseModel):
 class Key(Stored):
     """All that a number depends on besides the run. Numbers with different keys are not comparable.
 
-    options: of the metric. n: how many faces were edited. faces: sha256 of the pixels and labels measured on. resizer:
-    how faces were fitted to the network that looks. reference: the real faces that edits were held against.
+    options: of the metric. n: how many faces were edited or made. faces: sha256 of the pixels and labels measured on,
+    empty for samples. resizer: how faces were fitted to the network that looks. reference: the real faces that edits or
+    samples were held against. truncation: of samples; None for edits.
     """
 
     name: str
@@ -56,11 +57,13 @@ class Key(Stored):
     image_size: int
     seed: int
     versions: dict[str, str]
+    truncation: float | None = None
 
     @property
     def digest(self) -> str:
         """A short name of the key."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:10]
+        without = {"truncation"} if self.truncation is None else None  # keys of edits are what they always were
+        return hashlib.sha256(self.model_dump_json(exclude=without).encode()).hexdigest()[:10]
 
     def differs(self, other: Key) -> list[str]:
         """What two keys disagree about, as `field: this / that`."""
@@ -98,7 +101,7 @@ class About(Stored):
     """The run that was measured.
 
     config: sha256 of its settings without the seed, so that seeds of one training are known. images: how many it had
-    seen in training. edits_per_second: on `device`.
+    seen in training. edits_per_second, samples_per_second: on `device`, of what was measured.
     """
 
     run: str
@@ -110,15 +113,26 @@ class About(Stored):
     images: int | None
     attributes: tuple[str, ...]
     parameters: dict[str, int]
-    edits_per_second: float
+    edits_per_second: float | None = None
+    samples_per_second: float | None = None
     device: str
+
+    @property
+    def shows(self) -> Kind:
+        """What was measured."""
+        return "edits" if self.samples_per_second is None else "samples"
+
+    @property
+    def speed(self) -> float:
+        """Edits or samples a second."""
+        return self.samples_per_second or self.edits_per_second or 0.0
 
 
 class Report(Stored):
     """report.json. titles: metric -> what it is, in a line. skipped: metric -> why there is no number.
 
-    faces: how many held-out faces the study looked at; not every one of them can show every attribute. rows: sha256 of
-    `faces.safetensors`.
+    faces: how many held-out faces the study looked at; not every one of them can show every attribute; or how many
+    samples. rows: sha256 of `faces.safetensors`.
     """
 
     format: int = FORMAT
@@ -182,11 +196,14 @@ def value_of(
     low, high = interval(resampled(statistic, weights))
     if isinstance(statistic, Whole) and statistic.error is not None:
         low, high = number - 1.96 * statistic.error, number + 1.96 * statistic.error
+        low = low if statistic.least is None else max(low, statistic.least)
+    sampled = study.shows == "samples"
     key = Key(
         name=measure.name, metric=metric, attribute=attribute, options=options, backbone=measure.backbone,
-        weights=measure.weights, resizer=measure.resizer, reference=measure.reference, n=found.edited[attribute],
-        source=study.source_name, split=study.split, faces=found.digests[attribute],
-        image_size=study.source.image_size, seed=study.seed, versions=versions_of(tuple(measure.libraries)),
+        weights=measure.weights, resizer=measure.resizer, reference=measure.reference,
+        n=found.edited[None if sampled else attribute], source=study.source_name, split=study.split,
+        faces="" if sampled else found.digests[attribute], image_size=study.source.image_size, seed=study.seed,
+        versions=versions_of(tuple(measure.libraries)), truncation=study.truncation if sampled else None,
     )  # fmt: skip
     return Value(
         name=measure.name, metric=metric, attribute=attribute, value=number if math.isfinite(number) else None,

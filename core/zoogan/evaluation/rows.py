@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
-from zoogan.interfaces import Edits, Measure, Metric, Ratio, Statistic, Study
+from zoogan.interfaces import Edits, Measure, Metric, Ratio, Samples, Statistic, Study
 
 Better = Literal["higher", "lower"] | None
 Row = tuple[Tensor, Tensor, Tensor, Tensor]  # face, numerator, denominator, stratum
@@ -29,19 +29,23 @@ class FaceMetric(Metric):
     def start(self, study: Study) -> None:
         """Forget what was seen."""
         self.study = study
-        self._rows: dict[tuple[str, str], list[Row]] = {}
+        self._rows: dict[tuple[str, str | None], list[Row]] = {}
 
     def add(
         self,
         name: str,
-        edits: Edits,
+        shown: Edits | Samples,
         numerator: Shaped[Tensor, " n"],
         denominator: Shaped[Tensor, " n"] | None = None,
         stratum: Shaped[Tensor, " n"] | None = None,
         where: Bool[Tensor, " n"] | None = None,
+        attribute: str | None = None,
     ) -> None:
-        """One row a face; `where` leaves faces out. Without a denominator the name is a plain mean."""
-        face = edits.faces.cpu()
+        """One row a face; `where` leaves faces out. Without a denominator the name is a plain mean.
+
+        attribute: the one that the rows are about, by default the edited one.
+        """
+        face = shown.faces.cpu()
         rows = (
             face,
             numerator.detach().cpu().double(),
@@ -50,11 +54,11 @@ class FaceMetric(Metric):
         )
         if where is not None:
             rows = tuple(part[where.cpu()] for part in rows)  # type: ignore[assignment]
-        self._rows.setdefault((name, edits.attribute), []).append(rows)
+        self._rows.setdefault((name, attribute or shown.attribute), []).append(rows)
 
-    def joined(self) -> dict[tuple[str, str], Row]:
+    def joined(self) -> dict[tuple[str, str | None], Row]:
         """The rows of all processes, in the order of faces."""
-        together: dict[tuple[str, str], list[Row]] = {}
+        together: dict[tuple[str, str | None], list[Row]] = {}
         for mine in self.study.world.everyone(self._rows):
             for key, rows in mine.items():
                 together.setdefault(key, []).extend(rows)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from zoogan.config import ConfigError
 from zoogan.data.photo import to_range
-from zoogan.interfaces import Editor, Edits, Measure, Metric, Reader, Source, Study, Unavailable, World
-from zoogan.interfaces.metric import edit_to, seeds_of
+from zoogan.interfaces import Edit, Editor, Edits, Measure, Metric, Reader, Samples, Source, Study, Unavailable, World
+from zoogan.interfaces.metric import Kind, edit_to, seeds_of
 from zoogan.interfaces.source import Split
 from zoogan.storage import cache_folder
 
@@ -28,7 +28,8 @@ class Findings:
 
     measures: (name of the metric, what it told). titles: metric -> what it is. skipped: metric -> why it told nothing.
     digests: attribute -> sha256 of the faces and that label, by which equal studies are known; None = all attributes.
-    edited: attribute -> how many faces were edited; None = all together.
+    edited: attribute -> how many faces were edited; None = all together. Of samples: how many there were, whatever they
+    are asked about; no digest is theirs.
     """
 
     measures: list[tuple[str, Measure]] = field(default_factory=list)
@@ -61,9 +62,12 @@ def open_study(
     judge: Reader | None = None,
     split: Split | None = None,
     world: World | None = None,
+    shows: Kind = "edits",
+    truncation: float = 1.0,
 ) -> Study:
-    """A study of the first faces of a split, by default the one that is held out for measuring.
+    """A study of the first faces of a split, by default the one that is held out for measuring; or of so many samples.
 
+    shows: `samples` for editors that make faces (`shown_by`). truncation: of samples, 0 to 1.
     world: the processes that share the work; by default all there are. `World.alone()` if one measures by itself.
 
     Raises:
@@ -71,9 +75,24 @@ def open_study(
     """
     split = split or held_out_split(source)
     return Study(
-        source=source, source_name=source_name, split=split, faces=min(faces, source.size(split)), seed=seed,
-        device=torch.device(device), cache=cache_folder(), world=world or World(), judge=judge,
+        source=source, source_name=source_name, split=split, seed=seed, device=torch.device(device),
+        faces=faces if shows == "samples" else min(faces, source.size(split)), cache=cache_folder(),
+        world=world or World(), judge=judge, shows=shows, truncation=truncation,
     )  # fmt: skip
+
+
+def shown_by(editor: Editor) -> Kind:
+    """What is measured of an editor."""
+    return "samples" if editor.makes_faces else "edits"
+
+
+def unfit(metric: Metric, shows: Kind) -> str | None:
+    """Why a metric cannot be asked; None if it can."""
+    if shows in metric.looks_at:
+        return None
+    if shows == "samples":
+        return "it looks at edits of faces, and this run makes faces of its own"
+    return "it looks at faces that a run makes of its own, and this run edits those that it is given"
 
 
 def grouped(source: Source, attribute: str) -> bool:
@@ -129,6 +148,13 @@ def edits_of(editor: Editor, study: Study, attribute: str, batch: int = BATCH) -
         )  # fmt: skip
 
 
+def samples_of(editor: Editor, study: Study, batch: int = BATCH) -> Iterator[Samples]:
+    """This process's share of the samples, batch by batch."""
+    mine = torch.arange(study.faces)[study.world.rank :: study.world.size]
+    for faces in mine.split(batch) if len(mine) else ():
+        yield Samples(editor, faces, seed=study.seed, truncation=study.truncation)
+
+
 def digests_of(study: Study, attributes: Sequence[str]) -> dict[str | None, str]:
     """sha256 over the pixels of every face of the study, in order, and the labels of an attribute, or (None) of all."""
     pixels = hashlib.sha256()
@@ -151,21 +177,41 @@ def digests_of(study: Study, attributes: Sequence[str]) -> dict[str | None, str]
 def examine(
     editor: Editor, study: Study, metrics: Mapping[str, Metric], attributes: Sequence[str], *, strict: bool = False
 ) -> Findings:
-    """Show every edit of every attribute to every metric.
+    """Show every edit of every attribute to every metric; or every sample, in a study of samples.
 
     A metric that cannot be computed, or raises, is told in `skipped`, and the others go on; on all processes alike.
 
     strict: let what a metric raises through.
 
     Raises:
-        ConfigError: there is no face to measure on.
+        ConfigError: there is no face to measure on. ValueError: a study of what the editor does not show.
     """
     if not study.faces:
         raise ConfigError(f"split {study.split!r} has no faces to measure on")
-    found = Findings(digests=digests_of(study, attributes))
+    if study.shows != shown_by(editor):
+        raise ValueError(f"a study of {study.shows}, but {type(editor).__name__} shows {shown_by(editor)}")
+    found = Findings(digests={} if study.shows == "samples" else digests_of(study, attributes))
     editor.networks.eval()
-    ready = Guarded(study.world, dict(metrics), found.skipped, strict)
+    found.skipped |= {name: why for name, metric in metrics.items() if (why := unfit(metric, study.shows))}
+    fit = {name: metric for name, metric in metrics.items() if name not in found.skipped}
+    ready = Guarded(study.world, fit, found.skipped, strict)
     ready.each(lambda metric: metric.start(study))
+    if study.shows == "samples":
+        for samples in samples_of(editor, study):
+            ready.each(lambda metric, samples=samples: metric.see(samples), together=False)  # type: ignore[misc]
+        found.edited[None] = study.faces
+    else:
+        show_edits(editor, study, ready, attributes, found)
+    ready.each(lambda metric: None)  # what failed on one process counts on all of them
+    told = ready.each(lambda metric: metric.measures())
+    for name, measures in told.items():
+        found.measures += [(name, measure) for measure in measures]
+        found.titles[name] = metrics[name].title
+    return found
+
+
+def show_edits(editor: Editor, study: Study, ready: Guarded, attributes: Sequence[str], found: Findings) -> None:
+    """Show every edit of every attribute; notes in `found` how many there were."""
     for attribute in attributes:
         count = 0
         for edits in edits_of(editor, study, attribute):
@@ -175,12 +221,6 @@ def examine(
         if not found.edited[attribute]:
             found.skipped[attribute] = "no face of the study can show it, or every face shows it already"
     found.edited[None] = sum(found.edited.values())
-    ready.each(lambda metric: None)  # what failed on one process counts on all of them
-    told = ready.each(lambda metric: metric.measures())
-    for name, measures in told.items():
-        found.measures += [(name, measure) for measure in measures]
-        found.titles[name] = metrics[name].title
-    return found
 
 
 class Guarded:
@@ -212,14 +252,25 @@ class Guarded:
 
 
 @torch.no_grad()
-def edits_per_second(editor: Editor, study: Study, faces: int = BATCH, repeats: int = 3) -> float:
-    """How many faces a second the editor edits in one batch: the median of a few tries."""
-    sample = study.source.read(study.split, list(range(min(faces, study.faces))))
-    image, own = to_range(sample["image"]).to(study.device), sample["attributes"].to(study.device)
-    target, _ = turned(study.source, sample["attributes"], study.source.attributes[0])
+def faces_per_second(editor: Editor, study: Study, faces: int = BATCH, repeats: int = 3) -> float:
+    """How many faces a second the editor edits, or makes, in one batch: the median of a few tries."""
+    count = min(faces, study.faces)
+    if study.shows == "samples":
+        seeds = seeds_of(study.seed, torch.arange(count))
+
+        def show() -> Edit:
+            return editor.sample(seeds)
+    else:
+        sample = study.source.read(study.split, list(range(count)))
+        image, own = to_range(sample["image"]).to(study.device), sample["attributes"].to(study.device)
+        target = turned(study.source, sample["attributes"], study.source.attributes[0])[0].to(study.device)
+
+        def show() -> Edit:
+            return edit_to(editor, image, own, target, seed=study.seed)
+
     seconds = []
     for _ in range(repeats + 1):
         begun = time.perf_counter()
-        edit_to(editor, image, own, target.to(study.device), seed=study.seed).image.sum().item()  # waits for the device
+        show().image.sum().item()  # waits for the device
         seconds.append(time.perf_counter() - begun)
-    return len(image) / sorted(seconds[1:])[repeats // 2]
+    return count / sorted(seconds[1:])[repeats // 2]

@@ -1,4 +1,4 @@
-"""The metric role: what is measured on edits, and what a measurement says of itself."""
+"""The metric role: what is measured on edits or on samples, and what a measurement says of itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -19,6 +19,9 @@ from zoogan.interfaces.editor import Edit, Editor, Seed
 from zoogan.interfaces.source import Source, Split
 from zoogan.interfaces.statistic import Statistic
 from zoogan.interfaces.world import World
+
+# What is measured of an editor: faces that it was given, edited, or faces that it made.
+Kind = Literal["edits", "samples"]
 
 
 class Unavailable(Exception):
@@ -53,8 +56,9 @@ class Reader(Protocol):
 class Study:
     """What is held fixed while one run is measured, whatever the method.
 
-    source_name: as in `--data`. split, faces: the first so many held-out faces. seed: of everything that draws.
-    cache: a folder for what is dear and does not change (statistics of real faces). judge: or None.
+    source_name: as in `--data`. split, faces: the first so many held-out faces, or so many samples. seed: of everything
+    that draws. cache: a folder for what is dear and does not change (statistics of real faces). judge: or None.
+    shows: what metrics are shown. truncation: of samples, how far from the mean face they may be, 0 to 1.
     """
 
     source: Source
@@ -66,6 +70,13 @@ class Study:
     cache: Path
     world: World
     judge: Reader | None = None
+    shows: Kind = "edits"
+    truncation: float = 1.0
+
+    @property
+    def held_out(self) -> int:
+        """How many held-out faces there are to look at: `faces`, or all of them where the split has fewer."""
+        return min(self.faces, self.source.size(self.split))
 
 
 class Edits:
@@ -147,6 +158,31 @@ class Edits:
         return as_saved(edit_to(self.editor, image, own, target, seed=seeds, reference=reference).image)
 
 
+class Samples:
+    """Faces that an editor made of its own, (n, 3, s, s) in [-1, 1], rounded to the 256 levels of a saved picture.
+
+    faces: their numbers, from 0. Each has a seed of its own, which (seed, number) decides. truncation: see `Study`.
+    made: the editor's answer, unrounded.
+    """
+
+    attribute: None = None  # nobody asked for any
+
+    def __init__(self, editor: Editor, faces: Int64[Tensor, " n"], *, seed: int = 0, truncation: float = 1.0) -> None:
+        self.editor, self.faces, self.seed, self.truncation = editor, faces, seed, truncation
+        self.made: Edit = self.drawn(seed)
+        self.image: Float[Tensor, "n 3 s s"] = as_saved(self.made.image)
+
+    def again(self, seed: int) -> Float[Tensor, "n 3 s s"]:
+        """As many other samples."""
+        return as_saved(self.drawn(seed).image)
+
+    @torch.no_grad()
+    def drawn(self, seed: int) -> Edit:
+        """What the editor makes of the seeds that belong to `seed`."""
+        truncation = None if self.truncation == 1 else self.truncation
+        return self.editor.sample(seeds_of(seed, self.faces), truncation=truncation)
+
+
 def seeds_of(seed: int, faces: Int64[Tensor, " n"]) -> list[int]:
     """A seed for each face, the same in whatever batch it comes."""
     return [seed_of(seed, face) for face in faces.tolist()]
@@ -188,11 +224,11 @@ def as_saved(image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
 class Measure:
     """One number of a report.
 
-    name: of the metric, `fd_squeezenet` or `success.on`. attribute: the edited one; None = over all of them. better:
-    which way is good, None = neither. backbone, weights, resizer: the network that it looks through, the sha256 of
-    its weights, and how faces were resized for it; None where no network looks. reference: digest of the real faces
-    that edits are held against, if they are. note: what a reader must know. libraries: distributions whose version
-    matters, besides torch's and zoogan's.
+    name: of the metric, `fd_squeezenet` or `success.on`. attribute: the edited one, or the one that is looked for;
+    None = over all of them. better: which way is good, None = neither. backbone, weights, resizer: the network that it
+    looks through, the sha256 of its weights, and how faces were resized for it; None where no network looks. reference:
+    digest of the real faces that edits or samples are held against, if they are. note: what a reader must know.
+    libraries: distributions whose version matters, besides torch's and zoogan's.
     """
 
     name: str
@@ -208,13 +244,15 @@ class Measure:
 
 
 class Metric(ABC):
-    """Role `metric`: sees every edit of every attribute once, then tells its measures.
+    """Role `metric`: sees every edit of every attribute once, or every sample, then tells its measures.
 
-    title: one line for the report. A metric keeps what it needs of a batch as rows with their face's number, so that
-    neither the order nor the size of batches shows, and processes can be joined.
+    title: one line for the report. looks_at: what it can be shown; it has `update` for edits, `see` for samples. A
+    metric keeps what it needs of a batch as rows with their face's number, so that neither the order nor the size of
+    batches shows, and processes can be joined.
     """
 
     title: str
+    looks_at: ClassVar[tuple[Kind, ...]] = ("edits",)
 
     @abstractmethod
     def start(self, study: Study) -> None:
@@ -224,9 +262,13 @@ class Metric(ABC):
             Unavailable: it cannot be computed in this study.
         """
 
-    @abstractmethod
     def update(self, edits: Edits) -> None:
-        """See a batch."""
+        """See a batch of edits."""
+        raise NotImplementedError(f"{type(self).__name__} has no `update`: it cannot look at edits")
+
+    def see(self, samples: Samples) -> None:
+        """See a batch of samples."""
+        raise NotImplementedError(f"{type(self).__name__} has no `see`: it cannot look at samples")
 
     @abstractmethod
     def measures(self) -> list[Measure]:

@@ -75,11 +75,13 @@ class Ratio(Statistic):
 
 @dataclass(frozen=True)
 class Whole(Statistic):
-    """A number about a set that no sum over faces gives (a Frechet distance). error: its standard error, if known."""
+    """A number about a set that no sum over faces gives (a Frechet distance). error: its standard error, if known.
+    least: below which it cannot be."""
 
     face: Int64[Tensor, " rows"]
     number: float
     error: float | None = None
+    least: float | None = None
 
     def value(self, weights: Float[Tensor, " rows"] | None = None) -> float:
         """The number. It knows nothing of weights."""

@@ -31,12 +31,13 @@ OF_WEIGHT = (
     (0, 0, 1),
 )  # fmt: skip
 OF_TILE = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+Rows = tuple[tuple[float | int, ...], ...]
 
 
 @cache
-def both_ways(rows: tuple[tuple[float, ...], ...]) -> Tensor:
+def both_ways(rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
     """A transform of columns and of rows as one matrix."""
-    one = torch.tensor(rows, dtype=torch.float32)
+    one = torch.tensor(rows, dtype=dtype)
     return torch.kron(one, one)
 
 
@@ -63,10 +64,10 @@ def last(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w c"]:
 
 
 def windows(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "36 t c"]:
-    """Every 6 x 6 window, four apart, of the image with a border of zeros, as an image is before products."""
+    """Every 6 x 6 window, four apart, of the image with a border of zeros, in the domain of products."""
     framed = F.pad(last(x), (0, 0, 1, 1, 1, 1))
     laid = framed.unfold(1, WINDOW, TILE).unfold(2, WINDOW, TILE).permute(4, 5, 0, 1, 2, 3)
-    return (both_ways(OF_IMAGE) @ laid.reshape(WINDOW**2, -1)).view(WINDOW**2, -1, x.shape[1])
+    return (both_ways(OF_IMAGE, x.dtype) @ laid.reshape(WINDOW**2, -1)).view(WINDOW**2, -1, x.shape[1])
 
 
 def tiles_of(y: Float[Tensor, "n c h w"]) -> Float[Tensor, "16 tc"]:
@@ -79,18 +80,18 @@ def tiles_of(y: Float[Tensor, "n c h w"]) -> Float[Tensor, "16 tc"]:
 def convolved(x: Float[Tensor, "n i h w"], weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "n o h w"]:
     """The convolution."""
     (n, inputs, height, width), outputs = x.shape, weight.shape[0]
-    kernels = (both_ways(OF_WEIGHT) @ weight.permute(2, 3, 1, 0).reshape(9, -1)).view(WINDOW**2, inputs, outputs)
-    products = torch.bmm(windows(x), kernels).view(WINDOW**2, -1)
-    tiles = (both_ways(OF_TILE) @ products).view(TILE, TILE, n, height // TILE, width // TILE, outputs)
+    kernels = both_ways(OF_WEIGHT, x.dtype) @ weight.permute(2, 3, 1, 0).reshape(9, -1)
+    products = torch.bmm(windows(x), kernels.view(WINDOW**2, inputs, outputs)).view(WINDOW**2, -1)
+    tiles = (both_ways(OF_TILE, x.dtype) @ products).view(TILE, TILE, n, height // TILE, width // TILE, outputs)
     return tiles.permute(2, 3, 0, 4, 1, 5).reshape(n, height, width, outputs).permute(0, 3, 1, 2)
 
 
 def correlated(x: Float[Tensor, "n i h w"], y: Float[Tensor, "n o h w"]) -> Float[Tensor, "o i 3 3"]:
     """The gradient with respect to the weight, where that with respect to the output is `y`."""
     inputs, outputs = x.shape[1], y.shape[1]
-    grown = (both_ways(OF_TILE).T @ tiles_of(y)).view(WINDOW**2, -1, outputs)
+    grown = (both_ways(OF_TILE, x.dtype).T @ tiles_of(y)).view(WINDOW**2, -1, outputs)
     products = torch.bmm(grown.transpose(1, 2), windows(x)).view(WINDOW**2, -1)
-    return (both_ways(OF_WEIGHT).T @ products).view(3, 3, outputs, inputs).permute(2, 3, 0, 1)
+    return (both_ways(OF_WEIGHT, x.dtype).T @ products).view(3, 3, outputs, inputs).permute(2, 3, 0, 1)
 
 
 def turned(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "i o 3 3"]:

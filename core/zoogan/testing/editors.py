@@ -35,6 +35,30 @@ class KnownEditor(Editor):
         return Edit(image if self.change is None else self.change(image, targets["attributes"]))
 
 
+class KnownMaker(Editor):
+    """A maker of faces without networks of its own: what `make` gives for seeds.
+
+    make: seeds -> faces (n, 3, s, s) in [-1, 1], each of its own seed alone.
+    """
+
+    makes_faces = True
+
+    def __init__(self, make: Callable[[Sequence[int]], Float[Tensor, "n 3 s s"]]) -> None:
+        self.networks, self.make = nn.ModuleDict({"none": nn.Conv2d(1, 1, 1)}), make
+
+    def sample(self, seeds: Sequence[int], *, truncation: float | None = None) -> Edit:
+        """The faces, drawn towards grey by a truncation."""
+        return Edit(self.make(seeds) * (1.0 if truncation is None else truncation))
+
+    def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
+        """Nothing can be asked of it."""
+        raise ValueError("this editor makes faces of its own")
+
+    def apply(self, image: Tensor, targets: Mapping[str, Tensor], **options: Any) -> Edit:
+        """It edits nothing."""
+        raise ValueError("this editor makes faces of its own")
+
+
 class TrueRedraw:
     """The perfect `Change`: a source's own redraw of one attribute.
 

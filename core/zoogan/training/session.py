@@ -16,9 +16,10 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType
 
-from zoogan.composition import compose, rehearse
+from zoogan.composition import Composition, compose, rehearse
 from zoogan.config import ConfigError, GameConfig
 from zoogan.data.stream import loader, to_device
+from zoogan.evaluation.study import shown_by
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Need, Source, World
 from zoogan.plugins import Zoo
@@ -119,8 +120,8 @@ class Session:
         state = self.find_state() if resume else None
         start = state.position if state else 0
         self.world = World()
-        self.watch = self.open_watch()
         composition = compose(config, self.facts, registry)
+        self.watch = self.open_watch(composition)
         self.trainer = Trainer(
             composition, registry, self.accelerator, self.open_batches(composition.game.needs, start)
         )
@@ -154,7 +155,7 @@ class Session:
             for batch in batches:
                 yield to_device(batch, device)
 
-    def open_watch(self) -> Watch | None:
+    def open_watch(self, composition: Composition) -> Watch | None:
         """What `training.evaluate_every` asks for.
 
         Raises:
@@ -162,7 +163,9 @@ class Session:
         """
         if not self.config.training.evaluate_every:
             return None
-        return Watch(self.zoo.registry, self.config, self.source, self.accelerator.device, self.run)
+        editor = composition.game.editor(composition.nets, attributes=self.facts.attributes)
+        device = self.accelerator.device
+        return Watch(self.zoo.registry, self.config, self.source, device, self.run, shown_by(editor))
 
     # ---- the loop ----
 

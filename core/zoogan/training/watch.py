@@ -8,23 +8,35 @@ import math
 import torch
 
 from zoogan.config import ConfigError, GameConfig
+from zoogan.evaluation.config import DEFAULTS
 from zoogan.evaluation.judge import default_judge, load_judge
-from zoogan.evaluation.study import examine, open_study
-from zoogan.interfaces import Editor, Source, Unavailable
+from zoogan.evaluation.study import examine, open_study, unfit
+from zoogan.interfaces import Editor, Kind, Source, Unavailable
 from zoogan.registry import Registry, nearest
 from zoogan.storage import replace_text
 from zoogan.training.run import Run
 
 
 class Watch:
-    """The metrics of `training.evaluate` on a few held-out faces, always the same ones.
+    """The metrics of `training.evaluate` on a few held-out faces, or samples, always the same ones.
+
+    shows: what is measured of the editor (`shown_by`).
 
     Raises:
         ConfigError: metrics that do not exist or cannot be computed on these faces.
     """
 
-    def __init__(self, registry: Registry, config: GameConfig, source: Source, device: torch.device, run: Run) -> None:
-        self.training, self.run, self.attributes = config.training, run, source.attributes
+    def __init__(
+        self,
+        registry: Registry,
+        config: GameConfig,
+        source: Source,
+        device: torch.device,
+        run: Run,
+        shows: Kind = "edits",
+    ) -> None:
+        self.training, self.run = config.training, run
+        self.attributes = source.attributes if shows == "edits" else ()
         known = registry.names("metric")
         unknown = [name for name in self.training.evaluate if name not in known]
         if unknown:
@@ -37,13 +49,15 @@ class Watch:
         self.study = open_study(
             source, config.data.source, faces=self.training.evaluate_faces, seed=self.training.seed, device=device,
             split="valid" if source.size("valid") else None,
-            judge=load_judge(judge, device=device) if judge.is_dir() else None,
+            judge=load_judge(judge, device=device) if judge.is_dir() else None, shows=shows,
         )  # fmt: skip
         self.metrics = {
             name: registry.build("metric", registry.components["metric", name].config())
             for name in self.training.evaluate
         }
         for name, metric in self.metrics.items():
+            if wrong := unfit(metric, shows):
+                raise ConfigError(f"training.evaluate: {name}: {wrong}; there are {', '.join(DEFAULTS[shows])}")
             try:
                 metric.start(self.study)
             except Unavailable as reason:

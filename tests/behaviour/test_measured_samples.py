@@ -1,0 +1,367 @@
+"""Runs that make faces: their samples against real faces, by hand, whatever the batches, and never beside edits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+import zoogan
+from distribution_kit import Filters, Lens, Noise, in_two_processes, keep, study_of
+from style_runs import sets
+from zoogan.cli import main
+from zoogan.data.photo import to_range
+from zoogan.evaluation.comparison import Evaluated, columns_of, entrants_of, headlines, refusals
+from zoogan.evaluation.distribution_config import FdSqueezenetConfig, KdSqueezenetConfig, PrdcSqueezenetConfig
+from zoogan.evaluation.edit_error import EditError
+from zoogan.evaluation.frechet import Frechet
+from zoogan.evaluation.frequency import Frequency
+from zoogan.evaluation.judge import Judge, default_judge, load_judge
+from zoogan.evaluation.kernel import KernelDistance
+from zoogan.evaluation.locality import Locality
+from zoogan.evaluation.manifold import Manifold
+from zoogan.evaluation.reals import any_faces
+from zoogan.evaluation.reconstruction import Diversity
+from zoogan.evaluation.report import About, read_report, read_rows, report_of, rows_of, write_report
+from zoogan.evaluation.study import Findings, examine, samples_of
+from zoogan.interfaces import Metric, Samples, Study, World
+from zoogan.interfaces.metric import as_saved, seeds_of
+from zoogan.testing.editors import KnownMaker
+
+
+class Eye:
+    """A judge that can be followed by hand: A = a bright face, Corner = a red first pixel."""
+
+    attributes = ("A", "Corner")
+    thresholds = torch.tensor([0.5, 0.5])
+    digest, backbone, resizer = "1" * 64, "eye", "none"
+    table: ClassVar = {"A": {"balanced_accuracy": 0.9, "error": 0.01}}
+
+    def probabilities(self, image: Tensor) -> Tensor:
+        return torch.stack([(image.mean((1, 2, 3)) > 0).float(), (image[:, 0, 0, 0] > 0).float()], 1)
+
+    def poses(self, image: Tensor) -> Tensor | None:
+        return None
+
+    def segmentation(self, image: Tensor) -> Tensor | None:
+        return None
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return samples_study(tmp_path)
+
+
+def samples_study(cache: Path, faces: int = 60, **options: Any) -> Study:
+    return study_of(Noise(), cache, faces=faces, judge=Eye(), shows="samples", **options)
+
+
+def drawn(seeds: Sequence[int]) -> Tensor:
+    """A face of noise for each seed, some brighter than others."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return torch.stack([torch.rand(3, 16, 16, generator=g) * 1.4 - torch.rand(1, generator=g) for g in generators])
+
+
+def shows(faces: Tensor) -> KnownMaker:
+    """A maker whose sample k is face k; of other seeds it makes face 0."""
+    places = {seed: k for k, seed in enumerate(seeds_of(0, torch.arange(len(faces))))}
+    return KnownMaker(lambda seeds: faces[[places.get(seed, 0) for seed in seeds]])
+
+
+def real(split: Any, faces: int) -> Tensor:
+    return to_range(Noise().read(split, range(faces))["image"])
+
+
+def all_metrics() -> dict[str, Metric]:
+    network = Filters()
+    return {
+        "fd": Frechet(FdSqueezenetConfig(), features=network),
+        "kd": KernelDistance(KdSqueezenetConfig(), features=network),
+        "prdc": Manifold(PrdcSqueezenetConfig(), features=network), "frequency": Frequency(), "diversity": Diversity(),
+    }  # fmt: skip
+
+
+def values_of(found: Findings) -> dict[str, float]:
+    assert not found.skipped, found.skipped
+    return {f"{m.name} {m.attribute or 'all'}": m.statistic.value() for _, m in found.measures}
+
+
+# ---- by hand ----
+
+
+def test_frequencies_and_their_errors_by_hand(study: Study) -> None:
+    found = examine(KnownMaker(drawn), study, {"frequency": Frequency()}, [])
+    told = {(m.name, m.attribute): m for _, m in found.measures}
+    made = Eye().probabilities(torch.cat([s.image for s in samples_of(KnownMaker(drawn), study)])).double()
+    true = Eye().probabilities(real("test", 60)).double()
+    gaps, errors = [], []
+    for k, name in enumerate(Eye.attributes):
+        p, q = float(made[:, k].mean()), float(true[:, k].mean())
+        assert 0.02 < p < 0.98, "a share that tells something"
+        gaps.append(abs(p - q))
+        errors.append(math.sqrt(p * (1 - p) / 60 + q * (1 - q) / 60))
+        statistic: Any = told["frequency", name].statistic
+        assert statistic.value() == pytest.approx(gaps[k]) and statistic.error == pytest.approx(errors[k])
+        assert f"{p:.3f} of 60 samples, {q:.3f} of 60 test faces" in told["frequency", name].note
+    labels = Noise().labels("test")[:60, 0].mean()
+    assert f"({labels:.3f} by their labels); judge: balanced accuracy 0.900 ± 0.010" in told["frequency", "A"].note
+    assert "labels" not in told["frequency", "Corner"].note, "the source knows nothing of it"
+    mean, worst = (told[f"frequency.{end}", None] for end in ("mean", "worst"))
+    assert mean.statistic.value() == pytest.approx(sum(gaps) / 2)
+    assert worst.statistic.value() == pytest.approx(max(gaps))
+    assert worst.note == Eye.attributes[gaps.index(max(gaps))]
+    signs = (made.mean(0) - true.mean(0)).sign()
+    variance = sum(signs @ torch.cov(x.T, correction=0) @ signs / 4 / 60 for x in (made, true))
+    assert mean.statistic.error == pytest.approx(math.sqrt(float(variance)))  # type: ignore[attr-defined]
+    assert (mean.better, mean.backbone, mean.weights) == ("lower", "judge eye", "1" * 64)
+
+
+def test_real_faces_are_as_frequent_as_themselves_and_one_face_is_not(study: Study) -> None:
+    metrics = {"frequency": Frequency(), "diversity": Diversity()}
+    same = values_of(examine(shows(real("test", 60)), study, metrics, []))
+    assert same["frequency.worst all"] == same["frequency.mean all"] == 0
+    white = torch.ones(60, 3, 16, 16)
+    one = values_of(examine(shows(white), study, metrics, []))
+    assert one["frequency A"] == pytest.approx(1 - float(Eye().probabilities(real("test", 60))[:, 0].mean()))
+    assert one["frequency.worst all"] > 0.4 and one["diversity.l1 all"] == 0
+    faces = real("test", 60)
+    assert one["diversity.l1.real all"] == pytest.approx(float((faces - faces.roll(-1, 0)).abs().mean()), rel=1e-5)
+
+
+def test_the_reference_set_is_at_no_distance_from_itself(tmp_path: Path) -> None:
+    """All 120 train faces, in another order, are what 120 samples are held against."""
+    study = samples_study(tmp_path, faces=120)
+    metrics = {name: metric for name, metric in all_metrics().items() if name in ("fd", "prdc")}
+    found = examine(shows(real("train", 120)), study, metrics, [])
+    values = values_of(found)
+    assert values["fd_squeezenet all"] == pytest.approx(0, abs=1e-6)
+    assert values["prdc_squeezenet.precision all"] == values["prdc_squeezenet.coverage all"] == 1
+    (note,) = (m.note for _, m in found.measures if m.name == "fd_squeezenet")
+    assert note.startswith("120 samples, 120 train faces (set ") and "other real faces" not in note
+    assert found.titles["fd"] == "Frechet distance from samples to real faces, through squeezenet"
+    far = values_of(examine(shows(torch.ones(120, 3, 16, 16)), study, metrics, []))
+    assert far["fd_squeezenet all"] > 1 and far["prdc_squeezenet.recall all"] == 0
+
+
+def test_as_many_real_faces_as_samples_none_twice_and_others_apart() -> None:
+    source = Noise()
+    some, others = (any_faces(source, 50, 3, others=flag) for flag in (False, True))
+    assert len(set(some.indices)) == 50 and not set(some.indices) & set(others.indices) and len(others.indices) == 50
+    assert any_faces(source, 50, 4) != some
+    assert len(any_faces(source, 500, 3).indices) == 120 and not any_faces(source, 500, 3, others=True).indices
+
+
+# ---- what does not show ----
+
+
+def test_a_sample_is_a_function_of_the_seed_and_its_number(study: Study) -> None:
+    whole = torch.cat([s.image for s in samples_of(KnownMaker(drawn), study)])
+    parts = torch.cat([s.image for s in samples_of(KnownMaker(drawn), study, batch=7)])
+    assert torch.equal(whole, parts) and len(whole) == 60
+    fewer = next(samples_of(KnownMaker(drawn), replace(study, faces=9)))
+    assert torch.equal(fewer.image, whole[:9]) and fewer.faces.tolist() == list(range(9))
+    assert torch.equal(whole, as_saved(whole)) and not torch.equal(whole, drawn(seeds_of(0, torch.arange(60))))
+    assert not torch.equal(next(samples_of(KnownMaker(drawn), replace(study, seed=1))).image, whole[:50])
+
+
+@pytest.mark.parametrize("name", all_metrics())
+def test_neither_batches_nor_their_order_show(name: str, study: Study) -> None:
+    metric = all_metrics()[name]
+    told = []
+    for split in ([range(50), range(50, 60)], [range(30, 60), range(7), range(7, 30)]):
+        metric.start(study)
+        for faces in split:
+            metric.see(Samples(KnownMaker(drawn), torch.tensor(faces)))
+        told.append([(m.name, m.attribute, pytest.approx(m.statistic.value(), rel=1e-6)) for m in metric.measures()])
+    assert told[0] == told[1] and told[0]
+
+
+def test_two_processes_say_what_one_says(tmp_path: Path) -> None:
+    alone = examine(KnownMaker(drawn), samples_study(tmp_path / "one", faces=101), all_metrics(), [])
+
+    def work(rank: int, world: World) -> Findings:
+        return examine(KnownMaker(drawn), samples_study(tmp_path / "two", faces=101, world=world), all_metrics(), [])
+
+    for found in in_two_processes(work):
+        assert values_of(found) == pytest.approx(values_of(alone), rel=1e-6)
+        for (_, one), (_, two) in zip(alone.measures, found.measures):
+            assert sorted(one.statistic.face.tolist()) == sorted(two.statistic.face.tolist())
+            assert (one.note, one.reference) == (two.note, two.reference)
+
+
+# ---- who looks at what ----
+
+
+def test_metrics_of_edits_are_not_asked_about_samples_nor_the_other_way_round(study: Study, tmp_path: Path) -> None:
+    metrics: dict[str, Metric] = {"edit_error": EditError(), "locality": Locality(), "diversity": Diversity()}
+    found = examine(KnownMaker(drawn), study, metrics, ["A"])
+    why = "it looks at edits of faces, and this run makes faces of its own"
+    assert found.skipped == {"edit_error": why, "locality": why}
+    assert [m.name for _, m in found.measures] == ["diversity.l1", "diversity.l1.real"]
+    assert found.measures[0][1].better is None, "more than real faces is not better"
+    edits = study_of(Noise(), tmp_path, judge=Eye())
+    found = examine(Lens(keep), edits, {"frequency": Frequency(), "diversity": Diversity()}, ["A"])
+    assert found.skipped["frequency"].startswith("it looks at faces that a run makes of its own")
+    assert [(m.name, m.better) for _, m in found.measures] == [("diversity.l1", "higher")]
+    with pytest.raises(ValueError, match="a study of samples, but Lens shows edits"):
+        examine(Lens(keep), study, {}, [])
+
+
+def test_without_a_judge_or_with_too_few_samples_the_report_says_so(study: Study) -> None:
+    few = replace(study, judge=None, faces=12)
+    found = examine(KnownMaker(drawn), few, all_metrics(), [])
+    assert "zoo judge train" in found.skipped["frequency"]
+    assert found.skipped["fd"].startswith("too few images: 12 samples, 50 needed")
+    assert {metric for metric, _ in found.measures} == {"diversity"}
+
+
+# ---- reports ----
+
+
+def stored(folder: Path, study: Study, run: str, make: Any = drawn) -> Evaluated:
+    metrics = {name: metric for name, metric in all_metrics().items() if name in ("fd", "frequency", "diversity")}
+    found = examine(KnownMaker(make), study, metrics, [])
+    about = About(
+        run=run, method="known", recipe=None, config=run, seed=0, iteration=1, images=4, attributes=(),
+        parameters={"generator": 8}, samples_per_second=90.0, device="cpu",
+    )  # fmt: skip
+    write_report(folder, report_of(found, study, about, None, "2026-11-21"), rows_of(found))
+    report = read_report(folder)
+    return Evaluated(report, read_rows(folder, report))
+
+
+def test_makers_share_a_column_and_two_truncations_never_do(study: Study, tmp_path: Path) -> None:
+    one = stored(tmp_path / "a", study, "a")
+    bright = stored(tmp_path / "b", study, "b", lambda seeds: (drawn(seeds) + 1).clamp(-1, 1))
+    cut = stored(tmp_path / "c", replace(study, truncation=0.5), "c")
+    columns = columns_of(entrants_of([one, bright, cut]))
+    for name in ("fd_squeezenet", "frequency.mean", "diversity.l1"):
+        assert [set(c.cells) for c in columns if c.name == name] == [{"a", "b"}, {"c"}], name
+    assert any("truncation: 0.5 / 1.0" in line for line in refusals(headlines(columns)))
+    mean = next(c for c in columns if c.name == "frequency.mean").cells
+    assert mean["a"].best and not mean["b"].best and mean["b"].tied is False
+    value = one.report.find("frequency", "A")
+    assert value is not None and value.low is not None and value.low >= 0 and value.key.n == 60
+
+
+def test_keys_of_edits_are_what_they_were(study: Study, tmp_path: Path) -> None:
+    key = stored(tmp_path, study, "a").report.values[0].key
+    edits = key.model_copy(update={"truncation": None})
+    before = edits.model_dump(mode="json")
+    before.pop("truncation")
+    text = json.dumps(before, separators=(",", ":"))
+    assert edits.digest == hashlib.sha256(text.encode()).hexdigest()[:10] != key.digest
+
+
+# ---- the verbs ----
+
+CPU = ["--device", "cpu"]
+FEW = ["data.image_size=16", "data.faces=80", "data.held_out=60"]
+NARROW = [
+    *FEW, "data.batch=4", "generator.style_dim=8", "generator.channel_multiplier=0.01", "generator.max_width=8",
+    "mapping.style_dim=8", "mapping.layers=2", "discriminator.channel_multiplier=0.01", "discriminator.max_width=8",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("report", "comparison"):
+            patch.setattr(f"zoogan.evaluation.{module}.RESAMPLES", 60)
+        patch.delenv("ZOOGAN_METRIC_WEIGHTS", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+    """A judge of drawn faces where it is looked for."""
+    pytest.importorskip("timm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOOGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        tiny = ["--size", "16", "--iterations", "1", *sets(["data.faces=80", "data.held_out=60"])]
+        assert main(["judge", "train", "--attributes", "Eyeglasses,Male", *tiny, *CPU]) == 0
+        yield load_judge(default_judge("drawn", 16))
+
+
+def make(out: Path, *settings: str) -> int:
+    options = ["--out", str(out), "--iterations", "2", *CPU, *sets([*NARROW, *settings])]
+    return main(["train", "--model", "stylegan2", *options])
+
+
+@pytest.fixture(scope="module")
+def makers(tmp_path_factory: pytest.TempPathFactory, judge: Judge) -> list[Path]:
+    """A tiny StyleGAN2 that measures itself while it trains, and its twin."""
+    folder = tmp_path_factory.mktemp("makers")
+    watch = ["evaluate_every=1", "evaluate=frequency,diversity", "evaluate_faces=20", "best=frequency.mean"]
+    assert make(folder / "one", *(f"training.{option}" for option in watch)) == 0
+    shutil.copytree(folder / "one", folder / "two")
+    return [folder / "one", folder / "two"]
+
+
+def test_a_training_measures_its_samples_and_keeps_its_best(makers: list[Path]) -> None:
+    entries = [json.loads(line) for line in (makers[0] / "metrics.jsonl").read_text().splitlines()]
+    curve = {e["iteration"]: e["evaluation"] for e in entries if "evaluation" in e}
+    assert list(curve) == [1, 2]
+    assert set(curve[1]) >= {"frequency.mean", "frequency.worst", "frequency.Male", "diversity.l1"}
+    best = json.loads((makers[0] / "best.json").read_text())
+    assert best["measure"] == "frequency.mean" and best["value"] == min(e["frequency.mean"] for e in curve.values())
+    assert zoogan.load(makers[0], checkpoint="best").iteration == best["iteration"]
+
+
+def test_edits_are_not_watched_where_faces_are_made(
+    judge: Judge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert make(tmp_path / "run", "training.evaluate_every=1") == 2
+    said = capsys.readouterr().err
+    assert "training.evaluate: edit_error: it looks at edits of faces" in said and "frequency" in said
+
+
+def test_zoo_evaluate_measures_samples(makers: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = makers[1]
+    assert main(["evaluate", str(run), "--faces", "70", *CPU]) == 0, "more than are held out: they are made"
+    said = capsys.readouterr()
+    assert "frequency.mean" in said.out and "not measured: fd_squeezenet" in said.err and "edit_error" not in said.err
+    report = read_report(run / "report")
+    assert report.about.edits_per_second is None and (report.about.samples_per_second or 0) > 0
+    male = report.find("frequency", "Male")  # which the run knows nothing of
+    assert male is not None and male.n == 70 and "of 60 test faces" in male.note and "by their labels" in male.note
+    assert {(v.key.n, v.key.truncation, v.key.faces) for v in report.values} == {(70, 1.0, "")}
+    page = (run / "report" / "report.html").read_text()
+    assert page.count("data:image/png;base64") == 1 and "samples a second" in page and "makes faces" in page
+    options = ["--faces", "10", "--metrics", "diversity,locality", "--truncation", "0.5", *CPU]
+    assert main(["evaluate", str(run), *options]) == 0
+    assert "not measured: locality: it looks at edits of faces" in capsys.readouterr().err
+    cut = read_report(run / "report-truncation-0.5")
+    assert cut.about.run == "two (truncation 0.5)" and cut.about.config != report.about.config
+    assert {v.key.truncation for v in cut.values} == {0.5}
+    for wrong, told in ((["--truncation", "1.5"], "less than or equal to 1"), (["--styles", "reference"], "takes no style")):
+        assert main(["evaluate", str(run), "--out", str(tmp_path), *wrong, *CPU]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_zoo_compare_puts_makers_in_one_table_and_refuses_editors(
+    makers: list[Path], attribute_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "comparison"
+    anew = ["--data", "drawn", "--faces", "20", "--metrics", "frequency", *sets(FEW[1:]), *CPU]
+    assert main(["compare", *map(str, makers), "--out", str(out), *anew]) == 0
+    content = json.loads((out / "compare.json").read_text())
+    mean = [c for c in content["columns"] if c["name"] == "frequency.mean"]
+    assert len(mean) == 1 and set(mean[0]["cells"]) == {"one", "two"}
+    assert all(cell["low"] is not None for cell in mean[0]["cells"].values())
+    assert "samples/s" in (out / "compare.md").read_text() and (out / "grid-samples.png").exists()
+    assert "from the same seeds" in (out / "compare.html").read_text()
+    assert "samples/s" in capsys.readouterr().out
+    assert main(["compare", str(makers[0]), str(attribute_run), "--out", str(out), *CPU]) == 2
+    assert "one: makes faces; attributes: edits faces; no number tells of both" in capsys.readouterr().err
+    assert main(["evaluate", str(attribute_run), "--truncation", "0.5", *CPU]) == 2
+    assert "edits faces and makes none that could be truncated" in capsys.readouterr().err
