@@ -343,7 +343,10 @@ def test_zoo_evaluate_measures_samples(makers: list[Path], tmp_path: Path, capsy
     cut = read_report(run / "report-truncation-0.5")
     assert cut.about.run == "two (truncation 0.5)" and cut.about.config != report.about.config
     assert {v.key.truncation for v in cut.values} == {0.5}
-    for wrong, told in ((["--truncation", "1.5"], "less than or equal to 1"), (["--styles", "reference"], "takes no style")):
+    for wrong, told in (
+        (["--truncation", "1.5"], "less than or equal to 1"),
+        (["--styles", "reference"], "takes no style"),
+    ):
         assert main(["evaluate", str(run), "--out", str(tmp_path), *wrong, *CPU]) == 2
         assert told in capsys.readouterr().err
 
