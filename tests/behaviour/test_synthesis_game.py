@@ -79,14 +79,7 @@ def played(trainer: Trainer, name: str, mixed: bool = False) -> tuple[dict[str, 
 
 def test_lazy_steps_are_played_every_sixteenth_and_every_fourth_time() -> None:
     trainer, seen = trainer_of(), []
-    update = trainer.update
-
-    def watched(step: Any, *rest: Any) -> None:
-        seen.append((trainer.iteration, step.name))
-        if trainer.iteration % 4 == 0:  # the rest need not be computed
-            update(step, *rest)
-
-    trainer.update = watched  # type: ignore[method-assign]
+    trainer.update = lambda step, *rest: seen.append((trainer.iteration, step.name))  # type: ignore[method-assign]
     for _ in range(18):
         trainer.iterate()
     for k in range(18):
@@ -132,10 +125,8 @@ def test_what_a_lazy_step_does_not_reach_stays_where_it_is() -> None:
     before = {name: p.clone() for name, p in trainer.nets["discriminator"].named_parameters()}
     trainer.update(next(s for s in trainer.game.steps if s.name == "penalty"), 0, Clock(0, 1), frozenset())
     for name, p in trainer.nets["discriminator"].named_parameters():
-        assert (
-            torch.equal(p, before[name]) is (f"discriminator/{name}" in missed)
-            or not gradients[f"discriminator/{name}"].any()
-        )  # type: ignore[union-attr]
+        gradient = gradients[f"discriminator/{name}"]
+        assert torch.equal(p, before[name]) is (gradient is None or not gradient.any()), name
 
 
 # ---- running means ----
