@@ -131,6 +131,8 @@ class TrainingConfig(Frozen):
     """How long and how to train. `*_every` count iterations; 0 = never.
 
     precision: bf16 = mixed, penalties in fp32; fp64 is for checking arithmetic; fp16 is refused.
+    threads: of the processor, where it trains; null = as many as torch takes. Narrow networks train no faster on two, and
+    much slower when another program wants one of them.
     channels_last: keep the channels of a pixel together in memory; a quarter faster for narrow networks on CPU.
     evaluate: the metrics of `evaluate_every`, on `evaluate_faces` held-out faces. best: a measure of theirs, such as
     edit_error, whose best checkpoint is kept whatever `keep` says.
@@ -140,6 +142,7 @@ class TrainingConfig(Frozen):
     seed: int = 0
     precision: Literal["fp32", "bf16", "fp16", "fp64"] = "fp32"
     compile: bool = False
+    threads: int | None = Field(None, ge=1)
     channels_last: bool = False
     average: float | None = Field(None, gt=0, lt=1, description="decay of the moving average of the generator")
     average_warm_up: bool = Field(True, description="let the average follow quickly at first")

@@ -29,6 +29,7 @@ from zoogan_stylegan2.layouts import Layout, layout_of
 from zoogan_stylegan2.networks import Critic, Generator, widths_to
 from zoogan_stylegan2.networks import Mapping as LatentMLP
 
+SMALLEST = 16  # of the zoo's image sizes
 DRAWN = 4096  # latents whose mean stands in for a mean latent that no file has, as in the official code
 TRAINED_ON = {"source": "folder", "attributes": [], "flip": True}
 """What the official code reads: pictures without labels, mirrored at random."""
@@ -92,7 +93,7 @@ def convert(
     imported = Imported(published(StyleGAN2Config(), TRAINED_ON), networks={}, untrained=("discriminator",))
     config = imported.config
     translate(config, SETTINGS, settings)
-    told = {"the arguments": asked(settings)}
+    told = {"args": asked(settings)}
     if "generator" in states:
         layout, state = prepared(states["generator"], "generator")
         mean = state.pop(layout.mean) if layout.mean in state else mean
@@ -220,14 +221,16 @@ def widths_told(widths: Sequence[int], settings: Mapping[str, Any], what: str) -
     """Our settings for widths from 4 px up.
 
     Raises:
-        ConfigError: not the widths of any StyleGAN2, or not those that the arguments ask for.
+        ConfigError: not the widths of any StyleGAN2, or not those that the arguments ask for, or of tiny pictures.
     """
     size, most = 2 << len(widths), widths[0]
+    if size < SMALLEST:
+        raise ConfigError(f"the {what} is for pictures of {size} px; the smallest that the zoo takes are {SMALLEST} px")
     said = settings.get("channel_multiplier")
     multiplier = max(width * side for width, side in zip(widths, (4 << k for k in range(len(widths))))) / 2**14
     told = multiplier if said is None else float(said)
     if widths_to(size, told, most) != list(widths):
-        asked_for = "" if said is None else f" of channel_multiplier={said:g}, as its arguments say,"
+        asked_for = "" if said is None else f" of channel_multiplier={said:g}, as args says,"
         raise ConfigError(
             f"the {what}'s widths, from 4 to {size} px, are {', '.join(map(str, widths))}: not those of a StyleGAN2"
             f"{asked_for} with at most {most}"

@@ -46,6 +46,20 @@ def test_names_of_any_script_and_depth_and_both_kinds_of_labels(root: Path) -> N
     assert torch.equal(batch["attributes"], source.labels("train")[[3, 1]])
 
 
+def test_where_nothing_is_asked_of_a_face_no_labels_are_needed(root: Path) -> None:
+    (root / "labels.csv").unlink()
+    source = opened(root, attributes=())
+    assert sorted(source.names) == sorted(NAMES)
+    assert source.labels("train").shape == (6, 0) and source.read("train", [0])["attributes"].shape == (1, 0)
+    with pytest.raises(ConfigError, match=r"no labels\.csv"):
+        opened(root)
+
+
+def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no images"):
+        opened(tmp_path, attributes=())
+
+
 def test_accents_may_be_spelled_either_way(root: Path) -> None:
     path = root / "labels.csv"
     path.write_text(unicodedata.normalize("NFD", path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -297,3 +297,12 @@ def test_sigterm_to_the_whole_group_leaves_the_workers_to_the_training(tmp_path:
     rest = process.communicate(timeout=120)[0]
     assert process.returncode == 143, "".join(said) + rest
     assert "--resume" in rest and checkpoints.newest_valid(tmp_path / "run" / "checkpoints")[0] is not None
+
+
+def test_threads_are_those_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    assert train(tmp_path / "one", "--iterations", "1") == 0
+    assert asked == [1], "the drawn recipe's networks are too narrow for more"
+    assert train(tmp_path / "all", "--iterations", "1", "--set", "training.threads=null") == 0
+    assert asked == [1], "null leaves it to torch"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 IMMATERIAL = {
     "data": ("root", "workers"),
     "training": (
-        "log_every", "sample_every", "checkpoint_every", "keep", "trackers", "evaluate_every", "evaluate",
+        "log_every", "sample_every", "checkpoint_every", "keep", "threads", "trackers", "evaluate_every", "evaluate",
         "evaluate_faces", "best",
     ),
 }  # fmt: skip

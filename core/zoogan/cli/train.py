@@ -171,7 +171,7 @@ def headline(session: Any) -> str:
     verb = f"going on at iteration {trainer.iteration}" if trainer.iteration else "training"
     return (
         f"zoogan {__version__}: {verb} {config.method} ({config.recipe}) on {config.data.source} faces, "
-        f"{session.facts.image_size} px, {', '.join(session.facts.attributes)}\n"
+        f"{', '.join([f'{session.facts.image_size} px', *session.facts.attributes])}\n"
         f"{sizes} parameters; {joint} images an update"
         + (
             f" ({config.data.batch} x {config.training.accumulate} x {trainer.world.size} processes)"

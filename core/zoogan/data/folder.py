@@ -122,11 +122,19 @@ def read_table(root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 def read_labels(root: Path, asked: Sequence[str]) -> tuple[list[str], Float[Tensor, "n a"]]:
     """(image names as the disk spells them, the columns asked for as 0/1), in the order of the rows.
 
+    Where no column is asked for, a folder without `labels.csv` will do: its images, by name.
+
     Raises:
         ConfigError: rows with missing or odd values, without an image or for one that was there before, and
             images without a row: the first few, with line numbers, and how many.
     """
-    path, (header, rows) = root / "labels.csv", read_table(root)
+    path = root / "labels.csv"
+    if not asked and not path.exists():
+        names = list(images_under(root))
+        if not names:
+            raise ConfigError(f"data.root: {root} has no images in it ({', '.join(SUFFIXES)})")
+        return names, torch.zeros(len(names), 0)
+    header, rows = read_table(root)
     chosen = [column + 1 for column in columns(asked, header[1:], str(path))]
     there = {spelled(name): name for name in images_under(root)}
     names, values, problems = [], [], []

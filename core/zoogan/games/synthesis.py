@@ -19,6 +19,7 @@ from zoogan.games.adversarial import AdversarialGame
 from zoogan.games.config import SynthesisConfig
 from zoogan.games.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Clock, Draws, Editor, Need, Networks, Step, Synthesised, Targets, Turn
+from zoogan.losses.penalties import slope
 from zoogan.losses.reconstruction import full_precision
 
 IMAGES_BEFORE_ADVICE = 50_000
@@ -205,5 +206,4 @@ def path_lengths(
     The root of the mean over the rows of w+ of the sum over a row. Twice differentiable.
     """
     scaled = direction / (image.shape[2] * image.shape[3]) ** 0.5
-    (gradient,) = torch.autograd.grad((image * scaled).sum(), latents, create_graph=True)
-    return gradient.square().sum(2).mean(1).sqrt()
+    return slope((image * scaled).sum(), latents).square().sum(2).mean(1).sqrt()

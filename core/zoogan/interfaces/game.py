@@ -99,8 +99,9 @@ class Step:
         every, at: it plays in iterations with iteration % every == at.
         repeat: updates in a row. fresh_batch: each of its updates reads a new batch.
         keeps_graph_of: networks not stepped here whose graph a later step reuses through `turn.shared`.
-        lazy: a regulariser that plays between the updates of another step. The optimizers of what it trains take
-            1 + 1 / every times as many updates, so the trainer corrects them for it (StyleGAN2, appendix B).
+        lazy: a regulariser that plays between the updates of another step, in full precision. The optimizers of what
+            it trains take 1 + 1 / every times as many updates, so the trainer corrects them for it (StyleGAN2,
+            appendix B).
     """
 
     name: str

@@ -80,10 +80,8 @@ def tiles_of(y: Float[Tensor, "n c h w"]) -> Float[Tensor, "16 tc"]:
 def convolved(x: Float[Tensor, "n i h w"], weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "n o h w"]:
     """The convolution."""
     (n, inputs, height, width), outputs = x.shape, weight.shape[0]
-    kernels = (both_ways(OF_WEIGHT, x.dtype) @ weight.permute(2, 3, 1, 0).reshape(9, -1)).view(
-        WINDOW**2, inputs, outputs
-    )
-    products = torch.bmm(windows(x), kernels).view(WINDOW**2, -1)
+    kernels = both_ways(OF_WEIGHT, x.dtype) @ weight.permute(2, 3, 1, 0).reshape(9, -1)
+    products = torch.bmm(windows(x), kernels.view(WINDOW**2, inputs, outputs)).view(WINDOW**2, -1)
     tiles = (both_ways(OF_TILE, x.dtype) @ products).view(TILE, TILE, n, height // TILE, width // TILE, outputs)
     return tiles.permute(2, 3, 0, 4, 1, 5).reshape(n, height, width, outputs).permute(0, 3, 1, 2)
 

@@ -14,6 +14,16 @@ from zoogan.losses.config import GradientPenaltyConfig, NoPenaltyConfig, Penalty
 Images = Float[Tensor, "n c h w"]
 
 
+def slope(value: Float[Tensor, ""], of: Tensor) -> Tensor:
+    """The gradient of `value` with respect to `of`, of its shape; differentiable again.
+
+    In full precision: inside autocast the way back through a linear layer would be rounded.
+    """
+    with torch.autocast("cpu" if of.is_meta else of.device.type, enabled=False):
+        (gradient,) = torch.autograd.grad(value, of, create_graph=True)
+    return gradient
+
+
 class Configured(CriticPenalty):
     """Takes its weight and interval from a config."""
 
@@ -50,8 +60,7 @@ class GradientPenalty(Configured):
         """
         a = draw.uniform("alpha", 1, 1, 1, like=real)
         mix = (a * real + (1 - a) * fake).detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(scorer(mix).sum(), mix, create_graph=True)
-        return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+        return (slope(scorer(mix).sum(), mix).flatten(1).norm(dim=1) - 1).square().mean()
 
 
 class R1(Configured):
@@ -68,5 +77,4 @@ class R1(Configured):
         image = real.detach().requires_grad_()
         # The scores of different images do not mix, so one backward of their sum serves the whole batch.
         score = scorer(image).reshape(len(image), -1).mean(1).sum()
-        (gradient,) = torch.autograd.grad(score, image, create_graph=True)
-        return gradient.square().flatten(1).sum(1).mean() / 2
+        return slope(score, image).square().flatten(1).sum(1).mean() / 2

@@ -16,9 +16,11 @@ LEGIBLE = 128  # smaller pictures are enlarged to about this many pixels
 
 
 def held_out(source: Source) -> dict[str, Tensor]:
-    """Faces that are not trained on, as many of each domain; without domains, half with the first attribute."""
+    """Faces that are not trained on, as many of each domain; without domains, half with the first attribute, if any."""
     splits: tuple[Split, ...] = ("test", "valid", "train")
     split = next(name for name in splits if source.size(name))
+    if not source.attributes:
+        return source.read(split, list(range(min(SAMPLE_FACES, source.size(split)))))
     kinds = source.domain(split) if source.domains else (source.labels(split)[:, 0] > 0).long()
     each = max(1, SAMPLE_FACES // max(2, len(source.domains)))
     chosen = [(kinds == k).nonzero().flatten().tolist()[:each] for k in range(max(2, len(source.domains)))]

@@ -115,6 +115,8 @@ class Session:
         self.config = config = config.model_copy(update={"data": named})
         rehearse(config, self.facts, registry)
         self.accelerator = open_accelerator(config, device, run)
+        if config.training.threads is not None:
+            torch.set_num_threads(config.training.threads)
         self.main = self.accelerator.is_main_process
         self.quiet = quiet or not self.main
         state = self.find_state() if resume else None

@@ -8,7 +8,7 @@ derivatives unreduced. Instead each update averages its gradients over processes
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -141,7 +141,7 @@ class Trainer:
                 turn = self.turn(
                     step, repeat, clock, slice(part * self.rows // parts, (part + 1) * self.rows // parts), reuse
                 )
-                with self.accelerator.autocast():
+                with nullcontext() if step.lazy else self.accelerator.autocast():
                     terms = step.terms(turn)
                 weights = step.weights(clock)
                 check_terms(step, terms, weights)

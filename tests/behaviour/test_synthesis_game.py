@@ -1,0 +1,396 @@
+"""The synthesis game: lazy steps, running means, mixing, what the critic sees; with StyleGAN2's networks, narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jaxtyping
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+import zoogan.games.synthesis as game_module
+import zoogan.layers.residual_critic as critic_module
+from zoogan.composition import compose
+from zoogan.config import ConfigError, merge, validate
+from zoogan.facts import Facts
+from zoogan.games.synthesis import Synthesis, path_lengths
+from zoogan.interfaces import Clock, Draws, Turn
+from zoogan.plugins import zoo
+from zoogan.testing.conformance import tensors_of
+from zoogan.testing.tensors import faces, noise
+from zoogan.training.trainer import Batch, Trainer
+
+SIZE, STYLE, BATCH = 16, 6, 4
+REGISTRY = zoo().registry
+WIDTHS = {"use": "stylegan2", "channel_multiplier": 2**-8, "max_width": 5}
+TINY: dict[str, Any] = {
+    "data": {"source": "drawn", "image_size": SIZE, "batch": BATCH},
+    "generator": WIDTHS | {"style_dim": STYLE},
+    "mapping": {"use": "stylegan2", "style_dim": STYLE, "layers": 2},
+    "discriminator": WIDTHS,
+    "training": {"iterations": 100, "precision": "fp32", "average_images": None},
+}
+
+
+def trainer_of(batch: int = BATCH, facts: Facts | None = None, **sets: Any) -> Trainer:
+    """A trainer of narrow networks on random faces, the same ones however they are split into micro-batches."""
+    config = validate(REGISTRY.methods["stylegan2"], REGISTRY, merge(TINY, merge({"data": {"batch": batch}}, sets)))
+    rows = batch * config.training.accumulate
+
+    def batches() -> Iterator[Batch]:
+        k = 0
+        while True:
+            yield {"source": {"image": faces(k, rows, SIZE)}}
+            k += 1
+
+    composition = compose(config, facts or Facts(image_size=SIZE), REGISTRY)
+    with torch.no_grad():  # noise that is heard, biases that are not 0
+        for seed, parameter in enumerate(p for net in composition.nets.values() for p in net.parameters()):
+            parameter += 0.1 * noise(seed, *parameter.shape)
+    return Trainer(composition, REGISTRY, Accelerator(cpu=True), batches())
+
+
+def turn_of(trainer: Trainer, step: str, iteration: int = 0) -> tuple[Any, Turn]:
+    """A step, and what it sees of the first micro-batch."""
+    if trainer.batch is None:
+        trainer.fetch()
+    trainer.iteration = iteration
+    chosen = next(s for s in trainer.game.steps if s.name == step)
+    return chosen, trainer.turn(chosen, 0, Clock(iteration, 100), slice(0, trainer.config.data.batch), frozenset())
+
+
+def played(trainer: Trainer, name: str, mixed: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
+    """A step's terms, perhaps in mixed precision, and the gradients that they leave in what it trains."""
+    trainer.nets.zero_grad()
+    step, turn = turn_of(trainer, name)
+    with trainer.only(step, graph=False):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            terms = step.terms(turn)
+        torch.stack([weight * terms[term] for term, weight in step.weights(turn.clock).items()]).sum().backward()
+    found = {f"{n}/{k}": p.grad for n in step.trains for k, p in trainer.nets[n].named_parameters()}
+    return {term: value.detach() for term, value in terms.items()}, found
+
+
+# ---- lazy steps ----
+
+
+def test_lazy_steps_are_played_every_sixteenth_and_every_fourth_time() -> None:
+    trainer, seen = trainer_of(), []
+    update = trainer.update
+
+    def watched(step: Any, *rest: Any) -> None:
+        seen.append((trainer.iteration, step.name))
+        if trainer.iteration % 4 == 0:  # the rest need not be computed
+            update(step, *rest)
+
+    trainer.update = watched  # type: ignore[method-assign]
+    for _ in range(18):
+        trainer.iterate()
+    for k in range(18):
+        lazy = (["penalty"] if k % 16 == 0 else []), (["path_length"] if k % 4 == 0 else [])
+        assert [name for at, name in seen if at == k] == ["discriminator", *lazy[0], "generator", *lazy[1]]
+
+
+def test_a_lazy_step_weighs_as_much_as_it_plays_rarely() -> None:
+    sets = {"penalty": {"use": "r1", "weight": 0.5, "every": 8}, "weights": {"path_length": 3, "path_every": 5}}
+    steps = {step.name: step for step in trainer_of(**sets).game.steps}
+    assert steps["penalty"].weights(Clock(8, 9)) == {"penalty": 4.0}
+    assert steps["path_length"].weights(Clock(5, 9)) == {"path_length": 15.0}
+    assert steps["discriminator"].weights(Clock(0, 9)) == {"real": 1.0, "fake": 1.0}
+    assert steps["generator"].weights(Clock(0, 9)) == {"adversarial": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("sets", "shares"),
+    [
+        ({}, {"generator": 4 / 5, "mapping": 4 / 5, "discriminator": 16 / 17}),
+        ({"penalty": {"use": "none"}}, {"generator": 4 / 5, "mapping": 4 / 5, "discriminator": 1}),
+        ({"penalty": {"use": "r1", "every": 8}}, {"generator": 4 / 5, "mapping": 4 / 5, "discriminator": 8 / 9}),
+        ({"weights": {"path_length": 0}}, {"generator": 1, "mapping": 1, "discriminator": 16 / 17}),
+        ({"weights": {"path_every": 2}}, {"generator": 2 / 3, "mapping": 2 / 3, "discriminator": 16 / 17}),
+        ({"path_trains_mapping": False}, {"generator": 4 / 5, "mapping": 1, "discriminator": 16 / 17}),
+    ],
+    ids=str,
+)
+def test_optimizers_are_corrected_for_lazy_steps_exactly(sets: dict[str, Any], shares: dict[str, float]) -> None:
+    trainer = trainer_of(**sets)
+    trainer.iterate()  # the schedule sets the rate anew
+    for name, share in shares.items():
+        for group in trainer.optimizers[name].param_groups:
+            assert group["lr"] == 0.002 * share and group["betas"] == (0.0, 0.99**share)
+
+
+def test_what_a_lazy_step_does_not_reach_stays_where_it_is() -> None:
+    """The score's own bias: no gradient of a gradient depends on it."""
+    trainer = trainer_of()
+    _, gradients = played(trainer, "penalty")
+    missed = [name for name, gradient in gradients.items() if gradient is None]
+    assert "discriminator/head.score.bias" in missed and not any(name.endswith("weight") for name in missed)
+    before = {name: p.clone() for name, p in trainer.nets["discriminator"].named_parameters()}
+    trainer.update(next(s for s in trainer.game.steps if s.name == "penalty"), 0, Clock(0, 1), frozenset())
+    for name, p in trainer.nets["discriminator"].named_parameters():
+        assert (
+            torch.equal(p, before[name]) is (f"discriminator/{name}" in missed)
+            or not gradients[f"discriminator/{name}"].any()
+        )  # type: ignore[union-attr]
+
+
+# ---- running means ----
+
+
+def test_running_means_against_a_loop_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean path length moves when its step plays; the mean latent in every iteration, from the critic's faces."""
+    trainer, lengths, drawn = trainer_of(weights={"path_every": 2}), [], []
+    game: Any = trainer.game
+    latents = game.latents
+
+    def measured(*arguments: Tensor) -> Tensor:
+        lengths.append(path_lengths(*arguments))
+        return lengths[-1]
+
+    def watched(turn: Turn, mapping: Any, rows: slice = slice(None)) -> Any:
+        found = latents(turn, mapping, rows)
+        drawn.append(found[0].detach())
+        return found
+
+    monkeypatch.setattr(game_module, "path_lengths", measured)
+    monkeypatch.setattr(game, "latents", watched)
+    assert game.path_mean == 0
+    path, mean = torch.zeros(()), torch.zeros(STYLE)
+    for k in range(5):
+        lengths.clear()
+        drawn.clear()
+        trainer.iterate()
+        mean = drawn[0].mean(0) if k == 0 else 0.998 * mean + 0.002 * drawn[0].mean(0)
+        assert len(lengths) == (k % 2 == 0)
+        for found in lengths:
+            assert len(found) == BATCH // 2
+            path = path + 0.01 * (found.detach().mean() - path)
+        torch.testing.assert_close(game.path_mean, path)
+        torch.testing.assert_close(game.mean_latent, mean)
+        torch.testing.assert_close(game.editor(trainer.nets, attributes=()).mean_latent, mean)
+    assert trainer.read_terms()["path_mean"] == pytest.approx(float(path))
+
+
+def test_the_penalty_of_path_lengths_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its gradient goes through the running mean, as in the official code."""
+    trainer, seen = trainer_of(weights={"path_decay": 0.5}), []
+
+    def measured(*arguments: Tensor) -> Tensor:
+        seen.append(path_lengths(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(game_module, "path_lengths", measured)
+    trainer.game.path_mean.fill_(0.7)  # type: ignore[operator, union-attr]
+    step, turn = turn_of(trainer, "path_length")
+    term = step.terms(turn)["path_length"]
+    mean = 0.7 + 0.5 * (seen[0].mean() - 0.7)
+    torch.testing.assert_close(term, (seen[0] - mean).square().mean())
+    (gradient,) = torch.autograd.grad(term, seen[0], retain_graph=True)
+    (wanted,) = torch.autograd.grad((seen[0] - mean).square().mean(), seen[0])
+    torch.testing.assert_close(gradient, wanted)
+
+
+def test_path_lengths_are_those_of_the_jacobian() -> None:
+    mix = noise(0, 3 * 4 * 5, 2 * 6).double()
+
+    def image(latents: Tensor) -> Tensor:
+        return (mix @ latents.sin().flatten()).view(1, 3, 4, 5)
+
+    latents, direction = noise(1, 1, 2, 6).double().requires_grad_(), noise(2, 1, 3, 4, 5).double()
+    jacobian = torch.autograd.functional.jacobian(lambda x: image(x).flatten(), latents)[:, 0]
+    moved = torch.einsum("p,prs->rs", direction.flatten() / 20**0.5, jacobian)
+    torch.testing.assert_close(
+        path_lengths(image(latents), latents, direction), moved.square().sum(1).mean().sqrt()[None]
+    )
+
+
+# ---- mixing ----
+
+
+@pytest.mark.parametrize("share", [0.0, 0.9, 1.0])
+def test_a_share_of_the_faces_is_mixed_from_a_cut_on(share: float) -> None:
+    """StyleGAN, section 3.1: coarse rows of one latent, fine ones of another."""
+    trainer, n = trainer_of(mixing=share), 2000
+    _, turn = turn_of(trainer, "generator")
+    many = Turn(
+        turn.nets, {"source": {"image": torch.zeros(n, 1, 1, 1)}}, turn.targets, turn.shared, turn.clock, turn.world,
+        Draws(3, turn.world, n, slice(None)), turn.later,
+    )  # fmt: skip
+    mapping, generator = trainer.nets["mapping"], trainer.nets["generator"]
+    w, wplus = trainer.game.latents(many, mapping)  # type: ignore[operator]
+    other = mapping(many.draw.normal("latent2", STYLE, like=torch.zeros(n, 1)))
+    own = (wplus == w[:, None]).all(2)
+    assert torch.equal(own | (wplus == other[:, None]).all(2), torch.ones_like(own))
+    assert own[:, 0].all() and (own.int().diff(dim=1) <= 0).all(), "once the second takes over it stays"
+    mixed = ~own.all(1)
+    assert float(mixed.float().mean()) == pytest.approx(share, abs=0.03)
+    if share:
+        cuts = own[mixed].sum(1).bincount(minlength=int(generator.rows))  # type: ignore[arg-type]
+        assert cuts[0] == 0 and (cuts[1:] > 0).all()
+
+
+def test_one_update_sees_the_same_faces_whatever_its_rows() -> None:
+    """The path step's faces are those that the whole batch would have had."""
+    trainer = trainer_of(batch=6)
+    _, turn = turn_of(trainer, "path_length")
+    game: Any = trainer.game
+    whole, some = (game.latents(turn, trainer.nets["mapping"], rows) for rows in (slice(None), slice(0, 6, 2)))
+    torch.testing.assert_close(some[1], whole[1][::2])
+    maps = [game.noise(turn, rows) for rows in (slice(None), slice(0, 6, 2))]
+    assert all(torch.equal(few, all_[::2]) for all_, few in zip(*maps))
+
+
+# ---- what the critic sees ----
+
+
+def test_the_critic_sees_real_and_made_faces_apart() -> None:
+    """How much a batch varies must not be seen across them."""
+    trainer, seen = trainer_of(), []
+    critic = trainer.nets["discriminator"]
+    hook = critic.register_forward_hook(lambda module, args, score: seen.append((args[0].detach(), score.detach())))
+    step, turn = turn_of(trainer, "discriminator")
+    step.terms(turn)
+    hook.remove()
+    (real, on_real), (made, on_made) = seen
+    assert torch.equal(real, turn.batch["source"]["image"]) and len(made) == BATCH
+    assert torch.equal(critic(real), on_real)
+    assert not torch.allclose(critic(torch.cat([real, made]))[:BATCH], on_real, atol=1e-6)
+    assert not on_made.requires_grad
+
+
+def test_the_penaltys_gradient_goes_through_the_augmentation() -> None:
+    trainer = trainer_of(augment={"use": "diffaugment"})
+    step, turn = turn_of(trainer, "penalty")
+    image, critic = turn.batch["source"]["image"].clone().requires_grad_(), trainer.nets["discriminator"]
+    game: Any = trainer.game
+
+    def r1(seen: Tensor) -> Tensor:
+        (slope,) = torch.autograd.grad(critic(seen).sum(), image, create_graph=True)
+        return slope.square().flatten(1).sum(1).mean() / 2
+
+    found = step.terms(turn)["penalty"]
+    torch.testing.assert_close(found, r1(game.augment(image, turn.draw, "penalty", None)))
+    assert not torch.isclose(found, r1(image))
+    game.augment = lambda image, draw, name, p=None: 3 * image
+    game.augment.every = 0
+    torch.testing.assert_close(step.terms(turn)["penalty"], r1(3 * image))
+
+
+# ---- precision and compilation ----
+
+
+@pytest.mark.parametrize("step", ["penalty", "path_length"])
+def test_lazy_steps_are_the_same_in_bf16_and_compiled(step: str) -> None:
+    """They differentiate twice: so they run eagerly and in full precision whatever the rest does."""
+    torch._dynamo.reset()
+    terms, gradients = played(trainer_of(), step)
+    half, compiled = trainer_of(), trainer_of()
+    networks: list[Any] = list(compiled.nets.values())
+    parts = [part for net in networks for part in net.compiled_parts()]
+    for part in parts:
+        part.compile(backend="aot_eager")
+    one = played(half, step, mixed=True)
+    rough, exact = (played(half, "generator", mixed=mixed)[0] for mixed in (True, False))
+    assert rough["adversarial"] != exact["adversarial"], "autocast does something"
+    for found, found_gradients in (one, played(compiled, step)):
+        assert all(value.dtype == torch.float32 for value in found.values())
+        torch.testing.assert_close(found, terms, rtol=1e-5, atol=0)
+        assert set(found_gradients) == set(gradients)
+        for name, wanted in gradients.items():
+            got = found_gradients[name]
+            assert (got is None) == (wanted is None), name
+            if wanted is not None and got is not None:
+                torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max()), msg=name)
+    assert all(part._compiled_call_impl is not None for part in parts)
+
+
+def test_a_compiled_iteration_has_the_eager_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All four steps, in float64."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # checks of shapes are slow to compile
+    torch._dynamo.reset()
+    eager, compiled = (trainer_of(training={"precision": "fp64"}) for _ in range(2))
+    networks: list[Any] = list(compiled.nets.values())
+    for net in networks:
+        for part in net.compiled_parts():
+            part.compile(backend="aot_eager")
+    for trainer in (eager, compiled):
+        trainer.iterate()
+    for name, net in eager.nets.items():
+        for (key, p), q in zip(net.named_parameters(), compiled.nets[name].parameters()):
+            assert (p.grad is None) == (q.grad is None), (name, key)
+            if p.grad is not None:
+                assert torch.allclose(p.grad, q.grad, atol=1e-9), (name, key)  # type: ignore[arg-type]
+
+
+def test_lazy_steps_are_outside_of_mixed_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they augment too."""
+    trainer, seen = trainer_of(), []
+    monkeypatch.setattr(trainer.accelerator, "autocast", lambda: torch.autocast("cpu", dtype=torch.bfloat16))
+    trainer.game.augment = lambda image, draw, name, p=None: (  # type: ignore[union-attr, assignment]
+        seen.append((name, torch.is_autocast_enabled("cpu"))) or image
+    )
+    trainer.game.augment.every = 0  # type: ignore[union-attr]
+    trainer.iterate()
+    assert seen == [("real", True), ("fake", True), ("penalty", False), ("synthesised", True)]
+
+
+# ---- batches ----
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("augment", ["none", "diffaugment"])
+def test_odd_batches_train(batch: int, augment: str) -> None:
+    trainer = trainer_of(batch, augment={"use": augment})
+    for _ in range(2):
+        trainer.iterate()
+    assert all(torch.isfinite(torch.tensor(value)) for value in trainer.read_terms().values())
+
+
+def accumulated(**sets: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The state after two iterations of a batch of 4, and of two micro-batches of 2."""
+    sets = merge({"training": {"precision": "fp64"}}, sets)
+    trainers = trainer_of(4, **sets), trainer_of(2, **merge(sets, {"training": {"accumulate": 2}}))
+    for trainer in trainers:
+        for _ in range(2):
+            trainer.iterate()
+    return tensors_of(trainers[0]), tensors_of(trainers[1])
+
+
+def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[str]:
+    """The names of the tensors that differ, by the first two parts."""
+    assert set(one) == set(other)
+    return {"/".join(n.split("/")[:2]) for n in one if not torch.allclose(one[n], other[n], rtol=1e-6, atol=1e-9)}
+
+
+def test_accumulation_equals_the_joint_batch_but_for_what_a_batch_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a batch varies is seen within a micro-batch, and its path lengths are held to a mean that they move.
+
+    Without the one, and with a mean that hardly moves, latents, mixes, noise and running means are the same.
+    """
+    assert "network/discriminator" in differing(*accumulated())
+    monkeypatch.setattr(critic_module, "batch_deviation", lambda x, most: torch.zeros_like(x[:, :1]))
+    assert not differing(*accumulated(weights={"path_length": 0}))
+    one, other = accumulated(weights={"path_decay": 1e-9})
+    assert not differing(one, other)
+    one, other = accumulated()
+    assert differing(one, other) <= {"network/generator", "network/mapping", "optimizer/generator", "optimizer/mapping",
+                                     "network/discriminator", "optimizer/discriminator", "game/"}  # fmt: skip
+
+
+# ---- words ----
+
+
+def test_latents_of_one_size() -> None:
+    with pytest.raises(ConfigError, match=r"generator\.style_dim=6, mapping\.style_dim=7: a latent has one size"):
+        trainer_of(mapping={"use": "stylegan2", "style_dim": 7})
+
+
+def test_a_critic_that_knows_its_faces_by_heart_is_reported() -> None:
+    game: Any = trainer_of().game
+    assert isinstance(game, Synthesis)
+    assert "augment.use=ada" in (game.advise({"real_sign": 0.97}, 60_000) or "")
+    assert game.advise({"real_sign": 0.97}, 40_000) is None and game.advise({"real_sign": 0.5}, 60_000) is None

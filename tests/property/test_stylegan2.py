@@ -1,0 +1,252 @@
+"""StyleGAN2's networks: what must hold at every size, and the published numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import zoogan_stylegan2
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.interfaces import Draws, World
+from zoogan.registry import Registry
+from zoogan.testing.strategies import batches, faces, noise, seeds, sizes
+from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
+from zoogan_stylegan2.networks import Critic, Generator, Mapping, widths_to
+
+STYLE = 6
+
+
+def generator(seed: int, size: int = 16, channels: int = 3, noisy: bool = True) -> Generator:
+    """A narrow one whose noise is heard and whose biases are not 0."""
+    torch.manual_seed(seed)
+    config = GeneratorConfig(style_dim=STYLE, channel_multiplier=2**-8, max_width=5, noise=noisy)
+    net = Generator(config, Facts(image_size=size, channels=channels))
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.endswith("strength") or (name.endswith("bias") and "affine" not in name):
+                parameter.normal_()
+    return net.double()
+
+
+def critic(seed: int, size: int = 16, group: int = 4) -> Critic:
+    torch.manual_seed(seed)
+    config = CriticConfig(channel_multiplier=2**-8, max_width=5, group=group)
+    return Critic(config, Facts(image_size=size)).double()
+
+
+def mapping(seed: int, layers: int = 2) -> Mapping:
+    torch.manual_seed(seed)
+    return Mapping(MappingConfig(style_dim=STYLE, layers=layers), Facts(image_size=16)).double()
+
+
+def latents(seed: int, n: int, net: Generator) -> Tensor:
+    return noise(seed, n, net.rows, STYLE).double()
+
+
+def close(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+# ---- the generator ----
+
+
+@given(seed=seeds, size=sizes, n=batches, channels=st.sampled_from([1, 3]), noisy=st.booleans())
+def test_faces_have_the_datas_shape_and_repeat(seed: int, size: int, n: int, channels: int, noisy: bool) -> None:
+    net = generator(seed, size, channels, noisy)
+    assert net.rows == 2 * (size.bit_length() - 1) - 2
+    sides = [4, *(side for side in (8, 16, 32) if side <= size for _ in range(2))]
+    assert net.noise_sizes == (tuple((side, side) for side in sides) if noisy else ())
+    wplus = latents(seed, n, net)
+    made = net(wplus)
+    assert made.image.shape == (n, channels, size, size) and made.image.isfinite().all()
+    assert made.segmentation is None
+    assert torch.equal(made.image, net(wplus).image), "its own noise is fixed"
+    assert torch.equal(made.image, net.eval()(wplus, net.fixed_noise()).image)
+    close(net(net.extended(wplus[:, 0])).image, net(wplus[:, :1].expand(-1, net.rows, -1)).image)
+
+
+@given(seed=seeds, size=sizes, order=st.permutations(range(3)))
+def test_each_face_is_made_alone(seed: int, size: int, order: list[int]) -> None:
+    net = generator(seed, size)
+    wplus, maps = latents(seed, 3, net), [noise(seed + k, 3, 1, *s).double() for k, s in enumerate(net.noise_sizes)]
+    whole = net(wplus, maps).image
+    close(net(wplus[order], [level[order] for level in maps]).image, whole[order])
+    close(net(wplus[:1], [level[:1] for level in maps]).image, whole[:1])
+
+
+@given(seed=seeds, size=sizes)
+def test_noise_without_strength_is_not_heard(seed: int, size: int) -> None:
+    net, names = generator(seed, size), [f"noise_{k}" for k in range(2 * (size.bit_length() - 1) - 3)]
+    assert set(names) == set(dict(net.named_buffers()))
+    wplus = latents(seed, 1, net)
+    other = [noise(seed + k, 1, 1, *s).double() for k, s in enumerate(net.noise_sizes)]
+    assert (net(wplus).image - net(wplus, other).image).abs().max() > 1e-6
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.endswith("strength"):
+                parameter.zero_()
+    close(net(wplus).image, net(wplus, other).image)
+
+
+def stages(net: Generator, wplus: Tensor) -> list[Tensor]:
+    """The features after each styled convolution, then the RGB sum of each resolution."""
+    features: list[Tensor] = []
+    pictures: list[Tensor] = []
+    styled = [net.first, *(part for block in net.blocks for part in (block.up, block.conv))]
+    hooks = [m.register_forward_hook(lambda module, args, out: features.append(out)) for m in styled]
+    rgb = [net.first_rgb, *(block.rgb for block in net.blocks)]
+    hooks += [m.register_forward_hook(lambda module, args, out: pictures.append(out)) for m in rgb]  # type: ignore
+    net(wplus)
+    for hook in hooks:
+        hook.remove()
+    return features + pictures
+
+
+@given(seed=seeds, size=sizes, data=st.data())
+def test_a_row_acts_from_its_own_layer_on(seed: int, size: int, data: st.DataObject) -> None:
+    """Row 0 scales 4 x 4; of the others row k scales styled convolution k, and those of odd number a picture before it.
+
+    The last row scales the last picture alone: features, and pictures before it, keep their bits.
+    """
+    net = generator(seed, size)
+    wplus = latents(seed, 2, net)
+    row = data.draw(st.integers(0, net.rows - 1))
+    changed = wplus.clone()
+    changed[:, row] += 1
+    same = [torch.equal(a, b) for a, b in zip(stages(net, wplus), stages(net, changed))]
+    features, pictures = same[: net.rows - 1], same[net.rows - 1 :]
+    assert features == [k < row for k in range(net.rows - 1)]
+    assert pictures == [k < row // 2 for k in range(len(pictures))]
+
+
+@given(seed=seeds, n=batches, data=st.data())
+def test_mixing_takes_the_second_face_from_the_cut_on(seed: int, n: int, data: st.DataObject) -> None:
+    net = generator(0)
+    one, other = latents(seed, n, net), latents(seed + 1, n, net)
+    cuts = [data.draw(st.integers(1, net.rows - 1)) for _ in range(n)]
+    share = (torch.tensor(cuts).double() - 0.5) / (net.rows - 1)
+    mixed = net.mixed(one, other, Draws(0, World.alone(), n, slice(None), {"cut": share}))
+    for k, cut in enumerate(cuts):
+        assert torch.equal(mixed[k], torch.cat([one[k, :cut], other[k, cut:]]))
+
+
+def test_every_cut_is_drawn() -> None:
+    """From 1 to the last row, each as often, and never none or all of a face."""
+    net = generator(0, 32)
+    one, other = torch.zeros(4000, net.rows, 1), torch.ones(4000, net.rows, 1)
+    mixed = net.mixed(one, other, Draws(3, World.alone(), 4000, slice(None)))[..., 0]
+    counts = (mixed == 0).sum(1).bincount(minlength=net.rows)
+    assert counts[0] == 0 and len(counts) == net.rows
+    assert (counts[1:] / 4000 - 1 / (net.rows - 1)).abs().max() < 0.03
+
+
+@given(seed=seeds, size=sizes)
+def test_gradients_reach_latents_and_every_parameter(seed: int, size: int) -> None:
+    net = generator(seed, size)
+    wplus = latents(seed, 2, net).requires_grad_()
+    (net(wplus).image * noise(seed + 1, 2, 3, size, size).double()).sum().backward()
+    for tensor in (wplus, *net.parameters()):
+        assert tensor.grad is not None and tensor.grad.isfinite().all() and tensor.grad.any()
+    assert all(wplus.grad[:, row].any() for row in range(net.rows))  # type: ignore[index]
+
+
+# ---- mapping and critic ----
+
+
+@given(seed=seeds, n=batches, layers=st.integers(1, 3), factor=st.floats(0.1, 50))
+def test_latents_depend_on_the_direction_of_the_noise_alone(seed: int, n: int, layers: int, factor: float) -> None:
+    net, z = mapping(seed, layers), noise(seed, n, STYLE).double()
+    w = net(z)
+    assert w.shape == (n, STYLE) and net.latent_dim == net.style_dim == STYLE
+    torch.testing.assert_close(net(factor * z), w, rtol=1e-4, atol=1e-4)
+    close(net(z[:1]), w[:1])
+
+
+@given(seed=seeds, size=sizes, n=st.sampled_from([1, 3, 5]), channels=st.just(3))
+def test_the_critic_judges_any_batch(seed: int, size: int, n: int, channels: int) -> None:
+    net, image = critic(seed, size), faces(seed, n, size).double()
+    score = net(image)
+    assert score.shape == (n, 1) and score.isfinite().all() and torch.equal(score, net(image))
+    alone = critic(seed, size, group=1)
+    alone.load_state_dict(net.state_dict())
+    close(alone(image)[:1], alone(image[:1]))
+
+
+@given(seed=seeds, size=sizes, n=st.sampled_from([1, 2, 3]))
+def test_the_critics_penalty_has_gradients(seed: int, size: int, n: int) -> None:
+    net, image = critic(seed, size), faces(seed, n, size).double().requires_grad_()
+    (slope,) = torch.autograd.grad(net(image).sum(), image, create_graph=True)
+    slope.square().sum().backward()
+    weights = [p for p in net.parameters() if p.dim() > 1]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in weights) and all(p.grad.any() for p in weights)  # type: ignore
+
+
+# ---- the published sizes ----
+
+PARAMETERS = {
+    (32, 1): (21_523_475, 21_507_073), (32, 2): (21_523_475, 21_507_073),
+    (64, 1): (23_819_544, 23_407_361), (64, 2): (27_032_600, 26_488_833),
+    (128, 1): (24_525_213, 23_882_369), (128, 2): (29_328_669, 28_389_121),
+    (256, 1): (24_767_458, 24_001_089), (256, 2): (30_034_338, 28_864_129),
+}  # fmt: skip
+"""Of generator with mapping, and of the critic, by image size and channel multiplier."""
+
+
+def size_of(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("size", "multiplier"), sorted(PARAMETERS))
+def test_published_parameter_counts(size: int, multiplier: int) -> None:
+    facts = Facts(image_size=size)
+    with torch.device("meta"):
+        made = size_of(Generator(GeneratorConfig(channel_multiplier=multiplier), facts))
+        found = (
+            made + size_of(Mapping(MappingConfig(), facts)),
+            size_of(Critic(CriticConfig(channel_multiplier=multiplier), facts)),
+        )
+    assert found == PARAMETERS[size, multiplier]
+
+
+@pytest.mark.parametrize("multiplier", [1.0, 2.0])
+def test_published_widths(multiplier: float) -> None:
+    sides = {64: 256, 128: 128, 256: 64, 512: 32, 1024: 16}
+    wanted = [512] * 4 + [min(512, width * multiplier) for width in sides.values()]
+    assert widths_to(1024, multiplier, 512) == wanted
+    assert widths_to(64, multiplier, 512) == wanted[:5]
+    assert widths_to(64, 1.0, 100) == [100] * 5 and widths_to(32, 1 / 16, 512) == [256, 128, 64, 32]
+
+
+@pytest.mark.parametrize("size", [64, 1024])
+def test_shapes_are_known_without_computing(size: int) -> None:
+    facts = Facts(image_size=size)
+    with torch.device("meta"):
+        net = Generator(GeneratorConfig(), facts)
+        w = Mapping(MappingConfig(), facts)(torch.zeros(2, 512))
+        image = net(net.extended(w)).image
+        assert net.rows == {64: 10, 1024: 18}[size] and image.shape == (2, 3, size, size)
+        assert Critic(CriticConfig(), facts)(image).shape == (2, 1)
+
+
+@pytest.mark.parametrize("size", [24, 48, 100, 200])
+def test_sizes_that_do_not_fit_are_refused_in_a_sentence(size: int) -> None:
+    facts = Facts(image_size=size)
+    for network, config in ((Generator, GeneratorConfig()), (Critic, CriticConfig())):
+        with pytest.raises(ConfigError, match=rf"stylegan2 needs an image size.*power of two, at least 8, got {size}"):
+            network(config, facts)  # type: ignore[operator]
+    with pytest.raises(ConfigError, match="at least 8, got 4"):
+        widths_to(4, 2.0, 512)
+
+
+def test_networks_are_components() -> None:
+    registry = Registry()
+    registry.plugin = "stylegan2"
+    zoogan_stylegan2.zoo_register(registry=registry)
+    for role in ("latent_generator", "latent_mapping", "image_critic"):
+        spec = registry.components[role, "stylegan2"]
+        with torch.device("meta"):
+            assert registry.build(role, spec.config(), Facts(image_size=64)).compiled_parts()

@@ -1,0 +1,402 @@
+"""Import of official StyleGAN2 weights: both layouts, every size, and what does not fit."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import typer
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+import zoogan.cli.import_ as import_verb
+import zoogan.components
+import zoogan_stylegan2
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.registry import Registry
+from zoogan.testing.tensors import faces, noise
+from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
+from zoogan_stylegan2.layouts import Layout, Nvlabs, Rosinality, layout_of
+from zoogan_stylegan2.networks import Critic, Generator
+from zoogan_stylegan2.networks import Mapping as LatentMLP
+from zoogan_stylegan2.weights import convert, import_weights
+
+SIZE, STYLE, LAYERS, MULTIPLIER, WIDEST = 32, 6, 3, 2**-8, 5
+LAYOUTS = [Rosinality(), Nvlabs()]
+Nets = dict[str, nn.Module]
+
+
+def nets(size: int = SIZE, channels: int = 3, seed: int = 0) -> Nets:
+    """Narrow networks with nothing at its first value."""
+    torch.manual_seed(seed)
+    facts = Facts(image_size=size, channels=channels)
+    made: Nets = {
+        "mapping": LatentMLP(MappingConfig(style_dim=STYLE, layers=LAYERS), facts),
+        "generator": Generator(
+            GeneratorConfig(style_dim=STYLE, channel_multiplier=MULTIPLIER, max_width=WIDEST), facts
+        ),
+        "discriminator": Critic(CriticConfig(channel_multiplier=MULTIPLIER, max_width=WIDEST), facts),
+    }
+    with torch.no_grad():
+        for net in made.values():
+            for parameter in net.parameters():
+                parameter.normal_()
+    return made
+
+
+def official_shape(layout: Layout, name: str, value: Tensor) -> Tensor:
+    """A tensor as the official code keeps it: our weights have other axes of length 1."""
+    if isinstance(layout, Rosinality):
+        if re.search(r"(conv1|convs\.\d+|to_rgbs?\d*(\.\d+)?)\.conv\.weight$", name):
+            return value[None]
+        return value[None, :, None, None] if re.fullmatch(r"to_rgbs?\d*(\.\d+)?\.bias", name) else value
+    if name.endswith("b4.const"):
+        return value[0]
+    if name.endswith("noise_const"):
+        return value[0, 0]
+    return value.reshape(()) if name.endswith("noise_strength") else value
+
+
+def filters(layout: Layout, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The low-pass filters that official state_dicts hold."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    kernel = torch.outer(taps, taps) / 64
+    if isinstance(layout, Nvlabs):
+        holders = {name.rpartition(".")[0] for name in state if re.search(r"conv[01]\.weight$|skip\.weight$", name)}
+        return {f"{holder}.resample_filter": kernel for holder in holders}
+    names = [f"{n.removesuffix('.weight')}.kernel" for n in state if re.search(r"(conv2|skip)\.1\.weight$", n)]
+    found = {name.replace(".1.kernel", ".0.kernel"): kernel for name in names}
+    ups = [n for n in state if re.fullmatch(r"convs\.\d*[02468]\.conv\.weight", n)]
+    found |= {name.replace("weight", "blur.kernel"): 4 * kernel for name in ups}
+    return found | {f"{n.removesuffix('.bias')}.upsample.kernel": 4 * kernel for n in state if n.startswith("to_rgbs.")
+                    and n.endswith(".bias") and "modulation" not in n}  # fmt: skip
+
+
+def official(layout: Layout, made: Nets, mean: Tensor | None = None) -> dict[str, dict[str, Tensor]]:
+    """Our networks as official state_dicts, `generator` (mapping included) and `discriminator`."""
+    states: dict[str, dict[str, Tensor]] = {"generator": {}, "discriminator": {}}
+    for slot, net in made.items():
+        blocks = len(made["generator"].blocks) if "generator" in made else len(net.trunk) - 1  # type: ignore
+        for key, value in net.state_dict().items():
+            name = layout.official(slot, key, blocks)
+            states["discriminator" if slot == "discriminator" else "generator"][name] = official_shape(
+                layout, name, value
+            )
+    if isinstance(layout, Nvlabs):
+        states["generator"]["mapping.w_avg"] = torch.zeros(STYLE) if mean is None else mean
+    return {slot: state | filters(layout, state) for slot, state in states.items() if state}
+
+
+def rebuilt(result: Any) -> Nets:
+    """The networks that an importer describes."""
+    kinds = {
+        "generator": (GeneratorConfig, Generator), "mapping": (MappingConfig, LatentMLP),
+        "discriminator": (CriticConfig, Critic),
+    }  # fmt: skip
+    facts, made = Facts(image_size=result.config["data"]["image_size"], **result.facts), {}
+    for slot, state in result.networks.items():
+        config, network = kinds[slot]
+        made[slot] = network(config(**result.config[slot]), facts)  # type: ignore[operator]
+        made[slot].load_state_dict(state, strict=True)
+    return made
+
+
+def assert_same(found: Nets, wanted: Nets) -> None:
+    """The same bits out of the same in."""
+    assert set(found) <= set(wanted)
+    size, channels = wanted["generator"].noise_sizes[-1][0], len(wanted["generator"].first_rgb.bias)  # type: ignore
+    for slot, net in found.items():
+        x = {
+            "mapping": noise(0, 2, STYLE), "generator": noise(1, 2, 2 * size.bit_length() - 4, STYLE),
+            "discriminator": faces(2, 3, size)[:, :channels],
+        }[slot]  # fmt: skip
+        one, other = net(x), wanted[slot](x)
+        assert torch.equal(one.image, other.image) if slot == "generator" else torch.equal(one, other), slot
+
+
+# ---- whatever way a file keeps them ----
+
+KEPT = ["nested", "prefixed", "safetensors", "alone", "parallel"]
+
+
+def kept(path: Path, how: str, states: Mapping[str, dict[str, Tensor]], rosinality: bool) -> list[Path]:
+    """The files of official state_dicts."""
+    names = {"generator": "g_ema" if rosinality else "G_ema", "discriminator": "d" if rosinality else "D"}
+    if how in ("nested", "parallel"):
+        prefix = "module." if how == "parallel" else ""
+        content = {names[slot]: {prefix + k: v for k, v in state.items()} for slot, state in states.items()}
+        torch.save(content, path / "a.pt")
+        return [path / "a.pt"]
+    if how == "alone":
+        for slot, state in states.items():
+            torch.save(state, path / f"{slot}.pt")
+        return [path / f"{slot}.pt" for slot in states]
+    flat = {f"{names[slot]}.{k}": v.contiguous().clone() for slot, state in states.items() for k, v in state.items()}
+    if how == "safetensors":
+        save_file(flat, path / "a.safetensors")
+        return [path / "a.safetensors"]
+    torch.save(flat, path / "a.pt")
+    return [path / "a.pt"]
+
+
+@pytest.mark.parametrize("how", KEPT)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["rosinality", "nvlabs"])
+@pytest.mark.parametrize("channels", [3, 1])
+def test_import_gives_the_same_networks(tmp_path: Path, layout: Layout, how: str, channels: int) -> None:
+    made = nets(channels=channels)
+    mean = noise(5, STYLE)
+    states = official(layout, made, mean)
+    assert all(layout_of(state) == layout or type(layout_of(state)) is type(layout) for state in states.values())
+    result = import_weights(kept(tmp_path, how, states, isinstance(layout, Rosinality)), {})
+    assert set(result.networks) == set(made)
+    assert_same(rebuilt(result), made)
+    assert result.config["data"]["image_size"] == SIZE
+    assert result.config["generator"]["channel_multiplier"] == MULTIPLIER
+    assert result.config["generator"]["max_width"] == result.config["discriminator"]["max_width"] == WIDEST
+    assert result.config["mapping"]["layers"] == LAYERS and result.config["mapping"]["style_dim"] == STYLE
+    assert result.facts == ({} if channels == 3 else {"channels": channels})
+    if isinstance(layout, Nvlabs):
+        assert torch.equal(result.game["mean_latent"], mean) and not result.notes
+    else:  # the mean of drawn latents
+        wanted = made["mapping"](noise(9, 4096, STYLE)).mean(0)
+        torch.testing.assert_close(result.game["mean_latent"], wanted, atol=0.1, rtol=0)
+        assert [note for note in result.notes if "4,096" in note]
+
+
+@pytest.mark.parametrize("size", [16, 32, 64, 256, 1024])
+@pytest.mark.parametrize("multiplier", [1.0, 2.0])
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["rosinality", "nvlabs"])
+def test_shapes_tell_the_architecture_at_every_size(layout: Layout, size: int, multiplier: float) -> None:
+    """Of the published widths; nothing is computed."""
+    facts = Facts(image_size=size)
+    with torch.device("meta"):
+        made: Nets = {
+            "mapping": LatentMLP(MappingConfig(), facts),
+            "generator": Generator(GeneratorConfig(channel_multiplier=multiplier), facts),
+            "discriminator": Critic(CriticConfig(channel_multiplier=multiplier), facts),
+        }
+    states = official(layout, made)
+    if isinstance(layout, Nvlabs):
+        del states["generator"]["mapping.w_avg"]
+    result = convert(states, {"size": size, "channel_multiplier": multiplier}, torch.zeros(512))
+    assert result.config["data"]["image_size"] == size
+    for slot, net in made.items():
+        wanted = {key: tensor.shape for key, tensor in net.state_dict().items()}
+        assert {key: tensor.shape for key, tensor in result.networks[slot].items()} == wanted
+    told = convert(states, {}, torch.zeros(512)).config["generator"]
+    assert told["max_width"] == 512 and (size <= 32 or told["channel_multiplier"] == multiplier)
+
+
+# ---- what a file says besides ----
+
+
+def test_arguments_tell_the_training_and_must_agree_with_the_weights(tmp_path: Path) -> None:
+    states = official(Rosinality(), nets())
+    arguments = {
+        "size": SIZE, "latent": STYLE, "n_mlp": LAYERS, "batch": 8, "iter": 1234, "r1": 5.0, "d_reg_every": 8,
+        "path_regularize": 1.0, "g_reg_every": 2, "mixing": 0.5, "lr": 0.01, "wandb": False, "ckpt": None,
+    }  # fmt: skip
+    content: dict[str, Any] = {"g_ema": states["generator"], "d": states["discriminator"]}
+    content |= {"g": official(Rosinality(), nets(seed=1))["generator"], "d_optim": {"state": {0: {"step": 1}}}}
+    content |= {"args": argparse.Namespace(**arguments), "ada_aug_p": 0.1, "latent_avg": torch.ones(1, STYLE)}
+    torch.save(content, tmp_path / "000100.pt")
+    torch.save(content | {"latent_avg": torch.zeros(STYLE)}, tmp_path / "000020.pt")
+    result = import_weights([tmp_path], {})
+    assert_same(rebuilt(result), nets())
+    assert torch.equal(result.game["mean_latent"], torch.ones(STYLE)) and not result.notes
+    c = result.config
+    assert (c["data"]["batch"], c["training"]["iterations"], c["mixing"]) == (8, 1234, 0.5)
+    assert (c["penalty"]["weight"], c["penalty"]["every"]) == (5.0, 8)
+    assert (c["weights"]["path_length"], c["weights"]["path_every"]) == (1.0, 2)
+    assert {o["lr"] for o in c["optimizers"].values()} == {0.01}
+    for name, wrong, sentence in (
+        ("size", 64, "image size: args says 64, the generator says 32, the discriminator says 32"),
+        ("n_mlp", 8, "the layers of the mapping: args says 8, the mapping says 3"),
+        ("latent", 512, "the size of a latent"),
+        ("channel_multiplier", 2, r"from 4 to 32 px, are 5, 5, 4, 2: not those of .* of channel_multiplier=2,"),
+    ):
+        content["args"] = argparse.Namespace(**arguments | {name: wrong})
+        torch.save(content, tmp_path / "000100.pt")
+        with pytest.raises(ConfigError, match=sentence):
+            import_weights([tmp_path / "000100.pt"], {})
+
+
+class Harmful:
+    """What a pickle can do."""
+
+    def __reduce__(self) -> Any:
+        return print, ("executed",)
+
+
+def test_nothing_is_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "stylegan2-ffhq-config-f.pkl").write_bytes(pickle.dumps(Harmful()))
+    export = re.escape("python -c \"import pickle, torch; n = pickle.load(open('stylegan2-ffhq-config-f.pkl', 'rb'))")
+    with pytest.raises(ConfigError, match=rf"executes whatever code is in it.*at your own risk.*{export}"):
+        import_weights([tmp_path / "stylegan2-ffhq-config-f.pkl"], {})
+    state = official(Rosinality(), nets())["generator"]
+    torch.save({"g_ema": state, "args": Harmful()}, tmp_path / "a.pt")
+    with pytest.raises(ConfigError, match="without executing code"):
+        import_weights([tmp_path / "a.pt"], {})
+    torch.save({"g_ema": state, "args": argparse.Namespace(path=Harmful())}, tmp_path / "b.pt")
+    with pytest.raises(ConfigError, match="without executing code"):
+        import_weights([tmp_path / "b.pt"], {})
+    assert "executed" not in capsys.readouterr().out
+
+
+class Pickled:
+    """Stands in for an official network, whose pickle brings its code along."""
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        self.state = state
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.state
+
+
+def test_the_line_for_pickles_exports_what_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = official(Nvlabs(), nets())
+    content = {"G_ema": Pickled(states["generator"]), "D": Pickled(states["discriminator"])}
+    (tmp_path / "n.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(ConfigError) as refused:
+        import_weights([tmp_path / "n.pkl"], {})
+    line = re.search(r'python -c "(.+?)"', str(refused.value))
+    assert line is not None
+    monkeypatch.chdir(tmp_path)
+    exec(line[1], {})
+    assert_same(rebuilt(import_weights([tmp_path / "n.pt"], {})), nets())
+
+
+def test_the_first_version_kept_its_biases_elsewhere_and_had_no_noise() -> None:
+    made = nets()
+    states = official(Rosinality(), made)
+    old = {}
+    for name, value in states["generator"].items():
+        if name.startswith("noises."):
+            continue
+        moved = name.endswith("activate.bias")
+        old[name.replace("activate.bias", "bias")] = value[None, :, None, None] if moved else value
+    result = convert({"generator": old}, {}, torch.zeros(STYLE))
+    assert [note for note in result.notes if "no fixed noise" in note]
+    again = rebuilt(result)
+    given = [noise(k, 2, 1, *size) for k, size in enumerate(made["generator"].noise_sizes)]  # type: ignore
+    wplus = noise(1, 2, made["generator"].rows, STYLE)  # type: ignore[arg-type]
+    assert torch.equal(again["generator"](wplus, given).image, made["generator"](wplus, given).image)
+    repeated = convert({"generator": old}, {}, torch.zeros(STYLE)).networks["generator"]
+    assert all(torch.equal(result.networks["generator"][key], value) for key, value in repeated.items())
+
+
+def test_a_generator_without_noise_is_told_by_its_names() -> None:
+    torch.manual_seed(0)
+    made = nets()
+    config = GeneratorConfig(style_dim=STYLE, channel_multiplier=MULTIPLIER, max_width=WIDEST, noise=False)
+    made["generator"] = Generator(config, Facts(image_size=SIZE))
+    result = convert({"generator": official(Nvlabs(), made)["generator"]}, {})
+    assert result.config["generator"]["noise"] is False and not result.notes
+    wplus = noise(1, 2, made["generator"].rows, STYLE)
+    assert torch.equal(rebuilt(result)["generator"](wplus).image, made["generator"](wplus).image)
+
+
+def test_networks_in_training_are_taken_for_want_of_averages(tmp_path: Path) -> None:
+    states = official(Nvlabs(), nets())
+    torch.save({"G": states["generator"], "D": states["discriminator"]}, tmp_path / "a.pt")
+    assert any("as it was in training" in note for note in import_weights([tmp_path / "a.pt"], {}).notes)
+    torch.save({"G": states["generator"], "G_ema": official(Nvlabs(), nets(seed=1))["generator"]}, tmp_path / "a.pt")
+    result = import_weights([tmp_path / "a.pt"], {})
+    assert not result.notes
+    assert_same(rebuilt(result), nets(seed=1))
+
+
+def test_files_of_both_layouts_may_meet(tmp_path: Path) -> None:
+    made = nets()
+    one = kept(tmp_path, "alone", {"generator": official(Nvlabs(), made)["generator"]}, False)
+    other = kept(tmp_path, "alone", {"discriminator": official(Rosinality(), made)["discriminator"]}, True)
+    assert_same(rebuilt(import_weights([*other, *one], {})), made)
+
+
+# ---- a run ----
+
+
+def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry()
+    for module in (zoogan.components, zoogan_stylegan2):
+        registry.plugin = module.__name__
+        module.zoo_register(registry=registry)
+    zoo = SimpleNamespace(registry=registry, method=lambda name: registry.methods[name])
+    made, mean, out = nets(), noise(5, STYLE), tmp_path / "run"
+    states = official(Rosinality(), made)
+    torch.save({"g_ema": states["generator"], "latent_avg": mean}, tmp_path / "ffhq.pt")
+    monkeypatch.setattr(import_verb, "open_with", lambda plugin: zoo)
+    app = typer.Typer()
+    app.command()(import_verb.import_)
+    told = CliRunner().invoke(app, ["stylegan2", "--out", str(out), "--weights", str(tmp_path / "ffhq.pt")])
+    assert told.exit_code == 0, told.output
+    assert "discriminator is not in the files and starts untrained" in told.output
+    assert f"zoo sample {out}" in told.output and "zoo edit" not in told.output
+    saved = load_file(out / "model" / "generator.safetensors")
+    assert all(torch.equal(saved[key], value) for key, value in made["generator"].state_dict().items())
+    from zoogan.training.run import load
+
+    editor: Any = load(out, registry=registry).editor
+    assert torch.equal(editor.mean_latent, mean) and editor.makes_faces
+    torch.testing.assert_close(editor.latents([1, 2], truncation=0.0), mean.expand(2, made["generator"].rows, -1))  # type: ignore
+    assert editor.sample([0, 1]).image.shape == (2, 3, SIZE, SIZE)
+
+
+# ---- what does not fit ----
+
+
+def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
+    made = nets()
+    states = official(Rosinality(), made)
+    g, d, n = states["generator"], states["discriminator"], official(Nvlabs(), made)
+    mean = torch.zeros(STYLE)
+    with pytest.raises(ConfigError, match="no weights of StyleGAN2"):
+        import_weights([], {})
+    with pytest.raises(ConfigError, match=r"no <number>\.pt"):
+        import_weights([tmp_path], {})
+    for content, sentence in (
+        ([1], "expected networks"), ({"a": torch.zeros(1)}, "neither a generator nor a discriminator of StyleGAN2"),
+        ({"g_ema": {"a": 1}}, "expected a bare state_dict"), ({"odd": {"a": torch.zeros(1)}}, "expected a bare"),
+    ):  # fmt: skip
+        torch.save(content, tmp_path / "a.pt")
+        with pytest.raises(ConfigError, match=sentence):
+            import_weights([tmp_path / "a.pt"], {})
+    one = kept(tmp_path, "alone", {"generator": g}, True)
+    with pytest.raises(ConfigError, match="a second generator"):
+        import_weights(one + one, {})
+    with pytest.raises(ConfigError, match=r"no 'convs\.1\.noise\.weight' and 0 more"):
+        convert({"generator": {k: v for k, v in g.items() if k != "convs.1.noise.weight"}}, {}, mean)
+    with pytest.raises(ConfigError, match=r"an unknown 'synthesis\.odd'"):
+        convert({"generator": {**n["generator"], "synthesis.odd": mean}}, {})
+    with pytest.raises(ConfigError, match=r"no 'mapping\.fc0\.weight' of 2 dimensions"):
+        convert({"generator": {k: v for k, v in n["generator"].items() if not k.startswith("mapping.")}}, {})
+    with pytest.raises(ConfigError, match=r"about the image size: the generator says 32, the discriminator says 16"):
+        convert({"generator": g, "discriminator": official(Rosinality(), nets(16))["discriminator"]}, {}, mean)
+    with pytest.raises(ConfigError, match=r"about the channels of an image: the generator says 3, .* says 1"):
+        convert({"generator": g, "discriminator": official(Nvlabs(), nets(32, 1))["discriminator"]}, {}, mean)
+    with pytest.raises(ConfigError, match=r"'noises\.noise_2' has the shape \(1, 1, 4, 4\).* need \(1, 1, 8, 8\)"):
+        convert({"generator": {**g, "noises.noise_2": g["noises.noise_0"]}}, {}, mean)
+    with pytest.raises(ConfigError, match="mean latent has 3 numbers, but a latent has 6"):
+        convert({"generator": g}, {}, torch.zeros(3))
+    with pytest.raises(ConfigError, match=r"filter 'convs\.1\.skip\.0\.kernel' is not that of \[1, 3, 3, 1\]"):
+        convert({"discriminator": {**d, "convs.1.skip.0.kernel": torch.ones(4, 4) / 16}}, {})
+    with pytest.raises(ConfigError, match="one of classes"):
+        convert({"generator": {**n["generator"], "mapping.embed.weight": mean}}, {})
+    with pytest.raises(ConfigError, match="latents of 6 numbers from noise of 4"):
+        convert({"generator": {**n["generator"], "mapping.fc0.weight": torch.zeros(STYLE, 4)}}, {})
+    wide = {**g, "input.input": torch.zeros(1, 7, 4, 4)}
+    with pytest.raises(ConfigError, match=r"from 4 to 32 px, are 7, 5, 4, 2: not those of a StyleGAN2 with at most 7"):
+        convert({"generator": wide}, {}, mean)
+    small = {k: v for k, v in n["discriminator"].items() if not re.match(r"b(32|16)\.(conv|skip|resample)", k)}
+    small = {k.replace("b32.", "b8."): v for k, v in small.items()}
+    with pytest.raises(ConfigError, match="8 px; the smallest that the zoo takes are 16 px"):
+        convert({"discriminator": small}, {})
