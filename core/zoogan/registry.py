@@ -55,7 +55,7 @@ VERBS: dict[str, Verb] = {
     "edit": Verb("zoogan.cli.edit:edit", "Edit photos, each with the run's own crop."),
     "import": Verb("zoogan.cli.import_:import_", "Make a run from official weights."),
     "judge": Verb("zoogan.cli.judge:app", "Train and show judges, which read attributes off faces."),
-    "evaluate": Verb("zoogan.cli.evaluate:evaluate", "Measure a run's edits: a report to read."),
+    "evaluate": Verb("zoogan.cli.evaluate:evaluate", "Measure a run's edits, or its samples: a report to read."),
     "compare": Verb("zoogan.cli.compare:compare", "Compare runs side by side, on the same faces."),
 }
 

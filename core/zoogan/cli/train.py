@@ -193,7 +193,8 @@ def farewell(session: Any) -> str:
     lines = ["", f"finished: {run.path}"]
     if grids:
         lines.append(f"  samples      {grids[-1]}")
-    lines.append(f"  edit a photo zoo edit {run.path} PHOTO --attribute {session.facts.attributes[0]}=1")
+    if not loaded.editor.makes_faces:
+        lines.append(f"  edit a photo zoo edit {run.path} PHOTO --attribute {session.facts.attributes[0]}=1")
     lines += truth_told(session, loaded.editor)
     lines.append(f"  measure it   zoo evaluate {run.path}")
     return "\n".join(lines)
