@@ -297,13 +297,10 @@ def compose_config(
 
 
 def default_recipe(spec: MethodSpec, source: str) -> str:
-    """The smallest recipe for a source; without one, the first of all.
-
-    Recipe names are `<source>-<size>`.
-    """
-    names = spec.recipe_names()
-    fitting = [name for name in names if name.rpartition("-")[0].replace("-", "_") == source]
-    return min(fitting or names, key=lambda name: (len(name), name))
+    """The first recipe whose data come from a source, short names first; without one, the first of all."""
+    names = sorted(spec.recipe_names(), key=lambda name: (len(name), name))
+    fitting = [name for name in names if read_yaml(spec.recipes / f"{name}.yaml")["data"]["source"] == source]
+    return (fitting or names)[0]
 
 
 def normal_slots(model: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, Any]:
