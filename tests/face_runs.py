@@ -19,8 +19,9 @@ from zoogan.storage import write_tensors
 SIZE, STYLE, ROWS = 16, 8, 6
 NARROW = [
     f"data.image_size={SIZE}", "data.batch=4", "data.workers=0", "data.faces=32", "data.held_out=8",
-    f"generator.style_dim={STYLE}", f"mapping.style_dim={STYLE}", "mapping.layers=2", "generator.max_width=8",
-    "discriminator.max_width=8", "generator.noise=true", "training.log_every=1", "training.sample_every=2", "training.channels_last=false",
+    f"generator.style_dim={STYLE}", f"mapping.style_dim={STYLE}", "mapping.layers=2", "generator.noise=true",
+    "generator.max_width=8", "discriminator.max_width=8", "training.log_every=1", "training.sample_every=2",
+    "training.channels_last=false",
 ]  # fmt: skip
 
 
@@ -32,14 +33,14 @@ def train_faces(out: Path, *options: str, iterations: int = 2) -> int:
     )
 
 
-def liven(run: Path) -> None:
+def liven(run: Path, value: float = 0.3) -> None:
     """Let noise and the mean latent count in a run that hardly learnt anything, so that a mistake with them shows."""
     for name in ("generator", "game"):
         file = run / f"model/{name}.safetensors"
         state = load_file(file)
-        for key, value in state.items():
+        for key, old in state.items():
             if key.endswith(("strength", "mean_latent")):
-                state[key] = torch.full_like(value, 0.3)
+                state[key] = torch.full_like(old, value)
         write_tensors(file, state)
 
 
@@ -56,7 +57,7 @@ class ToyMapping(LatentMapping):
 
 
 class ToyGenerator(LatentGenerator):
-    """A flat face: red is how far the mean row of w lies along `ways[0]`, green along `ways[1]`, blue along the third."""
+    """A flat face: red, green and blue are how far the mean row of w lies along each of three ways."""
 
     rows = ROWS
 

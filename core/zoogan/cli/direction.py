@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from zoogan.games.directions import Direction
     from zoogan.training.loaded import LoadedRun
 
-FACES, SHARE = 4000, 0.2
+FACES, SHARE = 4000, 0.1
+DOUBTFUL = 0.7  # accuracy
 
 
 def direction(
@@ -198,5 +199,10 @@ def tell(run: Path, found: Mapping[str, Direction], known: Mapping[str, Directio
         ["attribute", "with it", "kept a side", "accuracy", "side 0", "side 1", "conditional on", "cosine with"],
         rows, f"{faces} faces; accuracy on every fifth of those kept; sides: distances to the plane, in w",
     )  # fmt: skip
+    for name, one in found.items():
+        if one.facts["accuracy"] < DOUBTFUL:
+            typer.echo(
+                f"note: {name}: the plane is hardly better than chance; edits along it will show little", err=True
+            )
     first = next(iter(found))
     typer.echo(f"stored in {run / 'directions'}; now: zoo edit {run} --seed 0 --attribute {first}=1")

@@ -166,13 +166,18 @@ def measure(
     guided: styles are those of other faces of the split, for each edit one that shows what is asked for.
 
     Raises:
-        ConfigError: an editor that takes no styles from faces is asked to be guided; a judge that cannot be opened.
+        ConfigError: a run that makes faces; an editor that takes no styles from faces is asked to be guided; a judge
+            that cannot be opened.
     """
     from zoogan.evaluation.page import report_page, sheet
     from zoogan.evaluation.report import report_of, rows_of, write_report
     from zoogan.evaluation.study import edits_per_second, examine, open_study
     from zoogan.storage import replace_text
 
+    if run.editor.makes_faces:
+        raise ConfigError(
+            f"{path}: edits of photos are measured here, and this run makes faces; `zoo sample` shows them"
+        )
     folder = out or path / ("report-reference" if guided else "report")
     check_pages()
     if folder.exists() and not folder.is_dir():

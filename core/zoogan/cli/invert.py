@@ -95,28 +95,45 @@ def check_settings(given: dict[str, Any]) -> None:
 def inverted(
     run: LoadedRun, photos: list[Path], pictures: list[Any], signals: Any = None, **settings: Any
 ) -> Iterator[tuple[list[Path], Inversion]]:
-    """The photos, a few at once, with what was found for them; progress is shown. Ends after a signal."""
+    """The photos, a few at once, with what was found for them; progress is shown. Ends after a signal.
+
+    settings: of `run.invert`.
+    """
     from zoogan.training.progress import Display
 
-    config = run.maker.inversion.model_copy(update={k: v for k, v in settings.items() if k in ("iterations", "space")})
-    told = False
+    iterations = settings.get("iterations", run.maker.inversion.iterations)
+    tell_likeness(run, settings.get("likeness", "auto"))
     for first in range(0, len(photos), AT_ONCE):
         some = photos[first : first + AT_ONCE]
-        with Display(0, config.iterations, len(some)) as display:
+        with Display(0, iterations, len(some)) as display:
 
             def watch(iteration: int, terms: dict[str, float], display: Display = display) -> bool:
                 display.advance(iteration)
-                if terms and (iteration % 100 == 0 or iteration == config.iterations):
+                if terms and (iteration % 100 == 0 or iteration == iterations):
                     display.report(iteration, terms)
                 return signals is not None and signals.received is not None
 
             found = run.invert(pictures[first : first + AT_ONCE], watch=watch, **settings)
-        if found.note and not told:
-            typer.echo(f"note: compared by {found.likeness}: {found.note}", err=True)
-            told = True
         yield some, found
         if signals is not None and signals.received is not None:
             return
+
+
+def tell_likeness(run: LoadedRun, choice: Any) -> None:
+    """Say by what faces are compared, where it is not what was published, before a long search.
+
+    Raises:
+        ConfigError: LPIPS is asked for and cannot be had.
+    """
+    from zoogan.evaluation.likeness import likeness_of
+    from zoogan.interfaces import Unavailable
+
+    try:
+        chosen = likeness_of(choice, run.facts.image_size, run.device)
+    except Unavailable as reason:
+        raise ConfigError(f"--likeness {choice}: {reason}") from reason
+    if chosen.note:
+        typer.echo(f"note: faces are compared by {chosen.name}: {chosen.note}", err=True)
 
 
 def about(found: Inversion, photo: Path) -> dict[str, Any]:

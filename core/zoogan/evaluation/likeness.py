@@ -49,8 +49,8 @@ def lpips(image_size: int, device: torch.device) -> Likeness:
     package()
     there = [trunk for trunk in PREFERRED if (weights_folder() / trunk_file(trunk).name).is_file()]
     if not there:
-        names = " or ".join(f"{trunk_file(trunk).name} ({trunk_file(trunk).url})" for trunk in PREFERRED)
-        raise Unavailable(f"LPIPS needs weights: put {names} into {weights_folder()}")
+        file = trunk_file(PREFERRED[0])
+        raise Unavailable(f"LPIPS needs weights: put {file.name} ({file.url}) into {weights_folder()}")
     file = trunk_file(there[0])
     network = opened(there[0], located(file, None, "lpips", World.alone()), device)
 

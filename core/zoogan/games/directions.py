@@ -21,8 +21,9 @@ from zoogan.interfaces.synthesis import Latent, Latents
 
 FEWEST = 20  # faces on each side, or there is nothing to fit
 HELD_OUT = 5  # every fifth of the faces that are kept measures the plane
-DECAY = 0.01  # of the fit's squared weights, for latents of standard deviation 1
+DECAY = 0.1  # of the squared weights, for latents of variance 1: less follows every face, more asks only for the mean
 LEAST_LEFT = 0.1  # of a normal's length, after what it shares with others is taken away
+STEPS, PRECISE = 50, 1e-8  # of the fit: at most so many, until one is as short as that
 AT_ONCE = 50
 
 
@@ -74,29 +75,33 @@ def boundary(
 ) -> tuple[Float64[Tensor, " s"], float]:
     """The (normal, intercept) of the plane between latents that show something and latents that do not.
 
-    Logistic regression with weight decay. The two sides should be of one size.
+    Logistic regression with weight decay, by Newton's method. The two sides should be of one size.
     """
     x = latents.detach().cpu().double()
     centre = x.mean(0)
     scale = (x - centre).square().mean().sqrt().clamp(min=1e-12)
-    x = (x - centre) / scale
+    x = torch.cat([(x - centre) / scale, x.new_ones(len(x), 1)], 1)
     target = shown.cpu().double()
-    weight = torch.zeros(x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS([weight], max_iter=200, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+    decays = torch.full((x.shape[1],), decay, dtype=torch.float64)
+    decays[-1] = 1e-9  # the offset is free
 
-    def loss() -> float:
-        solver.zero_grad()
-        error = F.binary_cross_entropy_with_logits(x @ weight[:-1] + weight[-1], target)
-        total = error + decay / 2 * weight[:-1].square().sum()
-        total.backward()
-        return total.item()
+    def loss(weight: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(x @ weight, target) + (decays * weight.square()).sum() / 2
 
-    with torch.enable_grad():
-        solver.step(loss)
-    slope, offset = weight.detach()[:-1], weight.detach()[-1]
-    length = slope.norm().clamp(min=1e-12)
-    normal = slope / length
-    return normal, float(offset * scale / length - normal @ centre)
+    weight = torch.zeros_like(decays)
+    for _ in range(STEPS):
+        probability = (x @ weight).sigmoid()
+        gradient = x.T @ (probability - target) / len(x) + decays * weight
+        curvature = (x.T * (probability * (1 - probability))) @ x / len(x) + decays.diag()
+        step = torch.linalg.solve(curvature, gradient)
+        while loss(weight - step) > loss(weight) and step.norm() > PRECISE:  # far from the end it may go too far
+            step = step / 2
+        weight = weight - step
+        if step.norm() <= PRECISE:
+            break
+    length = weight[:-1].norm().clamp(min=1e-12)
+    normal = weight[:-1] / length
+    return normal, float(weight[-1] * scale / length - normal @ centre)
 
 
 def surest(
@@ -120,7 +125,7 @@ def surest(
 
 
 def fitted(
-    latents: Float[Tensor, "n s"], probability: Float[Tensor, " n"], threshold: float = 0.5, share: float = 0.2
+    latents: Float[Tensor, "n s"], probability: Float[Tensor, " n"], threshold: float = 0.5, share: float = 0.1
 ) -> Direction:
     """The direction of an attribute, from latents and how surely their faces show it; see `surest`.
 

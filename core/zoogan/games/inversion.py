@@ -48,15 +48,13 @@ class Inversion(Edit):
     found too; an editor takes it as what to edit.
 
     loss: (n,), how unlike the photo it is, by `likeness`; mean_loss: (n,), the same of the mean face, where it began.
-    iterations: how many were done, fewer than asked for where somebody stopped it. note: why the likeness is not a
-    better one.
+    iterations: how many were done, fewer than asked for where somebody stopped it.
     """
 
     loss: Float[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0))
     mean_loss: Float[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0))
     iterations: int = 0
     likeness: str = ""
-    note: str = ""
 
     def row(self, place: int) -> Inversion:
         """What was found for one of the photos."""
@@ -135,9 +133,7 @@ def invert(
     config = config or editor.inversion
     mean, distance = spread(editor.mapping, config.mean_of, seed)
     start = editor.generator.extended(mean[None]).expand(len(image), -1, -1)
-    noise = (
-        drawn_maps(editor, len(image), seed) if config.noise == "optimised" and editor.generator.noise_sizes else None
-    )
+    noise = drawn_maps(editor, len(image), seed) if config.noise == "optimised" else None
     latents = (start if config.space == "w+" else start[:, :1]).clone().requires_grad_()
     shaken = torch.Generator().manual_seed(seed_of("jitter", seed))
     solver = torch.optim.Adam([latents, *(level.requires_grad_() for level in noise or ())], lr=config.lr)
@@ -146,7 +142,7 @@ def invert(
         solver.param_groups[0]["lr"] = rate(config, done - 1)
         shake = torch.randn(latents.shape[1:], generator=shaken).to(latents) * distance * jitter(config, done - 1)
         with torch.enable_grad():
-            terms = terms_of(editor, image, latents + shake, noise, start, likeness, config)
+            terms = terms_of(editor, image, (latents + shake).expand_as(start), noise, start, likeness, config)
             loss = torch.stack([part.sum() for part in terms.values()]).sum()  # photos do not touch each other
             gradients = torch.autograd.grad(loss, solver.param_groups[0]["params"])
         for part, gradient in zip(solver.param_groups[0]["params"], gradients):
@@ -156,14 +152,14 @@ def invert(
         told = {"loss": terms["likeness"].mean().item()} if done % READ_EVERY == 0 else {}
         if watch(done, told):
             break
-    whole = latents.detach().expand(-1, editor.generator.rows, -1).contiguous()
+    whole = latents.detach().expand_as(start).contiguous()
     maps = None if noise is None else [level.detach() for level in noise]
     return judged(editor, image, whole, maps, start, likeness, done)
 
 
-def drawn_maps(editor: SynthesisEditor, n: int, seed: int) -> Maps:
-    """The same maps of noise for every photo, to begin with."""
-    return [level.repeat(n, 1, 1, 1) for level in editor.noise([seed_of("inversion", seed)])]
+def drawn_maps(editor: SynthesisEditor, n: int, seed: int) -> Maps | None:
+    """The same maps of noise for every photo, to begin with; None for a generator without."""
+    return [level.repeat(n, 1, 1, 1) for level in editor.noise([seed_of("inversion", seed)])] or None
 
 
 def terms_of(
@@ -176,7 +172,7 @@ def terms_of(
     config: InversionConfig,
 ) -> dict[str, Float[Tensor, " n"]]:
     """What is minimised, a value for each photo; terms without a weight are left out."""
-    made = editor.generator(latents.expand(-1, editor.generator.rows, -1), noise).image
+    made = editor.generator(latents, noise).image
     terms = {"likeness": likeness.distance(made, image)}
     if config.pixel_weight:
         terms["pixel"] = config.pixel_weight * (made - image).square().mean((1, 2, 3))
@@ -207,5 +203,4 @@ def judged(
         mean_loss=likeness.distance(mean.image, image),
         iterations=iterations,
         likeness=likeness.name,
-        note=likeness.note,
     )

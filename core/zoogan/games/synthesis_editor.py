@@ -78,8 +78,7 @@ class SynthesisEditor(Editor):
         if truncation is None or truncation == 1:
             return latents
         rows = torch.arange(generator.rows, device=weight.device) < (generator.rows if cutoff is None else cutoff)
-        share = torch.where(rows, truncation, 1.0).to(weight)[:, None]
-        return self.mean_latent.to(weight) + share * (latents - self.mean_latent.to(weight))
+        return torch.where(rows[:, None], self.mean_latent.to(weight).lerp(latents, truncation), latents)
 
     def noise(self, seeds: Sequence[int]) -> Noise:
         """The generator's maps of noise of each seed."""

@@ -41,11 +41,10 @@ def generator_digest(editor: SynthesisEditor) -> str:
 
 def write_latents(edit: Edit, paths: Sequence[Path], generator: str, facts: Sequence[Mapping[str, Any]]) -> None:
     """Each face of an edit, with its latent in a file of its own. generator: see `generator_digest`."""
-    noise = noise_among(edit.extras)
+    joint = {"latents": edit.extras["latents"]} | named_noise(noise_among(edit.extras))
     for row, (path, about) in enumerate(zip(paths, facts, strict=True)):
-        levels = None if noise is None else [level[row] for level in noise]
         told = {"format": LATENT, "generator": generator} | {key: str(value) for key, value in about.items()}
-        write_whole(path, {"latents": edit.extras["latents"][row]} | named_noise(levels), told)
+        write_whole(path, {name: values[row] for name, values in joint.items()}, told)
 
 
 def read_latents(paths: Sequence[Path], editor: SynthesisEditor) -> list[Edit]:
