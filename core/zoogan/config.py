@@ -131,8 +131,8 @@ class TrainingConfig(Frozen):
     """How long and how to train. `*_every` count iterations; 0 = never.
 
     precision: bf16 = mixed, penalties in fp32; fp64 is for checking arithmetic; fp16 is refused.
-    threads: of the processor, where it trains; null = as many as torch takes. Narrow networks train no faster on two, and
-    much slower when another program wants one of them.
+    threads: of the processor; null = as many as torch takes. Narrow networks train no faster on two, and slower when
+    another program wants one of them.
     channels_last: keep the channels of a pixel together in memory; a quarter faster for narrow networks on CPU.
     evaluate: the metrics of `evaluate_every`, on `evaluate_faces` held-out faces. best: a measure of theirs, such as
     edit_error, whose best checkpoint is kept whatever `keep` says.
@@ -297,13 +297,10 @@ def compose_config(
 
 
 def default_recipe(spec: MethodSpec, source: str) -> str:
-    """The smallest recipe for a source; without one, the first of all.
-
-    Recipe names are `<source>-<size>`.
-    """
-    names = spec.recipe_names()
-    fitting = [name for name in names if name.rpartition("-")[0].replace("-", "_") == source]
-    return min(fitting or names, key=lambda name: (len(name), name))
+    """The first recipe whose data come from a source, short names first; without one, the first of all."""
+    names = sorted(spec.recipe_names(), key=lambda name: (len(name), name))
+    fitting = [name for name in names if read_yaml(spec.recipes / f"{name}.yaml")["data"]["source"] == source]
+    return (fitting or names)[0]
 
 
 def normal_slots(model: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,9 +53,12 @@ VERBS: dict[str, Verb] = {
     "doctor": Verb("zoogan.cli.doctor:doctor", "Check versions, devices, plugins and the disk."),
     "train": Verb("zoogan.cli.train:train", "Train a method."),
     "edit": Verb("zoogan.cli.edit:edit", "Edit photos, each with the run's own crop."),
+    "sample": Verb("zoogan.cli.sample:sample", "Make faces from seeds, with a run that makes faces."),
+    "invert": Verb("zoogan.cli.invert:invert", "Find the latents of photos, for a run that makes faces."),
+    "direction": Verb("zoogan.cli.direction:direction", "Find an attribute's direction, to edit made faces along."),
     "import": Verb("zoogan.cli.import_:import_", "Make a run from official weights."),
     "judge": Verb("zoogan.cli.judge:app", "Train and show judges, which read attributes off faces."),
-    "evaluate": Verb("zoogan.cli.evaluate:evaluate", "Measure a run's edits: a report to read."),
+    "evaluate": Verb("zoogan.cli.evaluate:evaluate", "Measure a run's edits, or its samples: a report to read."),
     "compare": Verb("zoogan.cli.compare:compare", "Compare runs side by side, on the same faces."),
 }
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -28,9 +29,9 @@ def plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """A safetensors file with the permissions that the umask asks for (the library leaves 0600)."""
-    save_file(plain(tensors), path)
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
+    """A safetensors file with the permissions that the umask asks for (the library leaves 0600). facts: metadata."""
+    save_file(plain(tensors), path, dict(facts) if facts else None)
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(0o666 & ~umask)
@@ -40,6 +41,15 @@ def digest(path: Path) -> str:
     """The sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """The sha256 of named tensors, in hex: of their names, kinds, shapes and values, wherever they are."""
+    found = hashlib.sha256()
+    for name, value in sorted(plain(tensors).items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def sync(path: Path) -> None:

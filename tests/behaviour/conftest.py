@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from plugin_kit import GOOD, Shelf
 
+from face_runs import liven, train_faces
 from style_runs import sets, train_tiny
 from zoogan.cli import main
 
@@ -48,4 +49,13 @@ def attribute_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     options = ["--out", str(run), "--device", "cpu", "--iterations", "1", *sets(few)]
     assert main(["train", "--model", "sagan", *options]) == 0
+    return run
+
+
+@pytest.fixture(scope="session")
+def face_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny StyleGAN2 run, its noise and mean latent made to count; to be looked at, not to be written into."""
+    run = tmp_path_factory.mktemp("faces") / "faces"
+    assert train_faces(run) == 0
+    liven(run)
     return run

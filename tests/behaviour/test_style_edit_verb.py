@@ -15,7 +15,7 @@ from style_runs import SIZE, paint, sets, train_tiny
 from zoogan.cli import main
 from zoogan.config import ConfigError
 from zoogan.data.film import SHARES, frames_between
-from zoogan.training.run import LoadedRun
+from zoogan.training.loaded import LoadedRun
 
 Says = Callable[..., str]
 

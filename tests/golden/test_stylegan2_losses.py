@@ -15,7 +15,6 @@ from test_official_losses import played
 from torch import Tensor
 
 import zoogan.games.synthesis
-import zoogan.layers.winograd
 from zoogan.composition import compose
 from zoogan.config import merge, validate
 from zoogan.facts import Facts
@@ -70,12 +69,7 @@ def trainer_of(says: Mapping[str, Any], registry: Registry, real: Tensor, z: Ten
 
 
 def test_losses(synthesis_losses_case: Case, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every loss, plain and weighted, scores, path lengths, the running mean, and gradients' norms of each alone.
-
-    With direct convolutions, as in the reference: those by minimal filtering round some ten times as much, which the
-    smallest gradients show (the mapping's first weight by 4e-4); other tests hold the two to each other.
-    """
-    monkeypatch.setattr(zoogan.layers.winograd, "pays", lambda x, weight: False)
+    """Every loss, plain and weighted, scores, path lengths, the running mean, and gradients' norms of each alone."""
     case, says = synthesis_losses_case, synthesis_losses_case.says
     assert says["formulas"] == SAYS
     inputs = says["inputs"]

@@ -19,7 +19,7 @@ from zoogan.config import ConfigError, parse_sets
 if TYPE_CHECKING:
     from zoogan.evaluation.comparison import Evaluated
     from zoogan.interfaces import Kind
-    from zoogan.training.run import LoadedRun
+    from zoogan.training.loaded import LoadedRun
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""`zoo edit`: edit photos with a trained run."""
+"""`zoo edit`: edit photos with a trained run; for one that makes faces see `edit_made`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
 from zoogan.config import ConfigError
 from zoogan.registry import Registry
 
+NO_PHOTO = "no photo given: zoo edit RUN PHOTO... --attribute NAME=VALUE"
+
 
 def edit(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    photos: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO...", help="Photos of any size.")] = None,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PHOTO...", help="Photos of any size; for runs that make faces also files of latents."),
+    ] = None,
     attribute: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="What to show, such as Eyeglasses=1; repeatable.")
     ] = None,
@@ -23,12 +28,15 @@ def edit(
     reference: Annotated[
         list[Path] | None, typer.Option(metavar="PHOTO", help="A face whose style to take; repeatable.")
     ] = None,
-    strength: Annotated[float, typer.Option(help="0 gives the input back, 1 the edit.")] = 1.0,
+    strength: Annotated[float, typer.Option(help="0 gives the input back, 1 the edit; more goes further.")] = 1.0,
     threshold: Annotated[float | None, typer.Option(help="Make the mask hard: 1 where it exceeds this.")] = None,
     truncation: Annotated[
-        float | None, typer.Option(help="How far from the mean a drawn style may be, 0 to 1.")
+        float | None, typer.Option(help="How far from the mean a drawn style or face may be, 0 to 1.")
     ] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Of a drawn style; repeatable. By default 0.")] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(help="Of a drawn style, by default 0, or of a face that the run makes; repeatable."),
+    ] = None,
     film: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A GIF or MP4 from each seed's or reference's style to the next."),
@@ -63,8 +71,8 @@ def edit(
         return
     if root is not None:
         raise ConfigError(f"--root {root}: only --grid reads the run's source; photos are named one by one")
-    if not photos:
-        raise ConfigError("no photo given: zoo edit RUN PHOTO... --attribute NAME=VALUE")
+    if not photos and not seed:
+        raise ConfigError(NO_PHOTO)
     if not wishes:
         raise ConfigError("say what to show: --attribute NAME=VALUE such as Eyeglasses=1, or --domain NAME")
     if reference and seed:
@@ -72,6 +80,18 @@ def edit(
     if film is not None:
         check_film_of(film, reference or seed or [])
     loaded = opened()
+    if loaded.editor.makes_faces:
+        from zoogan.cli.edit_made import edit_made
+
+        refused = {"--domain": domain, "--reference": reference, "--threshold": threshold, "--film": film}
+        given = [name for name, value in refused.items() if value]
+        folder = out or Path("edits")
+        for path in edit_made(loaded, photos or [], seed or [], wishes, strength, truncation, folder, given):
+            typer.echo(str(path))
+        return
+    if not photos:
+        raise ConfigError(NO_PHOTO)
+    refuse_latents(photos)
     pictures = read_all([*photos, *(reference or [])])
     faces, styles = pictures[: len(photos)], pictures[len(photos) :]
     for photo, picture in zip(photos, faces):
@@ -103,6 +123,18 @@ def parse_wishes(items: list[str]) -> dict[str, str]:
     if bad:
         raise ConfigError("\n".join(f"--attribute {item}: expected NAME=VALUE, like Eyeglasses=1" for item in bad))
     return dict(item.split("=", 1) for item in items)
+
+
+def refuse_latents(photos: Sequence[Path]) -> None:
+    """That photos are photos, for a run that has no latents.
+
+    Raises:
+        ConfigError: files of latents.
+    """
+    files = [path for path in photos if path.suffix == ".safetensors"]
+    if files:
+        said = "a latent is for a run that makes faces, and this one edits photos"
+        raise ConfigError("\n".join(f"{path}: {said}" for path in files))
 
 
 def read_all(photos: list[Path]) -> list[Any]:

@@ -18,7 +18,7 @@ from zoogan.registry import Registry, nearest
 
 if TYPE_CHECKING:
     from zoogan.evaluation.report import Report
-    from zoogan.training.run import LoadedRun
+    from zoogan.training.loaded import LoadedRun
 
 # Settings that change no weight of a run.
 IMMATERIAL = {

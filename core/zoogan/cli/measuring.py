@@ -14,7 +14,7 @@ from zoogan.registry import Registry, nearest, resolve
 
 if TYPE_CHECKING:
     from zoogan.interfaces import Editor, Kind, Source, Study
-    from zoogan.training.run import LoadedRun
+    from zoogan.training.loaded import LoadedRun
 
 
 def metric_configs(

@@ -184,7 +184,7 @@ def headline(session: Any) -> str:
 
 
 def farewell(session: Any) -> str:
-    """Where the grid is, how to edit a photo, and, where the source knows the truth, how good the edits are."""
+    """Where the grid is, how to make or edit a face, and, where the source knows the truth, how good the edits are."""
     from zoogan.training.run import load
 
     run = session.run
@@ -193,7 +193,13 @@ def farewell(session: Any) -> str:
     lines = ["", f"finished: {run.path}"]
     if grids:
         lines.append(f"  samples      {grids[-1]}")
-    lines.append(f"  edit a photo zoo edit {run.path} PHOTO --attribute {session.facts.attributes[0]}=1")
+    name = session.facts.attributes[0] if session.facts.attributes else "NAME"
+    if loaded.editor.makes_faces:
+        lines.append(f"  make faces   zoo sample {run.path}")
+        lines.append(f"  edit them    zoo direction {run.path} --attribute {name}, once, and then")
+        lines.append(f"               zoo edit {run.path} --seed 0 --attribute {name}=1")
+    else:
+        lines.append(f"  edit a photo zoo edit {run.path} PHOTO --attribute {name}=1")
     lines += truth_told(session, loaded.editor)
     lines.append(f"  measure it   zoo evaluate {run.path}")
     return "\n".join(lines)

@@ -16,10 +16,14 @@ from zoogan.registry import nearest
 
 
 class LatentCondition(Condition):
-    """Role `condition`: no targets. names: the attributes whose directions are known."""
+    """Role `condition`: no targets.
+
+    names: the attributes whose directions are known. unusable: those whose direction cannot be used, and why.
+    """
 
     def __init__(self, config: LatentConfig | None = None, facts: Facts | None = None) -> None:
         self.names: tuple[str, ...] = ()
+        self.unusable: dict[str, str] = {}
 
     def targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
         """None."""
@@ -34,11 +38,10 @@ class LatentCondition(Condition):
         """
         request: dict[str, float] = {}
         problems = []
-        known = ", ".join(self.names) or "none yet; `zoo direction RUN --attribute NAME` fits one"
         for name, word in words.items():
             value = word_value(word)
             if name not in self.names:
-                problems.append(f"{name}: no direction of that name{nearest(name, self.names)}; known: {known}")
+                problems.append(f"{name}: {self._unknown(name)}")
             elif value is None:
                 problems.append(f"{name}: expected a value from 0 to 1, or on, off, true, false, yes, no; got {word!r}")
             else:
@@ -46,3 +49,11 @@ class LatentCondition(Condition):
         if problems:
             raise ValueError("\n".join(problems))
         return Request(request)
+
+    def _unknown(self, name: str) -> str:
+        """Why an attribute cannot be asked for, and what to do about it."""
+        close, fit = nearest(name, self.names), f"`zoo direction RUN --attribute {name}` fits one"
+        if name in self.unusable:
+            return f"{self.unusable[name]}; {fit.replace('fits one', 'fits it anew')}"
+        known = f"known: {', '.join(self.names) or 'none yet'}"
+        return f"no direction of that name{close}; {known}" + ("" if close else f"; {fit}")

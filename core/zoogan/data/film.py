@@ -1,4 +1,4 @@
-"""Films: faces on their way from one style to the next."""
+"""Films: faces on their way from one style, or one latent, to the next."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def frames_between(
         for share in SHARES:
             below = to_bytes(torch.cat(list(show(one.lerp(other, share))), 2))
             yield torch.cat([above, below], 1)
+
+
+def frames_along(
+    latents: Sequence[Float[Tensor, "1 rows s"]], show: Callable[[Float[Tensor, "1 rows s"]], Float[Tensor, "1 c h w"]]
+) -> Iterator[UInt8[Tensor, "c h w"]]:
+    """Frames of one face on its way from each latent to the next, 31 each."""
+    for one, other in pairwise(latents):
+        for share in SHARES:
+            yield to_bytes(show(one.lerp(other, share))[0])
 
 
 def check_film(path: Path) -> None:

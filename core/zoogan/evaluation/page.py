@@ -12,6 +12,7 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from zoogan.data.photo import grid, to_range
 from zoogan.evaluation.comparison import Column, Entrant, costs, heading, headlines, refusals, speed_of
@@ -21,6 +22,7 @@ from zoogan.interfaces import Editor, Study, World
 
 FACES = 8  # in the pictures
 ACROSS, DOWN = 12, 6  # in the sheet of samples
+APART = 24  # pixels between the runs of that sheet
 LEGIBLE = 128  # smaller pictures are enlarged to about this many pixels
 
 
@@ -94,8 +96,11 @@ def sample_sheet(editors: Sequence[tuple[str, Editor]], studies: Sequence[Study]
     }
     real = first.source.read(first.split, list(range(rows * columns)))
     blocks["real faces"] = to_range(real["image"])
-    sheet = [enlarged(faces.cpu()).unflatten(0, (rows, columns)) for faces in blocks.values()]
-    return grid(torch.cat(sheet, 1), [text for name in blocks for text in (name, *[""] * (columns - 1))])
+    faces = [enlarged(part.cpu()).unflatten(0, (rows, columns)) for part in blocks.values()]
+    sheet = grid(torch.cat(faces, 1), [text for name in blocks for text in (name, *[""] * (columns - 1))])
+    wide = sheet.shape[2] // len(blocks)  # what is over is less than a gutter
+    parts = sheet.tensor_split([wide * k for k in range(1, len(blocks))], 2)
+    return torch.cat([F.pad(part, (0, APART), value=255) for part in parts[:-1]] + [parts[-1]], 2)
 
 
 def some_of_each(wanted: Tensor) -> Tensor:

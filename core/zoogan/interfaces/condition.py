@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +19,16 @@ class Request:
     """A person's wish, parsed and checked: which attributes to set to which value in [0, 1]. The rest stays.
 
     domain: the index of the domain to go to. reference: faces (n, c, h, w) in [-1, 1], or one for all, whose style to
-    take; only editors that take references know what to do with them.
+    take; only editors that take references know what to do with them. latents: w+ (n, rows, style_dim) of the faces to
+    edit, and noise: the maps of noise that they are shown with, None = the generator's own; for editors that make
+    faces.
     """
 
     attributes: Mapping[str, float] = field(default_factory=dict)
     domain: int | None = None
     reference: Tensor | None = None
+    latents: Tensor | None = None
+    noise: Sequence[Tensor] | None = None
 
 
 class Condition(ABC):

@@ -52,13 +52,14 @@ class Editor(ABC):
     takes_reference: bool = False
     makes_faces: bool = False
 
-    def sample(self, seeds: Sequence[int], *, truncation: float | None = None) -> Edit:
+    def sample(self, seeds: Sequence[int], *, truncation: float | None = None, cutoff: int | None = None) -> Edit:
         """Faces of the editor's own, one for each seed: the same seed gives the same face in whatever batch it comes.
 
-        truncation: how far from the mean face they may be, 0 to 1; None = 1.
+        truncation: how far from the mean face they may be, 0 to 1; None = 1. cutoff: only so many rows of a face's
+        latents are truncated, the coarse ones; None = all.
 
         Raises:
-            ValueError: it makes none, or a truncation out of range.
+            ValueError: it makes none, or a truncation or a cutoff out of range.
         """
         raise ValueError("this editor makes no faces of its own: it edits those that it is given")
 

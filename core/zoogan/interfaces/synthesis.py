@@ -7,7 +7,7 @@ the generator where a latent enters, so that each can be another one (StyleGAN2,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -20,6 +20,20 @@ from zoogan.interfaces.draws import Draws
 Latent = Float[Tensor, "n s"]
 Latents = Float[Tensor, "n rows s"]
 Noise = Sequence[Float[Tensor, "#n 1 _ _"]]
+
+
+NOISE = "noise_"  # and the place of a map, where maps of noise stand among other tensors
+
+
+def noise_among(tensors: Mapping[str, Tensor]) -> list[Float[Tensor, "_ 1 _ _"]] | None:
+    """The maps of noise among named tensors, in order; None if there are none."""
+    places = sorted(int(name.removeprefix(NOISE)) for name in tensors if name.startswith(NOISE))
+    return [tensors[f"{NOISE}{place}"] for place in places] or None
+
+
+def named_noise(noise: Noise | None) -> dict[str, Tensor]:
+    """Maps of noise as named tensors, {"noise_0": ...}; none for the generator's own."""
+    return {f"{NOISE}{place}": level for place, level in enumerate(noise or ())}
 
 
 class Synthesised(NamedTuple):

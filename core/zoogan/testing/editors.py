@@ -46,8 +46,8 @@ class KnownMaker(Editor):
     def __init__(self, make: Callable[[Sequence[int]], Float[Tensor, "n 3 s s"]]) -> None:
         self.networks, self.make = nn.ModuleDict({"none": nn.Conv2d(1, 1, 1)}), make
 
-    def sample(self, seeds: Sequence[int], *, truncation: float | None = None) -> Edit:
-        """The faces, drawn towards grey by a truncation."""
+    def sample(self, seeds: Sequence[int], *, truncation: float | None = None, cutoff: int | None = None) -> Edit:
+        """The faces, drawn towards grey by a truncation; they have no rows that a cutoff could leave out."""
         return Edit(self.make(seeds) * (1.0 if truncation is None else truncation))
 
     def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:

@@ -1,32 +1,29 @@
-"""The run: the folder that one training leaves behind, and the editor inside it."""
+"""The run: the folder that one training leaves behind, and how it is opened."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
-from PIL import Image
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from zoogan.composition import Composition, compose
 from zoogan.config import ConfigError, GameConfig, read_yaml, validate
-from zoogan.data.photo import crop_to, read_photo, to_range
 from zoogan.facts import Facts
-from zoogan.interfaces import Edit, Editor, Networks, Targets
+from zoogan.games.synthesis_editor import SynthesisEditor
+from zoogan.interfaces import Networks
 from zoogan.plugins import zoo
 from zoogan.registry import Registry, nearest
 from zoogan.storage import replace_text, write_tensors
 from zoogan.training.checkpoints import find, iteration_of, problems
+from zoogan.training.latents import read_directions
+from zoogan.training.loaded import LoadedRun
 
 FORMAT = 1
 GAME = "game"  # the file of the game's own state
-Photo = str | Path | Image.Image | Tensor
 
 
 class Run:
@@ -41,6 +38,7 @@ class Run:
         self.model = path / "model"
         self.checkpoints = path / "checkpoints"
         self.best = path / "best.json"
+        self.directions = path / "directions"
 
     def write(self, config: GameConfig, facts: Facts) -> None:
         """Store the complete config and the facts."""
@@ -95,121 +93,6 @@ class Run:
         replace_text(self.model / "config.json", json.dumps(content, indent=1))
 
 
-def is_photo(tensor: Tensor) -> bool:
-    """Whether a tensor is a photo as bytes (3, h, w)."""
-    return tensor.dtype == torch.uint8 and tensor.dim() == 3 and len(tensor) == 3
-
-
-class LoadedRun:
-    """A trained run, ready to edit.
-
-    networks: name -> module, in eval mode. facts: what the data said. editor: what every verb sees. iteration, images:
-    how long it was trained; None for weights that came from elsewhere.
-    """
-
-    def __init__(
-        self, config: GameConfig, facts: Facts, editor: Editor, iteration: int | None = None, images: int | None = None
-    ) -> None:
-        self.config, self.facts, self.editor = config, facts, editor
-        self.iteration, self.images = iteration, images
-
-    @property
-    def networks(self) -> nn.ModuleDict:
-        """The networks by name."""
-        return self.editor.networks
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.networks.parameters()).device
-
-    def prepare(self, images: Any) -> Tensor:
-        """Anything that shows faces as (n, 3, s, s) in [-1, 1].
-
-        Floats (n, 3, s, s) or (3, s, s) in [-1, 1] are taken as they are; paths, PIL images and photos as bytes
-        (3, h, w) get the run's own crop.
-
-        Raises:
-            ConfigError: a tensor of another size, or values outside [-1, 1].
-        """
-        size = self.facts.image_size
-        if isinstance(images, Tensor) and images.dtype != torch.uint8:
-            tensor = images if images.dim() == 4 else images[None]
-            if tensor.shape[1:] != (self.facts.channels, size, size) or not tensor.is_floating_point():
-                raise ConfigError(
-                    f"images: got {images.dtype} of shape {tuple(images.shape)}, expected floats of shape "
-                    f"(n, {self.facts.channels}, {size}, {size}) in [-1, 1]; paths and PIL images are cropped for you"
-                )
-            if tensor.numel() and (tensor.min() < -1.001 or tensor.max() > 1.001):
-                raise ConfigError(f"images: values from {tensor.min():.3g} to {tensor.max():.3g}, expected [-1, 1]")
-            return tensor.to(self.device, torch.float32)
-        many = list(images) if isinstance(images, list | tuple) else [images]
-        if len(many) == 1 and isinstance(many[0], Tensor) and many[0].dim() == 4:
-            many = list(many[0])
-        wrong = [type(x).__name__ for x in many if not isinstance(x, Tensor | str | Path | Image.Image)]
-        wrong += [f"{x.dtype} of shape {tuple(x.shape)}" for x in many if isinstance(x, Tensor) and not is_photo(x)]
-        if wrong or not many:
-            raise ConfigError(
-                f"images: got {wrong[0] if wrong else 'an empty list'}; a list holds paths, PIL images or bytes "
-                "(3, h, w), floats in [-1, 1] come as one tensor (n, 3, s, s)"
-            )
-        photos = [item if isinstance(item, Tensor) else read_photo(item) for item in many]
-        crops = [crop_to(photo, self.facts) for photo in photos]
-        return to_range(torch.stack(crops)).to(self.device)
-
-    def edit(
-        self,
-        images: Tensor | Photo | Sequence[Photo],
-        *,
-        seed: int = 0,
-        strength: float = 1.0,
-        threshold: float | None = None,
-        truncation: float | None = None,
-        reference: Tensor | Photo | Sequence[Photo] | None = None,
-        **wishes: Any,
-    ) -> Edit:
-        """Edit faces: `run.edit("me.jpg", Eyeglasses=1)`, `run.edit("me.jpg", domain="male", reference="he.jpg")`.
-
-        Args:
-            images: see `prepare`.
-            seed: of a drawn style. strength: 0 gives the input back, 1 the edit. threshold: make the mask hard.
-            truncation: how far from the mean a drawn style may be, 0 to 1.
-            reference: a face whose style to take, or one for each image; see `prepare`.
-            wishes: attributes to values in [0, 1], or `domain` to a name; attributes that are not named stay as they
-                are.
-
-        Raises:
-            ConfigError: a wish that the run was not trained for, a value out of range, images that do not fit.
-        """
-        image = self.prepare(images)
-        targets = self.targets(image, wishes, reference)
-        try:
-            return self.editor.apply(
-                image, targets, seed=seed, strength=float(strength), threshold=threshold, truncation=truncation
-            )
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-
-    def targets(
-        self,
-        image: Tensor,
-        wishes: Mapping[str, Any],
-        reference: Tensor | Photo | Sequence[Photo] | None = None,
-    ) -> Targets:
-        """A person's wishes as targets for prepared images; see `edit`.
-
-        Raises:
-            ConfigError: as `edit`.
-        """
-        try:
-            request = self.editor.condition.parse(wishes)
-            if reference is not None:
-                request = replace(request, reference=self.prepare(reference))
-            return self.editor.resolve(request, image)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-
-
 def load(
     run: str | Path,
     *,
@@ -236,6 +119,8 @@ def load(
         composition.game.load_state_dict(load_file(files[GAME]))
     nets = composition.nets.to(device).eval().requires_grad_(False)
     editor = composition.game.to(device).editor(nets, attributes=facts.attributes)
+    if isinstance(editor, SynthesisEditor):
+        editor.learn(*read_directions(folder.directions, editor))
     length = json.loads((state[0] / "state.json").read_text()) if state else {}
     return LoadedRun(config, facts, editor, length.get("iteration"), length.get("position"))
 

@@ -1,0 +1,267 @@
+"""`zoo invert` and `run.invert`: the latents of photos, what is kept of them, and a person's mistakes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import zoogan
+from face_runs import ROWS, SIZE, STYLE, liven, toy_editor, toy_ways
+from style_runs import paint
+from zoogan.cli import main
+from zoogan.config import ConfigError
+from zoogan.data.photo import save_image, to_bytes
+from zoogan.evaluation import likeness as likeness_module
+from zoogan.evaluation.likeness import L1, likeness_of
+from zoogan.games.config import InversionConfig
+from zoogan.games.inversion import Inversion, invert
+from zoogan.games.synthesis_editor import SynthesisEditor
+from zoogan.interfaces import Unavailable
+from zoogan.interfaces.synthesis import noise_among
+from zoogan.training.latents import read_file
+from zoogan.training.loaded import LoadedRun
+from zoogan.training.progress import Display
+
+Says = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def loaded(face_run: Path) -> LoadedRun:
+    return zoogan.load(face_run)
+
+
+@pytest.fixture(scope="module")
+def photos(loaded: LoadedRun, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two faces that the run itself can make, as files."""
+    folder = tmp_path_factory.mktemp("photos")
+    for k, image in enumerate(loaded.sample(2, seed=40).image):
+        save_image(image, folder / f"me{k}.png")
+    return [folder / "me0.png", folder / "me1.png"]
+
+
+def inverted(run: Path, photos: list[Path], out: Path, *options: str) -> int:
+    """`zoo invert`, on the CPU. Returns the exit code."""
+    return main(["invert", str(run), *map(str, photos), "--out", str(out), "--device", "cpu", *options])
+
+
+# ---- what is found ----
+
+
+def test_a_face_that_the_run_can_make_is_found_again(loaded: LoadedRun) -> None:
+    latents = loaded.maker.latents([41, 1])  # for others, networks that learnt so little have valleys on the way
+    wanted = loaded.maker.synthesise(latents).image
+    found = loaded.invert(wanted, iterations=60, mean_of=200, noise="fixed", space="w")
+    assert found.image.shape == wanted.shape and found.iterations == 60 and found.likeness == "L1 over scales"
+    assert bool((found.loss < 0.2 * found.mean_loss).all()), (found.loss, found.mean_loss)
+    torch.testing.assert_close(found.loss, L1.distance(found.image, wanted))
+    assert set(found.extras) == {"latents"} and found.extras["latents"].shape == latents.shape
+    assert torch.equal(found.extras["latents"][:, :1].expand_as(latents), found.extras["latents"]), "one latent"
+    torch.testing.assert_close(loaded.maker.synthesise(found.extras["latents"]).image, found.image)
+
+
+def test_a_latent_for_each_row_and_maps_of_noise(loaded: LoadedRun) -> None:
+    wanted = loaded.sample(1, seed=41).image
+    found = loaded.invert(wanted, iterations=12, mean_of=20)
+    latents, maps = found.extras["latents"], noise_among(found.extras) or []
+    assert latents.shape == (1, ROWS, STYLE) and not torch.equal(latents[:, 0], latents[:, 1])
+    torch.testing.assert_close(loaded.maker.synthesise(latents, maps).image, found.image)
+    assert [tuple(level.shape[2:]) for level in maps] == [tuple(s) for s in loaded.maker.generator.noise_sizes]
+    for level in maps:
+        torch.testing.assert_close(level.mean((1, 2, 3)), torch.zeros(1), atol=1e-4, rtol=0)
+        torch.testing.assert_close(level.square().mean((1, 2, 3)), torch.ones(1), atol=1e-3, rtol=0)
+    drawn = loaded.invert(wanted, iterations=1, mean_of=20)  # the first step has length 0
+    assert found.loss < drawn.loss and not torch.equal(maps[0], drawn.extras["noise_0"])
+
+
+@pytest.fixture(scope="module")
+def toy() -> SynthesisEditor:
+    """Faces whose colours are linear in w."""
+    return toy_editor(toy_ways())
+
+
+def found_by(toy: SynthesisEditor, image: Tensor, seed: int = 0, **settings: Any) -> Inversion:
+    config = InversionConfig(**{"iterations": 40, "mean_of": 200, **settings})
+    return invert(toy, image, L1, config, seed=seed)
+
+
+def test_what_is_found_depends_on_the_photo_and_the_seed_alone(toy: SynthesisEditor) -> None:
+    two = toy.sample([40, 41]).image
+    together, again, alone = found_by(toy, two), found_by(toy, two), found_by(toy, two[1:])
+    assert torch.equal(together.extras["latents"], again.extras["latents"])
+    assert bool((together.loss < 0.1 * together.mean_loss).all())
+    torch.testing.assert_close(alone.extras["latents"], together.extras["latents"][1:], atol=1e-4, rtol=1e-3)
+    assert torch.equal(together.row(1).image, together.image[1:]) and together.row(1).loss == together.loss[1]
+    assert not torch.equal(found_by(toy, two, seed=1).extras["latents"], together.extras["latents"])
+
+
+def test_settings_that_weigh_pixels_and_the_mean(toy: SynthesisEditor) -> None:
+    wanted = toy.sample([40]).image
+    far, near = found_by(toy, wanted), found_by(toy, wanted, mean_weight=1000.0)
+    start = found_by(toy, wanted, iterations=1).extras["latents"]  # the first step has length 0
+    assert (near.extras["latents"] - start).norm() < 0.2 * (far.extras["latents"] - start).norm()
+    assert not torch.equal(found_by(toy, wanted, pixel_weight=10.0).extras["latents"], far.extras["latents"])
+
+
+# ---- files ----
+
+
+def test_a_latent_file_is_the_face_that_was_found(
+    face_run: Path, photos: list[Path], loaded: LoadedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "found"
+    assert inverted(face_run, photos, out, "--iterations", "12", "--seed", "3") == 0
+    said = capsys.readouterr()
+    assert "note: faces are compared by L1 over scales: LPIPS needs faces of 32 pixels or more" in said.err
+    assert "(the mean face: " in said.out and str(out / "me1-latent.safetensors") in said.out
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        f"me{k}{ending}" for k in (0, 1) for ending in ("-inverted.png", "-latent.safetensors")
+    )
+    found = loaded.invert(photos, iterations=12, seed=3)
+    for k in (0, 1):
+        picture = torch.from_numpy(np.array(Image.open(out / f"me{k}-inverted.png"))).permute(2, 0, 1)
+        assert torch.equal(picture, to_bytes(found.image[k]))
+    back = loaded.edit([out / "me0-latent.safetensors", out / "me1-latent.safetensors"])
+    torch.testing.assert_close(back.image, found.image, atol=1e-6, rtol=0)
+    tensors, facts = read_file(out / "me1-latent.safetensors", "zoogan latent 1", "latent")
+    assert tensors["latents"].shape == (ROWS, STYLE) and tensors["noise_0"].shape == (1, 4, 4)
+    assert facts["photo"] == "me1.png" and facts["iterations"] == "12" and facts["likeness"] == "L1 over scales"
+    assert float(facts["loss"]) == pytest.approx(float(found.loss[1]), rel=1e-4)
+
+
+def test_a_latent_of_another_run_is_refused(
+    face_run: Path, attribute_run: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, out = shutil.copytree(face_run, tmp_path / "other"), tmp_path / "found"
+    liven(other, 0.4)
+    assert inverted(other, photos[:1], out, "--iterations", "1") == 0
+    latent, torn, plain = out / "me0-latent.safetensors", out / "torn.safetensors", tmp_path / "plain.safetensors"
+    torn.write_bytes(latent.read_bytes()[:200])
+    plain.write_bytes((other / "model/generator.safetensors").read_bytes())
+    capsys.readouterr()
+    files = [latent, torn, plain, out / "me1-latent.safetensors"]
+    with pytest.raises(ConfigError) as told:
+        zoogan.load(face_run).edit(files)
+    lines = str(told.value).splitlines()
+    assert len(lines) == 4, "all of them at once"
+    assert "meant for another generator" in lines[0] and "`zoo invert` finds one anew" in lines[0]
+    assert "damaged" in lines[1] and "not a file of a latent" in lines[2]
+    assert "no such file, did you mean 'me0-latent.safetensors'?" in lines[3]
+    for run in (face_run, attribute_run):
+        capsys.readouterr()
+        assert main(["edit", str(run), str(latent), "--attribute", "Eyeglasses=1", "--out", str(tmp_path / "no")]) == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said and not (tmp_path / "no").exists()
+    assert "a latent is for a run that makes faces, and this one edits photos" in said
+
+
+def test_ctrl_c_keeps_what_was_found(
+    face_run: Path,
+    photos: list[Path],
+    loaded: LoadedRun,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    advance = Display.advance
+
+    def interrupted(self: Display, iteration: int) -> None:
+        advance(self, iteration)
+        if iteration == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Display, "advance", interrupted)
+    monkeypatch.setattr("zoogan.cli.invert.AT_ONCE", 1)
+    assert inverted(face_run, photos, tmp_path / "found", "--iterations", "50") == 130
+    said = capsys.readouterr().out
+    assert f"stopped after 3 iterations; what was found is saved; nothing yet of {photos[1]}" in said
+    assert sorted(path.name for path in (tmp_path / "found").iterdir()) == [
+        "me0-inverted.png",
+        "me0-latent.safetensors",
+    ]
+    assert loaded.edit(tmp_path / "found/me0-latent.safetensors").image.shape == (1, 3, SIZE, SIZE)
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+# ---- what tells how like a photo a face is ----
+
+
+def test_lpips_is_taken_where_its_weights_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("lpips")
+    monkeypatch.setenv("ZOOGAN_METRIC_WEIGHTS", str(tmp_path))
+    absent = likeness_of("auto", 32, "cpu")
+    assert absent.name == L1.name and "vgg16" in absent.note and likeness_of("l1", 32, "cpu").note == ""
+    with pytest.raises(Unavailable, match="put vgg16"):
+        likeness_of("lpips", 32, "cpu")
+    (tmp_path / "alexnet-owt-7be5be79.pth").write_bytes(b"another network")
+    with pytest.raises(Unavailable, match="not the AlexNet weights"):
+        likeness_of("lpips", 32, "cpu")
+
+    seen: list[tuple[int, ...]] = []
+
+    def network(one: Tensor, other: Tensor) -> Tensor:
+        seen.append(tuple(one.shape))
+        return (one - other).square().mean((1, 2, 3), keepdim=True)
+
+    monkeypatch.setattr(likeness_module, "located", lambda *_: tmp_path)
+    monkeypatch.setattr(likeness_module, "opened", lambda *_: network)
+    chosen = likeness_of("auto", 512, "cpu")
+    assert chosen.name == "LPIPS (AlexNet)" and not chosen.note
+    distance = chosen.distance(torch.zeros(2, 3, 512, 512), torch.ones(2, 3, 512, 512))
+    torch.testing.assert_close(distance, torch.ones(2))
+    assert seen == [(2, 3, 256, 256)], "large faces are looked at in 256 pixels"
+
+
+# ---- mistakes ----
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Says:
+    """What `zoo invert RUN PHOTO` says to a mistake; that nothing was written besides."""
+
+    def said(run: Path, *options: str, photo: Path | None = None) -> str:
+        capsys.readouterr()
+        photo = photo or paint(tmp_path / "me.png")
+        assert inverted(run, [photo], tmp_path / "none", *options) == 2
+        told = capsys.readouterr()
+        assert "Traceback" not in told.err and not told.out and not (tmp_path / "none").exists()
+        return told.err
+
+    return said
+
+
+def test_mistakes_are_told_at_once(face_run: Path, attribute_run: Path, refused: Says, tmp_path: Path) -> None:
+    said = refused(face_run, "--space", "w++", "--noise", "fixd", "--likeness", "lpip", "--iterations", "0")
+    assert len(said.strip().splitlines()) == 4
+    assert "did you mean 'fixed'?" in said and "did you mean 'lpips'?" in said and "expected 1 or more" in said
+    assert "use `zoo edit`" in refused(attribute_run)
+    assert "did you mean 'me.png'?" in refused(face_run, photo=tmp_path / "mee.png")
+    assert "LPIPS needs faces of 32 pixels or more" in refused(face_run, "--likeness", "lpips")
+
+
+def test_mistakes_from_python(loaded: LoadedRun) -> None:
+    image = loaded.sample(1).image
+    with pytest.raises(ConfigError, match=r"iterations: .*greater than or equal to 1") as told:
+        loaded.invert(image, iterations=0, spaces="w")
+    assert "spaces: no such setting, did you mean 'space'?" in str(told.value)
+    with pytest.raises(ConfigError, match="expected floats of shape"):
+        loaded.invert(image[..., :8])
+    with pytest.raises(ConfigError, match="LPIPS needs faces of 32"):
+        loaded.invert(image, likeness="lpips")
+
+
+def test_noise_counts_in_these_runs(face_run: Path) -> None:
+    """Or the tests above would pass where noise does nothing."""
+    loaded = zoogan.load(face_run)
+    latents = loaded.maker.latents([1, 1])
+    image = loaded.maker.synthesise(latents, loaded.maker.noise([1, 2])).image
+    assert (image[0] - image[1]).abs().mean() > 0.01
