@@ -17,7 +17,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from step import trainer_of, wait
 from torch import Tensor
 
 from zoogan.config import merge, parse_sets, validate
+from zoogan.interfaces import Clock
 from zoogan.plugins import zoo
 
 SHARES = {"discriminator": 1.0, "penalty": 1 / 16, "generator": 1.0, "path_length": 1 / 4, "average": 1.0}
@@ -131,9 +132,8 @@ class Ours:
 
         def update(name: str) -> Callable[[], None]:
             def play() -> None:
-                clock = type("Clock", (), {"iteration": 0, "iterations": 1})()
                 trainer.fetch()
-                trainer.update(steps[name], 0, clock, frozenset())
+                trainer.update(steps[name], 0, Clock(0, 1), frozenset())
 
             return play
 
@@ -154,10 +154,10 @@ def seconds(part: Callable[[], None], device: torch.device) -> float:
     return clock() - start
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--official", type=Path, required=True)
+    parser.add_argument("--official", type=Path, help="where the published code is checked out")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--multiplier", type=int, default=2)
@@ -169,7 +169,9 @@ def main() -> None:
     parser.add_argument("--operators", action="store_true", help="build and use the published CUDA operators")
     parser.add_argument("--only", choices=("official", "ours"), help="one side alone, for its peak of memory")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="ours, as of zoo train")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
+    if options.official is None and options.only != "ours":
+        parser.error("--official: say where the published code is checked out, or measure --only ours")
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     real = torch.rand(options.batch, 3, options.size, options.size, device=device) * 2 - 1

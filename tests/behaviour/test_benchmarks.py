@@ -35,6 +35,20 @@ def test_step(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert {"torch", "zoogan", "python", "device", "machine", "threads", "date", "recipe", "compile"} <= set(line)
 
 
+def test_an_iteration_of_stylegan2_by_its_parts(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    narrow = [f"--set={slot}.max_width=4" for slot in ("generator", "discriminator")]
+    benchmark("versus_stylegan2").main(["--only", "ours", "--size", "16", "--pairs", "1", *narrow])
+    line = json.loads(capsys.readouterr().out)
+    parts = line["parts_ms"]["ours"]
+    assert set(parts) == {"discriminator", "penalty", "generator", "path_length", "average"}
+    shares = (1, 1 / 16, 1, 1 / 4, 1)
+    assert line["iteration_ms"]["ours"] == pytest.approx(
+        sum(share * spent for share, spent in zip(shares, parts.values())), abs=0.3
+    )
+    with pytest.raises(SystemExit):
+        benchmark("versus_stylegan2").main([])
+
+
 def test_stargan_computes_less_than_the_official_code(benchmark: Any) -> None:
     registry, official = benchmark("zoogan.plugins").zoo().registry, 487  # GFLOP at 128 px, batch 8
     values = {"data": {"image_size": 128, "batch": 8, "attributes": list("ABCDE")}}
