@@ -235,6 +235,21 @@ def test_one_update_sees_the_same_faces_whatever_its_rows() -> None:
     assert all(torch.equal(few, all_[::2]) for all_, few in zip(*maps))
 
 
+@pytest.mark.parametrize(("batch", "rows"), [(1, [0]), (2, [0]), (3, [0]), (4, [0, 2]), (5, [0, 2]), (6, [0, 2, 4])])
+def test_path_lengths_are_of_every_second_face(batch: int, rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, seen = trainer_of(batch), []
+    game: Any = trainer.game
+    latents = game.latents
+
+    def watched(turn: Turn, mapping: Any, rows: slice = slice(None)) -> Any:
+        seen.append(torch.arange(batch)[rows].tolist())
+        return latents(turn, mapping, rows)
+
+    monkeypatch.setattr(game, "latents", watched)
+    played(trainer, "path_length")
+    assert seen == [rows]
+
+
 # ---- what the critic sees ----
 
 
