@@ -260,10 +260,11 @@ class LoadedRun:
             request = maker.condition.parse(wishes)
             maker.check_options(threshold, truncation)
             start = self.latents_of(images, seed)
-            request = replace(request, latents=start.latents, noise=start.noise)
-            assert request.latents is not None
-            image = maker.synthesise(request.latents, request.noise).image
-            return image, maker.resolve(request, image)
+            assert start.latents is not None
+            latents = start.latents.to(self.device, torch.float32)
+            noise = None if start.noise is None else [level.to(latents) for level in start.noise]
+            image = maker.synthesise(latents, noise).image
+            return image, maker.resolve(replace(request, latents=latents, noise=noise), image)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
