@@ -18,6 +18,8 @@ from zoogan.config import ConfigError, merge, validate
 from zoogan.facts import Facts
 from zoogan.games.synthesis import Synthesis, path_lengths
 from zoogan.interfaces import Clock, Draws, Turn
+from zoogan.layers.fir import doubled
+from zoogan.layers.modulated import ToRGB
 from zoogan.plugins import zoo
 from zoogan.testing.conformance import tensors_of
 from zoogan.testing.tensors import faces, noise
@@ -400,3 +402,34 @@ def test_a_critic_that_knows_its_faces_by_heart_is_reported() -> None:
     assert isinstance(game, Synthesis)
     assert "augment.use=ada" in (game.advise({"real_sign": 0.97}, 60_000) or "")
     assert game.advise({"real_sign": 0.97}, 40_000) is None and game.advise({"real_sign": 0.5}, 60_000) is None
+
+
+def test_the_signs_told_are_those_of_every_batch_since_they_were_last_told() -> None:
+    game: Any = trainer_of().game
+    game._signs = {"real_sign": [torch.tensor(1.0), torch.tensor(-1.0), torch.tensor(0.5), torch.tensor(0.5)]}
+    assert float(game.observe()["real_sign"]) == 0.25
+    trainer = trainer_of()
+    for _ in range(3):
+        trainer.iterate()
+    signs: Any = trainer.game._signs
+    assert len(signs["real_sign"]) == len(signs["fake_sign"]) == 3
+    trainer.read_terms()
+    assert not trainer.game._signs
+
+
+def test_a_mean_latent_that_came_with_weights_is_not_replaced_by_the_first_batch() -> None:
+    trainer = trainer_of()
+    game: Any = trainer.game
+    game.mean_latent.fill_(7.0)
+    trainer.iterate()
+    assert (game.mean_latent - 7).abs().max() < 0.2, "moved by two thousandths"
+    fresh: Any = trainer_of()
+    fresh.iterate()
+    assert fresh.game.mean_latent.any(), "where there was none, the first batch's"
+
+
+def test_what_the_resolutions_add_up_to_is_not_rounded_in_mixed_precision() -> None:
+    rgb, skip = ToRGB(4, 3, 5), noise(0, 2, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        shown = rgb(torch.zeros(2, 4, 16, 16), noise(1, 2, 5), skip)
+    assert torch.equal(shown, doubled(skip)), "features of zeros show nothing but the doubled skip"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -306,3 +307,13 @@ def test_threads_are_those_of_the_config(tmp_path: Path, monkeypatch: pytest.Mon
     assert asked == [1], "the drawn recipe's networks are too narrow for more"
     assert train(tmp_path / "all", "--iterations", "1", "--set", "training.threads=null") == 0
     assert asked == [1], "null leaves it to torch"
+
+
+def test_a_model_without_checkpoints_is_not_trained_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert train(run, "--iterations", "1") == 0
+    shutil.rmtree(run / "checkpoints")  # as an imported run is
+    before = {path.name: path.read_bytes() for path in (run / "model").iterdir()}
+    assert main(["train", "--out", str(run), "--resume", "--device", "cpu", "--iterations", "2"]) == 2
+    assert "holds a model and no checkpoint" in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in (run / "model").iterdir()}

@@ -84,7 +84,7 @@ def edit(
         from zoogan.cli.edit_made import edit_made
 
         refused = {"--domain": domain, "--reference": reference, "--threshold": threshold, "--film": film}
-        given = [name for name, value in refused.items() if value]
+        given = [name for name, value in refused.items() if value not in (None, [])]
         folder = out or Path("edits")
         for path in edit_made(loaded, photos or [], seed or [], wishes, strength, truncation, folder, given):
             typer.echo(str(path))

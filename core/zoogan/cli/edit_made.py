@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +43,8 @@ def edit_made(
     pictures = [path for path in photos if path.suffix != ".safetensors"]
     check(run, photos, seeds, wishes, truncation, refused)
     written: list[Path] = []
-    for stem, before, kind in [
-        *from_latents(run, files), *from_seeds(run, seeds, truncation), *from_photos(run, pictures)
-    ]:  # fmt: skip
+    made, found = from_seeds(run, seeds, truncation), from_photos(run, pictures)
+    for stem, before, kind in chain(from_latents(run, files), made, found):  # photos last, each saved once it is found
         shown = {kind: before.image, "edited": run.edit(before, strength=strength, **wishes).image}
         for name, image in shown.items():
             if name:
@@ -94,8 +94,8 @@ def from_seeds(run: LoadedRun, seeds: Sequence[int], truncation: float | None) -
     return [(f"seed-{seed}", run.sample(seed=seed, truncation=truncation), "made") for seed in seeds]
 
 
-def from_photos(run: LoadedRun, photos: Sequence[Path]) -> list[Face]:
-    """Faces of photos, whose latents are found first."""
+def from_photos(run: LoadedRun, photos: Sequence[Path]) -> Iterable[Face]:
+    """Faces of photos, one batch after the other: their latents are found first."""
     if not photos:
         return []
     from zoogan.cli.invert import inverted
@@ -105,4 +105,4 @@ def from_photos(run: LoadedRun, photos: Sequence[Path]) -> list[Face]:
         tell_crop(photo, picture, run)
     typer.echo("finding the photos' latents first; `zoo invert` keeps them, for one edit after another", err=True)
     batches = inverted(run, list(photos), pictures)
-    return [(photo.stem, found.row(row), "inverted") for some, found in batches for row, photo in enumerate(some)]
+    return ((photo.stem, found.row(row), "inverted") for some, found in batches for row, photo in enumerate(some))

@@ -32,8 +32,8 @@ class Synthesis(AdversarialGame):
     Terms: real and fake; penalty; adversarial; path_length. Values for extra terms: image, synthesised, real_score and
     fake_score for the critic; synthesised, latents and score for the generator.
     State: `path_mean`, the running mean of path lengths; `mean_latent`, that of w; and p of an adaptive augmentation.
-    It tells `real_sign` and `fake_sign`, the mean signs of the critic's scores, which show how much it overfits, and
-    `path_mean`.
+    It tells `real_sign` and `fake_sign`, the mean signs of the critic's scores since they were last told, which show
+    how much it overfits, and `path_mean`.
     """
 
     averages: ClassVar[tuple[str, ...]] = ("generator", "mapping")
@@ -53,6 +53,7 @@ class Synthesis(AdversarialGame):
         self.register_buffer("path_mean", torch.zeros(()))
         self.register_buffer("mean_latent", torch.zeros(dims["mapping"]))
         self._means: dict[str, list[Tensor]] = {}
+        self._signs: dict[str, list[Tensor]] = {}
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -116,7 +117,8 @@ class Synthesis(AdversarialGame):
         terms = dict(zip(("real", "fake"), self.adversarial.discriminator(real, fake)))
         self.remember("mean_latent", turn.world.mean(full_precision(latent.detach()).mean(0)))
         self.trust(turn, real)
-        self._figures |= {"real_sign": real.detach().sign().mean(), "fake_sign": fake.detach().sign().mean()}
+        for name, score in (("real_sign", real), ("fake_sign", fake)):
+            self._signs.setdefault(name, []).append(score.detach().sign().mean())
         values = {"image": image, "synthesised": made, "real_score": real, "fake_score": fake}
         return terms | self.extra_terms("discriminator", turn, values)
 
@@ -181,16 +183,25 @@ class Synthesis(AdversarialGame):
         super().after(clock)
         for name, values in self._means.items():
             mean, buffer = torch.stack(values).mean(0), self.get_buffer(name)
-            decay = MEAN_DECAY if name == "mean_latent" and clock.iteration else 0.0
-            buffer.copy_(mean.to(buffer.dtype).lerp(buffer, decay))
+            mean = mean.to(buffer.dtype)
+            if name == "mean_latent":  # the first batch's, where there was none before
+                mean = torch.where(buffer.any(), mean.lerp(buffer, MEAN_DECAY), mean)
+            buffer.copy_(mean)
         self._means = {}
+
+    def observe(self) -> Mapping[str, Tensor]:
+        """0-d figures: those of the last steps, and means of signs since the last call."""
+        self._figures |= {name: torch.stack(signs).mean() for name, signs in self._signs.items()}
+        self._signs = {}
+        return super().observe()
 
     # ---- for the person who waits ----
 
     def advise(self, figures: Mapping[str, float], images: int) -> str | None:
         """What the field's users ran into: a critic that knows its few faces by heart."""
         if images >= IMAGES_BEFORE_ADVICE and figures.get("real_sign", 0.0) > 0.95 and not self.augment.every:
-            return "the critic is sure of every real face (real_sign > .95): it may overfit; try --set augment.use=ada"
+            said = "the critic is sure of every real face (real_sign > .95), so it may overfit"
+            return f"{said}: try a new run with --set augment.use=ada"
         return None
 
     def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:

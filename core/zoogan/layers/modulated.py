@@ -18,9 +18,14 @@ EPSILON = 1e-8
 Scales = Float[Tensor, "n i"]
 
 
+def full_precision_on(x: Tensor) -> torch.autocast:
+    """Inside, nothing on the device of `x` is cast down."""
+    return torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False)
+
+
 def demodulation(weight: Float[Tensor, "o i k k"], scale: Scales) -> Float[Tensor, "n o"]:
     """What each output channel is multiplied by, so that its weights, scaled for this image, have norm 1."""
-    with torch.autocast(weight.device.type if not weight.is_meta else "cpu", enabled=False):
+    with full_precision_on(weight):
         squares = F.linear(scale.to(weight.dtype).square(), weight.square().sum((2, 3)))
         return torch.rsqrt(squares + EPSILON)
 
@@ -150,4 +155,7 @@ class ToRGB(nn.Module):
     ) -> Float[Tensor, "n c h w"]:
         """(n, inputs, h, w) -> (n, channels, h, w), added to the doubled `skip`, half as high and wide."""
         image = self.conv(x, latent) + self.bias[None, :, None, None]
-        return image if skip is None else image + doubled(skip)
+        if skip is None:
+            return image
+        with full_precision_on(skip):  # what all resolutions add up to is not rounded at each of them
+            return image + doubled(skip)

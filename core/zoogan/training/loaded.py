@@ -225,6 +225,11 @@ class LoadedRun:
         if isinstance(images, Edit):
             if "latents" not in images.extras:
                 raise ConfigError("images: that edit has no latents; what `sample` and `invert` return has")
+            got, fits = tuple(images.extras["latents"].shape[1:]), (maker.generator.rows, maker.generator.style_dim)
+            if got != fits:
+                raise ConfigError(
+                    f"images: latents of another generator: {got} rows and numbers, this one's are {fits}"
+                )
             return Request(latents=images.extras["latents"], noise=noise_among(images.extras))
         if isinstance(images, Tensor) and images.is_floating_point():
             rows, style_dim = maker.generator.rows, maker.generator.style_dim

@@ -135,9 +135,14 @@ class Session:
         """The newest whole checkpoint; says which newer ones are damaged.
 
         Raises:
-            ConfigError: nothing to resume from.
+            ConfigError: nothing to resume from; a model without checkpoints, which training anew would overwrite.
         """
         path, damaged = checkpoints.newest_valid(self.run.checkpoints)
+        if path is None and not damaged and any(self.run.model.glob("*.safetensors")):
+            raise ConfigError(
+                f"{self.run.path}: holds a model and no checkpoint, as imported runs do; there is nothing to go on "
+                "from, and training would replace it. Train anew with another --out"
+            )
         if self.main:
             for message in damaged:
                 print(f"warning: {message}; going back to an older one")
