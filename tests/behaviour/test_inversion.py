@@ -172,6 +172,7 @@ def test_ctrl_c_keeps_what_was_found(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    before = signal.getsignal(signal.SIGINT)
     advance = Display.advance
 
     def interrupted(self: Display, iteration: int) -> None:
@@ -189,7 +190,7 @@ def test_ctrl_c_keeps_what_was_found(
         "me0-latent.safetensors",
     ]
     assert loaded.edit(tmp_path / "found/me0-latent.safetensors").image.shape == (1, 3, SIZE, SIZE)
-    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 # ---- what tells how like a photo a face is ----

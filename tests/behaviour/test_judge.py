@@ -296,6 +296,7 @@ def test_train_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 def test_ctrl_c_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = signal.getsignal(signal.SIGINT)
     learn = judge_training.losses
 
     def interrupted(*given: Any) -> Any:
@@ -305,7 +306,7 @@ def test_ctrl_c_leaves_nothing(
     monkeypatch.setattr(judge_training, "losses", interrupted)
     assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge")]) == 130
     assert "nothing was saved" in capsys.readouterr().out and not list(tmp_path.iterdir())
-    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
