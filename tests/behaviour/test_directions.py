@@ -312,6 +312,7 @@ def test_edits_that_cannot_be_made(
     assert "leave one of them out" in said and "--truncation 1.5" in said
     wish = ("--attribute", "Red=1", *out)
     assert "have their latents" in refused("edit", fitted_run, photo, "--truncation", 0.5, *wish)
+    assert "--threshold: this run makes faces" in refused("edit", fitted_run, "--seed", 1, "--threshold", 0, *wish)
     assert "no such file, did you mean 'me.png'?" in refused("edit", fitted_run, tmp_path / "mee.png", *wish)
     assert "no photo given" in refused("edit", attribute_run, "--seed", 1, "--attribute", "Eyeglasses=1", *out)
     assert not (tmp_path / "none").exists()
@@ -326,6 +327,7 @@ def test_mistakes_from_python(fitted_run: Path, photo_edit: Edit) -> None:
         (made, {"Red": 1, "truncation": 0.5}, "faces from seeds"),
         (made, {"Red": 1, "reference": "he.png"}, "no style from a reference"),
         (photo_edit, {"Red": 1}, "that edit has no latents"),
+        (Edit(made.image, extras={"latents": torch.zeros(2, ROWS + 1, STYLE)}), {"Red": 1}, "another generator"),
         (["a.safetensors", "b.png"], {"Red": 1}, "edit them one by one"),
         (torch.zeros(2, ROWS, STYLE + 1), {"Red": 1}, "expected floats of shape"),
     ):
