@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -39,11 +40,13 @@ def named_noise(noise: Noise | None) -> dict[str, Tensor]:
 class Synthesised(NamedTuple):
     """What a latent generator returns.
 
-    image: unbounded, meant for [-1, 1]. segmentation: scores of the classes in [-1, 1], or None for generators without.
+    image: unbounded, meant for [-1, 1]. segmentation: scores of the parts, unbounded, meant for -1 or 1; coarse: their
+    masks, in [-1, 1], before anything was refined; None for generators without.
     """
 
     image: Float[Tensor, "n c h w"]
     segmentation: Float[Tensor, "n k h w"] | None = None
+    coarse: Float[Tensor, "n k h2 w2"] | None = None
 
 
 class LatentMapping(nn.Module, ABC):
@@ -66,16 +69,20 @@ class LatentGenerator(nn.Module, ABC):
     """Generator role `latent_generator`: latents in, a face out.
 
     style_dim: numbers of a latent. rows: of w+. noise_sizes: height and width of each map of noise that it takes.
+    parts: names of the classes of its segmentation, in their order; none = it has no segmentation. part_rows: name ->
+    kind of latent (`shape`, `texture`) -> the rows of w+ that hold it, where parts have latents of their own.
     """
 
     contract: ClassVar[Contract] = Contract(inputs={"latents": "n _ _"}, outputs={"image": "n c h w"})
     style_dim: int
     rows: int
     noise_sizes: tuple[tuple[int, int], ...] = ()
+    parts: tuple[str, ...] = ()
+    part_rows: Mapping[str, Mapping[str, tuple[int, ...]]] = MappingProxyType({})
 
     @abstractmethod
     def forward(self, latents: Latents, noise: Noise | None = None) -> Synthesised:
-        """The face of w+ `latents` (n, rows, style_dim).
+        """The face of w+ `latents` (n, rows, style_dim), or of what `unrolled` makes of them.
 
         noise: a map N(0, 1) for each of `noise_sizes`, of n rows or of one for all; None = the network's own, fixed
         ones, so that the same latents give the same face.
@@ -84,6 +91,10 @@ class LatentGenerator(nn.Module, ABC):
     def extended(self, latent: Latent) -> Latents:
         """w as w+: the same row everywhere."""
         return latent[:, None].expand(-1, self.rows, -1)
+
+    def unrolled(self, latents: Latents) -> Latents:
+        """w+ with a row for each layer that reads one, where several layers share a row of w+; here w+ itself."""
+        return latents
 
     def mixed(self, one: Latents, other: Latents, draw: Draws) -> Latents:
         """w+ with rows of two faces. Here: `one` up to a cut, `other` from there on; the cut, 1 to rows - 1, is drawn
@@ -98,13 +109,22 @@ class LatentGenerator(nn.Module, ABC):
 
 
 class ImageCritic(nn.Module, ABC):
-    """Discriminator role `image_critic`: is it a real face?"""
+    """Discriminator role `image_critic`: is it a real face?
+
+    classes: of the segmentations that it can look at beside the images; 0 = at images only.
+    """
 
     contract: ClassVar[Contract] = Contract(inputs={"image": "n c h w"}, outputs={"score": "n 1"})
+    classes: int = 0
 
     @abstractmethod
-    def forward(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1"]:
-        """Raw realism scores, unbounded."""
+    def forward(
+        self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None
+    ) -> Float[Tensor, "n 1"]:
+        """Raw realism scores, unbounded.
+
+        segmentation: -1 or 1 for each class, or a generator's scores of them; None = judge the images alone.
+        """
 
     def compiled_parts(self) -> list[nn.Module]:
         """The modules to compile in place. By default the network itself."""
