@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoogan.config import ConfigError, DataConfig
 from zoogan.data.config import DrawnData
-from zoogan.data.drawn import ATTRIBUTES, EXCLUSIVE, DrawnFaces
+from zoogan.data.drawn import ATTRIBUTES, CLASSES, EXCLUSIVE, DrawnFaces
 from zoogan.data.labels import check_balance, check_both_values, columns, exclusive_among
 from zoogan.facts import Facts
 from zoogan.interfaces.source import Source, Split
@@ -49,6 +49,7 @@ class DrawnSource(Source):
     """
 
     fields = ("image", "attributes", "segmentation", "visible", "pose")
+    parts = CLASSES
 
     def __init__(self, config: DrawnData, facts: Facts | None = None) -> None:
         self.config = config

@@ -21,7 +21,8 @@ class Source(ABC):
     attributes: names of the attribute columns, in order, as asked for in the config. exclusive: groups of them of which
     at most one is shown. crop: side of the centre square that is kept of a picture, as a share of its shorter side;
     a person's own photos get the same. groups: every exclusive group that the source knows of, whichever of its
-    attributes were asked for.
+    attributes were asked for. parts: names of the classes of the field `segmentation`, in their order; none = it has no
+    such field.
     """
 
     fields: tuple[str, ...] = ("image", "attributes")
@@ -30,6 +31,7 @@ class Source(ABC):
     exclusive: tuple[tuple[str, ...], ...] = ()
     groups: tuple[tuple[str, ...], ...] = ()
     crop: float = 1.0
+    parts: tuple[str, ...] = ()
 
     @classmethod
     def known_attributes(cls, config: DataConfig) -> tuple[str, ...]:
