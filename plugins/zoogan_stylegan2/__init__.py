@@ -17,10 +17,11 @@ def zoo_register(registry: Registry) -> None:
 
     for role, config, network in (
         ("latent_generator", GeneratorConfig, "Generator"),
-        ("latent_mapping", MappingConfig, "Mapping"),
         ("image_critic", CriticConfig, "Critic"),
     ):
         registry.component(role, "stylegan2", config=config, build=f"zoogan_stylegan2.networks:{network}")
+    mapping = "zoogan.layers.mapping:PixelNormMapping"
+    registry.component("latent_mapping", "stylegan2", config=MappingConfig, build=mapping)
     registry.method(
         MethodSpec(
             name="stylegan2",

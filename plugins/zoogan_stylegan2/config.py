@@ -10,21 +10,15 @@ from zoogan.conditions.config import LatentConfig
 from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
 from zoogan.data.config import DrawnData
 from zoogan.games.config import SynthesisConfig, SynthesisOptimizers, SynthesisWeights
-from zoogan.layers.config import NoAugmentConfig
+from zoogan.layers.config import NoAugmentConfig, PixelNormMappingConfig
 from zoogan.losses.config import NonSaturatingConfig, R1Config
 from zoogan.training.config import AdamConfig
 
 
-class MappingConfig(ComponentConfig):
-    """From noise to a latent: pixel norm and an MLP of one width (StyleGAN, figure 1).
-
-    style_dim: numbers of a latent, and of the noise. lr_multiplier: how much slower its weights move.
-    """
+class MappingConfig(PixelNormMappingConfig):
+    """From noise to a latent: pixel norm and an MLP of one width (StyleGAN, figure 1)."""
 
     use: Literal["stylegan2"] = "stylegan2"
-    style_dim: int = Field(512, ge=1)
-    layers: int = Field(8, ge=1)
-    lr_multiplier: float = Field(0.01, gt=0)
 
 
 class GeneratorConfig(ComponentConfig):

@@ -9,43 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.interfaces import ImageCritic, LatentGenerator, LatentMapping, Synthesised
-from zoogan.interfaces.synthesis import Latent, Latents, Noise
-from zoogan.layers.equalised import PixelNormMLP
+from zoogan.interfaces import ImageCritic, LatentGenerator, Synthesised
+from zoogan.interfaces.synthesis import Latents, Noise
 from zoogan.layers.modulated import StyledConv2d, ToRGB
 from zoogan.layers.residual_critic import ResidualTrunk, VerdictHead
-from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
+from zoogan.layers.widths import widths_to
+from zoogan_stylegan2.config import CriticConfig, GeneratorConfig
 
 SMALLEST = 4
-
-
-def widths_to(image_size: int, multiplier: float, most: int) -> list[int]:
-    """Channels at 4, 8, 16, ... up to the image size: 2^14 * multiplier / side, at most `most`.
-
-    With a multiplier of 1 or more that is 512 up to 32 px, as published; with a smaller one it narrows before.
-
-    Raises:
-        ConfigError: a size that is no power of two.
-    """
-    if image_size < 8 or image_size.bit_count() != 1:
-        raise ConfigError(f"stylegan2 needs an image size that is a power of two, at least 8, got {image_size}")
-    sides = [2**k for k in range(2, image_size.bit_length())]
-    return [min(most, max(1, int(2**14 * multiplier) // side)) for side in sides]
-
-
-class Mapping(LatentMapping):
-    """Noise to latent, both of style_dim numbers."""
-
-    def __init__(self, config: MappingConfig, facts: Facts) -> None:
-        super().__init__()
-        self.latent_dim = self.style_dim = config.style_dim
-        self.layers = PixelNormMLP(config.style_dim, config.layers, config.lr_multiplier)
-
-    def forward(self, latent: Float[Tensor, "n z"]) -> Latent:
-        """N(0, 1) of shape (n, style_dim) -> (n, style_dim), unbounded."""
-        return self.layers(latent)
 
 
 class Block(nn.Module):
@@ -112,6 +84,11 @@ class Critic(ImageCritic):
         self.trunk = ResidualTrunk(facts.channels, widths[::-1])
         self.head = VerdictHead(widths[0], widths[0], config.group)
 
-    def forward(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1"]:
-        """(n, c, s, s) in [-1, 1] -> (n, 1), unbounded. Scores of a batch depend on each other (batch deviation)."""
+    def forward(
+        self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None
+    ) -> Float[Tensor, "n 1"]:
+        """(n, c, s, s) in [-1, 1] -> (n, 1), unbounded. Scores of a batch depend on each other (batch deviation).
+
+        It looks at images alone: segmentations are ignored.
+        """
         return self.head(self.trunk(image))

@@ -23,11 +23,12 @@ from zoogan.importing import (
     translate,
 )
 from zoogan.interfaces.draws import seed_of
+from zoogan.layers.mapping import PixelNormMapping
+from zoogan.layers.widths import widths_to
 from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig, StyleGAN2Config
 from zoogan_stylegan2.files import AVERAGED, MEAN, NAMES, files_of, networks_of
 from zoogan_stylegan2.layouts import Layout, layout_of
-from zoogan_stylegan2.networks import Critic, Generator, widths_to
-from zoogan_stylegan2.networks import Mapping as LatentMLP
+from zoogan_stylegan2.networks import Critic, Generator
 
 SMALLEST = 16  # of the zoo's image sizes
 DRAWN = 4096  # latents whose mean stands in for a mean latent that no file has, as in the official code
@@ -242,7 +243,7 @@ def widths_told(widths: Sequence[int], settings: Mapping[str, Any], what: str) -
 
 NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
     "generator": (GeneratorConfig, Generator),
-    "mapping": (MappingConfig, LatentMLP),
+    "mapping": (MappingConfig, PixelNormMapping),
     "discriminator": (CriticConfig, Critic),
 }
 
@@ -292,7 +293,7 @@ def mean_latent(imported: Imported, mean: Tensor | None) -> Tensor:
         if mean.numel() != config.style_dim:
             raise ConfigError(f"the mean latent has {mean.numel()} numbers, but a latent has {config.style_dim}")
         return mean.float().flatten()
-    mapping = LatentMLP(config, Facts(image_size=imported.config["data"]["image_size"]))
+    mapping = PixelNormMapping(config, Facts(image_size=imported.config["data"]["image_size"]))
     mapping.load_state_dict(imported.networks["mapping"])
     latent = torch.randn(DRAWN, config.style_dim, generator=torch.Generator().manual_seed(seed_of("mean latent")))
     imported.notes.append(f"no mean latent is in the file; truncation pulls to the mean of {DRAWN:,} drawn ones")

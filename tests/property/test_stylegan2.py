@@ -12,10 +12,12 @@ import zoogan_stylegan2
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Draws, World
+from zoogan.layers.mapping import PixelNormMapping as Mapping
+from zoogan.layers.widths import widths_to
 from zoogan.registry import Registry
 from zoogan.testing.strategies import batches, faces, noise, seeds, sizes
 from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
-from zoogan_stylegan2.networks import Critic, Generator, Mapping, widths_to
+from zoogan_stylegan2.networks import Critic, Generator
 
 STYLE = 6
 
@@ -236,7 +238,7 @@ def test_shapes_are_known_without_computing(size: int) -> None:
 def test_sizes_that_do_not_fit_are_refused_in_a_sentence(size: int) -> None:
     facts = Facts(image_size=size)
     for network, config in ((Generator, GeneratorConfig()), (Critic, CriticConfig())):
-        with pytest.raises(ConfigError, match=rf"stylegan2 needs an image size.*power of two, at least 8, got {size}"):
+        with pytest.raises(ConfigError, match=rf"image_size: expected a power of two, at least 8, got {size}"):
             network(config, facts)  # type: ignore[operator]
     with pytest.raises(ConfigError, match="at least 8, got 4"):
         widths_to(4, 2.0, 512)

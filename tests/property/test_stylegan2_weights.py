@@ -22,12 +22,12 @@ import zoogan.components
 import zoogan_stylegan2
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
+from zoogan.layers.mapping import PixelNormMapping as LatentMLP
 from zoogan.registry import Registry
 from zoogan.testing.tensors import faces, noise
 from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
 from zoogan_stylegan2.layouts import Layout, Nvlabs, Rosinality, layout_of
 from zoogan_stylegan2.networks import Critic, Generator
-from zoogan_stylegan2.networks import Mapping as LatentMLP
 from zoogan_stylegan2.weights import convert, import_weights
 
 SIZE, STYLE, LAYERS, MULTIPLIER, WIDEST = 32, 6, 3, 2**-8, 5

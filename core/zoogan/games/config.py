@@ -115,12 +115,16 @@ class SynthesisWeights(Frozen):
     """Weights of the synthesis terms; a term whose weight is 0 is not computed.
 
     path_length: of the path-length penalty, 0 = none; it plays every `path_every` iterations, that many times as
-    strong. path_decay: how far its running mean moves each time.
+    strong. path_decay: how far its running mean moves each time. mask: of the difference between the coarse masks of
+    parts and what their refined segmentation comes to. segmentation_penalty: what the critic's squared gradient with
+    respect to the segmentation counts in its penalty, beside that with respect to the image.
     """
 
     path_length: float = Field(2.0, ge=0)
     path_every: int = Field(4, ge=1)
     path_decay: float = Field(0.01, gt=0, le=1)
+    mask: float = Field(0.0, ge=0)
+    segmentation_penalty: float = Field(1.0, gt=0)
 
 
 class SynthesisOptimizers(Frozen):
@@ -135,7 +139,8 @@ class SynthesisConfig(GameConfig):
     """StyleGAN2, SemanticStyleGAN and their kin: faces from noise.
 
     mixing: share of the faces that are made of two latents. path_trains_mapping: the path-length penalty reaches the
-    mapping, not only the generator.
+    mapping, not only the generator. judge_segmentation: a critic that can look at segmentations does, which asks for a
+    source that has them; without, only images are judged.
     """
 
     generator: Annotated[ComponentConfig, Slot("latent_generator")]
@@ -146,6 +151,7 @@ class SynthesisConfig(GameConfig):
     augment: Annotated[ComponentConfig, Slot("augment")]
     mixing: float = Field(0.9, ge=0, le=1)
     path_trains_mapping: bool = True
+    judge_segmentation: bool = True
     weights: SynthesisWeights = SynthesisWeights()
     optimizers: SynthesisOptimizers
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 
 from zoogan.conditions.latent import LatentCondition
-from zoogan.config import ConfigError
+from zoogan.config import ConfigError, component_name
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame
 from zoogan.games.config import SynthesisConfig
@@ -29,15 +30,17 @@ MEAN_DECAY = 0.998  # of the running mean latent (StyleGAN2-ADA's official code)
 class Synthesis(AdversarialGame):
     """Steps `discriminator`, `penalty`, `generator` and `path_length`; the second and the last are lazy regularisers.
 
-    Terms: real and fake; penalty; adversarial; path_length. Values for extra terms: image, synthesised, real_score and
-    fake_score for the critic; synthesised, latents and score for the generator.
+    Where the critic looks at segmentations too, it judges pairs: the source's segmentation as -1 and 1, the generator's
+    as it comes. Then, and only then, segmentations are read.
+
+    Terms: real and fake; penalty; adversarial and mask; path_length. Values for extra terms: image, synthesised,
+    real_score and fake_score for the critic; synthesised, latents and score for the generator.
     State: `path_mean`, the running mean of path lengths; `mean_latent`, that of w; and p of an adaptive augmentation.
     It tells `real_sign` and `fake_sign`, the mean signs of the critic's scores since they were last told, which show
     how much it overfits, and `path_mean`.
     """
 
     averages: ClassVar[tuple[str, ...]] = ("generator", "mapping")
-    needs: Mapping[str, Need] = {"source": Need(("image",))}
     condition: LatentCondition
     path_mean: Tensor
     mean_latent: Tensor
@@ -49,6 +52,19 @@ class Synthesis(AdversarialGame):
         if len(set(dims.values())) > 1:
             said = ", ".join(f"{slot}.style_dim={dim}" for slot, dim in dims.items())
             raise ConfigError(f"{said}: a latent has one size; set both to the same number")
+        generator, critic = components["generator"], components["discriminator"]
+        self.parts: tuple[str, ...] = generator.parts
+        self.pairs: bool = config.judge_segmentation and critic.classes > 0
+        if self.pairs and critic.classes != len(self.parts):
+            raise ConfigError(
+                f"discriminator {component_name(config.discriminator)!r} looks at segmentations of {critic.classes} "
+                f"classes, but generator {component_name(config.generator)!r} gives {len(self.parts) or 'none'}: use "
+                "networks that fit, or set judge_segmentation to false"
+            )
+        if config.weights.mask > 0 and not self.parts:
+            said = f"generator {component_name(config.generator)!r} has no parts"
+            raise ConfigError(f"weights.mask: {said}, so there are no masks to compare: set it to 0")
+        self.needs: Mapping[str, Need] = {"source": Need(("image", "segmentation") if self.pairs else ("image",))}
         self.latent_dim: int = components["mapping"].latent_dim
         self.register_buffer("path_mean", torch.zeros(()))
         self.register_buffer("mean_latent", torch.zeros(dims["mapping"]))
@@ -97,9 +113,33 @@ class Synthesis(AdversarialGame):
         generator: Any = turn.nets["generator"]
         return [draw.noise(f"noise{k}", 1, *size, like=like) for k, size in enumerate(generator.noise_sizes)]
 
-    def judged(self, turn: Turn, critic: Any, image: Tensor, name: str) -> Tensor:
-        """The critic's scores of augmented images, in full precision."""
-        return full_precision(critic(self.seen(image, turn, name)))
+    def real(self, turn: Turn) -> Tensor:
+        """The batch as the critic judges it: images, with their segmentations behind them if it looks at pairs."""
+        sample = turn.batch["source"]
+        if not self.pairs:
+            return sample["image"]
+        layout = one_hot(sample["segmentation"], len(self.parts), like=sample["image"])
+        return torch.cat([sample["image"], layout], 1)
+
+    def fake(self, made: Synthesised) -> Tensor:
+        """Made faces, likewise."""
+        if not self.pairs:
+            return made.image
+        assert made.segmentation is not None
+        return torch.cat([made.image, made.segmentation], 1)
+
+    def measured(self, shown: Tensor, factor: float) -> Tensor:
+        """Pairs with their segmentations times a factor; images as they are."""
+        if not self.pairs:
+            return shown
+        colours = self.facts.channels
+        return torch.cat([shown[:, :colours], shown[:, colours:] * factor], 1)
+
+    def judged(self, turn: Turn, critic: Any, shown: Tensor, name: str) -> Tensor:
+        """The critic's scores of augmented images or pairs, in full precision."""
+        seen, colours = self.seen(shown, turn, name), self.facts.channels
+        pair = (seen[:, :colours], seen[:, colours:]) if self.pairs else (seen,)
+        return full_precision(critic(*pair))
 
     # ---- the critic's steps ----
 
@@ -109,41 +149,54 @@ class Synthesis(AdversarialGame):
 
     def discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """The critic learns to tell real faces from made ones, each in a pass of its own: it looks at whole batches."""
-        image, critic = turn.batch["source"]["image"], turn.nets["discriminator"]
+        shown, critic = self.real(turn), turn.nets["discriminator"]
         with torch.no_grad():
             latent, latents = self.latents(turn, turn.nets["mapping"])
             made: Synthesised = turn.nets["generator"](latents, self.noise(turn))
-        real, fake = self.judged(turn, critic, image, "real"), self.judged(turn, critic, made.image, "fake")
+        real, fake = self.judged(turn, critic, shown, "real"), self.judged(turn, critic, self.fake(made), "fake")
         terms = dict(zip(("real", "fake"), self.adversarial.discriminator(real, fake)))
         self.remember("mean_latent", turn.world.mean(full_precision(latent.detach()).mean(0)))
         self.trust(turn, real)
         for name, score in (("real_sign", real), ("fake_sign", fake)):
             self._signs.setdefault(name, []).append(score.detach().sign().mean())
+        image = turn.batch["source"]["image"]
         values = {"image": image, "synthesised": made, "real_score": real, "fake_score": fake}
         return terms | self.extra_terms("discriminator", turn, values)
 
     def penalty_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """The critic's gradient with respect to real faces, through the augmentation."""
-        image, score = turn.batch["source"]["image"], turn.eager(turn.nets["discriminator"])
-        fake = image
+        """The critic's gradient with respect to real faces, through the augmentation.
+
+        A segmentation is measured in other units than the image: the critic is given it times a number, so that its
+        squared gradient counts `segmentation_penalty` times as much.
+        """
+        shown, score = self.real(turn), turn.eager(turn.nets["discriminator"])
+        fake = shown
         if not self.penalty.on_real:
             with torch.no_grad():
-                fake = turn.nets["generator"](self.latents(turn, turn.nets["mapping"])[1], self.noise(turn)).image
-        penalty = self.penalty(lambda x: self.judged(turn, score, x, "penalty"), image, fake, turn.draw)
+                made = turn.nets["generator"](self.latents(turn, turn.nets["mapping"])[1], self.noise(turn))
+                fake = self.fake(made)
+        unit = self.config.weights.segmentation_penalty**0.5
+        penalty = self.penalty(
+            lambda x: self.judged(turn, score, self.measured(x, unit), "penalty"),
+            self.measured(shown, 1 / unit), self.measured(fake, 1 / unit), turn.draw,
+        )  # fmt: skip
         return {"penalty": penalty}
 
     # ---- the generator's steps ----
 
     def generator_weights(self, clock: Clock) -> dict[str, float]:
-        """The adversarial term alone."""
-        return {"adversarial": 1.0} | self.extra_weights("generator")
+        """The adversarial term, and that of the masks."""
+        mask = self.config.weights.mask
+        return {"adversarial": 1.0} | ({"mask": mask} if mask > 0 else {}) | self.extra_weights("generator")
 
     def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """Mapping and generator fool the critic."""
         _, latents = self.latents(turn, turn.nets["mapping"])
         made: Synthesised = turn.nets["generator"](latents, self.noise(turn))
-        score = self.judged(turn, turn.nets["discriminator"], made.image, "synthesised")
+        score = self.judged(turn, turn.nets["discriminator"], self.fake(made), "synthesised")
         terms = {"adversarial": self.adversarial.generator(score)}
+        if self.config.weights.mask > 0:
+            terms["mask"] = mask_difference(made)
         return terms | self.extra_terms("generator", turn, {"synthesised": made, "latents": latents, "score": score})
 
     def path_weights(self, clock: Clock) -> dict[str, float]:
@@ -158,9 +211,11 @@ class Synthesis(AdversarialGame):
         """
         image = turn.batch["source"]["image"]
         rows = slice(0, max(1, len(image) - len(image) % 2), 2)
-        generator, mapping = turn.eager(turn.nets["generator"]), turn.eager(turn.nets["mapping"])
+        network: Any = turn.nets["generator"]
+        generator, mapping = turn.eager(network), turn.eager(turn.nets["mapping"])
         with torch.set_grad_enabled(self.config.path_trains_mapping):
             _, latents = self.latents(turn, mapping, rows)
+            latents = network.unrolled(latents)
         if not latents.requires_grad:
             latents = latents.detach().requires_grad_()
         made = generator(latents, self.noise(turn, rows)).image
@@ -207,6 +262,21 @@ class Synthesis(AdversarialGame):
     def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """An editor that makes faces of its own."""
         return SynthesisEditor(nets, self.condition, self.mean_latent)
+
+
+def one_hot(labels: UInt8[Tensor, "n h w"], classes: int, *, like: Tensor) -> Float[Tensor, "n k h w"]:
+    """A map of classes as 1 where a pixel is of a class, and -1 elsewhere."""
+    known = torch.arange(classes, device=labels.device, dtype=labels.dtype)[:, None, None]
+    return (labels[:, None] == known).to(like.dtype) * 2 - 1
+
+
+def mask_difference(made: Synthesised) -> Float[Tensor, ""]:
+    """How far the segmentation, averaged over the pixels of a coarse one, is from the coarse masks: the mean square
+    (SemanticStyleGAN, section 3.4; official code: train.py)."""
+    coarse, segmentation = made.coarse, made.segmentation
+    assert coarse is not None and segmentation is not None
+    pooled = F.adaptive_avg_pool2d(full_precision(segmentation), (coarse.shape[2], coarse.shape[3]))
+    return (full_precision(coarse) - pooled).square().mean()
 
 
 def path_lengths(

@@ -41,12 +41,13 @@ class Synthesised(NamedTuple):
     """What a latent generator returns.
 
     image: unbounded, meant for [-1, 1]. segmentation: scores of the parts, unbounded, meant for -1 or 1; coarse: their
-    masks, in [-1, 1], before anything was refined; None for generators without.
+    masks, in [-1, 1], before anything was refined; depth: how near each part is; None for generators without.
     """
 
     image: Float[Tensor, "n c h w"]
     segmentation: Float[Tensor, "n k h w"] | None = None
     coarse: Float[Tensor, "n k h2 w2"] | None = None
+    depth: Float[Tensor, "n k h2 w2"] | None = None
 
 
 class LatentMapping(nn.Module, ABC):
@@ -87,6 +88,18 @@ class LatentGenerator(nn.Module, ABC):
         noise: a map N(0, 1) for each of `noise_sizes`, of n rows or of one for all; None = the network's own, fixed
         ones, so that the same latents give the same face.
         """
+
+    def composed(
+        self, latents: Latents, noise: Noise | None = None, *, kept: Float[Tensor, "#n k"] | None = None
+    ) -> Synthesised:
+        """The face, of some parts only. kept: 1 = the part may show, 0 = it is left out; None = `forward`.
+
+        Raises:
+            ValueError: parts are named, and the generator has none.
+        """
+        if kept is not None:
+            raise ValueError("this generator makes faces in one piece: it has no parts to leave out")
+        return self(latents, noise)
 
     def extended(self, latent: Latent) -> Latents:
         """w as w+: the same row everywhere."""

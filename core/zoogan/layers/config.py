@@ -1,4 +1,4 @@
-"""Configs of augmentations of what the critic sees, and of heat maps. Imports no torch."""
+"""Configs of mappings, of augmentations of what the critic sees, and of heat maps. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from zoogan.config import ComponentConfig
 from zoogan.registry import Registry
+
+
+class PixelNormMappingConfig(ComponentConfig):
+    """From noise to a latent: pixel norm and an MLP of one width (StyleGAN, figure 1).
+
+    style_dim: numbers of a latent, and of the noise. lr_multiplier: how much slower its weights move.
+    """
+
+    style_dim: int = Field(512, ge=1)
+    layers: int = Field(8, ge=1)
+    lr_multiplier: float = Field(0.01, gt=0)
 
 
 class NoAugmentConfig(ComponentConfig):

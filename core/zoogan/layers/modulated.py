@@ -113,6 +113,19 @@ class ModulatedConv2d(nn.Module):
         )
 
 
+def finished(
+    x: Float[Tensor, "n o h w"],
+    bias: Float[Tensor, " o"],
+    strength: Float[Tensor, "1"] | None,
+    noise: Float[Tensor, "m 1 h w"] | None,
+) -> Float[Tensor, "n o h w"]:
+    """What follows a convolution that has the activation's gain already: noise of one strength, bias, leaky ReLU."""
+    added = (bias * GAIN)[None, :, None, None]
+    if strength is not None and noise is not None:
+        added = added + noise * (strength * GAIN)
+    return activated(x + added.to(x.dtype))
+
+
 class StyledConv2d(nn.Module):
     """Modulated 3x3 convolution, noise of one learned strength, bias, leaky ReLU with its gain.
 
@@ -132,11 +145,7 @@ class StyledConv2d(nn.Module):
         noise: Float[Tensor, "m 1 h2 w2"] | None = None,
     ) -> Float[Tensor, "n o h2 w2"]:
         """(n, inputs, h, w) -> (n, outputs, h, w), or twice as high and wide. noise: of n rows, or one for all."""
-        x = self.conv(x, latent)
-        added = (self.bias * GAIN)[None, :, None, None]
-        if self.strength is not None and noise is not None:
-            added = added + noise * (self.strength * GAIN)
-        return activated(x + added.to(x.dtype))
+        return finished(self.conv(x, latent), self.bias, self.strength, noise)
 
 
 class ToRGB(nn.Module):

@@ -1,0 +1,20 @@
+"""How wide the layers of a synthesis network are at each resolution."""
+
+from __future__ import annotations
+
+from zoogan.config import ConfigError
+
+
+def widths_to(image_size: int, multiplier: float, most: int) -> list[int]:
+    """Channels at 4, 8, 16, ... up to the image size: 2^14 * multiplier / side, at most `most`.
+
+    With a multiplier of 1 or more that is 512 up to 32 px, as published for StyleGAN2; with a smaller one it narrows
+    before.
+
+    Raises:
+        ConfigError: a size that is no power of two, or below 8.
+    """
+    if image_size < 8 or image_size.bit_count() != 1:
+        raise ConfigError(f"data.image_size: expected a power of two, at least 8, got {image_size}")
+    sides = [2**k for k in range(2, image_size.bit_length())]
+    return [min(most, max(1, int(2**14 * multiplier) // side)) for side in sides]

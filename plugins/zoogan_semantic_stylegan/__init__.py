@@ -1,0 +1,42 @@
+"""SemanticStyleGAN (Shi et al., CVPR 2022): faces made of parts, with their segmentation. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoogan.hooks import hookimpl
+from zoogan.registry import MethodSpec, Registry
+
+API_VERSION = 1
+
+
+@hookimpl
+def zoo_register(registry: Registry) -> None:
+    """Register the method, its networks and its extra terms."""
+    from zoogan_semantic_stylegan.config import (
+        ConsistencyConfig,
+        CriticConfig,
+        DiversityConfig,
+        GeneratorConfig,
+        MappingConfig,
+        SemanticStyleGANConfig,
+    )
+
+    name = "semantic-stylegan"
+    networks = "zoogan_semantic_stylegan.networks:"
+    registry.component("latent_generator", name, config=GeneratorConfig, build=networks + "Generator")
+    registry.component("image_critic", name, config=CriticConfig, build=networks + "Critic")
+    registry.component("latent_mapping", name, config=MappingConfig, build="zoogan.layers.mapping:PixelNormMapping")
+    terms = "zoogan_semantic_stylegan.terms:"
+    registry.component("term", "semantic_consistency", config=ConsistencyConfig, build=terms + "Consistency")
+    registry.component("term", "semantic_diversity", config=DiversityConfig, build=terms + "Diversity")
+    registry.method(
+        MethodSpec(
+            name=name,
+            config=SemanticStyleGANConfig,
+            game="zoogan.games.synthesis:Synthesis",
+            recipes=Path(__file__).parent / "recipes",
+            title="SemanticStyleGAN: faces made of parts, each with a shape and a texture of its own",
+            paper="https://arxiv.org/abs/2112.02236",
+        )
+    )

@@ -1,0 +1,121 @@
+"""Configs of SemanticStyleGAN; defaults are the paper's for 256 px. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from zoogan.conditions.config import LatentConfig
+from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
+from zoogan.data.config import DrawnData
+from zoogan.games.config import SynthesisConfig, SynthesisOptimizers, SynthesisWeights
+from zoogan.layers.config import NoAugmentConfig, PixelNormMappingConfig
+from zoogan.losses.config import NonSaturatingConfig, R1Config, TermConfig
+from zoogan.training.config import AdamConfig
+
+NAME = "semantic-stylegan"
+
+
+class MappingConfig(PixelNormMappingConfig):
+    """From noise to a latent, as in StyleGAN2."""
+
+    use: Literal["semantic-stylegan"] = "semantic-stylegan"
+
+
+class GeneratorConfig(ComponentConfig):
+    """A small MLP for each part makes features and a depth; the nearest show, and a network renders them (section 3).
+
+    part_layers: of each part's MLP, part_width: its width. shared_layers: the first of them, whose latents all parts
+    but the background share. shape_layers: those whose features tell the depth; the rest are texture. coarse_size: side
+    of the parts' features in pixels. feature_width: of what they add up to. render_from: side at which rendering
+    begins. frequencies: of the sines that tell a place, null = log2 of the image's side. refine: the segmentation is
+    the coarse masks plus what rendering learns. detach_texture: textures teach shapes nothing. channel_multiplier: a
+    layer of the renderer at side s is this times 2^14 / s wide; max_width: none is wider. noise: add noise after each
+    convolution of the renderer.
+    """
+
+    use: Literal["semantic-stylegan"] = "semantic-stylegan"
+    style_dim: int = Field(512, ge=1)
+    part_layers: int = Field(10, ge=1)
+    part_width: int = Field(64, ge=1)
+    shared_layers: int = Field(2, ge=0)
+    shape_layers: int = Field(6, ge=1)
+    coarse_size: int = Field(64, ge=2)
+    feature_width: int = Field(512, ge=1)
+    render_from: int = Field(16, ge=1)
+    frequencies: int | None = Field(None, ge=0)
+    refine: bool = True
+    detach_texture: bool = False
+    channel_multiplier: float = Field(2.0, gt=0)
+    max_width: int = Field(512, ge=1)
+    noise: bool = True
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GeneratorConfig:
+        if not self.shared_layers <= self.shape_layers <= self.part_layers:
+            raise ValueError(
+                f"shared_layers {self.shared_layers}, shape_layers {self.shape_layers} and part_layers "
+                f"{self.part_layers} must not fall: the shared are the first of the shape's, those the first of all"
+            )
+        if self.render_from >= self.coarse_size or self.coarse_size % self.render_from:
+            raise ValueError(
+                f"render_from {self.render_from} must divide coarse_size {self.coarse_size} and be smaller"
+            )
+        return self
+
+
+class CriticConfig(ComponentConfig):
+    """StyleGAN2's critic with a branch for images and one for segmentations, which add up (section 3.4).
+
+    channel_multiplier, max_width: a layer at side s is channel_multiplier * 2^14 / s wide, at most max_width.
+    group: how a batch varies is seen in groups of its images, the largest up to this into which it divides.
+    """
+
+    use: Literal["semantic-stylegan"] = "semantic-stylegan"
+    channel_multiplier: float = Field(2.0, gt=0)
+    max_width: int = Field(512, ge=1)
+    group: int = Field(4, ge=1)
+
+
+class ConsistencyConfig(TermConfig):
+    """Two faces that share a part's latents should share its features (no part of the published method).
+
+    same: `features` = of the part, where both show it; the cosine of their means should be 1.
+    """
+
+    use: Literal["semantic_consistency"] = "semantic_consistency"
+
+
+class DiversityConfig(TermConfig):
+    """The textures of a face's parts should differ (no part of the published method).
+
+    target: the cosine of two textures that costs nothing: 0 = and all below; -1 = that alone.
+    """
+
+    use: Literal["semantic_diversity"] = "semantic_diversity"
+    target: Literal[-1, 0] = 0
+
+
+ADAM = AdamConfig(lr=0.002, betas=(0.0, 0.99))
+
+
+class SemanticStyleGANConfig(SynthesisConfig):
+    """SemanticStyleGAN as published; the learning rates are corrected for the lazy steps by the trainer."""
+
+    method: Literal["semantic-stylegan"] = "semantic-stylegan"
+    data: Annotated[DataConfig, Slot("source")] = DrawnData()
+    condition: Annotated[ComponentConfig, Slot("condition")] = LatentConfig()
+    generator: Annotated[ComponentConfig, Slot("latent_generator")] = GeneratorConfig()
+    mapping: Annotated[ComponentConfig, Slot("latent_mapping")] = MappingConfig()
+    discriminator: Annotated[ComponentConfig, Slot("image_critic")] = CriticConfig()
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
+    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = R1Config(weight=10.0, every=16)
+    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
+    mixing: float = Field(0.3, ge=0, le=1)
+    path_trains_mapping: bool = False
+    weights: SynthesisWeights = SynthesisWeights(path_length=0.5, mask=100.0, segmentation_penalty=100.0)
+    optimizers: SynthesisOptimizers = SynthesisOptimizers(generator=ADAM, mapping=ADAM, discriminator=ADAM)
+    training: TrainingConfig = TrainingConfig(
+        iterations=200_000, average_images=10_000, sample_every=2000, checkpoint_every=10_000
+    )

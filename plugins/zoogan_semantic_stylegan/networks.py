@@ -1,0 +1,160 @@
+"""SemanticStyleGAN's networks (Shi et al. 2022, section 3): parts, their composition, rendering; a critic of pairs."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.interfaces import Draws, ImageCritic, LatentGenerator, Synthesised
+from zoogan.interfaces.synthesis import Latents, Noise
+from zoogan.layers.residual_critic import ResidualTrunk, VerdictHead
+from zoogan.layers.widths import widths_to
+from zoogan_semantic_stylegan.config import NAME, CriticConfig, GeneratorConfig
+from zoogan_semantic_stylegan.parts import Composition, PartFeatures, PartGenerators, Places, Positions, grid
+from zoogan_semantic_stylegan.render import Renderer
+
+
+class Generator(LatentGenerator):
+    """Latents to a face and its segmentation, both unbounded.
+
+    Rows of w+: `shared_layers` for the coarse structure of all parts but the background, then two for each part, its
+    shape and its texture. Unrolled, each layer of each part has a row of its own; the layers of a part lie together.
+    """
+
+    place: Tensor
+    source: Tensor
+
+    def __init__(self, config: GeneratorConfig, facts: Facts) -> None:
+        super().__init__()
+        parts, side = len(facts.parts), config.coarse_size
+        if parts < 2:
+            raise ConfigError(
+                f"{NAME} makes faces of parts, of which this source names {parts or 'none'}: "
+                "use one that has segmentations (drawn, celebamask_hq, folder with data.label_maps)"
+            )
+        widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
+        if side >= facts.image_size or side.bit_count() != 1 or config.render_from < 4:
+            raise ConfigError(
+                f"generator.coarse_size {side} and render_from {config.render_from}: {NAME} needs powers of two, "
+                f"from 4 to less than data.image_size {facts.image_size}"
+            )
+        self.config, self.parts, self.style_dim = config, facts.parts, config.style_dim
+        self.rows, self.layers = config.shared_layers + 2 * parts, parts * config.part_layers
+        if self.rows == self.layers:
+            raise ConfigError(
+                f"generator: {parts} parts with {config.part_layers} layers make {self.layers} rows unrolled, as "
+                "many as w+ has, so that nobody can tell them apart: change part_layers or shared_layers by one"
+            )
+        shared = config.shared_layers
+        coarse = {"coarse": MappingProxyType({"shape": tuple(range(shared))})} if shared else {}
+        self.part_rows = MappingProxyType(
+            coarse
+            | {
+                part: MappingProxyType({"shape": (shared + 2 * k,), "texture": (shared + 2 * k + 1,)})
+                for k, part in enumerate(self.parts)
+            }
+        )
+        frequencies = facts.image_size.bit_length() - 1 if config.frequencies is None else config.frequencies
+        self.positions = Positions(frequencies, config.part_width)
+        self.part_generators = PartGenerators(
+            parts, config.part_layers, config.shape_layers, config.part_width, config.style_dim, config.detach_texture
+        )
+        transparent = tuple(facts.parts.index(part) for part in facts.transparent)
+        self.composition = Composition(parts, config.part_width, config.feature_width, transparent)
+        self.renderer = Renderer(
+            config.feature_width, side, config.render_from, widths[config.render_from.bit_length() - 3 :],
+            facts.channels, parts, refine=config.refine, noise=config.noise,
+        )  # fmt: skip
+        self.noise_sizes = self.renderer.noise_sizes
+        for number, size in enumerate(self.noise_sizes):
+            self.register_buffer(f"noise_{number}", torch.randn(1, 1, *size))
+        self.register_buffer("place", grid(side), persistent=False)
+        self.register_buffer("source", torch.tensor(self.sources()), persistent=False)
+
+    def sources(self) -> list[int]:
+        """The row of w+ that each unrolled row comes from."""
+        shared, shape, layers = self.config.shared_layers, self.config.shape_layers, self.config.part_layers
+        rows: list[int] = []
+        for part in range(len(self.parts)):
+            own = shared + 2 * part
+            coarse = list(range(shared)) if part else [own] * shared
+            rows += coarse + [own] * (shape - shared) + [own + 1] * (layers - shape)
+        return rows
+
+    def unrolled(self, latents: Latents) -> Latents:
+        """w+ as (n, parts * part_layers, style_dim); what is unrolled already stays as it is."""
+        if latents.shape[1] == self.layers:
+            return latents
+        return latents.index_select(1, self.source)
+
+    def mixed(self, one: Latents, other: Latents, draw: Draws) -> Latents:
+        """For each part of each face, drawn with equal odds: `one`'s latents, its shape with the other's texture, or
+        both of the other. The coarse structure is `one`'s (official code: mix_styles)."""
+        kind = (draw.uniform("parts", len(self.parts), like=one) * 3).floor().clamp(max=2)
+        takes = torch.stack([kind == 2, kind >= 1], 2).flatten(1)  # shape, texture of each part
+        own = takes.new_zeros(len(one), self.config.shared_layers)
+        return torch.where(torch.cat([own, takes], 1)[..., None], other, one)
+
+    def fixed_noise(self) -> list[Tensor]:
+        """The network's own noise, of one row for all faces."""
+        return [self.get_buffer(f"noise_{number}") for number in range(len(self.noise_sizes))]
+
+    def features(self, latents: Latents, places: Places | None = None) -> PartFeatures:
+        """What each part's generator makes of latents. places: x and y of each pixel for each part, to move or scale
+        one; None = the grid for all."""
+        side = (self.config.coarse_size, self.config.coarse_size)
+        positions = self.positions(self.place if places is None else places)
+        return self.part_generators(self.unrolled(latents), positions, side)
+
+    def forward(self, latents: Latents, noise: Noise | None = None) -> Synthesised:
+        """(n, rows, style_dim), or unrolled -> image (n, c, s, s), segmentation (n, k, s, s), coarse and depth (n, k,
+        coarse_size, coarse_size).
+
+        noise: N(0, 1), two maps for each doubling of the renderer; None = the fixed ones. Empty without noise.
+        """
+        return self.composed(latents, noise)
+
+    def composed(
+        self,
+        latents: Latents,
+        noise: Noise | None = None,
+        *,
+        kept: Float[Tensor, "#n k"] | None = None,
+        places: Places | None = None,
+    ) -> Synthesised:
+        """As `forward`, of some parts only. kept: (n, k) or (1, k), 1 = the part may show, 0 = it is left out, and its
+        coarse mask is exactly -1. places: see `features`."""
+        made = self.features(latents, places)
+        masks = self.composition.masks(made.depth, kept)
+        coarse = 2 * masks - 1
+        given = self.fixed_noise() if noise is None else noise
+        maps: list[Tensor | None] = [*given] if given else [None] * (2 * len(self.renderer.stages))
+        image, segmentation = self.renderer(self.composition(made.hidden, masks), coarse, maps)
+        return Synthesised(image, segmentation, coarse, made.depth)
+
+
+class Critic(ImageCritic):
+    """Residual halvings of the image and of the segmentation, each down to 4 x 4; their sum is judged."""
+
+    def __init__(self, config: CriticConfig, facts: Facts) -> None:
+        super().__init__()
+        widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
+        self.classes = len(facts.parts)
+        self.trunk = ResidualTrunk(facts.channels, widths[::-1])
+        self.segmentation_trunk = ResidualTrunk(self.classes, widths[::-1]) if self.classes else None
+        self.head = VerdictHead(widths[0], widths[0], config.group)
+
+    def forward(
+        self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None
+    ) -> Float[Tensor, "n 1"]:
+        """(n, c, s, s) in [-1, 1] and (n, k, s, s), -1 or 1 -> (n, 1), unbounded; see `ImageCritic`."""
+        x = self.trunk(image)
+        if segmentation is not None:
+            assert isinstance(self.segmentation_trunk, nn.Module)
+            x = x + self.segmentation_trunk(segmentation)
+        return self.head(x)
