@@ -58,6 +58,7 @@ def evaluate(
 ) -> None:
     """Measure a run's edits of held-out faces, or the faces that it makes: report.json, and report.html to read."""
     zoo = open_with(plugin)
+    from zoogan.evaluation.parts import parts_made
     from zoogan.evaluation.study import shown_by
     from zoogan.interfaces import World
     from zoogan.training.devices import join_processes, part_processes
@@ -69,7 +70,8 @@ def evaluate(
     where = join_processes(device)
     loaded = load(run, checkpoint=checkpoint, device=where, registry=zoo.registry)
     settings = {k: v for k, v in sets.items() if k != "data"}
-    chosen = metric_configs(zoo.registry, metrics, settings, shown_by(loaded.editor))
+    shows, parts = shown_by(loaded.editor), bool(parts_made(loaded.editor))
+    chosen = metric_configs(zoo.registry, metrics, settings, shows, parts)
     source = source_config(zoo.registry, loaded, data, root, sets.get("data", {}))
     report, folder = measure(
         zoo.registry, loaded, run, source, chosen,

@@ -35,8 +35,8 @@ class JudgeFacts(Frozen):
 
     thresholds: a face shows an attribute where its probability is above. table: attribute -> scores on the test split
     (see `attribute_scores`). pose_error: degrees (see `pose_scores`). parts: names of the classes that it tells apart;
-    segmentation: how well (see `part_scores`), part_table: and each of them (see `part_table`). source, data: what it
-    learnt from. digest: sha256 of the weights.
+    segmentation: how well (see `part_scores`), and on how many faces; part_table: and each of them (see `part_table`).
+    source, data: what it learnt from. digest: sha256 of the weights.
     """
 
     format: int = FORMAT

@@ -235,7 +235,7 @@ def train_judge(
         thresholds=thresholds,
         table={name: attribute_scores(*test.column(k), thresholds[k]) for k, name in enumerate(source.attributes)},
         pose_error=pose_scores(torch.cat(test.pose), torch.cat(test.true_pose)) if test.pose else None,
-        segmentation=part_scores(test.counts) if test.counts is not None else None,
+        segmentation=None if test.counts is None else part_scores(test.counts) | {"faces": float(source.size("test"))},
         parts=parts_of(source),
         part_table=part_table(test.counts, source.parts) if test.counts is not None else {},
         source=component_name(config),

@@ -57,7 +57,8 @@ class Parser(Reader, Protocol):
     """A judge that names what it segments.
 
     parts: the classes of its segmentation, in their order; none = it cannot tell. part_table: part -> how right it is
-    on untouched held-out faces: iou. part_scores: over all of them: mean_iou, pixel_accuracy.
+    on untouched held-out faces: iou. part_scores: over all of them: mean_iou, pixel_accuracy, and
+    faces, how many there were.
     """
 
     parts: tuple[str, ...]
