@@ -110,6 +110,7 @@ def measure(
             truncate them; a judge that cannot be opened.
     """
     from zoogan.evaluation.page import report_page, sample_sheet, sheet
+    from zoogan.evaluation.part_sheet import legend, part_sheet
     from zoogan.evaluation.report import report_of, rows_of, write_report
     from zoogan.evaluation.study import examine, faces_per_second, open_study, shown_by
     from zoogan.storage import replace_text
@@ -145,9 +146,9 @@ def measure(
         report = write_report(folder, report, rows_of(found))
         sheets = {name: sheet(editor, study, name) for name in wanted}
         if shows == "samples":
-            sheets = {"samples": sample_sheet([("samples", editor)], [study])}
+            sheets = {"samples": sample_sheet([("samples", editor)], [study]), "parts": part_sheet(editor, study)}
         pictures = {name: image for name, image in sheets.items() if image is not None}
-        replace_text(folder / "report.html", report_page(report, pictures))
+        replace_text(folder / "report.html", report_page(report, pictures, legend(editor)))
     study.world.barrier()
     return report, folder
 
