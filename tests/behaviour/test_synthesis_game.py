@@ -2,79 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import jaxtyping
 import pytest
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 import zoogan.games.synthesis as game_module
 import zoogan.layers.residual_critic as critic_module
-from zoogan.composition import compose
-from zoogan.config import ConfigError, merge, validate
-from zoogan.facts import Facts
+from synthesis_kit import BATCH, STYLE, played, trainer_of, turn_of
+from zoogan.config import ConfigError, merge
 from zoogan.games.synthesis import Synthesis, path_lengths
 from zoogan.interfaces import Clock, Draws, Turn
 from zoogan.layers.fir import doubled
 from zoogan.layers.modulated import ToRGB
-from zoogan.plugins import zoo
 from zoogan.testing.conformance import tensors_of
-from zoogan.testing.tensors import faces, noise
-from zoogan.training.trainer import Batch, Trainer
-
-SIZE, STYLE, BATCH = 16, 6, 4
-REGISTRY = zoo().registry
-WIDTHS = {"use": "stylegan2", "channel_multiplier": 2**-8, "max_width": 5}
-TINY: dict[str, Any] = {
-    "data": {"source": "drawn", "image_size": SIZE, "batch": BATCH},
-    "generator": WIDTHS | {"style_dim": STYLE},
-    "mapping": {"use": "stylegan2", "style_dim": STYLE, "layers": 2},
-    "discriminator": WIDTHS,
-    "training": {"iterations": 100, "precision": "fp32", "average_images": None},
-}
-
-
-def trainer_of(batch: int = BATCH, facts: Facts | None = None, **sets: Any) -> Trainer:
-    """A trainer of narrow networks on random faces, the same ones however they are split into micro-batches."""
-    config = validate(REGISTRY.methods["stylegan2"], REGISTRY, merge(TINY, merge({"data": {"batch": batch}}, sets)))
-    rows = batch * config.training.accumulate
-
-    def batches() -> Iterator[Batch]:
-        k = 0
-        while True:
-            yield {"source": {"image": faces(k, rows, SIZE)}}
-            k += 1
-
-    composition = compose(config, facts or Facts(image_size=SIZE), REGISTRY)
-    with torch.no_grad():  # noise that is heard, biases that are not 0
-        for seed, parameter in enumerate(p for net in composition.nets.values() for p in net.parameters()):
-            parameter += 0.1 * noise(seed, *parameter.shape)
-    return Trainer(composition, REGISTRY, Accelerator(cpu=True), batches())
-
-
-def turn_of(trainer: Trainer, step: str, iteration: int = 0) -> tuple[Any, Turn]:
-    """A step, and what it sees of the first micro-batch."""
-    if trainer.batch is None:
-        trainer.fetch()
-    trainer.iteration = iteration
-    chosen = next(s for s in trainer.game.steps if s.name == step)
-    return chosen, trainer.turn(chosen, 0, Clock(iteration, 100), slice(0, trainer.config.data.batch), frozenset())
-
-
-def played(trainer: Trainer, name: str, mixed: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
-    """A step's terms, perhaps in mixed precision, and the gradients that they leave in what it trains."""
-    trainer.nets.zero_grad()
-    step, turn = turn_of(trainer, name)
-    with trainer.only(step, graph=False):
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
-            terms = step.terms(turn)
-        torch.stack([weight * terms[term] for term, weight in step.weights(turn.clock).items()]).sum().backward()
-    found = {f"{n}/{k}": p.grad for n in step.trains for k, p in trainer.nets[n].named_parameters()}
-    return {term: value.detach() for term, value in terms.items()}, found
-
+from zoogan.testing.tensors import noise
 
 # ---- lazy steps ----
 
@@ -291,12 +235,13 @@ def test_the_penaltys_gradient_goes_through_the_augmentation() -> None:
 # ---- precision and compilation ----
 
 
+@pytest.mark.parametrize("method", ["stylegan2", "semantic-stylegan"])
 @pytest.mark.parametrize("step", ["penalty", "path_length"])
-def test_lazy_steps_are_the_same_in_bf16_and_compiled(step: str) -> None:
+def test_lazy_steps_are_the_same_in_bf16_and_compiled(step: str, method: str) -> None:
     """They differentiate twice: so they run eagerly and in full precision whatever the rest does."""
     torch._dynamo.reset()
-    terms, gradients = played(trainer_of(), step)
-    half, compiled = trainer_of(), trainer_of()
+    terms, gradients = played(trainer_of(method=method), step)
+    half, compiled = trainer_of(method=method), trainer_of(method=method)
     networks: list[Any] = list(compiled.nets.values())
     parts = [part for net in networks for part in net.compiled_parts()]
     for part in parts:

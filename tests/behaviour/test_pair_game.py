@@ -1,0 +1,140 @@
+"""Synthesis with a critic of pairs: images and their segmentations; with SemanticStyleGAN's networks, narrow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from synthesis_kit import FACTS, PARTS, SIZE, played, trainer_of, turn_of
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.games.synthesis import Synthesis, mask_difference, one_hot
+from zoogan.interfaces import Synthesised
+from zoogan.testing.tensors import noise, parts_shown
+
+METHOD = "semantic-stylegan"
+
+
+def game_of(**sets: Any) -> Synthesis:
+    """The game alone."""
+    game = trainer_of(method=METHOD, **sets).game
+    assert isinstance(game, Synthesis)
+    return game
+
+
+def test_segmentations_are_read_only_where_the_critic_looks_at_them() -> None:
+    assert game_of().needs["source"].fields == ("image", "segmentation")
+    alone = {"judge_segmentation": False, "weights": {"mask": 0}}
+    assert game_of(**alone).needs["source"].fields == ("image",)
+    blind = {"discriminator": {"use": "stylegan2"}}
+    assert game_of(**blind).needs["source"].fields == ("image",)
+
+
+def test_networks_that_do_not_fit_are_told_apart() -> None:
+    one_piece = {"generator": {"use": "stylegan2", "style_dim": 6}, "weights": {"mask": 0}}
+    with pytest.raises(ConfigError, match="looks at segmentations of 4 classes, but generator 'stylegan2' gives none"):
+        trainer_of(method=METHOD, **one_piece)
+    with pytest.raises(ConfigError, match=r"weights.mask: generator 'stylegan2' has no parts"):
+        trainer_of(method=METHOD, **one_piece | {"weights": {"mask": 1}, "judge_segmentation": False})
+    with pytest.raises(ConfigError, match="makes faces of parts, of which this source names none"):
+        trainer_of(method=METHOD, facts=Facts(image_size=SIZE))
+
+
+def test_a_pair_is_a_picture_with_minus_one_and_one_for_each_class_behind_it() -> None:
+    trainer = trainer_of(method=METHOD)
+    _, turn = turn_of(trainer, "discriminator")
+    assert isinstance(trainer.game, Synthesis)
+    real, sample = trainer.game.real(turn), turn.batch["source"]
+    assert torch.equal(real[:, :3], sample["image"])
+    assert set(real[:, 3:].unique().tolist()) == {-1.0, 1.0}
+    assert torch.equal(real[:, 3:].argmax(1), sample["segmentation"].long())
+    assert (real[:, 3:].sum(1) == 2 - len(PARTS)).all()
+
+
+def test_the_augmentation_moves_pictures_and_segmentations_alike_and_colours_pictures_alone() -> None:
+    labels = parts_shown(0, 4, SIZE, len(PARTS))
+    layout = one_hot(labels, len(PARTS), like=torch.zeros(1))
+    image = layout[:, :3].clone()  # a picture that is the segmentation: what moves one moves the other
+    for use in ({"use": "diffaugment", "color": False}, {"use": "ada", "start": 1.0}):
+        trainer = trainer_of(method=METHOD, augment=use)
+        _, turn = turn_of(trainer, "discriminator")
+        assert isinstance(trainer.game, Synthesis)
+        seen = trainer.game.seen(torch.cat([image, layout], 1), turn, "real")
+        moved = seen[:, 3:] - layout
+        assert moved.abs().amax((1, 2, 3)).gt(0.5).any(), "something moved"
+        if use["use"] == "diffaugment":
+            assert torch.equal(seen[:, :3], seen[:, 3:6])
+        else:  # what is left of the classes still adds up to what a pixel's must, whatever became of the colours
+            inside = seen[:, 3:].abs().sum(1) > 0
+            assert not torch.allclose(seen[:, :3], seen[:, 3:6], atol=0.1)
+            shares = (seen[:, 3:].sum(1) / (2 - len(PARTS)))[inside]
+            assert shares.min() > -0.5 and shares.median() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 100.0])
+def test_the_penalty_counts_the_segmentations_slope_as_asked(ratio: float) -> None:
+    trainer = trainer_of(method=METHOD, weights={"segmentation_penalty": ratio}, training={"precision": "fp64"})
+    trainer.nets.double()
+    step, turn = turn_of(trainer, "penalty")
+    sample, critic = turn.batch["source"], trainer.nets["discriminator"]
+    image = sample["image"].double().requires_grad_()
+    layout = one_hot(sample["segmentation"], len(PARTS), like=image.detach()).requires_grad_()
+    slopes = torch.autograd.grad(critic(image, layout).sum(), [image, layout])
+    of_image, of_layout = (slope.square().flatten(1).sum(1).mean() for slope in slopes)
+    sample["image"] = image.detach()
+    torch.testing.assert_close(step.terms(turn)["penalty"], (of_image + ratio * of_layout) / 2)
+
+
+def test_without_pairs_the_branch_of_segmentations_learns_nothing() -> None:
+    trainer = trainer_of(method=METHOD, judge_segmentation=False)
+    for name in ("discriminator", "penalty"):
+        gradients = played(trainer, name)[1]
+        branch = {key: g for key, g in gradients.items() if "segmentation_trunk" in key}
+        assert branch and all(g is None for g in branch.values())
+        assert any(g is not None and bool(g.any()) for key, g in gradients.items() if key not in branch)
+
+
+def test_the_mask_term_by_hand() -> None:
+    coarse, segmentation = noise(0, 2, 3, 4, 4), noise(1, 2, 3, 8, 8)
+    total = 0.0
+    for n in range(2):
+        for k in range(3):
+            for y in range(4):
+                for x in range(4):
+                    pooled = segmentation[n, k, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean()
+                    total += float(coarse[n, k, y, x] - pooled) ** 2
+    made = Synthesised(torch.zeros(2, 3, 8, 8), segmentation, coarse)
+    assert float(mask_difference(made)) == pytest.approx(total / (2 * 3 * 4 * 4), rel=1e-5)
+
+
+def test_the_mask_term_teaches_both_the_parts_and_the_renderer() -> None:
+    trainer = trainer_of(method=METHOD)
+    step, turn = turn_of(trainer, "generator")
+    with trainer.only(step, graph=False):
+        terms = step.terms(turn)
+        terms["mask"].backward()
+    moved = {key for key, p in trainer.nets["generator"].named_parameters() if p.grad is not None and p.grad.any()}
+    assert {"part_generators.depth_weight", "renderer.stages.0.segmentation.weight"} <= moved
+    assert "composition.weight" in moved
+    assert step.weights(turn.clock) == {"adversarial": 1.0, "mask": 100.0}
+
+
+def test_path_lengths_are_those_of_every_layers_own_latent() -> None:
+    """Not of w+: a row that six layers read would count once."""
+    trainer = trainer_of(method=METHOD)
+    seen: list[Tensor] = []
+    generator: Any = trainer.nets["generator"]
+    forward = generator.forward
+
+    def spied(latents: Tensor, noise: Any = None) -> Synthesised:
+        seen.append(latents)
+        return forward(latents, noise)
+
+    generator.forward = spied
+    _, gradients = played(trainer, "path_length")
+    assert seen[0].shape[1] == generator.layers == len(PARTS) * 3 and seen[0].requires_grad
+    assert all(g is None for key, g in gradients.items() if key.startswith("mapping"))
+    assert FACTS[METHOD].parts == generator.parts
