@@ -162,7 +162,10 @@ def test_what_cannot_be_measured_is_told_in_a_sentence(editor: Editor, judge: An
     found = examine(editor, parts_study(tmp_path, 4, judge), both(), [])
     assert found.skipped["mask_agreement"].startswith(told)
     if "differ" in told:
-        assert "`zoo judge train --data noise --size 16 --out DIR`, and name it with --judge DIR" in str(found.skipped)
+        assert (
+            "`zoo judge train --data noise --set data.label_set=FILE --size 16 --out DIR`, and name it with --judge DIR"
+            in str(found.skipped)
+        )
     assert ("part_leak" in found.skipped) is isinstance(editor, KnownMaker)
 
 

@@ -21,7 +21,8 @@ class Tailed(Source):
         self.source = source
         self.fields = source.fields
         self.image_size, self.attributes = source.image_size, source.attributes
-        self.exclusive, self.crop, self.parts = source.exclusive, source.crop, source.parts
+        self.exclusive, self.crop = source.exclusive, source.crop
+        self.parts, self.transparent, self.mirrored = source.parts, source.transparent, source.mirrored
         total = source.size("train")
         self.kept = total - max(1, round(TAIL * total))
 
