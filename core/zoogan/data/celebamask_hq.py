@@ -144,7 +144,7 @@ class CelebAMaskHQ(Source):
                 path = folder / names[name]
                 mask = read_mask(path)
                 check_proportions(path, mask, photo, height, width)
-                layers.append((part, nearest(mask, self.crop, self.image_size)))
+                layers.append((part, nearest(mask, height, width, self.crop, self.image_size)))
         return painted(layers, self.image_size)
 
 

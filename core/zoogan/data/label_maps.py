@@ -118,7 +118,7 @@ def read_parts(
     labels = read_labels(path)
     check_values(path, labels, label_set)
     check_proportions(path, labels, photo, height, width)
-    return remapped(nearest(labels, share, size), table)
+    return remapped(nearest(labels, height, width, share, size), table)
 
 
 def painted(masks: Iterable[tuple[int, UInt8[Tensor, "h w"]]], size: int) -> UInt8[Tensor, "{size} {size}"]:
@@ -129,10 +129,13 @@ def painted(masks: Iterable[tuple[int, UInt8[Tensor, "h w"]]], size: int) -> UIn
     return labels
 
 
-def nearest(pixels: Pixels, share: float, size: int) -> UInt8[Tensor, "{size} {size}"]:
-    """The centre square of `share` times the shorter side, as `photo.square` cuts it, at `size`: the pixel below the
-    centre of each new one."""
-    side = max(1, round(min(pixels.shape) * share))
-    top, left = (round((length - side) / 2) for length in pixels.shape)
-    steps = ((2 * np.arange(size) + 1) * side) // (2 * size)
-    return torch.from_numpy(pixels[np.ix_(top + steps, left + steps)])
+def nearest(pixels: Pixels, height: int, width: int, share: float, size: int) -> UInt8[Tensor, "{size} {size}"]:
+    """The mask of what `photo.square` keeps of an image of `height` x `width`, at `size`: of each new pixel the one
+    that lies below its centre. Cut by the image's box, so that a mask of half its size is not half a pixel off."""
+    side = max(1, round(min(height, width) * share))
+    centres = (2 * np.arange(size) + 1) * side  # in 1 / (2 size) pixels of the image, from the edge of the square
+    rows, columns = (
+        (2 * size * round((whole - side) / 2) + centres) * own // (2 * size * whole)
+        for whole, own in zip((height, width), pixels.shape)
+    )
+    return torch.from_numpy(pixels[np.ix_(rows, columns)])
