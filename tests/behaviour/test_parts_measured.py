@@ -10,16 +10,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from distribution_kit import Noise, in_two_processes, study_of
+from distribution_kit import Filters, Noise, in_two_processes, study_of
 from part_kit import PARTS, SIDE, Marked, maker, rectangles
 from zoogan.cli.measuring import metric_configs
+from zoogan.data.config import DrawnData
+from zoogan.data.drawn_source import DrawnSource
 from zoogan.data.palette import colours
 from zoogan.evaluation.config import DEFAULTS, OF_PARTS, PartLeakConfig
+from zoogan.evaluation.distribution_config import FdSqueezenetConfig, KdSqueezenetConfig, PrdcSqueezenetConfig
+from zoogan.evaluation.frechet import Frechet
 from zoogan.evaluation.frequency import Frequency
+from zoogan.evaluation.kernel import KernelDistance
+from zoogan.evaluation.manifold import Manifold
 from zoogan.evaluation.mask_agreement import MaskAgreement
 from zoogan.evaluation.page import report_page
 from zoogan.evaluation.part_leak import PartLeak, label_pairs
 from zoogan.evaluation.part_sheet import legend, part_sheet
+from zoogan.evaluation.reconstruction import Diversity
 from zoogan.evaluation.report import About, read_report, read_rows, report_of, rows_of, write_report
 from zoogan.evaluation.study import Findings, examine
 from zoogan.interfaces import Editor, Metric, Study, World
@@ -134,6 +141,20 @@ def test_pairs_of_labels_are_counted_face_by_face() -> None:
     assert label_pairs(before, after, 3).sum() == 40
 
 
+def test_distances_need_no_attributes(tmp_path: Path) -> None:
+    """Makers of parts are trained on faces without a label."""
+    source = DrawnSource(DrawnData(image_size=16, faces=60, held_out=60, attributes=(), label_set="celebamask-13"))
+    study = study_of(source, tmp_path, faces=60, judge=Marked(), shows="samples")
+    metrics = {
+        "fd": Frechet(FdSqueezenetConfig(), features=Filters()),
+        "kd": KernelDistance(KdSqueezenetConfig(), features=Filters()),
+        "prdc": Manifold(PrdcSqueezenetConfig(), features=Filters()),
+        "diversity": Diversity(),
+    }
+    values = values_of(examine(maker(rectangles()), study, metrics, []))
+    assert values["fd_squeezenet all"] > 0 and values["kd_squeezenet all"] > 0 and values["diversity.l1 all"] > 0
+
+
 # ---- what does not show ----
 
 
@@ -162,7 +183,10 @@ def test_what_cannot_be_measured_is_told_in_a_sentence(editor: Editor, judge: An
     found = examine(editor, parts_study(tmp_path, 4, judge), both(), [])
     assert found.skipped["mask_agreement"].startswith(told)
     if "differ" in told:
-        assert "`zoo judge train --data noise --size 16 --out DIR`, and name it with --judge DIR" in str(found.skipped)
+        assert (
+            "`zoo judge train --data noise --set data.label_set=FILE --size 16 --out DIR`, and name it with --judge DIR"
+            in str(found.skipped)
+        )
     assert ("part_leak" in found.skipped) is isinstance(editor, KnownMaker)
 
 

@@ -22,8 +22,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from zoogan.config import ConfigError, Frozen
-from zoogan.data.drawn import CLASSES
 from zoogan.evaluation.judge_network import Build, JudgeNetwork
+from zoogan.label_sets import built_in
 from zoogan.storage import cache_folder, digest, sync, write_tensors
 
 FORMAT = 1
@@ -71,7 +71,6 @@ class Judge:
         self.image_size = facts.build.image_size
         self.attributes: tuple[str, ...] = facts.attributes
         self.thresholds: Float[Tensor, " a"] = torch.tensor(facts.thresholds)
-        # Before judges kept the names of their classes, these were CelebAMask-HQ's.
         # Of all that its readings depend on, not of the weights alone.
         said = f"{facts.digest} {facts.attributes} {facts.thresholds}"
         self.digest: str = hashlib.sha256(said.encode()).hexdigest()
@@ -190,8 +189,9 @@ def read_facts(folder: Path) -> JudgeFacts:
         raise ConfigError(f"{path}: {where}: {first['msg']}; train the judge again") from error
     if not len(facts.attributes) == len(facts.thresholds) == facts.build.attributes:
         raise ConfigError(f"{path}: attributes, thresholds and build disagree; train the judge again")
-    if not facts.parts and facts.build.classes == len(CLASSES):  # judges of drawn faces, before parts had names
-        facts = facts.model_copy(update={"parts": CLASSES})
+    drawn = built_in("celebamask-19").names
+    if not facts.parts and facts.build.classes == len(drawn):  # judges of drawn faces, before parts had names
+        facts = facts.model_copy(update={"parts": drawn})
     if len(facts.parts) != facts.build.classes:
         raise ConfigError(f"{path}: {len(facts.parts)} parts and {facts.build.classes} classes; train the judge again")
     return facts

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from zoogan.data.photo import to_range
 from zoogan.evaluation.rows import Better, FaceMetric
 from zoogan.interfaces import Edits, Measure, Parser, Ranking, Reader, Statistic, Study, Unavailable
+from zoogan.label_sets import built_in, built_in_names
 
 
 def judge_of(study: Study) -> Reader:
@@ -228,8 +229,8 @@ class Segmentation(JudgedMetric):
 
 def other_parts(has: Sequence[str], wanted: Sequence[str], study: Study) -> str:
     """Why a judge cannot tell these parts, and how to get one that can."""
-    labels = getattr(getattr(study.source, "config", None), "label_set", None)
-    sets = f" --set data.label_set={labels}" if isinstance(labels, str) else ""
+    named = next((name for name in built_in_names() if built_in(name).names == tuple(wanted)), None)
+    sets = f" --set data.label_set={named or 'FILE'}"
     odd = sorted(set(has) ^ set(wanted))
     differ = f"they differ in {', '.join(odd)}" if odd else "in another order"
     return (
