@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from zoogan.conditions.latent import LatentCondition
 from zoogan.games.config import InversionConfig
 from zoogan.games.directions import Direction, moves
+from zoogan.games.parts import KINDS, rows_of, with_rows
 from zoogan.interfaces import Column, Edit, Editor, Networks, Request, Seed, Targets
 from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.synthesis import LatentGenerator, LatentMapping, Latents, Noise, named_noise, noise_among
@@ -51,6 +52,12 @@ class SynthesisEditor(Editor):
     def mapping(self) -> LatentMapping:
         """The network that makes latents of noise."""
         return cast(LatentMapping, self.networks["mapping"])
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the parts of its faces, in the order of the classes of their segmentation; none = faces come in
+        one piece."""
+        return self.generator.parts
 
     # ---- faces from seeds ----
 
@@ -114,6 +121,19 @@ class SynthesisEditor(Editor):
         if not 1 <= cut < rows:
             raise ValueError(f"cut is the row where the second face takes over, from 1 to {rows - 1}, got {cut}")
         return torch.cat([coarse[:, :cut], fine[:, cut:]], 1)
+
+    def replaced(
+        self, latents: Latents, other: Float[Tensor, "#n rows s"], part: str, kinds: Sequence[str] = KINDS
+    ) -> Latents:
+        """w+ with a part of other faces: the rows that hold these kinds of its latents, `shape` and `texture`, are
+        theirs. other: a face for each, or one for all. part: one of `parts`, or `coarse`, what they share, where the
+        generator has such rows.
+
+        Raises:
+            ValueError: faces that come in one piece, an unknown part or kind (with the nearest known one), a kind that
+                the part does not have.
+        """
+        return with_rows(latents, other, rows_of(self.generator.part_rows, part, kinds))
 
     # ---- edits ----
 
