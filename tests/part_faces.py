@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -9,9 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from face_runs import ToyMapping
+from zoogan.composition import compose
 from zoogan.conditions.latent import LatentCondition
+from zoogan.config import validate
+from zoogan.facts import Facts
 from zoogan.games.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import LatentGenerator, Synthesised
+from zoogan.plugins import zoo
+from zoogan.training.run import Run
 
 PARTS = ("background", "face", "hair")
 SIDE, COARSE_SIDE, STYLE = 8, 4, 5
@@ -55,6 +61,38 @@ class PartGenerator(LatentGenerator):
         maps = self.get_buffer("noise_0") if noise is None else noise[0]
         image = torch.einsum("nkhw,nkc->nchw", wide, colour) + 0.01 * maps
         return Synthesised(image, 2 * wide - 1, 2 * masks - 1, depth)
+
+
+NARROW = {
+    "data": {"source": "drawn", "image_size": 16, "attributes": [], "batch": 4, "faces": 16, "held_out": 8},
+    "generator": {
+        "use": "semantic-stylegan", "style_dim": 8, "part_layers": 4, "part_width": 8, "shared_layers": 1,
+        "shape_layers": 2, "coarse_size": 8, "feature_width": 8, "render_from": 4, "max_width": 8,
+    },
+    "mapping": {"use": "semantic-stylegan", "style_dim": 8, "layers": 2},
+    "discriminator": {"use": "semantic-stylegan", "max_width": 8},
+    "inversion": {"iterations": 5, "mean_of": 50},
+}  # fmt: skip
+RUN_PARTS = ("background", "face", "hair", "glasses")
+
+
+def write_run(path: Path, seed: int = 0) -> Path:
+    """A run of a method whose faces are made of parts, as training would leave it, with networks that learnt nothing.
+
+    Noise counts in its pictures, so that a mistake with it shows.
+    """
+    registry = zoo().registry
+    config = validate(registry.methods["semantic-stylegan"], registry, NARROW | {"training": {"seed": seed}})
+    facts = Facts(image_size=16, parts=RUN_PARTS, transparent=("glasses",))
+    composition = compose(config, facts, registry)
+    with torch.no_grad():
+        for name, weight in composition.nets["generator"].named_parameters():
+            if name.endswith("strength"):
+                weight.fill_(0.3)
+    run = Run(path)
+    run.write(config, facts)
+    run.write_model(config, facts, composition.nets, composition.game)
+    return path
 
 
 def part_editor() -> SynthesisEditor:

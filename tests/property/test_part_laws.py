@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from face_runs import toy_editor, toy_ways
 from part_faces import PARTS, ROWS, part_editor
-from zoogan.games.parts import KINDS
+from zoogan.conditions.parts import KINDS
 
 EDITOR = part_editor()
 parts = st.sampled_from([*PARTS, "coarse"])

@@ -1,47 +1,30 @@
-"""Parts of faces: which rows of w+ hold one, and faces with parts of others."""
+"""Parts of faces: faces with parts of others, and how a face adds up from its parts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from zoogan.interfaces.synthesis import LatentGenerator, Latents
-from zoogan.registry import nearest
-
-KINDS = ("shape", "texture")  # of the latents of a part
-NO_PARTS = (
-    "this run makes faces in one piece, so none of their parts can be named; faces made of parts come from a method "
-    "whose generator has them (`zoo list`)"
-)
-
-PartRows = Mapping[str, Mapping[str, tuple[int, ...]]]
+from zoogan.conditions.parts import NO_PARTS
+from zoogan.interfaces.synthesis import LatentGenerator, Latents, Noise
 
 
-def rows_of(known: PartRows, part: str, kinds: Iterable[str] = KINDS) -> list[int]:
-    """The rows of w+ that hold these kinds of latents of a part; a kind that the part has none of is passed over.
+class Addition(NamedTuple):
+    """A face once a part has been added to those before it.
 
-    known: see `LatentGenerator.part_rows`.
-
-    Raises:
-        ValueError: no parts at all, an unknown part or kind (with the nearest known one), no kind, or none of these
-            kinds has rows.
+    image: in [-1, 1]. segmentation: the class of each pixel. mask: of the part, in [-1, 1], and depth, how near it is,
+    unbounded, both at the side of the parts' features; None for generators without.
     """
-    if not known:
-        raise ValueError(NO_PARTS)
-    if part not in known:
-        raise ValueError(f"part {part}: no part of that name{nearest(part, known)}; known: {', '.join(known)}")
-    asked, there = list(kinds), list(dict.fromkeys(kind for rows in known.values() for kind in rows))
-    for kind in asked:
-        if kind not in there:
-            said = f"no kind of latent is called {kind!r}{nearest(kind, there)}"
-            raise ValueError(f"part {part}: {said}; kinds: {', '.join(there)}")
-    rows = sorted({row for kind in asked for row in known[part].get(kind, ())})
-    if not rows:
-        said = " or ".join(asked) or "no kind of latent"
-        raise ValueError(f"part {part}: got {said}, expected {' or '.join(known[part])}, which is all that it has")
-    return rows
+
+    part: str
+    image: Float[Tensor, "n c h w"]
+    segmentation: Int64[Tensor, "n h w"] | None
+    mask: Float[Tensor, "n h2 w2"] | None
+    depth: Float[Tensor, "n h2 w2"] | None
 
 
 def with_rows(latents: Latents, other: Float[Tensor, "#n rows s"], rows: Sequence[int]) -> Latents:
@@ -51,12 +34,30 @@ def with_rows(latents: Latents, other: Float[Tensor, "#n rows s"], rows: Sequenc
     return changed
 
 
-def check_parts(generator: LatentGenerator) -> tuple[str, ...]:
-    """The names of a generator's parts.
+@torch.no_grad()
+def additions(generator: LatentGenerator, latents: Latents, noise: Noise | None = None) -> Iterator[Addition]:
+    """Faces part by part, in the order of the classes: the first alone, then with the second... The last is whole.
+
+    noise: None = the generator's own, fixed one.
 
     Raises:
-        ValueError: it has none.
+        ValueError: a generator that makes faces in one piece.
     """
-    if not generator.parts or not generator.part_rows:
+    if not generator.parts:
         raise ValueError(NO_PARTS)
-    return generator.parts
+    return (addition(generator, latents, noise, k) for k in range(len(generator.parts)))
+
+
+@torch.no_grad()
+def addition(generator: LatentGenerator, latents: Latents, noise: Noise | None, last: int) -> Addition:
+    """Faces of the parts up to this one."""
+    kept = (torch.arange(len(generator.parts), device=latents.device) <= last).to(latents)[None]
+    whole = last == len(generator.parts) - 1
+    made = generator(latents, noise) if whole else generator.composed(latents, noise, kept=kept)
+    return Addition(
+        generator.parts[last],
+        made.image.clamp(-1, 1),
+        None if made.segmentation is None else made.segmentation.argmax(1),
+        None if made.coarse is None else made.coarse[:, last],
+        None if made.depth is None else made.depth[:, last],
+    )
