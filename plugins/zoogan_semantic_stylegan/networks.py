@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -51,14 +49,10 @@ class Generator(LatentGenerator):
                 "many as w+ has, so that nobody can tell them apart: change part_layers or shared_layers by one"
             )
         shared = config.shared_layers
-        coarse = {"coarse": MappingProxyType({"shape": tuple(range(shared))})} if shared else {}
-        self.part_rows = MappingProxyType(
-            coarse
-            | {
-                part: MappingProxyType({"shape": (shared + 2 * k,), "texture": (shared + 2 * k + 1,)})
-                for k, part in enumerate(self.parts)
-            }
-        )
+        coarse = {"coarse": {"shape": tuple(range(shared))}} if shared else {}
+        self.part_rows = coarse | {
+            part: {"shape": (shared + 2 * k,), "texture": (shared + 2 * k + 1,)} for k, part in enumerate(self.parts)
+        }
         frequencies = facts.image_size.bit_length() - 1 if config.frequencies is None else config.frequencies
         self.positions = Positions(frequencies, config.part_width)
         self.part_generators = PartGenerators(

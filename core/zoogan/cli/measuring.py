@@ -68,8 +68,9 @@ def source_config(
     values = own if name == own["source"] and data is None else {
         "source": name, "image_size": run.facts.image_size, "attributes": list(run.facts.attributes),
     }  # fmt: skip
-    if name == "celeba" and own["source"] == "celeba":  # as it was trained: cut alike, and on no face of its training
-        values |= {"crop": own["crop"], "split": own["split"]}
+    if name == own["source"] and name in ("celeba", "celebamask_hq"):
+        # As it was trained: cut alike, with the same parts, and on no face of its training.
+        values |= {key: own[key] for key in ("crop", "split", "test_share", "label_set", "masks") if key in own}
     if root is not None:
         values = {**values, "root": str(root.expanduser().resolve())}
     config: Any = checked(registry.components["source", name].config, merge(values, sets), registry, "data")

@@ -23,6 +23,7 @@ from torchvision.transforms.v2 import functional
 
 from zoogan.config import ConfigError, Frozen
 from zoogan.evaluation.judge_network import Build, JudgeNetwork
+from zoogan.label_sets import built_in
 from zoogan.storage import cache_folder, digest, sync, write_tensors
 
 FORMAT = 1
@@ -33,8 +34,8 @@ class JudgeFacts(Frozen):
     """What a judge says of itself: `judge.json`.
 
     thresholds: a face shows an attribute where its probability is above. table: attribute -> scores on the test split
-    (see `attribute_scores`). pose_error: degrees (see `pose_scores`). segmentation: see `part_scores`. source, data:
-    what it learnt from. digest: sha256 of the weights.
+    (see `attribute_scores`). pose_error: degrees (see `pose_scores`). segmentation: see `part_scores`. parts: names of
+    the classes of its segmentation. source, data: what it learnt from. digest: sha256 of the weights.
     """
 
     format: int = FORMAT
@@ -44,6 +45,7 @@ class JudgeFacts(Frozen):
     table: dict[str, dict[str, float]]
     pose_error: dict[str, float] | None = None
     segmentation: dict[str, float] | None = None
+    parts: tuple[str, ...] = ()
     source: str
     data: dict[str, Any]
     training: dict[str, Any]
@@ -67,6 +69,8 @@ class Judge:
         self.image_size = facts.build.image_size
         self.attributes: tuple[str, ...] = facts.attributes
         self.thresholds: Float[Tensor, " a"] = torch.tensor(facts.thresholds)
+        # Before judges kept the names of their classes, these were CelebAMask-HQ's.
+        self.parts = facts.parts or built_in("celebamask-19").names[: facts.build.classes]
         # Of all that its readings depend on, not of the weights alone.
         said = f"{facts.digest} {facts.attributes} {facts.thresholds}"
         self.digest: str = hashlib.sha256(said.encode()).hexdigest()

@@ -22,6 +22,7 @@ class Tailed(Source):
         self.fields = source.fields
         self.image_size, self.attributes = source.image_size, source.attributes
         self.exclusive, self.crop = source.exclusive, source.crop
+        self.parts, self.transparent, self.mirrored = source.parts, source.transparent, source.mirrored
         total = source.size("train")
         self.kept = total - max(1, round(TAIL * total))
 

@@ -18,7 +18,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoogan import __version__
 from zoogan.config import ConfigError, DataConfig, Frozen, component_name
-from zoogan.data.drawn import CLASSES
 from zoogan.data.photo import to_range
 from zoogan.data.stream import loader, to_device
 from zoogan.evaluation.judge import Judge, JudgeFacts
@@ -145,7 +144,7 @@ def untrained(source: Source, lesson: Lesson) -> JudgeNetwork:
         source.image_size,
         len(source.attributes),
         pose="pose" in source.fields,
-        classes=len(CLASSES) if "segmentation" in source.fields else 0,
+        classes=len(source.parts) if "segmentation" in source.fields else 0,
         pretrained=lesson.pretrained,
     )
     network = JudgeNetwork(build, pretrained=lesson.pretrained)
@@ -235,6 +234,7 @@ def train_judge(
         table={name: attribute_scores(*test.column(k), thresholds[k]) for k, name in enumerate(source.attributes)},
         pose_error=pose_scores(torch.cat(test.pose), torch.cat(test.true_pose)) if test.pose else None,
         segmentation=part_scores(test.counts) if test.counts is not None else None,
+        parts=source.parts if network.build.classes else (),
         source=component_name(config),
         data=config.model_dump(mode="json", exclude={"root", "workers", "batch", "balance", "flip"}),
         training=lesson.model_dump(mode="json") | {"faces": {s: source.size(s) for s in ("train", "valid", "test")}},

@@ -184,7 +184,7 @@ class Segmentation(JudgedMetric):
     pixels. `segmentation.miou.truth`: the judge's reading of the true redraw, the most that can be reached.
     """
 
-    title = "Segmentation of the edit against that of the true redraw (19 classes)"
+    title = "Segmentation of the edit against that of the true redraw"
     better: ClassVar[dict[str, Better]] = {
         "segmentation.miou": "higher", "segmentation.accuracy": "higher", "segmentation.miou.truth": None,
         "segmentation.miou.editor": "higher",
@@ -204,6 +204,11 @@ class Segmentation(JudgedMetric):
             raise Unavailable("only drawn faces have a true segmentation of the edit")
         if self.judge.segmentation(first_face(study)) is None:
             raise Unavailable("this judge reads no segmentation: train one on drawn faces")
+        parts = getattr(self.judge, "parts", study.source.parts)  # somebody's own judge need not name them
+        if parts != study.source.parts:
+            raise Unavailable(
+                f"this judge tells other parts apart than these faces have ({', '.join(parts)}): train one on these"
+            )
 
     def update(self, edits: Edits) -> None:
         """One row a face and class."""
