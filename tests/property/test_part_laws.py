@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from face_runs import toy_editor, toy_ways
 from part_faces import PARTS, ROWS, part_editor
 from zoogan.conditions.parts import KINDS
+from zoogan.data.film import values_round
+from zoogan.games.parts import additions
 
 EDITOR = part_editor()
 parts = st.sampled_from([*PARTS, "coarse"])
@@ -37,6 +39,47 @@ def test_a_texture_leaves_all_masks_as_they_are(part: str, seed: int) -> None:
     before, after = (EDITOR.generator(w) for w in (own, EDITOR.replaced(own, other, part, ("texture",))))
     assert before.coarse is not None and after.coarse is not None
     assert torch.equal(before.coarse, after.coarse) and not torch.equal(before.image, after.image)
+
+
+@given(st.integers(0, 50), st.booleans())
+def test_a_face_adds_up_from_its_parts(seed: int, own_noise: bool) -> None:
+    latents = EDITOR.latents([seed, seed + 1])
+    noise = None if own_noise else EDITOR.noise([seed, seed + 1])
+    steps, whole = list(additions(EDITOR.generator, latents, noise)), EDITOR.synthesise(latents, noise)
+    assert tuple(step.part for step in steps) == PARTS
+    assert torch.equal(steps[-1].image, whole.image)
+    for last, step in enumerate(steps):
+        assert step.segmentation is not None and step.mask is not None
+        assert int(step.segmentation.max()) <= last, "what is to come does not show yet"
+        assert bool((step.mask > -1).all())
+    torch.testing.assert_close(steps[0].mask, torch.ones_like(latents[:, 0, 0])[:, None, None].expand(-1, 4, 4))
+
+
+def test_a_face_in_one_piece_adds_up_from_nothing() -> None:
+    whole = toy_editor(toy_ways())
+    with pytest.raises(ValueError, match="in one piece"):
+        additions(whole.generator, whole.latents([1]))
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 50))
+def test_a_round_meets_its_values_and_comes_back(k: int, between: int, seed: int) -> None:
+    values = torch.randn(k, 2, 3, generator=torch.Generator().manual_seed(seed))
+    walked = values_round(values, between)
+    assert walked.shape == (k * between + 1, 2, 3)
+    assert torch.equal(walked[::between][:k], values) and torch.equal(walked[-1], walked[0])
+    shifted = values_round(values.roll(1, 0), between)[:-1]
+    torch.testing.assert_close(shifted, walked[:-1].roll(between, 0)), "it begins nowhere"
+
+
+def test_a_round_is_smooth_where_it_meets_its_values() -> None:
+    values = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    fine = 1000
+    walked = values_round(values, fine)[:-1]
+    speed = (walked.roll(-1, 0) - walked) * fine
+    bend = (speed - speed.roll(1, 0)) * fine
+    scale = float(values.abs().max())
+    for rate, unit in ((speed, 10 * scale), (bend, 100 * scale)):  # of the largest step from frame to frame
+        assert float((rate.roll(-1, 0) - rate).abs().max()) < 0.01 * unit
 
 
 def test_parts_that_there_are_not() -> None:

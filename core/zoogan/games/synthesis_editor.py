@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.conditions.latent import LatentCondition
-from zoogan.conditions.parts import KINDS, NO_PARTS, rows_of
+from zoogan.conditions.parts import KINDS, NO_PARTS, PartRows, rows_of
 from zoogan.games.config import InversionConfig
 from zoogan.games.directions import Direction, moves
 from zoogan.games.parts import with_rows
@@ -21,6 +21,7 @@ from zoogan.interfaces.synthesis import LatentGenerator, LatentMapping, Latents,
 
 SHEET_COLUMNS, SHEET_TRUNCATED, SHEET_DIRECTIONS = 6, 2, 3
 SHEET_TRUNCATION = 0.7
+SHEET_PARTS = ("hair", "face")  # that everybody can name; where there are none of these, the last one
 
 
 class SynthesisEditor(Editor):
@@ -43,7 +44,7 @@ class SynthesisEditor(Editor):
         self.networks = nets if isinstance(nets, nn.ModuleDict) else nn.ModuleDict(nets)
         self.condition, self.mean_latent = condition, mean_latent
         self.inversion = inversion or InversionConfig()
-        self.condition.part_rows = self.generator.part_rows
+        self.condition.part_rows = self.part_rows
         self.directions: dict[str, Direction] = {}
         self.tuned = False
 
@@ -75,6 +76,11 @@ class SynthesisEditor(Editor):
         """The names of the parts of its faces, in the order of the classes of their segmentation; none = faces come in
         one piece."""
         return self.generator.parts
+
+    @property
+    def part_rows(self) -> PartRows:
+        """The rows of w+ that hold each part, see `LatentGenerator`."""
+        return self.generator.part_rows
 
     # ---- faces from seeds ----
 
@@ -151,7 +157,7 @@ class SynthesisEditor(Editor):
             ValueError: faces that come in one piece, an unknown part or kind (with the nearest known one), a kind that
                 the part does not have.
         """
-        return with_rows(latents, other, rows_of(self.generator.part_rows, part, kinds))
+        return with_rows(latents, other, rows_of(self.part_rows, part, kinds))
 
     # ---- edits ----
 
@@ -188,7 +194,7 @@ class SynthesisEditor(Editor):
             ValueError: it is not said, or twice; a face was given and no part was named.
         """
         if donor and not request.parts:
-            known = ", ".join(self.generator.part_rows)
+            known = ", ".join(self.part_rows)
             raise ValueError(f"donor: say which part of it to take: {known}" if known else NO_PARTS)
         if request.parts and donor == (request.from_seed is not None):
             said = "by a seed and by a face: leave one of them out" if donor else "by from_seed, or give one as donor"
@@ -228,16 +234,36 @@ class SynthesisEditor(Editor):
         return self.synthesise(latents, noise_among(targets))
 
     def sheet(self, image: Tensor, attributes: Tensor) -> list[Column]:
-        """Faces drawn as they come, then some nearer to the mean; the first without and with up to three attributes."""
+        """Faces drawn as they come, then some nearer to the mean; the first without and with up to three attributes.
+
+        For faces made of parts, also segmentations of the first, and the first with parts of the second.
+        """
         n, columns = len(image), []
         for k in range(SHEET_COLUMNS + SHEET_TRUNCATED):
             truncation = None if k < SHEET_COLUMNS else SHEET_TRUNCATION
             made = self.sample(range(k * n, (k + 1) * n), truncation=truncation)
             columns.append(Column("drawn" if truncation is None else f"truncation {truncation}", made.image))
         first = self.sample(range(n))
+        columns += self.part_columns(first, self.latents(range(n, 2 * n)))
         for name in self.attributes[:SHEET_DIRECTIONS]:
             for value in (0.0, 1.0):
                 request = Request({name: value}, latents=first.extras["latents"], noise=noise_among(first.extras))
                 edit = self.apply(first.image, self.resolve(request, first.image))
                 columns.append(Column(f"{name} {value:.0f}", edit.image))
+        return columns
+
+    def part_columns(self, first: Edit, other: Latents) -> list[Column]:
+        """Columns with the segmentations of faces, and with parts of others, where they are made of parts."""
+        if first.segmentation is None or not self.parts:
+            return []
+        classes = len(self.parts)
+        columns = [Column("first, its segmentation", first.segmentation, classes=classes)]
+        for part in [name for name in SHEET_PARTS if name in self.part_rows] or list(self.part_rows)[-1:]:
+            request = Request(
+                parts={part: KINDS}, donor=other, latents=first.extras["latents"], noise=noise_among(first.extras)
+            )
+            edit = self.apply(first.image, self.resolve(request, first.image))
+            columns.append(Column(f"first, {part} of second", edit.image))
+            if edit.segmentation is not None:
+                columns.append(Column("its segmentation", edit.segmentation, classes=classes))
         return columns

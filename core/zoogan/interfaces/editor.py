@@ -39,7 +39,7 @@ class Edit:
     mask: Float[Tensor, "n 1 h w"] | None = None
     segmentation: Tensor | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
-    generator: nn.Module | None = None
+    generator: nn.Module | None = field(default=None, repr=False)
 
 
 class Editor(ABC):
