@@ -7,6 +7,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import max_pool2d
 
+from zoogan.cli.measuring import source_config
 from zoogan.config import ConfigError
 from zoogan.data import celebamask_hq
 from zoogan.data.celebamask_hq import CelebAMaskHQ
@@ -24,6 +26,7 @@ from zoogan.data.labels import DataWarning
 from zoogan.data.stream import FaceStream
 from zoogan.interfaces import Need
 from zoogan.label_sets import built_in
+from zoogan.plugins import zoo
 
 SIDE = 32
 NUMBERS = (0, 1, 2, 3, 5, 7, 2000, 2001)  # gaps, as a part of the set has
@@ -195,6 +198,15 @@ def test_a_stream_mirrors_image_and_parts(root: Path) -> None:
     table[[4, 5, 6, 7, 8, 9]] = torch.tensor([5, 4, 7, 6, 9, 8], dtype=torch.uint8)
     assert flipped and torch.equal(sample["image"], plain["image"].flip(-1))
     assert torch.equal(sample["segmentation"], table[plain["segmentation"].flip(-1).long()])
+
+
+def test_a_run_is_measured_on_the_parts_and_the_split_of_its_training(root: Path) -> None:
+    trained = CelebAMaskHQData(root=root, attributes=("Male",), crop=0.75, test_share=0.25, masks="parts")
+    trained = trained.model_copy(update={"label_set": built_in("celebamask-19")})
+    facts = SimpleNamespace(image_size=64, attributes=("Male",))
+    run: Any = SimpleNamespace(config=SimpleNamespace(data=trained), facts=facts)
+    found = source_config(zoo().registry, run, "celebamask_hq", root, {})
+    assert found == trained.model_copy(update={"root": root.resolve()})
 
 
 def rename(folder: str, old: str, new: str) -> Callable[[Path], object]:

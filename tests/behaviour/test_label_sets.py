@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,19 @@ import pytest
 import torch
 import yaml
 from pydantic import ValidationError
+from torch import Tensor
 
+from face_runs import ToyJudge
 from zoogan.cli.show import settings
 from zoogan.config import ConfigError, checked
 from zoogan.data.config import CelebAMaskHQData, DrawnData, FolderData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.drawn_source import DrawnSource
 from zoogan.data.label_maps import painted, remapped, table_of
+from zoogan.evaluation.judged import Segmentation
+from zoogan.evaluation.study import open_study
 from zoogan.facts import Facts
+from zoogan.interfaces.metric import Unavailable
 from zoogan.label_sets import LabelSet, built_in, built_in_names, read_label_set
 from zoogan.plugins import zoo
 from zoogan.testing.conformance import tiny_config, tiny_facts
@@ -133,6 +139,7 @@ def test_everything_wrong_is_said_at_once_with_the_key_or_the_file(tmp_path: Pat
         ("nowhere/mine.yaml", r"data.label_set: nowhere.mine.yaml: cannot be read"),
         ({"names": ["a", "b"], "marges": {}}, r"data.label_set.marges: no such setting, did you mean 'merges'"),
         ({"names": ["only"]}, r"data.label_set.names"),
+        ({"names": ["a", "b"], "classes": 5}, r"data.label_set.classes: .*got 5"),
         (7, r"data.label_set: .*got 7"),
     ],
 )
@@ -189,6 +196,21 @@ def test_facts_know_the_parts() -> None:
     assert Facts.model_validate({"image_size": 16}).parts == ()  # of runs that were made before
     config = tiny_config("sagan", zoo().registry, {"data": {"label_set": "celebamask-13"}})
     assert tiny_facts(config).parts == facts.parts and tiny_facts(config).transparent == facts.transparent
+
+
+def test_a_judge_of_other_parts_measures_no_segmentation() -> None:
+    class Reads(ToyJudge):
+        attributes = ("Male",)
+        parts = built_in("celebamask-19").names
+
+        def segmentation(self, image: Tensor) -> Tensor:  # type: ignore[override]
+            return torch.zeros(len(image), 16, 16, dtype=torch.int64)
+
+    for kinds, fits in (("celebamask-19", True), ("celebamask-13", False)):
+        source = DrawnSource(DrawnData(image_size=16, faces=60, held_out=4, attributes=("Male",), label_set=kinds))
+        study = open_study(source, "drawn", device=torch.device("cpu"), judge=Reads())
+        with nullcontext() if fits else pytest.raises(Unavailable, match="tells other parts apart"):
+            Segmentation().start(study)
 
 
 def test_the_message_for_an_unknown_value_is_one_line_a_problem() -> None:

@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 
 
 def metric_configs(
-    registry: Registry, names: str | None, sets: Mapping[str, Any], shows: Kind
+    registry: Registry, names: str | None, sets: Mapping[str, Any], shows: Kind, parts: bool = False
 ) -> dict[str, ComponentConfig]:
     """The config of each metric asked for, by name; by default of those that look at what is shown.
+
+    parts: whether what is shown has parts.
 
     Raises:
         ConfigError: unknown metrics, options of metrics that were not asked for, bad options.
     """
-    from zoogan.evaluation.config import DEFAULTS
+    from zoogan.evaluation.config import DEFAULTS, OF_PARTS
 
     known = registry.names("metric")
-    asked = [name.strip() for name in names.split(",") if name.strip()] if names else list(DEFAULTS[shows])
+    usual = [*DEFAULTS[shows], *(OF_PARTS if parts else ())]
+    asked = [name.strip() for name in names.split(",") if name.strip()] if names else usual
     problems = [
         f"--metrics: no metric is called {name!r}{nearest(name, known)}; metrics: {', '.join(known)}"
         for name in asked

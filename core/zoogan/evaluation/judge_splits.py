@@ -45,6 +45,11 @@ class Tailed(Source):
         return self.source.read(split, indices)
 
 
+def parts_of(source: Source) -> tuple[str, ...]:
+    """The parts that can be learnt from a source."""
+    return source.parts if "segmentation" in source.fields else ()
+
+
 def with_valid(source: Source) -> Source:
     """The source, with a valid split made from the tail of train where it has none."""
     return source if source.size("valid") else Tailed(source)
@@ -66,7 +71,9 @@ def check_splits(source: Source) -> None:
         for name, share in zip(source.attributes, source.labels(split).mean(0).tolist()):
             if share in (0.0, 1.0):
                 problems.append(f"data.attributes: {name} is {share:.0f} on all {faces} {split} faces; leave it out")
-    if not source.attributes:
-        problems.append("data.attributes: a judge needs one attribute or more")
+    if not source.attributes and not parts_of(source):
+        problems.append(
+            "data.attributes: nothing to learn: name one attribute or more, or take a source that has a segmentation"
+        )
     if problems:
         raise ConfigError("\n".join(problems))
