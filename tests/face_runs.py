@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+import yaml
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -42,6 +43,13 @@ def liven(run: Path, value: float = 0.3) -> None:
             if key.endswith(("strength", "mean_latent")):
                 state[key] = torch.full_like(old, value)
         write_tensors(file, state)
+
+
+def set_inversion(run: Path, **settings: object) -> None:
+    """Let a run find latents with these settings, as its method could."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["inversion"] |= settings
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
 
 
 class ToyMapping(LatentMapping):

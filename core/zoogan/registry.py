@@ -54,6 +54,7 @@ VERBS: dict[str, Verb] = {
     "train": Verb("zoogan.cli.train:train", "Train a method."),
     "edit": Verb("zoogan.cli.edit:edit", "Edit photos, each with the run's own crop."),
     "sample": Verb("zoogan.cli.sample:sample", "Make faces from seeds, with a run that makes faces."),
+    "parts": Verb("zoogan.cli.parts:parts", "Show a face part by part, for a run that makes faces of parts."),
     "invert": Verb("zoogan.cli.invert:invert", "Find the latents of photos, for a run that makes faces."),
     "direction": Verb("zoogan.cli.direction:direction", "Find an attribute's direction, to edit made faces along."),
     "import": Verb("zoogan.cli.import_:import_", "Make a run from official weights."),

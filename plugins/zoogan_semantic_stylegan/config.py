@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from zoogan.conditions.config import LatentConfig
 from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
 from zoogan.data.config import DrawnData
-from zoogan.games.config import SynthesisConfig, SynthesisOptimizers, SynthesisWeights
+from zoogan.games.config import InversionConfig, SynthesisConfig, SynthesisOptimizers, SynthesisWeights
 from zoogan.layers.config import NoAugmentConfig, PixelNormMappingConfig
 from zoogan.losses.config import NonSaturatingConfig, R1Config, TermConfig
 from zoogan.training.config import AdamConfig
@@ -110,6 +110,9 @@ class SemanticStyleGANConfig(SynthesisConfig):
     augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
     mixing: float = Field(0.3, ge=0, le=1)
     path_trains_mapping: bool = False
+    inversion: InversionConfig = InversionConfig(
+        iterations=400, noise="fixed", jitter=0.0, pixel_weight=0.1, mean_weight=1.0
+    )
     weights: SynthesisWeights = SynthesisWeights(path_length=0.5, mask=100.0, segmentation_penalty=100.0)
     optimizers: SynthesisOptimizers = SynthesisOptimizers(generator=ADAM, mapping=ADAM, discriminator=ADAM)
     training: TrainingConfig = TrainingConfig(

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import zoogan
-from face_runs import ROWS, SIZE, STYLE, ToyJudge, liven, toy_editor, toy_ways
+from face_runs import ROWS, SIZE, STYLE, ToyJudge, liven, set_inversion, toy_editor, toy_ways
 from style_runs import paint
 from zoogan.cli import main
 from zoogan.config import ConfigError
@@ -213,12 +213,8 @@ def test_made_faces_are_edited_by_seed_by_file_and_from_python(fitted_run: Path,
     torch.testing.assert_close(loaded.edit(latents[:, 0], Red=1).image, loaded.edit(latents, Red=1).image)
 
 
-def test_a_photo_is_inverted_first(
-    fitted_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from zoogan.games.config import InversionConfig
-
-    monkeypatch.setattr(SynthesisEditor, "inversion", InversionConfig(iterations=5, mean_of=20))
+def test_a_photo_is_inverted_first(fitted_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    set_inversion(fitted_run, iterations=5, mean_of=20)
     photo, out = paint(tmp_path / "me.png"), tmp_path / "edits"
     options = ["--attribute", "Red=1", "--strength", "2", "--out", str(out), "--device", "cpu"]
     assert main(["edit", str(fitted_run), str(photo), *options]) == 0

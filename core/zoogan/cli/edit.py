@@ -28,6 +28,20 @@ def edit(
     reference: Annotated[
         list[Path] | None, typer.Option(metavar="PHOTO", help="A face whose style to take; repeatable.")
     ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A part to take from another face, for faces made of parts; repeatable."),
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Of the parts: their shape, or their texture.")] = None,
+    from_seed: Annotated[
+        int | None, typer.Option(metavar="SEED", help="Whose parts: a face that the run makes.")
+    ] = None,
+    from_face: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Whose parts: a file of latents, or a photo.")
+    ] = None,
+    segmentation: Annotated[
+        bool, typer.Option("--segmentation", help="Save the edit's segmentation too, in colours.")
+    ] = False,
     strength: Annotated[float, typer.Option(help="0 gives the input back, 1 the edit; more goes further.")] = 1.0,
     threshold: Annotated[float | None, typer.Option(help="Make the mask hard: 1 where it exceeds this.")] = None,
     truncation: Annotated[
@@ -61,7 +75,10 @@ def edit(
     def opened() -> Any:
         return load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
 
-    wishes = parse_wishes(attribute or []) | ({} if domain is None else {"domain": domain})
+    wishes: dict[str, Any] = parse_wishes(attribute or []) | ({} if domain is None else {"domain": domain})
+    check_parts(part, only, from_seed, from_face)
+    if part:
+        wishes |= {"part": part} | ({} if only is None else {"only": only})
     if grid:
         if photos or wishes:
             raise ConfigError("--grid shows the run's held-out faces: leave out photos, attributes and domains")
@@ -74,7 +91,9 @@ def edit(
     if not photos and not seed:
         raise ConfigError(NO_PHOTO)
     if not wishes:
-        raise ConfigError("say what to show: --attribute NAME=VALUE such as Eyeglasses=1, or --domain NAME")
+        raise ConfigError(
+            "say what to show: --attribute NAME=VALUE such as Eyeglasses=1, --domain NAME, or --part NAME --from-seed N"
+        )
     if reference and seed:
         raise ConfigError("a style comes from --reference or from --seed: leave one of them out")
     if film is not None:
@@ -85,10 +104,16 @@ def edit(
 
         refused = {"--domain": domain, "--reference": reference, "--threshold": threshold, "--film": film}
         given = [name for name, value in refused.items() if value not in (None, [])]
-        folder = out or Path("edits")
-        for path in edit_made(loaded, photos or [], seed or [], wishes, strength, truncation, folder, given):
+        donor = from_seed if from_face is None else from_face
+        for path in edit_made(
+            loaded, photos or [], seed or [], wishes, out or Path("edits"), given,
+            strength=strength, truncation=truncation, donor=donor, segmentation=segmentation,
+        ):  # fmt: skip
             typer.echo(str(path))
         return
+    if part or segmentation:
+        option = "--part" if part else "--segmentation"
+        raise ConfigError(f"{option}: this run edits photos as a whole; parts are for runs that make faces of parts")
     if not photos:
         raise ConfigError(NO_PHOTO)
     refuse_latents(photos)
@@ -123,6 +148,27 @@ def parse_wishes(items: list[str]) -> dict[str, str]:
     if bad:
         raise ConfigError("\n".join(f"--attribute {item}: expected NAME=VALUE, like Eyeglasses=1" for item in bad))
     return dict(item.split("=", 1) for item in items)
+
+
+def check_parts(part: list[str] | None, only: str | None, from_seed: int | None, from_face: Path | None) -> None:
+    """That parts come with whose they are, and the other way round.
+
+    Raises:
+        ConfigError: everything that is missing or said twice, at once.
+    """
+    problems = []
+    if from_seed is not None and from_face is not None:
+        problems.append("--from-seed and --from both say whose the parts are: leave one of them out")
+    if part and from_seed is None and from_face is None:
+        problems.append(f"--part {part[0]}: say whose: --from-seed SEED, or --from FILE")
+    given = {"--only": only, "--from-seed": from_seed, "--from": from_face}
+    problems += [
+        f"{option} {value}: say of which part: --part NAME such as hair"
+        for option, value in given.items()
+        if value is not None and not part
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def refuse_latents(photos: Sequence[Path]) -> None:

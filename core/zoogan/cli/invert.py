@@ -32,20 +32,25 @@ def invert(
     likeness: Annotated[
         str, typer.Option(help="What tells how like a photo a face is: lpips, l1, or auto = lpips if its weights are.")
     ] = "auto",
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Then tune a copy of the generator to each photo; the run stays as it is.")
+    ] = False,
+    tune_iterations: Annotated[int | None, typer.Option(help="How long to tune; by default as published.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
     out: Annotated[Path, typer.Option(help="The output folder.")] = Path("inversions"),
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> int:
-    """Find the latents of photos: <photo>-latent.safetensors, for `zoo edit`, and <photo>-inverted.png."""
+    """Find the latents of photos: <photo>-latent.safetensors, for `zoo edit`, and <photo>-inverted.png. With --tune
+    also <photo>-generator.safetensors, by which edits of that latent are then made."""
     registry = open_with(plugin).registry
-    settings = {"iterations": iterations, "space": space, "noise": noise}
-    given = {key: value for key, value in settings.items() if value is not None}
+    settings = {"iterations": iterations, "space": space, "noise": noise, "tune_iterations": tune_iterations}
+    given = {key: value for key, value in settings.items() if value is not None} | ({"tune": True} if tune else {})
     check_settings(given | {"likeness": likeness})
     from zoogan.data.photo import save_image
     from zoogan.training.devices import choose
-    from zoogan.training.latents import SUFFIX, generator_digest, write_latents
+    from zoogan.training.latents import SUFFIX, generator_digest, write_latents, write_tuned
     from zoogan.training.run import load
     from zoogan.training.signals import StopSignals
 
@@ -60,14 +65,16 @@ def invert(
             for row, photo in enumerate(some):
                 path = free_name(out, photo.stem, "inverted", written)
                 save_image(found.image[row], path)
-                file = path.with_name(path.name.removesuffix("-inverted.png") + "-latent" + SUFFIX)
-                face = found.row(row)
-                write_latents(face, [file], digest, [about(face, photo) | given])
+                base = path.name.removesuffix("-inverted.png")
+                file, face, facts = path.with_name(f"{base}-latent{SUFFIX}"), found.row(row), {}
+                files = [file, path]
+                if face.generator is not None:
+                    files.append(path.with_name(f"{base}-generator{SUFFIX}"))
+                    facts = write_tuned(files[-1], face.generator, loaded.maker, digest)
+                write_latents(face, [file], digest, [about(face, photo) | given | facts])
                 written.append(path)
-                typer.echo(
-                    f"{photo}: {found.likeness} {float(face.loss):.4f} (the mean face: {float(face.mean_loss):.4f})"
-                )
-                typer.echo(f"  {file}\n  {path}")
+                typer.echo(f"{photo}: {found.likeness} {told(face)}")
+                typer.echo("\n".join(f"  {one}" for one in files))
     if signals.received is None:
         return 0
     left = f"; nothing yet of {', '.join(map(str, photos[len(written) :]))}" if len(written) < len(photos) else ""
@@ -86,8 +93,13 @@ def check_settings(given: dict[str, Any]) -> None:
         for name, known in CHOICES.items()
         if name in given and given[name] not in known
     ]
-    if given.get("iterations", 1) < 1:
-        problems.append(f"--iterations {given['iterations']}: expected 1 or more")
+    problems += [
+        f"--{name.replace('_', '-')} {given[name]}: expected 1 or more"
+        for name in ("iterations", "tune_iterations")
+        if given.get(name, 1) < 1
+    ]
+    if "tune_iterations" in given and "tune" not in given:
+        problems.append("--tune-iterations says how long to tune the generator: give --tune as well")
     if problems:
         raise ConfigError("\n".join(problems))
 
@@ -101,10 +113,12 @@ def inverted(
     """
     from zoogan.training.progress import Display
 
-    iterations = settings.get("iterations", run.maker.inversion.iterations)
+    asked = run.maker.inversion.model_copy(update=settings)
+    iterations, at_once = asked.iterations, 1 if asked.tune else AT_ONCE  # a generator is tuned to one photo
+    iterations += asked.tune_iterations if asked.tune else 0
     tell_likeness(run, settings.get("likeness", "auto"))
-    for first in range(0, len(photos), AT_ONCE):
-        some = photos[first : first + AT_ONCE]
+    for first in range(0, len(photos), at_once):
+        some = photos[first : first + at_once]
         with Display(0, iterations, len(some)) as display:
 
             def watch(iteration: int, terms: dict[str, float], display: Display = display) -> bool:
@@ -113,7 +127,7 @@ def inverted(
                     display.report(iteration, terms)
                 return signals is not None and signals.received is not None
 
-            found = run.invert(pictures[first : first + AT_ONCE], watch=watch, **settings)
+            found = run.invert(pictures[first : first + at_once], watch=watch, **settings)
         yield some, found
         if signals is not None and signals.received is not None:
             return
@@ -134,6 +148,12 @@ def tell_likeness(run: LoadedRun, choice: Any) -> None:
         raise ConfigError(f"--likeness {choice}: {reason}") from reason
     if chosen.note:
         typer.echo(f"note: faces are compared by {chosen.name}: {chosen.note}", err=True)
+
+
+def told(face: Inversion) -> str:
+    """How like the photo a face is, for people."""
+    before = "" if face.pivot_loss is None else f"{float(face.pivot_loss):.4f}, tuned "
+    return f"{before}{float(face.loss):.4f} (the mean face: {float(face.mean_loss):.4f})"
 
 
 def about(found: Inversion, photo: Path) -> dict[str, Any]:

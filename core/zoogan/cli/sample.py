@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +40,13 @@ def sample(
     film: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A GIF or MP4 that walks from face to face and back.")
     ] = None,
+    part: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of a film: let this part alone walk, and the rest stay.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Of the part: its shape, or its texture.")] = None,
+    segmentation: Annotated[
+        bool, typer.Option("--segmentation", help="Show segmentations beside a film's faces, in colours.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="A picture of all faces, or a folder for one file each and their latents.")
     ] = None,
@@ -49,7 +56,7 @@ def sample(
 ) -> None:
     """Make faces from seeds. Each is a pure function of its own seed, whatever is made beside it."""
     registry = open_with(plugin).registry
-    check_ways(mix, cut, film, out)
+    check_ways(mix, cut, film, out, {"--part": part, "--only": only, "--segmentation": segmentation or None})
     from zoogan.training.devices import choose
     from zoogan.training.run import load
 
@@ -59,7 +66,9 @@ def sample(
     options = {"truncation": truncation, "cutoff": cutoff}
     seeds = range(seed, seed + n)
     if film is not None:
-        typer.echo(str(walk(loaded, seeds, film, options)))
+        from zoogan.cli.sample_film import walk
+
+        typer.echo(str(walk(loaded, seeds, film, options, part=part, only=only, segmentation=segmentation)))
     elif mix:
         rows = loaded.maker.generator.rows
         cut = rows // 2 if cut is None else cut
@@ -79,8 +88,10 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 
-def check_ways(mix: Sequence[int] | None, cut: int | None, film: Path | None, out: Path | None) -> None:
-    """That one thing is asked for, before the run is opened.
+def check_ways(
+    mix: Sequence[int] | None, cut: int | None, film: Path | None, out: Path | None, of_films: Mapping[str, Any]
+) -> None:
+    """That one thing is asked for, before the run is opened. of_films: options that only films have.
 
     Raises:
         ConfigError: everything that does not go together, at once.
@@ -94,6 +105,12 @@ def check_ways(mix: Sequence[int] | None, cut: int | None, film: Path | None, ou
         problems.append("--film says where the film goes: leave --out out")
     if cut is not None and not mix:
         problems.append("--cut says where --mix takes over: give --mix SEED as well")
+    if film is None:
+        problems += [
+            f"{name} is about films: give --film FILE" for name, value in of_films.items() if value is not None
+        ]
+    elif of_films["--only"] is not None and of_films["--part"] is None:
+        problems.append("--only says what of a part walks: give --part NAME as well")
     if mix and out is not None and not is_picture(out):
         problems.append(f"--out {out}: --mix makes one picture, such as mixing.png")
     if out is not None and out.suffix.lower() in (".gif", ".mp4"):
@@ -195,12 +212,3 @@ def mixing(run: LoadedRun, seeds: range, fine: Sequence[int], cut: int, path: Pa
     captions = [f"coarse: {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''}", *(f"fine: {k}" for k in fine)]
     save_image(grid(rows, captions), path)
     return path
-
-
-def walk(run: LoadedRun, seeds: range, path: Path, options: dict[str, Any]) -> Path:
-    """Save a film from face to face and back to the first, in w, with the generator's own noise."""
-    from zoogan.data.film import frames_along, save_film
-
-    maker = run.maker
-    latents = maker.latents([*seeds, seeds[0]], **options)
-    return save_film(frames_along(latents.split(1), lambda one: enlarged(maker.synthesise(one).image)), path)

@@ -1,4 +1,5 @@
-"""A latent as the target: nothing is asked in training; a trained run may be asked to move along its directions."""
+"""A latent as the target: nothing is asked in training; a trained run may be asked to move along its directions, and
+for parts of other faces."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from zoogan.conditions.attributes import word_value
 from zoogan.conditions.config import LatentConfig
+from zoogan.conditions.parts import PART_WORDS, PartRows, parse_parts
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Condition, Request, Targets
 from zoogan.interfaces.draws import Draws
@@ -19,27 +21,32 @@ class LatentCondition(Condition):
     """Role `condition`: no targets.
 
     names: the attributes whose directions are known. unusable: those whose direction cannot be used, and why.
+    part_rows: the parts that can be named, see `LatentGenerator`.
     """
 
     def __init__(self, config: LatentConfig | None = None, facts: Facts | None = None) -> None:
         self.names: tuple[str, ...] = ()
         self.unusable: dict[str, str] = {}
+        self.part_rows: PartRows = {}
 
     def targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
         """None."""
         return {}
 
     def parse(self, words: Mapping[str, Any]) -> Request:
-        """`{"Eyeglasses": "1", "Smiling": 0.5}` as a request.
+        """`{"Eyeglasses": "1", "Smiling": 0.5}` as a request; `{"part": "hair", "only": "texture", "from_seed": 7}`
+        asks for a part of another face, see `parse_parts`.
 
         Raises:
-            ValueError: every attribute without a direction (with the nearest that has one) and every value that is not
-                in 0..1, at once.
+            ValueError: every attribute without a direction and every part that there is not (with the nearest that
+                there is), and every value out of range, at once.
         """
         request: dict[str, float] = {}
-        problems = []
+        parts, seed, problems = parse_parts(words, self.part_rows)
         for name, word in words.items():
             value = word_value(word)
+            if name in PART_WORDS:
+                continue
             if name not in self.names:
                 problems.append(f"{name}: {self._unknown(name)}")
             elif value is None:
@@ -48,7 +55,7 @@ class LatentCondition(Condition):
                 request[name] = value
         if problems:
             raise ValueError("\n".join(problems))
-        return Request(request)
+        return Request(request, parts=parts, from_seed=seed)
 
     def _unknown(self, name: str) -> str:
         """Why an attribute cannot be asked for, and what to do about it."""

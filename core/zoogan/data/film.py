@@ -1,4 +1,4 @@
-"""Films: faces on their way from one style, or one latent, to the next."""
+"""Films: faces on their way from one style, or one latent, to the next, or round through several."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from zoogan.config import ConfigError
 from zoogan.data.photo import to_bytes
 
 RATE = 30  # frames a second
+BETWEEN = 20  # frames from one value of a round to the next
 # Rest, go, rest: the schedule of StarGAN v2's official films.
 SHARES = (0.0, *torch.sigmoid(torch.arange(-5, 5, 0.5)).tolist(), *[1.0] * 10)
 
@@ -41,6 +42,36 @@ def frames_along(
     for one, other in pairwise(latents):
         for share in SHARES:
             yield to_bytes(show(one.lerp(other, share))[0])
+
+
+def frames_round(
+    latents: Float[Tensor, "k rows s"], show: Callable[[Float[Tensor, "1 rows s"]], Float[Tensor, "1 c h w"]]
+) -> Iterator[UInt8[Tensor, "c h w"]]:
+    """Frames of one face on a smooth way through all latents and back to the first, see `values_round`."""
+    for latent in values_round(latents).split(1):
+        yield to_bytes(show(latent)[0])
+
+
+def values_round(values: Float[Tensor, "k *rest"], between: int = BETWEEN) -> Float[Tensor, "frames *rest"]:
+    """Values on a smooth way through all that are given and back to the first: a periodic cubic spline.
+
+    `between` steps from each to the next; the first value stands at both ends, so that k * between + 1 come back. What
+    was given is met exactly.
+    """
+    k = len(values)
+    knots = values.flatten(1).double()
+    here = torch.arange(k, device=values.device)
+    bends = torch.zeros(k, k, dtype=torch.float64, device=values.device)  # the second derivatives at the knots
+    for away, weight in ((-1, 1.0), (0, 4.0), (1, 1.0)):
+        bends.index_put_((here, (here + away) % k), torch.full_like(bends[0], weight), accumulate=True)
+    bent = torch.linalg.solve(bends, 6 * (knots.roll(1, 0) - 2 * knots + knots.roll(-1, 0)))
+    right = torch.linspace(0, 1, between + 1, dtype=torch.float64, device=values.device)[:-1, None]
+    left = 1 - right
+    some = [
+        left * knots[i] + right * knots[j] + ((left**3 - left) * bent[i] + (right**3 - right) * bent[j]) / 6
+        for i, j in zip(range(k), [*range(1, k), 0])
+    ]
+    return torch.cat([*some, knots[:1]]).to(values.dtype).unflatten(1, values.shape[1:])
 
 
 def check_film(path: Path) -> None:

@@ -135,27 +135,6 @@ class SynthesisOptimizers(Frozen):
     discriminator: Optimizer
 
 
-class SynthesisConfig(GameConfig):
-    """StyleGAN2, SemanticStyleGAN and their kin: faces from noise.
-
-    mixing: share of the faces that are made of two latents. path_trains_mapping: the path-length penalty reaches the
-    mapping, not only the generator. judge_segmentation: a critic that can look at segmentations does, which asks for a
-    source that has them; without, only images are judged.
-    """
-
-    generator: Annotated[ComponentConfig, Slot("latent_generator")]
-    mapping: Annotated[ComponentConfig, Slot("latent_mapping")]
-    discriminator: Annotated[ComponentConfig, Slot("image_critic")]
-    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")]
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")]
-    augment: Annotated[ComponentConfig, Slot("augment")]
-    mixing: float = Field(0.9, ge=0, le=1)
-    path_trains_mapping: bool = True
-    judge_segmentation: bool = True
-    weights: SynthesisWeights = SynthesisWeights()
-    optimizers: SynthesisOptimizers
-
-
 class InversionConfig(Frozen):
     """How the latent of a photo is found; defaults as published for StyleGAN2 (section 5 and appendix D).
 
@@ -164,7 +143,8 @@ class InversionConfig(Frozen):
     last `ramp_down`. jitter: noise on the latent, in units of how far latents are from their mean, until `jitter_until`
     of the iterations. mean_of: so many latents are drawn for both. Weights: noise_weight of the maps' correlation with
     themselves, pixel_weight of the mean squared difference, mean_weight of that between a latent and the mean one;
-    likeness has 1.
+    likeness has 1. tune: then bring the generator nearer to the photo, in tune_iterations of Adam with tune_lr, by the
+    likeness plus tune_pixel_weight times the mean squared difference (pivotal tuning, Roich et al. 2022).
     """
 
     iterations: int = Field(1000, ge=1)
@@ -179,3 +159,30 @@ class InversionConfig(Frozen):
     noise_weight: float = Field(1e5, ge=0)
     pixel_weight: float = Field(0.0, ge=0)
     mean_weight: float = Field(0.0, ge=0)
+    tune: bool = False
+    tune_iterations: int = Field(200, ge=1)
+    tune_lr: float = Field(1e-4, gt=0)
+    tune_pixel_weight: float = Field(0.1, ge=0)
+
+
+class SynthesisConfig(GameConfig):
+    """StyleGAN2, SemanticStyleGAN and their kin: faces from noise.
+
+    mixing: share of the faces that are made of two latents. path_trains_mapping: the path-length penalty reaches the
+    mapping, not only the generator. judge_segmentation: a critic that can look at segmentations does, which asks for a
+    source that has them; without, only images are judged. inversion: how a trained run finds the latents of photos,
+    unless somebody says otherwise.
+    """
+
+    generator: Annotated[ComponentConfig, Slot("latent_generator")]
+    mapping: Annotated[ComponentConfig, Slot("latent_mapping")]
+    discriminator: Annotated[ComponentConfig, Slot("image_critic")]
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")]
+    penalty: Annotated[ComponentConfig, Slot("critic_penalty")]
+    augment: Annotated[ComponentConfig, Slot("augment")]
+    mixing: float = Field(0.9, ge=0, le=1)
+    path_trains_mapping: bool = True
+    judge_segmentation: bool = True
+    inversion: InversionConfig = InversionConfig()
+    weights: SynthesisWeights = SynthesisWeights()
+    optimizers: SynthesisOptimizers

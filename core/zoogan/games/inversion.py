@@ -48,11 +48,13 @@ class Inversion(Edit):
     found too; an editor takes it as what to edit.
 
     loss: (n,), how unlike the photo it is, by `likeness`; mean_loss: (n,), the same of the mean face, where it began.
+    pivot_loss: likewise, before the generator was tuned; None = it was not.
     iterations: how many were done, fewer than asked for where somebody stopped it.
     """
 
     loss: Float[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0))
     mean_loss: Float[Tensor, " n"] = field(default_factory=lambda: torch.zeros(0))
+    pivot_loss: Float[Tensor, " n"] | None = None
     iterations: int = 0
     likeness: str = ""
 
@@ -66,6 +68,7 @@ class Inversion(Edit):
             extras={name: value[one] for name, value in self.extras.items()},
             loss=self.loss[one],
             mean_loss=self.mean_loss[one],
+            pivot_loss=None if self.pivot_loss is None else self.pivot_loss[one],
         )
 
 

@@ -261,7 +261,7 @@ class Synthesis(AdversarialGame):
 
     def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """An editor that makes faces of its own."""
-        return SynthesisEditor(nets, self.condition, self.mean_latent)
+        return SynthesisEditor(nets, self.condition, self.mean_latent, self.config.inversion)
 
 
 def one_hot(labels: UInt8[Tensor, "n h w"], classes: int, *, like: Tensor) -> Float[Tensor, "n k h w"]:

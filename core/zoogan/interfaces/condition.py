@@ -21,7 +21,8 @@ class Request:
     domain: the index of the domain to go to. reference: faces (n, c, h, w) in [-1, 1], or one for all, whose style to
     take; only editors that take references know what to do with them. latents: w+ (n, rows, style_dim) of the faces to
     edit, and noise: the maps of noise that they are shown with, None = the generator's own; for editors that make
-    faces.
+    faces. parts: which kinds of latents (`shape`, `texture`) of which parts to take from another face, that of
+    from_seed or, as w+ of one face for all or of one for each, donor.
     """
 
     attributes: Mapping[str, float] = field(default_factory=dict)
@@ -29,6 +30,9 @@ class Request:
     reference: Tensor | None = None
     latents: Tensor | None = None
     noise: Sequence[Tensor] | None = None
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    from_seed: int | None = None
+    donor: Tensor | None = None
 
 
 class Condition(ABC):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from zoogan.interfaces.condition import Condition, Request, Targets
@@ -18,11 +18,13 @@ Seed = int | Sequence[int]
 @dataclass(frozen=True)
 class Column:
     """A column of a sample grid: its caption, its pictures (n, c, h, w) in [-1, 1], and perhaps a picture (c, h, w)
-    above them, the face whose style they take."""
+    above them, the face whose style they take. classes: the pictures are segmentations (n, h, w) with so many classes,
+    to be shown in colours."""
 
     caption: str
-    images: Float[Tensor, "n c h w"]
+    images: Float[Tensor, "n c h w"] | Integer[Tensor, "n h w"]
     head: Float[Tensor, "c h w"] | None = None
+    classes: int = 0
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,14 @@ class Edit:
     """The outcome of an edit, on the device and in the range of its input.
 
     image (n, 3, h, w) in [-1, 1]; mask (n, 1, h, w) in [0, 1] or None; segmentation (n, h, w) or None; `extras`.
+    generator: the network that made it, where it is not the editor's own but one tuned to a photo.
     """
 
     image: Float[Tensor, "n c h w"]
     mask: Float[Tensor, "n 1 h w"] | None = None
     segmentation: Tensor | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+    generator: nn.Module | None = field(default=None, repr=False)
 
 
 class Editor(ABC):

@@ -1,23 +1,28 @@
 """What a person keeps of latents: those of faces, in files of their own, and the run's directions.
 
-Both are safetensors that name the generator for which they are meant by the sha256 of its weights.
+All are safetensors that name the generator for which they are meant by the sha256 of its weights.
 
 A face's latent: tensors `latents` (rows, style_dim), which is w+, and `noise_0`, `noise_1`... (1, i, j), the maps of
 noise that the face is shown with; without them, the generator's own. Metadata: format, generator, and what is worth
-knowing of where it comes from. A direction, `RUN/directions/<attribute>.safetensors`: tensors `normal` and `path` (s,),
-`intercept` () and `sides` (2,), see `zoogan.games.directions.Direction`. Metadata: format, generator, and how it was
-fitted (judge, faces, with, kept, accuracy, conditional, date).
+knowing of where it comes from; where a generator was tuned to the photo, `tuned`, the name of its file beside this one,
+and `tuned_digest`, the sha256 of all of its weights. A tuned generator: those of its weights that are not the run's, by
+their names there. Metadata: format, and the run's generator.
+
+A direction, `RUN/directions/<attribute>.safetensors`: tensors `normal` and `path` (s,), `intercept` () and `sides`
+(2,), see `zoogan.games.directions.Direction`. Metadata: format, generator, and how it was fitted (judge, faces, with,
+kept, accuracy, conditional, date).
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoogan.config import ConfigError
 from zoogan.games.directions import Direction
@@ -28,7 +33,7 @@ from zoogan.registry import nearest
 from zoogan.storage import digest_of, write_tensors
 
 SUFFIX = ".safetensors"
-LATENT, DIRECTION = "zoogan latent 1", "zoogan direction 1"
+LATENT, DIRECTION, TUNED = "zoogan latent 1", "zoogan direction 1", "zoogan tuned generator 1"
 
 
 def generator_digest(editor: SynthesisEditor) -> str:
@@ -63,12 +68,53 @@ def read_latents(paths: Sequence[Path], editor: SynthesisEditor) -> list[Edit]:
                     f"run's ({digest[:8]}): another run, or it was trained further; `zoo invert` finds one anew"
                 )
             batch = {name: value[None].to(editor.mean_latent.device) for name, value in tensors.items()}
-            found.append(editor.synthesise(batch["latents"], noise_among(batch)))
+            maker = editor
+            if "tuned" in facts:
+                file = path.with_name(Path(facts["tuned"]).name)
+                maker = editor.with_generator(read_tuned(file, editor, digest, facts.get("tuned_digest", "?")))
+            found.append(maker.synthesise(batch["latents"], noise_among(batch)))
         except ConfigError as error:
             problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
     return found
+
+
+# ---- tuned generators ----
+
+
+def write_tuned(path: Path, tuned: nn.Module, editor: SynthesisEditor, generator: str) -> dict[str, str]:
+    """Store what tuning changed of the editor's generator. generator: see `generator_digest`. Returns what the files of
+    its faces' latents must say."""
+    own, state = editor.generator.state_dict(), tuned.state_dict()
+    changed = {name: value for name, value in state.items() if not torch.equal(value, own[name])}
+    write_whole(path, changed, {"format": TUNED, "generator": generator})
+    return {"tuned": path.name, "tuned_digest": digest_of(state)}
+
+
+def read_tuned(path: Path, editor: SynthesisEditor, digest: str, expected: str) -> nn.Module:
+    """A tuned copy of the editor's generator. digest: of the editor's; expected: of the tuned one.
+
+    Raises:
+        ConfigError: missing or damaged, tuned from the generator of another run, or not the one that was meant.
+    """
+    tensors, facts = read_file(path, TUNED, "tuned generator")
+    again = "`zoo invert --tune` makes it anew"
+    if facts.get("generator") != digest:
+        raise ConfigError(
+            f"{path}: tuned from another generator ({facts.get('generator', '?')[:8]}) than this run's ({digest[:8]}): "
+            f"another run, or it was trained further; {again}"
+        )
+    network = copy.deepcopy(editor.generator)
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    wrong = [name for name, value in tensors.items() if name not in state or state[name].shape != value.shape]
+    if not wrong:
+        network.load_state_dict(state | tensors)
+    if wrong or digest_of(network.state_dict()) != expected:
+        raise ConfigError(
+            f"{path}: not the generator that was tuned for this latent, but another of that name; {again}"
+        )
+    return network
 
 
 # ---- directions ----

@@ -18,7 +18,8 @@ from zoogan.facts import Facts
 from zoogan.games.config import InversionConfig
 from zoogan.games.inversion import Inversion, Watch, invert
 from zoogan.games.synthesis_editor import SynthesisEditor
-from zoogan.interfaces import Edit, Editor, Request, Targets, Unavailable
+from zoogan.games.tuning import tuned
+from zoogan.interfaces import Edit, Editor, Targets, Unavailable
 from zoogan.interfaces.synthesis import noise_among
 from zoogan.registry import Registry
 from zoogan.training.latents import SUFFIX, read_latents
@@ -98,31 +99,38 @@ class LoadedRun:
         threshold: float | None = None,
         truncation: float | None = None,
         reference: Tensor | Photo | Sequence[Photo] | None = None,
+        donor: Tensor | Photo | Sequence[Photo] | Edit | None = None,
         **wishes: Any,
     ) -> Edit:
         """Edit faces: `run.edit("me.jpg", Eyeglasses=1)`, `run.edit("me.jpg", domain="male", reference="he.jpg")`; and
-        those that a run makes: `run.edit(run.sample(4), Smiling=1)`.
+        those that a run makes: `run.edit(run.sample(4), Smiling=1)`, `run.edit(run.sample(4), part="hair",
+        from_seed=7)`.
 
         Args:
-            images: see `prepare`; for a run that makes faces, see `latents_of`: the latents of photos are found first,
+            images: see `prepare`; for a run that makes faces, see `faces_of`: the latents of photos are found first,
                 which takes a while.
             seed: of a drawn style, or of the search for latents. strength: 0 gives the input back, 1 the edit.
             threshold: make the mask hard.
             truncation: how far from the mean a drawn style may be, 0 to 1.
             reference: a face whose style to take, or one for each image; see `prepare`.
+            donor: a face of which to take the part that is asked for, or one for each image; anything that `images`
+                may be. Instead of it, `from_seed=7` names one that the run makes.
             wishes: attributes to values in [0, 1], or `domain` to a name; attributes that are not named stay as they
-                are.
+                are. For faces made of parts `part`, one name or several, and `only`, `shape` or `texture`.
 
         Raises:
             ConfigError: a wish that the run was not trained for, a value out of range, images that do not fit.
         """
-        if isinstance(self.editor, SynthesisEditor):
-            image, targets = self.asked_of_maker(images, wishes, reference, seed, threshold, truncation)
+        editor = self.editor
+        if isinstance(editor, SynthesisEditor):
+            editor, image, targets = self.asked_of_maker(images, wishes, reference, donor, seed, threshold, truncation)
+        elif donor is not None:
+            raise ConfigError("donor: this run edits photos and takes no parts of others; see `reference`")
         else:
             image = self.prepare(images)
             targets = self.targets(image, wishes, reference)
         try:
-            return self.editor.apply(
+            return editor.apply(
                 image, targets, seed=seed, strength=float(strength), threshold=threshold, truncation=truncation
             )
         except ValueError as error:
@@ -194,6 +202,9 @@ class LoadedRun:
     ) -> Inversion:
         """Find the latents of photos, all at once: `run.edit(run.invert("me.jpg"), Smiling=1)`.
 
+        With `tune=True` a copy of the generator is then tuned to the photos, and edits of what is returned are made by
+        it; the run stays as it is.
+
         Args:
             images: see `prepare`.
             likeness: what tells how like a photo a face is: `auto` = LPIPS where its weights are, else `l1`.
@@ -210,10 +221,14 @@ class LoadedRun:
             chosen = likeness_of(likeness, self.facts.image_size, self.device)
         except Unavailable as reason:
             raise ConfigError(str(reason)) from reason
-        return invert(maker, self.prepare(images), chosen, config, seed=seed, watch=watch)
+        image = self.prepare(images)
+        found = invert(maker, image, chosen, config, seed=seed, watch=watch)
+        if not config.tune or found.iterations < config.iterations:  # somebody stopped it
+            return found
+        return tuned(maker, image, found, chosen, config, watch=watch)
 
-    def latents_of(self, images: Tensor | Photo | Sequence[Photo] | Edit, seed: int = 0) -> Request:
-        """The latents of faces, as a request that asks nothing yet.
+    def faces_of(self, images: Tensor | Photo | Sequence[Photo] | Edit, seed: int = 0) -> Edit:
+        """Faces with their latents.
 
         images: what `sample`, `invert` or `edit` returned; w (n, style_dim) or w+ (n, rows, style_dim); files of
         latents (`.safetensors`); anything else shows photos, whose latents are found first, see `prepare`, `invert`.
@@ -230,13 +245,13 @@ class LoadedRun:
                 raise ConfigError(
                     f"images: latents of another generator: {got} rows and numbers, this one's are {fits}"
                 )
-            return Request(latents=images.extras["latents"], noise=noise_among(images.extras))
+            return images
         if isinstance(images, Tensor) and images.is_floating_point():
             rows, style_dim = maker.generator.rows, maker.generator.style_dim
             if images.dim() == 2 and images.shape[1] == style_dim:
-                return Request(latents=maker.generator.extended(images))
+                return maker.synthesise(maker.generator.extended(images.to(self.device, torch.float32)))
             if images.dim() == 3 and images.shape[1:] == (rows, style_dim):
-                return Request(latents=images)
+                return maker.synthesise(images.to(self.device, torch.float32))
         many = list(images) if isinstance(images, list | tuple) else [images]
         files = [Path(item) for item in many if isinstance(item, str | Path) and Path(item).suffix == SUFFIX]
         if files and len(files) < len(many):
@@ -245,40 +260,50 @@ class LoadedRun:
             edits = read_latents(files, maker)
             if len({frozenset(edit.extras) for edit in edits}) > 1:
                 raise ConfigError("images: some of these latents have maps of noise, some have none: edit them apart")
-            return self.latents_of(joined(edits))
-        return self.latents_of(self.invert(images, seed=seed))
+            if len({edit.generator for edit in edits}) > 1:
+                raise ConfigError("images: not all of these latents have the same generator: edit them one by one")
+            return joined(edits)
+        return self.invert(images, seed=seed)
 
     def asked_of_maker(
         self,
         images: Any,
         wishes: Mapping[str, Any],
         reference: Any,
+        donor: Any,
         seed: int,
         threshold: float | None,
         truncation: float | None,
-    ) -> tuple[Tensor, Targets]:
-        """The faces to edit and the targets for them; what cannot be asked for is told before a latent is searched."""
+    ) -> tuple[SynthesisEditor, Tensor, Targets]:
+        """Who edits, the faces and the targets for them; what cannot be asked for is told before a latent is searched.
+
+        The editor is the run's own, or one whose generator was tuned to these faces.
+        """
         maker = self.maker
         if reference is not None:
             raise ConfigError("this run takes no style from a reference")
         try:
             request = maker.condition.parse(wishes)
             maker.check_options(threshold, truncation)
-            start = self.latents_of(images, seed)
-            assert start.latents is not None
-            latents = start.latents.to(self.device, torch.float32)
-            noise = None if start.noise is None else [level.to(latents) for level in start.noise]
+            maker.check_donor(request, donor is not None)
+            face = self.faces_of(images, seed)
+            if face.generator is not None:
+                maker = maker.with_generator(face.generator)
+            latents = face.extras["latents"].to(self.device, torch.float32)
+            noise = [level.to(latents) for level in noise_among(face.extras) or ()] or None
             image = maker.synthesise(latents, noise).image
-            return image, maker.resolve(replace(request, latents=latents, noise=noise), image)
+            other = None if donor is None else self.faces_of(donor, seed).extras["latents"]
+            return maker, image, maker.resolve(replace(request, latents=latents, noise=noise, donor=other), image)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
 
 def joined(edits: Sequence[Edit]) -> Edit:
-    """Edits of several batches as one."""
+    """Edits of several batches as one; the same generator made them all."""
     segmentations = [edit.segmentation for edit in edits if edit.segmentation is not None]
     return Edit(
         torch.cat([edit.image for edit in edits]),
         segmentation=torch.cat(segmentations) if segmentations else None,
         extras={name: torch.cat([edit.extras[name] for edit in edits]) for name in edits[0].extras},
+        generator=edits[0].generator,
     )
