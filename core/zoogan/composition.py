@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zoogan.config import ConfigError, GameConfig, component_name, slots_of
 from zoogan.facts import Facts
+from zoogan.freezing import frozen_of
 from zoogan.interfaces import Clock, ContractError, Draws, Game, Shared, Step, Turn, World
 from zoogan.interfaces.draws import seed_of
 from zoogan.registry import Registry, resolve
@@ -108,6 +109,7 @@ def play_once(config: GameConfig, facts: Facts, registry: Registry, device: torc
     if unknown:
         raise ConfigError(f"this game reads {', '.join(unknown)}, which no source has; they have {', '.join(sample)}")
     batch = {draw: {field: sample[field].clone() for field in need.fields} for draw, need in game.needs.items()}
+    frozen, _ = frozen_of(config.training, game, nets)
     inside: list[str] = []
     with contracts(composition, inside):
         for step in game.steps:
@@ -115,9 +117,13 @@ def play_once(config: GameConfig, facts: Facts, registry: Registry, device: torc
             clock = Clock(step.at, config.training.iterations)
             turn = Turn(nets, batch, game.targets(batch, draw), Shared(), clock, World.alone(), draw)
             try:
-                terms, weights = step.terms(turn), step.weights(clock)
-                check_terms(step, terms, weights)
-                torch.stack([weights[name] * terms[name] for name in terms]).sum().backward()
+                with frozen.requiring(step.trains if frozen.paths else nets):
+                    terms, weights = step.terms(turn), step.weights(clock)
+                    check_terms(step, terms, weights)
+                    total = torch.stack([weights[name] * terms[name] for name in terms]).sum()
+                    if frozen.paths and not total.requires_grad:
+                        raise ContractError(f"step {step.name!r} reaches nothing but what training.freeze names")
+                    total.backward()
             except ContractError as error:
                 raise ConfigError(f"this composition does not fit: {error}") from error
             except NotImplementedError:

@@ -136,6 +136,9 @@ class TrainingConfig(Frozen):
     channels_last: keep the channels of a pixel together in memory; a quarter faster for narrow networks on CPU.
     evaluate: the metrics of `evaluate_every`, on `evaluate_faces` held-out faces. best: a measure of theirs, such as
     edit_error, whose best checkpoint is kept whatever `keep` says.
+    start_from: a run whose weights networks and averages begin with; the networks' own settings are then its, unless
+    they are set, and an average moves at its full slowness at once. freeze: parts of networks, such as
+    generator.renderer, that stay as they begin. freeze_average: those that stay so in the moving average alone.
     """
 
     iterations: int = Field(1000, ge=1)
@@ -156,6 +159,9 @@ class TrainingConfig(Frozen):
     evaluate: Names = ("edit_error",)
     evaluate_faces: int = Field(100, ge=1)
     best: str | None = None
+    start_from: Path | None = None
+    freeze: Names = ()
+    freeze_average: Names = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingConfig:
@@ -273,15 +279,18 @@ def compose_config(
     source: str | None = None,
     files: Iterable[Path] = (),
     sets: Mapping[str, Any] | None = None,
+    start: Mapping[str, Any] | None = None,
 ) -> GameConfig:
     """The complete config of a run, from all its layers.
 
-    Without `recipe`, the first recipe whose data come from `source` (by default `drawn`) is taken.
+    Without `recipe`, the first recipe whose data come from `source` (by default `drawn`) is taken. start: what is taken
+    over from a run to start from: settings of networks, laid over the recipe; what the source does not hear from
+    `files` and `sets` of its `data`, but no labels where the recipe asks for none.
 
     Raises:
         ConfigError: every problem at once.
     """
-    recipe = recipe or default_recipe(spec, source or "drawn")
+    recipe = recipe or default_recipe(spec, source or "drawn", started=start is not None)
     known = spec.recipe_names()
     if recipe not in known:
         raise ConfigError(f"{spec.name} has no recipe {recipe!r}{nearest(recipe, known)}; recipes: {', '.join(known)}")
@@ -290,17 +299,39 @@ def compose_config(
     if source is not None:
         common = {key: value for key, value in values.get("data", {}).items() if key in DataConfig.model_fields}
         values["data"] = (values["data"] if common.get("source") == source else common) | {"source": source}
-    for path in files:
-        values = merge(values, normal_slots(spec.config, read_yaml(path)))
-    values = merge(values, normal_slots(spec.config, sets or {}))
+    layers = [normal_slots(spec.config, layer) for layer in (*map(read_yaml, files), sets or {})]
+    values = merge(values, {slot: value for slot, value in (start or {}).items() if slot != "data"})
+    for layer in layers:
+        values = merge(values, layer)
+    if start is not None:
+        said = {key for layer in layers for key in layer.get("data") or ()}
+        values["data"] = data_taken_over(registry, start["data"], said, values["data"])
     return validate(spec, registry, values)
 
 
-def default_recipe(spec: MethodSpec, source: str) -> str:
-    """The first recipe whose data come from a source, short names first; without one, the first of all."""
-    names = sorted(spec.recipe_names(), key=lambda name: (len(name), name))
-    fitting = [name for name in names if read_yaml(spec.recipes / f"{name}.yaml")["data"]["source"] == source]
-    return (fitting or names)[0]
+def data_taken_over(
+    registry: Registry, theirs: Mapping[str, Any], said: Iterable[str], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`values` of a source with another's size, labels and parts, as far as it knows such settings and none was `said`.
+    Where it asks for no labels it is given none."""
+    source = registry.components.get(("source", str(values.get("source"))))
+    known = set(source.config.model_fields if source else ()) - set(said)
+    if "attributes" not in known or values.get("attributes", True) in ((), []):
+        known -= {"attributes", "balance"}
+    return dict(values) | {key: value for key, value in theirs.items() if key in known}
+
+
+def default_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
+    """The first recipe whose data come from a source, short names first; without one, the first of all.
+
+    Recipes that freeze something are for a training that has `started` from a run, where they come first.
+    """
+    recipes = {name: read_yaml(spec.recipes / f"{name}.yaml") for name in spec.recipe_names()}
+    freezing = {name for name, values in recipes.items() if values.get("training", {}).get("freeze")}
+    order = sorted(recipes, key=lambda name: (name not in freezing, len(name), name))
+    names = [name for name in order if started or name not in freezing] or order
+    fitting = [name for name in names if recipes[name]["data"]["source"] == source]
+    return (fitting or [name for name in names if name not in freezing] or names)[0]
 
 
 def normal_slots(model: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, Any]:

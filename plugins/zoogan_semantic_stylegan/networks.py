@@ -35,7 +35,8 @@ class Generator(LatentGenerator):
         if parts < 2:
             raise ConfigError(
                 f"{NAME} makes faces of parts, of which this source names {parts or 'none'}: "
-                "use one that has segmentations (drawn, celebamask_hq, folder with data.label_maps)"
+                "use one that has segmentations (drawn, celebamask_hq, folder with data.label_maps), or start from a "
+                "trained run and adapt it to pictures without: --from RUN"
             )
         widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
         if not 4 <= first < side < facts.image_size or first.bit_count() != 1 or side.bit_count() != 1:

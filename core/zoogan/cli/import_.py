@@ -93,8 +93,8 @@ def import_weights(
     config, composition = first
     run = Run(out)
     run.write(config, composition.facts)
-    run.write_model(config, composition.facts, composition.nets, composition.game)
     untrained = sorted(set(composition.nets) - set(imported.networks))
+    run.write_model(config, composition.facts, composition.nets, composition.game, untrained)
     notes += [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
     return editor_of(composition), notes
 

@@ -31,6 +31,12 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/<model>-<recipe>-<NNN>.")] = None,
     iterations: Annotated[int | None, typer.Option(help="How long; the same as --set training.iterations=N.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same as --set training.seed=N.")] = None,
+    from_: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="RUN", help="Begin with a run's weights; the same as --set training.start_from=RUN."
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -39,7 +45,12 @@ def train(
     """Train a method. Without further options: on drawn faces, offline, to the end."""
     zoo = open_with(plugin)
     shortcuts: dict[str, dict[str, Any]] = {
-        "training": {"iterations": iterations, "seed": seed, "precision": precision},
+        "training": {
+            "iterations": iterations,
+            "seed": seed,
+            "precision": precision,
+            "start_from": from_ and str(from_.expanduser().resolve()),
+        },
         "data": {"root": root and str(root.expanduser().resolve())},
     }
     given = {group: {k: v for k, v in values.items() if v is not None} for group, values in shortcuts.items()}
@@ -83,10 +94,16 @@ def config_to_start(
     """
     from zoogan.training.folders import next_run, used
 
-    spec = method_of(zoo, model)
-    complete = compose_config(
-        spec, zoo.registry, recipe=recipe, source=data, files=[config] if config else [], sets=sets
-    )
+    spec, files = method_of(zoo, model), [config] if config else []
+    layers = [*map(read_yaml, files), sets]
+    trainings = [layer["training"] for layer in layers if isinstance(layer.get("training"), dict)]
+    origin = ([None] + [training["start_from"] for training in trainings if "start_from" in training])[-1]
+    taken = None
+    if origin is not None:
+        from zoogan.training.start import layer_from
+
+        taken = layer_from(spec, zoo.registry, Path(str(origin)))
+    complete = compose_config(spec, zoo.registry, recipe=recipe, source=data, files=files, sets=sets, start=taken)
     folder = out or next_run(Path("runs"), f"{spec.name}-{complete.recipe}")
     if used(folder):
         raise ConfigError(f"--out {folder}: the folder is in use; go on with it by --resume, or choose another")
@@ -119,6 +136,7 @@ def config_to_resume(
     refused += [f"--set {key}" for key in sets if key not in ("training", "data")]
     refused += [f"--set data.{key}" for key in sets.get("data", {}) if key not in ("root", "workers")]
     refused += ["--seed"] if "seed" in sets.get("training", {}) else []
+    refused += ["--from"] if "start_from" in sets.get("training", {}) else []
     if model not in (None, stored.get("method")):
         refused.append(f"--model {model}")
     if refused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ class AdversarialGame(Game):
     sum of the signs of the critic's scores of augmented real images, of which `trust_images` were seen.
     """
 
+    afresh: ClassVar[tuple[str, ...]] = STATE  # how much the critic overfits other faces says nothing of these
     augment_p: Tensor
     trust_sum: Tensor
     trust_images: Tensor

@@ -124,10 +124,12 @@ class Game(nn.Module, ABC):
     """Owns what is detached, which terms and which weights; the trainer owns all else. Its buffers are its state.
 
     needs: the draws it reads, by name. averages: networks of which a moving average is kept if the run asks for one.
+    afresh: buffers that begin anew in a training that starts from another run, whose others are taken over.
     """
 
     needs: Mapping[str, Need]
     averages: ClassVar[tuple[str, ...]] = ("generator",)
+    afresh: ClassVar[tuple[str, ...]] = ()
     condition: Condition
 
     @property

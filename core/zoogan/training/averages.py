@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import compress
 
 import torch
 from torch import Tensor, nn
@@ -19,37 +20,44 @@ def decay_of(training: TrainingConfig, images: int) -> Callable[[int], float] | 
     """The decay of the average in each iteration of so many images; None if no average is asked for.
 
     `average` is the decay itself, with the warm-up min(decay, (k + 1) / (k + 10)) in iteration k. `average_images` is
-    the half-life in images, whatever the batch, ramped up to 5 % of the images seen.
+    the half-life in images, whatever the batch, ramped up to 5 % of the images seen. Neither warms up where training
+    starts from another run: its average is worth keeping.
     """
+    fresh = training.start_from is None
     if training.average is not None:
-        decay, warm_up = training.average, training.average_warm_up
+        decay, warm_up = training.average, training.average_warm_up and fresh
         return lambda k: min(decay, (k + 1) / (k + 10)) if warm_up else decay
     if training.average_images is not None:
         longest = training.average_images
-        return lambda k: 0.5 ** (images / max(min(longest, RAMP * (k + 1) * images), 1e-8))
+        return lambda k: 0.5 ** (images / max(min(longest, RAMP * (k + 1) * images) if fresh else longest, 1e-8))
     return None
 
 
 class Average:
     """An exponential moving average of a network: average = decay * average + (1 - decay) * network.
 
-    Parameters are averaged; buffers (BatchNorm statistics, themselves averages) are copied.
+    Parameters are averaged; buffers (BatchNorm statistics, themselves averages) are copied. still: the names of those
+    that stay as they are.
     """
 
-    def __init__(self, network: nn.Module, decay: Callable[[int], float]) -> None:
+    def __init__(self, network: nn.Module, decay: Callable[[int], float], still: Collection[str] = ()) -> None:
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self.averaged = [name not in still for name, _ in network.named_parameters()]
+        self.copied = [name not in still for name, _ in network.named_buffers()]
 
     @torch.no_grad()
     def update(self, network: nn.Module, iteration: int, apply: Tensor | None = None) -> None:
         """Move towards `network`. `apply` is a 0-d 1.0 or 0.0 on the device: 0 leaves the average as it is."""
         decay = self.decay(iteration)
-        mine: list[Tensor] = list(self.network.parameters())
-        theirs: list[Tensor] = list(network.parameters())
-        if apply is None:
+        mine: list[Tensor] = list(compress(self.network.parameters(), self.averaged))
+        theirs: list[Tensor] = list(compress(network.parameters(), self.averaged))
+        if not mine:
+            pass
+        elif apply is None:
             torch._foreach_lerp_(mine, theirs, 1 - decay)
         else:
             for a, b in zip(mine, theirs):
                 a.lerp_(b, (1 - decay) * apply.to(a.dtype))
-        for average, value in zip(self.network.buffers(), network.buffers()):
+        for average, value in compress(zip(self.network.buffers(), network.buffers()), self.copied):
             average.copy_(value if apply is None else torch.where(apply > 0, value, average))

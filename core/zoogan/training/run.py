@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -76,8 +77,13 @@ class Run:
         if (self.best_iteration() or 0) > beyond:
             self.best.unlink()
 
-    def write_model(self, config: GameConfig, facts: Facts, nets: Networks, game: nn.Module) -> None:
-        """Store what an editor needs: the networks, averages where there are any, and the game's own state."""
+    def write_model(
+        self, config: GameConfig, facts: Facts, nets: Networks, game: nn.Module, untrained: Collection[str] = ()
+    ) -> None:
+        """Store what an editor needs: the networks, averages where there are any, and the game's own state.
+
+        untrained: networks that hold nothing but what they began with.
+        """
         self.model.mkdir(parents=True, exist_ok=True)
         parts: dict[str, nn.Module] = dict(nets.items()) | ({GAME: game} if game.state_dict() else {})
         for name, part in parts.items():
@@ -89,7 +95,7 @@ class Run:
             "method": config.method,
             "networks": sorted(nets),
             "facts": facts.model_dump(mode="json"),
-        }
+        } | ({"untrained": sorted(untrained)} if untrained else {})
         replace_text(self.model / "config.json", json.dumps(content, indent=1))
 
 

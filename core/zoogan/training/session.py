@@ -31,6 +31,7 @@ from zoogan.training.progress import Display
 from zoogan.training.run import Run
 from zoogan.training.samples import held_out, sample_grid
 from zoogan.training.signals import StopSignals
+from zoogan.training.start import check_frozen_are_trained, start_of
 from zoogan.training.trainer import NotFinite, Trainer
 from zoogan.training.watch import Watch
 
@@ -110,11 +111,16 @@ class Session:
         self.zoo, self.config, self.run, self.resume = zoo, config, run, resume
         registry = zoo.registry
         choose(device)
+        begun = resume and bool(checkpoints.find(run.checkpoints))  # its checkpoints hold all, whatever it started from
+        if not begun:
+            check_frozen_are_trained(config)
         self.source: Source = registry.build("source", config.data)
         self.facts = facts_of(self.source)
         # A run names its attributes, also where none were asked for: a folder added later is none of its domains.
         named = config.data.model_copy(update={"attributes": self.facts.attributes})
         self.config = config = config.model_copy(update={"data": named})
+        starts = config.training.start_from is not None and not begun
+        origin = start_of(config, self.facts, registry) if starts else None
         rehearse(config, self.facts, registry)
         self.accelerator = open_accelerator(config, device, run)
         if config.training.threads is not None:
@@ -125,12 +131,18 @@ class Session:
         start = state.position if state else 0
         self.world = World()
         composition = compose(config, self.facts, registry)
+        if origin is not None:
+            origin.lay_into(composition)
         self.watch = self.open_watch(composition)
         self.trainer = Trainer(
             composition, registry, self.accelerator, self.open_batches(composition.game.needs, start)
         )
         if state is not None:
             self.trainer.restore(state)
+        if origin is not None:
+            origin.lay_into_averages(self.trainer.averages)
+            for line in origin.said if self.main else ():
+                print(line)
         self.world.barrier()  # no process may look at the run folder after another has begun to fill it
 
     def find_state(self) -> checkpoints.State | None:

@@ -8,7 +8,7 @@ derivatives unreduced. Instead each update averages its gradients over processes
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from zoogan.composition import Composition, check_terms
+from zoogan.freezing import frozen_of
 from zoogan.interfaces import Clock, Draws, Shared, Step, Synchronised, Turn, World
 from zoogan.interfaces.draws import seed_of
 from zoogan.layers.norm import synchronised
@@ -64,10 +65,11 @@ class Trainer:
                 for layer in synchronised(network).modules():
                     if isinstance(layer, Synchronised):
                         layer.world = self.world
+        self.frozen, still = frozen_of(self.training, self.game, self.nets)
         optimizers: Any = dict(self.config)["optimizers"]  # one field a network, declared by the game's config
         self.optimizers: dict[str, Any] = {
             name: lazily(
-                registry.build("optimizer", getattr(optimizers, name))(network.parameters()),
+                registry.build("optimizer", getattr(optimizers, name))(self.frozen.free(name) or network.parameters()),
                 [step.every for step in self.game.steps if step.lazy and name in step.trains],
             )
             for name, network in self.nets.items()
@@ -77,7 +79,10 @@ class Trainer:
         self.rows = self.config.data.batch * self.training.accumulate
         decay = decay_of(self.training, self.rows * self.world.size)
         if decay is not None:
-            self.averages = {name: Average(self.nets[name], decay) for name in self.game.averages}
+            self.averages = {
+                name: Average(self.nets[name], decay, self.frozen.names(name) | still.names(name))
+                for name in self.game.averages
+            }
         if self.training.compile:
             self.compile()
         self.shared = Shared(enabled=sharing)
@@ -130,7 +135,7 @@ class Trainer:
 
     def update(self, step: Step, repeat: int, clock: Clock, later: frozenset[str]) -> None:
         """One optimiser update: forward and backward of each micro-batch, reduction, guard, step."""
-        parameters = [p for name in step.trains for p in self.nets[name].parameters()]
+        parameters = [p for name in step.trains for p in self.frozen.free(name)]
         for p in parameters:
             p.grad = None
         parts = self.training.accumulate
@@ -172,17 +177,10 @@ class Trainer:
         draw = Draws(seed, self.world, self.rows, part, self.injected)
         return Turn(self.nets, batch, targets, self.shared, clock, self.world, draw, later)
 
-    @contextmanager
-    def only(self, step: Step, graph: bool) -> Iterator[None]:
-        """Inside, exactly the networks that the step trains require gradients (and those whose graph is kept)."""
-        wanted = set(step.trains) | (set(step.keeps_graph_of) if graph else set())
-        for name, network in self.nets.items():
-            network.requires_grad_(name in wanted)
-        try:
-            yield
-        finally:
-            for network in self.nets.values():
-                network.requires_grad_(True)
+    def only(self, step: Step, graph: bool) -> AbstractContextManager[None]:
+        """Inside, exactly the networks that the step trains require gradients (and those whose graph is kept), but for
+        what is frozen of them."""
+        return self.frozen.requiring({*step.trains, *(step.keeps_graph_of if graph else ())})
 
     # ---- the guard ----
 

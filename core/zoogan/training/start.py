@@ -1,0 +1,237 @@
+"""Starting a training from another run: its networks' settings, its weights, and whether they can serve here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from zoogan.composition import Composition, compose
+from zoogan.config import ConfigError, GameConfig, slots_of
+from zoogan.data.labels import first_few
+from zoogan.facts import Facts
+from zoogan.registry import MethodSpec, Registry, nearest
+from zoogan.training.averages import Average
+from zoogan.training.checkpoints import iteration_of, newest_valid
+from zoogan.training.run import GAME, Run
+
+StateDict = dict[str, Tensor]
+
+# What networks may be built for, and the setting that decides it.
+SETTINGS = {
+    "image_size": "data.image_size",
+    "channels": "data",
+    "parts": "data.label_set",
+    "transparent": "data.label_set",
+    "attributes": "data.attributes",
+    "domains": "data.attributes",
+}
+
+
+def opened(path: Path, registry: Registry) -> tuple[Run, GameConfig, Facts]:
+    """The run at a path, with its config and facts.
+
+    Raises:
+        ConfigError: not a run; names the nearest that is.
+    """
+    run = Run(path.expanduser())
+    if not run.config.exists():
+        above = next((folder for folder in run.path.parents if (folder / "config.yaml").exists()), None)
+        beside = [folder.parent.name for folder in run.path.parent.glob("*/config.yaml")]
+        hint = f", did you mean {str(above)!r}?" if above else nearest(run.path.name, beside)
+        raise ConfigError(f"training.start_from: {path} is not a run (no config.yaml in it){hint}")
+    return run, *run.read(registry)
+
+
+def networks_of(config: type[GameConfig]) -> dict[str, str]:
+    """The roles of a game's networks, by slot: those with an optimizer."""
+    optimizers: Any = config.model_fields["optimizers"].annotation
+    return {slot: role.role for slot, role in slots_of(config).items() if slot in optimizers.model_fields}
+
+
+def check_family(path: Path, theirs: type[GameConfig], method: str, ours: type[GameConfig], name: str) -> None:
+    """A run's networks play the roles of ours, as far as they share a slot.
+
+    Raises:
+        ConfigError: they play others, or share none.
+    """
+    there, here = networks_of(theirs), networks_of(ours)
+    if not set(there) & set(here) or any(there[slot] != here[slot] for slot in set(there) & set(here)):
+        said = [", ".join(f"{slot} ({role})" for slot, role in slots.items()) for slots in (there, here)]
+        raise ConfigError(
+            f"training.start_from: {path} is a run of {method}, whose networks are {said[0]}; {name} has {said[1]}: "
+            "start from a run of the same kind"
+        )
+
+
+def layer_from(spec: MethodSpec, registry: Registry, path: Path) -> dict[str, Any]:
+    """What a config takes over from a run that it starts from: the networks' settings; under `data` what those faces
+    were that networks are built for.
+
+    Raises:
+        ConfigError: not a run, or one of another kind.
+    """
+    _, stored, facts = opened(path, registry)
+    check_family(path, type(stored), stored.method, spec.config, spec.name)
+    values = stored.model_dump(mode="json")
+    data = {"image_size": facts.image_size, "attributes": list(facts.attributes)}
+    data |= {key: values["data"][key] for key in ("balance", "label_set") if key in values["data"]}
+    shared = set(networks_of(type(stored))) & set(networks_of(spec.config))
+    return {slot: values[slot] for slot in sorted(shared)} | {"data": data}
+
+
+def check_frozen_are_trained(config: GameConfig) -> None:
+    """What is frozen begins with the weights of a run.
+
+    Raises:
+        ConfigError: it begins at random.
+    """
+    training = config.training
+    named = [*training.freeze, *training.freeze_average]
+    if named and training.start_from is None:
+        raise ConfigError(
+            f"training.freeze: {', '.join(named)}: frozen weights that were never trained; say with --from RUN which "
+            "run they come from, or freeze nothing: --set 'training.freeze=[]' --set 'training.freeze_average=[]'"
+        )
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training begins with.
+
+    networks, averages: state by slot, fewer than the game has where the run has fewer. game: the game's own state.
+    said: lines for the log. method: of the run.
+    """
+
+    path: Path
+    method: str
+    networks: Mapping[str, StateDict]
+    averages: Mapping[str, StateDict]
+    game: StateDict
+    said: tuple[str, ...]
+
+    def lay_into(self, composition: Composition) -> None:
+        """Give networks and game the run's weights and state.
+
+        Raises:
+            ConfigError: weights that do not fit, all of them; frozen parts of a network that the run does not have.
+        """
+        training, nets = composition.config.training, composition.nets
+        afresh = [slot for slot in nets if slot not in self.networks]
+        never = [p for p in (*training.freeze, *training.freeze_average) if p.partition(".")[0] in afresh]
+        if never:
+            raise ConfigError(
+                f"training.freeze: {', '.join(never)}: frozen weights that were never trained: {self.path} has no "
+                f"trained {' and no '.join(afresh)}"
+            )
+        groups = (self.networks, self.averages)
+        problems = [p for group in groups for slot in nets if slot in group for p in misfits(slot, group, nets[slot])]
+        if problems:
+            config = composition.config
+            raise ConfigError(
+                f"training.start_from: the weights of {self.path}, a run of {self.method}, do not fit the networks of "
+                f"this training of {config.method}:\n{first_few(list(dict.fromkeys(problems)))}\n"
+                "leave out the settings of these networks, and they are the run's"
+            )
+        for slot, state in self.networks.items():
+            if slot in nets:
+                nets[slot].load_state_dict(state)
+        own = composition.game.state_dict()
+        taken = {name: old for name, old in self.game.items() if name in own and own[name].shape == old.shape}
+        kept = {name: value for name, value in taken.items() if name not in composition.game.afresh}
+        composition.game.load_state_dict(own | kept)
+
+    def lay_into_averages(self, averages: Mapping[str, Average]) -> None:
+        """Give moving averages the run's, where it has any; the others began with the networks' weights."""
+        for slot, average in averages.items():
+            if slot in self.averages:
+                average.network.load_state_dict(self.averages[slot])
+
+
+def misfits(slot: str, states: Mapping[str, StateDict], network: nn.Module) -> list[str]:
+    """What of a network's state does not fit it, a line each."""
+    own, state = network.state_dict(), states[slot]
+    lines = []
+    for name in [*own, *(name for name in state if name not in own)]:
+        there, here = (str(tuple(s[name].shape)) if name in s else "nothing" for s in (state, own))
+        if there != here:
+            lines.append(f"{slot}.{name}: {there} in the run, {here} here")
+    return lines
+
+
+def start_of(config: GameConfig, facts: Facts, registry: Registry) -> Start:
+    """The weights of `training.start_from`, of its newest whole checkpoint or else of its model.
+
+    facts: of the faces to be trained on.
+
+    Raises:
+        ConfigError: not a run, one of another kind, none with weights, or one whose networks were built for others.
+    """
+    path = config.training.start_from
+    assert path is not None
+    run, stored, before = opened(path, registry)
+    check_family(path, type(stored), stored.method, type(config), config.method)
+    check_facts(path, stored, before, facts, registry)
+    slots = networks_of(type(config))
+    checkpoint, damaged = newest_valid(run.checkpoints)
+    said = [f"warning: {message}; starting from an older one, or the model" for message in damaged]
+    folder = run.model if checkpoint is None else checkpoint
+    untrained = untrained_in(run) if checkpoint is None else ()
+    files = {slot: folder / f"{slot}.safetensors" for slot in slots if slot not in untrained}
+    networks = {slot: load_file(file) for slot, file in files.items() if file.exists()}
+    if not networks:
+        raise ConfigError(f"training.start_from: {path} holds no trained weights yet; training saves them in time")
+    averaged = {slot: folder / f"{slot}.average.safetensors" for slot in networks}
+    averages = {slot: load_file(file) for slot, file in averaged.items() if file.exists()}
+    game = folder / f"{GAME}.safetensors"
+    if checkpoint is None:
+        said.append(f"starting from {path}: networks and averages from its model, for it has no checkpoint")
+    else:
+        of = f", averages of {' and '.join(averages)} from its averages" if averages else ", which has no averages"
+        said.append(f"starting from {path}: networks as trained until iteration {iteration_of(checkpoint)}{of}")
+    said += [f"note: {path} has no trained {slot}: it starts afresh" for slot in slots if slot not in networks]
+    return Start(path, stored.method, networks, averages, load_file(game) if game.exists() else {}, tuple(said))
+
+
+def untrained_in(run: Run) -> tuple[str, ...]:
+    """The networks of a run's model that never saw a face."""
+    file = run.model / "config.json"
+    return tuple(json.loads(file.read_text()).get("untrained", ())) if file.exists() else ()
+
+
+def check_facts(path: Path, stored: GameConfig, before: Facts, now: Facts, registry: Registry) -> None:
+    """What a run's networks are built for is the same here.
+
+    Labels and parts matter to a game that reads them, and to networks that have parts.
+
+    Raises:
+        ConfigError: every fact that differs.
+    """
+    differing = [name for name in SETTINGS if getattr(before, name) != getattr(now, name)]
+    if not differing:
+        return
+    composition = compose(stored, before, registry)
+    read = {field for need in composition.game.needs.values() for field in need.fields}
+    parted = "segmentation" in read or any(isinstance(getattr(net, "parts", None), tuple) and net.parts
+                                           for net in composition.nets.values())  # fmt: skip
+    labelled = bool(read & {"attributes", "domain"})
+    matters = {"parts": parted, "transparent": parted, "attributes": labelled, "domains": labelled}
+    lines = [
+        f"{name} ({SETTINGS[name]}): {shown(getattr(before, name))} in the run, {shown(getattr(now, name))} here"
+        for name in differing
+        if matters.get(name, True)
+    ]
+    if lines:
+        raise ConfigError(
+            f"training.start_from: the networks of {path} were built for other faces:\n" + "\n".join(lines)
+        )
+
+
+def shown(value: Any) -> str:
+    """A fact in words."""
+    return (", ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
