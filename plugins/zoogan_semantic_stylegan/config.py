@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from zoogan.conditions.config import LatentConfig
 from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
 from zoogan.data.config import DrawnData
 from zoogan.games.config import InversionConfig, SynthesisConfig, SynthesisOptimizers, SynthesisWeights
-from zoogan.layers.config import NoAugmentConfig, PixelNormMappingConfig
-from zoogan.losses.config import NonSaturatingConfig, R1Config, TermConfig
+from zoogan.layers.config import PixelNormMappingConfig
+from zoogan.losses.config import TermConfig
 from zoogan.training.config import AdamConfig
 
 NAME = "semantic-stylegan"
@@ -101,13 +100,9 @@ class SemanticStyleGANConfig(SynthesisConfig):
 
     method: Literal["semantic-stylegan"] = "semantic-stylegan"
     data: Annotated[DataConfig, Slot("source")] = DrawnData()
-    condition: Annotated[ComponentConfig, Slot("condition")] = LatentConfig()
     generator: Annotated[ComponentConfig, Slot("latent_generator")] = GeneratorConfig()
     mapping: Annotated[ComponentConfig, Slot("latent_mapping")] = MappingConfig()
     discriminator: Annotated[ComponentConfig, Slot("image_critic")] = CriticConfig()
-    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = R1Config(weight=10.0, every=16)
-    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
     mixing: float = Field(0.3, ge=0, le=1)
     path_trains_mapping: bool = False
     inversion: InversionConfig = InversionConfig(

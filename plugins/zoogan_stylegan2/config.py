@@ -6,12 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zoogan.conditions.config import LatentConfig
 from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
 from zoogan.data.config import DrawnData
 from zoogan.games.config import SynthesisConfig, SynthesisOptimizers, SynthesisWeights
-from zoogan.layers.config import NoAugmentConfig, PixelNormMappingConfig
-from zoogan.losses.config import NonSaturatingConfig, R1Config
+from zoogan.layers.config import PixelNormMappingConfig
 from zoogan.training.config import AdamConfig
 
 
@@ -55,13 +53,9 @@ class StyleGAN2Config(SynthesisConfig):
 
     method: Literal["stylegan2"] = "stylegan2"
     data: Annotated[DataConfig, Slot("source")] = DrawnData()
-    condition: Annotated[ComponentConfig, Slot("condition")] = LatentConfig()
     generator: Annotated[ComponentConfig, Slot("latent_generator")] = GeneratorConfig()
     mapping: Annotated[ComponentConfig, Slot("latent_mapping")] = MappingConfig()
     discriminator: Annotated[ComponentConfig, Slot("image_critic")] = CriticConfig()
-    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = R1Config(weight=10.0, every=16)
-    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
     weights: SynthesisWeights = SynthesisWeights()
     optimizers: SynthesisOptimizers = SynthesisOptimizers(generator=ADAM, mapping=ADAM, discriminator=ADAM)
     training: TrainingConfig = TrainingConfig(

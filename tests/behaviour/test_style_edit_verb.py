@@ -156,7 +156,7 @@ def test_an_attribute_editor_takes_no_styles(attribute_run: Path, refused: Says,
         ("data.image_size=96", "needs an image size that is a power of two, at least 32, got 96"),
         ("data.image_size=16", "needs an image size that is a power of two, at least 32, got 16"),
         ("data.attributes=Eyeglasses,Smiling", "several that exclude each other such as hair colours"),
-        ("generator.style_dim=7", "set the three to the same number"),
+        ("generator.style_dim=7", "set them to the same number"),
         ("data.attributes=Eyeglases", "did you mean 'Eyeglasses'"),
     ],
 )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from zoogan.config import GameConfig
+from zoogan.config import ConfigError
 from zoogan.facts import Facts
+from zoogan.games.config import AdversarialConfig
 from zoogan.interfaces import AdversarialLoss, Clock, CriticPenalty, Game, Term, Turn
+from zoogan.layers.norm import couples_batch
+from zoogan.losses.reconstruction import full_precision
 
 STATE = ("augment_p", "trust_sum", "trust_images")
 
@@ -27,7 +30,7 @@ class AdversarialGame(Game):
     trust_sum: Tensor
     trust_images: Tensor
 
-    def __init__(self, config: GameConfig, facts: Facts, components: Mapping[str, Any]) -> None:
+    def __init__(self, config: AdversarialConfig, facts: Facts, components: Mapping[str, Any]) -> None:
         super().__init__()
         self.facts = facts
         self.condition = components["condition"]
@@ -60,6 +63,22 @@ class AdversarialGame(Game):
         """Images as the critic sees them: its one door."""
         return self.augment(image, turn.draw, name, self.augment_p if self.augment.every else None)
 
+    def costs(self, turn: Turn, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The critic's terms `real` and `fake` of its scores, in full precision; how sure it was is counted."""
+        real, fake = full_precision(real), full_precision(fake)
+        self.trust(turn, real)
+        return dict(zip(("real", "fake"), self.adversarial.discriminator(real, fake)))
+
+    def made_once(self, turn: Turn, key: str, make: Callable[[], Any], uses: tuple[str, ...], keep_graph: bool) -> Any:
+        """What `make` makes, shared between the steps of one batch. uses: the networks it runs, the generator first.
+
+        A generator with batch statistics is not shared: each forward must move its running statistics.
+        """
+        if couples_batch(turn.nets[uses[0]]):
+            with torch.set_grad_enabled(keep_graph):
+                return make()
+        return turn.shared.once(key, make, uses=uses, grad=keep_graph)
+
     def trust(self, turn: Turn, score: Tensor) -> None:
         """Count how sure the critic is of real images: the sign of its scores, over all processes."""
         if self.augment.every:
@@ -79,3 +98,16 @@ class AdversarialGame(Game):
     def observe(self) -> Mapping[str, Tensor]:
         """0-d figures of the last steps."""
         return self._figures | ({"augment_p": self.augment_p} if self.augment.every else {})
+
+
+def one_size(components: Mapping[str, Any], slots: tuple[str, ...], what: str) -> int:
+    """The numbers in a latent or a style, on which several networks agree.
+
+    Raises:
+        ConfigError: they do not; names each.
+    """
+    sizes = {slot: components[slot].style_dim for slot in slots}
+    if len(set(sizes.values())) > 1:
+        said = ", ".join(f"{slot}.style_dim={size}" for slot, size in sizes.items())
+        raise ConfigError(f"{said}: a {what} has one size; set them to the same number")
+    return sizes[slots[0]]

@@ -100,9 +100,7 @@ class AttributeEditing(AdversarialGame):
         on_real, on_fake = self.judge(
             critic, self.seen(image, turn, "real"), own, self.seen(fake, turn, "fake"), target
         )
-        self.trust(turn, on_real.score)
-        real_cost, fake_cost = self.adversarial.discriminator(on_real.score, on_fake.score)
-        terms = {"real": real_cost, "fake": fake_cost}
+        terms = self.costs(turn, on_real.score, on_fake.score)
         if self.config.weights.attribute_real > 0:
             terms["attribute"] = self.classification(on_real.attributes, own)
         if penalty is not None:
@@ -169,10 +167,7 @@ class AttributeEditing(AdversarialGame):
         return sample["image"], sample["attributes"], turn.targets["attributes"]
 
     def edit(self, turn: Turn, keep_graph: bool) -> tuple[Any, Edited]:
-        """The encoding of the batch and its edit towards the targets, shared between the steps of one batch.
-
-        A generator with batch statistics is not shared: each forward must move its running statistics.
-        """
+        """The encoding of the batch and its edit towards the targets, shared between the steps of one batch."""
         generator: Any = turn.nets["generator"]
         image, _, target = self.faces(turn)
 
@@ -180,10 +175,7 @@ class AttributeEditing(AdversarialGame):
             encoded = generator.encode(image)
             return encoded, generator(image, target, encoded)
 
-        if couples_batch(generator):
-            with torch.set_grad_enabled(keep_graph):
-                return edit()
-        return turn.shared.once("edit", edit, uses=("generator",), grad=keep_graph)
+        return self.made_once(turn, "edit", edit, ("generator",), keep_graph)
 
     # ---- for the person who waits ----
 

@@ -6,9 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from zoogan.conditions.config import LatentConfig
 from zoogan.config import ComponentConfig, Frozen, GameConfig, Slot, listed
+from zoogan.layers.config import NoAugmentConfig
+from zoogan.losses.config import NonSaturatingConfig, R1Config
 
 Optimizer = Annotated[ComponentConfig, Slot("optimizer")]
+
+
+class AdversarialConfig(GameConfig):
+    """What every game of generators against one critic has: its loss, its penalty, and what the critic sees."""
+
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")]
+    penalty: Annotated[ComponentConfig, Slot("critic_penalty")]
+    augment: Annotated[ComponentConfig, Slot("augment")]
 
 
 class Cadence(Frozen):
@@ -43,15 +54,12 @@ class EditingOptimizers(Frozen):
     discriminator: Optimizer
 
 
-class AttributeEditingConfig(GameConfig):
+class AttributeEditingConfig(AdversarialConfig):
     """StarGAN, SaGAN and their kin: one generator edits, one critic judges realism and reads attributes."""
 
     generator: Annotated[ComponentConfig, Slot("image_editor")]
     discriminator: Annotated[ComponentConfig, Slot("attribute_critic")]
-    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")]
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")]
     classification: Annotated[ComponentConfig, Slot("classification")]
-    augment: Annotated[ComponentConfig, Slot("augment")]
     cadence: Cadence = Cadence()
     weights: EditingWeights = EditingWeights()
     optimizers: EditingOptimizers
@@ -81,7 +89,7 @@ class StyleOptimizers(Frozen):
     discriminator: Optimizer
 
 
-class StyleTranslationConfig(GameConfig):
+class StyleTranslationConfig(AdversarialConfig):
     """StarGAN v2, SMILE's layout stage and their kin: pictures are redrawn in a domain and a style.
 
     picture: `image` = floats in [-1, 1], restored by L1; `layout` = one-hot classes, of which the generator gives
@@ -95,9 +103,6 @@ class StyleTranslationConfig(GameConfig):
     style_encoder: Annotated[ComponentConfig, Slot("style_encoder")]
     discriminator: Annotated[ComponentConfig, Slot("style_critic")]
     heat_maps: Annotated[ComponentConfig, Slot("heat_maps")]
-    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")]
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")]
-    augment: Annotated[ComponentConfig, Slot("augment")]
     picture: Literal["image", "layout"] = "image"
     passes: Annotated[tuple[Literal["latent", "reference"], ...], BeforeValidator(listed)] = Field(
         ("latent", "reference"), min_length=1, max_length=2
@@ -165,7 +170,7 @@ class InversionConfig(Frozen):
     tune_pixel_weight: float = Field(0.1, ge=0)
 
 
-class SynthesisConfig(GameConfig):
+class SynthesisConfig(AdversarialConfig):
     """StyleGAN2, SemanticStyleGAN and their kin: faces from noise.
 
     mixing: share of the faces that are made of two latents. path_trains_mapping: the path-length penalty reaches the
@@ -174,12 +179,13 @@ class SynthesisConfig(GameConfig):
     unless somebody says otherwise.
     """
 
+    condition: Annotated[ComponentConfig, Slot("condition")] = LatentConfig()
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
+    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = R1Config(weight=10.0, every=16)
+    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
     generator: Annotated[ComponentConfig, Slot("latent_generator")]
     mapping: Annotated[ComponentConfig, Slot("latent_mapping")]
     discriminator: Annotated[ComponentConfig, Slot("image_critic")]
-    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")]
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")]
-    augment: Annotated[ComponentConfig, Slot("augment")]
     mixing: float = Field(0.9, ge=0, le=1)
     path_trains_mapping: bool = True
     judge_segmentation: bool = True

@@ -15,9 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.conditions.domain import DomainCondition
-from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.games.adversarial import AdversarialGame
+from zoogan.games.adversarial import AdversarialGame, one_size
 from zoogan.games.config import StyleTranslationConfig
 from zoogan.games.style_editor import StyleEditor
 from zoogan.interfaces import (
@@ -32,7 +31,6 @@ from zoogan.interfaces import (
     Targets,
     Turn,
 )
-from zoogan.layers.norm import couples_batch
 from zoogan.losses.reconstruction import full_precision, l1
 
 IMAGES_BEFORE_ADVICE = 5000
@@ -60,10 +58,7 @@ class StyleTranslation(AdversarialGame):
         self.config = config
         self.heat_maps: HeatMaps = components["heat_maps"]
         self.latent_dim: int = components["mapping"].latent_dim
-        dims = {slot: components[slot].style_dim for slot in ("generator", "mapping", "style_encoder")}
-        if len(set(dims.values())) > 1:
-            said = ", ".join(f"{slot}.style_dim={dim}" for slot, dim in dims.items())
-            raise ConfigError(f"{said}: a style has one size; set the three to the same number")
+        one_size(components, ("generator", "mapping", "style_encoder"), "style")
         self.needs = {
             draw: Need(tuple(field.replace("image", config.picture) for field in need.fields), need.sampler)
             for draw, need in self.needs.items()
@@ -132,9 +127,7 @@ class StyleTranslation(AdversarialGame):
                 on_real = seen[-1]
         on_real = critic(real, own) if on_real is None else on_real
         on_fake = critic(self.seen(fake, turn, "fake"), domain)
-        self.trust(turn, full_precision(on_real))
-        cost = self.adversarial.discriminator(full_precision(on_real), full_precision(on_fake))
-        terms = dict(zip(("real", "fake"), cost)) | ({} if penalty is None else {"penalty": penalty})
+        terms = self.costs(turn, on_real, on_fake) | ({} if penalty is None else {"penalty": penalty})
         values = {"image": image, "own": own, "domain": domain, "translated": translated}
         return terms | self.extra_terms(f"discriminator_{way}", turn, values)
 
@@ -221,11 +214,8 @@ class StyleTranslation(AdversarialGame):
     def encoded(self, turn: Turn, keep_graph: bool) -> Any:
         """What the generator needs of the source faces, once for all that is made of them."""
         generator: Any = turn.nets["generator"]
-        if couples_batch(generator):  # each forward must move its running statistics
-            with torch.set_grad_enabled(keep_graph):
-                return generator.encode(self.faces(turn)[0])
-        return turn.shared.once(
-            "encoded", lambda: generator.encode(self.faces(turn)[0]), uses=("generator",), grad=keep_graph
+        return self.made_once(
+            turn, "encoded", lambda: generator.encode(self.faces(turn)[0]), ("generator",), keep_graph
         )
 
     def translate(self, turn: Turn, way: str, keep_graph: bool) -> tuple[Tensor, Tensor]:
@@ -239,11 +229,8 @@ class StyleTranslation(AdversarialGame):
             encoded, style = self.encoded(turn, keep_graph), self.style(turn, way)
             return style, self.shown(generator(self.faces(turn)[0], style, self.masks(turn), encoded))
 
-        if couples_batch(generator):
-            with torch.set_grad_enabled(keep_graph):
-                return made()
         source = "mapping" if way == "latent" else "style_encoder"
-        return turn.shared.once(f"translated {way}", made, uses=("generator", source), grad=keep_graph)
+        return self.made_once(turn, f"translated {way}", made, ("generator", source), keep_graph)
 
     @torch.no_grad()
     def second(self, turn: Turn, way: str) -> Tensor:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from zoogan.conditions.latent import LatentCondition
 from zoogan.config import ConfigError, component_name
 from zoogan.facts import Facts
-from zoogan.games.adversarial import AdversarialGame
+from zoogan.games.adversarial import AdversarialGame, one_size
 from zoogan.games.config import SynthesisConfig
 from zoogan.games.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Clock, Draws, Editor, Need, Networks, Step, Synthesised, Targets, Turn
@@ -48,10 +48,7 @@ class Synthesis(AdversarialGame):
     def __init__(self, config: SynthesisConfig, facts: Facts, components: Mapping[str, Any]) -> None:
         super().__init__(config, facts, components)
         self.config = config
-        dims = {slot: components[slot].style_dim for slot in ("generator", "mapping")}
-        if len(set(dims.values())) > 1:
-            said = ", ".join(f"{slot}.style_dim={dim}" for slot, dim in dims.items())
-            raise ConfigError(f"{said}: a latent has one size; set both to the same number")
+        style_dim = one_size(components, ("generator", "mapping"), "latent")
         generator, critic = components["generator"], components["discriminator"]
         self.parts: tuple[str, ...] = generator.parts
         self.pairs: bool = config.judge_segmentation and critic.classes > 0
@@ -67,7 +64,7 @@ class Synthesis(AdversarialGame):
         self.needs: Mapping[str, Need] = {"source": Need(("image", "segmentation") if self.pairs else ("image",))}
         self.latent_dim: int = components["mapping"].latent_dim
         self.register_buffer("path_mean", torch.zeros(()))
-        self.register_buffer("mean_latent", torch.zeros(dims["mapping"]))
+        self.register_buffer("mean_latent", torch.zeros(style_dim))
         self._means: dict[str, list[Tensor]] = {}
         self._signs: dict[str, list[Tensor]] = {}
 
@@ -154,9 +151,8 @@ class Synthesis(AdversarialGame):
             latent, latents = self.latents(turn, turn.nets["mapping"])
             made: Synthesised = turn.nets["generator"](latents, self.noise(turn))
         real, fake = self.judged(turn, critic, shown, "real"), self.judged(turn, critic, self.fake(made), "fake")
-        terms = dict(zip(("real", "fake"), self.adversarial.discriminator(real, fake)))
+        terms = self.costs(turn, real, fake)
         self.remember("mean_latent", turn.world.mean(full_precision(latent.detach()).mean(0)))
-        self.trust(turn, real)
         for name, score in (("real_sign", real), ("fake_sign", fake)):
             self._signs.setdefault(name, []).append(score.detach().sign().mean())
         image = turn.batch["source"]["image"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import ClassVar, NamedTuple
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoogan.interfaces.contract import Contract
+from zoogan.interfaces.network import Network
 
 
 class Verdict(NamedTuple):
@@ -21,7 +22,7 @@ class Verdict(NamedTuple):
     attributes: Float[Tensor, "n a"]
 
 
-class AttributeCritic(nn.Module, ABC):
+class AttributeCritic(Network):
     """Discriminator role `attribute_critic`: is it real, and which attributes does it show?"""
 
     contract: ClassVar[Contract] = Contract(
@@ -35,7 +36,3 @@ class AttributeCritic(nn.Module, ABC):
         `attributes` is what the image claims to show (its own labels if real, the targets if edited). Critics that
         score realism given the label use it; the others ignore it. The returned logits must not depend on it.
         """
-
-    def compiled_parts(self) -> list[nn.Module]:
-        """The modules to compile in place. By default the network itself."""
-        return [self]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoogan.interfaces.contract import Contract
+from zoogan.interfaces.network import Network
 
 
 class Edited(NamedTuple):
@@ -23,7 +24,7 @@ class Edited(NamedTuple):
     raw: Float[Tensor, "n c h w"] | None = None
 
 
-class ImageEditor(nn.Module, ABC):
+class ImageEditor(Network):
     """Generator role `image_editor`: an image and the attributes wanted of it in, the edited image out.
 
     Editing is split in two, so that several edits of one image share what depends on the image alone: `encode` once,
@@ -46,7 +47,3 @@ class ImageEditor(nn.Module, ABC):
     def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], encoded: Any = None) -> Edited:
         """Edit `image` (in [-1, 1]) so that it shows `attributes` (in [0, 1]); `encoded` saves encoding it again."""
         return self.decode(self.encode(image) if encoded is None else encoded, attributes)
-
-    def compiled_parts(self) -> list[nn.Module]:
-        """The modules to compile in place: those that encode and decode *call*. By default the network itself."""
-        return [self]

@@ -10,16 +10,17 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoogan.interfaces.contract import Contract
+from zoogan.interfaces.network import Network
 
 Domain = Shaped[Tensor, "n *k"]
 Style = Float[Tensor, "n *heads s"]
 Masks = tuple[Float[Tensor, "n 1 i j"], Float[Tensor, "n 1 i j"]]
 
 
-class StyleTranslator(nn.Module, ABC):
+class StyleTranslator(Network):
     """Generator role `style_translator`: an image and a style in, the translated image out.
 
     Split in two like an `ImageEditor`, so that several styles share what depends on the image alone. style_dim: numbers
@@ -44,12 +45,8 @@ class StyleTranslator(nn.Module, ABC):
         """Translate `image`; `encoded` saves encoding it again."""
         return self.decode(self.encode(image) if encoded is None else encoded, style, masks)
 
-    def compiled_parts(self) -> list[nn.Module]:
-        """The modules to compile in place: those that encode and decode *call*. By default the network itself."""
-        return [self]
 
-
-class StyleMapping(nn.Module, ABC):
+class StyleMapping(Network):
     """Role `style_mapping`: a style from noise. latent_dim: numbers in a latent; style_dim: in a style."""
 
     contract: ClassVar[Contract] = Contract(inputs={"latent": "n _"})
@@ -60,12 +57,8 @@ class StyleMapping(nn.Module, ABC):
     def forward(self, latent: Float[Tensor, "n z"], domain: Domain) -> Style:
         """The style of each latent, N(0, 1), in its domain."""
 
-    def compiled_parts(self) -> list[nn.Module]:
-        """The modules to compile in place. By default the network itself."""
-        return [self]
 
-
-class StyleEncoder(nn.Module, ABC):
+class StyleEncoder(Network):
     """Role `style_encoder`: the style of an image that shows `domain`. style_dim: numbers in a style."""
 
     contract: ClassVar[Contract] = Contract(inputs={"image": "n c h w"})
@@ -75,12 +68,8 @@ class StyleEncoder(nn.Module, ABC):
     def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Style:
         """The style of each image in its domain."""
 
-    def compiled_parts(self) -> list[nn.Module]:
-        """The modules to compile in place. By default the network itself."""
-        return [self]
 
-
-class StyleCritic(nn.Module, ABC):
+class StyleCritic(Network):
     """Discriminator role `style_critic`: is it a real image of this domain?"""
 
     contract: ClassVar[Contract] = Contract(inputs={"image": "n c h w"})
@@ -88,10 +77,6 @@ class StyleCritic(nn.Module, ABC):
     @abstractmethod
     def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, "n *heads"]:
         """Raw realism scores, unbounded: one for each domain that the image claims to show."""
-
-    def compiled_parts(self) -> list[nn.Module]:
-        """The modules to compile in place. By default the network itself."""
-        return [self]
 
 
 class HeatMaps(ABC):

@@ -6,17 +6,18 @@ the generator where a latent enters, so that each can be another one (StyleGAN2,
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoogan.interfaces.contract import Contract
 from zoogan.interfaces.draws import Draws
+from zoogan.interfaces.network import Network
 
 Latent = Float[Tensor, "n s"]
 Latents = Float[Tensor, "n rows s"]
@@ -50,7 +51,7 @@ class Synthesised(NamedTuple):
     depth: Float[Tensor, "n k h2 w2"] | None = None
 
 
-class LatentMapping(nn.Module, ABC):
+class LatentMapping(Network):
     """Role `latent_mapping`: from noise to a latent. latent_dim: numbers of the noise; style_dim: of the latent."""
 
     contract: ClassVar[Contract] = Contract(inputs={"latent": "n _"}, outputs={"style": "n _"})
@@ -61,12 +62,8 @@ class LatentMapping(nn.Module, ABC):
     def forward(self, latent: Float[Tensor, "n z"]) -> Latent:
         """N(0, 1) of shape (n, latent_dim) -> (n, style_dim), unbounded."""
 
-    def compiled_parts(self) -> list[nn.Module]:
-        """The modules to compile in place. By default the network itself."""
-        return [self]
 
-
-class LatentGenerator(nn.Module, ABC):
+class LatentGenerator(Network):
     """Generator role `latent_generator`: latents in, a face out.
 
     style_dim: numbers of a latent. rows: of w+. noise_sizes: height and width of each map of noise that it takes.
@@ -116,12 +113,8 @@ class LatentGenerator(nn.Module, ABC):
         row = torch.arange(self.rows, device=one.device)
         return torch.where((row < cut[:, None])[..., None], one, other)
 
-    def compiled_parts(self) -> list[nn.Module]:
-        """The modules to compile in place. By default the network itself."""
-        return [self]
 
-
-class ImageCritic(nn.Module, ABC):
+class ImageCritic(Network):
     """Discriminator role `image_critic`: is it a real face?
 
     classes: of the segmentations that it can look at beside the images; 0 = at images only.
@@ -138,7 +131,3 @@ class ImageCritic(nn.Module, ABC):
 
         segmentation: -1 or 1 for each class, or a generator's scores of them; None = judge the images alone.
         """
-
-    def compiled_parts(self) -> list[nn.Module]:
-        """The modules to compile in place. By default the network itself."""
-        return [self]
