@@ -94,6 +94,9 @@ def test_only_a_kind_of_latent_comes(loaded: LoadedRun) -> None:
     changed = (edit.extras["latents"] != own.extras["latents"]).any(2).any(0).tolist()
     assert [row for row, differs in enumerate(changed) if differs] == [4]
     assert torch.equal(edit.extras["latents"][:, 4], other[:, 4]), "each face from its own donor"
+    before, after = (loaded.maker.generator(face.extras["latents"]) for face in (own, edit))
+    assert before.coarse is not None and after.coarse is not None
+    assert torch.equal(before.coarse, after.coarse) and not torch.equal(before.image, after.image)
     shape = loaded.edit(own, part="coarse", only="shape", donor=other[:1]).extras["latents"]
     assert torch.equal(shape[:, 0], other[:1, 0].expand(2, -1)) and torch.equal(
         shape[:, 1:], own.extras["latents"][:, 1:]
@@ -287,7 +290,7 @@ def test_a_sheet_shows_segmentations_and_parts_of_others(part_run: Path, loaded:
         "first, its segmentation", "first, hair of second", "its segmentation",
         "first, face of second", "its segmentation",
     ]  # fmt: skip
-    wanted = loaded.edit(loaded.sample(2), part="hair", donor=columns_latents(loaded))
+    wanted = loaded.edit(loaded.sample(2), part="hair", donor=loaded.maker.latents([2, 3]))
     torch.testing.assert_close(columns[9].images, wanted.image)
     assert torch.equal(columns[8].images, loaded.sample(2).segmentation)
     assert main(["edit", str(part_run), "--grid", "--out", str(tmp_path / "grid.png"), "--device", "cpu"]) == 0
@@ -297,11 +300,6 @@ def test_a_sheet_shows_segmentations_and_parts_of_others(part_run: Path, loaded:
     assert layout is not None
     first = sheet[-8 * CELL :, 4 + 8 * CELL :][:LEGIBLE, :LEGIBLE][:: LEGIBLE // 16, :: LEGIBLE // 16]
     assert np.array_equal(first, pixels(coloured(layout[:1], len(RUN_PARTS))))
-
-
-def columns_latents(loaded: LoadedRun) -> torch.Tensor:
-    """The latents of the second column of a sheet of two faces."""
-    return loaded.maker.latents([2, 3])
 
 
 # ---- photos ----
