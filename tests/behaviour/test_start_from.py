@@ -28,6 +28,8 @@ from zoogan.testing.conformance import tensors_of, tiny_config, tiny_facts, trai
 from zoogan.testing.tensors import faces, parts_shown
 from zoogan.training import checkpoints
 from zoogan.training.averages import decay_of
+from zoogan.training.run import Run
+from zoogan.training.session import Session
 from zoogan.training.trainer import Batch, Trainer
 
 REGISTRY = zoo().registry
@@ -111,6 +113,20 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[checkpoints.State]:
     return seen
 
 
+def opened(monkeypatch: pytest.MonkeyPatch, model: str, out: Path, *options: str) -> Session:
+    """The training that `zoo train` opens, before its first iteration."""
+    kept: list[Session] = []
+
+    def start(zoo: Any, config: GameConfig, folder: Path, device: str, resume: bool) -> int:
+        kept.append(Session(zoo, config, Run(folder), device=device, resume=resume))
+        return 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr("zoogan.cli.train.start", start)
+        assert begin(model, out, *options) == 0
+    return kept[0]
+
+
 def part_config(**others: Any) -> GameConfig:
     """SemanticStyleGAN, all of whose steps play in iteration 0."""
     spec = REGISTRY.methods["semantic-stylegan"]
@@ -164,32 +180,33 @@ def test_a_run_without_checkpoints_gives_its_model_to_both(
     glasses_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As imported runs are; and what was never trained starts afresh."""
-    imported, seen = tmp_path / "imported", watched(monkeypatch)
+    imported = tmp_path / "imported"
     shutil.copytree(glasses_run, imported)
     shutil.rmtree(imported / "checkpoints")
     model = imported / "model/config.json"
     model.write_text(json.dumps(json.loads(model.read_text()) | {"untrained": ["discriminator"]}))
-    options = ["--from", str(imported), *sets([*FEW[1:], "training.average=0.5", "training.sample_every=0"])]
-    assert begin("sagan", tmp_path / "next", *options, iterations=1) == 0
+    options = ["--from", str(imported), *sets([*FEW[1:], "training.average=0.5"])]
+    state = opened(monkeypatch, "sagan", tmp_path / "next", *options).trainer.state()
     said = capsys.readouterr().out
     assert "from its model, for it has no checkpoint" in said and "no trained discriminator: it starts afresh" in said
     weights = load_file(imported / "model/generator.safetensors")
-    assert same(seen[0].networks["generator"], weights) and same(seen[0].averages["generator"], weights)
+    assert same(state.networks["generator"], weights) and same(state.averages["generator"], weights)
     critic = load_file(imported / "model/discriminator.safetensors")
-    assert not same(seen[0].networks["discriminator"], critic)
+    assert not same(state.networks["discriminator"], critic)
     frozen = [*options, "--set", "training.freeze=discriminator.trunk"]
     assert begin("sagan", tmp_path / "frozen", *frozen) == 2
     assert "has no trained discriminator" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_none_at_all_is_told(
-    glasses_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    glasses_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(glasses_run, run)
     (checkpoints.find(run / "checkpoints")[-1] / "generator.safetensors").write_bytes(b"nothing")
-    options = ["--from", str(run), *sets([*FEW[1:], "training.sample_every=0"])]
-    assert begin("sagan", tmp_path / "next", *options, iterations=1) == 0
+    options = ["--from", str(run), *sets(FEW[1:])]
+    state = opened(monkeypatch, "sagan", tmp_path / "next", *options).trainer.state()
+    assert same(state.networks["generator"], load_file(run / "model/generator.safetensors"))
     said = capsys.readouterr().out
     assert "iteration-00000002 is damaged" in said and "from its model" in said
     shutil.rmtree(run / "checkpoints")
@@ -490,15 +507,16 @@ def validate_stored(run: Path) -> tuple[GameConfig, Facts]:
 # ---- what a config takes over ----
 
 
-def test_a_file_may_name_the_run_and_another_source(glasses_run: Path, tmp_path: Path) -> None:
+def test_a_file_may_name_the_run_and_another_source(
+    glasses_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The size and the labels are the run's, though the file's source dropped the recipe's."""
     file = tmp_path / "mine.yaml"
-    file.write_text(yaml.safe_dump({
-        "training": {"start_from": str(glasses_run), "iterations": 1, "sample_every": 0},
-        "data": {"source": "drawn", "faces": 32, "held_out": 8, "batch": 4},
-    }))  # fmt: skip
-    assert main(["train", "--model", "sagan", "--out", str(tmp_path / "run"), "--device", "cpu",
-                 "--config", str(file)]) == 0  # fmt: skip
-    written = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
-    assert written["data"]["image_size"] == SIZE and written["data"]["attributes"] == ["Eyeglasses"]
-    assert written["generator"]["width"] == 4
+    data = {"source": "drawn", "faces": 32, "held_out": 8, "batch": 4}
+    file.write_text(yaml.safe_dump({"training": {"start_from": str(glasses_run)}, "data": data}))
+    options = ["--recipe", "celeba-64", "--config", str(file)]
+    session = opened(monkeypatch, "sagan", tmp_path / "run", *options)
+    config: Any = session.config
+    assert config.data.source == "drawn" and config.data.image_size == SIZE
+    assert config.data.attributes == ("Eyeglasses",) and config.generator.width == 4
+    assert same(session.trainer.state().networks["generator"], newest(glasses_run).networks["generator"])
