@@ -92,7 +92,7 @@ class PartGenerators(nn.Module):
         x, depth = positions, positions
         for layer in range(self.layers):
             if x.ndim == 2:  # the same for all faces and parts: one product of two matrices
-                x = (weights[layer].view(-1, c) @ x).view(n * k, c, -1) + biases[layer]
+                x = (weights[layer].reshape(-1, c) @ x).view(n * k, c, -1) + biases[layer]
             else:
                 x = torch.baddbmm(biases[layer], weights[layer], x.reshape(n * k, c, -1))
             x = activated(x)
