@@ -102,7 +102,5 @@ def latents_of(values: Mapping[str, Any], term: str) -> Latents:
         ValueError: the step has none.
     """
     if "latents" not in values:
-        raise ValueError(
-            f"term {term!r} needs the value 'latents', which this step does not compute: the generator's does"
-        )
+        raise ValueError(f"term {term!r} needs the value 'latents', which only the generator's step computes")
     return values["latents"]
