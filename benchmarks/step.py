@@ -80,6 +80,9 @@ def random_batches(composition: Composition, device: torch.device) -> Iterator[B
             "image2": torch.rand(shape, generator=source) * 2 - 1,
             "attributes": (torch.rand(rows, len(facts.attributes), generator=source) < 0.5).float(),
             "domain": torch.randint(max(1, len(facts.domains)), (rows,), generator=source),
+            "segmentation": torch.randint(
+                max(1, len(facts.parts)), (rows, *shape[2:]), generator=source, dtype=torch.uint8
+            ),
         }
         sample = {field: part.to(device) for field, part in drawn.items()}
         needs = composition.game.needs.items()
@@ -89,11 +92,13 @@ def random_batches(composition: Composition, device: torch.device) -> Iterator[B
 
 def trainer_of(config: GameConfig, registry: Registry, accelerator: Any) -> Trainer:
     """The real trainer on random data."""
-    attributes = config.data.attributes
+    attributes, kinds = config.data.attributes, getattr(config.data, "label_set", None)
     facts = Facts(
         image_size=config.data.image_size,
         attributes=attributes,
         domains=domains_of(attributes, [attributes] if len(attributes) > 1 else []),
+        parts=kinds.names if kinds is not None else (),
+        transparent=kinds.transparent if kinds is not None else (),
     )
     device = accelerator.device
     with torch.device("meta") if device.type == "meta" else nullcontext():

@@ -101,6 +101,7 @@ def play_once(config: GameConfig, facts: Facts, registry: Registry, device: torc
         "image2": picture,
         "attributes": torch.zeros(REHEARSAL_BATCH, len(facts.attributes), device=device),
         "domain": torch.zeros(REHEARSAL_BATCH, dtype=torch.int64, device=device),
+        "segmentation": torch.zeros(picture.shape[0], *picture.shape[2:], dtype=torch.uint8, device=device),
         "heat_maps": torch.zeros(REHEARSAL_BATCH, 2, facts.image_size, facts.image_size, device=device),
     }
     unknown = sorted({field for need in game.needs.values() for field in need.fields} - set(sample))

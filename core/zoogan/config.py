@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -359,6 +359,8 @@ def explain(problem: Any, values: Any, model: type[BaseModel], registry: Registr
         return f"{path}: no such setting{nearest(str(problem['loc'][-1]), known)}; known here: {', '.join(known)}"
     if problem["type"] == "component":
         return f"{path}: {problem['msg']}"
+    if problem["type"] == "label_set":
+        return "\n".join(f"{path}: {line}" if path else line for line in problem["msg"].splitlines())
     return f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]} (got {problem['input']!r})"
 
 
@@ -374,4 +376,5 @@ def known_keys(path: Iterable[Any], values: Any, model: type[BaseModel], registr
         else:
             info = getattr(here, "model_fields", {}).get(part)
             here = info.annotation if info else None
+            here = next((model for model in get_args(here) if hasattr(model, "model_fields")), here)  # of `X | None`
     return list(getattr(here, "model_fields", {})) or ["(none)"]

@@ -10,9 +10,9 @@ class Facts(BaseModel):
 
     image_size: height and width in pixels. attributes: names in the order of the label columns. exclusive: groups of
     attributes of which at most one is shown. domains: names of kinds of face that exclude each other, by index; every
-    face shows one of them. Empty if the attributes make none. crop: the side of the centre square kept of a photo, as
-    a share of its shorter side. parts: names of the classes of segmentations, in their order, the first for whatever
-    nothing else covers. transparent: those that light shines through.
+    face shows one of them. Empty if the attributes make none. parts: names of the classes of a segmentation, the
+    background first; empty without one. transparent: parts that light shines through. crop: the side of the centre
+    square kept of a photo, as a share of its shorter side.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -22,6 +22,6 @@ class Facts(BaseModel):
     attributes: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
     domains: tuple[str, ...] = ()
-    crop: float = Field(1.0, gt=0, le=1)
     parts: tuple[str, ...] = ()
     transparent: tuple[str, ...] = ()
+    crop: float = Field(1.0, gt=0, le=1)

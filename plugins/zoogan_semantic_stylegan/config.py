@@ -28,11 +28,11 @@ class GeneratorConfig(ComponentConfig):
 
     part_layers: of each part's MLP, part_width: its width. shared_layers: the first of them, whose latents all parts
     but the background share. shape_layers: those whose features tell the depth; the rest are texture. coarse_size: side
-    of the parts' features in pixels. feature_width: of what they add up to. render_from: side at which rendering
-    begins. frequencies: of the sines that tell a place, null = log2 of the image's side. refine: the segmentation is
-    the coarse masks plus what rendering learns. detach_texture: textures teach shapes nothing. channel_multiplier: a
-    layer of the renderer at side s is this times 2^14 / s wide; max_width: none is wider. noise: add noise after each
-    convolution of the renderer.
+    of the parts' features in pixels, null = half the image's, at most 64. feature_width: of what they add up to.
+    render_from: side at which rendering begins, null = a quarter of coarse_size, at least 4. frequencies: of the sines
+    that tell a place, null = log2 of the image's side. refine: the segmentation is the coarse masks plus what rendering
+    learns. detach_texture: textures teach shapes nothing. channel_multiplier: a layer of the renderer at side s is this
+    times 2^14 / s wide; max_width: none is wider. noise: add noise after each convolution of the renderer.
     """
 
     use: Literal["semantic-stylegan"] = "semantic-stylegan"
@@ -41,9 +41,9 @@ class GeneratorConfig(ComponentConfig):
     part_width: int = Field(64, ge=1)
     shared_layers: int = Field(2, ge=0)
     shape_layers: int = Field(6, ge=1)
-    coarse_size: int = Field(64, ge=2)
+    coarse_size: int | None = Field(None, ge=2)
     feature_width: int = Field(512, ge=1)
-    render_from: int = Field(16, ge=1)
+    render_from: int | None = Field(None, ge=1)
     frequencies: int | None = Field(None, ge=0)
     refine: bool = True
     detach_texture: bool = False
@@ -57,10 +57,6 @@ class GeneratorConfig(ComponentConfig):
             raise ValueError(
                 f"shared_layers {self.shared_layers}, shape_layers {self.shape_layers} and part_layers "
                 f"{self.part_layers} must not fall: the shared are the first of the shape's, those the first of all"
-            )
-        if self.render_from >= self.coarse_size or self.coarse_size % self.render_from:
-            raise ValueError(
-                f"render_from {self.render_from} must divide coarse_size {self.coarse_size} and be smaller"
             )
         return self
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,19 +29,21 @@ class Generator(LatentGenerator):
 
     def __init__(self, config: GeneratorConfig, facts: Facts) -> None:
         super().__init__()
-        parts, side = len(facts.parts), config.coarse_size
+        parts = len(facts.parts)
+        side = min(64, facts.image_size // 2) if config.coarse_size is None else config.coarse_size
+        first = max(4, side // 4) if config.render_from is None else config.render_from
         if parts < 2:
             raise ConfigError(
                 f"{NAME} makes faces of parts, of which this source names {parts or 'none'}: "
                 "use one that has segmentations (drawn, celebamask_hq, folder with data.label_maps)"
             )
         widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
-        if side >= facts.image_size or side.bit_count() != 1 or config.render_from < 4:
+        if not 4 <= first < side < facts.image_size or first.bit_count() != 1 or side.bit_count() != 1:
             raise ConfigError(
-                f"generator.coarse_size {side} and render_from {config.render_from}: {NAME} needs powers of two, "
-                f"from 4 to less than data.image_size {facts.image_size}"
+                f"{NAME} needs powers of two that rise from 4: generator.render_from {first}, generator.coarse_size "
+                f"{side}, data.image_size {facts.image_size}"
             )
-        self.config, self.parts, self.style_dim = config, facts.parts, config.style_dim
+        self.config, self.parts, self.style_dim, self.side = config, facts.parts, config.style_dim, side
         self.rows, self.layers = config.shared_layers + 2 * parts, parts * config.part_layers
         if self.rows == self.layers:
             raise ConfigError(
@@ -51,14 +51,10 @@ class Generator(LatentGenerator):
                 "many as w+ has, so that nobody can tell them apart: change part_layers or shared_layers by one"
             )
         shared = config.shared_layers
-        coarse = {"coarse": MappingProxyType({"shape": tuple(range(shared))})} if shared else {}
-        self.part_rows = MappingProxyType(
-            coarse
-            | {
-                part: MappingProxyType({"shape": (shared + 2 * k,), "texture": (shared + 2 * k + 1,)})
-                for k, part in enumerate(self.parts)
-            }
-        )
+        coarse = {"coarse": {"shape": tuple(range(shared))}} if shared else {}
+        self.part_rows = coarse | {
+            part: {"shape": (shared + 2 * k,), "texture": (shared + 2 * k + 1,)} for k, part in enumerate(self.parts)
+        }
         frequencies = facts.image_size.bit_length() - 1 if config.frequencies is None else config.frequencies
         self.positions = Positions(frequencies, config.part_width)
         self.part_generators = PartGenerators(
@@ -67,7 +63,7 @@ class Generator(LatentGenerator):
         transparent = tuple(facts.parts.index(part) for part in facts.transparent)
         self.composition = Composition(parts, config.part_width, config.feature_width, transparent)
         self.renderer = Renderer(
-            config.feature_width, side, config.render_from, widths[config.render_from.bit_length() - 3 :],
+            config.feature_width, side, first, widths[first.bit_length() - 3 :],
             facts.channels, parts, refine=config.refine, noise=config.noise,
         )  # fmt: skip
         self.noise_sizes = self.renderer.noise_sizes
@@ -115,9 +111,8 @@ class Generator(LatentGenerator):
     def features(self, latents: Latents, places: Places | None = None) -> PartFeatures:
         """What each part's generator makes of latents. places: x and y of each pixel for each part, to move or scale
         one; None = the grid for all."""
-        side = (self.config.coarse_size, self.config.coarse_size)
         positions = self.positions(self.place if places is None else places)
-        return self.part_generators(self.unrolled(latents), positions, side)
+        return self.part_generators(self.unrolled(latents), positions, (self.side, self.side))
 
     def forward(self, latents: Latents, noise: Noise | None = None) -> Synthesised:
         """(n, rows, style_dim), or unrolled -> image (n, c, s, s), segmentation (n, k, s, s), coarse and depth (n, k,

@@ -18,15 +18,16 @@ from torch.utils.data import default_collate
 from zoogan.cli import main
 from zoogan.config import ConfigError
 from zoogan.data.config import DrawnData
+from zoogan.data.drawn import CLASSES
 from zoogan.data.drawn_source import DrawnSource
 from zoogan.data.photo import to_range
 from zoogan.evaluation import judge_training
 from zoogan.evaluation.judge import Judge, default_judge, load_judge, read_facts, save_judge
 from zoogan.evaluation.judge_augment import blurred, disturbed, moved
-from zoogan.evaluation.judge_scores import attribute_scores, best_threshold, part_scores, pose_scores
+from zoogan.evaluation.judge_scores import attribute_scores, best_threshold, part_scores, part_table, pose_scores
 from zoogan.evaluation.judge_splits import with_valid
 from zoogan.evaluation.judge_training import Lesson, losses, train_judge, value_weights
-from zoogan.interfaces.metric import Reader
+from zoogan.interfaces.metric import Parser, Reader
 
 pytest.importorskip("timm")
 
@@ -87,6 +88,10 @@ def test_pose_and_part_scores() -> None:
     scores = part_scores(counts)
     assert scores["mean_iou"] == pytest.approx((6 / 9 + 3 / 6) / 2) and scores["classes"] == 2
     assert scores["pixel_accuracy"] == pytest.approx(9 / 12)
+    table = part_table(counts, ("sky", "face", "hat"))
+    assert table["sky"] == pytest.approx({"iou": 6 / 9, "share": 8 / 12, "recall": 6 / 8, "precision": 6 / 7})
+    assert table["face"] == pytest.approx({"iou": 3 / 6, "share": 4 / 12, "recall": 3 / 4, "precision": 3 / 5})
+    assert set(table) == {"sky", "face"}, "no hat was there"
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
@@ -157,6 +162,47 @@ def test_rare_values_weigh_more_up_to_a_bound() -> None:
     assert weights[1, 1] == pytest.approx(0.5 / judge_training.RAREST)
 
 
+def test_a_parser_learns_parts_alone_and_states_its_overlap_part_by_part() -> None:
+    source, config = drawn(attributes=(), faces=128)
+    before, after = (train_judge(source, config, Lesson(iterations=k, batch=16), device=CPU) for k in (1, 40))
+    assert before is not None and after is not None and isinstance(after, Parser)
+    facts = after.facts
+    assert after.attributes == () and facts.table == {} and after.parts == facts.parts == CLASSES
+    assert after.probabilities(torch.zeros(2, 3, 16, 16)).shape == (2, 0)
+    truth = source.read("test", range(40))
+    told = after.segmentation(to_range(truth["image"]))
+    assert told is not None
+    true, overlap = truth["segmentation"].long(), {}
+    for k in true.unique().tolist():
+        overlap[CLASSES[k]] = float(((told == k) & (true == k)).sum() / ((told == k) | (true == k)).sum())
+    assert {name: row["iou"] for name, row in after.part_table.items()} == pytest.approx(overlap)
+    assert after.part_scores["mean_iou"] == pytest.approx(sum(overlap.values()) / len(overlap))
+    for score, more in (("mean_iou", 0.02), ("pixel_accuracy", 0.2)):
+        assert after.part_scores[score] > before.part_scores[score] + more, "it learns"
+
+
+def test_a_judge_takes_its_parts_from_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another label set: fewer classes, other names."""
+    source, config = drawn()
+    read = source.read
+    monkeypatch.setattr(source, "parts", ("else", "person"))
+    monkeypatch.setattr(
+        source, "read", lambda *of: (s := read(*of)) | {"segmentation": (s["segmentation"] > 0).to(torch.uint8)}
+    )
+    trained = train_judge(source, config, LESSON, device=CPU)
+    assert trained is not None and trained.parts == ("else", "person") and trained.facts.build.classes == 2
+    assert set(trained.part_table) == {"else", "person"}
+    told = trained.segmentation(to_range(read("test", [0])["image"]))
+    assert told is not None and set(told.unique().tolist()) <= {0, 1}
+
+
+def test_without_attributes_and_parts_there_is_nothing_to_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, config = drawn(attributes=())
+    monkeypatch.setattr(source, "fields", ("image", "attributes"))
+    with pytest.raises(ConfigError, match="nothing to learn: name one attribute or more"):
+        train_judge(source, config, LESSON, device=CPU)
+
+
 # ---- disturbances ----------------------------------------------------------------------------------------------------
 
 
@@ -179,6 +225,11 @@ def test_disturbances_keep_range_and_classes_and_are_drawn_face_by_face(faces: d
     assert one["image"].abs().max() <= 1 and one["segmentation"].dtype == torch.uint8
     assert set(one["segmentation"].unique().tolist()) <= set(faces["segmentation"].unique().tolist())
     assert torch.equal(one["attributes"], faces["attributes"])
+    marked = {**faces, "image": (faces["segmentation"][:, None] > 0).float().expand(-1, 3, -1, -1) * 2 - 1}
+    moved_too = disturbed(marked, torch.Generator().manual_seed(3))
+    person = moved_too["segmentation"] > 0
+    inside, outside = (moved_too["image"].mean(1)[where].mean() for where in (person, ~person))
+    assert inside > outside + 1, "what is pushed in at the border is segmented as it looks"
     flat = torch.full((2, 3, 8, 8), 0.25)
     assert torch.allclose(blurred(flat, torch.tensor([0.5, 1.2])), flat, atol=1e-6)
 
@@ -219,6 +270,28 @@ def test_round_trip(judge: Judge, faces: dict[str, torch.Tensor], tmp_path: Path
         assert torch.equal(one.segmentation(faces["image"]), other.segmentation(faces["image"]))
         assert torch.equal(one.poses(faces["image"]), other.poses(faces["image"]))
     assert torch.equal(loaded.thresholds, judge.thresholds) and loaded.table == judge.table
+    assert loaded.parts == CLASSES and loaded.part_table == judge.part_table and loaded.part_scores["classes"] > 5
+
+
+def test_a_judge_from_before_parts_had_names_tells_those_of_drawn_faces(judge: Judge, tmp_path: Path) -> None:
+    save_judge(judge, tmp_path / "judge")
+    facts = tmp_path / "judge" / "judge.json"
+    content = json.loads(facts.read_text())
+    for name in ("parts", "part_table"):
+        content.pop(name)
+    facts.write_text(json.dumps(content))
+    old = load_judge(tmp_path / "judge")
+    assert old.parts == CLASSES and old.part_table == {} and old.part_scores == judge.part_scores
+    assert old.digest == load_judge(save_to(judge, tmp_path / "new")).digest
+    content["parts"] = ["background", "skin"]
+    facts.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match="2 parts and 19 classes"):
+        load_judge(tmp_path / "judge")
+
+
+def save_to(judge: Judge, folder: Path) -> Path:
+    save_judge(judge, folder)
+    return folder
 
 
 def test_what_is_damaged_is_refused(judge: Judge, tmp_path: Path) -> None:
@@ -288,6 +361,13 @@ def test_train_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert "--force" in capsys.readouterr().err
     assert main(["judge", "train", *TINY, "--force", "--seed", "1", "--attributes", "Male,Smiling"]) == 0
     assert load_judge(folder).attributes == ("Male", "Smiling")
+    capsys.readouterr()
+    assert main(["judge", "train", *TINY, "--force", "--attributes", "none"]) == 0
+    said = capsys.readouterr().out
+    assert "a judge of 19 parts on 80 drawn faces" in said and "balanced accuracy" not in said
+    assert "part" in said and "recall" in said and "skin" in said and "mean IoU" in said
+    parser = load_judge(folder)
+    assert parser.attributes == () and parser.parts == CLASSES and len(parser.part_table) > 5
     (folder / "mine.txt").write_text("precious")
     assert main(["judge", "train", *TINY, "--force"]) == 2
     assert "mine.txt" in capsys.readouterr().err and (folder / "mine.txt").exists()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zoogan.config import ConfigError, DataConfig
+from zoogan.data.drawn import CLASSES
 from zoogan.data.stream import FaceStream, Loader, loader, mirror, to_device
 from zoogan.interfaces import Need, Source, World
 
@@ -20,6 +21,8 @@ class Numbers(Source):
 
     fields = ("image", "attributes", "segmentation")
     attributes = ("Odd",)
+    parts = CLASSES
+    mirrored = (("l_eye", "r_eye"), ("l_brow", "r_brow"), ("l_ear", "r_ear"))
     image_size = 4
 
     def __init__(self, n: int = 20, broken: int = -1) -> None:
@@ -137,7 +140,7 @@ def test_balance_alternates_the_two_values() -> None:
 
 def test_mirroring_moves_pixels_and_swaps_left_and_right_parts() -> None:
     sample = Numbers().read("train", [5, 6])
-    flipped = mirror(sample, torch.tensor([True, False]))
+    flipped = mirror(sample, torch.tensor([True, False]), Numbers().mirrored_parts)
     assert flipped["image"][0, 0, 0].tolist() == [0, 0, 5, 5] and flipped["image"][1, 0, 0].tolist() == [
         6,
         6,

@@ -62,7 +62,11 @@ def compare(
 
         evaluated = [read_evaluated(run / "report") for run in runs]
     else:
-        chosen = metric_configs(zoo.registry, metrics, {k: v for k, v in sets.items() if k != "data"}, shows)
+        from zoogan.evaluation.parts import parts_made
+
+        settings = {k: v for k, v in sets.items() if k != "data"}
+        parts = any(parts_made(run.editor) for run in loaded)
+        chosen = metric_configs(zoo.registry, metrics, settings, shows, parts)
         evaluated = []
         for path, run in zip(runs, loaded):
             config = source_config(zoo.registry, run, data, root, sets.get("data", {}))

@@ -58,6 +58,7 @@ def evaluate(
 ) -> None:
     """Measure a run's edits of held-out faces, or the faces that it makes: report.json, and report.html to read."""
     zoo = open_with(plugin)
+    from zoogan.evaluation.parts import parts_made
     from zoogan.evaluation.study import shown_by
     from zoogan.interfaces import World
     from zoogan.training.devices import join_processes, part_processes
@@ -69,7 +70,8 @@ def evaluate(
     where = join_processes(device)
     loaded = load(run, checkpoint=checkpoint, device=where, registry=zoo.registry)
     settings = {k: v for k, v in sets.items() if k != "data"}
-    chosen = metric_configs(zoo.registry, metrics, settings, shown_by(loaded.editor))
+    shows, parts = shown_by(loaded.editor), bool(parts_made(loaded.editor))
+    chosen = metric_configs(zoo.registry, metrics, settings, shows, parts)
     source = source_config(zoo.registry, loaded, data, root, sets.get("data", {}))
     report, folder = measure(
         zoo.registry, loaded, run, source, chosen,
@@ -108,6 +110,7 @@ def measure(
             truncate them; a judge that cannot be opened.
     """
     from zoogan.evaluation.page import report_page, sample_sheet, sheet
+    from zoogan.evaluation.part_sheet import legend, part_sheet
     from zoogan.evaluation.report import report_of, rows_of, write_report
     from zoogan.evaluation.study import examine, faces_per_second, open_study, shown_by
     from zoogan.storage import replace_text
@@ -143,9 +146,9 @@ def measure(
         report = write_report(folder, report, rows_of(found))
         sheets = {name: sheet(editor, study, name) for name in wanted}
         if shows == "samples":
-            sheets = {"samples": sample_sheet([("samples", editor)], [study])}
+            sheets = {"samples": sample_sheet([("samples", editor)], [study]), "parts": part_sheet(editor, study)}
         pictures = {name: image for name, image in sheets.items() if image is not None}
-        replace_text(folder / "report.html", report_page(report, pictures))
+        replace_text(folder / "report.html", report_page(report, pictures, legend(editor)))
     study.world.barrier()
     return report, folder
 

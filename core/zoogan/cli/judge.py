@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Judges: networks that read attributes off faces, for metrics.",
+    help="Judges: networks that read attributes and parts off faces, for metrics.",
 )
 
 # What drawn faces are drawn like for a judge: rare things often enough to be learnt, and each with equal odds for men
@@ -40,6 +40,7 @@ DRAWN: dict[str, Any] = {
     },
 }  # fmt: skip
 COLUMNS = ("faces", "positives", "balanced_accuracy", "error", "accuracy", "recall", "specificity", "average_precision")
+PART_COLUMNS = ("iou", "recall", "precision", "share")
 
 
 @app.command()
@@ -47,7 +48,7 @@ def train(
     data: Annotated[str, typer.Option(help="The source: drawn, celeba, folder.")] = "drawn",
     root: Annotated[Path | None, typer.Option(help="The folder of the source.")] = None,
     attributes: Annotated[
-        str, typer.Option(metavar="A,B|all", help="What to learn; by default all that the source knows.")
+        str, typer.Option(metavar="A,B|all|none", help="What to learn; by default all that the source knows.")
     ] = "all",
     size: Annotated[int, typer.Option(help="Side of the faces in pixels.")] = 64,
     backbone: Annotated[str | None, typer.Option(help="A network of timm; by default a narrow resnet10t.")] = None,
@@ -63,7 +64,10 @@ def train(
     ] = None,
     plugin: PluginFiles = None,
 ) -> int:
-    """Train a judge, calibrate it on the valid split and tell how right it is on the test split."""
+    """Train a judge, calibrate it on the valid split and tell how right it is on the test split.
+
+    Where the source has a segmentation it learns to segment too; with --attributes none that alone.
+    """
     registry = open_with(plugin).registry
     config = data_config(registry, data, root, attributes, size, set_ or [])
     from zoogan.evaluation.judge import check_free, default_judge, save_judge
@@ -79,8 +83,8 @@ def train(
     source = registry.build("source", config)
     where = choose(device)
     typer.echo(
-        f"training a judge of {len(config.attributes)} attributes on {source.size('train')} {data} faces, "
-        f"{config.image_size} px, {lesson.backbone}; {lesson.iterations} iterations of {lesson.batch} on {where}"
+        f"training a judge of {what_of(len(config.attributes), len(source.parts))} on {source.size('train')} {data} "
+        f"faces, {config.image_size} px, {lesson.backbone}; {lesson.iterations} iterations of {lesson.batch} on {where}"
     )
     if not source.size("valid"):
         typer.echo("note: the source has no valid split; the last tenth of train is held out to calibrate on")
@@ -131,13 +135,20 @@ def data_config(
     values = merge(values, typed.get("data", {}))
     values["source"] = source
     if attributes != "all":
-        values["attributes"] = [name.strip() for name in attributes.split(",") if name.strip()]
+        names = "" if attributes == "none" else attributes
+        values["attributes"] = [name.strip() for name in names.split(",") if name.strip()]
     config = checked(component.config, values, registry, "data")
     assert isinstance(config, DataConfig)
     if attributes == "all" and "attributes" not in typed.get("data", {}):
         tell = getattr(resolve(component.build), "known_attributes", None)  # a plugin's source may be a function
         config = config.model_copy(update={"attributes": tell(config)} if tell else {})
     return config
+
+
+def what_of(attributes: int, parts: int) -> str:
+    """What a judge learns, in words."""
+    told = [f"{count} {word}" for count, word in ((attributes, "attributes"), (parts, "parts")) if count]
+    return " and ".join(told) or "nothing"
 
 
 def watched(work: Any, lesson: Any) -> tuple[Any, int]:
@@ -157,19 +168,28 @@ def watched(work: Any, lesson: Any) -> tuple[Any, int]:
 
 
 def print_facts(facts: JudgeFacts) -> None:
-    """The table, and a line on each other head."""
-    rows = [
-        [name, f"{threshold:.3f}", *(f"{row[c]:.0f}" if c in COLUMNS[:2] else f"{row[c]:.4f}" for c in COLUMNS)]
-        for (name, row), threshold in zip(facts.table.items(), facts.thresholds)
-    ]
+    """The tables of attributes and of parts, and a line on each other head."""
     title = f"{facts.build.backbone} on {facts.source} faces, {facts.build.image_size} px, test split:"
-    print_table(["attribute", "threshold", *(c.replace("_", " ") for c in COLUMNS)], rows, title)
-    mean = sum(row["balanced_accuracy"] for row in facts.table.values()) / len(facts.table)
-    print(f"mean balanced accuracy {mean:.4f}")
+    if facts.table:
+        print_attributes(facts, title)
     if facts.pose_error is not None:
         e = facts.pose_error
         told = ", ".join(f"{a} {e[a]:.2f} ({e[a + '_of_median']:.2f})" for a in ("yaw", "pitch", "roll"))
         print(f"pose, mean absolute error in degrees (of always telling the median): {told}")
+    if facts.part_table:
+        rows = [[name, *(f"{row[c]:.4f}" for c in PART_COLUMNS)] for name, row in facts.part_table.items()]
+        print_table(["part", *PART_COLUMNS], rows, "" if facts.table else title)
     if facts.segmentation is not None:
         s = facts.segmentation
         print(f"parts: mean IoU {s['mean_iou']:.4f} over {s['classes']:.0f} classes, pixels {s['pixel_accuracy']:.4f}")
+
+
+def print_attributes(facts: JudgeFacts, title: str) -> None:
+    """How right it is on each attribute, and the mean."""
+    rows = [
+        [name, f"{threshold:.3f}", *(f"{row[c]:.0f}" if c in COLUMNS[:2] else f"{row[c]:.4f}" for c in COLUMNS)]
+        for (name, row), threshold in zip(facts.table.items(), facts.thresholds)
+    ]
+    print_table(["attribute", "threshold", *(c.replace("_", " ") for c in COLUMNS)], rows, title)
+    mean = sum(row["balanced_accuracy"] for row in facts.table.values()) / len(facts.table)
+    print(f"mean balanced accuracy {mean:.4f}")

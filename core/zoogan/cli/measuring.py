@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 
 
 def metric_configs(
-    registry: Registry, names: str | None, sets: Mapping[str, Any], shows: Kind
+    registry: Registry, names: str | None, sets: Mapping[str, Any], shows: Kind, parts: bool = False
 ) -> dict[str, ComponentConfig]:
     """The config of each metric asked for, by name; by default of those that look at what is shown.
+
+    parts: whether what is shown has parts.
 
     Raises:
         ConfigError: unknown metrics, options of metrics that were not asked for, bad options.
     """
-    from zoogan.evaluation.config import DEFAULTS
+    from zoogan.evaluation.config import DEFAULTS, OF_PARTS
 
     known = registry.names("metric")
-    asked = [name.strip() for name in names.split(",") if name.strip()] if names else list(DEFAULTS[shows])
+    usual = [*DEFAULTS[shows], *(OF_PARTS if parts else ())]
+    asked = [name.strip() for name in names.split(",") if name.strip()] if names else usual
     problems = [
         f"--metrics: no metric is called {name!r}{nearest(name, known)}; metrics: {', '.join(known)}"
         for name in asked
@@ -68,8 +71,9 @@ def source_config(
     values = own if name == own["source"] and data is None else {
         "source": name, "image_size": run.facts.image_size, "attributes": list(run.facts.attributes),
     }  # fmt: skip
-    if name == "celeba" and own["source"] == "celeba":  # as it was trained: cut alike, and on no face of its training
-        values |= {"crop": own["crop"], "split": own["split"]}
+    if name == own["source"] and name in ("celeba", "celebamask_hq"):
+        # As it was trained: cut alike, with the same parts, and on no face of its training.
+        values |= {key: own[key] for key in ("crop", "split", "test_share", "label_set", "masks") if key in own}
     if root is not None:
         values = {**values, "root": str(root.expanduser().resolve())}
     config: Any = checked(registry.components["source", name].config, merge(values, sets), registry, "data")

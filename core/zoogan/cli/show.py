@@ -106,7 +106,7 @@ def settings(config: BaseModel, path: str = "") -> Iterator[dict[str, Any]]:
     values = config.model_dump(mode="json")
     for name, info in type(config).model_fields.items():
         inner = getattr(config, name)
-        if isinstance(inner, BaseModel):
+        if isinstance(inner, BaseModel) and isinstance(values[name], dict):  # a label set may be told by its name
             yield from settings(inner, f"{path}{name}.")
             continue
         row = {"key": f"{path}{name}", "value": values[name], "doc": meaning(type(config), name)}

@@ -19,7 +19,9 @@ def train(
         str | None, typer.Option(help="The method to train: see `zoo list`.", autocompletion=complete_model)
     ] = None,
     recipe: Annotated[str | None, typer.Option(help="Named values; by default the method's for the source.")] = None,
-    data: Annotated[str | None, typer.Option(help="The source: drawn (default), celeba, folder, folders.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="The source: drawn (default), celeba, celebamask_hq, folder, folders.")
+    ] = None,
     root: Annotated[Path | None, typer.Option(help="The folder of the source.")] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings, laid over the recipe.")] = None,
     set_: Annotated[

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from zoogan.config import ConfigError, DataConfig, Names
+from zoogan.label_sets import AnyLabelSet, CelebAMaskLabelSet, built_in
 from zoogan.registry import Registry
 
 
@@ -17,6 +19,8 @@ class DrawnData(DataConfig):
     faces: how many the train split has. held_out: how many valid and test have, each. seed: of the renderer,
     apart from training's. probabilities: attribute -> share of faces that have it. cooccurrence: attribute ->
     cause -> P(attribute | cause), `{"Eyeglasses": {"Male": 0.9}}`; both as `zoogan.data.drawn` explains.
+    label_set: the parts of the segmentation, made of CelebAMask-HQ's classes: a name, a YAML file or a mapping (see
+    `zoogan.label_sets`).
     """
 
     source: Literal["drawn"] = "drawn"
@@ -25,6 +29,7 @@ class DrawnData(DataConfig):
     seed: int = 0
     probabilities: dict[str, float] = Field(default_factory=dict)
     cooccurrence: dict[str, dict[str, float]] = Field(default_factory=dict)
+    label_set: CelebAMaskLabelSet = Field(default_factory=partial(built_in, "celebamask-19"))
 
 
 class FilesData(DataConfig):
@@ -60,16 +65,42 @@ class CelebAData(FilesData):
     split: Literal["auto", "partition", "identity", "number", "shuffle"] = "auto"
 
 
+class CelebAMaskHQData(FilesData):
+    """CelebAMask-HQ as it is distributed: `CelebA-HQ-img/`, and masks of each part in `CelebAMask-HQ-mask-anno/`, or
+    label maps of all parts in `CelebAMask-HQ-mask/`.
+
+    attributes: of `CelebAMask-HQ-attribute-anno.txt`, or else of `mask_derived_attr.txt`; none named = no list is read.
+    label_set: the parts, made of CelebAMask-HQ's classes: a name, a YAML file or a mapping (see `zoogan.label_sets`).
+    masks: maps = label maps; parts = a mask a part; auto = label maps if there are any. split: number = images 0..27999
+    train, the rest test (the official one); hash = a share of the images is test, by a hash of the number; auto =
+    number if there are images on both sides of it. test_share: that share. crop: side of the centre square that is
+    kept, as a share of the shorter side.
+    """
+
+    source: Literal["celebamask_hq"] = "celebamask_hq"
+    attributes: Names = ()
+    label_set: CelebAMaskLabelSet = Field(default_factory=partial(built_in, "celebamask-13"))
+    masks: Literal["auto", "maps", "parts"] = "auto"
+    split: Literal["auto", "number", "hash"] = "auto"
+    test_share: float = Field(0.1, ge=0, lt=1)
+    crop: float = Field(1.0, gt=0, le=1)
+
+
 class FolderData(FilesData):
     """A folder of images with `labels.csv`: `file,Name1,...`, then a row an image, values 0/1 or -1/1.
 
     test_share: share of the images held out, by a hash of the file name, so that adding images moves none.
-    crop: side of the centre square that is kept, as a share of the shorter side.
+    crop: side of the centre square that is kept, as a share of the shorter side. label_set: the parts of a face: a
+    name, a YAML file or a mapping (see `zoogan.label_sets`). label_maps: folder in the root with the label map of each
+    image, `a/1.png` for `a/1.jpg`, whose values count the classes of the label set; without it the parts are known, and
+    no picture shows where they are.
     """
 
     source: Literal["folder"] = "folder"
     test_share: float = Field(0.1, ge=0, lt=1)
     crop: float = Field(1.0, gt=0, le=1)
+    label_set: AnyLabelSet | None = None
+    label_maps: str | None = None
 
 
 class FoldersData(FilesData):
@@ -93,6 +124,7 @@ def register(registry: Registry) -> None:
     sources: dict[str, tuple[Any, str]] = {
         "drawn": (DrawnData, "zoogan.data.drawn_source:DrawnSource"),
         "celeba": (CelebAData, "zoogan.data.celeba:CelebA"),
+        "celebamask_hq": (CelebAMaskHQData, "zoogan.data.celebamask_hq:CelebAMaskHQ"),
         "folder": (FolderData, "zoogan.data.folder:Folder"),
         "folders": (FoldersData, "zoogan.data.folders:Folders"),
     }

@@ -12,6 +12,8 @@ from torch import Tensor
 from zoogan.config import ConfigError, DataConfig
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn import ATTRIBUTES, EXCLUSIVE, DrawnFaces
+from zoogan.data.kept import Kept, Pictures
+from zoogan.data.label_maps import remapped, table_of
 from zoogan.data.labels import check_balance, check_both_values, columns, exclusive_among
 from zoogan.facts import Facts
 from zoogan.interfaces.source import Source, Split
@@ -22,21 +24,6 @@ FIRST: dict[Split, int] = {
     "test": 2_000_000,
 }  # so that no face is in two splits
 CACHE_BYTES = 1 << 30
-
-
-class Kept:
-    """The first faces of a split, kept as bytes once they have been drawn: a face never changes.
-
-    The first `capacity` and not the latest ones: an epoch visits every face once, so a cache of the latest
-    would be emptied just before it could serve.
-    """
-
-    def __init__(self, faces: int, size: int, budget: int) -> None:
-        capacity = min(faces, budget // (4 * size * size))
-        self.bytes = capacity * 4 * size * size
-        self.known = torch.zeros(capacity, dtype=torch.bool)
-        self.image = torch.empty(capacity, 3, size, size, dtype=torch.uint8)
-        self.segmentation = torch.empty(capacity, size, size, dtype=torch.uint8)
 
 
 class DrawnSource(Source):
@@ -56,6 +43,9 @@ class DrawnSource(Source):
         self.columns = columns(config.attributes, ATTRIBUTES, "the drawn source")
         check_balance(config.balance, config.attributes)
         self.exclusive, self.groups = exclusive_among(self.attributes, EXCLUSIVE), tuple(map(tuple, EXCLUSIVE))
+        kinds = config.label_set
+        self.parts, self.transparent, self.mirrored = kinds.names, kinds.transparent, kinds.mirrored
+        self.table = table_of(kinds)
         try:
             self.faces = DrawnFaces(
                 config.image_size,
@@ -107,29 +97,18 @@ class DrawnSource(Source):
         return [FIRST[split] + i for i in indices]
 
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """image uint8 (n, 3, s, s); attributes and visible (n, a); segmentation uint8 (n, s, s), CelebAMask-HQ's
-        classes; pose (n, 3), yaw, pitch and roll in degrees as `Faces` counts them.
+        """image uint8 (n, 3, s, s); attributes and visible (n, a); segmentation uint8 (n, s, s), indices
+        into `parts`; pose (n, 3), yaw, pitch and roll in degrees as `Faces` counts them.
 
         Raises:
             IndexError: an index that the split does not have.
         """
-        numbers = self._numbers(split, indices)
+        self._numbers(split, indices)
         if split not in self._kept:
             used = sum(kept.bytes for kept in self._kept.values())
             self._kept[split] = Kept(self.size(split), self.image_size, CACHE_BYTES - used)
-        kept, where = self._kept[split], torch.tensor(indices, dtype=torch.long)
-        keepable = where < len(kept.known)
-        found = keepable.clone()
-        found[keepable] = kept.known[where[keepable]]
-        image = torch.empty(len(numbers), 3, self.image_size, self.image_size, dtype=torch.uint8)
-        segmentation = torch.empty(len(numbers), self.image_size, self.image_size, dtype=torch.uint8)
-        image[found], segmentation[found] = kept.image[where[found]], kept.segmentation[where[found]]
-        if not bool(found.all()):
-            drawn = self.faces.draw([number for number, had in zip(numbers, found.tolist()) if not had])
-            image[~found], segmentation[~found] = drawn.image, drawn.segmentation
-            new, keep = where[~found], keepable[~found]
-            kept.image[new[keep]], kept.segmentation[new[keep]] = drawn.image[keep], drawn.segmentation[keep]
-            kept.known[new[keep]] = True
+        where = torch.tensor(indices, dtype=torch.long)
+        image, segmentation = self._kept[split].read(where, lambda new: self._drawn(split, new))
         labels, visible, pose = self._tables(split)
         return {
             "image": image,
@@ -138,6 +117,10 @@ class DrawnSource(Source):
             "visible": visible[where],
             "pose": pose[where],
         }
+
+    def _drawn(self, split: Split, indices: Sequence[int]) -> Pictures:
+        drawn = self.faces.draw(self._numbers(split, indices))
+        return drawn.image, remapped(drawn.segmentation, self.table)
 
     def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> dict[str, Tensor]:
         """The same faces with only these attributes changed; setting one clears those that it excludes.
@@ -150,7 +133,7 @@ class DrawnSource(Source):
         return {
             "image": faces.image,
             "attributes": faces.attributes[:, self.columns].float(),
-            "segmentation": faces.segmentation,
+            "segmentation": remapped(faces.segmentation, self.table),
             "visible": faces.visible[:, self.columns].float(),
             "pose": faces.pose,
         }

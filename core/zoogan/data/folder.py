@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from zoogan.config import ConfigError, DataConfig
 from zoogan.data.config import FolderData
+from zoogan.data.label_maps import read_parts, table_of
 from zoogan.data.labels import (
     HAIR_COLOURS,
     check_balance,
@@ -26,6 +27,8 @@ from zoogan.data.photo import SUFFIXES, read_quickly, resized, square
 from zoogan.facts import Facts
 from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.source import Source, Split
+from zoogan.label_sets import built_in_names
+from zoogan.registry import nearest
 
 EXAMPLE = """expected in the folder (--root), beside the images, which may lie in folders of their own:
   labels.csv   file,Eyeglasses,Smiling
@@ -47,7 +50,15 @@ class Folder(Source):
         self.image_size, self.crop = config.image_size, config.crop
         self.attributes = config.attributes
         self.exclusive, self.groups = exclusive_among(self.attributes, [HAIR_COLOURS]), (tuple(HAIR_COLOURS),)
-        self.names, self._labels = read_labels(self.root, config.attributes)
+        kinds = self.label_set = config.label_set
+        if kinds is not None:
+            self.parts, self.transparent, self.mirrored = kinds.names, kinds.transparent, kinds.mirrored
+        maps = label_maps_folder(self.root, config)
+        self.names, self._labels = read_labels(self.root, config.attributes, without=maps)
+        if maps is not None and kinds is not None:
+            self.fields = ("image", "attributes", "segmentation")
+            self.table = table_of(kinds)
+            self.maps = maps_of(self.names, maps)
         held_out = [seed_of("folder", spelled(name)) / 2**56 < config.test_share for name in self.names]
         self.members: dict[str, list[int]] = {
             "train": [i for i, out in enumerate(held_out) if not out],
@@ -75,14 +86,26 @@ class Folder(Source):
         return self._labels[self.members[split]]
 
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a).
+        """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a); with label maps segmentation
+        uint8 (n, s, s), indices into `parts`, the same square, nearest pixels.
 
         Raises:
-            ConfigError: an image cannot be decoded.
+            ConfigError: an image or its label map cannot be decoded; a label map of other proportions, or with values
+                that the label set does not have.
         """
         rows = [self.members[split][i] for i in indices]
-        squares = [square(read_quickly(self.root / self.names[row]), self.crop) for row in rows]
-        return {"image": resized(squares, self.image_size), "attributes": self._labels[rows]}
+        photos = [read_quickly(self.root / self.names[row]) for row in rows]
+        squares = [square(photo, self.crop) for photo in photos]
+        read = {"image": resized(squares, self.image_size), "attributes": self._labels[rows]}
+        if "segmentation" in self.fields:
+            sizes = [tuple(photo.shape[-2:]) for photo in photos]
+            read["segmentation"] = torch.stack([self._segmented(row, *size) for row, size in zip(rows, sizes)])
+        return read
+
+    def _segmented(self, row: int, height: int, width: int) -> UInt8[Tensor, "s s"]:
+        assert self.label_set is not None
+        path, photo = self.maps[row], self.root / self.names[row]
+        return read_parts(path, photo, height, width, self.label_set, self.table, self.crop, self.image_size)
 
 
 def spelled(name: str) -> str:
@@ -90,13 +113,58 @@ def spelled(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip().replace("\\", "/").removeprefix("./"))
 
 
-def images_under(root: Path) -> Iterator[str]:
-    """Every image below `root`, relative to it; hidden files and folders are passed over."""
+def images_under(root: Path, without: Path | None = None) -> Iterator[str]:
+    """Every image below `root`, relative to it; hidden files and folders, and `without`, are passed over."""
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(folder, name) != without)
         for name in sorted(files):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield Path(folder, name).relative_to(root).as_posix()
+
+
+def label_maps_folder(root: Path, config: FolderData) -> Path | None:
+    """Where the label maps lie, if they are asked for.
+
+    Raises:
+        ConfigError: no label set says what they hold, or there is no such folder in the root.
+    """
+    if config.label_maps is None:
+        return None
+    if config.label_set is None:
+        raise ConfigError(
+            f"data.label_maps={config.label_maps}: say what their values mean with data.label_set: a name, a YAML file "
+            f"or a mapping; names: {', '.join(built_in_names())}"
+        )
+    folder = root / config.label_maps
+    if not config.label_maps or folder == root or ".." in folder.parts or not folder.is_relative_to(root):
+        raise ConfigError(f"data.label_maps={config.label_maps}: expected a folder in {root}")
+    if not folder.is_dir():
+        beside = [path.name for path in root.iterdir() if path.is_dir()]
+        raise ConfigError(f"data.label_maps: {folder} is not there{nearest(config.label_maps, beside)}")
+    return folder
+
+
+def maps_of(names: Sequence[str], folder: Path) -> list[Path]:
+    """The label map of each image: the same path and name below `folder`, as a PNG.
+
+    Raises:
+        ConfigError: images without one, or that share one: the first few, and how many.
+    """
+    there = {spelled(name).rpartition(".")[0]: folder / name for name in images_under(folder) if name.endswith(".png")}
+    found, problems = [], []
+    taken: dict[str, str] = {}
+    for name in names:
+        stem = spelled(name).rpartition(".")[0]
+        if stem not in there:
+            problems.append(f"{folder / stem}.png: no such label map, for the image {name}; add it, or take that away")
+        elif stem in taken:
+            problems.append(f"{there[stem]}: the label map of {taken[stem]} and of {name}; rename one of the images")
+        else:
+            found.append(there[stem])
+        taken.setdefault(stem, name)
+    if problems:
+        raise ConfigError(first_few(problems))
+    return found
 
 
 def read_table(root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -119,10 +187,13 @@ def read_table(root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, rows[1:]
 
 
-def read_labels(root: Path, asked: Sequence[str]) -> tuple[list[str], Float[Tensor, "n a"]]:
+def read_labels(
+    root: Path, asked: Sequence[str], without: Path | None = None
+) -> tuple[list[str], Float[Tensor, "n a"]]:
     """(image names as the disk spells them, the columns asked for as 0/1), in the order of the rows.
 
-    Where no column is asked for, a folder without `labels.csv` will do: its images, by name.
+    What lies in the folder `without` is no image. Where no column is asked for, a folder without `labels.csv` will do:
+    its images, by name.
 
     Raises:
         ConfigError: rows with missing or odd values, without an image or for one that was there before, and
@@ -130,13 +201,13 @@ def read_labels(root: Path, asked: Sequence[str]) -> tuple[list[str], Float[Tens
     """
     path = root / "labels.csv"
     if not asked and not path.exists():
-        names = list(images_under(root))
+        names = list(images_under(root, without))
         if not names:
             raise ConfigError(f"data.root: {root} has no images in it ({', '.join(SUFFIXES)})")
         return names, torch.zeros(len(names), 0)
     header, rows = read_table(root)
     chosen = [column + 1 for column in columns(asked, header[1:], str(path))]
-    there = {spelled(name): name for name in images_under(root)}
+    there = {spelled(name): name for name in images_under(root, without)}
     names, values, problems = [], [], []
     lines: dict[str, int] = {}
     for number, row in rows:

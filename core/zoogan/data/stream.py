@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -24,8 +24,6 @@ from zoogan.interfaces.world import World
 
 # A mirrored face looks and tilts to the other side; yaw, pitch, roll.
 MIRRORED_POSE = (-1.0, 1.0, -1.0)
-# A mirrored face has its left parts on the other side: l_eye <-> r_eye, l_brow <-> r_brow, l_ear <-> r_ear.
-MIRRORED_CLASSES = (0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 
 
 @lru_cache(maxsize=8)
@@ -77,6 +75,7 @@ class FaceStream(Dataset[Sample]):
                 f"it has {', '.join(source.fields)}"
             )
         self.source, self.draw, self.need, self.fields = source, draw, need, fields
+        self.mirrored_parts = source.mirrored_parts
         self.seed, self.flip, self.crop, self.split = seed, flip, crop, split
         self.domain = self._domains() if "domain" in need.fields or need.sampler == "domains" else None
         if need.sampler == "domains":
@@ -147,7 +146,8 @@ class FaceStream(Dataset[Sample]):
     def augmented(self, sample: Sample, ks: Sequence[int], picture: str) -> Sample:
         """A sample mirrored, with the box of its random crop."""
         if self.flip:
-            sample = mirror(sample, torch.tensor([self.mirrored(k, picture) for k in ks]))
+            which = torch.tensor([self.mirrored(k, picture) for k in ks])
+            sample = mirror(sample, which, self.mirrored_parts)
         if self.crop and picture in sample:
             sample[f"{picture}_box"] = torch.stack([self.box_of(k, picture) for k in ks])
         return sample
@@ -170,14 +170,17 @@ class FaceStream(Dataset[Sample]):
         return {name: rows[0] for name, rows in self.__getitems__([k]).items()}
 
 
-def mirror(sample: Sample, which: Tensor) -> Sample:
-    """Pictures, heat maps, segmentations and poses flipped left to right in the rows `which` (n,); labels stay."""
+def mirror(sample: Sample, which: Bool[Tensor, " n"], parts: Sequence[int] = ()) -> Sample:
+    """Pictures, heat maps, segmentations and poses flipped left to right in the rows `which`; labels stay.
+
+    parts: what each part is on the other side, as `Source.mirrored_parts` says; empty = itself.
+    """
     flipped = dict(sample)
     for name, rows in sample.items():
         if name.startswith("image") or name in ("segmentation", "heat_maps"):
             back = rows.flip(-1)
-            if name == "segmentation":
-                back = torch.tensor(MIRRORED_CLASSES, dtype=rows.dtype)[back.long()]
+            if name == "segmentation" and parts:
+                back = torch.tensor(parts, dtype=rows.dtype)[back.long()]
             flipped[name] = torch.where(which.view(-1, *[1] * (rows.ndim - 1)), back, rows)
         elif name == "pose":
             flipped[name] = torch.where(which[:, None], rows * rows.new_tensor(MIRRORED_POSE), rows)

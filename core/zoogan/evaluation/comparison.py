@@ -28,6 +28,7 @@ from zoogan.interfaces import Statistic
 HEADLINES = (
     "edit_error", "success", "preservation", "outside_truth.l1", "outside_mask.l1", "identity.l1", "cycle.l1",
     "fd_squeezenet", "kd_squeezenet", "fid", "frequency.mean", "frequency.worst",
+    "mask_agreement.miou", "part_leak.shape", "part_leak.texture",
 )  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from zoogan.config import ComponentConfig
 from zoogan.evaluation import distribution_config
 from zoogan.registry import Registry
@@ -69,6 +71,19 @@ class FrequencyConfig(ComponentConfig):
     use: Literal["frequency"] = "frequency"
 
 
+class MaskAgreementConfig(ComponentConfig):
+    """Whether the segmentation of samples is what a judge reads off their pictures."""
+
+    use: Literal["mask_agreement"] = "mask_agreement"
+
+
+class PartLeakConfig(ComponentConfig):
+    """What a part of a sample changes elsewhere when it is replaced. faces: how many samples are looked at."""
+
+    use: Literal["part_leak"] = "part_leak"
+    faces: int = Field(100, ge=1)
+
+
 BUILDS: dict[str, tuple[type[ComponentConfig], str]] = {
     "edit_error": (EditErrorConfig, "zoogan.evaluation.edit_error:EditError"),
     "truth": (TruthConfig, "zoogan.evaluation.edit_error:Truth"),
@@ -80,14 +95,20 @@ BUILDS: dict[str, tuple[type[ComponentConfig], str]] = {
     "pose": (PoseConfig, "zoogan.evaluation.judged:Pose"),
     "segmentation": (SegmentationConfig, "zoogan.evaluation.judged:Segmentation"),
     "frequency": (FrequencyConfig, "zoogan.evaluation.frequency:Frequency"),
+    "mask_agreement": (MaskAgreementConfig, "zoogan.evaluation.mask_agreement:MaskAgreement"),
+    "part_leak": (PartLeakConfig, "zoogan.evaluation.part_leak:PartLeak"),
 }
 
 # What `zoo evaluate` measures unless asked otherwise, in the order of the report.
 SETS = ("fd_squeezenet", "kd_squeezenet", "prdc_squeezenet")
 DEFAULTS: dict[str, tuple[str, ...]] = {
-    "edits": (*(name for name in BUILDS if name != "frequency"), *SETS),
+    "edits": (
+        "edit_error", "truth", "success", "preservation", "locality", "reconstruction", "diversity", "pose",
+        "segmentation", *SETS,
+    ),
     "samples": (*SETS, "frequency", "diversity"),
-}
+}  # fmt: skip
+OF_PARTS = ("mask_agreement", "part_leak")  # and these of samples with parts
 
 
 def register(registry: Registry) -> None:

@@ -13,7 +13,7 @@ from zoogan.evaluation.features import Features
 from zoogan.evaluation.judged import accuracy, judge_of
 from zoogan.evaluation.reals import Reference, first_faces, reference
 from zoogan.evaluation.rows import Better, FaceMetric
-from zoogan.interfaces import Measure, Reader, Samples, Statistic, Study, Whole
+from zoogan.interfaces import Measure, Reader, Samples, Statistic, Study, Unavailable, Whole
 
 
 class Readings(Features):
@@ -49,9 +49,11 @@ class Frequency(FaceMetric):
         """Let the judge look at the held-out faces: as many as there will be samples, or all of them.
 
         Raises:
-            Unavailable: there is no judge.
+            Unavailable: there is no judge, or it reads no attributes.
         """
         self.judge = judge_of(study)
+        if not self.judge.attributes:
+            raise Unavailable("this judge reads no attributes, only parts: train another with `zoo judge train`")
         super().start(study)
         faces = first_faces(study.source, study.split, study.faces)
         self.known: Reference = reference(faces, Readings(self.judge), study)

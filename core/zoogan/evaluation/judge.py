@@ -1,4 +1,4 @@
-"""The judge: a network that reads attributes, and pose and parts where it learnt them, off faces.
+"""The judge: a network that reads attributes, pose and parts, as far as it learnt them, off faces.
 
 It has no part in any training of a generator; `zoo judge train` makes one, and metrics ask it what edits show.
 """
@@ -16,12 +16,13 @@ from weakref import ref
 
 import torch
 from jaxtyping import Float, Int64
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from zoogan.config import ConfigError, Frozen
+from zoogan.data.drawn import CLASSES
 from zoogan.evaluation.judge_network import Build, JudgeNetwork
 from zoogan.storage import cache_folder, digest, sync, write_tensors
 
@@ -33,8 +34,9 @@ class JudgeFacts(Frozen):
     """What a judge says of itself: `judge.json`.
 
     thresholds: a face shows an attribute where its probability is above. table: attribute -> scores on the test split
-    (see `attribute_scores`). pose_error: degrees (see `pose_scores`). segmentation: see `part_scores`. source, data:
-    what it learnt from. digest: sha256 of the weights.
+    (see `attribute_scores`). pose_error: degrees (see `pose_scores`). parts: names of the classes that it tells apart;
+    segmentation: how well (see `part_scores`), and on how many faces; part_table: and each of them (see `part_table`).
+    source, data: what it learnt from. digest: sha256 of the weights.
     """
 
     format: int = FORMAT
@@ -44,6 +46,8 @@ class JudgeFacts(Frozen):
     table: dict[str, dict[str, float]]
     pose_error: dict[str, float] | None = None
     segmentation: dict[str, float] | None = None
+    parts: tuple[str, ...] = ()
+    part_table: dict[str, dict[str, float]] = Field(default_factory=dict)
     source: str
     data: dict[str, Any]
     training: dict[str, Any]
@@ -54,7 +58,7 @@ class JudgeFacts(Frozen):
 
 
 class Judge:
-    """A trained judge; it fills `zoogan.interfaces.Reader`.
+    """A trained judge; it fills `zoogan.interfaces.Reader`, and `Parser` too.
 
     Faces are (n, 3, h, w) in [-1, 1]; sizes other than `image_size` are resized, bilinear and antialiased. Faces are
     judged one by one: what is in a batch beside them does not show.
@@ -67,12 +71,16 @@ class Judge:
         self.image_size = facts.build.image_size
         self.attributes: tuple[str, ...] = facts.attributes
         self.thresholds: Float[Tensor, " a"] = torch.tensor(facts.thresholds)
+        # Before judges kept the names of their classes, these were CelebAMask-HQ's.
         # Of all that its readings depend on, not of the weights alone.
         said = f"{facts.digest} {facts.attributes} {facts.thresholds}"
         self.digest: str = hashlib.sha256(said.encode()).hexdigest()
         self.backbone: str = facts.build.backbone
         self.resizer: str = f"bilinear-antialias-{self.image_size}"
         self.table: Mapping[str, Mapping[str, float]] = facts.table
+        self.parts: tuple[str, ...] = facts.parts
+        self.part_table: Mapping[str, Mapping[str, float]] = facts.part_table
+        self.part_scores: Mapping[str, float] = facts.segmentation or {}
         self._recent: deque[tuple[ref[Tensor], int, list[Tensor]]] = deque(maxlen=3)
 
     def to(self, device: torch.device | str) -> Judge:
@@ -182,6 +190,10 @@ def read_facts(folder: Path) -> JudgeFacts:
         raise ConfigError(f"{path}: {where}: {first['msg']}; train the judge again") from error
     if not len(facts.attributes) == len(facts.thresholds) == facts.build.attributes:
         raise ConfigError(f"{path}: attributes, thresholds and build disagree; train the judge again")
+    if not facts.parts and facts.build.classes == len(CLASSES):  # judges of drawn faces, before parts had names
+        facts = facts.model_copy(update={"parts": CLASSES})
+    if len(facts.parts) != facts.build.classes:
+        raise ConfigError(f"{path}: {len(facts.parts)} parts and {facts.build.classes} classes; train the judge again")
     return facts
 
 

@@ -24,7 +24,7 @@ class Build(Frozen):
 
     backbone, options: timm's name and arguments. zoom: how many times faces are enlarged for it. pooled: whether a
     pooling right behind the stem is kept. mean, std: of its input, by channel, for faces in [-1, 1]. attributes: how
-    many. pose: whether it tells pose. classes: parts that it tells apart, 0 = none.
+    many, 0 = none. pose: whether it tells pose. classes: parts that it tells apart, 0 = none.
     """
 
     backbone: str
@@ -138,7 +138,8 @@ class JudgeNetwork(nn.Module):
         if found != channels:  # some transformers put channels last
             raise ConfigError(f"--backbone {build.backbone}: its maps are not laid out (n, channels, h, w)")
         pooled = 2 * sum(channels[-2:])
-        self.attributes = nn.Sequential(nn.LayerNorm(pooled), nn.Linear(pooled, build.attributes))
+        if build.attributes:
+            self.attributes = nn.Sequential(nn.LayerNorm(pooled), nn.Linear(pooled, build.attributes))
         if build.pose:
             self.squeeze = nn.Sequential(nn.Conv2d(channels[-1], WIDTH, 1), nn.BatchNorm2d(WIDTH), nn.ReLU())
             self.pose = nn.Linear(16 * WIDTH, 3)
@@ -155,6 +156,8 @@ class JudgeNetwork(nn.Module):
 
     def read_attributes(self, maps: list[Tensor]) -> Float[Tensor, "n a"]:
         """Logits. Means tell what is all over a face, maxima what is small, such as earrings."""
+        if not self.build.attributes:
+            return maps[0].new_zeros(len(maps[0]), 0)
         return self.attributes(torch.cat([pool for m in maps[-2:] for pool in (m.mean((2, 3)), m.amax((2, 3)))], 1))
 
     def read_pose(self, maps: list[Tensor]) -> Float[Tensor, "n 3"]:

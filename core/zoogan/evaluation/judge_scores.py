@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -63,10 +64,35 @@ def part_scores(counts: Int64[Tensor, "c c"]) -> dict[str, float]:
     counts: pixels by (true class, told class).
     """
     right = counts.diagonal().double()
-    union = counts.sum(0) + counts.sum(1) - counts.diagonal()
     there = counts.sum(1) > 0
     return {
-        "mean_iou": float((right / union.clamp(min=1))[there].mean()),
+        "mean_iou": float(overlaps(counts)[there].mean()),
         "pixel_accuracy": float(right.sum() / counts.sum()),
         "classes": float(there.sum()),
+    }
+
+
+def overlaps(counts: Int64[Tensor, "c c"]) -> Float[Tensor, " c"]:
+    """Intersection over union of each class, over all faces together; 0 for one that is neither there nor told."""
+    union = counts.sum(0) + counts.sum(1) - counts.diagonal()
+    return counts.diagonal().double() / union.clamp(min=1)
+
+
+def part_table(counts: Int64[Tensor, "c c"], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """What is told of each class that occurs: `iou`; `share` of all pixels that are of it; `recall`, the share of its
+    pixels that were told; `precision`, the share of those told that are of it, 0 if none were.
+
+    counts: as of `part_scores`. names: of the classes.
+    """
+    true, said, right = counts.sum(1).double(), counts.sum(0).double(), counts.diagonal().double()
+    columns = {
+        "iou": overlaps(counts),
+        "share": true / true.sum(),
+        "recall": right / true.clamp(min=1),
+        "precision": right / said.clamp(min=1),
+    }
+    return {
+        name: {column: float(values[k]) for column, values in columns.items()}
+        for k, name in enumerate(names)
+        if true[k] > 0
     }

@@ -22,6 +22,7 @@ class Tailed(Source):
         self.fields = source.fields
         self.image_size, self.attributes = source.image_size, source.attributes
         self.exclusive, self.crop = source.exclusive, source.crop
+        self.parts, self.transparent, self.mirrored = source.parts, source.transparent, source.mirrored
         total = source.size("train")
         self.kept = total - max(1, round(TAIL * total))
 
@@ -42,6 +43,11 @@ class Tailed(Source):
         if split == "valid":
             return self.source.read("train", [self.kept + i for i in indices])
         return self.source.read(split, indices)
+
+
+def parts_of(source: Source) -> tuple[str, ...]:
+    """The parts that can be learnt from a source."""
+    return source.parts if "segmentation" in source.fields else ()
 
 
 def with_valid(source: Source) -> Source:
@@ -65,7 +71,9 @@ def check_splits(source: Source) -> None:
         for name, share in zip(source.attributes, source.labels(split).mean(0).tolist()):
             if share in (0.0, 1.0):
                 problems.append(f"data.attributes: {name} is {share:.0f} on all {faces} {split} faces; leave it out")
-    if not source.attributes:
-        problems.append("data.attributes: a judge needs one attribute or more")
+    if not source.attributes and not parts_of(source):
+        problems.append(
+            "data.attributes: nothing to learn: name one attribute or more, or take a source that has a segmentation"
+        )
     if problems:
         raise ConfigError("\n".join(problems))

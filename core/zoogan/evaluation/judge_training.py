@@ -18,14 +18,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoogan import __version__
 from zoogan.config import ConfigError, DataConfig, Frozen, component_name
-from zoogan.data.drawn import CLASSES
 from zoogan.data.photo import to_range
 from zoogan.data.stream import loader, to_device
 from zoogan.evaluation.judge import Judge, JudgeFacts
 from zoogan.evaluation.judge_augment import disturbed
 from zoogan.evaluation.judge_network import BACKBONE, JudgeNetwork, plan
-from zoogan.evaluation.judge_scores import attribute_scores, best_threshold, part_scores, pose_scores
-from zoogan.evaluation.judge_splits import check_splits, with_valid
+from zoogan.evaluation.judge_scores import attribute_scores, best_threshold, part_scores, part_table, pose_scores
+from zoogan.evaluation.judge_splits import check_splits, parts_of, with_valid
 from zoogan.interfaces import Source, World
 from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.game import Need
@@ -65,12 +64,14 @@ def losses(
 ) -> dict[str, Tensor]:
     """Each head's loss, weighted. A hidden attribute does not count."""
     maps, labels = network.maps(sample["image"]), sample["attributes"]
-    counts = torch.where(labels > 0.5, weights[1], weights[0])
-    if "visible" in sample:
-        counts = counts * sample["visible"]
-    logits = network.read_attributes(maps)
-    wrong = F.binary_cross_entropy_with_logits(logits, labels, counts, reduction="sum")
-    terms = {"attributes": wrong / counts.sum().clamp(min=1)}
+    terms = {}
+    if network.build.attributes:
+        counts = torch.where(labels > 0.5, weights[1], weights[0])
+        if "visible" in sample:
+            counts = counts * sample["visible"]
+        logits = network.read_attributes(maps)
+        wrong = F.binary_cross_entropy_with_logits(logits, labels, counts, reduction="sum")
+        terms["attributes"] = wrong / counts.sum().clamp(min=1)
     if network.build.pose:
         off = (network.read_pose(maps) - sample["pose"]) / network.pose_spread
         terms["pose"] = lesson.pose * F.smooth_l1_loss(off, torch.zeros_like(off))
@@ -145,7 +146,7 @@ def untrained(source: Source, lesson: Lesson) -> JudgeNetwork:
         source.image_size,
         len(source.attributes),
         pose="pose" in source.fields,
-        classes=len(CLASSES) if "segmentation" in source.fields else 0,
+        classes=len(parts_of(source)),
         pretrained=lesson.pretrained,
     )
     network = JudgeNetwork(build, pretrained=lesson.pretrained)
@@ -234,7 +235,9 @@ def train_judge(
         thresholds=thresholds,
         table={name: attribute_scores(*test.column(k), thresholds[k]) for k, name in enumerate(source.attributes)},
         pose_error=pose_scores(torch.cat(test.pose), torch.cat(test.true_pose)) if test.pose else None,
-        segmentation=part_scores(test.counts) if test.counts is not None else None,
+        segmentation=None if test.counts is None else part_scores(test.counts) | {"faces": float(source.size("test"))},
+        parts=parts_of(source),
+        part_table=part_table(test.counts, source.parts) if test.counts is not None else {},
         source=component_name(config),
         data=config.model_dump(mode="json", exclude={"root", "workers", "batch", "balance", "flip"}),
         training=lesson.model_dump(mode="json") | {"faces": {s: source.size(s) for s in ("train", "valid", "test")}},

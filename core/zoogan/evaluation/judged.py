@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from zoogan.data.photo import to_range
 from zoogan.evaluation.rows import Better, FaceMetric
-from zoogan.interfaces import Edits, Measure, Ranking, Reader, Statistic, Study, Unavailable
+from zoogan.interfaces import Edits, Measure, Parser, Ranking, Reader, Statistic, Study, Unavailable
 
 
 def judge_of(study: Study) -> Reader:
@@ -46,7 +46,7 @@ class JudgedMetric(FaceMetric):
         """
         self.judge = judge_of(study)
         if not set(self.judge.attributes) & set(study.source.attributes):
-            asked, has = ", ".join(study.source.attributes), ", ".join(self.judge.attributes)
+            asked, has = ", ".join(study.source.attributes), ", ".join(self.judge.attributes) or "no attributes"
             raise Unavailable(f"the judge knows {has}, none of {asked}: train another with `zoo judge train`")
         super().start(study)
 
@@ -184,7 +184,7 @@ class Segmentation(JudgedMetric):
     pixels. `segmentation.miou.truth`: the judge's reading of the true redraw, the most that can be reached.
     """
 
-    title = "Segmentation of the edit against that of the true redraw (19 classes)"
+    title = "Segmentation of the edit against that of the true redraw"
     better: ClassVar[dict[str, Better]] = {
         "segmentation.miou": "higher", "segmentation.accuracy": "higher", "segmentation.miou.truth": None,
         "segmentation.miou.editor": "higher",
@@ -204,6 +204,8 @@ class Segmentation(JudgedMetric):
             raise Unavailable("only drawn faces have a true segmentation of the edit")
         if self.judge.segmentation(first_face(study)) is None:
             raise Unavailable("this judge reads no segmentation: train one on drawn faces")
+        if isinstance(self.judge, Parser) and self.judge.parts != study.source.parts:
+            raise Unavailable(other_parts(self.judge.parts, study.source.parts, study))
 
     def update(self, edits: Edits) -> None:
         """One row a face and class."""
@@ -222,6 +224,19 @@ class Segmentation(JudgedMetric):
             a, b = seen == label, true == label
             stratum = torch.full_like(edits.faces, int(label))
             self.add(name, edits, (a & b).flatten(1).sum(1), (a | b).flatten(1).sum(1), stratum)
+
+
+def other_parts(has: Sequence[str], wanted: Sequence[str], study: Study) -> str:
+    """Why a judge cannot tell these parts, and how to get one that can."""
+    labels = getattr(getattr(study.source, "config", None), "label_set", None)
+    sets = f" --set data.label_set={labels}" if isinstance(labels, str) else ""
+    odd = sorted(set(has) ^ set(wanted))
+    differ = f"they differ in {', '.join(odd)}" if odd else "in another order"
+    return (
+        f"the judge tells {len(has)} parts apart, {len(wanted)} are asked for ({differ}): train one that tells these, "
+        f"`zoo judge train --data {study.source_name}{sets} --size {study.source.image_size} --out DIR`, and name it "
+        "with --judge DIR"
+    )
 
 
 def fitted(seen: Tensor | None, true: Tensor) -> Tensor:

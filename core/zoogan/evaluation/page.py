@@ -136,8 +136,10 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def report_page(report: Report, pictures: Mapping[str, UInt8[Tensor, "3 h w"]]) -> str:
-    """The report as a page."""
+def report_page(
+    report: Report, pictures: Mapping[str, UInt8[Tensor, "3 h w"]], legend: Sequence[tuple[str, str]] = ()
+) -> str:
+    """The report as a page. legend: the parts of segmentations with their colours, `#rrggbb`."""
     groups: dict[str, list[Value]] = {}
     for value in report.values:
         groups.setdefault(value.metric, []).append(value)
@@ -146,6 +148,7 @@ def report_page(report: Report, pictures: Mapping[str, UInt8[Tensor, "3 h w"]]) 
         report=report,
         groups=groups,
         pictures={name: picture(image) for name, image in pictures.items()},
+        legend=legend,
     )
 
 

@@ -15,6 +15,7 @@ from zoogan.games.directions import Direction, moves
 from zoogan.interfaces import Column, Edit, Editor, Networks, Request, Seed, Targets
 from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.synthesis import LatentGenerator, LatentMapping, Latents, Noise, named_noise, noise_among
+from zoogan.registry import nearest
 
 SHEET_COLUMNS, SHEET_TRUNCATED, SHEET_DIRECTIONS = 6, 2, 3
 SHEET_TRUNCATION = 0.7
@@ -114,6 +115,26 @@ class SynthesisEditor(Editor):
         if not 1 <= cut < rows:
             raise ValueError(f"cut is the row where the second face takes over, from 1 to {rows - 1}, got {cut}")
         return torch.cat([coarse[:, :cut], fine[:, cut:]], 1)
+
+    def replaced(
+        self, latents: Latents, other: Latents, part: str, kinds: Sequence[str] = ("shape", "texture")
+    ) -> Latents:
+        """w+ of the first faces with the rows of one part, of these kinds, taken from the others.
+
+        Raises:
+            ValueError: a part without rows of its own, or a kind of latent that it does not have.
+        """
+        rows = self.generator.part_rows
+        if part not in rows:
+            known = ", ".join(rows) or "none"
+            raise ValueError(f"part {part!r} has no latents of its own{nearest(part, rows)}; those that have: {known}")
+        for kind in kinds:
+            if kind not in rows[part]:
+                has = ", ".join(rows[part])
+                raise ValueError(f"part {part!r} has no {kind!r}{nearest(kind, rows[part])}; it has {has}")
+        taken = torch.zeros(self.generator.rows, dtype=torch.bool, device=latents.device)
+        taken[[row for kind in kinds for row in rows[part][kind]]] = True
+        return torch.where(taken[:, None], other, latents)
 
     # ---- edits ----
 

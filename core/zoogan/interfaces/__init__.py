@@ -8,7 +8,7 @@ from zoogan.interfaces.editor import Column, Edit, Editor, Seed
 from zoogan.interfaces.game import Clock, Game, Need, Networks, Step, Turn
 from zoogan.interfaces.generator import Edited, ImageEditor
 from zoogan.interfaces.loss import AdversarialLoss, Classification, CriticPenalty, Term
-from zoogan.interfaces.metric import Edits, Kind, Measure, Metric, Reader, Samples, Study, Unavailable
+from zoogan.interfaces.metric import Edits, Kind, Measure, Metric, Parser, Reader, Samples, Study, Unavailable
 from zoogan.interfaces.sharing import Shared
 from zoogan.interfaces.source import Source
 from zoogan.interfaces.statistic import Ranking, Ratio, Statistic, Whole
@@ -29,7 +29,7 @@ __all__ = [
     "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Column", "Condition", "Contract", "ContractError",
     "CriticPenalty", "Domain", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "HeatMaps", "ImageCritic",
     "ImageEditor", "Kind", "LatentGenerator", "LatentMapping", "Masks", "Measure", "Metric", "Need", "Networks",
-    "Ranking", "Ratio", "Reader", "Request", "Samples", "Seed", "Shared", "Source", "Statistic", "Step", "Study",
-    "Style", "StyleCritic", "StyleEncoder", "StyleMapping", "StyleTranslator", "Synchronised", "Synthesised", "Targets",
-    "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
+    "Parser", "Ranking", "Ratio", "Reader", "Request", "Samples", "Seed", "Shared", "Source", "Statistic", "Step",
+    "Study", "Style", "StyleCritic", "StyleEncoder", "StyleMapping", "StyleTranslator", "Synchronised", "Synthesised",
+    "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
 ]  # fmt: skip

@@ -52,6 +52,20 @@ class Reader(Protocol):
         """The class of every pixel; None if it cannot tell."""
 
 
+@runtime_checkable
+class Parser(Reader, Protocol):
+    """A judge that names what it segments.
+
+    parts: the classes of its segmentation, in their order; none = it cannot tell. part_table: part -> how right it is
+    on untouched held-out faces: iou. part_scores: over all of them: mean_iou, pixel_accuracy, and
+    faces, how many there were.
+    """
+
+    parts: tuple[str, ...]
+    part_table: Mapping[str, Mapping[str, float]]
+    part_scores: Mapping[str, float]
+
+
 @dataclass(frozen=True)
 class Study:
     """What is held fixed while one run is measured, whatever the method.

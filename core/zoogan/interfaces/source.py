@@ -21,7 +21,9 @@ class Source(ABC):
     attributes: names of the attribute columns, in order, as asked for in the config. exclusive: groups of them of which
     at most one is shown. crop: side of the centre square that is kept of a picture, as a share of its shorter side;
     a person's own photos get the same. groups: every exclusive group that the source knows of, whichever of its
-    attributes were asked for.
+    attributes were asked for. parts: names of the classes of `segmentation`, the background first; a source may know
+    them without having any. transparent: parts that light shines through. mirrored: pairs of parts that swap when a
+    picture is flipped.
     """
 
     fields: tuple[str, ...] = ("image", "attributes")
@@ -29,6 +31,9 @@ class Source(ABC):
     attributes: tuple[str, ...]
     exclusive: tuple[tuple[str, ...], ...] = ()
     groups: tuple[tuple[str, ...], ...] = ()
+    parts: tuple[str, ...] = ()
+    transparent: tuple[str, ...] = ()
+    mirrored: tuple[tuple[str, str], ...] = ()
     crop: float = 1.0
 
     @classmethod
@@ -48,6 +53,12 @@ class Source(ABC):
         found = domain_of(labels, len(self.domains))
         return found if visible is None else found.masked_fill((visible < 0.5).any(1), -1)
 
+    @property
+    def mirrored_parts(self) -> tuple[int, ...]:
+        """What each part is in a flipped picture: indices into `parts`, as many."""
+        swapped = dict(self.mirrored) | {b: a for a, b in self.mirrored}
+        return tuple(self.parts.index(swapped.get(part, part)) for part in self.parts)
+
     @abstractmethod
     def size(self, split: Split) -> int:
         """How many faces the split has; 0 if there is no such split."""
@@ -58,7 +69,8 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """The faces at `indices`: image uint8 (n, 3, s, s), attributes float (n, a), and what else `fields` names."""
+        """The faces at `indices`: image uint8 (n, 3, s, s), attributes float (n, a), and what else `fields`
+        names, such as segmentation uint8 (n, s, s), indices into `parts`."""
 
     def visible(self, split: Split) -> Float[Tensor, "n a"] | None:
         """1 where a face can show an attribute, 0 where something hides it (a hat hides hair); None = always 1."""

@@ -6,6 +6,8 @@ times as fast on CPU as the pure-torch fallbacks of published code, and differen
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -23,17 +25,65 @@ def low_pass(like: Images, gain: float = 1.0) -> Float[Tensor, "c 1 4 4"]:
     return kernel.expand(like.shape[1], 1, 4, 4)
 
 
+class Thinned(torch.autograd.Function):
+    """Filter, and keep every stride-th pixel: linear, so its gradient is `Spread`, whose gradient it is.
+
+    torch's own second derivative of a depthwise convolution takes the channels one by one, hundreds of calls, also
+    where the filter needs no gradient; and the first keeps the input.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, gain: float, stride: int, padding: int) -> Tensor:
+        """(n, c, h, w) with `padding` zeros around it -> (n, c, h2, w2)."""
+        return F.conv2d(x, low_pass(x, gain), padding=padding, stride=stride, groups=x.shape[1])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keeps how, and how large."""
+        x, *ctx.how = inputs
+        ctx.size = (x.shape[2], x.shape[3])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """Each pixel's gradient, spread by the filter."""
+        return Spread.apply(gradients[0], *ctx.how, ctx.size), None, None, None
+
+
+class Spread(torch.autograd.Function):
+    """Zeros between the pixels, then the filter: the adjoint of `Thinned`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, gain: float, stride: int, padding: int, size: tuple[int, int]) -> Tensor:
+        """(n, c, h2, w2) -> (n, c, *size)."""
+        more = [full - ((few - 1) * stride - 2 * padding + len(TAPS)) for full, few in zip(size, x.shape[2:])]
+        return F.conv_transpose2d(x, low_pass(x, gain), None, stride, padding, more, x.shape[1])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keeps how."""
+        ctx.how = inputs[1:4]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """Filtered and thinned."""
+        return Thinned.apply(gradients[0], *ctx.how), None, None, None, None
+
+
 def blurred(x: Images, padding: tuple[int, int], gain: float = 1.0, stride: int = 1) -> Smaller:
     """`x`, with zeros before and after it in both directions, filtered, and every stride-th pixel of that."""
     before, after = padding
-    if before == after:
-        return F.conv2d(x, low_pass(x, gain), padding=before, stride=stride, groups=x.shape[1])
-    return F.conv2d(F.pad(x, (before, after, before, after)), low_pass(x, gain), stride=stride, groups=x.shape[1])
+    if before != after:
+        x, before = F.pad(x, (before, after, before, after)), 0
+    return Thinned.apply(x, gain, stride, before)
 
 
 def doubled(x: Images) -> Float[Tensor, "n c 2*h 2*w"]:
     """(n, c, h, w) -> (n, c, 2h, 2w): zeros between the pixels, then the filter with gain 4."""
-    return F.conv_transpose2d(x, low_pass(x, 4.0), stride=2, padding=1, groups=x.shape[1])
+    return Spread.apply(x, 4.0, 2, 1, (2 * x.shape[2], 2 * x.shape[3]))
 
 
 def halved(x: Images) -> Smaller:

@@ -21,7 +21,7 @@ from zoogan.interfaces import Editor, Request
 from zoogan.interfaces.source import domains_of
 from zoogan.plugins import zoo
 from zoogan.registry import Registry
-from zoogan.testing.tensors import faces, labels
+from zoogan.testing.tensors import faces, labels, parts_shown
 from zoogan.training.trainer import Batch, Trainer
 
 BATCH = 4
@@ -47,7 +47,11 @@ def tiny_facts(config: GameConfig) -> Facts:
     """Facts that fit `tiny_config`."""
     attributes = config.data.attributes
     domains = domains_of(attributes, ()) or attributes or ("cat", "dog")
-    return Facts(image_size=config.data.image_size, attributes=attributes, domains=domains)
+    kinds = getattr(config.data, "label_set", None)  # not every source has one
+    parts, transparent = (kinds.names, kinds.transparent) if kinds is not None else ((), ())
+    return Facts(
+        image_size=config.data.image_size, attributes=attributes, domains=domains, parts=parts, transparent=transparent
+    )
 
 
 def random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
@@ -59,6 +63,7 @@ def random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
             "image2": faces(position + 1, BATCH, size),
             "attributes": labels(position, BATCH, attributes),
             "domain": torch.arange(position, position + BATCH) % max(1, len(composition.facts.domains)),
+            "segmentation": parts_shown(position, BATCH, size, max(1, len(composition.facts.parts))),
         }
         yield {draw: {field: sample[field] for field in need.fields} for draw, need in composition.game.needs.items()}
         position += BATCH

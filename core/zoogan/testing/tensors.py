@@ -19,3 +19,9 @@ def faces(seed: int, n: int, size: int) -> Tensor:
 def labels(seed: int, n: int, attributes: int) -> Tensor:
     """(n, attributes) of 0.0 and 1.0."""
     return (noise(seed + 1, n, attributes) > 0).float()
+
+
+def parts_shown(seed: int, n: int, size: int, parts: int) -> Tensor:
+    """(n, size, size) of classes 0 .. parts - 1, uint8."""
+    generator = torch.Generator().manual_seed(seed + 2)
+    return torch.randint(parts, (n, size, size), generator=generator, dtype=torch.uint8)

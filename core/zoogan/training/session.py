@@ -89,6 +89,8 @@ def facts_of(source: Source) -> Facts:
         attributes=source.attributes,
         exclusive=source.exclusive,
         domains=source.domains,
+        parts=source.parts,
+        transparent=source.transparent,
         crop=source.crop,
     )
 

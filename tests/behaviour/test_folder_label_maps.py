@@ -1,0 +1,142 @@
+"""A folder of anybody's images with label maps, and one that only knows which parts there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zoogan.config import ConfigError
+from zoogan.data.config import FolderData
+from zoogan.data.folder import Folder
+from zoogan.data.stream import FaceStream
+from zoogan.interfaces import Need
+from zoogan.training.session import facts_of
+
+NAMES = ("a.png", "anna/1.jpg", "Zoë/größe 2.png", "b.jpeg")
+KINDS: dict[str, Any] = {"names": ["nothing", "face", "l_eye", "r_eye"], "mirrored": [["l_eye", "r_eye"]],
+                         "transparent": ["l_eye"]}  # fmt: skip
+
+
+def labels_of(k: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(k).integers(0, 4, (20, 15)).astype(np.uint8)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for k, name in enumerate(NAMES):
+        path, label = tmp_path / name, (tmp_path / "maps" / name).with_suffix(".png")
+        for folder in (path.parent, label.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((40, 30, 3), 20 * k, dtype=np.uint8)).save(path)
+        Image.fromarray(labels_of(k)).save(label)
+    return tmp_path
+
+
+def opened(root: Path, **settings: Any) -> Folder:
+    given = {"attributes": (), "test_share": 0, "label_set": KINDS, "label_maps": "maps"}
+    return Folder(FolderData(**{"root": root, "image_size": 16, **given, **settings}))
+
+
+def test_each_image_has_its_label_map_and_no_label_map_is_an_image(root: Path) -> None:
+    source = opened(root)
+    assert sorted(source.names) == sorted(NAMES) and source.fields == ("image", "attributes", "segmentation")
+    index = [source.names.index(name) for name in NAMES]
+    read = source.read("train", index)
+    assert read["image"].flatten(1).float().mean(1).tolist() == [0, 20, 40, 60]
+    centres = [(k + 0.5) * 30 / 16 for k in range(16)]  # of the middle 30 x 30, which is 15 x 15 of the label map
+    rows, columns = ([int((edge + centre) / 2) for centre in centres] for edge in (5, 0))
+    expected = [labels_of(k)[np.ix_(rows, columns)] for k in range(4)]
+    assert torch.equal(read["segmentation"], torch.from_numpy(np.stack(expected)))
+    assert read["segmentation"].dtype == torch.uint8
+
+
+def test_classes_are_merged_where_the_set_says_so(root: Path) -> None:
+    merged = {"names": ["rest", "eye"], "classes": KINDS["names"], "merges": {"eye": ["l_eye", "r_eye"]}}
+    source = opened(root, label_set=merged)
+    whole = opened(root).read("train", range(4))["segmentation"]
+    assert torch.equal(source.read("train", range(4))["segmentation"], (whole >= 2).to(torch.uint8))
+    assert source.parts == ("rest", "eye") and source.mirrored == ()
+
+
+def test_labels_and_label_maps_go_together(root: Path) -> None:
+    rows = [f"{name},{k % 2}" for k, name in enumerate(NAMES)]
+    (root / "labels.csv").write_text("\n".join(["file,Odd", *rows]) + "\n", encoding="utf-8")
+    read = opened(root, attributes=("Odd",)).read("train", [2, 1])
+    assert read["attributes"].tolist() == [[0], [1]] and read["segmentation"].shape == (2, 16, 16)
+
+
+def test_a_set_without_label_maps_tells_the_parts_and_shows_none(root: Path) -> None:
+    (root / "maps").rename(root.parent / f"{root.name}-maps")
+    source = opened(root, label_maps=None)
+    assert source.fields == ("image", "attributes") and set(source.read("train", [0])) == set(source.fields)
+    facts = facts_of(source)
+    assert facts.parts == ("nothing", "face", "l_eye", "r_eye") and facts.transparent == ("l_eye",)
+    with pytest.raises(ConfigError, match="needs segmentation, which this source does not have"):
+        FaceStream(source, "real", Need(("image", "segmentation")), seed=0)
+
+
+def test_without_a_set_nothing_is_different(root: Path) -> None:
+    source = opened(root, label_set=None, label_maps=None)
+    assert source.fields == ("image", "attributes") and facts_of(source).parts == ()
+    assert len(source.names) == 8  # a folder like any other
+
+
+def test_a_mirrored_face_has_its_eyes_swapped(root: Path) -> None:
+    source = opened(root)
+    stream = FaceStream(source, "real", Need(("segmentation",)), seed=0, flip=True)
+    flipped = [k for k in range(8) if stream.mirrored(k)]
+    plain = source.read("train", [stream.index_of(k) for k in flipped])["segmentation"].flip(-1)
+    swap = torch.tensor([0, 1, 3, 2], dtype=torch.uint8)
+    assert flipped and torch.equal(stream.__getitems__(flipped)["segmentation"], swap[plain.long()])
+    with pytest.raises(ConfigError, match=r"data.random_crop cuts pictures only"):
+        FaceStream(source, "real", Need(("image", "segmentation")), seed=0, crop=0.5)
+
+
+@pytest.mark.parametrize(
+    "spoil, settings, message",
+    [
+        (lambda r: (r / "maps/anna/1.png").unlink(), {},
+         r"maps/anna/1.png: no such label map, for the image anna/1.jpg"),
+        (lambda r: Image.new("RGB", (40, 30)).save(r / "a.jpg"), {},
+         r"maps/a.png: the label map of a.jpg and of a.png"),
+        (lambda r: None, {"label_maps": "mpas"}, r"mpas is not there, did you mean 'maps'"),
+        (lambda r: None, {"label_maps": "../maps"}, r"label_maps=../maps: expected a folder in"),
+        (lambda r: None, {"label_maps": ""}, r"label_maps=: expected a folder in"),
+        (lambda r: None, {"label_set": None}, r"label_maps=maps: say what their values mean with data.label_set"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_on_opening(root: Path, spoil: Any, settings: dict[str, Any], message: str) -> None:
+    opened(root)
+    spoil(root)
+    with pytest.raises(ConfigError, match=message):
+        opened(root, **settings)
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (np.full((20, 15), 4, np.uint8), r"maps/a.png: the value 4, .* the classes 0 \(nothing\) to 3 \(r_eye\)"),
+        (np.zeros((15, 20), np.uint8), r"maps/a.png: 20 x 15, but its image .*a.png is 30 x 40"),
+        (np.zeros((20, 15, 3), np.uint8), r"maps/a.png: a label map has one value a pixel"),
+        (np.zeros((20, 15), np.uint16), r"maps/a.png: a label map has one value a pixel"),
+    ],
+)
+def test_what_is_wrong_is_said_on_reading(root: Path, labels: np.ndarray[Any, Any], message: str) -> None:
+    Image.fromarray(labels).save(root / "maps" / "a.png")
+    source = opened(root)
+    a = source.names.index("a.png")
+    with pytest.raises(ConfigError, match=message):
+        source.read("train", [a])
+    source.read("train", [i for i in range(4) if i != a])
+
+
+@pytest.mark.parametrize("shape", [(21, 15), (20, 16), (19, 15)])
+def test_a_pixel_of_rounding_does_no_harm(root: Path, shape: tuple[int, int]) -> None:
+    Image.new("L", shape[::-1], 3).save(root / "maps" / "a.png")
+    source = opened(root)
+    assert (source.read("train", [source.names.index("a.png")])["segmentation"] == 3).all()

@@ -1,0 +1,219 @@
+"""Label sets: the built-in ones, how a person names one, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import re
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from pydantic import ValidationError
+from torch import Tensor
+
+from face_runs import ToyJudge
+from zoogan.cli.show import settings
+from zoogan.config import ConfigError, checked
+from zoogan.data.config import CelebAMaskHQData, DrawnData, FolderData
+from zoogan.data.drawn import CLASSES
+from zoogan.data.drawn_source import DrawnSource
+from zoogan.data.label_maps import painted, remapped, table_of
+from zoogan.evaluation.judged import Segmentation
+from zoogan.evaluation.study import open_study
+from zoogan.facts import Facts
+from zoogan.interfaces.metric import Unavailable
+from zoogan.label_sets import LabelSet, built_in, built_in_names, read_label_set
+from zoogan.plugins import zoo
+from zoogan.testing.conformance import tiny_config, tiny_facts
+from zoogan.training.session import facts_of
+
+# SemanticStyleGAN's own words: painted in this order, later wins.
+OFFICIAL = (
+    ("skin", 1), ("eye_g", 10), ("l_eye", 2), ("r_eye", 2), ("l_brow", 3), ("r_brow", 3), ("mouth", 4), ("l_lip", 4),
+    ("u_lip", 4), ("nose", 5), ("hair", 7), ("l_ear", 6), ("r_ear", 6), ("neck", 8), ("neck_l", 8), ("cloth", 9),
+    ("hat", 11), ("ear_r", 12),
+)  # fmt: skip
+SMALL: dict[str, Any] = {
+    "names": ["nothing", "face", "hair"], "classes": ["bg", "skin", "nose", "hair"],
+    "merges": {"face": ["skin", "nose"]},
+}  # fmt: skip
+
+
+def test_the_nineteen_classes_are_what_is_drawn_and_stay_as_they_are() -> None:
+    kinds = built_in("celebamask-19")
+    assert kinds.names == kinds.classes == CLASSES
+    assert kinds.table() == tuple(range(19)) and kinds.painting() == tuple(zip(CLASSES, range(19)))
+    swapped = {4: 5, 5: 4, 6: 7, 7: 6, 8: 9, 9: 8}
+    assert DrawnSource(DrawnData(faces=60, image_size=16)).mirrored_parts == tuple(swapped.get(k, k) for k in range(19))
+
+
+def test_the_thirteen_parts_are_those_of_semantic_stylegan() -> None:
+    kinds = built_in("celebamask-13")
+    assert kinds.names == (
+        "background", "face", "eye", "eyebrow", "mouth", "nose", "ear", "hair", "neck", "cloth", "glasses", "hat",
+        "earring",
+    )  # fmt: skip
+    assert kinds.painting() == OFFICIAL
+    part = dict(OFFICIAL)
+    assert kinds.table() == tuple(part.get(name, 0) for name in CLASSES)
+    assert [kinds.names.index(name) for name in kinds.transparent] == [10, 12] and kinds.mirrored == ()
+
+
+def test_later_masks_are_painted_over_earlier_ones_and_only_where_they_are_255() -> None:
+    whole, grey = torch.full((2, 2), 255, dtype=torch.uint8), torch.full((2, 2), 254, dtype=torch.uint8)
+    left = torch.tensor([[255, 0], [255, 0]], dtype=torch.uint8)
+    assert painted([(1, whole), (10, left), (2, grey)], 2).tolist() == [[10, 1], [10, 1]]
+    assert painted([(10, left), (1, whole)], 2).tolist() == [[1, 1], [1, 1]]
+    assert painted([], 2).tolist() == [[0, 0], [0, 0]]
+
+
+def test_a_part_that_merges_do_not_name_is_the_class_of_its_name() -> None:
+    kinds = LabelSet(**SMALL)
+    assert kinds.table() == (0, 1, 1, 2) and kinds.painting() == (("skin", 1), ("nose", 1), ("hair", 2))
+    turned = LabelSet(**SMALL, order=("hair", "nose", "skin"))
+    assert turned.table() == kinds.table() and turned.painting() == (("hair", 2), ("nose", 1), ("skin", 1))
+
+
+def test_classes_that_no_part_takes_are_background_and_cover_nothing() -> None:
+    kinds = CelebAMaskHQData(label_set={"names": ["background", "skin", "hair"]}).label_set
+    assert kinds.table() == tuple({"skin": 1, "hair": 2}.get(name, 0) for name in CLASSES)
+    assert kinds.painting() == (("background", 0), ("skin", 1), ("hair", 2))
+
+
+def test_remapping_keeps_bytes_and_shape() -> None:
+    labels = torch.arange(19, dtype=torch.uint8).reshape(1, 19, 1)
+    parts = remapped(labels, table_of(built_in("celebamask-13")))
+    assert parts.dtype == torch.uint8 and parts.flatten().tolist() == list(built_in("celebamask-13").table())
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"merges": {"face": ["skin", "nose"], "hiar": ["hair"]}},
+         r"merges: no part is called 'hiar', did you mean 'hair'"),
+        ({"merges": {"face": ["skni", "nose"]}}, r"merges.face: no class is called 'skni', did you mean 'skin'"),
+        ({"merges": {"face": ["skin", "hair"]}}, r"class 'hair' is painted as 'face' and as 'hair'"),
+        ({"merges": {"face": []}}, r"no class is painted as 'face'"),
+        ({"names": ["nothing", "face", "hair", "hat"]}, r"no class is painted as 'hat'"),
+        ({"names": ["nothing", "face", "hair", "face"]}, r"names: 'face' is there twice"),
+        ({"classes": ["bg", "skin", "nose", "hair", "bg"]}, r"classes: 'bg' is there twice"),
+        ({"classes": []}, r"list all of its classes, in the order of their values"),
+        ({"order": ["skin", "nose", "hat"]}, r"order: no class is called 'hat'"),
+        ({"order": ["skin", "nose"]}, r"order: hair would never be painted"),
+        ({"order": ["skin", "nose", "hair", "bg"]}, r"order: class 'bg' is painted as no part"),
+        ({"order": ["skin", "nose", "hair", "skin"]}, r"order: 'skin' is there twice"),
+        ({"transparent": ["skin"]}, r"transparent: no part is called 'skin'"),
+        ({"transparent": ["hair", "hair"]}, r"transparent: 'hair' is there twice"),
+        ({"mirrored": [["hair", "hare"]]}, r"mirrored: no part is called 'hare', did you mean 'hair'"),
+        ({"mirrored": [["hair", "hair"]]}, r"mirrored: 'hair' swaps twice"),
+        ({"mirrored": [["hair", "face"], ["face", "nothing"]]}, r"mirrored: 'face' swaps twice"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(change: dict[str, Any], message: str) -> None:
+    LabelSet(**SMALL)
+    with pytest.raises(ValidationError, match=message):
+        LabelSet(**{**SMALL, **change})
+
+
+def test_everything_wrong_is_said_at_once_with_the_key_or_the_file(tmp_path: Path) -> None:
+    wrong = {**SMALL, "transparent": ["glass"], "mirrored": [["l", "r"]], "order": ["hat"]}
+    values = {"source": "folder", "label_set": wrong, "batch": 0}
+    with pytest.raises(ConfigError) as caught:
+        checked(FolderData, values, zoo().registry, "data")
+    lines = str(caught.value).splitlines()
+    assert sum(line.startswith("data.label_set: ") for line in lines) == 5 and "data.batch" in str(caught.value)
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(wrong))
+    with pytest.raises(ConfigError) as caught:
+        read_label_set(path)
+    assert len(str(caught.value).splitlines()) == 5
+    assert all(line.startswith(f"{path}: ") for line in str(caught.value).splitlines())
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        ("celebamask-31", r"data.label_set: no label set is called 'celebamask-31', did you mean 'celebamask-\d+'"),
+        ("nowhere/mine.yaml", r"data.label_set: nowhere.mine.yaml: cannot be read"),
+        ({"names": ["a", "b"], "marges": {}}, r"data.label_set.marges: no such setting, did you mean 'merges'"),
+        ({"names": ["only"]}, r"data.label_set.names"),
+        ({"names": ["a", "b"], "classes": 5}, r"data.label_set.classes: .*got 5"),
+        (7, r"data.label_set: .*got 7"),
+    ],
+)
+def test_a_set_that_cannot_be_read_is_named(value: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        checked(FolderData, {"source": "folder", "label_set": value}, zoo().registry, "data")
+
+
+def test_sources_of_celebamask_take_no_other_classes() -> None:
+    for config in (DrawnData, CelebAMaskHQData):
+        with pytest.raises(ValidationError, match=r"this source's are background, skin.*; the set is over bg, skin"):
+            config(label_set=SMALL)
+    assert FolderData(label_set=SMALL).label_set == LabelSet(**SMALL)
+
+
+def test_a_run_keeps_a_built_in_set_by_name_and_any_other_whole(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"names": ["background", "face"], "merges": {"face": ["skin", "nose"]}}))
+    config = CelebAMaskHQData(label_set=str(path))
+    stored = config.model_dump(mode="json")
+    path.unlink()
+    assert CelebAMaskHQData.model_validate(yaml.safe_load(yaml.safe_dump(stored))) == config
+    assert config.label_set.classes == CLASSES and config.label_set.classes_of("face") == ("skin", "nose")
+    assert CelebAMaskHQData().model_dump(mode="json")["label_set"] == "celebamask-13"
+    assert DrawnData().model_dump(mode="json")["label_set"] == "celebamask-19"
+    rows = {row["key"]: row for row in settings(DrawnData(), "data.")}
+    assert rows["data.label_set"]["value"] == rows["data.label_set"]["default"] == "celebamask-19"
+    assert "name, a YAML file" in rows["data.label_set"]["doc"]
+
+
+def test_every_built_in_set_is_sound() -> None:
+    assert set(built_in_names()) >= {"celebamask-19", "celebamask-13"}
+    for name in built_in_names():
+        assert len(built_in(name).table()) == len(built_in(name).classes)
+
+
+def test_drawn_faces_show_the_parts_of_the_set() -> None:
+    whole, merged = (
+        DrawnSource(DrawnData(image_size=32, faces=60, label_set=name)) for name in ("celebamask-19", "celebamask-13")
+    )
+    table = torch.tensor(built_in("celebamask-13").table(), dtype=torch.uint8)
+    for _ in range(2):  # drawn, and then from the cache
+        parts, classes = (source.read("train", range(60))["segmentation"] for source in (merged, whole))
+        assert parts.dtype == torch.uint8 and torch.equal(parts, table[classes.long()])
+    redrawn, expected = (source.redraw("train", range(9), Eyeglasses=1.0)["segmentation"] for source in (merged, whole))
+    assert torch.equal(redrawn, table[expected.long()]) and bool((redrawn == 10).any())
+    assert torch.equal(merged.read("train", [3])["image"], whole.read("train", [3])["image"])
+
+
+def test_facts_know_the_parts() -> None:
+    facts = facts_of(DrawnSource(DrawnData(image_size=16, faces=60, label_set="celebamask-13")))
+    assert len(facts.parts) == 13 and facts.transparent == ("glasses", "earring")
+    assert Facts.model_validate_json(facts.model_dump_json()) == facts
+    assert Facts.model_validate({"image_size": 16}).parts == ()  # of runs that were made before
+    config = tiny_config("sagan", zoo().registry, {"data": {"label_set": "celebamask-13"}})
+    assert tiny_facts(config).parts == facts.parts and tiny_facts(config).transparent == facts.transparent
+
+
+def test_a_judge_of_other_parts_measures_no_segmentation() -> None:
+    class Reads(ToyJudge):
+        attributes = ("Male",)
+        parts = built_in("celebamask-19").names
+
+        def segmentation(self, image: Tensor) -> Tensor:  # type: ignore[override]
+            return torch.zeros(len(image), 16, 16, dtype=torch.int64)
+
+    for kinds, fits in (("celebamask-19", True), ("celebamask-13", False)):
+        source = DrawnSource(DrawnData(image_size=16, faces=60, held_out=4, attributes=("Male",), label_set=kinds))
+        study = open_study(source, "drawn", device=torch.device("cpu"), judge=Reads())
+        with nullcontext() if fits else pytest.raises(Unavailable, match="tells other parts apart"):
+            Segmentation().start(study)
+
+
+def test_the_message_for_an_unknown_value_is_one_line_a_problem() -> None:
+    with pytest.raises(ValidationError) as caught:
+        LabelSet(names=("a", "b"), transparent=("c",), mirrored=(("a", "d"),))
+    assert len(re.findall(r"no part is called", str(caught.value))) == 2
