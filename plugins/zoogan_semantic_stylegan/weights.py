@@ -45,7 +45,7 @@ from zoogan_semantic_stylegan.layout import (
 )
 from zoogan_semantic_stylegan.networks import Critic, Generator
 
-TRAINED_ON: dict[str, Any] = {"source": "folder", "attributes": [], "flip": False}
+TRAINED_ON: dict[str, Any] = {"source": "celebamask_hq", "attributes": [], "flip": False}
 """What the official code reads: CelebAMask-HQ, as it is."""
 
 PARTS = (
@@ -210,14 +210,17 @@ def named_parts(count: int, settings: Mapping[str, Any], notes: list[str]) -> di
             f"the weights know {count} parts, but {named}: give the label set of their training, "
             "--set data.label_set=FILE or --set data.label_set.names=background,..."
         )
+    said = listed(settings.get("transparent"))
     if settings.get("transparent_dims") is not None:
         places = [int(place) for place in settings["transparent_dims"]]
         wrong = [place for place in places if not 0 <= place < count]
         if wrong:
             raise ConfigError(f"args says transparent_dims={places}, but the weights know {count} parts, from 0")
-        return {"parts": names, "transparent": tuple(names[place] for place in sorted(set(places)))}
-    if settings.get("transparent") is not None:
-        transparent = listed(settings["transparent"])
+        transparent = tuple(names[place] for place in sorted(set(places)))
+        if said and set(said) != set(transparent):
+            notes.append(f"args says that {', '.join(transparent) or 'none'} are transparent; so they are here")
+    elif said:
+        transparent = said
         unknown = [name for name in transparent if name not in names]
         if unknown:
             raise ConfigError(f"transparent: {', '.join(unknown)}: not among the parts {', '.join(names)}")

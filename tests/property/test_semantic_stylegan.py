@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from parts_kit import STYLE, Small, composed, part, smalls, unrolled, wplus
+from semantic_kit import STYLE, Small, composed, part, smalls, unrolled, wplus
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Draws, Synthesised, World

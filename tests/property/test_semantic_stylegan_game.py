@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 import zoogan.components
 import zoogan_semantic_stylegan
-from parts_kit import STYLE, Small, smalls, wplus
+from semantic_kit import STYLE, Small, smalls, wplus
 from zoogan.composition import Composition, compose
 from zoogan.config import validate
 from zoogan.facts import Facts
