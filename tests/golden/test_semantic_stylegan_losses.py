@@ -147,7 +147,7 @@ def r1_of(run: Played, total: dict[str, float]) -> dict[str, float]:
     total: of the penalty at the case's ratio.
     """
     config = run.game.config
-    far, near = config.weights.segmentation_penalty, 1.0
+    far, near = config.weights.segmentation_penalty, 0.01  # apart, so that little cancels
     run.game.config = config.model_copy(
         update={"weights": config.weights.model_copy(update={"segmentation_penalty": near})}
     )

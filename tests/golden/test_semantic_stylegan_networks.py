@@ -105,8 +105,16 @@ def test_critic(parts_discriminator_case: Case, registry: Registry) -> None:
     assert sum(p.numel() for p in critic.parameters()) == says["param_count"]
     image, label = faces_of(says["config"], says["batch"])
     layout = one_hot(label, says["config"]["seg_dim"], like=image)
-    seen, laid = critic.trunk(image), critic.segmentation_trunk(layout)
-    logits = {"logit": critic(image, layout), "logit_img_only": critic(image)}
+    branches: list[Tensor] = []
+    hooks = [
+        branch.register_forward_hook(lambda module, given, out: branches.append(out))
+        for branch in (critic.trunk, critic.segmentation_trunk)
+    ]
+    logits = {"logit": critic(image, layout)}
+    for hook in hooks:
+        hook.remove()
+    logits["logit_img_only"] = critic(image)
+    seen, laid = branches
     outputs = {"feat_img": seen, "feat_seg": laid, "stddev_channel": batch_deviation(seen + laid)}
     assert set(logits) | set(outputs) == set(says["outputs"])
     for name, value in outputs.items():
