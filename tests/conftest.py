@@ -10,8 +10,14 @@ from jaxtyping import install_import_hook
 # Shapes and dtypes of every annotated function are checked in tests; at run time the annotations cost nothing.
 CHECKED = ["interfaces", "layers", "losses", "conditions", "games", "data", "evaluation"]
 METHODS = ["sagan", "stargan", "stargan_v2", "stylegan2"]
+WHOLE = ["semantic_stylegan"]  # every module of these
 hook = install_import_hook(
-    [*(f"zoogan.{room}" for room in CHECKED), *(f"zoogan_{method}.networks" for method in METHODS)], "beartype.beartype"
+    [
+        *(f"zoogan.{room}" for room in CHECKED),
+        *(f"zoogan_{method}.networks" for method in METHODS),
+        *(f"zoogan_{method}" for method in WHOLE),
+    ],
+    "beartype.beartype",
 )
 hook.__enter__()
 

@@ -38,5 +38,6 @@ def zoo_register(registry: Registry) -> None:
             recipes=Path(__file__).parent / "recipes",
             title="SemanticStyleGAN: faces made of parts, each with a shape and a texture of its own",
             paper="https://arxiv.org/abs/2112.02236",
+            importer="zoogan_semantic_stylegan.weights:import_weights",
         )
     )

@@ -83,10 +83,18 @@ class Generator(LatentGenerator):
             rows += coarse + [own] * (shape - shared) + [own + 1] * (layers - shape)
         return rows
 
-    def unrolled(self, latents: Latents) -> Latents:
-        """w+ as (n, parts * part_layers, style_dim); what is unrolled already stays as it is."""
+    def unrolled(self, latents: Latents) -> Float[Tensor, "n layers s"]:
+        """w+ as (n, parts * part_layers, style_dim); what is unrolled already stays as it is.
+
+        Raises:
+            ValueError: neither w+ nor unrolled.
+        """
         if latents.shape[1] == self.layers:
             return latents
+        if latents.shape[1] != self.rows:
+            raise ValueError(
+                f"latents of {latents.shape[1]} rows: expected {self.rows}, or {self.layers} of the layers of all parts"
+            )
         return latents.index_select(1, self.source)
 
     def mixed(self, one: Latents, other: Latents, draw: Draws) -> Latents:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zoogan.layers.equalised import GAIN, activated
 from zoogan.layers.modulated import EPSILON, full_precision_on
 
-Places = Float[Tensor, "n k 2 h w"]
+Places = Float[Tensor, "#n k 2 h w"]
 
 
 class PartFeatures(NamedTuple):
@@ -45,7 +45,8 @@ class Positions(nn.Module):
         angles = place[..., None, :, :] * self.waves[:, None, None]
         turned = torch.cat([angles.sin(), angles.cos()], -2).flatten(-3, -2)  # sin x, sin y, cos x, cos y of each
         features = torch.cat([place, turned], -2)
-        return (self.weight / math.sqrt(self.weight.shape[1])) @ features
+        with full_precision_on(place):  # neighbours differ by less than bfloat16 can tell near the border
+            return (self.weight / math.sqrt(self.weight.shape[1])) @ features
 
 
 class PartGenerators(nn.Module):
@@ -84,7 +85,7 @@ class PartGenerators(nn.Module):
     def forward(self, latents: Float[Tensor, "n rows s"], positions: Tensor, side: tuple[int, int]) -> PartFeatures:
         """Latents with a row for each part and layer, (n, parts * layers, style_dim), layers of a part together.
 
-        positions: (width, h * w) of all, or (n, parts, width, h * w).
+        positions: (width, h * w) of all, or (n, parts, width, h * w); or (1, ...) for the parts of all faces.
         """
         n, k, c = len(latents), self.parts, self.width
         weights = self.weights(latents)
@@ -94,7 +95,8 @@ class PartGenerators(nn.Module):
             if x.ndim == 2:  # the same for all faces and parts: one product of two matrices
                 x = (weights[layer].reshape(-1, c) @ x).view(n * k, c, -1) + biases[layer]
             else:
-                x = torch.baddbmm(biases[layer], weights[layer], x.reshape(n * k, c, -1))
+                x = x.expand(n, -1, -1, -1).reshape(n * k, c, -1) if x.ndim == 4 else x
+                x = torch.baddbmm(biases[layer], weights[layer], x)
             x = activated(x)
             if layer == self.shape_layers - 1:
                 depth = self.depth(x.view(n, k, c, -1))

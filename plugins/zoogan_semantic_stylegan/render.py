@@ -75,7 +75,8 @@ class Stage(nn.Module):
     def shown(self, x: Float[Tensor, "n i h w"], before: Tensor | None) -> Float[Tensor, "n o h w"]:
         """Picture and segmentation, one behind the other, added to the doubled ones of the stage before."""
         kernel = torch.cat([self.image.kernel(), self.segmentation.kernel()])
-        shown = F.conv2d(x, kernel.to(x.dtype), torch.cat([self.image.bias, self.segmentation.bias]).to(x.dtype))
+        bias = torch.cat([self.image.bias, self.segmentation.bias])[:, None, None]
+        shown = F.conv2d(x, kernel.to(x.dtype)) + bias  # in the bias's precision, whatever the convolution's
         if before is None:
             return shown
         with full_precision_on(before):  # what all resolutions add up to is not rounded at each of them

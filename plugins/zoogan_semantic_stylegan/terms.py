@@ -46,7 +46,7 @@ class Consistency(Configured):
         Each face is paired with one of another latent that takes over a part, drawn for each face. In [0, 4].
         """
         generator = own_generator(turn, self.name)
-        latents, parts = values["latents"], len(generator.parts)
+        latents, parts = latents_of(values, self.name), len(generator.parts)
         drawn = turn.draw.normal("semantic_consistency", latents.shape[2], like=latents)
         other = generator.extended(turn.nets["mapping"](drawn))
         part = (turn.draw.uniform("semantic_consistency.part", like=latents) * parts).long().clamp(max=parts - 1)
@@ -75,7 +75,7 @@ class Diversity(Configured):
         target -1 of (cosine + 1)^2, in [0, 4], which more than two parts cannot bring to 0."""
         generator = own_generator(turn, self.name)
         rows = [generator.part_rows[part]["texture"][0] for part in generator.parts]
-        textures = F.normalize(values["latents"][:, rows], dim=2)
+        textures = F.normalize(latents_of(values, self.name)[:, rows], dim=2)
         cosines = textures @ textures.transpose(1, 2)
         cost = (cosines + 1).square() if self.target == -1 else cosines.clamp(min=0).square()
         n, k = len(cosines), len(rows)
@@ -93,3 +93,14 @@ def own_generator(turn: Turn, term: str) -> Generator:
     if not isinstance(generator, Generator):
         raise ValueError(f"term {term!r} needs generator {NAME!r}, whose parts have latents of their own")
     return generator
+
+
+def latents_of(values: Mapping[str, Any], term: str) -> Latents:
+    """w+ of the made faces.
+
+    Raises:
+        ValueError: the step has none.
+    """
+    if "latents" not in values:
+        raise ValueError(f"term {term!r} needs the value 'latents', which only the generator's step computes")
+    return values["latents"]

@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from zoogan.importing_synthesis import head_name, mapping_name, trunk_blocks, trunk_name
+
 STYLED = re.compile(r"(conv1|convs\.\d+)\.bias")
 """A bias as rosinality's first version had it, (1, c, 1, 1)."""
 
@@ -52,10 +54,6 @@ class Layout(ABC):
             return self.critic(key, blocks)
         return self.generator(key) if slot == "generator" else self.mlp(key)
 
-    def is_filter(self, key: str) -> bool:
-        """Whether a name is that of a low-pass filter, which our networks do not keep."""
-        return self.filters.search(key) is not None
-
     def modern(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights under the names of today."""
         return dict(state)
@@ -82,24 +80,16 @@ class Rosinality(Layout):
 
     def mlp(self, key: str) -> str:
         """`layers.0` as `style.1`: number 0 is the pixel norm."""
-        return re.sub(r"^layers\.(\d+)", lambda f: f"style.{int(f[1]) + 1}", key)
+        return mapping_name(key)
 
     def critic(self, key: str, blocks: int) -> str:
         """Each layer a list: perhaps a filter, the convolution, perhaps its activation with the bias."""
-        head = {"head.conv.weight": "final_conv.0.weight", "head.conv.bias": "final_conv.1.bias"}
-        if key in head:
-            return head[key]
-        if key.startswith("head."):
-            return key.replace("head.hidden", "final_linear.0").replace("head.score", "final_linear.1")
-        found = re.fullmatch(r"trunk\.(\d+)\.(first|second|shortcut)\.(weight|bias)", key)
-        if found is not None:
-            layer, place = {"first": ("conv1", 0), "second": ("conv2", 1), "shortcut": ("skip", 1)}[found[2]]
-            return f"convs.{found[1]}.{layer}.{place + (found[3] == 'bias')}.{found[3]}"
-        return key.replace("trunk.0.weight", "convs.0.0.weight").replace("trunk.0.bias", "convs.0.1.bias")
+        part, _, rest = key.partition(".")
+        return head_name(rest) if part == "head" else trunk_name(rest, "convs")
 
     def critic_blocks(self, state: Mapping[str, Tensor]) -> int:
         """As many as there are residual blocks."""
-        return sum(re.fullmatch(r"convs\.\d+\.skip\.1\.weight", key) is not None for key in state)
+        return trunk_blocks(state, "convs")
 
     def holds_critic(self, state: Mapping[str, Tensor]) -> bool:
         """It ends in `final_linear`."""

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from heat_maps import MASKS, NETWORK, heat_map_cases
 from official import load_cases
+from parts_cases import parts_cases
 from style_networks import style_game_cases, style_network_cases
 from synthesis_cases import synthesis_cases
 
 import zoogan.components
 import zoogan_sagan
+import zoogan_semantic_stylegan
 import zoogan_stargan
 import zoogan_stargan_v2
 import zoogan_stylegan2
@@ -48,6 +50,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
             found = synthesis_cases([Path(folder) for folder in folders], kind)
             metafunc.parametrize(fixture, found, ids=[case.name for case in found])
+    for kind in ("generator", "discriminator", "losses"):
+        fixture = f"parts_{kind}_case"
+        if fixture in metafunc.fixturenames:
+            folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
+            found = parts_cases([Path(folder) for folder in folders], kind)
+            metafunc.parametrize(fixture, found, ids=[case.name for case in found])
     if "style_network_case" in metafunc.fixturenames:
         folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
         found = style_network_cases([Path(folder) for folder in folders])
@@ -58,7 +66,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def registry() -> Registry:
     """The core and the methods, installed or not."""
     registry = Registry()
-    for module in (zoogan.components, zoogan_stargan, zoogan_stargan_v2, zoogan_sagan, zoogan_stylegan2):
+    methods = (zoogan_stargan, zoogan_stargan_v2, zoogan_sagan, zoogan_stylegan2, zoogan_semantic_stylegan)
+    for module in (zoogan.components, *methods):
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
     return registry

@@ -16,12 +16,25 @@ from torch import Tensor, nn
 
 from zoogan.facts import Facts
 from zoogan.importing import Imported
+from zoogan.interfaces import LatentMapping
 from zoogan.registry import Registry
 from zoogan_stylegan2.weights import convert
 
 PARTS = {"G": "generator", "D": "discriminator"}
 ROLES = {"generator": "latent_generator", "mapping": "latent_mapping", "discriminator": "image_critic"}
 TOLERANCE = re.compile(r"rtol (\S+), atol (\S+) \* std of the tensor")
+
+
+class Known(LatentMapping):
+    """A mapping whose latents are known."""
+
+    def __init__(self, latent: Tensor) -> None:
+        super().__init__()
+        self.latent = nn.Parameter(latent, requires_grad=False)
+        self.latent_dim = self.style_dim = latent.shape[1]
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.latent
 
 
 def synthesis_cases(folders: list[Path], kind: str) -> list[Case]:
@@ -59,14 +72,20 @@ def imported(says: Mapping[str, Any], mean: Tensor | None = None) -> Imported:
 
 def built(says: Mapping[str, Any], registry: Registry, mean: Tensor | None = None) -> tuple[nn.ModuleDict, Imported]:
     """Our networks as the importer describes them, with the imported weights."""
-    result, nets = imported(says, mean), nn.ModuleDict()
+    result = imported(says, mean)
+    return networks_of(result, registry), result
+
+
+def networks_of(result: Imported, registry: Registry) -> nn.ModuleDict:
+    """Our networks as an importer describes them, with the imported weights."""
+    nets = nn.ModuleDict()
     facts = Facts(image_size=result.config["data"]["image_size"], **result.facts)
     for slot, state in result.networks.items():
         layer = result.config[slot]
         config = registry.components[ROLES[slot], layer["use"]].config.model_validate(layer)
         nets[slot] = registry.build(ROLES[slot], config, facts)
         nets[slot].load_state_dict(state, strict=True)
-    return nets.eval(), result
+    return nets.eval()
 
 
 def check_parameters(says: Mapping[str, Any], nets: Mapping[str, nn.Module]) -> None:

@@ -5,27 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from official import Case
-from synthesis_cases import built, check_output, check_parameters, given
-from torch import Tensor, nn
+from synthesis_cases import Known, built, check_output, check_parameters, given
 
 from zoogan.conditions.latent import LatentCondition
 from zoogan.games.synthesis_editor import SynthesisEditor
-from zoogan.interfaces import Draws, LatentMapping, World
+from zoogan.interfaces import Draws, World
 from zoogan.registry import Registry
 from zoogan_stylegan2.networks import Critic, Generator
 from zoogan_stylegan2.weights import convert
-
-
-class Known(LatentMapping):
-    """A mapping whose latents are known."""
-
-    def __init__(self, latent: Tensor) -> None:
-        super().__init__()
-        self.latent = nn.Parameter(latent, requires_grad=False)
-        self.latent_dim = self.style_dim = latent.shape[1]
-
-    def forward(self, latent: Tensor) -> Tensor:
-        return self.latent
 
 
 @torch.no_grad()

@@ -79,6 +79,7 @@ def import_weights(
         raise ConfigError(f"--set data={data}: name the source by --set data.source={data}")
     attributes = data.get("attributes")
     settings = {} if attributes is None else {"attributes": [attributes] if isinstance(attributes, str) else attributes}
+    settings |= parts_named(data.get("label_set"))
     assert spec.importer is not None
     imported: Imported = resolve(spec.importer)(files, settings)
     layer = laid_over(imported.config, sets)
@@ -97,6 +98,28 @@ def import_weights(
     run.write_model(config, composition.facts, composition.nets, composition.game, untrained)
     notes += [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
     return editor_of(composition), notes
+
+
+def parts_named(label_set: Any) -> dict[str, Any]:
+    """`parts` and `transparent` of the setting `data.label_set`: a name, a file or a mapping; nothing without one.
+
+    Raises:
+        ConfigError: no such set or file, or every mistake in it.
+    """
+    from pydantic_core import PydanticCustomError
+
+    from zoogan.label_sets import read_setting
+
+    if label_set is None:
+        return {}
+    try:
+        found = read_setting(label_set)
+    except PydanticCustomError as error:
+        raise ConfigError(f"data.label_set: {error}") from error
+    named = found if isinstance(found, dict) else dict(found)  # one that is not whole yet is checked with the config
+    return {
+        setting: named[key] for setting, key in (("parts", "names"), ("transparent", "transparent")) if named.get(key)
+    }
 
 
 def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any]) -> tuple[GameConfig, Composition]:

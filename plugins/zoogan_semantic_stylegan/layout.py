@@ -1,0 +1,175 @@
+"""The names of seasonSH/SemanticStyleGAN's weights, and the numbers that the weights tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from zoogan.config import ConfigError
+from zoogan.importing_synthesis import head_name, mapping_name, shape, trunk_blocks, trunk_name
+
+NAME = "seasonSH/SemanticStyleGAN"
+NAMES = {"g_ema": "generator", "g": "generator", "d": "discriminator"}
+"""Official name of a network -> what it is; the averaged one first."""
+FILTERS = re.compile(r"\.kernel$")
+MAPPING = "style."
+STAGE = {"up": 0, "conv": 1}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The official tensors that one of ours is made of, in the order in which ours holds them.
+
+    axes: of ours that count them; 0 = there is one, and it is ours but for axes of length 1.
+    """
+
+    names: Sequence[str]
+    axes: int = 0
+
+
+def recognised(state: Mapping[str, Tensor]) -> str | None:
+    """The official name of a bare state_dict; None = neither network."""
+    if any(key.startswith("local_nets.") for key in state):
+        return "g_ema"
+    return "d" if any(key.startswith("convs_img.") for key in state) else None
+
+
+def origins(slot: str, keys: Sequence[str], numbers: Mapping[str, int]) -> dict[str, Origin]:
+    """Where each tensor of our network comes from. numbers: what the weights told of parts and their layers."""
+    if slot == "generator":
+        return {key: generator_origin(key, numbers["the parts"], numbers["the layers of a part"]) for key in keys}
+    name = mapping_name if slot == "mapping" else critic_name
+    return {key: Origin([name(key)]) for key in keys}
+
+
+def critic_name(key: str) -> str:
+    """The official name of a tensor of our critic."""
+    part, _, rest = key.partition(".")
+    trunks = {"trunk": "convs_img", "segmentation_trunk": "convs_seg"}
+    return head_name(rest) if part == "head" else trunk_name(rest, trunks[part])
+
+
+def generator_origin(key: str, parts: int, layers: int) -> Origin:
+    """Where a tensor of our generator comes from; those of all parts and layers lie in one of ours."""
+    part, _, rest = key.partition(".")
+    if part == "positions":
+        return Origin(["pos_embed.weights"])
+    if part.startswith("noise_"):
+        return Origin([f"render_net.noises.{part}"])
+    if part == "renderer":
+        return Origin([renderer_name(rest)])
+    if part == "composition":
+        return Origin([f"local_nets.{k}.to_feat.{tail(rest)}" for k in range(parts)], 1)
+    if rest.startswith("depth_"):
+        wanted = tail(rest.removeprefix("depth_"))
+        return Origin([f"local_nets.{k}.to_depth.{wanted}" for k in range(1, parts)], 1)
+    inside = {
+        "weight": "conv.weight", "bias": "activate.bias",
+        "affine_weight": "conv.modulation.weight", "affine_bias": "conv.modulation.bias",
+    }[rest]  # fmt: skip
+    return Origin([f"local_nets.{k}.linears.{layer}.{inside}" for k in range(parts) for layer in range(layers)], 2)
+
+
+def renderer_name(key: str) -> str:
+    """The official name of a tensor of our renderer; two convolutions a stage are counted through."""
+    _, stage, kind, what = key.split(".")
+    if kind in STAGE:
+        place = f"render_net.convs.{2 * int(stage) + STAGE[kind]}"
+        named = {"weight": "weight", "scale": "modulation", "strength": "noise.weight", "bias": "activate.bias"}
+        return f"{place}.{named[what]}"
+    return f"render_net.{'to_rgbs' if kind == 'image' else 'to_segs'}.{stage}.{tail(what)}"
+
+
+def tail(what: str) -> str:
+    """The name inside an official layer that shows something: the convolution's tensors, and a bias after it."""
+    return {"weight": "conv.weight", "scale": "conv.modulation", "bias": "bias"}[what]
+
+
+# ---- what the weights tell ----
+
+
+def tell_generator(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], list[int], dict[str, int]]:
+    """Settings of ours, the widths of the renderer's stages, and the numbers that other networks or arguments tell too.
+
+    Raises:
+        ConfigError: another layout, or no size at which the parts' features enter again.
+    """
+
+    def found(key: str, dims: int) -> tuple[int, ...]:
+        return shape(state, key, NAME, dims)
+
+    parts, layers, stages = (
+        counted(state, name)
+        for name in (
+            "local_nets.{}.to_feat.bias",
+            "local_nets.0.linears.{}.activate.bias",
+            "render_net.to_rgbs.{}.bias",
+        )
+    )
+    inputs, outputs = (
+        [shape(state, f"render_net.convs.{2 * k}.weight", NAME, 4)[place] for k in range(stages)] for place in (1, 0)
+    )
+    width, places, *_ = found("pos_embed.weights", 4)
+    features = found("local_nets.0.to_feat.conv.weight", 4)[0]
+    first = found("render_net.noises.noise_0", 2)[0] // 2
+    style_dim = found("local_nets.0.linears.0.conv.modulation.weight", 2)[1]
+    again = [first << k for k in range(1, stages) if inputs[k] == outputs[k - 1] + features]
+    if len(again) != 1:
+        raise ConfigError(
+            f"the generator's parts give features of {features} channels, which should enter once more; the layers of "
+            f"its renderer take {', '.join(map(str, inputs))} channels and give {', '.join(map(str, outputs))}"
+        )
+    if places % 4 != 2:
+        raise ConfigError(f"'pos_embed.weights' takes {places} channels: not x, y, and a sine and cosine of both")
+    size = first << stages
+    frequencies = (places - 2) // 4
+    settings = {
+        "style_dim": style_dim, "part_layers": layers, "part_width": width, "feature_width": features,
+        "coarse_size": again[0], "render_from": first,
+        "frequencies": None if size == 1 << frequencies else frequencies,
+    }  # fmt: skip
+    return settings, outputs, {
+        "the image size": size,
+        "the channels of an image": found("render_net.to_rgbs.0.conv.weight", 4)[0],
+        "the size of a latent": style_dim,
+        "the parts": parts,
+        "the layers of a part": layers,
+        "the width of a part": width,
+        "the width of the features": features,
+        "the size of the features": again[0],
+        "the size at which rendering begins": first,
+    }  # fmt: skip
+
+
+def tell_critic(state: Mapping[str, Tensor]) -> tuple[list[int], dict[str, int]]:
+    """Widths from 4 px up, and the numbers that other networks tell too.
+
+    Raises:
+        ConfigError: another layout, or branches of two sizes.
+    """
+    blocks = trunk_blocks(state, "convs_img")
+    for name in ("convs_img", "convs_seg"):
+        if trunk_blocks(state, name) != blocks:
+            raise ConfigError(
+                f"the discriminator halves images {blocks} times, but segmentations "
+                f"{trunk_blocks(state, name)} times; ours sees both in one size"
+            )
+    widest, channels = shape(state, "convs_img.0.0.weight", NAME, 4)[:2]
+    further = [shape(state, f"convs_img.{k}.conv2.1.weight", NAME, 4)[0] for k in range(1, blocks + 1)]
+    return [widest, *further][::-1], {
+        "the image size": 4 << blocks,
+        "the channels of an image": channels,
+        "the parts": shape(state, "convs_seg.0.0.weight", NAME, 4)[1],
+    }
+
+
+def counted(state: Mapping[str, Tensor], name: str) -> int:
+    """How many tensors there are of a name with a number in it."""
+    number = 0
+    while name.format(number) in state:
+        number += 1
+    return number

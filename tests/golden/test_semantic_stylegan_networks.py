@@ -1,0 +1,123 @@
+"""SemanticStyleGAN's networks compute what the official ones do on the same weights, through the importer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import fill
+import torch
+from official import Case
+from parts_cases import ATOL_LOGITS, check_output, faces_of, imported, latent
+from synthesis_cases import Known, networks_of
+from torch import Tensor
+
+from zoogan.conditions.latent import LatentCondition
+from zoogan.games.synthesis import one_hot
+from zoogan.games.synthesis_editor import SynthesisEditor
+from zoogan.interfaces import Draws, World
+from zoogan.layers.residual_critic import batch_deviation
+from zoogan.registry import Registry
+from zoogan_semantic_stylegan.networks import Critic, Generator
+
+Check = Callable[[str, Tensor], None]
+
+
+@torch.no_grad()
+def test_generator(parts_generator_case: Case, registry: Registry) -> None:
+    """Every output that the case names: latents, places, parts, their composition, faces; then what can be asked."""
+    case, says = parts_generator_case, parts_generator_case.says
+    wanted, config = set(says["outputs"]), says["config"]
+    result = imported(case)
+    nets = networks_of(result, registry)
+    result.networks.clear()
+    assert sum(p.numel() for net in nets.values() for p in net.parameters()) == says["param_count"]
+    generator, n, style = nets["generator"], says["batch"], config["style_dim"]
+    assert isinstance(generator, Generator)
+    assert (generator.rows, generator.layers) == (says["n_latent"], says["n_latent_expand"])
+
+    def check(name: str, value: Tensor) -> None:
+        check_output(name, value, case)
+        wanted.remove(name)
+
+    w = nets["mapping"](latent("z", n, style))
+    check("w", w)
+    whole = generator.extended(w)
+    check("latent_expanded", generator.unrolled(whole))
+    side = config["coarse_size"]
+    position = generator.positions(generator.place)
+    check("pos_embed", position.view(1, -1, side, side).expand(n, -1, -1, -1))
+    parts = generator.features(whole)
+    for k in [k for k in range(config["seg_dim"]) if f"feat_{k}" in wanted]:
+        check(f"depth_{k}", parts.depth[:, k : k + 1])
+        check(f"feat_{k}", generator.composition.each(parts.hidden)[:, k])
+    check("composite_feat", generator.composition(parts.hidden, generator.composition.masks(parts.depth)))
+    del parts
+    made = generator(whole)
+    check("rgb", made.image)
+    check("seg", made.segmentation)
+    check("seg_coarse", made.coarse)
+    for name, scores in (("label_map_counts", made.segmentation), ("label_map_coarse_counts", made.coarse)):
+        counts = torch.bincount(scores.argmax(1).flatten(), minlength=config["seg_dim"])
+        off = int((counts - torch.tensor(says["outputs"][name])).abs().sum())
+        assert off <= 2 + scores[:, 0].numel() // 5000, f"{name}: {off} pixels more or less"  # rounding on borders
+        wanted.remove(name)
+    if wanted:
+        others(generator, w, nets["mapping"](latent("z2", n, style)), says["mix_pattern"], check)
+    assert not wanted
+
+
+def others(generator: Generator, w: Tensor, w2: Tensor, pattern: Mapping[str, Any], check: Check) -> None:
+    """Truncated, in part, of other latents, of two, with other places and noise."""
+    n, style, whole = len(w), w.shape[1], generator.extended(w)
+    mean = 0.5 * fill.named_tensor("truncation_latent", (style,))
+    editor = SynthesisEditor({"generator": generator, "mapping": Known(w)}, LatentCondition(), mean)
+    check("rgb_trunc0.7", generator(editor.latents(range(n), truncation=0.7)).image)
+    kept = torch.zeros(n, len(generator.parts))
+    kept[:, :2] = 1
+    made = generator.composed(whole, kept=kept)
+    check("rgb_parts01", made.image)
+    check("seg_coarse_parts01", made.coarse)
+    rows = latent("w_plus", n, generator.rows, style)
+    check("rgb_wplus", generator(rows).image)
+    check("latent_expanded_wplus", generator.unrolled(rows))
+    check("rgb_wexpanded", generator(latent("w_expanded", n, generator.layers, style)).image)
+    kind = torch.tensor(pattern["inject_index[part][sample]"]).t()
+    draw = Draws(0, World.alone(), n, slice(None), {"parts": (kind + 0.5) / 3})
+    mixed = generator.mixed(whole, generator.extended(w2), draw)
+    check("rgb_mix", generator(mixed).image)
+    check("latent_expanded_mix", generator.unrolled(mixed))
+    scale = torch.arange(len(generator.parts))[:, None, None, None]
+    places = (generator.place * (1 + 0.05 * scale) + 0.03 * scale).expand(n, -1, -1, -1, -1)
+    check("rgb_coords", generator.composed(whole, places=places).image)
+    noise = [fill.named_tensor(f"noise_{k}", (1, 1, *size)) for k, size in enumerate(generator.noise_sizes)]
+    check("rgb_noise_list", generator(whole, noise).image)
+
+
+@torch.no_grad()
+def test_critic(parts_discriminator_case: Case, registry: Registry) -> None:
+    """Scores of pairs and of images alone, both branches, and how the batch varies."""
+    case, says = parts_discriminator_case, parts_discriminator_case.says
+    result = imported(case)
+    critic = networks_of(result, registry)["discriminator"]
+    result.networks.clear()
+    assert isinstance(critic, Critic) and critic.segmentation_trunk is not None
+    assert sum(p.numel() for p in critic.parameters()) == says["param_count"]
+    image, label = faces_of(says["config"], says["batch"])
+    layout = one_hot(label, says["config"]["seg_dim"], like=image)
+    branches: list[Tensor] = []
+    hooks = [
+        branch.register_forward_hook(lambda module, given, out: branches.append(out))
+        for branch in (critic.trunk, critic.segmentation_trunk)
+    ]
+    logits = {"logit": critic(image, layout)}
+    for hook in hooks:
+        hook.remove()
+    logits["logit_img_only"] = critic(image)
+    seen, laid = branches
+    outputs = {"feat_img": seen, "feat_seg": laid, "stddev_channel": batch_deviation(seen + laid)}
+    assert set(logits) | set(outputs) == set(says["outputs"])
+    for name, value in outputs.items():
+        check_output(name, value, case)
+    for name, value in logits.items():
+        check_output(name, value, case, ATOL_LOGITS)

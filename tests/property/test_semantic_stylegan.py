@@ -1,0 +1,278 @@
+"""SemanticStyleGAN's generator: what must hold for every number of parts and layers, and what its description says."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from semantic_kit import STYLE, Small, composed, part, smalls, unrolled, wplus
+from zoogan.config import ConfigError
+from zoogan.facts import Facts
+from zoogan.interfaces import Draws, Synthesised, World
+from zoogan.testing.strategies import batches, noise, seeds
+from zoogan_semantic_stylegan.config import GeneratorConfig
+from zoogan_semantic_stylegan.networks import Generator
+from zoogan_semantic_stylegan.parts import Composition, PartGenerators
+
+
+def close(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
+
+
+def fields(made: Synthesised) -> list[Tensor]:
+    """All that a generator of parts gives."""
+    assert made.segmentation is not None and made.coarse is not None and made.depth is not None
+    return [made.image, made.segmentation, made.coarse, made.depth]
+
+
+# ---- latents ----
+
+
+@given(small=smalls(), seed=seeds, n=batches)
+def test_rows_are_unrolled_as_published(small: Small, seed: int, n: int) -> None:
+    net = small.generator()
+    latents = wplus(seed, n, net)
+    found = net.unrolled(latents)
+    assert torch.equal(found, unrolled(small, latents)) and found.shape[1] == net.layers
+    assert torch.equal(net.unrolled(found), found)
+    for one, other in zip(fields(net(latents)), fields(net(found))):
+        assert torch.equal(one, other)
+    with pytest.raises(ValueError, match=rf"expected {net.rows}, or {net.layers}"):
+        net.unrolled(noise(seed, n, net.rows + net.layers, STYLE))
+
+
+@given(small=smalls())
+def test_every_row_has_a_name(small: Small) -> None:
+    net = small.generator()
+    named = [row for kinds in net.part_rows.values() for rows in kinds.values() for row in rows]
+    assert sorted(named) == list(range(net.rows)) and net.rows == small.shared + 2 * small.parts
+    assert [name for name in net.part_rows if name != "coarse"] == list(net.parts)
+    assert ("coarse" in net.part_rows) == (small.shared > 0)
+
+
+@given(small=smalls(), seed=seeds, data=st.data())
+def test_mixing_takes_shapes_and_textures_by_part(small: Small, seed: int, data: st.DataObject) -> None:
+    net, n = small.generator(), 2
+    one, other = wplus(seed, n, net), wplus(seed + 1, n, net)
+    kinds = [[data.draw(st.integers(0, 2)) for _ in net.parts] for _ in range(n)]
+    draw = Draws(0, World.alone(), n, slice(None), {"parts": (torch.tensor(kinds) + 0.5) / 3})
+    mixed = net.mixed(one, other, draw)
+    for face in range(n):
+        rows = [one[face, row] for row in range(small.shared)]
+        for k, kind in enumerate(kinds[face]):
+            shape, texture = small.shared + 2 * k, small.shared + 2 * k + 1
+            rows += [(other if kind == 2 else one)[face, shape], (other if kind else one)[face, texture]]
+        assert torch.equal(mixed[face], torch.stack(rows))
+
+
+def test_every_kind_of_mixture_is_drawn_for_every_part_of_every_face() -> None:
+    net, n = Small().generator(), 6000
+    one, other = torch.zeros(n, net.rows, 1), torch.ones(n, net.rows, 1)
+    mixed = net.mixed(one, other, Draws(5, World.alone(), n, slice(None)))[..., 0]
+    assert not mixed[:, :1].any()
+    kinds = mixed[:, 1::2] + mixed[:, 2::2]
+    for k in range(4):
+        assert (kinds[:, k].long().bincount(minlength=3) / n - 1 / 3).abs().max() < 0.03
+    assert (torch.corrcoef(kinds.t()) - torch.eye(4)).abs().max() < 0.06, "parts are drawn apart"
+
+
+# ---- the generator against its description ----
+
+
+@given(small=smalls(), seed=seeds, n=st.integers(1, 2))
+def test_batched_parts_are_the_loops_of_the_description(small: Small, seed: int, n: int) -> None:
+    net = small.generator()
+    latents = wplus(seed, n, net)
+    found = net.features(latents)
+    each = net.composition.each(found.hidden)
+    kept = (noise(seed, n, small.parts) > -0.5).double()
+    masks = net.composition.masks(found.depth, kept)
+    whole = net.composition(found.hidden, masks)
+    for face in range(n):
+        rows = unrolled(small, latents)[face].view(small.parts, small.layers, STYLE)
+        wide, depth = zip(*(part(net, small, k, rows[k], net.place) for k in range(small.parts)))
+        close(each[face], torch.stack(wide))
+        close(found.depth[face], torch.stack(depth))
+        features, shown = composed(small, torch.stack(wide), torch.stack(depth), kept[face])
+        torch.testing.assert_close(masks[face], shown, atol=1e-7, rtol=1e-6)
+        torch.testing.assert_close(whole[face], features, atol=1e-6, rtol=1e-6)
+
+
+@given(small=smalls(), seed=seeds, n=batches)
+def test_shapes_ranges_and_repetition(small: Small, seed: int, n: int) -> None:
+    net = small.generator()
+    latents = wplus(seed, n, net)
+    made = net(latents)
+    sides = [(8 << k // 2,) * 2 for k in range(2 * int(math.log2(small.size // 4)))]
+    assert net.noise_sizes == (tuple(sides) if small.noise else ())
+    image, segmentation, coarse, depth = fields(made)
+    assert image.shape == (n, 3, small.size, small.size)
+    assert segmentation.shape == (n, small.parts, small.size, small.size)
+    assert coarse.shape == depth.shape == (n, small.parts, small.coarse, small.coarse)
+    close(((coarse + 1) / 2).sum(1), torch.ones_like(depth[:, 0]))
+    assert coarse.min() >= -1 and coarse.max() <= 1 and not depth[:, 0].any()
+    for one, other in zip(fields(made), fields(net.eval()(latents, net.fixed_noise()))):
+        assert torch.equal(one, other) and one.isfinite().all()
+
+
+@given(small=smalls(), seed=seeds, order=st.permutations(range(3)))
+def test_each_face_is_made_alone(small: Small, seed: int, order: list[int]) -> None:
+    net = small.generator()
+    latents, maps = wplus(seed, 3, net), [noise(seed + k, 3, 1, *s).double() for k, s in enumerate(net.noise_sizes)]
+    whole = fields(net(latents, maps))
+    for one, other in zip(fields(net(latents[order], [level[order] for level in maps])), whole):
+        close(one, other[order])
+    for one, other in zip(fields(net(latents[:1], [level[:1] for level in maps])), whole):
+        close(one, other[:1])
+
+
+# ---- what acts on what ----
+
+
+@given(small=smalls(), seed=seeds, data=st.data())
+def test_a_row_acts_on_its_own_part_alone(small: Small, seed: int, data: st.DataObject) -> None:
+    """A shape leaves the depths of all others, a texture all depths and masks, the shared ones the background: bits."""
+    net = small.generator()
+    latents = wplus(seed, 2, net)
+    row = data.draw(st.integers(0, net.rows - 1))
+    changed = latents.clone()
+    changed[:, row] += 1
+    before, after = net.features(latents), net.features(changed)
+    reached = (net.unrolled(latents) != net.unrolled(changed)).any(2)[0].view(small.parts, small.layers)
+    k, texture = divmod(row - small.shared, 2)
+    assert not reached[
+        [other for other in range(small.parts) if (other == 0 if row < small.shared else other != k)]
+    ].any()
+    for other in range(small.parts):
+        in_shape = bool(reached[other, : small.shape].any())
+        assert torch.equal(before.depth[:, other], after.depth[:, other]) == (other == 0 or not in_shape)
+        assert torch.equal(before.hidden[:, other], after.hidden[:, other]) == (not reached[other].any())
+    if row >= small.shared and texture:
+        assert torch.equal(before.depth, after.depth)
+        for one, other_one in zip(fields(net(latents))[2:], fields(net(changed))[2:]):
+            assert torch.equal(one, other_one)
+
+
+@given(small=smalls(), seed=seeds, data=st.data())
+def test_what_is_left_out_shows_nowhere(small: Small, seed: int, data: st.DataObject) -> None:
+    net = small.generator()
+    latents = wplus(seed, 2, net)
+    kept = torch.tensor([[data.draw(st.booleans()) for _ in net.parts] for _ in range(2)]).double()
+    made = net.composed(latents, kept=kept)
+    _, _, coarse, depth = fields(made)
+    assert (coarse[kept == 0] == -1).all() and torch.equal(depth, fields(net(latents))[3])
+    shown = ((coarse + 1) / 2).sum(1)[kept.any(1)]
+    torch.testing.assert_close(shown, torch.ones_like(shown), atol=1e-3, rtol=0)  # but for 1e-8 over a faint sum
+    for one, other in zip(fields(net.composed(latents, kept=kept[:1])), fields(net.composed(latents, kept=kept))):
+        close(one[:1], other[:1])
+    for one, other in zip(fields(net.composed(latents, kept=torch.ones(1, small.parts))), fields(net(latents))):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@given(small=smalls(), seed=seeds, data=st.data())
+def test_moving_the_places_of_a_part_moves_it_alone(small: Small, seed: int, data: st.DataObject) -> None:
+    net = small.generator()
+    latents, k = wplus(seed, 2, net), data.draw(st.integers(1, small.parts - 1))
+    places = net.place.expand(1, small.parts, -1, -1, -1).clone()
+    for one, other in zip(fields(net.composed(latents, places=places)), fields(net(latents))):
+        close(one, other)
+    places[:, k] = 0.5 * places[:, k] + 0.1
+    moved = net.features(latents, places)
+    again = net.features(latents, net.place.expand(2, small.parts, -1, -1, -1))
+    for other in range(small.parts):
+        assert torch.equal(moved.depth[:, other], again.depth[:, other]) == (other != k)
+        assert torch.equal(moved.hidden[:, other], again.hidden[:, other]) == (other != k)
+    each = net.features(latents, places.expand(2, -1, -1, -1, -1))
+    assert torch.equal(each.hidden, moved.hidden), "one set of places serves all faces"
+
+
+# ---- gradients ----
+
+
+@given(small=smalls(), seed=seeds)
+def test_gradients_reach_every_parameter(small: Small, seed: int) -> None:
+    """But for the background's shape where textures teach shapes nothing, for it has no depth."""
+    net = small.generator()
+    made = net(wplus(seed, 2, net))
+    torch.stack([(x * noise(seed + 1, *x.shape).double()).sum() for x in fields(made)]).sum().backward()
+    for name, parameter in net.named_parameters():
+        gradient = parameter.grad
+        assert gradient is not None and gradient.isfinite().all(), name
+        if name.startswith("part_generators.") and gradient.dim() > 1 and "depth" not in name:
+            reached = gradient.flatten(2).any(2)
+            learns = torch.ones_like(reached)
+            if small.detach and small.layers > small.shape:
+                learns[0, : small.shape] = False
+            assert torch.equal(reached, learns), name
+        else:
+            assert gradient.any(), name
+
+
+def test_parts_and_their_composition_have_second_derivatives() -> None:
+    torch.manual_seed(3)
+    parts, composition = PartGenerators(2, 2, 1, 2, 2).double(), Composition(2, 2, 2, (1,)).double()
+    places = torch.randn(2, 4, dtype=torch.float64)
+
+    def shown(latents: Tensor, weight: Tensor) -> Tensor:
+        found = torch.func.functional_call(parts, {"weight": weight}, (latents, places, (2, 2)))
+        return composition(found.hidden, composition.masks(found.depth))
+
+    latents = torch.randn(1, 4, 2, dtype=torch.float64, requires_grad=True)
+    weight = parts.weight.detach().clone().requires_grad_()
+    assert torch.autograd.gradcheck(shown, (latents, weight))
+    assert torch.autograd.gradgradcheck(shown, (latents, weight))
+
+
+# ---- precision, sizes, refusals ----
+
+
+@given(small=smalls(), seed=seeds)
+def test_half_precision_keeps_sums_and_masks_in_full(small: Small, seed: int) -> None:
+    """What stages and masks add up to is not rounded; the rest is near."""
+    net = small.generator(dtype=torch.float32)
+    latents = wplus(seed, 2, net)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        made = net(latents)
+    for one, other in zip(fields(made), fields(net(latents))):
+        assert one.dtype == torch.float32
+        assert (one - other).norm() <= 0.1 * other.norm()
+    assert made.coarse is not None
+    torch.testing.assert_close(((made.coarse + 1) / 2).sum(1), torch.ones(2, small.coarse, small.coarse))
+
+
+def test_what_does_not_fit_is_refused_in_a_sentence() -> None:
+    names = ("sky", "sea", "sand")
+    for parts in ((), ("sky",)):
+        with pytest.raises(ConfigError, match="faces of parts, of which this source names"):
+            Generator(Small().config(), Facts(image_size=16, parts=parts))
+    for config, size in (
+        (GeneratorConfig(coarse_size=16, render_from=8), 16),
+        (GeneratorConfig(coarse_size=12, render_from=4), 32),
+        (GeneratorConfig(coarse_size=8, render_from=2), 16),
+        (GeneratorConfig(coarse_size=16, render_from=16), 32),
+        (GeneratorConfig(coarse_size=32, render_from=24), 64),
+    ):
+        with pytest.raises(ConfigError, match="powers of two that rise from 4"):
+            Generator(config, Facts(image_size=size, parts=names))
+    config = GeneratorConfig(part_layers=3, shared_layers=3, shape_layers=3, coarse_size=8, render_from=4)
+    with pytest.raises(ConfigError, match="9 rows unrolled, as many as w\\+ has"):
+        Generator(config, Facts(image_size=16, parts=names))
+    for wrong in ({"shared_layers": 4, "shape_layers": 3}, {"shape_layers": 11}):
+        with pytest.raises(ValueError, match="must not fall"):
+            GeneratorConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("size", "coarse", "first"), [(16, 8, 4), (32, 16, 4), (64, 32, 8), (128, 64, 16), (256, 64, 16), (512, 64, 16)]
+)
+def test_sides_follow_from_the_pictures_size(size: int, coarse: int, first: int) -> None:
+    with torch.device("meta"):
+        net = Generator(GeneratorConfig(), Facts(image_size=size, parts=("sky", "sea")))
+        made = net(torch.zeros(1, net.rows, 512))
+    assert fields(made)[2].shape == (1, 2, coarse, coarse) and net.noise_sizes[0] == (2 * first, 2 * first)
+    assert made.image.shape == (1, 3, size, size)

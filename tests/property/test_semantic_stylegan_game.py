@@ -1,0 +1,288 @@
+"""SemanticStyleGAN's critic of pairs, what its game minimises, and the two extra terms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import zoogan.components
+import zoogan_semantic_stylegan
+from semantic_kit import STYLE, Small, smalls, wplus
+from zoogan.composition import Composition, compose
+from zoogan.config import validate
+from zoogan.facts import Facts
+from zoogan.games.synthesis import Synthesis, mask_difference, one_hot
+from zoogan.interfaces import Clock, Draws, Shared, Synthesised, Turn, World
+from zoogan.layers.mapping import PixelNormMapping
+from zoogan.registry import Registry
+from zoogan.testing.strategies import faces, noise, seeds
+from zoogan_semantic_stylegan.config import (
+    ConsistencyConfig,
+    CriticConfig,
+    DiversityConfig,
+    GeneratorConfig,
+    MappingConfig,
+)
+from zoogan_semantic_stylegan.networks import Critic, Generator
+from zoogan_semantic_stylegan.terms import Consistency, Diversity
+
+pairs = st.sampled_from([1, 3])
+
+
+def close(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
+
+
+def classes(seed: int, n: int, size: int, parts: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(parts, (n, size, size), generator=generator, dtype=torch.uint8)
+
+
+def turn_of(nets: nn.ModuleDict, n: int, seed: int, batch: dict[str, Tensor], **injected: Tensor) -> Turn:
+    draw = Draws(seed, World.alone(), n, slice(None), injected)
+    return Turn(nets, {"source": batch}, {}, Shared(), Clock(0, 1), World.alone(), draw)
+
+
+# ---- the critic ----
+
+
+@given(small=smalls(), seed=seeds, n=pairs)
+def test_the_critic_judges_pairs_and_images_alone(small: Small, seed: int, n: int) -> None:
+    net, image = small.critic(seed), faces(seed, n, small.size).double()
+    layout = one_hot(classes(seed, n, small.size, small.parts), small.parts, like=image)
+    pair, alone = net(image, layout), net(image)
+    assert pair.shape == alone.shape == (n, 1) and pair.isfinite().all() and not torch.equal(pair, alone)
+    assert torch.equal(net(image, layout), pair)
+    shuffled = layout.roll(1, 1)
+    assert not torch.equal(net(image, shuffled), pair), "which class is where counts"
+    assert net.segmentation_trunk is not None
+    with torch.no_grad():  # a branch that gives nothing
+        last = net.segmentation_trunk[-1]
+        for parameter in (last.second.weight, last.second.bias, last.shortcut.weight):
+            parameter.zero_()
+    assert torch.equal(net(image, layout), alone)
+
+
+def test_a_critic_without_parts_looks_at_images() -> None:
+    net = Critic(CriticConfig(channel_multiplier=2**-8, max_width=5), Facts(image_size=16))
+    assert net.classes == 0 and net.segmentation_trunk is None and net(faces(0, 2, 16)).shape == (2, 1)
+
+
+# ---- the published sizes ----
+
+PARTS = tuple(f"part {k}" for k in range(13))
+SIZES = {256: (20_208_020, 51_169_793), 512: (20_320_358, 51_406_593)}
+"""Parameters of generator with mapping, and of the critic."""
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_published_parameter_counts_and_shapes(size: int) -> None:
+    facts = Facts(image_size=size, parts=PARTS, transparent=PARTS[10:13:2])
+    with torch.device("meta"):
+        mapping = PixelNormMapping(MappingConfig(), facts)
+        generator, critic = Generator(GeneratorConfig(), facts), Critic(CriticConfig(), facts)
+        made = generator(torch.zeros(2, 28, 512))
+        assert critic(made.image, made.segmentation).shape == (2, 1)
+    counts = [sum(p.numel() for p in net.parameters()) for net in (mapping, generator, critic)]
+    assert counts[0] == 2_101_248 and (counts[0] + counts[1], counts[2]) == SIZES[size]
+    assert (generator.rows, generator.layers) == (28, 130)
+    assert made.image.shape == (2, 3, size, size) and made.segmentation.shape == (2, 13, size, size)
+    assert made.coarse.shape == made.depth.shape == (2, 13, 64, 64)
+
+
+# ---- what the game minimises ----
+
+
+@given(seed=seeds, n=st.integers(1, 3), parts=st.integers(2, 5), factor=st.sampled_from([1, 2, 4]))
+def test_the_mask_term_is_the_loop(seed: int, n: int, parts: int, factor: int) -> None:
+    coarse, whole = noise(seed, n, parts, 4, 4).double(), noise(seed + 1, n, parts, 4 * factor, 4 * factor).double()
+    total = 0.0
+    for place in torch.cartesian_prod(*(torch.arange(k) for k in coarse.shape)).tolist():
+        face, part, y, x = place
+        block = whole[face, part, factor * y : factor * (y + 1), factor * x : factor * (x + 1)]
+        total += float(coarse[face, part, y, x] - block.mean()) ** 2
+    made = Synthesised(torch.zeros(n, 3, 4 * factor, 4 * factor), whole, coarse)
+    assert float(mask_difference(made)) == pytest.approx(total / coarse.numel(), rel=1e-9)
+
+
+@given(seed=seeds, n=st.integers(1, 3), parts=st.integers(1, 6))
+def test_classes_become_one_and_minus_one(seed: int, n: int, parts: int) -> None:
+    label = classes(seed, n, 3, parts)
+    shown = one_hot(label, parts, like=torch.zeros(1, dtype=torch.float64))
+    assert shown.dtype == torch.float64 and shown.shape == (n, parts, 3, 3)
+    for face in range(n):
+        for y in range(3):
+            for x in range(3):
+                wanted = [1.0 if part == int(label[face, y, x]) else -1.0 for part in range(parts)]
+                assert shown[face, :, y, x].tolist() == wanted
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    registry = Registry()
+    for module in (zoogan.components, zoogan_semantic_stylegan):
+        registry.plugin = module.__name__
+        module.zoo_register(registry=registry)
+    return registry
+
+
+def composition_of(registry: Registry, small: Small, **settings: object) -> Composition:
+    narrow = {"channel_multiplier": 2**-8, "max_width": 5}
+    layer = {
+        "data": {"source": "drawn", "image_size": small.size},
+        "generator": small.config().model_dump(),
+        "mapping": {"use": "semantic-stylegan", "style_dim": STYLE, "layers": 2},
+        "discriminator": {"use": "semantic-stylegan", **narrow},
+        **settings,
+    }
+    config = validate(registry.methods["semantic-stylegan"], registry, layer)
+    composition = compose(config, small.facts(), registry)
+    composition.nets.double()
+    return composition
+
+
+@given(seed=seeds, n=pairs, ratio=st.floats(0.1, 1000.0))
+def test_the_penalty_weighs_the_segmentations_slope(registry: Registry, seed: int, n: int, ratio: float) -> None:
+    small = Small()
+    composition = composition_of(registry, small, weights={"segmentation_penalty": ratio})
+    game, critic = composition.game, composition.nets["discriminator"]
+    assert isinstance(game, Synthesis) and game.pairs
+    image, label = faces(seed, n, small.size).double(), classes(seed, n, small.size, small.parts)
+    batch = {"image": image, "segmentation": label}
+    found = game.penalty_terms(turn_of(composition.nets, n, seed, batch))["penalty"]
+    shown = image.clone().requires_grad_(), one_hot(label, small.parts, like=image).requires_grad_()
+    slopes = torch.autograd.grad(critic(*shown).sum(), shown)
+    r1_img, r1_seg = (slope.square().sum((1, 2, 3)).mean() for slope in slopes)
+    close(found, (r1_img + ratio * r1_seg) / 2)
+
+
+def test_a_game_of_images_reads_no_segmentation(registry: Registry) -> None:
+    small = Small()
+    composition = composition_of(registry, small, judge_segmentation=False)
+    game = composition.game
+    assert game.needs["source"].fields == ("image",)
+    terms = game.penalty_terms(turn_of(composition.nets, 2, 0, {"image": faces(0, 2, small.size).double()}))
+    assert float(terms["penalty"].detach()) > 0
+
+
+# ---- terms that are no part of the published method ----
+
+
+def networks(small: Small, seed: int = 0) -> nn.ModuleDict:
+    mapping = PixelNormMapping(MappingConfig(style_dim=STYLE, layers=1), small.facts()).double()
+    return nn.ModuleDict({"generator": small.generator(seed), "mapping": mapping})
+
+
+def consistency(nets: nn.ModuleDict, latents: Tensor, parts: list[int], other: Tensor) -> Tensor:
+    """The term, for parts and second noise that are known."""
+    net, n = nets["generator"], len(latents)
+    chosen = (torch.tensor(parts) + 0.5) / len(net.parts)  # type: ignore[arg-type]
+    draws = {"semantic_consistency": other, "semantic_consistency.part": chosen}
+    turn = turn_of(nets, n, 0, {}, **draws)
+    return Consistency(ConsistencyConfig(weight=1.0))(turn, {"latents": latents})
+
+
+@given(small=smalls(), seed=seeds, data=st.data())
+def test_consistency_is_the_loop(small: Small, seed: int, data: st.DataObject) -> None:
+    nets, n = networks(small), 2
+    net: Generator = nets["generator"]  # type: ignore[assignment]
+    latents, z = wplus(seed, n, net), noise(seed + 1, n, STYLE).double()
+    parts = [data.draw(st.integers(0, small.parts - 1)) for _ in range(n)]
+    costs = []
+    for face, k in enumerate(parts):
+        other = net.extended(nets["mapping"](z[face : face + 1])).clone()
+        rows = [small.shared + 2 * k, small.shared + 2 * k + 1]
+        other[:, rows] = latents[face : face + 1, rows]
+        means, shares = [], []
+        for rows_of in (latents[face : face + 1], other):
+            found = net.features(rows_of)
+            mask = found.depth.softmax(1)[0, k]
+            means.append((mask * net.composition.each(found.hidden)[0, k]).sum((1, 2)) / (mask.sum() + 1e-8))
+            shares.append(float(mask.detach().mean()))
+        if min(shares) > 1e-3:
+            costs.append((1 - F.cosine_similarity(*means, dim=0)).square())
+    wanted = sum(costs) / len(costs) if costs else torch.zeros((), dtype=torch.float64)
+    found_term = consistency(nets, latents, parts, z)
+    torch.testing.assert_close(found_term, wanted, atol=1e-5, rtol=1e-5)  # 1e-8 of the sum, and of the mean
+    assert 0 <= float(found_term.detach()) <= 4
+
+
+def test_consistency_is_zero_where_a_parts_features_are_its_own_latents_alone() -> None:
+    """No shared rows and no places: then a part looks the same whatever the others do."""
+    for shared, own in ((2, False), (0, True)):
+        nets = networks(Small(shared=shared))
+        net: Generator = nets["generator"]  # type: ignore[assignment]
+        latents, z = wplus(1, 2, net).requires_grad_(), noise(2, 2, STYLE).double()
+        cost = consistency(nets, latents, [1, 2], z)
+        assert float(cost.detach()) > (1e-6 if shared else 0)
+        cost.backward()
+        assert latents.grad is not None and latents.grad.isfinite().all() and latents.grad.any()
+        weight = net.part_generators.weight
+        assert weight.grad is not None and weight.grad[1:3].any()
+        with torch.no_grad():
+            net.positions.weight.zero_()
+        assert (float(consistency(nets, latents, [1, 3], z).detach()) < 1e-20) == own
+
+
+def test_parts_that_do_not_show_have_no_consistency() -> None:
+    nets = networks(Small())
+    net: Generator = nets["generator"]  # type: ignore[assignment]
+    with torch.no_grad():
+        net.part_generators.depth_bias[1] = -1e3
+    latents, z = wplus(1, 2, net).requires_grad_(), noise(2, 2, STYLE).double()
+    gone = consistency(nets, latents, [2, 2], z)
+    gone.backward()
+    assert float(gone.detach()) == 0 and latents.grad is not None and not latents.grad.any()
+    close(consistency(nets, latents, [1, 2], z), consistency(nets, latents[:1], [1], z[:1]))
+
+
+@pytest.mark.parametrize(
+    ("textures", "above", "below"),
+    [
+        ([[1.0, 0.0], [1.0, 3**0.5]], 0.25, 2.25),  # 60 degrees apart
+        ([[2.0, 0.0], [0.0, 3.0]], 0.0, 1.0),
+        ([[1.0, 0.0], [-5.0, 0.0]], 0.0, 0.0),
+        ([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], 1 / 3, (1 + 1 + 4) / 3),
+        ([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], 0.0, 2 / 3),
+    ],
+)
+def test_diversity_of_known_textures(textures: list[list[float]], above: float, below: float) -> None:
+    small = Small(parts=len(textures), transparent=())
+    nets = networks(small)
+    net: Generator = nets["generator"]  # type: ignore[assignment]
+    latents = wplus(0, 2, net)
+    for k, texture in enumerate(textures):
+        latents[:, small.shared + 2 * k + 1] = F.pad(torch.tensor(texture, dtype=torch.float64), (0, STYLE - 2))
+    turn, values = turn_of(nets, 2, 0, {}), {"latents": latents.requires_grad_()}
+    assert float(Diversity(DiversityConfig(weight=1.0))(turn, values).detach()) == pytest.approx(above, abs=1e-9)
+    cost = Diversity(DiversityConfig(weight=1.0, target=-1))(turn, values)
+    assert float(cost.detach()) == pytest.approx(below, abs=1e-9)
+    cost.backward()
+    assert latents.grad is not None
+    textured = [small.shared + 2 * k + 1 for k in range(small.parts)]
+    others = [row for row in range(net.rows) if row not in textured]
+    assert not latents.grad[:, others].any() and bool(latents.grad[:, textured].any()) == (below not in (0.0,))
+
+
+@pytest.mark.parametrize("term", [Consistency(), Diversity()])
+def test_terms_explain_what_they_need(term: Consistency | Diversity) -> None:
+    nets = networks(Small())
+    with pytest.raises(ValueError, match="needs the value 'latents', which only the generator's step computes"):
+        term(turn_of(nets, 2, 0, {}), {})
+    nets["generator"] = nn.Identity()
+    with pytest.raises(ValueError, match="needs generator 'semantic-stylegan', whose parts have latents of their own"):
+        term(turn_of(nets, 2, 0, {}), {"latents": torch.zeros(2, 9, STYLE)})
+
+
+def test_terms_are_left_out_unless_they_are_asked_for(registry: Registry) -> None:
+    assert not composition_of(registry, Small()).game.extra_weights("generator")
+    asked = {"generator": {"semantic_diversity": {"weight": 2.0}, "semantic_consistency": {"weight": 1.0}}}
+    composition = composition_of(registry, Small(), extra_terms=asked)
+    game, latents = composition.game, wplus(0, 2, composition.nets["generator"])  # type: ignore[arg-type]
+    assert game.extra_weights("generator") == {"semantic_diversity": 2.0, "semantic_consistency": 1.0}
+    terms = game.extra_terms("generator", turn_of(composition.nets, 2, 0, {}), {"latents": latents})
+    assert set(terms) == set(asked["generator"]) and all(term.isfinite() for term in terms.values())

@@ -1,0 +1,147 @@
+"""Small networks of SemanticStyleGAN for tests, and a slow second reading of its published description."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoogan.facts import Facts
+from zoogan.testing.tensors import noise
+from zoogan_semantic_stylegan.config import CriticConfig, GeneratorConfig
+from zoogan_semantic_stylegan.networks import Critic, Generator
+
+STYLE = 5
+
+
+@dataclass(frozen=True)
+class Small:
+    """What hypothesis draws: a generator, in numbers."""
+
+    parts: int = 4
+    layers: int = 4
+    shared: int = 1
+    shape: int = 2
+    width: int = 4
+    features: int = 6
+    size: int = 16
+    coarse: int = 8
+    transparent: tuple[int, ...] = (2,)
+    refine: bool = True
+    detach: bool = False
+    noise: bool = True
+
+    def config(self) -> GeneratorConfig:
+        return GeneratorConfig(
+            style_dim=STYLE, part_layers=self.layers, part_width=self.width, shared_layers=self.shared,
+            shape_layers=self.shape, coarse_size=self.coarse, feature_width=self.features, render_from=4,
+            refine=self.refine, detach_texture=self.detach, channel_multiplier=2**-8, max_width=5, noise=self.noise,
+        )  # fmt: skip
+
+    def facts(self) -> Facts:
+        names = tuple(f"part {k}" for k in range(self.parts))
+        return Facts(image_size=self.size, parts=names, transparent=tuple(names[k] for k in self.transparent))
+
+    def generator(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> Generator:
+        """One whose noise is heard, and with nothing at its first value."""
+        torch.manual_seed(seed)
+        net = Generator(self.config(), self.facts())
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.normal_()
+        return net.to(dtype)
+
+    def critic(self, seed: int = 0) -> Critic:
+        torch.manual_seed(seed)
+        net = Critic(CriticConfig(channel_multiplier=2**-8, max_width=5), self.facts())
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.normal_()
+        return net.double()
+
+
+@st.composite
+def smalls(draw: st.DrawFn) -> Small:
+    """Generators of all shapes that are allowed."""
+    layers = draw(st.integers(1, 5))
+    shape = draw(st.integers(1, layers))
+    shared = draw(st.integers(0, shape))
+    parts = draw(st.integers(2, 6).filter(lambda k: shared + 2 * k != k * layers))
+    size = draw(st.sampled_from([16, 32]))
+    coarse = draw(st.sampled_from([8, 16] if size == 32 else [8]))
+    transparent = tuple(sorted(draw(st.sets(st.integers(0, parts - 1), max_size=parts - 1))))
+    flags = [draw(st.booleans()) for _ in range(3)]
+    width, features = draw(st.integers(2, 8)), draw(st.integers(2, 8))
+    return Small(parts, layers, shared, shape, width, features, size, coarse, transparent, *flags)
+
+
+def wplus(seed: int, n: int, net: Generator) -> Tensor:
+    return noise(seed, n, net.rows, STYLE).to(net.positions.weight.dtype)
+
+
+# ---- the description again, in loops ----
+
+
+def unrolled(small: Small, latents: Tensor) -> Tensor:
+    """The row that feeds each layer of each part (section 2.3)."""
+    rows = []
+    for part in range(small.parts):
+        for layer in range(small.layers):
+            if layer >= small.shape:
+                row = small.shared + 2 * part + 1
+            elif part > 0 and layer < small.shared:
+                row = layer
+            else:
+                row = small.shared + 2 * part
+            rows.append(latents[:, row])
+    return torch.stack(rows, 1)
+
+
+def positions(net: Generator, place: Tensor) -> Tensor:
+    """Features (width, h, w) of places (2, h, w) (section 2.2, 2)."""
+    weight, channels = net.positions.weight, [place[0], place[1]]
+    for k in range((weight.shape[1] - 2) // 4):
+        channels += [torch.sin(2**k * place[0]), torch.sin(2**k * place[1])]
+        channels += [torch.cos(2**k * place[0]), torch.cos(2**k * place[1])]
+    return torch.einsum("oi,ihw->ohw", weight / math.sqrt(weight.shape[1]), torch.stack(channels))
+
+
+def part(net: Generator, small: Small, k: int, rows: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Wide features (o, h, w) and depth (h, w) of one part of one face (sections 2.1 and 2.2, 3). rows: of its
+    layers."""
+    nets, x = net.part_generators, positions(net, place)
+    depth = torch.zeros_like(x[0])
+    for layer in range(small.layers):
+        scale = nets.affine_weight[k, layer] @ rows[layer] / math.sqrt(STYLE) + nets.affine_bias[k, layer]
+        weight = nets.weight[k, layer] * scale / math.sqrt(small.width)
+        weight = weight / torch.sqrt((weight**2).sum(1, keepdim=True) + 1e-8)
+        x = torch.einsum("oi,ihw->ohw", weight, x) + nets.bias[k, layer][:, None, None]
+        x = math.sqrt(2) * F.leaky_relu(x, 0.2)
+        if layer == small.shape - 1:
+            if k > 0:
+                weight = nets.depth_weight[k - 1] * nets.depth_scale[k - 1] / math.sqrt(small.width)
+                depth = torch.einsum("i,ihw->hw", weight, x) + nets.depth_bias[k - 1]
+            x = x.detach() if small.detach and layer < small.layers - 1 else x
+    to_features = net.composition.weight[k] * net.composition.scale[k] / math.sqrt(small.width)
+    return torch.einsum("oi,ihw->ohw", to_features, x) + net.composition.bias[k][:, None, None], depth
+
+
+def composed(small: Small, wide: Tensor, depth: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (o, h, w) and masks (k, h, w) of one face (section 2.2, 4). wide: (k, o, h, w), depth: (k, h, w)."""
+    masks = torch.exp(depth) / torch.exp(depth).sum(0)
+    if not bool(kept.all()):
+        masks = masks * kept[:, None, None]
+        masks = masks / (masks.sum(0) + 1e-8)
+    shares = masks
+    if small.transparent:
+        solid = masks.clone()
+        for k in small.transparent:
+            solid[k] = 0
+        shares = solid / (solid.sum(0) + 1e-8)
+        for k in small.transparent:
+            shares[k] = shares[k] + masks[k]
+    return sum((shares[k] * wide[k] for k in range(small.parts)), torch.zeros_like(wide[0])), masks
