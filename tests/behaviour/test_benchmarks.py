@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,9 +37,14 @@ def test_step(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert {"torch", "zoogan", "python", "device", "machine", "threads", "date", "recipe", "compile"} <= set(line)
 
 
-def test_an_iteration_of_stylegan2_by_its_parts(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("script", ["versus_stylegan2", "versus_semantic_stylegan"])
+def test_an_iteration_of_synthesis_by_its_parts(
+    script: str, benchmark: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     narrow = [f"--set={slot}.max_width=4" for slot in ("generator", "discriminator")]
-    benchmark("versus_stylegan2").main(["--only", "ours", "--size", "16", "--pairs", "1", *narrow])
+    if "semantic" in script:
+        narrow += [f"--set=generator.{name}" for name in ("part_width=4", "feature_width=4", "render_from=4")]
+    benchmark(script).main(["--only", "ours", "--size", "16", "--pairs", "1", *narrow])
     line = json.loads(capsys.readouterr().out)
     parts = line["parts_ms"]["ours"]
     assert set(parts) == {"discriminator", "penalty", "generator", "path_length", "average"}
@@ -46,7 +53,25 @@ def test_an_iteration_of_stylegan2_by_its_parts(benchmark: Any, capsys: pytest.C
         sum(share * spent for share, spent in zip(shares, parts.values())), abs=0.3
     )
     with pytest.raises(SystemExit):
-        benchmark("versus_stylegan2").main([])
+        benchmark(script).main([])
+
+
+def test_an_iteration_of_semantic_stylegan_takes_a_third_of_the_published_calls(benchmark: Any) -> None:
+    """At the published widths: about 16,000 there, lazy steps by their share (its 13 parts run one after another)."""
+    step, versus = benchmark("step"), benchmark("versus")
+    registry, clock = benchmark("zoogan.plugins").zoo().registry, benchmark("zoogan.interfaces").Clock(0, 1)
+    values = {"data": {"image_size": 64, "batch": 2, "label_set": "celebamask-13"}}
+    config = benchmark("zoogan.config").validate(registry.methods["semantic-stylegan"], registry, values)
+    trainer = step.trainer_of(config, registry, SimpleNamespace(device=torch.device("meta"), autocast=nullcontext))
+    trainer.optimizers = dict.fromkeys(trainer.optimizers, step.Idle())
+    trainer.terms = {name: step.Unguarded() for name in trainer.terms}
+    calls = 0.0
+    for played in trainer.game.steps:
+        trainer.fetch()
+        with step.Count() as count:
+            trainer.update(played, 0, clock, frozenset())
+        calls += versus.SHARES[played.name] * count.calls
+    assert calls < 5000
 
 
 def test_stargan_computes_less_than_the_official_code(benchmark: Any) -> None:
