@@ -17,9 +17,8 @@ from style_runs import paint
 from zoogan.cli import main
 from zoogan.config import ConfigError
 from zoogan.data.palette import coloured
-from zoogan.data.photo import to_bytes
+from zoogan.data.photo import LEGIBLE, to_bytes
 from zoogan.training.loaded import LoadedRun
-from zoogan.training.samples import LEGIBLE
 
 Says = Callable[..., str]
 CELL = LEGIBLE + 4  # a face enlarged to what can be looked at, and the gutter

@@ -16,9 +16,8 @@ from style_runs import sets
 from zoogan.cli import main
 from zoogan.config import ConfigError
 from zoogan.data.film import SHARES
-from zoogan.data.photo import to_bytes
+from zoogan.data.photo import LEGIBLE, to_bytes
 from zoogan.training.loaded import LoadedRun
-from zoogan.training.samples import LEGIBLE
 
 Says = Callable[..., str]
 CELL = LEGIBLE + 4  # a face enlarged to what can be looked at, and the gutter

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
+from zoogan.cli.photos import free_name, read_all, tell_crop
 from zoogan.config import ConfigError
 from zoogan.registry import Registry
 
@@ -183,33 +184,6 @@ def refuse_latents(photos: Sequence[Path]) -> None:
         raise ConfigError("\n".join(f"{path}: {said}" for path in files))
 
 
-def read_all(photos: list[Path]) -> list[Any]:
-    """The photos as bytes (3, h, w).
-
-    Raises:
-        ConfigError: all photos that cannot be read, at once, before anything is edited.
-    """
-    from zoogan.data.photo import read_photo
-
-    pictures, problems = [], []
-    for photo in photos:
-        try:
-            pictures.append(read_photo(photo))
-        except ConfigError as error:
-            problems.append(str(error))
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return pictures
-
-
-def tell_crop(photo: Path, picture: Any, run: Any) -> None:
-    """Say what makes a poor edit of a photo likely."""
-    from zoogan.data.photo import crop_warnings
-
-    for warning in crop_warnings(picture, run.facts):
-        typer.echo(f"note: {photo}: {warning}", err=True)
-
-
 def edit_photos(
     run: Any,
     photos: list[Path],
@@ -241,14 +215,6 @@ def edit_photos(
                 save_image(image[0], path)
                 written.append(path)
     return written
-
-
-def free_name(out: Path, stem: str, kind: str, written: list[Path]) -> Path:
-    """`out/stem-kind.png`, numbered when two photos of one call share a stem."""
-    path, number = out / f"{stem}-{kind}.png", 2
-    while path in written:
-        path, number = out / f"{stem}-{number}-{kind}.png", number + 1
-    return path
 
 
 def check_film_of(path: Path, styles: Sequence[Path | int]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from zoogan.cli.edit import free_name, read_all, tell_crop
+from zoogan.cli.photos import free_name, read_all, tell_crop
 from zoogan.config import ConfigError
 
 if TYPE_CHECKING:

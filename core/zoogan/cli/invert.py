@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
-from zoogan.cli.edit import free_name, read_all, tell_crop
+from zoogan.cli.photos import free_name, read_all, tell_crop
 from zoogan.config import ConfigError
 from zoogan.registry import nearest
 

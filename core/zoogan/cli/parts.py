@@ -90,9 +90,8 @@ def pictures(steps: Sequence[Addition]) -> dict[str, list[Tensor]]:
     import torch
     from torch.nn import functional as F
 
-    from zoogan.cli.sample import enlarged
     from zoogan.data.palette import coloured
-    from zoogan.data.photo import to_range
+    from zoogan.data.photo import enlarged, to_range
 
     size = steps[0].image.shape[-2:]
 

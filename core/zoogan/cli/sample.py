@@ -13,8 +13,6 @@ from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
 from zoogan.config import ConfigError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from zoogan.training.loaded import LoadedRun
 
 FACES, SOURCES = 16, 4  # by default: of a grid or a folder; of a film, or the rows of a mixing figure
@@ -150,19 +148,11 @@ def check_numbers(
         raise ConfigError("\n".join(problems))
 
 
-def enlarged(image: Tensor) -> Tensor:
-    """Faces at a size that can be looked at."""
-    from zoogan.training.samples import LEGIBLE
-
-    zoom = max(1, LEGIBLE // image.shape[-1])
-    return image.float().repeat_interleave(zoom, -2).repeat_interleave(zoom, -1)
-
-
 def together(run: LoadedRun, seeds: range, path: Path, options: dict[str, Any]) -> Path:
     """Save one picture of all faces, each below its seed."""
     import torch
 
-    from zoogan.data.photo import grid, save_image
+    from zoogan.data.photo import enlarged, grid, save_image
 
     image = enlarged(run.sample(len(seeds), seed=seeds[0], **options).image)
     wide = min(len(seeds), math.ceil(math.sqrt(len(seeds))))
@@ -200,7 +190,7 @@ def mixing(run: LoadedRun, seeds: range, fine: Sequence[int], cut: int, path: Pa
     figure 3). All are shown with the generator's own noise."""
     import torch
 
-    from zoogan.data.photo import grid, save_image
+    from zoogan.data.photo import enlarged, grid, save_image
 
     maker = run.maker
     left, top = maker.latents(seeds, **options), maker.latents(list(fine), **options)

@@ -33,11 +33,10 @@ def walk(
     """
     import torch
 
-    from zoogan.cli.sample import enlarged
     from zoogan.conditions.parts import KINDS
     from zoogan.data.film import frames_along, frames_round, save_film
     from zoogan.data.palette import coloured
-    from zoogan.data.photo import to_range
+    from zoogan.data.photo import enlarged, to_range
 
     maker = run.maker
     if segmentation and not maker.parts:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import decode_jpeg
@@ -17,6 +17,7 @@ from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.registry import nearest
 
+LEGIBLE = 128  # smaller pictures are enlarged to about this many pixels
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -122,6 +123,12 @@ def save_image(image: Float[Tensor, "c h w"] | UInt8[Tensor, "c h w"], path: str
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()).save(path)
+
+
+def enlarged(image: Shaped[Tensor, "*n h w"]) -> Shaped[Tensor, "*n h2 w2"]:
+    """Small pictures in whole multiples, so that pixels stay pixels; as they are from `LEGIBLE` on."""
+    zoom = max(1, LEGIBLE // image.shape[-1])
+    return image.repeat_interleave(zoom, -2).repeat_interleave(zoom, -1)
 
 
 def grid(

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoogan.data.photo import grid, to_range
+from zoogan.data.photo import enlarged, grid, to_range
 from zoogan.evaluation.comparison import Column, Entrant, costs, heading, headlines, refusals, speed_of
 from zoogan.evaluation.report import Report, Value
 from zoogan.evaluation.study import edits_of, samples_of
@@ -23,7 +23,6 @@ from zoogan.interfaces import Editor, Study, World
 FACES = 8  # in the pictures
 ACROSS, DOWN = 12, 6  # in the sheet of samples
 APART = 24  # pixels between the runs of that sheet
-LEGIBLE = 128  # smaller pictures are enlarged to about this many pixels
 
 
 def picture(image: UInt8[Tensor, "3 h w"]) -> str:
@@ -31,12 +30,6 @@ def picture(image: UInt8[Tensor, "3 h w"]) -> str:
     content = io.BytesIO()
     Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(content, "PNG")
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
-
-
-def enlarged(image: Tensor) -> Tensor:
-    """Whole multiples, so that pixels stay pixels."""
-    zoom = max(1, LEGIBLE // image.shape[-1])
-    return image.repeat_interleave(zoom, -2).repeat_interleave(zoom, -1)
 
 
 @torch.no_grad()

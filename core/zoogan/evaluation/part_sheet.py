@@ -9,8 +9,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from zoogan.data.palette import coloured, colours
-from zoogan.data.photo import grid, to_range
-from zoogan.evaluation.page import FACES, enlarged
+from zoogan.data.photo import enlarged, grid, to_range
+from zoogan.evaluation.page import FACES
 from zoogan.evaluation.part_leak import replaceable_parts
 from zoogan.evaluation.parts import maker_of_parts, parts_made, reading
 from zoogan.evaluation.study import samples_of

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from zoogan.data.palette import coloured
-from zoogan.data.photo import grid, save_image, to_range
+from zoogan.data.photo import enlarged, grid, save_image, to_range
 from zoogan.interfaces import Column, Editor, Source
 from zoogan.interfaces.source import Split
 
 SAMPLE_FACES = 8
-LEGIBLE = 128  # smaller pictures are enlarged to about this many pixels
 
 
 def held_out(source: Source) -> dict[str, Tensor]:
@@ -41,14 +40,12 @@ def sample_grid(editor: Editor, faces: dict[str, Tensor], path: Path) -> None:
         columns = [Column("input", image), *columns]
     for name, network in editor.networks.items():
         network.train(modes[name])
-    zoom = max(1, LEGIBLE // image.shape[-1])
     rows = torch.stack([shown(column) for column in columns], 1)
     if any(column.head is not None for column in columns):  # a row of what the columns take their style from
         blank = torch.ones_like(image[0]).float()
         heads = [blank if column.head is None else column.head.float() for column in columns]
         rows = torch.cat([torch.stack(heads)[None], rows])
-    large = rows.repeat_interleave(zoom, 3).repeat_interleave(zoom, 4)
-    save_image(grid(large, [column.caption for column in columns]), path)
+    save_image(grid(enlarged(rows), [column.caption for column in columns]), path)
 
 
 def shown(column: Column) -> Tensor:

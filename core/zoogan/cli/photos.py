@@ -1,0 +1,45 @@
+"""A person's photos on the command line: read, warned about, and the names of what becomes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from zoogan.config import ConfigError
+
+
+def read_all(photos: list[Path]) -> list[Any]:
+    """The photos as bytes (3, h, w).
+
+    Raises:
+        ConfigError: all photos that cannot be read, at once, before anything is edited.
+    """
+    from zoogan.data.photo import read_photo
+
+    pictures, problems = [], []
+    for photo in photos:
+        try:
+            pictures.append(read_photo(photo))
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return pictures
+
+
+def tell_crop(photo: Path, picture: Any, run: Any) -> None:
+    """Say what makes a poor edit of a photo likely."""
+    from zoogan.data.photo import crop_warnings
+
+    for warning in crop_warnings(picture, run.facts):
+        typer.echo(f"note: {photo}: {warning}", err=True)
+
+
+def free_name(out: Path, stem: str, kind: str, written: list[Path]) -> Path:
+    """`out/stem-kind.png`, numbered when two photos of one call share a stem."""
+    path, number = out / f"{stem}-{kind}.png", 2
+    while path in written:
+        path, number = out / f"{stem}-{number}-{kind}.png", number + 1
+    return path
