@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,7 +80,7 @@ def evaluate(
     )  # fmt: skip
     if World().rank == 0:
         zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
-        tell(report, folder)
+        tell(report, folder, loaded.facts.parts)
     part_processes()
 
 
@@ -178,8 +178,9 @@ def about_run(run: LoadedRun, path: Path, speed: dict[str, float], device: str, 
     )  # fmt: skip
 
 
-def tell(report: Report, folder: Path) -> None:
-    """The values as a table on the terminal, and where the page is."""
+def tell(report: Report, folder: Path, parts: Collection[str] = ()) -> None:
+    """The values as a table on the terminal, and where the page is. parts: whose rows are left to the page: they are
+    many, and what is told of all parts together stands here."""
     from zoogan.cli.tables import print_table
     from zoogan.evaluation.page import number
 
@@ -187,6 +188,7 @@ def tell(report: Report, folder: Path) -> None:
         [v.name, v.attribute or "all", number(v.value), "" if v.low is None else f"{number(v.low)} to {number(v.high)}",
          str(v.n), v.note]
         for v in report.values
+        if v.attribute not in parts
     ]  # fmt: skip
     print_table(["measure", "attribute", "value", "95 % interval", "faces", "note"], rows, title=report.about.run)
     for name, reason in report.skipped.items():
