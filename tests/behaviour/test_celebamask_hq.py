@@ -174,17 +174,23 @@ def test_attributes_are_those_of_the_list_by_number(root: Path) -> None:
 
 
 def test_what_was_read_is_kept_within_bounds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(celebamask_hq, "CACHE_BYTES", 3 * 4 * 16 * 16)
-    source = opened(root)
+    faces = opened(root).size("train")
+    monkeypatch.setattr(celebamask_hq, "CACHE_BYTES", faces * 4 * 16 * 16)
+    source, part, shared = opened(root), opened(root), opened(root, workers=2)
     first = source.read("train", [5, 2, 0])
-    assert len(source._kept["train"].known) == 3
+    assert len(source._kept["train"].known) == faces
+    shared.read("train", [0])
+    assert len(shared._kept["train"].known) == 0, "two workers would keep twice as much"
+    monkeypatch.setattr(celebamask_hq, "CACHE_BYTES", faces * 4 * 16 * 16 - 1)
+    part.read("train", [0])
+    assert len(part._kept["train"].known) == 0, "a part of a set would rarely be asked for"
     for path in (root / "CelebAMask-HQ-mask").iterdir():
         path.unlink()
     again = source.read("train", [0, 2])
     assert torch.equal(again["image"], first["image"][[2, 1]])
     assert torch.equal(again["segmentation"], first["segmentation"][[2, 1]])
-    with pytest.raises(ConfigError, match=r"7\.png"):
-        source.read("train", [0, 5])  # which is image 7
+    with pytest.raises(ConfigError, match=r"\d\.png"):
+        source.read("train", [0, 1])  # which was not read yet
     assert pickle.loads(pickle.dumps(source))._kept == {}
 
 

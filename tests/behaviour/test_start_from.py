@@ -451,12 +451,34 @@ def test_runs_of_another_kind(
     assert begin("semantic-stylegan", tmp_path / "run", "--from", str(glasses_run)) == 2
     said = capsys.readouterr().err
     assert "is a run of sagan" in said and "semantic-stylegan has generator (latent_generator)" in said
-    # The same roles, with networks of one's own: every tensor that does not fit.
-    own = sets([*FEW[1:], "generator.use=stargan", "discriminator.use=stargan", "data.attributes=Eyeglasses"])
-    assert begin("stargan", tmp_path / "run", "--from", str(glasses_run), *own) == 2
+    # The same roles, but the run's networks would be trained with numbers that were made for others.
+    for method, origin, other in (("stargan", glasses_run, "sagan"), ("stylegan2", parts_run, "semantic-stylegan")):
+        assert begin(method, tmp_path / "run", "--from", str(origin)) == 2
+        said = capsys.readouterr().err
+        assert f"{origin} is a run of {other}: generator {other!r} where {method} has {method!r}" in said
+        assert f"Train --model {other}, or start from a run of {method}" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_pictures_without_label_maps_are_told_of_before_a_folder_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(6):
+        paint(tmp_path / "pictures" / f"{number}.png")
+    plain = ["--data", "folder", "--root", str(tmp_path / "pictures"), "--recipe", "drawn-32"]
+    few = sets(["data.label_set=celebamask-13", *NARROW, f"data.image_size={SIZE}", "data.batch=4"])
+    assert begin("semantic-stylegan", tmp_path / "run", *plain, *few) == 2
     said = capsys.readouterr().err
-    assert f"the weights of {glasses_run}, a run of sagan, do not fit the networks of this training of stargan" in said
-    assert "in the run, nothing here" in said or "nothing in the run" in said
+    assert "needs segmentation" in said and "data.label_maps=FOLDER" in said and "judge_segmentation=false" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_relative_start_is_kept_absolute(parts_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(parts_run.parent)
+    start = sets(["training.start_from=parts", "data.faces=32", "data.held_out=8", "training.sample_every=0"])
+    assert begin("semantic-stylegan", tmp_path / "run", *start, iterations=1) == 0
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["training"]["start_from"]
+    assert kept == str(parts_run.resolve())
 
 
 def test_settings_that_contradict_the_weights(

@@ -122,6 +122,14 @@ def parts_named(label_set: Any) -> dict[str, Any]:
     }
 
 
+def with_parts(data: DataConfig, facts: Facts) -> DataConfig:
+    """A source whose label set is transparent where the weights are: a run's config and facts say the same."""
+    kinds = getattr(data, "label_set", None)
+    if kinds is None or not facts.parts or kinds.transparent == facts.transparent:
+        return data
+    return data.model_copy(update={"label_set": kinds.model_copy(update={"transparent": facts.transparent})})
+
+
 def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any]) -> tuple[GameConfig, Composition]:
     """The complete config of a layer, and its networks with the imported weights.
 
@@ -134,6 +142,7 @@ def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any])
     config = compose_config(spec, zoo.registry, sets=layer)
     config = config.model_copy(update={"recipe": None})  # the weights come from no recipe of ours
     facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes, **imported.facts)
+    config = config.model_copy(update={"data": with_parts(config.data, facts)})
     composition = compose(config, facts, zoo.registry)
     missing = set(composition.nets) - set(imported.networks)
     needed = sorted(missing - set(imported.untrained))

@@ -102,7 +102,9 @@ def config_to_start(
     if origin is not None:
         from zoogan.training.start import layer_from
 
-        taken = layer_from(spec, zoo.registry, Path(str(origin)))
+        whence = Path(str(origin)).expanduser().resolve()  # a resume may come from another folder
+        taken = layer_from(spec, zoo.registry, whence)
+        sets = merge(sets, {"training": {"start_from": str(whence)}})
     complete = compose_config(spec, zoo.registry, recipe=recipe, source=data, files=files, sets=sets, start=taken)
     folder = out or next_run(Path("runs"), f"{spec.name}-{complete.recipe}")
     if used(folder):
@@ -214,7 +216,13 @@ def farewell(session: Any) -> str:
     if grids:
         lines.append(f"  samples      {grids[-1]}")
     name = session.facts.attributes[0] if session.facts.attributes else "NAME"
-    if loaded.editor.makes_faces:
+    if loaded.editor.makes_faces and session.facts.parts:
+        part = session.facts.parts[-1]
+        part = "hair" if "hair" in session.facts.parts else part
+        lines.append(f"  make faces   zoo sample {run.path}")
+        lines.append(f"  edit them    zoo edit {run.path} --seed 0 --part {part} --from-seed 1")
+        lines.append(f"  take apart   zoo parts {run.path} --seed 0")
+    elif loaded.editor.makes_faces:
         lines.append(f"  make faces   zoo sample {run.path}")
         lines.append(f"  edit them    zoo direction {run.path} --attribute {name}, once, and then")
         lines.append(f"               zoo edit {run.path} --seed 0 --attribute {name}=1")

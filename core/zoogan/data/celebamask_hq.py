@@ -16,7 +16,7 @@ from torch import Tensor
 from zoogan.config import ConfigError, DataConfig
 from zoogan.data.celeba import SPLITS, read_attributes
 from zoogan.data.config import CelebAMaskHQData
-from zoogan.data.kept import Kept, Pictures
+from zoogan.data.kept import BYTES, Kept, Pictures
 from zoogan.data.label_maps import check_proportions, nearest, painted, read_mask, read_parts, table_of
 from zoogan.data.labels import (
     HAIR_COLOURS,
@@ -115,7 +115,10 @@ class CelebAMaskHQ(Source):
         members = self.members[split]
         if split not in self._kept:
             used = sum(kept.bytes for kept in self._kept.values())
-            self._kept[split] = Kept(len(members), self.image_size, CACHE_BYTES - used)
+            budget = CACHE_BYTES // max(1, self.config.workers) - used  # each worker keeps faces of its own
+            whole = BYTES * self.image_size**2 * len(members) <= budget
+            # A part of a large set would rarely be asked for, and take its memory all the same.
+            self._kept[split] = Kept(len(members), self.image_size, budget if whole else 0)
         where = torch.tensor(indices, dtype=torch.long)
         image, segmentation = self._kept[split].read(
             where, lambda new: self._decoded([self.numbers[members[i]] for i in new])

@@ -59,19 +59,19 @@ def values_round(values: Float[Tensor, "k *rest"], between: int = BETWEEN) -> Fl
     was given is met exactly.
     """
     k = len(values)
-    knots = values.flatten(1).double()
-    here = torch.arange(k, device=values.device)
-    bends = torch.zeros(k, k, dtype=torch.float64, device=values.device)  # the second derivatives at the knots
+    knots = values.flatten(1).cpu().double()  # where every machine has double precision
+    here = torch.arange(k)
+    bends = torch.zeros(k, k, dtype=torch.float64)  # the second derivatives at the knots
     for away, weight in ((-1, 1.0), (0, 4.0), (1, 1.0)):
         bends.index_put_((here, (here + away) % k), torch.full_like(bends[0], weight), accumulate=True)
     bent = torch.linalg.solve(bends, 6 * (knots.roll(1, 0) - 2 * knots + knots.roll(-1, 0)))
-    right = torch.linspace(0, 1, between + 1, dtype=torch.float64, device=values.device)[:-1, None]
+    right = torch.linspace(0, 1, between + 1, dtype=torch.float64)[:-1, None]
     left = 1 - right
     some = [
         left * knots[i] + right * knots[j] + ((left**3 - left) * bent[i] + (right**3 - right) * bent[j]) / 6
         for i, j in zip(range(k), [*range(1, k), 0])
     ]
-    return torch.cat([*some, knots[:1]]).to(values.dtype).unflatten(1, values.shape[1:])
+    return torch.cat([*some, knots[:1]]).to(values).unflatten(1, values.shape[1:])
 
 
 def check_film(path: Path) -> None:

@@ -70,9 +70,15 @@ class FaceStream(Dataset[Sample]):
         if crop and "segmentation" in fields:
             raise ConfigError("data.random_crop cuts pictures only; segmentation does not follow: set it to 0")
         if missing:
+            advice = (
+                "; say where its maps of parts are (data.label_maps=FOLDER, for a folder), or, where the game allows "
+                "it, judge images alone (judge_segmentation=false, weights.mask=0)"
+                if "segmentation" in missing
+                else ""
+            )
             raise ConfigError(
                 f"data.source: draw {draw!r} needs {', '.join(missing)}, which this source does not have; "
-                f"it has {', '.join(source.fields)}"
+                f"it has {', '.join(source.fields)}{advice}"
             )
         self.source, self.draw, self.need, self.fields = source, draw, need, fields
         self.mirrored_parts = source.mirrored_parts

@@ -20,7 +20,8 @@ Smaller = Float[Tensor, "n c h2 w2"]
 
 def low_pass(like: Images, gain: float = 1.0) -> Float[Tensor, "c 1 4 4"]:
     """The filter for each channel of `like`; its sum is `gain`."""
-    taps = torch.tensor(TAPS, dtype=like.dtype, device=like.device)
+    place = torch.arange(len(TAPS), dtype=like.dtype, device=like.device)
+    taps = place * (3 - place) + 1  # TAPS, made where `like` is: a copy from the host would wait for the device
     kernel = torch.outer(taps, taps) * (gain / 64)
     return kernel.expand(like.shape[1], 1, 4, 4)
 

@@ -18,7 +18,7 @@ from accelerate.utils import DistributedType
 
 from zoogan.composition import Composition, compose, rehearse
 from zoogan.config import ConfigError, GameConfig
-from zoogan.data.stream import loader, to_device
+from zoogan.data.stream import Loader, loader, to_device
 from zoogan.evaluation.study import shown_by
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Need, Source, World
@@ -169,12 +169,15 @@ class Session:
         return checkpoints.load(path)
 
     def open_batches(self, needs: Mapping[str, Need], start: int) -> Iterator[Any]:
-        """Batches of this process from the joint position `start`, on the device."""
+        """Batches of this process from the joint position `start`, on the device.
+
+        Raises:
+            ConfigError: at once, before anything is written, if the source cannot serve the game's needs.
+        """
         device, rows = self.accelerator.device, self.config.data.batch * self.config.training.accumulate
         seed, pin = self.config.training.seed, device.type == "cuda"
-        with closing(loader(self.source, self.config.data, needs, seed, World(), start, rows, pin=pin)) as batches:
-            for batch in batches:
-                yield to_device(batch, device)
+        batches = loader(self.source, self.config.data, needs, seed, World(), start, rows, pin=pin)
+        return moved(batches, device)
 
     def open_watch(self, composition: Composition) -> Watch | None:
         """What `training.evaluate_every` asks for.
@@ -346,6 +349,13 @@ class Session:
         """Call an observer hook of every plugin, on the main process."""
         if self.main:
             self.zoo.notify(hook, run=self.run.path, **values)
+
+
+def moved(batches: Loader, device: torch.device) -> Iterator[Any]:
+    """Batches on the device; closes their reading when it is closed."""
+    with closing(batches):
+        for batch in batches:
+            yield to_device(batch, device)
 
 
 def due(iteration: int, every: int) -> bool:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zoogan.composition import Composition, compose
-from zoogan.config import ConfigError, GameConfig, slots_of
+from zoogan.config import ConfigError, GameConfig, component_name, slots_of
 from zoogan.data.labels import first_few
 from zoogan.facts import Facts
 from zoogan.registry import MethodSpec, Registry, nearest
@@ -69,6 +69,28 @@ def check_family(path: Path, theirs: type[GameConfig], method: str, ours: type[G
         )
 
 
+def check_components(path: Path, stored: GameConfig, spec: MethodSpec) -> None:
+    """A run of another method has the components that this one plays with.
+
+    Raises:
+        ConfigError: others: its networks would be trained with numbers that were made for ours.
+    """
+    if stored.method == spec.name:
+        return
+    ours = {slot: spec.config.model_fields[slot].default for slot in networks_of(spec.config)}
+    other = {
+        slot: (component_name(getattr(stored, slot)), component_name(default))
+        for slot, default in ours.items()
+        if hasattr(stored, slot) and component_name(getattr(stored, slot)) != component_name(default)
+    }
+    if other:
+        said = ", ".join(f"{slot} {theirs!r} where {spec.name} has {mine!r}" for slot, (theirs, mine) in other.items())
+        raise ConfigError(
+            f"training.start_from: {path} is a run of {stored.method}: {said}. Train --model {stored.method}, or start "
+            f"from a run of {spec.name}"
+        )
+
+
 def layer_from(spec: MethodSpec, registry: Registry, path: Path) -> dict[str, Any]:
     """What a config takes over from a run that it starts from: the networks' settings; under `data` what those faces
     were that networks are built for.
@@ -78,6 +100,7 @@ def layer_from(spec: MethodSpec, registry: Registry, path: Path) -> dict[str, An
     """
     _, stored, facts = opened(path, registry)
     check_family(path, type(stored), stored.method, spec.config, spec.name)
+    check_components(path, stored, spec)
     values = stored.model_dump(mode="json")
     data = {"image_size": facts.image_size, "attributes": list(facts.attributes)}
     data |= {key: values["data"][key] for key in ("balance", "label_set") if key in values["data"]}
@@ -183,19 +206,23 @@ def start_of(config: GameConfig, facts: Facts, registry: Registry) -> Start:
     folder = run.model if checkpoint is None else checkpoint
     untrained = untrained_in(run) if checkpoint is None else ()
     files = {slot: folder / f"{slot}.safetensors" for slot in slots if slot not in untrained}
-    networks = {slot: load_file(file) for slot, file in files.items() if file.exists()}
+    try:
+        networks = {slot: load_file(file) for slot, file in files.items() if file.exists()}
+        averaged = {slot: folder / f"{slot}.average.safetensors" for slot in networks}
+        averages = {slot: load_file(file) for slot, file in averaged.items() if file.exists()}
+        game = folder / f"{GAME}.safetensors"
+        state = load_file(game) if game.exists() else {}
+    except OSError as error:  # a run that is still training removes its older checkpoints
+        raise ConfigError(f"training.start_from: {folder} went away while it was read ({error}); try again") from error
     if not networks:
         raise ConfigError(f"training.start_from: {path} holds no trained weights yet; training saves them in time")
-    averaged = {slot: folder / f"{slot}.average.safetensors" for slot in networks}
-    averages = {slot: load_file(file) for slot, file in averaged.items() if file.exists()}
-    game = folder / f"{GAME}.safetensors"
     if checkpoint is None:
         said.append(f"starting from {path}: networks and averages from its model, for it has no checkpoint")
     else:
         of = f", averages of {' and '.join(averages)} from its averages" if averages else ", which has no averages"
         said.append(f"starting from {path}: networks as trained until iteration {iteration_of(checkpoint)}{of}")
     said += [f"note: {path} has no trained {slot}: it starts afresh" for slot in slots if slot not in networks]
-    return Start(path, stored.method, networks, averages, load_file(game) if game.exists() else {}, tuple(said))
+    return Start(path, stored.method, networks, averages, state, tuple(said))
 
 
 def untrained_in(run: Run) -> tuple[str, ...]:
