@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from zoogan.registry import Registry, nearest
 BUILT_IN = Path(__file__).parent / "data" / "label_sets"
 SUFFIXES = (".yaml", ".yml")
 MOST = 256  # parts and classes are bytes
+FORMS = "the path of a YAML file, or a mapping with names and merges"  # of a label set, besides a name
 
 
 class LabelSet(Frozen):
@@ -140,10 +142,7 @@ def built_in(name: str) -> LabelSet:
     """
     known = built_in_names()
     if name not in known:
-        raise ConfigError(
-            f"no label set is called {name!r}{nearest(name, known)}; known: {', '.join(known)}, the path of a YAML "
-            "file, or a mapping with names and merges"
-        )
+        raise ConfigError(f"no label set is called {name!r}{nearest(name, known)}; known: {', '.join(known)}, {FORMS}")
     return read_label_set(BUILT_IN / f"{name}.yaml")
 
 
@@ -177,10 +176,18 @@ def read_setting(value: Any, classes: Sequence[str] = ()) -> Any:
     """
     if isinstance(value, Mapping):
         return with_classes(value, classes)
-    if not isinstance(value, str | Path):
+    if isinstance(value, LabelSet):
         return value
+    known = built_in_names()
+    if not isinstance(value, str | Path):
+        raise problem(f"expected a name ({', '.join(known)}), {FORMS}, got {value!r}")
     path = Path(value).expanduser()
-    is_path = str(value) not in built_in_names() and (path.suffix in SUFFIXES or len(path.parts) > 1)
+    is_path = str(value) not in known and (path.suffix in SUFFIXES or len(path.parts) > 1)
+    if is_path and not path.exists():
+        beside = {other.stem: str(other) for other in path.parent.glob("*") if other.suffix in SUFFIXES}
+        close = get_close_matches(path.stem, [*known, *beside], 1, cutoff=0.5)  # endings would make all files alike
+        hint = f", did you mean {beside.get(close[0], close[0])!r}?" if close else ""
+        raise problem(f"{path}: cannot be read: no such file{hint}; or one of the names {', '.join(known)}")
     try:
         return read_label_set(path, classes) if is_path else built_in(str(value))
     except ConfigError as error:

@@ -278,6 +278,8 @@ def test_what_is_wrong_is_said_on_opening(root: Path, spoil: Any, settings: dict
          r"mask/0.png: 32 x 20, but its image .*img/0.jpg is 64 x 64"),
         (lambda r: Image.new("L", (SIDE, 20)).save(hair_of_zero(r)), "parts",
          r"00000_hair.png: 32 x 20, but its image"),
+        (lambda r: Image.fromarray((classes_of(0) % 2).astype(np.uint8)).save(hair_of_zero(r)), "parts",
+         r"00000_hair.png: a mask is 255 where .* has the values 0, 1 and no 255, .* Save it anew"),
         (lambda r: write_map(r, 0, classes_of(0) + np.uint8(3)), "maps",
          r"mask/0.png: the value 21, but the label set has the classes 0 \(background\) to 18 \(cloth\)"),
         (lambda r: Image.new("RGB", (SIDE, SIDE)).save(r / "CelebAMask-HQ-mask/0.png"), "maps",

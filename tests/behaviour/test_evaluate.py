@@ -371,6 +371,18 @@ def test_zoo_evaluate_leaves_a_report_to_read(runs: list[Path], capsys: pytest.C
     assert "data:image/png;base64" in page and "edit_error" in page and "<script" not in page
 
 
+def test_metrics_that_were_named_and_not_measured_are_a_failure(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["evaluate", str(runs[0]), "--faces", "4", "--device", "cpu", "--out", str(tmp_path / "report")]
+    assert main([*options, "--metrics", "success,preservation"]) == 2
+    said = capsys.readouterr()
+    assert "not measured: success: no judge" in said.err and "not measured: preservation: no judge" in said.err
+    assert "--metrics success,preservation: nothing could be measured" in said.err
+    assert (tmp_path / "report" / "report.html").exists(), "it says why"
+    assert main([*options, "--metrics", "success,edit_error"]) == 0, "one of the two was measured"
+
+
 def test_zoo_compare_measures_runs_on_the_same_faces(
     runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from PIL import Image
 from zoogan.config import ConfigError
 from zoogan.data.config import FolderData
 from zoogan.data.folder import Folder
+from zoogan.data.label_maps import read_labels
 from zoogan.data.stream import FaceStream
 from zoogan.interfaces import Need
 from zoogan.training.session import facts_of
@@ -53,6 +56,12 @@ def test_each_image_has_its_label_map_and_no_label_map_is_an_image(root: Path) -
     expected = [labels_of(k)[np.ix_(rows, columns)] for k in range(4)]
     assert torch.equal(read["segmentation"], torch.from_numpy(np.stack(expected)))
     assert read["segmentation"].dtype == torch.uint8
+
+
+def test_the_ending_of_a_label_map_may_be_in_capitals(root: Path) -> None:
+    expected = opened(root).read("train", range(4))["segmentation"]
+    (root / "maps" / "a.png").rename(root / "maps" / "a.PNG")
+    assert torch.equal(opened(root).read("train", range(4))["segmentation"], expected)
 
 
 def test_classes_are_merged_where_the_set_says_so(root: Path) -> None:
@@ -105,6 +114,7 @@ def test_a_mirrored_face_has_its_eyes_swapped(root: Path) -> None:
         (lambda r: Image.new("RGB", (40, 30)).save(r / "a.jpg"), {},
          r"maps/a.png: the label map of a.jpg and of a.png"),
         (lambda r: None, {"label_maps": "mpas"}, r"mpas is not there, did you mean 'maps'"),
+        (lambda r: None, {"label_maps": "mpas"}, r"(?s)a PNG for each image.*anna/1.jpg   mpas/anna/1.png"),
         (lambda r: None, {"label_maps": "../maps"}, r"label_maps=../maps: expected a folder in"),
         (lambda r: None, {"label_maps": ""}, r"label_maps=: expected a folder in"),
         (lambda r: None, {"label_set": None}, r"label_maps=maps: say what their values mean with data.label_set"),
@@ -133,6 +143,23 @@ def test_what_is_wrong_is_said_on_reading(root: Path, labels: np.ndarray[Any, An
     with pytest.raises(ConfigError, match=message):
         source.read("train", [a])
     source.read("train", [i for i in range(4) if i != a])
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("colour", [0, 3])
+def test_small_values_may_be_packed(tmp_path: Path, bits: int, colour: int) -> None:
+    """Grey (0) and palette (3) PNGs whose pixels share bytes, made by hand: Pillow writes no such grey ones."""
+    values = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2**bits
+    packed = [np.packbits(np.unpackbits(row[:, None], axis=1)[:, -bits:]).tobytes() for row in values]
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", 8, 2, bits, colour, 0, 0, 0), b"PLTE": bytes(range(3 * 2**bits)),
+        b"IDAT": zlib.compress(b"".join(b"\0" + row for row in packed)), b"IEND": b"",
+    }  # fmt: skip
+    if colour == 0:
+        del chunks[b"PLTE"]
+    made = [struct.pack(">I", len(b)) + n + b + struct.pack(">I", zlib.crc32(n + b)) for n, b in chunks.items()]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(made))
+    assert np.array_equal(read_labels(tmp_path / "a.png"), values)
 
 
 @pytest.mark.parametrize("shape", [(21, 15), (20, 16), (19, 15)])

@@ -119,5 +119,5 @@ def test_it_is_measured_on_request(tmp_path: Path, weights: Path, capsys: pytest
     sets = [part for name, value in asked.items() for part in ("--set", f"identity.{name}={value}")]
     assert main(["evaluate", run, "--metrics", "identity", "--device", "cpu", *sets]) == 0
     assert "identity.similarity" in capsys.readouterr().out
-    assert main(["evaluate", run, "--metrics", "identity", "--device", "cpu"]) == 0
+    assert main(["evaluate", run, "--metrics", "identity", "--device", "cpu"]) == 2
     assert "not measured: identity: no network is named" in capsys.readouterr().err

@@ -140,12 +140,23 @@ def test_everything_wrong_is_said_at_once_with_the_key_or_the_file(tmp_path: Pat
         ({"names": ["a", "b"], "marges": {}}, r"data.label_set.marges: no such setting, did you mean 'merges'"),
         ({"names": ["only"]}, r"data.label_set.names"),
         ({"names": ["a", "b"], "classes": 5}, r"data.label_set.classes: .*got 5"),
-        (7, r"data.label_set: .*got 7"),
+        (7, r"data.label_set: expected a name \(celebamask-13, .*\), the path of a YAML file, or a mapping .*, got 7"),
+        (
+            "nofile.yaml",
+            r"data.label_set: nofile.yaml: .*no such file.*; or one of the names celebamask-13, celebamask-19",
+        ),
+        ("celebamask_13.yaml", r"no such file, did you mean 'celebamask-13'"),
     ],
 )
 def test_a_set_that_cannot_be_read_is_named(value: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         checked(FolderData, {"source": "folder", "label_set": value}, zoo().registry, "data")
+
+
+def test_a_file_of_nearly_that_name_is_offered(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(SMALL))
+    with pytest.raises(ValidationError, match=r"mien.yaml: cannot be read: no such file, did you mean '.*mine.yaml'"):
+        FolderData(label_set=str(tmp_path / "mien.yaml"))
 
 
 def test_sources_of_celebamask_take_no_other_classes() -> None:

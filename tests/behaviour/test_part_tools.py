@@ -170,6 +170,25 @@ def test_parts_that_cannot_be_had(
         assert "this run edits photos as a whole" in refused("edit", attribute_run, photo, *options)
 
 
+def test_a_sheet_names_what_it_does_not_take(tmp_path: Path, refused: Says) -> None:
+    given = ("--segmentation", "--strength", 0.5, "--threshold", 0.5, "--truncation", 0.5, "--part", "hair")
+    said = refused("edit", tmp_path, "--grid", *given, "--from-seed", 7, "--out", "grid.png")
+    assert "leave out --part, --from-seed, --segmentation, --strength, --threshold, --truncation\n" in said
+    said = refused("edit", tmp_path, "me.png", "--grid", "--attribute", "Smiling=1", "--seed", 0, "--only", "shape")
+    assert "leave out photos, --attribute, --only, --seed\n" in said
+
+
+def test_what_has_an_option_of_its_own_is_no_attribute(part_run: Path, attribute_run: Path, refused: Says) -> None:
+    words = ("part=hair", "only=shape", "from_seed=7")
+    said = refused("edit", part_run, "--seed", 1, *(part for word in words for part in ("--attribute", word)))
+    assert "--attribute part=hair: part is no attribute; use --part NAME\n" in said
+    assert "--attribute only=shape: only is no attribute; use --only KIND\n" in said
+    assert "--attribute from_seed=7: from_seed is no attribute; use --from-seed SEED\n" in said
+    for run in (part_run, attribute_run):
+        said = refused("edit", run, "--seed", 1, "--attribute", "donor=x.png", "--attribute", "strength=2")
+        assert "donor is no attribute; use --from FILE" in said and "use --strength NUMBER" in said
+
+
 def test_mistakes_from_python(loaded: LoadedRun, attribute_run: Path, face_run: Path) -> None:
     made = loaded.sample(3)
     for options, expected in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,12 @@ from zoogan.config import ConfigError
 from zoogan.registry import Registry
 
 NO_PHOTO = "no photo given: zoo edit RUN PHOTO... --attribute NAME=VALUE"
+# What an edit is told besides its attributes, by its name in Python: the options that say it on the command line.
+OPTIONS = {
+    "seed": "--seed SEED", "strength": "--strength NUMBER", "threshold": "--threshold NUMBER",
+    "truncation": "--truncation NUMBER", "reference": "--reference PHOTO", "donor": "--from FILE",
+}  # fmt: skip
+PART_OPTIONS = {"part": "--part NAME", "only": "--only KIND", "from_seed": "--from-seed SEED"}
 
 
 def edit(
@@ -76,17 +82,20 @@ def edit(
     def opened() -> Any:
         return load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
 
-    wishes: dict[str, Any] = parse_wishes(attribute or []) | ({} if domain is None else {"domain": domain})
+    if grid:
+        check_grid({
+            "photos": photos, "--attribute": attribute, "--domain": domain, "--reference": reference, "--part": part,
+            "--only": only, "--from-seed": from_seed, "--from": from_face, "--segmentation": segmentation or None,
+            "--strength": None if strength == 1 else strength, "--threshold": threshold, "--truncation": truncation,
+            "--seed": seed, "--film": film,
+        })  # fmt: skip
+        typer.echo(str(sheet(opened(), registry, out or Path("grid.png"), root)))
+        return
+    asked = parse_wishes(attribute or [])
+    wishes: dict[str, Any] = asked | ({} if domain is None else {"domain": domain})
     check_parts(part, only, from_seed, from_face)
     if part:
         wishes |= {"part": part} | ({} if only is None else {"only": only})
-    if grid:
-        if photos or wishes:
-            raise ConfigError("--grid shows the run's held-out faces: leave out photos, attributes and domains")
-        if reference or seed or film:
-            raise ConfigError("--grid shows the run's own styles: leave out --reference, --seed and --film")
-        typer.echo(str(sheet(opened(), registry, out or Path("grid.png"), root)))
-        return
     if root is not None:
         raise ConfigError(f"--root {root}: only --grid reads the run's source; photos are named one by one")
     if not photos and not seed:
@@ -103,6 +112,7 @@ def edit(
     if loaded.editor.makes_faces:
         from zoogan.cli.edit_made import edit_made
 
+        check_names(asked, PART_OPTIONS)
         refused = {"--domain": domain, "--reference": reference, "--threshold": threshold, "--film": film}
         given = [name for name, value in refused.items() if value not in (None, [])]
         donor = from_seed if from_face is None else from_face
@@ -143,12 +153,43 @@ def parse_wishes(items: list[str]) -> dict[str, str]:
     """`["Eyeglasses=1"]` as a mapping.
 
     Raises:
-        ConfigError: items without `=`.
+        ConfigError: items without `=`, and those that an option of their own says.
     """
     bad = [item for item in items if "=" not in item]
     if bad:
         raise ConfigError("\n".join(f"--attribute {item}: expected NAME=VALUE, like Eyeglasses=1" for item in bad))
-    return dict(item.split("=", 1) for item in items)
+    wishes = dict(item.split("=", 1) for item in items)
+    check_names(wishes, OPTIONS)
+    return wishes
+
+
+def check_names(wishes: Mapping[str, str], options: Mapping[str, str]) -> None:
+    """That no attribute has the name of something that an option says.
+
+    Raises:
+        ConfigError: all that have, each with its option.
+    """
+    bad = [
+        f"--attribute {name}={value}: {name} is no attribute; use {options[name]}"
+        for name, value in wishes.items()
+        if name in options
+    ]
+    if bad:
+        raise ConfigError("\n".join(bad))
+
+
+def check_grid(given: Mapping[str, Any]) -> None:
+    """That nothing is said of single edits, where a sheet is asked for. given: option -> its value, None or empty
+    where it was not said.
+
+    Raises:
+        ConfigError: every option that a sheet does not take, by name.
+    """
+    named = [name for name, value in given.items() if value is not None and value != []]
+    if named:
+        raise ConfigError(
+            f"--grid shows the run's held-out faces in edits and styles of its own: leave out {', '.join(named)}"
+        )
 
 
 def check_parts(part: list[str] | None, only: str | None, from_seed: int | None, from_face: Path | None) -> None:

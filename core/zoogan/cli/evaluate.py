@@ -82,6 +82,8 @@ def evaluate(
         zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
         tell(report, folder, loaded.facts.parts)
     part_processes()
+    if metrics and chosen.keys() <= report.skipped.keys():  # a script that asked for these numbers has none of them
+        raise ConfigError(f"--metrics {metrics}: nothing could be measured; why is said above, and in the report")
 
 
 def measure(

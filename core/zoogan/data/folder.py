@@ -140,8 +140,17 @@ def label_maps_folder(root: Path, config: FolderData) -> Path | None:
         raise ConfigError(f"data.label_maps={config.label_maps}: expected a folder in {root}")
     if not folder.is_dir():
         beside = [path.name for path in root.iterdir() if path.is_dir()]
-        raise ConfigError(f"data.label_maps: {folder} is not there{nearest(config.label_maps, beside)}")
+        raise ConfigError(
+            f"data.label_maps: {folder} is not there{nearest(config.label_maps, beside)}; {layout(config.label_maps)}"
+        )
     return folder
+
+
+def layout(folder: str) -> str:
+    """How label maps lie beside their images."""
+    return f"""expected in the root, a PNG for each image, with the same path and name:
+  anna/1.jpg   {folder}/anna/1.png
+  ben.png      {folder}/ben.png"""
 
 
 def maps_of(names: Sequence[str], folder: Path) -> list[Path]:
@@ -150,7 +159,8 @@ def maps_of(names: Sequence[str], folder: Path) -> list[Path]:
     Raises:
         ConfigError: images without one, or that share one: the first few, and how many.
     """
-    there = {spelled(name).rpartition(".")[0]: folder / name for name in images_under(folder) if name.endswith(".png")}
+    pictures = [name for name in images_under(folder) if name.lower().endswith(".png")]
+    there = {spelled(name).rpartition(".")[0]: folder / name for name in pictures}
     found, problems = [], []
     taken: dict[str, str] = {}
     for name in names:

@@ -15,32 +15,43 @@ from zoogan.config import ConfigError
 from zoogan.label_sets import LabelSet
 
 PAINTED = 255  # the value of a mask where the part is
+STEPS = {"L;2": 255 // 3, "L;4": 255 // 15}  # Pillow spreads the values of grey PNGs of 2 and 4 bits over 0..255
 Pixels = UInt8[np.ndarray, "h w"]
 
 
 def read_labels(path: Path) -> Pixels:
-    """The values of a label map: indices of a palette, or grey. A palette's colours mean nothing.
+    """The values of a label map, as its PNG counts them: indices of a palette, grey, or black 0 and white 1 where a
+    pixel has one bit. A palette's colours mean nothing.
 
     Raises:
         ConfigError: it cannot be read, or is coloured.
     """
     with _opened(path) as picture:
-        if picture.mode not in ("P", "L"):
+        if picture.mode not in ("P", "L", "1"):
             raise ConfigError(
                 f"{path}: a label map has one value a pixel, 0..255, in a grey or palette PNG; this one is "
                 f"{picture.mode}. Save class numbers, not colours"
             )
-        return _pixels(path, picture)
+        packing = [tile[3] for tile in getattr(picture, "tile", ())]  # forgotten once the pixels are read
+        return _pixels(path, picture) // next((step for name, step in STEPS.items() if name in packing), 1)
 
 
 def read_mask(path: Path) -> Pixels:
     """The mask of one part, 255 where it is; grey, black and white, or RGB.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: it cannot be read, or has something in it and nowhere 255.
     """
     with _opened(path) as picture:
-        return _pixels(path, picture, "L")
+        mask = _pixels(path, picture, "L")
+    if mask.any() and not (mask == PAINTED).any():
+        found = np.unique(mask).tolist()
+        told = ", ".join(map(str, found[:5])) + (f", ... {found[-1]}" if len(found) > 5 else "")
+        raise ConfigError(
+            f"{path}: a mask is {PAINTED} where the part is and 0 elsewhere; this one has the values {told} and no "
+            f"{PAINTED}, so that nothing would be painted. Save it anew in black and white, 0 and {PAINTED}"
+        )
+    return mask
 
 
 def _opened(path: Path) -> Image.Image:
@@ -54,7 +65,7 @@ def _opened(path: Path) -> Image.Image:
 
 def _pixels(path: Path, picture: Image.Image, mode: str | None = None) -> Pixels:
     try:
-        return np.asarray(picture if mode is None else picture.convert(mode))
+        return np.asarray(picture if mode is None else picture.convert(mode), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError) as error:
         raise ConfigError(f"{path}: damaged or unreadable ({error}); fetch it again") from error
 
