@@ -80,7 +80,7 @@ def evaluate(
     )  # fmt: skip
     if World().rank == 0:
         zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
-        tell(report, folder, loaded.facts.parts)
+        tell(report, folder, parts_made(loaded.editor))
     part_processes()
     if metrics and chosen.keys() <= report.skipped.keys():  # a script that asked for these numbers has none of them
         raise ConfigError(f"--metrics {metrics}: nothing could be measured; why is said above, and in the report")

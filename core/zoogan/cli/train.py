@@ -207,6 +207,7 @@ def headline(session: Any) -> str:
 
 def farewell(session: Any) -> str:
     """Where the grid is, how to make or edit a face, and, where the source knows the truth, how good the edits are."""
+    from zoogan.evaluation.parts import parts_made
     from zoogan.training.run import load
 
     run = session.run
@@ -216,9 +217,9 @@ def farewell(session: Any) -> str:
     if grids:
         lines.append(f"  samples      {grids[-1]}")
     name = session.facts.attributes[0] if session.facts.attributes else "NAME"
-    if loaded.editor.makes_faces and session.facts.parts:
-        part = session.facts.parts[-1]
-        part = "hair" if "hair" in session.facts.parts else part
+    parts = parts_made(loaded.editor)
+    if parts:
+        part = "hair" if "hair" in parts else parts[-1]
         lines.append(f"  make faces   zoo sample {run.path}")
         lines.append(f"  edit them    zoo edit {run.path} --seed 0 --part {part} --from-seed 1")
         lines.append(f"  take apart   zoo parts {run.path} --seed 0")
