@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,10 +16,13 @@ import zoogan
 from part_faces import RUN_PARTS, write_run
 from style_runs import paint
 from zoogan.cli import main
+from zoogan.cli.train import farewell
 from zoogan.config import ConfigError
 from zoogan.data.palette import coloured
 from zoogan.data.photo import LEGIBLE, to_bytes
+from zoogan.plugins import zoo
 from zoogan.training.loaded import LoadedRun
+from zoogan.training.run import Run
 
 Says = Callable[..., str]
 CELL = LEGIBLE + 4  # a face enlarged to what can be looked at, and the gutter
@@ -321,6 +325,16 @@ def test_a_sheet_shows_segmentations_and_parts_of_others(part_run: Path, loaded:
 
 
 # ---- photos ----
+
+
+def test_a_training_ends_with_what_faces_of_parts_are_for(part_run: Path, loaded: LoadedRun) -> None:
+    session = SimpleNamespace(
+        run=Run(part_run), zoo=zoo(), facts=loaded.facts, accelerator=SimpleNamespace(device=torch.device("cpu"))
+    )
+    said = farewell(session)
+    part = "hair" if "hair" in RUN_PARTS else RUN_PARTS[-1]
+    assert f"zoo edit {part_run} --seed 0 --part {part} --from-seed 1" in said and f"zoo parts {part_run}" in said
+    assert "zoo direction" not in said and "PHOTO" not in said
 
 
 def test_a_method_says_how_photos_are_found(part_run: Path, loaded: LoadedRun, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from distribution_kit import Filters, Noise, in_two_processes, study_of
 from part_kit import PARTS, SIDE, Marked, maker, rectangles
+from zoogan.cli.evaluate import tell
 from zoogan.cli.measuring import metric_configs
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn_source import DrawnSource
@@ -226,7 +227,9 @@ def test_they_are_measured_by_default_where_there_are_parts() -> None:
     assert registry.build("metric", chosen["part_leak"]).config.faces == 7
 
 
-def test_a_report_keeps_them_and_shows_the_parts(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_keeps_them_and_shows_the_parts(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("zoogan.evaluation.report.RESAMPLES", 40)
     editor = maker(rectangles(0.1))
     found = examine(editor, study, both(), [])
@@ -241,6 +244,11 @@ def test_a_report_keeps_them_and_shows_the_parts(study: Study, tmp_path: Path, m
     assert leak is not None and leak.value == pytest.approx(0.1, rel=1e-3) and leak.low is not None
     hair = kept.find("mask_agreement.miou", "hair")
     assert hair is not None and hair.key.backbone == "judge marked"
+    tell(kept, tmp_path / "r", PARTS)
+    told = capsys.readouterr().out
+    assert "part_leak.texture" in told and "hair" not in told, "what is told of each part is left to the page"
+    tell(kept, tmp_path / "r")
+    assert "hair" in capsys.readouterr().out
     sheet = part_sheet(editor, study)
     assert sheet is not None and sheet.shape[0] == 3
     bare = part_sheet(editor, replace(study, judge=None))

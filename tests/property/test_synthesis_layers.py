@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoogan.layers.equalised import EqualisedConv2d, EqualisedLinear, PixelNormMLP, pixel_norm
 from zoogan.layers.fir import blurred, doubled, halved
@@ -149,6 +151,29 @@ def test_filters_keep_constants_inside(seed: int, side: int, value: float) -> No
 def test_doubling_is_four_times_the_transpose_of_halving(seed: int, n: int, c: int, side: int) -> None:
     x, y = real(seed, n, c, side, side), real(seed + 1, n, c, 2 * side, 2 * side)
     agree((doubled(x) * y).sum(), 4 * (x * halved(y)).sum())
+
+
+def test_the_filters_second_derivative_takes_all_channels_at_once() -> None:
+    """torch's own takes those of a depthwise convolution one by one."""
+    for filtered in (halved, doubled):
+        counts = []
+        for channels in (2, 32):
+            image = noise(0, 1, channels, 8, 8).requires_grad_()
+            with Calls() as calls:
+                (slope,) = torch.autograd.grad(filtered(image).square().sum(), image, create_graph=True)
+                slope.square().sum().backward()
+            counts.append(calls.convolutions)
+        assert counts[0] == counts[1] > 0
+
+
+class Calls(TorchDispatchMode):
+    """Counts the convolutions that run inside."""
+
+    convolutions = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.convolutions += func.overloadpacket is torch.ops.aten.convolution
+        return func(*args, **(kwargs or {}))
 
 
 def test_filters_are_twice_differentiable() -> None:
