@@ -131,8 +131,8 @@ class TrainingConfig(Frozen):
     """How long and how to train. `*_every` count iterations; 0 = never.
 
     precision: bf16 = mixed, penalties in fp32; fp64 is for checking arithmetic; fp16 is refused.
-    threads: of the processor; null = as many as torch takes. Narrow networks train no faster on two, and slower when
-    another program wants one of them.
+    threads: of the processor, never more than torch takes by itself (OMP_NUM_THREADS); null = as many as that. Narrow
+    networks gain from two, little from more, and lose where another program wants those.
     channels_last: keep the channels of a pixel together in memory; a quarter faster for narrow networks on CPU.
     evaluate: the metrics of `evaluate_every`, on `evaluate_faces` held-out faces. best: a measure of theirs, such as
     edit_error, whose best checkpoint is kept whatever `keep` says.

@@ -44,7 +44,8 @@ def attribute_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny SaGAN run on the faces of `style_run`."""
     run = tmp_path_factory.mktemp("attribute") / "attributes"
     few = [
-        "data.image_size=32", "data.batch=4", "data.attributes=Eyeglasses", "data.faces=32", "data.held_out=16",
+        "data.image_size=32", "data.batch=4", "data.workers=0", "data.attributes=Eyeglasses", "data.faces=32",
+        "data.held_out=16",
         "data.probabilities.Eyeglasses=0.5", "generator.width=4", "discriminator.width=4",
     ]  # fmt: skip
     options = ["--out", str(run), "--device", "cpu", "--iterations", "1", *sets(few)]

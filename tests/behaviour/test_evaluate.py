@@ -44,7 +44,8 @@ DATA = DrawnData(
     probabilities={"Eyeglasses": 0.5},
 )  # fmt: skip
 TINY = [
-    "--device", "cpu", "--set", "data.image_size=16", "--set", "data.batch=4", "--set", "data.faces=32",
+    "--device", "cpu", "--set", "data.image_size=16", "--set", "data.batch=4", "--set", "data.workers=0",
+    "--set", "data.faces=32",
     "--set", "data.held_out=16", "--set", "generator.width=4", "--set", "discriminator.width=4",
     "--set", "training.log_every=1",
 ]  # fmt: skip

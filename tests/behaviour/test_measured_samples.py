@@ -267,7 +267,8 @@ def test_keys_of_edits_are_what_they_were(study: Study, tmp_path: Path) -> None:
 CPU = ["--device", "cpu"]
 FEW = ["data.image_size=16", "data.faces=80", "data.held_out=60"]
 NARROW = [
-    *FEW, "data.batch=4", "generator.style_dim=8", "generator.channel_multiplier=0.01", "generator.max_width=8",
+    *FEW, "data.batch=4", "data.workers=0",
+    "generator.style_dim=8", "generator.channel_multiplier=0.01", "generator.max_width=8",
     "mapping.style_dim=8", "mapping.layers=2", "discriminator.channel_multiplier=0.01", "discriminator.max_width=8",
 ]  # fmt: skip
 

@@ -51,7 +51,7 @@ def zoo(options: list[str], processes: int = 1, port: int = 0) -> str:
 
 def train(out: Path, batch: int, method: str, processes: int = 1, port: int = 0) -> checkpoints.State:
     options = ["train", "--model", method, "--out", str(out), *COMMON, *OPTIONS[method]]
-    zoo([*options, "--set", f"data.batch={batch}"], processes, port)
+    zoo([*options, "--set", f"data.batch={batch}", "--set", "data.workers=0"], processes, port)
     path, damaged = checkpoints.newest_valid(out / "checkpoints")
     assert path is not None and not damaged
     return checkpoints.load(path)

@@ -34,7 +34,7 @@ from zoogan.training.trainer import Batch, Trainer
 
 REGISTRY = zoo().registry
 SIZE = 16
-FEW = [f"data.image_size={SIZE}", "data.batch=4", "data.faces=32", "data.held_out=8"]
+FEW = [f"data.image_size={SIZE}", "data.batch=4", "data.workers=0", "data.faces=32", "data.held_out=8"]
 NARROW = [
     "generator.style_dim=8", "mapping.style_dim=8", "mapping.layers=2", "generator.part_layers=3",
     "generator.shape_layers=2", "generator.part_width=4", "generator.feature_width=6", "generator.coarse_size=8",
@@ -466,7 +466,7 @@ def test_pictures_without_label_maps_are_told_of_before_a_folder_is_used(
     for number in range(6):
         paint(tmp_path / "pictures" / f"{number}.png")
     plain = ["--data", "folder", "--root", str(tmp_path / "pictures"), "--recipe", "drawn-32"]
-    few = sets(["data.label_set=celebamask-13", *NARROW, f"data.image_size={SIZE}", "data.batch=4"])
+    few = sets(["data.label_set=celebamask-13", *NARROW, f"data.image_size={SIZE}", "data.batch=4", "data.workers=0"])
     assert begin("semantic-stylegan", tmp_path / "run", *plain, *few) == 2
     said = capsys.readouterr().err
     assert "needs segmentation" in said and "data.label_maps=FOLDER" in said and "judge_segmentation=false" in said

@@ -74,7 +74,7 @@ def test_it_trains_and_leaves_a_run(install: Install, tmp_path: Path) -> None:
 def test_its_generator_fills_the_slot_of_another_method(install: Install, tmp_path: Path) -> None:
     done = install.zoo(
         "train", "--model", "stargan", "--iterations", "1", "--device", "cpu", "--out", "run",
-        "--set", "data.image_size=64", "--set", "data.batch=2", "--set", "data.faces=16",
+        "--set", "data.image_size=64", "--set", "data.batch=2", "--set", "data.workers=0", "--set", "data.faces=16",
         "--set", "data.held_out=8", "--set", "generator.use=demo", "--set", "discriminator.width=4",
         cwd=tmp_path,
     )  # fmt: skip

@@ -22,7 +22,8 @@ from zoogan.config import ConfigError
 from zoogan.training import checkpoints
 
 TINY = [
-    "--device", "cpu", "--set", "data.image_size=16", "--set", "data.batch=4", "--set", "data.faces=32",
+    "--device", "cpu", "--set", "data.image_size=16", "--set", "data.batch=4", "--set", "data.workers=0",
+    "--set", "data.faces=32",
     "--set", "data.held_out=16", "--set", "generator.width=4", "--set", "discriminator.width=4",
     "--set", "training.log_every=1", "--set", "training.sample_every=2",
 ]  # fmt: skip
@@ -232,7 +233,7 @@ def test_a_grid_of_faces_that_have_moved(tmp_path: Path, capsys: pytest.CaptureF
     for i in range(40):
         Image.new("RGB", (20, 20), (6 * i, 0, 0)).save(before / f"{i}.png")
     (before / "labels.csv").write_text("file,Eyeglasses\n" + "".join(f"{i}.png,{i % 2}\n" for i in range(40)))
-    sizes = ("data.image_size=16", "data.batch=4", "generator.width=4", "discriminator.width=4")
+    sizes = ("data.image_size=16", "data.batch=4", "data.workers=0", "generator.width=4", "discriminator.width=4")
     options = ["--device", "cpu", "--iterations", "1", *(part for size in sizes for part in ("--set", size))]
     source = ["--data", "folder", "--root", str(before)]
     assert main(["train", "--model", "sagan", "--out", run, *options, *source]) == 0
@@ -300,13 +301,17 @@ def test_sigterm_to_the_whole_group_leaves_the_workers_to_the_training(tmp_path:
     assert "--resume" in rest and checkpoints.newest_valid(tmp_path / "run" / "checkpoints")[0] is not None
 
 
-def test_threads_are_those_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    assert train(tmp_path / "one", "--iterations", "1") == 0
-    assert asked == [1], "the drawn recipe's networks are too narrow for more"
-    assert train(tmp_path / "all", "--iterations", "1", "--set", "training.threads=null") == 0
-    assert asked == [1], "null leaves it to torch"
+def test_threads_are_at_most_those_of_the_config_and_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never more than torch takes by itself: that is what the machine has, or OMP_NUM_THREADS says."""
+    for config, machine, taken in ((2, 4, 2), (2, 1, 1), ("null", 4, 4)):
+        asked: list[int] = []
+        monkeypatch.setattr(torch, "set_num_threads", asked.append)
+        monkeypatch.setattr(torch, "get_num_threads", lambda machine=machine: machine)
+        run = tmp_path / f"{config}-{machine}"
+        assert train(run, "--iterations", "1", "--set", f"training.threads={config}") == 0
+        assert asked == [taken, machine]
 
 
 def test_a_model_without_checkpoints_is_not_trained_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -24,6 +26,9 @@ from zoogan.interfaces.world import World
 
 # A mirrored face looks and tilts to the other side; yaw, pitch, roll.
 MIRRORED_POSE = (-1.0, 1.0, -1.0)
+
+# Read together, small batches cost a drawn face a third of what they do one by one.
+FACES_AT_ONCE, PIXELS_AT_ONCE = 32, 32 * 128**2
 
 
 @lru_cache(maxsize=8)
@@ -209,16 +214,15 @@ class _Draws(Dataset[Any]):
 
 
 class _Positions:
-    """The positions of this process, one list a batch, without end."""
+    """The positions of this process, without end: lists of `batches` batches that are read together."""
 
-    def __init__(self, start: int, rows: int, world: World) -> None:
-        self.first, self.step, self.rows = start + world.rank * rows, world.size * rows, rows
+    def __init__(self, start: int, rows: int, world: World, batches: int) -> None:
+        self.first, self.step, self.rows, self.batches = start + world.rank * rows, world.size * rows, rows, batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        first = self.first
+        firsts = itertools.count(self.first, self.step)
         while True:
-            yield list(range(first, first + self.rows))
-            first += self.step
+            yield [first + row for first in itertools.islice(firsts, self.batches) for row in range(self.rows)]
 
 
 class Loader(Iterator[dict[str, Sample]]):
@@ -271,10 +275,23 @@ def loader(
         )
         for name, need in needs.items()
     }
-    positions = _Positions(start, rows_per_update, world)
+    at_once = min(FACES_AT_ONCE, PIXELS_AT_ONCE // source.image_size**2) // rows_per_update
+    positions = _Positions(start, rows_per_update, world, max(1, at_once))
     read = _Draws(streams)
-    batches = _from_workers(read, positions, config.workers, pin) if config.workers else _ahead(read, positions, pin)
-    return Loader(batches, start, world.size * rows_per_update)
+    several = _from_workers(read, positions, config.workers, pin) if config.workers else _ahead(read, positions, pin)
+    return Loader(_one_by_one(several, rows_per_update), start, world.size * rows_per_update)
+
+
+def _one_by_one(several: Generator[Any], rows: int) -> Generator[Any]:
+    """The batches of what was read together."""
+    with contextlib.closing(several):
+        for read in several:
+            if isinstance(read, ConfigError):
+                yield read
+                continue
+            n = len(next(iter(next(iter(read.values())).values())))
+            for first in range(0, n, rows):
+                yield {d: {name: x[first : first + rows] for name, x in sample.items()} for d, sample in read.items()}
 
 
 def _same(batch: Any) -> Any:

@@ -123,8 +123,6 @@ class Session:
         origin = start_of(config, self.facts, registry) if starts else None
         rehearse(config, self.facts, registry)
         self.accelerator = open_accelerator(config, device, run)
-        if config.training.threads is not None:
-            torch.set_num_threads(config.training.threads)
         self.main = self.accelerator.is_main_process
         self.quiet = quiet or not self.main
         state = self.find_state() if resume else None
@@ -199,6 +197,8 @@ class Session:
         Raises:
             NotFinite: a term or gradient was not finite; the last checkpoint stands.
         """
+        threads = torch.get_num_threads()
+        torch.set_num_threads(min(threads, self.config.training.threads or threads))
         try:
             if self.config.training.trackers:
                 self.accelerator.init_trackers("zoogan", config={"method": self.config.method})
@@ -206,6 +206,7 @@ class Session:
         finally:  # not by end_training(): it also ends the process group, which can wait forever for a failed process
             for tracker in self.accelerator.trackers:
                 tracker.finish()
+            torch.set_num_threads(threads)
 
     def run_through(self) -> Outcome:
         """The loop of `train`, between opening and closing the trackers."""
