@@ -1,0 +1,20 @@
+"""The one config system: frozen pydantic models, in layers. Imports no torch."""
+
+from zoogan.config.layering import compose_config as compose_config
+from zoogan.config.layering import merge as merge
+from zoogan.config.layering import parse_sets as parse_sets
+from zoogan.config.layering import parse_value as parse_value
+from zoogan.config.layering import read_yaml as read_yaml
+from zoogan.config.layering import validate as validate
+from zoogan.config.models import ComponentConfig as ComponentConfig
+from zoogan.config.models import DataConfig as DataConfig
+from zoogan.config.models import Frozen as Frozen
+from zoogan.config.models import GameConfig as GameConfig
+from zoogan.config.models import Names as Names
+from zoogan.config.models import Slot as Slot
+from zoogan.config.models import TrainingConfig as TrainingConfig
+from zoogan.config.models import component_name as component_name
+from zoogan.config.models import listed as listed
+from zoogan.config.models import slots_of as slots_of
+from zoogan.config.problems import checked as checked
+from zoogan.errors import ConfigError as ConfigError

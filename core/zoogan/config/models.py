@@ -1,0 +1,181 @@
+"""The models of the one config system: frozen pydantic classes, with slots for components. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from zoogan.errors import ConfigError
+from zoogan.registry import Registry, nearest
+
+NAME_KEYS = ("use", "source")  # the field that names the component: `use`, for sources `source`
+
+
+class Frozen(BaseModel):
+    """Base of every config model: unknown keys are errors, values do not change."""
+
+    # defer_build: validators are built on first use, so that loading every plugin's configs costs little.
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), defer_build=True)
+
+
+class ComponentConfig(Frozen):
+    """Base of component configs. A subclass adds `use: Literal["name"] = "name"` and its own options."""
+
+
+def component_name(config: ComponentConfig) -> str:
+    """The name under which the config's component is registered."""
+    for key in NAME_KEYS:
+        if key in type(config).model_fields:
+            return str(getattr(config, key))
+    raise ConfigError(f"{type(config).__name__} has no field {' or '.join(NAME_KEYS)}")
+
+
+class Slot:
+    """`Annotated[ComponentConfig, Slot("image_editor")]`: a field that any component of the role may fill.
+
+    The field reads the component's name, validates with that component's own class and serialises all of its values.
+    """
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.key = "source" if role == "source" else "use"
+
+    def __repr__(self) -> str:
+        return f"Slot({self.role!r})"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def pick(value: Any, info: Any) -> ComponentConfig:
+            if isinstance(value, ComponentConfig):
+                return value
+            registry = registry_of(info)
+            if isinstance(value, str):
+                value = {self.key: value}
+            if not isinstance(value, Mapping) or self.key not in value:
+                raise PydanticCustomError(
+                    "component", f"expected a {self.role} as a name or a mapping with {self.key!r}, got {{got}}",
+                    {"got": repr(value)},
+                )  # fmt: skip
+            name = str(value[self.key])
+            known = registry.names(self.role)
+            if name not in known:
+                raise PydanticCustomError(
+                    "component", f"no {self.role} is called {{name}}{{hint}}; known: {{known}}",
+                    {"name": repr(name), "hint": nearest(name, known), "known": ", ".join(known)},
+                )  # fmt: skip
+            return registry.components[self.role, name].config.model_validate(value, context=info.context)
+
+        return core_schema.with_info_plain_validator_function(
+            pick,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda v: v.model_dump(mode="json")),
+        )
+
+
+def registry_of(info: Any) -> Registry:
+    """The registry that a validation (pydantic's ValidationInfo) was given, or the zoo's own."""
+    if info.context and "registry" in info.context:
+        return info.context["registry"]
+    from zoogan.plugins import zoo
+
+    return zoo().registry
+
+
+def listed(value: Any) -> Any:
+    """One name, or a list of names."""
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
+
+
+class DataConfig(ComponentConfig):
+    """What every source understands. A source's config subclasses this and narrows `source`.
+
+    attributes: the label columns, in order. balance: an attribute whose two values are drawn equally often.
+    batch: faces a process reads for one micro-batch. workers: loader processes, 0 = in this one. flip: mirror half of
+    the faces at random in training. random_crop: share of the faces of which a random part, .8 to 1 of the area, is
+    shown in training.
+    """
+
+    source: str
+    root: Path | None = None
+    image_size: int = Field(64, ge=16)
+    attributes: Names = ("Eyeglasses",)
+    balance: str | None = None
+    flip: bool = False
+    random_crop: float = Field(0.0, ge=0, le=1)
+    batch: int = Field(16, ge=1)
+    workers: int = Field(0, ge=0)
+
+
+class TrainingConfig(Frozen):
+    """How long and how to train. `*_every` count iterations; 0 = never.
+
+    precision: bf16 = mixed, penalties in fp32; fp64 is for checking arithmetic; fp16 is refused.
+    threads: of the processor, never more than torch takes by itself (OMP_NUM_THREADS); null = as many as that. Narrow
+    networks gain from two, little from more, and lose where another program wants those.
+    channels_last: keep the channels of a pixel together in memory; a quarter faster for narrow networks on CPU.
+    evaluate: the metrics of `evaluate_every`, on `evaluate_faces` held-out faces. best: a measure of theirs, such as
+    edit_error, whose best checkpoint is kept whatever `keep` says.
+    start_from: a run whose weights networks and averages begin with; the networks' own settings are then its, unless
+    they are set, and an average moves at its full slowness at once. freeze: parts of networks, such as
+    generator.renderer, that stay as they begin. freeze_average: those that stay so in the moving average alone.
+    """
+
+    iterations: int = Field(1000, ge=1)
+    seed: int = 0
+    precision: Literal["fp32", "bf16", "fp16", "fp64"] = "fp32"
+    compile: bool = False
+    threads: int | None = Field(None, ge=1)
+    channels_last: bool = False
+    average: float | None = Field(None, gt=0, lt=1, description="decay of the moving average of the generator")
+    average_warm_up: bool = Field(True, description="let the average follow quickly at first")
+    average_images: float | None = Field(None, gt=0, description="half-life of the average in images, in its stead")
+    accumulate: int = Field(1, ge=1)
+    log_every: int = Field(20, ge=1)
+    sample_every: int = Field(200, ge=0)
+    checkpoint_every: int = Field(200, ge=0)
+    keep: int = Field(3, ge=1)
+    evaluate_every: int = Field(0, ge=0)
+    evaluate: Names = ("edit_error",)
+    evaluate_faces: int = Field(100, ge=1)
+    best: str | None = None
+    start_from: Path | None = None
+    freeze: Names = ()
+    freeze_average: Names = ()
+    trackers: Names = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainingConfig:
+        if self.average is not None and self.average_images is not None:
+            raise ValueError("training.average and training.average_images both say how slow the average is: keep one")
+        if self.best is not None and not self.evaluate_every:
+            raise ValueError("training.best is looked for every training.evaluate_every iterations, which is 0")
+        return self
+
+
+class GameConfig(Frozen):
+    """What every run has. A game's config adds slots, weights and optimizers; a method's sets their defaults.
+
+    extra_terms: step name -> term name -> that term's options.
+    """
+
+    method: str
+    recipe: str | None = None
+    data: Annotated[DataConfig, Slot("source")]
+    condition: Annotated[ComponentConfig, Slot("condition")]
+    extra_terms: dict[str, dict[str, Annotated[ComponentConfig, Slot("term")]]] = Field(default_factory=dict)
+    training: TrainingConfig = TrainingConfig()
+
+
+def slots_of(model: type[BaseModel]) -> dict[str, Slot]:
+    """The slots among a model's fields, by field name."""
+    return {
+        name: slot
+        for name, info in model.model_fields.items()
+        for slot in info.metadata
+        if isinstance(slot, Slot)
+    }  # fmt: skip

@@ -1,0 +1,56 @@
+"""What is wrong with a config: every problem at once, each on a line that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from zoogan.config.models import slots_of
+from zoogan.errors import ConfigError
+from zoogan.registry import Registry, nearest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(model: type[Model], values: Any, registry: Registry, at: str = "") -> Model:
+    """`values` as a config model. at: the key path under which a person sets them.
+
+    Raises:
+        ConfigError: every problem at once, each with its key path, what was found and the nearest known key.
+    """
+    try:
+        return model.model_validate(values, context={"registry": registry})
+    except ValidationError as error:
+        lines = [explain(problem, values, model, registry, at) for problem in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def explain(problem: Any, values: Any, model: type[BaseModel], registry: Registry, at: str = "") -> str:
+    """One pydantic problem as a line `key.path: what is wrong (got ...)`, with did-you-mean for unknown keys."""
+    path = ".".join([*([at] if at else []), *map(str, problem["loc"])])
+    if problem["type"] == "extra_forbidden":
+        known = known_keys(problem["loc"][:-1], values, model, registry)
+        return f"{path}: no such setting{nearest(str(problem['loc'][-1]), known)}; known here: {', '.join(known)}"
+    if problem["type"] == "component":
+        return f"{path}: {problem['msg']}"
+    if problem["type"] == "label_set":
+        return "\n".join(f"{path}: {line}" if path else line for line in problem["msg"].splitlines())
+    return f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]} (got {problem['input']!r})"
+
+
+def known_keys(path: Iterable[Any], values: Any, model: type[BaseModel], registry: Registry) -> list[str]:
+    """The settings that exist at a path, looking into the components that fill the slots on the way."""
+    here: Any = model
+    for part in path:
+        slot = slots_of(here).get(part) if hasattr(here, "model_fields") else None
+        values = values.get(part, {}) if isinstance(values, Mapping) else {}
+        if slot is not None:
+            component = registry.components.get((slot.role, str(values.get(slot.key))))
+            here = component.config if component else None
+        else:
+            info = getattr(here, "model_fields", {}).get(part)
+            here = info.annotation if info else None
+            here = next((model for model in get_args(here) if hasattr(model, "model_fields")), here)  # of `X | None`
+    return list(getattr(here, "model_fields", {})) or ["(none)"]
