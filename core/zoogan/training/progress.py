@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+REPORTS = 4  # that the rate and the time left are told from
 SHORT = {"discriminator": "D", "generator": "G"}
 
 
@@ -24,8 +26,9 @@ class Display:
 
     def __init__(self, first: int, iterations: int, images_per_iteration: int, quiet: bool = False) -> None:
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
-        self.first, self.iterations, self.images = first, iterations, images_per_iteration
+        self.iterations, self.images = iterations, images_per_iteration
         self.started = time.monotonic()
+        self.marks = deque([(0.0, first)], REPORTS + 1)
         self.bar: Progress | None = None
         if self.console.is_terminal and not quiet:
             self.bar = Progress(
@@ -47,9 +50,14 @@ class Display:
         if self.bar is not None:
             self.bar.stop()
 
-    def rate(self, iteration: int) -> float:
-        """Iterations a second since the start of this process."""
-        return (iteration - self.first) / max(time.monotonic() - self.started, 1e-9)
+    def seconds(self) -> float:
+        """Since the start of this process's training."""
+        return time.monotonic() - self.started
+
+    def rate(self) -> float:
+        """Iterations a second over the last few reports: the first iterations are slower and say little of the rest."""
+        (then, first), (now, last) = self.marks[0], self.marks[-1]
+        return (last - first) / max(now - then, 1e-9)
 
     def advance(self, iteration: int) -> None:
         """An iteration is done."""
@@ -58,7 +66,8 @@ class Display:
 
     def report(self, iteration: int, terms: Mapping[str, float]) -> None:
         """Terms were read."""
-        rate = self.rate(iteration)
+        self.marks.append((self.seconds(), iteration))
+        rate = self.rate()
         left = duration((self.iterations - iteration) / rate) if rate else "?"
         parts = [f"{rate:.2f} it/s", f"{rate * self.images:.0f} images/s", f"{left} left"]
         for name, value in terms.items():

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,9 +21,9 @@ from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Need, Source, World
 from zoogan.plugins import Zoo
 from zoogan.registry import nearest
-from zoogan.storage import replace_text
 from zoogan.training import checkpoints
 from zoogan.training.devices import choose
+from zoogan.training.logbook import Logbook
 from zoogan.training.progress import Display
 from zoogan.training.run import Run
 from zoogan.training.samples import held_out, sample_grid
@@ -124,6 +121,7 @@ class Session:
         rehearse(config, self.facts, registry)
         self.accelerator = open_accelerator(config, device, run)
         self.main = self.accelerator.is_main_process
+        self.logbook = Logbook(run.metrics, self.accelerator if config.training.trackers else None)
         self.quiet = quiet or not self.main
         state = self.find_state() if resume else None
         start = state.position if state else 0
@@ -213,7 +211,7 @@ class Session:
         trainer, training = self.trainer, self.config.training
         if self.main:
             self.run.write(self.config, self.facts)
-            trim_metrics(self.run.metrics, trainer.iteration)
+            self.logbook.forget_after(trainer.iteration)
             self.run.forget_best(trainer.iteration)
         self.notify("zoo_train_start")
         self.held_out = held_out(self.source)
@@ -274,22 +272,13 @@ class Session:
     def log(self, display: Display) -> None:
         """Read the terms back and tell everybody: metrics.jsonl, the terminal, trackers, observers."""
         terms = self.trainer.read_terms()
-        iteration = self.trainer.iteration
+        iteration, images = self.trainer.iteration, self.trainer.position
         if not self.main:
             return
-        rate = display.rate(iteration)
         display.report(iteration, terms)
-        entry = {
-            "iteration": iteration,
-            "images": self.trainer.position,
-            "seconds": round(time.monotonic() - display.started, 3),
-        }
-        entry |= {"iterations_per_second": round(rate, 4)} | terms
-        with self.run.metrics.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-        if self.config.training.trackers:
-            self.accelerator.log(terms, step=iteration)
-        advice = self.trainer.game.advise(terms, self.trainer.position)
+        seconds, rate = round(display.seconds(), 3), round(display.rate(), 4)
+        self.logbook.write(iteration, {"images": images, "seconds": seconds, "iterations_per_second": rate}, terms)
+        advice = self.trainer.game.advise(terms, images)
         if advice:
             display.say(f"note: {advice}")
         self.notify("zoo_progress", clock=Clock(iteration, self.config.training.iterations), terms=terms)
@@ -301,13 +290,9 @@ class Session:
         # The main process decides for all: it alone keeps the file that says what was best.
         best = self.world.everyone(self.watch.better(values) if self.main else None)[0]
         if self.main:
-            with self.run.metrics.open("a") as file:
-                entry = {"iteration": iteration, "images": self.trainer.position, "evaluation": values}
-                file.write(json.dumps(entry) + "\n")
+            self.logbook.write(iteration, {"images": self.trainer.position}, values, "evaluation")
             told = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
             display.say(f"evaluation at iteration {iteration}: {told}{' (the best so far)' if best else ''}")
-            if self.config.training.trackers:
-                self.accelerator.log({f"evaluation/{name}": value for name, value in values.items()}, step=iteration)
         return values if best else None
 
     def measured(self) -> dict[str, float]:
@@ -362,17 +347,3 @@ def moved(batches: Loader, device: torch.device) -> Iterator[Any]:
 def due(iteration: int, every: int) -> bool:
     """Whether something that happens every so many iterations (0 = never) happens now."""
     return every > 0 and iteration % every == 0
-
-
-def trim_metrics(path: Path, iteration: int) -> None:
-    """Drop lines beyond `iteration`: they were written after the checkpoint that is resumed, and will come again."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["iteration"] <= iteration:
-                kept.append(line)
-        except ValueError:  # half a line, from a crash
-            continue
-    replace_text(path, "".join(line + "\n" for line in kept))
