@@ -36,7 +36,10 @@ NAMES = ("Wearing_Hat", "Bald", "Face_Mask")
 COMMON = {"Wearing_Hat": 0.4, "Bald": 0.3, "Face_Mask": 0.4}
 LESSON = Lesson(iterations=3, batch=8)
 CPU = torch.device("cpu")
-TINY = ["--size", "16", "--iterations", "2", "--device", "cpu", "--set", "data.faces=80", "--set", "data.held_out=60"]
+TINY = [
+    "--size", "16", "--iterations", "2", "--device", "cpu", "--set", "data.workers=0",
+    "--set", "data.faces=80", "--set", "data.held_out=60",
+]  # fmt: skip
 
 
 def drawn(**settings: Any) -> tuple[DrawnSource, DrawnData]:

@@ -288,7 +288,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
     pytest.importorskip("timm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOOGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        tiny = ["--size", "16", "--iterations", "1", *sets(["data.faces=80", "data.held_out=60"])]
+        tiny = ["--size", "16", "--iterations", "1", *sets([*FEW[1:], "data.workers=0"])]
         assert main(["judge", "train", "--attributes", "Eyeglasses,Male", *tiny, *CPU]) == 0
         yield load_judge(default_judge("drawn", 16))
 

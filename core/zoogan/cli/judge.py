@@ -28,6 +28,7 @@ app = typer.Typer(
 DRAWN: dict[str, Any] = {
     "faces": 20_000,
     "held_out": 2000,
+    "workers": 1,
     "probabilities": {
         "Male": 0.5, "Bald": 0.15, "Bangs": 0.25, "Wearing_Hat": 0.15, "Wearing_Earrings": 0.35, "No_Beard": 0.65,
         "Face_Mask": 0.15, "Smiling": 0.5, "Mouth_Slightly_Open": 0.45, "Eyeglasses": 0.35, "Blond_Hair": 0.2,
