@@ -61,15 +61,21 @@ def test_items_do_not_depend_on_what_was_asked_before(values: list[int], seed: i
 
 
 @settings(max_examples=50)
-@given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 1000), st.integers(1, 4))
-def test_processes_read_every_position_once_and_in_order(size: int, rows: int, start: int, batches: int) -> None:
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 1000), st.integers(1, 4), st.integers(1, 3))
+def test_processes_read_every_position_once_and_in_order(
+    size: int, rows: int, start: int, batches: int, together: int
+) -> None:
     readers = []
     for rank in range(size):
         world = World()
         world.rank, world.size = rank, size
-        readers.append(iter(_Positions(start, rows, world)))
-    read = [k for _ in range(batches) for reader in readers for k in next(reader)]
-    assert read == list(range(start, start + batches * size * rows))
+        readers.append(iter(_Positions(start, rows, world, together)))
+    read: list[list[int]] = []
+    for _ in range(batches):
+        shares = [next(reader) for reader in readers]
+        for first in range(0, together * rows, rows):  # the processes' shares of one joint batch
+            read += [share[first : first + rows] for share in shares]
+    assert [k for share in read for k in share] == list(range(start, start + batches * together * size * rows))
 
 
 @given(seeds)
