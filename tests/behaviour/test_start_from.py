@@ -16,20 +16,23 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import zoogan
+from distribution_kit import in_two_processes
 from style_runs import paint, sets
 from zoogan.cli import main
 from zoogan.composition import compose, rehearse
 from zoogan.config import ConfigError, GameConfig, TrainingConfig, compose_config, merge, validate
 from zoogan.facts import Facts
 from zoogan.freezing import Frozen
+from zoogan.interfaces import World
 from zoogan.plugins import zoo
 from zoogan.storage import write_tensors
 from zoogan.testing.conformance import tensors_of, tiny_config, tiny_facts, trained
 from zoogan.testing.tensors import faces, parts_shown
-from zoogan.training import checkpoints
+from zoogan.training import checkpoints, session
 from zoogan.training.averages import decay_of
 from zoogan.training.run import Run
 from zoogan.training.session import Session
+from zoogan.training.start import Start, layer_from, start_of
 from zoogan.training.trainer import Batch, Trainer
 
 REGISTRY = zoo().registry
@@ -216,8 +219,6 @@ def test_a_damaged_checkpoint_is_passed_over_and_none_at_all_is_told(
 
 
 def test_the_games_state_comes_along_but_an_adaptive_augmentation_begins_anew(parts_run: Path, tmp_path: Path) -> None:
-    from zoogan.training.start import start_of
-
     run = tmp_path / "run"
     shutil.copytree(parts_run, run)
     config, facts = part_config(augment={"use": "ada"}, training={"start_from": str(run)}), None
@@ -230,13 +231,82 @@ def test_the_games_state_comes_along_but_an_adaptive_augmentation_begins_anew(pa
     (path / "manifest.json").write_text(json.dumps({"files": {}}))
     facts = tiny_facts(config)
     composition = compose(config, facts, REGISTRY)
-    start_of(config, facts, REGISTRY).lay_into(composition)
+    start_of(config, facts, REGISTRY, World.alone()).lay_into(composition)
     state = composition.game.state_dict()
     assert torch.equal(state["mean_latent"], game["mean_latent"]) and state["path_mean"] == 3
     assert state["augment_p"] == 0
     composition.game.mean_latent = torch.zeros(9)  # another size: it keeps its own
-    start_of(config, facts, REGISTRY).lay_into(composition)
+    start_of(config, facts, REGISTRY, World.alone()).lay_into(composition)
     assert composition.game.state_dict()["mean_latent"].shape == (9,)
+
+
+def saved_again(run: Path, scale: float) -> Path:
+    """The run's training saved its next checkpoint, of other weights."""
+    before = checkpoints.find(run / "checkpoints")[-1]
+    after = before.with_name(checkpoints.name_of(checkpoints.iteration_of(before) + 1))
+    shutil.copytree(before, after)
+    for file in after.glob("generator*.safetensors"):
+        write_tensors(file, {name: scale * value for name, value in load_file(file).items()})
+    (after / "manifest.json").write_text(json.dumps({"files": {}}))
+    return after
+
+
+def test_processes_start_from_one_checkpoint_though_the_run_trains_on(
+    glasses_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first process decides; it saves between any two looks."""
+    run = tmp_path / "run"
+    shutil.copytree(glasses_run, run)
+    spec = REGISTRY.methods["sagan"]
+    layer = {"training": {"start_from": str(run)}}
+    config = compose_config(spec, REGISTRY, sets=layer, start=layer_from(spec, REGISTRY, run))
+    facts = zoogan.load(run).facts
+
+    def newest_then_one_more(folder: Path) -> tuple[Path | None, list[str]]:
+        found = checkpoints.newest_valid(folder)
+        saved_again(run, 0.5)
+        return found
+
+    def started(rank: int, world: World) -> Start | str:
+        try:
+            return start_of(config, facts, REGISTRY, world)
+        except ConfigError as error:
+            return str(error)
+
+    monkeypatch.setattr("zoogan.training.start.newest_valid", newest_then_one_more)
+    one, two = in_two_processes(started)
+    assert isinstance(one, Start) and isinstance(two, Start)
+    assert "until iteration 2," in one.said[0] and one.said == two.said
+    for group in ("networks", "averages"):
+        assert same(getattr(one, group)["generator"], getattr(two, group)["generator"])
+
+    files = list(checkpoints.find(run / "checkpoints")[-1].glob("generator.safetensors"))
+    monkeypatch.setattr("zoogan.training.start.newest_valid", checkpoints.newest_valid)
+
+    def load_once(file: Path) -> dict[str, Tensor]:
+        if file in files:  # for the first who asks it is gone
+            files.remove(file)
+            raise FileNotFoundError(file.name)
+        return load_file(file)
+
+    monkeypatch.setattr("zoogan.training.start.load_file", load_once)
+    one, two = in_two_processes(started)
+    assert one == two and "went away while it was read (generator.safetensors); try again" in str(one)
+
+
+def test_processes_know_of_each_other_before_they_look(
+    glasses_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    for name, real in (("open_accelerator", session.open_accelerator), ("start_of", session.start_of)):
+
+        def noted(*args: Any, name: str = name, real: Callable[..., Any] = real) -> Any:
+            order.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(f"zoogan.training.session.{name}", noted)
+    opened(monkeypatch, "sagan", tmp_path / "next", "--from", str(glasses_run), *sets(FEW[1:]))
+    assert order == ["open_accelerator", "start_of"]
 
 
 def test_an_average_that_was_taken_over_does_not_warm_up() -> None:
