@@ -130,6 +130,8 @@ class Session:
         composition = compose(config, self.facts, registry)
         if origin is not None:
             origin.lay_into(composition)
+        for note in composition.game.notes() if self.main else ():
+            print(f"note: {note}")
         self.watch = self.open_watch(composition)
         self.trainer = Trainer(
             composition, registry, self.accelerator, self.open_batches(composition.game.needs, start)
