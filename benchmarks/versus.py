@@ -7,19 +7,22 @@ iteration. A part counts as often as it plays: the penalty a 16th, the path leng
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import resource
 import statistics
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.utils.cpp_extension
 from accelerate import Accelerator
 from step import counted, trainer_of, wait
+from torch import Tensor, nn
 
 from zoogan.config import merge, parse_sets, validate
 from zoogan.interfaces import Clock
@@ -29,13 +32,38 @@ SHARES = {"discriminator": 1.0, "penalty": 1 / 16, "generator": 1.0, "path_lengt
 Parts = Mapping[str, Callable[[], None]]
 
 
-class Published(Protocol):
-    """The published networks and losses, in the published order."""
+class Published(ABC):
+    """The published networks and losses, in the published order: a generator with its average, a critic, and an Adam
+    for each, corrected for its lazy regulariser (path lengths every 4th iteration, R1 every 16th)."""
 
-    def __init__(self, options: argparse.Namespace, device: torch.device) -> None: ...
+    def __init__(self, options: argparse.Namespace, device: torch.device) -> None:
+        self.options, self.device = options, device
+        self.generator, self.critic = (network.to(device) for network in self.networks(options))
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        lazy = {"generator": 4 / 5, "critic": 16 / 17}
+        self.optimizers = {
+            name: torch.optim.Adam(getattr(self, name).parameters(), lr=0.002 * c, betas=(0.0, 0.99**c))
+            for name, c in lazy.items()
+        }
 
+    @abstractmethod
+    def networks(self, options: argparse.Namespace) -> tuple[nn.Module, nn.Module]:
+        """The generator and the critic."""
+
+    @abstractmethod
     def parts(self) -> Parts:
         """What an iteration is made of, by the names of `SHARES`."""
+
+    def only(self, name: str) -> None:
+        """Let one network learn."""
+        self.generator.requires_grad_(name == "generator")
+        self.critic.requires_grad_(name == "critic")
+
+    def learn(self, name: str, loss: Tensor) -> None:
+        """One update."""
+        getattr(self, name).zero_grad()
+        loss.backward()
+        self.optimizers[name].step()
 
 
 def without_operators() -> None:

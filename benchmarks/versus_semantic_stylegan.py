@@ -10,53 +10,38 @@ code runs its own pure-PyTorch operators; its compiled ones are asked for by --o
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from versus import Parts, compare
+from versus import Parts, Published, compare
 
 PARTS, TRANSPARENT = 13, (10, 12)
 
 
-class Published:
-    """The published networks and losses, in the published order."""
+class SemanticStyleGAN(Published):
+    """seasonSH's networks, with the losses of its training script."""
 
     def __init__(self, options: argparse.Namespace, device: torch.device) -> None:
+        super().__init__(options, device)
+        self.mean = torch.zeros((), device=device)  # of path lengths
+
+    def networks(self, options: argparse.Namespace) -> tuple[nn.Module, nn.Module]:
+        """Of the published widths, with 8 layers of mapping."""
         from models.semantic_stylegan import DualBranchDiscriminator, SemanticGenerator
 
-        self.options, self.device = options, device
-        self.generator = SemanticGenerator(
+        generator = SemanticGenerator(
             options.size, 512, 8, options.multiplier, seg_dim=PARTS, coarse_size=min(64, options.size // 2),
             min_feat_size=16, residual_refine=True, transparent_dims=TRANSPARENT,
-        ).to(device)  # fmt: skip
-        self.critic = DualBranchDiscriminator(options.size, options.size, 3, PARTS, options.multiplier).to(device)
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        lazy = {"generator": 4 / 5, "critic": 16 / 17}
-        self.optimizers = {
-            name: torch.optim.Adam(getattr(self, name).parameters(), lr=0.002 * c, betas=(0.0, 0.99**c))
-            for name, c in lazy.items()
-        }
-        self.mean = torch.zeros((), device=device)
-
-    def only(self, name: str) -> None:
-        """Let one network learn."""
-        self.generator.requires_grad_(name == "generator")
-        self.critic.requires_grad_(name == "critic")
+        )  # fmt: skip
+        return generator, DualBranchDiscriminator(options.size, options.size, 3, PARTS, options.multiplier)
 
     def noise(self, batch: int) -> list[Tensor]:
         """One latent, or two to be mixed for 3 of 10 batches."""
         two = 1 + int(torch.rand(()) < 0.3)
         return [torch.randn(batch, 512, device=self.device) for _ in range(two)]
-
-    def learn(self, name: str, loss: Tensor) -> None:
-        """One update."""
-        getattr(self, name).zero_grad()
-        loss.backward()
-        self.optimizers[name].step()
 
     def parts(self) -> Parts:
         """What an iteration is made of."""
@@ -113,7 +98,7 @@ class Published:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    compare("semantic-stylegan", Published, asked, __doc__ or "", argv)
+    compare("semantic-stylegan", SemanticStyleGAN, asked, __doc__ or "", argv)
 
 
 def asked(options: argparse.Namespace) -> dict[str, Any]:

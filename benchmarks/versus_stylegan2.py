@@ -10,48 +10,34 @@ only).
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from versus import Parts, compare
+from torch import nn
+from versus import Parts, Published, compare
 
 
-class Published:
-    """The published networks and losses, in the published order."""
+class StyleGAN2(Published):
+    """rosinality's networks and losses."""
 
     def __init__(self, options: argparse.Namespace, device: torch.device) -> None:
-        import model
         import train
 
-        self.options, self.device, self.losses = options, device, train
-        self.generator = model.Generator(options.size, 512, 8, channel_multiplier=options.multiplier).to(device)
-        self.critic = model.Discriminator(options.size, channel_multiplier=options.multiplier).to(device)
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        lazy = {"generator": 4 / 5, "critic": 16 / 17}
-        self.optimizers = {
-            name: torch.optim.Adam(getattr(self, name).parameters(), lr=0.002 * c, betas=(0.0, 0.99**c))
-            for name, c in lazy.items()
-        }
-        self.mean: Any = 0
+        super().__init__(options, device)
+        self.losses: Any = train
+        self.mean: Any = 0  # of path lengths
 
-    def only(self, name: str) -> Any:
-        """Let one network learn."""
-        self.generator.requires_grad_(name == "generator")
-        self.critic.requires_grad_(name == "critic")
-        return getattr(self, name)
+    def networks(self, options: argparse.Namespace) -> tuple[nn.Module, nn.Module]:
+        """Of the published widths, with 8 layers of mapping."""
+        import model
+
+        generator = model.Generator(options.size, 512, 8, channel_multiplier=options.multiplier)
+        return generator, model.Discriminator(options.size, channel_multiplier=options.multiplier)
 
     def made(self, batch: int, **options: Any) -> Any:
         """Faces from mixed noise."""
         return self.generator(self.losses.mixing_noise(batch, 512, 0.9, self.device), **options)
-
-    def learn(self, name: str, loss: Tensor) -> None:
-        """One update."""
-        getattr(self, name).zero_grad()
-        loss.backward()
-        self.optimizers[name].step()
 
     def parts(self) -> Parts:
         """What an iteration is made of."""
@@ -90,7 +76,7 @@ class Published:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    compare("stylegan2", Published, lambda options: {}, __doc__ or "", argv)
+    compare("stylegan2", StyleGAN2, lambda options: {}, __doc__ or "", argv)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoogan.cli import main
 
@@ -54,6 +55,91 @@ def test_an_iteration_of_synthesis_by_its_parts(
     )
     with pytest.raises(SystemExit):
         benchmark(script).main([])
+
+
+class Maker(nn.Module):
+    """In the place of a published generator: colours that are linear in the latent."""
+
+    def __init__(self, size: int, *others: Any, **named: Any) -> None:
+        super().__init__()
+        self.size, self.style = size, nn.Linear(512, 8)
+        self.colour, self.layout = nn.Linear(8, 3), nn.Linear(8, 13)
+
+    def mix_styles(self, styles: list[Tensor]) -> Tensor:
+        return styles[0][:, None].repeat(1, 4, 1)
+
+    def forward(
+        self, noise: list[Tensor], input_is_latent: bool = False, return_latents: bool = False, return_all: bool = False
+    ) -> tuple[Any, ...]:
+        latents = noise[0] if input_is_latent else self.mix_styles([self.style(noise[0])])
+        image, layout = (
+            net(latents.mean(1))[..., None, None].expand(-1, -1, self.size, self.size)
+            for net in (self.colour, self.layout)
+        )
+        if return_latents:
+            return image, latents
+        return (image, layout, layout[..., ::2, ::2], None, None) if return_all else (image, layout)
+
+
+class Judge(nn.Module):
+    """In the place of a published critic."""
+
+    def __init__(self, *others: Any, **named: Any) -> None:
+        super().__init__()
+        self.scores = nn.ModuleList([nn.Conv2d(channels, 1, 1) for channels in (3, 13)])
+
+    def forward(self, *shown: Tensor) -> Tensor:
+        return sum((score(part).square().mean((1, 2, 3)) for score, part in zip(self.scores, shown)), torch.zeros(()))
+
+
+PUBLISHED = {
+    "versus_stylegan2": {
+        "model": {"Generator": Maker, "Discriminator": Judge},
+        "train": {
+            "mixing_noise": lambda batch, width, share, device: [torch.randn(batch, width)],
+            "d_logistic_loss": lambda real, fake: (fake - real).mean(),
+            "d_r1_loss": lambda score, image: torch.autograd.grad(score.sum(), image, create_graph=True)[0].norm(),
+            "g_nonsaturating_loss": lambda score: -score.mean(),
+            "g_path_regularize": lambda fake, latents, mean: (fake.square().mean(), mean, None),
+            "accumulate": lambda kept, now, decay: None,
+        },
+    },
+    "versus_semantic_stylegan": {
+        "models": {}, "models.semantic_stylegan": {"SemanticGenerator": Maker, "DualBranchDiscriminator": Judge},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("script", PUBLISHED)
+def test_the_published_side_learns_by_the_same_two_optimizers(
+    script: str, benchmark: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """With stand-ins for its code: each part of an iteration moves one network."""
+    for name, content in PUBLISHED[script].items():
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
+    versus, opened = benchmark("versus"), []
+    module = benchmark(script)
+    init = versus.Published.__init__
+
+    def kept(self: Any, *given: Any) -> None:
+        init(self, *given)
+        opened.append(self)
+
+    monkeypatch.setattr(versus.Published, "__init__", kept)
+    module.main(["--official", str(tmp_path), "--only", "official", "--size", "16", "--pairs", "1"])
+    assert set(json.loads(capsys.readouterr().out)["parts_ms"]["official"]) == set(versus.SHARES)
+    (side,) = opened
+    groups = {name: optimizer.param_groups[0] for name, optimizer in side.optimizers.items()}
+    assert {name: group["lr"] for name, group in groups.items()} == {"generator": 0.0016, "critic": 0.002 * 16 / 17}
+    assert groups["critic"]["betas"] == (0.0, 0.99 ** (16 / 17))
+    played = side.parts()
+    networks = {"discriminator": "critic", "penalty": "critic", "generator": "generator", "path_length": "generator"}
+    for part, learns in networks.items():
+        before = {name: [p.clone() for p in getattr(side, name).parameters()] for name in groups}
+        played[part]()
+        for name, old in before.items():
+            moved = any(not torch.equal(one, other) for one, other in zip(old, getattr(side, name).parameters()))
+            assert moved is (name == learns), (part, name)
 
 
 def test_an_iteration_of_semantic_stylegan_takes_a_third_of_the_published_calls(benchmark: Any) -> None:

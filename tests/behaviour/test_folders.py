@@ -153,6 +153,19 @@ def test_other_domains_in_val_than_in_train_are_named(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+def test_images_that_share_their_heat_maps_are_told_before_any_is_read(tmp_path: Path) -> None:
+    filled(tmp_path, {"train/cat": 2, "val/cat": 1})
+    twin = paint(tmp_path / "train/cat/1.jpg")
+    assert opened(tmp_path).size("train") == 3, "who reads no heat maps may have both"
+    said = (
+        rf"{masks_path(tmp_path, twin)}: the heat maps of {twin} and of .*/train/cat/1.png; rename one of the images$"
+    )
+    with pytest.raises(ConfigError, match=said):
+        opened(tmp_path, heat_maps=True)
+    twin.rename(twin.with_stem("3"))
+    assert opened(tmp_path, heat_maps=True).size("test") == 1, "0.png is in both, in folders of their own"
+
+
 def test_a_corrupt_image_is_named_when_it_is_read(tmp_path: Path) -> None:
     source = opened(filled(tmp_path, {"a": 2}))
     source.members["train"][0][0].write_bytes(b"\xff\xd8 broken")

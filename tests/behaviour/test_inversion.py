@@ -164,6 +164,39 @@ def test_a_latent_of_another_run_is_refused(
     assert "a latent is for a run that makes faces, and this one edits photos" in said
 
 
+def test_each_run_keeps_its_own_and_no_other_is_replaced(
+    face_run: Path,
+    photos: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same photo with two runs, from one working folder."""
+    monkeypatch.chdir(tmp_path)
+    one, other = (shutil.copytree(face_run, tmp_path / name) for name in ("one", "other"))
+    liven(other, 0.4)
+    short = [str(photos[0]), "--device", "cpu", "--iterations", "1"]
+    for run in (one, other):
+        assert main(["invert", str(run), *short]) == 0
+        assert str(run / "inversions/me0-latent.safetensors") in capsys.readouterr().out
+        zoogan.load(run).edit(run / "inversions/me0-latent.safetensors")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "other"]
+
+    shared = tmp_path / "shared"
+    for _ in range(2):  # one's own may be replaced
+        assert main(["invert", str(one), *short, "--out", str(shared)]) == 0
+    kept = {path.name: path.read_bytes() for path in shared.iterdir()}
+    (shared / "me1-latent.safetensors").write_bytes(b"notes")
+    monkeypatch.setattr("zoogan.cli.invert.inverted", lambda *_, **__: pytest.fail("it searched first"))
+    capsys.readouterr()
+    assert main(["invert", str(other), str(photos[1]), *short, "--out", str(shared)]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 2, "all of them at once"
+    assert "me1-latent.safetensors: damaged" in lines[0] and "choose another --out" in lines[0]
+    assert "me0-latent.safetensors: holds a latent for another generator" in lines[1] and "another --out" in lines[1]
+    assert {name: (shared / name).read_bytes() for name in kept} == kept
+
+
 def test_ctrl_c_keeps_what_was_found(
     face_run: Path,
     photos: list[Path],

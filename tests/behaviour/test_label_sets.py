@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from face_runs import ToyJudge
+from zoogan.cli.measuring import source_config
 from zoogan.cli.show import settings
 from zoogan.config import ConfigError, checked
 from zoogan.data.config import CelebAMaskHQData, DrawnData, FolderData
@@ -228,3 +230,39 @@ def test_the_message_for_an_unknown_value_is_one_line_a_problem() -> None:
     with pytest.raises(ValidationError) as caught:
         LabelSet(names=("a", "b"), transparent=("c",), mirrored=(("a", "d"),))
     assert len(re.findall(r"no part is called", str(caught.value))) == 2
+
+
+# ---- measured on other faces ----
+
+
+def measured_on(trained: Any, data: str | None, **sets: Any) -> Any:
+    """The source on which a run is measured."""
+    facts = SimpleNamespace(image_size=16, attributes=trained.attributes)
+    run: Any = SimpleNamespace(config=SimpleNamespace(data=trained), facts=facts)
+    return source_config(zoo().registry, run, data, Path("faces"), sets)
+
+
+def test_another_source_is_read_with_the_parts_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    nineteen, thirteen = (built_in(f"celebamask-{count}") for count in (19, 13))
+    own = nineteen.model_copy(update={"transparent": ("hair",)})  # no name of its own: kept as a mapping
+    usual = {"celebamask_hq": thirteen, "drawn": nineteen, "folder": None}
+    for name, label_set in {"celebamask-19": nineteen, "celebamask-13": thirteen, "background, skin": own}.items():
+        trained = DrawnData(image_size=16, attributes=("Male",), label_set=label_set)
+        assert measured_on(trained, None).label_set == label_set
+        assert not capsys.readouterr().err, "its own data need no word"
+        for data, theirs in usual.items():
+            assert measured_on(trained, data).label_set == label_set
+            said = capsys.readouterr().err
+            assert bool(said) == (label_set != theirs)
+            assert not said or (f"({name}" in said and f"is taken for the {data} faces" in said)
+            assert measured_on(trained, data, label_set="celebamask-19").label_set == nineteen
+            assert not capsys.readouterr().err, "the user said it"
+        assert not hasattr(measured_on(trained, "celeba"), "label_set")
+
+
+def test_parts_that_another_source_cannot_tell_are_not_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    trained = FolderData(image_size=16, attributes=("Male",), label_set=SMALL)
+    assert measured_on(trained, "drawn").label_set == built_in("celebamask-19")
+    said = capsys.readouterr().err
+    assert "(nothing, face, hair) is not taken for the drawn faces, which keep their own: data.label_set: " in said
+    assert "the set is over bg, skin, nose, hair" in said

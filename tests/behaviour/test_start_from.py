@@ -1,52 +1,36 @@
-"""A training that starts from another run, and parts of networks that stay as they are."""
+"""A training that starts from another run."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import Tensor
 
 import zoogan
+from distribution_kit import in_two_processes
 from style_runs import paint, sets
+from training_kit import FEW, NARROW, PARTS, REGISTRY, SIZE, begin, below, flat, newest, part_config, same
 from zoogan.cli import main
-from zoogan.composition import compose, rehearse
-from zoogan.config import ConfigError, GameConfig, TrainingConfig, compose_config, merge, validate
+from zoogan.composition import compose
+from zoogan.config import ConfigError, GameConfig, TrainingConfig, compose_config, validate
 from zoogan.facts import Facts
-from zoogan.freezing import Frozen
-from zoogan.plugins import zoo
+from zoogan.interfaces import World
 from zoogan.storage import write_tensors
-from zoogan.testing.conformance import tensors_of, tiny_config, tiny_facts, trained
-from zoogan.testing.tensors import faces, parts_shown
-from zoogan.training import checkpoints
+from zoogan.testing.conformance import tiny_config, tiny_facts
+from zoogan.training import checkpoints, session
 from zoogan.training.averages import decay_of
 from zoogan.training.run import Run
 from zoogan.training.session import Session
-from zoogan.training.trainer import Batch, Trainer
-
-REGISTRY = zoo().registry
-SIZE = 16
-FEW = [f"data.image_size={SIZE}", "data.batch=4", "data.workers=0", "data.faces=32", "data.held_out=8"]
-NARROW = [
-    "generator.style_dim=8", "mapping.style_dim=8", "mapping.layers=2", "generator.part_layers=3",
-    "generator.shape_layers=2", "generator.part_width=4", "generator.feature_width=6", "generator.coarse_size=8",
-    "generator.render_from=4", "generator.max_width=8", "discriminator.max_width=8", "training.sample_every=0",
-]  # fmt: skip
-PARTS = ("generator.part_generators", "generator.positions")
-
-
-def begin(model: str, out: Path, *options: str, iterations: int = 2) -> int:
-    """`zoo train` on the CPU. Returns the exit code."""
-    length = ["--iterations", str(iterations)]
-    return main(["train", "--model", model, "--out", str(out), "--device", "cpu", *length, *options])
+from zoogan.training.start import Start, layer_from, start_of
+from zoogan.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -76,29 +60,6 @@ def glasses_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def newest(run: Path) -> checkpoints.State:
-    """The last checkpoint."""
-    path, damaged = checkpoints.newest_valid(run / "checkpoints")
-    assert path is not None and not damaged
-    return checkpoints.load(path)
-
-
-def flat(state: checkpoints.State) -> dict[str, Tensor]:
-    """All its tensors by name."""
-    groups = {"": state.networks, ".average": state.averages, ".optimizer": state.optimizers, "game": {"": state.game}}
-    return {f"{n}{g}/{k}": t for g, group in groups.items() for n, ts in group.items() for k, t in ts.items()}
-
-
-def below(tensors: dict[str, Tensor], *paths: str) -> dict[str, Tensor]:
-    """The tensors of a network under some module paths inside it."""
-    return {key: t for key, t in tensors.items() if key.startswith(tuple(f"{path}." for path in paths))}
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    """Whether both hold the same bits under the same names, and anything at all."""
-    return bool(one) and set(one) == set(other) and all(torch.equal(one[key], other[key]) for key in one)
-
-
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[checkpoints.State]:
     """The states with which trainings begin, from now on."""
     seen: list[checkpoints.State] = []
@@ -125,33 +86,6 @@ def opened(monkeypatch: pytest.MonkeyPatch, model: str, out: Path, *options: str
         patch.setattr("zoogan.cli.train.start", start)
         assert begin(model, out, *options) == 0
     return kept[0]
-
-
-def part_config(**others: Any) -> GameConfig:
-    """SemanticStyleGAN, all of whose steps play in iteration 0."""
-    spec = REGISTRY.methods["semantic-stylegan"]
-    layer: dict[str, Any] = {"data": {"label_set": "celebamask-13"}}
-    for setting in [*FEW, *NARROW, "training.average=0.5", "training.average_images=null", "weights.path_length=0.5"]:
-        path, _, value = setting.partition("=")
-        slot, _, key = path.partition(".")
-        layer.setdefault(slot, {})[key] = yaml.safe_load(value)
-    return compose_config(spec, REGISTRY, sets=merge(layer, others))
-
-
-def part_trainer(config: GameConfig) -> Trainer:
-    """Its trainer, on random faces with random parts."""
-    facts = tiny_facts(config)
-    composition = compose(config, facts, REGISTRY)
-
-    def batches() -> Iterator[Batch]:
-        rows, k = config.data.batch * config.training.accumulate, 0
-        while True:
-            parts = parts_shown(k, rows, SIZE, len(facts.parts))
-            sample = {"image": faces(k, rows, SIZE), "segmentation": parts}
-            yield {"source": {field: sample[field] for field in composition.game.needs["source"].fields}}
-            k += 1
-
-    return Trainer(composition, REGISTRY, Accelerator(cpu=True), batches())
 
 
 # ---- where it begins ----
@@ -216,8 +150,6 @@ def test_a_damaged_checkpoint_is_passed_over_and_none_at_all_is_told(
 
 
 def test_the_games_state_comes_along_but_an_adaptive_augmentation_begins_anew(parts_run: Path, tmp_path: Path) -> None:
-    from zoogan.training.start import start_of
-
     run = tmp_path / "run"
     shutil.copytree(parts_run, run)
     config, facts = part_config(augment={"use": "ada"}, training={"start_from": str(run)}), None
@@ -230,13 +162,82 @@ def test_the_games_state_comes_along_but_an_adaptive_augmentation_begins_anew(pa
     (path / "manifest.json").write_text(json.dumps({"files": {}}))
     facts = tiny_facts(config)
     composition = compose(config, facts, REGISTRY)
-    start_of(config, facts, REGISTRY).lay_into(composition)
+    start_of(config, facts, REGISTRY, World.alone()).lay_into(composition)
     state = composition.game.state_dict()
     assert torch.equal(state["mean_latent"], game["mean_latent"]) and state["path_mean"] == 3
     assert state["augment_p"] == 0
     composition.game.mean_latent = torch.zeros(9)  # another size: it keeps its own
-    start_of(config, facts, REGISTRY).lay_into(composition)
+    start_of(config, facts, REGISTRY, World.alone()).lay_into(composition)
     assert composition.game.state_dict()["mean_latent"].shape == (9,)
+
+
+def saved_again(run: Path, scale: float) -> Path:
+    """The run's training saved its next checkpoint, of other weights."""
+    before = checkpoints.find(run / "checkpoints")[-1]
+    after = before.with_name(checkpoints.name_of(checkpoints.iteration_of(before) + 1))
+    shutil.copytree(before, after)
+    for file in after.glob("generator*.safetensors"):
+        write_tensors(file, {name: scale * value for name, value in load_file(file).items()})
+    (after / "manifest.json").write_text(json.dumps({"files": {}}))
+    return after
+
+
+def test_processes_start_from_one_checkpoint_though_the_run_trains_on(
+    glasses_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first process decides; it saves between any two looks."""
+    run = tmp_path / "run"
+    shutil.copytree(glasses_run, run)
+    spec = REGISTRY.methods["sagan"]
+    layer = {"training": {"start_from": str(run)}}
+    config = compose_config(spec, REGISTRY, sets=layer, start=layer_from(spec, REGISTRY, run))
+    facts = zoogan.load(run).facts
+
+    def newest_then_one_more(folder: Path) -> tuple[Path | None, list[str]]:
+        found = checkpoints.newest_valid(folder)
+        saved_again(run, 0.5)
+        return found
+
+    def started(rank: int, world: World) -> Start | str:
+        try:
+            return start_of(config, facts, REGISTRY, world)
+        except ConfigError as error:
+            return str(error)
+
+    monkeypatch.setattr("zoogan.training.start.newest_valid", newest_then_one_more)
+    one, two = in_two_processes(started)
+    assert isinstance(one, Start) and isinstance(two, Start)
+    assert "until iteration 2," in one.said[0] and one.said == two.said
+    for group in ("networks", "averages"):
+        assert same(getattr(one, group)["generator"], getattr(two, group)["generator"])
+
+    files = list(checkpoints.find(run / "checkpoints")[-1].glob("generator.safetensors"))
+    monkeypatch.setattr("zoogan.training.start.newest_valid", checkpoints.newest_valid)
+
+    def load_once(file: Path) -> dict[str, Tensor]:
+        if file in files:  # for the first who asks it is gone
+            files.remove(file)
+            raise FileNotFoundError(file.name)
+        return load_file(file)
+
+    monkeypatch.setattr("zoogan.training.start.load_file", load_once)
+    one, two = in_two_processes(started)
+    assert one == two and "went away while it was read (generator.safetensors); try again" in str(one)
+
+
+def test_processes_know_of_each_other_before_they_look(
+    glasses_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    for name, real in (("open_accelerator", session.open_accelerator), ("start_of", session.start_of)):
+
+        def noted(*args: Any, name: str = name, real: Callable[..., Any] = real) -> Any:
+            order.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(f"zoogan.training.session.{name}", noted)
+    opened(monkeypatch, "sagan", tmp_path / "next", "--from", str(glasses_run), *sets(FEW[1:]))
+    assert order == ["open_accelerator", "start_of"]
 
 
 def test_an_average_that_was_taken_over_does_not_warm_up() -> None:
@@ -246,141 +247,6 @@ def test_an_average_that_was_taken_over_does_not_warm_up() -> None:
         first, slow = decay_of(fresh, 16), decay_of(started, 16)
         assert first is not None and slow is not None
         assert first(0) < 0.2 and slow(0) > 0.98 and slow(0) == slow(10**6) == pytest.approx(first(10**6))
-
-
-# ---- what stays as it is ----
-
-
-@pytest.mark.parametrize("sets", [{}, {"training": {"accumulate": 2}}, {"judge_segmentation": False}], ids=str)
-def test_what_is_frozen_never_moves_and_lets_gradients_through(sets: dict[str, Any]) -> None:
-    """Both lazy steps play in iteration 0: the penalty and the path lengths reach what is free through what is not."""
-    frozen = {"training": {"freeze": [*PARTS, "discriminator.trunk"], "start_from": "run"}}
-    trainer = part_trainer(part_config(**merge(sets, frozen)))
-    held = {id(p) for group in ("generator", "discriminator") for g in trainer.optimizers[group].param_groups
-            for p in g["params"]}  # fmt: skip
-    assert not held & {id(p) for p in trainer.frozen.parameters}
-    before, reached = trainer.state(), {}
-    update = trainer.update
-
-    def looked_at(step: Any, *rest: Any) -> None:
-        update(step, *rest)
-        parameters = [p for slot in step.trains for p in trainer.frozen.free(slot)]
-        reached[step.name] = any(p.grad is not None and bool(p.grad.any()) for p in parameters)
-
-    trainer.update = looked_at  # type: ignore[method-assign]
-    for _ in range(3):
-        trainer.iterate()
-    assert reached == dict.fromkeys(("discriminator", "penalty", "generator", "path_length"), True)
-    assert all(p.grad is None and not p.requires_grad for p in trainer.frozen.parameters)
-    after, inside = trainer.state(), [path.partition(".")[2] for path in PARTS]
-    for group in ("networks", "averages"):
-        old, new = getattr(before, group)["generator"], getattr(after, group)["generator"]
-        assert same(below(old, *inside), below(new, *inside))
-        assert not same(below(old, "renderer"), below(new, "renderer"))
-    critic = before.networks["discriminator"], after.networks["discriminator"]
-    assert same(*(below(state, "trunk") for state in critic)) and not same(*(below(state, "head") for state in critic))
-    assert not below(after.optimizers["generator"], *inside) and below(after.optimizers["generator"], "renderer")
-
-
-def test_statistics_of_batches_stay_too() -> None:
-    """A frozen norm computes what it did, whatever the mode that others put the network in."""
-    sets: dict[str, Any] = {"generator": {"res_norm": "batch"}, "training": {"average": 0.5}}
-    free = tiny_config("sagan", REGISTRY, sets)
-    names = [name for name, module in trained(free, REGISTRY, 0).nets.named_modules() if hasattr(module, "running_var")]
-    assert names
-    held = tiny_config("sagan", REGISTRY, merge(sets, {"training": {"freeze": names}}))
-    for config, moves in ((free, True), (held, False)):
-        trainer = trained(config, REGISTRY, 0)
-        before = tensors_of(trainer)
-        trainer.iterate()
-        trainer.nets.train()  # as who has measured it does
-        trainer.iterate()
-        after = tensors_of(trainer)
-        norms = [key for key in before if key.endswith(("running_mean", "running_var", "num_batches_tracked"))]
-        norms = [key for key in norms if key.startswith(("network/", "average/"))]
-        assert norms and all(torch.equal(before[key], after[key]) != moves for key in norms)
-        assert any(not torch.equal(before[key], after[key]) for key in before if key.startswith("average/"))
-
-
-def test_an_average_may_stay_while_its_network_moves() -> None:
-    """The official code's way: the trained copy learns on."""
-    trainer = part_trainer(part_config(training={"freeze_average": list(PARTS), "start_from": "run"}))
-    before = trainer.state()
-    for _ in range(2):
-        trainer.iterate()
-    after, inside = trainer.state(), [path.partition(".")[2] for path in PARTS]
-    for path in inside:
-        assert not same(below(before.networks["generator"], path), below(after.networks["generator"], path))
-    assert same(*(below(s.averages["generator"], *inside) for s in (before, after)))
-    assert not same(*(below(s.averages["generator"], "renderer") for s in (before, after)))
-
-
-def test_a_compiled_game_freezes_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    import jaxtyping
-
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # checks of shapes are slow to compile
-    torch._dynamo.reset()
-    sets = {"generator": {"use": "stargan", "width": 4, "blocks": 1}, "cadence": {"generator_every": 1},
-            "training": {"freeze": "discriminator.trunk.0"}}  # fmt: skip
-    trainer = trained(tiny_config("stargan", REGISTRY, sets), REGISTRY, 0)
-    critic: Any = trainer.nets["discriminator"]
-    for part in critic.compiled_parts():
-        part.compile(backend="aot_eager")
-    before = tensors_of(trainer)
-    for _ in range(2):
-        trainer.iterate()
-    after = tensors_of(trainer)
-    name = "network/discriminator/"
-    still = {key for key in before if key.startswith(name) and torch.equal(before[key], after[key])}
-    assert still == {name + key for key in trainer.frozen.names("discriminator")} != set()
-
-
-def test_paths_that_lead_nowhere_are_told_before_any_data() -> None:
-    config = part_config(
-        training={"freeze": ["generator.part_generator", "generater.positions", "discriminator.trunk.9"]}
-    )
-    with pytest.raises(ConfigError) as error:
-        rehearse(config, tiny_facts(config), REGISTRY)
-    lines = str(error.value).splitlines()
-    assert len(lines) == 3
-    assert "no module 'part_generator' in generator, did you mean 'generator.part_generators'?" in lines[0]
-    assert "no network 'generater', did you mean 'generator'?" in lines[1]
-    assert "no module '9' in discriminator.trunk" in lines[2] and "known there: " in lines[2]
-    for wrong, said in (
-        ({"freeze_average": ["generator.part"]}, "freeze_average: generator.part: no module 'part' in generator"),
-        ({"freeze_average": ["discriminator"]}, "averages are kept of generator and mapping"),
-        ({"freeze_average": list(PARTS), "average": None}, "no moving average is kept"),
-        ({"freeze": ["discriminator"]}, "'discriminator' would train nothing.*\n.*'penalty' would train nothing"),
-    ):
-        config = part_config(training=wrong)
-        with pytest.raises(ConfigError, match=said):
-            rehearse(config, tiny_facts(config), REGISTRY)
-    # Images alone are judged: what looks at segmentations cannot learn.
-    wrong = {"freeze": ["discriminator.trunk", "discriminator.head"]}
-    config = part_config(training=wrong, judge_segmentation=False, weights={"mask": 0})
-    with pytest.raises(ConfigError, match=r"step 'discriminator' reaches nothing but what training\.freeze names"):
-        rehearse(config, tiny_facts(config), REGISTRY)
-
-
-def test_a_network_may_be_frozen_whole() -> None:
-    config = part_config(training={"freeze": ["mapping"]})
-    rehearse(config, tiny_facts(config), REGISTRY)
-    trainer = part_trainer(config)
-    before = trainer.state()
-    trainer.iterate()
-    after = trainer.state()
-    for group in ("networks", "averages"):
-        assert same(getattr(before, group)["mapping"], getattr(after, group)["mapping"])
-    assert not after.optimizers["mapping"]
-
-
-def test_names_below_a_path_are_whole_words() -> None:
-    nets = torch.nn.ModuleDict({"a": torch.nn.ModuleDict({"one": torch.nn.Linear(1, 1), "oner": torch.nn.Linear(1, 1)}),
-                                "ab": torch.nn.Linear(1, 1)})  # fmt: skip
-    frozen = Frozen(nets, ["a.one"])
-    assert frozen.names("a") == {"one.weight", "one.bias"} and frozen.names("ab") == set()
-    assert Frozen(nets, ["a"]).names("a") == {f"{name}.{p}" for name in ("one", "oner") for p in ("weight", "bias")}
-    assert Frozen(nets, ["a"]).names("ab") == set() and len(Frozen(nets, ["a"]).free("ab")) == 2
 
 
 # ---- adaptation, and going on with it ----

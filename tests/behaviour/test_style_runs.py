@@ -16,7 +16,12 @@ from torch import Tensor, nn
 import zoogan
 from style_runs import paint, sets
 from zoogan.cli import main
+from zoogan.composition import compose
 from zoogan.facts import Facts
+from zoogan.plugins import zoo
+from zoogan.testing.conformance import tiny_config, tiny_facts
+from zoogan.training.run import Run
+from zoogan.training.session import Session
 from zoogan_stargan_v2.config import MappingConfig, StyleEncoderConfig, TranslatorConfig
 from zoogan_stargan_v2.networks import Encoder, Mapping, Translator
 from zoogan_stargan_v2.weights import SLOTS, official_names
@@ -34,6 +39,25 @@ def measured(folder: Path) -> tuple[dict[str, Any], dict[tuple[str, str | None],
 def own_style_run(style_run: Path, tmp_path: Path) -> Path:
     """A copy of the run, to write reports into."""
     return Path(shutil.copytree(style_run, tmp_path / "styles"))
+
+
+# ---- trained ----
+
+
+def test_details_that_no_heat_map_asks_for_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without masks the decoder has no skips, and with high_pass no shortcuts either; that may be meant."""
+    registry = zoo().registry
+    config = tiny_config("stargan-v2", registry, {"generator": {"high_pass": 1.0}})
+    Session(zoo(), config, Run(tmp_path / "run"), device="cpu")
+    said = [line for line in capsys.readouterr().out.splitlines() if "high_pass" in line]
+    assert len(said) == 1 and said[0].startswith(
+        "note: generator.high_pass keeps details of a face where heat maps say"
+    )
+    assert "heat_maps.use=landmarks heat_maps.file=FILE" in said[0] and "generator.high_pass=0" in said[0]
+
+    for generator, heat_maps in (({"high_pass": 0.0}, "none"), ({"high_pass": 1.0}, "files")):
+        config = tiny_config("stargan-v2", registry, {"generator": generator, "heat_maps": {"use": heat_maps}})
+        assert not compose(config, tiny_facts(config), registry).game.notes()
 
 
 # ---- measured and compared ----

@@ -57,6 +57,7 @@ def compare(
     loaded = [load(run, device=where, registry=zoo.registry) for run in runs]
     shows = shown_by_all(runs, loaded)
     shared = shared_attributes(runs, loaded) if shows == "edits" else []
+    sources = [source_config(zoo.registry, run, data, root, sets.get("data", {})) for run in loaded]
     if data is None:
         from zoogan.evaluation.comparison import read_evaluated
 
@@ -68,8 +69,7 @@ def compare(
         parts = any(parts_made(run.editor) for run in loaded)
         chosen = metric_configs(zoo.registry, metrics, settings, shows, parts)
         evaluated = []
-        for path, run in zip(runs, loaded):
-            config = source_config(zoo.registry, run, data, root, sets.get("data", {}))
+        for path, run, config in zip(runs, loaded, sources):
             folder = out / "reports" / path.resolve().name
             typer.echo(f"measuring {path}")
             measure(
@@ -78,7 +78,6 @@ def compare(
                 truncation=truncation,
             )  # fmt: skip
             evaluated.append(read_folder(folder))
-    sources = [source_config(zoo.registry, run, data, root, sets.get("data", {})) for run in loaded]
     try:
         pictures = grids(zoo.registry, runs, loaded, sources, shared, seed, where, truncation)
     except ConfigError as error:  # stored reports can be compared without their faces

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -37,49 +37,93 @@ def invert(
     ] = False,
     tune_iterations: Annotated[int | None, typer.Option(help="How long to tune; by default as published.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
-    out: Annotated[Path, typer.Option(help="The output folder.")] = Path("inversions"),
+    out: Annotated[Path | None, typer.Option(help="The output folder; by default RUN/inversions.")] = None,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> int:
     """Find the latents of photos: <photo>-latent.safetensors, for `zoo edit`, and <photo>-inverted.png. With --tune
-    also <photo>-generator.safetensors, by which edits of that latent are then made."""
+    also <photo>-generator.safetensors, by which edits of that latent are then made. They are kept with the run, for
+    they mean something to it alone."""
     registry = open_with(plugin).registry
     settings = {"iterations": iterations, "space": space, "noise": noise, "tune_iterations": tune_iterations}
     given = {key: value for key, value in settings.items() if value is not None} | ({"tune": True} if tune else {})
     check_settings(given | {"likeness": likeness})
     from zoogan.data.photo import save_image
     from zoogan.training.devices import choose
-    from zoogan.training.latents import SUFFIX, generator_digest, write_latents, write_tuned
-    from zoogan.training.run import load
+    from zoogan.training.latents import generator_digest, write_latents, write_tuned
+    from zoogan.training.run import Run, load
     from zoogan.training.signals import StopSignals
 
     loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
     digest = generator_digest(loaded.maker)
     pictures = read_all(photos)
+    places = places_for(photos, out or Run(run).inversions)
+    check_free(places, digest)
     for photo, picture in zip(photos, pictures):
         tell_crop(photo, picture, loaded)
-    written: list[Path] = []
+    written = 0
     with StopSignals() as signals:
         for some, found in inverted(loaded, photos, pictures, signals, likeness=likeness, seed=seed, **given):
             for row, photo in enumerate(some):
-                path = free_name(out, photo.stem, "inverted", written)
-                save_image(found.image[row], path)
-                base = path.name.removesuffix("-inverted.png")
-                file, face, facts = path.with_name(f"{base}-latent{SUFFIX}"), found.row(row), {}
-                files = [file, path]
+                place, face, facts = places[written], found.row(row), {}
+                save_image(face.image[0], place.picture)
                 if face.generator is not None:
-                    files.append(path.with_name(f"{base}-generator{SUFFIX}"))
-                    facts = write_tuned(files[-1], face.generator, loaded.maker, digest)
-                write_latents(face, [file], digest, [about(face, photo) | given | facts])
-                written.append(path)
+                    facts = write_tuned(place.generator, face.generator, loaded.maker, digest)
+                write_latents(face, [place.latent], digest, [about(face, photo) | given | facts])
+                written += 1
                 typer.echo(f"{photo}: {found.likeness} {told(face)}")
-                typer.echo("\n".join(f"  {one}" for one in files))
+                typer.echo("\n".join(f"  {file}" for file in place[: 3 if facts else 2]))
     if signals.received is None:
         return 0
-    left = f"; nothing yet of {', '.join(map(str, photos[len(written) :]))}" if len(written) < len(photos) else ""
+    left = f"; nothing yet of {', '.join(map(str, photos[written:]))}" if written < len(photos) else ""
     typer.echo(f"stopped after {found.iterations} iterations; what was found is saved{left}")
     return 128 + int(signals.received)
+
+
+class Place(NamedTuple):
+    """The files of one photo."""
+
+    latent: Path
+    picture: Path
+    generator: Path
+
+
+def places_for(photos: Sequence[Path], out: Path) -> list[Place]:
+    """Where what is found for each photo goes."""
+    from zoogan.training.latents import SUFFIX
+
+    pictures: list[Path] = []
+    for photo in photos:
+        pictures.append(free_name(out, photo.stem, "inverted", pictures))
+    bases = [path.name.removesuffix("-inverted.png") for path in pictures]
+    named = ((out / f"{base}-{kind}{SUFFIX}" for kind in ("latent", "generator")) for base in bases)
+    return [Place(latent, picture, generator) for picture, (latent, generator) in zip(pictures, named)]
+
+
+def check_free(places: Sequence[Place], generator: str) -> None:
+    """That nothing is replaced but earlier latents for the same generator, before a long search. generator: see
+    `generator_digest`.
+
+    Raises:
+        ConfigError: every file that is no latent, or is one for another generator, at once.
+    """
+    from zoogan.training.latents import LATENT, read_file
+
+    problems = []
+    for latent in (place.latent for place in places if place.latent.exists()):
+        try:
+            theirs = read_file(latent, LATENT, "file of a latent")[1].get("generator", "?")
+        except ConfigError as error:
+            problems.append(f"{error}, and would be replaced: choose another --out, or remove it")
+            continue
+        if theirs != generator:
+            problems.append(
+                f"{latent}: holds a latent for another generator ({theirs[:8]}) than this run's ({generator[:8]}): "
+                "another run's, or this one's before it was trained further; choose another --out, or remove it"
+            )
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def check_settings(given: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ def metric_configs(
 def source_config(
     registry: Registry, run: LoadedRun, data: str | None, root: Path | None, sets: Mapping[str, Any]
 ) -> Any:
-    """What to measure on: the run's own data, or another source with the run's size and attributes.
+    """What to measure on: the run's own data, or another source with the run's size, attributes and label set.
 
     Raises:
         ConfigError: an unknown source, or settings that it does not have.
@@ -72,8 +72,10 @@ def source_config(
         "source": name, "image_size": run.facts.image_size, "attributes": list(run.facts.attributes),
     }  # fmt: skip
     if name == own["source"] and name in ("celeba", "celebamask_hq"):
-        # As it was trained: cut alike, with the same parts, and on no face of its training.
-        values |= {key: own[key] for key in ("crop", "split", "test_share", "label_set", "masks") if key in own}
+        # As it was trained: cut alike, and on no face of its training.
+        values |= {key: own[key] for key in ("crop", "split", "test_share", "masks") if key in own}
+    if values is not own and "label_set" not in sets:
+        values |= label_set_carried(registry, own.get("label_set"), name)
     if root is not None:
         values = {**values, "root": str(root.expanduser().resolve())}
     config: Any = checked(registry.components["source", name].config, merge(values, sets), registry, "data")
@@ -88,6 +90,29 @@ def source_config(
     if wrong:
         raise ConfigError("\n".join(wrong))
     return config
+
+
+def label_set_carried(registry: Registry, own: Any, name: str) -> dict[str, Any]:
+    """A run's `label_set` as a setting of another source, if that knows label sets and can be read as this one. Says
+    so where the source's own would be another.
+
+    own: as `config.yaml` keeps it, a name or a mapping; None = the run has none.
+    """
+    from zoogan.interfaces import World
+
+    config: Any = registry.components["source", name].config
+    field = config.model_fields.get("label_set")
+    if own is None or field is None:
+        return {}
+    told = own if isinstance(own, str) else ", ".join(own["names"])
+    carried, said = {"label_set": own}, f"is taken for the {name} faces too; --set data.label_set=NAME takes another"
+    try:
+        found = checked(config, {"source": name} | carried, registry, "data").label_set
+    except ConfigError as error:
+        carried, found, said = {}, None, f"is not taken for the {name} faces, which keep their own: {error}"
+    if World().rank == 0 and found != field.get_default(call_default_factory=True):
+        typer.echo(f"note: the label set that the run was trained with ({told}) {said}", err=True)
+    return carried
 
 
 def labelled(registry: Registry, data: Any, judge: Any) -> Source:

@@ -14,7 +14,7 @@ from zoogan.config import ConfigError, DataConfig
 from zoogan.data.config import FoldersData
 from zoogan.data.folder import images_under, spelled
 from zoogan.data.heat_map_files import FOLDER as HEAT_MAPS
-from zoogan.data.heat_map_files import masks_path, read_masks
+from zoogan.data.heat_map_files import check_apart, masks_path, read_masks
 from zoogan.data.labels import check_balance
 from zoogan.data.photo import read_quickly, resized, square
 from zoogan.facts import Facts
@@ -32,7 +32,8 @@ class Folders(Source):
     """Role `source`: the domain of an image is the folder it lies in. Labels are one-hot over the domains.
 
     Raises:
-        ConfigError: no folders, a domain that is not there or has no images, or other domains in `train` than in `val`.
+        ConfigError: no folders, a domain that is not there or has no images, other domains in `train` than in `val`, or
+            images that share their heat maps.
     """
 
     def __init__(self, config: FoldersData, facts: Facts | None = None) -> None:
@@ -67,6 +68,8 @@ class Folders(Source):
                 raise ConfigError(f"data.root: {train / name} has no images to train on; {EXAMPLE}")
             self.members["train"] += [(path, k) for path in images]
             self.members["test"] += [(path, k) for path in kept]
+        if config.heat_maps:
+            check_apart(root, sorted(path for members in self.members.values() for path, _ in members))
         for members in self.members.values():  # whoever takes the first few, as an evaluation does, gets every domain
             members.sort(key=lambda member: seed_of("order", self.attributes[member[1]], spelled(member[0].name)))
 

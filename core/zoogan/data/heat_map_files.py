@@ -6,6 +6,7 @@ is never that of another image. Eight bits: a mask is kept to 1/510.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from zoogan.config import ConfigError
+from zoogan.data.labels import first_few
 from zoogan.interfaces import Masks
 
 FOLDER = "heat_maps"
@@ -31,6 +33,23 @@ def masks_path(root: Path, image: Path) -> Path:
     """
     inside = image.relative_to(root) if image.is_absolute() or image.is_relative_to(root) else image
     return root / FOLDER / inside.with_suffix(".png")
+
+
+def check_apart(root: Path, images: Iterable[Path]) -> None:
+    """That no two images share their masks, as `a.jpg` and `a.png` would.
+
+    Raises:
+        ConfigError: the first few that do, and how many.
+    """
+    taken: dict[Path, Path] = {}
+    problems = []
+    for image in images:
+        masks = masks_path(root, image)
+        if masks in taken:
+            problems.append(f"{masks}: the heat maps of {taken[masks]} and of {image}; rename one of the images")
+        taken.setdefault(masks, image)
+    if problems:
+        raise ConfigError(first_few(problems))
 
 
 def save_masks(path: Path, masks: Masks) -> None:

@@ -15,14 +15,22 @@ from zoogan.registry import Registry
 class DistributionConfig(ComponentConfig):
     """Edits or samples as a set against a set of real faces.
 
-    weights: file of the network's weights, where it is not in the folder of metric weights. minimum: with fewer faces
-    on either side there is no number. immaterial: options that no number depends on.
+    weights: file of the network's weights, where it is not in the folder of metric weights. minimum: with fewer images
+    on either side there is no number. draws: edits of each face by as many seeds, all of them in the set. pairs: each
+    ordered pair of domains makes a set of its own, held against faces of the second; the number is the mean over pairs.
     """
 
     backbone: ClassVar[str]
-    immaterial: ClassVar[frozenset[str]] = frozenset({"weights", "minimum", "download", "floor"})
     weights: Path | None = None
     minimum: int = Field(50, ge=2)
+    draws: int = Field(1, ge=1)
+    pairs: bool = False
+
+    @property
+    def immaterial(self) -> frozenset[str]:
+        """Options that no number depends on. One draw and no pairs are what keys without a word of them mean."""
+        usual = {name for name, value in {"draws": 1, "pairs": False}.items() if getattr(self, name) == value}
+        return frozenset({"weights", "minimum", "download", "floor"} | usual)
 
 
 class InceptionOptions(DistributionConfig):

@@ -39,7 +39,7 @@ class Features(ABC):
 
     def __init__(self) -> None:
         # Several metrics look at the same batch; its features live as long as the batch does.
-        self._seen: WeakKeyDictionary[Edits | Samples, Tensor] = WeakKeyDictionary()
+        self._seen: WeakKeyDictionary[Edits | Samples, list[Tensor]] = WeakKeyDictionary()
 
     @abstractmethod
     def extract(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
@@ -52,11 +52,20 @@ class Features(ABC):
             return image.new_zeros(0, self.dimensions)
         return torch.cat([self.extract(part) for part in image.split(ROWS)])
 
-    def of(self, shown: Edits | Samples) -> Float[Tensor, "n d"]:
-        """The features of a batch of edits or samples, on the CPU; computed once however many metrics ask."""
-        if shown not in self._seen:
-            self._seen[shown] = self(shown.edited if isinstance(shown, Edits) else shown.image).cpu()
-        return self._seen[shown]
+    def of(self, shown: Edits | Samples, draws: int = 1) -> Float[Tensor, "_ d"]:
+        """The features (draws * n, d) of a batch of edits or samples, on the CPU; computed once however many metrics
+        ask. draws: edits of each face by as many seeds, one draw of all faces after the other."""
+        known = self._seen.setdefault(shown, [])
+        while len(known) < draws:
+            known.append(self(picture(shown, len(known))).cpu())
+        return torch.cat(known[:draws])
+
+
+def picture(shown: Edits | Samples, draw: int) -> Float[Tensor, "n 3 h w"]:
+    """What there is to look at: of edits the first, or those by a later seed."""
+    if isinstance(shown, Samples):
+        return shown.image
+    return shown.again(shown.seed + draw) if draw else shown.edited
 
 
 def open_features(config: DistributionConfig, study: Study) -> Features:

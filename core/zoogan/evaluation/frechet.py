@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from zoogan.evaluation.distribution import Better, Distribution
+from zoogan.evaluation.distribution import Better, Distribution, Task
 from zoogan.evaluation.distribution_config import FrechetConfig
 from zoogan.evaluation.reals import reference
 from zoogan.interfaces.statistic import Statistic, Whole
@@ -94,13 +94,13 @@ class Frechet(Distribution[Moments]):
         return {"": "lower"}
 
     def compare(
-        self, attribute: str | None, generated: Moments, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
+        self, task: Task, generated: Moments, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
     ) -> Mapping[str, tuple[Statistic, str]]:
         """The distance; its note says how far other real faces are."""
         moments = Moments.of(real)
         note = "biased: compare only at equal numbers"
         if self.config.floor:
-            others = self.reals(attribute, wanted, others=True)
+            others = self.reals(task, wanted, others=True)
             if others.indices:
                 floor = frechet(Moments.of(reference(others, self.features, self.study).features), moments)
                 note += f"; {len(others.indices)} other real faces are at {floor:.4g}"

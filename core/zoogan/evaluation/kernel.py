@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from zoogan.evaluation.distribution import Better, Distribution, Rows
+from zoogan.evaluation.distribution import Better, Distribution, Rows, Task
 from zoogan.interfaces.statistic import Statistic, Whole
 
 BLOCK = 512  # rows of the kernel matrix that are held at once
@@ -61,8 +61,11 @@ class KernelDistance(Distribution[Rows]):
         return {"": "lower"}
 
     def compare(
-        self, attribute: str | None, generated: Rows, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
+        self, task: Task, generated: Rows, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
     ) -> Mapping[str, tuple[Statistic, str]]:
         """The distance and its error."""
         distance, error = kernel_distance(generated.all(), real)
-        return {"": (Whole(faces, distance, error), "not scaled; 0 or below is no difference seen")}
+        known = (
+            error if self.config.draws == 1 else None
+        )  # the jackknife leaves out rows, not faces with all their edits
+        return {"": (Whole(faces, distance, known), "not scaled; 0 or below is no difference seen")}

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from zoogan.evaluation.distribution import Better, Distribution, Rows
+from zoogan.evaluation.distribution import Better, Distribution, Rows, Task
 from zoogan.evaluation.distribution_config import PrdcSqueezenetConfig
 from zoogan.interfaces.statistic import Ratio, Statistic, Whole
 
@@ -77,7 +77,7 @@ class Manifold(Distribution[Rows]):
         return {".precision": "higher", ".recall": "higher", ".density": "higher", ".coverage": "higher"}
 
     def compare(
-        self, attribute: str | None, generated: Rows, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
+        self, task: Task, generated: Rows, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
     ) -> Mapping[str, tuple[Statistic, str]]:
         """The four numbers; two of them are means over the generated faces, two over the real ones."""
         k = self.config.k

@@ -76,16 +76,17 @@ def real_faces(
     return RealFaces(source, indices, key_of(source, indices))
 
 
-def any_faces(source: Source, count: int, seed: int, *, others: bool = False) -> RealFaces:
-    """So many faces of the train split, whatever they show, none twice; all of it where it has fewer.
+def any_faces(source: Source, count: int, seed: int, *, domain: int | None = None, others: bool = False) -> RealFaces:
+    """So many faces of the train split, none twice, whatever they show, or of one domain; all where there are fewer.
 
     others: as in `real_faces`.
     """
-    total = source.size(SPLIT)
-    count = min(count, total)
+    pool = torch.arange(source.size(SPLIT)) if domain is None else (source.domain(SPLIT) == domain).nonzero().flatten()
+    words = ("any",) if domain is None else ("domain", domain)
+    count = min(count, len(pool))
     first = count if others else 0
-    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed_of(seed, "any")))
-    chosen = order[first : first + count] if first + count <= total else order[:0]
+    order = pool[torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed_of(seed, *words)))]
+    chosen = order[first : first + count] if first + count <= len(pool) else order[:0]
     indices = tuple(sorted(chosen.tolist()))
     return RealFaces(source, indices, key_of(source, indices))
 

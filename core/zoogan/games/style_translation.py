@@ -6,7 +6,7 @@ tells them apart are choices of its config: which passes play, what the style en
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -57,6 +57,7 @@ class StyleTranslation(AdversarialGame):
         super().__init__(config, facts, components)
         self.config = config
         self.heat_maps: HeatMaps = components["heat_maps"]
+        self.lacks_masks: bool = components["generator"].takes_masks and self.heat_maps.nowhere
         self.latent_dim: int = components["mapping"].latent_dim
         one_size(components, ("generator", "mapping", "style_encoder"), "style")
         self.needs = {
@@ -240,6 +241,16 @@ class StyleTranslation(AdversarialGame):
         return self.shown(generator(image, self.style(turn, way, "2"), self.masks(turn), encoded))
 
     # ---- for the person who waits ----
+
+    def notes(self) -> Sequence[str]:
+        """That the generator could keep details of a face, and is never told where."""
+        if not self.lacks_masks:
+            return ()
+        return (
+            "generator.high_pass keeps details of a face where heat maps say, and heat_maps.use=none says nowhere: the "
+            "decoder has neither these skips nor its shortcuts. Give it heat_maps.use=landmarks heat_maps.file=FILE or "
+            "heat_maps.use=files data.heat_maps=true, or train with generator.high_pass=0",
+        )
 
     def advise(self, figures: Mapping[str, float], images: int) -> str | None:
         """What the field's users ran into: styles that make no difference, and a face that is lost."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -148,6 +148,10 @@ class Game(nn.Module, ABC):
     def observe(self) -> Mapping[str, Tensor]:
         """0-d figures of the last generator step, worth logging beside the terms (mask area, ...)."""
         return {}
+
+    def notes(self) -> Sequence[str]:
+        """What a person should know of this composition before it trains: nothing is wrong, but perhaps not meant."""
+        return ()
 
     def advise(self, figures: Mapping[str, float], images: int) -> str | None:
         """A warning for the person who waits, from figures just read after `images` training images, or None."""

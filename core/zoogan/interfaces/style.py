@@ -83,10 +83,11 @@ class HeatMaps(ABC):
     """Role `heat_maps`: where a face's own detail must be kept. An auxiliary: nothing in it is trained.
 
     field: the field of the source that holds the masks of its faces, (n, 2, i, j) coarse and fine, where they were
-    computed beforehand.
+    computed beforehand. nowhere: whether no face ever has any.
     """
 
     field: ClassVar[str | None] = None
+    nowhere: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, image: Float[Tensor, "n 3 h w"]) -> Masks | None:

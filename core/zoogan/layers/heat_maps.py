@@ -100,6 +100,8 @@ def masks_from(
 class NoHeatMaps(HeatMaps):
     """No masks: nothing of the image is kept by force."""
 
+    nowhere = True
+
     def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config
 

@@ -1,4 +1,5 @@
-"""What a person keeps of latents: those of faces, in files of their own, and the run's directions.
+"""What a person keeps of latents: those of faces, in files of their own (those of photos by default in
+`RUN/inversions`), and the run's directions.
 
 All are safetensors that name the generator for which they are meant by the sha256 of its weights.
 

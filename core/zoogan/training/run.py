@@ -40,6 +40,7 @@ class Run:
         self.checkpoints = path / "checkpoints"
         self.best = path / "best.json"
         self.directions = path / "directions"
+        self.inversions = path / "inversions"
 
     def write(self, config: GameConfig, facts: Facts) -> None:
         """Store the complete config and the facts."""

@@ -117,18 +117,19 @@ class Session:
         named = config.data.model_copy(update={"attributes": self.facts.attributes})
         self.config = config = config.model_copy(update={"data": named})
         starts = config.training.start_from is not None and not begun
-        origin = start_of(config, self.facts, registry) if starts else None
-        rehearse(config, self.facts, registry)
         self.accelerator = open_accelerator(config, device, run)
-        self.main = self.accelerator.is_main_process
+        self.main, self.world = self.accelerator.is_main_process, World()  # now that processes know of each other
         self.logbook = Logbook(run.metrics, self.accelerator if config.training.trackers else None)
+        origin = start_of(config, self.facts, registry, self.world) if starts else None
+        rehearse(config, self.facts, registry)
         self.quiet = quiet or not self.main
         state = self.find_state() if resume else None
         start = state.position if state else 0
-        self.world = World()
         composition = compose(config, self.facts, registry)
         if origin is not None:
             origin.lay_into(composition)
+        for note in composition.game.notes() if self.main else ():
+            print(f"note: {note}")
         self.watch = self.open_watch(composition)
         self.trainer = Trainer(
             composition, registry, self.accelerator, self.open_batches(composition.game.needs, start)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from zoogan.composition import Composition, compose
 from zoogan.config import ConfigError, GameConfig, component_name, slots_of
 from zoogan.data.labels import first_few
 from zoogan.facts import Facts
+from zoogan.interfaces import World
 from zoogan.registry import MethodSpec, Registry, nearest
 from zoogan.training.averages import Average
 from zoogan.training.checkpoints import iteration_of, newest_valid
@@ -187,13 +188,15 @@ def misfits(slot: str, states: Mapping[str, StateDict], network: nn.Module) -> l
     return lines
 
 
-def start_of(config: GameConfig, facts: Facts, registry: Registry) -> Start:
+def start_of(config: GameConfig, facts: Facts, registry: Registry, world: World) -> Start:
     """The weights of `training.start_from`, of its newest whole checkpoint or else of its model.
 
-    facts: of the faces to be trained on.
+    facts: of the faces to be trained on. world: the first process says which checkpoint, for all of them: a run that
+    is still training may save another before the next one looks.
 
     Raises:
-        ConfigError: not a run, one of another kind, none with weights, or one whose networks were built for others.
+        ConfigError: not a run, one of another kind, none with weights, or one whose networks were built for others; in
+            all processes, if one could not read the weights.
     """
     path = config.training.start_from
     assert path is not None
@@ -201,28 +204,47 @@ def start_of(config: GameConfig, facts: Facts, registry: Registry) -> Start:
     check_family(path, type(stored), stored.method, type(config), config.method)
     check_facts(path, stored, before, facts, registry)
     slots = networks_of(type(config))
-    checkpoint, damaged = newest_valid(run.checkpoints)
-    said = [f"warning: {message}; starting from an older one, or the model" for message in damaged]
-    folder = run.model if checkpoint is None else checkpoint
-    untrained = untrained_in(run) if checkpoint is None else ()
-    files = {slot: folder / f"{slot}.safetensors" for slot in slots if slot not in untrained}
+    found: Found = world.everyone(weights_in(run) if world.rank == 0 else None)[0]
+    is_model = found.folder == run.model
+    untrained = untrained_in(run) if is_model else ()
+    loaded, gone = {}, None
     try:
-        networks = {slot: load_file(file) for slot, file in files.items() if file.exists()}
-        averaged = {slot: folder / f"{slot}.average.safetensors" for slot in networks}
-        averages = {slot: load_file(file) for slot, file in averaged.items() if file.exists()}
-        game = folder / f"{GAME}.safetensors"
-        state = load_file(game) if game.exists() else {}
+        wanted = [name for name in found.names if name.partition(".")[0] in (*slots, GAME)]
+        loaded = {name: load_file(found.folder / f"{name}.safetensors") for name in wanted}
     except OSError as error:  # a run that is still training removes its older checkpoints
-        raise ConfigError(f"training.start_from: {folder} went away while it was read ({error}); try again") from error
+        gone = str(error)
+    reasons = [reason for reason in world.everyone(gone) if reason is not None]
+    if reasons:  # in all processes: none waits for one that has given up
+        raise ConfigError(f"training.start_from: {found.folder} went away while it was read ({reasons[0]}); try again")
+    networks = {slot: loaded[slot] for slot in slots if slot in loaded and slot not in untrained}
+    averages = {slot: loaded[f"{slot}.average"] for slot in networks if f"{slot}.average" in loaded}
     if not networks:
         raise ConfigError(f"training.start_from: {path} holds no trained weights yet; training saves them in time")
-    if checkpoint is None:
+    said = [f"warning: {message}; starting from an older one, or the model" for message in found.damaged]
+    if is_model:
         said.append(f"starting from {path}: networks and averages from its model, for it has no checkpoint")
     else:
         of = f", averages of {' and '.join(averages)} from its averages" if averages else ", which has no averages"
-        said.append(f"starting from {path}: networks as trained until iteration {iteration_of(checkpoint)}{of}")
+        said.append(f"starting from {path}: networks as trained until iteration {iteration_of(found.folder)}{of}")
     said += [f"note: {path} has no trained {slot}: it starts afresh" for slot in slots if slot not in networks]
-    return Start(path, stored.method, networks, averages, state, tuple(said))
+    return Start(path, stored.method, networks, averages, loaded.get(GAME, {}), tuple(said))
+
+
+class Found(NamedTuple):
+    """Where a run's weights lie: the folder, the files in it without their suffix, a sentence on each newer checkpoint
+    that is damaged."""
+
+    folder: Path
+    names: tuple[str, ...]
+    damaged: list[str]
+
+
+def weights_in(run: Run) -> Found:
+    """The newest whole checkpoint of a run, or else its model; without the optimizers."""
+    checkpoint, damaged = newest_valid(run.checkpoints)
+    folder = run.model if checkpoint is None else checkpoint
+    names = sorted(path.name.removesuffix(".safetensors") for path in folder.glob("*.safetensors"))
+    return Found(folder, tuple(name for name in names if not name.endswith(".optimizer")), damaged)
 
 
 def untrained_in(run: Run) -> tuple[str, ...]:

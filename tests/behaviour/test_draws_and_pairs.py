@@ -1,0 +1,195 @@
+"""The set metrics on several edits of a face, and on each ordered pair of domains, as StarGAN v2 is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from distribution_kit import SIDE, Filters, Lens, Noise, edits_of, in_two_processes, keep, measured, study_of
+from zoogan.data.photo import to_range
+from zoogan.evaluation.distribution_config import FdSqueezenetConfig, KdSqueezenetConfig, PrdcSqueezenetConfig
+from zoogan.evaluation.frechet import Frechet, Moments, frechet
+from zoogan.evaluation.kernel import KernelDistance
+from zoogan.evaluation.manifold import Manifold
+from zoogan.evaluation.reals import any_faces, real_faces
+from zoogan.evaluation.study import examine
+from zoogan.interfaces import Metric, Study, Unavailable, World
+
+BATCHES = [range(50), range(50, 80)]
+NAMES = ("A", "B", "C")
+METRICS: dict[str, tuple[Any, Any]] = {
+    "fd_squeezenet": (Frechet, FdSqueezenetConfig),
+    "kd_squeezenet": (KernelDistance, KdSqueezenetConfig),
+    "prdc_squeezenet": (Manifold, PrdcSqueezenetConfig),
+}
+
+
+def built(name: str, **options: Any) -> Metric:
+    metric, config = METRICS[name]
+    made: Metric = metric(config(minimum=2, **options), features=Filters())
+    return made
+
+
+class Kinds(Noise):
+    """Faces of three domains, of which each shows one: the later, the brighter."""
+
+    attributes, exclusive = NAMES, (NAMES,)
+
+    def table(self, split: str) -> Tensor:
+        return torch.eye(3)[torch.arange(self.sizes[split]) % 3]
+
+    def read(self, split: str, indices: Sequence[int]) -> dict[str, Tensor]:
+        read = super().read(split, indices)
+        domain = read["attributes"].argmax(1)[:, None, None, None]
+        return read | {"image": (read["image"].float() * (0.4 + 0.3 * domain)).to(torch.uint8)}
+
+
+def speckled(image: Tensor, target: Tensor, seed: Any) -> Tensor:
+    """Another pattern for every seed."""
+    patterns = [torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(one)) for one in seed]
+    return (image + 0.3 * torch.stack(patterns)).clamp(-1, 1)
+
+
+class Translator(Lens):
+    """Edits between the domains of `Kinds`."""
+
+    attributes = NAMES
+
+
+def found_by(metric: Metric, study: Study) -> dict[str, Any]:
+    """The measures of a metric on all edits between three domains, by name."""
+    found = examine(Translator(speckled), study, {"it": metric}, NAMES, strict=True)
+    assert all(measure.attribute is None for _, measure in found.measures)
+    return {measure.name: measure for _, measure in found.measures}
+
+
+# ---- several edits of a face ----
+
+
+def test_all_draws_are_in_the_set_and_as_many_real_faces(tmp_path: Path) -> None:
+    source, network, editor = Noise(train=900), Filters(), Lens(speckled)
+    (measure,) = measured(built("fd_squeezenet", draws=3), study_of(source, tmp_path), editor, BATCHES)
+    edits = edits_of(source, editor, "A", range(80))
+    shown = torch.cat([edits.edited, edits.again(1), edits.again(2)])
+    chosen = real_faces(source, "A", (edits.wanted > 0.5).repeat(3), seed=0).indices
+    real = to_range(source.read("train", chosen)["image"])
+    expected = frechet(Moments.of(network(shown)), Moments.of(network(real)))
+    assert measure.statistic.value() == pytest.approx(expected, rel=1e-6)
+    assert measure.statistic.faces() == 80 and len(chosen) == 240
+    assert measure.note.startswith("240 edits (3 of a face), 240 train faces (set ")
+
+
+def test_draws_are_looked_at_once_by_all_metrics(tmp_path: Path) -> None:
+    calls = []
+
+    class Counted(Filters):
+        def extract(self, image: Tensor) -> Tensor:
+            calls.append(len(image))
+            return super().extract(image)
+
+    network, edits = Counted(), edits_of(Noise(), Lens(speckled), "A", range(10))
+    for draws in (1, 2, 3, 2):
+        metric = Frechet(FdSqueezenetConfig(draws=draws), features=network)
+        metric.start(study_of(Noise(), tmp_path))
+        metric.update(edits)
+    assert calls == [10, 10, 10]
+
+
+def test_the_key_knows_of_draws_and_pairs_and_is_what_it_was_without() -> None:
+    def options(**given: Any) -> set[str]:
+        config = PrdcSqueezenetConfig(**given)
+        return set(config.model_dump(exclude={"use", *config.immaterial}))
+
+    assert options() == options(minimum=9) == {"k"}
+    assert options(draws=10) == {"k", "draws"} and options(pairs=True) == {"k", "pairs"}
+
+
+def test_an_error_that_counts_every_edit_alone_is_not_told(tmp_path: Path) -> None:
+    for draws, known in ((1, True), (2, False)):
+        study = study_of(Noise(), tmp_path)
+        (measure,) = measured(built("kd_squeezenet", draws=draws), study, Lens(speckled), BATCHES)
+        assert (measure.statistic.error is not None) is known
+
+
+# ---- pairs of domains ----
+
+
+def test_the_mean_over_ordered_pairs_is_that_of_sets_apart(tmp_path: Path) -> None:
+    source, network = Kinds(), Filters()
+    study = study_of(source, tmp_path)
+    measure = found_by(built("fd_squeezenet", pairs=True, draws=2), study)["fd_squeezenet"]
+    edits = {name: edits_of(source, Translator(speckled), name, range(80)) for name in NAMES}
+    expected = []
+    for own, target in permutations(range(3), 2):
+        rows = (edits[NAMES[target]].own.argmax(1) == own).repeat(2)
+        shown = torch.cat([edits[NAMES[target]].edited, edits[NAMES[target]].again(1)])[rows]
+        chosen = any_faces(source, int(rows.sum()), 0, domain=target).indices
+        assert len(chosen) == 40 and {k % 3 for k in chosen} == {target}, "all that the domain has"
+        real = to_range(source.read("train", chosen)["image"])
+        expected.append(frechet(Moments.of(network(shown)), Moments.of(network(real))))
+    assert len(set(expected)) == 6
+    assert measure.statistic.value() == pytest.approx(sum(expected) / 6, rel=1e-5)
+    assert measure.statistic.faces() == 80
+    assert measure.note.startswith(f"mean over 6 pairs: A to B {expected[0]:.4g} (27 faces); A to C ")
+    assert "54 edits (2 of a face), 40 train faces" in measure.note
+
+
+def test_one_attribute_makes_two_pairs_and_four_numbers_are_averaged_alike(tmp_path: Path) -> None:
+    class Plain(Noise):
+        attributes = ("A",)
+
+        def table(self, split: str) -> Tensor:
+            return super().table(split)[:, :1]
+
+    class Flip(Lens):
+        attributes = ("A",)
+
+    metric = built("prdc_squeezenet", pairs=True)
+    found = examine(Flip(keep), study_of(Plain(), tmp_path), {"it": metric}, ("A",), strict=True).measures
+    assert [measure.name.partition(".")[2] for _, measure in found] == ["precision", "recall", "density", "coverage"]
+    for _, measure in found:
+        assert "mean over 2 pairs: no_A to A " in measure.note and "; A to no_A " in measure.note
+
+
+def test_other_faces_of_a_domain_are_others() -> None:
+    source = Kinds()
+    some, others = (any_faces(source, 15, 3, domain=1, others=flag) for flag in (False, True))
+    assert len(some.indices) == len(others.indices) == 15 and not set(some.indices) & set(others.indices)
+    assert some != any_faces(source, 15, 4, domain=1)
+    assert not any_faces(source, 25, 3, domain=1, others=True).indices
+
+
+# ---- processes, and what cannot be ----
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_two_processes_say_what_one_says(name: str, tmp_path: Path) -> None:
+    options = {"pairs": True, "draws": 2}
+    alone = found_by(built(name, **options), study_of(Kinds(), tmp_path / "one"))
+
+    def work(rank: int, world: World) -> dict[str, Any]:
+        return found_by(built(name, **options), study_of(Kinds(), tmp_path / "two", world=world))
+
+    for found in in_two_processes(work):
+        for key, measure in alone.items():
+            assert found[key].statistic.value() == pytest.approx(measure.statistic.value(), rel=1e-6)
+            assert found[key].note == measure.note and found[key].reference == measure.reference
+
+
+def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
+    study = study_of(Noise(), tmp_path)
+    with pytest.raises(Unavailable, match=r"fd_squeezenet.draws=2: these edits are the same by every seed: leave it"):
+        measured(built("fd_squeezenet", draws=2), study, Lens(keep), BATCHES)
+    assert measured(built("fd_squeezenet", draws=2), study, Lens(keep), []) == []
+    with pytest.raises(Unavailable, match=r"pairs needs two domains or more.*; these faces have A, B: leave it out"):
+        built("fd_squeezenet", pairs=True).start(study)
+    for option in ({"draws": 2}, {"pairs": True}):
+        with pytest.raises(Unavailable, match=f"{next(iter(option))} is about edits of faces, and these are samples"):
+            built("fd_squeezenet", **option).start(replace(study, shows="samples"))
