@@ -148,8 +148,9 @@ def comparison_page(
     return render(
         "compare.html",
         entrants=entrants,
-        glance=table("At a glance", headlines(columns), entrants),
+        glance=table("", "At a glance", headlines(columns), entrants),
         tables=tables(columns, entrants),
+        several=len({column.attribute for column in columns}) > 1,
         costs=dict(zip((speed_of(entrants), "parameters"), zip(*map(costs, entrants)))),
         shows=entrants[0].runs[0].report.about.shows,
         pictures={name: picture(image) for name, image in pictures.items()},

@@ -68,7 +68,6 @@ class Section:
 
     metric: str
     title: str
-    about: str
     rows: list[Row]
     folded: list[Row]
     once: list[str]
@@ -103,8 +102,7 @@ def section(metric: str, title: str, values: Sequence[Value]) -> Section:
     summary = [row for row in rows if row.value.attribute is None]
     fold = len(rows) > MANY and bool(summary)
     folded = [row for row in rows if row.value.attribute is not None] if fold else []
-    name, _, about = title.partition(": ")
-    return Section(metric, name, about, summary if fold else rows, folded, once)
+    return Section(metric, title, summary if fold else rows, folded, once)
 
 
 def unit_of(name: str) -> str:
@@ -190,22 +188,23 @@ class Compared:
 class Table:
     """The compared numbers of a metric, and which of them stand apart and why."""
 
+    metric: str
     title: str
     rows: list[Compared]
     refusals: list[str]
 
 
-def table(title: str, columns: Sequence[Column], entrants: Iterable[Entrant]) -> Table:
+def table(metric: str, title: str, columns: Sequence[Column], entrants: Iterable[Entrant]) -> Table:
     """Columns as rows of a table whose columns are the runs."""
     names = [entrant.name for entrant in entrants]
     rows = [Compared(column, [column.cells.get(name) for name in names]) for column in columns]
-    return Table(title, rows, refusals(columns))
+    return Table(metric, title, rows, refusals(columns))
 
 
 def tables(columns: Sequence[Column], entrants: Sequence[Entrant]) -> dict[str, Table]:
     """Metric -> its table."""
     titles = {name: title for e in entrants for run in e.runs for name, title in run.report.titles.items()}
     return {
-        metric: table(titles.get(metric, metric), [c for c in columns if c.metric == metric], entrants)
+        metric: table(metric, titles.get(metric, metric), [c for c in columns if c.metric == metric], entrants)
         for metric in dict.fromkeys(column.metric for column in columns)
     }

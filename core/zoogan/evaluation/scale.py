@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 DIGITS = 3  # of a number
 OF_ERROR = 2  # of half its interval
 SMALLEST = 8  # decimals; what needs more is written with a power of ten
 
 
+@runtime_checkable
 class Measured(Protocol):
     """A number with its interval: a value of a report, or a cell of a comparison."""
 
@@ -46,15 +47,13 @@ def ends_of(shown: Measured) -> list[float]:
 
 
 def scale_of(shown: Iterable[Measured], from_zero: bool = True) -> Scale | None:
-    """One scale for all of these, with ends that are multiples of 1, 2 or 5 and a power of ten; None where nothing has
-    an interval, and a line would tell nothing."""
+    """One scale for all of these, with ends that are multiples of 1, 2 or 5 and a power of ten; None where a line would
+    tell nothing: nothing has an interval, or all is the same number."""
     shown = list(shown)
-    if all(s.low is None for s in shown):
-        return None
     numbers = [number for s in shown for number in ends_of(s)] + [0.0] * from_zero
-    low, high = min(numbers), max(numbers)
-    if low == high:
-        high = low + (abs(low) or 1.0)
+    low, high = min(numbers, default=0.0), max(numbers, default=0.0)
+    if all(s.low is None for s in shown) or math.isclose(low, high):
+        return None
     half = (high - low) / 2
     power = 10.0 ** math.floor(math.log10(half))
     step = max(power * k for k in (1, 2, 5) if k == 1 or power * k <= half)
@@ -63,19 +62,18 @@ def scale_of(shown: Iterable[Measured], from_zero: bool = True) -> Scale | None:
 
 def decimals(shown: Measured) -> int:
     """How many decimals of a number and its interval say something: three digits, and two of half the interval."""
-    largest = max(map(abs, ends_of(shown)), default=0.0)
-    places = DIGITS - before_the_point(largest)
+    places = DIGITS - before_the_point(abs(shown.value or 0.0) or max(map(abs, ends_of(shown)), default=0.0))
     if shown.low is not None and shown.high is not None and shown.high > shown.low:
         places = min(places, OF_ERROR - before_the_point((shown.high - shown.low) / 2))
     return max(0, places)
 
 
 def before_the_point(number: float) -> int:
-    """Digits before the decimal point; minus the zeros after it below one. A share of 1 is written as those below it."""
+    """Digits before the decimal point; below one, minus the zeros after it. 1 counts as below, a share like others."""
     return math.ceil(math.log10(number)) if number > 0 else DIGITS
 
 
-def written(number: float | None, places: int) -> str:
+def written(number: float | int | None, places: int) -> str:
     """A number with so many decimals."""
     if number is None:
         return "–"
