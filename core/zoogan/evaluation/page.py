@@ -1,4 +1,4 @@
-"""The page to read: tables, intervals as lines, and pictures, in one HTML file without scripts or links."""
+"""The pages to read: tables, intervals as lines, and pictures, each one HTML file without scripts or links."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.data.photo import enlarged, grid, to_range
-from zoogan.evaluation.comparison import Column, Entrant, costs, heading, headlines, refusals, speed_of
-from zoogan.evaluation.report import Report, Value
+from zoogan.evaluation.comparison import Column, Entrant, costs, headlines, speed_of
+from zoogan.evaluation.page_tables import cards, facts, sections, table, tables
+from zoogan.evaluation.report import Report
+from zoogan.evaluation.scale import decimals, interval_text, written
 from zoogan.evaluation.study import edits_of, samples_of
 from zoogan.interfaces import Editor, Study, World
 
@@ -110,22 +112,13 @@ def number(value: float | None) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def span(value: Value, width: int = 160) -> dict[str, Any] | None:
-    """Where a share and its interval lie on a line from 0 to 1, in pixels; None for what is no share."""
-    if value.value is None or not 0 <= value.value <= 1:
-        return None
-    low = value.value if value.low is None else max(0.0, value.low)
-    high = value.value if value.high is None else min(1.0, value.high)
-    return {"at": width * value.value, "low": width * low, "high": width * high, "width": width}
-
-
 def render(template: str, **values: Any) -> str:
     """A page of this package's templates."""
     from jinja2 import Environment, PackageLoader
 
     loader = PackageLoader("zoogan.evaluation", ".")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"], environment.globals["span"] = number, span
+    environment.filters |= {"written": written, "decimals": decimals, "interval": interval_text}
     return environment.get_template(template).render(**values)
 
 
@@ -133,13 +126,13 @@ def report_page(
     report: Report, pictures: Mapping[str, UInt8[Tensor, "3 h w"]], legend: Sequence[tuple[str, str]] = ()
 ) -> str:
     """The report as a page. legend: the parts of segmentations with their colours, `#rrggbb`."""
-    groups: dict[str, list[Value]] = {}
-    for value in report.values:
-        groups.setdefault(value.metric, []).append(value)
     return render(
         "report.html",
         report=report,
-        groups=groups,
+        cards=cards(report),
+        sections=sections(report),
+        facts=facts(report),
+        several=len({value.attribute for value in report.values}) > 1,
         pictures={name: picture(image) for name, image in pictures.items()},
         legend=legend,
     )
@@ -152,19 +145,14 @@ def comparison_page(
     command: str,
 ) -> str:
     """The comparison as a page."""
-    groups: dict[str, list[Column]] = {}
-    for column in columns:
-        groups.setdefault(column.metric, []).append(column)
     return render(
         "compare.html",
         entrants=entrants,
-        headlines=headlines(columns),
-        heading=heading,
-        costs=costs,
-        speed=speed_of(entrants),
+        glance=table("", "At a glance", headlines(columns), entrants),
+        tables=tables(columns, entrants),
+        several=len({column.attribute for column in columns}) > 1,
+        costs=dict(zip((speed_of(entrants), "parameters"), zip(*map(costs, entrants)))),
         shows=entrants[0].runs[0].report.about.shows,
-        refusals=refusals(headlines(columns)),
-        groups=groups,
         pictures={name: picture(image) for name, image in pictures.items()},
         command=command,
     )
