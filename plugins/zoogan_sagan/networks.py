@@ -50,11 +50,11 @@ class Generator(ImageEditor):
         self.mask_sees_label = config.mask_sees_label
         labelled = facts.channels + len(facts.attributes)
 
-        def body(inputs: int, outputs: int) -> EncoderDecoder:
+        def body(inputs: int, outputs: int, width: int) -> EncoderDecoder:
             return EncoderDecoder(
                 inputs,
                 outputs,
-                width=config.width,
+                width=width,
                 downsamplings=config.downsamplings,
                 blocks=config.blocks,
                 kernel=config.kernel,
@@ -67,8 +67,9 @@ class Generator(ImageEditor):
                 skip=config.skip,
             )
 
-        self.modification = body(labelled, facts.channels)
-        self.attention = body(labelled if config.mask_sees_label else facts.channels, 1)
+        self.modification = body(labelled, facts.channels, config.width)
+        seen = labelled if config.mask_sees_label else facts.channels
+        self.attention = body(seen, 1, config.mask_width or config.width)
         normal_init(self)
         assert self.attention.head.bias is not None
         nn.init.constant_(self.attention.head.bias, config.mask_bias)
