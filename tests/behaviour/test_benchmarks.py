@@ -222,6 +222,21 @@ def test_a_report_knows_the_extremes(benchmark: Any, tmp_path: Path, capsys: pyt
     assert errors["identity"] == 1 and errors["true redraw"] == 0 and errors["sagan, untrained"] > 0.5
 
 
+def test_what_nobody_can_know_of_glasses(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The median of many tries is nearer to the truth than one of them, and one's own glasses are the truth."""
+    limit = benchmark("edit_error_limit")
+    limit.main(["--size", "32", "--faces", "6", "--frames", "8"])
+    told = json.loads(capsys.readouterr().out)
+    assert 0 < told["median"] < told["sampler"] < 1.2 and told["faces"] == 6
+    source = limit.DrawnSource(limit.DrawnData(image_size=16, attributes=("Eyeglasses",)))
+    own, other = [], []
+    for others, drawn in ((0, own), (5, other)):
+        with limit.glasses_of(others):
+            drawn += [source.redraw("test", [0, 1], Eyeglasses=1.0)["image"]]
+    assert torch.equal(own[0], source.redraw("test", [0, 1], Eyeglasses=1.0)["image"])
+    assert not torch.equal(own[0], other[0])
+
+
 def test_other_benchmarks(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
     benchmark("loader").main(["--size", "16", "--batch", "2", "--seconds", "0.05", "--faces", "8"])
     assert json.loads(capsys.readouterr().out)["images_per_second"] > 0

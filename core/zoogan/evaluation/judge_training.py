@@ -44,7 +44,7 @@ class Lesson(Frozen):
 
     backbone: str = BACKBONE
     pretrained: bool = False
-    iterations: int = Field(1500, ge=1)
+    iterations: int = Field(3000, ge=1)
     batch: int = Field(64, ge=2)
     seed: int = 0
     rate: float = Field(3e-3, gt=0)
