@@ -19,6 +19,38 @@ def train(*options: str) -> int:
     return main(["train", "--model", "sagan", *TINY, *options])
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one iteration, to be copied."""
+    run = tmp_path_factory.mktemp("finished") / "run"
+    assert train("--out", str(run)) == 0
+    return run
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("data=null", "--set data: expected single settings, like data.root=FOLDER, got data=None"),
+        ("training=5", "--set training: expected single settings, like training.iterations=N, got training=5"),
+    ],
+)
+def test_a_resume_explains_a_value_in_place_of_settings(
+    finished: Path, setting: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--out", str(finished), "--resume", "--set", setting]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_value_in_place_of_settings_is_explained(
+    tmp_path: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "run")]
+    assert train("--set", "extra_terms=5", *out) == 2
+    assert "extra_terms: " in capsys.readouterr().err
+    assert main(["train", "--model", "sagan", "--from", str(finished), "--set", "data=5", *out]) == 2
+    assert "data: expected a source" in capsys.readouterr().err
+
+
 def test_attributes_must_be_named_to_be_edited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--set", "data.attributes=[]", "--out", str(tmp_path / "run")) == 2
     assert "data.attributes: sagan edits attributes" in capsys.readouterr().err

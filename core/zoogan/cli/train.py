@@ -134,6 +134,11 @@ def config_to_resume(
     stored = read_yaml(stored_file)
     refused = [
         name for name, value in {"--recipe": recipe, "--data": data, "--config": config}.items() if value is not None
+    for group, example in {"data": "root=FOLDER", "training": "iterations=N"}.items():
+        if not isinstance(sets.get(group, {}), dict):
+            raise ConfigError(
+                f"--set {group}: expected single settings, like {group}.{example}, got {group}={sets[group]!r}"
+            )
     ]
     refused += [f"--set {key}" for key in sets if key not in ("training", "data")]
     refused += [f"--set data.{key}" for key in sets.get("data", {}) if key not in ("root", "workers")]
