@@ -54,3 +54,14 @@ def test_a_value_in_place_of_settings_is_explained(
 def test_attributes_must_be_named_to_be_edited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--set", "data.attributes=[]", "--out", str(tmp_path / "run")) == 2
     assert "data.attributes: sagan edits attributes" in capsys.readouterr().err
+
+
+def test_workers_share_the_memory_for_drawn_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    from zoogan.data import drawn_source
+    from zoogan.data.config import DrawnData
+
+    monkeypatch.setattr(drawn_source, "CACHE_BYTES", 8 * 4 * 16 * 16)
+    for workers, kept in ((0, 8), (1, 8), (4, 2)):
+        source = drawn_source.DrawnSource(DrawnData(image_size=16, faces=32, held_out=4, workers=workers))
+        source.read("train", [0])
+        assert len(source._kept["train"].known) == kept
