@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("finished") / "run"
     assert train("--out", str(run)) == 0
     return run
+
+
+def test_a_resumed_training_counts_its_seconds_on(tmp_path: Path, finished: Path) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    (first,) = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    (run / "metrics.jsonl").write_text(json.dumps(first | {"seconds": 1000.0}) + "\n")
+    assert main(["train", "--out", str(run), "--resume", "--device", "cpu", "--iterations", "2"]) == 0
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["iteration"] == 2 and last["seconds"] > 1000
 
 
 @pytest.mark.parametrize(

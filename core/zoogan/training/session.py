@@ -277,7 +277,7 @@ class Session:
         if not self.main:
             return
         display.report(iteration, terms)
-        seconds, rate = round(display.seconds(), 3), round(display.rate(), 4)
+        seconds, rate = round(self.logbook.seconds + display.seconds(), 3), round(display.rate(), 4)
         self.logbook.write(iteration, {"images": images, "seconds": seconds, "iterations_per_second": rate}, terms)
         advice = self.trainer.game.advise(terms, images)
         if advice:
