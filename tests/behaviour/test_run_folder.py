@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from zoogan.cli import main
+from zoogan.training import folders
+from zoogan.training.session import Session
 
 TINY = [
     "--device", "cpu", "--iterations", "1", "--set", "data.image_size=16", "--set", "data.batch=2", "--set",
@@ -19,6 +21,38 @@ TINY = [
 
 def train(*options: str) -> int:
     return main(["train", "--model", "sagan", *TINY, *options])
+
+
+def test_two_trainings_that_saw_the_same_free_number_take_two_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = folders.next_run
+
+    def slow(parent: Path, stem: str) -> Path:
+        found = asked(parent, stem)
+        if found.name == "sagan-drawn-64-001":
+            found.mkdir(parents=True)  # by another training, after this one has looked
+        return found
+
+    monkeypatch.setattr(folders, "next_run", slow)
+    assert train() == 0
+    assert "finished: runs/sagan-drawn-64-002" in capsys.readouterr().out
+    assert (tmp_path / "runs/sagan-drawn-64-002/metrics.jsonl").exists()
+    assert not list((tmp_path / "runs/sagan-drawn-64-001").iterdir())
+
+
+def test_a_training_that_writes_nothing_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train("--set", "training.evaluate_every=1", "--set", "training.evaluate=edit_eror") == 2
+    assert not (tmp_path / "runs").exists()
+
+    def fail(self: Session) -> None:
+        raise RuntimeError("no tracker answers")
+
+    monkeypatch.setattr(Session, "run_through", fail)
+    assert train() == 1
+    assert not list((tmp_path / "runs").iterdir())
 
 
 @pytest.fixture(scope="module")

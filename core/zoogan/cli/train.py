@@ -64,7 +64,7 @@ def train(
         complete, folder = config_to_resume(zoo, model, out, recipe, data, config, sets)
     else:
         complete, folder = config_to_start(zoo, model, out, recipe, data, config, sets)
-    return start(zoo, complete, folder, device, resume)
+    return start(zoo, complete, folder, device, resume, numbered=out is None)
 
 
 def method_of(zoo: Zoo, model: str | None) -> MethodSpec:
@@ -154,7 +154,7 @@ def config_to_resume(
     return validate(spec, zoo.registry, merge(stored, sets)), out
 
 
-def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool) -> int:
+def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool, numbered: bool = False) -> int:
     """Open the session, train, and say what can be done with the run. Returns the exit code."""
     from zoogan.training.checkpoints import iteration_of, newest_valid
     from zoogan.training.devices import part_processes
@@ -168,7 +168,7 @@ def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool)
             return 0
     from zoogan.training.session import Session
 
-    session = Session(zoo, config, Run(folder), device=device, resume=resume)
+    session = Session(zoo, config, Run(folder), device=device, resume=resume, numbered=numbered)
     if session.main:
         typer.echo(headline(session))
     outcome = session.train()
@@ -178,7 +178,8 @@ def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool)
         return code
     if outcome.reason == "stopped":
         typer.echo(
-            f"stopped and saved at iteration {outcome.iteration}; go on with\n  zoo train --out {folder} --resume"
+            f"stopped and saved at iteration {outcome.iteration}; go on with\n"
+            f"  zoo train --out {session.run.path} --resume"
         )
     else:
         typer.echo(farewell(session))

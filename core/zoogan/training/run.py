@@ -33,6 +33,10 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
+        self.place(path)
+
+    def place(self, path: Path) -> None:
+        """Say which folder it is."""
         self.facts = path / "facts.json"
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples"

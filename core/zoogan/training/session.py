@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, ProjectConfiguration
 
 from zoogan.composition import Composition, compose, rehearse
 from zoogan.config import ConfigError, GameConfig
@@ -23,6 +23,7 @@ from zoogan.plugins import Zoo
 from zoogan.registry import nearest
 from zoogan.training import checkpoints
 from zoogan.training.devices import choose
+from zoogan.training.folders import claim
 from zoogan.training.logbook import Logbook
 from zoogan.training.progress import Display
 from zoogan.training.run import Run
@@ -100,12 +101,21 @@ class Session:
         zoo: plugins and the registry.
         config: complete.
         run: the folder; new, or one to go on in if `resume`.
+        numbered: its name is a suggestion of `next_run`; the first free one from there on is taken.
     """
 
     def __init__(
-        self, zoo: Zoo, config: GameConfig, run: Run, *, device: str = "auto", resume: bool = False, quiet: bool = False
+        self,
+        zoo: Zoo,
+        config: GameConfig,
+        run: Run,
+        *,
+        device: str = "auto",
+        resume: bool = False,
+        quiet: bool = False,
+        numbered: bool = False,
     ) -> None:
-        self.zoo, self.config, self.run, self.resume = zoo, config, run, resume
+        self.zoo, self.config, self.run, self.resume, self.numbered = zoo, config, run, resume, numbered
         registry = zoo.registry
         choose(device)
         begun = resume and bool(checkpoints.find(run.checkpoints))  # its checkpoints hold all, whatever it started from
@@ -119,7 +129,6 @@ class Session:
         starts = config.training.start_from is not None and not begun
         self.accelerator = open_accelerator(config, device, run)
         self.main, self.world = self.accelerator.is_main_process, World()  # now that processes know of each other
-        self.logbook = Logbook(run.metrics, self.accelerator if config.training.trackers else None)
         origin = start_of(config, self.facts, registry, self.world) if starts else None
         rehearse(config, self.facts, registry)
         self.quiet = quiet or not self.main
@@ -140,7 +149,15 @@ class Session:
             origin.lay_into_averages(self.trainer.averages)
             for line in origin.said if self.main else ():
                 print(line)
+        self.settle()
+
+    def settle(self) -> None:
+        """Take the run folder, now that nothing of the config can fail any more. The main process chooses for all."""
         self.world.barrier()  # no process may look at the run folder after another has begun to fill it
+        chosen = claim(self.run.path) if self.numbered and self.main else self.run.path
+        self.run.place(self.world.everyone(chosen)[0])
+        self.accelerator.project_configuration = ProjectConfiguration(str(self.run.path))
+        self.logbook = Logbook(self.run.metrics, self.accelerator if self.config.training.trackers else None)
 
     def find_state(self) -> checkpoints.State | None:
         """The newest whole checkpoint; says which newer ones are damaged.
@@ -206,6 +223,9 @@ class Session:
             for tracker in self.accelerator.trackers:
                 tracker.finish()
             torch.set_num_threads(threads)
+            if self.numbered and self.main:
+                with suppress(OSError):  # anything is in it: a run. Otherwise nobody needs the number
+                    self.run.path.rmdir()
 
     def run_through(self) -> Outcome:
         """The loop of `train`, between opening and closing the trackers."""
