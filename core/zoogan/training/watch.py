@@ -9,7 +9,7 @@ import torch
 
 from zoogan.config import ConfigError, GameConfig
 from zoogan.evaluation.config import DEFAULTS
-from zoogan.evaluation.judge import default_judge, load_judge
+from zoogan.evaluation.judge import judge_in_cache
 from zoogan.evaluation.study import examine, open_study, unfit
 from zoogan.interfaces import Editor, Kind, Source, Unavailable
 from zoogan.registry import Registry, nearest
@@ -44,12 +44,12 @@ class Watch:
                 f"training.evaluate: no metric is called {unknown[0]!r}{nearest(unknown[0], known)}; "
                 f"metrics: {', '.join(known)}"
             )
-        judge = default_judge(config.data.source, source.image_size)
+        judge, trouble = judge_in_cache(config.data.source, source.image_size)
         # Not the test faces, on which the kept checkpoint will be reported, unless there are no others.
         self.study = open_study(
             source, config.data.source, faces=self.training.evaluate_faces, seed=self.training.seed, device=device,
             split="valid" if source.size("valid") else None,
-            judge=load_judge(judge, device=device) if judge.is_dir() else None, shows=shows,
+            judge=None if judge is None else judge.to(device), shows=shows,
         )  # fmt: skip
         self.metrics = {
             name: registry.build("metric", registry.components["metric", name].config())
@@ -61,7 +61,11 @@ class Watch:
             try:
                 metric.start(self.study)
             except Unavailable as reason:
-                raise ConfigError(f"training.evaluate: {name}: {reason}") from reason
+                hints = {
+                    "--judge": f"; a training asks the one in the cache{f': {trouble}' if trouble else ''}",
+                }
+                said = str(reason) + "".join(hint for mark, hint in hints.items() if mark in str(reason))
+                raise ConfigError(f"training.evaluate: {name}: {said}") from reason
         self.directions: dict[str, str | None] = {}
 
     def measure(self, editor: Editor) -> dict[str, float]:

@@ -1,0 +1,36 @@
+"""Measuring while training: what it needs, what it leaves out, and that a checkpoint does not wait for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zoogan.cli import main
+from zoogan.evaluation.judge import default_judge
+
+TINY = [
+    "--device", "cpu", "--iterations", "2", "--set", "data.image_size=16", "--set", "data.batch=2", "--set",
+    "data.workers=0", "--set", "data.faces=16", "--set", "data.held_out=4", "--set", "generator.width=4", "--set",
+    "discriminator.width=4", "--set", "training.sample_every=0", "--set", "training.evaluate_every=1",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path / "cache"))
+
+
+def train(out: Path, *sets: str) -> int:
+    told = [part for setting in sets for part in ("--set", setting)]
+    return main(["train", "--model", "sagan", "--out", str(out), *TINY, *told])
+
+
+def test_a_damaged_judge_stops_only_what_needs_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judge = default_judge("drawn", 16)
+    judge.mkdir(parents=True)
+    (judge / "judge.json").write_text("{")
+    assert train(tmp_path / "run") == 0
+    assert "edit_error" in capsys.readouterr().out
+    assert train(tmp_path / "other", "training.evaluate=success") == 2
+    assert "the judge in the cache cannot be used" in capsys.readouterr().err
