@@ -34,3 +34,13 @@ def test_a_damaged_judge_stops_only_what_needs_one(tmp_path: Path, capsys: pytes
     assert "edit_error" in capsys.readouterr().out
     assert train(tmp_path / "other", "training.evaluate=success") == 2
     assert "the judge in the cache cannot be used" in capsys.readouterr().err
+
+
+def test_metrics_take_options_in_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for setting, says in (
+        ("training.evaluate=identity", "training.evaluate_options.identity.KEY=VALUE"),
+        ("training.evaluate_options.identity.backbone=x", "not among training.evaluate"),
+        ("training.evaluate_options.edit_error.odd=1", "training.evaluate_options.edit_error.odd: no such setting"),
+    ):
+        assert train(tmp_path / "run", setting) == 2, setting
+        assert says in capsys.readouterr().err

@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from zoogan.config import ConfigError, GameConfig
+from zoogan.config import ConfigError, GameConfig, checked
 from zoogan.evaluation.config import DEFAULTS
 from zoogan.evaluation.judge import judge_in_cache
 from zoogan.evaluation.study import examine, open_study, unfit
@@ -44,6 +44,13 @@ class Watch:
                 f"training.evaluate: no metric is called {unknown[0]!r}{nearest(unknown[0], known)}; "
                 f"metrics: {', '.join(known)}"
             )
+        options = self.training.evaluate_options
+        strange = [name for name in options if name not in self.training.evaluate]
+        if strange:
+            raise ConfigError(
+                f"training.evaluate_options.{strange[0]}: not among training.evaluate"
+                f"{nearest(strange[0], self.training.evaluate)}; it names {', '.join(self.training.evaluate)}"
+            )
         judge, trouble = judge_in_cache(config.data.source, source.image_size)
         # Not the test faces, on which the kept checkpoint will be reported, unless there are no others.
         self.study = open_study(
@@ -52,7 +59,15 @@ class Watch:
             judge=None if judge is None else judge.to(device), shows=shows,
         )  # fmt: skip
         self.metrics = {
-            name: registry.build("metric", registry.components["metric", name].config())
+            name: registry.build(
+                "metric",
+                checked(
+                    registry.components["metric", name].config,
+                    options.get(name, {}),
+                    registry,
+                    f"training.evaluate_options.{name}",
+                ),
+            )
             for name in self.training.evaluate
         }
         for name, metric in self.metrics.items():
@@ -62,6 +77,7 @@ class Watch:
                 metric.start(self.study)
             except Unavailable as reason:
                 hints = {
+                    f"{name}.": f"; here its options are said as training.evaluate_options.{name}.KEY=VALUE",
                     "--judge": f"; a training asks the one in the cache{f': {trouble}' if trouble else ''}",
                 }
                 said = str(reason) + "".join(hint for mark, hint in hints.items() if mark in str(reason))
