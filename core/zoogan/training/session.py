@@ -256,10 +256,15 @@ class Session:
                         self.log(display)
                     if due(k, training.sample_every) or k == training.iterations:
                         self.sample()
-                    best = self.evaluate(display) if due(k, training.evaluate_every) else None
-                    if due(k, training.checkpoint_every) or k == training.iterations or stop or best:
-                        self.save(best)
+                    if due(k, training.checkpoint_every) or k == training.iterations or stop:
+                        self.save()  # first: a measuring takes its time, and may fail
                         saved = k
+                    best = self.evaluate(display) if due(k, training.evaluate_every) else None
+                    if best:
+                        if saved != k:
+                            self.save()
+                            saved = k
+                        self.keep_best(best)
                     if stop:
                         reason = "stopped"
                         break
@@ -312,7 +317,7 @@ class Session:
         best = self.world.everyone(self.watch.better(values) if self.main else None)[0]
         if self.main:
             self.logbook.write(iteration, {"images": self.trainer.position}, values, "evaluation")
-            told = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            told = "  ".join(f"{name} {value:.4g}" for name, value in values.items()) or "nothing could be measured"
             display.say(f"evaluation at iteration {iteration}: {told}{' (the best so far)' if best else ''}")
         return values if best else None
 
@@ -327,22 +332,24 @@ class Session:
             network.train(modes[name])
         return values
 
-    def save(self, best: dict[str, float] | None = None) -> None:
-        """A checkpoint, and the model as it stands; nothing that is not finite gets here.
-
-        best: its values, if it is the best so far: it is remembered once it is whole.
-        """
+    def save(self) -> None:
+        """A checkpoint, and the model as it stands; nothing that is not finite gets here."""
         self.trainer.check_finite()
         if self.main:
-            training = self.config.training
-            spare = {self.run.best_iteration()}
             path = checkpoints.save(self.run.checkpoints, self.trainer.state())
-            if best is not None and self.watch is not None:
-                self.watch.remember(self.trainer.iteration, best)
-                spare = {self.trainer.iteration}
-            checkpoints.prune(self.run.checkpoints, path, training.keep, spare)
+            checkpoints.prune(self.run.checkpoints, path, self.config.training.keep, {self.run.best_iteration()})
             self.run.write_model(self.config, self.facts, self.trainer.model(), self.trainer.game)
             self.notify("zoo_checkpoint_saved", path=path)
+        self.world.barrier()
+
+    def keep_best(self, values: dict[str, float]) -> None:
+        """Remember the checkpoint of this iteration, which is whole, as the best so far; the one before may go."""
+        assert self.watch is not None
+        if self.main:
+            iteration = self.trainer.iteration
+            self.watch.remember(iteration, values)
+            newest = self.run.checkpoints / checkpoints.name_of(iteration)
+            checkpoints.prune(self.run.checkpoints, newest, self.config.training.keep, {iteration})
         self.world.barrier()
 
     def sample(self) -> None:

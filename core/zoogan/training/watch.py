@@ -83,10 +83,15 @@ class Watch:
                 said = str(reason) + "".join(hint for mark, hint in hints.items() if mark in str(reason))
                 raise ConfigError(f"training.evaluate: {name}: {said}") from reason
         self.directions: dict[str, str | None] = {}
+        self.told: set[str] = set()  # what was said to be skipped
 
     def measure(self, editor: Editor) -> dict[str, float]:
         """The values of this moment, as `measure` (over all attributes) or `measure.Attribute`."""
         found = examine(editor, self.study, self.metrics, self.attributes, strict=True)
+        for name, why in found.skipped.items():
+            if name not in self.told and self.study.world.rank == 0:
+                print(f"note: training.evaluate: {name} is not measured: {why}")
+            self.told.add(name)
         values = {}
         for _, measure in found.measures:
             name = measure.name if measure.attribute is None else f"{measure.name}.{measure.attribute}"
