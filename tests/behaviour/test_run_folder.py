@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+import zoogan
 from zoogan.cli import main
 from zoogan.training import folders
+from zoogan.training.run import Run
 from zoogan.training.session import Session
 
 TINY = [
@@ -61,6 +65,43 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("finished") / "run"
     assert train("--out", str(run)) == 0
     return run
+
+
+def test_a_model_tells_its_own_iteration(tmp_path: Path, finished: Path) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    (newest,) = (run / "checkpoints").iterdir()
+    state = (newest / "state.json").read_text()
+    (newest / "state.json").unlink()
+    loaded = zoogan.load(run)
+    assert (loaded.iteration, loaded.images) == (1, json.loads(state)["position"])
+    about = json.loads((run / "model/config.json").read_text())
+    del about["iteration"], about["position"]  # as an older zoogan wrote it
+    (run / "model/config.json").write_text(json.dumps(about))
+    assert zoogan.load(run).iteration is None
+    older = newest.with_name("iteration-00000000")
+    older.mkdir()
+    (older / "state.json").write_text(state)
+    assert zoogan.load(run).iteration == 1
+
+
+def test_a_model_that_is_being_written_stands_beside_the_old_one(
+    tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    before = {path.name: path.read_bytes() for path in (run / "model").iterdir()}
+    loaded, written = zoogan.load(run), []
+
+    def full(path: Path, tensors: object) -> None:
+        if written:
+            raise OSError("No space left on device")
+        written.append(path)
+        path.write_bytes(b"new")
+
+    monkeypatch.setattr("zoogan.training.run.write_tensors", full)
+    nets: Any = loaded.networks
+    with pytest.raises(OSError, match="No space"):
+        Run(run).write_model(loaded.config, loaded.facts, nets, torch.nn.Module())
+    assert {path.name: path.read_bytes() for path in (run / "model").iterdir()} == before
 
 
 def test_a_resumed_training_counts_its_seconds_on(tmp_path: Path, finished: Path) -> None:

@@ -26,7 +26,7 @@ from zoogan.training.devices import choose
 from zoogan.training.folders import claim
 from zoogan.training.logbook import Logbook
 from zoogan.training.progress import Display
-from zoogan.training.run import Run
+from zoogan.training.run import Length, Run
 from zoogan.training.samples import held_out, sample_grid
 from zoogan.training.signals import StopSignals
 from zoogan.training.start import check_frozen_are_trained, start_of
@@ -338,7 +338,8 @@ class Session:
         if self.main:
             path = checkpoints.save(self.run.checkpoints, self.trainer.state())
             checkpoints.prune(self.run.checkpoints, path, self.config.training.keep, {self.run.best_iteration()})
-            self.run.write_model(self.config, self.facts, self.trainer.model(), self.trainer.game)
+            length = Length(self.trainer.iteration, self.trainer.position)
+            self.run.write_model(self.config, self.facts, self.trainer.model(), self.trainer.game, length=length)
             self.notify("zoo_checkpoint_saved", path=path)
         self.world.barrier()
 
