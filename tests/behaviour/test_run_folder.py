@@ -67,6 +67,25 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+def test_a_lost_model_comes_back_from_the_checkpoint(
+    tmp_path: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    resume = ["train", "--out", str(run), "--resume", "--device", "cpu"]
+    was = (run / "model/generator.safetensors").read_bytes()
+    assert main(resume) == 0
+    assert "written anew" not in capsys.readouterr().out
+    shutil.rmtree(run / "model")
+    assert main(resume) == 0
+    assert "written anew" in capsys.readouterr().out
+    assert (run / "model/generator.safetensors").read_bytes() == was
+    (run / "model/generator.safetensors").write_bytes(b"of iteration 0")
+    about = json.loads((run / "model/config.json").read_text())
+    (run / "model/config.json").write_text(json.dumps(about | {"iteration": 0}))
+    assert main(resume) == 0
+    assert (run / "model/generator.safetensors").read_bytes() == was
+
+
 def test_a_model_tells_its_own_iteration(tmp_path: Path, finished: Path) -> None:
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     (newest,) = (run / "checkpoints").iterdir()

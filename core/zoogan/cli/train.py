@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -158,13 +159,15 @@ def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool,
     """Open the session, train, and say what can be done with the run. Returns the exit code."""
     from zoogan.training.checkpoints import iteration_of, newest_valid
     from zoogan.training.devices import part_processes
-    from zoogan.training.run import Run
+    from zoogan.training.run import Run, renew_model
 
     path = newest_valid(folder / "checkpoints")[0] if resume else None
     if path is not None:
         newest = iteration_of(path)
         if newest >= config.training.iterations:
             typer.echo(f"{folder} is finished ({newest} iterations); --iterations N makes it longer")
+            if os.environ.get("RANK", "0") == "0" and renew_model(Run(folder), path, zoo.registry):
+                typer.echo(f"{folder}: the model was missing, or not that of the last checkpoint; written anew")
             return 0
     from zoogan.training.session import Session
 

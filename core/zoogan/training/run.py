@@ -184,6 +184,21 @@ def fill(composition: Composition, files: Mapping[str, Path]) -> None:
         composition.game.load_state_dict(load_file(files[GAME]))
 
 
+def renew_model(folder: Run, checkpoint: Path, registry: Registry) -> bool:
+    """Write the model anew from the checkpoint that it should be of, where it is missing or of another iteration: a
+    write that was killed, or a folder that was lost. Returns whether it was."""
+    config, facts = folder.read(registry)
+    composition = compose(config, facts, registry)
+    names = [*composition.nets, *([GAME] if composition.game.state_dict() else [])]
+    whole = all((folder.model / f"{name}.safetensors").exists() for name in names)
+    written, length = folder.model_length(), length_in(checkpoint / "state.json")
+    if whole and (written is None or written == length):
+        return False
+    fill(composition, checkpoint_files(checkpoint))
+    folder.write_model(config, facts, composition.nets, composition.game, length=length)
+    return True
+
+
 def model_files(folder: Run, composition: Composition) -> dict[str, Path]:
     """The file of each network as training left it, and of the game's own state if it has any.
 
