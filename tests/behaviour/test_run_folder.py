@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import zoogan
 from zoogan.cli import main
@@ -159,6 +160,25 @@ def test_a_value_in_place_of_settings_is_explained(
 def test_attributes_must_be_named_to_be_edited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("--set", "data.attributes=[]", "--out", str(tmp_path / "run")) == 2
     assert "data.attributes: sagan edits attributes" in capsys.readouterr().err
+
+
+def test_a_file_at_out_is_told(tmp_path: Path, finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file.txt"
+    file.write_text("precious")
+    photo = tmp_path / "me.png"
+    Image.new("RGB", (20, 20)).save(photo)
+    wish = ["edit", str(finished), str(photo), "--attribute", "Eyeglasses=1"]
+    assert train("--out", str(file)) == 2
+    assert "a file of that name is there" in capsys.readouterr().err
+    for options, says in (
+        ([*wish, "--out", str(file)], "edits go into a folder"),
+        (["edit", str(tmp_path / "norun"), "--grid", "--out", str(file)], "no picture ends in '.txt'"),
+        (["edit", str(tmp_path / "norun"), "--grid", "--out", str(tmp_path)], "that is a folder"),
+        ([*wish, "--strength", "nan"], "--strength nan: expected a number"),
+    ):
+        assert main(options) == 2, options
+        assert says in capsys.readouterr().err
+    assert file.read_text() == "precious"
 
 
 def test_workers_share_the_memory_for_drawn_faces(monkeypatch: pytest.MonkeyPatch) -> None:

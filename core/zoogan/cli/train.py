@@ -93,23 +93,24 @@ def config_to_start(
     Raises:
         ConfigError: any mistake in it, or a folder that is in use.
     """
-    from zoogan.training.folders import next_run, used
+    from zoogan.training.folders import next_run, taken
 
     spec, files = method_of(zoo, model), [config] if config else []
     layers = [*map(read_yaml, files), sets]
     trainings = [layer["training"] for layer in layers if isinstance(layer.get("training"), dict)]
     origin = ([None] + [training["start_from"] for training in trainings if "start_from" in training])[-1]
-    taken = None
+    start = None
     if origin is not None:
         from zoogan.training.start import layer_from
 
         whence = Path(str(origin)).expanduser().resolve()  # a resume may come from another folder
-        taken = layer_from(spec, zoo.registry, whence)
+        start = layer_from(spec, zoo.registry, whence)
         sets = merge(sets, {"training": {"start_from": str(whence)}})
-    complete = compose_config(spec, zoo.registry, recipe=recipe, source=data, files=files, sets=sets, start=taken)
+    complete = compose_config(spec, zoo.registry, recipe=recipe, source=data, files=files, sets=sets, start=start)
     folder = out or next_run(Path("runs"), f"{spec.name}-{complete.recipe}")
-    if used(folder):
-        raise ConfigError(f"--out {folder}: the folder is in use; go on with it by --resume, or choose another")
+    if why := taken(folder):
+        hint = "go on with it by --resume, or choose another" if folder.is_dir() else "choose a folder"
+        raise ConfigError(f"--out {folder}: {why}; {hint}")
     return complete, folder
 
 
@@ -133,13 +134,13 @@ def config_to_resume(
     if not stored_file.exists():
         raise ConfigError(f"--resume: {out} is not a run (no config.yaml in it)")
     stored = read_yaml(stored_file)
-    refused = [
-        name for name, value in {"--recipe": recipe, "--data": data, "--config": config}.items() if value is not None
     for group, example in {"data": "root=FOLDER", "training": "iterations=N"}.items():
         if not isinstance(sets.get(group, {}), dict):
             raise ConfigError(
                 f"--set {group}: expected single settings, like {group}.{example}, got {group}={sets[group]!r}"
             )
+    refused = [
+        name for name, value in {"--recipe": recipe, "--data": data, "--config": config}.items() if value is not None
     ]
     refused += [f"--set {key}" for key in sets if key not in ("training", "data")]
     refused += [f"--set data.{key}" for key in sets.get("data", {}) if key not in ("root", "workers")]
@@ -165,9 +166,9 @@ def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool,
     if path is not None:
         newest = iteration_of(path)
         if newest >= config.training.iterations:
-            typer.echo(f"{folder} is finished ({newest} iterations); --iterations N makes it longer")
             if os.environ.get("RANK", "0") == "0" and renew_model(Run(folder), path, zoo.registry):
                 typer.echo(f"{folder}: the model was missing, or not that of the last checkpoint; written anew")
+            typer.echo(f"{folder} is finished ({newest} iterations); --iterations N makes it longer")
             return 0
     from zoogan.training.session import Session
 

@@ -23,6 +23,8 @@ def claim(wanted: Path) -> Path:
             return wanted
 
 
-def used(folder: Path) -> bool:
-    """Whether anything is in the folder."""
-    return folder.is_dir() and any(folder.iterdir())
+def taken(folder: Path) -> str | None:
+    """Why no run can begin in the folder; None if it is empty, or not there."""
+    if folder.exists() and not folder.is_dir():
+        return "a file of that name is there"
+    return "the folder is in use" if folder.is_dir() and any(folder.iterdir()) else None
