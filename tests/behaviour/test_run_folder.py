@@ -175,6 +175,7 @@ def test_a_file_at_out_is_told(tmp_path: Path, finished: Path, capsys: pytest.Ca
         (["edit", str(tmp_path / "norun"), "--grid", "--out", str(file)], "no picture ends in '.txt'"),
         (["edit", str(tmp_path / "norun"), "--grid", "--out", str(tmp_path)], "that is a folder"),
         ([*wish, "--strength", "nan"], "--strength nan: expected a number"),
+        ([*wish, "--seed", "1", "--seed", "2"], "edits draw nothing"),
     ):
         assert main(options) == 2, options
         assert says in capsys.readouterr().err

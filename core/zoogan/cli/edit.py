@@ -132,6 +132,8 @@ def edit(
         raise ConfigError(f"{option}: this run edits photos as a whole; parts are for runs that make faces of parts")
     if not photos:
         raise ConfigError(NO_PHOTO)
+    if seed and film is None and not loaded.editor.draws:
+        raise ConfigError("--seed: this run's edits draw nothing, so that every seed gives the same: leave it out")
     refuse_latents(photos)
     pictures = read_all([*photos, *(reference or [])])
     faces, styles = pictures[: len(photos)], pictures[len(photos) :]

@@ -233,6 +233,7 @@ class AttributeEditor(Editor):
     """Edits attributes; labels that nobody gave are read off the image by the critic, as it was taught to tell them."""
 
     condition: AttributeCondition
+    draws = False
 
     def __init__(
         self,
