@@ -182,6 +182,11 @@ def test_a_file_at_out_is_told(tmp_path: Path, finished: Path, capsys: pytest.Ca
     assert file.read_text() == "precious"
 
 
+def test_a_judge_takes_its_source_from_one_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["judge", "train", "--set", "data.source=celeba"]) == 2
+    assert "the source is named by --data, which is drawn" in capsys.readouterr().err
+
+
 def test_workers_share_the_memory_for_drawn_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     from zoogan.data import drawn_source
     from zoogan.data.config import DrawnData
