@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
-from zoogan.cli.photos import free_name, read_all, tell_crop
+from zoogan.cli.photos import check_out, free_name, read_all, tell_crop
 from zoogan.config import ConfigError
 from zoogan.registry import Registry
 
@@ -89,6 +90,7 @@ def edit(
             "--strength": None if strength == 1 else strength, "--threshold": threshold, "--truncation": truncation,
             "--seed": seed, "--film": film,
         })  # fmt: skip
+        check_out(out or Path("grid.png"), sheet=True)
         typer.echo(str(sheet(opened(), registry, out or Path("grid.png"), root)))
         return
     asked = parse_wishes(attribute or [])
@@ -108,6 +110,9 @@ def edit(
         raise ConfigError("a style comes from --reference or from --seed: leave one of them out")
     if film is not None:
         check_film_of(film, reference or seed or [])
+    check_out(out or Path("edits"), sheet=False)
+    if not isfinite(strength):
+        raise ConfigError(f"--strength {strength}: expected a number; 0 gives the input back, 1 the edit")
     loaded = opened()
     if loaded.editor.makes_faces:
         from zoogan.cli.edit_made import edit_made
@@ -127,6 +132,8 @@ def edit(
         raise ConfigError(f"{option}: this run edits photos as a whole; parts are for runs that make faces of parts")
     if not photos:
         raise ConfigError(NO_PHOTO)
+    if seed and film is None and not loaded.editor.draws:
+        raise ConfigError("--seed: this run's edits draw nothing, so that every seed gives the same: leave it out")
     refuse_latents(photos)
     pictures = read_all([*photos, *(reference or [])])
     faces, styles = pictures[: len(photos)], pictures[len(photos) :]

@@ -42,14 +42,14 @@ def import_(
     plugin: PluginFiles = None,
 ) -> None:
     """Make a run from official weights, ready for `zoo edit` or `zoo sample`."""
-    from zoogan.training.folders import used
+    from zoogan.training.folders import taken
 
     zoo = open_with(plugin)
     spec = zoo.method(method)
     if spec.importer is None:
         raise ConfigError(f"{method} has no importer of official weights")
-    if used(out):
-        raise ConfigError(f"--out {out}: the folder is in use; choose another")
+    if why := taken(out):
+        raise ConfigError(f"--out {out}: {why}; choose another folder")
     editor, notes = import_weights(zoo, spec, weights, parse_sets(set_ or []), out, photo or [])
     for note in notes:
         typer.echo(f"note: {note}")

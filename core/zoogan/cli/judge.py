@@ -130,6 +130,9 @@ def data_config(
     typed = parse_sets(sets)
     if set(typed) - {"data"} or not isinstance(typed.get("data", {}), dict):
         raise ConfigError("--set: only settings of the source can be set here, like data.faces=9000")
+    said = typed.get("data", {}).get("source", source)
+    if said != source:
+        raise ConfigError(f"--set data.source={said}: the source is named by --data, which is {source}; --data {said}?")
     component = registry.components["source", source]
     options = {"image_size": size, "root": root and str(root.expanduser().resolve())}
     values = merge(DRAWN if source == "drawn" else {}, {k: v for k, v in options.items() if v is not None})

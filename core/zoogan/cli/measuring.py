@@ -150,16 +150,14 @@ def judge_for(path: Path | None, source: str, image_size: int) -> Any:
     Raises:
         ConfigError: the named one cannot be opened.
     """
-    from zoogan.evaluation.judge import default_judge, load_judge
+    from zoogan.evaluation.judge import judge_in_cache, load_judge
 
     if path is not None:
         return load_judge(path)
-    found = default_judge(source, image_size)
-    try:
-        return load_judge(found) if found.is_dir() else None
-    except ConfigError as error:  # nobody asked for this one: what needs a judge is left out
-        typer.echo(f"note: the judge in the cache cannot be used: {error}", err=True)
-        return None
+    judge, trouble = judge_in_cache(source, image_size)
+    if trouble:
+        typer.echo(f"note: {trouble}", err=True)
+    return judge
 
 
 def check_pages() -> None:

@@ -10,6 +10,24 @@ import typer
 from zoogan.config import ConfigError
 
 
+def check_out(out: Path, sheet: bool) -> None:
+    """That pictures can be written to `out`: a folder of them, or the one file of a sheet.
+
+    Raises:
+        ConfigError: a file where a folder is needed or the other way round, or a suffix that no picture has.
+    """
+    if not sheet:
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"--out {out}: a file of that name is there; edits go into a folder")
+        return
+    from PIL import Image
+
+    if out.is_dir():
+        raise ConfigError(f"--out {out}: that is a folder; --grid writes one file, such as {out / 'grid.png'}")
+    if Image.registered_extensions().get(out.suffix.lower()) not in Image.SAVE:
+        raise ConfigError(f"--out {out}: no picture ends in {out.suffix!r}; name a file like {out.with_suffix('.png')}")
+
+
 def read_all(photos: list[Path]) -> list[Any]:
     """The photos as bytes (3, h, w).
 

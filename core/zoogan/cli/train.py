@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +65,7 @@ def train(
         complete, folder = config_to_resume(zoo, model, out, recipe, data, config, sets)
     else:
         complete, folder = config_to_start(zoo, model, out, recipe, data, config, sets)
-    return start(zoo, complete, folder, device, resume)
+    return start(zoo, complete, folder, device, resume, numbered=out is None)
 
 
 def method_of(zoo: Zoo, model: str | None) -> MethodSpec:
@@ -92,23 +93,24 @@ def config_to_start(
     Raises:
         ConfigError: any mistake in it, or a folder that is in use.
     """
-    from zoogan.training.folders import next_run, used
+    from zoogan.training.folders import next_run, taken
 
     spec, files = method_of(zoo, model), [config] if config else []
     layers = [*map(read_yaml, files), sets]
     trainings = [layer["training"] for layer in layers if isinstance(layer.get("training"), dict)]
     origin = ([None] + [training["start_from"] for training in trainings if "start_from" in training])[-1]
-    taken = None
+    start = None
     if origin is not None:
         from zoogan.training.start import layer_from
 
         whence = Path(str(origin)).expanduser().resolve()  # a resume may come from another folder
-        taken = layer_from(spec, zoo.registry, whence)
+        start = layer_from(spec, zoo.registry, whence)
         sets = merge(sets, {"training": {"start_from": str(whence)}})
-    complete = compose_config(spec, zoo.registry, recipe=recipe, source=data, files=files, sets=sets, start=taken)
+    complete = compose_config(spec, zoo.registry, recipe=recipe, source=data, files=files, sets=sets, start=start)
     folder = out or next_run(Path("runs"), f"{spec.name}-{complete.recipe}")
-    if used(folder):
-        raise ConfigError(f"--out {folder}: the folder is in use; go on with it by --resume, or choose another")
+    if why := taken(folder):
+        hint = "go on with it by --resume, or choose another" if folder.is_dir() else "choose a folder"
+        raise ConfigError(f"--out {folder}: {why}; {hint}")
     return complete, folder
 
 
@@ -132,6 +134,11 @@ def config_to_resume(
     if not stored_file.exists():
         raise ConfigError(f"--resume: {out} is not a run (no config.yaml in it)")
     stored = read_yaml(stored_file)
+    for group, example in {"data": "root=FOLDER", "training": "iterations=N"}.items():
+        if not isinstance(sets.get(group, {}), dict):
+            raise ConfigError(
+                f"--set {group}: expected single settings, like {group}.{example}, got {group}={sets[group]!r}"
+            )
     refused = [
         name for name, value in {"--recipe": recipe, "--data": data, "--config": config}.items() if value is not None
     ]
@@ -149,21 +156,23 @@ def config_to_resume(
     return validate(spec, zoo.registry, merge(stored, sets)), out
 
 
-def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool) -> int:
+def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool, numbered: bool = False) -> int:
     """Open the session, train, and say what can be done with the run. Returns the exit code."""
     from zoogan.training.checkpoints import iteration_of, newest_valid
     from zoogan.training.devices import part_processes
-    from zoogan.training.run import Run
+    from zoogan.training.run import Run, renew_model
 
     path = newest_valid(folder / "checkpoints")[0] if resume else None
     if path is not None:
         newest = iteration_of(path)
         if newest >= config.training.iterations:
+            if os.environ.get("RANK", "0") == "0" and renew_model(Run(folder), path, zoo.registry):
+                typer.echo(f"{folder}: the model was missing, or not that of the last checkpoint; written anew")
             typer.echo(f"{folder} is finished ({newest} iterations); --iterations N makes it longer")
             return 0
     from zoogan.training.session import Session
 
-    session = Session(zoo, config, Run(folder), device=device, resume=resume)
+    session = Session(zoo, config, Run(folder), device=device, resume=resume, numbered=numbered)
     if session.main:
         typer.echo(headline(session))
     outcome = session.train()
@@ -173,7 +182,8 @@ def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool)
         return code
     if outcome.reason == "stopped":
         typer.echo(
-            f"stopped and saved at iteration {outcome.iteration}; go on with\n  zoo train --out {folder} --resume"
+            f"stopped and saved at iteration {outcome.iteration}; go on with\n"
+            f"  zoo train --out {session.run.path} --resume"
         )
     else:
         typer.echo(farewell(session))

@@ -121,7 +121,7 @@ def compose_config(
     values = merge(values, {slot: value for slot, value in (start or {}).items() if slot != "data"})
     for layer in layers:
         values = merge(values, layer)
-    if start is not None:
+    if start is not None and isinstance(values.get("data"), Mapping):
         said = {key for layer in layers for key in layer.get("data") or ()}
         values["data"] = data_taken_over(registry, start["data"], said, values["data"])
     return validate(spec, registry, values)
@@ -171,7 +171,8 @@ def with_defaults(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str
         elif not info.is_required():
             defaults[name] = default
     filled = merge(defaults, values)
-    for step in (filled.get("extra_terms") or {}).values():
+    steps = filled.get("extra_terms")
+    for step in steps.values() if isinstance(steps, dict) else ():
         for term, options in step.items() if isinstance(step, dict) else ():
             if isinstance(options, dict):
                 options.setdefault("use", term)

@@ -118,8 +118,8 @@ class TrainingConfig(Frozen):
     threads: of the processor, never more than torch takes by itself (OMP_NUM_THREADS); null = as many as that. Narrow
     networks gain from two, little from more, and lose where another program wants those.
     channels_last: keep the channels of a pixel together in memory; a quarter faster for narrow networks on CPU.
-    evaluate: the metrics of `evaluate_every`, on `evaluate_faces` held-out faces. best: a measure of theirs, such as
-    edit_error, whose best checkpoint is kept whatever `keep` says.
+    evaluate: the metrics of `evaluate_every`, on `evaluate_faces` held-out faces; evaluate_options: metric name -> its
+    options. best: a measure of theirs, such as edit_error, whose best checkpoint is kept whatever `keep` says.
     start_from: a run whose weights networks and averages begin with; the networks' own settings are then its, unless
     they are set, and an average moves at its full slowness at once. freeze: parts of networks, such as
     generator.renderer, that stay as they begin. freeze_average: those that stay so in the moving average alone.
@@ -142,6 +142,7 @@ class TrainingConfig(Frozen):
     evaluate_every: int = Field(0, ge=0)
     evaluate: Names = ("edit_error",)
     evaluate_faces: int = Field(100, ge=1)
+    evaluate_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     best: str | None = None
     start_from: Path | None = None
     freeze: Names = ()

@@ -106,7 +106,8 @@ class DrawnSource(Source):
         self._numbers(split, indices)
         if split not in self._kept:
             used = sum(kept.bytes for kept in self._kept.values())
-            self._kept[split] = Kept(self.size(split), self.image_size, CACHE_BYTES - used)
+            budget = CACHE_BYTES // max(1, self.config.workers) - used  # each worker keeps faces of its own
+            self._kept[split] = Kept(self.size(split), self.image_size, budget)
         where = torch.tensor(indices, dtype=torch.long)
         image, segmentation = self._kept[split].read(where, lambda new: self._drawn(split, new))
         labels, visible, pose = self._tables(split)

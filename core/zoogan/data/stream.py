@@ -262,7 +262,8 @@ def loader(
     any `start`.
 
     Args:
-        start: joint items consumed so far, `Loader.position` of the run that is resumed.
+        start: joint items that the run to be resumed was trained on. Its trainer counts them: a loader may have
+            handed out more.
         rows_per_update: rows that this process reads for one update, over all its micro-batches.
         pin: page-locked memory, for copies to a CUDA device that do not wait.
 

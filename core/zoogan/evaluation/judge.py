@@ -121,6 +121,16 @@ def default_judge(source: str, image_size: int) -> Path:
     return cache_folder() / "judges" / f"{source}-{image_size}"
 
 
+def judge_in_cache(source: str, image_size: int) -> tuple[Judge | None, str | None]:
+    """The judge at the default place, and why it cannot be used: nobody asked for this one, so that whatever needs no
+    judge can be done without it. (None, None) where there is none."""
+    found = default_judge(source, image_size)
+    try:
+        return (load_judge(found) if found.is_dir() else None), None
+    except ConfigError as error:
+        return None, f"the judge in the cache cannot be used: {error}"
+
+
 def check_free(folder: Path, force: bool) -> None:
     """That a judge may be written to a folder; with `force` it may replace a judge, and nothing else.
 

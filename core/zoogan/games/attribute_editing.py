@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoogan.conditions.attributes import AttributeCondition
+from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame
 from zoogan.games.config import AttributeEditingConfig
@@ -47,12 +48,20 @@ class AttributeEditing(AdversarialGame):
     Terms of `generator`: adversarial, attribute, cycle, identity. Values for extra terms: image, own, target, edited,
     cycled, identity (each an `Edited`, the last two None when their weight is 0), verdict.
     It tells `change` = mean |edited - image|; with a mask: its mean, its shares above .9 and below .1, |raw - image|.
+
+    Raises:
+        ConfigError: there is no attribute to edit.
     """
 
     needs: Mapping[str, Need] = {"source": Need(("image", "attributes"))}
     condition: AttributeCondition
 
     def __init__(self, config: AttributeEditingConfig, facts: Facts, components: Mapping[str, Any]) -> None:
+        if not facts.attributes:
+            raise ConfigError(
+                f"data.attributes: {config.method} edits attributes, and none are named (got an empty list): name one "
+                "or more, such as data.attributes=Eyeglasses"
+            )
         super().__init__(config, facts, components)
         self.config = config
         self.classification: Classification = components["classification"]
@@ -224,6 +233,7 @@ class AttributeEditor(Editor):
     """Edits attributes; labels that nobody gave are read off the image by the critic, as it was taught to tell them."""
 
     condition: AttributeCondition
+    draws = False
 
     def __init__(
         self,

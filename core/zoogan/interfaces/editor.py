@@ -47,7 +47,7 @@ class Editor(ABC):
 
     networks: the networks by name, in eval mode, none of which needs a gradient. attributes: the names that a request
     may use, in the order of label columns. takes_reference: whether a request may carry faces whose style to take.
-    makes_faces: whether it makes faces of its own (`sample`).
+    makes_faces: whether it makes faces of its own (`sample`). draws: whether an edit depends on its seed.
     """
 
     networks: nn.ModuleDict
@@ -55,6 +55,7 @@ class Editor(ABC):
     condition: Condition
     takes_reference: bool = False
     makes_faces: bool = False
+    draws: bool = True
 
     def sample(self, seeds: Sequence[int], *, truncation: float | None = None, cutoff: int | None = None) -> Edit:
         """Faces of the editor's own, one for each seed: the same seed gives the same face in whatever batch it comes.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -31,6 +33,10 @@ class Run:
     """Paths inside a run folder."""
 
     def __init__(self, path: Path) -> None:
+        self.place(path)
+
+    def place(self, path: Path) -> None:
+        """Say which folder it is."""
         self.path = path
         self.config = path / "config.yaml"
         self.facts = path / "facts.json"
@@ -79,25 +85,61 @@ class Run:
             self.best.unlink()
 
     def write_model(
-        self, config: GameConfig, facts: Facts, nets: Networks, game: nn.Module, untrained: Collection[str] = ()
+        self,
+        config: GameConfig,
+        facts: Facts,
+        nets: Networks,
+        game: nn.Module,
+        untrained: Collection[str] = (),
+        length: Length | None = None,
     ) -> None:
         """Store what an editor needs: the networks, averages where there are any, and the game's own state.
 
-        untrained: networks that hold nothing but what they began with.
+        The folder is written beside and renamed into place: networks of two iterations never stand side by side.
+
+        untrained: networks that hold nothing but what they began with. length: how long they were trained; None for
+        weights that came from elsewhere.
         """
-        self.model.mkdir(parents=True, exist_ok=True)
+        draft, old = self.path / ".model.tmp", self.path / ".model.old"
+        for left in (draft, old):  # by a write that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        draft.mkdir(parents=True)
         parts: dict[str, nn.Module] = dict(nets.items()) | ({GAME: game} if game.state_dict() else {})
         for name, part in parts.items():
-            draft = self.model / f".{name}.tmp"
-            write_tensors(draft, part.state_dict())
-            draft.replace(self.model / f"{name}.safetensors")
+            write_tensors(draft / f"{name}.safetensors", part.state_dict())
         content = {
             "format": FORMAT,
             "method": config.method,
             "networks": sorted(nets),
             "facts": facts.model_dump(mode="json"),
         } | ({"untrained": sorted(untrained)} if untrained else {})
-        replace_text(self.model / "config.json", json.dumps(content, indent=1))
+        content |= {} if length is None else {"iteration": length.iteration, "position": length.position}
+        (draft / "config.json").write_text(json.dumps(content, indent=1))
+        if self.model.exists():
+            self.model.rename(old)
+        draft.rename(self.model)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def model_length(self) -> Length | None:
+        """How long the model was trained; None if it does not say, as older and imported ones."""
+        return length_in(self.model / "config.json")
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long something was trained. position: items consumed of the data."""
+
+    iteration: int
+    position: int
+
+
+def length_in(file: Path) -> Length | None:
+    """What a model's config.json or a checkpoint's state.json says; None if it cannot be read, or says nothing."""
+    try:
+        content = json.loads(file.read_text())
+        return Length(int(content["iteration"]), int(content["position"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def load(
@@ -118,18 +160,43 @@ def load(
     registry = registry or zoo().registry
     config, facts = folder.read(registry)
     composition = compose(config, facts, registry)
-    state = find(folder.checkpoints)[-1:] if checkpoint is None else [checkpoint_of(folder, checkpoint)]
-    files = model_files(folder, composition) if checkpoint is None else checkpoint_files(state[0])
-    for name, network in composition.nets.items():
-        network.load_state_dict(load_file(files[name]))
-    if GAME in files:
-        composition.game.load_state_dict(load_file(files[GAME]))
+    if checkpoint is None:
+        files, length = model_files(folder, composition), folder.model_length()
+        older = reversed(find(folder.checkpoints)) if length is None else ()  # such models do not tell it themselves
+        length = length or next(filter(None, (length_in(path / "state.json") for path in older)), None)
+    else:
+        chosen = checkpoint_of(folder, checkpoint)
+        files, length = checkpoint_files(chosen), length_in(chosen / "state.json")
+    fill(composition, files)
     nets = composition.nets.to(device).eval().requires_grad_(False)
     editor = composition.game.to(device).editor(nets, attributes=facts.attributes)
     if isinstance(editor, SynthesisEditor):
         editor.learn(*read_directions(folder.directions, editor))
-    length = json.loads((state[0] / "state.json").read_text()) if state else {}
-    return LoadedRun(config, facts, editor, length.get("iteration"), length.get("position"))
+    told = (None, None) if length is None else (length.iteration, length.position)
+    return LoadedRun(config, facts, editor, *told)
+
+
+def fill(composition: Composition, files: Mapping[str, Path]) -> None:
+    """Give the networks, and the game if it has a state of its own, the weights of these files."""
+    for name, network in composition.nets.items():
+        network.load_state_dict(load_file(files[name]))
+    if GAME in files:
+        composition.game.load_state_dict(load_file(files[GAME]))
+
+
+def renew_model(folder: Run, checkpoint: Path, registry: Registry) -> bool:
+    """Write the model anew from the checkpoint that it should be of, where it is missing or of another iteration: a
+    write that was killed, or a folder that was lost. Returns whether it was."""
+    config, facts = folder.read(registry)
+    composition = compose(config, facts, registry)
+    names = [*composition.nets, *([GAME] if composition.game.state_dict() else [])]
+    whole = all((folder.model / f"{name}.safetensors").exists() for name in names)
+    written, length = folder.model_length(), length_in(checkpoint / "state.json")
+    if whole and (written is None or written == length):
+        return False
+    fill(composition, checkpoint_files(checkpoint))
+    folder.write_model(config, facts, composition.nets, composition.game, length=length)
+    return True
 
 
 def model_files(folder: Run, composition: Composition) -> dict[str, Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, ProjectConfiguration
 
 from zoogan.composition import Composition, compose, rehearse
 from zoogan.config import ConfigError, GameConfig
@@ -23,9 +23,10 @@ from zoogan.plugins import Zoo
 from zoogan.registry import nearest
 from zoogan.training import checkpoints
 from zoogan.training.devices import choose
+from zoogan.training.folders import claim
 from zoogan.training.logbook import Logbook
 from zoogan.training.progress import Display
-from zoogan.training.run import Run
+from zoogan.training.run import Length, Run
 from zoogan.training.samples import held_out, sample_grid
 from zoogan.training.signals import StopSignals
 from zoogan.training.start import check_frozen_are_trained, start_of
@@ -100,12 +101,21 @@ class Session:
         zoo: plugins and the registry.
         config: complete.
         run: the folder; new, or one to go on in if `resume`.
+        numbered: its name is a suggestion of `next_run`; the first free one from there on is taken.
     """
 
     def __init__(
-        self, zoo: Zoo, config: GameConfig, run: Run, *, device: str = "auto", resume: bool = False, quiet: bool = False
+        self,
+        zoo: Zoo,
+        config: GameConfig,
+        run: Run,
+        *,
+        device: str = "auto",
+        resume: bool = False,
+        quiet: bool = False,
+        numbered: bool = False,
     ) -> None:
-        self.zoo, self.config, self.run, self.resume = zoo, config, run, resume
+        self.zoo, self.config, self.run, self.resume, self.numbered = zoo, config, run, resume, numbered
         registry = zoo.registry
         choose(device)
         begun = resume and bool(checkpoints.find(run.checkpoints))  # its checkpoints hold all, whatever it started from
@@ -119,7 +129,6 @@ class Session:
         starts = config.training.start_from is not None and not begun
         self.accelerator = open_accelerator(config, device, run)
         self.main, self.world = self.accelerator.is_main_process, World()  # now that processes know of each other
-        self.logbook = Logbook(run.metrics, self.accelerator if config.training.trackers else None)
         origin = start_of(config, self.facts, registry, self.world) if starts else None
         rehearse(config, self.facts, registry)
         self.quiet = quiet or not self.main
@@ -140,7 +149,15 @@ class Session:
             origin.lay_into_averages(self.trainer.averages)
             for line in origin.said if self.main else ():
                 print(line)
+        self.settle()
+
+    def settle(self) -> None:
+        """Take the run folder, now that nothing of the config can fail any more. The main process chooses for all."""
         self.world.barrier()  # no process may look at the run folder after another has begun to fill it
+        chosen = claim(self.run.path) if self.numbered and self.main else self.run.path
+        self.run.place(self.world.everyone(chosen)[0])
+        self.accelerator.project_configuration = ProjectConfiguration(str(self.run.path))
+        self.logbook = Logbook(self.run.metrics, self.accelerator if self.config.training.trackers else None)
 
     def find_state(self) -> checkpoints.State | None:
         """The newest whole checkpoint; says which newer ones are damaged.
@@ -206,6 +223,9 @@ class Session:
             for tracker in self.accelerator.trackers:
                 tracker.finish()
             torch.set_num_threads(threads)
+            if self.numbered and self.main:
+                with suppress(OSError):  # anything is in it: a run. Otherwise nobody needs the number
+                    self.run.path.rmdir()
 
     def run_through(self) -> Outcome:
         """The loop of `train`, between opening and closing the trackers."""
@@ -236,10 +256,15 @@ class Session:
                         self.log(display)
                     if due(k, training.sample_every) or k == training.iterations:
                         self.sample()
-                    best = self.evaluate(display) if due(k, training.evaluate_every) else None
-                    if due(k, training.checkpoint_every) or k == training.iterations or stop or best:
-                        self.save(best)
+                    if due(k, training.checkpoint_every) or k == training.iterations or stop:
+                        self.save()  # first: a measuring takes its time, and may fail
                         saved = k
+                    best = self.evaluate(display) if due(k, training.evaluate_every) else None
+                    if best:
+                        if saved != k:
+                            self.save()
+                            saved = k
+                        self.keep_best(best)
                     if stop:
                         reason = "stopped"
                         break
@@ -277,7 +302,7 @@ class Session:
         if not self.main:
             return
         display.report(iteration, terms)
-        seconds, rate = round(display.seconds(), 3), round(display.rate(), 4)
+        seconds, rate = round(self.logbook.seconds + display.seconds(), 3), round(display.rate(), 4)
         self.logbook.write(iteration, {"images": images, "seconds": seconds, "iterations_per_second": rate}, terms)
         advice = self.trainer.game.advise(terms, images)
         if advice:
@@ -292,7 +317,7 @@ class Session:
         best = self.world.everyone(self.watch.better(values) if self.main else None)[0]
         if self.main:
             self.logbook.write(iteration, {"images": self.trainer.position}, values, "evaluation")
-            told = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            told = "  ".join(f"{name} {value:.4g}" for name, value in values.items()) or "nothing could be measured"
             display.say(f"evaluation at iteration {iteration}: {told}{' (the best so far)' if best else ''}")
         return values if best else None
 
@@ -307,22 +332,25 @@ class Session:
             network.train(modes[name])
         return values
 
-    def save(self, best: dict[str, float] | None = None) -> None:
-        """A checkpoint, and the model as it stands; nothing that is not finite gets here.
-
-        best: its values, if it is the best so far: it is remembered once it is whole.
-        """
+    def save(self) -> None:
+        """A checkpoint, and the model as it stands; nothing that is not finite gets here."""
         self.trainer.check_finite()
         if self.main:
-            training = self.config.training
-            spare = {self.run.best_iteration()}
             path = checkpoints.save(self.run.checkpoints, self.trainer.state())
-            if best is not None and self.watch is not None:
-                self.watch.remember(self.trainer.iteration, best)
-                spare = {self.trainer.iteration}
-            checkpoints.prune(self.run.checkpoints, path, training.keep, spare)
-            self.run.write_model(self.config, self.facts, self.trainer.model(), self.trainer.game)
+            checkpoints.prune(self.run.checkpoints, path, self.config.training.keep, {self.run.best_iteration()})
+            length = Length(self.trainer.iteration, self.trainer.position)
+            self.run.write_model(self.config, self.facts, self.trainer.model(), self.trainer.game, length=length)
             self.notify("zoo_checkpoint_saved", path=path)
+        self.world.barrier()
+
+    def keep_best(self, values: dict[str, float]) -> None:
+        """Remember the checkpoint of this iteration, which is whole, as the best so far; the one before may go."""
+        assert self.watch is not None
+        if self.main:
+            iteration = self.trainer.iteration
+            self.watch.remember(iteration, values)
+            newest = self.run.checkpoints / checkpoints.name_of(iteration)
+            checkpoints.prune(self.run.checkpoints, newest, self.config.training.keep, {iteration})
         self.world.barrier()
 
     def sample(self) -> None:

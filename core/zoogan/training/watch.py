@@ -7,9 +7,9 @@ import math
 
 import torch
 
-from zoogan.config import ConfigError, GameConfig
+from zoogan.config import ConfigError, GameConfig, checked
 from zoogan.evaluation.config import DEFAULTS
-from zoogan.evaluation.judge import default_judge, load_judge
+from zoogan.evaluation.judge import judge_in_cache
 from zoogan.evaluation.study import examine, open_study, unfit
 from zoogan.interfaces import Editor, Kind, Source, Unavailable
 from zoogan.registry import Registry, nearest
@@ -44,15 +44,30 @@ class Watch:
                 f"training.evaluate: no metric is called {unknown[0]!r}{nearest(unknown[0], known)}; "
                 f"metrics: {', '.join(known)}"
             )
-        judge = default_judge(config.data.source, source.image_size)
+        options = self.training.evaluate_options
+        strange = [name for name in options if name not in self.training.evaluate]
+        if strange:
+            raise ConfigError(
+                f"training.evaluate_options.{strange[0]}: not among training.evaluate"
+                f"{nearest(strange[0], self.training.evaluate)}; it names {', '.join(self.training.evaluate)}"
+            )
+        judge, trouble = judge_in_cache(config.data.source, source.image_size)
         # Not the test faces, on which the kept checkpoint will be reported, unless there are no others.
         self.study = open_study(
             source, config.data.source, faces=self.training.evaluate_faces, seed=self.training.seed, device=device,
             split="valid" if source.size("valid") else None,
-            judge=load_judge(judge, device=device) if judge.is_dir() else None, shows=shows,
+            judge=None if judge is None else judge.to(device), shows=shows,
         )  # fmt: skip
         self.metrics = {
-            name: registry.build("metric", registry.components["metric", name].config())
+            name: registry.build(
+                "metric",
+                checked(
+                    registry.components["metric", name].config,
+                    options.get(name, {}),
+                    registry,
+                    f"training.evaluate_options.{name}",
+                ),
+            )
             for name in self.training.evaluate
         }
         for name, metric in self.metrics.items():
@@ -61,12 +76,22 @@ class Watch:
             try:
                 metric.start(self.study)
             except Unavailable as reason:
-                raise ConfigError(f"training.evaluate: {name}: {reason}") from reason
+                hints = {
+                    f"{name}.": f"; here its options are said as training.evaluate_options.{name}.KEY=VALUE",
+                    "--judge": f"; a training asks the one in the cache{f': {trouble}' if trouble else ''}",
+                }
+                said = str(reason) + "".join(hint for mark, hint in hints.items() if mark in str(reason))
+                raise ConfigError(f"training.evaluate: {name}: {said}") from reason
         self.directions: dict[str, str | None] = {}
+        self.told: set[str] = set()  # what was said to be skipped
 
     def measure(self, editor: Editor) -> dict[str, float]:
         """The values of this moment, as `measure` (over all attributes) or `measure.Attribute`."""
         found = examine(editor, self.study, self.metrics, self.attributes, strict=True)
+        for name, why in found.skipped.items():
+            if name not in self.told and self.study.world.rank == 0:
+                print(f"note: training.evaluate: {name} is not measured: {why}")
+            self.told.add(name)
         values = {}
         for _, measure in found.measures:
             name = measure.name if measure.attribute is None else f"{measure.name}.{measure.attribute}"
