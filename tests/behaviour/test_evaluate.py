@@ -18,7 +18,15 @@ from zoogan.config import ConfigError
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn_source import DrawnSource
 from zoogan.data.photo import to_range
-from zoogan.evaluation.comparison import Evaluated, columns_of, entrants_of, headlines, markdown, refusals
+from zoogan.evaluation.comparison import (
+    Evaluated,
+    columns_of,
+    entrants_of,
+    headlines,
+    markdown,
+    read_evaluated,
+    refusals,
+)
 from zoogan.evaluation.edit_error import EditError, Truth
 from zoogan.evaluation.judged import Preservation, Success
 from zoogan.evaluation.locality import Locality
@@ -313,6 +321,17 @@ def test_the_better_run_is_marked_and_the_equal_one_is_tied(source: DrawnSource,
     cells = next(c for c in columns_of(entrants_of(runs)) if c.name == "edit_error").cells
     assert cells["most"].value == pytest.approx(0.1, abs=0.02) and cells["some"].value == pytest.approx(0.5, abs=0.02)
     assert cells["most"].best and cells["same"].tied and not cells["some"].tied
+
+
+def test_two_runs_that_had_one_name_are_not_averaged(study: Study, tmp_path: Path) -> None:
+    """A report knows what its run was called when it was evaluated; both folders may have been renamed since."""
+    for k in (0, 1):
+        stored(tmp_path / str(k), study, known(), about("sagan", config=str(k)))
+    with pytest.raises(ConfigError, match="two runs are called sagan"):
+        entrants_of([read_evaluated(tmp_path / str(k)) for k in (0, 1)])
+    entrants = entrants_of([read_evaluated(tmp_path / str(k), f"now {k}") for k in (0, 1)])
+    assert [entrant.name for entrant in entrants] == ["now 0", "now 1"]
+    assert all(len(column.cells) == 2 for column in columns_of(entrants))
 
 
 def test_seeds_of_one_training_are_one_row_with_an_interval_over_both(study: Study, tmp_path: Path) -> None:

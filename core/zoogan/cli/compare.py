@@ -61,7 +61,7 @@ def compare(
     if data is None:
         from zoogan.evaluation.comparison import read_evaluated
 
-        evaluated = [read_evaluated(run / "report") for run in runs]
+        evaluated = [read_evaluated(run / "report", name) for run, name in zip(runs, names)]
     else:
         from zoogan.evaluation.parts import parts_made
 
