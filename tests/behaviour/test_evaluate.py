@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -399,8 +400,24 @@ def test_metrics_that_were_named_and_not_measured_are_a_failure(
     said = capsys.readouterr()
     assert "not measured: success: no judge" in said.err and "not measured: preservation: no judge" in said.err
     assert "--metrics success,preservation: nothing could be measured" in said.err
-    assert (tmp_path / "report" / "report.html").exists(), "it says why"
+    assert not (tmp_path / "report").exists(), "or an earlier report would be lost for nothing"
     assert main([*options, "--metrics", "success,edit_error"]) == 0, "one of the two was measured"
+
+
+def test_another_evaluation_takes_no_reports_place(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, options = tmp_path / "sagan", ["--faces", "4", "--device", "cpu", "--metrics", "reconstruction"]
+    shutil.copytree(runs[0], run, ignore=shutil.ignore_patterns("report*"))
+    for more in ([], ["--seed", "3"], ["--checkpoint", "2"], ["--set", "data.seed=7"]):
+        assert main(["evaluate", str(run), *options, *more]) == 0
+    assert {path.name for path in run.glob("report*")} == {
+        "report", "report-seed-3", "report-checkpoint-2", "report-data-drawn"
+    }  # fmt: skip
+    assert json.loads((run / "report/report.json").read_text())["values"][0]["key"]["seed"] == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(run), *options, "--metrics", "locality"]) == 0
+    assert "which had reconstruction too; --out keeps both" in capsys.readouterr().err
 
 
 def test_zoo_compare_measures_runs_on_the_same_faces(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -279,6 +279,14 @@ def read_report(folder: Path) -> Report:
     if report.format != FORMAT:
         raise ConfigError(f"{path}: format {report.format}, this zoogan reads format {FORMAT}; evaluate the run again")
     return report
+
+
+def replaced(folder: Path, metrics: Collection[str]) -> list[str]:
+    """The metrics of the report in a folder, if there is one, that are not among these."""
+    try:
+        return sorted({value.metric for value in read_report(folder).values} - set(metrics))
+    except ConfigError:
+        return []
 
 
 def read_rows(folder: Path, report: Report) -> list[Statistic]:
