@@ -142,6 +142,11 @@ def test_a_source_without_a_valid_split_gives_its_tail(monkeypatch: pytest.Monke
     divided = with_valid(source)
     assert [divided.size(s) for s in ("train", "valid", "test")] == [58, 6, 40]
     assert torch.equal(divided.labels("valid"), source.labels("train")[58:])
+    assert divided.groups == source.groups and source.groups
+    seen, domains = (torch.cat([told(s) for s in ("train", "valid")]) for told in (divided.visible, divided.domain))
+    assert torch.equal(seen, source.visible("train")) and not seen.all(), "a hat hides hair in both parts"
+    assert torch.equal(domains, source.domain("train"))
+    assert torch.equal(divided.visible("test"), source.visible("test"))
     assert torch.equal(divided.read("valid", [0])["image"], source.read("train", [58])["image"])
     assert torch.equal(divided.read("train", [57])["image"], source.read("train", [57])["image"])
 
