@@ -335,6 +335,13 @@ def test_two_runs_that_had_one_name_are_not_averaged(study: Study, tmp_path: Pat
     assert all(len(column.cells) == 2 for column in columns_of(entrants))
 
 
+def test_trainings_on_other_faces_are_no_seeds_of_one(study: Study, tmp_path: Path) -> None:
+    """Where the data lie is no setting that matters; what they are does."""
+    told = [("a", 0, "x"), ("b", 1, "x"), ("c", 2, "y"), ("d", 3, None), ("e", 4, None)]
+    runs = [stored(tmp_path / n, study, known(), about(n, seed=seed, config="c", data=data)) for n, seed, data in told]
+    assert [entrant.name for entrant in entrants_of(runs)] == ["a + b", "c", "d + e"]
+
+
 def test_seeds_of_one_training_are_one_row_with_an_interval_over_both(study: Study, tmp_path: Path) -> None:
     blind = Study(**{**study.__dict__, "judge": None})
     runs = [
@@ -385,6 +392,7 @@ def test_zoo_evaluate_leaves_a_report_to_read(runs: list[Path], capsys: pytest.C
     assert "not measured: success: no judge" in said.err
     assert "not measured: fd_squeezenet" in said.err
     report = json.loads((runs[0] / "report" / "report.json").read_text())
+    assert len(report["about"]["data"]) == 64
     assert report["about"]["iteration"] == 2 and report["about"]["images"] == 8
     key = report["values"][0]["key"]
     assert key["n"] <= 12 and len(key["faces"]) == 64 and torch.__version__.startswith(key["versions"]["torch"])

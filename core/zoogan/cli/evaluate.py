@@ -12,12 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
-from zoogan.cli.measuring import check_pages, guided_by, judge_for, labelled, metric_configs, source_config
+from zoogan.cli.measuring import (
+    check_learnt,
+    check_pages,
+    guided_by,
+    judge_for,
+    labelled,
+    metric_configs,
+    source_config,
+)
 from zoogan.config import ComponentConfig, ConfigError, parse_sets
 from zoogan.registry import Registry, nearest
 
 if TYPE_CHECKING:
     from zoogan.evaluation.report import Report
+    from zoogan.interfaces import Source
     from zoogan.training.loaded import LoadedRun
 
 # Settings that change no weight of a run.
@@ -156,6 +165,8 @@ def measure(
         for name, config in metrics.items()
     }
     about = about_run(run, path, {f"{shows}_per_second": faces_per_second(editor, study)}, str(device), way)
+    own = source if shows == "edits" and data == run.config.data else None
+    about = about.model_copy(update={"data": learnt_from(registry, run, own)})
     facts = None if reader is None else {**reader.facts.model_dump(mode="json"), "backbone": reader.backbone}
     report = report_of(found, study, about, facts, datetime.now(UTC).isoformat(timespec="seconds"), options)
     if study.world.rank == 0 and not metrics.keys() <= report.skipped.keys():
@@ -206,6 +217,18 @@ def about_run(run: LoadedRun, path: Path, speed: dict[str, float], device: str, 
         parameters={name: sum(p.numel() for p in net.parameters()) for name, net in run.networks.items()},
         device=device, **speed,
     )  # fmt: skip
+
+
+def learnt_from(registry: Registry, run: LoadedRun, source: Source | None) -> str | None:
+    """Tells the faces and labels that a run learnt from: seeds of one training have the same, even as copies. source:
+    theirs, if it is open. None where they are not there any more, or cannot be told from others."""
+    try:
+        source = source or registry.build("source", run.config.data)
+        pictures = source.fingerprint("train", dated=False)
+    except (ConfigError, OSError):
+        return None
+    labels = source.labels("train").byte().contiguous().numpy().tobytes()
+    return None if pictures is None else hashlib.sha256(pictures.encode() + labels).hexdigest()
 
 
 def tell(report: Report, folder: Path, parts: Collection[str] = ()) -> None:

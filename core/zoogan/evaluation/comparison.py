@@ -88,7 +88,7 @@ def read_evaluated(folder: Path, name: str | None = None) -> Evaluated:
 
 
 def entrants_of(runs: Sequence[Evaluated]) -> list[Entrant]:
-    """Runs whose settings and length differ in nothing but the seed are one entrant, named after all of them.
+    """Runs whose settings, faces and length differ in nothing but the seed are one entrant, named after all of them.
 
     Raises:
         ConfigError: two entrants have the same name, by which the tables would take one for the other.
@@ -96,7 +96,7 @@ def entrants_of(runs: Sequence[Evaluated]) -> list[Entrant]:
     groups: dict[tuple[object, ...], list[Evaluated]] = {}
     for run in runs:
         about = run.report.about
-        groups.setdefault((about.config, about.iteration), []).append(run)
+        groups.setdefault((about.config, about.data, about.iteration), []).append(run)
     entrants = []
     for members in groups.values():
         seeds = [run.report.about.seed for run in members]

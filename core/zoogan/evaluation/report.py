@@ -100,14 +100,16 @@ class Value(Stored):
 class About(Stored):
     """The run that was measured.
 
-    config: sha256 of its settings without the seed, so that seeds of one training are known. images: how many it had
-    seen in training. edits_per_second, samples_per_second: on `device`, of what was measured.
+    config: sha256 of its settings without the seed, so that seeds of one training are known. data: sha256 of the faces
+    and labels that it learnt from, as they are now; None if nobody can tell, and in older reports. images: how many it
+    had seen in training. edits_per_second, samples_per_second: on `device`, of what was measured.
     """
 
     run: str
     method: str
     recipe: str | None
     config: str
+    data: str | None = None
     seed: int
     iteration: int | None
     images: int | None
