@@ -16,10 +16,12 @@ from PIL import Image
 from torch.utils.data import default_collate
 
 from zoogan.cli import main
+from zoogan.cli.measuring import check_learnt
 from zoogan.config import ConfigError
-from zoogan.data.config import DrawnData
+from zoogan.data.config import DrawnData, FolderData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.drawn_source import DrawnSource
+from zoogan.data.folder import Folder
 from zoogan.data.photo import to_range
 from zoogan.evaluation import judge_training
 from zoogan.evaluation.judge import Judge, default_judge, load_judge, read_facts, save_judge
@@ -410,6 +412,13 @@ def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["judge", "train", *options]) == 0
     assert "no valid split; the last tenth of train" in capsys.readouterr().out
     judge = load_judge(tmp_path / "judge")
+    config = FolderData(root=root, image_size=16, attributes=("Dark",))
+    check_learnt(judge.facts, Folder(config))
+    assert "other pictures" not in capsys.readouterr().err
+    for k in range(60):
+        Image.new("RGB", (40, 30), (9, 120, 3 * k)).save(root / f"{k}.png")
+    check_learnt(judge.facts, Folder(config))
+    assert "learnt from other pictures than these" in capsys.readouterr().err
     assert judge.attributes == ("Dark",) and judge.poses(torch.zeros(1, 3, 16, 16)) is None
     assert judge.segmentation(torch.zeros(1, 3, 16, 16)) is None
 

@@ -153,6 +153,8 @@ def measure(
     if reader is not None:
         reader = reader.to(device)
     source = registry.build("source", data) if shows == "edits" else labelled(registry, data, reader)
+    if reader is not None and judge is None:
+        check_learnt(reader.facts, source)
     study = open_study(
         source, data.source, faces=faces, seed=seed, device=device, judge=reader, shows=shows, truncation=truncation
     )
