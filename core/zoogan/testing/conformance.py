@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -217,13 +218,18 @@ CHECKS: tuple[Callable[[str, Registry], None], ...] = (
 )  # fmt: skip
 
 
-def check_method(name: str, registry: Registry | None = None) -> None:
-    """Run the whole suite on a registered method.
+def check_method(name: str, registry: Registry | None = None, *, plugin: Path | None = None) -> None:
+    """Run the whole suite on a registered method. plugin: a single file that brings it, as of `zoo train --plugin`.
 
     Raises:
         AssertionError: naming the check that failed and why.
+        ConfigError: no such method; says why, and what there is.
     """
-    registry = registry or zoo().registry
+    if registry is None:
+        opened = zoo()
+        opened.load_files([plugin] if plugin else [])
+        registry = opened.registry
+        opened.method(name)
     for check in CHECKS:
         try:
             check(name, registry)
