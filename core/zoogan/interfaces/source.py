@@ -6,13 +6,16 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from jaxtyping import Float, Int64
 from pydantic import BaseModel
 from torch import Tensor
+
+from zoogan.interfaces.fields import Field
 
 if TYPE_CHECKING:
     from zoogan.config import DataConfig
@@ -25,6 +28,7 @@ LOADING = {"batch", "workers", "flip", "balance"}  # settings of a source that c
 class Source(ABC):
     """Role `source`: indexed faces in splits, read in batches.
 
+    described: what a source reads besides `FIELDS`, told by its class, so that games that need it can be rehearsed.
     attributes: names of the attribute columns, in order, as asked for in the config. exclusive: groups of them of which
     at most one is shown. crop: side of the centre square that is kept of a picture, as a share of its shorter side;
     a person's own photos get the same. groups: every exclusive group that the source knows of, whichever of its
@@ -34,6 +38,7 @@ class Source(ABC):
     """
 
     fields: tuple[str, ...] = ("image", "attributes")
+    described: Mapping[str, Field] = MappingProxyType({})
     image_size: int
     attributes: tuple[str, ...]
     exclusive: tuple[tuple[str, ...], ...] = ()

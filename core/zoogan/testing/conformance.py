@@ -22,7 +22,7 @@ from zoogan.interfaces import Editor, Request
 from zoogan.interfaces.source import domains_of
 from zoogan.plugins import zoo
 from zoogan.registry import Registry
-from zoogan.testing.tensors import faces, labels, parts_shown
+from zoogan.testing.tensors import faces, labels, parts_shown, shown
 from zoogan.training.trainer import Batch, Trainer
 
 BATCH = 4
@@ -66,6 +66,9 @@ def random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
             "domain": torch.arange(position, position + BATCH) % max(1, len(composition.facts.domains)),
             "segmentation": parts_shown(position, BATCH, size, max(1, len(composition.facts.parts))),
         }
+        for field in {field for need in composition.game.needs.values() for field in need.fields} - sample.keys():
+            told = composition.fields[field]
+            sample[field] = shown(position, told.sized(BATCH, composition.sizes()), told.dtype)
         yield {draw: {field: sample[field] for field in need.fields} for draw, need in composition.game.needs.items()}
         position += BATCH
 
