@@ -38,6 +38,9 @@ class Noise(Source):
     def labels(self, split: str) -> Tensor:
         return self.tables[split]
 
+    def fingerprint(self, split: str, indices: Sequence[int] | None = None, *, dated: bool = True) -> str:
+        return f"noise {self.sizes} {self.config} {split} {indices}"
+
     def read(self, split: str, indices: Sequence[int]) -> dict[str, Tensor]:
         self.read_faces += len(indices)
         labels = self.tables[split][list(indices)]

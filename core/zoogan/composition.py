@@ -15,6 +15,7 @@ from zoogan.facts import Facts
 from zoogan.freezing import frozen_of
 from zoogan.interfaces import Clock, ContractError, Draws, Game, Shared, Step, Turn, World
 from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.fields import FIELDS, Field
 from zoogan.registry import Registry, resolve
 
 REHEARSAL_BATCH = 4
@@ -24,7 +25,7 @@ REHEARSAL_BATCH = 4
 class Composition:
     """A game with its networks.
 
-    names: the component name in each slot that holds a network, for messages.
+    names: the component name in each slot that holds a network, for messages. fields: what the game may read.
     """
 
     config: GameConfig
@@ -32,6 +33,12 @@ class Composition:
     game: Game
     nets: nn.ModuleDict
     names: dict[str, str]
+    fields: Mapping[str, Field]
+
+    def sizes(self) -> dict[str, int]:
+        """What the letters of a field's shape mean."""
+        size = self.facts.image_size
+        return {"c": self.facts.channels, "h": size, "w": size, "a": len(self.facts.attributes)}
 
 
 def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition:
@@ -61,7 +68,27 @@ def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition
     unknown = [step for step in config.extra_terms if step not in known]
     if unknown:
         raise ConfigError(f"extra_terms: no step is called {', '.join(unknown)}; this game's steps: {', '.join(known)}")
-    return Composition(config, facts, game, nets, names)
+    return Composition(config, facts, game, nets, names, fields_read(config, game, registry))
+
+
+def fields_read(config: GameConfig, game: Game, registry: Registry) -> Mapping[str, Field]:
+    """What a game may read: the fields that everybody knows, and those that its source describes.
+
+    Raises:
+        ConfigError: it reads others.
+    """
+    asked = {field for need in game.needs.values() for field in need.fields}
+    source = registry.components.get(("source", component_name(config.data)))
+    if asked <= FIELDS.keys() or source is None:  # a source is not imported for what is known
+        known = dict(FIELDS)
+    else:
+        known = {**FIELDS, **getattr(resolve(source.build), "described", {})}
+    if unknown := sorted(asked - known.keys()):
+        raise ConfigError(
+            f"this game reads {', '.join(unknown)}, of which a rehearsal knows neither shape nor type; it knows "
+            f"{', '.join(known)}, and what the class of the source tells of in `described`"
+        )
+    return known
 
 
 def check_terms(step: Step, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
@@ -96,19 +123,13 @@ def play_once(config: GameConfig, facts: Facts, registry: Registry, device: torc
     with device:
         composition = compose(config, facts, registry)
     game, nets = composition.game.to(device), composition.nets.to(device)
-    picture = torch.zeros(REHEARSAL_BATCH, facts.channels, facts.image_size, facts.image_size, device=device)
-    sample = {
-        "image": picture,
-        "image2": picture,
-        "attributes": torch.zeros(REHEARSAL_BATCH, len(facts.attributes), device=device),
-        "domain": torch.zeros(REHEARSAL_BATCH, dtype=torch.int64, device=device),
-        "segmentation": torch.zeros(picture.shape[0], *picture.shape[2:], dtype=torch.uint8, device=device),
-        "heat_maps": torch.zeros(REHEARSAL_BATCH, 2, facts.image_size, facts.image_size, device=device),
-    }
-    unknown = sorted({field for need in game.needs.values() for field in need.fields} - set(sample))
-    if unknown:
-        raise ConfigError(f"this game reads {', '.join(unknown)}, which no source has; they have {', '.join(sample)}")
-    batch = {draw: {field: sample[field].clone() for field in need.fields} for draw, need in game.needs.items()}
+    sizes = composition.sizes()
+
+    def zeros(field: str) -> Tensor:
+        told = composition.fields[field]
+        return torch.zeros(told.sized(REHEARSAL_BATCH, sizes), dtype=told.dtype, device=device)
+
+    batch = {draw: {field: zeros(field) for field in need.fields} for draw, need in game.needs.items()}
     frozen, _ = frozen_of(config.training, game, nets)
     inside: list[str] = []
     with contracts(composition, inside):

@@ -131,7 +131,7 @@ def test_show_tells_slots_and_every_setting(capsys: Said) -> None:
     out = capsys.readouterr().out
     assert "recipes:      drawn-16, drawn-64" in out
     settings = {line.split()[0]: line for line in out.splitlines() if line}
-    assert settings["training.iterations"].split()[1] == "64"
+    assert settings["training.iterations"].split()[1:3] == ["64", "1000"], "the recipe's value, and the default"
     assert settings["depth"].split(maxsplit=2)[1:] == ["4", "how deep it is"]
     assert settings["regulariser.power"].endswith("how steep it is")
     assert settings["regulariser.ceiling"].endswith("bounds in units of w: both inclusive")
@@ -238,6 +238,8 @@ def test_doctor_is_content_and_then_not(shelf: Shelf, capsys: Said) -> None:
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "0 problems" in out and "python:" in out and "cpu:" in out and "small (small 1.2)" in out
+    assert "pyyaml:" in out and "numpy:" in out and "pillow:" in out and "jinja2:" in out and "pytest:" not in out
+    assert "fp16" not in out.replace("bf16", ""), "no training takes it"
     shelf.install("bad", "import dlib_that_nobody_has")
     zoo.cache_clear()
     assert main(["doctor"]) == 1

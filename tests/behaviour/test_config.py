@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,24 @@ def test_layers_override_in_order(tmp_path: Any) -> None:
     both = compose("training.iterations=5", files=[file])
     assert (both.training.iterations, both.training.log_every) == (5, 3)
     assert recipe not in (5, 7)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        (None, r"sagan: no recipe in .*recipes; a method needs one"),
+        ("training: {iterations: 3}", r"mine.yaml: data.source: missing"),
+        ("data: {source: drawn}\ntraining:", r"mine.yaml: training: expected settings below it, got nothing"),
+        ("data: drawn", r"mine.yaml: data: expected settings below it, got 'drawn'"),
+    ],
+)
+def test_a_plugins_recipe_that_cannot_be_read_is_named(tmp_path: Path, recipe: str | None, told: str) -> None:
+    registry = zoo().registry
+    (tmp_path / "recipes").mkdir()
+    if recipe is not None:
+        (tmp_path / "recipes/mine.yaml").write_text(recipe)
+    with pytest.raises(ConfigError, match=told):
+        compose_config(replace(registry.methods["sagan"], recipes=tmp_path / "recipes"), registry)
 
 
 @pytest.mark.parametrize("order", [1, -1])

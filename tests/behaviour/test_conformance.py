@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
 import pytest
 
+from zoogan.composition import compose, fields_read
+from zoogan.config import ConfigError
+from zoogan.data.drawn_source import DrawnSource
+from zoogan.interfaces.fields import Field
+from zoogan.interfaces.game import Need
 from zoogan.plugins import zoo
-from zoogan.testing import CHECKS
+from zoogan.testing import CHECKS, check_method, conformance
 
 REGISTRY = zoo().registry
 
@@ -14,3 +23,48 @@ REGISTRY = zoo().registry
 @pytest.mark.parametrize("method", sorted(REGISTRY.methods))
 def test_conformance(method: str, check) -> None:  # type: ignore[no-untyped-def]
     check(method, REGISTRY)
+
+
+class Landmarked(DrawnSource):
+    described: ClassVar = {"landmarks": Field((5, 2))}
+
+
+def test_a_game_may_read_all_that_sources_tell_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = conformance.tiny_config("sagan", REGISTRY)
+    composition = compose(config, conformance.tiny_facts(config), REGISTRY)
+    game = composition.game
+    game.needs = {"source": Need(("image", "pose", "visible"))}
+    composition.fields = fields_read(config, game, REGISTRY)
+    batch = next(conformance.random_batches(composition))["source"]
+    assert batch["pose"].shape == (4, 3) and batch["visible"].shape == (4, len(composition.facts.attributes))
+    game.needs = {"source": Need(("landmarks",))}
+    with pytest.raises(ConfigError, match=r"reads landmarks, of which a rehearsal knows .*pose.* `described`"):
+        fields_read(config, game, REGISTRY)
+    drawn = replace(REGISTRY.components["source", "drawn"], build=f"{__name__}:Landmarked")
+    monkeypatch.setitem(REGISTRY.components, ("source", "drawn"), drawn)
+    composition.fields = fields_read(config, game, REGISTRY)
+    assert next(conformance.random_batches(composition))["source"]["landmarks"].shape == (4, 5, 2)
+
+
+MINE = """
+from dataclasses import replace
+from zoogan.hooks import hookimpl
+from zoogan.plugins import zoo
+
+@hookimpl
+def zoo_register(registry):
+    registry.method(replace(zoo().registry.methods["sagan"], name="mine", plugin=""))
+"""
+
+
+def test_a_single_file_is_held_against_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(conformance, "CHECKS", (lambda name, registry: checked.append(registry.methods[name].name),))
+    with pytest.raises(ConfigError, match="no model is called 'mine'"):
+        check_method("mine")
+    (tmp_path / "mine.py").write_text(MINE)
+    try:
+        check_method("mine", plugin=tmp_path / "mine.py")
+    finally:
+        zoo.cache_clear()
+    assert checked == ["mine"]

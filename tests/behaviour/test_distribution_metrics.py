@@ -29,7 +29,7 @@ from zoogan.evaluation.kernel import KernelDistance
 from zoogan.evaluation.manifold import Manifold
 from zoogan.evaluation.perceptual import Perceptual
 from zoogan.evaluation.reals import real_faces
-from zoogan.interfaces import Metric, Seed, Unavailable, World
+from zoogan.interfaces import Metric, Seed, Source, Unavailable, World
 from zoogan.interfaces.metric import seeds_of
 from zoogan.plugins import zoo
 
@@ -160,6 +160,16 @@ def test_a_damaged_cache_is_computed_again(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     (after,) = measured(built("kd_squeezenet"), study_of(Noise(), tmp_path), Lens(keep), BATCHES)
     assert before.statistic.value() == after.statistic.value()
+
+
+def test_nothing_is_kept_of_faces_that_cannot_be_told_from_others(tmp_path: Path) -> None:
+    class Nameless(Noise):
+        fingerprint = Source.fingerprint  # it has neither files nor a config to be told by
+
+    for source in (Nameless(), Nameless()):
+        measured(built("fd_squeezenet"), study_of(source, tmp_path), Lens(keep), BATCHES)
+        assert source.read_faces > 80, "computed anew"
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 # ---- too few ----

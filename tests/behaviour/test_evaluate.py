@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +19,15 @@ from zoogan.config import ConfigError
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn_source import DrawnSource
 from zoogan.data.photo import to_range
-from zoogan.evaluation.comparison import Evaluated, columns_of, entrants_of, headlines, markdown, refusals
+from zoogan.evaluation.comparison import (
+    Evaluated,
+    columns_of,
+    entrants_of,
+    headlines,
+    markdown,
+    read_evaluated,
+    refusals,
+)
 from zoogan.evaluation.edit_error import EditError, Truth
 from zoogan.evaluation.judged import Preservation, Success
 from zoogan.evaluation.locality import Locality
@@ -315,6 +324,24 @@ def test_the_better_run_is_marked_and_the_equal_one_is_tied(source: DrawnSource,
     assert cells["most"].best and cells["same"].tied and not cells["some"].tied
 
 
+def test_two_runs_that_had_one_name_are_not_averaged(study: Study, tmp_path: Path) -> None:
+    """A report knows what its run was called when it was evaluated; both folders may have been renamed since."""
+    for k in (0, 1):
+        stored(tmp_path / str(k), study, known(), about("sagan", config=str(k)))
+    with pytest.raises(ConfigError, match="two runs are called sagan"):
+        entrants_of([read_evaluated(tmp_path / str(k)) for k in (0, 1)])
+    entrants = entrants_of([read_evaluated(tmp_path / str(k), f"now {k}") for k in (0, 1)])
+    assert [entrant.name for entrant in entrants] == ["now 0", "now 1"]
+    assert all(len(column.cells) == 2 for column in columns_of(entrants))
+
+
+def test_trainings_on_other_faces_are_no_seeds_of_one(study: Study, tmp_path: Path) -> None:
+    """Where the data lie is no setting that matters; what they are does."""
+    told = [("a", 0, "x"), ("b", 1, "x"), ("c", 2, "y"), ("d", 3, None), ("e", 4, None)]
+    runs = [stored(tmp_path / n, study, known(), about(n, seed=seed, config="c", data=data)) for n, seed, data in told]
+    assert [entrant.name for entrant in entrants_of(runs)] == ["a + b", "c", "d + e"]
+
+
 def test_seeds_of_one_training_are_one_row_with_an_interval_over_both(study: Study, tmp_path: Path) -> None:
     blind = Study(**{**study.__dict__, "judge": None})
     runs = [
@@ -365,6 +392,7 @@ def test_zoo_evaluate_leaves_a_report_to_read(runs: list[Path], capsys: pytest.C
     assert "not measured: success: no judge" in said.err
     assert "not measured: fd_squeezenet" in said.err
     report = json.loads((runs[0] / "report" / "report.json").read_text())
+    assert len(report["about"]["data"]) == 64
     assert report["about"]["iteration"] == 2 and report["about"]["images"] == 8
     key = report["values"][0]["key"]
     assert key["n"] <= 12 and len(key["faces"]) == 64 and torch.__version__.startswith(key["versions"]["torch"])
@@ -380,8 +408,24 @@ def test_metrics_that_were_named_and_not_measured_are_a_failure(
     said = capsys.readouterr()
     assert "not measured: success: no judge" in said.err and "not measured: preservation: no judge" in said.err
     assert "--metrics success,preservation: nothing could be measured" in said.err
-    assert (tmp_path / "report" / "report.html").exists(), "it says why"
+    assert not (tmp_path / "report").exists(), "or an earlier report would be lost for nothing"
     assert main([*options, "--metrics", "success,edit_error"]) == 0, "one of the two was measured"
+
+
+def test_another_evaluation_takes_no_reports_place(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, options = tmp_path / "sagan", ["--faces", "4", "--device", "cpu", "--metrics", "reconstruction"]
+    shutil.copytree(runs[0], run, ignore=shutil.ignore_patterns("report*"))
+    for more in ([], ["--seed", "3"], ["--checkpoint", "2"], ["--set", "data.seed=7"]):
+        assert main(["evaluate", str(run), *options, *more]) == 0
+    assert {path.name for path in run.glob("report*")} == {
+        "report", "report-seed-3", "report-checkpoint-2", "report-data-drawn"
+    }  # fmt: skip
+    assert json.loads((run / "report/report.json").read_text())["values"][0]["key"]["seed"] == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(run), *options, "--metrics", "locality"]) == 0
+    assert "which had reconstruction too; --out keeps both" in capsys.readouterr().err
 
 
 def test_zoo_compare_measures_runs_on_the_same_faces(

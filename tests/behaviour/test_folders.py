@@ -18,6 +18,7 @@ from zoogan.config import ConfigError
 from zoogan.data.config import FoldersData
 from zoogan.data.folders import Folders
 from zoogan.data.heat_map_files import masks_path
+from zoogan.evaluation.reals import key_of
 
 
 def filled(root: Path, counts: Mapping[str, int]) -> Path:
@@ -34,6 +35,19 @@ def opened(root: Path, **settings: Any) -> Folders:
 
 def names(source: Folders, split: Any) -> set[str]:
     return {f"{path.parent.name}/{path.name}" for path, _ in source.members[split]}
+
+
+def test_equal_names_and_labels_are_not_equal_pictures(tmp_path: Path) -> None:
+    """Or features kept of one folder would be taken for those of another."""
+    one, other = (opened(filled(tmp_path / name, {"cat": 2, "dog": 2})) for name in ("one", "other"))
+    assert key_of(one, [0, 1]) == key_of(opened(tmp_path / "one"), [0, 1])
+    assert key_of(one, [0, 1]) not in (key_of(other, [0, 1]), key_of(one, [0, 2]))
+    assert one.fingerprint("train", dated=False) == other.fingerprint("train", dated=False), "a copy"
+    before = key_of(one, range(4))
+    paint(tmp_path / "one/cat/0.png", 200)
+    assert key_of(one, range(4)) != before, "a picture replaced under its name"
+    filled(tmp_path / "other", {"cat": 3})
+    assert opened(tmp_path / "other").fingerprint("train", dated=False) != other.fingerprint("train", dated=False)
 
 
 # ---- layouts ----

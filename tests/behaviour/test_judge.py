@@ -16,10 +16,12 @@ from PIL import Image
 from torch.utils.data import default_collate
 
 from zoogan.cli import main
+from zoogan.cli.measuring import check_learnt
 from zoogan.config import ConfigError
-from zoogan.data.config import DrawnData
+from zoogan.data.config import DrawnData, FolderData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.drawn_source import DrawnSource
+from zoogan.data.folder import Folder
 from zoogan.data.photo import to_range
 from zoogan.evaluation import judge_training
 from zoogan.evaluation.judge import Judge, default_judge, load_judge, read_facts, save_judge
@@ -142,6 +144,11 @@ def test_a_source_without_a_valid_split_gives_its_tail(monkeypatch: pytest.Monke
     divided = with_valid(source)
     assert [divided.size(s) for s in ("train", "valid", "test")] == [58, 6, 40]
     assert torch.equal(divided.labels("valid"), source.labels("train")[58:])
+    assert divided.groups == source.groups and source.groups
+    seen, domains = (torch.cat([told(s) for s in ("train", "valid")]) for told in (divided.visible, divided.domain))
+    assert torch.equal(seen, source.visible("train")) and not seen.all(), "a hat hides hair in both parts"
+    assert torch.equal(domains, source.domain("train"))
+    assert torch.equal(divided.visible("test"), source.visible("test"))
     assert torch.equal(divided.read("valid", [0])["image"], source.read("train", [58])["image"])
     assert torch.equal(divided.read("train", [57])["image"], source.read("train", [57])["image"])
 
@@ -405,6 +412,13 @@ def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["judge", "train", *options]) == 0
     assert "no valid split; the last tenth of train" in capsys.readouterr().out
     judge = load_judge(tmp_path / "judge")
+    config = FolderData(root=root, image_size=16, attributes=("Dark",))
+    check_learnt(judge.facts, Folder(config))
+    assert "other pictures" not in capsys.readouterr().err
+    for k in range(60):
+        Image.new("RGB", (40, 30), (9, 120, 3 * k)).save(root / f"{k}.png")
+    check_learnt(judge.facts, Folder(config))
+    assert "learnt from other pictures than these" in capsys.readouterr().err
     assert judge.attributes == ("Dark",) and judge.poses(torch.zeros(1, 3, 16, 16)) is None
     assert judge.segmentation(torch.zeros(1, 3, 16, 16)) is None
 

@@ -61,7 +61,7 @@ def compare(
     if data is None:
         from zoogan.evaluation.comparison import read_evaluated
 
-        evaluated = [read_evaluated(run / "report") for run in runs]
+        evaluated = [read_evaluated(run / "report", name) for run, name in zip(runs, names)]
     else:
         from zoogan.evaluation.parts import parts_made
 
@@ -72,11 +72,14 @@ def compare(
         for path, run, config in zip(runs, loaded, sources):
             folder = out / "reports" / path.resolve().name
             typer.echo(f"measuring {path}")
-            measure(
+            report, _ = measure(
                 zoo.registry, run, path, config, chosen,
                 judge=judge, faces=faces, seed=seed, out=folder, device=where, attributes=shared,
                 truncation=truncation,
             )  # fmt: skip
+            if chosen.keys() <= report.skipped.keys():
+                why = "\n".join(f"  {name}: {reason}" for name, reason in report.skipped.items())
+                raise ConfigError(f"{path}: nothing could be measured, so there is nothing to compare:\n{why}")
             evaluated.append(read_folder(folder))
     try:
         pictures = grids(zoo.registry, runs, loaded, sources, shared, seed, where, truncation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -13,18 +14,6 @@ from pathlib import Path
 
 from zoogan.cli.arguments import PluginFiles
 
-NEEDED = (
-    "torch",
-    "torchvision",
-    "accelerate",
-    "pydantic",
-    "pluggy",
-    "typer",
-    "rich",
-    "safetensors",
-    "jaxtyping",
-)
-OPTIONAL = ("tensorboard", "timm")
 ROOM = 2 * 2**30  # bytes: a few checkpoints of a large method
 
 Line = tuple[str, str, str]  # `ok`, `note` or `problem`; what was looked at; what was found
@@ -54,14 +43,33 @@ def versions() -> Iterator[Line]:
 
     yield "ok", "python", f"{platform.python_version()} on {platform.platform()}"
     yield "ok", "zoogan", __version__
-    for name in (*NEEDED, *OPTIONAL):
+    needed = requirements()
+    if not needed:
+        yield "note", "zoogan", "not installed (a source tree), so nobody knows what it needs: pip install -e ."
+    for name, extra in needed.items():
         try:
             yield "ok", name, metadata.version(name)
         except metadata.PackageNotFoundError:
-            if name in NEEDED:
-                yield "problem", name, f"not installed: pip install {name}"
+            if extra:
+                yield "note", name, f'not installed (optional): pip install "zoogan[{extra}]"'
             else:
-                yield "note", name, "not installed (optional)"
+                yield "problem", name, f"not installed: pip install {name}"
+
+
+def requirements() -> dict[str, str]:
+    """What zoogan says that it needs, by name: the extra that brings it, empty for what is always needed. What only its
+    developers need is left out."""
+    try:
+        lines = metadata.requires("zoogan") or []
+    except metadata.PackageNotFoundError:
+        return {}
+    found: dict[str, str] = {}
+    for line in lines:
+        name = re.match(r"[\w.-]+", line)
+        extra = re.search(r"""extra\s*==\s*["']([\w-]+)""", line)
+        if name is not None and (extra is None or extra[1] != "dev"):
+            found.setdefault(name[0], extra[1] if extra else "")
+    return found
 
 
 def plugins(files: tuple[Path, ...]) -> Iterator[Line]:
@@ -116,7 +124,7 @@ def devices() -> Iterator[Line]:
         for index in range(torch.cuda.device_count()):
             device = torch.cuda.get_device_properties(index)
             # Before compute capability 8 bf16 is emulated: it runs, slower than fp32.
-            precisions = "fp32, bf16, fp16" if device.major >= 8 else "fp32, fp16"
+            precisions = "fp32, bf16" if device.major >= 8 else "fp32"
             yield "ok", f"cuda:{index}", f"{device.name}, {device.total_memory / 2**30:.0f} GiB; {precisions}"
     elif torch.version.cuda or torch.version.hip:
         yield (
@@ -125,6 +133,6 @@ def devices() -> Iterator[Line]:
             f"torch is built for CUDA {torch.version.cuda or torch.version.hip}, no device is seen",
         )
     if torch.backends.mps.is_available():
-        yield "ok", "mps", "fp32, fp16"
+        yield "ok", "mps", "fp32"
     if sys.platform != "win32" and torch.distributed.is_available():
         yield "ok", "processes", "accelerate launch -m zoogan train ... trains on several"

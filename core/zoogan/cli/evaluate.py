@@ -12,12 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
-from zoogan.cli.measuring import check_pages, guided_by, judge_for, labelled, metric_configs, source_config
+from zoogan.cli.measuring import (
+    check_learnt,
+    check_pages,
+    guided_by,
+    judge_for,
+    labelled,
+    metric_configs,
+    source_config,
+)
 from zoogan.config import ComponentConfig, ConfigError, parse_sets
 from zoogan.registry import Registry, nearest
 
 if TYPE_CHECKING:
     from zoogan.evaluation.report import Report
+    from zoogan.interfaces import Source
     from zoogan.training.loaded import LoadedRun
 
 # Settings that change no weight of a run.
@@ -51,7 +60,10 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="data.KEY of the source or METRIC.KEY; repeatable."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The report's folder; by default RUN/report.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The report's folder; by default RUN/report, or one beside it for other faces or seeds."),
+    ] = None,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
@@ -59,6 +71,7 @@ def evaluate(
     """Measure a run's edits of held-out faces, or the faces that it makes: report.json, and report.html to read."""
     zoo = open_with(plugin)
     from zoogan.evaluation.parts import parts_made
+    from zoogan.evaluation.report import replaced
     from zoogan.evaluation.study import shown_by
     from zoogan.interfaces import World
     from zoogan.training.devices import join_processes, part_processes
@@ -73,17 +86,27 @@ def evaluate(
     shows, parts = shown_by(loaded.editor), bool(parts_made(loaded.editor))
     chosen = metric_configs(zoo.registry, metrics, settings, shows, parts)
     source = source_config(zoo.registry, loaded, data, root, sets.get("data", {}))
+    guided = styles == "reference"
+    apart = apart_from(loaded, source, checkpoint, seed)
+    folder = out or run / "-".join(["report", *way_of(guided, truncation).split(), *apart])
+    before = replaced(folder, chosen) if World().rank == 0 else []
     report, folder = measure(
         zoo.registry, loaded, run, source, chosen,
-        judge=judge, faces=faces, seed=seed, out=out, device=where, guided=styles == "reference",
-        truncation=truncation,
+        judge=judge, faces=faces, seed=seed, out=folder, device=where, guided=guided, truncation=truncation,
     )  # fmt: skip
-    if World().rank == 0:
+    measured = not chosen.keys() <= report.skipped.keys()
+    if World().rank == 0 and measured:
         zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
         tell(report, folder, parts_made(loaded.editor))
+        if before:
+            lost = ", ".join(before)
+            typer.echo(f"note: replaced the report in {folder}, which had {lost} too; --out keeps both", err=True)
     part_processes()
-    if metrics and chosen.keys() <= report.skipped.keys():  # a script that asked for these numbers has none of them
-        raise ConfigError(f"--metrics {metrics}: nothing could be measured; why is said above, and in the report")
+    if not measured:
+        if World().rank == 0:
+            tell_skipped(report)
+        asked = f"--metrics {metrics}: " if metrics else ""
+        raise ConfigError(f"{asked}nothing could be measured, for the reasons said above; no report was written")
 
 
 def measure(
@@ -96,13 +119,14 @@ def measure(
     judge: Path | None = None,
     faces: int = FACES,
     seed: int = 0,
-    out: Path | None = None,
+    out: Path,
     device: Any = "cpu",
     attributes: Sequence[str] | None = None,
     guided: bool = False,
     truncation: float | None = None,
 ) -> tuple[Report, Path]:
-    """Measure a loaded run and write its report (on the main process). Returns the report and its folder.
+    """Measure a loaded run and write its report (on the main process), unless it has no number at all. Returns the
+    report and its folder.
 
     guided: styles are those of other faces of the split, for each edit one that shows what is asked for. truncation:
     of samples, 0 to 1.
@@ -122,14 +146,15 @@ def measure(
         raise ConfigError(f"--truncation {truncation:g}: {path} edits faces and makes none that could be truncated")
     truncation = 1.0 if truncation is None else truncation
     way = way_of(guided, truncation)
-    folder = out or path / "-".join(["report", *way.split()])
     check_pages()
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--out {folder}: a file of that name is there")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: a file of that name is there")
     reader = judge_for(judge, data.source, data.image_size)
     if reader is not None:
         reader = reader.to(device)
     source = registry.build("source", data) if shows == "edits" else labelled(registry, data, reader)
+    if reader is not None and judge is None:
+        check_learnt(reader.facts, source)
     study = open_study(
         source, data.source, faces=faces, seed=seed, device=device, judge=reader, shows=shows, truncation=truncation
     )
@@ -142,22 +167,38 @@ def measure(
         for name, config in metrics.items()
     }
     about = about_run(run, path, {f"{shows}_per_second": faces_per_second(editor, study)}, str(device), way)
+    own = source if shows == "edits" and data == run.config.data else None
+    about = about.model_copy(update={"data": learnt_from(registry, run, own)})
     facts = None if reader is None else {**reader.facts.model_dump(mode="json"), "backbone": reader.backbone}
     report = report_of(found, study, about, facts, datetime.now(UTC).isoformat(timespec="seconds"), options)
-    if study.world.rank == 0:
-        report = write_report(folder, report, rows_of(found))
+    if study.world.rank == 0 and not metrics.keys() <= report.skipped.keys():
+        report = write_report(out, report, rows_of(found))
         sheets = {name: sheet(editor, study, name) for name in wanted}
         if shows == "samples":
             sheets = {"samples": sample_sheet([("samples", editor)], [study]), "parts": part_sheet(editor, study)}
         pictures = {name: image for name, image in sheets.items() if image is not None}
-        replace_text(folder / "report.html", report_page(report, pictures, legend(editor)))
+        replace_text(out / "report.html", report_page(report, pictures, legend(editor)))
     study.world.barrier()
-    return report, folder
+    return report, out
 
 
-def way_of(guided: bool, truncation: float) -> str:
+def way_of(guided: bool, truncation: float | None) -> str:
     """In what way a run was asked to work, where it is not the usual one: `reference`, `truncation 0.7`."""
-    return "reference" if guided else "" if truncation == 1 else f"truncation {truncation:g}"
+    return "reference" if guided else "" if truncation in (None, 1) else f"truncation {truncation:g}"
+
+
+def apart_from(run: LoadedRun, data: Any, checkpoint: str | None, seed: int) -> list[str]:
+    """What an evaluation looks at, where it is not what `zoo evaluate RUN` looks at: its report lies in a folder of its
+    own, and takes no other's place."""
+    from zoogan.interfaces.source import LOADING
+
+    other, own = (config.model_dump(mode="json", exclude=LOADING) for config in (data, run.config.data))
+    named = [data.source, data.root.name] if data.root and other["root"] != own["root"] else [data.source]
+    return [
+        *(["checkpoint", checkpoint] if checkpoint is not None else []),
+        *(["data", *named] if other != own else []),
+        *(["seed", str(seed)] if seed else []),
+    ]
 
 
 def about_run(run: LoadedRun, path: Path, speed: dict[str, float], device: str, way: str) -> Any:
@@ -180,6 +221,18 @@ def about_run(run: LoadedRun, path: Path, speed: dict[str, float], device: str, 
     )  # fmt: skip
 
 
+def learnt_from(registry: Registry, run: LoadedRun, source: Source | None) -> str | None:
+    """Tells the faces and labels that a run learnt from: seeds of one training have the same, even as copies. source:
+    theirs, if it is open. None where they are not there any more, or cannot be told from others."""
+    try:
+        source = source or registry.build("source", run.config.data)
+        pictures = source.fingerprint("train", dated=False)
+    except (ConfigError, OSError):
+        return None
+    labels = source.labels("train").byte().contiguous().numpy().tobytes()
+    return None if pictures is None else hashlib.sha256(pictures.encode() + labels).hexdigest()
+
+
 def tell(report: Report, folder: Path, parts: Collection[str] = ()) -> None:
     """The values as a table on the terminal, and where the page is. parts: whose rows are left to the page: they are
     many, and what is told of all parts together stands here."""
@@ -193,6 +246,11 @@ def tell(report: Report, folder: Path, parts: Collection[str] = ()) -> None:
         if v.attribute not in parts
     ]  # fmt: skip
     print_table(["measure", "attribute", "value", "95 % interval", "faces", "note"], rows, title=report.about.run)
+    tell_skipped(report)
+    typer.echo(f"report: {folder / 'report.html'}")
+
+
+def tell_skipped(report: Report) -> None:
+    """Which metrics have no number, and why."""
     for name, reason in report.skipped.items():
         typer.echo(f"not measured: {name}: {reason}", err=True)
-    typer.echo(f"report: {folder / 'report.html'}")

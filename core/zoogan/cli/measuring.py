@@ -13,6 +13,7 @@ from zoogan.config import ComponentConfig, ConfigError, checked, merge
 from zoogan.registry import Registry, nearest, resolve
 
 if TYPE_CHECKING:
+    from zoogan.evaluation.judge import JudgeFacts
     from zoogan.interfaces import Editor, Kind, Source, Study
     from zoogan.training.loaded import LoadedRun
 
@@ -158,6 +159,19 @@ def judge_for(path: Path | None, source: str, image_size: int) -> Any:
     if trouble:
         typer.echo(f"note: {trouble}", err=True)
     return judge
+
+
+def check_learnt(facts: JudgeFacts, source: Source) -> None:
+    """Say so where the judge that was found for a source learnt from other files than this one has."""
+    from zoogan.interfaces import World
+
+    if facts.pictures is None or source.fingerprint("train", dated=False) == facts.pictures or World().rank:
+        return
+    typer.echo(
+        f"note: the judge of {facts.source} faces in the cache learnt from other pictures than these; if it should not "
+        "judge them, train one on these with zoo judge train --out JUDGE and name it by --judge JUDGE",
+        err=True,
+    )
 
 
 def check_pages() -> None:

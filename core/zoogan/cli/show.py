@@ -1,4 +1,4 @@
-"""`zoo show MODEL`: what a model is, what it is made of, and every setting with its default."""
+"""`zoo show MODEL`: what a model is, what it is made of, and every setting with its value and default."""
 
 from __future__ import annotations
 
@@ -38,8 +38,15 @@ def show(
     rows = [[s["slot"], s["role"], s["use"], ", ".join(s["choices"])] for s in facts["slots"]]
     print_table(["slot", "role", "filled by", "can be"], rows)
     print()
-    rows = [[s["key"], json.dumps(s["value"]), s["doc"]] for s in facts["settings"]]
-    print_table(["setting", "value", "meaning"], rows, title=f"Values of recipe {facts['recipe']}:")
+    rows = [[s["key"], json.dumps(s["value"]), default_of(s), s["doc"]] for s in facts["settings"]]
+    print_table(["setting", "value", "default", "meaning"], rows, title=f"Values of recipe {facts['recipe']}:")
+
+
+def default_of(setting: dict[str, Any]) -> str:
+    """The default of a setting, where the recipe has another value or there is none."""
+    if "default" not in setting:
+        return "none"
+    return "" if setting["default"] == setting["value"] else json.dumps(setting["default"])
 
 
 def head(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:

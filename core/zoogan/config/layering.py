@@ -112,7 +112,7 @@ def compose_config(
     known = spec.recipe_names()
     if recipe not in known:
         raise ConfigError(f"{spec.name} has no recipe {recipe!r}{nearest(recipe, known)}; recipes: {', '.join(known)}")
-    values: dict[str, Any] = read_yaml(spec.recipes / f"{recipe}.yaml")
+    values = read_recipe(spec, recipe)
     values["recipe"] = recipe
     if source is not None:
         common = {key: value for key, value in values.get("data", {}).items() if key in DataConfig.model_fields}
@@ -139,12 +139,31 @@ def data_taken_over(
     return dict(values) | {key: value for key, value in theirs.items() if key in known}
 
 
+def read_recipe(spec: MethodSpec, name: str) -> dict[str, Any]:
+    """The settings of a recipe.
+
+    Raises:
+        ConfigError: see `read_yaml`; one that does not say where its data come from, or whose groups are no mappings.
+    """
+    path = spec.recipes / f"{name}.yaml"
+    values = read_yaml(path)
+    for key in ("data", "training"):
+        if not isinstance(group := values.get(key, {}), dict):
+            got = "nothing" if group is None else repr(group)
+            raise ConfigError(f"{path}: {key}: expected settings below it, got {got}; write some, or leave the key out")
+    if not isinstance(values.get("data", {}).get("source"), str):
+        raise ConfigError(f"{path}: data.source: missing; say where the recipe's data come from, like source: drawn")
+    return values
+
+
 def default_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
     """The first recipe whose data come from a source, short names first; without one, the first of all.
 
     Recipes that freeze something are for a training that has `started` from a run, where they come first.
     """
-    recipes = {name: read_yaml(spec.recipes / f"{name}.yaml") for name in spec.recipe_names()}
+    recipes = {name: read_recipe(spec, name) for name in spec.recipe_names()}
+    if not recipes:
+        raise ConfigError(f"{spec.name}: no recipe in {spec.recipes}; a method needs one or more, like drawn-64.yaml")
     freezing = {name for name, values in recipes.items() if values.get("training", {}).get("freeze")}
     order = sorted(recipes, key=lambda name: (name not in freezing, len(name), name))
     names = [name for name in order if started or name not in freezing] or order

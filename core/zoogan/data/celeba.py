@@ -96,6 +96,10 @@ class CelebA(Source):
         """The file names of a split, in the order of its indices."""
         return [self.rows.names[i] for i in self.members[split]]
 
+    def files(self, split: Split) -> tuple[Path, list[str]]:
+        """The folder of the images, and their names."""
+        return self.images, self.names(split)
+
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
         """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a).
 

@@ -104,6 +104,10 @@ class CelebAMaskHQ(Source):
         """All labels of a split, 0 or 1."""
         return self._labels[self.members[split]]
 
+    def files(self, split: Split) -> tuple[Path, list[str]]:
+        """The folder of the images, and their names."""
+        return self.root / IMAGES, [self.images[self.numbers[i]].name for i in self.members[split]]
+
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
         """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a); segmentation uint8 (n, s, s), indices
         into `parts`, the same square, nearest pixels.

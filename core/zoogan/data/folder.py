@@ -85,6 +85,10 @@ class Folder(Source):
         """All labels of a split, 0 or 1."""
         return self._labels[self.members[split]]
 
+    def files(self, split: Split) -> tuple[Path, list[str]]:
+        """The root, and each face's picture by its path from there."""
+        return self.root, [self.names[i] for i in self.members[split]]
+
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
         """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a); with label maps segmentation
         uint8 (n, s, s), indices into `parts`, the same square, nearest pixels.

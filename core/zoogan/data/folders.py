@@ -102,6 +102,10 @@ class Folders(Source):
         """One-hot over the domains."""
         return torch.nn.functional.one_hot(self.domain(split), len(self.attributes)).float()
 
+    def files(self, split: Split) -> tuple[Path, list[str]]:
+        """The root, and each face's picture by its path from there."""
+        return self.root, [path.relative_to(self.root).as_posix() for path, _ in self.members[split]]
+
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
         """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a); if asked for, the masks of the
         same square, uint8 (n, 2, 256, 256), coarse and fine.

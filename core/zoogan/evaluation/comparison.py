@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from zoogan.config import ConfigError
 from zoogan.evaluation.report import (
     RESAMPLES,
     Key,
@@ -74,22 +75,28 @@ class Column:
     apart: list[str] = field(default_factory=list)  # from the first column of the same name: what the keys disagree on
 
 
-def read_evaluated(folder: Path) -> Evaluated:
-    """A stored report with its rows.
+def read_evaluated(folder: Path, name: str | None = None) -> Evaluated:
+    """A stored report with its rows. name: what the run is called now; its report knows what it was called then.
 
     Raises:
         ConfigError: the run was not evaluated, or its report is damaged or of another version.
     """
     report = read_report(folder)
+    if name is not None:
+        report = report.model_copy(update={"about": report.about.model_copy(update={"run": name})})
     return Evaluated(report, read_rows(folder, report))
 
 
 def entrants_of(runs: Sequence[Evaluated]) -> list[Entrant]:
-    """Runs whose settings and length differ in nothing but the seed are one entrant, named after all of them."""
+    """Runs whose settings, faces and length differ in nothing but the seed are one entrant, named after all of them.
+
+    Raises:
+        ConfigError: two entrants have the same name, by which the tables would take one for the other.
+    """
     groups: dict[tuple[object, ...], list[Evaluated]] = {}
     for run in runs:
         about = run.report.about
-        groups.setdefault((about.config, about.iteration), []).append(run)
+        groups.setdefault((about.config, about.data, about.iteration), []).append(run)
     entrants = []
     for members in groups.values():
         seeds = [run.report.about.seed for run in members]
@@ -97,6 +104,10 @@ def entrants_of(runs: Sequence[Evaluated]) -> list[Entrant]:
             entrants.append(Entrant(" + ".join(run.report.about.run for run in members), members))
         else:
             entrants += [Entrant(run.report.about.run, [run]) for run in members]
+    names = [entrant.name for entrant in entrants]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"two runs are called {twice[0]}: the tables could not tell them apart; rename one's folder")
     return entrants
 
 

@@ -36,7 +36,8 @@ class JudgeFacts(Frozen):
     thresholds: a face shows an attribute where its probability is above. table: attribute -> scores on the test split
     (see `attribute_scores`). pose_error: degrees (see `pose_scores`). parts: names of the classes that it tells apart;
     segmentation: how well (see `part_scores`), and on how many faces; part_table: and each of them (see `part_table`).
-    source, data: what it learnt from. digest: sha256 of the weights.
+    source, data: what it learnt from. pictures: fingerprint of the files of it; None without files, and in older
+    judges. digest: sha256 of the weights.
     """
 
     format: int = FORMAT
@@ -50,6 +51,7 @@ class JudgeFacts(Frozen):
     part_table: dict[str, dict[str, float]] = Field(default_factory=dict)
     source: str
     data: dict[str, Any]
+    pictures: str | None = None
     training: dict[str, Any]
     seed: int
     digest: str = ""

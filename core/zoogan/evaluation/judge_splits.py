@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from zoogan.config import ConfigError
@@ -12,6 +13,7 @@ from zoogan.interfaces import Source
 from zoogan.interfaces.source import Split
 
 TAIL = 0.1
+T = TypeVar("T", Tensor, Tensor | None)
 
 
 class Tailed(Source):
@@ -21,7 +23,7 @@ class Tailed(Source):
         self.source = source
         self.fields = source.fields
         self.image_size, self.attributes = source.image_size, source.attributes
-        self.exclusive, self.crop = source.exclusive, source.crop
+        self.exclusive, self.groups, self.crop = source.exclusive, source.groups, source.crop
         self.parts, self.transparent, self.mirrored = source.parts, source.transparent, source.mirrored
         total = source.size("train")
         self.kept = total - max(1, round(TAIL * total))
@@ -33,10 +35,24 @@ class Tailed(Source):
 
     def labels(self, split: Split) -> Float[Tensor, "n a"]:
         """All labels of a split, 0 or 1."""
+        return self._part(self.source.labels, split)
+
+    def visible(self, split: Split) -> Float[Tensor, "n a"] | None:
+        """1 where a face can show an attribute."""
+        return self._part(self.source.visible, split)
+
+    def domain(self, split: Split) -> Int64[Tensor, " n"]:
+        """The domain of each face, as the source tells it."""
+        return self._part(self.source.domain, split)
+
+    def _part(self, told: Callable[[Split], T], split: Split) -> T:
+        """What the source tells of the faces of a split, row by row."""
         if split == "test":
-            return self.source.labels("test")
-        labels = self.source.labels("train")
-        return labels[: self.kept] if split == "train" else labels[self.kept :]
+            return told("test")
+        rows = told("train")
+        if rows is None:
+            return rows
+        return rows[: self.kept] if split == "train" else rows[self.kept :]
 
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
         """The faces at `indices`, as the source reads them."""

@@ -220,6 +220,7 @@ def train_judge(
     Raises:
         ConfigError: see `check_splits` and `pyramid`.
     """
+    pictures = source.fingerprint("train", dated=False) if source.files("train") is not None else None
     source = with_valid(source)
     check_splits(source)
     network = fit(source, config, lesson, device, watch)
@@ -240,6 +241,7 @@ def train_judge(
         part_table=part_table(test.counts, source.parts) if test.counts is not None else {},
         source=component_name(config),
         data=config.model_dump(mode="json", exclude={"root", "workers", "batch", "balance", "flip"}),
+        pictures=pictures,
         training=lesson.model_dump(mode="json") | {"faces": {s: source.size(s) for s in ("train", "valid", "test")}},
         seed=lesson.seed,
         versions={"zoogan": __version__, "torch": torch.__version__, "timm": metadata.version("timm")},

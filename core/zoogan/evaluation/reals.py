@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from zoogan import __version__
 from zoogan.data.photo import to_range
 from zoogan.evaluation.features import ROWS, Features
 from zoogan.interfaces.draws import seed_of
@@ -24,16 +24,15 @@ from zoogan.interfaces.metric import Study
 from zoogan.interfaces.source import Source, Split
 
 SPLIT: Split = "train"  # what a model's faces should look like; the edited ones are held out
-LOADING = {"batch", "workers", "flip", "balance"}  # settings of a source that change none of its pictures
 
 
 @dataclass(frozen=True)
 class RealFaces:
-    """Faces of a split, by their numbers, ascending. key: of the source as it is set up, and of the choice."""
+    """Faces of a split, by their numbers, ascending. key: of their pictures and labels; None if nobody can tell."""
 
     source: Source = field(compare=False)
     indices: tuple[int, ...]
-    key: str
+    key: str | None
     split: Split = SPLIT
 
 
@@ -97,38 +96,39 @@ def first_faces(source: Source, split: Split, count: int) -> RealFaces:
     return RealFaces(source, indices, key_of(source, indices, split), split)
 
 
-def key_of(source: Source, indices: Sequence[int], split: Split = SPLIT) -> str:
-    """Tells one set of real faces from another without reading them: where they are, how they are cut, which they are.
-
-    It does not see pictures that were replaced under the same names and labels.
-    """
-    config = getattr(source, "config", None)
-    settings = config.model_dump(mode="json", exclude=LOADING) if isinstance(config, BaseModel) else repr(config)
+def key_of(source: Source, indices: Sequence[int], split: Split = SPLIT) -> str | None:
+    """Tells one set of real faces from another without reading them: what they are, how they are cut, how labelled.
+    None where the source cannot tell what they are."""
+    pictures = source.fingerprint(split, indices)
+    if pictures is None:
+        return None
     labels = source.labels(split).to(torch.uint8).contiguous().numpy().tobytes()
     what = {
-        "source": f"{type(source).__module__}.{type(source).__qualname__}",
-        "settings": settings,
+        "zoogan": __version__,
+        "pictures": pictures,
         "size": source.image_size,
         "crop": source.crop,
         "labels": hashlib.sha256(labels).hexdigest(),
         "faces": list(indices),
-    } | ({} if split == SPLIT else {"split": split})
+        "split": split,
+    }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def reference(faces: RealFaces, features: Features, study: Study) -> Reference:
-    """Their features, in the order of `indices`, on the CPU: from `study.cache` if they were computed before.
+    """Their features, in the order of `indices`, on the CPU: from `study.cache` if they were computed before. Faces
+    without a key are looked at anew each time.
 
     Processes share the work; the first one writes.
     """
     what = json.dumps([faces.key, features.name, features.weights, features.resizer])
     path = study.cache / "real_features" / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
-    known = read_known(path, (len(faces.indices), features.dimensions))
+    known = read_known(path, (len(faces.indices), features.dimensions)) if faces.key else None
     # All read or all compute: a process that found the file alone would leave the others waiting for its share.
     missing = study.world.maximum(torch.tensor([known is None], dtype=torch.int32, device=study.device))
     if known is None or missing.item():
         known = computed(faces, features, study)
-        if study.world.rank == 0:
+        if study.world.rank == 0 and faces.key:
             write_whole(path, known, what)
     digest = hashlib.sha256(known["pictures"].numpy().tobytes()).hexdigest()
     return Reference(known["features"], digest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -100,14 +100,16 @@ class Value(Stored):
 class About(Stored):
     """The run that was measured.
 
-    config: sha256 of its settings without the seed, so that seeds of one training are known. images: how many it had
-    seen in training. edits_per_second, samples_per_second: on `device`, of what was measured.
+    config: sha256 of its settings without the seed, so that seeds of one training are known. data: sha256 of the faces
+    and labels that it learnt from, as they are now; None if nobody can tell, and in older reports. images: how many it
+    had seen in training. edits_per_second, samples_per_second: on `device`, of what was measured.
     """
 
     run: str
     method: str
     recipe: str | None
     config: str
+    data: str | None = None
     seed: int
     iteration: int | None
     images: int | None
@@ -279,6 +281,14 @@ def read_report(folder: Path) -> Report:
     if report.format != FORMAT:
         raise ConfigError(f"{path}: format {report.format}, this zoogan reads format {FORMAT}; evaluate the run again")
     return report
+
+
+def replaced(folder: Path, metrics: Collection[str]) -> list[str]:
+    """The metrics of the report in a folder, if there is one, that are not among these."""
+    try:
+        return sorted({value.metric for value in read_report(folder).values} - set(metrics))
+    except ConfigError:
+        return []
 
 
 def read_rows(folder: Path, report: Report) -> list[Statistic]:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from jaxtyping import Float, Int64
+from pydantic import BaseModel
 from torch import Tensor
+
+from zoogan.interfaces.fields import Field
 
 if TYPE_CHECKING:
     from zoogan.config import DataConfig
 
 Split = Literal["train", "valid", "test"]
+SIZES = 1000  # are looked at, where there may be hundreds of thousands
+LOADING = {"batch", "workers", "flip", "balance"}  # settings of a source that change none of its pictures
 
 
 class Source(ABC):
     """Role `source`: indexed faces in splits, read in batches.
 
+    described: what a source reads besides `FIELDS`, told by its class, so that games that need it can be rehearsed.
     attributes: names of the attribute columns, in order, as asked for in the config. exclusive: groups of them of which
     at most one is shown. crop: side of the centre square that is kept of a picture, as a share of its shorter side;
     a person's own photos get the same. groups: every exclusive group that the source knows of, whichever of its
@@ -27,6 +38,7 @@ class Source(ABC):
     """
 
     fields: tuple[str, ...] = ("image", "attributes")
+    described: Mapping[str, Field] = MappingProxyType({})
     image_size: int
     attributes: tuple[str, ...]
     exclusive: tuple[tuple[str, ...], ...] = ()
@@ -72,6 +84,33 @@ class Source(ABC):
         """The faces at `indices`: image uint8 (n, 3, s, s), attributes float (n, a), and what else `fields`
         names, such as segmentation uint8 (n, s, s), indices into `parts`."""
 
+    def files(self, split: Split) -> tuple[Path, Sequence[str]] | None:
+        """The root, and each face's picture by its path from there; None if the faces are not files."""
+        return None
+
+    def fingerprint(self, split: Split, indices: Sequence[int] | None = None, *, dated: bool = True) -> str | None:
+        """Tells the pictures of these faces, by default of the whole split, from those of any other source, before they
+        are cut and resized. None: they cannot be told apart, so nothing that is computed from them may be kept.
+
+        Files are told by `files`, a source without files by its `config`, where it has one; another answers for itself.
+        dated: of files, where they lie and when they were written too; without, a copy has the same fingerprint.
+        """
+        found, config = self.files(split), getattr(self, "config", None)
+        told: list[object] = [f"{type(self).__module__}.{type(self).__qualname__}"]
+        if found is not None:
+            root, names = found
+            chosen = list(names) if indices is None else [names[i] for i in indices]
+            states = [os.stat(root / name) for name in (chosen if dated else spread(chosen))]
+            told += [chosen, [state.st_size for state in states]]
+            if dated:
+                told += [str(root.resolve()), [state.st_mtime_ns for state in states]]
+        elif isinstance(config, BaseModel) and getattr(config, "root", None) is None:
+            faces = self.size(split) if indices is None else list(indices)
+            told += [config.model_dump(mode="json", exclude=LOADING), split, faces]
+        else:
+            return None
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
     def visible(self, split: Split) -> Float[Tensor, "n a"] | None:
         """1 where a face can show an attribute, 0 where something hides it (a hat hides hair); None = always 1."""
         return None
@@ -82,6 +121,11 @@ class Source(ABC):
         A value is one for all faces, or a tensor (n,) with one for each. The fields are those of `read`.
         """
         return None
+
+
+def spread(names: Sequence[str]) -> Sequence[str]:
+    """All, or every so many, so that they are not more than SIZES."""
+    return names[:: max(1, -(-len(names) // SIZES))]
 
 
 OPPOSITES = {"Male": "Female", "Young": "Old", "No_Beard": "Beard"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from zoogan.interfaces import Editor, Request
 from zoogan.interfaces.source import domains_of
 from zoogan.plugins import zoo
 from zoogan.registry import Registry
-from zoogan.testing.tensors import faces, labels, parts_shown
+from zoogan.testing.tensors import faces, labels, parts_shown, shown
 from zoogan.training.trainer import Batch, Trainer
 
 BATCH = 4
@@ -65,6 +66,9 @@ def random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
             "domain": torch.arange(position, position + BATCH) % max(1, len(composition.facts.domains)),
             "segmentation": parts_shown(position, BATCH, size, max(1, len(composition.facts.parts))),
         }
+        for field in {field for need in composition.game.needs.values() for field in need.fields} - sample.keys():
+            told = composition.fields[field]
+            sample[field] = shown(position, told.sized(BATCH, composition.sizes()), told.dtype)
         yield {draw: {field: sample[field] for field in need.fields} for draw, need in composition.game.needs.items()}
         position += BATCH
 
@@ -217,13 +221,18 @@ CHECKS: tuple[Callable[[str, Registry], None], ...] = (
 )  # fmt: skip
 
 
-def check_method(name: str, registry: Registry | None = None) -> None:
-    """Run the whole suite on a registered method.
+def check_method(name: str, registry: Registry | None = None, *, plugin: Path | None = None) -> None:
+    """Run the whole suite on a registered method. plugin: a single file that brings it, as of `zoo train --plugin`.
 
     Raises:
         AssertionError: naming the check that failed and why.
+        ConfigError: no such method; says why, and what there is.
     """
-    registry = registry or zoo().registry
+    if registry is None:
+        opened = zoo()
+        opened.load_files([plugin] if plugin else [])
+        registry = opened.registry
+        opened.method(name)
     for check in CHECKS:
         try:
             check(name, registry)

@@ -25,3 +25,9 @@ def parts_shown(seed: int, n: int, size: int, parts: int) -> Tensor:
     """(n, size, size) of classes 0 .. parts - 1, uint8."""
     generator = torch.Generator().manual_seed(seed + 2)
     return torch.randint(parts, (n, size, size), generator=generator, dtype=torch.uint8)
+
+
+def shown(seed: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Of any shape and type: 0 to 1, or 0 and 1 where the type counts."""
+    drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed + 3))
+    return drawn if dtype.is_floating_point else drawn.round().to(dtype)
