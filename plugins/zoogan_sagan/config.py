@@ -18,17 +18,15 @@ from zoogan.training.config import AdamConfig
 class SaganGeneratorConfig(ComponentConfig):
     """Two bodies: one changes the image towards the label, one says where (SaGAN, section 3.1).
 
-    width: channels at full size. mask_width: those of the body that says where; null = as many. downsamplings,
-    blocks: halvings and residual blocks of each body. kernel: of the first and last convolution, odd. norm: outside
-    the residual blocks. res_norm: inside; released weights need `batch`. upsample: `resize` leaves no lattice.
-    mask_sees_label: one mask for each target instead of one for all; for several attributes. skip: False = residual
-    blocks without the sum, as in the first version of the code. mask_bias: initial bias of the mask's last layer;
-    above 0 the mask starts open.
+    width: channels at full size. downsamplings, blocks: halvings and residual blocks of each body. kernel: of
+    the first and last convolution, odd. norm: outside the residual blocks. res_norm: inside; released weights
+    need `batch`. upsample: `resize` leaves no lattice. mask_sees_label: one mask for each target instead of
+    one for all; for several attributes. skip: False = residual blocks without the sum, as in the first
+    version of the code. mask_bias: initial bias of the mask's last layer; above 0 the mask starts open.
     """
 
     use: Literal["sagan"] = "sagan"
     width: int = Field(32, ge=1)
-    mask_width: int | None = Field(None, ge=1)
     downsamplings: int = Field(3, ge=1)
     blocks: int = Field(4, ge=0)
     kernel: Literal[3, 5, 7] = 7

@@ -50,11 +50,11 @@ class Generator(ImageEditor):
         self.mask_sees_label = config.mask_sees_label
         labelled = facts.channels + len(facts.attributes)
 
-        def body(inputs: int, outputs: int, width: int) -> EncoderDecoder:
+        def body(inputs: int, outputs: int) -> EncoderDecoder:
             return EncoderDecoder(
                 inputs,
                 outputs,
-                width=width,
+                width=config.width,
                 downsamplings=config.downsamplings,
                 blocks=config.blocks,
                 kernel=config.kernel,
@@ -67,9 +67,8 @@ class Generator(ImageEditor):
                 skip=config.skip,
             )
 
-        self.modification = body(labelled, facts.channels, config.width)
-        seen = labelled if config.mask_sees_label else facts.channels
-        self.attention = body(seen, 1, config.mask_width or config.width)
+        self.modification = body(labelled, facts.channels)
+        self.attention = body(labelled if config.mask_sees_label else facts.channels, 1)
         normal_init(self)
         assert self.attention.head.bias is not None
         nn.init.constant_(self.attention.head.bias, config.mask_bias)

@@ -31,7 +31,6 @@ options = st.fixed_dictionaries(
         "res_norm": st.sampled_from(["batch", "instance", "group"]),
         "upsample": st.sampled_from(["transpose", "resize"]),
         "kernel": st.sampled_from([3, 7]),
-        "mask_width": st.sampled_from([None, 2, 6]),
         "downsamplings": st.integers(1, 3),
         "mask_sees_label": st.booleans(),
         "skip": st.booleans(),
@@ -122,12 +121,6 @@ def test_initial_masks_are_near_the_middle_and_follow_their_bias() -> None:
     image, target = faces(0, 2, 32), labels(0, 2, 1)
     assert abs(float(generator(0, 32, 1)(image, target).mask.mean()) - 0.5) < 0.05
     assert abs(float(generator(0, 32, 1, mask_bias=1.0)(image, target).mask.mean()) - 0.731) < 0.05
-
-
-def test_the_mask_has_a_width_of_its_own_if_asked() -> None:
-    alike, own = generator(0, 16, 1), generator(0, 16, 1, mask_width=2)
-    assert (alike.modification.head.in_channels, alike.attention.head.in_channels) == (4, 4)
-    assert (own.modification.head.in_channels, own.attention.head.in_channels) == (4, 2)
 
 
 def test_sizes_that_cannot_be_halved_are_refused() -> None:
