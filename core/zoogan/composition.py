@@ -68,27 +68,30 @@ def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition
     unknown = [step for step in config.extra_terms if step not in known]
     if unknown:
         raise ConfigError(f"extra_terms: no step is called {', '.join(unknown)}; this game's steps: {', '.join(known)}")
-    return Composition(config, facts, game, nets, names, fields_read(config, game, registry))
+    return Composition(config, facts, game, nets, names, fields_known(config, game, registry))
 
 
-def fields_read(config: GameConfig, game: Game, registry: Registry) -> Mapping[str, Field]:
-    """What a game may read: the fields that everybody knows, and those that its source describes.
-
-    Raises:
-        ConfigError: it reads others.
-    """
+def fields_known(config: GameConfig, game: Game, registry: Registry) -> Mapping[str, Field]:
+    """What a game may read in a rehearsal: the fields that everybody knows, and those that its source describes."""
     asked = {field for need in game.needs.values() for field in need.fields}
     source = registry.components.get(("source", component_name(config.data)))
     if asked <= FIELDS.keys() or source is None:  # a source is not imported for what is known
-        known = dict(FIELDS)
-    else:
-        known = {**FIELDS, **getattr(resolve(source.build), "described", {})}
+        return dict(FIELDS)
+    return {**FIELDS, **getattr(resolve(source.build), "described", {})}
+
+
+def check_fields(game: Game, known: Mapping[str, Field]) -> None:
+    """That a game reads nothing else.
+
+    Raises:
+        ConfigError: it does.
+    """
+    asked = {field for need in game.needs.values() for field in need.fields}
     if unknown := sorted(asked - known.keys()):
         raise ConfigError(
             f"this game reads {', '.join(unknown)}, of which a rehearsal knows neither shape nor type; it knows "
             f"{', '.join(known)}, and what the class of the source tells of in `described`"
         )
-    return known
 
 
 def check_terms(step: Step, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
@@ -123,6 +126,7 @@ def play_once(config: GameConfig, facts: Facts, registry: Registry, device: torc
     with device:
         composition = compose(config, facts, registry)
     game, nets = composition.game.to(device), composition.nets.to(device)
+    check_fields(game, composition.fields)
     sizes = composition.sizes()
 
     def zeros(field: str) -> Tensor:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from zoogan.composition import compose, fields_read
+from zoogan.composition import check_fields, compose, fields_known
 from zoogan.config import ConfigError
 from zoogan.data.drawn_source import DrawnSource
 from zoogan.interfaces.fields import Field
@@ -34,15 +34,15 @@ def test_a_game_may_read_all_that_sources_tell_of(monkeypatch: pytest.MonkeyPatc
     composition = compose(config, conformance.tiny_facts(config), REGISTRY)
     game = composition.game
     game.needs = {"source": Need(("image", "pose", "visible"))}
-    composition.fields = fields_read(config, game, REGISTRY)
+    composition.fields = fields_known(config, game, REGISTRY)
     batch = next(conformance.random_batches(composition))["source"]
     assert batch["pose"].shape == (4, 3) and batch["visible"].shape == (4, len(composition.facts.attributes))
     game.needs = {"source": Need(("landmarks",))}
     with pytest.raises(ConfigError, match=r"reads landmarks, of which a rehearsal knows .*pose.* `described`"):
-        fields_read(config, game, REGISTRY)
+        check_fields(game, fields_known(config, game, REGISTRY))
     drawn = replace(REGISTRY.components["source", "drawn"], build=f"{__name__}:Landmarked")
     monkeypatch.setitem(REGISTRY.components, ("source", "drawn"), drawn)
-    composition.fields = fields_read(config, game, REGISTRY)
+    composition.fields = fields_known(config, game, REGISTRY)
     assert next(conformance.random_batches(composition))["source"]["landmarks"].shape == (4, 5, 2)
 
 

@@ -78,7 +78,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, model: str, out: Path, *options: str
     """The training that `zoo train` opens, before its first iteration."""
     kept: list[Session] = []
 
-    def start(zoo: Any, config: GameConfig, folder: Path, device: str, resume: bool) -> int:
+    def start(zoo: Any, config: GameConfig, folder: Path, device: str, resume: bool, **options: Any) -> int:
         kept.append(Session(zoo, config, Run(folder), device=device, resume=resume))
         return 0
 

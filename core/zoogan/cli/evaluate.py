@@ -193,6 +193,8 @@ def apart_from(run: LoadedRun, data: Any, checkpoint: str | None, seed: int) -> 
     from zoogan.interfaces.source import LOADING
 
     other, own = (config.model_dump(mode="json", exclude=LOADING) for config in (data, run.config.data))
+    if own["root"] is None:  # an imported run says what its weights saw, not where that lies
+        own["root"] = other["root"]
     named = [data.source, data.root.name] if data.root and other["root"] != own["root"] else [data.source]
     return [
         *(["checkpoint", checkpoint] if checkpoint is not None else []),

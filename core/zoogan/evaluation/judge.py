@@ -123,7 +123,7 @@ def default_judge(source: str, image_size: int) -> Path:
     return cache_folder() / "judges" / f"{source}-{image_size}"
 
 
-def judge_in_cache(source: str, image_size: int) -> tuple[Judge | None, str | None]:
+def judge_in_cache(source: str, image_size: int) -> tuple[Any, str | None]:
     """The judge at the default place, and why it cannot be used: nobody asked for this one, so that whatever needs no
     judge can be done without it. (None, None) where there is none."""
     found = default_judge(source, image_size)
