@@ -75,6 +75,25 @@ def test_processes_and_workers_do_not_show() -> None:
     assert torch.equal(taken(resumed, 1), joint[28:32])
 
 
+@pytest.mark.parametrize(("side", "rows", "together"), [(4, 8, 32), (4, 40, 40), (256, 2, 8), (1024, 2, 2)])
+def test_small_batches_are_read_together(side: int, rows: int, together: int) -> None:
+    """As many as have 32 faces, or the pixels of 32 faces of 128 px; a batch is never cut."""
+    asked: list[int] = []
+
+    class Counted(Numbers):
+        image_size = side
+
+        def read(self, split: str, indices: Sequence[int]) -> dict[str, Tensor]:
+            asked.append(len(indices))
+            return super().read(split, indices)
+
+    config = DataConfig(source="numbers", attributes=("Odd",))
+    batches = loader(Counted(), config, {"source": Need(("image",))}, 3, world(), 0, rows)
+    assert len(next(batches)["source"]["image"]) == rows
+    batches.close()
+    assert set(asked) == {together}
+
+
 def test_the_position_counts_what_was_consumed_not_what_was_read_ahead() -> None:
     first = opened(rows=4, of=world(0, 2), start=100)
     assert first.position == 100
