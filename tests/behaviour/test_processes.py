@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
+import launched_verbs
 from zoogan.cli import main
 from zoogan.evaluation.report import read_report, read_rows
 from zoogan.interfaces import Ratio
@@ -34,72 +36,80 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def zoo(options: list[str], processes: int = 1, port: int = 0) -> str:
-    """The command, in this process or in several of its own; what those said."""
-    if processes == 1:
-        assert main(options) == 0
-        return ""
+def trained(out: Path, method: str, batch: int) -> list[str]:
+    """The command that trains `method` into `out`."""
+    sets = ["--set", f"data.batch={batch}", "--set", "data.workers=0"]
+    return ["train", "--model", method, "--out", str(out), *COMMON, *OPTIONS[method], *sets]
+
+
+def measured(run: Path, out: Path) -> list[str]:
+    """The command that measures a run into `out`; an odd number of faces: unequal shares."""
+    return [
+        "evaluate", str(run), "--device", "cpu", "--faces", "13", "--metrics", "edit_error,reconstruction",
+        "--out", str(out),
+    ]  # fmt: skip
+
+
+def launch(commands: list[list[str]], jobs: Path) -> str:
+    """Each command in two processes; what they said."""
+    jobs.write_text(json.dumps([(unused_port(), options) for options in commands]))
     # `--multi_gpu` is accelerate's word for several processes on one machine; `--device cpu` makes them use gloo.
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
-    launcher += ["--num_processes", str(processes), "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command = [*launcher, "--main_process_port", str(port), "-m", "zoogan", *options]
+    launcher += ["--num_processes", "2", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    launcher += ["--main_process_port", str(unused_port())]
+    command = [*launcher, launched_verbs.__file__, str(jobs)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
 
-def train(out: Path, batch: int, method: str, processes: int = 1, port: int = 0) -> checkpoints.State:
-    options = ["train", "--model", method, "--out", str(out), *COMMON, *OPTIONS[method]]
-    zoo([*options, "--set", f"data.batch={batch}", "--set", "data.workers=0"], processes, port)
-    path, damaged = checkpoints.newest_valid(out / "checkpoints")
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def last_state(run: Path) -> checkpoints.State:
+    path, damaged = checkpoints.newest_valid(run / "checkpoints")
     assert path is not None and not damaged
     return checkpoints.load(path)
 
 
-@pytest.mark.parametrize("method", list(OPTIONS))
-def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path, method: str, unused_port: int) -> None:
-    one = train(tmp_path / "one", 8, method)
-    two = train(tmp_path / "two", 4, method, processes=2, port=unused_port)
+def test_two_processes_do_what_one_does_on_the_joint_batch(tmp_path: Path) -> None:
+    """Every game trains to the same weights, and a run is measured alike. One test, for there is one launch."""
+    ones, twos = ({method: tmp_path / name / method for method in OPTIONS} for name in ("one", "two"))
+    for method, run in ones.items():
+        assert main(trained(run, method, 8)) == 0
+    assert main(measured(ones["sagan"], tmp_path / "alone")) == 0
+    commands = [trained(run, method, 4) for method, run in twos.items()]
+    said = launch([*commands, measured(ones["sagan"], tmp_path / "together")], tmp_path / "jobs.json")
+    for method in OPTIONS:
+        same_training(method, last_state(ones[method]), last_state(twos[method]))
+        metrics = (twos[method] / "metrics.jsonl").read_text().splitlines()
+        assert len(metrics) == 1, "only one process writes"
+    assert said.count("report.html") == 1, "two that know of each other, not one twice"
+    same_measures(tmp_path / "alone", tmp_path / "together")
+
+
+def same_training(method: str, one: checkpoints.State, two: checkpoints.State) -> None:
     assert (one.iteration, one.position) == (two.iteration, two.position)
     assert one.game.keys() == two.game.keys()
     for key, tensor in one.game.items():  # path-length mean, mean latent
-        assert torch.allclose(tensor, two.game[key], atol=1e-8), (key, tensor, two.game[key])
+        assert torch.allclose(tensor, two.game[key], atol=1e-8), (method, key, tensor, two.game[key])
     for group in ("networks", "averages"):
         for name, tensors in getattr(one, group).items():
             for key, tensor in tensors.items():
                 other = getattr(two, group)[name][key]
-                assert torch.allclose(tensor, other, atol=1e-8), (
-                    group,
-                    name,
-                    key,
-                    (tensor - other).abs().max(),
-                )
-    metrics = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
-    assert len(metrics) == 1, "only one process writes"
+                apart = (tensor - other).abs().max()
+                assert torch.allclose(tensor, other, atol=1e-8), (method, group, name, key, apart)
 
 
-def test_two_processes_measure_what_one_measures(tmp_path: Path, unused_port: int) -> None:
-    run = tmp_path / "run"
-    train(run, 4, "sagan")
-    measured = ["evaluate", str(run), "--device", "cpu", "--faces", "13"]  # an odd number: unequal shares
-    measured += ["--metrics", "edit_error,reconstruction"]
-    zoo([*measured, "--out", str(tmp_path / "one")])
-    said = zoo([*measured, "--out", str(tmp_path / "two")], 2, unused_port)
-    assert said.count("report.html") == 1, "two that know of each other, not one twice"
-    one, two = (read_report(tmp_path / name) for name in ("one", "two"))
+def same_measures(alone: Path, together: Path) -> None:
+    one, two = read_report(alone), read_report(together)
     assert one.values and [v.key for v in one.values] == [v.key for v in two.values]
-    for ours, theirs in zip(read_rows(tmp_path / "one", one), read_rows(tmp_path / "two", two)):
+    for ours, theirs in zip(read_rows(alone, one), read_rows(together, two)):
         assert isinstance(ours, Ratio) and isinstance(theirs, Ratio)
         assert len(ours.face) and torch.equal(ours.face, theirs.face)
         torch.testing.assert_close(ours.numerator, theirs.numerator, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(ours.denominator, theirs.denominator)
-
-
-@pytest.fixture
-def unused_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,9 +8,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from zoogan.composition import compose, rehearse
+from zoogan import composition
+from zoogan.composition import compose, composed_on, play_once, rehearse
 from zoogan.config import ConfigError
 from zoogan.plugins import zoo
+from zoogan.registry import Component
 from zoogan.testing.conformance import random_batches, tensors_of, tiny_config, tiny_facts, trained
 from zoogan.training.trainer import NotFinite, Trainer
 
@@ -58,20 +60,16 @@ def test_extra_terms_join_a_step_by_name() -> None:
         trained(tiny_config("sagan", REGISTRY, {"extra_terms": {"generatr": {"mask_area": {}}}}), REGISTRY, 0)
 
 
-def test_a_misfit_is_one_sentence_before_any_data() -> None:
+@pytest.mark.parametrize("small", [0.0, composition.SMALL_WORK])  # played on meta, and on the CPU
+def test_a_misfit_is_one_sentence_before_any_data(small: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(composition, "SMALL_WORK", small)
     config = tiny_config("sagan", REGISTRY, {"discriminator": {"score_heads": "joint"}})
     rehearse(config, tiny_facts(config), REGISTRY)
     original = REGISTRY.components["attribute_critic", "sagan"]
-    from zoogan.registry import Component
-
-    REGISTRY.components["attribute_critic", "sagan"] = Component(
-        "attribute_critic", "sagan", original.config, f"{__name__}:two_attribute_critic"
-    )
-    try:
-        with pytest.raises(ConfigError, match=r"discriminator 'sagan': attributes has shape \(\d+, 2\).*a=1"):
-            rehearse(config, tiny_facts(config), REGISTRY)
-    finally:
-        REGISTRY.components["attribute_critic", "sagan"] = original
+    component = Component("attribute_critic", "sagan", original.config, f"{__name__}:two_attribute_critic")
+    monkeypatch.setitem(REGISTRY.components, ("attribute_critic", "sagan"), component)
+    with pytest.raises(ConfigError, match=r"discriminator 'sagan': attributes has shape \(\d+, 2\).*a=1"):
+        rehearse(config, tiny_facts(config), REGISTRY)
 
 
 def two_attribute_critic(config: Any, facts: Any) -> Any:
@@ -134,22 +132,33 @@ def test_a_compiled_game_has_the_eager_gradients_penalty_included(method: str) -
     assert any(part._compiled_call_impl is not None for part in parts)
 
 
-def test_a_part_that_reads_a_value_is_rehearsed_on_the_cpu() -> None:
-    from zoogan.composition import play_once
-
+@pytest.mark.parametrize(("small", "penalty"), [(0.0, "ReadingPenalty"), (composition.SMALL_WORK, "ElsewherePenalty")])
+def test_what_one_device_cannot_rehearse_the_other_does(
+    small: float, penalty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(composition, "SMALL_WORK", small)
     config = tiny_config("sagan", REGISTRY)
     original = REGISTRY.components["critic_penalty", "r1"]
-    from zoogan.registry import Component
+    component = Component("critic_penalty", "r1", original.config, f"{__name__}:{penalty}")
+    monkeypatch.setitem(REGISTRY.components, ("critic_penalty", "r1"), component)
+    first = torch.device("cpu" if small else "meta")
+    with pytest.raises(NotImplementedError):
+        play_once(composed_on(first, config, tiny_facts(config), REGISTRY))
+    state = torch.get_rng_state()
+    rehearse(config, tiny_facts(config), REGISTRY)
+    assert torch.equal(state, torch.get_rng_state())
 
-    REGISTRY.components["critic_penalty", "r1"] = Component(
-        "critic_penalty", "r1", original.config, f"{__name__}:ReadingPenalty"
-    )
-    try:
-        with pytest.raises(NotImplementedError):
-            play_once(config, tiny_facts(config), REGISTRY, torch.device("meta"))
-        rehearse(config, tiny_facts(config), REGISTRY)
-    finally:
-        REGISTRY.components["critic_penalty", "r1"] = original
+
+class ElsewherePenalty:
+    weight, every = 1.0, 1
+
+    def __init__(self, config: Any, facts: Any) -> None: ...
+
+    def __call__(self, scorer: Any, real: Any, fake: Any, draw: Any) -> Any:
+        if real.device.type == "cpu":
+            torch.rand(())  # as a dropout does
+            raise NotImplementedError("no such operator on a CPU")
+        return scorer(real).mean()
 
 
 class ReadingPenalty:
