@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import os
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when its library is imported
+
+# What modules of ours import comes first: under the hook it would be compiled anew, past Python's cache.
+import accelerate  # noqa: F401
+import beartype  # noqa: F401
+import torch
+import torch._dynamo
+import torchvision.transforms.v2  # noqa: F401
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
@@ -21,11 +29,8 @@ hook = install_import_hook(
 )
 hook.__enter__()
 
-import torch  # noqa: E402
-
 torch.set_num_threads(1)
 torch.set_num_interop_threads(1)
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 settings.register_profile(
     "ci", max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
