@@ -153,7 +153,7 @@ class AttributeEditing(AdversarialGame):
         cycled = identity = None
         if weights.cycle > 0:
             cycled = generator(edited.image, own)
-            terms["cycle"] = l1(cycled.image, image)
+            terms["cycle"] = self.restored(cycled.image, image, own, target)
         if weights.identity > 0:
             identity = generator(image, own, encoded)
             terms["identity"] = l1(identity.image, image)
@@ -167,6 +167,14 @@ class AttributeEditing(AdversarialGame):
             "identity": identity,
         }
         return terms | self.extra_terms("generator", turn, values | {"verdict": verdict})
+
+    def restored(self, cycled: Tensor, image: Tensor, own: Tensor, target: Tensor) -> Tensor:
+        """How far the way back leads from the image, less of it where the way there took something away."""
+        share = self.config.weights.cycle_lost
+        if share == 1:
+            return l1(cycled, image)
+        each = (full_precision(cycled) - full_precision(image)).abs().flatten(1).mean(1)
+        return (each * torch.where((target < own).any(1), share, 1.0)).mean()
 
     # ---- shared by both ----
 

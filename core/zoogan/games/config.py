@@ -38,12 +38,15 @@ class EditingWeights(Frozen):
     """Weights of the attribute-editing terms; a reconstruction whose weight is 0 is not computed.
 
     attribute: the generator's classification term. attribute_real: the critic's, on real images.
-    cycle: |G(G(x, target), own) - x|. identity: |G(x, own) - x|.
+    cycle: |G(G(x, target), own) - x|. cycle_lost: the share of it that counts for faces that lose an attribute: what
+    was taken away can be restored only if the edit hides it (Chu et al. 2017, section 4), so with less of it less of a
+    pair of glasses stays behind. identity: |G(x, own) - x|.
     """
 
     attribute: float = Field(1.0, ge=0)
     attribute_real: float = Field(1.0, ge=0)
     cycle: float = Field(10.0, ge=0)
+    cycle_lost: float = Field(1.0, ge=0, le=1)
     identity: float = Field(0.0, ge=0)
 
 
