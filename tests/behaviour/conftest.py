@@ -60,3 +60,18 @@ def face_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert train_faces(run) == 0
     liven(run)
     return run
+
+
+@pytest.fixture(scope="module")
+def few_resamples() -> Iterator[None]:
+    """Enough for intervals, in a sixth of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("report", "comparison"):
+            patch.setattr(f"zoogan.evaluation.{module}.RESAMPLES", 60)
+        yield
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ZOOGAN_METRIC_WEIGHTS", raising=False)

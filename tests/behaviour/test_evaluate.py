@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,8 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import zoogan
-from zoogan.cli import main
 from zoogan.config import ConfigError
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn_source import DrawnSource
@@ -52,12 +47,8 @@ DATA = DrawnData(
     image_size=24, attributes=("Eyeglasses", "Black_Hair", "Blond_Hair"), faces=32, held_out=24,
     probabilities={"Eyeglasses": 0.5},
 )  # fmt: skip
-TINY = [
-    "--device", "cpu", "--set", "data.image_size=16", "--set", "data.batch=4", "--set", "data.workers=0",
-    "--set", "data.faces=32",
-    "--set", "data.held_out=16", "--set", "generator.width=4", "--set", "discriminator.width=4",
-    "--set", "training.log_every=1",
-]  # fmt: skip
+
+pytestmark = pytest.mark.usefixtures("few_resamples", "own_cache")
 
 
 def known(change: Change | None = None) -> KnownEditor:
@@ -357,223 +348,8 @@ def test_seeds_of_one_training_are_one_row_with_an_interval_over_both(study: Stu
     assert cell.low is not None and cell.high is not None and cell.low < cell.value < cell.high
 
 
-# ---- the verbs ----
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """SaGAN and StarGAN after two iterations, on different attributes."""
-    folder = tmp_path_factory.mktemp("runs")
-    for method, attributes in (("sagan", "Eyeglasses"), ("stargan", "Male,Eyeglasses")):
-        options = ["--iterations", "2", "--set", f"data.attributes={attributes}"]
-        assert main(["train", "--model", method, "--out", str(folder / method), *TINY, *options]) == 0
-    return [folder / "sagan", folder / "stargan"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_resamples() -> Iterator[None]:
-    """Enough for intervals, in a sixth of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("report", "comparison"):
-            patch.setattr(f"zoogan.evaluation.{module}.RESAMPLES", 60)
-        yield
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("ZOOGAN_METRIC_WEIGHTS", raising=False)
-
-
-def test_zoo_evaluate_leaves_a_report_to_read(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(runs[0]), "--faces", "12"]) == 0
-    said = capsys.readouterr()
-    assert "edit_error" in said.out and "report.html" in said.out
-    assert "not measured: success: no judge" in said.err
-    assert "not measured: fd_squeezenet" in said.err
-    report = json.loads((runs[0] / "report" / "report.json").read_text())
-    assert len(report["about"]["data"]) == 64
-    assert report["about"]["iteration"] == 2 and report["about"]["images"] == 8
-    key = report["values"][0]["key"]
-    assert key["n"] <= 12 and len(key["faces"]) == 64 and torch.__version__.startswith(key["versions"]["torch"])
-    page = (runs[0] / "report" / "report.html").read_text()
-    assert "data:image/png;base64" in page and "edit_error" in page and "<script" not in page
-
-
-def test_metrics_that_were_named_and_not_measured_are_a_failure(
-    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["evaluate", str(runs[0]), "--faces", "4", "--device", "cpu", "--out", str(tmp_path / "report")]
-    assert main([*options, "--metrics", "success,preservation"]) == 2
-    said = capsys.readouterr()
-    assert "not measured: success: no judge" in said.err and "not measured: preservation: no judge" in said.err
-    assert "--metrics success,preservation: nothing could be measured" in said.err
-    assert not (tmp_path / "report").exists(), "or an earlier report would be lost for nothing"
-    assert main([*options, "--metrics", "success,edit_error"]) == 0, "one of the two was measured"
-
-
-def test_another_evaluation_takes_no_reports_place(
-    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run, options = tmp_path / "sagan", ["--faces", "4", "--device", "cpu", "--metrics", "reconstruction"]
-    shutil.copytree(runs[0], run, ignore=shutil.ignore_patterns("report*"))
-    for more in ([], ["--seed", "3"], ["--checkpoint", "2"], ["--set", "data.seed=7"]):
-        assert main(["evaluate", str(run), *options, *more]) == 0
-    assert {path.name for path in run.glob("report*")} == {
-        "report", "report-seed-3", "report-checkpoint-2", "report-data-drawn"
-    }  # fmt: skip
-    assert json.loads((run / "report/report.json").read_text())["values"][0]["key"]["seed"] == 0
-    capsys.readouterr()
-    assert main(["evaluate", str(run), *options, "--metrics", "locality"]) == 0
-    assert "which had reconstruction too; --out keeps both" in capsys.readouterr().err
-
-
-def test_zoo_compare_measures_runs_on_the_same_faces(
-    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "comparison"
-    options = ["--data", "drawn", "--faces", "12", "--metrics", "edit_error,locality", "--set", "data.held_out=16"]
-    assert main(["compare", *map(str, runs), "--out", str(out), *options]) == 0
-    content = json.loads((out / "compare.json").read_text())
-    error = [c for c in content["columns"] if c["name"] == "edit_error"]
-    assert len(error) == 1 and set(error[0]["cells"]) == {"sagan", "stargan"}
-    assert (out / "grid-Eyeglasses.png").exists() and "sagan" in (out / "compare.html").read_text()
-    assert "edit_error Eyeglasses" in (out / "compare.md").read_text()
-    assert "edit_error" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (["--metrics", "edit_eror"], "did you mean 'edit_error'"),
-        (["--metrics", "edit_error", "--set", "fid.weights=x"], "not among the metrics asked for"),
-        (["--set", "fd_squeezenet.minimum=0"], "fd_squeezenet.minimum: input should be greater than or equal to 2"),
-        (["--set", "fd_squeezenet.minimun=60"], "fd_squeezenet.minimun: no such setting, did you mean 'minimum'?"),
-        (["--set", "edit_error=3"], "edit_error: input should be a valid dictionary"),
-        (["--set", "data.held_aut=3"], "data.held_aut: no such setting, did you mean 'held_out'?"),
-        (["--data", "dawn"], "did you mean 'drawn'"),
-        (["--set", "data.image_size=32"], "the run has 16, got 32"),
-        (["--judge", "nowhere"], "nowhere"),
-        (["--checkpoint", "best"], "no best checkpoint"),
-        (["--checkpoint", "7"], "no checkpoint of iteration 7"),
-        (["--checkpoint", "last"], "expected an iteration or best"),
-    ],
-)
-def test_mistakes_are_told(runs: list[Path], options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(runs[0]), *options]) == 2
-    assert told in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ([0], "two runs or more"),
-        ([0, 1, "--metrics", "edit_error"], "say on which faces"),
-    ],
-)
-def test_mistakes_of_a_comparison_are_told(
-    runs: list[Path], options: list[Any], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["compare", *(str(runs[o]) if isinstance(o, int) else o for o in options)]) == 2
-    assert told in capsys.readouterr().err
-
-
-# ---- while training ----
-
-
-def test_a_training_measures_itself_and_keeps_its_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "run"
-    watch = [
-        "--iterations", "4", "--set", "training.evaluate_every=1", "--set", "training.evaluate=edit_error,locality",
-        "--set", "training.best=edit_error", "--set", "training.keep=1", "--set", "training.checkpoint_every=1",
-    ]  # fmt: skip
-    assert main(["train", "--model", "sagan", "--out", str(out), *TINY, *watch]) == 0
-    entries = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    curve = {e["iteration"]: e["evaluation"]["edit_error.Eyeglasses"] for e in entries if "evaluation" in e}
-    assert list(curve) == [1, 2, 3, 4]
-    best = json.loads((out / "best.json").read_text())
-    assert best["value"] == min(curve.values()) == curve[best["iteration"]]
-    kept = sorted(int(path.name.split("-")[1]) for path in (out / "checkpoints").iterdir())
-    assert kept == sorted({best["iteration"], 4})
-    run = zoogan.load(out, checkpoint="best")
-    assert run.iteration == best["iteration"]
-    assert "the best so far" in capsys.readouterr().out
-
-
 def test_a_report_whose_rows_were_damaged_is_refused(study: Study, tmp_path: Path) -> None:
     stored(tmp_path, study, known(), about("a"))
     (tmp_path / "faces.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ConfigError, match="evaluate the run again"):
         read_rows(tmp_path, read_report(tmp_path))
-
-
-def test_watching_does_not_change_the_training(tmp_path: Path) -> None:
-    plain, watched = tmp_path / "plain", tmp_path / "watched"
-    assert main(["train", "--model", "stargan", "--out", str(plain), *TINY, "--iterations", "3"]) == 0
-    options = ["--iterations", "3", "--set", "training.evaluate_every=1"]
-    assert main(["train", "--model", "stargan", "--out", str(watched), *TINY, *options]) == 0
-    for name in ("generator", "discriminator"):
-        one, other = ((run / "model" / f"{name}.safetensors").read_bytes() for run in (plain, watched))
-        assert one == other
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (["training.evaluate=edit_eror"], "did you mean 'edit_error'"),
-        (["training.evaluate=success"], "zoo judge train"),
-        (["training.best=edit_eror"], "did you mean 'edit_error"),
-    ],
-)
-def test_a_watch_that_cannot_be_kept_is_told_before_training(
-    tmp_path: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sets = [part for option in (*options, "training.evaluate_every=1") for part in ("--set", option)]
-    assert main(["train", "--model", "sagan", "--out", str(tmp_path / "run"), *TINY, *sets]) == 2
-    assert told in capsys.readouterr().err
-
-
-PLUGIN = """
-from typing import Literal
-
-from zoogan.config import ComponentConfig
-from zoogan.hooks import hookimpl
-
-
-class RednessConfig(ComponentConfig):
-    use: Literal["redness"] = "redness"
-    gain: float = 1.0
-
-
-def redness(config, facts):
-    from zoogan.evaluation.rows import FaceMetric
-
-    class Redness(FaceMetric):
-        title = "How much redder faces become"
-        better = {"redness": None}
-
-        def update(self, edits):
-            change = (edits.edited - edits.image)[:, 0].mean((1, 2))
-            self.add("redness", edits, config.gain * change)
-
-    return Redness()
-
-
-@hookimpl
-def zoo_register(registry):
-    registry.component("metric", "redness", config=RednessConfig, build=f"{__name__}:redness")
-"""
-
-
-def test_a_plugin_brings_a_metric(runs: list[Path], tmp_path: Path) -> None:
-    plugin = tmp_path / "red.py"
-    plugin.write_text(PLUGIN)
-    values = []
-    for gain in ("1", "2"):
-        out = tmp_path / gain
-        options = ["--plugin", str(plugin), "--metrics", "redness", "--set", f"redness.gain={gain}", "--faces", "6"]
-        assert main(["evaluate", str(runs[0]), "--out", str(out), *options]) == 0
-        values.append(read_report(out).find("redness", "Eyeglasses"))
-    assert values[0] is not None and values[1] is not None
-    assert values[1].value == pytest.approx(2 * values[0].value)
-    assert values[1].key.differs(values[0].key) == ["options: {'gain': 2.0} / {'gain': 1.0}"]
