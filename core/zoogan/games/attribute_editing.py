@@ -133,28 +133,25 @@ class AttributeEditing(AdversarialGame):
 
     def generator_weights(self, clock: Clock) -> dict[str, float]:
         """A reconstruction with weight 0 is left out."""
-        w = self.config.weights
-        weights = {"adversarial": 1.0}
-        weights |= {
-            k: v for k, v in {"attribute": w.attribute, "cycle": w.cycle, "identity": w.identity}.items() if v > 0
-        }
+        share = min(1.0, clock.iteration / max(1, clock.iterations - 1))
+        weights = {"adversarial": 1.0} | self.config.weights.at(share)
         return weights | self.extra_weights("generator")
 
     def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """The generator fools the critic, shows the target, and keeps what it must be able to restore."""
         image, own, target = self.faces(turn)
         generator: Any = turn.nets["generator"]
-        weights = self.config.weights
+        counted = self.config.weights.at(0.0)
         encoded, edited = self.edit(turn, keep_graph=True)
         verdict = judged(turn.nets["discriminator"](self.seen(edited.image, turn, "edited"), target))
         terms = {"adversarial": self.adversarial.generator(verdict.score)}
-        if weights.attribute > 0:
+        if "attribute" in counted:
             terms["attribute"] = self.classification(verdict.attributes, target)
         cycled = identity = None
-        if weights.cycle > 0:
+        if "cycle" in counted:
             cycled = generator(edited.image, own)
             terms["cycle"] = self.restored(cycled.image, image, own, target)
-        if weights.identity > 0:
+        if "identity" in counted:
             identity = generator(image, own, encoded)
             terms["identity"] = l1(identity.image, image)
         self._figures = figures_of(image, edited)

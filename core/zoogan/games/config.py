@@ -34,13 +34,16 @@ class Cadence(Frozen):
     fresh_batch: bool = False
 
 
+Moving = Literal["attribute", "cycle", "identity"]
+
+
 class EditingWeights(Frozen):
     """Weights of the attribute-editing terms; a reconstruction whose weight is 0 is not computed.
 
     attribute: the generator's classification term. attribute_real: the critic's, on real images.
-    cycle: |G(G(x, target), own) - x|. cycle_lost: the share of it that counts for faces that lose an attribute: what
-    was taken away can be restored only if the edit hides it (Chu et al. 2017, section 4), so with less of it less of a
-    pair of glasses stays behind. identity: |G(x, own) - x|.
+    cycle: |G(G(x, target), own) - x|. cycle_lost: its share that counts where the edit takes something away, which can
+    be restored only if the edit hides it (Chu et al. 2017, section 4): below 1 a ghost of the glasses need not stay.
+    identity: |G(x, own) - x|. final: weights of the last iteration, by name, to which they move in equal steps.
     """
 
     attribute: float = Field(1.0, ge=0)
@@ -48,6 +51,13 @@ class EditingWeights(Frozen):
     cycle: float = Field(10.0, ge=0)
     cycle_lost: float = Field(1.0, ge=0, le=1)
     identity: float = Field(0.0, ge=0)
+    final: dict[Moving, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+
+    def at(self, share: float) -> dict[str, float]:
+        """Weights of the generator's terms after a share of the training; a term that never counts is left out."""
+        started: dict[Moving, float] = {"attribute": self.attribute, "cycle": self.cycle, "identity": self.identity}
+        ends = {name: (first, self.final.get(name, first)) for name, first in started.items()}
+        return {name: first + share * (last - first) for name, (first, last) in ends.items() if max(first, last) > 0}
 
 
 class EditingOptimizers(Frozen):
