@@ -200,17 +200,9 @@ def test_flops_of_a_gradient_penalty(benchmark: Any) -> None:
 def test_a_report_knows_the_extremes(benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     judge, out = tmp_path / "judge", tmp_path / "result.json"
     small = [
-        "--size",
-        "24",
-        "--iterations",
-        "2",
-        "--set",
-        "data.faces=64",
-        "--set",
-        "data.held_out=32",
-        "--set",
-        "data.workers=0",
-    ]
+        "--size", "24", "--iterations", "2", "--set", "data.faces=64", "--set", "data.held_out=32",
+        "--set", "data.workers=0",
+    ]  # fmt: skip
     assert main(["judge", "train", "--attributes", "Eyeglasses,Male", "--out", str(judge), *small]) == 0
     capsys.readouterr()
     benchmark("report_extremes").main(["--judge", str(judge), "--faces", "12", "--out", str(out)])

@@ -177,7 +177,8 @@ def _mean(rows: Float[Tensor, "n h wc"], width: int) -> Float[Tensor, "n c"]:
 
 def _along(values: Float[Tensor, "*n c"], width: int) -> Float[Tensor, "#n 1 wc"]:
     """One value a channel, laid out along a row: (c) -> (1, 1, w * c), (n, c) -> (n, 1, w * c)."""
-    return values.view(-1, values.shape[-1]).repeat(1, width)[:, None]
+    channels = values.shape[-1]
+    return values.view(-1, 1, channels).expand(-1, width, channels).reshape(-1, 1, width * channels)
 
 
 def normalisation(kind: str, channels: int, *, affine: bool = True) -> nn.Module:
