@@ -63,7 +63,7 @@ def test_a_training_ends_with_the_final_weights() -> None:
     first, middle, last, after = (game.generator_weights(Clock(k, 11)) for k in (0, 5, 10, 12))
     assert (first["attribute"], middle["attribute"], last["attribute"]) == (0.5, 0.25, 0.0) and after == last
     assert last["identity"] == 3.0
-    with pytest.raises(ConfigError, match=r"weights\.final"):
+    with pytest.raises(ConfigError, match=r"weights\.final\.cycles: no such setting, did you mean 'cycle'"):
         game_with(final={"cycles": 1.0})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_args
 
@@ -33,6 +34,10 @@ def explain(problem: Any, values: Any, model: type[BaseModel], registry: Registr
     if problem["type"] == "extra_forbidden":
         known = known_keys(problem["loc"][:-1], values, model, registry)
         return f"{path}: no such setting{nearest(str(problem['loc'][-1]), known)}; known here: {', '.join(known)}"
+    if problem["type"] == "literal_error" and problem["loc"][-1] == "[key]":  # a mapping of which the keys are known
+        known = re.findall("'([^']*)'", problem["ctx"]["expected"])
+        path = path.removesuffix(".[key]")
+        return f"{path}: no such setting{nearest(problem['input'], known)}; known here: {', '.join(known)}"
     if problem["type"] == "component":
         return f"{path}: {problem['msg']}"
     if problem["type"] == "label_set":
