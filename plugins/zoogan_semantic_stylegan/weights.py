@@ -100,7 +100,7 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
         ConfigError: files of another layout, two of one network, weights or arguments that contradict each other, or
             parts without names.
     """
-    given = [newest_numbered(path, ".pt") if path.is_dir() else path for path in map(Path, files)]
+    given = [file for path in map(Path, files) for file in (newest_numbered(path, ".pt") if path.is_dir() else [path])]
     official = read_official(given, NAMES, recognised, "SemanticStyleGAN")
     imported = convert(official.networks, official.arguments | dict(settings), official.mean)
     if not official.averaged:

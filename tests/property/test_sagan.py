@@ -236,6 +236,20 @@ def test_import_gives_the_same_networks_and_training(tmp_path: Path) -> None:
     assert result.alternative == {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
 
 
+def test_a_folder_means_its_newest_pair_of_one_experiment(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+        official_folder(folder, 16)
+    (one / "checkpoint" / "2000000.G.pth").write_bytes(b"must not be read")  # saved before its critic was
+    assert len(import_weights([one], {}).networks) == 2
+    with pytest.raises(ConfigError, match=rf"setting\.json of several experiments, in {one}, {other}: name one"):
+        import_weights([tmp_path], {})
+    (other / "setting.json").unlink()
+    with pytest.raises(ConfigError, match=rf"weights of several experiments, in {one}/checkpoint, {other}/checkpoint"):
+        import_weights([tmp_path], {})
+
+
 @torch.no_grad()
 def shuts_mask(ours: Generator, skip: bool) -> None:
     """Make the mask 0 if residual blocks have their sum (or, `skip` False, have none), and 1 otherwise."""
