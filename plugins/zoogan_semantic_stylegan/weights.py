@@ -122,6 +122,10 @@ def convert(
     config, said = imported.config, settings.get("channel_multiplier")
     translate(config, SETTINGS, settings)
     penalties(imported, settings)
+    if settings.get("aug"):
+        imported.notes.append(
+            "args has aug: the official training also shifted, scaled and rotated half of the faces; ours mirrors them"
+        )
     told = {"args": {what: int(settings[name]) for name, what in TOLD.items() if settings.get(name) is not None}}
     clean = {slot: without_filters(state, FILTERS, slot) for slot, state in states.items()}
     networks: dict[str, StateDict] = {}
