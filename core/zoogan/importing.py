@@ -129,15 +129,20 @@ def same_number(what: str, found: Iterable[tuple[str, int]]) -> int:
     return places[0][1]
 
 
-def tell_critic(imported: Imported, width: int, stages: int, size: int, settings: Mapping[str, Any]) -> None:
+def tell_critic(imported: Imported, width: int, stages: int, kernel: int, settings: Mapping[str, Any]) -> None:
     """Write what a critic's weights tell into the config: its own shape, and the image size that it was made for.
 
+    kernel: of the head over the last features, whose side it has. Several sizes come down to it, for a halving drops an
+    odd row: without `image_size` among the official arguments it is the least of them.
+
     Raises:
-        ConfigError: the official arguments say another size.
+        ConfigError: the official arguments say a size that comes down to another.
     """
     imported.config["discriminator"] |= {"width": width, "stages": stages}
-    said = [("image_size", int(settings["image_size"]))] if settings.get("image_size") else []
-    put(imported.config, "data.image_size", same_number("the image size", [("the discriminator", size), *said]))
+    said = int(settings.get("image_size") or kernel << stages)
+    least = said if said >> stages == kernel else kernel << stages
+    size = same_number("the image size", [("the discriminator", least), ("image_size", said)])
+    put(imported.config, "data.image_size", size)
 
 
 def put(layer: dict[str, Any], path: str, value: Any) -> None:
@@ -170,16 +175,41 @@ def read_networks(
     return networks
 
 
-def newest_numbered(folder: Path, ending: str) -> Path:
-    """The file `<number><ending>` with the highest number, anywhere under a folder.
+def newest_numbered(folder: Path, *endings: str) -> list[Path]:
+    """The files `<number><ending>`, one for each ending, with the highest number that all of them have; anywhere under
+    a folder.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: none of an ending, files in several folders, or no number that all have.
     """
-    saved = [path for path in folder.rglob(f"*{ending}") if path.name.removesuffix(ending).isdigit()]
-    if not saved:
-        raise ConfigError(f"{folder}: no <number>{ending} in this folder")
-    return max(saved, key=lambda path: int(path.name.removesuffix(ending)))
+    saved = {
+        ending: [path for path in folder.rglob(f"*{ending}") if before(path, ending).isdigit()] for ending in endings
+    }
+    for ending, files in saved.items():
+        if not files:
+            raise ConfigError(f"{folder}: no <number>{ending} in this folder")
+    in_one_folder(folder, "weights", [path for files in saved.values() for path in files])
+    by_number = [{int(before(path, ending)): path for path in files} for ending, files in saved.items()]
+    common = set.intersection(*map(set, by_number))
+    if not common:
+        raise ConfigError(f"{folder}: no number has all of {', '.join(f'<number>{ending}' for ending in endings)}")
+    return [files[max(common)] for files in by_number]
+
+
+def before(path: Path, ending: str) -> str:
+    """What a file is called before the ending."""
+    return path.name.removesuffix(ending)
+
+
+def in_one_folder(folder: Path, what: str, files: Iterable[Path]) -> None:
+    """Refuse files of several experiments below a folder.
+
+    Raises:
+        ConfigError: they lie in several folders; names them.
+    """
+    places = sorted({str(path.parent) for path in files})
+    if len(places) > 1:
+        raise ConfigError(f"{folder}: {what} of several experiments, in {', '.join(places)}: name one of these folders")
 
 
 def published(config: GameConfig, data: Mapping[str, Any]) -> dict[str, Any]:

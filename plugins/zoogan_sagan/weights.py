@@ -15,6 +15,7 @@ from zoogan.importing import (
     Imported,
     attribute_names,
     entries,
+    in_one_folder,
     newest_numbered,
     published,
     read_networks,
@@ -55,7 +56,11 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
 
 
 def checkpoints(files: Iterable[Path]) -> tuple[list[Path], dict[str, Any]]:
-    """The weight files, of a folder its newest pair, and the arguments of its setting.json."""
+    """The weight files, of a folder its newest pair, and the arguments of its setting.json.
+
+    Raises:
+        ConfigError: a folder of several experiments, or without a pair; a setting.json that cannot be read.
+    """
     found: list[Path] = []
     arguments: dict[str, Any] = {}
     for path in map(Path, files):
@@ -64,9 +69,11 @@ def checkpoints(files: Iterable[Path]) -> tuple[list[Path], dict[str, Any]]:
         elif not path.is_dir():
             found.append(path)
         else:
-            for setting in sorted(path.rglob("setting.json"))[:1]:
+            told = sorted(path.rglob("setting.json"))
+            in_one_folder(path, "setting.json", told)
+            for setting in told:
                 arguments |= read_arguments(setting)
-            found += [newest_numbered(path, f".{side}.pth") for side in "GD"]
+            found += newest_numbered(path, ".G.pth", ".D.pth")
     return found, arguments
 
 
@@ -119,7 +126,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         imported.networks["discriminator"] = renamed(critic, critic_names(stages), "discriminator", LAYOUT)
         heads = critic["cls.0.weight"]
         counts.append(("the discriminator", heads.shape[0]))
-        tell_critic(imported, critic["conv.0.weight"].shape[0], stages, heads.shape[2] << stages, settings)
+        tell_critic(imported, critic["conv.0.weight"].shape[0], stages, heads.shape[2], settings)
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     count = same_number("the number of attributes", counts)

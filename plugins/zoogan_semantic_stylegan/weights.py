@@ -100,7 +100,7 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
         ConfigError: files of another layout, two of one network, weights or arguments that contradict each other, or
             parts without names.
     """
-    given = [newest_numbered(path, ".pt") if path.is_dir() else path for path in map(Path, files)]
+    given = [file for path in map(Path, files) for file in (newest_numbered(path, ".pt") if path.is_dir() else [path])]
     official = read_official(given, NAMES, recognised, "SemanticStyleGAN")
     imported = convert(official.networks, official.arguments | dict(settings), official.mean)
     if not official.averaged:
@@ -122,6 +122,10 @@ def convert(
     config, said = imported.config, settings.get("channel_multiplier")
     translate(config, SETTINGS, settings)
     penalties(imported, settings)
+    if settings.get("aug"):
+        imported.notes.append(
+            "args has aug: the official training also shifted, scaled and rotated half of the faces; ours mirrors them"
+        )
     told = {"args": {what: int(settings[name]) for name, what in TOLD.items() if settings.get(name) is not None}}
     clean = {slot: without_filters(state, FILTERS, slot) for slot, state in states.items()}
     networks: dict[str, StateDict] = {}

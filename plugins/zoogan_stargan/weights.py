@@ -44,17 +44,19 @@ SETTINGS = {
 
 
 def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
-    """Official files as our networks; which file is which is told by its keys, not by its name.
+    """Official files, or the folder of their newest pair, as our networks; which file is which is told by its keys, not
+    by its name.
 
     settings: names of the official code's arguments; `attributes` (or `selected_attrs`) gives the label
     order, which the weights do not tell.
 
     Raises:
-        ConfigError: files of another layout, two of one network, or settings that contradict the weights.
+        ConfigError: files of another layout, two of one network, a folder of several experiments, or settings that
+            contradict the weights.
     """
     found: list[Path] = []
     for path in map(Path, files):
-        found += [newest_numbered(path, f"-{side}.ckpt") for side in "GD"] if path.is_dir() else [path]
+        found += newest_numbered(path, "-G.ckpt", "-D.ckpt") if path.is_dir() else [path]
     return convert(read_networks(found, recognised, LAYOUT), settings)
 
 
@@ -88,7 +90,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         imported.networks["discriminator"] = renamed(critic, names, "discriminator", LAYOUT)
         heads = critic["conv2.weight"]
         counts.append(("the discriminator", heads.shape[0]))
-        tell_critic(imported, critic["main.0.weight"].shape[0], stages, heads.shape[2] << stages, settings)
+        tell_critic(imported, critic["main.0.weight"].shape[0], stages, heads.shape[2], settings)
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     name_attributes(imported, same_number("the number of attributes", counts), settings)

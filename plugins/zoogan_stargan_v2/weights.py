@@ -102,7 +102,7 @@ def files_of(path: Path) -> list[Path]:
     """A file, or the newest averaged networks of a folder and those in training beside them."""
     if not path.is_dir():
         return [path]
-    averaged = newest_numbered(path, "_nets_ema.ckpt")
+    (averaged,) = newest_numbered(path, "_nets_ema.ckpt")
     training = averaged.with_name(averaged.name.replace("_ema", ""))
     return [averaged, training] if training.is_file() else [averaged]
 

@@ -34,7 +34,7 @@ def files_of(path: Path) -> list[Path]:
             f'your own risk, inside the official repository, by  python -c "{export}"  (pickles of the TensorFlow code '
             "by convert_weight.py of rosinality/stylegan2-pytorch)"
         )
-    return [newest_numbered(path, ".pt")] if path.is_dir() else [path]
+    return newest_numbered(path, ".pt") if path.is_dir() else [path]
 
 
 def recognised(state: Mapping[str, Tensor]) -> str | None:

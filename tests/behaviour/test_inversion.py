@@ -83,6 +83,15 @@ def test_a_latent_for_each_row_and_maps_of_noise(loaded: LoadedRun) -> None:
     assert found.loss < drawn.loss and not torch.equal(maps[0], drawn.extras["noise_0"])
 
 
+def test_maps_of_noise_may_be_held_by_their_mean_square(loaded: LoadedRun) -> None:
+    """Instead of being scaled to variance 1, which would undo it."""
+    wanted = loaded.sample(1, seed=41).image
+    held = [loaded.invert(wanted, iterations=6, mean_of=20, noise_weight=0, noise_norm_weight=w) for w in (0.0, 1e4)]
+    free, near = (torch.stack([m.square().mean() for m in noise_among(found.extras) or []]) for found in held)
+    torch.testing.assert_close(free, torch.ones_like(free), atol=1e-3, rtol=0)
+    assert near.max() < 0.8
+
+
 @pytest.fixture(scope="module")
 def toy() -> SynthesisEditor:
     """Faces whose colours are linear in w."""

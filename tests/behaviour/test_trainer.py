@@ -116,7 +116,7 @@ def test_a_compiled_game_has_the_eager_gradients_penalty_included(method: str) -
     torch._dynamo.reset()
     config = tiny_config(method, REGISTRY, {"generator": {"blocks": 1}, "training": {"precision": "fp64"}})
     eager, compiled = trained(config, REGISTRY, 0), trained(config, REGISTRY, 0)
-    # Compiling both of SaGAN's bodies takes half a minute and shows nothing that StarGAN's one does not.
+    # Compiling both of SaGAN's bodies takes half a minute; test_sagan.py compiles what StarGAN's one does not have.
     networks = [compiled.nets["discriminator"]] + ([compiled.nets["generator"]] if method == "stargan" else [])
     parts = [part for net in networks for part in net.compiled_parts()]
     for part in parts:

@@ -29,11 +29,12 @@ METHODS = tuple(CONVERT)
 
 @dataclass(frozen=True)
 class Case:
-    """A golden case: what its json says, and the arrays beside it."""
+    """A golden case: what its json says, the arrays beside it, and the folder of both."""
 
     name: str
     says: dict[str, Any]
     arrays: dict[str, np.ndarray]
+    folder: Path = Path(__file__).parent
 
 
 def load_cases(folders: list[Path]) -> list[Case]:
@@ -66,6 +67,23 @@ def imported(method: str, states: Mapping[str, Mapping[str, Tensor]], config: Ma
 def component(registry: Registry, network: str, layer: Mapping[str, Any]) -> Any:
     """The component config of an imported layer."""
     return registry.components[ROLES[network], layer[network]["use"]].config.model_validate(layer[network])
+
+
+def given(case: Case, name: str) -> Tensor:
+    """An input of a case, float32 unless it is integers: of its npz as `input_<name>`, or else of its json, which lists
+    the values or describes them.
+
+    Raises:
+        ValueError: in neither.
+    """
+    says = case.says["inputs"][name]
+    if not isinstance(says, Mapping):
+        says = {"made": says} if isinstance(says, str) else {"values": says}
+    stored, values = case.arrays.get(f"input_{name}"), says.get("values")
+    if stored is None and values is None:
+        return made(says["made"], says.get("shape"))
+    tensor = torch.as_tensor(values if stored is None else stored)
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def made(recipe: str, shape: Any = None) -> Tensor:

@@ -30,14 +30,23 @@ def parts_cases(folders: list[Path], kind: str) -> list[Case]:
         says = json.loads(path.read_text())
         if says["network"] == kind:
             beside = path.with_suffix(".npz")
-            cases.append(Case(path.stem, says, dict(np.load(beside)) if beside.exists() else {}))
+            cases.append(Case(path.stem, says, dict(np.load(beside)) if beside.exists() else {}, path.parent))
     return cases
 
 
-def beside(case: Case, kind: str, folder: Path = Path(__file__).parent) -> Case:
-    """The case of the same size for another network."""
+def beside(case: Case, kind: str) -> Case:
+    """The case of the same size for another network: in the case's own folder, or else in this one.
+
+    Raises:
+        FileNotFoundError: in neither.
+    """
     name = case.name.replace(f"-{case.says['network']}-", f"-{kind}-")
-    return next(found for found in parts_cases([folder], kind) if found.name == name)
+    folders = [case.folder, Path(__file__).parent]
+    for found in (found for folder in folders for found in parts_cases([folder], kind)):
+        if found.name == name:
+            return found
+    places = " nor in ".join(map(str, folders))
+    raise FileNotFoundError(f"{case.name}: no {name}.json in {places}: a loss case has its weights from it")
 
 
 def official_state(says: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import fill
 import layouts
 import official
@@ -31,27 +29,28 @@ def test_network(network_case: Case, registry: Registry) -> None:
     method, part, config = says["method"], says["network"], says["config"]
     state = official.filled(method, part, config, says["state_dict"])
     result = official.imported(method, {part: state}, config)
-    image = official.made(says["inputs"]["x"]["made"], says["inputs"]["x"]["shape"])
+    image = official.given(network_case, "x")
+    attributes = official.given(network_case, "c").float() if part == "generator" else None
     facts = Facts(image_size=image.shape[-1], attributes=official.names(config["c_dim"]))
     network = registry.build(official.ROLES[part], official.component(registry, part, result.config), facts)
     network.load_state_dict(result.networks[part], strict=True)
     assert sum(p.numel() for p in network.parameters()) == says["param_count"]
     network.train(says["mode"] == "train")
-    got = outputs_of(method, network, image, arrays.get("input_c"))
+    got = outputs_of(method, network, image, attributes)
     assert set(got) >= set(says["outputs"])
     for name in says["outputs"]:
         official.check_output(name, got[name], says, arrays)
     wanted = says["buffers_after_one_train_forward"]
     if wanted and list(network.buffers()):  # StarGAN's are never used, so ours do not exist
         # The numbers are those after two forwards: the one for the outputs was not the reference's first.
-        outputs_of(method, network, image, arrays.get("input_c"))
+        outputs_of(method, network, image, attributes)
         names, buffers = official.official_names(state, result.networks[part]), dict(network.named_buffers())
         for key, want in wanted.items():
             official.check_summary(key, buffers[names[key]], want, says["atol"])
 
 
 @torch.no_grad()
-def outputs_of(method: str, network: torch.nn.Module, image: Tensor, attributes: Any) -> dict[str, Tensor]:
+def outputs_of(method: str, network: torch.nn.Module, image: Tensor, attributes: Tensor | None) -> dict[str, Tensor]:
     """Our outputs under the official names; without `attributes` the network is a critic."""
     if attributes is None:
         count = network.attributes.out_channels  # type: ignore[union-attr]
@@ -61,7 +60,7 @@ def outputs_of(method: str, network: torch.nn.Module, image: Tensor, attributes:
             "src": verdict.score,
             "cls": verdict.attributes.sigmoid() if method == "sagan" else verdict.attributes,
         }
-    edited = network(image, torch.from_numpy(attributes))
+    edited = network(image, attributes)
     return {"y": edited.image, "edited": edited.image, "mask": edited.mask, "amn": edited.raw}
 
 

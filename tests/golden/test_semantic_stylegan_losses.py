@@ -25,11 +25,6 @@ from zoogan_semantic_stylegan.layout import MAPPING, origins
 from zoogan_semantic_stylegan.weights import penalties
 
 RTOL, RTOL_PATH, RTOL_NORMS, RTOL_FP64 = 1e-4, 5e-3, 1e-2, 1e-6  # of the cases' description, section 10
-DEFINITIONS = {
-    "r1_weighted_total": "(r1_img/2*10 + r1_seg/2*1000)*16",
-    "g_total": "g_nonsaturating + 100*mask",
-    "path_weighted": "0.5*4*path_penalty",
-}
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +136,15 @@ def ratio(weights: Mapping[str, float]) -> float:
     return float(told.config["weights"]["segmentation_penalty"])
 
 
+def definitions(w: Mapping[str, float]) -> dict[str, str]:
+    """What the cases call their weighted losses, at these weights."""
+    return {
+        "r1_weighted_total": f"(r1_img/2*{w['r1_img']} + r1_seg/2*{w['r1_seg']})*{w['d_reg_every']}",
+        "g_total": f"g_nonsaturating + {w['lambda_mask']}*mask",
+        "path_weighted": f"{w['path_regularize']}*{w['g_reg_every']}*path_penalty",
+    }
+
+
 def r1_of(run: Played, total: dict[str, float]) -> dict[str, float]:
     """Both squared slopes: the game's penalty is half of (image + ratio * segmentation), so two ratios tell them.
 
@@ -207,7 +211,7 @@ def test_losses(
 ) -> None:
     """Every loss, plain and weighted, scores, path lengths, the running mean, and gradients' norms of each alone."""
     case, says = parts_losses_case, parts_losses_case.says
-    assert says["definitions"] == DEFINITIONS
+    assert says["definitions"] == definitions(says["weights"])
     wanted = flat(says["losses"])
     alone = Played(case, registry, weights, "fp32", pairs=False)
     found = {"r1_image_only_discriminator": 2 * alone.terms("penalty")["penalty"]}

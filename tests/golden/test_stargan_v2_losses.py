@@ -47,9 +47,14 @@ def layer_of(c: Mapping[str, Any]) -> dict[str, Any]:
     adam = {"use": "adam", "lr": c.get("lr", 1e-4), "betas": c.get("betas", [0.0, 0.99]),
             "weight_decay": c.get("weight_decay", 1e-4)}  # fmt: skip
     optimizers = {slot: adam for slot in ("generator", "style_encoder", "discriminator")}
+    ours, style = {"use": "stargan-v2"}, {"style_dim": c.get("style_dim", 64)}
+    wide = ours | {"max_width": c.get("max_conv_dim", 512)}
     return {
         "data": {"source": "drawn", "image_size": c["img_size"], "batch": 1},
-        "generator": {"use": "stargan-v2", "high_pass": c["w_hpf"]},
+        "generator": wide | style | {"high_pass": c["w_hpf"]},
+        "mapping": ours | style | {"latent_dim": c.get("latent_dim", 16)},
+        "style_encoder": wide | style,
+        "discriminator": wide,
         "penalty": {"use": "r1", "weight": c["lambda_reg"], "every": 1},
         "weights": {
             "style": c["lambda_sty"], "diversity": c["lambda_ds"], "cycle": c["lambda_cyc"],
@@ -130,14 +135,14 @@ def test_iterations(style_training_case: Case, registry: Registry) -> None:
     says = style_training_case.says
     style_networks.check_fill(says)
     assert says["fill"] == "hash"
-    c, size = says["config"], says["config"]["img_size"]
+    c, size, rows = says["config"], says["config"]["img_size"], len(says["inputs"]["y_org"])
 
     def inputs(k: int) -> dict[str, Tensor]:
         images = {
-            name: fill.named_tensor(f"it{k}_{name}", (1, 3, size, size)) for name in ("x_real", "x_ref", "x_ref2")
+            name: fill.named_tensor(f"it{k}_{name}", (rows, 3, size, size)) for name in ("x_real", "x_ref", "x_ref2")
         }
         latents = {
-            name: fill.named_tensor(f"it{k}_{name}", (1, c.get("latent_dim", 16))) for name in ("z_trg", "z_trg2")
+            name: fill.named_tensor(f"it{k}_{name}", (rows, c.get("latent_dim", 16))) for name in ("z_trg", "z_trg2")
         }
         return images | latents
 
@@ -149,7 +154,7 @@ def test_iterations(style_training_case: Case, registry: Registry) -> None:
 
     # Adam with beta1 = 0 turns a gradient that is only rounding into a full step. In float64 the rounding left is the
     # reference's own.
-    trainer = trainer_of(says, registry, batches(), 1, "fp64")
+    trainer = trainer_of(says, registry, batches(), rows, "fp64")
     before = {name: [p.detach().clone() for p in net.parameters()] for name, net in trainer.nets.items()}
     wanted = says["results"]["float32"]
     for k, iteration in enumerate(wanted["iterations"]):

@@ -158,6 +158,26 @@ def test_replay_between_forward_and_backward_changes_no_gradient(seed: int) -> N
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-6)
 
 
+def test_compiled_residual_blocks_are_the_eager_ones() -> None:
+    """Gradients, and the running statistics: recorded inside of what is compiled and replayed outside of it. The blocks
+    have all of the attention's batch norms; compiling the rest of it takes twice as long."""
+    torch._dynamo.reset()
+    eager, compiled = (generator(0, 16, 1, res_norm="batch", downsamplings=1, kernel=3).double() for _ in range(2))
+    compiled.attention.residual.compile(backend="aot_eager")
+    for seed in (0, 1):  # the second batch meets what the first one left behind
+        image, target = faces(seed, 2, 16).double(), labels(seed, 2, 1).double()
+        for net in (eager, compiled):
+            encoded = net.encode(image)
+            edits = [net(image, each, encoded) for each in (target, 1 - target)]
+            (edits[0].image + edits[1].image).square().mean().backward()
+    for one, other in zip(eager.parameters(), compiled.parameters()):
+        torch.testing.assert_close(one.grad, other.grad)
+    buffers = dict(eager.named_buffers())
+    assert {int(value) for key, value in buffers.items() if key.endswith("num_batches_tracked")} == {4}
+    for key, value in compiled.named_buffers():
+        torch.testing.assert_close(value, buffers[key], msg=key)
+
+
 # ---- the critic ----
 
 
@@ -234,6 +254,20 @@ def test_import_gives_the_same_networks_and_training(tmp_path: Path) -> None:
     critics.load_state_dict(result.networks["discriminator"], strict=True)
     assert torch.equal(critics(image, target).score, judge(image, target).score)
     assert result.alternative == {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
+
+
+def test_a_folder_means_its_newest_pair_of_one_experiment(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+        official_folder(folder, 16)
+    (one / "checkpoint" / "2000000.G.pth").write_bytes(b"must not be read")  # saved before its critic was
+    assert len(import_weights([one], {}).networks) == 2
+    with pytest.raises(ConfigError, match=rf"setting\.json of several experiments, in {one}, {other}: name one"):
+        import_weights([tmp_path], {})
+    (other / "setting.json").unlink()
+    with pytest.raises(ConfigError, match=rf"weights of several experiments, in {one}/checkpoint, {other}/checkpoint"):
+        import_weights([tmp_path], {})
 
 
 @torch.no_grad()

@@ -171,13 +171,16 @@ def test_arguments_tell_the_training() -> None:
         "path_regularize": 0.25, "g_reg_every": 2, "mixing": 0.5, "aug": True,
     }  # fmt: skip
     states = official(nets())
-    c = convert(states, arguments(**NAMES, **said), torch.zeros(STYLE)).config
+    result = convert(states, arguments(**NAMES, **said), torch.zeros(STYLE))
+    c = result.config
+    assert any("args has aug: the official training also shifted, scaled and rotated" in note for note in result.notes)
     assert (c["data"]["batch"], c["data"]["flip"], c["training"]["iterations"], c["mixing"]) == (4, True, 200001, 0.5)
     assert (c["penalty"]["weight"], c["penalty"]["every"]) == (5.0, 8)
     w = c["weights"]
     assert (w["segmentation_penalty"], w["mask"], w["path_length"], w["path_every"]) == (200.0, 50.0, 0.25, 2)
     assert {optimizer["lr"] for optimizer in c["optimizers"].values()} == {0.01}
-    alone = convert(states, arguments(**NAMES, r1_img=10, r1_seg=0), torch.zeros(STYLE))
+    alone = convert(states, arguments(**NAMES, r1_img=10, r1_seg=0, aug=False), torch.zeros(STYLE))
+    assert not any("aug" in note for note in alone.notes)
     assert alone.config["weights"]["segmentation_penalty"] == 100.0
     assert any("r1_img=10 and r1_seg=0" in note for note in alone.notes)
 

@@ -182,6 +182,35 @@ def test_import_gives_the_same_networks(tmp_path: Path, a: int, size: int) -> No
     assert import_weights([tmp_path], {"attributes": list(NAMES[:a])}).networks.keys() == result.networks.keys()
 
 
+@pytest.mark.parametrize(("size", "least"), [(80, 64), (96, 96)])
+def test_sizes_whose_border_the_critic_wastes(tmp_path: Path, size: int, least: int) -> None:
+    """80 pixels come down to 2 in 5 halvings, as 64 do: only the arguments, or a person, know which it was."""
+    _, judge = official_files(tmp_path, 2, size)
+    named = {"attributes": NAMES[:2]}
+    assert import_weights([tmp_path], named).config["data"]["image_size"] == least
+    result = import_weights([tmp_path], named | {"image_size": size})
+    assert result.config["data"]["image_size"] == size
+    critics = Critic(StarganCriticConfig(**result.config["discriminator"]), facts(size, 2))
+    critics.load_state_dict(result.networks["discriminator"], strict=True)
+    image, target = faces(0, 1, size), labels(0, 1, 2)
+    assert torch.equal(critics(image, target).attributes, judge(image, target).attributes)
+
+
+def test_a_folder_means_its_newest_pair_of_one_experiment(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    official_files(one, 2, 16)
+    (one / "210000-G.ckpt").write_bytes(b"must not be read")
+    assert len(import_weights([tmp_path], {"attributes": NAMES[:2]}).networks) == 2
+    (one / "200000-D.ckpt").rename(one / "190000-D.ckpt")
+    with pytest.raises(ConfigError, match=r"no number has all of <number>-G\.ckpt, <number>-D\.ckpt"):
+        import_weights([tmp_path], {"attributes": NAMES[:2]})
+    other.mkdir()
+    official_files(other, 2, 16)
+    with pytest.raises(ConfigError, match=rf"weights of several experiments, in {one}, {other}: name one"):
+        import_weights([tmp_path], {"attributes": NAMES[:2]})
+
+
 def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
     official_files(tmp_path, 3, 16)
     g, d = tmp_path / "200000-G.ckpt", tmp_path / "200000-D.ckpt"

@@ -160,9 +160,11 @@ class InversionConfig(Frozen):
     generator's own. lr: of Adam at its height; it rises over the first `ramp_up` of the iterations and falls over the
     last `ramp_down`. jitter: noise on the latent, in units of how far latents are from their mean, until `jitter_until`
     of the iterations. mean_of: so many latents are drawn for both. Weights: noise_weight of the maps' correlation with
-    themselves, pixel_weight of the mean squared difference, mean_weight of that between a latent and the mean one;
-    likeness has 1. tune: then bring the generator nearer to the photo, in tune_iterations of Adam with tune_lr, by the
-    likeness plus tune_pixel_weight times the mean squared difference (pivotal tuning, Roich et al. 2022).
+    themselves, noise_norm_weight of their mean square, which then holds them instead of the scaling to variance 1 after
+    every iteration (the official SemanticStyleGAN has 10), pixel_weight of the mean squared difference, mean_weight of
+    that between a latent and the mean one; likeness has 1. tune: then bring the generator nearer to the photo, in
+    tune_iterations of Adam with tune_lr, by the likeness plus tune_pixel_weight times the mean squared difference
+    (pivotal tuning, Roich et al. 2022).
     """
 
     iterations: int = Field(1000, ge=1)
@@ -175,6 +177,7 @@ class InversionConfig(Frozen):
     jitter_until: float = Field(0.75, gt=0, le=1)
     mean_of: int = Field(10_000, ge=2)
     noise_weight: float = Field(1e5, ge=0)
+    noise_norm_weight: float = Field(0.0, ge=0)
     pixel_weight: float = Field(0.0, ge=0)
     mean_weight: float = Field(0.0, ge=0)
     tune: bool = False

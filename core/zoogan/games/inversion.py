@@ -151,7 +151,8 @@ def invert(
         for part, gradient in zip(solver.param_groups[0]["params"], gradients):
             part.grad = gradient
         solver.step()
-        renormalise(noise or [])
+        if not config.noise_norm_weight:
+            renormalise(noise or [])
         told = {"loss": terms["likeness"].mean().item()} if done % READ_EVERY == 0 else {}
         if watch(done, told):
             break
@@ -183,6 +184,9 @@ def terms_of(
         terms["mean"] = config.mean_weight * (latents - start).square().mean((1, 2))
     if noise is not None and config.noise_weight:
         terms["noise"] = config.noise_weight * correlation(noise)
+    if noise is not None and config.noise_norm_weight:
+        squares = torch.stack([level.square().mean((1, 2, 3)) for level in noise])
+        terms["noise_norm"] = config.noise_norm_weight * squares.mean(0)
     return terms
 
 
