@@ -65,6 +65,8 @@ class AttributeEditing(AdversarialGame):
         super().__init__(config, facts, components)
         self.config = config
         self.classification: Classification = components["classification"]
+        if self.classification.exclusive:
+            self.condition.exclude(facts.attributes)
 
     @property
     def steps(self) -> tuple[Step, ...]:
