@@ -48,7 +48,7 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     by its name.
 
     settings: names of the official code's arguments; `attributes` (or `selected_attrs`) gives the label
-    order, which the weights do not tell.
+    order, which the weights do not tell. `dataset=RaFD`, or a `source` of folders: one label of all, by softmax.
 
     Raises:
         ConfigError: files of another layout, two of one network, a folder of several experiments, or settings that
@@ -98,15 +98,26 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     for optimizer in imported.config["optimizers"].values():  # what these weights were trained with
         optimizer["schedule"] = {"use": "repo-2018"}
         put(optimizer, "schedule.decay", settings.get("num_iters_decay"))
-    if settings.get("dataset") == "RaFD":
+    if one_hot(settings):
         imported.config["classification"] = {"use": "softmax"}
+        imported.facts["exclusive"] = (tuple(imported.config["data"]["attributes"]),)
+        if settings.get("rafd_crop_size"):
+            imported.notes.append(
+                f"rafd_crop_size={settings['rafd_crop_size']} counts pixels, and data.crop is a share of a picture's "
+                "shorter side: set data.crop unless the pictures are as large as that"
+            )
     return imported
 
 
+def one_hot(settings: Mapping[str, Any]) -> bool:
+    """Whether the labels are kinds that exclude each other, a folder each, as the official code reads RaFD."""
+    return settings.get("dataset") == "RaFD" or settings.get("source") == "folders"
+
+
 def trained_on(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The official code's data: CelebA, unless its arguments say RaFD, which is a folder of images here."""
-    if settings.get("dataset") == "RaFD":
-        return {"source": "folder", "flip": True}
+    """The official code's data: CelebA, unless its arguments say RaFD, which is a folder of images for each label."""
+    if one_hot(settings):
+        return {"source": "folders", "flip": True}
     return {
         "source": "celeba",
         "crop": int(settings.get("celeba_crop_size") or WIDTH),

@@ -66,6 +66,7 @@ def test_what_is_not_written_claims_nothing(name: str) -> None:
     assert (entry.tier == "planned") == planned
     if planned:
         assert not entry.results and not any(weights.importer for weights in entry.weights)
+    assert entry.tier != "reference" or entry.results, "measured, and not named"
     for result in entry.results:
         assert (catalogue_path().parent / result).exists()
 

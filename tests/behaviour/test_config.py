@@ -118,6 +118,23 @@ def test_another_source_keeps_what_every_source_understands() -> None:
     assert same.data.crop == 178  # type: ignore[attr-defined]
 
 
+def test_a_source_that_finds_its_own_labels_is_not_asked_for_a_recipes() -> None:
+    registry = zoo().registry
+    spec = registry.methods["stargan"]
+    recipe = compose_config(spec, registry)
+    root = {"data": {"root": "."}}
+    found = compose_config(spec, registry, source="folders", sets=root).data
+    assert (found.attributes, found.balance) == ((), None) and found.batch == recipe.data.batch
+    named = compose_config(spec, registry, source="folders", sets={"data": {"root": ".", "attributes": ["a", "b"]}})
+    assert named.data.attributes == ("a", "b")
+    for source in ("celeba", "folder", "celebamask_hq"):
+        assert compose_config(spec, registry, recipe=recipe.recipe, source=source, sets=root).data.attributes == (
+            recipe.data.attributes
+        )
+    balanced = compose_config(registry.methods["sagan"], registry, recipe="celeba-64", source="folders", sets=root)
+    assert balanced.data.balance is None  # it names one of the labels
+
+
 def test_a_source_may_be_set_by_name() -> None:
     assert parse_sets(["data=celeba", "data.root=faces"]) == {"data": {"source": "celeba", "root": "faces"}}
     assert parse_sets(["data.root=faces", "data=celeba"]) == {"data": {"source": "celeba", "root": "faces"}}

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from PIL import Image
 
+from zoogan.cli.edit import labelled
 from zoogan.composition import compose
+from zoogan.config import parse_sets
+from zoogan.data.photo import to_range
 from zoogan.interfaces import Request
 from zoogan.plugins import zoo
 from zoogan.testing.conformance import tiny_config, tiny_facts
 from zoogan.testing.tensors import faces
+from zoogan.training.loaded import LoadedRun
+from zoogan.training.run import Run, load
 
 DOMAINS = ("Angry", "Happy", "Sad")
 
@@ -26,3 +35,44 @@ def test_labels_are_read_off_the_face_as_the_critic_was_taught(use: str, shown: 
     critic.register_forward_hook(lambda module, given, verdict: verdict._replace(attributes=logits))
     editor = composition.game.editor(composition.nets.eval(), attributes=DOMAINS)
     assert editor.resolve(Request({"Happy": 0.0}), image)["attributes"].tolist() == shown
+
+
+GROUPED = [
+    {"classification": {"use": "softmax"}},  # one of all
+    parse_sets(["condition.exclusive=Angry,Happy,Sad"]),
+    parse_sets(["condition.exclusive=[[Angry, Happy, Sad]]"]),
+]
+
+
+@pytest.mark.parametrize("sets", GROUPED)
+def test_a_run_opened_from_disk_knows_which_labels_exclude_each_other(tmp_path: Path, sets: dict[str, Any]) -> None:
+    registry = zoo().registry
+    config = tiny_config("stargan", registry, sets | {"data": {"attributes": list(DOMAINS)}})
+    facts = tiny_facts(config)
+    composition = compose(config, facts, registry)
+    folder = Run(tmp_path)
+    folder.write(config, facts)
+    folder.write_model(config, facts, composition.nets, composition.game)
+    editor: Any = load(tmp_path, registry=registry).editor
+    angry = torch.tensor([[1.0, 0.0, 0.0]])
+    wish = editor.condition.parse({"Happy": 1})
+    assert editor.resolve(wish, faces(0, 1, 16), angry)["attributes"].tolist() == [[0.0, 1.0, 0.0]]
+    targets = [edit["attributes"][0].tolist() for _, edit in editor.condition.sweep(angry)]
+    assert targets == torch.eye(3).tolist()
+
+
+def test_photos_on_a_sheet_are_cropped_once_and_read_by_the_critic(tmp_path: Path) -> None:
+    registry = zoo().registry
+    config = tiny_config("stargan", registry, {"data": {"attributes": list(DOMAINS)}})
+    facts = tiny_facts(config).model_copy(update={"crop": 0.5})
+    composition = compose(config, facts, registry)
+    editor: Any = composition.game.editor(composition.nets.eval(), attributes=DOMAINS)
+    read, seen = editor.own, []
+    editor.own = lambda image: (seen.append(image), read(image))[1]
+    run = LoadedRun(config, facts, editor)
+    pixels = torch.randint(0, 256, (40, 40, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    Image.fromarray(pixels.numpy()).save(tmp_path / "me.png")
+    shown = labelled(run, [tmp_path / "me.png"])
+    prepared = run.prepare(tmp_path / "me.png")
+    assert torch.equal(to_range(shown["image"]), prepared)
+    assert torch.equal(seen[0], prepared) and torch.equal(shown["attributes"], read(prepared))

@@ -98,6 +98,7 @@ def test_adding_images_moves_none_between_train_and_test(tmp_path: Path) -> None
         ("a.png,0,1", "a.png,0", r"line 2: 1 values for 2 attributes"),
         ("file,", "name,", r"line 1: the first column must be 'file'"),
         ("file,Eyeglasses", "file,Eyglasses", r"no attribute 'Eyeglasses', did you mean 'Eyglasses'"),
+        ("file,Eyeglasses", "file,Mood", r"known attributes: Mood.* are the recipe's, and --set data.attributes=NAME"),
     ],
 )
 def test_what_is_wrong_is_said(root: Path, old: str, new: str, message: str) -> None:

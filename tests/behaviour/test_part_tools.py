@@ -178,8 +178,9 @@ def test_a_sheet_names_what_it_does_not_take(tmp_path: Path, refused: Says) -> N
     given = ("--segmentation", "--strength", 0.5, "--threshold", 0.5, "--truncation", 0.5, "--part", "hair")
     said = refused("edit", tmp_path, "--grid", *given, "--from-seed", 7, "--out", "grid.png")
     assert "leave out --part, --from-seed, --segmentation, --strength, --threshold, --truncation\n" in said
-    said = refused("edit", tmp_path, "me.png", "--grid", "--attribute", "Smiling=1", "--seed", 0, "--only", "shape")
-    assert "leave out photos, --attribute, --only, --seed\n" in said
+    said = refused("edit", tmp_path, "--grid", "--attribute", "Smiling=1", "--seed", 0, "--only", "shape")
+    assert "leave out --attribute, --only, --seed\n" in said
+    assert "leave out --root\n" in refused("edit", tmp_path, "me.png", "--grid", "--root", tmp_path)
 
 
 def test_what_has_an_option_of_its_own_is_no_attribute(part_run: Path, attribute_run: Path, refused: Says) -> None:

@@ -237,6 +237,9 @@ def test_a_sheet_has_a_row_of_whose_style_a_column_takes(style_run: Path, attrib
     for run in (style_run, attribute_run):
         assert main(["edit", str(run), "--grid", "--out", str(tmp_path / "grid.png")]) == 0
         sizes.append(Image.open(tmp_path / "grid.png").size)
+    photo = paint(tmp_path / "me.png")
+    assert main(["edit", str(style_run), str(photo), "--grid", "--out", str(tmp_path / "mine.png")]) == 2  # no labels
+    assert not (tmp_path / "mine.png").exists()
     rows = [(height - 4) // (128 + 4) for _, height in sizes]  # small faces are enlarged to 128 pixels
     assert rows == [9, 8] and sizes[0][0] == 4 + 9 * 132, "input, and two seeds and two references a domain"
 

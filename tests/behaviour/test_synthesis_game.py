@@ -345,8 +345,9 @@ def test_latents_of_one_size() -> None:
 def test_a_critic_that_knows_its_faces_by_heart_is_reported() -> None:
     game: Any = trainer_of().game
     assert isinstance(game, Synthesis)
-    assert "augment.use=ada" in (game.advise({"real_sign": 0.97}, 60_000) or "")
-    assert game.advise({"real_sign": 0.97}, 40_000) is None and game.advise({"real_sign": 0.5}, 60_000) is None
+    assert "augment.use=ada" in (game.advise({"real_sign": 0.97}, 60_000, 7500) or "")
+    assert game.advise({"real_sign": 0.97}, 40_000, 5000) is None
+    assert game.advise({"real_sign": 0.5}, 60_000, 7500) is None
 
 
 def test_the_signs_told_are_those_of_every_batch_since_they_were_last_told() -> None:

@@ -90,6 +90,9 @@ def test_one_command_leaves_a_run_that_a_person_can_use(
     assert Image.open(tmp_path / "edits" / "Ünïcode photo-edited.png").size == (16, 16)
     assert main(["edit", str(run), "--grid", "--out", str(tmp_path / "grid.png")]) == 0
     assert (tmp_path / "grid.png").exists()
+    assert main(["edit", str(run), str(photo), str(photo), "--grid", "--out", str(tmp_path / "mine.png")]) == 0
+    theirs, mine = (Image.open(tmp_path / name).size for name in ("grid.png", "mine.png"))
+    assert mine[0] == theirs[0] and mine[1] < theirs[1]  # the same columns, two rows
 
     edit = loaded.edit(photo, **{name: 1})
     assert edit.image.shape == (1, 3, 16, 16) and edit.image.abs().max() <= 1

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zoogan.conditions.attributes import AttributeCondition
 from zoogan.conditions.config import AttributesConfig
+from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Draws, Request, World
 
@@ -171,6 +172,43 @@ def test_sweep_is_stargans_test_mode(own: Tensor) -> None:
         else:
             expected[:, i] = 1 - expected[:, i]
         assert torch.equal(targets["attributes"], expected)
+
+
+HAPPY = ("angry", "happy", "sad", "Eyeglasses")
+
+
+def declared(*groups: tuple[str, ...], known: tuple[tuple[str, ...], ...] = ()) -> AttributeCondition:
+    facts = Facts(image_size=64, attributes=HAPPY, exclusive=known)
+    return AttributeCondition(AttributesConfig(exclusive=groups), facts)
+
+
+def test_declared_groups_exclude_as_those_of_the_source_do() -> None:
+    own = torch.tensor([[1.0, 0.0, 0.0, 1.0]])
+    told = declared(HAPPY[:3], known=(("angry", "happy"),))
+    assert told.groups == (HAPPY[:3],)  # the source's pair says nothing more
+    assert told.apply_request(own, told.parse({"sad": 1}))["attributes"].tolist() == [[0, 0, 1, 1]]
+    assert [targets["attributes"][0].tolist() for _, targets in told.sweep(own)] == [
+        [1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [1, 0, 0, 0],
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="happy and sad exclude each other"):
+        told.parse({"happy": 1, "sad": 1})
+    both = declared(HAPPY[1:3], known=(("angry", "happy"),))  # groups may share a member
+    assert both.apply_request(own, both.parse({"happy": 1}))["attributes"].tolist() == [[0, 1, 0, 1]]
+    assert both.apply_request(own, both.parse({"sad": 1}))["attributes"].tolist() == [[1, 0, 1, 1]]
+
+
+def test_names_alone_are_one_group_and_unknown_ones_are_told_at_once() -> None:
+    assert AttributesConfig.model_validate({"exclusive": ["a", "b"]}).exclusive == (("a", "b"),)
+    assert AttributesConfig.model_validate({"exclusive": [["a", "b"], ["c", "d"]]}).exclusive == (
+        ("a", "b"),
+        ("c", "d"),
+    )
+    with pytest.raises(ValueError, match="at least 2"):
+        AttributesConfig.model_validate({"exclusive": ["a"]})
+    with pytest.raises(ConfigError) as caught:
+        declared(("angry", "hapy"), ("sad", "cross"))
+    first, second = str(caught.value).splitlines()
+    assert "condition.exclusive: 'hapy'" in first and "did you mean 'happy'" in first and "'cross'" in second
 
 
 def test_an_empty_request_changes_nothing() -> None:

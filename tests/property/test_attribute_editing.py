@@ -67,6 +67,56 @@ def test_a_training_ends_with_the_final_weights() -> None:
         game_with(final={"cycles": 1.0})
 
 
+def test_a_mask_is_reported_when_it_stays_and_its_small_changes_are_not() -> None:
+    game = game_with()
+    assert [game.advise({"mask": 0.001, "change": 0.001}, n, n) for n in (1000, 3000, 5999)] == [None] * 3
+    assert "lower weights.identity" in game.advise({"mask": 0.001, "change": 0.001}, 6000, 6000)
+    assert game.advise({"mask": 0.5, "change": 0.001}, 6100, 6100) is None  # it moved, and the count begins anew
+    assert [game.advise({"mask": 0.99}, n, n) for n in (6200, 11_199)] == [None] * 2
+    assert game.advise({}, 11_200, 11_200) is None  # the generator did not play
+    assert "raise weights.identity" in game.advise({"mask": 0.99}, 11_300, 11_300)
+    assert game.advise({"mask": 0.001}, 11_400, 11_400) is None  # from one extreme to the other
+
+
+def test_faint_edits_are_reported_late() -> None:
+    game = game_with()
+    assert game.advise({"change": 0.001}, 80_000, 4999) is None
+    assert "change almost nothing" in game.advise({"change": 0.001}, 80_000, 5000)
+    assert game.advise({"change": 0.02}, 80_000, 5000) is None and game.advise({}, 80_000, 5000) is None
+
+
+@pytest.mark.parametrize(
+    ("draw", "batch", "accumulate", "told"),
+    [("permute", 1, 1, True), ("permute", 2, 1, False), ("permute", 1, 2, False), ("flip", 1, 1, False)],
+)
+def test_a_face_alone_in_its_batch_has_nobody_to_swap_labels_with(
+    draw: str, batch: int, accumulate: int, told: bool
+) -> None:
+    sets = {"data": {"batch": batch}, "training": {"accumulate": accumulate}, "condition": {"draw": draw}}
+    config = tiny_config("stargan", REGISTRY, sets)
+    notes = compose(config, tiny_facts(config), REGISTRY).game.notes()
+    assert bool(notes) is told and all("condition.draw=flip" in note and "data.batch" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("sees", "names", "captions"),
+    [
+        (False, ["Male"], ["Male=1", "Male=0", "mask"]),
+        (False, ["Male", "Smiling"], ["Male", "Smiling", "mask"]),
+        (True, ["Male", "Smiling"], ["Male", "Smiling", "mask Male", "mask Smiling"]),
+    ],
+)
+def test_a_sheet_shows_every_mask_once(sees: bool, names: list[str], captions: list[str]) -> None:
+    config = tiny_config("sagan", REGISTRY, {"generator": {"mask_sees_label": sees}, "data": {"attributes": names}})
+    composition = compose(config, tiny_facts(config), REGISTRY)
+    editor = composition.game.editor(composition.nets.eval(), attributes=tuple(names))
+    image = noise(0, 2, 3, 16, 16).clamp(-1, 1)
+    columns = editor.sheet(image, torch.tensor([[0.0] * len(names), [1.0] * len(names)]))
+    assert [column.caption for column in columns] == captions
+    for column in columns:
+        assert column.images.shape == image.shape and column.images.abs().max() <= 1
+
+
 def test_the_cycle_of_a_training_is_that() -> None:
     """With no cycle for what is lost, a batch whose every face loses something has none."""
     sets: dict[str, Any] = {"weights": {"cycle": 10.0, "cycle_lost": 0.0}}

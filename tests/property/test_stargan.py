@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoogan.cli import main
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.importing import read_state_dict
@@ -209,6 +211,24 @@ def test_a_folder_means_its_newest_pair_of_one_experiment(tmp_path: Path) -> Non
     official_files(other, 2, 16)
     with pytest.raises(ConfigError, match=rf"weights of several experiments, in {one}, {other}: name one"):
         import_weights([tmp_path], {"attributes": NAMES[:2]})
+
+
+@pytest.mark.parametrize("told", [{"dataset": "RaFD", "rafd_crop_size": 200}, {"source": "folders"}])
+def test_one_hot_labels_are_imported_as_folders_that_exclude_each_other(tmp_path: Path, told: dict[str, Any]) -> None:
+    official_files(tmp_path, 3, 16)
+    kinds = ("angry", "happy", "sad")
+    result = import_weights([tmp_path], told | {"attributes": list(kinds)})
+    assert result.config["data"]["source"] == "folders" and result.config["classification"] == {"use": "softmax"}
+    assert result.facts == {"exclusive": (kinds,)} and "crop" not in result.config["data"]
+    assert bool(result.notes) is ("rafd_crop_size" in told)
+
+
+def test_one_hot_labels_are_imported_from_the_command_line(tmp_path: Path) -> None:
+    official_files(tmp_path, 3, 16)
+    sets = ["--set", "data.source=folders", "--set", "data.attributes=angry,happy,sad"]
+    assert main(["import", "stargan", "--weights", str(tmp_path), "--out", str(tmp_path / "run"), *sets]) == 0
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    assert "use: softmax" in config and "source: folders" in config
 
 
 def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def edit(
         typer.Option(metavar="FILE", help="A GIF or MP4 from each seed's or reference's style to the next."),
     ] = None,
     grid: Annotated[
-        bool, typer.Option("--grid", help="A sheet of the run's held-out faces instead of photos.")
+        bool, typer.Option("--grid", help="One sheet of the run's edits: of the photos, or of its held-out faces.")
     ] = False,
     root: Annotated[
         Path | None,
@@ -85,13 +85,13 @@ def edit(
 
     if grid:
         check_grid({
-            "photos": photos, "--attribute": attribute, "--domain": domain, "--reference": reference, "--part": part,
+            "--attribute": attribute, "--domain": domain, "--reference": reference, "--part": part,
             "--only": only, "--from-seed": from_seed, "--from": from_face, "--segmentation": segmentation or None,
             "--strength": None if strength == 1 else strength, "--threshold": threshold, "--truncation": truncation,
-            "--seed": seed, "--film": film,
+            "--seed": seed, "--film": film, "--root": root if photos else None,
         })  # fmt: skip
         check_out(out or Path("grid.png"), sheet=True)
-        typer.echo(str(sheet(opened(), registry, out or Path("grid.png"), root)))
+        typer.echo(str(sheet(opened(), registry, out or Path("grid.png"), root, photos or [])))
         return
     asked = parse_wishes(attribute or [])
     wishes: dict[str, Any] = asked | ({} if domain is None else {"domain": domain})
@@ -195,7 +195,8 @@ def check_grid(given: Mapping[str, Any]) -> None:
     named = [name for name, value in given.items() if value is not None and value != []]
     if named:
         raise ConfigError(
-            f"--grid shows the run's held-out faces in edits and styles of its own: leave out {', '.join(named)}"
+            f"--grid shows photos, or the run's held-out faces, in edits and styles of its own: leave out "
+            f"{', '.join(named)}"
         )
 
 
@@ -301,15 +302,41 @@ def filmed(
     return save_film(frames_between(image, [edit.extras["style"] for edit in edits], show), path)
 
 
-def sheet(run: Any, registry: Registry, path: Path, root: Path | None = None) -> Path:
-    """Save the sample grid of the run's held-out faces. root: where they are now, if they have moved.
+def sheet(run: Any, registry: Registry, path: Path, root: Path | None = None, photos: Sequence[Path] = ()) -> Path:
+    """Save the sample grid of photos, or of the run's held-out faces. root: where those are now, if they have moved.
 
     Raises:
-        ConfigError: the source's folder is not there.
+        ConfigError: the source's folder is not there, photos that cannot be read, or of which the run reads no labels.
     """
     from zoogan.training.samples import held_out, sample_grid
 
+    if photos:
+        sample_grid(run.editor, labelled(run, photos), path)
+        return path
     moved = {} if root is None else {"root": root.expanduser().resolve()}
     source = registry.build("source", run.config.data.model_copy(update=moved))
     sample_grid(run.editor, held_out(source), path)
     return path
+
+
+def labelled(run: Any, photos: Sequence[Path]) -> dict[str, Any]:
+    """Photos in the run's own crop, bytes (n, 3, s, s), with the labels (n, a) that its editor reads off them.
+
+    Raises:
+        ConfigError: photos that cannot be read, or an editor that reads no labels.
+    """
+    import torch
+
+    from zoogan.data.photo import crop_to, to_range
+
+    refuse_latents(photos)
+    pictures = read_all(list(photos))
+    for photo, picture in zip(photos, pictures):
+        tell_crop(photo, picture, run)
+    image = torch.stack([crop_to(picture, run.facts) for picture in pictures])
+    try:
+        return {"image": image, "attributes": run.editor.own(to_range(image).to(run.device))}
+    except ValueError as error:
+        raise ConfigError(
+            f"--grid: {error}, so that it can show its held-out faces only: leave out the photos"
+        ) from error

@@ -79,7 +79,7 @@ def import_weights(
         raise ConfigError(f"--set data={data}: name the source by --set data.source={data}")
     attributes = data.get("attributes")
     settings = {} if attributes is None else {"attributes": [attributes] if isinstance(attributes, str) else attributes}
-    settings |= parts_named(data.get("label_set"))
+    settings |= parts_named(data.get("label_set")) | ({"source": data["source"]} if "source" in data else {})
     assert spec.importer is not None
     imported: Imported = resolve(spec.importer)(files, settings)
     layer = laid_over(imported.config, sets)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from zoogan.conditions.config import AttributesConfig
+from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Condition, Request, Targets
 from zoogan.interfaces.draws import Draws
@@ -23,11 +24,28 @@ class AttributeCondition(Condition):
     """Role `condition`: targets are {"attributes": (n, a)}, values in [0, 1].
 
     Of an exclusive group at most one is set by what this condition does; own labels and permuted ones stay as
-    the data have them.
+    the data have them. Groups are the source's and those of the config.
+
+    Raises:
+        ConfigError: every name in a group of the config that is no attribute of the data, at once.
     """
 
     def __init__(self, config: AttributesConfig, facts: Facts) -> None:
-        self.draw, self.names, self.groups = config.draw, facts.attributes, facts.exclusive
+        self.draw, self.names = config.draw, facts.attributes
+        unknown = dict.fromkeys(name for group in config.exclusive for name in group if name not in self.names)
+        if unknown:
+            raise ConfigError("\n".join(
+                f"condition.exclusive: {name!r} is not among data.attributes{nearest(name, self.names)}; "
+                f"they are: {', '.join(self.names) or '(none)'}"
+                for name in unknown
+            ))  # fmt: skip
+        self.groups: tuple[tuple[str, ...], ...] = ()
+        self.exclude(*facts.exclusive, *config.exclusive)
+
+    def exclude(self, *groups: tuple[str, ...]) -> None:
+        """Of each of these groups at most one attribute is shown, besides the groups that are known already."""
+        known = dict.fromkeys(group for group in [*self.groups, *groups] if len(group) > 1)
+        self.groups = tuple(group for group in known if not any(set(group) < set(other) for other in known))
         rivals = torch.zeros(len(self.names), len(self.names))
         for group in self.groups:
             members = [self.names.index(name) for name in group if name in self.names]

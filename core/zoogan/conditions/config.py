@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
 
 from zoogan.config import ComponentConfig
 from zoogan.registry import Registry
+
+
+def grouped(value: Any) -> Any:
+    """Groups of names; names alone, as `--set condition.exclusive=angry,happy,sad` gives them, are one group."""
+    alone = isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value)
+    return [value] if alone else value
+
+
+Group = Annotated[tuple[str, ...], Field(min_length=2)]
 
 
 class AttributesConfig(ComponentConfig):
@@ -13,11 +24,13 @@ class AttributesConfig(ComponentConfig):
 
     draw: what a training batch is asked for. flip = the opposite label, of one attribute a face when there
     are several (SaGAN); permute = the labels of another face of the joint batch (StarGAN); uniform = every
-    attribute at random.
+    attribute at random. exclusive: groups of attributes of which at most one is shown, besides those that the source
+    knows of (hair colours).
     """
 
     use: Literal["attributes"] = "attributes"
     draw: Literal["flip", "permute", "uniform"] = "flip"
+    exclusive: Annotated[tuple[Group, ...], BeforeValidator(grouped)] = ()
 
 
 class DomainConfig(ComponentConfig):

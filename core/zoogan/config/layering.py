@@ -101,7 +101,8 @@ def compose_config(
 ) -> GameConfig:
     """The complete config of a run, from all its layers.
 
-    Without `recipe`, the first recipe whose data come from `source` (by default `drawn`) is taken. start: what is taken
+    Without `recipe`, the first recipe whose data come from `source` (by default `drawn`) is taken. Of a recipe for
+    another source `carried_over` says what is left of its data. start: what is taken
     over from a run to start from: settings of networks, laid over the recipe; what the source does not hear from
     `files` and `sets` of its `data`, but no labels where the recipe asks for none.
 
@@ -114,9 +115,8 @@ def compose_config(
         raise ConfigError(f"{spec.name} has no recipe {recipe!r}{nearest(recipe, known)}; recipes: {', '.join(known)}")
     values = read_recipe(spec, recipe)
     values["recipe"] = recipe
-    if source is not None:
-        common = {key: value for key, value in values.get("data", {}).items() if key in DataConfig.model_fields}
-        values["data"] = (values["data"] if common.get("source") == source else common) | {"source": source}
+    if source is not None and values["data"]["source"] != source:
+        values["data"] = carried_over(registry, values["data"], source)
     layers = [normal_slots(spec.config, layer) for layer in (*map(read_yaml, files), sets or {})]
     values = merge(values, {slot: value for slot, value in (start or {}).items() if slot != "data"})
     for layer in layers:
@@ -125,6 +125,15 @@ def compose_config(
         said = {key for layer in layers for key in layer.get("data") or ()}
         values["data"] = data_taken_over(registry, start["data"], said, values["data"])
     return validate(spec, registry, values)
+
+
+def carried_over(registry: Registry, data: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """What a recipe says of its data, for another source: what every source understands, but no labels where the
+    source finds its own."""
+    component = registry.components.get(("source", source))
+    finds = component is not None and getattr(component.config, "finds_attributes", False)
+    known = DataConfig.model_fields.keys() - ({"attributes", "balance"} if finds else set())
+    return {key: value for key, value in data.items() if key in known} | {"source": source}
 
 
 def data_taken_over(

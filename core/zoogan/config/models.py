@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -98,7 +98,11 @@ class DataConfig(ComponentConfig):
     batch: faces a process reads for one micro-batch. workers: loader processes, 0 = in this one. flip: mirror half of
     the faces at random in training. random_crop: share of the faces of which a random part, .8 to 1 of the area, is
     shown in training.
+
+    finds_attributes: no attributes named = all that the source finds.
     """
+
+    finds_attributes: ClassVar[bool] = False
 
     source: str
     root: Path | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -56,8 +56,9 @@ class CelebAData(FilesData):
     crop: side of the centre square in pixels of the 178 x 218 original; smaller copies are cropped likewise.
     split: partition = list_eval_partition.txt; identity = one person in five is test, by hash
     (identity_CelebA.txt); number = files 1..200000 train, the rest test (the SaGAN repository); shuffle =
-    lines shuffled with seed 1234, the first 2,000 test (StarGAN); auto = the first of partition (if no
-    identity is on both sides), identity, partition, number that the files allow.
+    lines shuffled with seed 1234, the first 2,000 test (StarGAN); auto = by person where the identity file is
+    there: the official partition if nobody is on two sides of it, else identity; without that file partition if
+    it is there, else number.
     """
 
     source: Literal["celeba"] = "celeba"
@@ -117,6 +118,7 @@ class FoldersData(FilesData):
     test_share: float = Field(0.1, ge=0, lt=1)
     crop: float = Field(1.0, gt=0, le=1)
     heat_maps: bool = False
+    finds_attributes: ClassVar[bool] = True
 
 
 def register(registry: Registry) -> None:

@@ -34,7 +34,10 @@ def columns(asked: Sequence[str], known: Sequence[str], where: str) -> list[int]
         if name not in known
     ]
     if problems:
-        problems.append(f"known attributes: {', '.join(known)}")
+        problems.append(
+            f"known attributes: {', '.join(known)}; names that you did not choose are the recipe's, and "
+            "--set data.attributes=NAME,... replaces them"
+        )
     problems += [
         f"data.attributes: {name!r} is asked for twice" for name in sorted({a for a in asked if asked.count(a) > 1})
     ]

@@ -6,13 +6,14 @@ components and numbers: the networks, the cadence of the steps and the weights o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zoogan.conditions.attributes import AttributeCondition
+from zoogan.conditions.config import AttributesConfig
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame
@@ -33,11 +34,13 @@ from zoogan.interfaces import (
     Targets,
     Turn,
     Verdict,
+    World,
 )
 from zoogan.layers.norm import couples_batch
 from zoogan.losses.reconstruction import full_precision, l1
 
-IMAGES_BEFORE_ADVICE = 5000
+STUCK_IMAGES = 5000  # a mask that stays shut or open for so long will hardly move by itself
+ITERATIONS_BEFORE_CHANGE = 5000  # StarGAN's edits are faint for long, and come
 
 
 class AttributeEditing(AdversarialGame):
@@ -65,6 +68,9 @@ class AttributeEditing(AdversarialGame):
         super().__init__(config, facts, components)
         self.config = config
         self.classification: Classification = components["classification"]
+        self._stuck: tuple[str | None, int] = (None, 0)  # how the mask was at the last reading, and since which image
+        if self.classification.exclusive:
+            self.condition.exclude(facts.attributes)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -193,20 +199,40 @@ class AttributeEditing(AdversarialGame):
 
     # ---- for the person who waits ----
 
-    def advise(self, figures: Mapping[str, float], images: int) -> str | None:
-        """What the field's users ran into: masks that are shut, or open everywhere, and edits that do nothing."""
-        if images < IMAGES_BEFORE_ADVICE:
-            return None
-        mask = figures.get("mask")
-        if mask is not None and mask < 0.01:
-            return "the mask is shut (mean < .01), so nothing is edited: lower weights.identity first"
-        if mask is not None and mask > 0.95:
-            return "the mask is open everywhere (mean > .95): raise weights.identity, or add the term mask_area"
-        if figures.get("change", 1.0) < 0.01:
+    def notes(self) -> Sequence[str]:
+        """That a face which is alone in its batch is asked for nothing but its own labels."""
+        condition, config = self.config.condition, self.config
+        faces = config.data.batch * config.training.accumulate * World().size
+        if faces > 1 or not isinstance(condition, AttributesConfig) or condition.draw != "permute":
+            return ()
+        return (
+            "condition.draw=permute asks each face for the labels of another one of its batch, and data.batch=1 has no "
+            "other: every edit is asked to change nothing. Set condition.draw=flip, or a larger data.batch",
+        )
+
+    def advise(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
+        """What the field's users ran into: masks that stay shut, or open everywhere, and edits that do nothing.
+
+        A masked edit changes little by intention, so of it only the mask is looked at.
+        """
+        if "mask" in figures:
+            return self.stuck_mask(figures["mask"], images)
+        if iteration >= ITERATIONS_BEFORE_CHANGE and figures.get("change", 1.0) < 0.01:
             return (
                 "edits change almost nothing (mean |edit - input| < .01): check the labels, and that both values occur"
             )
         return None
+
+    def stuck_mask(self, mask: float, images: int) -> str | None:
+        """What to do about a mask whose mean has been too small, or too large, at every reading of the last images."""
+        state = "shut" if mask < 0.01 else "open" if mask > 0.95 else None
+        if state != self._stuck[0]:
+            self._stuck = (state, images)
+        if state is None or images - self._stuck[1] < STUCK_IMAGES:
+            return None
+        if state == "shut":
+            return "the mask stays shut (mean < .01), so nothing is edited: lower weights.identity first"
+        return "the mask stays open everywhere (mean > .95): raise weights.identity, or add the term mask_area"
 
     def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """An editor of these attributes."""
@@ -301,14 +327,18 @@ class AttributeEditor(Editor):
         return Edit(result, None if mask is None else (mask * strength).clamp(0, 1), None, extras)
 
     def sheet(self, image: Tensor, attributes: Tensor) -> list[Column]:
-        """One attribute: with, without and the mask. Several: one column for each of the condition's sweep."""
-        if len(self.attributes) > 1:
-            sweep = self.condition.sweep(attributes)
-            return [Column(name, self.apply(image, targets).image) for name, targets in sweep]
+        """One attribute: with and without. Several: one column for each of the condition's sweep. Then the masks: one
+        column if all edits share it, else one an edit."""
         name = self.attributes[0]
-        on = self.apply(image, {"attributes": torch.ones_like(attributes)})
-        off = self.apply(image, {"attributes": torch.zeros_like(attributes)})
-        columns = [Column(f"{name}=1", on.image), Column(f"{name}=0", off.image)]
-        if on.mask is not None:
-            columns.append(Column("mask", (2 * on.mask - 1).expand_as(image)))
-        return columns
+        ways = [(f"{name}={value}", {"attributes": torch.full_like(attributes, value)}) for value in (1, 0)]
+        if len(self.attributes) > 1:
+            ways = self.condition.sweep(attributes)
+        edits = {caption: self.apply(image, targets) for caption, targets in ways}
+        columns = [Column(caption, edit.image) for caption, edit in edits.items()]
+        masks = {
+            caption: (2 * edit.mask - 1).expand_as(image) for caption, edit in edits.items() if edit.mask is not None
+        }
+        shown = list(masks.values())
+        if shown and all(torch.equal(mask, shown[0]) for mask in shown):
+            return [*columns, Column("mask", shown[0])]
+        return columns + [Column(f"mask {caption}", mask) for caption, mask in masks.items()]

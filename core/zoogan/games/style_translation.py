@@ -252,7 +252,7 @@ class StyleTranslation(AdversarialGame):
             "heat_maps.use=files data.heat_maps=true, or train with generator.high_pass=0",
         )
 
-    def advise(self, figures: Mapping[str, float], images: int) -> str | None:
+    def advise(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
         """What the field's users ran into: styles that make no difference, and a face that is lost."""
         if images < IMAGES_BEFORE_ADVICE:
             return None

@@ -248,7 +248,7 @@ class Synthesis(AdversarialGame):
 
     # ---- for the person who waits ----
 
-    def advise(self, figures: Mapping[str, float], images: int) -> str | None:
+    def advise(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
         """What the field's users ran into: a critic that knows its few faces by heart."""
         if images >= IMAGES_BEFORE_ADVICE and figures.get("real_sign", 0.0) > 0.95 and not self.augment.every:
             said = "the critic is sure of every real face (real_sign > .95), so it may overfit"

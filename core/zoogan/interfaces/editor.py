@@ -110,6 +110,14 @@ class Editor(ABC):
         """
         raise ValueError("this editor takes no style from other faces")
 
+    def own(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
+        """The labels, 0 or 1, that the editor reads off faces of which nobody knows them.
+
+        Raises:
+            ValueError: it reads none.
+        """
+        raise ValueError("this editor reads no labels off faces")
+
     def sheet(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> list[Column]:
         """The columns of a sample grid for faces whose labels are known, without the input."""
         return []

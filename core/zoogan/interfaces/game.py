@@ -153,8 +153,9 @@ class Game(nn.Module, ABC):
         """What a person should know of this composition before it trains: nothing is wrong, but perhaps not meant."""
         return ()
 
-    def advise(self, figures: Mapping[str, float], images: int) -> str | None:
-        """A warning for the person who waits, from figures just read after `images` training images, or None."""
+    def advise(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
+        """A warning for the person who waits, from figures just read after so many training images and iterations, or
+        None. It is asked at every reading, in order."""
         return None
 
     def after(self, clock: Clock) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -50,7 +50,12 @@ class CriticPenalty(ABC):
 
 
 class Classification(ABC):
-    """Role `classification`: what attribute logits cost against 0/1 labels, and which labels they tell."""
+    """Role `classification`: what attribute logits cost against 0/1 labels, and which labels they tell.
+
+    exclusive: of all attributes one is shown, so that a face which is asked to show another loses its own.
+    """
+
+    exclusive: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, logits: Float[Tensor, "n a"], labels: Float[Tensor, "n a"]) -> Float[Tensor, ""]:

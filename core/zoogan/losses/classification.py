@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -24,6 +26,8 @@ class Binary(Classification):
 
 class Softmax(Classification):
     """One of the attributes, as StarGAN does on RaFD: labels are one-hot."""
+
+    exclusive: ClassVar[bool] = True
 
     def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config

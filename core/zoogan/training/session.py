@@ -304,7 +304,7 @@ class Session:
         display.report(iteration, terms)
         seconds, rate = round(self.logbook.seconds + display.seconds(), 3), round(display.rate(), 4)
         self.logbook.write(iteration, {"images": images, "seconds": seconds, "iterations_per_second": rate}, terms)
-        advice = self.trainer.game.advise(terms, images)
+        advice = self.trainer.game.advise(terms, images, iteration)
         if advice:
             display.say(f"note: {advice}")
         self.notify("zoo_progress", clock=Clock(iteration, self.config.training.iterations), terms=terms)
