@@ -149,14 +149,16 @@ def widths_told(widths: Sequence[int], size: int, said: Any, what: str, usual: i
     if size < SMALLEST:
         raise ConfigError(f"the {what} is for pictures of {size} px; the smallest that the zoo takes are {SMALLEST} px")
     sides = [size >> k for k in range(len(widths))][::-1]
-    told = max(width * side for width, side in zip(widths, sides)) / 2**14 if said is None else float(said)
-    for most in (widths[0],) if usual is None else (usual, widths[0]):
-        if widths_to(size, told, most)[-len(widths) :] == list(widths):
-            return {"channel_multiplier": told, "max_width": most}
+    told = max(width * side for width, side in zip(widths, sides)) / 2**14
+    unlimited = widths[-1] * size / 2**14
+    for shown, most in ((told, usual or widths[0]), (told, widths[0]), (unlimited, None)):
+        multiplier = shown if said is None else float(said)
+        if widths_to(size, multiplier, most)[-len(widths) :] == list(widths):
+            return {"channel_multiplier": multiplier, "max_width": most}
     asked_for = "" if said is None else f" of channel_multiplier={said:g}, as args says,"
     raise ConfigError(
         f"the {what}'s widths, from {sides[0]} to {size} px, are {', '.join(map(str, widths))}: "
-        f"not those of a StyleGAN2{asked_for} with at most {widths[0]}"
+        f"not those of a StyleGAN2{asked_for} with at most {widths[0]}, nor with 512 up to 32 px and no limit above"
     )
 
 

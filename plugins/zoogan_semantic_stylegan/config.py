@@ -31,7 +31,8 @@ class GeneratorConfig(ComponentConfig):
     render_from: side at which rendering begins, null = a quarter of coarse_size, at least 4. frequencies: of the sines
     that tell a place, null = log2 of the image's side. refine: the segmentation is the coarse masks plus what rendering
     learns. detach_texture: textures teach shapes nothing. channel_multiplier: a layer of the renderer at side s is this
-    times 2^14 / s wide; max_width: none is wider. noise: add noise after each convolution of the renderer.
+    times 2^14 / s wide; max_width: none is wider; null = 512 up to 32 px, and above what the multiplier says. noise:
+    add noise after each convolution of the renderer.
     """
 
     use: Literal["semantic-stylegan"] = "semantic-stylegan"
@@ -47,7 +48,7 @@ class GeneratorConfig(ComponentConfig):
     refine: bool = True
     detach_texture: bool = False
     channel_multiplier: float = Field(2.0, gt=0)
-    max_width: int = Field(512, ge=1)
+    max_width: int | None = Field(512, ge=1)
     noise: bool = True
 
     @model_validator(mode="after")
@@ -63,13 +64,13 @@ class GeneratorConfig(ComponentConfig):
 class CriticConfig(ComponentConfig):
     """StyleGAN2's critic with a branch for images and one for segmentations, which add up (section 3.4).
 
-    channel_multiplier, max_width: a layer at side s is channel_multiplier * 2^14 / s wide, at most max_width.
+    channel_multiplier, max_width: as there.
     group: how a batch varies is seen in groups of its images, the largest up to this into which it divides.
     """
 
     use: Literal["semantic-stylegan"] = "semantic-stylegan"
     channel_multiplier: float = Field(2.0, gt=0)
-    max_width: int = Field(512, ge=1)
+    max_width: int | None = Field(512, ge=1)
     group: int = Field(4, ge=1)
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from zoogan.layers.equalised import GAIN, activated
 from zoogan.layers.modulated import EPSILON, full_precision_on
+from zoogan.layers.precision import product
 
 Places = Float[Tensor, "#n k 2 h w"]
 
@@ -46,7 +47,7 @@ class Positions(nn.Module):
         turned = torch.cat([angles.sin(), angles.cos()], -2).flatten(-3, -2)  # sin x, sin y, cos x, cos y of each
         features = torch.cat([place, turned], -2)
         with full_precision_on(place):  # neighbours differ by less than bfloat16 can tell near the border
-            return (self.weight / math.sqrt(self.weight.shape[1])) @ features
+            return product(self.weight / math.sqrt(self.weight.shape[1]), features)
 
 
 class PartGenerators(nn.Module):

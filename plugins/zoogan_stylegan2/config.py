@@ -22,14 +22,15 @@ class MappingConfig(PixelNormMappingConfig):
 class GeneratorConfig(ComponentConfig):
     """From latents to a face: a learned constant, modulated convolutions, a sum of RGB skips (StyleGAN2, figure 7b).
 
-    channel_multiplier: a layer at side s is this times 2^14 / s wide; 2 = configuration F. max_width: none is wider.
+    channel_multiplier: a layer at side s is this times 2^14 / s wide; 2 = configuration F. max_width: none is wider;
+    null = 512 up to 32 px, and above what the multiplier says, be it wider.
     noise: add noise after each convolution; for pictures without grain it is in the way.
     """
 
     use: Literal["stylegan2"] = "stylegan2"
     style_dim: int = Field(512, ge=1)
     channel_multiplier: float = Field(2.0, gt=0)
-    max_width: int = Field(512, ge=1)
+    max_width: int | None = Field(512, ge=1)
     noise: bool = True
 
 
@@ -41,7 +42,7 @@ class CriticConfig(ComponentConfig):
 
     use: Literal["stylegan2"] = "stylegan2"
     channel_multiplier: float = Field(2.0, gt=0)
-    max_width: int = Field(512, ge=1)
+    max_width: int | None = Field(512, ge=1)
     group: int = Field(4, ge=1)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from zoogan.config import ConfigError
+from zoogan.config import ConfigError, GameConfig
 from zoogan.data.photo import (
     crop_to,
     crop_warnings,
@@ -21,6 +24,7 @@ from zoogan.data.photo import (
     to_range,
 )
 from zoogan.facts import Facts
+from zoogan.training.loaded import LoadedRun
 
 
 def pixels(height: int = 20, width: int = 30) -> np.ndarray:
@@ -89,6 +93,19 @@ def test_the_crop_is_the_centre_square() -> None:
     assert torch.equal(crop_to(photo, Facts(image_size=24)), photo[:, 8:32])
     assert torch.equal(crop_to(photo, Facts(image_size=18, crop=0.75)), photo[:, 11:29, 3:21])
     assert crop_to(photo, Facts(image_size=16)).shape == (3, 16, 16)
+
+
+def test_a_run_of_grey_faces_gets_grey_photos() -> None:
+    """The numbers of Pillow's L."""
+    photo = torch.randint(0, 256, (3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pillow = Image.fromarray(photo.permute(1, 2, 0).numpy()).convert("L")
+    found = crop_to(photo, Facts(image_size=24, channels=1))
+    assert torch.equal(found, torch.from_numpy(np.array(pillow))[None])
+    networks: Any = SimpleNamespace(networks=nn.ModuleDict({"generator": nn.Linear(1, 1)}))
+    run = LoadedRun(GameConfig.model_construct(), Facts(image_size=24, channels=1), networks)
+    assert torch.equal(run.prepare(photo), to_range(found)[None])
+    shades = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
+    assert torch.equal(crop_to(shades.expand(3, -1, -1), Facts(image_size=16, channels=1)), shades)
 
 
 def test_shrinking_is_antialiased() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from zoogan.facts import Facts
 from zoogan.interfaces import Draws, World
 from zoogan.layers.ada import GROUPS, KINDS, NORMAL, UNIFORM, AdaptiveAugment
 from zoogan.layers.augment import DiffAugment, NoAugment
@@ -124,6 +125,22 @@ def test_further_channels_move_with_the_picture_and_keep_their_values(seed: int)
     torch.testing.assert_close(both[:, :3], AdaptiveAugment()(image, draws(seed, 2), "x", p), rtol=0, atol=1e-4)
     behind = DiffAugment(DiffAugmentConfig(translation=0, cutout=0))(torch.cat([image, image], 1), draws(seed, 2), "x")
     assert torch.equal(behind[:, 3:], image) and not torch.equal(behind[:, :3], image)
+
+
+@given(seeds)
+def test_behind_a_grey_picture_no_channel_is_coloured(seed: int) -> None:
+    """A picture of one channel with a segmentation: as if nothing lay behind it, hue and saturation of no effect."""
+    image, facts = noise(seed, 2, 3, 16, 16), Facts(image_size=16, channels=1)
+    for augment in (
+        AdaptiveAugment(AdaConfig(flip=False, turn=False, shift=False, geometry=False, fixed=0.9), facts),
+        DiffAugment(DiffAugmentConfig(translation=0, cutout=0), facts),
+    ):
+        both = augment(image, draws(seed, 2), "x")
+        assert torch.equal(both[:, 1:], image[:, 1:])
+        torch.testing.assert_close(both[:, :1], augment(image[:, :1], draws(seed, 2), "x"), rtol=0, atol=1e-6)
+    ada = AdaptiveAugment(facts=facts)
+    still = ada(image[:1], only("hue", "saturation", hue=0.3, saturation=1.5), "x", HALF)
+    torch.testing.assert_close(still, image[:1], rtol=0, atol=1e-6)
 
 
 # ---- geometry ----

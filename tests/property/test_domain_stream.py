@@ -218,6 +218,19 @@ def test_a_box_of_whole_pixels_is_the_enlarged_part(seed: int, x: int, y: int, w
     torch.testing.assert_close(cut_out(image, box)[..., 1:-1, 1:-1], wanted[..., 1:-1, 1:-1], rtol=0, atol=1e-5)
 
 
+@given(
+    seeds, st.sampled_from([7, 16, 32, 33]), st.floats(0.05, 1), st.floats(0.05, 1), st.floats(0, 1), st.floats(0, 1)
+)
+def test_a_cut_repeats_the_border(seed: int, side: int, width: float, height: float, x: float, y: float) -> None:
+    """As grid_sample's own padding does, which is not on every device."""
+    image, x, y = faces(seed % 1000, 1, side) + 2, x * (1 - width), y * (1 - height)  # far from the zeros outside
+    where = torch.tensor([[[width, 0.0, 2 * x + width - 1], [0.0, height, 2 * y + height - 1]]])
+    grid = functional.affine_grid(where, list(image.shape), align_corners=False)
+    wanted = functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
+    cut = cut_out(image, torch.tensor([[x, y, width, height]]))
+    torch.testing.assert_close(cut, wanted, rtol=0, atol=2e-5)
+
+
 def test_on_the_device_each_row_is_cut_by_its_own_box_and_the_boxes_are_gone() -> None:
     batch = {"reference": stream([0, 1, 2] * 20, crop=0.7).__getitems__(range(8))}
     moved = to_device(batch, "cpu")["reference"]

@@ -220,6 +220,9 @@ def test_published_widths(multiplier: float) -> None:
     wanted = [512] * 4 + [min(512, width * multiplier) for width in sides.values()]
     assert widths_to(1024, multiplier, 512) == wanted
     assert widths_to(64, multiplier, 512) == wanted[:5]
+    assert widths_to(1024, multiplier, None) == [512] * 4 + [int(width * multiplier) for width in sides.values()]
+    assert widths_to(128, 3.0, None) == [512] * 4 + [768, 384] and widths_to(64, 0.5, None) == [512] * 4 + [128]
+    assert widths_to(64, 3.0, 768) == [768] * 5, "a number is a limit for all sizes"
     assert widths_to(64, 1.0, 100) == [100] * 5 and widths_to(32, 1 / 16, 512) == [256, 128, 64, 32]
 
 

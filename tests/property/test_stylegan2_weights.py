@@ -196,6 +196,26 @@ def test_shapes_tell_the_architecture_at_every_size(layout: Layout, size: int, m
     assert told["max_width"] == 512 and (size <= 32 or told["channel_multiplier"] == multiplier)
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["args", "shapes"])
+@pytest.mark.parametrize(("size", "multiplier"), [(64, 3), (64, 4), (128, 3), (64, 0.5)])
+def test_networks_wider_than_512_are_imported(size: int, multiplier: float, told: bool) -> None:
+    """rosinality's widths: 512 up to 32 px whatever the multiplier, then 256 times it, 128 times it, and so on."""
+    facts, options = Facts(image_size=size), {"channel_multiplier": multiplier, "max_width": None}
+    with torch.device("meta"):
+        made: Nets = {
+            "mapping": LatentMLP(MappingConfig(), facts),
+            "generator": Generator(GeneratorConfig(**options), facts),
+            "discriminator": Critic(CriticConfig(**options), facts),
+        }
+    states = official(Rosinality(), made)
+    assert states["discriminator"]["convs.0.0.weight"].shape[0] == 256 * multiplier * 64 // size
+    result = convert(states, {"channel_multiplier": multiplier} if told else {}, torch.zeros(512))
+    for slot in ("generator", "discriminator"):
+        assert {key: result.config[slot][key] for key in options} == options
+        wanted = {key: tensor.shape for key, tensor in made[slot].state_dict().items()}
+        assert {key: tensor.shape for key, tensor in result.networks[slot].items()} == wanted
+
+
 # ---- what a file says besides ----
 
 

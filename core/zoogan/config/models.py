@@ -121,6 +121,9 @@ class TrainingConfig(Frozen):
     precision: bf16 = mixed, penalties in fp32; fp64 is for checking arithmetic; fp16 is refused.
     threads: of the processor, never more than torch takes by itself (OMP_NUM_THREADS); null = as many as that. Narrow
     networks gain from two, little from more, and lose where another program wants those.
+    tf32: on CUDA, products and convolutions of fp32 may round to TensorFloat-32, with 10 bits of mantissa; unless told,
+    torch does so to convolutions alone. What moves or recolours pixels stays exact. false = to compare numbers with
+    other code.
     channels_last: keep the channels of a pixel together in memory; a quarter faster for narrow networks on CPU.
     evaluate: the metrics of `evaluate_every`, on `evaluate_faces` held-out faces; evaluate_options: metric name -> its
     options. best: a measure of theirs, such as edit_error, whose best checkpoint is kept whatever `keep` says.
@@ -134,6 +137,7 @@ class TrainingConfig(Frozen):
     precision: Literal["fp32", "bf16", "fp16", "fp64"] = "fp32"
     compile: bool = False
     threads: int | None = Field(None, ge=1)
+    tf32: bool = True
     channels_last: bool = False
     average: float | None = Field(None, gt=0, lt=1, description="decay of the moving average of the generator")
     average_warm_up: bool = Field(True, description="let the average follow quickly at first")

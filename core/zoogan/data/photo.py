@@ -84,9 +84,16 @@ def resized(squares: Sequence[UInt8[Tensor, "3 _ _"]], size: int) -> UInt8[Tenso
     return torch.stack([functional.resize(s, [size, size], antialias=True) for s in squares])
 
 
-def crop_to(photo: UInt8[Tensor, "3 h w"], facts: Facts) -> UInt8[Tensor, "3 s s"]:
-    """A photo as the run's training faces were cut: the centre square, at the run's size."""
-    return resized([square(photo, facts.crop)], facts.image_size)[0]
+def grey(picture: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "1 h w"]:
+    """The luma of a colour picture (ITU-R BT.601), the numbers of Pillow's mode L."""
+    red, green, blue = picture.to(torch.int32).unbind(0)
+    return ((19595 * red + 38470 * green + 7471 * blue + 2**15) >> 16).to(torch.uint8)[None]
+
+
+def crop_to(photo: UInt8[Tensor, "3 h w"], facts: Facts) -> UInt8[Tensor, "c s s"]:
+    """A photo as the run's training faces were cut: the centre square, at the run's size, grey if its faces are."""
+    cut = resized([square(photo, facts.crop)], facts.image_size)[0]
+    return grey(cut) if facts.channels == 1 else cut
 
 
 def crop_warnings(photo: UInt8[Tensor, "3 h w"], facts: Facts) -> list[str]:

@@ -359,4 +359,6 @@ def cut_out(image: Float[Tensor, "n c s s"], box: Float[Tensor, "n 4"]) -> Float
     none = torch.zeros_like(left)
     rows = (width, none, 2 * left + width - 1, none, height, 2 * top + height - 1)
     where = functional.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(image.shape), align_corners=False)
-    return functional.grid_sample(image, where, padding_mode="border", align_corners=False)
+    # Kept within the middles of the outermost pixels, as padding_mode="border" does, which not every torch has on MPS.
+    last = 1 - 1 / image.shape[3]
+    return functional.grid_sample(image, where.clamp(-last, last), padding_mode="zeros", align_corners=False)

@@ -71,24 +71,28 @@ class World:
 
     @torch.no_grad()
     def average_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Average `.grad` over processes in flat buckets; a gradient that is None on every process stays None."""
-        if self.size == 1 or not parameters:
+        """Average `.grad` over processes in flat buckets; a gradient that is None on every process stays None.
+
+        The host waits for the device only where this process lacks gradients, to learn whether others have them.
+        """
+        if self.size == 1:
             return
-        device = parameters[0].device
-        present = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32, device=device)
-        dist.all_reduce(present)
-        used = [p for p, count in zip(parameters, present.tolist()) if count]
-        for dtype in dict.fromkeys(p.dtype for p in used):  # the same order on every process
-            bucket = [p for p in used if p.dtype == dtype]
-            for p in bucket:
-                if p.grad is None:
-                    p.grad = torch.zeros_like(p)
-            flat = torch.cat([p.grad.flatten() for p in bucket if p.grad is not None])
+        for dtype in dict.fromkeys(p.dtype for p in parameters):  # the same order on every process
+            bucket = [p for p in parameters if p.dtype == dtype]
+            missing = [k for k, p in enumerate(bucket) if p.grad is None]
+            present = torch.ones(len(bucket), dtype=dtype, device=bucket[0].device)
+            for k in missing:
+                present[k] = 0
+            rows = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in bucket]
+            flat = torch.cat([present, *rows])
             dist.all_reduce(flat)
-            flat /= self.size
-            for p, part in zip(bucket, flat.split([p.numel() for p in bucket])):
-                assert p.grad is not None
-                p.grad.copy_(part.view_as(p))
+            counts, *parts = flat.split([len(bucket), *(p.numel() for p in bucket)])
+            elsewhere = counts.tolist() if missing else []
+            for k in missing:
+                bucket[k].grad = torch.zeros_like(bucket[k]) if elsewhere[k] else None
+            for p, part in zip(bucket, parts):
+                if p.grad is not None:
+                    p.grad.copy_(part.view_as(p) / self.size)
 
     def barrier(self) -> None:
         """Wait for every process."""

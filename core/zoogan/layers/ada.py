@@ -13,6 +13,7 @@ from zoogan.facts import Facts
 from zoogan.interfaces import Draws
 from zoogan.layers.augment import Augment, Chance, Images, whole
 from zoogan.layers.config import AdaConfig
+from zoogan.layers.precision import product
 from zoogan.layers.warp import warped
 
 Each = Float[Tensor, "n"]
@@ -63,11 +64,14 @@ class AdaptiveAugment(Augment):
     float32. Twice differentiable in the images. The host reads nothing.
     """
 
+    not_on = ("mps",)  # the derivative of grid_sample
+
     def __init__(self, config: AdaConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config or AdaConfig()
         fixed = self.config.fixed
         self.start = self.config.start if fixed is None else fixed
         self.every = self.config.every if fixed is None else 0
+        self.channels = 3 if facts is None else facts.channels
 
     def __call__(self, image: Images, draw: Draws, name: str, p: Chance | None = None) -> Images:
         """Augment by the draws `<name>.whether`, `.uniform` and `.normal`.
@@ -89,7 +93,7 @@ class AdaptiveAugment(Augment):
             if self.config.shift or self.config.geometry:
                 pixels = warped(pixels, *way_back(changes))
             if self.config.color:
-                pixels = coloured(pixels, changes)
+                pixels = coloured(pixels, changes, self.channels)
             return pixels.to(image.dtype)
 
     @torch.no_grad()
@@ -158,13 +162,13 @@ def way_back(changes: Changes) -> tuple[Float[Tensor, "n 2 2"], Float[Tensor, "n
     return linear, -(linear * changes.move[:, None]).sum(2) - changes.shift
 
 
-def coloured(image: Images, changes: Changes) -> Images:
-    """Brightness, contrast, inversion, hue and saturation of the first three channels, [-1, 1], as one affine map.
+def coloured(image: Images, changes: Changes, channels: int = 3) -> Images:
+    """Brightness, contrast, inversion, hue and saturation of the first channels, [-1, 1], as one affine map.
 
     The first three act on a pixel's grey; hue turns what is left around the grey axis and saturation multiplies it.
-    An image of fewer channels is all grey.
+    A picture of fewer than three channels is all grey. channels: of the picture; what lies behind stays as it is.
     """
-    channels = min(3, image.shape[1])
+    channels = min(channels, image.shape[1])
     one = torch.eye(channels, dtype=image.dtype, device=image.device)
     grey = torch.full_like(one, 1 / 3) if channels == 3 else one
     around = (one.roll(1, 0) - one.roll(-1, 0)) / sqrt(3)  # the cross product with (1, 1, 1) / sqrt(3)
@@ -172,6 +176,6 @@ def coloured(image: Images, changes: Changes) -> Images:
     chroma = hue.cos() * (one - grey) + hue.sin() * around if channels == 3 else torch.zeros_like(one)
     matrix = changes.contrast[:, None, None] * (inversion * grey + saturation * chroma)
     offset = changes.contrast * changes.inversion * changes.brightness
-    flat = torch.baddbmm(offset[:, None, None], matrix, image[:, :channels].flatten(2))
+    flat = product(matrix, image[:, :channels].flatten(2)) + offset[:, None, None]
     colours = flat.view(-1, channels, *image.shape[2:])
     return torch.cat([colours, image[:, channels:]], 1) if image.shape[1] > channels else colours

@@ -23,18 +23,20 @@ class Augment(ABC):
     An augmentation may adapt: the game holds a probability p that begins at `start`, passes it to every call and lets
     `adapted` move it.
 
-    every: iterations from one adaptation of p to the next; 0: it does not adapt.
+    every: iterations from one adaptation of p to the next; 0: it does not adapt. not_on: types of devices whose torch
+    may lack what it computes with.
     """
 
     every: int = 0
     start: float = 0.0
+    not_on: tuple[str, ...] = ()
 
     @abstractmethod
     def __call__(self, image: Images, draw: Draws, name: str, p: Chance | None = None) -> Images:
         """Augment each image by its own random draws, whose names begin with `name`.
 
-        `image` may have more than three channels, such as a segmentation laid behind the picture: what moves pixels
-        moves all of them, what changes colours only the first three. `p` in [0, 1] is for those that adapt.
+        `image` may have more channels than a picture, such as a segmentation laid behind it: what moves pixels moves
+        all of them, what changes colours only the picture's. `p` in [0, 1] is for those that adapt.
         """
 
     def adapted(self, p: Chance, trust: Float[Tensor, ""], images: Shaped[Tensor, ""]) -> Chance:
@@ -67,14 +69,15 @@ class DiffAugment(Augment):
 
     def __init__(self, config: DiffAugmentConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config or DiffAugmentConfig()
+        self.channels = 3 if facts is None else facts.channels
 
     def __call__(self, image: Images, draw: Draws, name: str, p: Chance | None = None) -> Images:
         """Augment by the draws `<name>.brightness`, `.saturation`, `.contrast`, `.shift` and `.cutout`."""
         if self.config.color:
             kinds = ("brightness", "saturation", "contrast")
             each = [draw.uniform(f"{name}.{kind}", 1, 1, 1, like=image) for kind in kinds]
-            colours = recoloured(image[:, :3], *each)
-            image = torch.cat([colours, image[:, 3:]], 1) if image.shape[1] > 3 else colours
+            colours = recoloured(image[:, : self.channels], *each)
+            image = torch.cat([colours, image[:, self.channels :]], 1) if image.shape[1] > self.channels else colours
         if self.config.translation > 0:
             image = translated(image, draw.uniform(f"{name}.shift", 2, like=image), self.config.translation)
         if self.config.cutout > 0:

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from zoogan.layers.precision import product
+
 Images = Float[Tensor, "n c h w"]
 
 SYM6 = (
@@ -139,7 +141,7 @@ def warped(image: Images, linear: Float[Tensor, "n 2 2"], offset: Float[Tensor, 
     margins = (-(-w // 8), -(-h // 8))
     grid = grid_of(linear, offset, (w, h), margins)
     kind = (image.dtype, image.device)
-    larger = doubling(h, margins[1], *kind) @ (image @ doubling(w, margins[0], *kind).mT)
-    moved = halving(h, *kind) @ (Sampled.apply(larger, grid) @ halving(w, *kind).mT)
+    larger = product(doubling(h, margins[1], *kind), product(image, doubling(w, margins[0], *kind).mT))
+    moved = product(halving(h, *kind), product(Sampled.apply(larger, grid), halving(w, *kind).mT))
     still = (linear == torch.eye(2, dtype=linear.dtype, device=linear.device)).all(2).all(1) & (offset == 0).all(1)
     return torch.where(still[:, None, None, None], image, moved)

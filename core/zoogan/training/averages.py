@@ -15,6 +15,9 @@ RAMP = (
     0.05  # an average over images reaches back over this share of those seen, at most (StyleGAN2-ADA's official code)
 )
 
+BITS = {4: torch.int32, 8: torch.int64}
+"""Integers as long as a float, by its length in bytes."""
+
 
 def decay_of(training: TrainingConfig, images: int) -> Callable[[int], float] | None:
     """The decay of the average in each iteration of so many images; None if no average is asked for.
@@ -57,7 +60,17 @@ class Average:
         elif apply is None:
             torch._foreach_lerp_(mine, theirs, 1 - decay)
         else:
-            for a, b in zip(mine, theirs):
-                a.lerp_(b, (1 - decay) * apply.to(a.dtype))
+            way = list(torch._foreach_sub(mine, theirs))
+            zero_unless(apply, way)
+            torch._foreach_sub_(mine, way, alpha=1 - decay)  # not added: -0.0 too stays as it is
         for average, value in compress(zip(self.network.buffers(), network.buffers()), self.copied):
             average.copy_(value if apply is None else torch.where(apply > 0, value, average))
+
+
+def zero_unless(apply: Tensor, tensors: list[Tensor]) -> None:
+    """Make all floats 0.0 in place if `apply` (0-d, 1.0 or 0.0) is 0, infinite ones and NaN too; else nothing.
+
+    Their bits are multiplied as integers, for 0.0 * NaN is NaN.
+    """
+    bits = [tensor.view(BITS[tensor.element_size()]) for tensor in tensors]
+    torch._foreach_mul_(bits, apply.to(bits[0].dtype))

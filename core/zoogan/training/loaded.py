@@ -57,10 +57,10 @@ class LoadedRun:
         return next(self.networks.parameters()).device
 
     def prepare(self, images: Any) -> Tensor:
-        """Anything that shows faces as (n, 3, s, s) in [-1, 1].
+        """Anything that shows faces as (n, c, s, s) in [-1, 1], of the run's own c channels.
 
-        Floats (n, 3, s, s) or (3, s, s) in [-1, 1] are taken as they are; paths, PIL images and photos as bytes
-        (3, h, w) get the run's own crop.
+        Floats (n, c, s, s) or (c, s, s) in [-1, 1] are taken as they are; paths, PIL images and photos as bytes
+        (3, h, w) get the run's own crop, and are turned grey for a run of one channel.
 
         Raises:
             ConfigError: a tensor of another size, or values outside [-1, 1].
@@ -84,7 +84,7 @@ class LoadedRun:
         if wrong or not many:
             raise ConfigError(
                 f"images: got {wrong[0] if wrong else 'an empty list'}; a list holds paths, PIL images or bytes "
-                "(3, h, w), floats in [-1, 1] come as one tensor (n, 3, s, s)"
+                f"(3, h, w), floats in [-1, 1] come as one tensor (n, {self.facts.channels}, s, s)"
             )
         photos = [item if isinstance(item, Tensor) else read_photo(item) for item in many]
         crops = [crop_to(photo, self.facts) for photo in photos]

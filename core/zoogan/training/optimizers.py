@@ -34,6 +34,11 @@ class Adam:
         )
 
 
+def heeds_found_inf(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether it changes nothing where its `found_inf` is 1.0: torch's fused ones do so, others never look at it."""
+    return all(group.get("fused") for group in optimizer.param_groups)
+
+
 def lazily(optimizer: torch.optim.Optimizer, every: Sequence[int]) -> torch.optim.Optimizer:
     """Correct an optimizer that lazy steps use too, each playing every so many iterations; in place.
 

@@ -22,7 +22,7 @@ from zoogan.interfaces import Clock, Need, Source, World
 from zoogan.plugins import Zoo
 from zoogan.registry import nearest
 from zoogan.training import checkpoints
-from zoogan.training.devices import choose
+from zoogan.training.devices import check_augment, choose, training_on
 from zoogan.training.folders import claim
 from zoogan.training.logbook import Logbook
 from zoogan.training.progress import Display
@@ -135,6 +135,7 @@ class Session:
         state = self.find_state() if resume else None
         start = state.position if state else 0
         composition = compose(config, self.facts, registry)
+        check_augment(config, composition.game, self.accelerator.device)
         if origin is not None:
             origin.lay_into(composition)
         for note in composition.game.notes() if self.main else ():
@@ -246,7 +247,8 @@ class Session:
         ):
             try:
                 while trainer.iteration < training.iterations:
-                    trainer.iterate()
+                    with training_on(self.accelerator.device, training.tf32):  # not samples, not measures
+                        trainer.iterate()
                     k = trainer.iteration
                     display.advance(k)
                     if k % READ_EVERY == 0:

@@ -24,7 +24,7 @@ from zoogan.registry import Registry
 from zoogan.storage import plain
 from zoogan.training.averages import Average, decay_of
 from zoogan.training.checkpoints import State, optimizer_state, restore_optimizer
-from zoogan.training.optimizers import lazily
+from zoogan.training.optimizers import heeds_found_inf, lazily
 
 Batch = Mapping[str, dict[str, Tensor]]
 
@@ -157,13 +157,15 @@ class Trainer:
                     self.shared.clear()
         self.world.average_gradients(parameters)
         log.guard(parameters, self.world)
-        if self.device.type != "cuda" and log.failed is not None and bool(log.failed):
+        # On CUDA the host does not wait, if every optimizer leaves all as it is where the flag is up.
+        flagged = self.device.type == "cuda" and all(heeds_found_inf(self.optimizers[name]) for name in step.trains)
+        if not flagged and log.failed is not None and bool(log.failed):
             raise NotFinite(self.what_failed())
         for name in step.trains:
             optimizer = self.optimizers[name]
             for group in optimizer.param_groups:
                 group["lr"] = optimizer.defaults["lr"] * self.schedules[name](clock)
-            if self.device.type == "cuda":  # the host does not wait: a fused optimizer skips where the flag is up
+            if flagged:
                 optimizer.grad_scale, optimizer.found_inf = None, log.failed
             optimizer.step()
         self.shared.stepped(step.trains)

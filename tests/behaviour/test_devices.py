@@ -1,0 +1,223 @@
+"""What training asks of a device, and what it must not wait for: on a CPU, with flags and devices that are made up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+import zoogan.training.session as session
+from zoogan.composition import compose
+from zoogan.config import ConfigError
+from zoogan.interfaces import World
+from zoogan.plugins import zoo
+from zoogan.testing.conformance import tiny_config, tiny_facts, trained
+from zoogan.training.averages import Average
+from zoogan.training.devices import check_augment, training_on
+from zoogan.training.optimizers import heeds_found_inf
+from zoogan.training.trainer import NotFinite, Trainer
+
+REGISTRY = zoo().registry
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+
+
+# ---- how products are rounded ----
+
+
+def flags() -> tuple[bool, bool, bool]:
+    cudnn = torch.backends.cudnn
+    return torch.backends.cuda.matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_training_sets_cudas_flags_and_gives_them_back(tf32: bool) -> None:
+    before = flags()
+    with pytest.raises(KeyError), training_on(CUDA, tf32):
+        assert flags() == (tf32, tf32, True)
+        raise KeyError
+    assert flags() == before
+    with training_on(CPU, tf32):
+        assert flags() == before
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_a_session_trains_with_the_flags_of_its_config(
+    tf32: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    inside: list[bool] = []
+
+    @contextmanager
+    def watched(device: torch.device, allowed: bool) -> Iterator[None]:
+        asked.append((device.type, allowed))
+        inside.append(True)
+        yield
+        inside.pop()
+
+    iterate = Trainer.iterate
+    monkeypatch.setattr(session, "training_on", watched)
+    monkeypatch.setattr(Trainer, "iterate", lambda trainer: iterate(trainer) if inside else pytest.fail("outside"))
+    sets = {"training": {"tf32": tf32, "iterations": 2}, "data": {"faces": 16, "held_out": 8, "workers": 0}}
+    config = tiny_config("sagan", REGISTRY, sets)
+    session.Session(zoo(), config, session.Run(tmp_path / "run"), device="cpu", quiet=True).train()
+    assert asked == [("cpu", tf32)] * 2
+
+
+# ---- what a device cannot do ----
+
+
+def test_adaptive_augmentation_is_refused_on_mps_before_training() -> None:
+    for use, refused in (("ada", True), ("diffaugment", False), ("none", False)):
+        config = tiny_config("sagan", REGISTRY, {"augment": {"use": use}})
+        game = compose(config, tiny_facts(config), REGISTRY).game
+        check_augment(config, game, CPU)
+        check_augment(config, game, CUDA)
+        if refused:
+            with pytest.raises(ConfigError, match=r"augment.use: ada needs .* mps; take augment.use=diffaugment"):
+                check_augment(config, game, torch.device("mps"))
+        else:
+            check_augment(config, game, torch.device("mps"))
+
+
+def test_a_session_asks_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoogan.layers.ada.AdaptiveAugment.not_on", ("cpu",))
+    sets = {"augment": {"use": "ada"}, "data": {"faces": 16, "held_out": 8, "workers": 0}}
+    with pytest.raises(ConfigError, match=r"augment\.use: ada"):
+        session.Session(zoo(), tiny_config("sagan", REGISTRY, sets), session.Run(tmp_path / "run"), device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+# ---- the guard ----
+
+
+def broken(fused: bool) -> Trainer:
+    """A trainer that believes to be on CUDA, whose critic's penalty is not finite, and its optimizers."""
+    trainer = trained(tiny_config("sagan", REGISTRY, {"training": {"average": 0.5}}), REGISTRY, 1)
+    trainer.device = CUDA
+    kind: Any = torch.optim.SGD  # which ignores found_inf where it is not fused; Adam would stop with an error
+    trainer.optimizers = {
+        name: kind(network.parameters(), lr=0.1, fused=fused) for name, network in trainer.nets.items()
+    }
+    batch = next(trainer.batches)
+    for sample in batch.values():
+        sample["image"][:] = float("nan")
+    trainer.batches = iter([batch] * 8)
+    return trainer
+
+
+def weights(trainer: Trainer) -> list[Tensor]:
+    networks = [*trainer.nets.values(), *(average.network for average in trainer.averages.values())]
+    return [p.detach().clone() for network in networks for p in network.parameters()]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_nothing_that_is_not_finite_is_applied_on_cuda(fused: bool) -> None:
+    """A fused optimizer is told by the flag, and the host does not look; for others the host must look at once."""
+    trainer = broken(fused)
+    assert all(heeds_found_inf(optimizer) == fused for optimizer in trainer.optimizers.values())
+    before = weights(trainer)
+    if fused:
+        trainer.iterate()
+        with pytest.raises(NotFinite, match="not finite"):
+            trainer.check_finite()
+    else:
+        with pytest.raises(NotFinite, match="not finite"):
+            trainer.iterate()
+    assert all(torch.equal(one, other) for one, other in zip(before, weights(trainer)))
+
+
+# ---- averages ----
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_average_told_on_the_device_is_that_told_on_the_host(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3)).to(dtype)
+    network = network.to(memory_format=torch.channels_last)
+    one, other = (Average(network, lambda k: 0.9, ("2.bias",)) for _ in range(2))
+    with torch.no_grad():
+        for tensor in [*network.parameters(), *network.buffers()]:
+            tensor.copy_(torch.randn(tensor.shape) * 3)
+    one.update(network, 0)
+    other.update(network, 0, torch.tensor(1.0))
+    for mine, theirs in zip(one.network.state_dict().values(), other.network.state_dict().values()):
+        torch.testing.assert_close(mine, theirs)
+    assert not torch.equal(one.network[0].weight, network[0].weight)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("value", [1.0, float("nan"), float("inf"), -float("inf")])
+def test_an_average_stays_bit_for_bit_where_nothing_is_applied(value: float) -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    with torch.no_grad():
+        network[0].bias.copy_(torch.tensor([0.0, -0.0, 1e-40, 3.0]))
+    average = Average(network, lambda k: 0.9)
+    before = [tensor.clone() for tensor in average.network.state_dict().values()]
+    with torch.no_grad():
+        for tensor in [*network.parameters(), *network.buffers()]:
+            tensor.fill_(value if tensor.is_floating_point() else 7)
+    average.update(network, 0, torch.tensor(0.0))
+    for old, new in zip(before, average.network.state_dict().values()):
+        assert torch.equal(old, new) and torch.equal(old.signbit(), new.signbit())
+
+
+# ---- gradients over processes ----
+
+
+class Joined(World):
+    """One of several processes that are threads of this one."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+
+
+def together(gradients: list[list[Tensor | None]], monkeypatch: pytest.MonkeyPatch) -> list[list[nn.Parameter]]:
+    """Average the gradients of each process's parameters."""
+    size, meeting, given = len(gradients), threading.Barrier(len(gradients)), {}
+
+    def all_reduce(value: Tensor) -> None:
+        given[threading.get_ident()] = value.clone()
+        meeting.wait(10)
+        total = torch.stack([given[ident] for ident in sorted(given)]).sum(0)
+        meeting.wait(10)
+        value.copy_(total)
+
+    monkeypatch.setattr(dist, "all_reduce", all_reduce)
+    processes: list[list[nn.Parameter]] = []
+    for row in gradients:
+        processes.append([nn.Parameter(torch.zeros(2, 3, dtype=torch.float64 if k else None)) for k in range(len(row))])
+        for p, gradient in zip(processes[-1], row):
+            p.grad = None if gradient is None else gradient.to(p.dtype)
+    threads = [
+        threading.Thread(target=Joined(rank, size).average_gradients, args=(parameters,))
+        for rank, parameters in enumerate(processes)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    return processes
+
+
+def test_gradients_are_averaged_and_what_nobody_has_stays_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    a, b, c = (torch.randn(2, 3) for _ in range(3))
+    nan = torch.full((2, 3), float("nan"))
+    for found in together([[a, b, None, None, nan], [c, None, b, None, a]], monkeypatch):
+        first, second, third, fourth, fifth = (p.grad for p in found)
+        assert torch.equal(first, (a + c) / 2) and fourth is None and fifth.isnan().all()
+        assert torch.equal(second, b.double() / 2) and torch.equal(third, b.double() / 2)
+
+
+def test_where_all_gradients_are_there_the_host_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tolist", "item", "__bool__", "__float__"):
+        monkeypatch.setattr(Tensor, name, lambda *a, **k: pytest.fail("the host waits for the device"))
+    found = together([[torch.ones(2, 3)] * 2, [torch.zeros(2, 3)] * 2], monkeypatch)
+    monkeypatch.undo()
+    assert all(torch.equal(p.grad, torch.full_like(p, 0.5)) for row in found for p in row)
