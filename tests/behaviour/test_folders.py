@@ -231,7 +231,8 @@ def test_one_domain_trains_and_edits_and_has_nothing_to_turn_over(
     photos = [paint(root / f"{part}/cat/{i}.png") for part in ("train", "val") for i in range(3)]
     assert train_tiny(run, "--data", "folders", "--root", str(root)) == 0
     edit = ["edit", str(run), str(photos[0]), "--device", "cpu", "--out", str(tmp_path / "edits")]
-    for wish in (["--domain", "cat"], ["--attribute", "cat=1", "--reference", str(photos[1])]):
+    like = ["--reference", str(photos[1])]
+    for wish in (["--domain", "cat"], ["--attribute", "cat=1", *like], like):
         assert main([*edit, *wish]) == 0
     assert main([*edit, "--attribute", "cat=0"]) == 2
     assert "the one domain of this model" in capsys.readouterr().err
