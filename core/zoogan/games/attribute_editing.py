@@ -65,6 +65,7 @@ class AttributeEditing(AdversarialGame):
         super().__init__(config, facts, components)
         self.config = config
         self.classification: Classification = components["classification"]
+        self.looks = 1 if config.cadence.fresh_batch else config.cadence.discriminator_repeat
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -100,8 +101,9 @@ class AttributeEditing(AdversarialGame):
         _, edited = self.edit(turn, keep_graph="generator" in turn.later)
         fake = edited.image.detach()
         critic = turn.nets["discriminator"]
-        # The penalty comes first, so that its backward comes last: its weight gradients have a transposed layout, and
-        # whichever gradient of a weight arrives first decides whether the sum must be copied.
+        # The penalty is of the critic on images without augmentation. It comes first, so that its backward comes last:
+        # its weight gradients have a transposed layout, and whichever gradient of a weight arrives first decides
+        # whether the sum must be copied.
         penalty = None
         if self.penalised(turn.clock):
             score = turn.eager(critic)

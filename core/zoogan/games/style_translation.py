@@ -55,7 +55,7 @@ class StyleTranslation(AdversarialGame):
 
     def __init__(self, config: StyleTranslationConfig, facts: Facts, components: Mapping[str, Any]) -> None:
         super().__init__(config, facts, components)
-        self.config = config
+        self.config, self.looks = config, len(config.passes)
         self.heat_maps: HeatMaps = components["heat_maps"]
         self.lacks_masks: bool = components["generator"].takes_masks and self.heat_maps.nowhere
         self.latent_dim: int = components["mapping"].latent_dim
@@ -114,19 +114,18 @@ class StyleTranslation(AdversarialGame):
         step = f"generator_{way}"
         _, translated = self.translate(turn, way, keep_graph=way == "latent" and step in turn.later)
         fake, critic = translated.detach(), turn.nets["discriminator"]
-        real = self.seen(image, turn, "real")
         penalty = on_real = None
         if self.penalised(turn.clock):
-            eager, seen = turn.eager(critic), []
+            eager, told = turn.eager(critic), []
 
-            def score(x: Tensor) -> Tensor:
-                seen.append(eager(x, own))
-                return seen[-1]
+            def score(x: Tensor) -> Tensor:  # the gradient is that with respect to the picture before augmentation
+                told.append(eager(self.seen(x, turn, "real"), own))
+                return told[-1]
 
-            penalty = self.penalty(score, real, fake, turn.draw)
+            penalty = self.penalty(score, image, fake, turn.draw)
             if self.penalty.on_real:  # it has just judged the real faces, with a graph to the critic
-                on_real = seen[-1]
-        on_real = critic(real, own) if on_real is None else on_real
+                on_real = told[-1]
+        on_real = critic(self.seen(image, turn, "real"), own) if on_real is None else on_real
         on_fake = critic(self.seen(fake, turn, "fake"), domain)
         terms = self.costs(turn, on_real, on_fake) | ({} if penalty is None else {"penalty": penalty})
         values = {"image": image, "own": own, "domain": domain, "translated": translated}
