@@ -173,7 +173,8 @@ def test_layouts_are_restored_by_cross_entropy_and_judged_as_shares() -> None:
     back = F.cross_entropy(g(shares, e(x, rows)), x.argmax(1))
     torch.testing.assert_close(terms["cycle"], back)
     torch.testing.assert_close(terms["style"], (e(shares, rows.flip(0)) - style).abs().mean())
-    assert trainer.game.needs["reference"].fields == ("layout", "layout2", "domain")
+    assert trainer.game.needs["source"].fields == ("layout", "domain")
+    assert trainer.game.needs["reference"].fields == ("domain",), "no reference gives a style"
     trainer.iterate()
 
 
