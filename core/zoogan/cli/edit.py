@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
-from zoogan.cli.photos import check_out, free_name, read_all, tell_crop
+from zoogan.cli.photos import check_out, free_name, read_all, tell_crop, tell_wanted
 from zoogan.config import ConfigError
 from zoogan.registry import Registry
 
@@ -140,6 +140,7 @@ def edit(
     faces, styles = pictures[: len(photos)], pictures[len(photos) :]
     for photo, picture in zip(photos, faces):
         tell_crop(photo, picture, loaded)
+    tell_wanted(loaded)
     options = {"strength": strength, "threshold": threshold, "truncation": truncation}
     ways = [Way(f"-like-{path.stem}", {"reference": style}) for path, style in zip(reference or [], styles)]
     ways = ways or [Way(f"-seed-{k}" if seed and len(seed) > 1 else "", {"seed": k}) for k in seed or [0]]

@@ -302,7 +302,7 @@ class AttributeEditor(Editor):
         extras = {"residual": (result - image).abs()} | ({} if edited.raw is None else {"raw": edited.raw})
         return Edit(result, None if mask is None else (mask * strength).clamp(0, 1), None, extras)
 
-    def sheet(self, image: Tensor, attributes: Tensor) -> list[Column]:
+    def sheet(self, image: Tensor, attributes: Tensor, known: Targets | None = None) -> list[Column]:
         """One attribute: with, without and the mask. Several: one column for each of the condition's sweep."""
         if len(self.attributes) > 1:
             sweep = self.condition.sweep(attributes)
