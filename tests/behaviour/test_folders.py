@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 import yaml
 
 import zoogan
-from style_runs import SIZE, paint, train_tiny
+from style_runs import SIZE, paint, sets, train_tiny
 from zoogan.cli import main
 from zoogan.config import ConfigError
 from zoogan.data.config import FoldersData
@@ -231,7 +232,8 @@ def test_one_domain_trains_and_edits_and_has_nothing_to_turn_over(
     photos = [paint(root / f"{part}/cat/{i}.png") for part in ("train", "val") for i in range(3)]
     assert train_tiny(run, "--data", "folders", "--root", str(root)) == 0
     edit = ["edit", str(run), str(photos[0]), "--device", "cpu", "--out", str(tmp_path / "edits")]
-    for wish in (["--domain", "cat"], ["--attribute", "cat=1", "--reference", str(photos[1])]):
+    like = ["--reference", str(photos[1])]
+    for wish in (["--domain", "cat"], ["--attribute", "cat=1", *like], like):
         assert main([*edit, *wish]) == 0
     assert main([*edit, "--attribute", "cat=0"]) == 2
     assert "the one domain of this model" in capsys.readouterr().err
@@ -285,3 +287,45 @@ def test_heat_maps_from_files_reach_the_generator_and_the_way_back(tmp_path: Pat
     torch.testing.assert_close(maps[:, 1], maps[:, 0] / 2, atol=0.003, rtol=0)
     fields = FaceStream(source, "source", Need(("image",)), seed=0).fields
     assert fields == ["image"], "who does not ask for them does not get them"
+
+
+def test_heat_maps_of_held_out_faces_reach_what_is_sampled_and_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network that learnt with masks is shown with them wherever its source has them; of a photo there are none."""
+    from zoogan.data.heat_map_files import save_masks
+    from zoogan.evaluation.study import edits_of, open_study
+    from zoogan.plugins import zoo
+    from zoogan.training.samples import held_out, sample_grid
+
+    root, run = tmp_path / "data", tmp_path / "run"
+    for part, name, k in itertools.product(("train", "val"), ("cat", "dog"), range(2)):
+        image = paint(root / part / name / f"{part}{name}{k}.png")
+        masks = torch.zeros(1, 1, 32, 32)
+        masks[..., : 8 * (k + 1)] = 1.0
+        save_masks(masks_path(root, image), (masks, masks / 2))
+    masked = ["generator.high_pass=1", "heat_maps.use=files", "data.heat_maps=true"]
+    assert train_tiny(run, "--data", "folders", "--root", str(root), *sets(masked), iterations=1) == 0
+    loaded = zoogan.load(run)
+    source = zoo().registry.build("source", loaded.config.data)
+    told: list[torch.Tensor | None] = []
+    hook = loaded.networks["generator"].register_forward_hook(lambda net, args, out: told.append(args[2]))
+    edits = next(edits_of(loaded.editor, open_study(source, "folders"), "cat"))
+    _ = edits.cycled, edits.again(1)
+    faces = edits.sample["heat_maps"] / 255
+    assert len(told) == 3 and all(given is not None and torch.equal(given[0], faces[:, :1]) for given in told)
+    assert all(given is not None and torch.equal(given[1], faces[:, 1:]) for given in told), "of the source, always"
+    told.clear()
+    sample_grid(loaded.editor, held_out(source), tmp_path / "grid.png")
+    assert told and all(given is not None for given in told)
+    told.clear()
+    loaded.edit(image, domain="cat")
+    hook.remove()
+    assert told == [None]
+    capsys.readouterr()
+    note = "note: this run was trained with heat_maps from files, and these faces have none"
+    assert main(["edit", str(run), str(image), "--domain", "cat", "--out", str(tmp_path / "edits")]) == 0
+    assert capsys.readouterr().err.count(note) == 1
+    measure = ["evaluate", str(run), "--device", "cpu", "--metrics", "diversity"]
+    assert main(measure) == 0 and note not in capsys.readouterr().err
+    assert main([*measure, "--set", "data.heat_maps=false"]) == 0 and note in capsys.readouterr().err

@@ -128,7 +128,9 @@ def test_from_python(loaded: LoadedRun, photo: Path, tmp_path: Path) -> None:
 def test_mistakes_are_told_in_a_sentence(style_run: Path, refused: Says, photo: Path, tmp_path: Path) -> None:
     domain, like = ("--domain", "Eyeglasses"), ("--reference", str(photo))
     assert "did you mean 'Eyeglasses'?; known: no_Eyeglasses, Eyeglasses" in refused(style_run, "--domain", "Eyeglases")
-    assert "--domain NAME" in refused(style_run, *like), "no domain given"
+    asked = "which of no_Eyeglasses, Eyeglasses does the reference show? --domain NAME"
+    assert asked in refused(style_run, *like)
+    assert "say what to show" in refused(style_run), "neither a domain nor a reference"
     assert "Eyeglasses and no_Eyeglasses are asked for" in refused(
         style_run, "--domain", "no_Eyeglasses", "--attribute", "Eyeglasses=1"
     )
@@ -144,6 +146,7 @@ def test_mistakes_are_told_in_a_sentence(style_run: Path, refused: Says, photo: 
 def test_an_attribute_editor_takes_no_styles(attribute_run: Path, refused: Says, photo: Path) -> None:
     wish = ("--attribute", "Eyeglasses=1")
     assert "takes no style from a reference" in refused(attribute_run, *wish, "--reference", str(photo))
+    assert "say what to show" in refused(attribute_run, "--reference", str(photo))
     assert "nothing to truncate" in refused(attribute_run, *wish, "--truncation", "0.5")
     assert "it knows Eyeglasses" in refused(attribute_run, "--domain", "Eyeglasses")
     film = ("--film", "x.gif", "--seed", "1", "--seed", "2")

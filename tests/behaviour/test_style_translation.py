@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -171,7 +173,8 @@ def test_layouts_are_restored_by_cross_entropy_and_judged_as_shares() -> None:
     back = F.cross_entropy(g(shares, e(x, rows)), x.argmax(1))
     torch.testing.assert_close(terms["cycle"], back)
     torch.testing.assert_close(terms["style"], (e(shares, rows.flip(0)) - style).abs().mean())
-    assert trainer.game.needs["reference"].fields == ("layout", "layout2", "domain")
+    assert trainer.game.needs["source"].fields == ("layout", "domain")
+    assert trainer.game.needs["reference"].fields == ("domain",), "no reference gives a style"
     trainer.iterate()
 
 
@@ -202,6 +205,36 @@ def test_style_sizes_must_agree() -> None:
 def test_attributes_that_make_no_domains_are_refused_before_data_are_read() -> None:
     with pytest.raises(ConfigError, match=r"this method needs domains.*name one attribute.*got Male, Smiling"):
         rehearse(tiny(), Facts(image_size=SIZE, attributes=("Male", "Smiling")), REGISTRY)
+
+
+# ---- augmentation ----
+
+
+@pytest.mark.parametrize("passes", [["latent"], ["latent", "reference"]])
+def test_a_batch_counts_once_for_the_augmentation_however_many_passes_judge_it(passes: list[str]) -> None:
+    trainer = tiny_trainer(tiny(passes=passes, augment={"use": "ada", "every": 2, "images": 100}))
+    game: Any = trainer.game
+    trainer.nets["discriminator"].forward = lambda image, domain: image.mean((1, 2, 3)) * 0 + 1  # type: ignore[method-assign]
+    for step in game.steps[: len(passes)]:
+        terms_of(trainer, step.name)
+    assert float(game.trust_images) == 4 and float(game.trust_sum) == pytest.approx(4), "of four faces it is sure"
+    game.after(Clock(1, 10))
+    assert float(game.augment_p) == pytest.approx(4 / 100)
+
+
+@pytest.mark.parametrize("way", ["latent", "reference"])
+def test_the_penaltys_gradient_goes_through_the_augmentation(way: str) -> None:
+    """As StyleGAN2-ADA has it: with respect to the picture before the augmentation, which here triples it."""
+    trainer = tiny_trainer(tiny())
+    trainer.game.augment = lambda image, draw, name, p=None: 3 * image  # type: ignore[union-attr, assignment]
+    trainer.game.augment.every = 0  # type: ignore[union-attr]
+    terms = terms_of(trainer, f"discriminator_{way}")
+    assert trainer.batch is not None
+    x, own = trainer.batch["source"]["image"].clone().requires_grad_(), trainer.batch["source"]["domain"]
+    on_real = trainer.nets["discriminator"](3 * x, own)
+    (slope,) = torch.autograd.grad(on_real.sum(), x)
+    torch.testing.assert_close(terms["penalty"], slope.square().flatten(1).sum(1).mean() / 2)
+    torch.testing.assert_close(terms["real"], F.softplus(-on_real).mean())
 
 
 # ---- the editor ----

@@ -51,6 +51,16 @@ def test_components_and_options_swap(method: str, sets: dict[str, Any]) -> None:
     trained(tiny_config(method, REGISTRY, sets), REGISTRY, 2).check_finite()
 
 
+@pytest.mark.parametrize(("fresh_batch", "batches"), [(False, 1), (True, 3)])
+def test_an_image_counts_once_for_the_augmentation(fresh_batch: bool, batches: int) -> None:
+    """However many updates of the critic see it."""
+    cadence = {"discriminator_repeat": 3, "fresh_batch": fresh_batch}
+    config = tiny_config("sagan", REGISTRY, {"augment": {"use": "ada"}, "cadence": cadence})
+    state = dict(trained(config, REGISTRY, 1).game.named_buffers())
+    assert float(state["trust_images"]) == pytest.approx(batches * config.data.batch)
+    assert abs(float(state["trust_sum"])) <= batches * config.data.batch + 1e-3
+
+
 def test_extra_terms_join_a_step_by_name() -> None:
     sets = {"extra_terms": {"generator": {"mask_area": {"weight": 0.5}}}}
     trainer = trained(tiny_config("sagan", REGISTRY, sets), REGISTRY, 1)

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
-from zoogan.cli.photos import check_out, free_name, read_all, tell_crop
+from zoogan.cli.photos import check_out, free_name, read_all, tell_crop, tell_wanted
 from zoogan.config import ConfigError
 from zoogan.registry import Registry
 
 NO_PHOTO = "no photo given: zoo edit RUN PHOTO... --attribute NAME=VALUE"
+NO_WISH = "say what to show: --attribute NAME=VALUE such as Eyeglasses=1, --domain NAME, or --part NAME --from-seed N"
 # What an edit is told besides its attributes, by its name in Python: the options that say it on the command line.
 OPTIONS = {
     "seed": "--seed SEED", "strength": "--strength NUMBER", "threshold": "--threshold NUMBER",
@@ -102,10 +103,8 @@ def edit(
         raise ConfigError(f"--root {root}: only --grid reads the run's source; photos are named one by one")
     if not photos and not seed:
         raise ConfigError(NO_PHOTO)
-    if not wishes:
-        raise ConfigError(
-            "say what to show: --attribute NAME=VALUE such as Eyeglasses=1, --domain NAME, or --part NAME --from-seed N"
-        )
+    if not wishes and not reference:
+        raise ConfigError(NO_WISH)
     if reference and seed:
         raise ConfigError("a style comes from --reference or from --seed: leave one of them out")
     if film is not None:
@@ -114,6 +113,8 @@ def edit(
     if not isfinite(strength):
         raise ConfigError(f"--strength {strength}: expected a number; 0 gives the input back, 1 the edit")
     loaded = opened()
+    if not wishes:
+        wishes = {"domain": domain_shown(loaded)}
     if loaded.editor.makes_faces:
         from zoogan.cli.edit_made import edit_made
 
@@ -139,6 +140,7 @@ def edit(
     faces, styles = pictures[: len(photos)], pictures[len(photos) :]
     for photo, picture in zip(photos, faces):
         tell_crop(photo, picture, loaded)
+    tell_wanted(loaded)
     options = {"strength": strength, "threshold": threshold, "truncation": truncation}
     ways = [Way(f"-like-{path.stem}", {"reference": style}) for path, style in zip(reference or [], styles)]
     ways = ways or [Way(f"-seed-{k}" if seed and len(seed) > 1 else "", {"seed": k}) for k in seed or [0]]
@@ -154,6 +156,20 @@ class Way:
 
     def __init__(self, ending: str, options: dict[str, Any]) -> None:
         self.ending, self.options = ending, options
+
+
+def domain_shown(run: Any) -> str:
+    """The domain that a reference shows, where nobody said it: the only one there is.
+
+    Raises:
+        ConfigError: there are several, or this run takes no references.
+    """
+    domains = run.facts.domains if run.editor.takes_reference else ()
+    if not domains:
+        raise ConfigError(NO_WISH)
+    if len(domains) > 1:
+        raise ConfigError(f"which of {', '.join(domains)} does the reference show? --domain NAME")
+    return str(domains[0])
 
 
 def parse_wishes(items: list[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from zoogan.cli.measuring import (
     metric_configs,
     source_config,
 )
+from zoogan.cli.photos import tell_wanted
 from zoogan.config import ComponentConfig, ConfigError, parse_sets
 from zoogan.registry import Registry, nearest
 
@@ -158,6 +159,8 @@ def measure(
     study = open_study(
         source, data.source, faces=faces, seed=seed, device=device, judge=reader, shows=shows, truncation=truncation
     )
+    if study.world.rank == 0:
+        tell_wanted(run, source.fields)
     built = {name: registry.build("metric", config) for name, config in metrics.items()}
     wanted = list(attributes or source.attributes) if shows == "edits" else []
     editor = guided_by(study, run.editor) if guided else run.editor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,17 @@ def tell_crop(photo: Path, picture: Any, run: Any) -> None:
 
     for warning in crop_warnings(picture, run.facts):
         typer.echo(f"note: {photo}: {warning}", err=True)
+
+
+def tell_wanted(run: Any, fields: Collection[str] = ()) -> None:
+    """Say what a run was trained with that these faces have not. fields: what is known of them."""
+    missing = [name for name in run.editor.wants if name not in fields]
+    if missing:
+        typer.echo(
+            f"note: this run was trained with {', '.join(missing)} from files, and these faces have none: their edits "
+            "keep no details by force and may look worse than the run's samples",
+            err=True,
+        )
 
 
 def free_name(out: Path, stem: str, kind: str, written: list[Path]) -> Path:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from zoogan.conditions.attributes import word_value
 from zoogan.conditions.config import DomainConfig
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.interfaces.condition import Condition, Request, Targets
-from zoogan.interfaces.draws import Draws
+from zoogan.interfaces.condition import Request
+from zoogan.interfaces.style import StyleCondition
 from zoogan.registry import nearest
 
 
-class DomainCondition(Condition):
+class DomainCondition(StyleCondition):
     """Role `condition`: targets are {"domain": (n,) int64}, those of the reference faces (StarGAN v2, section 2).
 
     Raises:
@@ -31,10 +29,6 @@ class DomainCondition(Condition):
                 "(without and with it), or several that exclude each other such as hair colours; "
                 f"got {', '.join(facts.attributes)}"
             )
-
-    def targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
-        """The domains of the reference faces; may be the source's own."""
-        return {"domain": sample["domain"]}
 
     def parse(self, words: Mapping[str, Any]) -> Request:
         """`{"domain": "male"}`, or `{"Eyeglasses": 1}` where an attribute makes the domains.

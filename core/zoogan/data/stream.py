@@ -144,7 +144,7 @@ class FaceStream(Dataset[Sample]):
     def __getitems__(self, ks: Sequence[int]) -> Sample:
         """The items ks as one batch."""
         indices = [self.index_of(k) for k in ks]
-        read = self.source.read(self.split, indices)
+        read = self.source.read(self.split, indices) if self.fields else {}
         sample = self.augmented({field: read[field] for field in self.fields}, ks, "image")
         if "domain" in self.need.fields:
             assert self.domain is not None

@@ -142,7 +142,10 @@ def edits_of(editor: Editor, study: Study, attribute: str, batch: int = BATCH) -
         redrawn = source.redraw(split, rows, **{attribute: wanted})
         yield Edits(
             editor, attribute, faces=torch.tensor(rows), image=image, own=own, target=target,
-            edit=edit_to(editor, image, own, target, seed=seeds_of(study.seed, torch.tensor(rows))),
+            edit=edit_to(
+                editor, image, own, target,
+                seed=seeds_of(study.seed, torch.tensor(rows)), known=editor.known(sample, image),
+            ),
             truth=None if redrawn is None else to_range(redrawn["image"]).to(device),
             sample=sample, redrawn=redrawn, seed=study.seed,
         )  # fmt: skip
@@ -266,7 +269,7 @@ def faces_per_second(editor: Editor, study: Study, faces: int = BATCH, repeats: 
         target = turned(study.source, sample["attributes"], study.source.attributes[0])[0].to(study.device)
 
         def show() -> Edit:
-            return edit_to(editor, image, own, target, seed=study.seed)
+            return edit_to(editor, image, own, target, seed=study.seed, known=editor.known(sample, image))
 
     seconds = []
     for _ in range(repeats + 1):

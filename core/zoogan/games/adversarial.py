@@ -23,8 +23,11 @@ class AdversarialGame(Game):
 
     With an augmentation that adapts, its state: `augment_p`, the probability; and since it last moved `trust_sum`, the
     sum of the signs of the critic's scores of augmented real images, of which `trust_images` were seen.
+
+    looks: how many of an iteration's updates show the critic one and the same batch.
     """
 
+    looks: int = 1
     afresh: ClassVar[tuple[str, ...]] = STATE  # how much the critic overfits other faces says nothing of these
     augment_p: Tensor
     trust_sum: Tensor
@@ -80,9 +83,12 @@ class AdversarialGame(Game):
         return turn.shared.once(key, make, uses=uses, grad=keep_graph)
 
     def trust(self, turn: Turn, score: Tensor) -> None:
-        """Count how sure the critic is of real images: the sign of its scores, over all processes."""
+        """Count how sure the critic is of real images: the sign of its scores, over all processes.
+
+        An image counts once, however often the critic sees it: p moves as fast as images go by.
+        """
         if self.augment.every:
-            images = len(score) * turn.world.size
+            images = len(score) * turn.world.size / self.looks
             self.trust_sum += turn.world.mean(score.detach().sign().mean()) * images
             self.trust_images += images
 

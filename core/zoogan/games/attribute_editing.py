@@ -71,6 +71,7 @@ class AttributeEditing(AdversarialGame):
         self._stuck: tuple[str | None, int] = (None, 0)  # how the mask was at the last reading, and since which image
         if self.classification.exclusive:
             self.condition.exclude(facts.attributes)
+        self.looks = 1 if config.cadence.fresh_batch else config.cadence.discriminator_repeat
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -106,8 +107,9 @@ class AttributeEditing(AdversarialGame):
         _, edited = self.edit(turn, keep_graph="generator" in turn.later)
         fake = edited.image.detach()
         critic = turn.nets["discriminator"]
-        # The penalty comes first, so that its backward comes last: its weight gradients have a transposed layout, and
-        # whichever gradient of a weight arrives first decides whether the sum must be copied.
+        # The penalty is of the critic on images without augmentation. It comes first, so that its backward comes last:
+        # its weight gradients have a transposed layout, and whichever gradient of a weight arrives first decides
+        # whether the sum must be copied.
         penalty = None
         if self.penalised(turn.clock):
             score = turn.eager(critic)
@@ -326,7 +328,7 @@ class AttributeEditor(Editor):
         extras = {"residual": (result - image).abs()} | ({} if edited.raw is None else {"raw": edited.raw})
         return Edit(result, None if mask is None else (mask * strength).clamp(0, 1), None, extras)
 
-    def sheet(self, image: Tensor, attributes: Tensor) -> list[Column]:
+    def sheet(self, image: Tensor, attributes: Tensor, known: Targets | None = None) -> list[Column]:
         """One attribute: with and without. Several: one column for each of the condition's sweep. Then the masks: one
         column if all edits share it, else one an edit."""
         name = self.attributes[0]

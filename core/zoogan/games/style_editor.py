@@ -37,6 +37,7 @@ class StyleEditor(Editor):
         self.networks = nets if isinstance(nets, nn.ModuleDict) else nn.ModuleDict(nets)
         self.condition, self.attributes = condition, attributes
         self.heat_maps, self.shown = heat_maps, shown
+        self.wants = () if heat_maps.field is None else (heat_maps.field,)
         self._means: dict[int, Tensor] = {}
         self._references: dict[int, Tensor] | None = None  # styles of other faces, by domain, to choose from
 
@@ -132,6 +133,8 @@ class StyleEditor(Editor):
     ) -> Edit:
         """The translation; `strength` blends its pixels with the input's. `extras` has the `style` (n, s).
 
+        targets: also the faces' heat maps (n, 2, i, j), where those come from files; without, nothing is kept by force.
+
         Raises:
             ValueError: a threshold: there is no mask. A truncation of a style that a reference gives.
         """
@@ -145,20 +148,22 @@ class StyleEditor(Editor):
         if not isinstance(seed, int) and len(seed) not in (1, len(image)):
             raise ValueError(f"{len(seed)} seeds for {len(image)} images: give one, or one each")
         style = self.drawn(targets["domain"], seed, truncation) if style is None else style
-        result = self.shown(self.networks["generator"](image, style, self.heat_maps(image)))
+        both = targets.get(self.heat_maps.field or "")
+        masks = self.heat_maps(image) if both is None else (both[:, :1], both[:, 1:])
+        result = self.shown(self.networks["generator"](image, style, masks))
         result = (image + strength * (result - image)).clamp(-1, 1)
         return Edit(result, extras={"style": style, "residual": (result - image).abs()})
 
-    def sheet(self, image: Tensor, attributes: Tensor) -> list[Column]:
+    def sheet(self, image: Tensor, attributes: Tensor, known: Targets | None = None) -> list[Column]:
         """For each domain two drawn styles, then the styles of two of the faces themselves, shown on top."""
-        own, columns = self.domain(attributes), []
+        own, columns, known = self.domain(attributes), [], known or {}
         for k, name in enumerate(self.condition.names[:SHEET_DOMAINS]):
             domain = torch.full((len(image),), k, dtype=torch.int64, device=image.device)
             columns += [
-                Column(f"{name}, seed {seed}", self.apply(image, {"domain": domain}, seed=seed).image)
+                Column(f"{name}, seed {seed}", self.apply(image, {"domain": domain} | known, seed=seed).image)
                 for seed in range(SHEET_STYLES)
             ]
             for row in (own == k).nonzero().flatten().tolist()[:SHEET_STYLES]:
-                targets = self.resolve(Request(domain=k, reference=image[row : row + 1]), image)
+                targets = self.resolve(Request(domain=k, reference=image[row : row + 1]), image) | known
                 columns.append(Column(f"{name} like", self.apply(image, targets).image, image[row]))
         return columns

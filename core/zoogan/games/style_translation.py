@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.conditions.domain import DomainCondition
+from zoogan.config import ConfigError, component_name
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame, one_size
 from zoogan.games.config import StyleTranslationConfig
@@ -28,6 +29,7 @@ from zoogan.interfaces import (
     Need,
     Networks,
     Step,
+    StyleCondition,
     Targets,
     Turn,
 )
@@ -47,26 +49,43 @@ class StyleTranslation(AdversarialGame):
     """
 
     averages: ClassVar[tuple[str, ...]] = ("generator", "mapping", "style_encoder")
-    needs: Mapping[str, Need] = {
-        "source": Need(("image", "domain"), "domains"),
-        "reference": Need(("image", "image2", "domain"), "domains"),
-    }
-    condition: DomainCondition
+    needs: Mapping[str, Need]
+    condition: StyleCondition
 
     def __init__(self, config: StyleTranslationConfig, facts: Facts, components: Mapping[str, Any]) -> None:
+        if not isinstance(components["condition"], StyleCondition):
+            raise ConfigError(
+                f"condition {component_name(config.condition)!r} tells no domains, which style translation asks for: "
+                "set condition.use=domain"
+            )
         super().__init__(config, facts, components)
-        self.config = config
+        self.config, self.looks = config, len(config.passes)
         self.heat_maps: HeatMaps = components["heat_maps"]
         self.lacks_masks: bool = components["generator"].takes_masks and self.heat_maps.nowhere
         self.latent_dim: int = components["mapping"].latent_dim
         one_size(components, ("generator", "mapping", "style_encoder"), "style")
-        self.needs = {
-            draw: Need(tuple(field.replace("image", config.picture) for field in need.fields), need.sampler)
-            for draw, need in self.needs.items()
+        self.needs = self.needed(config.picture)
+
+    def needed(self, picture: str) -> dict[str, Need]:
+        """What is read of the faces: pictures, the labels that the condition goes by, and heat maps from files.
+
+        Of the references nothing but labels, where they give no styles.
+
+        Raises:
+            ConfigError: second references, but faces are not drawn by domain.
+        """
+        label, sampler = self.condition.label, self.condition.sampler
+        styles = "reference" in self.config.passes
+        if styles and sampler != "domains":
+            raise ConfigError(
+                f"passes: a reference comes with another face of its domain, but condition "
+                f"{component_name(self.config.condition)!r} draws no faces by domain: set passes=latent"
+            )
+        masks = () if self.heat_maps.field is None else (self.heat_maps.field,)
+        return {
+            "source": Need((picture, label, *masks), sampler),
+            "reference": Need((picture, f"{picture}2", label) if styles else (label,), sampler),
         }
-        if self.heat_maps.field is not None:
-            source = self.needs["source"]
-            self.needs["source"] = Need((*source.fields, self.heat_maps.field), source.sampler)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -114,19 +133,20 @@ class StyleTranslation(AdversarialGame):
         step = f"generator_{way}"
         _, translated = self.translate(turn, way, keep_graph=way == "latent" and step in turn.later)
         fake, critic = translated.detach(), turn.nets["discriminator"]
-        real = self.seen(image, turn, "real")
         penalty = on_real = None
         if self.penalised(turn.clock):
-            eager, seen = turn.eager(critic), []
+            eager, told = turn.eager(critic), []
 
             def score(x: Tensor) -> Tensor:
-                seen.append(eager(x, own))
-                return seen[-1]
+                """Of a picture before its augmentation, and, where it shows several domains, the sum of their scores
+                (SMILE's official code)."""
+                told.append(eager(self.seen(x, turn, "real"), own))
+                return told[-1].reshape(len(x), -1).sum(1)
 
-            penalty = self.penalty(score, real, fake, turn.draw)
+            penalty = self.penalty(score, image, fake, turn.draw)
             if self.penalty.on_real:  # it has just judged the real faces, with a graph to the critic
-                on_real = seen[-1]
-        on_real = critic(real, own) if on_real is None else on_real
+                on_real = told[-1]
+        on_real = critic(self.seen(image, turn, "real"), own) if on_real is None else on_real
         on_fake = critic(self.seen(fake, turn, "fake"), domain)
         terms = self.costs(turn, on_real, on_fake) | ({} if penalty is None else {"penalty": penalty})
         values = {"image": image, "own": own, "domain": domain, "translated": translated}
@@ -194,9 +214,9 @@ class StyleTranslation(AdversarialGame):
     # ---- shared by both ----
 
     def faces(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
-        """Source pictures, their own domains and the target domains of the turn."""
+        """Source pictures, their own domains and the target domains of the turn, as the condition tells them."""
         source = turn.batch["source"]
-        return source[self.config.picture], source["domain"], turn.targets["domain"]
+        return source[self.config.picture], self.condition.domain(source), turn.targets["domain"]
 
     def style(self, turn: Turn, way: str, which: str = "") -> Tensor:
         """The style asked for, from the latent or the reference; which: `2` for the second one."""
@@ -263,5 +283,14 @@ class StyleTranslation(AdversarialGame):
         return None
 
     def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
-        """An editor of these domains."""
+        """An editor of these domains.
+
+        Raises:
+            ConfigError: a condition of several domains a face: whoever brings it brings an editor.
+        """
+        if not isinstance(self.condition, DomainCondition):
+            raise ConfigError(
+                f"condition {component_name(self.config.condition)!r}: the editor of style translation knows one "
+                "domain a face; a method with others plays a subclass of this game with an `editor` of its own"
+            )
         return StyleEditor(nets, self.condition, attributes, self.heat_maps, self.shown)

@@ -233,7 +233,7 @@ class SynthesisEditor(Editor):
         latents = latents.lerp(targets.get("replaced", latents), strength) + strength * targets["move"][:, None]
         return self.synthesise(latents, noise_among(targets))
 
-    def sheet(self, image: Tensor, attributes: Tensor) -> list[Column]:
+    def sheet(self, image: Tensor, attributes: Tensor, known: Targets | None = None) -> list[Column]:
         """Faces drawn as they come, then some nearer to the mean; the first without and with up to three attributes.
 
         For faces made of parts, also segmentations of the first, and the first with parts of the second.

@@ -17,6 +17,7 @@ from zoogan.interfaces.style import (
     HeatMaps,
     Masks,
     Style,
+    StyleCondition,
     StyleCritic,
     StyleEncoder,
     StyleMapping,
@@ -30,6 +31,6 @@ __all__ = [
     "CriticPenalty", "Domain", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "HeatMaps", "ImageCritic",
     "ImageEditor", "Kind", "LatentGenerator", "LatentMapping", "Masks", "Measure", "Metric", "Need", "Networks",
     "Parser", "Ranking", "Ratio", "Reader", "Request", "Samples", "Seed", "Shared", "Source", "Statistic", "Step",
-    "Study", "Style", "StyleCritic", "StyleEncoder", "StyleMapping", "StyleTranslator", "Synchronised", "Synthesised",
-    "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
+    "Study", "Style", "StyleCondition", "StyleCritic", "StyleEncoder", "StyleMapping", "StyleTranslator",
+    "Synchronised", "Synthesised", "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
 ]  # fmt: skip

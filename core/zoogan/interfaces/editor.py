@@ -47,7 +47,8 @@ class Editor(ABC):
 
     networks: the networks by name, in eval mode, none of which needs a gradient. attributes: the names that a request
     may use, in the order of label columns. takes_reference: whether a request may carry faces whose style to take.
-    makes_faces: whether it makes faces of its own (`sample`). draws: whether an edit depends on its seed.
+    makes_faces: whether it makes faces of its own (`sample`). draws: whether an edit depends on its seed. wants: masks
+    that a source may have of its faces, and that `apply` takes among its targets where they are known.
     """
 
     networks: nn.ModuleDict
@@ -56,6 +57,14 @@ class Editor(ABC):
     takes_reference: bool = False
     makes_faces: bool = False
     draws: bool = True
+    wants: tuple[str, ...] = ()
+
+    def known(self, sample: Mapping[str, Tensor], image: Float[Tensor, "n c h w"]) -> Targets:
+        """What it wants of faces besides their image, as far as their source told: bytes as numbers in [0, 1].
+
+        sample: what `Source.read` gave. image: tells device and type.
+        """
+        return {name: sample[name].to(image) / 255 for name in self.wants if name in sample}
 
     def sample(self, seeds: Sequence[int], *, truncation: float | None = None, cutoff: int | None = None) -> Edit:
         """Faces of the editor's own, one for each seed: the same seed gives the same face in whatever batch it comes.
@@ -118,6 +127,8 @@ class Editor(ABC):
         """
         raise ValueError("this editor reads no labels off faces")
 
-    def sheet(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> list[Column]:
-        """The columns of a sample grid for faces whose labels are known, without the input."""
+    def sheet(
+        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], known: Targets | None = None
+    ) -> list[Column]:
+        """The columns of a sample grid for faces whose labels are known, without the input. known: see there."""
         return []

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from zoogan.interfaces.condition import Request
+from zoogan.interfaces.condition import Request, Targets
 from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.editor import Edit, Editor, Seed
 from zoogan.interfaces.source import Source, Split
@@ -169,7 +169,8 @@ class Edits:
         """`image`, which shows `own`, edited to show `target`; in `reference`'s style, if the editor has styles."""
         seeds = seeds_of(self.seed if seed is None else seed, self.faces)
         reference = reference if self.editor.takes_reference else None
-        return as_saved(edit_to(self.editor, image, own, target, seed=seeds, reference=reference).image)
+        known = self.editor.known(self.sample, image)
+        return as_saved(edit_to(self.editor, image, own, target, seed=seeds, reference=reference, known=known).image)
 
 
 class Samples:
@@ -211,8 +212,12 @@ def edit_to(
     *,
     seed: Seed = 0,
     reference: Float[Tensor, "n 3 s s"] | None = None,
+    known: Targets | None = None,
 ) -> Edit:
-    """Edit each face to its own row of `target`. Faces with equal wishes go through `resolve` together."""
+    """Edit each face to its own row of `target`. Faces with equal wishes go through `resolve` together.
+
+    known: see `Editor.known`.
+    """
     weight = next((p for p in editor.networks.parameters()), image)
     image, own = image.to(weight.dtype), own.to(weight.dtype)
     wishes, which = target.unique(dim=0, return_inverse=True)
@@ -225,7 +230,7 @@ def edit_to(
             if name not in resolved:
                 resolved[name] = part.new_zeros(len(image), *part.shape[1:])
             resolved[name][rows] = part
-    return editor.apply(image, resolved, seed=seed)
+    return editor.apply(image, resolved | (known or {}), seed=seed)
 
 
 def as_saved(image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

@@ -7,17 +7,39 @@ each (SMILE's attribute pairs). Networks with a head for each domain answer for 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from zoogan.interfaces.condition import Condition, Targets
 from zoogan.interfaces.contract import Contract
+from zoogan.interfaces.draws import Draws
 from zoogan.interfaces.network import Network
 
 Domain = Shaped[Tensor, "n *k"]
 Style = Float[Tensor, "n *heads s"]
 Masks = tuple[Float[Tensor, "n 1 i j"], Float[Tensor, "n 1 i j"]]
+
+
+class StyleCondition(Condition):
+    """A condition of style translation: which domains a face shows, and which it is asked to show.
+
+    label: the field of a source that tells them. sampler: how faces are drawn, see `Need`; without `domains` there are
+    no second references, so only latents give styles in training.
+    """
+
+    label: ClassVar[str] = "domain"
+    sampler: ClassVar[Literal["epochs", "domains"]] = "domains"
+
+    def domain(self, sample: Mapping[str, Tensor]) -> Domain:
+        """The domains that faces show, as the networks take them; by default what lies in `label`."""
+        return sample[self.label]
+
+    def targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
+        """{"domain": those of the reference faces}, so that combinations occur as in the data; may be the source's."""
+        return {"domain": self.domain(sample)}
 
 
 class StyleTranslator(Network):

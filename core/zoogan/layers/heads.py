@@ -23,10 +23,16 @@ def select(
     Args:
         domain: an index (n,) int64 -> (n, *d); or (n, k) of 0 and 1 -> (n, heads, *d), by rising index.
         heads: how many ones each row of the latter has.
+
+    Raises:
+        RuntimeError: a row has another number of ones; on a GPU when the device comes to it.
     """
     if domain.dim() == 1:
         place, given = domain[:, None], True
     else:
+        ones = (domain != 0).sum(1)
+        right = ((ones == heads) | (ones == 0)).all()  # a rehearsal's labels are all 0
+        torch._assert_async(right, f"domain: the network selects {heads} heads a row, but a row has not as many ones")
         order = domain.to(torch.uint8).argsort(dim=1, descending=True, stable=True)  # the ones first, in their order
         place, given = order[:, :heads], False
     rest = outputs.shape[2:]

@@ -111,7 +111,8 @@ class NoHeatMaps(HeatMaps):
 
 
 class HeatMapFiles(HeatMaps):
-    """Masks that the source reads with its faces. Of other faces nothing is known, so their edits keep nothing."""
+    """Masks that the source reads with its faces, and whoever has the source hands to the editor. Of other faces
+    nothing is known, so their edits keep nothing."""
 
     field = "heat_maps"
 

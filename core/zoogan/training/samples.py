@@ -35,7 +35,7 @@ def sample_grid(editor: Editor, faces: dict[str, Tensor], path: Path) -> None:
     editor.networks.eval()
     weight = next(editor.networks.parameters())
     image = to_range(faces["image"]).to(weight)
-    columns = editor.sheet(image, faces["attributes"].to(weight))
+    columns = editor.sheet(image, faces["attributes"].to(weight), editor.known(faces, image))
     if not editor.makes_faces:
         columns = [Column("input", image), *columns]
     for name, network in editor.networks.items():
