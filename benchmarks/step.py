@@ -34,7 +34,7 @@ from zoogan.facts import Facts
 from zoogan.interfaces.source import domains_of
 from zoogan.plugins import zoo
 from zoogan.registry import Registry
-from zoogan.training.devices import choose
+from zoogan.training.devices import choose, training_on
 from zoogan.training.trainer import Batch, TermLog, Trainer
 
 
@@ -187,11 +187,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     work = counted(config, registry)
     mixed = "bf16" if config.training.precision == "bf16" else "no"
     trainer = trainer_of(config, registry, Accelerator(cpu=device.type == "cpu", mixed_precision=mixed))
-    for _ in range(options.warmup):
-        seconds(trainer, trainer.device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    taken = statistics.median(seconds(trainer, trainer.device) for _ in range(options.iterations))
+    with training_on(trainer.device, config.training.tf32):
+        for _ in range(options.warmup):
+            seconds(trainer, trainer.device)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        taken = statistics.median(seconds(trainer, trainer.device) for _ in range(options.iterations))
     line: dict[str, Any] = {
         "benchmark": "step", "model": options.model, "recipe": options.recipe, "set": options.set,
         "size": config.data.image_size, "batch": config.data.batch, "attributes": len(config.data.attributes),
@@ -204,11 +205,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "threads": torch.get_num_threads(), "torch": torch.__version__, "zoogan": own_version(),
         "python": platform.python_version(), "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
-    if device.type == "cuda":  # a time without these two says little
-        line["tf32"] = {
-            "convolutions": torch.backends.cudnn.allow_tf32,
-            "products": torch.backends.cuda.matmul.allow_tf32,
-        }
+    if device.type == "cuda":  # a time without it says little
+        line["tf32"] = config.training.tf32
     print(json.dumps(line))
 
 
