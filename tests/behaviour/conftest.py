@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 from plugin_kit import GOOD, Shelf
 
@@ -75,3 +76,15 @@ def few_resamples() -> Iterator[None]:
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ZOOGAN_METRIC_WEIGHTS", raising=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_a_person_runs_it(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Verbs run without the checks of shapes, as they do outside of tests: the checks would take half of their time.
+
+    The same functions are checked by the properties, the golden cases and the conformance suite.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if getattr(request.module, "main", None) is main:
+            patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+        yield
