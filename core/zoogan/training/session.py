@@ -15,7 +15,7 @@ from accelerate.utils import DistributedType, ProjectConfiguration
 
 from zoogan.composition import Composition, compose, rehearse
 from zoogan.config import ConfigError, GameConfig
-from zoogan.data.stream import Loader, loader, to_device
+from zoogan.data.loader import Loader, loader, to_device
 from zoogan.evaluation.study import shown_by
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Need, Source, World
