@@ -165,6 +165,13 @@ def _ahead(read: _Draws, positions: _Positions, pin: bool) -> Generator[Any]:
             yield batch
 
 
+def on_device(batches: Loader, device: torch.device) -> Generator[dict[str, Sample]]:
+    """Batches on the device; closes their reading when it is closed."""
+    with contextlib.closing(batches):
+        for batch in batches:
+            yield to_device(batch, device)
+
+
 def to_device(batch: Mapping[str, Sample], device: torch.device | str) -> dict[str, Sample]:
     """A batch on the device, its pictures as floats in [-1, 1], cropped as their boxes say. The copy is made as bytes,
     a quarter of the floats."""
