@@ -10,7 +10,8 @@ import pytest
 from plugin_kit import GOOD, Shelf
 
 from face_runs import liven, train_faces
-from style_runs import sets, train_tiny
+from style_runs import paint, sets, train_tiny
+from training_kit import FEW, NARROW, begin
 from zoogan.cli import main
 
 
@@ -60,6 +61,33 @@ def face_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("faces") / "faces"
     assert train_faces(run) == 0
     liven(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def parts_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SemanticStyleGAN on drawn faces of 13 parts, its averages unlike its networks; not to be written into."""
+    run = tmp_path_factory.mktemp("parts") / "parts"
+    slow = ["training.average_images=null", "training.average=0.9", "training.average_warm_up=false"]
+    assert begin("semantic-stylegan", run, *sets([*FEW, *NARROW, *slow])) == 0
+    return run
+
+
+@pytest.fixture(scope="session")
+def cartoons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures without labels and label maps."""
+    root = tmp_path_factory.mktemp("pictures") / "cartoons"
+    for number in range(12):
+        paint(root / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def glasses_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SaGAN of one width of its own, with averages; to be looked at, not to be written into."""
+    run = tmp_path_factory.mktemp("glasses") / "glasses"
+    own = ["generator.width=4", "discriminator.width=4", "training.average=0.5", "data.attributes=Eyeglasses"]
+    assert begin("sagan", run, *sets([*FEW, *own]), "--set", "training.sample_every=0") == 0
     return run
 
 
