@@ -9,10 +9,13 @@ import jaxtyping
 import pytest
 from plugin_kit import GOOD, Shelf
 
+import zoogan
 from face_runs import liven, train_faces
+from part_faces import Says, write_run
 from style_runs import paint, sets, train_tiny
 from training_kit import FEW, NARROW, begin
 from zoogan.cli import main
+from zoogan.training.loaded import LoadedRun
 
 
 @pytest.fixture
@@ -62,6 +65,33 @@ def face_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert train_faces(run) == 0
     liven(run)
     return run
+
+
+@pytest.fixture(scope="session")
+def part_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of untrained networks whose faces are made of parts; to be looked at, not to be written into."""
+    return write_run(tmp_path_factory.mktemp("parts") / "run")
+
+
+@pytest.fixture(scope="session")
+def loaded_parts(part_run: Path) -> LoadedRun:
+    return zoogan.load(part_run)
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Says:
+    """What a verb says to a mistake; that nothing was written besides."""
+    monkeypatch.chdir(tmp_path)
+
+    def said(*arguments: object) -> str:
+        capsys.readouterr()
+        before = sorted(tmp_path.rglob("*"))
+        assert main([*map(str, arguments), "--device", "cpu"]) == 2
+        told = capsys.readouterr()
+        assert "Traceback" not in told.err and not told.out and sorted(tmp_path.rglob("*")) == before
+        return told.err
+
+    return said
 
 
 @pytest.fixture(scope="session")
