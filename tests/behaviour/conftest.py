@@ -95,7 +95,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
 
 @pytest.fixture(scope="session")
-def parts_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def semantic_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny SemanticStyleGAN on drawn faces of 13 parts, its averages unlike its networks; not to be written into."""
     run = tmp_path_factory.mktemp("parts") / "parts"
     slow = ["training.average_images=null", "training.average=0.9", "training.average_warm_up=false"]

@@ -121,9 +121,11 @@ def test_a_damaged_checkpoint_is_passed_over_and_none_at_all_is_told(
     assert "holds no trained weights yet" in capsys.readouterr().err
 
 
-def test_the_games_state_comes_along_but_an_adaptive_augmentation_begins_anew(parts_run: Path, tmp_path: Path) -> None:
+def test_the_games_state_comes_along_but_an_adaptive_augmentation_begins_anew(
+    semantic_run: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    shutil.copytree(parts_run, run)
+    shutil.copytree(semantic_run, run)
     config, facts = part_config(augment={"use": "ada"}, training={"start_from": str(run)}), None
     path = checkpoints.newest_valid(run / "checkpoints")[0]
     assert path is not None
@@ -225,11 +227,11 @@ def test_an_average_that_was_taken_over_does_not_warm_up() -> None:
 
 
 def test_a_run_is_adapted_to_pictures_and_goes_on_without_it(
-    parts_run: Path, cartoons: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    semantic_run: Path, cartoons: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All that a person types; and a resume is the same run, though the first is gone."""
     first, out, whole = tmp_path / "first", tmp_path / "adapted", tmp_path / "whole"
-    shutil.copytree(parts_run, first)
+    shutil.copytree(semantic_run, first)
     few = sets(["data.batch=4", "data.workers=0", "training.checkpoint_every=1"])
     start = ["--from", str(first), "--data", "folder", "--root", str(cartoons), *few]
     assert begin("semantic-stylegan", out, *start, iterations=3) == 0
@@ -252,7 +254,7 @@ def test_a_run_is_adapted_to_pictures_and_goes_on_without_it(
     shutil.rmtree(checkpoints.find(out / "checkpoints")[-1])
     assert main(["train", "--out", str(out), "--resume", "--device", "cpu"]) == 0
     assert same(flat(newest(whole)), flat(newest(out)))
-    assert main(["train", "--out", str(out), "--resume", "--from", str(parts_run)]) == 2
+    assert main(["train", "--out", str(out), "--resume", "--from", str(semantic_run)]) == 2
     assert "leave out --from" in capsys.readouterr().err
 
 
@@ -273,12 +275,12 @@ def test_a_recipe_that_freezes_is_for_those_who_start_from_a_run(
 # ---- what a config takes over ----
 
 
-def test_a_relative_start_is_kept_absolute(parts_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(parts_run.parent)
+def test_a_relative_start_is_kept_absolute(semantic_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(semantic_run.parent)
     start = sets(["training.start_from=parts", "data.faces=32", "data.held_out=8", "training.sample_every=0"])
     assert begin("semantic-stylegan", tmp_path / "run", *start, iterations=1) == 0
     kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["training"]["start_from"]
-    assert kept == str(parts_run.resolve())
+    assert kept == str(semantic_run.resolve())
 
 
 def test_a_file_may_name_the_run_and_another_source(

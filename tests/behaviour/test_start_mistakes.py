@@ -26,13 +26,13 @@ def test_runs_that_are_none(glasses_run: Path, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_runs_of_another_kind(
-    glasses_run: Path, parts_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    glasses_run: Path, semantic_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert begin("semantic-stylegan", tmp_path / "run", "--from", str(glasses_run)) == 2
     said = capsys.readouterr().err
     assert "is a run of sagan" in said and "semantic-stylegan has generator (latent_generator)" in said
     # The same roles, but the run's networks would be trained with numbers that were made for others.
-    for method, origin, other in (("stargan", glasses_run, "sagan"), ("stylegan2", parts_run, "semantic-stylegan")):
+    for method, origin, other in (("stargan", glasses_run, "sagan"), ("stylegan2", semantic_run, "semantic-stylegan")):
         assert begin(method, tmp_path / "run", "--from", str(origin)) == 2
         said = capsys.readouterr().err
         assert f"{origin} is a run of {other}: generator {other!r} where {method} has {method!r}" in said
@@ -71,20 +71,22 @@ def test_settings_that_contradict_the_weights(
 
 
 def test_parts_that_are_others(
-    parts_run: Path, cartoons: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    semantic_run: Path, cartoons: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    start = ["--from", str(parts_run), "--data", "folder", "--root", str(cartoons)]
+    start = ["--from", str(semantic_run), "--data", "folder", "--root", str(cartoons)]
     assert begin("semantic-stylegan", tmp_path / "run", *start, "--set", "data.label_set=celebamask-19") == 2
     said = capsys.readouterr().err
     assert "parts (data.label_set): background, face" in said and "transparent (data.label_set): " in said
 
 
-def test_facts_that_networks_do_not_need_may_differ(parts_run: Path, tmp_path: Path) -> None:
+def test_facts_that_networks_do_not_need_may_differ(semantic_run: Path, tmp_path: Path) -> None:
     """Labels mean nothing to a generator of faces from noise, nor parts to one that has none."""
     from zoogan.training.start import check_facts
 
-    stored, before = validate_stored(parts_run)
-    check_facts(parts_run, stored, before, before.model_copy(update={"attributes": ("Bald",), "crop": 0.5}), REGISTRY)
+    stored, before = validate_stored(semantic_run)
+    check_facts(
+        semantic_run, stored, before, before.model_copy(update={"attributes": ("Bald",), "crop": 0.5}), REGISTRY
+    )
     plain = tiny_config("stylegan2", REGISTRY, {"data": {"image_size": SIZE}})
     for parts in ((), ("background", "face")):
         check_facts(tmp_path, plain, Facts(image_size=SIZE, parts=("a", "b")), Facts(image_size=SIZE, parts=parts),
