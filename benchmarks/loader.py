@@ -19,7 +19,7 @@ import torchvision
 
 from zoogan.config import DataConfig
 from zoogan.data import config as sources
-from zoogan.data.stream import Loader, loader
+from zoogan.data.loader import Loader, loader
 from zoogan.interfaces import Need, Source, World
 from zoogan.registry import Registry
 

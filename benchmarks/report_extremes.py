@@ -18,9 +18,10 @@ from zoogan.composition import compose
 from zoogan.config import compose_config
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn_source import DrawnSource
+from zoogan.evaluation.bootstrap import RESAMPLES, face_weights
 from zoogan.evaluation.judge import load_judge
 from zoogan.evaluation.page import number
-from zoogan.evaluation.report import RESAMPLES, face_weights, value_of, versions_of
+from zoogan.evaluation.report import value_of, versions_of
 from zoogan.evaluation.study import examine, open_study
 from zoogan.interfaces import Editor, Study
 from zoogan.plugins import zoo

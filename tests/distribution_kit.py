@@ -16,6 +16,7 @@ from zoogan.interfaces import Edit, Editor, Edits, Metric, Request, Seed, Source
 from zoogan.interfaces.metric import seeds_of
 
 SIDE = 16
+BATCHES = [range(50), range(50, 80)]
 
 
 class Noise(Source):
@@ -78,6 +79,13 @@ class Filters(Features):
 
     def extract(self, image: Tensor) -> Tensor:
         return nn.functional.conv2d(image, self.filters).relu().mean((2, 3))
+
+
+class Difference(nn.Module):
+    """Stands in for LPIPS: the mean absolute difference."""
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return (first - second).abs().mean((1, 2, 3), keepdim=True)
 
 
 def study_of(source: Source, cache: Path, **options: Any) -> Study:

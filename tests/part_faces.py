@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor, nn
 
 from face_runs import ToyMapping
 from zoogan.composition import compose
 from zoogan.conditions.latent import LatentCondition
 from zoogan.config import validate
+from zoogan.data.photo import LEGIBLE, to_bytes
 from zoogan.facts import Facts
 from zoogan.games.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import LatentGenerator, Synthesised
@@ -73,6 +77,8 @@ NARROW = {
     "discriminator": {"use": "semantic-stylegan", "max_width": 8},
     "inversion": {"iterations": 5, "mean_of": 50},
 }  # fmt: skip
+Says = Callable[..., str]
+CELL = LEGIBLE + 4  # a face enlarged to what can be looked at, and the gutter
 RUN_PARTS = ("background", "face", "hair", "glasses")
 
 
@@ -93,6 +99,17 @@ def write_run(path: Path, seed: int = 0) -> Path:
     run.write(config, facts)
     run.write_model(config, facts, composition.nets, composition.game)
     return path
+
+
+def pictures(folder: Path) -> dict[str, np.ndarray]:
+    """The pictures in a folder by name."""
+    return {path.name: np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))}
+
+
+def pixels(image: torch.Tensor) -> np.ndarray:
+    """One face as a file has it."""
+    shown = image if image.dtype == torch.uint8 else to_bytes(image)
+    return shown[0].permute(1, 2, 0).numpy()
 
 
 def part_editor() -> SynthesisEditor:

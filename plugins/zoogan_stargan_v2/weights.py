@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from zoogan.importing import (
     renamed,
     same_number,
 )
+from zoogan_stargan_v2.architecture import LAYOUT, TELL, Told, count, image_size_of, shape
 from zoogan_stargan_v2.config import (
     CriticConfig,
     MappingConfig,
@@ -33,7 +34,6 @@ from zoogan_stargan_v2.config import (
 from zoogan_stargan_v2.networks import Critic, Encoder, Translator
 from zoogan_stargan_v2.networks import Mapping as StyleMapping
 
-LAYOUT = "clovaai/stargan-v2"
 SLOTS = {
     "generator": "generator",
     "mapping_network": "mapping",
@@ -41,19 +41,15 @@ SLOTS = {
     "discriminator": "discriminator",
 }
 """Official name of a network -> our slot."""
+NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
+    "generator": (TranslatorConfig, Translator),
+    "mapping": (MappingConfig, StyleMapping),
+    "style_encoder": (StyleEncoderConfig, Encoder),
+    "discriminator": (CriticConfig, Critic),
+}
 LANDMARKS = "fan"
 CELEBA_HQ, AFHQ = ("female", "male"), ("cat", "dog", "wild")
 FILTER = "hpf.filter"
-
-
-class Told(NamedTuple):
-    """What the weights of one network tell. None: nothing."""
-
-    config: dict[str, Any]
-    image_size: int | None = None
-    channels: int | None = None
-    domains: int | None = None
-    style_dim: int | None = None
 
 
 def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
@@ -151,82 +147,6 @@ def agreed(what: str, told: Mapping[str, Told], part: Callable[[Told], int | Non
     """What all networks say that say anything."""
     found = [(f"the {slot}", number) for slot, says in told.items() if (number := part(says)) is not None]
     return same_number(what, found) if found else None
-
-
-def shape(state: Mapping[str, Tensor], key: str, dims: int) -> tuple[int, ...]:
-    """The shape of one tensor.
-
-    Raises:
-        ConfigError: there is none of this name, or it has another number of dimensions.
-    """
-    if key not in state or state[key].dim() != dims:
-        raise ConfigError(f"the weights are not in the layout of {LAYOUT}: no {key!r} of {dims} dimensions")
-    return tuple(state[key].shape)
-
-
-def count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """How many numbers stand for the group of `pattern` in the names."""
-    return len({found[1] for key in state if (found := re.fullmatch(pattern, key))})
-
-
-def generator(state: Mapping[str, Tensor]) -> Told:
-    """Of the generator; its width tells the image size, by the official rule."""
-    width, channels = shape(state, "from_rgb.weight", 4)[:2]
-    last = count(state, r"encode\.(\d+)\.conv1\.weight") - 1
-    config = {
-        "width": width,
-        "max_width": shape(state, f"encode.{last}.conv1.weight", 4)[0],
-        "style_dim": shape(state, "decode.0.norm1.fc.weight", 2)[1],
-    }
-    return Told(config, image_size_of(width), channels, style_dim=config["style_dim"])
-
-
-def image_size_of(width: int) -> int:
-    """The image size of a generator that is so wide at full size."""
-    return 2**14 // width
-
-
-def mapping(state: Mapping[str, Tensor]) -> Told:
-    """Of the mapping network."""
-    width, latent_dim = shape(state, "shared.0.weight", 2)
-    style_dim = shape(state, "unshared.0.6.weight", 2)[0]
-    config = {"latent_dim": latent_dim, "style_dim": style_dim, "width": width}
-    return Told(config, domains=count(state, r"unshared\.(\d+)\.0\.weight"), style_dim=style_dim)
-
-
-def trunk(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Any], int, int]:
-    """Widths, halvings and image channels of a style encoder or critic."""
-    halvings = count(state, rf"{prefix}\.(\d+)\.conv1\.weight")
-    width, channels = shape(state, f"{prefix}.0.weight", 4)[:2]
-    return {"width": width, "max_width": shape(state, f"{prefix}.{halvings + 2}.weight", 4)[0]}, halvings, channels
-
-
-def style_encoder(state: Mapping[str, Tensor]) -> Told:
-    """Of the style encoder."""
-    config, halvings, channels = trunk(state, "shared")
-    style_dim = shape(state, "unshared.0.weight", 2)[0]
-    domains = count(state, r"unshared\.(\d+)\.weight")
-    return Told(config | {"style_dim": style_dim}, 4 << halvings, channels, domains, style_dim)
-
-
-def discriminator(state: Mapping[str, Tensor]) -> Told:
-    """Of the critic."""
-    config, halvings, channels = trunk(state, "main")
-    return Told(config, 4 << halvings, channels, shape(state, f"main.{halvings + 4}.weight", 4)[0])
-
-
-TELL: dict[str, Callable[[Mapping[str, Tensor]], Told]] = {
-    "generator": generator,
-    "mapping": mapping,
-    "style_encoder": style_encoder,
-    "discriminator": discriminator,
-}
-NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
-    "generator": (TranslatorConfig, Translator),
-    "mapping": (MappingConfig, StyleMapping),
-    "style_encoder": (StyleEncoderConfig, Encoder),
-    "discriminator": (CriticConfig, Critic),
-}
 
 
 def left_out(state: StateDict, settings: Mapping[str, Any], notes: list[str]) -> float:

@@ -9,9 +9,13 @@ import jaxtyping
 import pytest
 from plugin_kit import GOOD, Shelf
 
+import zoogan
 from face_runs import liven, train_faces
-from style_runs import sets, train_tiny
+from part_faces import Says, write_run
+from style_runs import paint, sets, train_tiny
+from training_kit import FEW, NARROW, begin
 from zoogan.cli import main
+from zoogan.training.loaded import LoadedRun
 
 
 @pytest.fixture
@@ -60,6 +64,60 @@ def face_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("faces") / "faces"
     assert train_faces(run) == 0
     liven(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def part_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of untrained networks whose faces are made of parts; to be looked at, not to be written into."""
+    return write_run(tmp_path_factory.mktemp("parts") / "run")
+
+
+@pytest.fixture(scope="session")
+def loaded_parts(part_run: Path) -> LoadedRun:
+    return zoogan.load(part_run)
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Says:
+    """What a verb says to a mistake; that nothing was written besides."""
+    monkeypatch.chdir(tmp_path)
+
+    def said(*arguments: object) -> str:
+        capsys.readouterr()
+        before = sorted(tmp_path.rglob("*"))
+        assert main([*map(str, arguments), "--device", "cpu"]) == 2
+        told = capsys.readouterr()
+        assert "Traceback" not in told.err and not told.out and sorted(tmp_path.rglob("*")) == before
+        return told.err
+
+    return said
+
+
+@pytest.fixture(scope="session")
+def semantic_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SemanticStyleGAN on drawn faces of 13 parts, its averages unlike its networks; not to be written into."""
+    run = tmp_path_factory.mktemp("parts") / "parts"
+    slow = ["training.average_images=null", "training.average=0.9", "training.average_warm_up=false"]
+    assert begin("semantic-stylegan", run, *sets([*FEW, *NARROW, *slow])) == 0
+    return run
+
+
+@pytest.fixture(scope="session")
+def cartoons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures without labels and label maps."""
+    root = tmp_path_factory.mktemp("pictures") / "cartoons"
+    for number in range(12):
+        paint(root / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def glasses_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SaGAN of one width of its own, with averages; to be looked at, not to be written into."""
+    run = tmp_path_factory.mktemp("glasses") / "glasses"
+    own = ["generator.width=4", "discriminator.width=4", "training.average=0.5", "data.attributes=Eyeglasses"]
+    assert begin("sagan", run, *sets([*FEW, *own]), "--set", "training.sample_every=0") == 0
     return run
 
 

@@ -1,56 +1,46 @@
-"""The set metrics and LPIPS as a study uses them: protocol, cache, processes, and what they say when they cannot."""
+"""The set metrics as a study uses them: protocol, cache, processes, and what they say when they cannot."""
 
 from __future__ import annotations
 
-import builtins
-import hashlib
 import math
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from distribution_kit import Filters, Lens, Noise, edits_of, in_two_processes, keep, measured, study_of
-from zoogan.evaluation import inception, perceptual, squeezenet, weights
+from distribution_kit import (
+    BATCHES,
+    Difference,
+    Filters,
+    Lens,
+    Noise,
+    edits_of,
+    in_two_processes,
+    keep,
+    measured,
+    study_of,
+)
 from zoogan.evaluation.distribution_config import (
     FdSqueezenetConfig,
-    FidConfig,
     KdSqueezenetConfig,
-    KidConfig,
     LpipsConfig,
     PrdcSqueezenetConfig,
-)  # fmt: skip
+)
 from zoogan.evaluation.frechet import Frechet, Moments, frechet
 from zoogan.evaluation.kernel import KernelDistance
 from zoogan.evaluation.manifold import Manifold
 from zoogan.evaluation.perceptual import Perceptual
 from zoogan.evaluation.reals import real_faces
-from zoogan.interfaces import Metric, Seed, Source, Unavailable, World
-from zoogan.interfaces.metric import seeds_of
+from zoogan.interfaces import Metric, Source, Unavailable, World
 from zoogan.plugins import zoo
 
-BATCHES = [range(50), range(50, 80)]
 SETS: dict[str, Any] = {
     "fd_squeezenet": (Frechet, FdSqueezenetConfig),
     "kd_squeezenet": (KernelDistance, KdSqueezenetConfig),
     "prdc_squeezenet": (Manifold, PrdcSqueezenetConfig),
 }
-
-
-@pytest.fixture
-def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of weights, and no network."""
-    monkeypatch.setenv("ZOOGAN_METRIC_WEIGHTS", str(tmp_path / "weights"))
-
-    def refuse(*given: Any, **options: Any) -> None:
-        raise URLError("no network")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    return tmp_path / "weights"
 
 
 def built(name: str, **options: Any) -> Any:
@@ -217,191 +207,3 @@ def test_two_processes_say_what_one_says(name: str, tmp_path: Path) -> None:
         for one, two in zip(alone, found[rank]):
             assert one.statistic.value() == pytest.approx(two.statistic.value(), rel=1e-9, abs=1e-12)
             assert sorted(one.statistic.face.tolist()) == sorted(two.statistic.face.tolist())
-
-
-# ---- weights ----
-
-
-@pytest.mark.parametrize(
-    "metric, file",
-    [
-        (Frechet(FdSqueezenetConfig()), "squeezenet1_1_caffe.npz"),
-        (Frechet(FidConfig(download=False)), "weights-inception-2015-12-05-6726825d.pth"),
-        (KernelDistance(KidConfig()), "weights-inception-2015-12-05-6726825d.pth"),
-        (Perceptual(LpipsConfig(trunk="vgg")), "vgg16-397923af.pth"),
-    ],
-)
-def test_missing_weights_say_what_to_do(metric: Any, file: str, no_weights: Path, tmp_path: Path) -> None:
-    """Also offline, where the download fails."""
-    pytest.importorskip("lpips"), pytest.importorskip("torch_fidelity")
-    source = Noise()
-    source.image_size = 32
-    with pytest.raises(Unavailable) as caught:
-        metric.start(study_of(source, tmp_path))
-    for words in (file, str(no_weights), "ZOOGAN_METRIC_WEIGHTS", ".weights=PATH"):
-        assert words in str(caught.value)
-
-
-def test_other_weights_are_refused(no_weights: Path, tmp_path: Path) -> None:
-    no_weights.mkdir()
-    (no_weights / squeezenet.WEIGHTS.name).write_bytes(b"something else")
-    wrong = hashlib.sha256(b"something else").hexdigest()[:12]
-    for config in (FdSqueezenetConfig(), FdSqueezenetConfig(weights=no_weights / squeezenet.WEIGHTS.name)):
-        with pytest.raises(Unavailable, match=rf"not the SqueezeNet 1.1 .* sha256 {wrong}... instead of 22d989bac136"):
-            Frechet(config).start(study_of(Noise(), tmp_path))
-
-
-def test_a_download_is_used(no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = b"the weights"
-    file = weights.WeightFile("net.pth", hashlib.sha256(content).hexdigest(), "a network's", url="https://host/net.pth")
-
-    def download(url: str, path: str, hash_prefix: str) -> None:
-        assert (url, hash_prefix) == (file.url, file.sha256)
-        Path(path).write_bytes(content)
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    found = weights.located(file, None, "fid", World.alone(), download=True)
-    assert found == no_weights / "net.pth" and found.read_bytes() == content
-
-
-@pytest.mark.parametrize(
-    "package, metric", [("torch_fidelity", Frechet(FidConfig())), ("lpips", Perceptual(LpipsConfig()))]
-)
-def test_a_missing_library_names_the_extra(
-    package: str, metric: Any, no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = builtins.__import__
-
-    def refuse(name: str, *given: Any, **options: Any) -> Any:
-        if name.partition(".")[0] == package:
-            raise ImportError(f"No module named {name!r}")
-        return real(name, *given, **options)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    source = Noise()
-    source.image_size = 32
-    with pytest.raises(Unavailable, match=r"zoogan\[evaluate\]"):
-        metric.start(study_of(source, tmp_path))
-
-
-# ---- the networks themselves, with weights that are not the real ones ----
-
-
-def test_squeezenet_reads_an_npz_strictly_and_draws_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.models import squeezenet1_1
-
-    torch.manual_seed(3)
-    reference = squeezenet1_1(weights=None).eval()
-    path = tmp_path / "weights.npz"
-    np.savez(path, **{name: value.numpy() for name, value in reference.state_dict().items()})
-    before = torch.get_rng_state()
-    network = squeezenet.SqueezeNet(path, torch.device("cpu"))
-    assert torch.equal(before, torch.get_rng_state())
-    image = torch.rand(2, 3, squeezenet.SIDE, squeezenet.SIDE) * 2 - 1
-    pixels = (image + 1) * 127.5
-    blue_first = pixels[:, [2, 1, 0]] - torch.tensor([103.939, 116.779, 123.68])[:, None, None]
-    expected = reference.features(blue_first).mean((2, 3))
-    torch.testing.assert_close(network(image), expected)
-    np.savez(path, **{"features.0.weight": np.zeros((64, 3, 3, 3), np.float32)})
-    with pytest.raises(Unavailable, match="not the SqueezeNet"):
-        squeezenet.SqueezeNet(path, torch.device("cpu"))
-    np.savez(path, np.array([object()]))  # only a pickle can hold this one
-    with pytest.raises(Unavailable, match="not the SqueezeNet"):
-        squeezenet.SqueezeNet(path, torch.device("cpu"))
-
-
-def test_inception_is_torch_fidelitys_on_bytes(tmp_path: Path) -> None:
-    module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
-    path = tmp_path / "inception.pth"
-    with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "load_state_dict_from_url", lambda *given, **options: {})
-        patch.setattr(nn.Module, "load_state_dict", lambda *given, **options: None)
-        state = module.FeatureExtractorInceptionV3("x", ["2048"]).state_dict()
-    generator = torch.Generator().manual_seed(0)
-    filled = {
-        name: torch.rand(value.shape, generator=generator) * 0.1 if value.is_floating_point() else torch.tensor(0)
-        for name, value in state.items()
-    }
-    torch.save(filled, path)
-    before = torch.get_rng_state()
-    network = inception.Inception(path, torch.device("cpu"))
-    assert torch.equal(before, torch.get_rng_state())
-    image = torch.rand(1, 3, 32, 32) * 2 - 1
-    levels = ((image + 1) * 127.5).round().to(torch.uint8)
-    theirs = module.FeatureExtractorInceptionV3("x", ["2048"], feature_extractor_weights_path=str(path))(levels)[0]
-    found = network(image)
-    assert found.shape == (1, network.dimensions) and torch.equal(found, theirs)
-    path.write_bytes(b"no weights")
-    with pytest.raises(Unavailable, match="without executing code"):
-        inception.Inception(path, torch.device("cpu"))
-
-
-def test_lpips_takes_torchvisions_trunk(tmp_path: Path) -> None:
-    pytest.importorskip("lpips")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        from torchvision.models import squeezenet1_1
-
-        trunk = squeezenet1_1(weights=None)
-    torch.save(trunk.state_dict(), tmp_path / "trunk.pth")
-    before = torch.get_rng_state()
-    network = perceptual.opened("squeeze", tmp_path / "trunk.pth", torch.device("cpu"))
-    assert torch.equal(before, torch.get_rng_state())
-    for name, value in network.net.state_dict().items():
-        assert torch.equal(value, trunk.state_dict()["features." + name.split(".", 1)[1]])
-    first, second = torch.rand(2, 2, 3, 32, 32) * 2 - 1
-    between = network(first, second).flatten()
-    assert between.shape == (2,) and bool((between > 0).all())
-    with pytest.raises(Unavailable, match="lack features"):
-        perceptual.put_trunk(network, {})
-
-
-# ---- LPIPS ----
-
-
-class Difference(nn.Module):
-    """Stands in for LPIPS: the mean absolute difference."""
-
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        return (first - second).abs().mean((1, 2, 3), keepdim=True)
-
-
-def test_lpips_measures_what_comes_back_and_what_seeds_change(tmp_path: Path) -> None:
-    def amounts(seed: Seed) -> Tensor:
-        seeds = [seed] if isinstance(seed, int) else seed
-        return torch.tensor([one % 3 * 0.1 for one in seeds])
-
-    def darker(image: Tensor, target: Tensor, seed: Seed) -> Tensor:
-        return image * 0.5 + amounts(seed).view(-1, 1, 1, 1)
-
-    source = Noise()
-    source.image_size = 32
-    found = measured(
-        Perceptual(LpipsConfig(draws=3), distance=Difference()),
-        study_of(source, tmp_path), Lens(darker), BATCHES, "A", "B",
-    )  # fmt: skip
-    by_name = {(m.name, m.attribute): m for m in found}
-    assert set(by_name) == {
-        ("lpips.kept", None), ("lpips.cycled", None), ("lpips.diversity", None),
-        ("lpips.cycled", "A"), ("lpips.cycled", "B"), ("lpips.diversity", "A"), ("lpips.diversity", "B"),
-    }  # fmt: skip
-    values = {name: m.statistic.value() for name, m in by_name.items()}
-    image = source.read("test", range(80))["image"].float() / 127.5 - 1
-    added = amounts(seeds_of(0, torch.arange(80))).view(-1, 1, 1, 1)
-    edited = (0.5 * image + added).clamp(-1, 1)
-    cycled = (0.5 * edited + added).clamp(-1, 1)
-    assert values["lpips.kept", None] == pytest.approx(float((edited - image).abs().mean()), rel=0.02)
-    assert values["lpips.cycled", "A"] == pytest.approx(float((cycled - image).abs().mean()), rel=0.02)
-    drawn = torch.stack([amounts(seeds_of(seed, torch.arange(80))) for seed in range(3)])
-    apart = [(drawn[i] - drawn[j]).abs().mean() for i, j in ((0, 1), (0, 2), (1, 2))]
-    assert values["lpips.diversity", "B"] == pytest.approx(float(sum(apart)) / 3, rel=0.02)
-    assert values["lpips.cycled", None] == pytest.approx(values["lpips.cycled", "B"])
-    assert by_name["lpips.kept", None].statistic.faces() == 80
-    assert len(by_name["lpips.kept", None].statistic.face) == 80, "once for each face, not for each attribute"
-    still = measured(Perceptual(LpipsConfig(), distance=Difference()), study_of(source, tmp_path), Lens(keep), BATCHES)
-    assert {m.statistic.value() for m in still} == {0.0}
-
-
-def test_lpips_says_when_faces_are_too_small(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="32 pixels or more, these have 16"):
-        Perceptual(LpipsConfig(), distance=Difference()).start(study_of(Noise(), tmp_path))

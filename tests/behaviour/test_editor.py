@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zoogan.cli.edit import labelled
+from zoogan.cli.edit_grid import labelled
 from zoogan.composition import compose
 from zoogan.config import parse_sets
 from zoogan.data.photo import to_range

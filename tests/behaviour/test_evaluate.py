@@ -27,17 +27,7 @@ from zoogan.evaluation.edit_error import EditError, Truth
 from zoogan.evaluation.judged import Preservation, Success
 from zoogan.evaluation.locality import Locality
 from zoogan.evaluation.reconstruction import Diversity, Reconstruction
-from zoogan.evaluation.report import (
-    About,
-    Report,
-    face_weights,
-    interval,
-    read_report,
-    read_rows,
-    report_of,
-    rows_of,
-    write_report,
-)
+from zoogan.evaluation.report import About, Report, read_report, read_rows, report_of, rows_of, write_report
 from zoogan.evaluation.similarity import BEST_PSNR
 from zoogan.evaluation.study import Findings, edits_of, examine, open_study, turned
 from zoogan.interfaces import Editor, Metric, Study, World
@@ -270,7 +260,7 @@ def test_a_report_comes_back_with_the_rows_behind_it(study: Study, tmp_path: Pat
 
 
 def test_the_bootstrap_knows_the_standard_error_of_a_mean() -> None:
-    from zoogan.evaluation.report import resampled
+    from zoogan.evaluation.bootstrap import face_weights, interval, resampled
     from zoogan.interfaces import Ratio
 
     values = torch.randn(400, generator=torch.Generator().manual_seed(3)).double()

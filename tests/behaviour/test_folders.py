@@ -252,8 +252,9 @@ def test_heat_maps_from_files_reach_the_generator_and_the_way_back(tmp_path: Pat
     from zoogan.composition import compose, rehearse
     from zoogan.config import compose_config
     from zoogan.data.heat_map_files import save_masks
+    from zoogan.data.loader import to_device
     from zoogan.data.photo import save_image
-    from zoogan.data.stream import FaceStream, to_device
+    from zoogan.data.stream import FaceStream
     from zoogan.interfaces import Need
     from zoogan.plugins import zoo
     from zoogan.training.session import facts_of

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from torch.utils.data import default_collate
 
-from zoogan.cli import main
-from zoogan.cli.measuring import check_learnt
 from zoogan.config import ConfigError
-from zoogan.data.config import DrawnData, FolderData
+from zoogan.data.config import DrawnData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.drawn_source import DrawnSource
-from zoogan.data.folder import Folder
 from zoogan.data.photo import to_range
 from zoogan.evaluation import judge_training
 from zoogan.evaluation.judge import Judge, default_judge, load_judge, read_facts, save_judge
 from zoogan.evaluation.judge_augment import blurred, disturbed, moved
-from zoogan.evaluation.judge_scores import attribute_scores, best_threshold, part_scores, part_table, pose_scores
 from zoogan.evaluation.judge_splits import with_valid
 from zoogan.evaluation.judge_training import Lesson, losses, train_judge, value_weights
 from zoogan.interfaces.metric import Parser, Reader
-from zoogan.plugins import zoo
 
 pytest.importorskip("timm")
 
@@ -38,10 +29,6 @@ NAMES = ("Wearing_Hat", "Bald", "Face_Mask")
 COMMON = {"Wearing_Hat": 0.4, "Bald": 0.3, "Face_Mask": 0.4}
 LESSON = Lesson(iterations=3, batch=8)
 CPU = torch.device("cpu")
-TINY = [
-    "--size", "16", "--iterations", "2", "--device", "cpu", "--set", "data.workers=0",
-    "--set", "data.faces=80", "--set", "data.held_out=60",
-]  # fmt: skip
 
 
 def drawn(**settings: Any) -> tuple[DrawnSource, DrawnData]:
@@ -61,43 +48,6 @@ def judge() -> Judge:
 def faces() -> dict[str, torch.Tensor]:
     sample = drawn()[0].read("test", range(12))
     return {**sample, "image": to_range(sample["image"])}
-
-
-# ---- scores ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_hand_made_row() -> None:
-    probability = torch.tensor([0.9, 0.8, 0.3, 0.7, 0.2, 0.1, 0.1, 0.05])
-    label = torch.tensor([True, True, True, False, False, False, False, False])
-    row = attribute_scores(probability, label, 0.5)
-    assert row["recall"] == pytest.approx(2 / 3) and row["specificity"] == pytest.approx(4 / 5)
-    assert row["balanced_accuracy"] == pytest.approx(11 / 15) and row["accuracy"] == pytest.approx(6 / 8)
-    assert row["error"] == pytest.approx(math.sqrt(2 / 9 / 3 + 4 / 25 / 5) / 2)
-    assert row["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
-
-
-def test_calibration_finds_the_best_threshold_and_the_middle_of_a_gap() -> None:
-    label = torch.tensor([False, False, False, True, True])
-    assert best_threshold(torch.tensor([0.01, 0.02, 0.04, 0.08, 0.2]), label) == pytest.approx(0.06)
-    # One mistake is inevitable: a rare value's mistake is the dearer one.
-    assert best_threshold(torch.tensor([0.1, 0.2, 0.6, 0.5, 0.9]), label) == pytest.approx(0.35)
-    # Saturated probabilities still have a side on either side.
-    assert best_threshold(torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0]), label) == pytest.approx(0.5)
-
-
-def test_pose_and_part_scores() -> None:
-    true = torch.tensor([[0.0, 0.0, 0.0], [10.0, -2.0, 4.0], [20.0, 2.0, 8.0]])
-    row = pose_scores(true + torch.tensor([1.0, -2.0, 3.0]), true)
-    assert (row["yaw"], row["pitch"], row["roll"]) == (1, 2, 3)
-    assert row["yaw_of_median"] == pytest.approx(20 / 3)
-    counts = torch.tensor([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
-    scores = part_scores(counts)
-    assert scores["mean_iou"] == pytest.approx((6 / 9 + 3 / 6) / 2) and scores["classes"] == 2
-    assert scores["pixel_accuracy"] == pytest.approx(9 / 12)
-    table = part_table(counts, ("sky", "face", "hat"))
-    assert table["sky"] == pytest.approx({"iou": 6 / 9, "share": 8 / 12, "recall": 6 / 8, "precision": 6 / 7})
-    assert table["face"] == pytest.approx({"iou": 3 / 6, "share": 4 / 12, "recall": 3 / 4, "precision": 3 / 5})
-    assert set(table) == {"sky", "face"}, "no hat was there"
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
@@ -351,115 +301,3 @@ def test_the_default_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.delenv("ZOOGAN_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_judge("celeba", 128) == tmp_path / ".cache" / "zoogan" / "judges" / "celeba-128"
-
-
-# ---- the verb --------------------------------------------------------------------------------------------------------
-
-
-def test_train_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path))
-    assert main(["judge", "train", *TINY]) == 0
-    said = capsys.readouterr().out
-    folder = tmp_path / "judges" / "drawn-16"
-    assert "mean balanced accuracy" in said and "mean IoU" in said and f"judge: {folder}" in said
-    assert main(["judge", "show", str(folder)]) == 0
-    shown = capsys.readouterr().out
-    assert shown.strip() in said and "Wearing_Earrings" in shown
-    assert main(["judge", "show", str(folder), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert len(facts["table"]) == len(facts["attributes"]) == 13 and facts["seed"] == 0
-    assert main(["judge", "train", *TINY]) == 2
-    assert "--force" in capsys.readouterr().err
-    assert main(["judge", "train", *TINY, "--force", "--seed", "1", "--attributes", "Male,Smiling"]) == 0
-    assert load_judge(folder).attributes == ("Male", "Smiling")
-    capsys.readouterr()
-    assert main(["judge", "train", *TINY, "--force", "--attributes", "none"]) == 0
-    said = capsys.readouterr().out
-    assert "a judge of 19 parts on 80 drawn faces" in said and "balanced accuracy" not in said
-    assert "part" in said and "recall" in said and "skin" in said and "mean IoU" in said
-    parser = load_judge(folder)
-    assert parser.attributes == () and parser.parts == CLASSES and len(parser.part_table) > 5
-    (folder / "mine.txt").write_text("precious")
-    assert main(["judge", "train", *TINY, "--force"]) == 2
-    assert "mine.txt" in capsys.readouterr().err and (folder / "mine.txt").exists()
-
-
-def test_ctrl_c_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    learn = judge_training.losses
-
-    def interrupted(*given: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGINT)
-        return learn(*given)
-
-    monkeypatch.setattr(judge_training, "losses", interrupted)
-    assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge")]) == 130
-    assert "nothing was saved" in capsys.readouterr().out and not list(tmp_path.iterdir())
-    assert signal.getsignal(signal.SIGINT) == before
-
-
-def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = tmp_path / "photos"
-    root.mkdir()
-    rows = ["file,Dark"]
-    for k in range(60):
-        Image.new("RGB", (20, 20), (40, 30, 20) if k % 2 else (220, 200, 190)).save(root / f"{k}.png")
-        rows.append(f"{k}.png,{k % 2}")
-    (root / "labels.csv").write_text("\n".join(rows))
-    options = ["--data", "folder", "--root", str(root), "--out", str(tmp_path / "judge"), *TINY[:6]]
-    assert main(["judge", "train", *options]) == 0
-    assert "no valid split; the last tenth of train" in capsys.readouterr().out
-    judge = load_judge(tmp_path / "judge")
-    config = FolderData(root=root, image_size=16, attributes=("Dark",))
-    check_learnt(judge.facts, Folder(config))
-    assert "other pictures" not in capsys.readouterr().err
-    for k in range(60):
-        Image.new("RGB", (40, 30), (9, 120, 3 * k)).save(root / f"{k}.png")
-    check_learnt(judge.facts, Folder(config))
-    assert "learnt from other pictures than these" in capsys.readouterr().err
-    assert judge.attributes == ("Dark",) and judge.poses(torch.zeros(1, 3, 16, 16)) is None
-    assert judge.segmentation(torch.zeros(1, 3, 16, 16)) is None
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (["--data", "drwn"], "did you mean 'drawn'"),
-        (["--data", "drawn", "--set", "data.probabilities.Male=3"], "Male"),
-        (["--attributes", "Smilling"], "did you mean 'Smiling'"),
-        (["--backbone", "resnet10"], "did you mean 'resnet"),
-        (["--pretrained"], "--pretrained: the weights of resnet10t cannot be had"),
-        (["--set", "data.fases=3"], "did you mean 'faces'"),
-        (["--set", "training.seed=3"], "only settings of the source"),
-        (["--size", "8"], "image_size"),
-        (["--iterations", "0"], "--iterations 0"),
-        (["--device", "tpu"], "expected auto"),
-        (["--plugin", "nowhere.py"], "nowhere.py"),
-    ],
-)
-def test_a_persons_mistake_exits_2_without_a_traceback(
-    options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    failures = zoo().failures
-    before = len(failures)
-    assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge"), *options]) == 2
-    del failures[before:]  # a process tells of a plugin that failed in every later command
-    said = capsys.readouterr().err
-    assert expected in said and "Traceback" not in said and not list(tmp_path.iterdir())
-
-
-def test_without_timm_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "timm", None)
-    assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge")]) == 2
-    assert 'pip install "zoogan[evaluate]"' in capsys.readouterr().err
-
-
-def test_another_backbone_is_enlarged_for(tmp_path: Path) -> None:
-    options = ["--backbone", "mobilenetv3_small_050", "--attributes", "Male", "--out", str(tmp_path / "judge")]
-    assert main(["judge", "train", *TINY, *options]) == 0
-    judge = load_judge(tmp_path / "judge")
-    assert judge.facts.build.zoom == 2 and judge.backbone == "mobilenetv3_small_050"

@@ -16,7 +16,8 @@ from style_kit import LATENT, REGISTRY, SIZE, TinyConfig, terms_of, tiny, tiny_r
 from zoogan.composition import compose, rehearse
 from zoogan.config import ComponentConfig, ConfigError, GameConfig, merge, validate
 from zoogan.data.drawn_source import DrawnSource
-from zoogan.data.stream import FaceStream, loader, to_device
+from zoogan.data.loader import loader, to_device
+from zoogan.data.stream import FaceStream
 from zoogan.facts import Facts
 from zoogan.interfaces import Request, StyleCondition, StyleCritic, StyleEncoder, StyleMapping, World
 from zoogan.layers.heads import select

@@ -60,6 +60,17 @@ def test_a_training_that_writes_nothing_leaves_no_folder(tmp_path: Path, monkeyp
     assert not list((tmp_path / "runs").iterdir())
 
 
+def test_each_checkpoint_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the last iteration, its turn, a measuring that was the best and the end all ask for it."""
+    written: list[int] = []
+    save = Session.save
+    monkeypatch.setattr(Session, "save", lambda session: (written.append(session.trainer.iteration), save(session)))
+    watched = ["evaluate_every=1", "evaluate=edit_error", "best=edit_error", "evaluate_faces=4", "checkpoint_every=2"]
+    sets = [part for setting in watched for part in ("--set", f"training.{setting}")]
+    assert train("--out", str(tmp_path / "run"), *sets, "--iterations", "2") == 0
+    assert written == [1, 2]
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one iteration, to be copied."""

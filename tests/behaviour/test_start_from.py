@@ -16,48 +16,20 @@ from torch import Tensor
 
 import zoogan
 from distribution_kit import in_two_processes
-from style_runs import paint, sets
-from training_kit import FEW, NARROW, PARTS, REGISTRY, SIZE, begin, below, flat, newest, part_config, same
+from style_runs import sets
+from training_kit import FEW, PARTS, REGISTRY, SIZE, begin, below, flat, newest, part_config, same
 from zoogan.cli import main
 from zoogan.composition import compose
-from zoogan.config import ConfigError, GameConfig, TrainingConfig, compose_config, validate
-from zoogan.facts import Facts
+from zoogan.config import ConfigError, GameConfig, TrainingConfig, compose_config
 from zoogan.interfaces import World
 from zoogan.storage import write_tensors
-from zoogan.testing.conformance import tiny_config, tiny_facts
+from zoogan.testing.conformance import tiny_facts
 from zoogan.training import checkpoints, session
 from zoogan.training.averages import decay_of
 from zoogan.training.run import Run
 from zoogan.training.session import Session
 from zoogan.training.start import Start, layer_from, start_of
 from zoogan.training.trainer import Trainer
-
-
-@pytest.fixture(scope="module")
-def parts_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny SemanticStyleGAN on drawn faces of 13 parts, whose averages differ from its networks."""
-    run = tmp_path_factory.mktemp("parts") / "parts"
-    slow = ["training.average_images=null", "training.average=0.9", "training.average_warm_up=false"]
-    assert begin("semantic-stylegan", run, *sets([*FEW, *NARROW, *slow])) == 0
-    return run
-
-
-@pytest.fixture(scope="module")
-def cartoons(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures without labels and label maps."""
-    root = tmp_path_factory.mktemp("pictures") / "cartoons"
-    for number in range(12):
-        paint(root / f"{number}.png")
-    return root
-
-
-@pytest.fixture(scope="module")
-def glasses_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny SaGAN of one width of its own, with averages."""
-    run = tmp_path_factory.mktemp("glasses") / "glasses"
-    own = ["generator.width=4", "discriminator.width=4", "training.average=0.5", "data.attributes=Eyeglasses"]
-    assert begin("sagan", run, *sets([*FEW, *own]), "--set", "training.sample_every=0") == 0
-    return run
 
 
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[checkpoints.State]:
@@ -149,9 +121,11 @@ def test_a_damaged_checkpoint_is_passed_over_and_none_at_all_is_told(
     assert "holds no trained weights yet" in capsys.readouterr().err
 
 
-def test_the_games_state_comes_along_but_an_adaptive_augmentation_begins_anew(parts_run: Path, tmp_path: Path) -> None:
+def test_the_games_state_comes_along_but_an_adaptive_augmentation_begins_anew(
+    semantic_run: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    shutil.copytree(parts_run, run)
+    shutil.copytree(semantic_run, run)
     config, facts = part_config(augment={"use": "ada"}, training={"start_from": str(run)}), None
     path = checkpoints.newest_valid(run / "checkpoints")[0]
     assert path is not None
@@ -253,11 +227,11 @@ def test_an_average_that_was_taken_over_does_not_warm_up() -> None:
 
 
 def test_a_run_is_adapted_to_pictures_and_goes_on_without_it(
-    parts_run: Path, cartoons: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    semantic_run: Path, cartoons: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All that a person types; and a resume is the same run, though the first is gone."""
     first, out, whole = tmp_path / "first", tmp_path / "adapted", tmp_path / "whole"
-    shutil.copytree(parts_run, first)
+    shutil.copytree(semantic_run, first)
     few = sets(["data.batch=4", "data.workers=0", "training.checkpoint_every=1"])
     start = ["--from", str(first), "--data", "folder", "--root", str(cartoons), *few]
     assert begin("semantic-stylegan", out, *start, iterations=3) == 0
@@ -280,7 +254,7 @@ def test_a_run_is_adapted_to_pictures_and_goes_on_without_it(
     shutil.rmtree(checkpoints.find(out / "checkpoints")[-1])
     assert main(["train", "--out", str(out), "--resume", "--device", "cpu"]) == 0
     assert same(flat(newest(whole)), flat(newest(out)))
-    assert main(["train", "--out", str(out), "--resume", "--from", str(parts_run)]) == 2
+    assert main(["train", "--out", str(out), "--resume", "--from", str(semantic_run)]) == 2
     assert "leave out --from" in capsys.readouterr().err
 
 
@@ -298,101 +272,15 @@ def test_a_recipe_that_freezes_is_for_those_who_start_from_a_run(
     assert not (tmp_path / "run").exists()
 
 
-# ---- mistakes ----
+# ---- what a config takes over ----
 
 
-def test_runs_that_are_none(glasses_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for wrong, said in (
-        (glasses_run.with_name("glases"), "glases is not a run (no config.yaml in it), did you mean 'glasses'?"),
-        (glasses_run / "model", f"did you mean {str(glasses_run)!r}?"),
-        (tmp_path, "is not a run"),
-    ):
-        assert begin("sagan", tmp_path / "run", "--from", str(wrong)) == 2
-        assert said in capsys.readouterr().err
-
-
-def test_runs_of_another_kind(
-    glasses_run: Path, parts_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert begin("semantic-stylegan", tmp_path / "run", "--from", str(glasses_run)) == 2
-    said = capsys.readouterr().err
-    assert "is a run of sagan" in said and "semantic-stylegan has generator (latent_generator)" in said
-    # The same roles, but the run's networks would be trained with numbers that were made for others.
-    for method, origin, other in (("stargan", glasses_run, "sagan"), ("stylegan2", parts_run, "semantic-stylegan")):
-        assert begin(method, tmp_path / "run", "--from", str(origin)) == 2
-        said = capsys.readouterr().err
-        assert f"{origin} is a run of {other}: generator {other!r} where {method} has {method!r}" in said
-        assert f"Train --model {other}, or start from a run of {method}" in said
-    assert not (tmp_path / "run").exists()
-
-
-def test_pictures_without_label_maps_are_told_of_before_a_folder_is_used(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for number in range(6):
-        paint(tmp_path / "pictures" / f"{number}.png")
-    plain = ["--data", "folder", "--root", str(tmp_path / "pictures"), "--recipe", "drawn-32"]
-    few = sets(["data.label_set=celebamask-13", *NARROW, f"data.image_size={SIZE}", "data.batch=4", "data.workers=0"])
-    assert begin("semantic-stylegan", tmp_path / "run", *plain, *few) == 2
-    said = capsys.readouterr().err
-    assert "needs segmentation" in said and "data.label_maps=FOLDER" in said and "judge_segmentation=false" in said
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_relative_start_is_kept_absolute(parts_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(parts_run.parent)
+def test_a_relative_start_is_kept_absolute(semantic_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(semantic_run.parent)
     start = sets(["training.start_from=parts", "data.faces=32", "data.held_out=8", "training.sample_every=0"])
     assert begin("semantic-stylegan", tmp_path / "run", *start, iterations=1) == 0
     kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["training"]["start_from"]
-    assert kept == str(parts_run.resolve())
-
-
-def test_settings_that_contradict_the_weights(
-    glasses_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    start = ["--from", str(glasses_run), *sets(FEW[1:])]
-    assert begin("sagan", tmp_path / "run", *start, "--set", "discriminator.width=6") == 2
-    said = capsys.readouterr().err
-    assert "discriminator." in said and "(4, 3, 4, 4) in the run, (6, 3, 4, 4) here" in said and "in all)" in said
-    assert "generator." not in said
-    for wrong, told in (
-        (["data.image_size=32"], "image_size (data.image_size): 16 in the run, 32 here"),
-        (["data.attributes=Smiling"], "attributes (data.attributes): Eyeglasses in the run, Smiling here"),
-    ):
-        assert begin("sagan", tmp_path / "run", *start, *sets(wrong)) == 2
-        assert told in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
-
-
-def test_parts_that_are_others(
-    parts_run: Path, cartoons: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    start = ["--from", str(parts_run), "--data", "folder", "--root", str(cartoons)]
-    assert begin("semantic-stylegan", tmp_path / "run", *start, "--set", "data.label_set=celebamask-19") == 2
-    said = capsys.readouterr().err
-    assert "parts (data.label_set): background, face" in said and "transparent (data.label_set): " in said
-
-
-def test_facts_that_networks_do_not_need_may_differ(parts_run: Path, tmp_path: Path) -> None:
-    """Labels mean nothing to a generator of faces from noise, nor parts to one that has none."""
-    from zoogan.training.start import check_facts
-
-    stored, before = validate_stored(parts_run)
-    check_facts(parts_run, stored, before, before.model_copy(update={"attributes": ("Bald",), "crop": 0.5}), REGISTRY)
-    plain = tiny_config("stylegan2", REGISTRY, {"data": {"image_size": SIZE}})
-    for parts in ((), ("background", "face")):
-        check_facts(tmp_path, plain, Facts(image_size=SIZE, parts=("a", "b")), Facts(image_size=SIZE, parts=parts),
-                    REGISTRY)  # fmt: skip
-    with pytest.raises(ConfigError, match=r"image_size .*: 16 in the run, 32 here"):
-        check_facts(tmp_path, plain, Facts(image_size=SIZE), Facts(image_size=32), REGISTRY)
-
-
-def validate_stored(run: Path) -> tuple[GameConfig, Facts]:
-    values = yaml.safe_load((run / "config.yaml").read_text())
-    return validate(REGISTRY.methods[values["method"]], REGISTRY, values), zoogan.load(run).facts
-
-
-# ---- what a config takes over ----
+    assert kept == str(semantic_run.resolve())
 
 
 def test_a_file_may_name_the_run_and_another_source(

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from zoogan.config import ConfigError, DataConfig
 from zoogan.data.drawn import CLASSES
-from zoogan.data.stream import FaceStream, Loader, loader, mirror, to_device
+from zoogan.data.loader import Loader, loader, to_device
+from zoogan.data.stream import FaceStream, mirror
 from zoogan.interfaces import Need, Source, World
 
 

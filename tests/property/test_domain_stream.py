@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from zoogan.config import ConfigError, DataConfig
-from zoogan.data.stream import FaceStream, Loader, cut_out, loader, to_device
+from zoogan.data.loader import Loader, cut_out, loader, to_device
+from zoogan.data.stream import FaceStream
 from zoogan.interfaces import Need, Source, World
 from zoogan.testing.strategies import faces
 

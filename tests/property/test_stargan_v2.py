@@ -1,56 +1,30 @@
-"""StarGAN v2: what must hold for its networks at every size, and for the import of official files."""
+"""StarGAN v2: what must hold for its networks at every size."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import zoogan.components
 import zoogan_stargan_v2
-from zoogan.cli.import_ import import_weights as write_run
+from stargan_v2_kit import STYLE, facts, heads, indices
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.registry import Registry
 from zoogan.testing.strategies import batches, faces, noise, seeds
 from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
 from zoogan_stargan_v2.networks import Critic, Encoder, Mapping, Translator
-from zoogan_stargan_v2.weights import SLOTS, convert, import_weights, official_names
 
 counts = st.integers(1, 5)
 powers = st.sampled_from([16, 32, 64])
-STYLE = 6
-
-
-def facts(size: int, k: int = 2, channels: int = 3) -> Facts:
-    return Facts(image_size=size, channels=channels, domains=tuple("abcdefghij"[:k]))
 
 
 def translator(seed: int, size: int = 32, high_pass: float = 0.0, channels: int = 3) -> Translator:
     torch.manual_seed(seed)
     config = TranslatorConfig(width=2, max_width=4, style_dim=STYLE, high_pass=high_pass)
     return Translator(config, facts(size, channels=channels))
-
-
-def heads(seed: int, size: int, k: int) -> dict[str, nn.Module]:
-    """The networks with a head for each domain."""
-    torch.manual_seed(seed)
-    return {
-        "mapping": Mapping(MappingConfig(latent_dim=3, style_dim=STYLE, width=8), facts(size, k)),
-        "style_encoder": Encoder(StyleEncoderConfig(width=2, max_width=4, style_dim=STYLE), facts(size, k)),
-        "discriminator": Critic(CriticConfig(width=2, max_width=4), facts(size, k)),
-    }
-
-
-def indices(seed: int, n: int, k: int) -> Tensor:
-    return torch.randint(k, (n,), generator=torch.Generator().manual_seed(seed))
 
 
 def close(one: Tensor, other: Tensor) -> None:
@@ -250,179 +224,3 @@ def test_networks_are_components() -> None:
         spec = registry.components[role, "stargan-v2"]
         with torch.device("meta"):
             assert registry.build(role, spec.config(), facts(64)).compiled_parts()
-
-
-# ---- import ----
-
-SIZE = 128
-OFFICIAL = {slot: name for name, slot in SLOTS.items()}
-
-
-def originals(k: int, high_pass: float) -> dict[str, nn.Module]:
-    """Narrow networks with the first width that tells the image size."""
-    torch.manual_seed(0)
-    known = facts(SIZE, k)
-    config = TranslatorConfig(width=2**14 // SIZE, max_width=4, style_dim=STYLE, high_pass=high_pass)
-    return {"generator": Translator(config, known), **heads(1, SIZE, k)}
-
-
-def official_layout(slot: str, net: nn.Module) -> dict[str, Tensor]:
-    """Our weights under their official names; the critic's scores are a 1x1 convolution there."""
-    state = net.state_dict()
-    layout = {official: state[ours] for official, ours in official_names(slot, net).items()}
-    if isinstance(net, Critic):
-        last = f"main.{net.trunk.halvings + 4}.weight"
-        layout[last] = layout[last][:, :, None, None]
-    return layout
-
-
-def official_file(path: Path, networks: dict[str, nn.Module], *, kernel: bool = True, prefix: str = "") -> Path:
-    """Our networks saved in the official layout, unused shortcuts and all."""
-    saved: dict[str, dict[str, Tensor]] = {}
-    for slot, net in networks.items():
-        layout = official_layout(slot, net)
-        if isinstance(net, Translator) and net.takes_masks:
-            layout["decode.5.conv1x1.weight"] = torch.zeros(128, 4, 1, 1)
-            if kernel:
-                high_pass = net.decoder.high_pass
-                assert high_pass is not None
-                layout["hpf.filter"] = high_pass.kernel[0, 0] / high_pass.divisor
-        saved[OFFICIAL[slot]] = {prefix + key: value for key, value in layout.items()}
-    torch.save(saved, path)
-    return path
-
-
-def rebuilt(imported: Any, k: int) -> dict[str, nn.Module]:
-    made = {
-        "generator": (TranslatorConfig, Translator), "mapping": (MappingConfig, Mapping),
-        "style_encoder": (StyleEncoderConfig, Encoder), "discriminator": (CriticConfig, Critic),
-    }  # fmt: skip
-    networks: dict[str, nn.Module] = {}
-    for slot, state in imported.networks.items():
-        config, network = made[slot]
-        networks[slot] = network(config(**imported.config[slot]), Facts(image_size=SIZE, **imported.facts))  # type: ignore
-        networks[slot].load_state_dict(state, strict=True)
-    return networks
-
-
-@pytest.mark.parametrize(("k", "high_pass", "prefix"), [(2, 1.0, "module."), (3, 0.0, ""), (2, 2.0, ""), (5, 0.0, "")])
-def test_import_gives_the_same_networks(tmp_path: Path, k: int, high_pass: float, prefix: str) -> None:
-    nets = originals(k, high_pass)
-    path = official_file(tmp_path / "000001_nets.ckpt", nets, prefix=prefix)
-    names = {} if k < 5 else {"domains": list("vwxyz")}
-    result = import_weights([path], names)
-    assert result.config["data"]["image_size"] == SIZE
-    assert result.config["generator"]["high_pass"] == high_pass
-    told = {2: ("female", "male"), 3: ("cat", "dog", "wild"), 5: tuple("vwxyz")}[k]
-    assert result.facts == {"domains": told, "exclusive": (told,)}
-    assert result.config["data"]["attributes"] == list(told)
-    assert any("in training" in note for note in result.notes)
-    assert any(f"{512:,} weights" in note for note in result.notes) is bool(high_pass)
-    again, image, domain = rebuilt(result, k), faces(0, 2, SIZE), indices(0, 2, k)
-    style = nets["mapping"](noise(0, 2, 3), domain)
-    masks = (torch.ones(2, 1, 8, 8),) * 2 if high_pass else None
-    assert torch.equal(again["mapping"](noise(0, 2, 3), domain), style)
-    assert torch.equal(again["generator"](image, style, masks), nets["generator"](image, style, masks))
-    for slot in ("style_encoder", "discriminator"):
-        assert torch.equal(again[slot](image, domain), nets[slot](image, domain))
-
-
-@pytest.mark.parametrize(
-    ("size", "high_pass"), [(16, 1.0), (32, 0.0), (32, 1.0), (256, 0.0), (256, 1.0), (1024, 0.0), (1024, 1.0)]
-)
-def test_shapes_tell_the_architecture_at_every_size(size: int, high_pass: float) -> None:
-    """Of networks of the published widths, with 4 domains; nothing is computed."""
-    known = facts(size, 4)
-    with torch.device("meta"):
-        nets = {
-            "generator": Translator(TranslatorConfig(high_pass=high_pass), known),
-            "mapping": Mapping(MappingConfig(), known),
-            "style_encoder": Encoder(StyleEncoderConfig(), known),
-            "discriminator": Critic(CriticConfig(), known),
-        }
-    states = {slot: official_layout(slot, net) for slot, net in nets.items()}
-    result = convert(states, {"domains": known.domains})
-    assert result.config["data"]["image_size"] == size and result.config["generator"]["high_pass"] == high_pass
-    for slot, net in nets.items():
-        wanted = {key: tensor.shape for key, tensor in net.state_dict().items()}
-        assert {key: tensor.shape for key, tensor in result.networks[slot].items()} == wanted
-
-
-def test_averaged_networks_come_first_and_need_no_critic(tmp_path: Path) -> None:
-    nets = originals(2, 1.0)
-    averaged = {slot: net for slot, net in originals(2, 1.0).items() if slot != "discriminator"}
-    with torch.no_grad():
-        next(averaged["mapping"].parameters()).add_(1)
-    alone = official_file(tmp_path / "000010_nets_ema.ckpt", averaged, kernel=False)
-    result = import_weights([alone], {})
-    assert set(result.networks) == set(averaged) and result.untrained == ("discriminator",)
-    assert any("filter is not in the file; its divisor is taken to be 1" in note for note in result.notes)
-    assert import_weights([alone], {"w_hpf": 2}).config["generator"]["high_pass"] == 2
-    training = official_file(tmp_path / "000010_nets.ckpt", nets)
-    for files in ([alone, training], [training, alone], [tmp_path]):
-        both = import_weights(files, {})
-        assert set(both.networks) == set(nets)
-        assert torch.equal(both.networks["mapping"]["body.shared.0.weight"], averaged["mapping"].body.shared[0].weight)  # type: ignore
-        assert not any("in training" in note for note in both.notes)
-
-
-def test_masks_come_from_the_landmark_network_inside_or_from_none(tmp_path: Path) -> None:
-    averaged = {slot: net for slot, net in originals(2, 1.0).items() if slot != "discriminator"}
-    path = official_file(tmp_path / "000010_nets_ema.ckpt", averaged)
-    without = import_weights([path], {})
-    assert without.config["heat_maps"]["use"] == "none" and any("heat_maps.file" in note for note in without.notes)
-    torch.save(torch.load(path, weights_only=True) | {"fan": {"conv1.weight": torch.zeros(1)}}, path)
-    result = import_weights([path], {})
-    assert set(result.networks) == set(averaged)
-    assert result.config["heat_maps"] == {"use": "landmarks", "file": str(path)}
-
-
-def test_a_released_file_becomes_a_run_without_its_critic(tmp_path: Path) -> None:
-    """Nobody published critics."""
-    registry = Registry()
-    for module in (zoogan.components, zoogan_stargan_v2):
-        registry.plugin = module.__name__
-        module.zoo_register(registry=registry)
-    zoo, spec = SimpleNamespace(registry=registry), registry.methods["stargan-v2"]
-    averaged = {slot: net for slot, net in originals(3, 0.0).items() if slot != "discriminator"}
-    path, out = official_file(tmp_path / "100000_nets_ema.ckpt", averaged), tmp_path / "run"
-    editor, notes = write_run(zoo, spec, [path], {}, out)  # type: ignore[arg-type]
-    assert not editor.makes_faces
-    assert any("the discriminator is not in the files and starts untrained" in note for note in notes)
-    assert '"cat"' in (out / "facts.json").read_text()
-    saved = load_file(out / "model" / "generator.safetensors")
-    assert all(torch.equal(saved[key], value) for key, value in averaged["generator"].state_dict().items())
-
-
-def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
-    nets = originals(3, 0.0)
-    path = official_file(tmp_path / "000001_nets.ckpt", nets)
-    with pytest.raises(ConfigError, match="know 3 domains, but 2 are named"):
-        import_weights([path], {"domains": ["a", "b"]})
-    with pytest.raises(ConfigError, match="know 4 domains, but none are named"):
-        import_weights([official_file(tmp_path / "a.ckpt", heads(0, 32, 4))], {})
-    with pytest.raises(ConfigError, match="a second file of networks in training"):
-        import_weights([path, path], {})
-    with pytest.raises(ConfigError, match="none of the networks of clovaai/stargan-v2; it holds optimizer"):
-        torch.save({"optimizer": {"a": torch.zeros(1)}}, tmp_path / "b.ckpt")
-        import_weights([tmp_path / "b.ckpt"], {})
-    with pytest.raises(ConfigError, match="expected several networks"):
-        torch.save({"a": torch.zeros(1)}, tmp_path / "c.ckpt")
-        import_weights([tmp_path / "c.ckpt"], {})
-    with pytest.raises(ConfigError, match="no weights of"):
-        import_weights([], {})
-    states = {SLOTS[name]: state for name, state in torch.load(path, weights_only=True).items()}
-    with pytest.raises(ConfigError, match=r"about the number of domains: the mapping says 4, the discriminator says 3"):
-        other = torch.load(tmp_path / "a.ckpt", weights_only=True)["mapping_network"]
-        convert({"mapping": other, "discriminator": states["discriminator"]}, {})
-    with pytest.raises(ConfigError, match=r"about the image size: the generator says 128, the discriminator says 32"):
-        small = torch.load(tmp_path / "a.ckpt", weights_only=True)["discriminator"]
-        convert({"generator": states["generator"], "discriminator": small}, {})
-    lacking = dict(states["generator"])
-    del lacking["decode.1.conv2.bias"]
-    with pytest.raises(ConfigError, match=r"no 'decode\.1\.conv2\.bias'"):
-        convert({"generator": lacking}, {})
-    with pytest.raises(ConfigError, match=r"an unknown 'odd'"):
-        convert({"generator": {**states["generator"], "odd": torch.zeros(1)}}, {})
-    with pytest.raises(ConfigError, match="5 or 6 encoding blocks, but there are 4"):
-        convert({"generator": {k: v for k, v in states["generator"].items() if not k.startswith("encode.4")}}, {})

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoogan.data.stream import FaceStream, _Positions
+from zoogan.data.loader import _Positions
+from zoogan.data.stream import FaceStream
 from zoogan.interfaces import Need, Source, World
 
 

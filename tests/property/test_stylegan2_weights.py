@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,114 +13,22 @@ import pytest
 import torch
 import typer
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from typer.testing import CliRunner
 
 import zoogan.cli.import_ as import_verb
 import zoogan.components
 import zoogan_stylegan2
+from stylegan2_kit import LAYERS, LAYOUTS, MULTIPLIER, SIZE, STYLE, WIDEST, Nets, assert_same, nets, official, rebuilt
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.layers.mapping import PixelNormMapping as LatentMLP
 from zoogan.registry import Registry
-from zoogan.testing.tensors import faces, noise
+from zoogan.testing.tensors import noise
 from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
 from zoogan_stylegan2.layouts import Layout, Nvlabs, Rosinality, layout_of
 from zoogan_stylegan2.networks import Critic, Generator
 from zoogan_stylegan2.weights import convert, import_weights
-
-SIZE, STYLE, LAYERS, MULTIPLIER, WIDEST = 32, 6, 3, 2**-8, 5
-LAYOUTS = [Rosinality(), Nvlabs()]
-Nets = dict[str, nn.Module]
-
-
-def nets(size: int = SIZE, channels: int = 3, seed: int = 0) -> Nets:
-    """Narrow networks with nothing at its first value."""
-    torch.manual_seed(seed)
-    facts = Facts(image_size=size, channels=channels)
-    made: Nets = {
-        "mapping": LatentMLP(MappingConfig(style_dim=STYLE, layers=LAYERS), facts),
-        "generator": Generator(
-            GeneratorConfig(style_dim=STYLE, channel_multiplier=MULTIPLIER, max_width=WIDEST), facts
-        ),
-        "discriminator": Critic(CriticConfig(channel_multiplier=MULTIPLIER, max_width=WIDEST), facts),
-    }
-    with torch.no_grad():
-        for net in made.values():
-            for parameter in net.parameters():
-                parameter.normal_()
-    return made
-
-
-def official_shape(layout: Layout, name: str, value: Tensor) -> Tensor:
-    """A tensor as the official code keeps it: our weights have other axes of length 1."""
-    if isinstance(layout, Rosinality):
-        if re.search(r"(conv1|convs\.\d+|to_rgbs?\d*(\.\d+)?)\.conv\.weight$", name):
-            return value[None]
-        return value[None, :, None, None] if re.fullmatch(r"to_rgbs?\d*(\.\d+)?\.bias", name) else value
-    if name.endswith("b4.const"):
-        return value[0]
-    if name.endswith("noise_const"):
-        return value[0, 0]
-    return value.reshape(()) if name.endswith("noise_strength") else value
-
-
-def filters(layout: Layout, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The low-pass filters that official state_dicts hold."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    kernel = torch.outer(taps, taps) / 64
-    if isinstance(layout, Nvlabs):
-        holders = {name.rpartition(".")[0] for name in state if re.search(r"conv[01]\.weight$|skip\.weight$", name)}
-        return {f"{holder}.resample_filter": kernel for holder in holders}
-    names = [f"{n.removesuffix('.weight')}.kernel" for n in state if re.search(r"(conv2|skip)\.1\.weight$", n)]
-    found = {name.replace(".1.kernel", ".0.kernel"): kernel for name in names}
-    ups = [n for n in state if re.fullmatch(r"convs\.\d*[02468]\.conv\.weight", n)]
-    found |= {name.replace("weight", "blur.kernel"): 4 * kernel for name in ups}
-    return found | {f"{n.removesuffix('.bias')}.upsample.kernel": 4 * kernel for n in state if n.startswith("to_rgbs.")
-                    and n.endswith(".bias") and "modulation" not in n}  # fmt: skip
-
-
-def official(layout: Layout, made: Nets, mean: Tensor | None = None) -> dict[str, dict[str, Tensor]]:
-    """Our networks as official state_dicts, `generator` (mapping included) and `discriminator`."""
-    states: dict[str, dict[str, Tensor]] = {"generator": {}, "discriminator": {}}
-    for slot, net in made.items():
-        blocks = len(made["generator"].blocks) if "generator" in made else len(net.trunk) - 1  # type: ignore
-        for key, value in net.state_dict().items():
-            name = layout.official(slot, key, blocks)
-            states["discriminator" if slot == "discriminator" else "generator"][name] = official_shape(
-                layout, name, value
-            )
-    if isinstance(layout, Nvlabs):
-        states["generator"]["mapping.w_avg"] = torch.zeros(STYLE) if mean is None else mean
-    return {slot: state | filters(layout, state) for slot, state in states.items() if state}
-
-
-def rebuilt(result: Any) -> Nets:
-    """The networks that an importer describes."""
-    kinds = {
-        "generator": (GeneratorConfig, Generator), "mapping": (MappingConfig, LatentMLP),
-        "discriminator": (CriticConfig, Critic),
-    }  # fmt: skip
-    facts, made = Facts(image_size=result.config["data"]["image_size"], **result.facts), {}
-    for slot, state in result.networks.items():
-        config, network = kinds[slot]
-        made[slot] = network(config(**result.config[slot]), facts)  # type: ignore[operator]
-        made[slot].load_state_dict(state, strict=True)
-    return made
-
-
-def assert_same(found: Nets, wanted: Nets) -> None:
-    """The same bits out of the same in."""
-    assert set(found) <= set(wanted)
-    size, channels = wanted["generator"].noise_sizes[-1][0], len(wanted["generator"].first_rgb.bias)  # type: ignore
-    for slot, net in found.items():
-        x = {
-            "mapping": noise(0, 2, STYLE), "generator": noise(1, 2, 2 * size.bit_length() - 4, STYLE),
-            "discriminator": faces(2, 3, size)[:, :channels],
-        }[slot]  # fmt: skip
-        one, other = net(x), wanted[slot](x)
-        assert torch.equal(one.image, other.image) if slot == "generator" else torch.equal(one, other), slot
-
 
 # ---- whatever way a file keeps them ----
 
@@ -248,51 +155,6 @@ def test_arguments_tell_the_training_and_must_agree_with_the_weights(tmp_path: P
         torch.save(content, tmp_path / "000100.pt")
         with pytest.raises(ConfigError, match=sentence):
             import_weights([tmp_path / "000100.pt"], {})
-
-
-class Harmful:
-    """What a pickle can do."""
-
-    def __reduce__(self) -> Any:
-        return print, ("executed",)
-
-
-def test_nothing_is_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "stylegan2-ffhq-config-f.pkl").write_bytes(pickle.dumps(Harmful()))
-    export = re.escape("python -c \"import pickle, torch; n = pickle.load(open('stylegan2-ffhq-config-f.pkl', 'rb'))")
-    with pytest.raises(ConfigError, match=rf"executes whatever code is in it.*at your own risk.*{export}"):
-        import_weights([tmp_path / "stylegan2-ffhq-config-f.pkl"], {})
-    state = official(Rosinality(), nets())["generator"]
-    torch.save({"g_ema": state, "args": Harmful()}, tmp_path / "a.pt")
-    with pytest.raises(ConfigError, match="without executing code"):
-        import_weights([tmp_path / "a.pt"], {})
-    torch.save({"g_ema": state, "args": argparse.Namespace(path=Harmful())}, tmp_path / "b.pt")
-    with pytest.raises(ConfigError, match="without executing code"):
-        import_weights([tmp_path / "b.pt"], {})
-    assert "executed" not in capsys.readouterr().out
-
-
-class Pickled:
-    """Stands in for an official network, whose pickle brings its code along."""
-
-    def __init__(self, state: dict[str, Tensor]) -> None:
-        self.state = state
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return self.state
-
-
-def test_the_line_for_pickles_exports_what_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    states = official(Nvlabs(), nets())
-    content = {"G_ema": Pickled(states["generator"]), "D": Pickled(states["discriminator"])}
-    (tmp_path / "n.pkl").write_bytes(pickle.dumps(content))
-    with pytest.raises(ConfigError) as refused:
-        import_weights([tmp_path / "n.pkl"], {})
-    line = re.search(r'python -c "(.+?)"', str(refused.value))
-    assert line is not None
-    monkeypatch.chdir(tmp_path)
-    exec(line[1], {})
-    assert_same(rebuilt(import_weights([tmp_path / "n.pt"], {})), nets())
 
 
 def test_the_first_version_kept_its_biases_elsewhere_and_had_no_noise() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Model, PluginFiles, open_with
-from zoogan.config import ConfigError, GameConfig, compose_config, merge, parse_sets
+from zoogan.config import ConfigError, DataConfig, GameConfig, compose_config, merge, parse_sets
 from zoogan.plugins import Zoo
 from zoogan.registry import MethodSpec, resolve
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,18 @@ def read_all(photos: list[Path]) -> list[Any]:
     if problems:
         raise ConfigError("\n".join(problems))
     return pictures
+
+
+def refuse_latents(photos: Sequence[Path]) -> None:
+    """That photos are photos, for a run that has no latents.
+
+    Raises:
+        ConfigError: files of latents.
+    """
+    files = [path for path in photos if path.suffix == ".safetensors"]
+    if files:
+        said = "a latent is for a run that makes faces, and this one edits photos"
+        raise ConfigError("\n".join(f"{path}: {said}" for path in files))
 
 
 def tell_crop(photo: Path, picture: Any, run: Any) -> None:

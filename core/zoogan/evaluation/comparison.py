@@ -12,17 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.evaluation.report import (
-    RESAMPLES,
-    Key,
-    Report,
-    Value,
-    face_weights,
-    interval,
-    read_report,
-    read_rows,
-    resampled,
-)
+from zoogan.evaluation.bootstrap import RESAMPLES, face_weights, interval, resampled
+from zoogan.evaluation.report import Key, Report, Value, read_report, read_rows
 from zoogan.interfaces import Statistic
 
 # What the first table shows, as far as it was measured.

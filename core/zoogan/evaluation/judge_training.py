@@ -18,8 +18,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoogan import __version__
 from zoogan.config import ConfigError, DataConfig, Frozen, component_name
+from zoogan.data.loader import loader, to_device
 from zoogan.data.photo import to_range
-from zoogan.data.stream import loader, to_device
 from zoogan.evaluation.judge import Judge, JudgeFacts
 from zoogan.evaluation.judge_augment import disturbed
 from zoogan.evaluation.judge_network import BACKBONE, JudgeNetwork, plan

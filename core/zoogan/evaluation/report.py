@@ -12,19 +12,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-import torch
-from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file
 from torch import Tensor
 
 from zoogan.config import ConfigError
+from zoogan.evaluation.bootstrap import RESAMPLES, face_weights, interval, resampled
 from zoogan.evaluation.study import Findings
 from zoogan.interfaces import Kind, Measure, Ranking, Ratio, Statistic, Study, Whole
 from zoogan.storage import digest, replace_text, write_tensors
 
 FORMAT = 1
-RESAMPLES = 400  # of the bootstrap
 STATISTICS: dict[str, type[Any]] = {"ratio": Ratio, "ranking": Ranking, "whole": Whole}
 
 
@@ -162,31 +160,6 @@ def versions_of(libraries: tuple[str, ...]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def face_weights(faces: int, resamples: int, seed: int) -> Float[Tensor, "resamples faces"]:
-    """How often each face is drawn in each resample: `faces` draws with replacement. The same for every run."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(faces, (resamples, faces), generator=generator)
-    return torch.zeros(resamples, faces).scatter_add_(1, drawn, torch.ones(resamples, faces))
-
-
-def resampled(statistic: Statistic, weights: Float[Tensor, "resamples faces"]) -> Float[Tensor, " resamples"] | None:
-    """The statistic on every resample of the faces; None for one that keeps no rows."""
-    if isinstance(statistic, Whole):
-        return None
-    return torch.tensor([statistic.value(drawn[statistic.face]) for drawn in weights], dtype=torch.float64)
-
-
-def interval(values: Float[Tensor, " resamples"] | None) -> tuple[float | None, float | None]:
-    """The central 95 % of resampled values; (None, None) without enough of them."""
-    if values is None:
-        return None, None
-    values = values[values.isfinite()]
-    if len(values) < 20:
-        return None, None
-    low, high = torch.quantile(values, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return low, high
 
 
 def value_of(

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
-from accelerate.tracking import get_available_trackers
-from accelerate.utils import DistributedType, ProjectConfiguration
+from accelerate.utils import ProjectConfiguration
 
 from zoogan.composition import Composition, compose, rehearse
-from zoogan.config import ConfigError, GameConfig
-from zoogan.data.stream import Loader, loader, to_device
+from zoogan.config import GameConfig
+from zoogan.data.loader import loader, on_device
 from zoogan.evaluation.study import shown_by
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Need, Source, World
 from zoogan.plugins import Zoo
-from zoogan.registry import nearest
 from zoogan.training import checkpoints
+from zoogan.training.accelerator import open_accelerator
 from zoogan.training.devices import check_augment, choose, training_on
 from zoogan.training.folders import claim
 from zoogan.training.logbook import Logbook
 from zoogan.training.progress import Display
+from zoogan.training.resume import state_of
 from zoogan.training.run import Length, Run
 from zoogan.training.samples import held_out, sample_grid
 from zoogan.training.signals import StopSignals
-from zoogan.training.start import check_frozen_are_trained, start_of
+from zoogan.training.start import Start, check_frozen_are_trained, start_of
 from zoogan.training.trainer import NotFinite, Trainer
 from zoogan.training.watch import Watch
 
@@ -43,42 +41,6 @@ class Outcome:
     reason: str
     iteration: int
     signal: int | None = None
-
-
-def open_accelerator(config: GameConfig, device: str, run: Run) -> Accelerator:
-    """Accelerate's view of device, processes, precision and trackers.
-
-    Raises:
-        ConfigError: a device that is not there, or a mode that the zoo refuses.
-    """
-    training = config.training
-    if training.precision == "fp16":
-        raise ConfigError(
-            "training.precision: fp16 is not supported (one loss scale would have to serve every optimizer, and "
-            "penalties overflow); use bf16, which needs no scaling, or fp32"
-        )
-    choose(device)
-    if PartialState._shared_state and PartialState().num_processes == 1:
-        AcceleratorState._reset_state(reset_partial_state=True)  # an earlier training in this process
-    known = [str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()]
-    missing = [name for name in training.trackers if name not in known]
-    if missing:
-        raise ConfigError(
-            f"training.trackers: {', '.join(missing)} cannot be used: not installed, or unknown"
-            f"{nearest(missing[0], known)}; installed: {', '.join(known) or 'none'}"
-        )
-    accelerator = Accelerator(
-        cpu=device == "cpu",
-        mixed_precision="bf16" if training.precision == "bf16" else "no",
-        log_with=list(training.trackers) or None,
-        project_dir=str(run.path),
-    )
-    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
-        raise ConfigError(
-            f"accelerate is set to {accelerator.distributed_type.value}: the zoo trains replicated networks and "
-            "averages gradients itself; run `accelerate config` and choose plain multi-GPU or multi-CPU"
-        )
-    return accelerator
 
 
 def facts_of(source: Source) -> Facts:
@@ -132,18 +94,12 @@ class Session:
         origin = start_of(config, self.facts, registry, self.world) if starts else None
         rehearse(config, self.facts, registry)
         self.quiet = quiet or not self.main
-        state = self.find_state() if resume else None
-        start = state.position if state else 0
-        composition = compose(config, self.facts, registry)
-        check_augment(config, composition.game, self.accelerator.device)
-        if origin is not None:
-            origin.lay_into(composition)
-        for note in composition.game.notes() if self.main else ():
-            print(f"note: {note}")
+        state = state_of(run, self.main) if resume else None
+        self.saved: int | None = None  # the iteration of the last checkpoint that this training wrote
+        composition = self.composed(origin)
         self.watch = self.open_watch(composition)
-        self.trainer = Trainer(
-            composition, registry, self.accelerator, self.open_batches(composition.game.needs, start)
-        )
+        batches = self.open_batches(composition.game.needs, state.position if state else 0)
+        self.trainer = Trainer(composition, registry, self.accelerator, batches)
         if state is not None:
             self.trainer.restore(state)
         if origin is not None:
@@ -152,6 +108,20 @@ class Session:
                 print(line)
         self.settle()
 
+    def composed(self, origin: Start | None) -> Composition:
+        """The game and its networks, which begin with the origin's weights.
+
+        Raises:
+            ConfigError: an augmentation that the device may be unable to compute, or weights that do not fit.
+        """
+        composition = compose(self.config, self.facts, self.zoo.registry)
+        check_augment(self.config, composition.game, self.accelerator.device)
+        if origin is not None:
+            origin.lay_into(composition)
+        for note in composition.game.notes() if self.main else ():
+            print(f"note: {note}")
+        return composition
+
     def settle(self) -> None:
         """Take the run folder, now that nothing of the config can fail any more. The main process chooses for all."""
         self.world.barrier()  # no process may look at the run folder after another has begun to fill it
@@ -159,29 +129,6 @@ class Session:
         self.run.place(self.world.everyone(chosen)[0])
         self.accelerator.project_configuration = ProjectConfiguration(str(self.run.path))
         self.logbook = Logbook(self.run.metrics, self.accelerator if self.config.training.trackers else None)
-
-    def find_state(self) -> checkpoints.State | None:
-        """The newest whole checkpoint; says which newer ones are damaged.
-
-        Raises:
-            ConfigError: nothing to resume from; a model without checkpoints, which training anew would overwrite.
-        """
-        path, damaged = checkpoints.newest_valid(self.run.checkpoints)
-        if path is None and not damaged and any(self.run.model.glob("*.safetensors")):
-            raise ConfigError(
-                f"{self.run.path}: holds a model and no checkpoint, as imported runs do; there is nothing to go on "
-                "from, and training would replace it. Train anew with another --out"
-            )
-        if self.main:
-            for message in damaged:
-                print(f"warning: {message}; going back to an older one")
-        if path is None and not damaged:
-            if self.main:
-                print("no checkpoint was written yet: starting at iteration 0")
-            return None
-        if path is None:
-            raise ConfigError(f"{self.run.path}: no whole checkpoint to resume from; train anew with another --out")
-        return checkpoints.load(path)
 
     def open_batches(self, needs: Mapping[str, Need], start: int) -> Iterator[Any]:
         """Batches of this process from the joint position `start`, on the device.
@@ -192,7 +139,7 @@ class Session:
         device, rows = self.accelerator.device, self.config.data.batch * self.config.training.accumulate
         seed, pin = self.config.training.seed, device.type == "cuda"
         batches = loader(self.source, self.config.data, needs, seed, World(), start, rows, pin=pin)
-        return moved(batches, device)
+        return on_device(batches, device)
 
     def open_watch(self, composition: Composition) -> Watch | None:
         """What `training.evaluate_every` asks for.
@@ -229,7 +176,7 @@ class Session:
                     self.run.path.rmdir()
 
     def run_through(self) -> Outcome:
-        """The loop of `train`, between opening and closing the trackers."""
+        """What `train` does between opening and closing the trackers."""
         trainer, training = self.trainer, self.config.training
         if self.main:
             self.run.write(self.config, self.facts)
@@ -239,37 +186,10 @@ class Session:
         self.held_out = held_out(self.source)
         if self.watch is not None and training.best is not None:
             self.watch.chosen(self.measured())  # a name that no metric tells is told now, not hours later
-        reason, saved = "finished", -1
-        per_iteration = trainer.rows * self.world.size
-        with (
-            StopSignals() as signals,
-            Display(trainer.iteration, training.iterations, per_iteration, self.quiet) as display,
-        ):
+        display = Display(trainer.iteration, training.iterations, trainer.rows * self.world.size, self.quiet)
+        with StopSignals() as signals, display:
             try:
-                while trainer.iteration < training.iterations:
-                    with training_on(self.accelerator.device, training.tf32):  # not samples, not measures
-                        trainer.iterate()
-                    k = trainer.iteration
-                    display.advance(k)
-                    if k % READ_EVERY == 0:
-                        trainer.check_finite()
-                    stop = self.stop_everywhere(signals, k)
-                    if k % training.log_every == 0 or k == training.iterations or stop:
-                        self.log(display)
-                    if due(k, training.sample_every) or k == training.iterations:
-                        self.sample()
-                    if due(k, training.checkpoint_every) or k == training.iterations or stop:
-                        self.save()  # first: a measuring takes its time, and may fail
-                        saved = k
-                    best = self.evaluate(display) if due(k, training.evaluate_every) else None
-                    if best:
-                        if saved != k:
-                            self.save()
-                            saved = k
-                        self.keep_best(best)
-                    if stop:
-                        reason = "stopped"
-                        break
+                self.loop(signals, display)
             except NotFinite as error:
                 self.notify("zoo_train_end", outcome="failed")
                 last = checkpoints.find(self.run.checkpoints)
@@ -280,12 +200,36 @@ class Session:
                 raise
             finally:
                 self.trainer.batches.close()  # type: ignore[attr-defined]
-        if trainer.iteration >= training.iterations:
-            reason = "finished"
-        if saved != trainer.iteration:
+        if self.saved != trainer.iteration:
             self.save()
+        reason = "finished" if trainer.iteration >= training.iterations else "stopped"
         self.notify("zoo_train_end", outcome=reason)
         return Outcome(reason, trainer.iteration, int(signals.received) if signals.received else None)
+
+    def loop(self, signals: StopSignals, display: Display) -> None:
+        """Iterate to the end, or until a signal; log, sample, save and measure whenever it is due."""
+        trainer, training = self.trainer, self.config.training
+        while trainer.iteration < training.iterations:
+            with training_on(self.accelerator.device, training.tf32):  # not samples, not measures
+                trainer.iterate()
+            k = trainer.iteration
+            display.advance(k)
+            if k % READ_EVERY == 0:
+                trainer.check_finite()
+            stop, end = self.stop_everywhere(signals, k), k == training.iterations
+            if k % training.log_every == 0 or end or stop:
+                self.log(display)
+            if due(k, training.sample_every) or end:
+                self.sample()
+            if due(k, training.checkpoint_every) or end or stop:
+                self.save()  # first: a measuring takes its time, and may fail
+            best = self.evaluate(display) if due(k, training.evaluate_every) else None
+            if best:
+                if self.saved != k:
+                    self.save()
+                self.keep_best(best)
+            if stop:
+                break
 
     def stop_everywhere(self, signals: StopSignals, iteration: int) -> bool:
         """Whether to stop now: all processes agree, at the same iteration."""
@@ -343,6 +287,7 @@ class Session:
             length = Length(self.trainer.iteration, self.trainer.position)
             self.run.write_model(self.config, self.facts, self.trainer.model(), self.trainer.game, length=length)
             self.notify("zoo_checkpoint_saved", path=path)
+        self.saved = self.trainer.iteration
         self.world.barrier()
 
     def keep_best(self, values: dict[str, float]) -> None:
@@ -366,13 +311,6 @@ class Session:
         """Call an observer hook of every plugin, on the main process."""
         if self.main:
             self.zoo.notify(hook, run=self.run.path, **values)
-
-
-def moved(batches: Loader, device: torch.device) -> Iterator[Any]:
-    """Batches on the device; closes their reading when it is closed."""
-    with closing(batches):
-        for batch in batches:
-            yield to_device(batch, device)
 
 
 def due(iteration: int, every: int) -> bool:

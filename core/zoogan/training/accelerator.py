@@ -1,0 +1,49 @@
+"""Accelerate, as a training uses it: devices, processes, precision and trackers, and what the zoo refuses of them."""
+
+from __future__ import annotations
+
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import DistributedType
+
+from zoogan.config import ConfigError, GameConfig
+from zoogan.registry import nearest
+from zoogan.training.devices import choose
+from zoogan.training.run import Run
+
+
+def open_accelerator(config: GameConfig, device: str, run: Run) -> Accelerator:
+    """Accelerate's view of device, processes, precision and trackers.
+
+    Raises:
+        ConfigError: a device that is not there, or a mode that the zoo refuses.
+    """
+    training = config.training
+    if training.precision == "fp16":
+        raise ConfigError(
+            "training.precision: fp16 is not supported (one loss scale would have to serve every optimizer, and "
+            "penalties overflow); use bf16, which needs no scaling, or fp32"
+        )
+    choose(device)
+    if PartialState._shared_state and PartialState().num_processes == 1:
+        AcceleratorState._reset_state(reset_partial_state=True)  # an earlier training in this process
+    known = [str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()]
+    missing = [name for name in training.trackers if name not in known]
+    if missing:
+        raise ConfigError(
+            f"training.trackers: {', '.join(missing)} cannot be used: not installed, or unknown"
+            f"{nearest(missing[0], known)}; installed: {', '.join(known) or 'none'}"
+        )
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="bf16" if training.precision == "bf16" else "no",
+        log_with=list(training.trackers) or None,
+        project_dir=str(run.path),
+    )
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise ConfigError(
+            f"accelerate is set to {accelerator.distributed_type.value}: the zoo trains replicated networks and "
+            "averages gradients itself; run `accelerate config` and choose plain multi-GPU or multi-CPU"
+        )
+    return accelerator

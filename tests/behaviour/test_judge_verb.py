@@ -1,0 +1,139 @@
+"""`zoo judge`: a judge is trained, kept and shown, and mistakes are told."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from zoogan.cli import main
+from zoogan.cli.measuring import check_learnt
+from zoogan.data.config import FolderData
+from zoogan.data.drawn import CLASSES
+from zoogan.data.folder import Folder
+from zoogan.evaluation import judge_training
+from zoogan.evaluation.judge import load_judge
+from zoogan.plugins import zoo
+
+pytest.importorskip("timm")
+
+TINY = [
+    "--size", "16", "--iterations", "2", "--device", "cpu", "--set", "data.workers=0",
+    "--set", "data.faces=80", "--set", "data.held_out=60",
+]  # fmt: skip
+
+
+def test_train_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path))
+    assert main(["judge", "train", *TINY]) == 0
+    said = capsys.readouterr().out
+    folder = tmp_path / "judges" / "drawn-16"
+    assert "mean balanced accuracy" in said and "mean IoU" in said and f"judge: {folder}" in said
+    assert main(["judge", "show", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.strip() in said and "Wearing_Earrings" in shown
+    assert main(["judge", "show", str(folder), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert len(facts["table"]) == len(facts["attributes"]) == 13 and facts["seed"] == 0
+    assert main(["judge", "train", *TINY]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert main(["judge", "train", *TINY, "--force", "--seed", "1", "--attributes", "Male,Smiling"]) == 0
+    assert load_judge(folder).attributes == ("Male", "Smiling")
+    capsys.readouterr()
+    assert main(["judge", "train", *TINY, "--force", "--attributes", "none"]) == 0
+    said = capsys.readouterr().out
+    assert "a judge of 19 parts on 80 drawn faces" in said and "balanced accuracy" not in said
+    assert "part" in said and "recall" in said and "skin" in said and "mean IoU" in said
+    parser = load_judge(folder)
+    assert parser.attributes == () and parser.parts == CLASSES and len(parser.part_table) > 5
+    (folder / "mine.txt").write_text("precious")
+    assert main(["judge", "train", *TINY, "--force"]) == 2
+    assert "mine.txt" in capsys.readouterr().err and (folder / "mine.txt").exists()
+
+
+def test_ctrl_c_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    learn = judge_training.losses
+
+    def interrupted(*given: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return learn(*given)
+
+    monkeypatch.setattr(judge_training, "losses", interrupted)
+    assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge")]) == 130
+    assert "nothing was saved" in capsys.readouterr().out and not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "photos"
+    root.mkdir()
+    rows = ["file,Dark"]
+    for k in range(60):
+        Image.new("RGB", (20, 20), (40, 30, 20) if k % 2 else (220, 200, 190)).save(root / f"{k}.png")
+        rows.append(f"{k}.png,{k % 2}")
+    (root / "labels.csv").write_text("\n".join(rows))
+    options = ["--data", "folder", "--root", str(root), "--out", str(tmp_path / "judge"), *TINY[:6]]
+    assert main(["judge", "train", *options]) == 0
+    assert "no valid split; the last tenth of train" in capsys.readouterr().out
+    judge = load_judge(tmp_path / "judge")
+    config = FolderData(root=root, image_size=16, attributes=("Dark",))
+    check_learnt(judge.facts, Folder(config))
+    assert "other pictures" not in capsys.readouterr().err
+    for k in range(60):
+        Image.new("RGB", (40, 30), (9, 120, 3 * k)).save(root / f"{k}.png")
+    check_learnt(judge.facts, Folder(config))
+    assert "learnt from other pictures than these" in capsys.readouterr().err
+    assert judge.attributes == ("Dark",) and judge.poses(torch.zeros(1, 3, 16, 16)) is None
+    assert judge.segmentation(torch.zeros(1, 3, 16, 16)) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--data", "drwn"], "did you mean 'drawn'"),
+        (["--data", "drawn", "--set", "data.probabilities.Male=3"], "Male"),
+        (["--attributes", "Smilling"], "did you mean 'Smiling'"),
+        (["--backbone", "resnet10"], "did you mean 'resnet"),
+        (["--pretrained"], "--pretrained: the weights of resnet10t cannot be had"),
+        (["--set", "data.fases=3"], "did you mean 'faces'"),
+        (["--set", "training.seed=3"], "only settings of the source"),
+        (["--size", "8"], "image_size"),
+        (["--iterations", "0"], "--iterations 0"),
+        (["--device", "tpu"], "expected auto"),
+        (["--plugin", "nowhere.py"], "nowhere.py"),
+    ],
+)
+def test_a_persons_mistake_exits_2_without_a_traceback(
+    options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = zoo().failures
+    before = len(failures)
+    assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge"), *options]) == 2
+    del failures[before:]  # a process tells of a plugin that failed in every later command
+    said = capsys.readouterr().err
+    assert expected in said and "Traceback" not in said and not list(tmp_path.iterdir())
+
+
+def test_without_timm_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge")]) == 2
+    assert 'pip install "zoogan[evaluate]"' in capsys.readouterr().err
+
+
+def test_another_backbone_is_enlarged_for(tmp_path: Path) -> None:
+    options = ["--backbone", "mobilenetv3_small_050", "--attributes", "Male", "--out", str(tmp_path / "judge")]
+    assert main(["judge", "train", *TINY, *options]) == 0
+    judge = load_judge(tmp_path / "judge")
+    assert judge.facts.build.zoom == 2 and judge.backbone == "mobilenetv3_small_050"

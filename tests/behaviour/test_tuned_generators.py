@@ -1,0 +1,105 @@
+"""Generators tuned to a photo: nearer to it, kept beside its latent, and used by its edits alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import zoogan
+from part_faces import Says, pictures, pixels, write_run
+from style_runs import paint
+from zoogan.cli import main
+from zoogan.config import ConfigError
+from zoogan.training.loaded import LoadedRun
+
+
+def test_a_method_says_how_photos_are_found(part_run: Path, loaded_parts: LoadedRun, tmp_path: Path) -> None:
+    assert loaded_parts.maker.inversion.iterations == 5 and loaded_parts.maker.inversion.noise == "fixed"
+    assert loaded_parts.maker.inversion.mean_weight == 1.0, "what the config does not name is the method's own"
+    assert set(loaded_parts.invert(loaded_parts.sample().image).extras) == {"latents"}
+    old = write_run(tmp_path / "old")
+    config = yaml.safe_load((old / "config.yaml").read_text())
+    del config["inversion"]
+    (old / "config.yaml").write_text(yaml.safe_dump(config))
+    assert zoogan.load(old).maker.inversion.iterations == 400
+
+
+@pytest.mark.parametrize("kind", ["parts", "whole"])
+def test_a_tuned_generator_is_nearer_to_the_photo_and_leaves_the_run_alone(
+    kind: str, part_run: Path, face_run: Path
+) -> None:
+    run = part_run if kind == "parts" else face_run
+    loaded = zoogan.load(run)
+    before = {name: value.clone() for name, value in loaded.networks.state_dict().items()}
+    photos = loaded.sample(2, seed=30).image
+    counted: list[int] = []
+    settings = {"iterations": 5, "mean_of": 50, "tune": True, "tune_iterations": 15, "tune_lr": 0.003}
+    found = loaded.invert(photos, watch=lambda done, terms: counted.append(done) is not None, **settings)
+    assert found.pivot_loss is not None and bool((found.loss < 0.95 * found.pivot_loss).all())
+    assert counted == list(range(1, 21))
+    untuned = loaded.invert(photos, **(settings | {"tune": False}))
+    assert torch.equal(untuned.extras["latents"], found.extras["latents"]) and untuned.generator is None
+    torch.testing.assert_close(untuned.loss, found.pivot_loss)
+    after = loaded.networks.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert not any(weight.requires_grad for weight in loaded.networks.parameters())
+    assert torch.equal(loaded.edit(found).image, found.image), "an edit uses the tuned one"
+    again = loaded.edit(loaded.edit(found))
+    assert torch.equal(again.image, found.image) and again.generator is found.generator, "and an edit of an edit"
+    torch.testing.assert_close(loaded.edit(found.row(1)).image, found.image[1:], atol=1e-5, rtol=0)
+
+
+def tune(run: Path, photo: Path, out: Path, *options: str) -> int:
+    """`zoo invert --tune`, on the CPU. Returns the exit code."""
+    tuning = ["--iterations", "3", "--tune", "--tune-iterations", "4"]
+    return main(["invert", str(run), str(photo), *tuning, "--out", str(out), "--device", "cpu", *options])
+
+
+def test_edits_of_a_latent_use_the_generator_that_was_tuned_for_it(
+    part_run: Path, loaded_parts: LoadedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = {path.name: path.read_bytes() for path in (part_run / "model").iterdir()}
+    photo, out = paint(tmp_path / "me.png"), tmp_path / "found"
+    assert tune(part_run, photo, out) == 0
+    assert ", tuned 0." in capsys.readouterr().out
+    names = ["me-generator.safetensors", "me-inverted.png", "me-latent.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert {path.name: path.read_bytes() for path in (part_run / "model").iterdir()} == model
+    found = loaded_parts.invert(photo, iterations=3, tune=True, tune_iterations=4)
+    untuned = loaded_parts.invert(photo, iterations=3)
+    own, other = (loaded_parts.edit(face, part="hair", from_seed=7) for face in (found, untuned))
+    file = out / "me-latent.safetensors"
+    back = zoogan.load(part_run).edit(file, part="hair", from_seed=7)
+    assert torch.equal(back.image, own.image) and not torch.equal(back.image, other.image)
+    edits = ["--part", "hair", "--from-seed", "7", "--out", str(tmp_path / "edits"), "--device", "cpu"]
+    assert main(["edit", str(part_run), str(file), *edits]) == 0
+    assert np.array_equal(pictures(tmp_path / "edits")["me-edited.png"], pixels(own.image))
+    two = tmp_path / "two"
+    assert tune(part_run, paint(tmp_path / "he.png"), two) == 0
+    with pytest.raises(ConfigError, match="not all of these latents have the same generator: edit them one by one"):
+        loaded_parts.edit([file, two / "he-latent.safetensors"], part="hair", from_seed=7)
+
+
+def test_tuned_generators_that_do_not_fit_are_refused_by_name(part_run: Path, tmp_path: Path, refused: Says) -> None:
+    photo, own, others = paint(tmp_path / "me.png"), tmp_path / "own", tmp_path / "others"
+    other = write_run(tmp_path / "other", seed=1)
+    assert tune(part_run, photo, own) == 0 and tune(other, photo, others) == 0
+    latent, generator = own / "me-latent.safetensors", own / "me-generator.safetensors"
+    edit = ("edit", part_run, latent, "--part", "hair", "--from-seed", 7)
+    whole = generator.read_bytes()
+    generator.write_bytes((others / generator.name).read_bytes())
+    said = refused(*edit)
+    assert f"{generator}: tuned from another generator" in said and "`zoo invert --tune` makes it anew" in said
+    assert tune(part_run, photo, tmp_path / "longer", "--tune-iterations", "9") == 0
+    generator.write_bytes((tmp_path / "longer" / generator.name).read_bytes())
+    assert f"{generator}: not the generator that was tuned for this latent" in refused(*edit)
+    generator.write_bytes(whole[:100])
+    assert "damaged" in refused(*edit)
+    generator.unlink()
+    assert f"{generator}: no such file" in refused(*edit)
+    said = refused("invert", part_run, photo, "--tune-iterations", "0")
+    assert "--tune-iterations 0: expected 1 or more" in said and "give --tune as well" in said

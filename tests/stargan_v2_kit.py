@@ -1,0 +1,30 @@
+"""What the tests of StarGAN v2's networks and of their import share: tiny networks with heads, and their facts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zoogan.facts import Facts
+from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig
+from zoogan_stargan_v2.networks import Critic, Encoder, Mapping
+
+STYLE = 6
+
+
+def facts(size: int, k: int = 2, channels: int = 3) -> Facts:
+    return Facts(image_size=size, channels=channels, domains=tuple("abcdefghij"[:k]))
+
+
+def heads(seed: int, size: int, k: int) -> dict[str, nn.Module]:
+    """The networks with a head for each domain."""
+    torch.manual_seed(seed)
+    return {
+        "mapping": Mapping(MappingConfig(latent_dim=3, style_dim=STYLE, width=8), facts(size, k)),
+        "style_encoder": Encoder(StyleEncoderConfig(width=2, max_width=4, style_dim=STYLE), facts(size, k)),
+        "discriminator": Critic(CriticConfig(width=2, max_width=4), facts(size, k)),
+    }
+
+
+def indices(seed: int, n: int, k: int) -> Tensor:
+    return torch.randint(k, (n,), generator=torch.Generator().manual_seed(seed))
