@@ -277,7 +277,7 @@ class AttributeEditor(Editor):
     ) -> None:
         self.classification = classification
         self.networks = nets if isinstance(nets, nn.ModuleDict) else nn.ModuleDict(nets)
-        self.condition = condition
+        self.condition, self.exclusive = condition, condition.groups
         self.attributes = attributes
 
     @torch.no_grad()

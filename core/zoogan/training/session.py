@@ -16,7 +16,6 @@ from accelerate.utils import DistributedType, ProjectConfiguration
 from zoogan.composition import Composition, compose, rehearse
 from zoogan.config import ConfigError, GameConfig
 from zoogan.data.stream import Loader, loader, to_device
-from zoogan.evaluation.study import shown_by
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Need, Source, World
 from zoogan.plugins import Zoo
@@ -203,8 +202,7 @@ class Session:
         if not self.config.training.evaluate_every:
             return None
         editor = composition.game.editor(composition.nets, attributes=self.facts.attributes)
-        device = self.accelerator.device
-        return Watch(self.zoo.registry, self.config, self.source, device, self.run, shown_by(editor))
+        return Watch(self.zoo.registry, self.config, self.source, self.accelerator.device, self.run, editor)
 
     # ---- the loop ----
 
