@@ -27,7 +27,8 @@ class Imported:
     know (crop, exclusive, domains). notes: sentences for the person who imports. alternative: a config layer that gives
     the same weights another meaning; whichever of the two gives faces back is right. Empty if there is none. untrained:
     slots that official files may lack, because no edit needs them; such a network starts afresh. game: what the weights
-    tell of the game's own state (a mean latent).
+    tell of the game's own state (a mean latent). raw: of slots whose `networks` are moving averages, what the training
+    itself had, as far as the files hold it: a training that starts from here goes on with that.
     """
 
     config: dict[str, Any]
@@ -37,6 +38,7 @@ class Imported:
     alternative: dict[str, Any] = field(default_factory=dict)
     untrained: tuple[str, ...] = ()
     game: StateDict = field(default_factory=dict)
+    raw: dict[str, StateDict] = field(default_factory=dict)
 
 
 def read_state_dict(path: Path) -> StateDict:

@@ -25,7 +25,6 @@ from zoogan.layers.widths import widths_to
 SMALLEST = 16  # of the zoo's image sizes
 DRAWN = 4096  # latents whose mean stands in for a mean latent that no file has, as in the official code
 MEAN = "latent_avg"
-SLOTS = ("generator", "discriminator")
 
 # ---- what files hold ----
 
@@ -34,13 +33,14 @@ SLOTS = ("generator", "discriminator")
 class Official:
     """What official files hold: state_dicts by slot, the mean latent if there is one, the training's arguments.
 
-    averaged: whether the generator is the moving average.
+    averaged: whether the generator is the moving average. raw: beside an average, the network as it was in training.
     """
 
     networks: dict[str, StateDict] = field(default_factory=dict)
     mean: Tensor | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     averaged: bool = True
+    raw: dict[str, StateDict] = field(default_factory=dict)
 
 
 def read_official(
@@ -52,7 +52,8 @@ def read_official(
     """What files hold together.
 
     Args:
-        names: official name of a network -> slot; of two for one slot the first is taken, so averaged ones are.
+        names: official name of a network -> slot; of two for one slot in a file the first is taken, so averaged ones
+            are.
         recognised: the official name of a bare state_dict, by its keys; None = no such network.
         what: the method, for messages.
 
@@ -61,9 +62,13 @@ def read_official(
     """
     official = Official()
     for path in files:
-        content = read_content(path)
+        content, taken = read_content(path), dict[str, str]()
         for name, state in networks_of(content, path, names, recognised, what).items():
             slot = names[name]
+            if slot in taken:
+                official.raw |= {slot: state} if taken[slot].endswith("_ema") else {}
+                continue
+            taken[slot] = name
             if slot in official.networks:
                 raise ConfigError(f"{path}: a second {slot}; give one file of each network")
             official.networks[slot] = state
@@ -83,7 +88,7 @@ def networks_of(
     recognised: Callable[[Mapping[str, Tensor]], str | None],
     what: str,
 ) -> dict[str, StateDict]:
-    """One generator and one critic of a file, by official name: nested, with prefixed keys, or one of them bare.
+    """The networks of a file by official name, in the order of `names`: nested, with prefixed keys, or one bare.
 
     Raises:
         ConfigError: none of these.
@@ -101,8 +106,7 @@ def networks_of(
             if bare is None:
                 raise ConfigError(f"{path}: neither a generator nor a discriminator of {what}")
             found = {bare: flat}
-    first = {slot: next((name for name in names if name in found and names[name] == slot), None) for slot in SLOTS}
-    return {name: found[name] for name in first.values() if name is not None}
+    return found
 
 
 # ---- what weights tell ----

@@ -102,7 +102,10 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     """
     given = [file for path in map(Path, files) for file in (newest_numbered(path, ".pt") if path.is_dir() else [path])]
     official = read_official(given, NAMES, recognised, "SemanticStyleGAN")
-    imported = convert(official.networks, official.arguments | dict(settings), official.mean)
+    arguments = official.arguments | dict(settings)
+    imported = convert(official.networks, arguments, official.mean)
+    if official.raw:
+        imported.raw = convert(official.raw, arguments, imported.game["mean_latent"]).networks
     if not official.averaged:
         imported.notes.append("this is the generator as it was in training; g_ema would be the averaged one")
     return imported

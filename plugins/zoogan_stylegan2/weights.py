@@ -56,7 +56,10 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     """
     given = [file for path in map(Path, files) for file in files_of(path)]
     official = read_official(given, NAMES, recognised, "StyleGAN2")
-    imported = convert(official.networks, official.arguments | dict(settings), official.mean)
+    arguments = official.arguments | dict(settings)
+    imported = convert(official.networks, arguments, official.mean)
+    if official.raw:
+        imported.raw = convert(official.raw, arguments, imported.game["mean_latent"]).networks
     if not official.averaged:
         imported.notes.append("this is the generator as it was in training; g_ema or G_ema would be the averaged one")
     return imported

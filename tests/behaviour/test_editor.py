@@ -54,6 +54,7 @@ def test_a_run_opened_from_disk_knows_which_labels_exclude_each_other(tmp_path: 
     folder.write(config, facts)
     folder.write_model(config, facts, composition.nets, composition.game)
     editor: Any = load(tmp_path, registry=registry).editor
+    assert editor.exclusive == (DOMAINS,), "so that whoever measures it knows too"
     angry = torch.tensor([[1.0, 0.0, 0.0]])
     wish = editor.condition.parse({"Happy": 1})
     assert editor.resolve(wish, faces(0, 1, 16), angry)["attributes"].tolist() == [[0.0, 1.0, 0.0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +28,7 @@ from zoogan.evaluation.edit_error import EditError, Truth
 from zoogan.evaluation.judged import Preservation, Success
 from zoogan.evaluation.locality import Locality
 from zoogan.evaluation.reconstruction import Diversity, Reconstruction
-from zoogan.evaluation.report import About, Report, read_report, read_rows, report_of, rows_of, write_report
+from zoogan.evaluation.report import About, Key, Report, read_report, read_rows, report_of, rows_of, write_report
 from zoogan.evaluation.similarity import BEST_PSNR
 from zoogan.evaluation.study import Findings, edits_of, examine, open_study, turned
 from zoogan.interfaces import Editor, Metric, Study, World
@@ -155,14 +156,61 @@ def test_the_edit_error_is_the_ratio_of_sums_by_hand(source: DrawnSource, study:
 # ---- what is edited ----
 
 
-def test_hair_colours_are_set_and_clear_their_rivals_and_the_rest_is_turned_over(source: DrawnSource) -> None:
+def test_hair_colours_are_set_and_clear_their_rivals_and_the_rest_is_turned_over(study: Study) -> None:
     own = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    target, some = turned(source, own, "Blond_Hair")
+    target, some = turned(study, own, "Blond_Hair")
     assert target.tolist() == [[1, 0, 1], [0, 0, 1]]
     assert some.tolist() == [True, False]
-    target, some = turned(source, own, "Eyeglasses")
+    target, some = turned(study, own, "Eyeglasses")
     assert target.tolist() == [[0, 1, 0], [1, 0, 1]]
     assert bool(some.all())
+
+
+def excluding(*groups: tuple[str, ...]) -> KnownEditor:
+    editor = known()
+    editor.exclusive = groups
+    return editor
+
+
+def test_what_excludes_each_other_in_the_run_is_never_asked_for_together(source: DrawnSource) -> None:
+    editor = excluding(("Eyeglasses", "Blond_Hair"))
+    study = open_study(source, "drawn", editor=editor, judge=Eye(source))
+    own = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    target, some = turned(study, own, "Eyeglasses")
+    assert target.tolist() == [[1, 1, 0], [1, 0, 0]]
+    assert some.tolist() == [False, True]
+    assert turned(study, own, "Blond_Hair")[0].tolist() == [[0, 0, 1], [0, 0, 1]], "the source's group counts too"
+    (edits,) = edits_of(editor, study, "Eyeglasses")
+    assert edits.redrawn is not None and bool((edits.own - edits.target)[:, 2].any())
+    assert torch.equal(edits.redrawn["attributes"], edits.target), "the truth is what was asked for"
+    metric = Preservation()
+    metric.start(study)
+    assert metric.others("Eyeglasses") == ["Black_Hair", "Male"]
+
+
+def test_keys_tell_what_a_run_excludes_only_where_the_source_does_not(source: DrawnSource) -> None:
+    def keys(editor: KnownEditor) -> dict[str | None, Key]:
+        study = open_study(source, "drawn", editor=editor)
+        found = examine(editor, study, {"edit_error": EditError()}, ["Eyeglasses", "Black_Hair"])
+        values = report_of(found, study, about("a"), None, "2026-11-21").values
+        return {value.attribute: value.key for value in values if value.name == "edit_error"}
+
+    plain, same = keys(known()), keys(excluding(("Blond_Hair", "Black_Hair")))
+    assert plain == same
+    for key in plain.values():
+        before = key.model_dump_json(exclude={"truncation", "rivals"})  # as keys were before there were such fields
+        assert key.digest == hashlib.sha256(before.encode()).hexdigest()[:10]
+    told = keys(excluding(("Eyeglasses", "Blond_Hair")))
+    assert told["Black_Hair"] == plain["Black_Hair"]
+    assert told["Eyeglasses"].rivals == told[None].rivals == {"Eyeglasses": ("Blond_Hair",)}
+    for name in ("Eyeglasses", None):
+        assert told[name].digest != plain[name].digest
+        assert Key.model_validate_json(told[name].model_dump_json()) == told[name]
+
+
+def test_a_study_is_of_the_editor_that_it_was_opened_for(study: Study) -> None:
+    with pytest.raises(ValueError, match="Eyeglasses"):
+        examine(excluding(("Eyeglasses", "Blond_Hair")), study, {}, ["Eyeglasses"])
 
 
 def test_hidden_attributes_are_left_out(source: DrawnSource, study: Study) -> None:

@@ -12,10 +12,14 @@ from pathlib import Path
 import torch
 
 import launched_verbs
+from training_kit import PARTS, REGISTRY, part_config
 from zoogan.cli import main
+from zoogan.composition import compose
 from zoogan.evaluation.report import read_report, read_rows
 from zoogan.interfaces import Ratio
+from zoogan.testing.conformance import tiny_facts
 from zoogan.training import checkpoints
+from zoogan.training.run import Run
 
 COMMON = [
     "--device", "cpu", "--iterations", "2",
@@ -33,13 +37,27 @@ OPTIONS = {
         "--set", "weights.path_length=2", "--set", "generator.noise=true", "--set", "mixing=0.5",
         "--set", "training.average_images=null",
     ],
+    # the networks of `narrow_parts`, some of which are frozen
+    "semantic-stylegan": [
+        "--set", "weights.path_length=2", "--set", "mixing=0.5", "--set", "training.average_images=null",
+        "--set", f"training.freeze={','.join(PARTS)}",
+    ],
 }  # fmt: skip
 
 
-def trained(out: Path, method: str, batch: int) -> list[str]:
+def trained(out: Path, method: str, batch: int, *more: str) -> list[str]:
     """The command that trains `method` into `out`."""
     sets = ["--set", f"data.batch={batch}", "--set", "data.workers=0"]
-    return ["train", "--model", method, "--out", str(out), *COMMON, *OPTIONS[method], *sets]
+    return ["train", "--model", method, "--out", str(out), *COMMON, *OPTIONS[method], *sets, *more]
+
+
+def narrow_parts(run: Path) -> Path:
+    """A run of SemanticStyleGAN that was never trained, to start from; its critic too looks at each image alone."""
+    config = part_config(discriminator={"group": 1})
+    composition = compose(config, tiny_facts(config), REGISTRY)
+    Run(run).write(config, composition.facts)
+    Run(run).write_model(config, composition.facts, composition.nets, composition.game)
+    return run
 
 
 def measured(run: Path, out: Path) -> list[str]:
@@ -79,10 +97,12 @@ def last_state(run: Path) -> checkpoints.State:
 def test_two_processes_do_what_one_does_on_the_joint_batch(tmp_path: Path) -> None:
     """Every game trains to the same weights, and a run is measured alike. One test, for there is one launch."""
     ones, twos = ({method: tmp_path / name / method for method in OPTIONS} for name in ("one", "two"))
+    more = {method: list[str]() for method in OPTIONS}
+    more["semantic-stylegan"] = ["--from", str(narrow_parts(tmp_path / "parts"))]
     for method, run in ones.items():
-        assert main(trained(run, method, 8)) == 0
+        assert main(trained(run, method, 8, *more[method])) == 0
     assert main(measured(ones["sagan"], tmp_path / "alone")) == 0
-    commands = [trained(run, method, 4) for method, run in twos.items()]
+    commands = [trained(run, method, 4, *more[method]) for method, run in twos.items()]
     said = launch([*commands, measured(ones["sagan"], tmp_path / "together")], tmp_path / "jobs.json")
     for method in OPTIONS:
         same_training(method, last_state(ones[method]), last_state(twos[method]))

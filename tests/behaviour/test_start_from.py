@@ -104,6 +104,22 @@ def test_a_run_without_checkpoints_gives_its_model_to_both(
     assert "has no trained discriminator" in capsys.readouterr().err
 
 
+def test_an_imported_generator_goes_on_with_what_its_training_had(parts_run: Path, tmp_path: Path) -> None:
+    imported, before = tmp_path / "imported", newest(parts_run)
+    shutil.copytree(parts_run, imported, ignore=shutil.ignore_patterns("checkpoints"))
+    averaged = ("generator", "mapping")
+    for slot in averaged:
+        write_tensors(imported / f"model/{slot}.raw.safetensors", before.networks[slot])
+    config = part_config(training={"start_from": str(imported)})
+    found = start_of(config, tiny_facts(config), REGISTRY, World.alone())
+    for slot in averaged:
+        assert not same(before.networks[slot], before.averages[slot])
+        assert same(found.networks[slot], before.networks[slot]) and same(found.averages[slot], before.averages[slot])
+    assert "discriminator" in found.networks and "discriminator" not in found.averages
+    assert "generator and mapping apart from their averages" in found.said[0]
+    assert zoogan.load(imported).networks.keys() == {"generator", "mapping", "discriminator"}
+
+
 def test_a_damaged_checkpoint_is_passed_over_and_none_at_all_is_told(
     glasses_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -111,8 +111,12 @@ def test_processes_draw_what_one_would_for_the_joint_batch(draw: str) -> None:
 @pytest.mark.parametrize("draw", ["flip", "permute", "uniform"])
 def test_targets_can_be_rehearsed_without_data(draw: str) -> None:
     own = torch.empty(4, len(NAMES), device="meta")
-    target = condition(draw).targets({"attributes": own}, draws(0, 4))["attributes"]
-    assert target.is_meta and target.shape == own.shape and target.dtype == own.dtype
+    one = condition(draw)
+    for show_one in (False, True):
+        if show_one:
+            one.show_one()
+        target = one.targets({"attributes": own}, draws(0, 4))["attributes"]
+        assert target.is_meta and target.shape == own.shape and target.dtype == own.dtype
 
 
 @given(st.dictionaries(st.sampled_from(("Male", "Eyeglasses", "Bangs")), st.floats(0, 1)))
@@ -195,6 +199,31 @@ def test_declared_groups_exclude_as_those_of_the_source_do() -> None:
     both = declared(HAPPY[1:3], known=(("angry", "happy"),))  # groups may share a member
     assert both.apply_request(own, both.parse({"happy": 1}))["attributes"].tolist() == [[0, 1, 0, 1]]
     assert both.apply_request(own, both.parse({"sad": 1}))["attributes"].tolist() == [[1, 0, 1, 1]]
+
+
+@given(st.integers(2, 5).flatmap(lambda a: st.lists(st.tuples(*[st.integers(0, 1)] * a), min_size=1)), seeds)
+def test_where_one_of_all_must_be_shown_another_one_is_asked_for(labels: list[tuple[int, ...]], seed: int) -> None:
+    own = torch.tensor(labels, dtype=torch.float32)
+    facts = Facts(image_size=64, attributes=NAMES[: own.shape[1]])
+    for draw in ("flip", "uniform"):
+        one = condition(draw, facts)
+        one.show_one()
+        assert one.groups == (facts.attributes,)
+        target = one.targets({"attributes": own}, draws(seed, len(own)))["attributes"]
+        assert target.dtype == own.dtype and set(target.flatten().tolist()) <= {0, 1} and (target.sum(1) == 1).all()
+        shows_all = own.all(1)
+        assert draw == "uniform" or not ((target * own).sum(1) > 0)[~shows_all].any()
+
+
+@pytest.mark.parametrize("draw", ["flip", "uniform"])
+def test_each_of_all_is_asked_for_about_equally(draw: str) -> None:
+    one = condition(draw, Facts(image_size=64, attributes=NAMES[:4]))
+    one.show_one()
+    own = torch.eye(4)[torch.arange(8000) % 4]
+    target = one.targets({"attributes": own}, draws(0, len(own)))["attributes"]
+    assert (target.mean(0) - 1 / 4).abs().max() < 0.02
+    of_first = target[::4].mean(0)
+    assert (of_first - (torch.tensor([0, 1, 1, 1]) / 3 if draw == "flip" else 1 / 4)).abs().max() < 0.04
 
 
 def test_names_alone_are_one_group_and_unknown_ones_are_told_at_once() -> None:

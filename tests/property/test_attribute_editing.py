@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from zoogan.composition import compose
 from zoogan.config import ConfigError
 from zoogan.games.config import EditingWeights
-from zoogan.interfaces import Clock
+from zoogan.interfaces import Clock, Draws, World
 from zoogan.plugins import zoo
 from zoogan.testing.conformance import tiny_config, tiny_facts, trained
 from zoogan.testing.tensors import noise
@@ -130,3 +130,15 @@ def test_the_cycle_of_a_training_is_that() -> None:
     assert seen
     for (_, _, own, target), cost in seen:
         assert (cost == 0) == bool((target < own).any(1).all())
+
+
+def test_a_softmax_is_never_asked_to_show_nothing() -> None:
+    sets: dict[str, Any] = {"classification": {"use": "softmax"}, "condition": {"draw": "flip"}}
+    config = tiny_config("stargan", REGISTRY, sets | {"data": {"attributes": ["Male", "Smiling", "Bangs"]}})
+    game: Any = compose(config, tiny_facts(config), REGISTRY).game
+    own = torch.eye(3).repeat(20, 1)
+    target = game.targets({"source": {"attributes": own}}, Draws(0, World.alone(), 60, slice(None)))["attributes"]
+    assert (target.sum(1) == 1).all() and not (target * own).any()
+    with pytest.raises(ConfigError, match=r"classification.use=softmax .* \(got Male alone\): name two or more"):
+        alone = tiny_config("stargan", REGISTRY, sets | {"data": {"attributes": ["Male"]}})
+        compose(alone, tiny_facts(alone), REGISTRY)

@@ -154,11 +154,14 @@ def test_whatever_a_file_holds(tmp_path: Path, how: str) -> None:
             torch.save(states[slot], path)
     result = import_weights(files, settings)
     assert_same(rebuilt(result), made)
+    assert set(result.raw) == ({"generator", "mapping"} if how == "checkpoint" else set())
     assert ("discriminator" in result.networks) == (how != "tuned")
     assert [note for note in result.notes if "4,096" in note] == result.notes
     mean = made["mapping"](noise(9, 4096, STYLE).double()).mean(0)
     torch.testing.assert_close(result.game["mean_latent"].double(), mean, atol=0.1, rtol=0)
     if how == "checkpoint":
+        result.networks = result.raw
+        assert_same(rebuilt(result), nets(seed=1))
         torch.save({"g": states["generator"], "args": args}, tmp_path / "20.pt")
         assert_same(rebuilt(import_weights([tmp_path], settings)), made)
         notes = import_weights([tmp_path / "20.pt"], settings).notes

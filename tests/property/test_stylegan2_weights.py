@@ -139,6 +139,9 @@ def test_arguments_tell_the_training_and_must_agree_with_the_weights(tmp_path: P
     torch.save(content | {"latent_avg": torch.zeros(STYLE)}, tmp_path / "000020.pt")
     result = import_weights([tmp_path], {})
     assert_same(rebuilt(result), nets())
+    result.networks = result.raw
+    assert set(result.raw) == {"generator", "mapping"}
+    assert_same(rebuilt(result), nets(seed=1))
     assert torch.equal(result.game["mean_latent"], torch.ones(STYLE)) and not result.notes
     c = result.config
     assert (c["data"]["batch"], c["training"]["iterations"], c["mixing"]) == (8, 1234, 0.5)
@@ -215,7 +218,9 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
     zoo = SimpleNamespace(registry=registry, method=lambda name: registry.methods[name])
     made, mean, out = nets(), noise(5, STYLE), tmp_path / "run"
     states = official(Rosinality(), made)
-    torch.save({"g_ema": states["generator"], "latent_avg": mean}, tmp_path / "ffhq.pt")
+    trained = nets(seed=1)
+    raw = official(Rosinality(), trained)["generator"]
+    torch.save({"g_ema": states["generator"], "g": raw, "latent_avg": mean}, tmp_path / "ffhq.pt")
     monkeypatch.setattr(import_verb, "open_with", lambda plugin: zoo)
     app = typer.Typer()
     app.command()(import_verb.import_)
@@ -225,6 +230,9 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
     assert f"zoo sample {out}" in told.output and "zoo edit" not in told.output
     saved = load_file(out / "model" / "generator.safetensors")
     assert all(torch.equal(saved[key], value) for key, value in made["generator"].state_dict().items())
+    for slot in ("generator", "mapping"):  # what a training would go on with
+        saved = load_file(out / "model" / f"{slot}.raw.safetensors")
+        assert all(torch.equal(saved[key], value) for key, value in trained[slot].state_dict().items())
     from zoogan.training.run import load
 
     editor: Any = load(out, registry=registry).editor

@@ -140,11 +140,11 @@ def grids(
     """For each shared attribute: the input, the true redraw if known, and every run's edit of the same faces. Of runs
     that make faces: their samples, beside real faces."""
     from zoogan.evaluation.page import sample_sheet, side_by_side
-    from zoogan.evaluation.study import open_study, shown_by
+    from zoogan.evaluation.study import open_study
 
     studies = [
         open_study(
-            registry.build("source", config), config.source, seed=seed, device=device, shows=shown_by(run.editor),
+            registry.build("source", config), config.source, seed=seed, device=device, editor=run.editor,
             truncation=1.0 if truncation is None else truncation,
         )
         for config, run in zip(sources, runs)

@@ -157,8 +157,9 @@ def measure(
     if reader is not None and judge is None:
         check_learnt(reader.facts, source)
     study = open_study(
-        source, data.source, faces=faces, seed=seed, device=device, judge=reader, shows=shows, truncation=truncation
-    )
+        source, data.source, faces=faces, seed=seed, device=device, judge=reader, editor=run.editor,
+        truncation=truncation,
+    )  # fmt: skip
     if study.world.rank == 0:
         tell_wanted(run, source.fields)
     built = {name: registry.build("metric", config) for name, config in metrics.items()}

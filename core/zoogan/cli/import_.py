@@ -95,7 +95,7 @@ def import_weights(
     run = Run(out)
     run.write(config, composition.facts)
     untrained = sorted(set(composition.nets) - set(imported.networks))
-    run.write_model(config, composition.facts, composition.nets, composition.game, untrained)
+    run.write_model(config, composition.facts, composition.nets, composition.game, untrained, raw=imported.raw)
     notes += [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
     return editor_of(composition), notes
 
@@ -148,11 +148,12 @@ def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any])
     needed = sorted(missing - set(imported.untrained))
     if needed:
         raise ConfigError(f"--weights: no file holds the {' or the '.join(needed)}; name every file of the model")
-    for name, state in imported.networks.items():
-        try:
-            composition.nets[name].load_state_dict(state)
-        except RuntimeError as error:
-            raise ConfigError(f"--weights: the {name}'s weights do not fit its config: {error}") from error
+    for states in (imported.raw, imported.networks):  # both must fit; the last ones stay
+        for name, state in states.items():
+            try:
+                composition.nets[name].load_state_dict(state)
+            except RuntimeError as error:
+                raise ConfigError(f"--weights: the {name}'s weights do not fit its config: {error}") from error
     composition.game.load_state_dict(composition.game.state_dict() | imported.game)
     return config, composition
 

@@ -254,9 +254,9 @@ def truth_told(session: Any, editor: Any) -> list[str]:
 
     if editor.makes_faces or not (session.source.size("test") or session.source.size("valid")):
         return []
-    study = open_study(
-        session.source, session.config.data.source, device=session.accelerator.device, world=World.alone()
-    )  # the other processes have gone home
+    alone = World.alone()  # the other processes have gone home
+    device, name = session.accelerator.device, session.config.data.source
+    study = open_study(session.source, name, device=device, world=alone, editor=editor)
     metrics = {"edit_error": EditError(), "locality": Locality()}
     if session.source.redraw(study.split, [0]) is None:
         return []

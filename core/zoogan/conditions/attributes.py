@@ -24,7 +24,8 @@ class AttributeCondition(Condition):
     """Role `condition`: targets are {"attributes": (n, a)}, values in [0, 1].
 
     Of an exclusive group at most one is set by what this condition does; own labels and permuted ones stay as
-    the data have them. Groups are the source's and those of the config.
+    the data have them. Groups are the source's and those of the config. After `show_one` all attributes are a group of
+    which what is drawn shows one, never none.
 
     Raises:
         ConfigError: every name in a group of the config that is no attribute of the data, at once.
@@ -40,6 +41,7 @@ class AttributeCondition(Condition):
                 for name in unknown
             ))  # fmt: skip
         self.groups: tuple[tuple[str, ...], ...] = ()
+        self.one_of_all = False
         self.exclude(*facts.exclusive, *config.exclusive)
 
     def exclude(self, *groups: tuple[str, ...]) -> None:
@@ -54,6 +56,11 @@ class AttributeCondition(Condition):
                     rivals[i, j] = float(i != j)
         self._rivals = {torch.device("cpu"): rivals}
 
+    def show_one(self) -> None:
+        """Of all attributes exactly one is shown, as a softmax over them takes it."""
+        self.exclude(self.names)
+        self.one_of_all = True
+
     def rivals(self, device: torch.device) -> Float[Tensor, "a a"]:
         """1 where two attributes exclude each other. Kept by device, so that a step copies nothing."""
         if device not in self._rivals:
@@ -67,8 +74,11 @@ class AttributeCondition(Condition):
         return {"attributes": ways[self.draw](own, draw)}
 
     def _flipped(self, own: Float[Tensor, "n a"], draw: Draws) -> Float[Tensor, "n a"]:
-        """The opposite of the only attribute, or of one of several, chosen for each face."""
+        """The opposite of the only attribute, or of one of several, chosen for each face; where one of all must be
+        shown, another one than the face's own."""
         a = own.shape[1]
+        if self.one_of_all:
+            return highest(draw.uniform("rank", a, like=own) - (own >= SHOWN).to(own.dtype))
         if a == 1:
             return 1 - own
         column = (draw.uniform("attribute", 1, like=own) * a).long().clamp(max=a - 1)
@@ -86,10 +96,12 @@ class AttributeCondition(Condition):
 
     def _uniform(self, own: Float[Tensor, "n a"], draw: Draws) -> Float[Tensor, "n a"]:
         """Every attribute with probability 1/2; of rivals that come up together the one of higher rank
-        stays."""
+        stays. Where one of all must be shown, any."""
         a = own.shape[1]
-        up = draw.uniform("attributes", a, like=own) < 0.5
         rank = draw.uniform("rank", a, like=own)
+        if self.one_of_all:
+            return highest(rank)
+        up = draw.uniform("attributes", a, like=own) < 0.5
         column = torch.arange(a, device=own.device)
         # stronger[n, i, j]: j beats i. Equal ranks are rare, but two rivals must not both survive.
         stronger = (rank[:, None, :] > rank[:, :, None]) | (
@@ -150,6 +162,11 @@ class AttributeCondition(Condition):
                 target[:, i] = 1 - own[:, i]
             edits.append((name, {"attributes": target}))
         return edits
+
+
+def highest(rank: Float[Tensor, "n a"]) -> Float[Tensor, "n a"]:
+    """1 where a row is highest, at the first place of equals, else 0."""
+    return (torch.arange(rank.shape[1], device=rank.device) == rank.argmax(1, keepdim=True)).to(rank.dtype)
 
 
 def word_value(word: Any) -> float | None:

@@ -24,8 +24,9 @@ class AttributesConfig(ComponentConfig):
 
     draw: what a training batch is asked for. flip = the opposite label, of one attribute a face when there
     are several (SaGAN); permute = the labels of another face of the joint batch (StarGAN); uniform = every
-    attribute at random. exclusive: groups of attributes of which at most one is shown, besides those that the source
-    knows of (hair colours).
+    attribute at random. Where the classification takes one of all attributes to be shown (softmax), flip is another one
+    than the face's own, uniform any one. exclusive: groups of attributes of which at most one is shown, besides those
+    that the source knows of (hair colours).
     """
 
     use: Literal["attributes"] = "attributes"

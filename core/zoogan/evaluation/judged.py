@@ -123,8 +123,9 @@ class Success(JudgedMetric):
 class Preservation(JudgedMetric):
     """Whether the judge reads every other attribute as before: the share of unchanged readings, mean over attributes.
 
-    Attributes that exclude the edited one are left out, whether or not the run knows them: setting a hair colour must
-    clear the others. `preservation.truth`: the same of the true redraw, where it is known; so the judge's own wavering.
+    Attributes that exclude the edited one are left out, by the source's word or the run's, whether or not the run knows
+    them: setting a hair colour must clear the others. `preservation.truth`: the same of the true redraw, where it is
+    known; so the judge's own wavering.
     """
 
     title = "Preservation: the judge reads everything else as before the edit"
@@ -144,7 +145,8 @@ class Preservation(JudgedMetric):
 
     def others(self, attribute: str) -> list[str]:
         """The attributes that an edit of this one must leave alone."""
-        rivals = {name for group in self.study.source.groups if attribute in group for name in group}
+        groups = (*self.study.source.groups, *self.study.exclusive)
+        rivals = {name for group in groups if attribute in group for name in group}
         return [name for name in self.judge.attributes if name != attribute and name not in rivals]
 
     def note(self, attribute: str | None) -> str:

@@ -37,7 +37,8 @@ class Key(Stored):
 
     options: of the metric. n: how many faces were edited or made. faces: sha256 of the pixels and labels measured on,
     empty for samples. resizer: how faces were fitted to the network that looks. reference: the real faces that edits or
-    samples were held against. truncation: of samples; None for edits.
+    samples were held against. truncation: of samples; None for edits. rivals: edited attribute -> those that exclude it
+    in the run and not in the source, so that its edits clear them; None where there are none.
     """
 
     name: str
@@ -56,11 +57,13 @@ class Key(Stored):
     seed: int
     versions: dict[str, str]
     truncation: float | None = None
+    rivals: dict[str, tuple[str, ...]] | None = None
 
     @property
     def digest(self) -> str:
         """A short name of the key."""
-        without = {"truncation"} if self.truncation is None else None  # keys of edits are what they always were
+        # Where they are not needed, keys are what they were before there were these fields.
+        without = {name for name in ("truncation", "rivals") if getattr(self, name) is None}
         return hashlib.sha256(self.model_dump_json(exclude=without).encode()).hexdigest()[:10]
 
     def differs(self, other: Key) -> list[str]:
@@ -179,12 +182,19 @@ def value_of(
         n=found.edited[None if sampled else attribute], source=study.source_name, split=study.split,
         faces="" if sampled else found.digests[attribute], image_size=study.source.image_size, seed=study.seed,
         versions=versions_of(tuple(measure.libraries)), truncation=study.truncation if sampled else None,
+        rivals=None if sampled else rivals_of(found, study, attribute),
     )  # fmt: skip
     return Value(
         name=measure.name, metric=metric, attribute=attribute, value=number if math.isfinite(number) else None,
         low=low, high=high, n=statistic.faces(), better=measure.better, note=measure.note, kind=kind_of(statistic),
         key=key,
     )  # fmt: skip
+
+
+def rivals_of(found: Findings, study: Study, attribute: str | None) -> dict[str, tuple[str, ...]] | None:
+    """`Key.rivals` of the edits of an attribute, or (None) of all that were edited."""
+    edited = sorted(name for name in found.edited if name and attribute in (None, name))
+    return {name: rivals for name in edited if (rivals := study.further_rivals(name))} or None
 
 
 def kind_of(statistic: Statistic) -> str:

@@ -62,22 +62,25 @@ def open_study(
     judge: Reader | None = None,
     split: Split | None = None,
     world: World | None = None,
-    shows: Kind = "edits",
+    editor: Editor | None = None,
     truncation: float = 1.0,
 ) -> Study:
     """A study of the first faces of a split, by default the one that is held out for measuring; or of so many samples.
 
-    shows: `samples` for editors that make faces (`shown_by`). truncation: of samples, 0 to 1.
+    editor: what will be measured; by default one that edits faces and has no exclusive groups of its own.
+    truncation: of samples, 0 to 1.
     world: the processes that share the work; by default all there are. `World.alone()` if one measures by itself.
 
     Raises:
         ConfigError: the source holds no faces out.
     """
     split = split or held_out_split(source)
+    shows = "edits" if editor is None else shown_by(editor)
     return Study(
         source=source, source_name=source_name, split=split, seed=seed, device=torch.device(device),
         faces=faces if shows == "samples" else min(faces, source.size(split)), cache=cache_folder(),
         world=world or World(), judge=judge, shows=shows, truncation=truncation,
+        exclusive=() if editor is None else editor.exclusive,
     )  # fmt: skip
 
 
@@ -95,20 +98,17 @@ def unfit(metric: Metric, shows: Kind) -> str | None:
     return "it looks at faces that a run makes of its own, and this run edits those that it is given"
 
 
-def grouped(source: Source, attribute: str) -> bool:
-    """Whether the attribute is one of an exclusive group: those are set, never cleared (a face has some hair)."""
-    return any(attribute in group for group in source.exclusive)
+def turned(study: Study, own: Tensor, attribute: str) -> tuple[Tensor, Tensor]:
+    """(targets (n, a): the attribute turned over and its rivals cleared, rows that have something to turn).
 
-
-def turned(source: Source, own: Tensor, attribute: str) -> tuple[Tensor, Tensor]:
-    """(targets (n, a): the attribute turned over and its rivals cleared, rows that have something to turn)."""
-    column = source.attributes.index(attribute)
+    A member of an exclusive group is set, never cleared (a face has some hair).
+    """
+    names = study.source.attributes
+    column, groups = names.index(attribute), study.groups(attribute)
     target = own.clone()
-    if grouped(source, attribute):
-        for group in source.exclusive:
-            if attribute in group:
-                for name in set(group) & set(source.attributes):
-                    target[:, source.attributes.index(name)] = 0
+    if groups:
+        for name in {name for group in groups for name in group} & set(names):
+            target[:, names.index(name)] = 0
         target[:, column] = 1
         return target, own[:, column] < 0.5
     target[:, column] = 1 - own[:, column]
@@ -130,7 +130,7 @@ def edits_of(editor: Editor, study: Study, attribute: str, batch: int = BATCH) -
     for first in range(0, len(mine), batch):
         numbers = mine[first : first + batch]
         sample = source.read(split, numbers)
-        target, some = turned(source, sample["attributes"], attribute)
+        target, some = turned(study, sample["attributes"], attribute)
         some &= shown(source, sample, attribute) & editor.serves(sample["attributes"])
         if not bool(some.any()):
             continue
@@ -138,8 +138,10 @@ def edits_of(editor: Editor, study: Study, attribute: str, batch: int = BATCH) -
         rows = [number for number, take in zip(numbers, some.tolist()) if take]
         own, target = sample["attributes"].to(device), target[some].to(device)
         image = to_range(sample["image"]).to(device)
-        wanted = target[:, source.attributes.index(attribute)].cpu()
-        redrawn = source.redraw(split, rows, **{attribute: wanted})
+        # The source clears what it knows to exclude the attribute by itself.
+        changed = [attribute, *(name for name in study.further_rivals(attribute) if name in source.attributes)]
+        wanted = {name: target[:, source.attributes.index(name)].cpu() for name in changed}
+        redrawn = source.redraw(split, rows, **wanted)
         yield Edits(
             editor, attribute, faces=torch.tensor(rows), image=image, own=own, target=target,
             edit=edit_to(
@@ -187,10 +189,13 @@ def examine(
     strict: let what a metric raises through.
 
     Raises:
-        ConfigError: there is no face to measure on. ValueError: a study of what the editor does not show.
+        ConfigError: there is no face to measure on. ValueError: a study of what the editor does not show, or that was
+            opened for one of other exclusive groups.
     """
     if not study.faces:
         raise ConfigError(f"split {study.split!r} has no faces to measure on")
+    if study.exclusive != editor.exclusive:
+        raise ValueError(f"the study was told that {study.exclusive} exclude each other, the editor {editor.exclusive}")
     if study.shows != shown_by(editor):
         raise ValueError(f"a study of {study.shows}, but {type(editor).__name__} shows {shown_by(editor)}")
     found = Findings(digests={} if study.shows == "samples" else digests_of(study, attributes))
@@ -266,7 +271,7 @@ def faces_per_second(editor: Editor, study: Study, faces: int = BATCH, repeats: 
     else:
         sample = study.source.read(study.split, list(range(count)))
         image, own = to_range(sample["image"]).to(study.device), sample["attributes"].to(study.device)
-        target = turned(study.source, sample["attributes"], study.source.attributes[0])[0].to(study.device)
+        target = turned(study, sample["attributes"], study.source.attributes[0])[0].to(study.device)
 
         def show() -> Edit:
             return edit_to(editor, image, own, target, seed=study.seed, known=editor.known(sample, image))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoogan.conditions.attributes import AttributeCondition
 from zoogan.conditions.config import AttributesConfig
-from zoogan.config import ConfigError
+from zoogan.config import ConfigError, component_name
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame
 from zoogan.games.config import AttributeEditingConfig
@@ -53,7 +53,7 @@ class AttributeEditing(AdversarialGame):
     It tells `change` = mean |edited - image|; with a mask: its mean, its shares above .9 and below .1, |raw - image|.
 
     Raises:
-        ConfigError: there is no attribute to edit.
+        ConfigError: there is no attribute to edit, or only one where one of several should be shown.
     """
 
     needs: Mapping[str, Need] = {"source": Need(("image", "attributes"))}
@@ -70,7 +70,13 @@ class AttributeEditing(AdversarialGame):
         self.classification: Classification = components["classification"]
         self._stuck: tuple[str | None, int] = (None, 0)  # how the mask was at the last reading, and since which image
         if self.classification.exclusive:
-            self.condition.exclude(facts.attributes)
+            if len(facts.attributes) == 1:
+                raise ConfigError(
+                    f"data.attributes: classification.use={component_name(config.classification)} tells which one of "
+                    f"several attributes a face shows (got {facts.attributes[0]} alone): name two or more, or set "
+                    "classification.use=binary"
+                )
+            self.condition.show_one()
         self.looks = 1 if config.cadence.fresh_batch else config.cadence.discriminator_repeat
 
     @property
@@ -277,7 +283,7 @@ class AttributeEditor(Editor):
     ) -> None:
         self.classification = classification
         self.networks = nets if isinstance(nets, nn.ModuleDict) else nn.ModuleDict(nets)
-        self.condition = condition
+        self.condition, self.exclusive = condition, condition.groups
         self.attributes = attributes
 
     @torch.no_grad()

@@ -36,6 +36,7 @@ class StyleEditor(Editor):
     ) -> None:
         self.networks = nets if isinstance(nets, nn.ModuleDict) else nn.ModuleDict(nets)
         self.condition, self.attributes = condition, attributes
+        self.exclusive = (attributes,) if len(attributes) > 1 else ()  # they are the domains
         self.heat_maps, self.shown = heat_maps, shown
         self.wants = () if heat_maps.field is None else (heat_maps.field,)
         self._means: dict[int, Tensor] = {}

@@ -46,13 +46,15 @@ class Editor(ABC):
     """What every verb after training sees: never networks, always an editor.
 
     networks: the networks by name, in eval mode, none of which needs a gradient. attributes: the names that a request
-    may use, in the order of label columns. takes_reference: whether a request may carry faces whose style to take.
-    makes_faces: whether it makes faces of its own (`sample`). draws: whether an edit depends on its seed. wants: masks
-    that a source may have of its faces, and that `apply` takes among its targets where they are known.
+    may use, in the order of label columns. exclusive: groups of them of which at most one is shown, as far as the
+    editor was taught so; a source may know of others. takes_reference: whether a request may carry faces whose style to
+    take. makes_faces: whether it makes faces of its own (`sample`). draws: whether an edit depends on its seed. wants:
+    masks that a source may have of its faces, and that `apply` takes among its targets where they are known.
     """
 
     networks: nn.ModuleDict
     attributes: tuple[str, ...] = ()
+    exclusive: tuple[tuple[str, ...], ...] = ()
     condition: Condition
     takes_reference: bool = False
     makes_faces: bool = False

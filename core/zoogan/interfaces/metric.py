@@ -72,7 +72,8 @@ class Study:
 
     source_name: as in `--data`. split, faces: the first so many held-out faces, or so many samples. seed: of everything
     that draws. cache: a folder for what is dear and does not change (statistics of real faces). judge: or None.
-    shows: what metrics are shown. truncation: of samples, how far from the mean face they may be, 0 to 1.
+    shows: what metrics are shown. truncation: of samples, how far from the mean face they may be, 0 to 1. exclusive:
+    groups of attributes of which the run shows at most one, besides those that the source knows of.
     """
 
     source: Source
@@ -86,6 +87,16 @@ class Study:
     judge: Reader | None = None
     shows: Kind = "edits"
     truncation: float = 1.0
+    exclusive: tuple[tuple[str, ...], ...] = ()
+
+    def groups(self, attribute: str) -> list[tuple[str, ...]]:
+        """The exclusive groups that an attribute is in, of the source and of the run."""
+        return [group for group in (*self.source.exclusive, *self.exclusive) if attribute in group]
+
+    def further_rivals(self, attribute: str) -> tuple[str, ...]:
+        """The attributes that exclude this one in the run, and not in the source; sorted."""
+        known = {name for group in self.source.exclusive if attribute in group for name in group}
+        return tuple(sorted({name for group in self.groups(attribute) for name in group} - known - {attribute}))
 
     @property
     def held_out(self) -> int:

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 import yaml
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from zoogan.composition import Composition, compose
 from zoogan.config import ConfigError, GameConfig, read_yaml, validate
@@ -27,6 +28,7 @@ from zoogan.training.loaded import LoadedRun
 
 FORMAT = 1
 GAME = "game"  # the file of the game's own state
+RAW = ".raw"  # after a network's name: what its training had, where a model holds the average and no checkpoint does
 
 
 class Run:
@@ -92,13 +94,15 @@ class Run:
         game: nn.Module,
         untrained: Collection[str] = (),
         length: Length | None = None,
+        raw: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
     ) -> None:
         """Store what an editor needs: the networks, averages where there are any, and the game's own state.
 
         The folder is written beside and renamed into place: networks of two iterations never stand side by side.
 
         untrained: networks that hold nothing but what they began with. length: how long they were trained; None for
-        weights that came from elsewhere.
+        weights that came from elsewhere. raw: of these, what the training itself had where `nets` are averages; only
+        a training that starts from this run asks for it.
         """
         draft, old = self.path / ".model.tmp", self.path / ".model.old"
         for left in (draft, old):  # by a write that was killed
@@ -107,6 +111,8 @@ class Run:
         parts: dict[str, nn.Module] = dict(nets.items()) | ({GAME: game} if game.state_dict() else {})
         for name, part in parts.items():
             write_tensors(draft / f"{name}.safetensors", part.state_dict())
+        for name, state in raw.items():
+            write_tensors(draft / f"{name}{RAW}.safetensors", state)
         content = {
             "format": FORMAT,
             "method": config.method,

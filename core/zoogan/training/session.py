@@ -13,7 +13,6 @@ from accelerate.utils import ProjectConfiguration
 from zoogan.composition import Composition, compose, rehearse
 from zoogan.config import GameConfig
 from zoogan.data.loader import loader, on_device
-from zoogan.evaluation.study import shown_by
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Need, Source, World
 from zoogan.plugins import Zoo
@@ -150,8 +149,7 @@ class Session:
         if not self.config.training.evaluate_every:
             return None
         editor = composition.game.editor(composition.nets, attributes=self.facts.attributes)
-        device = self.accelerator.device
-        return Watch(self.zoo.registry, self.config, self.source, device, self.run, shown_by(editor))
+        return Watch(self.zoo.registry, self.config, self.source, self.accelerator.device, self.run, editor)
 
     # ---- the loop ----
 

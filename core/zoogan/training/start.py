@@ -19,7 +19,7 @@ from zoogan.interfaces import World
 from zoogan.registry import MethodSpec, Registry, nearest
 from zoogan.training.averages import Average
 from zoogan.training.checkpoints import iteration_of, newest_valid
-from zoogan.training.run import GAME, Run
+from zoogan.training.run import GAME, RAW, Run
 
 StateDict = dict[str, Tensor]
 
@@ -218,11 +218,15 @@ def start_of(config: GameConfig, facts: Facts, registry: Registry, world: World)
         raise ConfigError(f"training.start_from: {found.folder} went away while it was read ({reasons[0]}); try again")
     networks = {slot: loaded[slot] for slot in slots if slot in loaded and slot not in untrained}
     averages = {slot: loaded[f"{slot}.average"] for slot in networks if f"{slot}.average" in loaded}
+    raw = {slot: loaded[f"{slot}{RAW}"] for slot in networks if f"{slot}{RAW}" in loaded}
+    averages |= {slot: networks[slot] for slot in raw}
+    networks |= raw
     if not networks:
         raise ConfigError(f"training.start_from: {path} holds no trained weights yet; training saves them in time")
     said = [f"warning: {message}; starting from an older one, or the model" for message in found.damaged]
     if is_model:
-        said.append(f"starting from {path}: networks and averages from its model, for it has no checkpoint")
+        apart = f", {' and '.join(raw)} apart from their averages" if raw else ""
+        said.append(f"starting from {path}: networks and averages from its model, for it has no checkpoint{apart}")
     else:
         of = f", averages of {' and '.join(averages)} from its averages" if averages else ", which has no averages"
         said.append(f"starting from {path}: networks as trained until iteration {iteration_of(found.folder)}{of}")

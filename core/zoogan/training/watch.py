@@ -10,8 +10,8 @@ import torch
 from zoogan.config import ConfigError, GameConfig, checked
 from zoogan.evaluation.config import DEFAULTS
 from zoogan.evaluation.judge import judge_in_cache
-from zoogan.evaluation.study import examine, open_study, unfit
-from zoogan.interfaces import Editor, Kind, Source, Unavailable
+from zoogan.evaluation.study import examine, open_study, shown_by, unfit
+from zoogan.interfaces import Editor, Source, Unavailable
 from zoogan.registry import Registry, nearest
 from zoogan.storage import replace_text
 from zoogan.training.run import Run
@@ -20,7 +20,7 @@ from zoogan.training.run import Run
 class Watch:
     """The metrics of `training.evaluate` on a few held-out faces, or samples, always the same ones.
 
-    shows: what is measured of the editor (`shown_by`).
+    editor: what is to be measured, now or later: the study is opened for its kind.
 
     Raises:
         ConfigError: metrics that do not exist or cannot be computed on these faces.
@@ -33,9 +33,9 @@ class Watch:
         source: Source,
         device: torch.device,
         run: Run,
-        shows: Kind = "edits",
+        editor: Editor,
     ) -> None:
-        self.training, self.run = config.training, run
+        self.training, self.run, shows = config.training, run, shown_by(editor)
         self.attributes = source.attributes if shows == "edits" else ()
         known = registry.names("metric")
         unknown = [name for name in self.training.evaluate if name not in known]
@@ -56,7 +56,7 @@ class Watch:
         self.study = open_study(
             source, config.data.source, faces=self.training.evaluate_faces, seed=self.training.seed, device=device,
             split="valid" if source.size("valid") else None,
-            judge=None if judge is None else judge.to(device), shows=shows,
+            judge=None if judge is None else judge.to(device), editor=editor,
         )  # fmt: skip
         self.metrics = {
             name: registry.build(
