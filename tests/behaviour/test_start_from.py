@@ -104,9 +104,9 @@ def test_a_run_without_checkpoints_gives_its_model_to_both(
     assert "has no trained discriminator" in capsys.readouterr().err
 
 
-def test_an_imported_generator_goes_on_with_what_its_training_had(parts_run: Path, tmp_path: Path) -> None:
-    imported, before = tmp_path / "imported", newest(parts_run)
-    shutil.copytree(parts_run, imported, ignore=shutil.ignore_patterns("checkpoints"))
+def test_an_imported_generator_goes_on_with_what_its_training_had(semantic_run: Path, tmp_path: Path) -> None:
+    imported, before = tmp_path / "imported", newest(semantic_run)
+    shutil.copytree(semantic_run, imported, ignore=shutil.ignore_patterns("checkpoints"))
     averaged = ("generator", "mapping")
     for slot in averaged:
         write_tensors(imported / f"model/{slot}.raw.safetensors", before.networks[slot])
