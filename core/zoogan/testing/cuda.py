@@ -118,7 +118,7 @@ class AbsentCuda(TorchDispatchMode):
                 self.wait(f"{func} copies from the host, non_blocking=False")
         elif kind in PLACES:
             self.check_places(func, first, [place for place in args[1] if place is not None])
-        elif absent and any(tensor.dim() and not isinstance(tensor, Absent) for tensor in tensors):
+        elif absent and any(tensor.dim() and tensor.is_cpu for tensor in tensors):
             each = ", ".join(f"{tensor.device.type} {tuple(tensor.shape)}" for tensor in tensors)
             raise AssertionError(f"{func}: tensors of two devices: {each}")
         return self.on_meta(func, args, told | ({} if device is None else {"device": META}), copies or kind in PLACES)
