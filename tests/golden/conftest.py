@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import official
 import pytest
 from heat_maps import MASKS, NETWORK, heat_map_cases
 from official import load_cases
@@ -17,11 +19,28 @@ import zoogan_semantic_stylegan
 import zoogan_stargan
 import zoogan_stargan_v2
 import zoogan_stylegan2
+from zoogan.config import ConfigError
 from zoogan.registry import Registry
+from zoogan.training.devices import choose, training_on
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", action="append", metavar="DIR", help="folder of golden cases; repeatable")
+    parser.addoption("--device", default="cpu", help="where the cases' networks and losses compute, TF32 off")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        official.compute_on(choose(config.getoption("device", default="cpu")))
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+@pytest.fixture(scope="session", autouse=True)
+def full_precision() -> Iterator[None]:
+    """The cases' tolerances are those of float32."""
+    with training_on(official.accelerator().device, tf32=False):
+        yield
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

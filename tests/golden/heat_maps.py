@@ -10,7 +10,7 @@ from typing import Any
 import fill
 import numpy as np
 import torch
-from official import Case
+from official import Case, placed
 from torch import Tensor
 
 NETWORK, MASKS = "fan (", "heatmap-to-mask"
@@ -45,7 +45,7 @@ def named_input(recipe: str) -> Tensor:
     found = re.fullmatch(r"tensor\('([^']+)', \(([\d, ]+)\)\)", recipe)
     if found is None:
         raise ValueError(f"no rule for the input {recipe!r}")
-    return fill.named_tensor(found[1], tuple(int(number) for number in found[2].split(",")))
+    return placed(fill.named_tensor(found[1], tuple(int(number) for number in found[2].split(","))))
 
 
 def bumps(recipe: str) -> Tensor:
@@ -62,12 +62,12 @@ def bumps(recipe: str) -> Tensor:
     radius = int(found[3]) + int(found[4]) * torch.arange(int(found[1]), dtype=torch.float64)[:, None]
     x, y = 128 + radius * angle.cos(), 128 + radius * angle.sin()
     along, down = (place - x[..., None]).square(), (place - y[..., None]).square()
-    return torch.exp(-(along[:, :, None, :] + down[:, :, :, None]) / (2 * float(found[2]) ** 2)).float()
+    return placed(torch.exp(-(along[:, :, None, :] + down[:, :, :, None]) / (2 * float(found[2]) ** 2)).float())
 
 
 def check_strided(name: str, got: Tensor, case: Case, atol: float) -> None:
     """An output against its stored elements and the mean and deviation of the whole. atol: at the output's scale."""
-    want = case.says["outputs"][name]
+    want, got = case.says["outputs"][name], got.cpu()
     assert list(got.shape) == want["shape"], name
     step = want["stride_hw"]
     worst = float((got[..., ::step, ::step] - torch.from_numpy(case.arrays[name])).abs().max())

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import fill
 import layouts
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import zoogan_sagan.weights
 import zoogan_stargan.weights
@@ -25,6 +27,25 @@ NETWORKS = ("generator", "discriminator")
 ROLES = {"generator": "image_editor", "discriminator": "attribute_critic"}
 
 METHODS = tuple(CONVERT)
+
+Placed = TypeVar("Placed", Tensor, nn.Module)
+_device = torch.device("cpu")
+
+
+def compute_on(device: torch.device) -> None:
+    """Where networks and losses of all cases compute from now on: `--device`."""
+    global _device
+    _device = device
+
+
+def placed(what: Placed) -> Placed:
+    """An input or a network, there. Outputs come back before they are compared."""
+    return what.to(_device)
+
+
+def accelerator() -> Any:
+    """As much of accelerate's as a trainer asks for, with that device and no autocast."""
+    return SimpleNamespace(device=_device, autocast=nullcontext)
 
 
 @dataclass(frozen=True)
@@ -81,9 +102,9 @@ def given(case: Case, name: str) -> Tensor:
         says = {"made": says} if isinstance(says, str) else {"values": says}
     stored, values = case.arrays.get(f"input_{name}"), says.get("values")
     if stored is None and values is None:
-        return made(says["made"], says.get("shape"))
+        return placed(made(says["made"], says.get("shape")))
     tensor = torch.as_tensor(values if stored is None else stored)
-    return tensor.float() if tensor.is_floating_point() else tensor
+    return placed(tensor.float() if tensor.is_floating_point() else tensor)
 
 
 def made(recipe: str, shape: Any = None) -> Tensor:
@@ -109,7 +130,7 @@ def official_names(official: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -
 def check_summary(what: str, got: Tensor, want: Mapping[str, Any], atol: float) -> None:
     """Shape, mean, std, extremes and checksum of a whole tensor."""
     assert list(got.shape) == list(want["shape"]), what
-    value = got.detach().double()
+    value = got.detach().cpu().double()
     found = {"mean": value.mean(), "std": value.std(unbiased=False), "min": value.min(), "max": value.max()}
     for name, number in found.items():
         assert abs(float(number) - want[name]) <= atol, f"{what}: {name} is {float(number)}, official {want[name]}"
@@ -121,7 +142,7 @@ def check_summary(what: str, got: Tensor, want: Mapping[str, Any], atol: float) 
 
 def check_output(name: str, got: Tensor, says: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     """An output against its stored elements and the summary of the whole."""
-    atol = says["atol"]
+    atol, got = says["atol"], got.cpu()
     views = {name: got, f"{name}__sub": got[..., 1::4, 1::4], f"{name}__corner": got[..., :12, :12]}
     stored = {key: view for key, view in views.items() if key in arrays}
     assert stored, f"the case stores nothing of {name}"

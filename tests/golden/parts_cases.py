@@ -11,7 +11,7 @@ from typing import Any
 import fill
 import numpy as np
 import torch
-from official import Case
+from official import Case, placed
 from torch import Tensor
 
 from zoogan.importing import Imported
@@ -72,7 +72,7 @@ def imported(*cases: Case) -> Imported:
 
 def latent(name: str, *shape: int) -> Tensor:
     """Noise, or latents, as the cases make them."""
-    return SCALE * fill.named_tensor(name, shape)
+    return placed(SCALE * fill.named_tensor(name, shape))
 
 
 def faces_of(config: Mapping[str, Any], batch: int) -> tuple[Tensor, Tensor]:
@@ -83,12 +83,12 @@ def faces_of(config: Mapping[str, Any], batch: int) -> tuple[Tensor, Tensor]:
     n = batch * size * size
     wave = np.sin(0.1234567 * (np.arange(n, dtype=np.float64) + 1.0) + zlib.crc32(b"seg_labels") % 1000)
     label = np.clip(np.floor((wave + 1) / 2 * classes), 0, classes - 1).astype(np.uint8)
-    return image, torch.from_numpy(label.reshape(batch, size, size))
+    return placed(image), placed(torch.from_numpy(label.reshape(batch, size, size)))
 
 
 def check_output(name: str, got: Tensor, case: Case, atol: float = ATOL) -> float:
     """Elements against the stored ones, and mean, deviation and a random projection of all. Returns the worst."""
-    want = case.says["outputs"][name]
+    want, got = case.says["outputs"][name], got.cpu()
     assert list(got.shape) == want["shape"], name
     value = got.double().flatten()
     stored = torch.from_numpy(case.arrays[name]).double().flatten()

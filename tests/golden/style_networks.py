@@ -11,7 +11,7 @@ import fill
 import heat_maps
 import numpy as np
 import torch
-from official import Case
+from official import Case, placed
 from torch import Tensor, nn
 
 from zoogan.facts import Facts
@@ -108,7 +108,7 @@ def built(result: Imported, slot: str, registry: Registry, image_size: int) -> n
     size = result.config.get("data", {}).get("image_size", image_size)
     network: nn.Module = registry.build(ROLES[slot], config, Facts(image_size=size, **result.facts))
     network.load_state_dict(result.networks[slot], strict=True)
-    return network.eval()
+    return placed(network.eval())
 
 
 def given(recipe: Any) -> Any:
@@ -116,14 +116,14 @@ def given(recipe: Any) -> Any:
     if recipe is None:
         return None
     if isinstance(recipe, list):
-        return torch.tensor(recipe) if all(isinstance(k, int) for k in recipe) else tuple(map(given, recipe))
+        return placed(torch.tensor(recipe)) if all(isinstance(k, int) for k in recipe) else tuple(map(given, recipe))
     inside = re.fullmatch(r"abs\((.+)\)", recipe)
     return heat_maps.named_input(inside[1]).abs() if inside else heat_maps.named_input(recipe)
 
 
 def check_output(name: str, got: Tensor, case: Case) -> None:
     """Elements, and mean and deviation of the whole."""
-    want = case.says["outputs"][name]
+    want, got = case.says["outputs"][name], got.cpu()
     scale = abs(want["mean"]) + want["std"]
     atol = min(max(ROUNDINGS * want["max_abs_diff_vs_float64"], LEAST), MOST * max(1.0, scale))
     step, stored = want["stride_hw"], torch.from_numpy(case.arrays[name])

@@ -11,7 +11,7 @@ from typing import Any
 import fill
 import numpy as np
 import torch
-from official import Case
+from official import Case, placed
 from torch import Tensor, nn
 
 from zoogan.facts import Facts
@@ -85,7 +85,7 @@ def networks_of(result: Imported, registry: Registry) -> nn.ModuleDict:
         config = registry.components[ROLES[slot], layer["use"]].config.model_validate(layer)
         nets[slot] = registry.build(ROLES[slot], config, facts)
         nets[slot].load_state_dict(state, strict=True)
-    return nets.eval()
+    return placed(nets.eval())
 
 
 def check_parameters(says: Mapping[str, Any], nets: Mapping[str, nn.Module]) -> None:
@@ -106,7 +106,7 @@ def given(recipe: str, shape: tuple[int, ...] = ()) -> Tensor:
     if found is None:
         raise ValueError(f"no rule for the input {recipe!r}")
     size = shape if found[2] == "image shape" else tuple(int(n) for n in found[2].strip("()").split(","))
-    return fill.named_tensor(found[1], size)
+    return placed(fill.named_tensor(found[1], size))
 
 
 def tolerances(says: Mapping[str, Any]) -> tuple[float, float]:
@@ -118,7 +118,7 @@ def tolerances(says: Mapping[str, Any]) -> tuple[float, float]:
 
 def check_output(name: str, got: Tensor, case: Case) -> float:
     """Elements against the stored ones, and the summary of the whole. Returns the worst share of the tolerance."""
-    want = case.says["outputs"][name]
+    want, got = case.says["outputs"][name], got.cpu()
     rtol, atol = tolerances(case.says)
     atol *= want["std"]
     stored = torch.from_numpy(case.arrays[name]).double()

@@ -8,7 +8,6 @@ from typing import Any
 import official
 import pytest
 import torch
-from accelerate import Accelerator
 from official import Case
 from torch import Tensor
 
@@ -62,7 +61,7 @@ def trainer_of(case: Case, registry: Registry) -> tuple[Trainer, dict[str, str]]
     if method == "stargan":
         injected["targets"] = official.given(case, "permutation")
     batch = {"source": {"image": image, "attributes": own}}
-    trainer = Trainer(composition, registry, Accelerator(cpu=True), iter(lambda: batch, None), injected=injected)
+    trainer = Trainer(composition, registry, official.accelerator(), iter(lambda: batch, None), injected=injected)
     trainer.fetch()
     wanted = official.given(case, "label_trg") if method == "stargan" else 1 - own
     assert torch.equal(trainer.targets["attributes"], wanted)
@@ -108,7 +107,9 @@ def compare(what: str, got: float, want: float, rtol: float) -> None:
 
 def norm_of(parameters: Mapping[str, Tensor | None], prefix: str = "") -> float:
     squares = [
-        p.detach().double().square().sum() for k, p in parameters.items() if p is not None and k.startswith(prefix)
+        p.detach().cpu().double().square().sum()
+        for k, p in parameters.items()
+        if p is not None and k.startswith(prefix)
     ]
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
@@ -151,7 +152,7 @@ def test_static(loss_case: Case, registry: Registry) -> None:
         gradient = found[names[f"{network}/{key}"]]
         assert gradient is not None
         wanted = torch.tensor(samples[f"{side}_first8"])
-        worst = float((gradient.flatten()[: len(wanted)] - wanted).abs().max() / wanted.abs().max())
+        worst = float((gradient.cpu().flatten()[: len(wanted)] - wanted).abs().max() / wanted.abs().max())
         assert worst <= GRADIENT_ENTRY_RTOL, f"gradient of {key}: entries differ by {worst} of the largest"
 
     losses = official_losses(says, d, g, "static")

@@ -32,7 +32,8 @@ def test_network(network_case: Case, registry: Registry) -> None:
     image = official.given(network_case, "x")
     attributes = official.given(network_case, "c").float() if part == "generator" else None
     facts = Facts(image_size=image.shape[-1], attributes=official.names(config["c_dim"]))
-    network = registry.build(official.ROLES[part], official.component(registry, part, result.config), facts)
+    component = official.component(registry, part, result.config)
+    network = official.placed(registry.build(official.ROLES[part], component, facts))
     network.load_state_dict(result.networks[part], strict=True)
     assert sum(p.numel() for p in network.parameters()) == says["param_count"]
     network.train(says["mode"] == "train")
@@ -54,7 +55,7 @@ def outputs_of(method: str, network: torch.nn.Module, image: Tensor, attributes:
     """Our outputs under the official names; without `attributes` the network is a critic."""
     if attributes is None:
         count = network.attributes.out_channels  # type: ignore[union-attr]
-        verdict = network(image, torch.zeros(len(image), count))
+        verdict = network(image, image.new_zeros(len(image), count))
         # SaGAN's official critic ends in the sigmoid that our loss contains.
         return {
             "src": verdict.score,

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
-from official import Case
+from official import Case, accelerator
 from parts_cases import beside, faces_of, imported, latent
 from test_official_losses import played
 from torch import Tensor
@@ -77,7 +76,7 @@ class Played:
         if not pairs:
             del batch["source"]["segmentation"]
         batches = iter(lambda: batch, None)
-        self.trainer = Trainer(composition, registry, Accelerator(cpu=True), batches, injected=self.injected)
+        self.trainer = Trainer(composition, registry, accelerator(), batches, injected=self.injected)
         self.trainer.fetch()
         net: Any = self.trainer.nets["generator"]
         self.injected |= {f"noise{k}": noise.clone() for k, noise in enumerate(net.fixed_noise())}

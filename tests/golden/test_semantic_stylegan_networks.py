@@ -7,7 +7,7 @@ from typing import Any
 
 import fill
 import torch
-from official import Case
+from official import Case, placed
 from parts_cases import ATOL_LOGITS, check_output, faces_of, imported, latent
 from synthesis_cases import Known, networks_of
 from torch import Tensor
@@ -58,7 +58,7 @@ def test_generator(parts_generator_case: Case, registry: Registry) -> None:
     check("seg", made.segmentation)
     check("seg_coarse", made.coarse)
     for name, scores in (("label_map_counts", made.segmentation), ("label_map_coarse_counts", made.coarse)):
-        counts = torch.bincount(scores.argmax(1).flatten(), minlength=config["seg_dim"])
+        counts = torch.bincount(scores.argmax(1).cpu().flatten(), minlength=config["seg_dim"])
         off = int((counts - torch.tensor(says["outputs"][name])).abs().sum())
         assert off <= 2 + scores[:, 0].numel() // 5000, f"{name}: {off} pixels more or less"  # rounding on borders
         wanted.remove(name)
@@ -73,7 +73,7 @@ def others(generator: Generator, w: Tensor, w2: Tensor, pattern: Mapping[str, An
     mean = 0.5 * fill.named_tensor("truncation_latent", (style,))
     editor = SynthesisEditor({"generator": generator, "mapping": Known(w)}, LatentCondition(), mean)
     check("rgb_trunc0.7", generator(editor.latents(range(n), truncation=0.7)).image)
-    kept = torch.zeros(n, len(generator.parts))
+    kept = w.new_zeros(n, len(generator.parts))
     kept[:, :2] = 1
     made = generator.composed(whole, kept=kept)
     check("rgb_parts01", made.image)
@@ -87,10 +87,10 @@ def others(generator: Generator, w: Tensor, w2: Tensor, pattern: Mapping[str, An
     mixed = generator.mixed(whole, generator.extended(w2), draw)
     check("rgb_mix", generator(mixed).image)
     check("latent_expanded_mix", generator.unrolled(mixed))
-    scale = torch.arange(len(generator.parts))[:, None, None, None]
+    scale = torch.arange(len(generator.parts), device=w.device)[:, None, None, None]
     places = (generator.place * (1 + 0.05 * scale) + 0.03 * scale).expand(n, -1, -1, -1, -1)
     check("rgb_coords", generator.composed(whole, places=places).image)
-    noise = [fill.named_tensor(f"noise_{k}", (1, 1, *size)) for k, size in enumerate(generator.noise_sizes)]
+    noise = [placed(fill.named_tensor(f"noise_{k}", (1, 1, *size))) for k, size in enumerate(generator.noise_sizes)]
     check("rgb_noise_list", generator(whole, noise).image)
 
 

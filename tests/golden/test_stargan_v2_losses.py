@@ -9,8 +9,7 @@ import fill
 import pytest
 import style_networks
 import torch
-from accelerate import Accelerator
-from official import Case
+from official import Case, accelerator, placed
 from test_official_losses import compare, gradients, norm_of, played
 from torch import Tensor
 
@@ -90,14 +89,14 @@ def trainer_of(
     composition = compose(config, facts, registry)
     for slot, state in weights_of(composition.nets, c).items():
         composition.nets[slot].load_state_dict(state, strict=True)
-    return Trainer(composition, registry, Accelerator(cpu=True), batches, injected={})
+    return Trainer(composition, registry, accelerator(), batches, injected={})
 
 
 def batch_of(inputs: Mapping[str, Any], own: list[int], target: list[int]) -> dict[str, dict[str, Tensor]]:
     """A batch from official names."""
     return {
-        "source": {"image": inputs["x_real"], "domain": torch.tensor(own)},
-        "reference": {"image": inputs["x_ref"], "image2": inputs["x_ref2"], "domain": torch.tensor(target)},
+        "source": {"image": inputs["x_real"], "domain": placed(torch.tensor(own))},
+        "reference": {"image": inputs["x_ref"], "image2": inputs["x_ref2"], "domain": placed(torch.tensor(target))},
     }
 
 
@@ -139,7 +138,8 @@ def test_iterations(style_training_case: Case, registry: Registry) -> None:
 
     def inputs(k: int) -> dict[str, Tensor]:
         images = {
-            name: fill.named_tensor(f"it{k}_{name}", (rows, 3, size, size)) for name in ("x_real", "x_ref", "x_ref2")
+            name: placed(fill.named_tensor(f"it{k}_{name}", (rows, 3, size, size)))
+            for name in ("x_real", "x_ref", "x_ref2")
         }
         latents = {
             name: fill.named_tensor(f"it{k}_{name}", (rows, c.get("latent_dim", 16))) for name in ("z_trg", "z_trg2")

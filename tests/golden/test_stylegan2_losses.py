@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
-from official import Case
+from official import Case, accelerator
 from synthesis_cases import check_output, check_parameters, given, imported, tolerances
 from test_official_losses import played
 from torch import Tensor
@@ -63,7 +62,7 @@ def trainer_of(says: Mapping[str, Any], registry: Registry, real: Tensor, z: Ten
     fixed = composition.nets["generator"].fixed_noise()  # type: ignore[operator]
     injected |= {f"noise{k}": noise.clone() for k, noise in enumerate(fixed)}
     batch = {"source": {"image": real}}
-    trainer = Trainer(composition, registry, Accelerator(cpu=True), iter(lambda: batch, None), injected=injected)
+    trainer = Trainer(composition, registry, accelerator(), iter(lambda: batch, None), injected=injected)
     trainer.fetch()
     return trainer
 

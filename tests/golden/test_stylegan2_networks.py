@@ -41,7 +41,7 @@ def test_generator(synthesis_generator_case: Case, registry: Registry) -> None:
             found[name] = generator(generator.mixed(whole, generator.extended(w2), draw)).image
         if name == "image_wplus":
             assert says["wplus"] == "layer i gets w*(1+0.1*i), input_is_latent=True"
-            found[name] = generator(whole * (1 + 0.1 * torch.arange(generator.rows)[:, None])).image
+            found[name] = generator(whole * (1 + 0.1 * torch.arange(generator.rows, device=w.device)[:, None])).image
     assert set(found) == set(says["outputs"])
     for name, output in found.items():
         check_output(name, output, case)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from zoogan.games.config import InversionConfig
 from zoogan.games.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Edit, LatentMapping
-from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.draws import seed_of, sent
 from zoogan.interfaces.synthesis import Latents, named_noise
 
 SMALLEST_MAP = 8  # pixels: the last scale on which noise is held to be noise
@@ -143,7 +143,7 @@ def invert(
     done = 0
     for done in range(1, config.iterations + 1):
         solver.param_groups[0]["lr"] = rate(config, done - 1)
-        shake = torch.randn(latents.shape[1:], generator=shaken).to(latents) * distance * jitter(config, done - 1)
+        shake = sent(torch.randn(latents.shape[1:], generator=shaken), latents) * distance * jitter(config, done - 1)
         with torch.enable_grad():
             terms = terms_of(editor, image, (latents + shake).expand_as(start), noise, start, likeness, config)
             loss = torch.stack([part.sum() for part in terms.values()]).sum()  # photos do not touch each other

@@ -17,6 +17,15 @@ def seed_of(*what: object) -> int:
     return int.from_bytes(hashlib.blake2b(repr(what).encode(), digest_size=7).digest(), "little")
 
 
+def sent(drawn: Tensor, like: Tensor) -> Tensor:
+    """What was drawn on the CPU, in the type of `like` and where it is.
+
+    CUDA takes it without the host's waiting for what the device has yet to do: it has its own copy when the call
+    returns, although not from page-locked memory.
+    """
+    return drawn.to(device=like.device, dtype=like.dtype, non_blocking=like.is_cuda)
+
+
 class Draws:
     """Named random tensors for one update of one step.
 
@@ -54,9 +63,9 @@ class Draws:
         if like.is_meta:
             return torch.empty((len(like), *shape), dtype=like.dtype, device="meta")
         if name in self.injected:
-            return self.injected[name].to(device=like.device, dtype=like.dtype)
+            return sent(self.injected[name], like)
         joint = sample((self.world.size * self.rows, *shape), generator=self._generator(name), dtype=torch.float32)
-        return self._own(joint).to(device=like.device, dtype=like.dtype)
+        return sent(self._own(joint), like)
 
     def uniform(self, name: str, *shape: int, like: Tensor) -> Tensor:
         """U(0, 1) of shape (n, *shape), n the rows of `like`; its dtype and device are those of `like`."""
@@ -86,4 +95,4 @@ class Draws:
             order = self.injected[name].long()
         else:
             order = torch.randperm(len(joint), generator=self._generator(name))
-        return self._own(joint[order.to(rows.device)])
+        return self._own(joint[order.to(rows.device, non_blocking=rows.is_cuda)])

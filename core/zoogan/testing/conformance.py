@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from zoogan.interfaces import Editor, Request
 from zoogan.interfaces.source import domains_of
 from zoogan.plugins import zoo
 from zoogan.registry import Registry
+from zoogan.testing.cuda import CUDA, absent_cuda
 from zoogan.testing.tensors import faces, labels, parts_shown, shown
 from zoogan.training.trainer import Batch, Trainer
 
@@ -216,8 +219,42 @@ def check_faces(editor: Editor, facts: Facts) -> None:
     assert not torch.allclose(made.image[0], made.image[1]), "seeds make no difference"
 
 
+def check_cuda(name: str, registry: Registry) -> None:
+    """On CUDA no tensor meets one of the CPU, and in a step of training the host does not wait for the device.
+
+    What is waited for once may be a copy that is kept on the device, so the steps play again, with no more waiting.
+    """
+    config = tiny_config(name, registry, {"training": {"average": 0.9, "average_images": None}})
+    with absent_cuda() as cuda:
+        composition = compose(config, tiny_facts(config), registry)
+        accelerator: Any = SimpleNamespace(device=CUDA, autocast=nullcontext)
+
+        def sent(batch: Batch) -> Batch:
+            return {
+                draw: {field: x.to(CUDA, non_blocking=True) for field, x in sample.items()}
+                for draw, sample in batch.items()
+            }
+
+        trainer = Trainer(composition, registry, accelerator, map(sent, random_batches(composition)))
+        cuda.waits.clear()
+        for once_more in (False, True):
+            cuda.hurried = once_more
+            trainer.iteration = max(step.at for step in trainer.game.steps)
+            trainer.iterate()
+            if not cuda.waits:
+                break
+        cuda.hurried = False
+        trainer.read_terms()
+        trainer.restore(trainer.state())
+        trainer.nets.eval()
+        facts = composition.facts
+        editor = trainer.game.editor(trainer.model(), attributes=facts.attributes)
+        editor.sheet(faces(3, 2, facts.image_size).to(CUDA), labels(4, 2, len(facts.attributes)).to(CUDA))
+
+
 CHECKS: tuple[Callable[[str, Registry], None], ...] = (
     check_rehearsal, check_round_trip, check_updates, check_sharing, check_resume, check_determinism, check_editor,
+    check_cuda,
 )  # fmt: skip
 
 

@@ -1,0 +1,89 @@
+"""CUDA without a GPU: what it finds, and that the conformance suite fails by it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import zoogan.interfaces.draws
+import zoogan.training.trainer
+from zoogan.plugins import zoo
+from zoogan.testing.conformance import check_cuda
+from zoogan.testing.cuda import CUDA, AbsentCuda, HostWaits, absent_cuda
+
+REGISTRY = zoo().registry
+
+
+@pytest.fixture
+def cuda() -> Iterator[AbsentCuda]:
+    with absent_cuda() as mode:
+        yield mode
+
+
+def test_networks_train_there(cuda: AbsentCuda) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to(CUDA).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+    cuda.hurried = True
+    image = torch.zeros(2, 3, 8, 8, device=CUDA, requires_grad=True)
+    (slope,) = torch.autograd.grad(F.interpolate(network(image), 4).square().sum(), image, create_graph=True)
+    slope.square().sum().backward()
+    optimizer.step()
+    cuda.hurried = False
+    whole = [*network.state_dict().values(), *copy.deepcopy(network).parameters(), slope, image.new_zeros(3)]
+    assert {value.device for value in whole} == {CUDA} and all(value.is_cuda for value in whole)
+    assert all(p.grad is not None and p.grad.device == CUDA for p in network.parameters())
+
+
+def test_what_is_on_the_cpu_stays_real(cuda: AbsentCuda) -> None:
+    drawn = torch.randn(3, generator=torch.Generator().manual_seed(1))
+    assert drawn.sum().item() != 0 and torch.equal(drawn, drawn.to(CUDA, copy=True).cpu() + drawn)
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        lambda x: x + torch.ones(3),
+        lambda x: torch.cat([x, torch.ones(3)]),
+        lambda x: torch.ones(3)[torch.zeros(1, dtype=torch.int64, device=CUDA)],
+        lambda x: torch.rand(3, generator=torch.Generator().manual_seed(5), device=CUDA),
+        lambda x: torch.rand(3, generator=torch.Generator(CUDA).manual_seed(5)),
+    ],
+    ids=["add", "cat", "index", "generator", "generator of CUDA"],
+)
+def test_devices_do_not_mix(cuda: AbsentCuda, mixed: Callable[[Tensor], Tensor]) -> None:
+    x = torch.ones(3, device=CUDA)
+    x += torch.tensor(2.0)  # numbers go along with the operator
+    torch.rand(3, generator=torch.Generator(CUDA).manual_seed(5), device=CUDA)
+    with pytest.raises(AssertionError, match=r"two devices|rows on the CPU|a generator on"):
+        mixed(x)
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        lambda x: x.sum().item(), lambda x: bool(x.isfinite().all()), lambda x: x.tolist(), lambda x: x.cpu(),
+        lambda x: torch.zeros(3).copy_(x), lambda x: x[x > 0], lambda x: x.nonzero(), lambda x: x[[0, 1]],
+        lambda x: torch.ones(3).to(CUDA), lambda x: torch.tensor([1.0], device=CUDA),
+    ],
+    ids=["item", "bool", "tolist", "cpu", "copy", "mask", "nonzero", "list", "to", "tensor"],
+)  # fmt: skip
+def test_the_host_does_not_wait(cuda: AbsentCuda, waiting: Callable[[Tensor], object]) -> None:
+    x, cuda.hurried = torch.ones(3, device=CUDA), True
+    torch.ones(3).to(CUDA, non_blocking=True)
+    with pytest.raises(HostWaits, match="the host waits for the device"):
+        waiting(x)
+
+
+def test_a_step_that_reads_or_waits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(zoogan.interfaces.draws, "sent", lambda drawn, like: drawn.to(like))
+        with pytest.raises(HostWaits, match=r"_to_copy.* copies from the host"):
+            check_cuda("stargan", REGISTRY)
+    monkeypatch.setattr(zoogan.training.trainer, "heeds_found_inf", lambda optimizer: False)
+    with pytest.raises(HostWaits, match="tells the host"):
+        check_cuda("stargan", REGISTRY)
