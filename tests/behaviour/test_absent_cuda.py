@@ -14,7 +14,7 @@ import zoogan.interfaces.draws
 import zoogan.training.trainer
 from zoogan.plugins import zoo
 from zoogan.testing.conformance import check_cuda
-from zoogan.testing.cuda import CUDA, AbsentCuda, HostWaits, absent_cuda
+from zoogan.testing.cuda import CUDA, AbsentCuda, HostWaits, absent_cuda, why_not
 
 REGISTRY = zoo().registry
 
@@ -87,3 +87,10 @@ def test_a_step_that_reads_or_waits_is_found(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(zoogan.training.trainer, "heeds_found_inf", lambda optimizer: False)
     with pytest.raises(HostWaits, match="tells the host"):
         check_cuda("stargan", REGISTRY)
+
+
+def test_a_torch_that_cannot_is_told_and_the_rest_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert why_not() is None
+    monkeypatch.delattr(torch._C, "_ensureCUDADeviceGuardSet")
+    with pytest.warns(UserWarning, match="sagan was not checked on CUDA without a GPU: torch .*_ensureCUDADevice"):
+        check_cuda("sagan", REGISTRY)

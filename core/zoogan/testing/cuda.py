@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -184,7 +184,21 @@ def unread(kind: Any, of: Tensor) -> Any:
         return Absent(torch.zeros((1, of.dim()), dtype=torch.int64, device=META))
     if kind in (aten.equal, aten.is_nonzero):
         return False
-    raise NotImplementedError(f"{kind}: as many rows as values say, and there are none")
+    raise HostWaits(f"{kind}: its outcome has as many rows as values say, so the host waits for the device")
+
+
+def why_not() -> str | None:
+    """Why this torch cannot do without a GPU what `absent_cuda` asks of it; None if it can.
+
+    `absent_cuda` leans on what torch keeps to itself and may change.
+    """
+    try:
+        with absent_cuda():
+            layer = nn.Linear(2, 2).to(CUDA)
+            layer(torch.ones(1, 2, device=CUDA)).sum().backward()
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError) as error:
+        return f"torch {torch.__version__}: {error}"
+    return None
 
 
 @contextmanager
