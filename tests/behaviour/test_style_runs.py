@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from style_runs import paint, sets
 from zoogan.cli import main
 from zoogan.composition import compose
 from zoogan.facts import Facts
+from zoogan.games.style_editor import StyleEditor
 from zoogan.plugins import zoo
 from zoogan.testing.conformance import tiny_config, tiny_facts
 from zoogan.training.run import Run
@@ -103,18 +105,25 @@ def test_too_few_faces_for_a_reference_of_each_domain(
 
 
 def test_two_kinds_of_editors_are_compared_by_what_they_share(
-    style_run: Path, attribute_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    style_run: Path,
+    attribute_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """On the faces that both edit: of several domains, one of them edits faces that show one."""
     out = tmp_path / "comparison"
+    monkeypatch.setattr(StyleEditor, "serves", lambda self, own: own[:, 0] > 0.5)
     options = ["--data", "drawn", *sets(["data.held_out=8", "data.faces=32"]), "--device", "cpu"]
     options += ["--metrics", "edit_error,diversity"]
     assert main(["compare", str(attribute_run), str(style_run), *options, "--out", str(out)]) == 0
-    capsys.readouterr()
+    told = re.search(r"on the (\d+) held-out faces that every run edits", capsys.readouterr().out)
+    assert told is not None and 0 < int(told[1]) < 8
     content = json.loads((out / "compare.json").read_text())
     assert set(content["entrants"]) == {"attributes", "styles"}
     columns = {column["name"]: column for column in content["columns"] if column["attribute"] == "Eyeglasses"}
     for name in ("edit_error", "diversity.l1"):
-        assert set(columns[name]["cells"]) == {"attributes", "styles"}
+        assert set(columns[name]["cells"]) == {"attributes", "styles"} and columns[name]["key"]["n"] == int(told[1])
     diversity = {
         name: measured(out / "reports" / name)[1]["diversity.l1", "Eyeglasses"] for name in ("attributes", "styles")
     }
@@ -122,6 +131,10 @@ def test_two_kinds_of_editors_are_compared_by_what_they_share(
     table = (out / "compare.md").read_text()
     assert "attributes" in table and "styles" in table
     assert (out / "grid-Eyeglasses.png").exists()
+
+    monkeypatch.setattr(StyleEditor, "serves", lambda self, own: own[:, 0] > 1)
+    assert main(["compare", str(attribute_run), str(style_run), *options, "--out", str(out)]) == 2
+    assert "none is one that every run edits" in capsys.readouterr().err
 
 
 # ---- imported ----

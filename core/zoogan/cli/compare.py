@@ -68,6 +68,7 @@ def compare(
         settings = {k: v for k, v in sets.items() if k != "data"}
         parts = any(parts_made(run.editor) for run in loaded)
         chosen = metric_configs(zoo.registry, metrics, settings, shows, parts)
+        only = faces_of_all(zoo.registry, loaded, sources, faces) if shows == "edits" else None
         evaluated = []
         for path, run, config in zip(runs, loaded, sources):
             folder = out / "reports" / path.resolve().name
@@ -75,7 +76,7 @@ def compare(
             report, _ = measure(
                 zoo.registry, run, path, config, chosen,
                 judge=judge, faces=faces, seed=seed, out=folder, device=where, attributes=shared,
-                truncation=truncation,
+                truncation=truncation, only=only,
             )  # fmt: skip
             if chosen.keys() <= report.skipped.keys():
                 why = "\n".join(f"  {name}: {reason}" for name, reason in report.skipped.items())
@@ -124,6 +125,20 @@ def shared_attributes(paths: list[Path], runs: list[LoadedRun]) -> list[str]:
     if not shared:
         edits = "\n".join(f"  {path}: {', '.join(run.facts.attributes)}" for path, run in zip(paths, runs))
         raise ConfigError(f"these runs have no attribute in common, so nothing can be compared:\n{edits}")
+    return shared
+
+
+def faces_of_all(registry: Any, runs: list[LoadedRun], sources: list[Any], faces: int) -> frozenset[int] | None:
+    """Numbers of the faces that every run edits; None = all. Told where some are left out.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    from zoogan.evaluation.study import served_by_all
+
+    shared = served_by_all([run.editor for run in runs], [registry.build("source", c) for c in sources], faces)
+    if shared is not None:
+        typer.echo(f"on the {len(shared)} held-out faces that every run edits")
     return shared
 
 

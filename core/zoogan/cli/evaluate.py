@@ -125,12 +125,13 @@ def measure(
     attributes: Sequence[str] | None = None,
     guided: bool = False,
     truncation: float | None = None,
+    only: frozenset[int] | None = None,
 ) -> tuple[Report, Path]:
     """Measure a loaded run and write its report (on the main process), unless it has no number at all. Returns the
     report and its folder.
 
     guided: styles are those of other faces of the split, for each edit one that shows what is asked for. truncation:
-    of samples, 0 to 1.
+    of samples, 0 to 1. only: numbers of the faces to edit, where not all that the run serves.
 
     Raises:
         ConfigError: an editor that takes no styles from faces is asked to be guided, or one that makes no faces to
@@ -158,7 +159,7 @@ def measure(
         check_learnt(reader.facts, source)
     study = open_study(
         source, data.source, faces=faces, seed=seed, device=device, judge=reader, editor=run.editor,
-        truncation=truncation,
+        truncation=truncation, only=only,
     )  # fmt: skip
     if study.world.rank == 0:
         tell_wanted(run, source.fields)

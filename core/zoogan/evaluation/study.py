@@ -64,11 +64,12 @@ def open_study(
     world: World | None = None,
     editor: Editor | None = None,
     truncation: float = 1.0,
+    only: frozenset[int] | None = None,
 ) -> Study:
     """A study of the first faces of a split, by default the one that is held out for measuring; or of so many samples.
 
     editor: what will be measured; by default one that edits faces and has no exclusive groups of its own.
-    truncation: of samples, 0 to 1.
+    truncation: of samples, 0 to 1. only: see `Study`.
     world: the processes that share the work; by default all there are. `World.alone()` if one measures by itself.
 
     Raises:
@@ -80,13 +81,30 @@ def open_study(
         source=source, source_name=source_name, split=split, seed=seed, device=torch.device(device),
         faces=faces if shows == "samples" else min(faces, source.size(split)), cache=cache_folder(),
         world=world or World(), judge=judge, shows=shows, truncation=truncation,
-        exclusive=() if editor is None else editor.exclusive,
+        exclusive=() if editor is None else editor.exclusive, only=only,
     )  # fmt: skip
 
 
 def shown_by(editor: Editor) -> Kind:
     """What is measured of an editor."""
     return "samples" if editor.makes_faces else "edits"
+
+
+def served_by_all(editors: Sequence[Editor], sources: Sequence[Source], faces: int) -> frozenset[int] | None:
+    """The numbers of the first held-out faces that every editor serves, by the labels that its own source reads of
+    them; None where that is each of them.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    served: list[set[int]] = []
+    for editor, source in zip(editors, sources):
+        own = source.labels(held_out_split(source))[:faces]
+        served.append(set(editor.serves(own).nonzero().flatten().tolist()))
+    shared = frozenset(set.intersection(*served))
+    if not shared:
+        raise ConfigError(f"of the first {faces} held-out faces none is one that every run edits: take more, --faces N")
+    return None if len(shared) == min(faces, sources[0].size(held_out_split(sources[0]))) else shared
 
 
 def unfit(metric: Metric, shows: Kind) -> str | None:
@@ -132,6 +150,8 @@ def edits_of(editor: Editor, study: Study, attribute: str, batch: int = BATCH) -
         sample = source.read(split, numbers)
         target, some = turned(study, sample["attributes"], attribute)
         some &= shown(source, sample, attribute) & editor.serves(sample["attributes"])
+        if study.only is not None:
+            some &= torch.tensor([number in study.only for number in numbers])
         if not bool(some.any()):
             continue
         sample = {name: part[some] for name, part in sample.items()}
@@ -161,11 +181,14 @@ def samples_of(editor: Editor, study: Study, batch: int = BATCH) -> Iterator[Sam
 
 
 def digests_of(study: Study, attributes: Sequence[str]) -> dict[str | None, str]:
-    """sha256 over the pixels of every face of the study, in order, and the labels of an attribute, or (None) of all."""
+    """sha256 over the pixels of every face of the study, in order, and the labels of an attribute, or (None) of all;
+    and which of them are edited, where the study says."""
     pixels = hashlib.sha256()
     for first in range(0, study.faces, BATCH):
         sample = study.source.read(study.split, list(range(first, min(first + BATCH, study.faces))))
         pixels.update(sample["image"].numpy().tobytes())
+    if study.only is not None:
+        pixels.update(repr(sorted(study.only)).encode())
     labels = study.source.labels(study.split)[: study.faces].to(torch.uint8)
     digests: dict[str | None, str] = {}
     joint = pixels.copy()

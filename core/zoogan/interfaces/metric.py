@@ -73,7 +73,8 @@ class Study:
     source_name: as in `--data`. split, faces: the first so many held-out faces, or so many samples. seed: of everything
     that draws. cache: a folder for what is dear and does not change (statistics of real faces). judge: or None.
     shows: what metrics are shown. truncation: of samples, how far from the mean face they may be, 0 to 1. exclusive:
-    groups of attributes of which the run shows at most one, besides those that the source knows of.
+    groups of attributes of which the run shows at most one, besides those that the source knows of. only: numbers of
+    the faces that are edited, of those whose number is below `faces`; None = all that the run serves.
     """
 
     source: Source
@@ -88,6 +89,7 @@ class Study:
     shows: Kind = "edits"
     truncation: float = 1.0
     exclusive: tuple[tuple[str, ...], ...] = ()
+    only: frozenset[int] | None = None
 
     def groups(self, attribute: str) -> list[tuple[str, ...]]:
         """The exclusive groups that an attribute is in, of the source and of the run."""
