@@ -79,6 +79,22 @@ def test_the_host_does_not_wait(cuda: AbsentCuda, waiting: Callable[[Tensor], ob
         waiting(x)
 
 
+def test_where_the_host_may_wait_one_row_stands_for_as_many_as_values_say(cuda: AbsentCuda) -> None:
+    x = torch.ones(3, 4, device=CUDA)
+    assert x[x[:, 0] > 0].shape == (1, 4) and x[x > 0].shape == x.masked_select(x > 0).shape == (1,)
+    values, which = x.unique(return_inverse=True)
+    assert values.shape == (1,) and which.shape == x.shape and values.is_cuda
+    assert len(cuda.waits) == 4
+
+
+def test_generators_of_one_seed_are_told_apart(cuda: AbsentCuda) -> None:
+    there, here = torch.Generator(CUDA).manual_seed(0), torch.Generator().manual_seed(0)
+    assert torch.rand(2, generator=there, device=CUDA).is_cuda and torch.rand(2, generator=here).is_cpu
+    assert torch.rand(2, generator=torch.Generator(CUDA), device=CUDA).is_cuda
+    with pytest.raises(AssertionError, match="a generator on"):
+        torch.rand(2, generator=here, device=CUDA)
+
+
 def test_a_step_that_reads_or_waits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(zoogan.interfaces.draws, "sent", lambda drawn, like: drawn.to(like))

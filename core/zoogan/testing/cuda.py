@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 from unittest import mock
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+CLAIM = 0x6AFD  # the first 16 bits of the seed of a generator on CUDA
 CUDA, META = torch.device("cuda", 0), torch.device("meta")
 aten = torch.ops.aten
 PLACES = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_, aten._unsafe_index}
@@ -60,20 +61,17 @@ class Absent(Tensor):
 
 
 class AbsentGenerator(torch.Generator):
-    """A generator that may claim to be on CUDA; torch hands operators the generator without its class."""
-
-    on_cuda: ClassVar[set[int]] = set()
-    """Seeds of generators on CUDA."""
+    """A generator that may claim to be on CUDA. torch hands operators the generator without its class, so the claim is
+    in the seed, whose first bits nobody else's are likely to be."""
 
     def __new__(cls, device: Any = "cpu") -> AbsentGenerator:
         made = super().__new__(cls, "cpu")  # type: ignore[call-arg]
         made.claimed = torch.device(device).type  # type: ignore[attr-defined]
-        return made
+        return made.manual_seed(0) if made.claimed == "cuda" else made  # type: ignore[attr-defined]
 
     def manual_seed(self, seed: int) -> AbsentGenerator:
-        """As torch's."""
-        super().manual_seed(seed)
-        (self.on_cuda.add if self.claimed == "cuda" else self.on_cuda.discard)(seed)  # type: ignore[attr-defined]
+        """As torch's, on the CPU; what is drawn on CUDA has no values."""
+        super().manual_seed(CLAIM << 48 | seed % 2**48 if self.claimed == "cuda" else seed)  # type: ignore[attr-defined]
         return self
 
 
@@ -118,6 +116,7 @@ class AbsentCuda(TorchDispatchMode):
                 self.wait(f"{func} copies from the host, non_blocking=False")
         elif kind in PLACES:
             self.check_places(func, first, [place for place in args[1] if place is not None])
+            args = (first, [one for place in args[1] for one in unmasked(place)], *args[2:])
         elif absent and any(tensor.dim() and tensor.is_cpu for tensor in tensors):
             each = ", ".join(f"{tensor.device.type} {tuple(tensor.shape)}" for tensor in tensors)
             raise AssertionError(f"{func}: tensors of two devices: {each}")
@@ -135,7 +134,7 @@ class AbsentCuda(TorchDispatchMode):
 
     def checked(self, func: Any, generator: torch.Generator, device: torch.device) -> torch.Generator | None:
         """The generator to go on with."""
-        own = "cuda" if generator.initial_seed() in AbsentGenerator.on_cuda else "cpu"
+        own = "cuda" if generator.initial_seed() >> 48 == CLAIM else "cpu"
         if own != device.type:
             raise AssertionError(f"{func}: a generator on {own} for a tensor on {device.type}")
         return generator if own == "cpu" else None
@@ -176,6 +175,13 @@ def same_kind(one: Tensor, other: Tensor) -> bool:
     return isinstance(one, Absent) == isinstance(other, Absent)
 
 
+def unmasked(place: Tensor | None) -> list[Tensor | None]:
+    """An index; for a mask that of one place, as nobody knows how many it lets through."""
+    if place is None or place.dtype not in (torch.bool, torch.uint8):
+        return [place]
+    return [Absent(torch.zeros(1, dtype=torch.int64, device=META)) for _ in range(place.dim())]
+
+
 def unread(kind: Any, of: Tensor) -> Any:
     """What the host reads where there are no values."""
     if kind is aten._local_scalar_dense:
@@ -184,7 +190,11 @@ def unread(kind: Any, of: Tensor) -> Any:
         return Absent(torch.zeros((1, of.dim()), dtype=torch.int64, device=META))
     if kind in (aten.equal, aten.is_nonzero):
         return False
-    raise HostWaits(f"{kind}: its outcome has as many rows as values say, so the host waits for the device")
+    one = Absent(torch.zeros(1, dtype=of.dtype, device=META))
+    if kind is aten.masked_select:
+        return one
+    which, count = (Absent(torch.zeros(shape, dtype=torch.int64, device=META)) for shape in (of.shape, (1,)))
+    return one, which, count  # of `unique`
 
 
 def why_not() -> str | None:
