@@ -41,6 +41,14 @@ class Imported:
     raw: dict[str, StateDict] = field(default_factory=dict)
 
 
+def add_raw(imported: Imported, read: Callable[[], dict[str, StateDict]]) -> None:
+    """Put what the training had beside its averages; a note where `read` cannot, for no edit needs it."""
+    try:
+        imported.raw = read()
+    except ConfigError as error:
+        imported.notes.append(f"what the training had beside the averages is left out: {error}")
+
+
 def read_state_dict(path: Path) -> StateDict:
     """The tensors of a safetensors file or of a `torch.save`d state_dict, on the CPU.
 

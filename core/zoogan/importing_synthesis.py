@@ -66,7 +66,8 @@ def read_official(
         for name, state in networks_of(content, path, names, recognised, what).items():
             slot = names[name]
             if slot in taken:
-                official.raw |= {slot: state} if taken[slot].endswith("_ema") else {}
+                apart = taken[slot].endswith("_ema") and not name.endswith("_ema")
+                official.raw |= {slot: state} if apart else {}
                 continue
             taken[slot] = name
             if slot in official.networks:

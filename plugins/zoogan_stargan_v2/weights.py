@@ -15,6 +15,7 @@ from zoogan.facts import Facts
 from zoogan.importing import (
     Imported,
     StateDict,
+    add_raw,
     attribute_names,
     newest_numbered,
     published,
@@ -78,6 +79,15 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     together = training | averaged
     imported = convert({slot: together[name] for name, slot in SLOTS.items() if name in together}, settings)
+    twice = {slot for name, slot in SLOTS.items() if name in training and name in averaged}
+    if twice:
+        beside = averaged | training
+        trained = {slot: beside[name] for name, slot in SLOTS.items() if name in beside}
+
+        def raw() -> dict[str, StateDict]:
+            return {slot: state for slot, state in convert(trained, settings).networks.items() if slot in twice}
+
+        add_raw(imported, raw)
     if not averaged:
         imported.notes.append(
             "these are the networks as they were in training; *_nets_ema.ckpt holds the averaged ones"

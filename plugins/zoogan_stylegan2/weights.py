@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.importing import Imported, StateDict, published, put, renamed, same_number, translate
+from zoogan.importing import Imported, StateDict, add_raw, published, put, renamed, same_number, translate
 from zoogan.importing_synthesis import (
     fitted,
     mean_latent,
@@ -59,7 +59,7 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     arguments = official.arguments | dict(settings)
     imported = convert(official.networks, arguments, official.mean)
     if official.raw:
-        imported.raw = convert(official.raw, arguments, imported.game["mean_latent"]).networks
+        add_raw(imported, lambda: convert(official.raw, arguments, imported.game["mean_latent"]).networks)
     if not official.averaged:
         imported.notes.append("this is the generator as it was in training; g_ema or G_ema would be the averaged one")
     return imported

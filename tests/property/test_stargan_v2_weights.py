@@ -133,6 +133,8 @@ def test_averaged_networks_come_first_and_need_no_critic(tmp_path: Path) -> None
         assert set(both.networks) == set(nets)
         assert torch.equal(both.networks["mapping"]["body.shared.0.weight"], averaged["mapping"].body.shared[0].weight)  # type: ignore
         assert not any("in training" in note for note in both.notes)
+        assert set(both.raw) == set(averaged)  # a training goes on with these
+        assert torch.equal(both.raw["mapping"]["body.shared.0.weight"], nets["mapping"].body.shared[0].weight)  # type: ignore
 
 
 def test_masks_come_from_the_landmark_network_inside_or_from_none(tmp_path: Path) -> None:

@@ -244,6 +244,17 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
 # ---- what does not fit ----
 
 
+def test_what_edits_do_not_need_never_stops_an_import(tmp_path: Path) -> None:
+    made = official(Rosinality(), nets())["generator"]
+    part = {key: value for key, value in list(made.items())[:5]}
+    torch.save({"g_ema": made, "g": part}, tmp_path / "part.pt")
+    result = import_weights([tmp_path / "part.pt"], {})
+    assert not result.raw and set(result.networks) == {"generator", "mapping"}
+    assert any("what the training had beside the averages is left out" in note for note in result.notes)
+    torch.save({"g_ema": made, "G_ema": made}, tmp_path / "twice.pt")
+    assert not import_weights([tmp_path / "twice.pt"], {}).raw  # neither is what the training had
+
+
 def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
     made = nets()
     states = official(Rosinality(), made)

@@ -138,6 +138,7 @@ def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any])
     """
     from zoogan.composition import compose
     from zoogan.facts import Facts
+    from zoogan.training.start import misfits
 
     config = compose_config(spec, zoo.registry, sets=layer)
     config = config.model_copy(update={"recipe": None})  # the weights come from no recipe of ours
@@ -148,12 +149,15 @@ def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any])
     needed = sorted(missing - set(imported.untrained))
     if needed:
         raise ConfigError(f"--weights: no file holds the {' or the '.join(needed)}; name every file of the model")
-    for states in (imported.raw, imported.networks):  # both must fit; the last ones stay
-        for name, state in states.items():
-            try:
-                composition.nets[name].load_state_dict(state)
-            except RuntimeError as error:
-                raise ConfigError(f"--weights: the {name}'s weights do not fit its config: {error}") from error
+    for name in list(imported.raw):
+        if misfits(name, imported.raw, composition.nets[name]):
+            del imported.raw[name]
+            imported.notes.append(f"the {name} in training is left out: it has other shapes than its average")
+    for name, state in imported.networks.items():
+        try:
+            composition.nets[name].load_state_dict(state)
+        except RuntimeError as error:
+            raise ConfigError(f"--weights: the {name}'s weights do not fit its config: {error}") from error
     composition.game.load_state_dict(composition.game.state_dict() | imported.game)
     return config, composition
 
