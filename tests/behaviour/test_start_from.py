@@ -117,6 +117,9 @@ def test_an_imported_generator_goes_on_with_what_its_training_had(semantic_run: 
         assert same(found.networks[slot], before.networks[slot]) and same(found.averages[slot], before.averages[slot])
     assert "discriminator" in found.networks and "discriminator" not in found.averages
     assert "generator and mapping apart from their averages" in found.said[0]
+    alone = part_config(training={"start_from": str(imported), "average": None, "average_images": None})
+    begun = start_of(alone, tiny_facts(alone), REGISTRY, World.alone())  # with what the imported run makes faces with
+    assert all(same(begun.networks[slot], before.averages[slot]) for slot in averaged)
     assert zoogan.load(imported).networks.keys() == {"generator", "mapping", "discriminator"}
 
 
@@ -259,7 +262,7 @@ def test_a_run_is_adapted_to_pictures_and_goes_on_without_it(
     inside = [path.partition(".")[2] for path in PARTS]
     for group in ("networks", "averages"):
         before, after = getattr(old, group), getattr(new, group)
-        assert same(below(before["generator"], *inside), below(after["generator"], *inside))
+        assert same(below(old.averages["generator"], *inside), below(after["generator"], *inside)), "one and the same"
         assert not same(before["mapping"], after["mapping"])
     unseen = [below(state.networks["discriminator"], "segmentation_trunk") for state in (old, new)]
     assert same(*unseen), "nobody asks the critic's other branch, and it is still there"

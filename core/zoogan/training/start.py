@@ -15,9 +15,10 @@ from zoogan.composition import Composition, compose
 from zoogan.config import ConfigError, GameConfig, component_name, slots_of
 from zoogan.data.labels import first_few
 from zoogan.facts import Facts
+from zoogan.freezing import Frozen
 from zoogan.interfaces import World
 from zoogan.registry import MethodSpec, Registry, nearest
-from zoogan.training.averages import Average
+from zoogan.training.averages import Average, decay_of
 from zoogan.training.checkpoints import iteration_of, newest_valid
 from zoogan.training.run import GAME, RAW, Run
 
@@ -162,9 +163,12 @@ class Start:
                 f"this training of {config.method}:\n{first_few(list(dict.fromkeys(problems)))}\n"
                 "leave out the settings of these networks, and they are the run's"
             )
+        frozen = Frozen(nets, training.freeze)
         for slot, state in self.networks.items():
-            if slot in nets:
-                nets[slot].load_state_dict(state)
+            if slot in nets:  # what is frozen is one in the network and its average, which neither ever moves
+                average = self.averages.get(slot, {}) if decay_of(training, 1) else {}
+                still = {name: average[name] for name in frozen.names(slot) if name in average}
+                nets[slot].load_state_dict(state | still)
         own = composition.game.state_dict()
         taken = {name: old for name, old in self.game.items() if name in own and own[name].shape == old.shape}
         kept = {name: value for name, value in taken.items() if name not in composition.game.afresh}
@@ -218,7 +222,8 @@ def start_of(config: GameConfig, facts: Facts, registry: Registry, world: World)
         raise ConfigError(f"training.start_from: {found.folder} went away while it was read ({reasons[0]}); try again")
     networks = {slot: loaded[slot] for slot in slots if slot in loaded and slot not in untrained}
     averages = {slot: loaded[f"{slot}.average"] for slot in networks if f"{slot}.average" in loaded}
-    raw = {slot: loaded[f"{slot}{RAW}"] for slot in networks if f"{slot}{RAW}" in loaded}
+    averaging = decay_of(config.training, 1) is not None  # without averages of its own a training begins with the run's
+    raw = {slot: loaded[f"{slot}{RAW}"] for slot in networks if averaging and f"{slot}{RAW}" in loaded}
     averages |= {slot: networks[slot] for slot in raw}
     networks |= raw
     if not networks:
