@@ -117,7 +117,7 @@ def test_two_kinds_of_editors_are_compared_by_what_they_share(
     options = ["--data", "drawn", *sets(["data.held_out=8", "data.faces=32"]), "--device", "cpu"]
     options += ["--metrics", "edit_error,diversity"]
     assert main(["compare", str(attribute_run), str(style_run), *options, "--out", str(out)]) == 0
-    told = re.search(r"on the (\d+) held-out faces that every run edits", capsys.readouterr().out)
+    told = re.search(r"on the (\d+) held-out faces that all of these runs are made for", capsys.readouterr().out)
     assert told is not None and 0 < int(told[1]) < 8
     content = json.loads((out / "compare.json").read_text())
     assert set(content["entrants"]) == {"attributes", "styles"}
@@ -134,7 +134,7 @@ def test_two_kinds_of_editors_are_compared_by_what_they_share(
 
     monkeypatch.setattr(StyleEditor, "serves", lambda self, own: own[:, 0] > 1)
     assert main(["compare", str(attribute_run), str(style_run), *options, "--out", str(out)]) == 2
-    assert "none is one that every run edits" in capsys.readouterr().err
+    assert "none is one that all of these runs are made for" in capsys.readouterr().err
 
 
 # ---- imported ----

@@ -129,7 +129,7 @@ def shared_attributes(paths: list[Path], runs: list[LoadedRun]) -> list[str]:
 
 
 def faces_of_all(registry: Any, runs: list[LoadedRun], sources: list[Any], faces: int) -> frozenset[int] | None:
-    """Numbers of the faces that every run edits; None = all. Told where some are left out.
+    """Numbers of the faces that every run was made for; None = all. Told where some are left out.
 
     Raises:
         ConfigError: there are none.
@@ -138,7 +138,7 @@ def faces_of_all(registry: Any, runs: list[LoadedRun], sources: list[Any], faces
 
     shared = served_by_all([run.editor for run in runs], [registry.build("source", c) for c in sources], faces)
     if shared is not None:
-        typer.echo(f"on the {len(shared)} held-out faces that every run edits")
+        typer.echo(f"on the {len(shared)} held-out faces that all of these runs are made for")
     return shared
 
 

@@ -25,7 +25,7 @@ class AttributeCondition(Condition):
 
     Of an exclusive group at most one is set by what this condition does; own labels and permuted ones stay as
     the data have them. Groups are the source's and those of the config. After `show_one` all attributes are a group of
-    which what is drawn shows one, never none.
+    which flipped and uniform targets show one, never none.
 
     Raises:
         ConfigError: every name in a group of the config that is no attribute of the data, at once.

@@ -54,7 +54,8 @@ def sheet(editor: Editor, study: Study, attribute: str) -> UInt8[Tensor, "3 h w"
 def side_by_side(
     editors: Sequence[tuple[str, Editor]], studies: Sequence[Study], attribute: str
 ) -> UInt8[Tensor, "3 h w"] | None:
-    """The same faces with every run's edit; None unless all studies show the same faces."""
+    """The same faces with every run's edit, and the true redraw where it is one for all; None unless all studies show
+    the same faces."""
     batches = [next(iter(edits_of(e, study, attribute, 6 * FACES)), None) for (_, e), study in zip(editors, studies)]
     edits = [batch for batch in batches if batch is not None]
     shared = set.intersection(*(set(batch.faces.tolist()) for batch in edits)) if len(edits) == len(editors) else set()
@@ -66,10 +67,13 @@ def side_by_side(
     columns: dict[str, Tensor] = {}
     for (name, _), batch in zip(editors, edits):
         rows = [batch.faces.tolist().index(face) for face in chosen]
+        truth = None if batch.truth is None else batch.truth[rows].cpu()
         if not columns:
             columns["input"] = batch.image[rows].cpu()
-            if batch.truth is not None:
-                columns["true redraw"] = batch.truth[rows].cpu()
+            if truth is not None:
+                columns["true redraw"] = truth
+        if truth is None or not torch.equal(truth, columns.get("true redraw", truth)):
+            columns.pop("true redraw", None)  # the runs were asked for different things
         if not torch.equal(batch.image[rows].cpu(), columns["input"]):
             return None
         columns[name] = batch.edited[rows].cpu()

@@ -103,7 +103,9 @@ def served_by_all(editors: Sequence[Editor], sources: Sequence[Source], faces: i
         served.append(set(editor.serves(own).nonzero().flatten().tolist()))
     shared = frozenset(set.intersection(*served))
     if not shared:
-        raise ConfigError(f"of the first {faces} held-out faces none is one that every run edits: take more, --faces N")
+        raise ConfigError(
+            f"of the first {faces} held-out faces none is one that all of these runs are made for: take more, --faces N"
+        )
     return None if len(shared) == min(faces, sources[0].size(held_out_split(sources[0]))) else shared
 
 
