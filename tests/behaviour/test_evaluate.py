@@ -27,6 +27,7 @@ from zoogan.evaluation.comparison import (
 from zoogan.evaluation.edit_error import EditError, Truth
 from zoogan.evaluation.judged import Preservation, Success
 from zoogan.evaluation.locality import Locality
+from zoogan.evaluation.page import side_by_side
 from zoogan.evaluation.reconstruction import Diversity, Reconstruction
 from zoogan.evaluation.report import About, Key, Report, read_report, read_rows, report_of, rows_of, write_report
 from zoogan.evaluation.similarity import BEST_PSNR
@@ -186,6 +187,17 @@ def test_what_excludes_each_other_in_the_run_is_never_asked_for_together(source:
     metric = Preservation()
     metric.start(study)
     assert metric.others("Eyeglasses") == ["Black_Hair", "Male"]
+
+
+def test_a_true_redraw_is_shown_only_where_it_is_one_for_all_runs(
+    source: DrawnSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[list[str]] = []
+    monkeypatch.setattr("zoogan.evaluation.page.grid", lambda pictures, columns: shown.append(columns))
+    for other in (known(), excluding(("Eyeglasses", "Blond_Hair"))):
+        editors = [("a", known()), ("b", other)]
+        side_by_side(editors, [open_study(source, "drawn", editor=editor) for _, editor in editors], "Eyeglasses")
+    assert shown == [["input", "true redraw", "a", "b"], ["input", "a", "b"]]
 
 
 def test_keys_tell_what_a_run_excludes_only_where_the_source_does_not(source: DrawnSource) -> None:

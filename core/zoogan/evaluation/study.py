@@ -97,16 +97,14 @@ def served_by_all(editors: Sequence[Editor], sources: Sequence[Source], faces: i
     Raises:
         ConfigError: there is none.
     """
-    served: list[set[int]] = []
-    for editor, source in zip(editors, sources):
-        own = source.labels(held_out_split(source))[:faces]
-        served.append(set(editor.serves(own).nonzero().flatten().tolist()))
-    shared = frozenset(set.intersection(*served))
+    labels = [source.labels(held_out_split(source))[:faces] for source in sources]
+    served = [editor.serves(own).nonzero().flatten().tolist() for editor, own in zip(editors, labels)]
+    shared = frozenset.intersection(*map(frozenset, served))
     if not shared:
         raise ConfigError(
             f"of the first {faces} held-out faces none is one that all of these runs are made for: take more, --faces N"
         )
-    return None if len(shared) == min(faces, sources[0].size(held_out_split(sources[0]))) else shared
+    return None if len(shared) == len(labels[0]) else shared
 
 
 def unfit(metric: Metric, shows: Kind) -> str | None:

@@ -64,14 +64,16 @@ class AbsentGenerator(torch.Generator):
     """A generator that may claim to be on CUDA. torch hands operators the generator without its class, so the claim is
     in the seed, whose first bits nobody else's are likely to be."""
 
+    claimed: str
+
     def __new__(cls, device: Any = "cpu") -> AbsentGenerator:
         made = super().__new__(cls, "cpu")  # type: ignore[call-arg]
-        made.claimed = torch.device(device).type  # type: ignore[attr-defined]
-        return made.manual_seed(0) if made.claimed == "cuda" else made  # type: ignore[attr-defined]
+        made.claimed = torch.device(device).type
+        return made.manual_seed(0) if made.claimed == "cuda" else made
 
     def manual_seed(self, seed: int) -> AbsentGenerator:
         """As torch's, on the CPU; what is drawn on CUDA has no values."""
-        super().manual_seed(CLAIM << 48 | seed % 2**48 if self.claimed == "cuda" else seed)  # type: ignore[attr-defined]
+        super().manual_seed(CLAIM << 48 | seed % 2**48 if self.claimed == "cuda" else seed)
         return self
 
 
