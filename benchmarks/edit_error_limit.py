@@ -20,7 +20,7 @@ from torch import Tensor
 
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn import identity
-from zoogan.data.drawn_source import DrawnSource
+from zoogan.data.drawn.source import DrawnSource
 
 WORN = ("frame_", "lens_")  # the traits of glasses
 

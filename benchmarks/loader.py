@@ -18,10 +18,10 @@ import torch
 import torchvision
 
 from zoogan.config import DataConfig
+from zoogan.config.registry import Registry
 from zoogan.data import config as sources
 from zoogan.data.loader import Loader, loader
 from zoogan.interfaces import Need, Source, World
-from zoogan.registry import Registry
 
 
 def opened(options: argparse.Namespace) -> tuple[Source, DataConfig]:

@@ -14,17 +14,17 @@ from typing import Any
 
 import torch
 
-from zoogan.composition import compose
+from zoogan.composition.build import compose
 from zoogan.config import compose_config
 from zoogan.data.config import DrawnData
-from zoogan.data.drawn_source import DrawnSource
-from zoogan.evaluation.bootstrap import RESAMPLES, face_weights
-from zoogan.evaluation.judge import load_judge
-from zoogan.evaluation.page import number
-from zoogan.evaluation.report import value_of, versions_of
+from zoogan.data.drawn.source import DrawnSource
+from zoogan.evaluation.reports.bootstrap import RESAMPLES, face_weights
+from zoogan.evaluation.reports.page import number
+from zoogan.evaluation.reports.report import value_of, versions_of
 from zoogan.evaluation.study import examine, open_study
 from zoogan.interfaces import Editor, Study
-from zoogan.plugins import zoo
+from zoogan.judges.judge import load_judge
+from zoogan.plugins.host import zoo
 from zoogan.testing.editors import KnownEditor, TrueRedraw
 from zoogan.training.session import facts_of
 

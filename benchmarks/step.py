@@ -28,13 +28,14 @@ from accelerate import Accelerator
 from counting import Count
 from torch import nn
 
-from zoogan.composition import Composition, compose
+from zoogan.composition.build import Composition, compose
 from zoogan.config import GameConfig, compose_config, merge, parse_sets, validate
+from zoogan.config.registry import Registry
+from zoogan.devices import choose
 from zoogan.facts import Facts
 from zoogan.interfaces.source import domains_of
-from zoogan.plugins import zoo
-from zoogan.registry import Registry
-from zoogan.training.devices import choose, training_on
+from zoogan.plugins.host import zoo
+from zoogan.training.devices import training_on
 from zoogan.training.trainer import Batch, TermLog, Trainer
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from zoogan.config import merge, parse_sets, validate
 from zoogan.interfaces import Clock
-from zoogan.plugins import zoo
+from zoogan.plugins.host import zoo
 
 SHARES = {"discriminator": 1.0, "penalty": 1 / 16, "generator": 1.0, "path_length": 1 / 4, "average": 1.0}
 Parts = Mapping[str, Callable[[], None]]

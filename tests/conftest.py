@@ -16,7 +16,10 @@ from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 # Shapes and dtypes of every annotated function are checked in tests; at run time the annotations cost nothing.
-CHECKED = ["interfaces", "layers", "losses", "conditions", "games", "data", "evaluation"]
+CHECKED = [
+    "interfaces", "layers", "losses", "conditions", "games", "editors", "data", "pictures", "auxiliary", "judges",
+    "evaluation",
+]  # fmt: skip
 METHODS = ["sagan", "stargan", "stargan_v2", "stylegan2"]
 WHOLE = ["semantic_stylegan"]  # every module of these
 hook = install_import_hook(

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoogan.data.photo import to_range
-from zoogan.evaluation.features import Features
+from zoogan.auxiliary.features import Features
 from zoogan.interfaces import Edit, Editor, Edits, Metric, Request, Seed, Source, Study, World
 from zoogan.interfaces.metric import seeds_of
+from zoogan.pictures.photo import to_range
 
 SIDE = 16
 BATCHES = [range(50), range(50, 80)]

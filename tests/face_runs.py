@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from style_runs import sets
 from zoogan.cli import main
 from zoogan.conditions.latent import LatentCondition
-from zoogan.games.synthesis_editor import SynthesisEditor
+from zoogan.editors.synthesis_editor import SynthesisEditor
+from zoogan.files import write_tensors
 from zoogan.interfaces import LatentGenerator, LatentMapping, Synthesised
-from zoogan.storage import write_tensors
 
 SIZE, STYLE, ROWS = 16, 8, 6
 NARROW = [

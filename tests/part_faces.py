@@ -13,15 +13,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from face_runs import ToyMapping
-from zoogan.composition import compose
+from zoogan.composition.build import compose
 from zoogan.conditions.latent import LatentCondition
 from zoogan.config import validate
-from zoogan.data.photo import LEGIBLE, to_bytes
+from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.facts import Facts
-from zoogan.games.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import LatentGenerator, Synthesised
-from zoogan.plugins import zoo
-from zoogan.training.run import Run
+from zoogan.pictures.photo import LEGIBLE, to_bytes
+from zoogan.plugins.host import zoo
+from zoogan.runs.run import Run
 
 PARTS = ("background", "face", "hair")
 SIDE, COARSE_SIDE, STYLE = 8, 4, 5

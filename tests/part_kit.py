@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoogan.conditions.latent import LatentCondition
-from zoogan.games.synthesis_editor import SynthesisEditor
+from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import LatentGenerator, LatentMapping, Synthesised
 from zoogan.interfaces.synthesis import Noise
 

@@ -10,17 +10,17 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-import zoogan.components
-from zoogan.composition import compose
+import zoogan.builtin
+from zoogan.composition.build import compose
 from zoogan.conditions.config import DomainConfig
 from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig, merge, validate
+from zoogan.config.registry import MethodSpec, Registry
 from zoogan.data.config import DrawnData
 from zoogan.facts import Facts
 from zoogan.games.config import StyleOptimizers, StyleTranslationConfig
 from zoogan.interfaces import StyleCritic, StyleEncoder, StyleMapping, StyleTranslator
 from zoogan.layers.config import NoAugmentConfig, NoHeatMapsConfig
 from zoogan.losses.config import NonSaturatingConfig, R1Config
-from zoogan.registry import MethodSpec, Registry
 from zoogan.testing.tensors import faces, noise
 from zoogan.training.config import AdamConfig
 from zoogan.training.trainer import Batch, Trainer
@@ -124,8 +124,8 @@ class TinyStyleConfig(StyleTranslationConfig):
 def tiny_registry() -> Registry:
     """The core and the tiny method."""
     registry = Registry()
-    registry.plugin = "zoogan.components"
-    zoogan.components.zoo_register(registry=registry)
+    registry.plugin = "zoogan.builtin"
+    zoogan.builtin.zoo_register(registry=registry)
     registry.plugin = __name__
     for role, name in (
         ("style_translator", "TinyTranslator"), ("style_mapping", "TinyMapping"),

@@ -9,11 +9,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from zoogan.composition import compose
+from zoogan.composition.build import compose
 from zoogan.config import merge, validate
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Turn
-from zoogan.plugins import zoo
+from zoogan.plugins.host import zoo
 from zoogan.testing.tensors import faces, noise, parts_shown
 from zoogan.training.trainer import Batch, Trainer
 

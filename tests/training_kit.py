@@ -11,8 +11,8 @@ from torch import Tensor
 
 from zoogan.cli import main
 from zoogan.config import GameConfig, compose_config, merge
-from zoogan.plugins import zoo
-from zoogan.training import checkpoints
+from zoogan.plugins.host import zoo
+from zoogan.runs import checkpoints
 
 REGISTRY = zoo().registry
 SIZE = 16

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoogan.training.run import load as load
+    from zoogan.runs.run import load as load
 
 try:
     __version__ = version("zoogan")
@@ -24,7 +24,7 @@ __all__ = ["API_VERSION", "__version__", "load"]
 
 def __getattr__(name: str) -> Any:
     if name == "load":
-        from zoogan.training.run import load
+        from zoogan.runs.run import load
 
         return load
     raise AttributeError(f"module 'zoogan' has no attribute {name!r}")

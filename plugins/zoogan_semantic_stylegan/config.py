@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
 from zoogan.data.config import DrawnData
-from zoogan.games.config import InversionConfig, SynthesisConfig, SynthesisOptimizers, SynthesisWeights
+from zoogan.editors.config import InversionConfig
+from zoogan.games.config import SynthesisConfig, SynthesisOptimizers, SynthesisWeights
 from zoogan.layers.config import PixelNormMappingConfig
 from zoogan.losses.config import TermConfig
 from zoogan.training.config import AdamConfig

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.importing_synthesis import head_name, mapping_name, shape, trunk_blocks, trunk_name
+from zoogan.importing.synthesis import head_name, mapping_name, shape, trunk_blocks, trunk_name
 
 NAME = "seasonSH/SemanticStyleGAN"
 NAMES = {"g_ema": "generator", "g": "generator", "d": "discriminator"}

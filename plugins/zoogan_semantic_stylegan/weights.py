@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.importing import (
+from zoogan.files import StateDict
+from zoogan.importing.official import (
     Imported,
-    StateDict,
     add_raw,
     newest_numbered,
     published,
@@ -22,7 +22,7 @@ from zoogan.importing import (
     same_number,
     translate,
 )
-from zoogan.importing_synthesis import (
+from zoogan.importing.synthesis import (
     fitted,
     mapping_name,
     mean_latent,

@@ -10,10 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.importing import (
+from zoogan.files import entries
+from zoogan.importing.official import (
     Imported,
     attribute_names,
-    entries,
     newest_numbered,
     published,
     put,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.hooks import hookimpl
-from zoogan.registry import MethodSpec, Registry
+from zoogan.config.registry import MethodSpec, Registry
+from zoogan.plugins.hooks import hookimpl
 
 API_VERSION = 1
 

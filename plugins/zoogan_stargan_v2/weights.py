@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.importing import (
+from zoogan.files import StateDict
+from zoogan.importing.official import (
     Imported,
-    StateDict,
     add_raw,
     attribute_names,
     newest_numbered,

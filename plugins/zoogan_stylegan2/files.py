@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.importing import newest_numbered
+from zoogan.importing.official import newest_numbered
 from zoogan_stylegan2.layouts import layout_of
 
 NAMES = {

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from zoogan.importing_synthesis import head_name, mapping_name, trunk_blocks, trunk_name
+from zoogan.importing.synthesis import head_name, mapping_name, trunk_blocks, trunk_name
 
 STYLED = re.compile(r"(conv1|convs\.\d+)\.bias")
 """A bias as rosinality's first version had it, (1, c, 1, 1)."""

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.importing import Imported, StateDict, add_raw, published, put, renamed, same_number, translate
-from zoogan.importing_synthesis import (
+from zoogan.files import StateDict
+from zoogan.importing.official import Imported, add_raw, published, put, renamed, same_number, translate
+from zoogan.importing.synthesis import (
     fitted,
     mean_latent,
     read_official,

@@ -15,7 +15,7 @@ from part_faces import Says, write_run
 from style_runs import paint, sets, train_tiny
 from training_kit import FEW, NARROW, begin
 from zoogan.cli import main
-from zoogan.training.loaded import LoadedRun
+from zoogan.runs.loaded import LoadedRun
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def few_resamples() -> Iterator[None]:
     """Enough for intervals, in a sixth of the time."""
     with pytest.MonkeyPatch.context() as patch:
         for module in ("report", "comparison"):
-            patch.setattr(f"zoogan.evaluation.{module}.RESAMPLES", 60)
+            patch.setattr(f"zoogan.evaluation.reports.{module}.RESAMPLES", 60)
         yield
 
 

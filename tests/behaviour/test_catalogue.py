@@ -8,10 +8,10 @@ import pytest
 import torch
 from plugin_kit import GOOD, Shelf, only_failure
 
-from zoogan.catalogue import catalogue_path, core_catalogue, read_catalogue
-from zoogan.composition import compose
+from zoogan.composition.build import compose
 from zoogan.config import ConfigError
-from zoogan.plugins import open_zoo
+from zoogan.plugins.catalogue import catalogue_path, core_catalogue, read_catalogue
+from zoogan.plugins.host import open_zoo
 from zoogan.testing.conformance import tiny_config, tiny_facts
 
 METHODS = ["sagan", "stargan", "stargan-v2", "stylegan2", "semantic-stylegan", "smile", "sd-gan"]

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from zoogan.config import ConfigError
-from zoogan.data import celeba
-from zoogan.data.celeba import CelebA
 from zoogan.data.config import CelebAData
-from zoogan.data.labels import DataWarning
+from zoogan.data.sources import celeba
+from zoogan.data.sources.celeba import CelebA
+from zoogan.data.sources.labels import DataWarning
 
 ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Eyeglasses", "Male")
 NUMBERS = (3, 7, 8, 12, 20, 199_999, 200_000, 200_001, 202_599)  # gaps, as a part of CelebA has

@@ -16,17 +16,17 @@ import torch
 from PIL import Image
 from torch.nn.functional import max_pool2d
 
-from zoogan.cli.measuring import source_config
 from zoogan.config import ConfigError
-from zoogan.data import celebamask_hq
-from zoogan.data.celebamask_hq import CelebAMaskHQ
 from zoogan.data.config import CelebAMaskHQData
 from zoogan.data.drawn import CLASSES
-from zoogan.data.labels import DataWarning
+from zoogan.data.label_sets import built_in
+from zoogan.data.sources import celebamask_hq
+from zoogan.data.sources.celebamask_hq import CelebAMaskHQ
+from zoogan.data.sources.labels import DataWarning
 from zoogan.data.stream import FaceStream
+from zoogan.evaluation.inputs import source_config
 from zoogan.interfaces import Need
-from zoogan.label_sets import built_in
-from zoogan.plugins import zoo
+from zoogan.plugins.host import zoo
 
 SIDE = 32
 NUMBERS = (0, 1, 2, 3, 5, 7, 2000, 2001)  # gaps, as a part of the set has

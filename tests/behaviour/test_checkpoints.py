@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoogan import storage
-from zoogan.training import checkpoints
-from zoogan.training.checkpoints import CheckpointError, State
+from zoogan import files as storage
+from zoogan.runs import checkpoints
+from zoogan.runs.checkpoints import CheckpointError, State
 
 
 def state(iteration: int) -> State:

@@ -13,8 +13,8 @@ from plugin_kit import Shelf
 from zoogan import __version__
 from zoogan.cli import main
 from zoogan.cli.show import docs_of
-from zoogan.plugins import zoo
-from zoogan.registry import VERBS
+from zoogan.config.commands import VERBS
+from zoogan.plugins.host import zoo
 
 SMALL = """
     import os
@@ -23,7 +23,7 @@ SMALL = """
     import typer
     from pydantic import Field
     from zoogan.config import ComponentConfig, DataConfig, Frozen, GameConfig, Slot
-    from zoogan.registry import MethodSpec
+    from zoogan.config.registry import MethodSpec
 
     class SmallSource(DataConfig):
         source: Literal["small"] = "small"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from zoogan.config import ConfigError, compose_config, merge, parse_sets, parse_value, validate
-from zoogan.plugins import zoo
+from zoogan.plugins.host import zoo
 
 
 def compose(*sets: str, method: str = "sagan", **options: Any) -> Any:

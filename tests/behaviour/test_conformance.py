@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import pytest
 
-from zoogan.composition import check_fields, compose, fields_known
+from zoogan.composition.build import compose, fields_known
+from zoogan.composition.rehearsal import check_fields
 from zoogan.config import ConfigError
-from zoogan.data.drawn_source import DrawnSource
+from zoogan.data.drawn.source import DrawnSource
 from zoogan.interfaces.fields import Field
 from zoogan.interfaces.game import Need
-from zoogan.plugins import zoo
+from zoogan.plugins.host import zoo
 from zoogan.testing import CHECKS, check_method, conformance
 
 REGISTRY = zoo().registry
@@ -48,8 +49,8 @@ def test_a_game_may_read_all_that_sources_tell_of(monkeypatch: pytest.MonkeyPatc
 
 MINE = """
 from dataclasses import replace
-from zoogan.hooks import hookimpl
-from zoogan.plugins import zoo
+from zoogan.plugins.hooks import hookimpl
+from zoogan.plugins.host import zoo
 
 @hookimpl
 def zoo_register(registry):

@@ -14,10 +14,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 import zoogan.training.session as session
-from zoogan.composition import compose
+from zoogan.composition.build import compose
 from zoogan.config import ConfigError
 from zoogan.interfaces import World
-from zoogan.plugins import zoo
+from zoogan.plugins.host import zoo
 from zoogan.testing.conformance import tiny_config, tiny_facts, trained
 from zoogan.training.averages import Average
 from zoogan.training.devices import check_augment, training_on

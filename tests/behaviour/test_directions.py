@@ -17,13 +17,13 @@ from face_runs import ROWS, SIZE, STYLE, ToyJudge, liven, set_inversion, toy_edi
 from style_runs import paint
 from zoogan.cli import main
 from zoogan.config import ConfigError
-from zoogan.data.photo import to_bytes
-from zoogan.games.directions import Direction, TooFew, conditional, cosines, fitted, moves, read_faces
-from zoogan.games.synthesis_editor import SynthesisEditor
+from zoogan.editors.directions import Direction, TooFew, conditional, cosines, fitted, moves, read_faces
+from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Edit, Request
-from zoogan.training.latents import read_directions, write_direction
-from zoogan.training.loaded import LoadedRun
-from zoogan.training.run import Run
+from zoogan.pictures.photo import to_bytes
+from zoogan.runs.latents import read_directions, write_direction
+from zoogan.runs.loaded import LoadedRun
+from zoogan.runs.run import Run
 
 Says = Callable[..., str]
 
@@ -151,7 +151,7 @@ def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, face_run: Path) -> Fi
     """The judge that `--judge` opens; there is none in the cache."""
     mean = zoogan.load(face_run).sample(64).image.mean((0, 2, 3))[:2].mean()
     found = FileJudge(-float(mean))
-    monkeypatch.setattr("zoogan.evaluation.judge.load_judge", lambda path: found)
+    monkeypatch.setattr("zoogan.judges.judge.load_judge", lambda path: found)
     monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path / "cache"))
     return found
 
@@ -242,7 +242,7 @@ def test_directions_of_other_weights_are_told(fitted_run: Path) -> None:
 
 
 def test_a_direction_comes_back_from_its_file(toy: SynthesisEditor, tmp_path: Path, face_run: Path) -> None:
-    from zoogan.training.latents import generator_digest
+    from zoogan.runs.latents import generator_digest
 
     editor = zoogan.load(face_run).maker
     apart = conditional(toy.directions["Red"], {"Green": toy.directions["Green"]})

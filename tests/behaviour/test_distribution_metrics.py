@@ -28,13 +28,13 @@ from zoogan.evaluation.distribution_config import (
     LpipsConfig,
     PrdcSqueezenetConfig,
 )
-from zoogan.evaluation.frechet import Frechet, Moments, frechet
-from zoogan.evaluation.kernel import KernelDistance
-from zoogan.evaluation.manifold import Manifold
-from zoogan.evaluation.perceptual import Perceptual
-from zoogan.evaluation.reals import real_faces
+from zoogan.evaluation.metrics.frechet import Frechet, Moments, frechet
+from zoogan.evaluation.metrics.kernel import KernelDistance
+from zoogan.evaluation.metrics.manifold import Manifold
+from zoogan.evaluation.metrics.perceptual import Perceptual
+from zoogan.evaluation.metrics.reals import real_faces
 from zoogan.interfaces import Metric, Source, Unavailable, World
-from zoogan.plugins import zoo
+from zoogan.plugins.host import zoo
 
 SETS: dict[str, Any] = {
     "fd_squeezenet": (Frechet, FdSqueezenetConfig),

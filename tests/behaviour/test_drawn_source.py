@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from zoogan.config import ConfigError
-from zoogan.data import drawn_source
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn import ATTRIBUTES
-from zoogan.data.drawn_source import DrawnSource
+from zoogan.data.drawn import source as drawn_source
+from zoogan.data.drawn.source import DrawnSource
 from zoogan.data.stream import mirror
 
 NAMES = ("Eyeglasses", "Blond_Hair", "Bald", "Wearing_Hat")

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from distribution_kit import SIDE, Filters, Lens, Noise, edits_of, in_two_processes, keep, measured, study_of
-from zoogan.data.photo import to_range
 from zoogan.evaluation.distribution_config import FdSqueezenetConfig, KdSqueezenetConfig, PrdcSqueezenetConfig
-from zoogan.evaluation.frechet import Frechet, Moments, frechet
-from zoogan.evaluation.kernel import KernelDistance
-from zoogan.evaluation.manifold import Manifold
-from zoogan.evaluation.reals import any_faces, real_faces
+from zoogan.evaluation.metrics.frechet import Frechet, Moments, frechet
+from zoogan.evaluation.metrics.kernel import KernelDistance
+from zoogan.evaluation.metrics.manifold import Manifold
+from zoogan.evaluation.metrics.reals import any_faces, real_faces
 from zoogan.evaluation.study import examine
 from zoogan.interfaces import Metric, Study, Unavailable, World
+from zoogan.pictures.photo import to_range
 
 BATCHES = [range(50), range(50, 80)]
 NAMES = ("A", "B", "C")

@@ -9,16 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from zoogan.cli.edit_grid import labelled
-from zoogan.composition import compose
+from zoogan.cli.editing.edit_grid import labelled
+from zoogan.composition.build import compose
 from zoogan.config import parse_sets
-from zoogan.data.photo import to_range
 from zoogan.interfaces import Request
-from zoogan.plugins import zoo
+from zoogan.pictures.photo import to_range
+from zoogan.plugins.host import zoo
+from zoogan.runs.loaded import LoadedRun
+from zoogan.runs.run import Run, load
 from zoogan.testing.conformance import tiny_config, tiny_facts
 from zoogan.testing.tensors import faces
-from zoogan.training.loaded import LoadedRun
-from zoogan.training.run import Run, load
 
 DOMAINS = ("Angry", "Happy", "Sad")
 

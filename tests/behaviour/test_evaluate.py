@@ -13,9 +13,13 @@ from torch import Tensor
 
 from zoogan.config import ConfigError
 from zoogan.data.config import DrawnData
-from zoogan.data.drawn_source import DrawnSource
-from zoogan.data.photo import to_range
-from zoogan.evaluation.comparison import (
+from zoogan.data.drawn.source import DrawnSource
+from zoogan.evaluation.metrics.edit_error import EditError, Truth
+from zoogan.evaluation.metrics.judged import Preservation, Success
+from zoogan.evaluation.metrics.locality import Locality
+from zoogan.evaluation.metrics.reconstruction import Diversity, Reconstruction
+from zoogan.evaluation.metrics.similarity import BEST_PSNR
+from zoogan.evaluation.reports.comparison import (
     Evaluated,
     columns_of,
     entrants_of,
@@ -24,15 +28,20 @@ from zoogan.evaluation.comparison import (
     read_evaluated,
     refusals,
 )
-from zoogan.evaluation.edit_error import EditError, Truth
-from zoogan.evaluation.judged import Preservation, Success
-from zoogan.evaluation.locality import Locality
-from zoogan.evaluation.page import side_by_side
-from zoogan.evaluation.reconstruction import Diversity, Reconstruction
-from zoogan.evaluation.report import About, Key, Report, read_report, read_rows, report_of, rows_of, write_report
-from zoogan.evaluation.similarity import BEST_PSNR
+from zoogan.evaluation.reports.page import side_by_side
+from zoogan.evaluation.reports.report import (
+    About,
+    Key,
+    Report,
+    read_report,
+    read_rows,
+    report_of,
+    rows_of,
+    write_report,
+)
 from zoogan.evaluation.study import Findings, edits_of, examine, open_study, turned
 from zoogan.interfaces import Editor, Metric, Study, World
+from zoogan.pictures.photo import to_range
 from zoogan.testing.editors import Change, KnownEditor, TrueRedraw
 
 DATA = DrawnData(
@@ -193,7 +202,7 @@ def test_a_true_redraw_is_shown_only_where_it_is_one_for_all_runs(
     source: DrawnSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[list[str]] = []
-    monkeypatch.setattr("zoogan.evaluation.page.grid", lambda pictures, columns: shown.append(columns))
+    monkeypatch.setattr("zoogan.evaluation.reports.page.grid", lambda pictures, columns: shown.append(columns))
     for other in (known(), excluding(("Eyeglasses", "Blond_Hair"))):
         editors = [("a", known()), ("b", other)]
         side_by_side(editors, [open_study(source, "drawn", editor=editor) for _, editor in editors], "Eyeglasses")
@@ -320,7 +329,7 @@ def test_a_report_comes_back_with_the_rows_behind_it(study: Study, tmp_path: Pat
 
 
 def test_the_bootstrap_knows_the_standard_error_of_a_mean() -> None:
-    from zoogan.evaluation.bootstrap import face_weights, interval, resampled
+    from zoogan.evaluation.reports.bootstrap import face_weights, interval, resampled
     from zoogan.interfaces import Ratio
 
     values = torch.randn(400, generator=torch.Generator().manual_seed(3)).double()

@@ -12,7 +12,7 @@ import torch
 
 import zoogan
 from zoogan.cli import main
-from zoogan.evaluation.report import (
+from zoogan.evaluation.reports.report import (
     read_report,
 )
 
@@ -181,7 +181,7 @@ PLUGIN = """
 from typing import Literal
 
 from zoogan.config import ComponentConfig
-from zoogan.hooks import hookimpl
+from zoogan.plugins.hooks import hookimpl
 
 
 class RednessConfig(ComponentConfig):
@@ -190,7 +190,7 @@ class RednessConfig(ComponentConfig):
 
 
 def redness(config, facts):
-    from zoogan.evaluation.rows import FaceMetric
+    from zoogan.evaluation.metrics.rows import FaceMetric
 
     class Redness(FaceMetric):
         title = "How much redder faces become"

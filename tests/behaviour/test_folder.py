@@ -13,7 +13,7 @@ from PIL import Image
 
 from zoogan.config import ConfigError
 from zoogan.data.config import FolderData
-from zoogan.data.folder import Folder
+from zoogan.data.sources.folder import Folder
 
 NAMES = ("a.png", "anna/1.png", "Zoë/größe 2.png", "日本/顔.png", "b.jpg", "c.png")
 

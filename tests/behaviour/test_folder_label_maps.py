@@ -14,8 +14,8 @@ from PIL import Image
 
 from zoogan.config import ConfigError
 from zoogan.data.config import FolderData
-from zoogan.data.folder import Folder
-from zoogan.data.label_maps import read_labels
+from zoogan.data.sources.folder import Folder
+from zoogan.data.sources.label_maps import read_labels
 from zoogan.data.stream import FaceStream
 from zoogan.interfaces import Need
 from zoogan.training.session import facts_of

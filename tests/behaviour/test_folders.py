@@ -17,9 +17,9 @@ from style_runs import SIZE, paint, sets, train_tiny
 from zoogan.cli import main
 from zoogan.config import ConfigError
 from zoogan.data.config import FoldersData
-from zoogan.data.folders import Folders
-from zoogan.data.heat_map_files import masks_path
-from zoogan.evaluation.reals import key_of
+from zoogan.data.sources.folders import Folders
+from zoogan.data.sources.heat_map_files import masks_path
+from zoogan.evaluation.metrics.reals import key_of
 
 
 def filled(root: Path, counts: Mapping[str, int]) -> Path:
@@ -249,14 +249,15 @@ def test_one_domain_trains_and_edits_and_has_nothing_to_turn_over(
 
 def test_heat_maps_from_files_reach_the_generator_and_the_way_back(tmp_path: Path) -> None:
     """Masks that lie beside the images are read, mirrored with them, and keep details in both translations."""
-    from zoogan.composition import compose, rehearse
+    from zoogan.composition.build import compose
+    from zoogan.composition.rehearsal import rehearse
     from zoogan.config import compose_config
-    from zoogan.data.heat_map_files import save_masks
     from zoogan.data.loader import to_device
-    from zoogan.data.photo import save_image
+    from zoogan.data.sources.heat_map_files import save_masks
     from zoogan.data.stream import FaceStream
     from zoogan.interfaces import Need
-    from zoogan.plugins import zoo
+    from zoogan.pictures.photo import save_image
+    from zoogan.plugins.host import zoo
     from zoogan.training.session import facts_of
 
     generator = torch.Generator().manual_seed(0)
@@ -294,9 +295,9 @@ def test_heat_maps_of_held_out_faces_reach_what_is_sampled_and_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A network that learnt with masks is shown with them wherever its source has them; of a photo there are none."""
-    from zoogan.data.heat_map_files import save_masks
+    from zoogan.data.sources.heat_map_files import save_masks
     from zoogan.evaluation.study import edits_of, open_study
-    from zoogan.plugins import zoo
+    from zoogan.plugins.host import zoo
     from zoogan.training.samples import held_out, sample_grid
 
     root, run = tmp_path / "data", tmp_path / "run"

@@ -10,9 +10,10 @@ import torch
 from accelerate import Accelerator
 
 from training_kit import PARTS, REGISTRY, SIZE, below, part_config, same
-from zoogan.composition import compose, rehearse
+from zoogan.composition.build import compose
+from zoogan.composition.freezing import Frozen
+from zoogan.composition.rehearsal import rehearse
 from zoogan.config import ConfigError, GameConfig, merge
-from zoogan.freezing import Frozen
 from zoogan.testing.conformance import tensors_of, tiny_config, tiny_facts, trained
 from zoogan.testing.tensors import faces, parts_shown
 from zoogan.training.trainer import Batch, Trainer

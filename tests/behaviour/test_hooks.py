@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from plugin_kit import GOOD, Shelf
 
-from zoogan import API_VERSION, hooks
-from zoogan.isolation import hook_names
+from zoogan import API_VERSION
+from zoogan.plugins import hooks
+from zoogan.plugins.isolation import hook_names
 
 RUN = Path("runs/demo-001")
 

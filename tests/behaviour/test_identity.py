@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 
 from zoogan.cli import main
 from zoogan.data.config import DrawnData
-from zoogan.data.drawn_source import DrawnSource
+from zoogan.data.drawn.source import DrawnSource
 from zoogan.evaluation.distribution_config import IdentityConfig
-from zoogan.evaluation.identity import Identity, NamedNetwork
+from zoogan.evaluation.metrics.identity import Identity, NamedNetwork
 from zoogan.evaluation.study import edits_of, examine, open_study
+from zoogan.files import digest
 from zoogan.interfaces import Study, Unavailable
-from zoogan.storage import digest
 from zoogan.testing.editors import KnownEditor, TrueRedraw
 
 BACKBONE = "resnet10t"

@@ -18,19 +18,19 @@ from torch import Tensor
 import zoogan
 from face_runs import ROWS, SIZE, STYLE, liven, toy_editor, toy_ways
 from style_runs import paint
+from zoogan.auxiliary import likeness as likeness_module
+from zoogan.auxiliary.likeness import L1, likeness_of
 from zoogan.cli import main
 from zoogan.config import ConfigError
-from zoogan.data.photo import save_image, to_bytes
-from zoogan.evaluation import likeness as likeness_module
-from zoogan.evaluation.likeness import L1, likeness_of
-from zoogan.games.config import InversionConfig
-from zoogan.games.inversion import Inversion, invert
-from zoogan.games.synthesis_editor import SynthesisEditor
+from zoogan.editors.config import InversionConfig
+from zoogan.editors.inversion import Inversion, invert
+from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Unavailable
 from zoogan.interfaces.synthesis import noise_among
-from zoogan.training.latents import read_file
-from zoogan.training.loaded import LoadedRun
-from zoogan.training.progress import Display
+from zoogan.pictures.photo import save_image, to_bytes
+from zoogan.runs.latents import read_file
+from zoogan.runs.loaded import LoadedRun
+from zoogan.terminal.progress import Display
 
 Says = Callable[..., str]
 

@@ -14,14 +14,14 @@ from torch.utils.data import default_collate
 from zoogan.config import ConfigError
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn import CLASSES
-from zoogan.data.drawn_source import DrawnSource
-from zoogan.data.photo import to_range
-from zoogan.evaluation import judge_training
-from zoogan.evaluation.judge import Judge, default_judge, load_judge, read_facts, save_judge
-from zoogan.evaluation.judge_augment import blurred, disturbed, moved
-from zoogan.evaluation.judge_splits import with_valid
-from zoogan.evaluation.judge_training import Lesson, losses, train_judge, value_weights
+from zoogan.data.drawn.source import DrawnSource
 from zoogan.interfaces.metric import Parser, Reader
+from zoogan.judges import training as judge_training
+from zoogan.judges.augment import blurred, disturbed, moved
+from zoogan.judges.judge import Judge, default_judge, load_judge, read_facts, save_judge
+from zoogan.judges.splits import with_valid
+from zoogan.judges.training import Lesson, losses, train_judge, value_weights
+from zoogan.pictures.photo import to_range
 
 pytest.importorskip("timm")
 
@@ -288,7 +288,7 @@ def test_a_failed_write_leaves_the_old_judge(judge: Judge, tmp_path: Path, monke
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("zoogan.evaluation.judge.write_tensors", full)
+    monkeypatch.setattr("zoogan.judges.judge.write_tensors", full)
     with pytest.raises(OSError, match="No space"):
         save_judge(judge, tmp_path / "judge", force=True)
     assert load_judge(tmp_path / "judge").facts.attributes == NAMES

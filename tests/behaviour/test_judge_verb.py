@@ -14,13 +14,13 @@ import torch
 from PIL import Image
 
 from zoogan.cli import main
-from zoogan.cli.measuring import check_learnt
 from zoogan.data.config import FolderData
 from zoogan.data.drawn import CLASSES
-from zoogan.data.folder import Folder
-from zoogan.evaluation import judge_training
-from zoogan.evaluation.judge import load_judge
-from zoogan.plugins import zoo
+from zoogan.data.sources.folder import Folder
+from zoogan.evaluation.inputs import check_learnt
+from zoogan.judges import training as judge_training
+from zoogan.judges.judge import load_judge
+from zoogan.plugins.host import zoo
 
 pytest.importorskip("timm")
 

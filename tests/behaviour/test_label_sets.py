@@ -15,19 +15,19 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from face_runs import ToyJudge
-from zoogan.cli.measuring import source_config
 from zoogan.cli.show import settings
 from zoogan.config import ConfigError, checked
 from zoogan.data.config import CelebAMaskHQData, DrawnData, FolderData
 from zoogan.data.drawn import CLASSES
-from zoogan.data.drawn_source import DrawnSource
-from zoogan.data.label_maps import painted, remapped, table_of
-from zoogan.evaluation.judged import Segmentation
+from zoogan.data.drawn.source import DrawnSource
+from zoogan.data.label_sets import LabelSet, built_in, built_in_names, read_label_set
+from zoogan.data.sources.label_maps import painted, remapped, table_of
+from zoogan.evaluation.inputs import source_config
+from zoogan.evaluation.metrics.judged import Segmentation
 from zoogan.evaluation.study import open_study
 from zoogan.facts import Facts
 from zoogan.interfaces.metric import Unavailable
-from zoogan.label_sets import LabelSet, built_in, built_in_names, read_label_set
-from zoogan.plugins import zoo
+from zoogan.plugins.host import zoo
 from zoogan.testing.conformance import tiny_config, tiny_facts
 from zoogan.training.session import facts_of
 

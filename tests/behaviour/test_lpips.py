@@ -10,7 +10,7 @@ from torch import Tensor
 
 from distribution_kit import BATCHES, Difference, Lens, Noise, keep, measured, study_of
 from zoogan.evaluation.distribution_config import LpipsConfig
-from zoogan.evaluation.perceptual import Perceptual
+from zoogan.evaluation.metrics.perceptual import Perceptual
 from zoogan.interfaces import Seed, Unavailable
 from zoogan.interfaces.metric import seeds_of
 

@@ -19,22 +19,22 @@ import zoogan
 from distribution_kit import Filters, Lens, Noise, in_two_processes, keep, study_of
 from style_runs import sets
 from zoogan.cli import main
-from zoogan.data.photo import to_range
-from zoogan.evaluation.comparison import Evaluated, columns_of, entrants_of, headlines, refusals
 from zoogan.evaluation.distribution_config import FdSqueezenetConfig, KdSqueezenetConfig, PrdcSqueezenetConfig
-from zoogan.evaluation.edit_error import EditError
-from zoogan.evaluation.frechet import Frechet
-from zoogan.evaluation.frequency import Frequency
-from zoogan.evaluation.judge import Judge, default_judge, load_judge
-from zoogan.evaluation.kernel import KernelDistance
-from zoogan.evaluation.locality import Locality
-from zoogan.evaluation.manifold import Manifold
-from zoogan.evaluation.reals import any_faces
-from zoogan.evaluation.reconstruction import Diversity
-from zoogan.evaluation.report import About, read_report, read_rows, report_of, rows_of, write_report
+from zoogan.evaluation.metrics.edit_error import EditError
+from zoogan.evaluation.metrics.frechet import Frechet
+from zoogan.evaluation.metrics.frequency import Frequency
+from zoogan.evaluation.metrics.kernel import KernelDistance
+from zoogan.evaluation.metrics.locality import Locality
+from zoogan.evaluation.metrics.manifold import Manifold
+from zoogan.evaluation.metrics.reals import any_faces
+from zoogan.evaluation.metrics.reconstruction import Diversity
+from zoogan.evaluation.reports.comparison import Evaluated, columns_of, entrants_of, headlines, refusals
+from zoogan.evaluation.reports.report import About, read_report, read_rows, report_of, rows_of, write_report
 from zoogan.evaluation.study import Findings, examine, samples_of
 from zoogan.interfaces import Metric, Samples, Study, World
 from zoogan.interfaces.metric import as_saved, seeds_of
+from zoogan.judges.judge import Judge, default_judge, load_judge
+from zoogan.pictures.photo import to_range
 from zoogan.testing.editors import KnownMaker
 
 
@@ -278,7 +278,7 @@ NARROW = [
 def few_resamples() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in ("report", "comparison"):
-            patch.setattr(f"zoogan.evaluation.{module}.RESAMPLES", 60)
+            patch.setattr(f"zoogan.evaluation.reports.{module}.RESAMPLES", 60)
         patch.delenv("ZOOGAN_METRIC_WEIGHTS", raising=False)
         yield
 

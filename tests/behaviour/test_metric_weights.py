@@ -14,11 +14,13 @@ import torch
 from torch import nn
 
 from distribution_kit import Noise, study_of
-from zoogan.evaluation import inception, perceptual, squeezenet, weights
+from zoogan.auxiliary import inception, squeezenet
+from zoogan.auxiliary import weight_files as weights
 from zoogan.evaluation.distribution_config import FdSqueezenetConfig, FidConfig, KidConfig, LpipsConfig
-from zoogan.evaluation.frechet import Frechet
-from zoogan.evaluation.kernel import KernelDistance
-from zoogan.evaluation.perceptual import Perceptual
+from zoogan.evaluation.metrics import perceptual
+from zoogan.evaluation.metrics.frechet import Frechet
+from zoogan.evaluation.metrics.kernel import KernelDistance
+from zoogan.evaluation.metrics.perceptual import Perceptual
 from zoogan.interfaces import Unavailable, World
 
 

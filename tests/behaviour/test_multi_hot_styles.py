@@ -13,15 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from style_kit import LATENT, REGISTRY, SIZE, TinyConfig, terms_of, tiny, tiny_registry
-from zoogan.composition import compose, rehearse
+from zoogan.composition.build import compose
+from zoogan.composition.rehearsal import rehearse
 from zoogan.config import ComponentConfig, ConfigError, GameConfig, merge, validate
-from zoogan.data.drawn_source import DrawnSource
+from zoogan.config.registry import Registry
+from zoogan.data.drawn.source import DrawnSource
 from zoogan.data.loader import loader, to_device
 from zoogan.data.stream import FaceStream
 from zoogan.facts import Facts
 from zoogan.interfaces import Request, StyleCondition, StyleCritic, StyleEncoder, StyleMapping, World
 from zoogan.layers.heads import select
-from zoogan.registry import Registry
 from zoogan.testing.tensors import noise
 from zoogan.training.trainer import Trainer
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from zoogan.evaluation.comparison import Evaluated, columns_of, entrants_of
-from zoogan.evaluation.page import comparison_page, report_page
-from zoogan.evaluation.page_tables import CARDS, MANY, cards, facts, said_once, sections
-from zoogan.evaluation.report import About, Key, Report, Value
-from zoogan.evaluation.scale import Measured, Scale, decimals, interval_text, scale_of, written
+from zoogan.evaluation.reports.comparison import Evaluated, columns_of, entrants_of
+from zoogan.evaluation.reports.page import comparison_page, report_page
+from zoogan.evaluation.reports.page_tables import CARDS, MANY, cards, facts, said_once, sections
+from zoogan.evaluation.reports.report import About, Key, Report, Value
+from zoogan.evaluation.reports.scale import Measured, Scale, decimals, interval_text, scale_of, written
 from zoogan.interfaces import Ratio
 
 PICTURE = {"Eyeglasses": torch.zeros(3, 4, 4, dtype=torch.uint8)}

@@ -13,8 +13,8 @@ from part_faces import RUN_PARTS, Says, pictures, pixels
 from style_runs import paint
 from zoogan.cli import main
 from zoogan.config import ConfigError
-from zoogan.data.palette import coloured
-from zoogan.training.loaded import LoadedRun
+from zoogan.pictures.palette import coloured
+from zoogan.runs.loaded import LoadedRun
 
 # ---- edits ----
 
@@ -84,7 +84,7 @@ def test_a_donor_is_truncated_as_the_faces_are(part_run: Path, loaded_parts: Loa
 
 
 def test_parts_and_attributes_together(part_run: Path) -> None:
-    from zoogan.games.directions import Direction
+    from zoogan.editors.directions import Direction
 
     loaded = zoogan.load(part_run)
     normal = torch.nn.functional.normalize(torch.linspace(-1, 1, 8, dtype=torch.float64), dim=0)

@@ -14,11 +14,11 @@ from PIL import Image
 from part_faces import CELL, RUN_PARTS, Says, pixels
 from zoogan.cli import main
 from zoogan.cli.train import farewell
-from zoogan.data.palette import coloured
-from zoogan.data.photo import LEGIBLE, to_bytes
-from zoogan.plugins import zoo
-from zoogan.training.loaded import LoadedRun
-from zoogan.training.run import Run
+from zoogan.pictures.palette import coloured
+from zoogan.pictures.photo import LEGIBLE, to_bytes
+from zoogan.plugins.host import zoo
+from zoogan.runs.loaded import LoadedRun
+from zoogan.runs.run import Run
 
 # ---- pictures and films ----
 
@@ -69,8 +69,8 @@ def frames(path: Path) -> list[np.ndarray]:
 def test_a_film_of_one_part(
     part_run: Path, loaded_parts: LoadedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoogan.data import film as film_module
-    from zoogan.data.film import BETWEEN
+    from zoogan.pictures import film as film_module
+    from zoogan.pictures.film import BETWEEN
 
     film, save = tmp_path / "hair.gif", film_module.save_film
     walked: list[torch.Tensor] = []

@@ -13,26 +13,26 @@ from torch import Tensor
 from distribution_kit import Filters, Noise, in_two_processes, study_of
 from part_kit import PARTS, SIDE, Marked, maker, rectangles
 from zoogan.cli.evaluate import tell
-from zoogan.cli.measuring import metric_configs
 from zoogan.data.config import DrawnData
-from zoogan.data.drawn_source import DrawnSource
-from zoogan.data.palette import colours
+from zoogan.data.drawn.source import DrawnSource
 from zoogan.evaluation.config import DEFAULTS, OF_PARTS, PartLeakConfig
 from zoogan.evaluation.distribution_config import FdSqueezenetConfig, KdSqueezenetConfig, PrdcSqueezenetConfig
-from zoogan.evaluation.frechet import Frechet
-from zoogan.evaluation.frequency import Frequency
-from zoogan.evaluation.kernel import KernelDistance
-from zoogan.evaluation.manifold import Manifold
-from zoogan.evaluation.mask_agreement import MaskAgreement
-from zoogan.evaluation.page import report_page
-from zoogan.evaluation.part_leak import PartLeak, label_pairs
-from zoogan.evaluation.part_sheet import legend, part_sheet
-from zoogan.evaluation.reconstruction import Diversity
-from zoogan.evaluation.report import About, read_report, read_rows, report_of, rows_of, write_report
+from zoogan.evaluation.inputs import metric_configs
+from zoogan.evaluation.metrics.frechet import Frechet
+from zoogan.evaluation.metrics.frequency import Frequency
+from zoogan.evaluation.metrics.kernel import KernelDistance
+from zoogan.evaluation.metrics.manifold import Manifold
+from zoogan.evaluation.metrics.mask_agreement import MaskAgreement
+from zoogan.evaluation.metrics.part_leak import PartLeak, label_pairs
+from zoogan.evaluation.metrics.reconstruction import Diversity
+from zoogan.evaluation.reports.page import report_page
+from zoogan.evaluation.reports.part_sheet import legend, part_sheet
+from zoogan.evaluation.reports.report import About, read_report, read_rows, report_of, rows_of, write_report
 from zoogan.evaluation.study import Findings, examine
 from zoogan.interfaces import Editor, Metric, Study, World
 from zoogan.interfaces.metric import seeds_of
-from zoogan.plugins import open_zoo
+from zoogan.pictures.palette import colours
+from zoogan.plugins.host import open_zoo
 from zoogan.testing.editors import KnownMaker
 
 
@@ -230,7 +230,7 @@ def test_they_are_measured_by_default_where_there_are_parts() -> None:
 def test_a_report_keeps_them_and_shows_the_parts(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("zoogan.evaluation.report.RESAMPLES", 40)
+    monkeypatch.setattr("zoogan.evaluation.reports.report.RESAMPLES", 40)
     editor = maker(rectangles(0.1))
     found = examine(editor, study, both(), [])
     about = About(

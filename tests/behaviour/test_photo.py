@@ -13,7 +13,8 @@ from PIL import Image
 from torch import nn
 
 from zoogan.config import ConfigError, GameConfig
-from zoogan.data.photo import (
+from zoogan.facts import Facts
+from zoogan.pictures.photo import (
     crop_to,
     crop_warnings,
     grid,
@@ -23,8 +24,7 @@ from zoogan.data.photo import (
     to_bytes,
     to_range,
 )
-from zoogan.facts import Facts
-from zoogan.training.loaded import LoadedRun
+from zoogan.runs.loaded import LoadedRun
 
 
 def pixels(height: int = 20, width: int = 30) -> np.ndarray:

@@ -11,7 +11,8 @@ import pytest
 from plugin_kit import GOOD, Shelf, only_failure
 
 from zoogan.config import ConfigError
-from zoogan.registry import VERBS, Registry
+from zoogan.config.commands import VERBS
+from zoogan.config.registry import Registry
 
 REGISTERS_THEN = """
     from zoogan.config import ComponentConfig
@@ -33,7 +34,7 @@ BROKEN = {
         "needs module 'dlib_that_nobody_has'",
         "pip install dlib_that",
     ),
-    "other zoogan": ("from zoogan.hooks import zoo_dance", "written for another zoogan", "upgrade zoogan"),
+    "other zoogan": ("from zoogan.plugins.hooks import zoo_dance", "written for another zoogan", "upgrade zoogan"),
     "other zoogan's module": ("import zoogan.dancing", "written for another zoogan", "upgrade zoogan"),
     "syntax": ("def zoo_register(:", "not valid Python", "report it to the authors of bad"),
     "raises at import": ("1 / 0", "ZeroDivisionError: division by zero at bad_module.py:2", "authors of bad"),
@@ -53,7 +54,7 @@ BROKEN = {
         "its zoo_register takes 'registri', which the hook does not pass",
         "may take registry",
     ),
-    "unmarked hook": ("def zoo_register(registry): pass", "not marked as a hook", "@zoogan.hooks.hookimpl"),
+    "unmarked hook": ("def zoo_register(registry): pass", "not marked as a hook", "@zoogan.plugins.hooks.hookimpl"),
     "no hook": ("x = 1", "implements no hook", "zoo_register(registry)"),
     "later API": (
         "API_VERSION = 2\n@hookimpl\ndef zoo_register(registry): pass",
@@ -84,7 +85,7 @@ BROKEN = {
         REGISTERS_THEN
         + """
         from pathlib import Path
-        from zoogan.registry import MethodSpec
+        from zoogan.config.registry import MethodSpec
         for _ in range(2):
             registry.method(MethodSpec("dance", OtherConfig, "m:f", Path(), "Dance"))
 """,
@@ -199,7 +200,7 @@ def test_disabled_plugins_are_not_even_imported(busy_shelf: Shelf) -> None:
 def test_files_of_one_name_do_not_meet(shelf: Shelf, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        text = f"from zoogan.hooks import hookimpl\nWHO = {folder!r}\n@hookimpl\ndef zoo_train_end(run): pass\n"
+        text = f"from zoogan.plugins.hooks import hookimpl\nWHO = {folder!r}\n@hookimpl\ndef zoo_train_end(run): pass\n"
         (tmp_path / folder / "plugin.py").write_text(text)
     first, second = shelf.open(tmp_path / "a/plugin.py"), shelf.open(tmp_path / "b/plugin.py")
     assert first.manager.get_plugin("plugin").WHO == "a"

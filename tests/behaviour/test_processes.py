@@ -14,12 +14,12 @@ import torch
 import launched_verbs
 from training_kit import PARTS, REGISTRY, part_config
 from zoogan.cli import main
-from zoogan.composition import compose
-from zoogan.evaluation.report import read_report, read_rows
+from zoogan.composition.build import compose
+from zoogan.evaluation.reports.report import read_report, read_rows
 from zoogan.interfaces import Ratio
+from zoogan.runs import checkpoints
+from zoogan.runs.run import Run
 from zoogan.testing.conformance import tiny_facts
-from zoogan.training import checkpoints
-from zoogan.training.run import Run
 
 COMMON = [
     "--device", "cpu", "--iterations", "2",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoogan.training import progress
+from zoogan.terminal import progress
 
 
 def test_the_time_left_is_told_from_the_last_reports(

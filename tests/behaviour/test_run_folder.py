@@ -13,8 +13,8 @@ from PIL import Image
 
 import zoogan
 from zoogan.cli import main
-from zoogan.training import folders
-from zoogan.training.run import Run
+from zoogan.runs import folders
+from zoogan.runs.run import Run
 from zoogan.training.session import Session
 
 TINY = [
@@ -128,7 +128,7 @@ def test_a_model_that_is_being_written_stands_beside_the_old_one(
         written.append(path)
         path.write_bytes(b"new")
 
-    monkeypatch.setattr("zoogan.training.run.write_tensors", full)
+    monkeypatch.setattr("zoogan.runs.run.write_tensors", full)
     nets: Any = loaded.networks
     with pytest.raises(OSError, match="No space"):
         Run(run).write_model(loaded.config, loaded.facts, nets, torch.nn.Module())
@@ -199,8 +199,8 @@ def test_a_judge_takes_its_source_from_one_option(capsys: pytest.CaptureFixture[
 
 
 def test_workers_share_the_memory_for_drawn_faces(monkeypatch: pytest.MonkeyPatch) -> None:
-    from zoogan.data import drawn_source
     from zoogan.data.config import DrawnData
+    from zoogan.data.drawn import source as drawn_source
 
     monkeypatch.setattr(drawn_source, "CACHE_BYTES", 8 * 4 * 16 * 16)
     for workers, kept in ((0, 8), (1, 8), (4, 2)):

@@ -15,9 +15,9 @@ from face_runs import ROWS, SIZE, STYLE, train_faces
 from style_runs import sets
 from zoogan.cli import main
 from zoogan.config import ConfigError
-from zoogan.data.film import SHARES
-from zoogan.data.photo import LEGIBLE, to_bytes
-from zoogan.training.loaded import LoadedRun
+from zoogan.pictures.film import SHARES
+from zoogan.pictures.photo import LEGIBLE, to_bytes
+from zoogan.runs.loaded import LoadedRun
 
 Says = Callable[..., str]
 CELL = LEGIBLE + 4  # a face enlarged to what can be looked at, and the gutter
@@ -159,7 +159,7 @@ def test_a_film_walks_from_face_to_face_and_back(face_run: Path, tmp_path: Path)
 
 
 def test_frames_along_latents_rest_go_and_rest() -> None:
-    from zoogan.data.film import frames_along
+    from zoogan.pictures.film import frames_along
 
     latents = [torch.zeros(1, 1, 1), torch.ones(1, 1, 1), -torch.ones(1, 1, 1)]
     frames = list(frames_along(latents, lambda one: one[..., None].expand(1, 3, 2, 2)))

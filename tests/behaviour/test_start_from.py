@@ -19,14 +19,15 @@ from distribution_kit import in_two_processes
 from style_runs import sets
 from training_kit import FEW, PARTS, REGISTRY, SIZE, begin, below, flat, newest, part_config, same
 from zoogan.cli import main
-from zoogan.composition import compose
+from zoogan.composition.build import compose
 from zoogan.config import ConfigError, GameConfig, TrainingConfig, compose_config
+from zoogan.files import write_tensors
 from zoogan.interfaces import World
-from zoogan.storage import write_tensors
+from zoogan.runs import checkpoints
+from zoogan.runs.run import Run
 from zoogan.testing.conformance import tiny_facts
-from zoogan.training import checkpoints, session
+from zoogan.training import session
 from zoogan.training.averages import decay_of
-from zoogan.training.run import Run
 from zoogan.training.session import Session
 from zoogan.training.start import Start, layer_from, start_of
 from zoogan.training.trainer import Trainer

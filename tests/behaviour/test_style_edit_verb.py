@@ -14,8 +14,8 @@ import zoogan
 from style_runs import SIZE, paint, sets, train_tiny
 from zoogan.cli import main
 from zoogan.config import ConfigError
-from zoogan.data.film import SHARES, frames_between
-from zoogan.training.loaded import LoadedRun
+from zoogan.pictures.film import SHARES, frames_between
+from zoogan.runs.loaded import LoadedRun
 
 Says = Callable[..., str]
 
@@ -166,7 +166,7 @@ def test_an_attribute_editor_takes_no_styles(attribute_run: Path, refused: Says,
 def test_what_cannot_be_trained_is_told_before_data_are_read(
     setting: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from zoogan.data.drawn_source import DrawnSource
+    from zoogan.data.drawn.source import DrawnSource
 
     def read(*_: object) -> None:
         raise AssertionError("a face was read")
@@ -250,7 +250,7 @@ def test_a_sheet_has_a_row_of_whose_style_a_column_takes(style_run: Path, attrib
 def test_a_sheet_of_faces_that_show_no_domain() -> None:
     """With few held-out faces it may be that all of them are of another kind, such as grey-haired."""
     from zoogan.data.config import DrawnData
-    from zoogan.data.drawn_source import DrawnSource
+    from zoogan.data.drawn.source import DrawnSource
     from zoogan.training.samples import held_out
 
     rare = {"Black_Hair": 0.05, "Blond_Hair": 0.05}

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 import zoogan
 from style_runs import paint, sets
 from zoogan.cli import main
-from zoogan.composition import compose
+from zoogan.composition.build import compose
+from zoogan.editors.style_editor import StyleEditor
 from zoogan.facts import Facts
-from zoogan.games.style_editor import StyleEditor
-from zoogan.plugins import zoo
+from zoogan.plugins.host import zoo
+from zoogan.runs.run import Run
 from zoogan.testing.conformance import tiny_config, tiny_facts
-from zoogan.training.run import Run
 from zoogan.training.session import Session
 from zoogan_stargan_v2.config import MappingConfig, StyleEncoderConfig, TranslatorConfig
 from zoogan_stargan_v2.networks import Encoder, Mapping, Translator

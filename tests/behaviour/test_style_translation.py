@@ -9,10 +9,11 @@ import torch
 from torch.nn import functional as F
 
 from style_kit import REGISTRY, SIZE, sample_batch, terms_of, tiny, tiny_trainer
-from zoogan.composition import compose, rehearse
+from zoogan.composition.build import compose
+from zoogan.composition.rehearsal import rehearse
 from zoogan.config import ConfigError
 from zoogan.data.config import DrawnData
-from zoogan.data.drawn_source import DrawnSource
+from zoogan.data.drawn.source import DrawnSource
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Request
 from zoogan.interfaces.metric import seeds_of

@@ -19,7 +19,7 @@ from PIL import Image
 import zoogan
 from zoogan.cli import main
 from zoogan.config import ConfigError
-from zoogan.training import checkpoints
+from zoogan.runs import checkpoints
 
 TINY = [
     "--device", "cpu", "--set", "data.image_size=16", "--set", "data.batch=4", "--set", "data.workers=0",

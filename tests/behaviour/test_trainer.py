@@ -8,11 +8,12 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from zoogan import composition
-from zoogan.composition import compose, composed_on, play_once, rehearse
+from zoogan.composition.build import build as composition
+from zoogan.composition.build import compose
+from zoogan.composition.rehearsal import composed_on, play_once, rehearse
 from zoogan.config import ConfigError
-from zoogan.plugins import zoo
-from zoogan.registry import Component
+from zoogan.config.registry import Component
+from zoogan.plugins.host import zoo
 from zoogan.testing.conformance import random_batches, tensors_of, tiny_config, tiny_facts, trained
 from zoogan.training.trainer import NotFinite, Trainer
 
@@ -83,7 +84,7 @@ def test_a_misfit_is_one_sentence_before_any_data(small: float, monkeypatch: pyt
 
 
 def two_attribute_critic(config: Any, facts: Any) -> Any:
-    from zoogan.registry import resolve
+    from zoogan.names import resolve
 
     two = facts.model_copy(update={"attributes": ("Male", "Smiling")})
     return resolve("zoogan_sagan.networks:Critic")(config, two)

@@ -14,7 +14,7 @@ from part_faces import Says, pictures, pixels, write_run
 from style_runs import paint
 from zoogan.cli import main
 from zoogan.config import ConfigError
-from zoogan.training.loaded import LoadedRun
+from zoogan.runs.loaded import LoadedRun
 
 
 def test_a_method_says_how_photos_are_found(part_run: Path, loaded_parts: LoadedRun, tmp_path: Path) -> None:

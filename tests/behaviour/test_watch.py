@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from zoogan.cli import main
-from zoogan.evaluation.edit_error import EditError
-from zoogan.evaluation.judge import default_judge
+from zoogan.evaluation.metrics.edit_error import EditError
 from zoogan.interfaces import Unavailable
+from zoogan.judges.judge import default_judge
 
 TINY = [
     "--device", "cpu", "--iterations", "2", "--set", "data.image_size=16", "--set", "data.batch=2", "--set",

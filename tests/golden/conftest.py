@@ -13,15 +13,16 @@ from parts_cases import parts_cases
 from style_networks import style_game_cases, style_network_cases
 from synthesis_cases import synthesis_cases
 
-import zoogan.components
+import zoogan.builtin
 import zoogan_sagan
 import zoogan_semantic_stylegan
 import zoogan_stargan
 import zoogan_stargan_v2
 import zoogan_stylegan2
 from zoogan.config import ConfigError
-from zoogan.registry import Registry
-from zoogan.training.devices import choose, training_on
+from zoogan.config.registry import Registry
+from zoogan.devices import choose
+from zoogan.training.devices import training_on
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,7 +87,7 @@ def registry() -> Registry:
     """The core and the methods, installed or not."""
     registry = Registry()
     methods = (zoogan_stargan, zoogan_stargan_v2, zoogan_sagan, zoogan_stylegan2, zoogan_semantic_stylegan)
-    for module in (zoogan.components, *methods):
+    for module in (zoogan.builtin, *methods):
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
     return registry

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 import zoogan_sagan.weights
 import zoogan_stargan.weights
-from zoogan.importing import Imported
-from zoogan.registry import Registry
+from zoogan.config.registry import Registry
+from zoogan.importing.official import Imported
 
 CONVERT = {"sagan": zoogan_sagan.weights.convert, "stargan": zoogan_stargan.weights.convert}
 NETWORKS = ("generator", "discriminator")

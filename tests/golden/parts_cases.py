@@ -14,7 +14,7 @@ import torch
 from official import Case, placed
 from torch import Tensor
 
-from zoogan.importing import Imported
+from zoogan.importing.official import Imported
 from zoogan_semantic_stylegan.weights import convert
 
 ATOL, ATOL_LOGITS = 5e-5, 1e-5  # of the cases' description, section 10

@@ -14,9 +14,9 @@ import torch
 from official import Case, placed
 from torch import Tensor, nn
 
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
-from zoogan.importing import Imported
-from zoogan.registry import Registry
+from zoogan.importing.official import Imported
 from zoogan_stargan_v2.weights import SLOTS, convert
 
 METHOD = "stargan-v2"

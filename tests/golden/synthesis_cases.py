@@ -14,10 +14,10 @@ import torch
 from official import Case, placed
 from torch import Tensor, nn
 
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
-from zoogan.importing import Imported
+from zoogan.importing.official import Imported
 from zoogan.interfaces import LatentMapping
-from zoogan.registry import Registry
 from zoogan_stylegan2.weights import convert
 
 PARTS = {"G": "generator", "D": "discriminator"}

@@ -16,7 +16,7 @@ from test_official_losses import test_trace as meets_the_trace
 from test_official_networks import test_network as meets_the_network
 from test_stargan_v2_losses import trainer_of
 
-from zoogan.registry import Registry
+from zoogan.config.registry import Registry
 
 HERE = Path(__file__).parent
 

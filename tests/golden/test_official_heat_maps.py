@@ -9,8 +9,8 @@ from heat_maps import bumps, check_strided, landmark_state, named_input
 from official import Case
 from safetensors.torch import save_file
 
+from zoogan.auxiliary.heat_maps import LandmarkMaps, masks_from
 from zoogan.layers.config import LandmarkMapsConfig
-from zoogan.layers.heat_maps import LandmarkMaps, masks_from
 
 
 def test_landmark_network(landmark_case: Case, tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import torch
 from official import Case
 from torch import Tensor
 
-from zoogan.composition import compose
+from zoogan.composition.build import compose
 from zoogan.config import merge, validate
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Step
-from zoogan.registry import Registry
 from zoogan.training.trainer import Trainer
 
 # The generators of the cases are ill-conditioned: the reference's own gradients differ from float64 by 2e-5

@@ -10,8 +10,8 @@ import torch
 from official import Case
 from torch import Tensor
 
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
-from zoogan.registry import Registry
 
 NAMED = [0.7546402215957642, 0.32547521591186523, 0.1814877837896347]
 WAVE = [-0.483617901802063, -0.3721522390842438, -0.2550216019153595]

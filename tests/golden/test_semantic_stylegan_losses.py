@@ -13,12 +13,12 @@ from test_official_losses import played
 from torch import Tensor
 
 import zoogan.games.synthesis
-from zoogan.composition import compose
+from zoogan.composition.build import compose
 from zoogan.config import merge, validate
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
-from zoogan.importing import Imported
+from zoogan.importing.official import Imported
 from zoogan.interfaces import Clock, Step, Turn
-from zoogan.registry import Registry
 from zoogan.training.trainer import Trainer
 from zoogan_semantic_stylegan.layout import MAPPING, origins
 from zoogan_semantic_stylegan.weights import penalties

@@ -13,11 +13,11 @@ from synthesis_cases import Known, networks_of
 from torch import Tensor
 
 from zoogan.conditions.latent import LatentCondition
+from zoogan.config.registry import Registry
+from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.games.synthesis import one_hot
-from zoogan.games.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Draws, World
 from zoogan.layers.residual_critic import batch_deviation
-from zoogan.registry import Registry
 from zoogan_semantic_stylegan.networks import Critic, Generator
 
 Check = Callable[[str, Tensor], None]

@@ -13,12 +13,12 @@ from official import Case, accelerator, placed
 from test_official_losses import compare, gradients, norm_of, played
 from torch import Tensor
 
-from zoogan.composition import compose
+from zoogan.composition.build import compose
 from zoogan.config import merge, validate
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
-from zoogan.importing import StateDict
+from zoogan.files import StateDict
 from zoogan.interfaces import HeatMaps, Masks
-from zoogan.registry import Registry
 from zoogan.training.trainer import Trainer
 from zoogan_stargan_v2.weights import convert, is_score, official
 

@@ -7,7 +7,7 @@ import style_networks
 import torch
 from official import Case
 
-from zoogan.registry import Registry
+from zoogan.config.registry import Registry
 
 INPUTS = {
     "generator": ("x", "s", "masks"),

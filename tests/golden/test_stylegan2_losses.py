@@ -14,11 +14,11 @@ from test_official_losses import played
 from torch import Tensor
 
 import zoogan.games.synthesis
-from zoogan.composition import compose
+from zoogan.composition.build import compose
 from zoogan.config import merge, validate
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock
-from zoogan.registry import Registry
 from zoogan.training.trainer import Trainer
 from zoogan_stylegan2.layouts import Rosinality
 

@@ -8,9 +8,9 @@ from official import Case
 from synthesis_cases import Known, built, check_output, check_parameters, given
 
 from zoogan.conditions.latent import LatentCondition
-from zoogan.games.synthesis_editor import SynthesisEditor
+from zoogan.config.registry import Registry
+from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Draws, World
-from zoogan.registry import Registry
 from zoogan_stylegan2.networks import Critic, Generator
 from zoogan_stylegan2.weights import convert
 

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoogan.composition import compose
+from zoogan.composition.build import compose
 from zoogan.config import ConfigError
 from zoogan.games.config import EditingWeights
 from zoogan.interfaces import Clock, Draws, World
-from zoogan.plugins import zoo
+from zoogan.plugins.host import zoo
 from zoogan.testing.conformance import tiny_config, tiny_facts, trained
 from zoogan.testing.tensors import noise
 

@@ -18,16 +18,16 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from distribution_kit import Filters, Noise
+from zoogan.auxiliary.features import Features
+from zoogan.auxiliary.squeezenet import WEIGHTS, SqueezeNet
 from zoogan.data.config import DrawnData
-from zoogan.data.drawn_source import DrawnSource
-from zoogan.data.photo import to_range
-from zoogan.evaluation.features import Features
-from zoogan.evaluation.frechet import Moments, frechet
-from zoogan.evaluation.kernel import cubic, kernel_distance
-from zoogan.evaluation.manifold import overlap
-from zoogan.evaluation.reals import real_faces
-from zoogan.evaluation.squeezenet import WEIGHTS, SqueezeNet
+from zoogan.data.drawn.source import DrawnSource
+from zoogan.evaluation.metrics.frechet import Moments, frechet
+from zoogan.evaluation.metrics.kernel import cubic, kernel_distance
+from zoogan.evaluation.metrics.manifold import overlap
+from zoogan.evaluation.metrics.reals import real_faces
 from zoogan.interfaces.metric import as_saved
+from zoogan.pictures.photo import to_range
 from zoogan.testing.strategies import noise, seeds
 
 counts = st.integers(2, 40)

@@ -15,15 +15,15 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import zoogan.components
+import zoogan.builtin
+from zoogan.auxiliary.heat_maps import REGIONS, LandmarkMaps, NoHeatMaps, masks_from, read_network
+from zoogan.auxiliary.landmarks import LandmarkNetwork, convert, coordinates, official_names
 from zoogan.config import ConfigError
-from zoogan.data.heat_map_files import masks_path, read_masks, save_masks
+from zoogan.config.registry import Registry
+from zoogan.data.sources.heat_map_files import masks_path, read_masks, save_masks
+from zoogan.files import digest
 from zoogan.interfaces import ContractError, HeatMaps
 from zoogan.layers.config import UPPER_CONTOUR, WITHOUT_CONTOUR_AND_CORNERS, LandmarkMapsConfig, NoHeatMapsConfig
-from zoogan.layers.heat_maps import REGIONS, LandmarkMaps, NoHeatMaps, masks_from, read_network
-from zoogan.layers.landmarks import LandmarkNetwork, convert, coordinates, official_names
-from zoogan.registry import Registry
-from zoogan.storage import digest
 from zoogan.testing.strategies import noise, seeds
 
 # Rows by which each landmark moves, + = down, as StarGAN v2 publishes it; what is not named stays.
@@ -275,7 +275,7 @@ def test_configs() -> None:
 
 def test_components(file: Path) -> None:
     registry = Registry()
-    zoogan.components.zoo_register(registry)
+    zoogan.builtin.zoo_register(registry)
     assert registry.names("heat_maps") == ["files", "landmarks", "none"]
     none = registry.build("heat_maps", NoHeatMapsConfig())
     assert isinstance(none, NoHeatMaps) and none(torch.zeros(1, 3, 16, 16)) is None

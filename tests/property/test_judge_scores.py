@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoogan.evaluation.judge_scores import attribute_scores, best_threshold, part_scores, part_table, pose_scores
+from zoogan.judges.scores import attribute_scores, best_threshold, part_scores, part_table, pose_scores
 
 # Few distinct probabilities, so that ties are common.
 FACES = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=2, max_size=40).filter(

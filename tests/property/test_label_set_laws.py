@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoogan.data.label_maps import painted, remapped, table_of
+from zoogan.data.label_sets import LabelSet, built_in
+from zoogan.data.sources.label_maps import painted, remapped, table_of
 from zoogan.data.stream import mirror
 from zoogan.interfaces import Source
-from zoogan.label_sets import LabelSet, built_in
 
 SIDE = 6
 

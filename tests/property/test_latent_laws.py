@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoogan.games.config import InversionConfig
-from zoogan.games.directions import Direction, boundary, conditional, moves, surest
-from zoogan.games.inversion import correlation, jitter, rate, renormalise
+from zoogan.editors.config import InversionConfig
+from zoogan.editors.directions import Direction, boundary, conditional, moves, surest
+from zoogan.editors.inversion import correlation, jitter, rate, renormalise
 from zoogan.interfaces.synthesis import named_noise, noise_among
 from zoogan.losses.reconstruction import scaled_l1
 from zoogan.testing.strategies import batches, seeds

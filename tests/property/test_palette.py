@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoogan.data.palette import coloured, colours
+from zoogan.pictures.palette import coloured, colours
 
 
 @given(st.integers(1, 60))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from distribution_kit import Noise, study_of
 from part_kit import PARTS, Marked, maker, rectangles
 from zoogan.evaluation.config import PartLeakConfig
-from zoogan.evaluation.mask_agreement import MaskAgreement
-from zoogan.evaluation.part_leak import PartLeak
+from zoogan.evaluation.metrics.mask_agreement import MaskAgreement
+from zoogan.evaluation.metrics.part_leak import PartLeak
 from zoogan.interfaces import Metric, Samples
 
 SEEDS = st.integers(0, 10_000)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from face_runs import toy_editor, toy_ways
 from part_faces import PARTS, ROWS, part_editor
 from zoogan.conditions.parts import KINDS
-from zoogan.data.film import values_round
-from zoogan.games.parts import additions
+from zoogan.editors.parts import additions
+from zoogan.pictures.film import values_round
 
 EDITOR = part_editor()
 parts = st.sampled_from([*PARTS, "coarse"])

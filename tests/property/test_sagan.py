@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import zoogan
 from zoogan.cli import main
 from zoogan.config import ConfigError
-from zoogan.data.photo import save_image
 from zoogan.facts import Facts
 from zoogan.layers.norm import couples_batch
+from zoogan.pictures.photo import save_image
 from zoogan.testing.strategies import batches, faces, labels, seeds, sizes
 from zoogan_sagan.config import SaganCriticConfig, SaganGeneratorConfig
 from zoogan_sagan.networks import Critic, Generator, of_label

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import zoogan.components
+import zoogan.builtin
 import zoogan_semantic_stylegan
 from semantic_kit import STYLE, Small, smalls, wplus
-from zoogan.composition import Composition, compose
+from zoogan.composition.build import Composition, compose
 from zoogan.config import validate
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.games.synthesis import Synthesis, mask_difference, one_hot
 from zoogan.interfaces import Clock, Draws, Shared, Synthesised, Turn, World
 from zoogan.layers.mapping import PixelNormMapping
-from zoogan.registry import Registry
 from zoogan.testing.strategies import faces, noise, seeds
 from zoogan_semantic_stylegan.config import (
     ConsistencyConfig,
@@ -124,7 +124,7 @@ def test_classes_become_one_and_minus_one(seed: int, n: int, parts: int) -> None
 @pytest.fixture(scope="module")
 def registry() -> Registry:
     registry = Registry()
-    for module in (zoogan.components, zoogan_semantic_stylegan):
+    for module in (zoogan.builtin, zoogan_semantic_stylegan):
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
     return registry

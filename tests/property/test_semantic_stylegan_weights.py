@@ -15,15 +15,15 @@ from hypothesis import given
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
+import zoogan.builtin
 import zoogan.cli.import_ as import_verb
-import zoogan.components
 import zoogan_semantic_stylegan
 from semantic_kit import STYLE, Small, smalls, wplus
 from zoogan.config import ConfigError
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
-from zoogan.importing import Imported
+from zoogan.importing.official import Imported
 from zoogan.layers.mapping import PixelNormMapping
-from zoogan.registry import Registry
 from zoogan.testing.tensors import faces, noise
 from zoogan_semantic_stylegan.config import CriticConfig, GeneratorConfig, MappingConfig
 from zoogan_semantic_stylegan.layout import origins, recognised
@@ -203,7 +203,7 @@ def test_what_no_weight_shows_is_the_readmes_and_is_said() -> None:
 def run_verb(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Registry, str]:
     """`zoo import semantic-stylegan`, which must go well."""
     registry = Registry()
-    for module in (zoogan.components, zoogan_semantic_stylegan):
+    for module in (zoogan.builtin, zoogan_semantic_stylegan):
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
     zoo = SimpleNamespace(registry=registry, method=lambda name: registry.methods[name])
@@ -226,7 +226,7 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
     sets = ["--set", f"data.label_set.names={names}"] if count != 13 else []
     registry, told = run_verb(monkeypatch, "--out", str(out), "--weights", str(file), *sets)
     assert "discriminator is not in the files and starts untrained" in told
-    from zoogan.training.run import Run, load
+    from zoogan.runs.run import Run, load
 
     config, facts = Run(out).read(registry)
     data: Any = config.data

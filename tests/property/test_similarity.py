@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from zoogan.evaluation.similarity import BEST_PSNR, RANGE, l1, psnr, ssim
+from zoogan.evaluation.metrics.similarity import BEST_PSNR, RANGE, l1, psnr, ssim
 from zoogan.interfaces.metric import as_saved
 
 seeds = st.integers(0, 1000)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from zoogan.cli import main
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.importing import read_state_dict
+from zoogan.importing.official import read_state_dict
 from zoogan.interfaces import Clock
 from zoogan.testing.strategies import batches, faces, labels, noise, seeds, sizes
 from zoogan_stargan.config import Repo2018Config, StarganCriticConfig, StarganGeneratorConfig

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 import zoogan_stargan_v2
 from stargan_v2_kit import STYLE, facts, heads, indices
 from zoogan.config import ConfigError
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
-from zoogan.registry import Registry
 from zoogan.testing.strategies import batches, faces, noise, seeds
 from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
 from zoogan_stargan_v2.networks import Critic, Encoder, Mapping, Translator

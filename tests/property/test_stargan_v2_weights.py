@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import zoogan.components
+import zoogan.builtin
 import zoogan_stargan_v2
 from stargan_v2_kit import STYLE, facts, heads, indices
-from zoogan.cli.import_ import import_weights as write_run
 from zoogan.config import ConfigError
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
-from zoogan.registry import Registry
+from zoogan.runs.imported import import_weights as write_run
 from zoogan.testing.strategies import faces, noise
 from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
 from zoogan_stargan_v2.networks import Critic, Encoder, Mapping, Translator
@@ -151,7 +151,7 @@ def test_masks_come_from_the_landmark_network_inside_or_from_none(tmp_path: Path
 def test_a_released_file_becomes_a_run_without_its_critic(tmp_path: Path) -> None:
     """Nobody published critics."""
     registry = Registry()
-    for module in (zoogan.components, zoogan_stargan_v2):
+    for module in (zoogan.builtin, zoogan_stargan_v2):
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
     zoo, spec = SimpleNamespace(registry=registry), registry.methods["stargan-v2"]

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 import zoogan_stylegan2
 from zoogan.config import ConfigError
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.interfaces import Draws, World
 from zoogan.layers.mapping import PixelNormMapping as Mapping
 from zoogan.layers.widths import widths_to
-from zoogan.registry import Registry
 from zoogan.testing.strategies import batches, faces, noise, seeds, sizes
 from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
 from zoogan_stylegan2.networks import Critic, Generator

@@ -16,14 +16,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from typer.testing import CliRunner
 
+import zoogan.builtin
 import zoogan.cli.import_ as import_verb
-import zoogan.components
 import zoogan_stylegan2
 from stylegan2_kit import LAYERS, LAYOUTS, MULTIPLIER, SIZE, STYLE, WIDEST, Nets, assert_same, nets, official, rebuilt
 from zoogan.config import ConfigError
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.layers.mapping import PixelNormMapping as LatentMLP
-from zoogan.registry import Registry
 from zoogan.testing.tensors import noise
 from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
 from zoogan_stylegan2.layouts import Layout, Nvlabs, Rosinality, layout_of
@@ -212,7 +212,7 @@ def test_files_of_both_layouts_may_meet(tmp_path: Path) -> None:
 
 def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = Registry()
-    for module in (zoogan.components, zoogan_stylegan2):
+    for module in (zoogan.builtin, zoogan_stylegan2):
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
     zoo = SimpleNamespace(registry=registry, method=lambda name: registry.methods[name])
@@ -233,7 +233,7 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
     for slot in ("generator", "mapping"):  # what a training would go on with
         saved = load_file(out / "model" / f"{slot}.raw.safetensors")
         assert all(torch.equal(saved[key], value) for key, value in trained[slot].state_dict().items())
-    from zoogan.training.run import load
+    from zoogan.runs.run import load
 
     editor: Any = load(out, registry=registry).editor
     assert torch.equal(editor.mean_latent, mean) and editor.makes_faces

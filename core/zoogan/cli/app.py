@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from zoogan.registry import VERBS, Command, nearest, resolve
+from zoogan.config.commands import VERBS, Command
+from zoogan.names import nearest, resolve
 
 OWN = "zoogan"  # the distribution whose verbs are all in VERBS
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -59,11 +60,11 @@ class Verbs(TyperGroup):
 
 def contributed() -> Mapping[str, Command]:
     """The plugins' verbs. Where no plugin but zoo's own is installed, none is loaded to know that there are none."""
-    from zoogan.discovery import candidates
+    from zoogan.plugins.discovery import candidates
 
     if all(candidate.distribution == OWN for candidate in candidates((), os.environ)):
         return {}
-    from zoogan.plugins import zoo
+    from zoogan.plugins.host import zoo
 
     return zoo().registry.commands
 
@@ -83,7 +84,7 @@ def command(name: str, path: str) -> Any:
 
 def broken(name: str, plugin: str, error: Exception) -> Any:
     """A command that says why the real one cannot be had."""
-    from zoogan.isolation import explain
+    from zoogan.plugins.isolation import explain
 
     reason, hint = explain(error)
 

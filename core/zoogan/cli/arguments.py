@@ -12,7 +12,7 @@ import typer
 from zoogan.cli.completion import complete_model
 
 if TYPE_CHECKING:
-    from zoogan.plugins import Zoo
+    from zoogan.plugins.host import Zoo
 
 
 Model = Annotated[
@@ -37,7 +37,7 @@ def open_with(files: Sequence[Path] | None) -> Zoo:
         ConfigError: one of the files is no working plugin.
     """
     from zoogan.config import ConfigError
-    from zoogan.plugins import zoo
+    from zoogan.plugins.host import zoo
 
     opened = zoo()
     others = len(opened.failures)

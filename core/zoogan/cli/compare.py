@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Device, PluginFiles, open_with
-from zoogan.cli.evaluate import FACES, measure
-from zoogan.cli.measuring import check_pages, metric_configs, source_config
 from zoogan.config import ConfigError, parse_sets
+from zoogan.evaluation.inputs import check_pages, metric_configs, source_config
+from zoogan.evaluation.measure import FACES, measure
 
 if TYPE_CHECKING:
-    from zoogan.evaluation.comparison import Evaluated
+    from zoogan.evaluation.reports.comparison import Evaluated
     from zoogan.interfaces import Kind
-    from zoogan.training.loaded import LoadedRun
+    from zoogan.runs.loaded import LoadedRun
 
 
 def compare(
@@ -49,8 +49,8 @@ def compare(
     if data is None and (metrics or set_ or judge or root or seed or faces != FACES or truncation is not None):
         raise ConfigError("these options measure anew: say on which faces with --data SOURCE")
     check_pages()
-    from zoogan.training.devices import choose
-    from zoogan.training.run import load
+    from zoogan.devices import choose
+    from zoogan.runs.run import load
 
     sets = parse_sets(set_ or [])
     where = choose(device)
@@ -59,11 +59,11 @@ def compare(
     shared = shared_attributes(runs, loaded) if shows == "edits" else []
     sources = [source_config(zoo.registry, run, data, root, sets.get("data", {})) for run in loaded]
     if data is None:
-        from zoogan.evaluation.comparison import read_evaluated
+        from zoogan.evaluation.reports.comparison import read_evaluated
 
         evaluated = [read_evaluated(run / "report", name) for run, name in zip(runs, names)]
     else:
-        from zoogan.evaluation.parts import parts_made
+        from zoogan.evaluation.metrics.parts import parts_made
 
         settings = {k: v for k, v in sets.items() if k != "data"}
         parts = any(parts_made(run.editor) for run in loaded)
@@ -92,7 +92,7 @@ def compare(
 
 def read_folder(folder: Path) -> Evaluated:
     """A report that was just written."""
-    from zoogan.evaluation.comparison import read_evaluated
+    from zoogan.evaluation.reports.comparison import read_evaluated
 
     return read_evaluated(folder)
 
@@ -154,7 +154,7 @@ def grids(
 ) -> dict[str, Any]:
     """For each shared attribute: the input, the true redraw if known, and every run's edit of the same faces. Of runs
     that make faces: their samples, beside real faces."""
-    from zoogan.evaluation.page import sample_sheet, side_by_side
+    from zoogan.evaluation.reports.page import sample_sheet, side_by_side
     from zoogan.evaluation.study import open_study
 
     studies = [
@@ -173,9 +173,7 @@ def grids(
 
 def write(out: Path, evaluated: list[Evaluated], pictures: dict[str, Any]) -> None:
     """compare.md, compare.json, compare.html and the grids; the table on the terminal too."""
-    from zoogan.cli.tables import print_table
-    from zoogan.data.photo import save_image
-    from zoogan.evaluation.comparison import (
+    from zoogan.evaluation.reports.comparison import (
         columns_of,
         costs,
         entrants_of,
@@ -186,8 +184,10 @@ def write(out: Path, evaluated: list[Evaluated], pictures: dict[str, Any]) -> No
         speed_of,
         text_of,
     )
-    from zoogan.evaluation.page import comparison_page
-    from zoogan.storage import replace_text
+    from zoogan.evaluation.reports.page import comparison_page
+    from zoogan.files import replace_text
+    from zoogan.pictures.photo import save_image
+    from zoogan.terminal.tables import print_table
 
     entrants = entrants_of(evaluated)
     columns = columns_of(entrants)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Device, PluginFiles, open_with
-from zoogan.cli.tables import print_table
 from zoogan.config import ConfigError
-from zoogan.registry import nearest
+from zoogan.names import nearest
+from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zoogan.games.directions import Direction
-    from zoogan.training.loaded import LoadedRun
+    from zoogan.editors.directions import Direction
+    from zoogan.runs.loaded import LoadedRun
 
 FACES, SHARE = 4000, 0.1
 DOUBTFUL = 0.7  # accuracy
@@ -43,8 +43,8 @@ def direction(
     """Find the way in the latents along which faces gain an attribute; `zoo edit` then edits along it."""
     registry = open_with(plugin).registry
     check_numbers(attribute, faces, share)
-    from zoogan.training.devices import choose
-    from zoogan.training.run import load
+    from zoogan.devices import choose
+    from zoogan.runs.run import load
 
     loaded = load(run, device=choose(device), registry=registry)
     maker = loaded.maker
@@ -72,7 +72,7 @@ def check_numbers(attribute: Sequence[str] | None, faces: int, share: float) -> 
     Raises:
         ConfigError: all that are not, at once.
     """
-    from zoogan.games.directions import FEWEST
+    from zoogan.editors.directions import FEWEST
 
     problems = [] if attribute else ["say of what: --attribute NAME, one that the judge reads"]
     if faces < 2 * FEWEST:
@@ -89,8 +89,8 @@ def judge_of(run: LoadedRun, path: Path | None) -> Any:
     Raises:
         ConfigError: no judge.
     """
-    from zoogan.cli.measuring import judge_for
-    from zoogan.evaluation.judge import default_judge
+    from zoogan.evaluation.inputs import judge_for
+    from zoogan.judges.judge import default_judge
 
     source, size = run.config.data.source, run.facts.image_size
     found = judge_for(path, source, size)
@@ -128,7 +128,7 @@ def read(run: LoadedRun, reader: Any, faces: int, seed: int) -> tuple[Tensor, Te
     from rich.console import Console
     from rich.progress import Progress
 
-    from zoogan.games.directions import read_faces
+    from zoogan.editors.directions import read_faces
 
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -140,7 +140,7 @@ def fit_all(
     names: Sequence[str], reader: Any, latents: Tensor, probabilities: Tensor, share: float
 ) -> tuple[dict[str, Direction], list[str]]:
     """(the directions that could be fitted; why the others could not)."""
-    from zoogan.games.directions import TooFew, fitted
+    from zoogan.editors.directions import TooFew, fitted
 
     found, problems = {}, []
     for name in names:
@@ -156,7 +156,7 @@ def conditioned(
     found: Mapping[str, Direction], others: Sequence[str], known: Mapping[str, Direction]
 ) -> tuple[dict[str, Direction], list[str]]:
     """(the directions without what they share with the others', each without its own name; why some cannot be so)."""
-    from zoogan.games.directions import conditional
+    from zoogan.editors.directions import conditional
 
     left, problems = {}, []
     for name, one in found.items():
@@ -174,8 +174,8 @@ def conditioned(
 
 def store(run: Path, loaded: LoadedRun, found: Mapping[str, Direction], facts: Mapping[str, Any]) -> None:
     """Write the directions into the run."""
-    from zoogan.training.latents import generator_digest, write_direction
-    from zoogan.training.run import Run
+    from zoogan.runs.latents import generator_digest, write_direction
+    from zoogan.runs.run import Run
 
     generator = generator_digest(loaded.maker)
     for name, one in found.items():
@@ -184,7 +184,7 @@ def store(run: Path, loaded: LoadedRun, found: Mapping[str, Direction], facts: M
 
 def tell(run: Path, found: Mapping[str, Direction], known: Mapping[str, Direction]) -> None:
     """How good the directions are, how much they are like others of the run, and what to do with them."""
-    from zoogan.games.directions import cosines
+    from zoogan.editors.directions import cosines
 
     rows = [
         [

@@ -74,7 +74,7 @@ def requirements() -> dict[str, str]:
 
 def plugins(files: tuple[Path, ...]) -> Iterator[Line]:
     """Plugins that are in use, those that are left out, and those that failed."""
-    from zoogan.plugins import zoo
+    from zoogan.plugins.host import zoo
 
     opened = zoo()
     opened.load_files(files)

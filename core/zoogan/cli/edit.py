@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
-from zoogan.cli.edit_grid import check_grid, sheet
-from zoogan.cli.edit_made import edit_made
-from zoogan.cli.edit_photos import NO_PHOTO, check_film_of, edit_photos
+from zoogan.cli.editing.edit_grid import check_grid, sheet
+from zoogan.cli.editing.edit_made import edit_made
+from zoogan.cli.editing.edit_photos import NO_PHOTO, check_film_of, edit_photos
 from zoogan.cli.photos import check_out
 from zoogan.config import ConfigError
 
@@ -79,8 +79,8 @@ def edit(
 ) -> None:
     """Edit photos: each gets the run's own crop; masks and residuals are saved beside the edit."""
     registry = open_with(plugin).registry
-    from zoogan.training.devices import choose
-    from zoogan.training.run import load
+    from zoogan.devices import choose
+    from zoogan.runs.run import load
 
     def opened() -> Any:
         return load(run, checkpoint=checkpoint, device=choose(device), registry=registry)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
-from zoogan.cli.photos import free_name, read_all, tell_crop
+from zoogan.cli.photos import free_name, tell_crop
 from zoogan.config import ConfigError
-from zoogan.registry import nearest
+from zoogan.names import nearest
+from zoogan.pictures.photo import read_all
 
 if TYPE_CHECKING:
-    from zoogan.games.inversion import Inversion
-    from zoogan.training.loaded import LoadedRun
+    from zoogan.editors.inversion import Inversion
+    from zoogan.runs.loaded import LoadedRun
 
 AT_ONCE = 8  # photos
 CHOICES = {"space": ("w", "w+"), "noise": ("optimised", "fixed"), "likeness": ("auto", "lpips", "l1")}
@@ -49,11 +50,11 @@ def invert(
     settings = {"iterations": iterations, "space": space, "noise": noise, "tune_iterations": tune_iterations}
     given = {key: value for key, value in settings.items() if value is not None} | ({"tune": True} if tune else {})
     check_settings(given | {"likeness": likeness})
-    from zoogan.data.photo import save_image
-    from zoogan.training.devices import choose
-    from zoogan.training.latents import generator_digest, write_latents, write_tuned
-    from zoogan.training.run import Run, load
-    from zoogan.training.signals import StopSignals
+    from zoogan.devices import choose
+    from zoogan.pictures.photo import save_image
+    from zoogan.runs.latents import generator_digest, write_latents, write_tuned
+    from zoogan.runs.run import Run, load
+    from zoogan.terminal.signals import StopSignals
 
     loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
     digest = generator_digest(loaded.maker)
@@ -91,7 +92,7 @@ class Place(NamedTuple):
 
 def places_for(photos: Sequence[Path], out: Path) -> list[Place]:
     """Where what is found for each photo goes."""
-    from zoogan.training.latents import SUFFIX
+    from zoogan.runs.latents import SUFFIX
 
     pictures: list[Path] = []
     for photo in photos:
@@ -108,7 +109,7 @@ def check_free(places: Sequence[Place], generator: str) -> None:
     Raises:
         ConfigError: every file that is no latent, or is one for another generator, at once.
     """
-    from zoogan.training.latents import LATENT, read_file
+    from zoogan.runs.latents import LATENT, read_file
 
     problems = []
     for latent in (place.latent for place in places if place.latent.exists()):
@@ -155,7 +156,7 @@ def inverted(
 
     settings: of `run.invert`.
     """
-    from zoogan.training.progress import Display
+    from zoogan.terminal.progress import Display
 
     asked = run.maker.inversion.model_copy(update=settings)
     iterations, at_once = asked.iterations, 1 if asked.tune else AT_ONCE  # a generator is tuned to one photo
@@ -183,7 +184,7 @@ def tell_likeness(run: LoadedRun, choice: Any) -> None:
     Raises:
         ConfigError: LPIPS is asked for and cannot be had.
     """
-    from zoogan.evaluation.likeness import likeness_of
+    from zoogan.auxiliary.likeness import likeness_of
     from zoogan.interfaces import Unavailable
 
     try:

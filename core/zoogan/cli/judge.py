@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Device, Json, PluginFiles, open_with
-from zoogan.cli.tables import print_table
 from zoogan.config import ConfigError, DataConfig, checked, merge, parse_sets
+from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
-    from zoogan.evaluation.judge import JudgeFacts
-    from zoogan.registry import Registry
+    from zoogan.config.registry import Registry
+    from zoogan.judges.judge import JudgeFacts
 
 app = typer.Typer(
     add_completion=False,
@@ -71,9 +71,9 @@ def train(
     """
     registry = open_with(plugin).registry
     config = data_config(registry, data, root, attributes, size, set_ or [])
-    from zoogan.evaluation.judge import check_free, default_judge, save_judge
-    from zoogan.evaluation.judge_training import Lesson, train_judge
-    from zoogan.training.devices import choose
+    from zoogan.devices import choose
+    from zoogan.judges.judge import check_free, default_judge, save_judge
+    from zoogan.judges.training import Lesson, train_judge
 
     if iterations is not None and iterations < 1:
         raise ConfigError(f"--iterations {iterations}: expected 1 or more")
@@ -103,7 +103,7 @@ def show(
     judge: Annotated[Path, typer.Argument(metavar="JUDGE", help="The judge's folder.")], as_json: Json = False
 ) -> None:
     """Show what a judge reads and how right it is."""
-    from zoogan.evaluation.judge import read_facts
+    from zoogan.judges.judge import read_facts
 
     facts = read_facts(judge)
     if as_json:
@@ -120,7 +120,7 @@ def data_config(
     Raises:
         ConfigError: no such source, a setting that is none of the source's, a root that is missing.
     """
-    from zoogan.registry import nearest, resolve
+    from zoogan.names import nearest, resolve
 
     known = registry.names("source")
     if source not in known:
@@ -157,8 +157,8 @@ def what_of(attributes: int, parts: int) -> str:
 
 def watched(work: Any, lesson: Any) -> tuple[Any, int]:
     """(what `work(watch)` returns, the signal that stopped it or 0), with its progress shown."""
-    from zoogan.training.progress import Display
-    from zoogan.training.signals import StopSignals
+    from zoogan.terminal.progress import Display
+    from zoogan.terminal.signals import StopSignals
 
     with StopSignals() as signals, Display(0, lesson.iterations, lesson.batch) as display:
 

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from zoogan.cli.arguments import Json, PluginFiles
-from zoogan.cli.tables import print_table
+from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
-    from zoogan.plugins import Zoo
+    from zoogan.plugins.host import Zoo
 
 INSTALLED = ("name", "title", "paper", "year", "recipes", "plugin")
 KNOWN = ("name", "title", "paper", "year", "distribution")
@@ -22,7 +22,7 @@ def cell(value: Any) -> str:
 
 def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
     """List the models."""
-    from zoogan.plugins import zoo
+    from zoogan.plugins.host import zoo
 
     opened = zoo()
     opened.load_files(plugin or ())

@@ -14,9 +14,9 @@ from zoogan.config import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zoogan.games.parts import Addition
+    from zoogan.editors.parts import Addition
     from zoogan.interfaces import Edit
-    from zoogan.training.loaded import LoadedRun
+    from zoogan.runs.loaded import LoadedRun
 
 
 def parts(
@@ -36,11 +36,11 @@ def parts(
     """Show a face part by part: a column each, with the face so far, its segmentation, the part's mask and depth."""
     registry = open_with(plugin).registry
     check(seed, truncation, latents, out)
-    from zoogan.data.photo import grid, save_image
-    from zoogan.games.parts import additions
+    from zoogan.devices import choose
+    from zoogan.editors.parts import additions
     from zoogan.interfaces.synthesis import noise_among
-    from zoogan.training.devices import choose
-    from zoogan.training.run import load
+    from zoogan.pictures.photo import grid, save_image
+    from zoogan.runs.run import load
 
     loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
     face = face_of(loaded, seed or 0, truncation, latents)
@@ -76,7 +76,7 @@ def check(seed: int | None, truncation: float | None, latents: Path | None, out:
 
 def face_of(run: LoadedRun, seed: int, truncation: float | None, latents: Path | None) -> Edit:
     """The face to take apart."""
-    from zoogan.training.latents import read_latents
+    from zoogan.runs.latents import read_latents
 
     return run.sample(seed=seed, truncation=truncation) if latents is None else read_latents([latents], run.maker)[0]
 
@@ -90,8 +90,8 @@ def pictures(steps: Sequence[Addition]) -> dict[str, list[Tensor]]:
     import torch
     from torch.nn import functional as F
 
-    from zoogan.data.palette import coloured
-    from zoogan.data.photo import enlarged, to_range
+    from zoogan.pictures.palette import coloured
+    from zoogan.pictures.photo import enlarged, to_range
 
     size = steps[0].image.shape[-2:]
 

@@ -29,25 +29,6 @@ def check_out(out: Path, sheet: bool) -> None:
         raise ConfigError(f"--out {out}: no picture ends in {out.suffix!r}; name a file like {out.with_suffix('.png')}")
 
 
-def read_all(photos: list[Path]) -> list[Any]:
-    """The photos as bytes (3, h, w).
-
-    Raises:
-        ConfigError: all photos that cannot be read, at once, before anything is edited.
-    """
-    from zoogan.data.photo import read_photo
-
-    pictures, problems = [], []
-    for photo in photos:
-        try:
-            pictures.append(read_photo(photo))
-        except ConfigError as error:
-            problems.append(str(error))
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return pictures
-
-
 def refuse_latents(photos: Sequence[Path]) -> None:
     """That photos are photos, for a run that has no latents.
 
@@ -62,7 +43,7 @@ def refuse_latents(photos: Sequence[Path]) -> None:
 
 def tell_crop(photo: Path, picture: Any, run: Any) -> None:
     """Say what makes a poor edit of a photo likely."""
-    from zoogan.data.photo import crop_warnings
+    from zoogan.pictures.photo import crop_warnings
 
     for warning in crop_warnings(picture, run.facts):
         typer.echo(f"note: {photo}: {warning}", err=True)

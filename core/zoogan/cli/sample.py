@@ -13,7 +13,7 @@ from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
 from zoogan.config import ConfigError
 
 if TYPE_CHECKING:
-    from zoogan.training.loaded import LoadedRun
+    from zoogan.runs.loaded import LoadedRun
 
 FACES, SOURCES = 16, 4  # by default: of a grid or a folder; of a film, or the rows of a mixing figure
 
@@ -55,8 +55,8 @@ def sample(
     """Make faces from seeds. Each is a pure function of its own seed, whatever is made beside it."""
     registry = open_with(plugin).registry
     check_ways(mix, cut, film, out, {"--part": part, "--only": only, "--segmentation": segmentation or None})
-    from zoogan.training.devices import choose
-    from zoogan.training.run import load
+    from zoogan.devices import choose
+    from zoogan.runs.run import load
 
     loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
     n = faces if faces is not None else SOURCES if mix or film else FACES
@@ -81,7 +81,7 @@ def sample(
 
 def is_picture(path: Path) -> bool:
     """Whether a path names a picture rather than a folder."""
-    from zoogan.data.photo import SUFFIXES
+    from zoogan.pictures.photo import SUFFIXES
 
     return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
@@ -94,7 +94,7 @@ def check_ways(
     Raises:
         ConfigError: everything that does not go together, at once.
     """
-    from zoogan.data.film import check_film
+    from zoogan.pictures.film import check_film
 
     problems = []
     if film is not None and mix:
@@ -152,7 +152,7 @@ def together(run: LoadedRun, seeds: range, path: Path, options: dict[str, Any]) 
     """Save one picture of all faces, each below its seed."""
     import torch
 
-    from zoogan.data.photo import enlarged, grid, save_image
+    from zoogan.pictures.photo import enlarged, grid, save_image
 
     image = enlarged(run.sample(len(seeds), seed=seeds[0], **options).image)
     wide = min(len(seeds), math.ceil(math.sqrt(len(seeds))))
@@ -167,9 +167,9 @@ def together(run: LoadedRun, seeds: range, path: Path, options: dict[str, Any]) 
 
 def separate(run: LoadedRun, seeds: range, folder: Path, options: dict[str, Any]) -> list[Path]:
     """Save each face as `seed-7.png`, and its latent, to edit it later, as `seed-7-latent.safetensors`."""
-    from zoogan.data.photo import save_image
-    from zoogan.training.latents import SUFFIX, generator_digest, write_latents
-    from zoogan.training.loaded import MADE_AT_ONCE
+    from zoogan.pictures.photo import save_image
+    from zoogan.runs.latents import SUFFIX, generator_digest, write_latents
+    from zoogan.runs.loaded import MADE_AT_ONCE
 
     digest, written = generator_digest(run.maker), []
     for first in range(0, len(seeds), MADE_AT_ONCE):
@@ -190,7 +190,7 @@ def mixing(run: LoadedRun, seeds: range, fine: Sequence[int], cut: int, path: Pa
     figure 3). All are shown with the generator's own noise."""
     import torch
 
-    from zoogan.data.photo import enlarged, grid, save_image
+    from zoogan.pictures.photo import enlarged, grid, save_image
 
     maker = run.maker
     left, top = maker.latents(seeds, **options), maker.latents(list(fine), **options)

@@ -10,7 +10,7 @@ from zoogan.config import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zoogan.training.loaded import LoadedRun
+    from zoogan.runs.loaded import LoadedRun
 
 
 def walk(
@@ -34,9 +34,9 @@ def walk(
     import torch
 
     from zoogan.conditions.parts import KINDS
-    from zoogan.data.film import frames_along, frames_round, save_film
-    from zoogan.data.palette import coloured
-    from zoogan.data.photo import enlarged, to_range
+    from zoogan.pictures.film import frames_along, frames_round, save_film
+    from zoogan.pictures.palette import coloured
+    from zoogan.pictures.photo import enlarged, to_range
 
     maker = run.maker
     if segmentation and not maker.parts:

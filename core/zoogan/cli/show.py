@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from zoogan.cli.arguments import Json, Model, PluginFiles, open_with
-from zoogan.cli.tables import print_table
+from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
-    from zoogan.plugins import Zoo
+    from zoogan.plugins.host import Zoo
 
 
 def show(

@@ -10,9 +10,10 @@ import typer
 
 from zoogan.cli.arguments import Device, PluginFiles, open_with
 from zoogan.cli.completion import complete_model
-from zoogan.config import ConfigError, GameConfig, compose_config, merge, parse_sets, read_yaml, validate
-from zoogan.plugins import Zoo
-from zoogan.registry import MethodSpec
+from zoogan.config import ConfigError, GameConfig, merge, parse_sets
+from zoogan.evaluation.truth import truth_told
+from zoogan.plugins.host import Zoo
+from zoogan.training.begin import config_to_resume, config_to_start
 
 
 def train(
@@ -68,99 +69,11 @@ def train(
     return start(zoo, complete, folder, device, resume, numbered=out is None)
 
 
-def method_of(zoo: Zoo, model: str | None) -> MethodSpec:
-    """The method that `--model` names.
-
-    Raises:
-        ConfigError: none given, or none of that name.
-    """
-    if model is None:
-        raise ConfigError(f"--model is missing; methods: {', '.join(sorted(zoo.registry.methods))}")
-    return zoo.method(model)
-
-
-def config_to_start(
-    zoo: Zoo,
-    model: str | None,
-    out: Path | None,
-    recipe: str | None,
-    data: str | None,
-    config: Path | None,
-    sets: dict[str, Any],
-) -> tuple[GameConfig, Path]:
-    """The config of a new run, and its folder.
-
-    Raises:
-        ConfigError: any mistake in it, or a folder that is in use.
-    """
-    from zoogan.training.folders import next_run, taken
-
-    spec, files = method_of(zoo, model), [config] if config else []
-    layers = [*map(read_yaml, files), sets]
-    trainings = [layer["training"] for layer in layers if isinstance(layer.get("training"), dict)]
-    origin = ([None] + [training["start_from"] for training in trainings if "start_from" in training])[-1]
-    start = None
-    if origin is not None:
-        from zoogan.training.start import layer_from
-
-        whence = Path(str(origin)).expanduser().resolve()  # a resume may come from another folder
-        start = layer_from(spec, zoo.registry, whence)
-        sets = merge(sets, {"training": {"start_from": str(whence)}})
-    complete = compose_config(spec, zoo.registry, recipe=recipe, source=data, files=files, sets=sets, start=start)
-    folder = out or next_run(Path("runs"), f"{spec.name}-{complete.recipe}")
-    if why := taken(folder):
-        hint = "go on with it by --resume, or choose another" if folder.is_dir() else "choose a folder"
-        raise ConfigError(f"--out {folder}: {why}; {hint}")
-    return complete, folder
-
-
-def config_to_resume(
-    zoo: Zoo,
-    model: str | None,
-    out: Path | None,
-    recipe: str | None,
-    data: str | None,
-    config: Path | None,
-    sets: dict[str, Any],
-) -> tuple[GameConfig, Path]:
-    """The stored config of a run with new `training` settings, and its folder.
-
-    Raises:
-        ConfigError: no folder, no run in it, or an option that would make it another run.
-    """
-    if out is None:
-        raise ConfigError("--resume: say which run with --out RUN")
-    stored_file = out / "config.yaml"
-    if not stored_file.exists():
-        raise ConfigError(f"--resume: {out} is not a run (no config.yaml in it)")
-    stored = read_yaml(stored_file)
-    for group, example in {"data": "root=FOLDER", "training": "iterations=N"}.items():
-        if not isinstance(sets.get(group, {}), dict):
-            raise ConfigError(
-                f"--set {group}: expected single settings, like {group}.{example}, got {group}={sets[group]!r}"
-            )
-    refused = [
-        name for name, value in {"--recipe": recipe, "--data": data, "--config": config}.items() if value is not None
-    ]
-    refused += [f"--set {key}" for key in sets if key not in ("training", "data")]
-    refused += [f"--set data.{key}" for key in sets.get("data", {}) if key not in ("root", "workers")]
-    refused += ["--seed"] if "seed" in sets.get("training", {}) else []
-    refused += ["--from"] if "start_from" in sets.get("training", {}) else []
-    if model not in (None, stored.get("method")):
-        refused.append(f"--model {model}")
-    if refused:
-        raise ConfigError(
-            f"--resume goes on with {stored_file} as it is; leave out {', '.join(refused)}, or train a new run"
-        )
-    spec = method_of(zoo, str(stored.get("method")))
-    return validate(spec, zoo.registry, merge(stored, sets)), out
-
-
 def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool, numbered: bool = False) -> int:
     """Open the session, train, and say what can be done with the run. Returns the exit code."""
-    from zoogan.training.checkpoints import iteration_of, newest_valid
-    from zoogan.training.devices import part_processes
-    from zoogan.training.run import Run, renew_model
+    from zoogan.devices import part_processes
+    from zoogan.runs.checkpoints import iteration_of, newest_valid
+    from zoogan.runs.run import Run, renew_model
 
     path = newest_valid(folder / "checkpoints")[0] if resume else None
     if path is not None:
@@ -217,8 +130,8 @@ def headline(session: Any) -> str:
 
 def farewell(session: Any) -> str:
     """Where the grid is, how to make or edit a face, and, where the source knows the truth, how good the edits are."""
-    from zoogan.evaluation.parts import parts_made
-    from zoogan.training.run import load
+    from zoogan.evaluation.metrics.parts import parts_made
+    from zoogan.runs.run import load
 
     run = session.run
     grids = sorted(run.samples.glob("*.png"))
@@ -242,35 +155,3 @@ def farewell(session: Any) -> str:
     lines += truth_told(session, loaded.editor)
     lines.append(f"  measure it   zoo evaluate {run.path}")
     return "\n".join(lines)
-
-
-def truth_told(session: Any, editor: Any) -> list[str]:
-    """How far held-out edits are from the truth, a line an attribute; nothing where the source does not know it, or
-    where faces are made and not edited."""
-    from zoogan.evaluation.edit_error import EditError
-    from zoogan.evaluation.locality import Locality
-    from zoogan.evaluation.study import examine, open_study
-    from zoogan.interfaces import World
-
-    if editor.makes_faces or not (session.source.size("test") or session.source.size("valid")):
-        return []
-    alone = World.alone()  # the other processes have gone home
-    device, name = session.accelerator.device, session.config.data.source
-    study = open_study(session.source, name, device=device, world=alone, editor=editor)
-    metrics = {"edit_error": EditError(), "locality": Locality()}
-    if session.source.redraw(study.split, [0]) is None:
-        return []
-    found = examine(editor, study, metrics, session.facts.attributes)
-    told = {(measure.name, measure.attribute): measure.statistic for _, measure in found.measures}
-    lines = []
-    for name in session.facts.attributes:
-        named = {way: (f"edit_error.{way}", name) for way in ("adding", "removing")}
-        ways = {way: told[key] for way, key in named.items() if key in told and told[key].faces()}
-        if ("edit_error", name) in told:
-            parts = ", ".join(f"{way} {statistic.value():.3f}" for way, statistic in ways.items())
-            lines.append(
-                f"  {name}: edit error {told['edit_error', name].value():.3f} ({parts}; 1 = no edit, 0 = the true "
-                f"redraw), L1 outside {told['outside_truth.l1', name].value():.4f}, on "
-                f"{told['edit_error', name].faces()} held-out faces"
-            )
-    return lines

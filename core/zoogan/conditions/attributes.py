@@ -14,7 +14,7 @@ from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Condition, Request, Targets
 from zoogan.interfaces.draws import Draws
-from zoogan.registry import nearest
+from zoogan.names import nearest
 
 WORDS = {"on": 1.0, "true": 1.0, "yes": 1.0, "off": 0.0, "false": 0.0, "no": 0.0}
 SHOWN = 0.5  # from this value on an attribute counts as set

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from zoogan.config import ComponentConfig
-from zoogan.registry import Registry
+from zoogan.config.registry import Registry
 
 
 def grouped(value: Any) -> Any:

@@ -11,7 +11,7 @@ from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Request
 from zoogan.interfaces.style import StyleCondition
-from zoogan.registry import nearest
+from zoogan.names import nearest
 
 
 class DomainCondition(StyleCondition):

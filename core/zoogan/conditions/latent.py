@@ -14,7 +14,7 @@ from zoogan.conditions.parts import PART_WORDS, PartRows, parse_parts
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Condition, Request, Targets
 from zoogan.interfaces.draws import Draws
-from zoogan.registry import nearest
+from zoogan.names import nearest
 
 
 class LatentCondition(Condition):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zoogan.registry import nearest
+from zoogan.names import nearest
 
 KINDS = ("shape", "texture")  # of the latents of a part
 PART_WORDS = ("part", "only", "from_seed")

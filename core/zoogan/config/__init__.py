@@ -1,11 +1,11 @@
 """The one config system: frozen pydantic models, in layers. Imports no torch."""
 
-from zoogan.config.layering import compose_config as compose_config
-from zoogan.config.layering import merge as merge
-from zoogan.config.layering import parse_sets as parse_sets
-from zoogan.config.layering import parse_value as parse_value
-from zoogan.config.layering import read_yaml as read_yaml
-from zoogan.config.layering import validate as validate
+from zoogan.config.layers import compose_config as compose_config
+from zoogan.config.layers import merge as merge
+from zoogan.config.layers import parse_sets as parse_sets
+from zoogan.config.layers import parse_value as parse_value
+from zoogan.config.layers import read_yaml as read_yaml
+from zoogan.config.layers import validate as validate
 from zoogan.config.models import ComponentConfig as ComponentConfig
 from zoogan.config.models import DataConfig as DataConfig
 from zoogan.config.models import Frozen as Frozen

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from zoogan.errors import ConfigError
-from zoogan.registry import Registry, nearest
+from zoogan.names import nearest
 
 NAME_KEYS = ("use", "source")  # the field that names the component: `use`, for sources `source`
 
@@ -51,7 +51,7 @@ class Slot:
         def pick(value: Any, info: Any) -> ComponentConfig:
             if isinstance(value, ComponentConfig):
                 return value
-            registry = registry_of(info)
+            registry = find_registry(info)
             if isinstance(value, str):
                 value = {self.key: value}
             if not isinstance(value, Mapping) or self.key not in value:
@@ -74,13 +74,28 @@ class Slot:
         )
 
 
-def registry_of(info: Any) -> Registry:
-    """The registry that a validation (pydantic's ValidationInfo) was given, or the zoo's own."""
-    if info.context and "registry" in info.context:
-        return info.context["registry"]
-    from zoogan.plugins import zoo
+class RegisteredComponents(Protocol):
+    """What validation needs of the registry."""
 
-    return zoo().registry
+    components: dict[tuple[str, str], Any]
+
+    def names(self, role: str) -> list[str]:
+        """Names of the components of a role."""
+
+
+def find_registry(info: Any) -> RegisteredComponents:
+    """Return the registry in pydantic's ValidationInfo.
+
+    Raises:
+        ConfigError: The validation was started without a registry.
+    """
+    if info.context and "registry" in info.context:
+        registry: RegisteredComponents = info.context["registry"]
+        return registry
+    raise ConfigError(
+        "a config with slots needs the registry that knows their components: validate it with "
+        "zoogan.config.validate(spec, registry, values)"
+    )
 
 
 def listed(value: Any) -> Any:

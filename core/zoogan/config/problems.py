@@ -9,8 +9,9 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from zoogan.config.models import slots_of
+from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
-from zoogan.registry import Registry, nearest
+from zoogan.names import nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from zoogan.config import ConfigError, DataConfig, Names
-from zoogan.label_sets import AnyLabelSet, CelebAMaskLabelSet, built_in
-from zoogan.registry import Registry
+from zoogan.config.registry import Registry
+from zoogan.data.label_sets import AnyLabelSet, CelebAMaskLabelSet, built_in
 
 
 class DrawnData(DataConfig):
@@ -20,7 +20,7 @@ class DrawnData(DataConfig):
     apart from training's. probabilities: attribute -> share of faces that have it. cooccurrence: attribute ->
     cause -> P(attribute | cause), `{"Eyeglasses": {"Male": 0.9}}`; both as `zoogan.data.drawn` explains.
     label_set: the parts of the segmentation, made of CelebAMask-HQ's classes: a name, a YAML file or a mapping (see
-    `zoogan.label_sets`).
+    `zoogan.data.label_sets`).
     """
 
     source: Literal["drawn"] = "drawn"
@@ -71,7 +71,7 @@ class CelebAMaskHQData(FilesData):
     label maps of all parts in `CelebAMask-HQ-mask/`.
 
     attributes: of `CelebAMask-HQ-attribute-anno.txt`, or else of `mask_derived_attr.txt`; none named = no list is read.
-    label_set: the parts, made of CelebAMask-HQ's classes: a name, a YAML file or a mapping (see `zoogan.label_sets`).
+    label_set: the parts, made of CelebAMask-HQ's classes: a name, a YAML file or a mapping (zoogan.data.label_sets).
     masks: maps = label maps; parts = a mask a part; auto = label maps if there are any. split: number = images 0..27999
     train, the rest test (the official one); hash = a share of the images is test, by a hash of the number; auto =
     number if there are images on both sides of it. test_share: that share. crop: side of the centre square that is
@@ -92,7 +92,7 @@ class FolderData(FilesData):
 
     test_share: share of the images held out, by a hash of the file name, so that adding images moves none.
     crop: side of the centre square that is kept, as a share of the shorter side. label_set: the parts of a face: a
-    name, a YAML file or a mapping (see `zoogan.label_sets`). label_maps: folder in the root with the label map of each
+    name, a YAML file or a mapping (zoogan.data.label_sets). label_maps: folder in the root with the label map of each
     image, `a/1.png` for `a/1.jpg`, whose values count the classes of the label set; without it the parts are known, and
     no picture shows where they are.
     """
@@ -124,11 +124,11 @@ class FoldersData(FilesData):
 def register(registry: Registry) -> None:
     """Register the core's sources."""
     sources: dict[str, tuple[Any, str]] = {
-        "drawn": (DrawnData, "zoogan.data.drawn_source:DrawnSource"),
-        "celeba": (CelebAData, "zoogan.data.celeba:CelebA"),
-        "celebamask_hq": (CelebAMaskHQData, "zoogan.data.celebamask_hq:CelebAMaskHQ"),
-        "folder": (FolderData, "zoogan.data.folder:Folder"),
-        "folders": (FoldersData, "zoogan.data.folders:Folders"),
+        "drawn": (DrawnData, "zoogan.data.drawn.source:DrawnSource"),
+        "celeba": (CelebAData, "zoogan.data.sources.celeba:CelebA"),
+        "celebamask_hq": (CelebAMaskHQData, "zoogan.data.sources.celebamask_hq:CelebAMaskHQ"),
+        "folder": (FolderData, "zoogan.data.sources.folder:Folder"),
+        "folders": (FoldersData, "zoogan.data.sources.folders:Folders"),
     }
     for name, (config, build) in sources.items():
         registry.component("source", name, config=config, build=build)

@@ -16,11 +16,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from zoogan.config import ConfigError, DataConfig
-from zoogan.data.photo import to_range
 from zoogan.data.stream import FaceStream
 from zoogan.interfaces.game import Need, Sample
 from zoogan.interfaces.source import Source
 from zoogan.interfaces.world import World
+from zoogan.pictures.photo import to_range
 
 # Read together, small batches cost a drawn face a third of what they do one by one.
 FACES_AT_ONCE, PIXELS_AT_ONCE = 32, 32 * 128**2

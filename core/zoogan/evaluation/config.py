@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from zoogan.config import ComponentConfig
+from zoogan.config.registry import Registry
 from zoogan.evaluation import distribution_config
-from zoogan.registry import Registry
 
 
 class EditErrorConfig(ComponentConfig):
@@ -85,18 +85,18 @@ class PartLeakConfig(ComponentConfig):
 
 
 BUILDS: dict[str, tuple[type[ComponentConfig], str]] = {
-    "edit_error": (EditErrorConfig, "zoogan.evaluation.edit_error:EditError"),
-    "truth": (TruthConfig, "zoogan.evaluation.edit_error:Truth"),
-    "success": (SuccessConfig, "zoogan.evaluation.judged:Success"),
-    "preservation": (PreservationConfig, "zoogan.evaluation.judged:Preservation"),
-    "locality": (LocalityConfig, "zoogan.evaluation.locality:Locality"),
-    "reconstruction": (ReconstructionConfig, "zoogan.evaluation.reconstruction:Reconstruction"),
-    "diversity": (DiversityConfig, "zoogan.evaluation.reconstruction:Diversity"),
-    "pose": (PoseConfig, "zoogan.evaluation.judged:Pose"),
-    "segmentation": (SegmentationConfig, "zoogan.evaluation.judged:Segmentation"),
-    "frequency": (FrequencyConfig, "zoogan.evaluation.frequency:Frequency"),
-    "mask_agreement": (MaskAgreementConfig, "zoogan.evaluation.mask_agreement:MaskAgreement"),
-    "part_leak": (PartLeakConfig, "zoogan.evaluation.part_leak:PartLeak"),
+    "edit_error": (EditErrorConfig, "zoogan.evaluation.metrics.edit_error:EditError"),
+    "truth": (TruthConfig, "zoogan.evaluation.metrics.edit_error:Truth"),
+    "success": (SuccessConfig, "zoogan.evaluation.metrics.judged:Success"),
+    "preservation": (PreservationConfig, "zoogan.evaluation.metrics.judged:Preservation"),
+    "locality": (LocalityConfig, "zoogan.evaluation.metrics.locality:Locality"),
+    "reconstruction": (ReconstructionConfig, "zoogan.evaluation.metrics.reconstruction:Reconstruction"),
+    "diversity": (DiversityConfig, "zoogan.evaluation.metrics.reconstruction:Diversity"),
+    "pose": (PoseConfig, "zoogan.evaluation.metrics.judged:Pose"),
+    "segmentation": (SegmentationConfig, "zoogan.evaluation.metrics.judged:Segmentation"),
+    "frequency": (FrequencyConfig, "zoogan.evaluation.metrics.frequency:Frequency"),
+    "mask_agreement": (MaskAgreementConfig, "zoogan.evaluation.metrics.mask_agreement:MaskAgreement"),
+    "part_leak": (PartLeakConfig, "zoogan.evaluation.metrics.part_leak:PartLeak"),
 }
 
 # What `zoo evaluate` measures unless asked otherwise, in the order of the report.

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.data.photo import to_range
+from zoogan.files import cache_folder
 from zoogan.interfaces import Edit, Editor, Edits, Measure, Metric, Reader, Samples, Source, Study, Unavailable, World
 from zoogan.interfaces.metric import Kind, edit_to, seeds_of
 from zoogan.interfaces.source import Split
-from zoogan.storage import cache_folder
+from zoogan.pictures.photo import to_range
 
 BATCH = 50
 FACES = 500

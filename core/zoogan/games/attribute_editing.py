@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from zoogan.conditions.attributes import AttributeCondition
 from zoogan.conditions.config import AttributesConfig
 from zoogan.config import ConfigError, component_name
+from zoogan.editors.attribute_editor import AttributeEditor
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame
-from zoogan.games.attribute_editor import AttributeEditor
 from zoogan.games.config import AttributeEditingConfig
 from zoogan.interfaces import (
     Classification,

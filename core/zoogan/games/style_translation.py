@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from zoogan.conditions.domain import DomainCondition
 from zoogan.config import ConfigError, component_name
+from zoogan.editors.style_editor import StyleEditor
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame, one_size
 from zoogan.games.config import StyleTranslationConfig
-from zoogan.games.style_editor import StyleEditor
 from zoogan.interfaces import (
     Clock,
     Draws,

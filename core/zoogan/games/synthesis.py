@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from zoogan.conditions.latent import LatentCondition
 from zoogan.config import ConfigError, component_name
+from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame, one_size
 from zoogan.games.config import SynthesisConfig
-from zoogan.games.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Clock, Draws, Editor, Need, Networks, Step, Synthesised, Targets, Turn
 from zoogan.losses.penalties import slope
 from zoogan.losses.reconstruction import full_precision

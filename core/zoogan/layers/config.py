@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from zoogan.config import ComponentConfig
-from zoogan.registry import Registry
+from zoogan.config.registry import Registry
 
 
 class PixelNormMappingConfig(ComponentConfig):
@@ -115,8 +115,8 @@ def register(registry: Registry) -> None:
     registry.component("augment", "none", config=NoAugmentConfig, build="zoogan.layers.augment:NoAugment")
     registry.component("augment", "diffaugment", config=DiffAugmentConfig, build="zoogan.layers.augment:DiffAugment")
     registry.component("augment", "ada", config=AdaConfig, build="zoogan.layers.ada:AdaptiveAugment")
-    registry.component("heat_maps", "none", config=NoHeatMapsConfig, build="zoogan.layers.heat_maps:NoHeatMaps")
-    registry.component("heat_maps", "files", config=HeatMapFilesConfig, build="zoogan.layers.heat_maps:HeatMapFiles")
+    registry.component("heat_maps", "none", config=NoHeatMapsConfig, build="zoogan.auxiliary.heat_maps:NoHeatMaps")
+    registry.component("heat_maps", "files", config=HeatMapFilesConfig, build="zoogan.auxiliary.heat_maps:HeatMapFiles")
     registry.component(
-        "heat_maps", "landmarks", config=LandmarkMapsConfig, build="zoogan.layers.heat_maps:LandmarkMaps"
+        "heat_maps", "landmarks", config=LandmarkMapsConfig, build="zoogan.auxiliary.heat_maps:LandmarkMaps"
     )

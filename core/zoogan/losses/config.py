@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from zoogan.config import ComponentConfig
-from zoogan.registry import Registry
+from zoogan.config.registry import Registry
 
 # ---- adversarial losses ----
 

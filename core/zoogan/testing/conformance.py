@@ -18,13 +18,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from zoogan.composition import Composition, compose, rehearse
+from zoogan.composition.build import Composition, compose
+from zoogan.composition.rehearsal import rehearse
 from zoogan.config import GameConfig, compose_config, merge, validate
+from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.interfaces import Editor, Request
 from zoogan.interfaces.source import domains_of
-from zoogan.plugins import zoo
-from zoogan.registry import Registry
+from zoogan.plugins.host import zoo
 from zoogan.testing.cuda import CUDA, absent_cuda, why_not
 from zoogan.testing.tensors import faces, labels, parts_shown, shown
 from zoogan.training.trainer import Batch, Trainer

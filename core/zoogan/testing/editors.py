@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.data.photo import to_bytes, to_range
 from zoogan.interfaces import Edit, Editor, Request, Source
 from zoogan.interfaces.source import Split
+from zoogan.pictures.photo import to_bytes, to_range
 
 Change = Callable[[Float[Tensor, "n 3 s s"], Float[Tensor, "n a"]], Float[Tensor, "n 3 s s"]]
 

@@ -8,9 +8,9 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType
 
 from zoogan.config import ConfigError, GameConfig
-from zoogan.registry import nearest
-from zoogan.training.devices import choose
-from zoogan.training.run import Run
+from zoogan.devices import choose
+from zoogan.names import nearest
+from zoogan.runs.run import Run
 
 
 def open_accelerator(config: GameConfig, device: str, run: Run) -> Accelerator:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from zoogan.config import ComponentConfig, Slot
-from zoogan.registry import Registry
+from zoogan.config.registry import Registry
 
 
 class ConstantConfig(ComponentConfig):

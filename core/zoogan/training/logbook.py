@@ -8,7 +8,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from zoogan.storage import replace_text
+from zoogan.files import replace_text
 
 
 class Logbook:

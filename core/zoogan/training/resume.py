@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from zoogan.config import ConfigError
-from zoogan.training.checkpoints import State, load, newest_valid
-from zoogan.training.run import Run
+from zoogan.runs.checkpoints import State, load, newest_valid
+from zoogan.runs.run import Run
 
 
 def state_of(run: Run, tell: bool) -> State | None:

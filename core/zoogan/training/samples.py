@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zoogan.data.palette import coloured
-from zoogan.data.photo import enlarged, grid, save_image, to_range
 from zoogan.interfaces import Column, Editor, Source
 from zoogan.interfaces.source import Split
+from zoogan.pictures.palette import coloured
+from zoogan.pictures.photo import enlarged, grid, save_image, to_range
 
 SAMPLE_FACES = 8
 

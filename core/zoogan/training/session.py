@@ -10,22 +10,24 @@ from typing import Any
 import torch
 from accelerate.utils import ProjectConfiguration
 
-from zoogan.composition import Composition, compose, rehearse
+from zoogan.composition.build import Composition, compose
+from zoogan.composition.rehearsal import rehearse
 from zoogan.config import GameConfig
 from zoogan.data.loader import loader, on_device
+from zoogan.devices import choose
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Need, Source, World
-from zoogan.plugins import Zoo
-from zoogan.training import checkpoints
+from zoogan.plugins.host import Zoo
+from zoogan.runs import checkpoints
+from zoogan.runs.folders import claim
+from zoogan.runs.run import Length, Run
+from zoogan.terminal.progress import Display
+from zoogan.terminal.signals import StopSignals
 from zoogan.training.accelerator import open_accelerator
-from zoogan.training.devices import check_augment, choose, training_on
-from zoogan.training.folders import claim
+from zoogan.training.devices import check_augment, training_on
 from zoogan.training.logbook import Logbook
-from zoogan.training.progress import Display
 from zoogan.training.resume import state_of
-from zoogan.training.run import Length, Run
 from zoogan.training.samples import held_out, sample_grid
-from zoogan.training.signals import StopSignals
 from zoogan.training.start import Start, check_frozen_are_trained, start_of
 from zoogan.training.trainer import NotFinite, Trainer
 from zoogan.training.watch import Watch

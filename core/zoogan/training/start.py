@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safetensors.torch import load_file
-from torch import Tensor, nn
 
-from zoogan.composition import Composition, compose
+from zoogan.composition.build import Composition, compose
+from zoogan.composition.freezing import Frozen
 from zoogan.config import ConfigError, GameConfig, component_name, slots_of
-from zoogan.data.labels import first_few
+from zoogan.config.registry import MethodSpec, Registry
 from zoogan.facts import Facts
-from zoogan.freezing import Frozen
+from zoogan.files import StateDict
 from zoogan.interfaces import World
-from zoogan.registry import MethodSpec, Registry, nearest
+from zoogan.names import first_few, nearest
+from zoogan.runs.checkpoints import iteration_of, newest_valid
+from zoogan.runs.run import GAME, RAW, Run, misfits
 from zoogan.training.averages import Average, decay_of
-from zoogan.training.checkpoints import iteration_of, newest_valid
-from zoogan.training.run import GAME, RAW, Run
-
-StateDict = dict[str, Tensor]
 
 # What networks may be built for, and the setting that decides it.
 SETTINGS = {
@@ -179,17 +177,6 @@ class Start:
         for slot, average in averages.items():
             if slot in self.averages:
                 average.network.load_state_dict(self.averages[slot])
-
-
-def misfits(slot: str, states: Mapping[str, StateDict], network: nn.Module) -> list[str]:
-    """What of a network's state does not fit it, a line each."""
-    own, state = network.state_dict(), states[slot]
-    lines = []
-    for name in [*own, *(name for name in state if name not in own)]:
-        there, here = (str(tuple(s[name].shape)) if name in s else "nothing" for s in (state, own))
-        if there != here:
-            lines.append(f"{slot}.{name}: {there} in the run, {here} here")
-    return lines
 
 
 def start_of(config: GameConfig, facts: Facts, registry: Registry, world: World) -> Start:

@@ -15,15 +15,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from zoogan.composition import Composition, check_terms
-from zoogan.freezing import frozen_of
+from zoogan.composition.build import Composition
+from zoogan.composition.freezing import frozen_of
+from zoogan.composition.rehearsal import check_terms
+from zoogan.config.registry import Registry
+from zoogan.files import plain
 from zoogan.interfaces import Clock, Draws, Shared, Step, Synchronised, Turn, World
 from zoogan.interfaces.draws import seed_of
 from zoogan.layers.norm import synchronised
-from zoogan.registry import Registry
-from zoogan.storage import plain
+from zoogan.runs.checkpoints import State, optimizer_state, restore_optimizer
 from zoogan.training.averages import Average, decay_of
-from zoogan.training.checkpoints import State, optimizer_state, restore_optimizer
 from zoogan.training.optimizers import heeds_found_inf, lazily
 
 Batch = Mapping[str, dict[str, Tensor]]

@@ -8,13 +8,14 @@ import math
 import torch
 
 from zoogan.config import ConfigError, GameConfig, checked
+from zoogan.config.registry import Registry
 from zoogan.evaluation.config import DEFAULTS
-from zoogan.evaluation.judge import judge_in_cache
 from zoogan.evaluation.study import examine, open_study, shown_by, unfit
+from zoogan.files import replace_text
 from zoogan.interfaces import Editor, Source, Unavailable
-from zoogan.registry import Registry, nearest
-from zoogan.storage import replace_text
-from zoogan.training.run import Run
+from zoogan.judges.judge import judge_in_cache
+from zoogan.names import nearest
+from zoogan.runs.run import Run
 
 
 class Watch:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo_plugin_demo.config import DemoClassification, DemoConfig, DemoCritic, DemoGenerator
-from zoogan.hooks import hookimpl
-from zoogan.registry import MethodSpec, Registry
+from zoogan.config.registry import MethodSpec, Registry
+from zoogan.plugins.hooks import hookimpl
 
 API_VERSION = 1
 CATALOGUE = Path(__file__).with_name("zoo.yaml")

@@ -1,0 +1,1 @@
+"""Networks that no step trains: features, LPIPS, landmarks, heat maps."""

@@ -1,0 +1,218 @@
+"""Heat maps of facial landmarks as masks of what a style translator's high-pass skips keep (StarGAN v2, `wing.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoogan.auxiliary.landmarks import LANDMARKS, SIDE, LandmarkNetwork, convert
+from zoogan.config import ComponentConfig, ConfigError
+from zoogan.facts import Facts
+from zoogan.files import StateDict, bare_state_dict, digest, read_content
+from zoogan.interfaces import ContractError, HeatMaps, Masks
+from zoogan.layers.config import WITHOUT_CONTOUR_AND_CORNERS, LandmarkMapsConfig
+
+THRESHOLD = 0.1
+
+
+class Region(NamedTuple):
+    """A part of the face.
+
+    landmarks: the first and the last. down: by how many of 256 rows its maps are moved, around the edge; negative = up.
+    power: sharpens the maps. fine: whether the fine mask shows it too.
+    """
+
+    name: str
+    landmarks: tuple[int, int]
+    down: int = 0
+    power: int = 1
+    fine: bool = True
+
+    @property
+    def channels(self) -> range:
+        """Its heat maps."""
+        return range(self.landmarks[0], self.landmarks[1] + 1)
+
+
+REGIONS = (
+    Region("upper contour, right", (0, 7)),
+    Region("chin", (8, 24), power=3, fine=False),
+    Region("upper contour, left", (25, 32)),
+    Region("eyebrows", (33, 50), down=7, power=2, fine=False),
+    Region("top of the nose", (51, 51)),
+    Region("bridge of the nose", (52, 54), down=-4),
+    Region("nostrils", (55, 59), down=-8, power=4),
+    Region("eyes", (60, 75), down=8, power=3),
+    Region("below the eyes", (60, 75), down=24),
+    Region("right corner of the mouth", (76, 76), fine=False),
+    Region("upper lip", (77, 81), down=8, power=4, fine=False),
+    Region("left corner of the mouth", (82, 82), fine=False),
+    Region("lower lip", (83, 87), down=-8, power=4, fine=False),
+    Region("inner lips", (88, 95), down=2, power=3, fine=False),
+    Region("pupils", (96, 97)),
+)
+"""Every landmark, the eyes twice; `masks_from` leaves out those that it is told to."""
+
+
+def sharpened(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c 256 256"]:
+    """Raw heat maps at full size, each from 0 to 1, what is below the threshold at 0."""
+    maps = F.interpolate(maps, (SIDE, SIDE), mode="bilinear", align_corners=True)
+    maps = torch.where(maps < THRESHOLD, 0.0, maps)
+    low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
+    return (maps - low) / (high - low + 1e-6)
+
+
+@torch.no_grad()
+def masks_from(
+    maps: Float[Tensor, "n 98 h w"], zeroed: Collection[int] = WITHOUT_CONTOUR_AND_CORNERS
+) -> tuple[Float[Tensor, "n 1 256 256"], Float[Tensor, "n 1 256 256"]]:
+    """Raw heat maps of the landmarks, of any size, as masks in [0, 1], coarse and fine.
+
+    The masks are sums over the landmarks, cut off at 1; where a sum is not a number they are 0.
+
+    Args:
+        zeroed: landmarks that are left out.
+    """
+    # Powers and sums work pixel by pixel, so that a region may be moved last, when it is one map instead of many.
+    # Region by region, because all landmarks at full size at once would take 100 MB an image.
+    sums = [maps.new_zeros(len(maps), 1, SIDE, SIDE) for _ in range(2)]
+    for region in REGIONS:
+        channels = [channel for channel in region.channels if channel not in zeroed]
+        if not channels:
+            continue
+        # A list as an index would be copied to the device, and the host would wait for it.
+        chosen = torch.stack([maps[:, channel] for channel in channels], 1)
+        part = sharpened(chosen).pow(region.power).sum(1, keepdim=True).roll(region.down, 2)
+        sums[0] += part
+        if region.fine:
+            sums[1] += part
+    coarse, fine = (total.nan_to_num(nan=0.0).clamp(0, 1) for total in sums)
+    return coarse, fine
+
+
+class NoHeatMaps(HeatMaps):
+    """No masks: nothing of the image is kept by force."""
+
+    nowhere = True
+
+    def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
+        self.config = config
+
+    def __call__(self, image: Float[Tensor, "n c h w"]) -> None:
+        """None."""
+        return None
+
+
+class HeatMapFiles(HeatMaps):
+    """Masks that the source reads with its faces, and whoever has the source hands to the editor. Of other faces
+    nothing is known, so their edits keep nothing."""
+
+    field = "heat_maps"
+
+    def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
+        self.config = config
+
+    def __call__(self, image: Float[Tensor, "n c h w"]) -> None:
+        """None."""
+        return None
+
+
+class LandmarkMaps(HeatMaps):
+    """Masks around the landmarks that a network finds.
+
+    The network is read from the user's file when it is first needed, and lives on the device of the images. It is in
+    nobody's state_dict: nothing trains it and no run stores it.
+
+    Raises:
+        ConfigError: no file is named, there is none, or its sha256 is another.
+    """
+
+    network: LandmarkNetwork | None = None
+
+    def __init__(self, config: LandmarkMapsConfig, facts: Facts | None = None) -> None:
+        if config.file is None:
+            raise ConfigError(
+                "heat_maps.file: not given, but heat_maps.use=landmarks needs the weights of a 98-landmark network. "
+                "Name your own copy: the landmark weights that AdaptiveWingLoss publishes, or the *_nets_ema.ckpt of "
+                "a released StarGAN v2 that was trained with masks. Without one, generator.high_pass=0 "
+                "heat_maps.use=none trains without masks"
+            )
+        self.file = config.file.expanduser()
+        if not self.file.is_file():
+            raise ConfigError(f"heat_maps.file: {self.file}: no such file")
+        if config.sha256 is not None and (found := digest(self.file)) != config.sha256:
+            raise ConfigError(f"heat_maps.sha256: {self.file} is another file, its sha256 is {found}")
+        self.zeroed = frozenset(config.zeroed)
+
+    @torch.no_grad()
+    def __call__(self, image: Float[Tensor, "n c h w"]) -> Masks:
+        """RGB images of any size, nominally in [-1, 1], to masks (n, 1, 256, 256) in [0, 1], at least in float32.
+
+        On torch's `meta` device nothing is read, and the masks are empty.
+
+        Raises:
+            ContractError: not three channels. ConfigError: the file holds other weights.
+        """
+        if image.shape[1] != 3:
+            raise ContractError(f"heat maps are found in RGB, but the image has shape {tuple(image.shape)}")
+        dtype = torch.promote_types(image.dtype, torch.float32)
+        if image.is_meta:
+            coarse, fine = (image.new_empty(len(image), 1, SIDE, SIDE, dtype=dtype) for _ in range(2))
+            return coarse, fine
+        coarse, fine = masks_from(self.maps(image), self.zeroed)
+        return coarse.to(dtype), fine.to(dtype)
+
+    @torch.no_grad()
+    def maps(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 98 64 64"]:
+        """Images of any size in [-1, 1] to raw heat maps of the landmarks, unbounded, in float32."""
+        if self.network is None:
+            self.network = read_network(self.file)
+        if self.network.maps.weight.device != image.device:
+            self.network.to(image.device)
+        with torch.autocast(image.device.type, enabled=False):  # the threshold and the powers enlarge rounding
+            resized = F.interpolate(image.float(), (SIDE, SIDE), mode="bilinear", align_corners=False)
+            return self.network(resized * 0.5 + 0.5)[:, :LANDMARKS]
+
+
+# ---- the user's file -------------------------------------------------------------------------------------------------
+
+
+def read_network(path: Path) -> LandmarkNetwork:
+    """The network of a file, on the CPU, frozen, in eval.
+
+    Raises:
+        ConfigError: see `landmark_weights`, `convert`; names the file.
+    """
+    with torch.device("cpu"):  # whatever context the caller is in: a composition is rehearsed inside another
+        state = landmark_weights(path)
+        network = LandmarkNetwork()
+        try:
+            network.load_state_dict(convert(state), strict=True)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+    return network.eval().requires_grad_(False)
+
+
+def landmark_weights(path: Path) -> StateDict:
+    """The state_dict in a safetensors file or one of torch: bare, under `state_dict` (AdaptiveWingLoss), or under
+    `fan` (StarGAN v2's networks).
+
+    Raises:
+        ConfigError: no such file, or nothing of the kind in it.
+    """
+    content = read_content(path)
+    if isinstance(content, Mapping):
+        nested = [key for key in ("fan", "state_dict") if isinstance(content.get(key), Mapping)]
+        content = content[nested[0]] if nested else content
+        if not nested and any(isinstance(value, Mapping) for value in content.values()):
+            raise ConfigError(
+                f"{path}: holds {', '.join(map(str, content))}, but neither 'fan' nor 'state_dict'; "
+                "a StarGAN v2 that was trained without masks has no landmark network"
+            )
+    return bare_state_dict(content, path)

@@ -1,0 +1,85 @@
+"""The Inception of FID (TensorFlow's, 2015-12-05) by torch-fidelity, which resizes as TensorFlow 1 did."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from zoogan.auxiliary.config import DistributionConfig, InceptionOptions
+from zoogan.auxiliary.features import Features
+from zoogan.auxiliary.weight_files import WeightFile, located, read_tensors
+from zoogan.config import component_name
+from zoogan.interfaces.metric import Study, Unavailable
+
+WEIGHTS = WeightFile(
+    "weights-inception-2015-12-05-6726825d.pth",
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    "FID Inception (2015-12-05)",
+    url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+)
+
+
+class Inception(Features):
+    """The 2048 pooled features that FID and KID are defined on.
+
+    Raises:
+        Unavailable: torch-fidelity is not installed, or the file cannot be read.
+    """
+
+    name = "inception-v3-compat 2048 (torch-fidelity)"
+    resizer = "bilinear 299 as TensorFlow 1 (torch-fidelity)"
+    dimensions = 2048
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "torch-fidelity")
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        super().__init__()
+        self.weights = WEIGHTS.sha256
+        # torch-fidelity unpickles its file unguarded; what it gets here was read safely and written by us.
+        content = io.BytesIO()
+        torch.save(read_tensors(path), content)
+        content.seek(0)
+        with torch.random.fork_rng(devices=[]):  # its constructor draws weights that are replaced
+            self.network = extractor()("inception-v3-compat", ["2048"], feature_extractor_weights_path=content)
+        self.network.to(device)
+
+    def extract(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 2048"]:
+        """The features of bytes, as published."""
+        levels = image.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+        return self.network(levels)[0]
+
+
+def extractor() -> Any:
+    """torch-fidelity's class.
+
+    Raises:
+        Unavailable: it is not installed.
+    """
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    except ImportError as error:
+        message = f"FID and KID need torch-fidelity ({error}): pip install 'zoogan[evaluate]'"
+        raise Unavailable(message) from error
+    return FeatureExtractorInceptionV3
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, device: torch.device) -> Inception:
+    return Inception(path, device)
+
+
+def open_inception(config: DistributionConfig, study: Study) -> Inception:
+    """The network on the study's device, one for all metrics that ask.
+
+    Raises:
+        Unavailable: torch-fidelity or the weight file is missing, or it is another file.
+    """
+    extractor()  # first, so that nobody downloads 91 MB for nothing
+    download = isinstance(config, InceptionOptions) and config.download
+    path = located(WEIGHTS, config.weights, component_name(config), study.world, download=download)
+    return _opened(path, study.device)

@@ -1,0 +1,75 @@
+"""SqueezeNet 1.1 with its authors' own (Caffe) ImageNet weights: 5 MB, and fast enough for a CPU."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torchvision.models import squeezenet1_1
+
+from zoogan.auxiliary.config import DistributionConfig
+from zoogan.auxiliary.features import Features
+from zoogan.auxiliary.weight_files import WeightFile, located
+from zoogan.config import component_name
+from zoogan.interfaces.metric import Study, Unavailable
+
+WEIGHTS = WeightFile(
+    "squeezenet1_1_caffe.npz",
+    "22d989bac1367874179a9a8496428e78705263b422a5525ffdbdd6d25df40818",
+    "SqueezeNet 1.1 (Caffe, ImageNet)",
+    source="SqueezeNet_v1.1 of github.com/forresti/SqueezeNet under torchvision's names",
+)
+SIDE = 227
+MEAN = (103.939, 116.779, 123.68)  # of blue, green, red over ImageNet, 0..255: the Caffe model's own
+
+
+class SqueezeNet(Features):
+    """The 512 channels of `features`, averaged over the picture (Iandola et al. 2016, version 1.1).
+
+    These are not torchvision's weights, which were trained otherwise: input is BGR, 0..255 minus a mean.
+
+    Raises:
+        Unavailable: the file does not hold exactly this network.
+    """
+
+    name = "squeezenet1_1 (Caffe) mean of features"
+    resizer = f"bilinear {SIDE} antialias=True align_corners=False (torch)"
+    dimensions = 512
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        super().__init__()
+        self.weights = WEIGHTS.sha256
+        with torch.device("meta"):  # no memory and, above all, no random numbers for weights that are replaced
+            network = squeezenet1_1(weights=None)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                state = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+            network.load_state_dict(state, strict=True, assign=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise Unavailable(f"{path}: not the {WEIGHTS.what} weights ({error})") from error
+        self.network = network.features.eval().requires_grad_(False).to(device)
+        self.mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
+
+    def extract(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 512"]:
+        """Mean of `features` over the picture."""
+        face = F.interpolate(image.float(), (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+        return self.network(face.add(1).mul(127.5).flip(1) - self.mean).mean((2, 3))
+
+
+@lru_cache(maxsize=2)
+def _opened(path: Path, device: torch.device) -> SqueezeNet:
+    return SqueezeNet(path, device)
+
+
+def open_squeezenet(config: DistributionConfig, study: Study) -> SqueezeNet:
+    """The network on the study's device, one for all metrics that ask.
+
+    Raises:
+        Unavailable: the weight file is missing or another one.
+    """
+    return _opened(located(WEIGHTS, config.weights, component_name(config), study.world), study.device)

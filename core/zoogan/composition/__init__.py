@@ -1,0 +1,1 @@
+"""Composition: a config and facts become a game with its networks."""

@@ -1,0 +1,77 @@
+"""Composition: config and facts become a game and its networks, rehearsed before any data is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoogan.config import ConfigError, GameConfig, component_name, slots_of
+from zoogan.config.registry import Registry
+from zoogan.facts import Facts
+from zoogan.interfaces import Game
+from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.fields import FIELDS, Field
+from zoogan.names import resolve
+
+
+@dataclass
+class Composition:
+    """A game with its networks.
+
+    names: the component name in each slot that holds a network, for messages. fields: what the game may read.
+    """
+
+    config: GameConfig
+    facts: Facts
+    game: Game
+    nets: nn.ModuleDict
+    names: dict[str, str]
+    fields: Mapping[str, Field]
+
+    def sizes(self) -> dict[str, int]:
+        """What the letters of a field's shape mean."""
+        size = self.facts.image_size
+        return {"c": self.facts.channels, "h": size, "w": size, "a": len(self.facts.attributes)}
+
+
+def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition:
+    """Build every component of a config, and the game that they play.
+
+    Each network is initialised from its own seed, so that swapping one leaves the others' weights as they were.
+    """
+    components: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    nets = nn.ModuleDict()
+    for slot, role in slots_of(type(config)).items():
+        if role.role == "source":
+            continue
+        chosen = getattr(config, slot)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(config.training.seed, "initialise", slot))
+            component = registry.build(role.role, chosen, facts)
+        components[slot] = component
+        if isinstance(component, nn.Module):
+            nets[slot], names[slot] = component, component_name(chosen)
+    components["extra_terms"] = {
+        step: {name: registry.build("term", term, facts) for name, term in terms.items()}
+        for step, terms in config.extra_terms.items()
+    }
+    game: Game = resolve(registry.methods[config.method].game)(config, facts, components)
+    known = [step.name for step in game.steps]
+    unknown = [step for step in config.extra_terms if step not in known]
+    if unknown:
+        raise ConfigError(f"extra_terms: no step is called {', '.join(unknown)}; this game's steps: {', '.join(known)}")
+    return Composition(config, facts, game, nets, names, fields_known(config, game, registry))
+
+
+def fields_known(config: GameConfig, game: Game, registry: Registry) -> Mapping[str, Field]:
+    """What a game may read in a rehearsal: the fields that everybody knows, and those that its source describes."""
+    asked = {field for need in game.needs.values() for field in need.fields}
+    source = registry.components.get(("source", component_name(config.data)))
+    if asked <= FIELDS.keys() or source is None:  # a source is not imported for what is known
+        return dict(FIELDS)
+    return {**FIELDS, **getattr(resolve(source.build), "described", {})}

@@ -1,0 +1,165 @@
+"""To be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoogan.composition.build import Composition, compose
+from zoogan.composition.freezing import frozen_of
+from zoogan.config import ConfigError, GameConfig
+from zoogan.config.registry import Registry
+from zoogan.facts import Facts
+from zoogan.interfaces import Clock, ContractError, Draws, Game, Shared, Step, Turn, World
+from zoogan.interfaces.fields import Field
+
+REHEARSAL_BATCH = 4
+# Parameters times pixels up to which an iteration on one core takes less time than meta's bookkeeping of its operators:
+# at 1e9 about half, at 4e9 six to nine tenths.
+SMALL_WORK = 4e9
+
+
+def check_fields(game: Game, known: Mapping[str, Field]) -> None:
+    """That a game reads nothing else.
+
+    Raises:
+        ConfigError: it does.
+    """
+    asked = {field for need in game.needs.values() for field in need.fields}
+    if unknown := sorted(asked - known.keys()):
+        raise ConfigError(
+            f"this game reads {', '.join(unknown)}, of which a rehearsal knows neither shape nor type; it knows "
+            f"{', '.join(known)}, and what the class of the source tells of in `described`"
+        )
+
+
+def check_terms(step: Step, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
+    """Terms and weights have the same names, and every term is 0-d.
+
+    Raises:
+        ContractError: naming the step and the term.
+    """
+    if set(terms) != set(weights):
+        raise ContractError(f"step {step.name!r} computed the terms {sorted(terms)} but weighs {sorted(weights)}")
+    for name, term in terms.items():
+        if term.dim() != 0:
+            raise ContractError(f"step {step.name!r}: term {name!r} has shape {tuple(term.shape)}, expected a 0-d mean")
+
+
+def rehearse(config: GameConfig, facts: Facts, registry: Registry) -> None:
+    """Play every step once on the `meta` device, penalties and backward included: shapes are checked, nothing computed.
+
+    Where an operator depends on data, which `meta` cannot tell, a tiny iteration on the CPU is played instead; small
+    networks are played there at once, which is faster.
+
+    Raises:
+        ConfigError: one sentence naming the component, the tensor and both shapes.
+    """
+    composition = composed_on(torch.device("meta"), config, facts, registry)
+    small = work_of(composition) <= SMALL_WORK
+    with torch.random.fork_rng(devices=[]):
+        try:
+            play_once(composed_on(torch.device("cpu"), config, facts, registry) if small else composition)
+        except NotImplementedError:  # what torch raises for data-dependent operators on meta, and for missing ones
+            play_once(composition if small else composed_on(torch.device("cpu"), config, facts, registry))
+
+
+def composed_on(device: torch.device, config: GameConfig, facts: Facts, registry: Registry) -> Composition:
+    """A fresh composition, wholly on `device`."""
+    with device:
+        composition = compose(config, facts, registry)
+    composition.game.to(device)
+    composition.nets.to(device)
+    return composition
+
+
+def work_of(composition: Composition) -> float:
+    """Parameters times pixels: at least as many multiplications as a network of convolutions needs for one image."""
+    return sum(p.numel() for p in composition.nets.parameters()) * composition.facts.image_size**2
+
+
+def play_once(composition: Composition) -> None:
+    """One update of every step of a game that was not played before, without optimisers."""
+    config, game, nets = composition.config, composition.game, composition.nets
+    device = next(nets.parameters()).device
+    check_fields(game, composition.fields)
+    sizes = composition.sizes()
+
+    def zeros(field: str) -> Tensor:
+        told = composition.fields[field]
+        return torch.zeros(told.sized(REHEARSAL_BATCH, sizes), dtype=told.dtype, device=device)
+
+    batch = {draw: {field: zeros(field) for field in need.fields} for draw, need in game.needs.items()}
+    frozen, _ = frozen_of(config.training, game, nets)
+    inside: list[str] = []
+    with contracts(composition, inside):
+        for step in game.steps:
+            draw = Draws(0, World.alone(), REHEARSAL_BATCH, slice(None))
+            clock = Clock(step.at, config.training.iterations)
+            turn = Turn(nets, batch, game.targets(batch, draw), Shared(), clock, World.alone(), draw)
+            try:
+                with frozen.requiring(step.trains if frozen.paths else nets):
+                    terms, weights = step.terms(turn), step.weights(clock)
+                    check_terms(step, terms, weights)
+                    total = torch.stack([weights[name] * terms[name] for name in terms]).sum()
+                    if frozen.paths and not total.requires_grad:
+                        raise ContractError(f"step {step.name!r} reaches nothing but what training.freeze names")
+                    total.backward()
+            except ContractError as error:
+                raise ConfigError(f"this composition does not fit: {error}") from error
+            except NotImplementedError:
+                raise
+            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+                if device.type == "meta" and "meta tensor" in str(error).lower():  # an .item(), or bool(tensor)
+                    raise NotImplementedError(str(error)) from error
+                where = f"in {inside[-1]}" if inside else "outside the networks"
+                reason = str(error).strip().splitlines()[0]
+                raise ConfigError(
+                    f"this composition does not fit: step {step.name!r} fails {where}: {reason}"
+                ) from error
+            nets.zero_grad()
+
+
+@contextmanager
+def contracts(composition: Composition, inside: list[str]) -> Iterator[None]:
+    """Inside, every call of a network is held against its role's contract; `inside` tells which network is running."""
+    facts = composition.facts
+    fixed = {"c": facts.channels, "h": facts.image_size, "w": facts.image_size, "a": len(facts.attributes)}
+    handles = []
+
+    def bounds(slot: str, network: nn.Module) -> tuple[Callable[..., None], Callable[..., None]]:
+        who = f"{slot} {composition.names[slot]!r}"
+        contract = getattr(network, "contract", None)
+
+        def before(module: nn.Module, args: tuple[Any, ...]) -> None:
+            inside.append(who)
+            if contract is not None:
+                contract.check(f"the input of {who}", contract.inputs, dict(zip(contract.inputs, args)), sizes(args))
+
+        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            if contract is not None:
+                fields = output if isinstance(output, tuple) else (output,)
+                values = output._asdict() if hasattr(output, "_asdict") else dict(zip(contract.outputs, fields))
+                missing = [name for name in contract.outputs if name not in values]
+                if missing:
+                    raise ContractError(f"{who} returns no {' and no '.join(missing)}, which its role promises")
+                contract.check(f"the output of {who}", contract.outputs, values, sizes(args))
+            inside.pop()
+
+        def sizes(args: tuple[Any, ...]) -> dict[str, int]:
+            return fixed | ({"n": len(args[0])} if args and isinstance(args[0], Tensor) else {})
+
+        return before, after
+
+    for slot, network in composition.nets.items():
+        before, after = bounds(slot, network)
+        handles += [network.register_forward_pre_hook(before), network.register_forward_hook(after)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,40 @@
+"""To be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """A verb of zoo's own: an import string, and its line in `zoo --help`."""
+
+    build: str
+    line: str
+
+
+# The command line imports only the module of the verb that is called, so the lines of the help stand here.
+VERBS: dict[str, Verb] = {
+    "list": Verb("zoogan.cli.list_:list_", "List the models, installed or known."),
+    "show": Verb("zoogan.cli.show:show", "Show a model: paper, licence, recipes, slots and settings."),
+    "doctor": Verb("zoogan.cli.doctor:doctor", "Check versions, devices, plugins and the disk."),
+    "train": Verb("zoogan.cli.train:train", "Train a method."),
+    "edit": Verb("zoogan.cli.edit:edit", "Edit photos, each with the run's own crop."),
+    "sample": Verb("zoogan.cli.sample:sample", "Make faces from seeds, with a run that makes faces."),
+    "parts": Verb("zoogan.cli.parts:parts", "Show a face part by part, for a run that makes faces of parts."),
+    "invert": Verb("zoogan.cli.invert:invert", "Find the latents of photos, for a run that makes faces."),
+    "direction": Verb("zoogan.cli.direction:direction", "Find an attribute's direction, to edit made faces along."),
+    "import": Verb("zoogan.cli.import_:import_", "Make a run from official weights."),
+    "judge": Verb("zoogan.cli.judge:app", "Train and show judges, which read attributes off faces."),
+    "evaluate": Verb("zoogan.cli.evaluate:evaluate", "Measure a run's edits, or its samples: a report to read."),
+    "compare": Verb("zoogan.cli.compare:compare", "Compare runs side by side, on the same faces."),
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A verb of the command line: an import string of a function for typer, or of a typer app."""
+
+    name: str
+    build: str
+    plugin: str = ""

@@ -1,0 +1,185 @@
+"""What plugins have contributed: methods, and components by role and name. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from zoogan.config.commands import VERBS, Command
+from zoogan.config.models import ComponentConfig, GameConfig, component_name
+from zoogan.names import nearest, resolve
+
+if TYPE_CHECKING:
+    from zoogan.facts import Facts
+
+# The interface that each role fills, and whether its components are networks.
+ROLES: dict[str, str] = {
+    "image_editor": "zoogan.interfaces:ImageEditor",
+    "attribute_critic": "zoogan.interfaces:AttributeCritic",
+    "style_translator": "zoogan.interfaces:StyleTranslator",
+    "style_mapping": "zoogan.interfaces:StyleMapping",
+    "style_encoder": "zoogan.interfaces:StyleEncoder",
+    "style_critic": "zoogan.interfaces:StyleCritic",
+    "latent_generator": "zoogan.interfaces:LatentGenerator",
+    "latent_mapping": "zoogan.interfaces:LatentMapping",
+    "image_critic": "zoogan.interfaces:ImageCritic",
+    "adversarial_loss": "zoogan.interfaces:AdversarialLoss",
+    "critic_penalty": "zoogan.interfaces:CriticPenalty",
+    "classification": "zoogan.interfaces:Classification",
+    "term": "zoogan.interfaces:Term",
+    "condition": "zoogan.interfaces:Condition",
+    "source": "zoogan.interfaces:Source",
+    "augment": "zoogan.layers.augment:Augment",
+    "heat_maps": "zoogan.interfaces:HeatMaps",
+    "metric": "zoogan.interfaces:Metric",
+    "optimizer": "zoogan.training.optimizers:Optimizer",
+    "schedule": "zoogan.training.optimizers:Schedule",
+}
+
+
+class RegistrationError(Exception):
+    """A plugin registered something that the zoo cannot use; the message says what and why."""
+
+
+def check_import_string(what: str, path: Any) -> None:
+    """Refuse what `resolve` could not read, now rather than when somebody trains."""
+    if not (isinstance(path, str) and re.fullmatch(r"[\w.]+:\w+", path)):
+        raise RegistrationError(f"{what}: expected an import string like 'package.module:Name', got {path!r}")
+
+
+def check_names(role: str, name: str, config: Any) -> None:
+    """A component's config must be a class whose `use` (sources: `source`) accepts the component's name."""
+    key = "source" if role == "source" else "use"
+    fields = getattr(config, "model_fields", None)
+    if not isinstance(config, type) or fields is None or key not in fields:
+        raise RegistrationError(
+            f"{role} {name!r}: config must be a ComponentConfig class with "
+            f"`{key}: Literal[{name!r}] = {name!r}`, got {config!r}"
+        )
+    accepted = get_args(fields[key].annotation)
+    if accepted and name not in accepted:
+        names = ", ".join(map(repr, accepted))
+        raise RegistrationError(f"{role} {name!r}: field `{key}` of {config.__name__} accepts only {names}")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A named way to fill a role: its config class (no torch) and an import string of what builds it.
+
+    `build(config, facts)` returns the component.
+    """
+
+    role: str
+    name: str
+    config: type[ComponentConfig]
+    build: str
+    plugin: str = ""
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A published system: the config that composes it and the game that it plays.
+
+    Args:
+        name: the id, lower case with hyphens: `stargan-v2`.
+        config: the complete config model; its defaults are the paper's values.
+        game: import string of the Game class, called as `game(config, facts, components)`.
+        recipes: folder of `<recipe>.yaml` files.
+        importer: import string of a function `(files, settings) -> Imported` that reads official weights.
+        smallest: the smallest image size that its networks take.
+        title, paper: for lists; registry.yaml says more.
+    """
+
+    name: str
+    config: type[GameConfig]
+    game: str
+    recipes: Path
+    title: str
+    paper: str = ""
+    importer: str | None = None
+    smallest: int = 16
+    plugin: str = ""
+
+    def recipe_names(self) -> list[str]:
+        """The names of its recipes, sorted."""
+        return sorted(path.stem for path in self.recipes.glob("*.yaml"))
+
+
+@dataclass
+class Registry:
+    """Everything that plugins registered, by name."""
+
+    methods: dict[str, MethodSpec] = field(default_factory=dict)
+    components: dict[tuple[str, str], Component] = field(default_factory=dict)
+    commands: dict[str, Command] = field(default_factory=dict)
+    plugin: str = ""  # the plugin whose zoo_register is running
+
+    def draft(self, plugin: str) -> Registry:
+        """A copy for one plugin to register into; nothing of it shows here until `commit`."""
+        return Registry(dict(self.methods), dict(self.components), dict(self.commands), plugin)
+
+    def commit(self, draft: Registry) -> None:
+        """Take over what was added to a draft; what was here already stays, whatever the draft says."""
+        self.methods.update({k: v for k, v in draft.methods.items() if k not in self.methods})
+        self.components.update({k: v for k, v in draft.components.items() if k not in self.components})
+        self.commands.update({k: v for k, v in draft.commands.items() if k not in self.commands})
+
+    def method(self, spec: MethodSpec) -> None:
+        """Register a method.
+
+        Raises:
+            RegistrationError: the name is taken or no id, or `game` or `importer` is no import string.
+        """
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", spec.name):
+            raise RegistrationError(f"method id {spec.name!r}: expected lower case and hyphens, as in 'my-gan'")
+        check_import_string(f"game of method {spec.name!r}", spec.game)
+        if spec.importer is not None:
+            check_import_string(f"importer of method {spec.name!r}", spec.importer)
+        taken = self.methods.get(spec.name)
+        if taken is not None:
+            raise RegistrationError(f"method {spec.name!r} is already registered by plugin {taken.plugin!r}")
+        self.methods[spec.name] = MethodSpec(**{**spec.__dict__, "plugin": self.plugin})
+
+    def component(self, role: str, name: str, *, config: type[ComponentConfig], build: str) -> None:
+        """Register a component under a role.
+
+        Raises:
+            RegistrationError: unknown role, a taken name, a config that does not read the name, or a `build`
+                that is no import string.
+        """
+        if role not in ROLES:
+            hint = nearest(role, ROLES)
+            raise RegistrationError(f"no role is called {role!r}{hint}; roles: {', '.join(ROLES)}")
+        taken = self.components.get((role, name))
+        if taken is not None:
+            raise RegistrationError(f"{role} {name!r} is already registered by plugin {taken.plugin!r}")
+        check_import_string(f"build of {role} {name!r}", build)
+        check_names(role, name, config)
+        self.components[role, name] = Component(role, name, config, build, self.plugin)
+
+    def command(self, name: str, build: str) -> None:
+        """Register a verb of the command line: an import string of a function for typer, or of a typer app.
+
+        Raises:
+            RegistrationError: the name is taken, or `build` is no import string.
+        """
+        if name in VERBS:
+            raise RegistrationError(f"command {name!r} is one of zoo's own verbs")
+        taken = self.commands.get(name)
+        if taken is not None:
+            raise RegistrationError(f"command {name!r} is already registered by plugin {taken.plugin!r}")
+        check_import_string(f"build of command {name!r}", build)
+        self.commands[name] = Command(name, build, self.plugin)
+
+    def names(self, role: str) -> list[str]:
+        """The component names of a role, sorted."""
+        return sorted(name for r, name in self.components if r == role)
+
+    def build(self, role: str, config: ComponentConfig, facts: Facts | None = None) -> Any:
+        """The component that `config` describes."""
+        component = self.components[role, component_name(config)]
+        builder: Callable[..., Any] = resolve(component.build)
+        return builder(config, facts)

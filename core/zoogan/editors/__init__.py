@@ -1,0 +1,1 @@
+"""What serves a trained run: editors for each game."""

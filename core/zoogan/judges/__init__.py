@@ -1,0 +1,1 @@
+"""Judges: networks that read attributes, parts and pose off faces."""

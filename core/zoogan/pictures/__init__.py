@@ -1,0 +1,1 @@
+"""Pictures: reading photos, films, palettes."""

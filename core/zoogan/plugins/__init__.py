@@ -1,0 +1,1 @@
+"""Plugins: how methods, components and commands are contributed."""

@@ -1,0 +1,86 @@
+"""Where plugins come from: the core, entry points, ZOO_PLUGINS, `--plugin`. Finds them without importing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+GROUP = "zoogan.plugins"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plugin that was found. `load()` imports it, and may raise anything."""
+
+    name: str
+    load: Callable[[], Any]
+    where: str
+    distribution: str | None = None
+    version: str | None = None
+
+
+def candidates(files: Sequence[Path], environment: Mapping[str, str]) -> Iterator[Candidate]:
+    """Every plugin in loading order: the core's own, entry points by name, ZOO_PLUGINS, files."""
+    yield core()
+    for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
+        name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
+        yield Candidate(entry.name, entry.load, f"entry point {entry.value}", name, version)
+    for name in names_in(environment.get("ZOO_PLUGINS", "")):
+        if name.endswith(".py"):
+            yield from_file(Path(name))
+        else:
+            yield Candidate(name, partial(importlib.import_module, name), f"module {name} of ZOO_PLUGINS")
+    for path in files:
+        yield from_file(path)
+
+
+def core() -> Candidate:
+    """What ships with the core comes in through the same door."""
+    from zoogan import __version__
+
+    load = partial(importlib.import_module, "zoogan.builtin")
+    return Candidate("zoogan", load, "zoogan.builtin", "zoogan", __version__)
+
+
+def names_in(text: str) -> list[str]:
+    """`a,b` or `a:b` (`a;b` on Windows) as names, in order."""
+    return [part.strip() for part in re.split(f"[,{re.escape(os.pathsep)}]", text) if part.strip()]
+
+
+def from_file(path: Path) -> Candidate:
+    """A single-file plugin, named after the file."""
+    return Candidate(path.stem, partial(import_file, path), str(path))
+
+
+def import_file(path: Path) -> ModuleType:
+    """Import a file under a module name of its own, so that two files called `plugin.py` do not meet.
+
+    It stays in sys.modules, where the import strings of its components (`f"{__name__}:build"`) find it.
+    """
+    path = path.resolve()
+    name = f"zoogan_plugin_{path.stem}_{zlib.crc32(bytes(path)):08x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,221 @@
+"""The plugin host: loads each plugin by itself and tells observers what happens. Imports no torch.
+
+pluggy gives typed hooks but no isolation: one bad entry point, misspelt hook or raising implementation would
+take the whole zoo down. So each plugin is imported, checked and called by itself, and registers into a draft
+that counts only when all of it went well.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pluggy
+
+from zoogan.config import ConfigError
+from zoogan.config.registry import MethodSpec, Registry
+from zoogan.names import nearest
+from zoogan.plugins import hooks
+from zoogan.plugins.catalogue import Entry, core_catalogue, merged, read_catalogue
+from zoogan.plugins.discovery import Candidate, candidates, from_file, names_in
+from zoogan.plugins.isolation import RejectedError, check_hooks, check_version, explain, implemented
+
+log = logging.getLogger(__name__)
+SLOW = "it imports torch when it is loaded, which makes every command slow: import torch where it is used"
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """A loaded plugin and what it brought. `warnings` are whole sentences."""
+
+    name: str
+    distribution: str | None
+    version: str | None
+    where: str
+    hooks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    components: tuple[tuple[str, str], ...] = ()
+    commands: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PluginFailure:
+    """A plugin that is not in use: why, in one sentence, and what to do about it."""
+
+    name: str
+    distribution: str | None
+    version: str | None
+    where: str
+    reason: str
+    hint: str
+    error: BaseException | None = field(default=None, repr=False, compare=False)
+
+    def summary(self) -> dict[str, str]:
+        """For JSON."""
+        return {"plugin": self.name, "where": self.where, "reason": self.reason, "hint": self.hint}
+
+    def __str__(self) -> str:
+        return f"plugin {self.name!r} is not in use: {self.reason} (hint: {self.hint})"
+
+
+class Zoo:
+    """Everything that the core and the plugins brought, and what went wrong with the others."""
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+        self.plugins: list[PluginInfo] = []
+        self.failures: list[PluginFailure] = []
+        self.disabled: list[str] = []
+        self.warnings: list[str] = []
+        self.manager = pluggy.PluginManager("zoogan")
+        self.manager.add_hookspecs(hooks)
+        self._sheets: dict[str, Entry] = {}  # the plugins' own catalogues
+
+    @cached_property
+    def catalogue(self) -> dict[str, Entry]:
+        """What is known of each method, installed or not, by id."""
+        return merged(core_catalogue(), self._sheets)
+
+    def method(self, name: str) -> MethodSpec:
+        """An installed method.
+
+        Raises:
+            ConfigError: there is none of that name; says whether it is planned, broken or misspelt.
+        """
+        if name in self.registry.methods:
+            return self.registry.methods[name]
+        broken = [failure for failure in self.failures if failure.name in (name, name.replace("-", "_"))]
+        if broken:
+            raise ConfigError(f"model {name!r} is not available: {broken[0]}")
+        known = sorted(self.registry.methods)
+        installed = f"installed: {', '.join(known) or 'none'}"
+        entry = self.catalogue.get(name)
+        if entry is not None:
+            state = f"it comes with {entry.distribution}" if entry.distribution else "planned, not written yet"
+            raise ConfigError(f"model {name!r} ({entry.title}) is not installed: {state}; {installed}")
+        hint = nearest(name, [*known, *self.catalogue])
+        raise ConfigError(f"no model is called {name!r}{hint}; {installed}")
+
+    # ---- loading --------------------------------------------------------------------------------------
+
+    def load_files(self, files: Sequence[Path]) -> None:
+        """Load single-file plugins (`--plugin`) into this zoo; one that is loaded already is left alone."""
+        for path in files:
+            self.load(from_file(path))
+
+    def load(self, candidate: Candidate) -> None:
+        """Load one plugin. On failure nothing of it stays, and the reason is in `failures`."""
+        if candidate.name in self.disabled:
+            return
+        try:
+            self._load(candidate)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: a plugin may not end the program
+            reason, hint = explain(error, candidate.distribution)
+            found = (candidate.name, candidate.distribution, candidate.version, candidate.where)
+            self.failures.append(PluginFailure(*found, reason, hint, error))
+
+    def _load(self, candidate: Candidate) -> None:
+        had_torch = "torch" in sys.modules
+        plugin = candidate.load()
+        warnings = (SLOW,) if not had_torch and "torch" in sys.modules else ()
+        if self.manager.is_registered(plugin):  # by another way in: ZOO_PLUGINS may name what is installed
+            return
+        taken = next((info for info in self.plugins if info.name == candidate.name), None)
+        if taken is not None:
+            raise RejectedError(f"another plugin ({taken.where}) has the same name", "rename or uninstall one")
+        check_version(plugin)
+        check_hooks(plugin)
+        draft = self.registry.draft(candidate.name)
+        self.manager.register(plugin, candidate.name)
+        try:
+            self.manager.check_pending()
+            self.call(plugin, "zoo_register", registry=draft)
+            sheet = read_catalogue(Path(plugin.CATALOGUE)) if hasattr(plugin, "CATALOGUE") else {}
+            if sheet:
+                merged(self.catalogue, sheet)
+        except BaseException:
+            self.manager.unregister(plugin)
+            raise
+        if sheet:
+            self._sheets |= sheet
+            del self.catalogue
+        self.registry.commit(draft)
+        self.plugins.append(brought(candidate, plugin, draft, warnings))
+
+    def call(self, plugin: Any, hook: str, **arguments: Any) -> None:
+        """Call one plugin's implementation of a hook, if it has one."""
+        others = [other for other in self.manager.get_plugins() if other is not plugin]
+        self.manager.subset_hook_caller(hook, others)(**arguments)
+
+    # ---- observers ------------------------------------------------------------------------------------
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Tell each plugin that observes `hook`. One that raises is named in the log and told nothing more.
+
+        Observers only look: they run one by one, what they return is dropped, mappings are read-only.
+        """
+        observed = {
+            name: MappingProxyType(value) if isinstance(value, dict) else value for name, value in arguments.items()
+        }
+        for implementation in getattr(self.manager.hook, hook).get_hookimpls():  # a copy, in loading order
+            plugin, name = implementation.plugin, implementation.plugin_name
+            try:
+                self.call(plugin, hook, **observed)
+            except (Exception, SystemExit) as error:
+                reason, hint = explain(error)
+                log.warning("plugin %r failed in %s and is told nothing more: %s", name, hook, reason)
+                info = next(info for info in self.plugins if info.name == name)
+                found = (name, info.distribution, info.version, info.where)
+                self.failures.append(PluginFailure(*found, f"in {hook}: {reason}", hint, error))
+                self.manager.unregister(plugin)
+
+
+def brought(candidate: Candidate, plugin: Any, draft: Registry, warnings: tuple[str, ...]) -> PluginInfo:
+    """What a plugin added to its draft."""
+    name = candidate.name
+    return PluginInfo(
+        name,
+        candidate.distribution,
+        candidate.version,
+        candidate.where,
+        hooks=tuple(implemented(plugin)),
+        methods=tuple(method.name for method in draft.methods.values() if method.plugin == name),
+        components=tuple(key for key, component in draft.components.items() if component.plugin == name),
+        commands=tuple(command.name for command in draft.commands.values() if command.plugin == name),
+        warnings=warnings,
+    )
+
+
+def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.environ) -> Zoo:
+    """A fresh zoo: the core, then entry points by name, then ZOO_PLUGINS, then `files`.
+
+    Environment: ZOO_PLUGINS names modules or .py files to load as well; ZOO_DISABLE_PLUGINS names plugins to
+    leave out (they are not even imported). Both take lists with commas.
+    """
+    opened = Zoo()
+    opened.disabled = names_in(environment.get("ZOO_DISABLE_PLUGINS", ""))
+    found = list(candidates(files, environment))
+    names = [candidate.name for candidate in found]
+    for name in opened.disabled:
+        if name not in names:
+            hint = nearest(name, names)
+            opened.warnings.append(f"ZOO_DISABLE_PLUGINS names {name!r}, which is not there{hint}")
+    for candidate in found:
+        opened.load(candidate)
+    return opened
+
+
+@cache
+def zoo() -> Zoo:
+    """The zoo of this process. Opened once; `--plugin` files are added with `zoo().load_files(...)`."""
+    return open_zoo()

@@ -1,0 +1,110 @@
+"""What keeps one bad plugin from the others: the checks that it must pass, and why it failed in words."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pluggy
+from pydantic import ValidationError
+
+from zoogan import API_VERSION
+from zoogan.config import ConfigError
+from zoogan.config.registry import RegistrationError
+from zoogan.names import nearest
+from zoogan.plugins import hooks
+
+
+class RejectedError(Exception):
+    """The host refuses a plugin: the reason in one sentence, and a hint."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
+        self.reason, self.hint = reason, hint
+
+
+def hook_names() -> list[str]:
+    """The hooks that exist, in the order of hooks.py."""
+    return [name for name in vars(hooks) if name.startswith("zoo_")]
+
+
+def implemented(plugin: Any) -> list[str]:
+    """The names that a plugin marked with @hookimpl."""
+    return [name for name in dir(plugin) if getattr(getattr(plugin, name, None), "zoogan_impl", None)]
+
+
+def check_version(plugin: Any) -> None:
+    """Refuse a plugin written against a later plugin API; one without `API_VERSION` takes its chance."""
+    wanted = getattr(plugin, "API_VERSION", API_VERSION)
+    if not isinstance(wanted, int):
+        raise RejectedError(f"its API_VERSION is {wanted!r}, not a whole number", f"this is {API_VERSION}")
+    if wanted > API_VERSION:
+        raise RejectedError(f"it needs zoogan's plugin API {wanted}, this is {API_VERSION}", "upgrade zoogan")
+
+
+def check_hooks(plugin: Any) -> None:
+    """Refuse hooks that pluggy would silently ignore (unmarked, misspelt) or refuse in words for insiders."""
+    specs, marked = hook_names(), implemented(plugin)
+    bare = [n for n in dir(plugin) if n in specs and n not in marked and callable(getattr(plugin, n))]
+    if bare:
+        raise RejectedError(
+            f"its function {bare[0]} is not marked as a hook", "put @zoogan.plugins.hooks.hookimpl above it"
+        )
+    if not marked:
+        raise RejectedError(
+            "it implements no hook", "write zoo_register(registry) with @zoogan.plugins.hooks.hookimpl above it"
+        )
+    for function in marked:
+        name = getattr(plugin, function).zoogan_impl["specname"] or function
+        if name not in specs:
+            reason = f"it implements hook {name!r}, which does not exist{nearest(name, specs)}"
+            raise RejectedError(reason, f"the hooks are {', '.join(specs)}")
+        passed = list(inspect.signature(getattr(hooks, name)).parameters)
+        asked = inspect.signature(getattr(plugin, function)).parameters.values()
+        alien = [p.name for p in asked if p.default is p.empty and p.name not in passed]
+        if alien:
+            reason = f"its {name} takes {', '.join(map(repr, alien))}, which the hook does not pass"
+            raise RejectedError(reason, f"{name} may take {', '.join(passed)}")
+
+
+def explain(error: BaseException, distribution: str | None = None) -> tuple[str, str]:
+    """Why a plugin failed, in one sentence, and what to do about it."""
+    from_whom = f"report it to the authors of {distribution}" if distribution else "mend the plugin"
+    match error:
+        case RejectedError():
+            return error.reason, error.hint
+        case RegistrationError() | ConfigError():
+            return first_line(error), "rename or mend what it registers"
+        case pluggy.PluginValidationError():
+            return f"pluggy refuses it: {str(error).splitlines()[-1]}", from_whom
+        case ModuleNotFoundError() if error.name and error.name.partition(".")[0] != "zoogan":
+            missing = error.name.partition(".")[0]
+            return f"it needs module {error.name!r}, which is not installed", f"pip install {missing}"
+        case ImportError() if (error.name or "").partition(".")[0] == "zoogan":
+            said = first_line(error).partition(" (")[0]  # without the path of the module
+            return f"it was written for another zoogan: {said}", "upgrade zoogan or the plugin"
+        case FileNotFoundError() if not error.filename:
+            return first_line(error), "check the path"
+        case SystemExit():
+            return f"it tried to end the program (SystemExit{place(error)})", from_whom
+        case SyntaxError():
+            where = f"{Path(error.filename).name}:{error.lineno}" if error.filename else "?"
+            return f"it is not valid Python: {error.msg} ({where})", from_whom
+        case ValidationError():
+            problem = error.errors()[0]
+            path = ".".join(str(part) for part in problem["loc"])
+            return f"{error.title}: {path}: {problem['msg']}", from_whom
+    return f"{type(error).__name__}: {first_line(error)}{place(error)}", from_whom
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).splitlines() or ["no message"])[0]
+
+
+def place(error: BaseException) -> str:
+    """` at file.py:3` for the place where an error was raised, or nothing."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
