@@ -31,7 +31,7 @@ from torch import nn
 from zoogan.composition.build import Composition, compose
 from zoogan.config import GameConfig, compose_config, merge, parse_sets, validate
 from zoogan.config.registry import Registry
-from zoogan.devices import choose
+from zoogan.devices import choose_device
 from zoogan.facts import Facts
 from zoogan.interfaces.source import domains_of
 from zoogan.plugins.host import zoo
@@ -184,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     registry = zoo().registry
-    config, device = configured(options, registry), choose(options.device)
+    config, device = configured(options, registry), choose_device(options.device)
     work = counted(config, registry)
     mixed = "bf16" if config.training.precision == "bf16" else "no"
     trainer = trainer_of(config, registry, Accelerator(cpu=device.type == "cpu", mixed_precision=mixed))

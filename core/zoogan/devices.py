@@ -10,7 +10,7 @@ import torch.distributed as dist
 from zoogan.errors import ConfigError
 
 
-def choose(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
     """`auto` is the best there is.
 
     Raises:
@@ -34,7 +34,7 @@ def join_processes(name: str) -> torch.device:
     Raises:
         ConfigError: as `choose`.
     """
-    device = choose(name)
+    device = choose_device(name)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return device
     from accelerate import PartialState
@@ -42,7 +42,7 @@ def join_processes(name: str) -> torch.device:
     return torch.device(PartialState(cpu=device.type == "cpu").device)
 
 
-def part_processes() -> None:
+def shutdown_distributed() -> None:
     """Wait for the other processes, then end the group: one that merely exits can abort while another still talks."""
     if dist.is_available() and dist.is_initialized():
         dist.barrier()

@@ -21,7 +21,7 @@ import zoogan_stargan_v2
 import zoogan_stylegan2
 from zoogan.config import ConfigError
 from zoogan.config.registry import Registry
-from zoogan.devices import choose
+from zoogan.devices import choose_device
 from zoogan.training.devices import training_on
 
 
@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     try:
-        official.compute_on(choose(config.getoption("device", default="cpu")))
+        official.compute_on(choose_device(config.getoption("device", default="cpu")))
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
 

@@ -49,11 +49,11 @@ def compare(
     if data is None and (metrics or set_ or judge or root or seed or faces != FACES or truncation is not None):
         raise ConfigError("these options measure anew: say on which faces with --data SOURCE")
     check_pages()
-    from zoogan.devices import choose
+    from zoogan.devices import choose_device
     from zoogan.runs.run import load
 
     sets = parse_sets(set_ or [])
-    where = choose(device)
+    where = choose_device(device)
     loaded = [load(run, device=where, registry=zoo.registry) for run in runs]
     shows = shown_by_all(runs, loaded)
     shared = shared_attributes(runs, loaded) if shows == "edits" else []

@@ -43,10 +43,10 @@ def direction(
     """Find the way in the latents along which faces gain an attribute; `zoo edit` then edits along it."""
     registry = open_with(plugin).registry
     check_numbers(attribute, faces, share)
-    from zoogan.devices import choose
+    from zoogan.devices import choose_device
     from zoogan.runs.run import load
 
-    loaded = load(run, device=choose(device), registry=registry)
+    loaded = load(run, device=choose_device(device), registry=registry)
     maker = loaded.maker
     names, others = list(dict.fromkeys(attribute or [])), list(dict.fromkeys(conditional or []))
     reader = judge_of(loaded, judge).to(loaded.device)

@@ -79,11 +79,11 @@ def edit(
 ) -> None:
     """Edit photos: each gets the run's own crop; masks and residuals are saved beside the edit."""
     registry = open_with(plugin).registry
-    from zoogan.devices import choose
+    from zoogan.devices import choose_device
     from zoogan.runs.run import load
 
     def opened() -> Any:
-        return load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
+        return load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
 
     if grid:
         check_grid({

@@ -51,7 +51,7 @@ def evaluate(
 ) -> None:
     """Measure a run's edits of held-out faces, or the faces that it makes: report.json, and report.html to read."""
     zoo = open_with(plugin)
-    from zoogan.devices import join_processes, part_processes
+    from zoogan.devices import join_processes, shutdown_distributed
     from zoogan.evaluation.metrics.parts import parts_made
     from zoogan.evaluation.reports.report import replaced
     from zoogan.evaluation.study import shown_by
@@ -82,7 +82,7 @@ def evaluate(
         if before:
             lost = ", ".join(before)
             typer.echo(f"note: replaced the report in {folder}, which had {lost} too; --out keeps both", err=True)
-    part_processes()
+    shutdown_distributed()
     if not measured:
         if World().rank == 0:
             tell_skipped(report)

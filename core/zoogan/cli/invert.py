@@ -50,13 +50,13 @@ def invert(
     settings = {"iterations": iterations, "space": space, "noise": noise, "tune_iterations": tune_iterations}
     given = {key: value for key, value in settings.items() if value is not None} | ({"tune": True} if tune else {})
     check_settings(given | {"likeness": likeness})
-    from zoogan.devices import choose
+    from zoogan.devices import choose_device
     from zoogan.pictures.photo import save_image
     from zoogan.runs.latents import generator_digest, write_latents, write_tuned
     from zoogan.runs.run import Run, load
     from zoogan.terminal.signals import StopSignals
 
-    loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
+    loaded = load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
     digest = generator_digest(loaded.maker)
     pictures = read_all(photos)
     places = places_for(photos, out or Run(run).inversions)

@@ -71,7 +71,7 @@ def train(
     """
     registry = open_with(plugin).registry
     config = data_config(registry, data, root, attributes, size, set_ or [])
-    from zoogan.devices import choose
+    from zoogan.devices import choose_device
     from zoogan.judges.judge import check_free, default_judge, save_judge
     from zoogan.judges.training import Lesson, train_judge
 
@@ -82,7 +82,7 @@ def train(
     folder = out or default_judge(data, config.image_size)
     check_free(folder, force)
     source = registry.build("source", config)
-    where = choose(device)
+    where = choose_device(device)
     typer.echo(
         f"training a judge of {what_of(len(config.attributes), len(source.parts))} on {source.size('train')} {data} "
         f"faces, {config.image_size} px, {lesson.backbone}; {lesson.iterations} iterations of {lesson.batch} on {where}"

@@ -36,13 +36,13 @@ def parts(
     """Show a face part by part: a column each, with the face so far, its segmentation, the part's mask and depth."""
     registry = open_with(plugin).registry
     check(seed, truncation, latents, out)
-    from zoogan.devices import choose
+    from zoogan.devices import choose_device
     from zoogan.editors.parts import additions
     from zoogan.interfaces.synthesis import noise_among
     from zoogan.pictures.photo import grid, save_image
     from zoogan.runs.run import load
 
-    loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
+    loaded = load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
     face = face_of(loaded, seed or 0, truncation, latents)
     maker = loaded.maker if face.generator is None else loaded.maker.with_generator(face.generator)
     latent, noise = face.extras["latents"], noise_among(face.extras)

@@ -55,10 +55,10 @@ def sample(
     """Make faces from seeds. Each is a pure function of its own seed, whatever is made beside it."""
     registry = open_with(plugin).registry
     check_ways(mix, cut, film, out, {"--part": part, "--only": only, "--segmentation": segmentation or None})
-    from zoogan.devices import choose
+    from zoogan.devices import choose_device
     from zoogan.runs.run import load
 
-    loaded = load(run, checkpoint=checkpoint, device=choose(device), registry=registry)
+    loaded = load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
     n = faces if faces is not None else SOURCES if mix or film else FACES
     check_numbers(loaded, n, truncation, cutoff, cut, walks=film is not None)
     options = {"truncation": truncation, "cutoff": cutoff}

@@ -71,7 +71,7 @@ def train(
 
 def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool, numbered: bool = False) -> int:
     """Open the session, train, and say what can be done with the run. Returns the exit code."""
-    from zoogan.devices import part_processes
+    from zoogan.devices import shutdown_distributed
     from zoogan.runs.checkpoints import iteration_of, newest_valid
     from zoogan.runs.run import Run, renew_model
 
@@ -91,7 +91,7 @@ def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool,
     outcome = session.train()
     code = 128 + outcome.signal if outcome.signal is not None and outcome.reason == "stopped" else 0
     if not session.main:
-        part_processes()
+        shutdown_distributed()
         return code
     if outcome.reason == "stopped":
         typer.echo(
@@ -100,7 +100,7 @@ def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool,
         )
     else:
         typer.echo(farewell(session))
-    part_processes()
+    shutdown_distributed()
     return code
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from zoogan.config import ConfigError, Frozen, Names, checked, read_yaml
@@ -51,7 +51,7 @@ class LabelSet(Frozen):
         return self
 
     @model_serializer(mode="wrap")
-    def _kept(self, whole: SerializerFunctionWrapHandler) -> Any:
+    def _kept(self, whole: Callable[..., Any]) -> Any:
         """As `config.yaml` keeps it: by name if it is built in, else all of it, so that the run needs no other file."""
         return next((name for name in built_in_names() if built_in(name) == self), None) or whole(self)
 

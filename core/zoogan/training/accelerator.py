@@ -8,7 +8,7 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType
 
 from zoogan.config import ConfigError, GameConfig
-from zoogan.devices import choose
+from zoogan.devices import choose_device
 from zoogan.names import nearest
 from zoogan.runs.run import Run
 
@@ -25,7 +25,7 @@ def open_accelerator(config: GameConfig, device: str, run: Run) -> Accelerator:
             "training.precision: fp16 is not supported (one loss scale would have to serve every optimizer, and "
             "penalties overflow); use bf16, which needs no scaling, or fp32"
         )
-    choose(device)
+    choose_device(device)
     if PartialState._shared_state and PartialState().num_processes == 1:
         AcceleratorState._reset_state(reset_partial_state=True)  # an earlier training in this process
     known = [str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()]

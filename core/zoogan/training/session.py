@@ -14,7 +14,7 @@ from zoogan.composition.build import Composition, compose
 from zoogan.composition.rehearsal import rehearse
 from zoogan.config import GameConfig
 from zoogan.data.loader import loader, on_device
-from zoogan.devices import choose
+from zoogan.devices import choose_device
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Need, Source, World
 from zoogan.plugins.host import Zoo
@@ -80,7 +80,7 @@ class Session:
     ) -> None:
         self.zoo, self.config, self.run, self.resume, self.numbered = zoo, config, run, resume, numbered
         registry = zoo.registry
-        choose(device)
+        choose_device(device)
         begun = resume and bool(checkpoints.find(run.checkpoints))  # its checkpoints hold all, whatever it started from
         if not begun:
             check_frozen_are_trained(config)
