@@ -3,7 +3,7 @@
     python benchmarks/step.py --model sagan --size 128 --batch 8
 
 The method's paper config on random data, through the real trainer. An iteration is one update of the game's first
-step with its share of the others: StarGAN's is one critic update and a fifth of a generator update.
+step with its share of the others: StarGAN's is one discriminator update and a fifth of a generator update.
 """
 
 from __future__ import annotations

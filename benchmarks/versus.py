@@ -33,14 +33,14 @@ Parts = Mapping[str, Callable[[], None]]
 
 
 class Published(ABC):
-    """The published networks and losses, in the published order: a generator with its average, a critic, and an Adam
+    """The published networks and losses, in the published order: a generator with its average, a discriminator, and an Adam
     for each, corrected for its lazy regulariser (path lengths every 4th iteration, R1 every 16th)."""
 
     def __init__(self, options: argparse.Namespace, device: torch.device) -> None:
         self.options, self.device = options, device
-        self.generator, self.critic = (network.to(device) for network in self.networks(options))
+        self.generator, self.discriminator = (network.to(device) for network in self.networks(options))
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        lazy = {"generator": 4 / 5, "critic": 16 / 17}
+        lazy = {"generator": 4 / 5, "discriminator": 16 / 17}
         self.optimizers = {
             name: torch.optim.Adam(getattr(self, name).parameters(), lr=0.002 * c, betas=(0.0, 0.99**c))
             for name, c in lazy.items()
@@ -48,7 +48,7 @@ class Published(ABC):
 
     @abstractmethod
     def networks(self, options: argparse.Namespace) -> tuple[nn.Module, nn.Module]:
-        """The generator and the critic."""
+        """The generator and the discriminator."""
 
     @abstractmethod
     def parts(self) -> Parts:
@@ -57,7 +57,7 @@ class Published(ABC):
     def only(self, name: str) -> None:
         """Let one network learn."""
         self.generator.requires_grad_(name == "generator")
-        self.critic.requires_grad_(name == "critic")
+        self.discriminator.requires_grad_(name == "discriminator")
 
     def learn(self, name: str, loss: Tensor) -> None:
         """One update."""

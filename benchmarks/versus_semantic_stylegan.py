@@ -51,23 +51,23 @@ class SemanticStyleGAN(Published):
         mask = F.one_hot(labels, PARTS).permute(0, 3, 1, 2).float() * 2 - 1
 
         def discriminator() -> None:
-            self.only("critic")
-            fake = self.critic(*self.generator(self.noise(batch)))
-            self.learn("critic", F.softplus(-self.critic(image, mask)).mean() + F.softplus(fake).mean())
+            self.only("discriminator")
+            fake = self.discriminator(*self.generator(self.noise(batch)))
+            self.learn("discriminator", F.softplus(-self.discriminator(image, mask)).mean() + F.softplus(fake).mean())
 
         def penalty() -> None:
-            self.only("critic")
+            self.only("discriminator")
             pair = [image.clone().requires_grad_(), mask.clone().requires_grad_()]
-            score = self.critic(*pair)
+            score = self.discriminator(*pair)
             slopes = torch.autograd.grad(score.sum(), pair, create_graph=True)
             of_image, of_mask = (slope.square().flatten(1).sum(1).mean() for slope in slopes)
-            self.learn("critic", (10 / 2 * of_image + 1000 / 2 * of_mask) * 16 + 0 * score[0].sum())
+            self.learn("discriminator", (10 / 2 * of_image + 1000 / 2 * of_mask) * 16 + 0 * score[0].sum())
 
         def generator() -> None:
             self.only("generator")
             made, layout, coarse, _, _ = self.generator(self.noise(batch), return_all=True)
             pooled = F.adaptive_avg_pool2d(layout, coarse.shape[2:])
-            loss = F.softplus(-self.critic(made, layout)).mean() + 100 * (coarse - pooled).square().mean()
+            loss = F.softplus(-self.discriminator(made, layout)).mean() + 100 * (coarse - pooled).square().mean()
             self.learn("generator", loss)
 
         def path_length() -> None:

@@ -45,19 +45,19 @@ class StyleGAN2(Published):
         real = torch.rand(batch, 3, size, size, device=self.device) * 2 - 1
 
         def discriminator() -> None:
-            self.only("critic")
+            self.only("discriminator")
             fake, _ = self.made(batch)
-            self.learn("critic", self.losses.d_logistic_loss(self.critic(real), self.critic(fake)))
+            self.learn("discriminator", self.losses.d_logistic_loss(self.discriminator(real), self.discriminator(fake)))
 
         def penalty() -> None:
-            self.only("critic")
+            self.only("discriminator")
             image = real.clone().requires_grad_()
-            score = self.critic(image)
-            self.learn("critic", 5 * 16 * self.losses.d_r1_loss(score, image) + 0 * score[0].sum())
+            score = self.discriminator(image)
+            self.learn("discriminator", 5 * 16 * self.losses.d_r1_loss(score, image) + 0 * score[0].sum())
 
         def generator() -> None:
             self.only("generator")
-            self.learn("generator", self.losses.g_nonsaturating_loss(self.critic(self.made(batch)[0])))
+            self.learn("generator", self.losses.g_nonsaturating_loss(self.discriminator(self.made(batch)[0])))
 
         def path_length() -> None:
             self.only("generator")

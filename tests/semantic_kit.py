@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from zoogan.facts import Facts
 from zoogan.testing.tensors import noise
-from zoogan_semantic_stylegan.config import CriticConfig, GeneratorConfig
-from zoogan_semantic_stylegan.networks import Critic, Generator
+from zoogan_semantic_stylegan.config import DiscriminatorConfig, GeneratorConfig
+from zoogan_semantic_stylegan.networks import Discriminator, Generator
 
 STYLE = 5
 
@@ -55,9 +55,9 @@ class Small:
                 parameter.normal_()
         return net.to(dtype)
 
-    def critic(self, seed: int = 0) -> Critic:
+    def discriminator(self, seed: int = 0) -> Discriminator:
         torch.manual_seed(seed)
-        net = Critic(CriticConfig(channel_multiplier=2**-8, max_width=5), self.facts())
+        net = Discriminator(DiscriminatorConfig(channel_multiplier=2**-8, max_width=5), self.facts())
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter.normal_()

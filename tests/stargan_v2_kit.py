@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from zoogan.facts import Facts
-from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig
-from zoogan_stargan_v2.networks import Critic, Encoder, Mapping
+from zoogan_stargan_v2.config import DiscriminatorConfig, MappingConfig, StyleEncoderConfig
+from zoogan_stargan_v2.networks import Discriminator, Encoder, Mapping
 
 STYLE = 6
 
@@ -22,7 +22,7 @@ def heads(seed: int, size: int, k: int) -> dict[str, nn.Module]:
     return {
         "mapping": Mapping(MappingConfig(latent_dim=3, style_dim=STYLE, width=8), facts(size, k)),
         "style_encoder": Encoder(StyleEncoderConfig(width=2, max_width=4, style_dim=STYLE), facts(size, k)),
-        "discriminator": Critic(CriticConfig(width=2, max_width=4), facts(size, k)),
+        "discriminator": Discriminator(DiscriminatorConfig(width=2, max_width=4), facts(size, k)),
     }
 
 

@@ -18,7 +18,7 @@ from zoogan.config.registry import MethodSpec, Registry
 from zoogan.data.config import DrawnData
 from zoogan.facts import Facts
 from zoogan.games.config import StyleOptimizers, StyleTranslationConfig
-from zoogan.interfaces import StyleCritic, StyleEncoder, StyleMapping, StyleTranslator
+from zoogan.interfaces import StyleDiscriminator, StyleEncoder, StyleMapping, StyleTranslator
 from zoogan.layers.config import NoAugmentConfig, NoHeatMapsConfig
 from zoogan.losses.config import NonSaturatingConfig, R1Config
 from zoogan.testing.tensors import faces, noise
@@ -89,7 +89,7 @@ class TinyEncoder(StyleEncoder):
         return own_heads(torch.stack([head(colour) for head in self.heads], 1), domain)
 
 
-class TinyCritic(StyleCritic):
+class TinyDiscriminator(StyleDiscriminator):
     """A convolution, squashed and averaged, a channel a domain."""
 
     def __init__(self, config: TinyConfig, facts: Facts) -> None:
@@ -112,10 +112,10 @@ class TinyStyleConfig(StyleTranslationConfig):
     generator: Annotated[ComponentConfig, Slot("style_translator")] = TinyConfig()
     mapping: Annotated[ComponentConfig, Slot("style_mapping")] = TinyConfig()
     style_encoder: Annotated[ComponentConfig, Slot("style_encoder")] = TinyConfig()
-    discriminator: Annotated[ComponentConfig, Slot("style_critic")] = TinyConfig()
+    discriminator: Annotated[ComponentConfig, Slot("style_discriminator")] = TinyConfig()
     heat_maps: Annotated[ComponentConfig, Slot("heat_maps")] = NoHeatMapsConfig()
     adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = R1Config(weight=1.0, every=1)
+    penalty: Annotated[ComponentConfig, Slot("discriminator_penalty")] = R1Config(weight=1.0, every=1)
     augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
     optimizers: StyleOptimizers = StyleOptimizers(generator=ADAM, mapping=ADAM, style_encoder=ADAM, discriminator=ADAM)
     training: TrainingConfig = TrainingConfig(iterations=10)
@@ -129,7 +129,7 @@ def tiny_registry() -> Registry:
     registry.plugin = __name__
     for role, name in (
         ("style_translator", "TinyTranslator"), ("style_mapping", "TinyMapping"),
-        ("style_encoder", "TinyEncoder"), ("style_critic", "TinyCritic"),
+        ("style_encoder", "TinyEncoder"), ("style_discriminator", "TinyDiscriminator"),
     ):  # fmt: skip
         registry.component(role, "tiny", config=TinyConfig, build=f"{__name__}:{name}")
     registry.method(

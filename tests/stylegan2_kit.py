@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from zoogan.facts import Facts
 from zoogan.layers.mapping import PixelNormMapping as LatentMLP
 from zoogan.testing.tensors import faces, noise
-from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
+from zoogan_stylegan2.config import DiscriminatorConfig, GeneratorConfig, MappingConfig
 from zoogan_stylegan2.layouts import Layout, Nvlabs, Rosinality
-from zoogan_stylegan2.networks import Critic, Generator
+from zoogan_stylegan2.networks import Discriminator, Generator
 
 SIZE, STYLE, LAYERS, MULTIPLIER, WIDEST = 32, 6, 3, 2**-8, 5
 LAYOUTS = [Rosinality(), Nvlabs()]
@@ -30,7 +30,7 @@ def nets(size: int = SIZE, channels: int = 3, seed: int = 0) -> Nets:
         "generator": Generator(
             GeneratorConfig(style_dim=STYLE, channel_multiplier=MULTIPLIER, max_width=WIDEST), facts
         ),
-        "discriminator": Critic(CriticConfig(channel_multiplier=MULTIPLIER, max_width=WIDEST), facts),
+        "discriminator": Discriminator(DiscriminatorConfig(channel_multiplier=MULTIPLIER, max_width=WIDEST), facts),
     }
     with torch.no_grad():
         for net in made.values():
@@ -86,7 +86,7 @@ def rebuilt(result: Any) -> Nets:
     """The networks that an importer describes."""
     kinds = {
         "generator": (GeneratorConfig, Generator), "mapping": (MappingConfig, LatentMLP),
-        "discriminator": (CriticConfig, Critic),
+        "discriminator": (DiscriminatorConfig, Discriminator),
     }  # fmt: skip
     facts, made = Facts(image_size=result.config["data"]["image_size"], **result.facts), {}
     for slot, state in result.networks.items():

@@ -13,10 +13,12 @@ API_VERSION = 1
 @hookimpl
 def zoo_register(registry: Registry) -> None:
     """Register the method and its networks."""
-    from zoogan_sagan.config import SaganConfig, SaganCriticConfig, SaganGeneratorConfig
+    from zoogan_sagan.config import SaganConfig, SaganDiscriminatorConfig, SaganGeneratorConfig
 
     registry.component("image_editor", "sagan", config=SaganGeneratorConfig, build="zoogan_sagan.networks:Generator")
-    registry.component("attribute_critic", "sagan", config=SaganCriticConfig, build="zoogan_sagan.networks:Critic")
+    registry.component(
+        "attribute_discriminator", "sagan", config=SaganDiscriminatorConfig, build="zoogan_sagan.networks:Discriminator"
+    )
     registry.method(
         MethodSpec(
             name="sagan",

@@ -38,7 +38,7 @@ class SaganGeneratorConfig(ComponentConfig):
     mask_bias: float = 0.0
 
 
-class SaganCriticConfig(ComponentConfig):
+class SaganDiscriminatorConfig(ComponentConfig):
     """PatchGAN with a realism map and attribute logits.
 
     width: channels of the first stage. stages: halvings; null = down to 2 x 2, at most 6. slope: of
@@ -63,9 +63,9 @@ class SaganConfig(AttributeEditingConfig):
     data: Annotated[DataConfig, Slot("source")] = DrawnData()
     condition: Annotated[ComponentConfig, Slot("condition")] = AttributesConfig(draw="flip")
     generator: Annotated[ComponentConfig, Slot("image_editor")] = SaganGeneratorConfig()
-    discriminator: Annotated[ComponentConfig, Slot("attribute_critic")] = SaganCriticConfig()
+    discriminator: Annotated[ComponentConfig, Slot("attribute_discriminator")] = SaganDiscriminatorConfig()
     adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = WganConfig()
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = GradientPenaltyConfig(weight=10.0)
+    penalty: Annotated[ComponentConfig, Slot("discriminator_penalty")] = GradientPenaltyConfig(weight=10.0)
     classification: Annotated[ComponentConfig, Slot("classification")] = BinaryConfig()
     augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
     cadence: Cadence = Cadence(discriminator_repeat=3, generator_every=1, fresh_batch=True)

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.facts import Facts
-from zoogan.interfaces import AttributeCritic, Edited, ImageEditor, Verdict
+from zoogan.interfaces import AttributeDiscriminator, Edited, ImageEditor, Verdict
 from zoogan.layers.blocks import EncoderDecoder, StridedTrunk, check_halvings, default_stages, normal_init
 from zoogan.layers.norm import BatchNorm2d, Statistics
 from zoogan.layers.planes import append_planes
-from zoogan_sagan.config import SaganCriticConfig, SaganGeneratorConfig
+from zoogan_sagan.config import SaganDiscriminatorConfig, SaganGeneratorConfig
 
 
 class Pass:
@@ -104,17 +104,17 @@ class Generator(ImageEditor):
         return [self.modification, self.attention]
 
 
-class Critic(AttributeCritic):
+class Discriminator(AttributeDiscriminator):
     """A realism map and attribute logits.
 
     With `score_heads: label` the map has one channel for each attribute and value, and `score` is (n, a, i,
     j): those of the claimed values. Otherwise it is (n, 1, i, j) and ignores the claim.
     """
 
-    def __init__(self, config: SaganCriticConfig, facts: Facts) -> None:
+    def __init__(self, config: SaganDiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
         stages = config.stages or default_stages(facts.image_size)
-        check_halvings("critic 'sagan'", "stages", stages, facts.image_size, whole=False)
+        check_halvings("discriminator 'sagan'", "stages", stages, facts.image_size, whole=False)
         self.by_label, count = config.score_heads == "label", len(facts.attributes)
         self.trunk = StridedTrunk(facts.channels, width=config.width, stages=stages, slope=config.slope)
         self.score = nn.Conv2d(self.trunk.outputs, 2 * count if self.by_label else 1, 3, 1, 1)

@@ -21,7 +21,7 @@ from zoogan.importing.official import (
     read_networks,
     renamed,
     same_number,
-    tell_critic,
+    tell_discriminator,
     translate,
 )
 from zoogan_sagan.config import SaganConfig
@@ -121,19 +121,21 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         sees = state["SAN.conv.0.weight"].shape[1] > 3
         imported.config["generator"] |= shape | {"mask_sees_label": sees}
     if "discriminator" in networks:
-        critic = networks["discriminator"]
-        stages = sum(re.fullmatch(r"conv\.\d+\.weight", key) is not None for key in critic)
-        imported.networks["discriminator"] = renamed(critic, critic_names(stages), "discriminator", LAYOUT)
-        heads = critic["cls.0.weight"]
+        discriminator = networks["discriminator"]
+        stages = sum(re.fullmatch(r"conv\.\d+\.weight", key) is not None for key in discriminator)
+        imported.networks["discriminator"] = renamed(
+            discriminator, discriminator_names(stages), "discriminator", LAYOUT
+        )
+        heads = discriminator["cls.0.weight"]
         counts.append(("the discriminator", heads.shape[0]))
-        tell_critic(imported, critic["conv.0.weight"].shape[0], stages, heads.shape[2], settings)
+        tell_discriminator(imported, discriminator["conv.0.weight"].shape[0], stages, heads.shape[2], settings)
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     count = same_number("the number of attributes", counts)
     named = settings.get("attributes") or settings.get("target_attr")
     imported.config["data"]["attributes"] = attribute_names(named, count)
     translate(imported.config, SETTINGS, settings)
-    if settings.get("total_kimg"):  # counts the images of critic updates
+    if settings.get("total_kimg"):  # counts the images of discriminator updates
         each = int(settings.get("batch_size", 16)) * int(settings.get("d_iters", 3))
         imported.config["training"]["iterations"] = -(-int(settings["total_kimg"]) * 1000 // each)
     imported.alternative = {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
@@ -171,7 +173,7 @@ def body_names(official: str, ours: str, downsamplings: int, blocks: int) -> dic
     return names | entries(f"{official}.deconv.{3 * downsamplings}", f"{ours}.head")
 
 
-def critic_names(stages: int) -> dict[str, str]:
+def discriminator_names(stages: int) -> dict[str, str]:
     """Official key -> ours."""
     names = entries("src", "score") | entries("cls.0", "attributes")
     for k in range(stages):

@@ -15,7 +15,7 @@ def zoo_register(registry: Registry) -> None:
     """Register the method, its networks and its extra terms."""
     from zoogan_semantic_stylegan.config import (
         ConsistencyConfig,
-        CriticConfig,
+        DiscriminatorConfig,
         DiversityConfig,
         GeneratorConfig,
         MappingConfig,
@@ -25,7 +25,7 @@ def zoo_register(registry: Registry) -> None:
     name = "semantic-stylegan"
     networks = "zoogan_semantic_stylegan.networks:"
     registry.component("latent_generator", name, config=GeneratorConfig, build=networks + "Generator")
-    registry.component("image_critic", name, config=CriticConfig, build=networks + "Critic")
+    registry.component("image_discriminator", name, config=DiscriminatorConfig, build=networks + "Discriminator")
     registry.component("latent_mapping", name, config=MappingConfig, build="zoogan.layers.mapping:PixelNormMapping")
     terms = "zoogan_semantic_stylegan.terms:"
     registry.component("term", "semantic_consistency", config=ConsistencyConfig, build=terms + "Consistency")

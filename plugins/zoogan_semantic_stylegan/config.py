@@ -62,8 +62,8 @@ class GeneratorConfig(ComponentConfig):
         return self
 
 
-class CriticConfig(ComponentConfig):
-    """StyleGAN2's critic with a branch for images and one for segmentations, which add up (section 3.4).
+class DiscriminatorConfig(ComponentConfig):
+    """StyleGAN2's discriminator with a branch for images and one for segmentations, which add up (section 3.4).
 
     channel_multiplier, max_width: as there.
     group: how a batch varies is seen in groups of its images, the largest up to this into which it divides.
@@ -104,7 +104,7 @@ class SemanticStyleGANConfig(SynthesisConfig):
     data: Annotated[DataConfig, Slot("source")] = DrawnData()
     generator: Annotated[ComponentConfig, Slot("latent_generator")] = GeneratorConfig()
     mapping: Annotated[ComponentConfig, Slot("latent_mapping")] = MappingConfig()
-    discriminator: Annotated[ComponentConfig, Slot("image_critic")] = CriticConfig()
+    discriminator: Annotated[ComponentConfig, Slot("image_discriminator")] = DiscriminatorConfig()
     mixing: float = Field(0.3, ge=0, le=1)
     path_trains_mapping: bool = False
     inversion: InversionConfig = InversionConfig(

@@ -42,12 +42,12 @@ def origins(slot: str, keys: Sequence[str], numbers: Mapping[str, int]) -> dict[
     """Where each tensor of our network comes from. numbers: what the weights told of parts and their layers."""
     if slot == "generator":
         return {key: generator_origin(key, numbers["the parts"], numbers["the layers of a part"]) for key in keys}
-    name = mapping_name if slot == "mapping" else critic_name
+    name = mapping_name if slot == "mapping" else discriminator_name
     return {key: Origin([name(key)]) for key in keys}
 
 
-def critic_name(key: str) -> str:
-    """The official name of a tensor of our critic."""
+def discriminator_name(key: str) -> str:
+    """The official name of a tensor of our discriminator."""
     part, _, rest = key.partition(".")
     trunks = {"trunk": "convs_img", "segmentation_trunk": "convs_seg"}
     return head_name(rest) if part == "head" else trunk_name(rest, trunks[part])
@@ -145,7 +145,7 @@ def tell_generator(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], list[in
     }  # fmt: skip
 
 
-def tell_critic(state: Mapping[str, Tensor]) -> tuple[list[int], dict[str, int]]:
+def tell_discriminator(state: Mapping[str, Tensor]) -> tuple[list[int], dict[str, int]]:
     """Widths from 4 px up, and the numbers that other networks tell too.
 
     Raises:

@@ -1,4 +1,4 @@
-"""SemanticStyleGAN's networks (Shi et al. 2022, section 3): parts, their composition, rendering; a critic of pairs."""
+"""SemanticStyleGAN's networks (Shi et al. 2022, section 3): parts, their composition, rendering; a discriminator of pairs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.interfaces import Draws, ImageCritic, LatentGenerator, Synthesised
+from zoogan.interfaces import Draws, ImageDiscriminator, LatentGenerator, Synthesised
 from zoogan.interfaces.synthesis import Latents, Noise
-from zoogan.layers.residual_critic import ResidualTrunk, VerdictHead
+from zoogan.layers.residual_discriminator import ResidualTrunk, VerdictHead
 from zoogan.layers.widths import widths_to
-from zoogan_semantic_stylegan.config import NAME, CriticConfig, GeneratorConfig
+from zoogan_semantic_stylegan.config import NAME, DiscriminatorConfig, GeneratorConfig
 from zoogan_semantic_stylegan.parts import Composition, PartFeatures, PartGenerators, Places, Positions, grid
 from zoogan_semantic_stylegan.render import Renderer
 
@@ -142,10 +142,10 @@ class Generator(LatentGenerator):
         return Synthesised(image, segmentation, coarse, made.depth)
 
 
-class Critic(ImageCritic):
+class Discriminator(ImageDiscriminator):
     """Residual halvings of the image and of the segmentation, each down to 4 x 4; their sum is judged."""
 
-    def __init__(self, config: CriticConfig, facts: Facts) -> None:
+    def __init__(self, config: DiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
         widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
         self.classes = len(facts.parts)
@@ -156,7 +156,7 @@ class Critic(ImageCritic):
     def forward(
         self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None
     ) -> Float[Tensor, "n 1"]:
-        """(n, c, s, s) in [-1, 1] and (n, k, s, s), -1 or 1 -> (n, 1), unbounded; see `ImageCritic`."""
+        """(n, c, s, s) in [-1, 1] and (n, k, s, s), -1 or 1 -> (n, 1), unbounded; see `ImageDiscriminator`."""
         x = self.trunk(image)
         if segmentation is not None:
             assert isinstance(self.segmentation_trunk, nn.Module)

@@ -32,7 +32,7 @@ from zoogan.importing.synthesis import (
     without_filters,
 )
 from zoogan.layers.mapping import PixelNormMapping
-from zoogan_semantic_stylegan.config import CriticConfig, GeneratorConfig, MappingConfig, SemanticStyleGANConfig
+from zoogan_semantic_stylegan.config import DiscriminatorConfig, GeneratorConfig, MappingConfig, SemanticStyleGANConfig
 from zoogan_semantic_stylegan.layout import (
     FILTERS,
     MAPPING,
@@ -41,10 +41,10 @@ from zoogan_semantic_stylegan.layout import (
     Origin,
     origins,
     recognised,
-    tell_critic,
+    tell_discriminator,
     tell_generator,
 )
-from zoogan_semantic_stylegan.networks import Critic, Generator
+from zoogan_semantic_stylegan.networks import Discriminator, Generator
 
 TRAINED_ON: dict[str, Any] = {"source": "celebamask_hq", "attributes": [], "flip": False}
 """What the official code reads: CelebAMask-HQ, as it is."""
@@ -143,14 +143,14 @@ def convert(
         told["the mapping"] = tell_latents(networks["mapping"], mapping_name, NAME)
         shown = widths_told(widths, told["the generator"]["the image size"], said, "generator", usual=512)
         config["generator"] |= own | shown | untold(settings, own["part_layers"], imported.notes)
-        config["discriminator"] |= shown  # a critic that starts afresh
+        config["discriminator"] |= shown  # a discriminator that starts afresh
         config["mapping"] |= {
             "style_dim": told["the mapping"]["the size of a latent"],
             "layers": told["the mapping"]["the layers of the mapping"],
         }
     if "discriminator" in clean:
         networks["discriminator"] = clean["discriminator"]
-        widths, told["the discriminator"] = tell_critic(networks["discriminator"])
+        widths, told["the discriminator"] = tell_discriminator(networks["discriminator"])
         size = told["the discriminator"]["the image size"]
         config["discriminator"] |= widths_told(widths, size, said, "discriminator")
     agreed = {
@@ -248,7 +248,7 @@ def listed(names: Any) -> tuple[str, ...]:
 NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
     "generator": (GeneratorConfig, Generator),
     "mapping": (MappingConfig, PixelNormMapping),
-    "discriminator": (CriticConfig, Critic),
+    "discriminator": (DiscriminatorConfig, Discriminator),
 }
 
 

@@ -16,7 +16,7 @@ def zoo_register(registry: Registry) -> None:
     from zoogan_stargan.config import (
         Repo2018Config,
         StarganConfig,
-        StarganCriticConfig,
+        StarganDiscriminatorConfig,
         StarganGeneratorConfig,
     )
 
@@ -24,7 +24,10 @@ def zoo_register(registry: Registry) -> None:
         "image_editor", "stargan", config=StarganGeneratorConfig, build="zoogan_stargan.networks:Generator"
     )
     registry.component(
-        "attribute_critic", "stargan", config=StarganCriticConfig, build="zoogan_stargan.networks:Critic"
+        "attribute_discriminator",
+        "stargan",
+        config=StarganDiscriminatorConfig,
+        build="zoogan_stargan.networks:Discriminator",
     )
     registry.component("schedule", "repo-2018", config=Repo2018Config, build="zoogan_stargan.schedule:repo_2018")
     registry.method(

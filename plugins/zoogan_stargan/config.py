@@ -28,7 +28,7 @@ class StarganGeneratorConfig(ComponentConfig):
     upsample: Literal["transpose", "resize"] = "transpose"
 
 
-class StarganCriticConfig(ComponentConfig):
+class StarganDiscriminatorConfig(ComponentConfig):
     """PatchGAN with a realism map and attribute logits (StarGAN, table 5).
 
     width: channels of the first stage (d_conv_dim). stages: halvings (d_repeat_num); null = down to 2 x 2, at
@@ -62,9 +62,9 @@ class StarganConfig(AttributeEditingConfig):
     data: Annotated[DataConfig, Slot("source")] = DrawnData()
     condition: Annotated[ComponentConfig, Slot("condition")] = AttributesConfig(draw="permute")
     generator: Annotated[ComponentConfig, Slot("image_editor")] = StarganGeneratorConfig()
-    discriminator: Annotated[ComponentConfig, Slot("attribute_critic")] = StarganCriticConfig()
+    discriminator: Annotated[ComponentConfig, Slot("attribute_discriminator")] = StarganDiscriminatorConfig()
     adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = WganConfig()
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = GradientPenaltyConfig(weight=10.0)
+    penalty: Annotated[ComponentConfig, Slot("discriminator_penalty")] = GradientPenaltyConfig(weight=10.0)
     classification: Annotated[ComponentConfig, Slot("classification")] = BinaryConfig()
     augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
     cadence: Cadence = Cadence(discriminator_repeat=1, generator_every=5, fresh_batch=False)

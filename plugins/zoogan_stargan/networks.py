@@ -6,10 +6,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.facts import Facts
-from zoogan.interfaces import AttributeCritic, Edited, ImageEditor, Verdict
+from zoogan.interfaces import AttributeDiscriminator, Edited, ImageEditor, Verdict
 from zoogan.layers.blocks import EncoderDecoder, StridedTrunk, check_halvings, default_stages
 from zoogan.layers.planes import append_planes
-from zoogan_stargan.config import StarganCriticConfig, StarganGeneratorConfig
+from zoogan_stargan.config import StarganDiscriminatorConfig, StarganGeneratorConfig
 
 DOWNSAMPLINGS = 2
 
@@ -48,13 +48,13 @@ class Generator(ImageEditor):
         return [self.body]
 
 
-class Critic(AttributeCritic):
+class Discriminator(AttributeDiscriminator):
     """A realism map of side image_size / 2^stages, and attribute logits; ignores the claimed attributes."""
 
-    def __init__(self, config: StarganCriticConfig, facts: Facts) -> None:
+    def __init__(self, config: StarganDiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
         stages = config.stages or default_stages(facts.image_size)
-        check_halvings("critic 'stargan'", "stages", stages, facts.image_size, whole=False)
+        check_halvings("discriminator 'stargan'", "stages", stages, facts.image_size, whole=False)
         self.trunk = StridedTrunk(facts.channels, width=config.width, stages=stages, slope=config.slope)
         self.score = nn.Conv2d(self.trunk.outputs, 1, 3, 1, 1, bias=False)
         self.attributes = nn.Conv2d(self.trunk.outputs, len(facts.attributes), facts.image_size >> stages, bias=False)

@@ -20,7 +20,7 @@ from zoogan.importing.official import (
     read_networks,
     renamed,
     same_number,
-    tell_critic,
+    tell_discriminator,
     translate,
 )
 from zoogan_stargan.config import StarganConfig
@@ -85,12 +85,12 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         counts.append(("the generator", stem.shape[1] - 3))
         imported.config["generator"] |= {"width": stem.shape[0], "blocks": blocks}
     if "discriminator" in networks:
-        critic = networks["discriminator"]
-        names, stages = critic_names(critic)
-        imported.networks["discriminator"] = renamed(critic, names, "discriminator", LAYOUT)
-        heads = critic["conv2.weight"]
+        discriminator = networks["discriminator"]
+        names, stages = discriminator_names(discriminator)
+        imported.networks["discriminator"] = renamed(discriminator, names, "discriminator", LAYOUT)
+        heads = discriminator["conv2.weight"]
         counts.append(("the discriminator", heads.shape[0]))
-        tell_critic(imported, critic["main.0.weight"].shape[0], stages, heads.shape[2], settings)
+        tell_discriminator(imported, discriminator["main.0.weight"].shape[0], stages, heads.shape[2], settings)
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     name_attributes(imported, same_number("the number of attributes", counts), settings)
@@ -148,7 +148,7 @@ def generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
     return names | entries(f"main.{after + 6}", "body.head", ("weight",)), blocks
 
 
-def critic_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
+def discriminator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
     """Official key -> ours, and the number of stages."""
     stages = sum(re.fullmatch(r"main\.\d+\.weight", key) is not None for key in state)
     names: dict[str, str] = {}

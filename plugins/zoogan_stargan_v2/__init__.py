@@ -14,7 +14,7 @@ API_VERSION = 1
 def zoo_register(registry: Registry) -> None:
     """Register the method and its networks."""
     from zoogan_stargan_v2.config import (
-        CriticConfig,
+        DiscriminatorConfig,
         MappingConfig,
         StarganV2Config,
         StyleEncoderConfig,
@@ -25,7 +25,7 @@ def zoo_register(registry: Registry) -> None:
         ("style_translator", TranslatorConfig, "Translator"),
         ("style_mapping", MappingConfig, "Mapping"),
         ("style_encoder", StyleEncoderConfig, "Encoder"),
-        ("style_critic", CriticConfig, "Critic"),
+        ("style_discriminator", DiscriminatorConfig, "Discriminator"),
     ):
         registry.component(role, "stargan-v2", config=config, build=f"zoogan_stargan_v2.networks:{network}")
     registry.method(

@@ -65,7 +65,7 @@ def mapping(state: Mapping[str, Tensor]) -> Told:
 
 
 def trunk(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Any], int, int]:
-    """Widths, halvings and image channels of a style encoder or critic."""
+    """Widths, halvings and image channels of a style encoder or discriminator."""
     halvings = count(state, rf"{prefix}\.(\d+)\.conv1\.weight")
     width, channels = shape(state, f"{prefix}.0.weight", 4)[:2]
     return {"width": width, "max_width": shape(state, f"{prefix}.{halvings + 2}.weight", 4)[0]}, halvings, channels
@@ -80,7 +80,7 @@ def style_encoder(state: Mapping[str, Tensor]) -> Told:
 
 
 def discriminator(state: Mapping[str, Tensor]) -> Told:
-    """Of the critic."""
+    """Of the discriminator."""
     config, halvings, channels = trunk(state, "main")
     return Told(config, 4 << halvings, channels, shape(state, f"main.{halvings + 4}.weight", 4)[0])
 

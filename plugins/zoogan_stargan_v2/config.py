@@ -51,7 +51,7 @@ class StyleEncoderConfig(ComponentConfig):
     style_dim: int = Field(64, ge=1)
 
 
-class CriticConfig(ComponentConfig):
+class DiscriminatorConfig(ComponentConfig):
     """The style encoder's body with one realism score for each domain (table 7). width, max_width: as there."""
 
     use: Literal["stargan-v2"] = "stargan-v2"
@@ -71,10 +71,10 @@ class StarganV2Config(StyleTranslationConfig):
     generator: Annotated[ComponentConfig, Slot("style_translator")] = TranslatorConfig()
     mapping: Annotated[ComponentConfig, Slot("style_mapping")] = MappingConfig()
     style_encoder: Annotated[ComponentConfig, Slot("style_encoder")] = StyleEncoderConfig()
-    discriminator: Annotated[ComponentConfig, Slot("style_critic")] = CriticConfig()
+    discriminator: Annotated[ComponentConfig, Slot("style_discriminator")] = DiscriminatorConfig()
     heat_maps: Annotated[ComponentConfig, Slot("heat_maps")] = NoHeatMapsConfig()
     adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = R1Config(weight=1.0, every=1)
+    penalty: Annotated[ComponentConfig, Slot("discriminator_penalty")] = R1Config(weight=1.0, every=1)
     augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
     weights: StyleWeights = StyleWeights(style=1.0, diversity=2.0, diversity_decay=100_000, cycle=1.0)
     optimizers: StyleOptimizers = StyleOptimizers(

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.interfaces import Domain, Masks, Style, StyleCritic, StyleEncoder, StyleMapping, StyleTranslator
+from zoogan.interfaces import Domain, Masks, Style, StyleDiscriminator, StyleEncoder, StyleMapping, StyleTranslator
 from zoogan.layers.heads import ConvTrunk, Heads, MultiHeadMLP, select
 from zoogan.layers.norm import InstanceNorm2d
 from zoogan.layers.style import SLOPE, AdainResBlock, Content, ContentEncoder, StyleDecoder, he_init, widths_of
-from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
+from zoogan_stargan_v2.config import DiscriminatorConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
 
 DETAILED_SIDES = (32, 64, 128)
 """The sides at which masks keep details."""
@@ -126,12 +126,12 @@ class Encoder(StyleEncoder):
         return select(self.heads(self.trunk(image)), domain)
 
 
-class Critic(StyleCritic):
+class Discriminator(StyleDiscriminator):
     """A realism score for each domain; row n takes its domain's."""
 
-    def __init__(self, config: CriticConfig, facts: Facts) -> None:
+    def __init__(self, config: DiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
-        who = "critic 'stargan-v2'"
+        who = "discriminator 'stargan-v2'"
         self.trunk = trunk(who, config, facts)
         self.score = nn.Linear(self.trunk.outputs, domains_of(who, facts))
         he_init(self)
@@ -141,8 +141,8 @@ class Critic(StyleCritic):
         return select(self.score(self.trunk(image)), domain)
 
 
-def trunk(who: str, config: StyleEncoderConfig | CriticConfig, facts: Facts) -> ConvTrunk:
-    """The body of style encoder and critic: halvings down to 4 x 4."""
+def trunk(who: str, config: StyleEncoderConfig | DiscriminatorConfig, facts: Facts) -> ConvTrunk:
+    """The body of style encoder and discriminator: halvings down to 4 x 4."""
     power = checked_power(who, facts.image_size, 16)
     return ConvTrunk(
         facts.channels, widths_of(first_width(config.width, facts.image_size), power - 2, config.max_width)

@@ -26,13 +26,13 @@ from zoogan.importing.official import (
 )
 from zoogan_stargan_v2.architecture import LAYOUT, TELL, Told, count, image_size_of, shape
 from zoogan_stargan_v2.config import (
-    CriticConfig,
+    DiscriminatorConfig,
     MappingConfig,
     StarganV2Config,
     StyleEncoderConfig,
     TranslatorConfig,
 )
-from zoogan_stargan_v2.networks import Critic, Encoder, Translator
+from zoogan_stargan_v2.networks import Discriminator, Encoder, Translator
 from zoogan_stargan_v2.networks import Mapping as StyleMapping
 
 SLOTS = {
@@ -46,7 +46,7 @@ NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
     "generator": (TranslatorConfig, Translator),
     "mapping": (MappingConfig, StyleMapping),
     "style_encoder": (StyleEncoderConfig, Encoder),
-    "discriminator": (CriticConfig, Critic),
+    "discriminator": (DiscriminatorConfig, Discriminator),
 }
 LANDMARKS = "fan"
 CELEBA_HQ, AFHQ = ("female", "male"), ("cat", "dog", "wild")
@@ -69,7 +69,7 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
         states = read_state_dicts(path)
         if not set(SLOTS) & set(states):
             raise ConfigError(f"{path}: none of the networks of {LAYOUT}; it holds {', '.join(states)}")
-        networks = training if "discriminator" in states else averaged  # nobody averages a critic
+        networks = training if "discriminator" in states else averaged  # nobody averages a discriminator
         if networks:
             kind = "networks in training" if networks is training else "averaged networks"
             raise ConfigError(f"{path}: a second file of {kind}; give one of each kind")
@@ -221,7 +221,7 @@ def official_names(slot: str, ours: nn.Module) -> dict[str, str]:
 def official(slot: str, key: str, ours: nn.Module) -> str:
     """The official name of one of our tensors."""
     key = key.replace(".shortcut.", ".conv1x1.")
-    if isinstance(ours, Encoder | Critic):
+    if isinstance(ours, Encoder | Discriminator):
         prefix, halvings = "shared" if slot == "style_encoder" else "main", ours.trunk.halvings
         key = re.sub(r"^trunk\.blocks\.(\d+)", lambda found: f"{prefix}.{int(found[1]) + 1}", key)
         parts = {"trunk.stem": f"{prefix}.0", "trunk.whole": f"{prefix}.{halvings + 2}", "heads.": "unshared."}
@@ -237,5 +237,5 @@ def official(slot: str, key: str, ours: nn.Module) -> str:
 
 
 def is_score(key: str, ours: nn.Module) -> bool:
-    """Whether a tensor is the 1x1 convolution that gives the critic's scores, in ours a linear layer."""
-    return isinstance(ours, Critic) and key == f"main.{ours.trunk.halvings + 4}.weight"
+    """Whether a tensor is the 1x1 convolution that gives the discriminator's scores, in ours a linear layer."""
+    return isinstance(ours, Discriminator) and key == f"main.{ours.trunk.halvings + 4}.weight"

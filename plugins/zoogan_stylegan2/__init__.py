@@ -13,11 +13,11 @@ API_VERSION = 1
 @hookimpl
 def zoo_register(registry: Registry) -> None:
     """Register the method and its networks."""
-    from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig, StyleGAN2Config
+    from zoogan_stylegan2.config import DiscriminatorConfig, GeneratorConfig, MappingConfig, StyleGAN2Config
 
     for role, config, network in (
         ("latent_generator", GeneratorConfig, "Generator"),
-        ("image_critic", CriticConfig, "Critic"),
+        ("image_discriminator", DiscriminatorConfig, "Discriminator"),
     ):
         registry.component(role, "stylegan2", config=config, build=f"zoogan_stylegan2.networks:{network}")
     mapping = "zoogan.layers.mapping:PixelNormMapping"

@@ -34,8 +34,8 @@ class GeneratorConfig(ComponentConfig):
     noise: bool = True
 
 
-class CriticConfig(ComponentConfig):
-    """Residual critic with batch deviation (StyleGAN2, figure 7c). channel_multiplier, max_width: as there.
+class DiscriminatorConfig(ComponentConfig):
+    """Residual discriminator with batch deviation (StyleGAN2, figure 7c). channel_multiplier, max_width: as there.
 
     group: how a batch varies is seen in groups of its images, the largest up to this into which it divides.
     """
@@ -56,7 +56,7 @@ class StyleGAN2Config(SynthesisConfig):
     data: Annotated[DataConfig, Slot("source")] = DrawnData()
     generator: Annotated[ComponentConfig, Slot("latent_generator")] = GeneratorConfig()
     mapping: Annotated[ComponentConfig, Slot("latent_mapping")] = MappingConfig()
-    discriminator: Annotated[ComponentConfig, Slot("image_critic")] = CriticConfig()
+    discriminator: Annotated[ComponentConfig, Slot("image_discriminator")] = DiscriminatorConfig()
     weights: SynthesisWeights = SynthesisWeights()
     optimizers: SynthesisOptimizers = SynthesisOptimizers(generator=ADAM, mapping=ADAM, discriminator=ADAM)
     training: TrainingConfig = TrainingConfig(

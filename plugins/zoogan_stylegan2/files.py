@@ -40,4 +40,4 @@ def files_of(path: Path) -> list[Path]:
 def recognised(state: Mapping[str, Tensor]) -> str | None:
     """The official name of a bare state_dict; None = neither network."""
     layout = layout_of(state)
-    return None if layout is None else "d" if layout.holds_critic(state) else "g_ema"
+    return None if layout is None else "d" if layout.holds_discriminator(state) else "g_ema"

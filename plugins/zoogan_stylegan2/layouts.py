@@ -16,7 +16,7 @@ STYLED = re.compile(r"(conv1|convs\.\d+)\.bias")
 
 
 class Layout(ABC):
-    """How an official code names the tensors of a generator, of its mapping and of a critic.
+    """How an official code names the tensors of a generator, of its mapping and of a discriminator.
 
     mapping: how names of the mapping begin. mean: the name of the mean latent. labels: how names begin that only
     networks of classes have. Blocks count from 0, that of 8 px; noise is numbered as in our generator.
@@ -37,21 +37,21 @@ class Layout(ABC):
         """The official name of a tensor of our mapping."""
 
     @abstractmethod
-    def critic(self, key: str, blocks: int) -> str:
-        """The official name of a tensor of our critic of so many halvings."""
+    def discriminator(self, key: str, blocks: int) -> str:
+        """The official name of a tensor of our discriminator of so many halvings."""
 
     @abstractmethod
-    def critic_blocks(self, state: Mapping[str, Tensor]) -> int:
-        """How many halvings a critic has."""
+    def discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
+        """How many halvings a discriminator has."""
 
     @abstractmethod
-    def holds_critic(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether these are a critic's weights."""
+    def holds_discriminator(self, state: Mapping[str, Tensor]) -> bool:
+        """Whether these are a discriminator's weights."""
 
     def official(self, slot: str, key: str, blocks: int) -> str:
         """The official name of one of our tensors."""
         if slot == "discriminator":
-            return self.critic(key, blocks)
+            return self.discriminator(key, blocks)
         return self.generator(key) if slot == "generator" else self.mlp(key)
 
     def modern(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -82,16 +82,16 @@ class Rosinality(Layout):
         """`layers.0` as `style.1`: number 0 is the pixel norm."""
         return mapping_name(key)
 
-    def critic(self, key: str, blocks: int) -> str:
+    def discriminator(self, key: str, blocks: int) -> str:
         """Each layer a list: perhaps a filter, the convolution, perhaps its activation with the bias."""
         part, _, rest = key.partition(".")
         return head_name(rest) if part == "head" else trunk_name(rest, "convs")
 
-    def critic_blocks(self, state: Mapping[str, Tensor]) -> int:
+    def discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
         """As many as there are residual blocks."""
         return trunk_blocks(state, "convs")
 
-    def holds_critic(self, state: Mapping[str, Tensor]) -> bool:
+    def holds_discriminator(self, state: Mapping[str, Tensor]) -> bool:
         """It ends in `final_linear`."""
         return any(key.startswith("final_") for key in state)
 
@@ -126,7 +126,7 @@ class Nvlabs(Layout):
         """`layers.0` as `mapping.fc0`."""
         return re.sub(r"^layers\.", "mapping.fc", key)
 
-    def critic(self, key: str, blocks: int) -> str:
+    def discriminator(self, key: str, blocks: int) -> str:
         """Blocks by the side of what they read; the last one at 4 px."""
         if key.startswith("head."):
             return key.replace("head.", "b4.").replace("hidden", "fc").replace("score", "out")
@@ -134,11 +134,11 @@ class Nvlabs(Layout):
         key = re.sub(r"^trunk\.(\d+)", lambda f: f"b{8 << (blocks - int(f[1]))}", key)
         return key.replace(".first.", ".conv0.").replace(".second.", ".conv1.").replace(".shortcut.", ".skip.")
 
-    def critic_blocks(self, state: Mapping[str, Tensor]) -> int:
+    def discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
         """As many as there are residual blocks."""
         return sum(re.fullmatch(r"b\d+\.skip\.weight", key) is not None for key in state)
 
-    def holds_critic(self, state: Mapping[str, Tensor]) -> bool:
+    def holds_discriminator(self, state: Mapping[str, Tensor]) -> bool:
         """It ends in `b4.out`."""
         return any(key.startswith("b4.") for key in state)
 

@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.facts import Facts
-from zoogan.interfaces import ImageCritic, LatentGenerator, Synthesised
+from zoogan.interfaces import ImageDiscriminator, LatentGenerator, Synthesised
 from zoogan.interfaces.synthesis import Latents, Noise
 from zoogan.layers.modulated import StyledConv2d, ToRGB
-from zoogan.layers.residual_critic import ResidualTrunk, VerdictHead
+from zoogan.layers.residual_discriminator import ResidualTrunk, VerdictHead
 from zoogan.layers.widths import widths_to
-from zoogan_stylegan2.config import CriticConfig, GeneratorConfig
+from zoogan_stylegan2.config import DiscriminatorConfig, GeneratorConfig
 
 SMALLEST = 4
 
@@ -75,10 +75,10 @@ class Generator(LatentGenerator):
         return Synthesised(image)
 
 
-class Critic(ImageCritic):
+class Discriminator(ImageDiscriminator):
     """Residual halvings down to 4 x 4, how much the batch varies, one score."""
 
-    def __init__(self, config: CriticConfig, facts: Facts) -> None:
+    def __init__(self, config: DiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
         widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
         self.trunk = ResidualTrunk(facts.channels, widths[::-1])

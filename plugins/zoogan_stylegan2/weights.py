@@ -24,10 +24,10 @@ from zoogan.importing.synthesis import (
 )
 from zoogan.interfaces.draws import seed_of
 from zoogan.layers.mapping import PixelNormMapping
-from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig, StyleGAN2Config
+from zoogan_stylegan2.config import DiscriminatorConfig, GeneratorConfig, MappingConfig, StyleGAN2Config
 from zoogan_stylegan2.files import NAMES, files_of, recognised
 from zoogan_stylegan2.layouts import Layout, layout_of
-from zoogan_stylegan2.networks import Critic, Generator
+from zoogan_stylegan2.networks import Discriminator, Generator
 
 TRAINED_ON = {"source": "folder", "attributes": [], "flip": True}
 """What the official code reads: pictures without labels, mirrored at random."""
@@ -87,7 +87,7 @@ def convert(
         told["the mapping"] = tell_latents(state, layout.mlp, layout.name)
         size = 2 << len(widths)
         config["generator"] |= widths_told(widths, size, said, "generator")
-        config["discriminator"] |= widths_told(widths, size, said, "generator")  # a critic that starts afresh
+        config["discriminator"] |= widths_told(widths, size, said, "generator")  # a discriminator that starts afresh
         config["generator"]["style_dim"] = told["the generator"]["the size of a latent"]
         config["generator"]["noise"] = layout.generator("first.strength") in state
         config["mapping"] |= {
@@ -101,7 +101,7 @@ def convert(
             imported.networks[slot] = ours(slot, mine, layout, config[slot], told["the generator"])
     if "discriminator" in states:
         layout, state = prepared(states["discriminator"], "discriminator")
-        widths, told["the discriminator"] = tell_critic(state, layout)
+        widths, told["the discriminator"] = tell_discriminator(state, layout)
         config["discriminator"] |= widths_told(widths, 2 << len(widths), said, "discriminator")
         imported.networks["discriminator"] = ours(
             "discriminator", state, layout, config["discriminator"], told["the discriminator"]
@@ -160,12 +160,13 @@ def tell_generator(state: Mapping[str, Tensor], layout: Layout) -> tuple[list[in
     }
 
 
-def tell_critic(state: Mapping[str, Tensor], layout: Layout) -> tuple[list[int], dict[str, int]]:
+def tell_discriminator(state: Mapping[str, Tensor], layout: Layout) -> tuple[list[int], dict[str, int]]:
     """Widths from 4 px up, and the numbers that other networks tell too."""
-    blocks = layout.critic_blocks(state)
-    widest, channels = shape(state, layout.critic("trunk.0.weight", blocks), layout.name, 4)[:2]
+    blocks = layout.discriminator_blocks(state)
+    widest, channels = shape(state, layout.discriminator("trunk.0.weight", blocks), layout.name, 4)[:2]
     further = [
-        shape(state, layout.critic(f"trunk.{k}.second.weight", blocks), layout.name, 4)[0] for k in range(1, blocks + 1)
+        shape(state, layout.discriminator(f"trunk.{k}.second.weight", blocks), layout.name, 4)[0]
+        for k in range(1, blocks + 1)
     ]
     return [widest, *further][::-1], {"the image size": 4 << blocks, "the channels of an image": channels}
 
@@ -175,7 +176,7 @@ def tell_critic(state: Mapping[str, Tensor], layout: Layout) -> tuple[list[int],
 NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
     "generator": (GeneratorConfig, Generator),
     "mapping": (MappingConfig, PixelNormMapping),
-    "discriminator": (CriticConfig, Critic),
+    "discriminator": (DiscriminatorConfig, Discriminator),
 }
 
 

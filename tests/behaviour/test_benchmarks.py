@@ -82,7 +82,7 @@ class Maker(nn.Module):
 
 
 class Judge(nn.Module):
-    """In the place of a published critic."""
+    """In the place of a published discriminator."""
 
     def __init__(self, *others: Any, **named: Any) -> None:
         super().__init__()
@@ -130,10 +130,18 @@ def test_the_published_side_learns_by_the_same_two_optimizers(
     assert set(json.loads(capsys.readouterr().out)["parts_ms"]["official"]) == set(versus.SHARES)
     (side,) = opened
     groups = {name: optimizer.param_groups[0] for name, optimizer in side.optimizers.items()}
-    assert {name: group["lr"] for name, group in groups.items()} == {"generator": 0.0016, "critic": 0.002 * 16 / 17}
-    assert groups["critic"]["betas"] == (0.0, 0.99 ** (16 / 17))
+    assert {name: group["lr"] for name, group in groups.items()} == {
+        "generator": 0.0016,
+        "discriminator": 0.002 * 16 / 17,
+    }
+    assert groups["discriminator"]["betas"] == (0.0, 0.99 ** (16 / 17))
     played = side.parts()
-    networks = {"discriminator": "critic", "penalty": "critic", "generator": "generator", "path_length": "generator"}
+    networks = {
+        "discriminator": "discriminator",
+        "penalty": "discriminator",
+        "generator": "generator",
+        "path_length": "generator",
+    }
     for part, learns in networks.items():
         before = {name: [p.clone() for p in getattr(side, name).parameters()] for name in groups}
         played[part]()

@@ -98,7 +98,7 @@ def test_a_session_asks_before_training(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def broken(fused: bool) -> Trainer:
-    """A trainer that believes to be on CUDA, whose critic's penalty is not finite, and its optimizers."""
+    """A trainer that believes to be on CUDA, whose discriminator's penalty is not finite, and its optimizers."""
     trainer = trained(tiny_config("sagan", REGISTRY, {"training": {"average": 0.5}}), REGISTRY, 1)
     trainer.device = CUDA
     kind: Any = torch.optim.SGD  # which ignores found_inf where it is not fused; Adam would stop with an error

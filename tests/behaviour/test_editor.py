@@ -24,15 +24,15 @@ DOMAINS = ("Angry", "Happy", "Sad")
 
 
 @pytest.mark.parametrize(("use", "shown"), [("softmax", [[1.0, 0.0, 0.0]] * 2), ("binary", [[0.0, 0.0, 0.0]] * 2)])
-def test_labels_are_read_off_the_face_as_the_critic_was_taught(use: str, shown: list[list[float]]) -> None:
+def test_labels_are_read_off_the_face_as_the_discriminator_was_taught(use: str, shown: list[list[float]]) -> None:
     registry = zoo().registry
     sets = {"classification": {"use": use}, "data": {"attributes": list(DOMAINS)}}
     config = tiny_config("stargan", registry, sets)
     composition = compose(config, tiny_facts(config), registry)
-    critic = composition.nets["discriminator"]
+    discriminator = composition.nets["discriminator"]
     image = faces(0, 2, 16)
     logits = torch.tensor([-1.0, -2.0, -3.0]).expand(2, -1)  # nothing above 0, and yet one domain is the likeliest
-    critic.register_forward_hook(lambda module, given, verdict: verdict._replace(attributes=logits))
+    discriminator.register_forward_hook(lambda module, given, verdict: verdict._replace(attributes=logits))
     editor = composition.game.editor(composition.nets.eval(), attributes=DOMAINS)
     assert editor.resolve(Request({"Happy": 0.0}), image)["attributes"].tolist() == shown
 
@@ -62,7 +62,7 @@ def test_a_run_opened_from_disk_knows_which_labels_exclude_each_other(tmp_path: 
     assert targets == torch.eye(3).tolist()
 
 
-def test_photos_on_a_sheet_are_cropped_once_and_read_by_the_critic(tmp_path: Path) -> None:
+def test_photos_on_a_sheet_are_cropped_once_and_read_by_the_discriminator(tmp_path: Path) -> None:
     registry = zoo().registry
     config = tiny_config("stargan", registry, {"data": {"attributes": list(DOMAINS)}})
     facts = tiny_facts(config).model_copy(update={"crop": 0.5})

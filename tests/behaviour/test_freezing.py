@@ -61,8 +61,10 @@ def test_what_is_frozen_never_moves_and_lets_gradients_through(sets: dict[str, A
         old, new = getattr(before, group)["generator"], getattr(after, group)["generator"]
         assert same(below(old, *inside), below(new, *inside))
         assert not same(below(old, "renderer"), below(new, "renderer"))
-    critic = before.networks["discriminator"], after.networks["discriminator"]
-    assert same(*(below(state, "trunk") for state in critic)) and not same(*(below(state, "head") for state in critic))
+    discriminator = before.networks["discriminator"], after.networks["discriminator"]
+    assert same(*(below(state, "trunk") for state in discriminator)) and not same(
+        *(below(state, "head") for state in discriminator)
+    )
     assert not below(after.optimizers["generator"], *inside) and below(after.optimizers["generator"], "renderer")
 
 
@@ -107,8 +109,8 @@ def test_a_compiled_game_freezes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = {"generator": {"use": "stargan", "width": 4, "blocks": 1}, "cadence": {"generator_every": 1},
             "training": {"freeze": "discriminator.trunk.0"}}  # fmt: skip
     trainer = trained(tiny_config("stargan", REGISTRY, sets), REGISTRY, 0)
-    critic: Any = trainer.nets["discriminator"]
-    for part in critic.compiled_parts():
+    discriminator: Any = trainer.nets["discriminator"]
+    for part in discriminator.compiled_parts():
         part.compile(backend="aot_eager")
     before = tensors_of(trainer)
     for _ in range(2):

@@ -21,7 +21,7 @@ from zoogan.data.drawn.source import DrawnSource
 from zoogan.data.loader import loader, to_device
 from zoogan.data.stream import FaceStream
 from zoogan.facts import Facts
-from zoogan.interfaces import Request, StyleCondition, StyleCritic, StyleEncoder, StyleMapping, World
+from zoogan.interfaces import Request, StyleCondition, StyleDiscriminator, StyleEncoder, StyleMapping, World
 from zoogan.layers.heads import select
 from zoogan.testing.tensors import noise
 from zoogan.training.trainer import Trainer
@@ -79,7 +79,7 @@ class PairsEncoder(StyleEncoder):
         return select(torch.stack([head(colour) for head in self.heads], 1), domain, self.pairs)
 
 
-class PairsCritic(StyleCritic):
+class PairsDiscriminator(StyleDiscriminator):
     def __init__(self, config: TinyConfig, facts: Facts) -> None:
         super().__init__()
         self.pairs = len(facts.attributes)
@@ -89,7 +89,7 @@ class PairsCritic(StyleCritic):
         return select(self.body(image).tanh().mean((2, 3)), domain, self.pairs)
 
 
-class OneCritic(PairsCritic):
+class OneDiscriminator(PairsDiscriminator):
     """Made for faces of one domain."""
 
     def forward(self, image: Tensor, domain: Tensor) -> Tensor:
@@ -114,10 +114,10 @@ def pairs_registry() -> Registry:
     registry.plugin = __name__
     registry.component("condition", "pairs", config=PairsConfig, build=f"{__name__}:PairsCondition")
     for role, name in (
-        ("style_mapping", "PairsMapping"), ("style_encoder", "PairsEncoder"), ("style_critic", "PairsCritic"),
+        ("style_mapping", "PairsMapping"), ("style_encoder", "PairsEncoder"), ("style_discriminator", "PairsDiscriminator"),
     ):  # fmt: skip
         registry.component(role, "pairs", config=PairsNetworkConfig, build=f"{__name__}:{name}")
-    registry.component("style_critic", "one", config=OneConfig, build=f"{__name__}:OneCritic")
+    registry.component("style_discriminator", "one", config=OneConfig, build=f"{__name__}:OneDiscriminator")
     return registry
 
 
@@ -127,7 +127,7 @@ PLUGGED = pairs_registry()
 def composed(**sets: Any) -> GameConfig:
     given = {slot: {"use": "pairs"} for slot in ("condition", "mapping", "style_encoder", "discriminator")}
     data = {"attributes": list(ATTRIBUTES), "batch": 4, "flip": True}
-    choices = {"data": data, "passes": ["latent"], "detach_cycle_style": True, "weights": {"critic": 0.5}}
+    choices = {"data": data, "passes": ["latent"], "detach_cycle_style": True, "weights": {"discriminator": 0.5}}
     return validate(PLUGGED.methods["tiny-style"], PLUGGED, merge(given | choices, sets))
 
 
@@ -145,7 +145,7 @@ def test_a_face_of_several_domains_plays_through_loader_game_and_trainer() -> No
     assert source.attributes == ATTRIBUTES and not source.domains
     raw = loader(source, config.data, needs, 0, World.alone(), 0, 4)
     trainer = Trainer(composition, PLUGGED, Accelerator(cpu=True), (to_device(batch, "cpu") for batch in raw))
-    critic, maker = (terms_of(trainer, f"{side}_latent") for side in ("discriminator", "generator"))
+    discriminator, maker = (terms_of(trainer, f"{side}_latent") for side in ("discriminator", "generator"))
     assert trainer.batch is not None
     x = trainer.batch["source"]["image"]
     own, to = (pairs_of(trainer.batch[draw]["attributes"]) for draw in ("source", "reference"))
@@ -167,7 +167,7 @@ def test_a_face_of_several_domains_plays_through_loader_game_and_trainer() -> No
         "diversity": (fake - g(x, f(trainer.targets["latent2"], to))).abs().mean(),
         "cycle": (g(fake, e(x, own)) - x).abs().mean(),
     }  # fmt: skip
-    for found, by_hand in ((critic, wanted), (maker, wanted_of_maker)):
+    for found, by_hand in ((discriminator, wanted), (maker, wanted_of_maker)):
         assert set(found) == set(by_hand)
         for name, value in by_hand.items():
             torch.testing.assert_close(found[name], value, msg=name)

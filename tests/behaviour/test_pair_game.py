@@ -1,4 +1,4 @@
-"""Synthesis with a critic of pairs: images and their segmentations; with SemanticStyleGAN's networks, narrow."""
+"""Synthesis with a discriminator of pairs: images and their segmentations; with SemanticStyleGAN's networks, narrow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def game_of(**sets: Any) -> Synthesis:
     return game
 
 
-def test_segmentations_are_read_only_where_the_critic_looks_at_them() -> None:
+def test_segmentations_are_read_only_where_the_discriminator_looks_at_them() -> None:
     assert game_of().needs["source"].fields == ("image", "segmentation")
     alone = {"judge_segmentation": False, "weights": {"mask": 0}}
     assert game_of(**alone).needs["source"].fields == ("image",)
@@ -79,10 +79,10 @@ def test_the_penalty_counts_the_segmentations_slope_as_asked(ratio: float) -> No
     trainer = trainer_of(method=METHOD, weights={"segmentation_penalty": ratio}, training={"precision": "fp64"})
     trainer.nets.double()
     step, turn = turn_of(trainer, "penalty")
-    sample, critic = turn.batch["source"], trainer.nets["discriminator"]
+    sample, discriminator = turn.batch["source"], trainer.nets["discriminator"]
     image = sample["image"].double().requires_grad_()
     layout = one_hot(sample["segmentation"], len(PARTS), like=image.detach()).requires_grad_()
-    slopes = torch.autograd.grad(critic(image, layout).sum(), [image, layout])
+    slopes = torch.autograd.grad(discriminator(image, layout).sum(), [image, layout])
     of_image, of_layout = (slope.square().flatten(1).sum(1).mean() for slope in slopes)
     sample["image"] = image.detach()
     torch.testing.assert_close(step.terms(turn)["penalty"], (of_image + ratio * of_layout) / 2)

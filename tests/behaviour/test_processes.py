@@ -52,7 +52,7 @@ def trained(out: Path, method: str, batch: int, *more: str) -> list[str]:
 
 
 def narrow_parts(run: Path) -> Path:
-    """A run of SemanticStyleGAN that was never trained, to start from; its critic too looks at each image alone."""
+    """A run of SemanticStyleGAN that was never trained, to start from; its discriminator too looks at each image alone."""
     config = part_config(discriminator={"group": 1})
     composition = compose(config, tiny_facts(config), REGISTRY)
     Run(run).write(config, composition.facts)

@@ -98,8 +98,8 @@ def test_a_run_without_checkpoints_gives_its_model_to_both(
     assert "from its model, for it has no checkpoint" in said and "no trained discriminator: it starts afresh" in said
     weights = load_file(imported / "model/generator.safetensors")
     assert same(state.networks["generator"], weights) and same(state.averages["generator"], weights)
-    critic = load_file(imported / "model/discriminator.safetensors")
-    assert not same(state.networks["discriminator"], critic)
+    discriminator = load_file(imported / "model/discriminator.safetensors")
+    assert not same(state.networks["discriminator"], discriminator)
     frozen = [*options, "--set", "training.freeze=discriminator.trunk"]
     assert begin("sagan", tmp_path / "frozen", *frozen) == 2
     assert "has no trained discriminator" in capsys.readouterr().err
@@ -266,7 +266,7 @@ def test_a_run_is_adapted_to_pictures_and_goes_on_without_it(
         assert same(below(old.averages["generator"], *inside), below(after["generator"], *inside)), "one and the same"
         assert not same(before["mapping"], after["mapping"])
     unseen = [below(state.networks["discriminator"], "segmentation_trunk") for state in (old, new)]
-    assert same(*unseen), "nobody asks the critic's other branch, and it is still there"
+    assert same(*unseen), "nobody asks the discriminator's other branch, and it is still there"
     made = zoogan.load(out).sample(2)
     assert made.segmentation is not None and made.segmentation.shape[0] == 2
 

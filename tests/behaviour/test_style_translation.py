@@ -90,12 +90,12 @@ def test_sharing_changes_nothing_and_is_used() -> None:
         for _ in range(3):
             trainer.iterate()
     assert_equal_bits(tensors_of(on), tensors_of(off), "sharing")
-    # An iteration reuses: the encoding in the critic's reference pass and for both second styles, the generator's
+    # An iteration reuses: the encoding in the discriminator's reference pass and for both second styles, the generator's
     # latent translation, and the masks (none of them, but asked for).
     assert on.shared.hits > off.shared.hits == 0
 
 
-def test_what_the_critic_judged_serves_the_generator() -> None:
+def test_what_the_discriminator_judged_serves_the_generator() -> None:
     """With sharing the generator runs seven times an iteration instead of eight, and encodes once for two passes."""
     counts = {}
     for sharing in (True, False):

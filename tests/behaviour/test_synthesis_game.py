@@ -1,4 +1,4 @@
-"""The synthesis game: lazy steps, running means, mixing, what the critic sees; with StyleGAN2's networks, narrow."""
+"""The synthesis game: lazy steps, running means, mixing, what the discriminator sees; with StyleGAN2's networks, narrow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import zoogan.games.synthesis as game_module
-import zoogan.layers.residual_critic as critic_module
+import zoogan.layers.residual_discriminator as discriminator_module
 from synthesis_kit import BATCH, STYLE, played, trainer_of, turn_of
 from zoogan.config import ConfigError, merge
 from zoogan.games.synthesis import Synthesis, path_lengths
@@ -79,7 +79,7 @@ def test_what_a_lazy_step_does_not_reach_stays_where_it_is() -> None:
 
 
 def test_running_means_against_a_loop_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mean path length moves when its step plays; the mean latent in every iteration, from the critic's faces."""
+    """The mean path length moves when its step plays; the mean latent in every iteration, from the discriminator's faces."""
     trainer, lengths, drawn = trainer_of(weights={"path_every": 2}), [], []
     game: Any = trainer.game
     latents = game.latents
@@ -196,32 +196,34 @@ def test_path_lengths_are_of_every_second_face(batch: int, rows: list[int], monk
     assert seen == [rows]
 
 
-# ---- what the critic sees ----
+# ---- what the discriminator sees ----
 
 
-def test_the_critic_sees_real_and_made_faces_apart() -> None:
+def test_the_discriminator_sees_real_and_made_faces_apart() -> None:
     """How much a batch varies must not be seen across them."""
     trainer, seen = trainer_of(), []
-    critic = trainer.nets["discriminator"]
-    hook = critic.register_forward_hook(lambda module, args, score: seen.append((args[0].detach(), score.detach())))
+    discriminator = trainer.nets["discriminator"]
+    hook = discriminator.register_forward_hook(
+        lambda module, args, score: seen.append((args[0].detach(), score.detach()))
+    )
     step, turn = turn_of(trainer, "discriminator")
     step.terms(turn)
     hook.remove()
     (real, on_real), (made, on_made) = seen
     assert torch.equal(real, turn.batch["source"]["image"]) and len(made) == BATCH
-    assert torch.equal(critic(real), on_real)
-    assert not torch.allclose(critic(torch.cat([real, made]))[:BATCH], on_real, atol=1e-6)
+    assert torch.equal(discriminator(real), on_real)
+    assert not torch.allclose(discriminator(torch.cat([real, made]))[:BATCH], on_real, atol=1e-6)
     assert not on_made.requires_grad
 
 
 def test_the_penaltys_gradient_goes_through_the_augmentation() -> None:
     trainer = trainer_of(augment={"use": "diffaugment"})
     step, turn = turn_of(trainer, "penalty")
-    image, critic = turn.batch["source"]["image"].clone().requires_grad_(), trainer.nets["discriminator"]
+    image, discriminator = turn.batch["source"]["image"].clone().requires_grad_(), trainer.nets["discriminator"]
     game: Any = trainer.game
 
     def r1(seen: Tensor) -> Tensor:
-        (slope,) = torch.autograd.grad(critic(seen).sum(), image, create_graph=True)
+        (slope,) = torch.autograd.grad(discriminator(seen).sum(), image, create_graph=True)
         return slope.square().flatten(1).sum(1).mean() / 2
 
     found = step.terms(turn)["penalty"]
@@ -325,7 +327,7 @@ def test_accumulation_equals_the_joint_batch_but_for_what_a_batch_shares(monkeyp
     Without the one, and with a mean that hardly moves, latents, mixes, noise and running means are the same.
     """
     assert "network/discriminator" in differing(*accumulated())
-    monkeypatch.setattr(critic_module, "batch_deviation", lambda x, most: torch.zeros_like(x[:, :1]))
+    monkeypatch.setattr(discriminator_module, "batch_deviation", lambda x, most: torch.zeros_like(x[:, :1]))
     assert not differing(*accumulated(weights={"path_length": 0}))
     one, other = accumulated(weights={"path_decay": 1e-9})
     assert not differing(one, other)
@@ -342,7 +344,7 @@ def test_latents_of_one_size() -> None:
         trainer_of(mapping={"use": "stylegan2", "style_dim": 7})
 
 
-def test_a_critic_that_knows_its_faces_by_heart_is_reported() -> None:
+def test_a_discriminator_that_knows_its_faces_by_heart_is_reported() -> None:
     game: Any = trainer_of().game
     assert isinstance(game, Synthesis)
     assert "augment.use=ada" in (game.advise({"real_sign": 0.97}, 60_000, 7500) or "")

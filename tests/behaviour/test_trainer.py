@@ -54,7 +54,7 @@ def test_components_and_options_swap(method: str, sets: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("fresh_batch", "batches"), [(False, 1), (True, 3)])
 def test_an_image_counts_once_for_the_augmentation(fresh_batch: bool, batches: int) -> None:
-    """However many updates of the critic see it."""
+    """However many updates of the discriminator see it."""
     cadence = {"discriminator_repeat": 3, "fresh_batch": fresh_batch}
     config = tiny_config("sagan", REGISTRY, {"augment": {"use": "ada"}, "cadence": cadence})
     state = dict(trained(config, REGISTRY, 1).game.named_buffers())
@@ -76,18 +76,20 @@ def test_a_misfit_is_one_sentence_before_any_data(small: float, monkeypatch: pyt
     monkeypatch.setattr(composition, "SMALL_WORK", small)
     config = tiny_config("sagan", REGISTRY, {"discriminator": {"score_heads": "joint"}})
     rehearse(config, tiny_facts(config), REGISTRY)
-    original = REGISTRY.components["attribute_critic", "sagan"]
-    component = Component("attribute_critic", "sagan", original.config, f"{__name__}:two_attribute_critic")
-    monkeypatch.setitem(REGISTRY.components, ("attribute_critic", "sagan"), component)
+    original = REGISTRY.components["attribute_discriminator", "sagan"]
+    component = Component(
+        "attribute_discriminator", "sagan", original.config, f"{__name__}:two_attribute_discriminator"
+    )
+    monkeypatch.setitem(REGISTRY.components, ("attribute_discriminator", "sagan"), component)
     with pytest.raises(ConfigError, match=r"discriminator 'sagan': attributes has shape \(\d+, 2\).*a=1"):
         rehearse(config, tiny_facts(config), REGISTRY)
 
 
-def two_attribute_critic(config: Any, facts: Any) -> Any:
+def two_attribute_discriminator(config: Any, facts: Any) -> Any:
     from zoogan.names import resolve
 
     two = facts.model_copy(update={"attributes": ("Male", "Smiling")})
-    return resolve("zoogan_sagan.networks:Critic")(config, two)
+    return resolve("zoogan_sagan.networks:Discriminator")(config, two)
 
 
 def test_nothing_that_is_not_finite_is_applied() -> None:
@@ -149,9 +151,9 @@ def test_what_one_device_cannot_rehearse_the_other_does(
 ) -> None:
     monkeypatch.setattr(composition, "SMALL_WORK", small)
     config = tiny_config("sagan", REGISTRY)
-    original = REGISTRY.components["critic_penalty", "r1"]
-    component = Component("critic_penalty", "r1", original.config, f"{__name__}:{penalty}")
-    monkeypatch.setitem(REGISTRY.components, ("critic_penalty", "r1"), component)
+    original = REGISTRY.components["discriminator_penalty", "r1"]
+    component = Component("discriminator_penalty", "r1", original.config, f"{__name__}:{penalty}")
+    monkeypatch.setitem(REGISTRY.components, ("discriminator_penalty", "r1"), component)
     first = torch.device("cpu" if small else "meta")
     with pytest.raises(NotImplementedError):
         play_once(composed_on(first, config, tiny_facts(config), REGISTRY))

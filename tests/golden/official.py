@@ -24,7 +24,7 @@ from zoogan.importing.official import Imported
 
 CONVERT = {"sagan": zoogan_sagan.weights.convert, "stargan": zoogan_stargan.weights.convert}
 NETWORKS = ("generator", "discriminator")
-ROLES = {"generator": "image_editor", "discriminator": "attribute_critic"}
+ROLES = {"generator": "image_editor", "discriminator": "attribute_discriminator"}
 
 METHODS = tuple(CONVERT)
 

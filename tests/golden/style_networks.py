@@ -24,7 +24,7 @@ ROLES = {
     "generator": "style_translator",
     "mapping": "style_mapping",
     "style_encoder": "style_encoder",
-    "discriminator": "style_critic",
+    "discriminator": "style_discriminator",
 }
 ELSEWHERE = (heat_maps.NETWORK, heat_maps.MASKS, "losses", "train-iterations")
 """What other tests take of this method's cases."""

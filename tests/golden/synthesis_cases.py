@@ -21,7 +21,7 @@ from zoogan.interfaces import LatentMapping
 from zoogan_stylegan2.weights import convert
 
 PARTS = {"G": "generator", "D": "discriminator"}
-ROLES = {"generator": "latent_generator", "mapping": "latent_mapping", "discriminator": "image_critic"}
+ROLES = {"generator": "latent_generator", "mapping": "latent_mapping", "discriminator": "image_discriminator"}
 TOLERANCE = re.compile(r"rtol (\S+), atol (\S+) \* std of the tensor")
 
 

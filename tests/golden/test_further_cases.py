@@ -70,7 +70,7 @@ def test_inputs_that_no_formula_makes(tmp_path: Path, registry: Registry) -> Non
 
 
 def test_a_trace_whose_generator_plays_every_second_iteration(tmp_path: Path, registry: Registry) -> None:
-    """The critic's first terms are those of any cadence; its second, and the generator's first, are about those of the
+    """The discriminator's first terms are those of any cadence; its second, and the generator's first, are about those of the
     case, whose generator moves once before: what that one scores is still known."""
     says = said("stargan-losses-64-c3")
     d, later, g = ({k: v for k, v in says["trace"]["losses"][moment].items() if k.startswith(side)}

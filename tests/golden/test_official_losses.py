@@ -76,13 +76,13 @@ def trainer_of(case: Case, registry: Registry) -> tuple[Trainer, dict[str, str]]
 def official_losses(
     says: Mapping[str, Any], d: Mapping[str, float], g: Mapping[str, float], kind: str
 ) -> dict[str, float]:
-    """Our terms, with each side's `total`, under the official names. g: empty where only the critic has played."""
+    """Our terms, with each side's `total`, under the official names. g: empty where only the discriminator has played."""
     if says["method"] == "stargan":
-        of_critic = {
+        of_discriminator = {
             "D/loss_real": d["real"], "D/loss_fake": d["fake"], "D/loss_cls": d["attribute"],
             "D/loss_gp": d["penalty"], "D/total": d["total"],
         }  # fmt: skip
-        return of_critic if not g else of_critic | {
+        return of_discriminator if not g else of_discriminator | {
             "G/loss_fake": g["adversarial"], "G/loss_cls": g["attribute"],
             "G/loss_rec": g["cycle"], "G/total": g["total"],
         }  # fmt: skip

@@ -52,11 +52,11 @@ def test_network(network_case: Case, registry: Registry) -> None:
 
 @torch.no_grad()
 def outputs_of(method: str, network: torch.nn.Module, image: Tensor, attributes: Tensor | None) -> dict[str, Tensor]:
-    """Our outputs under the official names; without `attributes` the network is a critic."""
+    """Our outputs under the official names; without `attributes` the network is a discriminator."""
     if attributes is None:
         count = network.attributes.out_channels  # type: ignore[union-attr]
         verdict = network(image, image.new_zeros(len(image), count))
-        # SaGAN's official critic ends in the sigmoid that our loss contains.
+        # SaGAN's official discriminator ends in the sigmoid that our loss contains.
         return {
             "src": verdict.score,
             "cls": verdict.attributes.sigmoid() if method == "sagan" else verdict.attributes,

@@ -37,17 +37,17 @@ def weights() -> Iterator[dict[str, Imported]]:
 class Played:
     """A trainer of the case's game on its weights, batch and draws, and what its steps gave.
 
-    pairs: whether the critic looks at segmentations.
+    pairs: whether the discriminator looks at segmentations.
     """
 
     def __init__(
         self, case: Case, registry: Registry, weights: dict[str, Imported], precision: str, pairs: bool = True
     ) -> None:
-        generator, critic, says = beside(case, "generator"), beside(case, "discriminator"), case.says
+        generator, discriminator, says = beside(case, "generator"), beside(case, "discriminator"), case.says
         if case.name not in weights:
-            weights[case.name] = imported(generator, critic)
+            weights[case.name] = imported(generator, discriminator)
         result, w = weights[case.name], says["weights"]
-        self.batch, self.style = critic.says["batch"], generator.says["config"]["style_dim"]
+        self.batch, self.style = discriminator.says["batch"], generator.says["config"]["style_dim"]
         layer = merge(
             result.config,
             {
@@ -69,7 +69,7 @@ class Played:
             composition.nets[slot].load_state_dict(state, strict=True)
         self.numbers = {"the parts": len(facts.parts), "the layers of a part": layer["generator"]["part_layers"]}
         self.injected: dict[str, Tensor] = {}
-        self.image, self.label = faces_of(critic.says["config"], self.batch)
+        self.image, self.label = faces_of(discriminator.says["config"], self.batch)
         if precision == "fp64":
             self.image = self.image.double()
         batch = {"source": {"image": self.image, "segmentation": self.label}}

@@ -17,8 +17,8 @@ from zoogan.config.registry import Registry
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.games.synthesis import one_hot
 from zoogan.interfaces import Draws, World
-from zoogan.layers.residual_critic import batch_deviation
-from zoogan_semantic_stylegan.networks import Critic, Generator
+from zoogan.layers.residual_discriminator import batch_deviation
+from zoogan_semantic_stylegan.networks import Discriminator, Generator
 
 Check = Callable[[str, Tensor], None]
 
@@ -95,25 +95,25 @@ def others(generator: Generator, w: Tensor, w2: Tensor, pattern: Mapping[str, An
 
 
 @torch.no_grad()
-def test_critic(parts_discriminator_case: Case, registry: Registry) -> None:
+def test_discriminator(parts_discriminator_case: Case, registry: Registry) -> None:
     """Scores of pairs and of images alone, both branches, and how the batch varies."""
     case, says = parts_discriminator_case, parts_discriminator_case.says
     result = imported(case)
-    critic = networks_of(result, registry)["discriminator"]
+    discriminator = networks_of(result, registry)["discriminator"]
     result.networks.clear()
-    assert isinstance(critic, Critic) and critic.segmentation_trunk is not None
-    assert sum(p.numel() for p in critic.parameters()) == says["param_count"]
+    assert isinstance(discriminator, Discriminator) and discriminator.segmentation_trunk is not None
+    assert sum(p.numel() for p in discriminator.parameters()) == says["param_count"]
     image, label = faces_of(says["config"], says["batch"])
     layout = one_hot(label, says["config"]["seg_dim"], like=image)
     branches: list[Tensor] = []
     hooks = [
         branch.register_forward_hook(lambda module, given, out: branches.append(out))
-        for branch in (critic.trunk, critic.segmentation_trunk)
+        for branch in (discriminator.trunk, discriminator.segmentation_trunk)
     ]
-    logits = {"logit": critic(image, layout)}
+    logits = {"logit": discriminator(image, layout)}
     for hook in hooks:
         hook.remove()
-    logits["logit_img_only"] = critic(image)
+    logits["logit_img_only"] = discriminator(image)
     seen, laid = branches
     outputs = {"feat_img": seen, "feat_seg": laid, "stddev_channel": batch_deviation(seen + laid)}
     assert set(logits) | set(outputs) == set(says["outputs"])

@@ -11,7 +11,7 @@ from zoogan.conditions.latent import LatentCondition
 from zoogan.config.registry import Registry
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Draws, World
-from zoogan_stylegan2.networks import Critic, Generator
+from zoogan_stylegan2.networks import Discriminator, Generator
 from zoogan_stylegan2.weights import convert
 
 
@@ -48,18 +48,18 @@ def test_generator(synthesis_generator_case: Case, registry: Registry) -> None:
 
 
 @torch.no_grad()
-def test_critic(synthesis_discriminator_case: Case, registry: Registry) -> None:
+def test_discriminator(synthesis_discriminator_case: Case, registry: Registry) -> None:
     """Scores of a batch, of a part of it (they depend on each other), and features."""
     case, says = synthesis_discriminator_case, synthesis_discriminator_case.says
     nets, _ = built(says, registry)
     check_parameters(says, nets)
-    critic, image = nets["discriminator"], given(says["inputs"]["x"])
-    assert isinstance(critic, Critic)
-    features = critic.trunk(image)
-    found = {"logits": critic.head(features), "features_before_stddev": features}
+    discriminator, image = nets["discriminator"], given(says["inputs"]["x"])
+    assert isinstance(discriminator, Discriminator)
+    features = discriminator.trunk(image)
+    found = {"logits": discriminator.head(features), "features_before_stddev": features}
     for name in says["outputs"]:
         if name.startswith("logits_first"):
-            found[name] = critic(image[: int(name.removeprefix("logits_first"))])
+            found[name] = discriminator(image[: int(name.removeprefix("logits_first"))])
     assert set(found) == set(says["outputs"])
     for name, output in found.items():
         check_output(name, output, case)

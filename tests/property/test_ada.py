@@ -104,10 +104,10 @@ def test_the_whole_pipe_is_twice_differentiable(seed: int) -> None:
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_r1_passes_through_to_the_critic_also_beside_half_precision(half: bool) -> None:
+def test_r1_passes_through_to_the_discriminator_also_beside_half_precision(half: bool) -> None:
     """R1 of the augmented reals, against the same with the augmentation's matrix written out."""
     torch.manual_seed(0)
-    critic = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(4 * 36, 1))
+    discriminator = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(4 * 36, 1))
     image, augment = noise(0, 1, 1, 8, 8), AdaptiveAugment(AdaConfig(color=False))
 
     def moved(x: Tensor) -> Tensor:
@@ -116,10 +116,13 @@ def test_r1_passes_through_to_the_critic_also_beside_half_precision(half: bool) 
 
     matrix = torch.autograd.functional.jacobian(moved, image).view(64, 64)
     gradients = []
-    for scorer in (lambda x: critic(moved(x)), lambda x: critic((x.flatten(1) @ matrix.T).view(-1, 1, 8, 8))):
-        critic.zero_grad()
+    for scorer in (
+        lambda x: discriminator(moved(x)),
+        lambda x: discriminator((x.flatten(1) @ matrix.T).view(-1, 1, 8, 8)),
+    ):
+        discriminator.zero_grad()
         R1()(scorer, image, image, draws(0, 1)).backward()
-        gradients.append([p.grad.clone() for p in critic.parameters() if p.grad is not None])
+        gradients.append([p.grad.clone() for p in discriminator.parameters() if p.grad is not None])
     assert gradients[0][0].abs().max() > 1e-4
     for one, other in zip(*gradients):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)

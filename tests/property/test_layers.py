@@ -201,8 +201,8 @@ def test_default_stages_reach_two_pixels_but_stop_at_six(power: int) -> None:
 
 
 def test_too_many_halvings_are_refused_in_a_sentence() -> None:
-    with pytest.raises(ConfigError, match=r"critic 'x': stages=6 .*at least 64 .*got 32"):
-        check_halvings("critic 'x'", "stages", 6, 32, whole=False)
+    with pytest.raises(ConfigError, match=r"discriminator 'x': stages=6 .*at least 64 .*got 32"):
+        check_halvings("discriminator 'x'", "stages", 6, 32, whole=False)
     with pytest.raises(ConfigError, match=r"a multiple of 8 .*got 20"):
         check_halvings("generator 'x'", "downsamplings", 3, 20, whole=True)
 

@@ -33,7 +33,7 @@ def turn() -> Turn:
     return Turn({}, {}, {}, Shared(), Clock(0, 1), World.alone(), draws(0, 1))
 
 
-def critic(seed: int, channels: int = 3) -> Callable[[Tensor], Tensor]:
+def discriminator(seed: int, channels: int = 3) -> Callable[[Tensor], Tensor]:
     """A smooth, nonlinear scorer (n, 3, h, w) -> (n, 1, h, w) in double precision."""
     weight = noise(seed, 4, channels, 3, 3).double()
     return lambda image: torch.nn.functional.conv2d(image, weight, padding=1).tanh().sum(1, keepdim=True)
@@ -59,7 +59,7 @@ def test_costs_are_means_over_all_scores(loss: type, seed: int, shape: tuple[int
 
 @pytest.mark.parametrize("loss", LOSSES)
 @given(seed=seeds)
-def test_the_critic_wants_real_up_and_fake_down_and_the_generator_fake_up(loss: type, seed: int) -> None:
+def test_the_discriminator_wants_real_up_and_fake_down_and_the_generator_fake_up(loss: type, seed: int) -> None:
     real, fake = (noise(seed + k, 2, 1, 2, 2).clamp(-0.9, 0.9).requires_grad_() for k in (0, 1))
     if loss is Lsgan:  # pulls to a value, not in a direction: below 1 and above 0 the direction is the same
         fake = (fake.detach().abs() + 0.05).clamp(max=0.9).requires_grad_()
@@ -103,7 +103,7 @@ def test_lsgan_is_at_rest_at_its_labels() -> None:
 
 
 @given(seed=seeds, slope=st.floats(0.01, 3), n=batches)
-def test_gradient_penalty_of_a_linear_critic(seed: int, slope: float, n: int) -> None:
+def test_gradient_penalty_of_a_linear_discriminator(seed: int, slope: float, n: int) -> None:
     """Each of 4 patches scores slope * sum of pixels: the summed map's gradient is 4 * slope everywhere."""
     image = faces(seed, n, 16).double()
     score = lambda x: (slope * x.sum((1, 2, 3), keepdim=True)).expand(-1, 1, 2, 2)  # noqa: E731
@@ -115,7 +115,7 @@ def test_gradient_penalty_of_a_linear_critic(seed: int, slope: float, n: int) ->
 @given(seed=seeds, n=batches)
 def test_gradient_penalty_mixes_real_by_alpha(seed: int, n: int) -> None:
     """alpha 1 is at the real image, alpha 0 at the fake one; between, against autograd image by image."""
-    score, real, fake = critic(seed), faces(seed, n, 16).double(), faces(seed + 1, n, 16).double()
+    score, real, fake = discriminator(seed), faces(seed, n, 16).double(), faces(seed + 1, n, 16).double()
     for value in (0.0, 0.3, 1.0):
         alpha = torch.full((n, 1, 1, 1), value, dtype=torch.float64)
         got = GradientPenalty()(score, real, fake, draws(0, n, alpha=alpha))
@@ -129,7 +129,7 @@ def test_gradient_penalty_mixes_real_by_alpha(seed: int, n: int) -> None:
 
 @given(seed=seeds, n=batches)
 def test_r1_is_half_the_squared_gradient_of_the_mean_map(seed: int, n: int) -> None:
-    score, real = critic(seed), faces(seed, n, 16).double()
+    score, real = discriminator(seed), faces(seed, n, 16).double()
     got = R1()(score, real, torch.full_like(real, torch.nan), draws(0, n))  # fake is not looked at
     expected = []
     for k in range(n):
@@ -141,8 +141,8 @@ def test_r1_is_half_the_squared_gradient_of_the_mean_map(seed: int, n: int) -> N
 
 @pytest.mark.parametrize("penalty", [GradientPenalty, R1])
 @given(seed=seeds)
-def test_penalties_train_the_critic(penalty: type, seed: int) -> None:
-    """Twice differentiable: the critic's own weights get a gradient, the images none."""
+def test_penalties_train_the_discriminator(penalty: type, seed: int) -> None:
+    """Twice differentiable: the discriminator's own weights get a gradient, the images none."""
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Tanh(), torch.nn.Conv2d(4, 1, 3))
     real, fake = faces(seed, 2, 16), faces(seed + 1, 2, 16)
     penalty()(network, real, fake, draws(seed, 2)).backward()

@@ -1,4 +1,4 @@
-"""SaGAN: invariants of its masked edit, its batch statistics, its critic's heads and its importer."""
+"""SaGAN: invariants of its masked edit, its batch statistics, its discriminator's heads and its importer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from zoogan.facts import Facts
 from zoogan.layers.norm import couples_batch
 from zoogan.pictures.photo import save_image
 from zoogan.testing.strategies import batches, faces, labels, seeds, sizes
-from zoogan_sagan.config import SaganCriticConfig, SaganGeneratorConfig
-from zoogan_sagan.networks import Critic, Generator, of_label
-from zoogan_sagan.weights import as_convolution, body_names, critic_names, import_weights
+from zoogan_sagan.config import SaganDiscriminatorConfig, SaganGeneratorConfig
+from zoogan_sagan.networks import Discriminator, Generator, of_label
+from zoogan_sagan.weights import as_convolution, body_names, discriminator_names, import_weights
 
 counts = st.integers(1, 3)
 options = st.fixed_dictionaries(
@@ -47,9 +47,9 @@ def generator(seed: int, size: int, a: int, **chosen: Any) -> Generator:
     return Generator(SaganGeneratorConfig(width=4, blocks=1, **chosen), facts(size, a))
 
 
-def critic(seed: int, size: int, a: int, **chosen: Any) -> Critic:
+def discriminator(seed: int, size: int, a: int, **chosen: Any) -> Discriminator:
     torch.manual_seed(seed)
-    return Critic(SaganCriticConfig(width=4, **chosen), facts(size, a))
+    return Discriminator(SaganDiscriminatorConfig(width=4, **chosen), facts(size, a))
 
 
 # ---- the masked edit ----
@@ -109,7 +109,7 @@ def test_published_parameter_counts() -> None:
     with torch.device("meta"):
         whole, judge = (
             Generator(SaganGeneratorConfig(), facts(128, 1)),
-            Critic(SaganCriticConfig(), facts(128, 1)),
+            Discriminator(SaganDiscriminatorConfig(), facts(128, 1)),
         )
     size = {name: sum(p.numel() for p in net.parameters()) for name, net in
             {"AMN": whole.modification, "SAN": whole.attention, "D": judge}.items()}  # fmt: skip
@@ -178,13 +178,13 @@ def test_compiled_residual_blocks_are_the_eager_ones() -> None:
         torch.testing.assert_close(value, buffers[key], msg=key)
 
 
-# ---- the critic ----
+# ---- the discriminator ----
 
 
 @given(seed=seeds, size=sizes, n=batches, a=counts, heads=st.sampled_from(["joint", "label"]))
-def test_critic_heads(seed: int, size: int, n: int, a: int, heads: str) -> None:
+def test_discriminator_heads(seed: int, size: int, n: int, a: int, heads: str) -> None:
     """Logits never depend on the claim; scores do exactly with label heads, attribute by attribute."""
-    net, image, claim = critic(seed, size, a, score_heads=heads), faces(seed, n, size), labels(seed, n, a)
+    net, image, claim = discriminator(seed, size, a, score_heads=heads), faces(seed, n, size), labels(seed, n, a)
     verdict, other = net(image, claim), net(image, 1 - claim)
     assert verdict.attributes.shape == (n, a) and torch.equal(verdict.attributes, other.attributes)
     assert verdict.score.shape == (n, a if heads == "label" else 1, 2, 2)
@@ -209,9 +209,9 @@ def test_of_label_picks_the_claimed_map(seed: int, n: int, a: int) -> None:
 
 def official_folder(
     folder: Path, size: int, change: Callable[[Generator], None] = lambda ours: None
-) -> tuple[Generator, Critic]:
+) -> tuple[Generator, Discriminator]:
     """Our random networks, changed, in the official layout: `results/<experiment>` with its setting.json."""
-    ours, judge = generator(0, size, 1), critic(1, size, 1)
+    ours, judge = generator(0, size, 1), discriminator(1, size, 1)
     change(ours)
     names: dict[str, str] = {}
     for official, body in (("AMN", "modification"), ("SAN", "attention")):
@@ -223,7 +223,7 @@ def official_folder(
     checkpoint.mkdir()
     torch.save({k: state[v] for k, v in names.items()}, checkpoint / "1000032.G.pth")
     torch.save(
-        {k: judge.state_dict()[v] for k, v in critic_names(len(judge.trunk)).items()},
+        {k: judge.state_dict()[v] for k, v in discriminator_names(len(judge.trunk)).items()},
         checkpoint / "1000032.D.pth",
     )
     for older in ("0050400.G.pth", "0050400.D.pth", "1000032.G_opt.pth"):
@@ -250,9 +250,9 @@ def test_import_gives_the_same_networks_and_training(tmp_path: Path) -> None:
     rebuilt.load_state_dict(result.networks["generator"], strict=True)
     image, target = faces(0, 2, 32), labels(0, 2, 1)
     torch.testing.assert_close(rebuilt(image, target).image, ours.eval()(image, target).image)
-    critics = Critic(SaganCriticConfig(**result.config["discriminator"]), facts(32, 1))
-    critics.load_state_dict(result.networks["discriminator"], strict=True)
-    assert torch.equal(critics(image, target).score, judge(image, target).score)
+    discriminators = Discriminator(SaganDiscriminatorConfig(**result.config["discriminator"]), facts(32, 1))
+    discriminators.load_state_dict(result.networks["discriminator"], strict=True)
+    assert torch.equal(discriminators(image, target).score, judge(image, target).score)
     assert result.alternative == {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
 
 
@@ -261,7 +261,7 @@ def test_a_folder_means_its_newest_pair_of_one_experiment(tmp_path: Path) -> Non
     for folder in (one, other):
         folder.mkdir()
         official_folder(folder, 16)
-    (one / "checkpoint" / "2000000.G.pth").write_bytes(b"must not be read")  # saved before its critic was
+    (one / "checkpoint" / "2000000.G.pth").write_bytes(b"must not be read")  # saved before its discriminator was
     assert len(import_weights([one], {}).networks) == 2
     with pytest.raises(ConfigError, match=rf"setting\.json of several experiments, in {one}, {other}: name one"):
         import_weights([tmp_path], {})

@@ -1,4 +1,4 @@
-"""SemanticStyleGAN's critic of pairs, what its game minimises, and the two extra terms."""
+"""SemanticStyleGAN's discriminator of pairs, what its game minimises, and the two extra terms."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from zoogan.layers.mapping import PixelNormMapping
 from zoogan.testing.strategies import faces, noise, seeds
 from zoogan_semantic_stylegan.config import (
     ConsistencyConfig,
-    CriticConfig,
+    DiscriminatorConfig,
     DiversityConfig,
     GeneratorConfig,
     MappingConfig,
 )
-from zoogan_semantic_stylegan.networks import Critic, Generator
+from zoogan_semantic_stylegan.networks import Discriminator, Generator
 from zoogan_semantic_stylegan.terms import Consistency, Diversity
 
 pairs = st.sampled_from([1, 3])
@@ -47,12 +47,12 @@ def turn_of(nets: nn.ModuleDict, n: int, seed: int, batch: dict[str, Tensor], **
     return Turn(nets, {"source": batch}, {}, Shared(), Clock(0, 1), World.alone(), draw)
 
 
-# ---- the critic ----
+# ---- the discriminator ----
 
 
 @given(small=smalls(), seed=seeds, n=pairs)
-def test_the_critic_judges_pairs_and_images_alone(small: Small, seed: int, n: int) -> None:
-    net, image = small.critic(seed), faces(seed, n, small.size).double()
+def test_the_discriminator_judges_pairs_and_images_alone(small: Small, seed: int, n: int) -> None:
+    net, image = small.discriminator(seed), faces(seed, n, small.size).double()
     layout = one_hot(classes(seed, n, small.size, small.parts), small.parts, like=image)
     pair, alone = net(image, layout), net(image)
     assert pair.shape == alone.shape == (n, 1) and pair.isfinite().all() and not torch.equal(pair, alone)
@@ -67,8 +67,8 @@ def test_the_critic_judges_pairs_and_images_alone(small: Small, seed: int, n: in
     assert torch.equal(net(image, layout), alone)
 
 
-def test_a_critic_without_parts_looks_at_images() -> None:
-    net = Critic(CriticConfig(channel_multiplier=2**-8, max_width=5), Facts(image_size=16))
+def test_a_discriminator_without_parts_looks_at_images() -> None:
+    net = Discriminator(DiscriminatorConfig(channel_multiplier=2**-8, max_width=5), Facts(image_size=16))
     assert net.classes == 0 and net.segmentation_trunk is None and net(faces(0, 2, 16)).shape == (2, 1)
 
 
@@ -76,7 +76,7 @@ def test_a_critic_without_parts_looks_at_images() -> None:
 
 PARTS = tuple(f"part {k}" for k in range(13))
 SIZES = {256: (20_208_020, 51_169_793), 512: (20_320_358, 51_406_593)}
-"""Parameters of generator with mapping, and of the critic."""
+"""Parameters of generator with mapping, and of the discriminator."""
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -84,10 +84,10 @@ def test_published_parameter_counts_and_shapes(size: int) -> None:
     facts = Facts(image_size=size, parts=PARTS, transparent=PARTS[10:13:2])
     with torch.device("meta"):
         mapping = PixelNormMapping(MappingConfig(), facts)
-        generator, critic = Generator(GeneratorConfig(), facts), Critic(CriticConfig(), facts)
+        generator, discriminator = Generator(GeneratorConfig(), facts), Discriminator(DiscriminatorConfig(), facts)
         made = generator(torch.zeros(2, 28, 512))
-        assert critic(made.image, made.segmentation).shape == (2, 1)
-    counts = [sum(p.numel() for p in net.parameters()) for net in (mapping, generator, critic)]
+        assert discriminator(made.image, made.segmentation).shape == (2, 1)
+    counts = [sum(p.numel() for p in net.parameters()) for net in (mapping, generator, discriminator)]
     assert counts[0] == 2_101_248 and (counts[0] + counts[1], counts[2]) == SIZES[size]
     assert (generator.rows, generator.layers) == (28, 130)
     assert made.image.shape == (2, 3, size, size) and made.segmentation.shape == (2, 13, size, size)
@@ -149,13 +149,13 @@ def composition_of(registry: Registry, small: Small, **settings: object) -> Comp
 def test_the_penalty_weighs_the_segmentations_slope(registry: Registry, seed: int, n: int, ratio: float) -> None:
     small = Small()
     composition = composition_of(registry, small, weights={"segmentation_penalty": ratio})
-    game, critic = composition.game, composition.nets["discriminator"]
+    game, discriminator = composition.game, composition.nets["discriminator"]
     assert isinstance(game, Synthesis) and game.pairs
     image, label = faces(seed, n, small.size).double(), classes(seed, n, small.size, small.parts)
     batch = {"image": image, "segmentation": label}
     found = game.penalty_terms(turn_of(composition.nets, n, seed, batch))["penalty"]
     shown = image.clone().requires_grad_(), one_hot(label, small.parts, like=image).requires_grad_()
-    slopes = torch.autograd.grad(critic(*shown).sum(), shown)
+    slopes = torch.autograd.grad(discriminator(*shown).sum(), shown)
     r1_img, r1_seg = (slope.square().sum((1, 2, 3)).mean() for slope in slopes)
     close(found, (r1_img + ratio * r1_seg) / 2)
 

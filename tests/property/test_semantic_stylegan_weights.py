@@ -25,9 +25,9 @@ from zoogan.facts import Facts
 from zoogan.importing.official import Imported
 from zoogan.layers.mapping import PixelNormMapping
 from zoogan.testing.tensors import faces, noise
-from zoogan_semantic_stylegan.config import CriticConfig, GeneratorConfig, MappingConfig
+from zoogan_semantic_stylegan.config import DiscriminatorConfig, GeneratorConfig, MappingConfig
 from zoogan_semantic_stylegan.layout import origins, recognised
-from zoogan_semantic_stylegan.networks import Critic, Generator
+from zoogan_semantic_stylegan.networks import Discriminator, Generator
 from zoogan_semantic_stylegan.weights import PARTS, convert, import_weights
 
 Nets = dict[str, nn.Module]
@@ -40,7 +40,7 @@ def nets(small: Small = SMALL, seed: int = 0) -> Nets:
     """Narrow networks with nothing at its first value."""
     torch.manual_seed(seed)
     mapping = PixelNormMapping(MappingConfig(style_dim=STYLE, layers=LAYERS), small.facts()).double()
-    return {"mapping": mapping, "generator": small.generator(seed), "discriminator": small.critic(seed)}
+    return {"mapping": mapping, "generator": small.generator(seed), "discriminator": small.discriminator(seed)}
 
 
 def official_shape(name: str, value: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def rebuilt(result: Imported) -> Nets:
     facts, made = Facts(image_size=result.config["data"]["image_size"], **result.facts), {}
     kinds: dict[str, Any] = {
         "generator": (GeneratorConfig, Generator), "mapping": (MappingConfig, PixelNormMapping),
-        "discriminator": (CriticConfig, Critic),
+        "discriminator": (DiscriminatorConfig, Discriminator),
     }  # fmt: skip
     for slot, state in result.networks.items():
         config, network = kinds[slot]

@@ -1,4 +1,4 @@
-"""StarGAN: what must hold for every generator and critic, its schedule and its importer."""
+"""StarGAN: what must hold for every generator and discriminator, its schedule and its importer."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from zoogan.facts import Facts
 from zoogan.importing.official import read_state_dict
 from zoogan.interfaces import Clock
 from zoogan.testing.strategies import batches, faces, labels, noise, seeds, sizes
-from zoogan_stargan.config import Repo2018Config, StarganCriticConfig, StarganGeneratorConfig
-from zoogan_stargan.networks import Critic, Generator
+from zoogan_stargan.config import Repo2018Config, StarganDiscriminatorConfig, StarganGeneratorConfig
+from zoogan_stargan.networks import Discriminator, Generator
 from zoogan_stargan.schedule import repo_2018
-from zoogan_stargan.weights import critic_names, generator_names, import_weights
+from zoogan_stargan.weights import discriminator_names, generator_names, import_weights
 
 counts = st.integers(1, 5)
 NAMES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
@@ -35,9 +35,9 @@ def generator(seed: int, size: int, a: int) -> Generator:
     return Generator(StarganGeneratorConfig(width=4, blocks=1), facts(size, a))
 
 
-def critic(seed: int, size: int, a: int) -> Critic:
+def discriminator(seed: int, size: int, a: int) -> Discriminator:
     torch.manual_seed(seed)
-    return Critic(StarganCriticConfig(width=4), facts(size, a))
+    return Discriminator(StarganDiscriminatorConfig(width=4), facts(size, a))
 
 
 @given(seed=seeds, size=sizes, n=batches, a=counts)
@@ -83,8 +83,8 @@ def test_generator_is_free_of_size_and_refuses_what_it_cannot_halve() -> None:
 
 
 @given(seed=seeds, size=sizes, n=batches, a=counts)
-def test_critic_ignores_the_claim_and_its_batch_mates(seed: int, size: int, n: int, a: int) -> None:
-    net, image, claim = critic(seed, size, a), faces(seed, n, size), labels(seed, n, a)
+def test_discriminator_ignores_the_claim_and_its_batch_mates(seed: int, size: int, n: int, a: int) -> None:
+    net, image, claim = discriminator(seed, size, a), faces(seed, n, size), labels(seed, n, a)
     verdict, other = net(image, claim), net(image, 1 - claim)
     assert verdict.score.shape == (n, 1, 2, 2) and verdict.attributes.shape == (n, a)
     assert torch.equal(verdict.score, other.score) and torch.equal(verdict.attributes, other.attributes)
@@ -94,9 +94,9 @@ def test_critic_ignores_the_claim_and_its_batch_mates(seed: int, size: int, n: i
 
 
 @pytest.mark.parametrize(("size", "stages"), [(16, 3), (64, 5), (128, 6), (256, 6)])
-def test_critic_stages(size: int, stages: int) -> None:
+def test_discriminator_stages(size: int, stages: int) -> None:
     with torch.device("meta"):
-        net = Critic(StarganCriticConfig(width=2), facts(size, 1))
+        net = Discriminator(StarganDiscriminatorConfig(width=2), facts(size, 1))
         verdict = net(torch.zeros(1, 3, size, size), torch.zeros(1, 1))
     assert len(net.trunk) == stages
     assert verdict.score.shape == (1, 1, size >> stages, size >> stages) and verdict.attributes.shape == (
@@ -117,7 +117,7 @@ def test_published_parameter_counts(a: int, size: int | None, total: int) -> Non
         if size is None:
             net: torch.nn.Module = Generator(StarganGeneratorConfig(), Facts(image_size=128, attributes=names))
         else:
-            net = Critic(StarganCriticConfig(stages=6), Facts(image_size=size, attributes=names))
+            net = Discriminator(StarganDiscriminatorConfig(stages=6), Facts(image_size=size, attributes=names))
     assert sum(p.numel() for p in net.parameters()) == total
 
 
@@ -141,9 +141,9 @@ def test_repo_2018_never_rises_nor_turns_negative(total: int, decay: int | None,
 # ---- import ----
 
 
-def official_files(folder: Path, a: int, size: int, tracked: bool = True) -> tuple[Generator, Critic]:
+def official_files(folder: Path, a: int, size: int, tracked: bool = True) -> tuple[Generator, Discriminator]:
     """Our random networks saved in the official layout, running statistics and all."""
-    ours, judge = generator(0, size, a), critic(1, size, a)
+    ours, judge = generator(0, size, a), discriminator(1, size, a)
     for side, net in (("G", ours), ("D", judge)):
         state = net.state_dict()
         layout = {v: k for k, v in names_of(net).items()}
@@ -154,12 +154,12 @@ def official_files(folder: Path, a: int, size: int, tracked: bool = True) -> tup
     return ours, judge
 
 
-def names_of(net: Generator | Critic) -> dict[str, str]:
+def names_of(net: Generator | Discriminator) -> dict[str, str]:
     if isinstance(net, Generator):
         return generator_names({f"main.{9 + k}.main.0.weight": torch.empty(0) for k in range(len(net.body.residual))})[
             0
         ]
-    return critic_names({f"main.{2 * k}.weight": torch.empty(0) for k in range(len(net.trunk))})[0]
+    return discriminator_names({f"main.{2 * k}.weight": torch.empty(0) for k in range(len(net.trunk))})[0]
 
 
 @pytest.mark.parametrize(("a", "size"), [(5, 32), (3, 16)])
@@ -178,24 +178,24 @@ def test_import_gives_the_same_networks(tmp_path: Path, a: int, size: int) -> No
     rebuilt.load_state_dict(result.networks["generator"], strict=True)
     image, target = faces(0, 1, size), labels(0, 1, a)
     assert torch.equal(rebuilt(image, target).image, ours(image, target).image)
-    critics = Critic(StarganCriticConfig(**result.config["discriminator"]), facts(size, a))
-    critics.load_state_dict(result.networks["discriminator"], strict=True)
-    assert torch.equal(critics(image, target).attributes, judge(image, target).attributes)
+    discriminators = Discriminator(StarganDiscriminatorConfig(**result.config["discriminator"]), facts(size, a))
+    discriminators.load_state_dict(result.networks["discriminator"], strict=True)
+    assert torch.equal(discriminators(image, target).attributes, judge(image, target).attributes)
     assert import_weights([tmp_path], {"attributes": list(NAMES[:a])}).networks.keys() == result.networks.keys()
 
 
 @pytest.mark.parametrize(("size", "least"), [(80, 64), (96, 96)])
-def test_sizes_whose_border_the_critic_wastes(tmp_path: Path, size: int, least: int) -> None:
+def test_sizes_whose_border_the_discriminator_wastes(tmp_path: Path, size: int, least: int) -> None:
     """80 pixels come down to 2 in 5 halvings, as 64 do: only the arguments, or a person, know which it was."""
     _, judge = official_files(tmp_path, 2, size)
     named = {"attributes": NAMES[:2]}
     assert import_weights([tmp_path], named).config["data"]["image_size"] == least
     result = import_weights([tmp_path], named | {"image_size": size})
     assert result.config["data"]["image_size"] == size
-    critics = Critic(StarganCriticConfig(**result.config["discriminator"]), facts(size, 2))
-    critics.load_state_dict(result.networks["discriminator"], strict=True)
+    discriminators = Discriminator(StarganDiscriminatorConfig(**result.config["discriminator"]), facts(size, 2))
+    discriminators.load_state_dict(result.networks["discriminator"], strict=True)
     image, target = faces(0, 1, size), labels(0, 1, 2)
-    assert torch.equal(critics(image, target).attributes, judge(image, target).attributes)
+    assert torch.equal(discriminators(image, target).attributes, judge(image, target).attributes)
 
 
 def test_a_folder_means_its_newest_pair_of_one_experiment(tmp_path: Path) -> None:

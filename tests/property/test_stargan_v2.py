@@ -14,8 +14,8 @@ from zoogan.config import ConfigError
 from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.testing.strategies import batches, faces, noise, seeds
-from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
-from zoogan_stargan_v2.networks import Critic, Encoder, Mapping, Translator
+from zoogan_stargan_v2.config import DiscriminatorConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
+from zoogan_stargan_v2.networks import Discriminator, Encoder, Mapping, Translator
 
 counts = st.integers(1, 5)
 powers = st.sampled_from([16, 32, 64])
@@ -111,7 +111,7 @@ def test_sizes_that_do_not_fit_are_refused_in_a_sentence(size: int, high_pass: f
     with pytest.raises(ConfigError, match=rf"generator 'stargan-v2'.*power of two, at least {least}, got {size}"):
         translator(0, size, high_pass)
     if size.bit_count() > 1:
-        for network, config in ((Encoder, StyleEncoderConfig()), (Critic, CriticConfig())):
+        for network, config in ((Encoder, StyleEncoderConfig()), (Discriminator, DiscriminatorConfig())):
             with pytest.raises(ConfigError, match=rf"'stargan-v2'.*power of two.*got {size}"):
                 network(config, facts(size))
 
@@ -148,7 +148,7 @@ def test_a_row_takes_its_own_head_alone(seed: int, size: int, n: int, k: int, sl
 
 
 @given(seed=seeds, size=powers, k=counts)
-def test_the_critics_penalty_has_gradients(seed: int, size: int, k: int) -> None:
+def test_the_discriminators_penalty_has_gradients(seed: int, size: int, k: int) -> None:
     """R1 differentiates the squared gradient of the score with respect to the image."""
     net, image, domain = heads(seed, size, k)["discriminator"], faces(seed, 2, size), indices(seed, 2, k)
     image.requires_grad_()
@@ -159,7 +159,11 @@ def test_the_critics_penalty_has_gradients(seed: int, size: int, k: int) -> None
 
 
 def test_networks_with_heads_need_domains() -> None:
-    for network, config in ((Mapping, MappingConfig()), (Encoder, StyleEncoderConfig()), (Critic, CriticConfig())):
+    for network, config in (
+        (Mapping, MappingConfig()),
+        (Encoder, StyleEncoderConfig()),
+        (Discriminator, DiscriminatorConfig()),
+    ):
         with pytest.raises(ConfigError, match="'stargan-v2': needs domains"):
             network(config, Facts(image_size=32))
 
@@ -174,7 +178,7 @@ PARAMETERS = {
     512: (33_964_099, 43_538_499, 20_945_824, 20_881_186, 20_978_656, 20_881_699),
     1024: (33_984_803, 43_559_203, 20_952_848, 20_888_210, 20_985_680, 20_888_723),
 }
-"""Generator without and with high_pass, style encoder and critic for 2 and for 3 domains."""
+"""Generator without and with high_pass, style encoder and discriminator for 2 and for 3 domains."""
 UNUSED = {32: 0, 64: 131_072, 128: 163_840, 256: 172_032, 512: 174_080, 1024: 174_592}
 """Weights of the official generator with high_pass that nothing uses: the 1x1 convolutions where widths change."""
 
@@ -191,7 +195,7 @@ def test_published_parameter_counts(size: int) -> None:
         for k in (2, 3):
             found += [
                 size_of(Encoder(StyleEncoderConfig(), facts(size, k))),
-                size_of(Critic(CriticConfig(), facts(size, k))),
+                size_of(Discriminator(DiscriminatorConfig(), facts(size, k))),
             ]
     assert tuple(found) == PARAMETERS[size]
 
@@ -213,14 +217,14 @@ def test_shapes_are_known_without_computing(size: int, high_pass: float) -> None
         net = Translator(TranslatorConfig(high_pass=high_pass), facts(size))
         assert net(image, style, masks if high_pass else None).shape == image.shape
         assert Encoder(StyleEncoderConfig(), facts(size))(image, domain).shape == style.shape
-        assert Critic(CriticConfig(), facts(size))(image, domain).shape == (2,)
+        assert Discriminator(DiscriminatorConfig(), facts(size))(image, domain).shape == (2,)
 
 
 def test_networks_are_components() -> None:
     registry = Registry()
     registry.plugin = "stargan-v2"
     zoogan_stargan_v2.zoo_register(registry=registry)
-    for role in ("style_translator", "style_mapping", "style_encoder", "style_critic"):
+    for role in ("style_translator", "style_mapping", "style_encoder", "style_discriminator"):
         spec = registry.components[role, "stargan-v2"]
         with torch.device("meta"):
             assert registry.build(role, spec.config(), facts(64)).compiled_parts()

@@ -19,8 +19,8 @@ from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.runs.imported import import_weights as write_run
 from zoogan.testing.strategies import faces, noise
-from zoogan_stargan_v2.config import CriticConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
-from zoogan_stargan_v2.networks import Critic, Encoder, Mapping, Translator
+from zoogan_stargan_v2.config import DiscriminatorConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
+from zoogan_stargan_v2.networks import Discriminator, Encoder, Mapping, Translator
 from zoogan_stargan_v2.weights import SLOTS, convert, import_weights, official_names
 
 SIZE = 128
@@ -36,10 +36,10 @@ def originals(k: int, high_pass: float) -> dict[str, nn.Module]:
 
 
 def official_layout(slot: str, net: nn.Module) -> dict[str, Tensor]:
-    """Our weights under their official names; the critic's scores are a 1x1 convolution there."""
+    """Our weights under their official names; the discriminator's scores are a 1x1 convolution there."""
     state = net.state_dict()
     layout = {official: state[ours] for official, ours in official_names(slot, net).items()}
-    if isinstance(net, Critic):
+    if isinstance(net, Discriminator):
         last = f"main.{net.trunk.halvings + 4}.weight"
         layout[last] = layout[last][:, :, None, None]
     return layout
@@ -64,7 +64,7 @@ def official_file(path: Path, networks: dict[str, nn.Module], *, kernel: bool = 
 def rebuilt(imported: Any, k: int) -> dict[str, nn.Module]:
     made = {
         "generator": (TranslatorConfig, Translator), "mapping": (MappingConfig, Mapping),
-        "style_encoder": (StyleEncoderConfig, Encoder), "discriminator": (CriticConfig, Critic),
+        "style_encoder": (StyleEncoderConfig, Encoder), "discriminator": (DiscriminatorConfig, Discriminator),
     }  # fmt: skip
     networks: dict[str, nn.Module] = {}
     for slot, state in imported.networks.items():
@@ -107,7 +107,7 @@ def test_shapes_tell_the_architecture_at_every_size(size: int, high_pass: float)
             "generator": Translator(TranslatorConfig(high_pass=high_pass), known),
             "mapping": Mapping(MappingConfig(), known),
             "style_encoder": Encoder(StyleEncoderConfig(), known),
-            "discriminator": Critic(CriticConfig(), known),
+            "discriminator": Discriminator(DiscriminatorConfig(), known),
         }
     states = {slot: official_layout(slot, net) for slot, net in nets.items()}
     result = convert(states, {"domains": known.domains})
@@ -117,7 +117,7 @@ def test_shapes_tell_the_architecture_at_every_size(size: int, high_pass: float)
         assert {key: tensor.shape for key, tensor in result.networks[slot].items()} == wanted
 
 
-def test_averaged_networks_come_first_and_need_no_critic(tmp_path: Path) -> None:
+def test_averaged_networks_come_first_and_need_no_discriminator(tmp_path: Path) -> None:
     nets = originals(2, 1.0)
     averaged = {slot: net for slot, net in originals(2, 1.0).items() if slot != "discriminator"}
     with torch.no_grad():
@@ -148,8 +148,8 @@ def test_masks_come_from_the_landmark_network_inside_or_from_none(tmp_path: Path
     assert result.config["heat_maps"] == {"use": "landmarks", "file": str(path)}
 
 
-def test_a_released_file_becomes_a_run_without_its_critic(tmp_path: Path) -> None:
-    """Nobody published critics."""
+def test_a_released_file_becomes_a_run_without_its_discriminator(tmp_path: Path) -> None:
+    """Nobody published discriminators."""
     registry = Registry()
     for module in (zoogan.builtin, zoogan_stargan_v2):
         registry.plugin = module.__name__

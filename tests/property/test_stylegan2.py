@@ -16,8 +16,8 @@ from zoogan.interfaces import Draws, World
 from zoogan.layers.mapping import PixelNormMapping as Mapping
 from zoogan.layers.widths import widths_to
 from zoogan.testing.strategies import batches, faces, noise, seeds, sizes
-from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
-from zoogan_stylegan2.networks import Critic, Generator
+from zoogan_stylegan2.config import DiscriminatorConfig, GeneratorConfig, MappingConfig
+from zoogan_stylegan2.networks import Discriminator, Generator
 
 STYLE = 6
 
@@ -34,10 +34,10 @@ def generator(seed: int, size: int = 16, channels: int = 3, noisy: bool = True) 
     return net.double()
 
 
-def critic(seed: int, size: int = 16, group: int = 4) -> Critic:
+def discriminator(seed: int, size: int = 16, group: int = 4) -> Discriminator:
     torch.manual_seed(seed)
-    config = CriticConfig(channel_multiplier=2**-8, max_width=5, group=group)
-    return Critic(config, Facts(image_size=size)).double()
+    config = DiscriminatorConfig(channel_multiplier=2**-8, max_width=5, group=group)
+    return Discriminator(config, Facts(image_size=size)).double()
 
 
 def mapping(seed: int, layers: int = 2) -> Mapping:
@@ -156,7 +156,7 @@ def test_gradients_reach_latents_and_every_parameter(seed: int, size: int) -> No
     assert all(wplus.grad[:, row].any() for row in range(net.rows))  # type: ignore[index]
 
 
-# ---- mapping and critic ----
+# ---- mapping and discriminator ----
 
 
 @given(seed=seeds, n=batches, layers=st.integers(1, 3), factor=st.floats(0.1, 50))
@@ -169,18 +169,18 @@ def test_latents_depend_on_the_direction_of_the_noise_alone(seed: int, n: int, l
 
 
 @given(seed=seeds, size=sizes, n=st.sampled_from([1, 3, 5]), channels=st.just(3))
-def test_the_critic_judges_any_batch(seed: int, size: int, n: int, channels: int) -> None:
-    net, image = critic(seed, size), faces(seed, n, size).double()
+def test_the_discriminator_judges_any_batch(seed: int, size: int, n: int, channels: int) -> None:
+    net, image = discriminator(seed, size), faces(seed, n, size).double()
     score = net(image)
     assert score.shape == (n, 1) and score.isfinite().all() and torch.equal(score, net(image))
-    alone = critic(seed, size, group=1)
+    alone = discriminator(seed, size, group=1)
     alone.load_state_dict(net.state_dict())
     close(alone(image)[:1], alone(image[:1]))
 
 
 @given(seed=seeds, size=sizes, n=st.sampled_from([1, 2, 3]))
-def test_the_critics_penalty_has_gradients(seed: int, size: int, n: int) -> None:
-    net, image = critic(seed, size), faces(seed, n, size).double().requires_grad_()
+def test_the_discriminators_penalty_has_gradients(seed: int, size: int, n: int) -> None:
+    net, image = discriminator(seed, size), faces(seed, n, size).double().requires_grad_()
     (slope,) = torch.autograd.grad(net(image).sum(), image, create_graph=True)
     slope.square().sum().backward()
     weights = [p for p in net.parameters() if p.dim() > 1]
@@ -195,7 +195,7 @@ PARAMETERS = {
     (128, 1): (24_525_213, 23_882_369), (128, 2): (29_328_669, 28_389_121),
     (256, 1): (24_767_458, 24_001_089), (256, 2): (30_034_338, 28_864_129),
 }  # fmt: skip
-"""Of generator with mapping, and of the critic, by image size and channel multiplier."""
+"""Of generator with mapping, and of the discriminator, by image size and channel multiplier."""
 
 
 def size_of(network: nn.Module) -> int:
@@ -209,7 +209,7 @@ def test_published_parameter_counts(size: int, multiplier: int) -> None:
         made = size_of(Generator(GeneratorConfig(channel_multiplier=multiplier), facts))
         found = (
             made + size_of(Mapping(MappingConfig(), facts)),
-            size_of(Critic(CriticConfig(channel_multiplier=multiplier), facts)),
+            size_of(Discriminator(DiscriminatorConfig(channel_multiplier=multiplier), facts)),
         )
     assert found == PARAMETERS[size, multiplier]
 
@@ -234,13 +234,13 @@ def test_shapes_are_known_without_computing(size: int) -> None:
         w = Mapping(MappingConfig(), facts)(torch.zeros(2, 512))
         image = net(net.extended(w)).image
         assert net.rows == {64: 10, 1024: 18}[size] and image.shape == (2, 3, size, size)
-        assert Critic(CriticConfig(), facts)(image).shape == (2, 1)
+        assert Discriminator(DiscriminatorConfig(), facts)(image).shape == (2, 1)
 
 
 @pytest.mark.parametrize("size", [24, 48, 100, 200])
 def test_sizes_that_do_not_fit_are_refused_in_a_sentence(size: int) -> None:
     facts = Facts(image_size=size)
-    for network, config in ((Generator, GeneratorConfig()), (Critic, CriticConfig())):
+    for network, config in ((Generator, GeneratorConfig()), (Discriminator, DiscriminatorConfig())):
         with pytest.raises(ConfigError, match=rf"image_size: expected a power of two, at least 8, got {size}"):
             network(config, facts)  # type: ignore[operator]
     with pytest.raises(ConfigError, match="at least 8, got 4"):
@@ -251,7 +251,7 @@ def test_networks_are_components() -> None:
     registry = Registry()
     registry.plugin = "stylegan2"
     zoogan_stylegan2.zoo_register(registry=registry)
-    for role in ("latent_generator", "latent_mapping", "image_critic"):
+    for role in ("latent_generator", "latent_mapping", "image_discriminator"):
         spec = registry.components[role, "stylegan2"]
         with torch.device("meta"):
             assert registry.build(role, spec.config(), Facts(image_size=64)).compiled_parts()

@@ -25,9 +25,9 @@ from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.layers.mapping import PixelNormMapping as LatentMLP
 from zoogan.testing.tensors import noise
-from zoogan_stylegan2.config import CriticConfig, GeneratorConfig, MappingConfig
+from zoogan_stylegan2.config import DiscriminatorConfig, GeneratorConfig, MappingConfig
 from zoogan_stylegan2.layouts import Layout, Nvlabs, Rosinality, layout_of
-from zoogan_stylegan2.networks import Critic, Generator
+from zoogan_stylegan2.networks import Discriminator, Generator
 from zoogan_stylegan2.weights import convert, import_weights
 
 # ---- whatever way a file keeps them ----
@@ -89,7 +89,7 @@ def test_shapes_tell_the_architecture_at_every_size(layout: Layout, size: int, m
         made: Nets = {
             "mapping": LatentMLP(MappingConfig(), facts),
             "generator": Generator(GeneratorConfig(channel_multiplier=multiplier), facts),
-            "discriminator": Critic(CriticConfig(channel_multiplier=multiplier), facts),
+            "discriminator": Discriminator(DiscriminatorConfig(channel_multiplier=multiplier), facts),
         }
     states = official(layout, made)
     if isinstance(layout, Nvlabs):
@@ -112,7 +112,7 @@ def test_networks_wider_than_512_are_imported(size: int, multiplier: float, told
         made: Nets = {
             "mapping": LatentMLP(MappingConfig(), facts),
             "generator": Generator(GeneratorConfig(**options), facts),
-            "discriminator": Critic(CriticConfig(**options), facts),
+            "discriminator": Discriminator(DiscriminatorConfig(**options), facts),
         }
     states = official(Rosinality(), made)
     assert states["discriminator"]["convs.0.0.weight"].shape[0] == 256 * multiplier * 64 // size

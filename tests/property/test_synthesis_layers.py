@@ -1,4 +1,4 @@
-"""Layers of synthesis that no latent scales: equalised learning rates, the low-pass filter, the residual critic."""
+"""Layers of synthesis that no latent scales: equalised learning rates, the low-pass filter, the residual discriminator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoogan.layers.equalised import EqualisedConv2d, EqualisedLinear, PixelNormMLP, pixel_norm
 from zoogan.layers.fir import blurred, doubled, halved
-from zoogan.layers.residual_critic import HalvingResBlock, ResidualTrunk, VerdictHead, batch_deviation, group_of
+from zoogan.layers.residual_discriminator import HalvingResBlock, ResidualTrunk, VerdictHead, batch_deviation, group_of
 from zoogan.testing.strategies import batches, noise, seeds
 
 sides = st.sampled_from([2, 4, 6])
@@ -182,7 +182,7 @@ def test_filters_are_twice_differentiable() -> None:
         assert twice_differentiable(lambda x, f=function: f(x).sin(), x)
 
 
-# ---- the critic ----
+# ---- the discriminator ----
 
 
 @pytest.mark.parametrize("batch", range(1, 13))
@@ -217,7 +217,7 @@ def test_equal_images_do_not_vary_and_order_within_a_group_is_nothing(seed: int,
 
 
 @given(seed=seeds, n=st.sampled_from([1, 3, 5, 8]), channels=st.sampled_from([1, 3]))
-def test_the_critic_takes_any_batch_and_groups_see_only_themselves(seed: int, n: int, channels: int) -> None:
+def test_the_discriminator_takes_any_batch_and_groups_see_only_themselves(seed: int, n: int, channels: int) -> None:
     trunk, head = random(ResidualTrunk(channels, [2, 3, 4]), seed), random(VerdictHead(4, 4), seed + 50)
     image = real(seed + 1, n, channels, 16, 16)
     features = trunk(image)
@@ -243,7 +243,7 @@ def test_halving_block_by_hand(seed: int, n: int, i: int, o: int) -> None:
     assert torch.equal(x, before)  # nothing is done in place to what others may read
 
 
-def test_the_critics_parts_are_twice_differentiable() -> None:
+def test_the_discriminators_parts_are_twice_differentiable() -> None:
     block = random(HalvingResBlock(2, 2), 0)
     assert twice_differentiable(block, real(1, 1, 2, 4, 4))
     assert twice_differentiable(batch_deviation, real(2, 4, 2, 2, 2))

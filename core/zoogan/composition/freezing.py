@@ -16,7 +16,7 @@ class Frozen:
     """The modules at some paths, and all that is below them.
 
     Args:
-        nets: networks by slot. paths: a slot, or modules inside one: `generator.part_generators`, `critic.trunk.0`.
+        nets: networks by slot. paths: a slot, or modules inside one: `generator.part_generators`, `discriminator.trunk.0`.
         setting: where the paths were set, for messages.
 
     Raises:

@@ -10,7 +10,7 @@ from zoogan.interfaces import Classification, Column, Edit, Edited, Editor, Netw
 
 
 class AttributeEditor(Editor):
-    """Edits attributes; labels that nobody gave are read off the image by the critic, as it was taught to tell them."""
+    """Edits attributes; labels that nobody gave are read off the image by the discriminator, as it was taught to tell them."""
 
     condition: AttributeCondition
     draws = False
@@ -29,12 +29,12 @@ class AttributeEditor(Editor):
 
     @torch.no_grad()
     def own(self, image: Tensor) -> Tensor:
-        """The attributes (n, a) in {0, 1} that the critic reads off `image`."""
+        """The attributes (n, a) in {0, 1} that the discriminator reads off `image`."""
         anything = image.new_zeros(len(image), len(self.attributes))
         return self.classification.read(self.networks["discriminator"](image, anything).attributes)
 
     def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> Targets:
-        """The requested values; every other attribute stays as it is known to be, or as the critic sees it.
+        """The requested values; every other attribute stays as it is known to be, or as the discriminator sees it.
 
         Raises:
             ValueError: a reference; this game has no styles.

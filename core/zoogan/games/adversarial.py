@@ -1,4 +1,4 @@
-"""What every game of generators against one critic has."""
+"""What every game of generators against one discriminator has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.games.config import AdversarialConfig
-from zoogan.interfaces import AdversarialLoss, Clock, CriticPenalty, Game, Term, Turn
+from zoogan.interfaces import AdversarialLoss, Clock, DiscriminatorPenalty, Game, Term, Turn
 from zoogan.layers.norm import couples_batch
 from zoogan.losses.reconstruction import full_precision
 
@@ -19,16 +19,16 @@ STATE = ("augment_p", "trust_sum", "trust_images")
 
 
 class AdversarialGame(Game):
-    """An adversarial loss, a penalty that may be lazy, an augmentation of what the critic sees, and extra terms.
+    """An adversarial loss, a penalty that may be lazy, an augmentation of what the discriminator sees, and extra terms.
 
     With an augmentation that adapts, its state: `augment_p`, the probability; and since it last moved `trust_sum`, the
-    sum of the signs of the critic's scores of augmented real images, of which `trust_images` were seen.
+    sum of the signs of the discriminator's scores of augmented real images, of which `trust_images` were seen.
 
-    looks: how many of an iteration's updates show the critic one and the same batch.
+    looks: how many of an iteration's updates show the discriminator one and the same batch.
     """
 
     looks: int = 1
-    afresh: ClassVar[tuple[str, ...]] = STATE  # how much the critic overfits other faces says nothing of these
+    afresh: ClassVar[tuple[str, ...]] = STATE  # how much the discriminator overfits other faces says nothing of these
     augment_p: Tensor
     trust_sum: Tensor
     trust_images: Tensor
@@ -38,7 +38,7 @@ class AdversarialGame(Game):
         self.facts = facts
         self.condition = components["condition"]
         self.adversarial: AdversarialLoss = components["adversarial"]
-        self.penalty: CriticPenalty = components["penalty"]
+        self.penalty: DiscriminatorPenalty = components["penalty"]
         self.augment = components["augment"]
         self.extra: Mapping[str, Mapping[str, Term]] = components["extra_terms"]
         self._figures: dict[str, Tensor] = {}
@@ -47,7 +47,7 @@ class AdversarialGame(Game):
                 self.register_buffer(name, torch.tensor(self.augment.start if name == "augment_p" else 0.0))
 
     def penalised(self, clock: Clock) -> bool:
-        """Whether the critic's penalty plays in this iteration."""
+        """Whether the discriminator's penalty plays in this iteration."""
         return self.penalty.weight > 0 and clock.iteration % self.penalty.every == 0
 
     def penalty_weights(self, clock: Clock) -> dict[str, float]:
@@ -63,11 +63,11 @@ class AdversarialGame(Game):
         return {name: term(turn, values) for name, term in self.extra.get(step, {}).items()}
 
     def seen(self, image: Tensor, turn: Turn, name: str) -> Tensor:
-        """Images as the critic sees them: its one door."""
+        """Images as the discriminator sees them: its one door."""
         return self.augment(image, turn.draw, name, self.augment_p if self.augment.every else None)
 
     def costs(self, turn: Turn, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """The critic's terms `real` and `fake` of its scores, in full precision; how sure it was is counted."""
+        """The discriminator's terms `real` and `fake` of its scores, in full precision; how sure it was is counted."""
         real, fake = full_precision(real), full_precision(fake)
         self.trust(turn, real)
         return dict(zip(("real", "fake"), self.adversarial.discriminator(real, fake)))
@@ -83,9 +83,9 @@ class AdversarialGame(Game):
         return turn.shared.once(key, make, uses=uses, grad=keep_graph)
 
     def trust(self, turn: Turn, score: Tensor) -> None:
-        """Count how sure the critic is of real images: the sign of its scores, over all processes.
+        """Count how sure the discriminator is of real images: the sign of its scores, over all processes.
 
-        An image counts once, however often the critic sees it: p moves as fast as images go by.
+        An image counts once, however often the discriminator sees it: p moves as fast as images go by.
         """
         if self.augment.every:
             images = len(score) * turn.world.size / self.looks

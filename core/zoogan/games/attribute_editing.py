@@ -1,4 +1,4 @@
-"""Attribute editing: one generator edits, one critic judges realism and reads attributes.
+"""Attribute editing: one generator edits, one discriminator judges realism and reads attributes.
 
 The game of StarGAN (Choi et al. 2018, section 3) and SaGAN (Zhang et al. 2018, section 3). What tells them apart are
 components and numbers: the networks, the cadence of the steps and the weights of the reconstructions.
@@ -78,7 +78,7 @@ class AttributeEditing(AdversarialGame):
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The critic plays first; the generator in the last of `generator_every` iterations."""
+        """The discriminator plays first; the generator in the last of `generator_every` iterations."""
         cadence = self.config.cadence
         return (
             Step(
@@ -95,7 +95,7 @@ class AttributeEditing(AdversarialGame):
         """The attributes wanted of each face of the batch."""
         return self.condition.targets(batch["source"], draw)
 
-    # ---- the critic's step ----
+    # ---- the discriminator's step ----
 
     def discriminator_weights(self, clock: Clock) -> dict[str, float]:
         """What is learnt of real and fake, of real attributes, and the penalty's."""
@@ -105,20 +105,20 @@ class AttributeEditing(AdversarialGame):
         return weights | self.penalty_weights(clock) | self.extra_weights("discriminator")
 
     def discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """The critic learns to tell real from edited, and to read attributes off real images."""
+        """The discriminator learns to tell real from edited, and to read attributes off real images."""
         image, own, target = self.faces(turn)
         _, edited = self.edit(turn, keep_graph="generator" in turn.later)
         fake = edited.image.detach()
-        critic = turn.nets["discriminator"]
-        # The penalty is of the critic on images without augmentation. It comes first, so that its backward comes last:
+        discriminator = turn.nets["discriminator"]
+        # The penalty is of the discriminator on images without augmentation. It comes first, so that its backward comes last:
         # its weight gradients have a transposed layout, and whichever gradient of a weight arrives first decides
         # whether the sum must be copied.
         penalty = None
         if self.penalised(turn.clock):
-            score = turn.eager(critic)
+            score = turn.eager(discriminator)
             penalty = self.penalty(lambda x: score(x, own).score, image, fake, turn.draw)
         on_real, on_fake = self.judge(
-            critic, self.seen(image, turn, "real"), own, self.seen(fake, turn, "fake"), target
+            discriminator, self.seen(image, turn, "real"), own, self.seen(fake, turn, "fake"), target
         )
         terms = self.costs(turn, on_real.score, on_fake.score)
         if self.config.weights.attribute_real > 0:
@@ -131,12 +131,12 @@ class AttributeEditing(AdversarialGame):
         )
 
     def judge(
-        self, critic: nn.Module, real: Tensor, own: Tensor, fake: Tensor, target: Tensor
+        self, discriminator: nn.Module, real: Tensor, own: Tensor, fake: Tensor, target: Tensor
     ) -> tuple[Verdict, Verdict]:
-        """Verdicts on real and fake images: in one pass, unless a layer of the critic would mix the two."""
-        if couples_batch(critic):
-            return judged(critic(real, own)), judged(critic(fake, target))
-        both = judged(critic(torch.cat([real, fake]), torch.cat([own, target])))
+        """Verdicts on real and fake images: in one pass, unless a layer of the discriminator would mix the two."""
+        if couples_batch(discriminator):
+            return judged(discriminator(real, own)), judged(discriminator(fake, target))
+        both = judged(discriminator(torch.cat([real, fake]), torch.cat([own, target])))
         n = len(real)
         return Verdict(both.score[:n], both.attributes[:n]), Verdict(both.score[n:], both.attributes[n:])
 
@@ -149,7 +149,7 @@ class AttributeEditing(AdversarialGame):
         return weights | self.extra_weights("generator")
 
     def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """The generator fools the critic, shows the target, and keeps what it must be able to restore."""
+        """The generator fools the discriminator, shows the target, and keeps what it must be able to restore."""
         image, own, target = self.faces(turn)
         generator: Any = turn.nets["generator"]
         counted = self.config.weights.at(0.0)

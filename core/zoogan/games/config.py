@@ -16,17 +16,17 @@ Optimizer = Annotated[ComponentConfig, Slot("optimizer")]
 
 
 class AdversarialConfig(GameConfig):
-    """What every game of generators against one critic has: its loss, its penalty, and what the critic sees."""
+    """What every game of generators against one discriminator has: its loss, its penalty, and what the discriminator sees."""
 
     adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")]
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")]
+    penalty: Annotated[ComponentConfig, Slot("discriminator_penalty")]
     augment: Annotated[ComponentConfig, Slot("augment")]
 
 
 class Cadence(Frozen):
     """How often each side plays in an iteration.
 
-    discriminator_repeat: critic updates before the generator's. generator_every: the generator plays in the last of
+    discriminator_repeat: discriminator updates before the generator's. generator_every: the generator plays in the last of
     this many iterations. fresh_batch: every update reads a new batch; otherwise all steps of an iteration share one.
     """
 
@@ -41,7 +41,7 @@ Moving = Literal["attribute", "cycle", "identity"]
 class EditingWeights(Frozen):
     """Weights of the attribute-editing terms; a reconstruction whose weight is 0 is not computed.
 
-    attribute: the generator's classification term. attribute_real: the critic's, on real images.
+    attribute: the generator's classification term. attribute_real: the discriminator's, on real images.
     cycle: |G(G(x, target), own) - x|. cycle_lost: its share that counts where the edit takes something away, which can
     be restored only if the edit hides it (Chu et al. 2017, section 4): below 1 a ghost of the glasses need not stay.
     identity: |G(x, own) - x|. final: weights of the last iteration, by name, to which they move in equal steps.
@@ -69,10 +69,10 @@ class EditingOptimizers(Frozen):
 
 
 class AttributeEditingConfig(AdversarialConfig):
-    """StarGAN, SaGAN and their kin: one generator edits, one critic judges realism and reads attributes."""
+    """StarGAN, SaGAN and their kin: one generator edits, one discriminator judges realism and reads attributes."""
 
     generator: Annotated[ComponentConfig, Slot("image_editor")]
-    discriminator: Annotated[ComponentConfig, Slot("attribute_critic")]
+    discriminator: Annotated[ComponentConfig, Slot("attribute_discriminator")]
     classification: Annotated[ComponentConfig, Slot("classification")]
     cadence: Cadence = Cadence()
     weights: EditingWeights = EditingWeights()
@@ -82,12 +82,12 @@ class AttributeEditingConfig(AdversarialConfig):
 class StyleWeights(Frozen):
     """Weights of the style-translation terms; a term whose weight is 0 is not computed.
 
-    critic: of the critic's real and fake terms. style: |E(translated) - style|. diversity: how strongly two styles are
+    discriminator: of the discriminator's real and fake terms. style: |E(translated) - style|. diversity: how strongly two styles are
     driven apart; falls linearly to 0 over `diversity_decay` iterations (null = the whole run).
     cycle: how well the source can be restored with its own style.
     """
 
-    critic: float = Field(1.0, gt=0)
+    discriminator: float = Field(1.0, gt=0)
     style: float = Field(1.0, ge=0)
     diversity: float = Field(1.0, ge=0)
     diversity_decay: int | None = Field(None, ge=1)
@@ -115,7 +115,7 @@ class StyleTranslationConfig(AdversarialConfig):
     generator: Annotated[ComponentConfig, Slot("style_translator")]
     mapping: Annotated[ComponentConfig, Slot("style_mapping")]
     style_encoder: Annotated[ComponentConfig, Slot("style_encoder")]
-    discriminator: Annotated[ComponentConfig, Slot("style_critic")]
+    discriminator: Annotated[ComponentConfig, Slot("style_discriminator")]
     heat_maps: Annotated[ComponentConfig, Slot("heat_maps")]
     picture: Literal["image", "layout"] = "image"
     passes: Annotated[tuple[Literal["latent", "reference"], ...], BeforeValidator(listed)] = Field(
@@ -135,7 +135,7 @@ class SynthesisWeights(Frozen):
 
     path_length: of the path-length penalty, 0 = none; it plays every `path_every` iterations, that many times as
     strong. path_decay: how far its running mean moves each time. mask: of the difference between the coarse masks of
-    parts and what their refined segmentation comes to. segmentation_penalty: what the critic's squared gradient with
+    parts and what their refined segmentation comes to. segmentation_penalty: what the discriminator's squared gradient with
     respect to the segmentation counts in its penalty, beside that with respect to the image.
     """
 
@@ -158,18 +158,18 @@ class SynthesisConfig(AdversarialConfig):
     """StyleGAN2, SemanticStyleGAN and their kin: faces from noise.
 
     mixing: share of the faces that are made of two latents. path_trains_mapping: the path-length penalty reaches the
-    mapping, not only the generator. judge_segmentation: a critic that can look at segmentations does, which asks for a
+    mapping, not only the generator. judge_segmentation: a discriminator that can look at segmentations does, which asks for a
     source that has them; without, only images are judged. inversion: how a trained run finds the latents of photos,
     unless somebody says otherwise.
     """
 
     condition: Annotated[ComponentConfig, Slot("condition")] = LatentConfig()
     adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
-    penalty: Annotated[ComponentConfig, Slot("critic_penalty")] = R1Config(weight=10.0, every=16)
+    penalty: Annotated[ComponentConfig, Slot("discriminator_penalty")] = R1Config(weight=10.0, every=16)
     augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
     generator: Annotated[ComponentConfig, Slot("latent_generator")]
     mapping: Annotated[ComponentConfig, Slot("latent_mapping")]
-    discriminator: Annotated[ComponentConfig, Slot("image_critic")]
+    discriminator: Annotated[ComponentConfig, Slot("image_discriminator")]
     mixing: float = Field(0.9, ge=0, le=1)
     path_trains_mapping: bool = True
     judge_segmentation: bool = True

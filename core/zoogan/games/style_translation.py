@@ -42,7 +42,7 @@ class StyleTranslation(AdversarialGame):
     """Steps `discriminator_latent`, `discriminator_reference`, `generator_latent`, `generator_reference`, as far as
     their passes play, all on one batch.
 
-    Terms of a critic's step: real, fake, penalty. Terms of a generator's step: adversarial, style (the style encoder
+    Terms of a discriminator's step: real, fake, penalty. Terms of a generator's step: adversarial, style (the style encoder
     reads the style that was asked for), diversity (how far two styles lie apart; its weight is negative and decays) and
     cycle. It tells `change`, mean |translated - source|. Values for extra terms: image, own, domain, translated, and
     for the generator's steps style and cycled.
@@ -89,7 +89,7 @@ class StyleTranslation(AdversarialGame):
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The critic's passes, then the generator's. With a latent the whole family learns, with a reference only what
+        """The discriminator's passes, then the generator's. With a latent the whole family learns, with a reference only what
         `reference_trains` names: the style encoder would learn to hide the picture in its code."""
         ways = self.config.passes
         trains: dict[str, tuple[str, ...]] = {
@@ -120,22 +120,22 @@ class StyleTranslation(AdversarialGame):
         latents = {name: draw.normal(name, self.latent_dim, like=like) for name in ("latent", "latent2")}
         return self.condition.targets(batch["reference"], draw) | latents
 
-    # ---- the critic's steps ----
+    # ---- the discriminator's steps ----
 
     def discriminator_weights(self, way: str, clock: Clock) -> dict[str, float]:
         """One weight for real and fake, and the penalty's."""
-        weights = {"real": self.config.weights.critic, "fake": self.config.weights.critic}
+        weights = {"real": self.config.weights.discriminator, "fake": self.config.weights.discriminator}
         return weights | self.penalty_weights(clock) | self.extra_weights(f"discriminator_{way}")
 
     def discriminator_terms(self, way: str, turn: Turn) -> dict[str, Tensor]:
-        """The critic learns to tell real faces of a domain from translated ones."""
+        """The discriminator learns to tell real faces of a domain from translated ones."""
         image, own, domain = self.faces(turn)
         step = f"generator_{way}"
         _, translated = self.translate(turn, way, keep_graph=way == "latent" and step in turn.later)
-        fake, critic = translated.detach(), turn.nets["discriminator"]
+        fake, discriminator = translated.detach(), turn.nets["discriminator"]
         penalty = on_real = None
         if self.penalised(turn.clock):
-            eager, told = turn.eager(critic), []
+            eager, told = turn.eager(discriminator), []
 
             def score(x: Tensor) -> Tensor:
                 """Of a picture before its augmentation, and, where it shows several domains, the sum of their scores
@@ -144,10 +144,10 @@ class StyleTranslation(AdversarialGame):
                 return told[-1].reshape(len(x), -1).sum(1)
 
             penalty = self.penalty(score, image, fake, turn.draw)
-            if self.penalty.on_real:  # it has just judged the real faces, with a graph to the critic
+            if self.penalty.on_real:  # it has just judged the real faces, with a graph to the discriminator
                 on_real = told[-1]
-        on_real = critic(self.seen(image, turn, "real"), own) if on_real is None else on_real
-        on_fake = critic(self.seen(fake, turn, "fake"), domain)
+        on_real = discriminator(self.seen(image, turn, "real"), own) if on_real is None else on_real
+        on_fake = discriminator(self.seen(fake, turn, "fake"), domain)
         terms = self.costs(turn, on_real, on_fake) | ({} if penalty is None else {"penalty": penalty})
         values = {"image": image, "own": own, "domain": domain, "translated": translated}
         return terms | self.extra_terms(f"discriminator_{way}", turn, values)
@@ -167,7 +167,7 @@ class StyleTranslation(AdversarialGame):
         return terms | self.extra_weights(f"generator_{way}")
 
     def generator_terms(self, way: str, turn: Turn) -> dict[str, Tensor]:
-        """The generator fools the critic, in the style asked for, and so that the face can be restored."""
+        """The generator fools the discriminator, in the style asked for, and so that the face can be restored."""
         image, own, domain = self.faces(turn)
         generator, encoder = turn.nets["generator"], turn.nets["style_encoder"]
         style, translated = self.translate(turn, way, keep_graph=True)
@@ -240,9 +240,9 @@ class StyleTranslation(AdversarialGame):
         )
 
     def translate(self, turn: Turn, way: str, keep_graph: bool) -> tuple[Tensor, Tensor]:
-        """(style, translated picture), shared between the critic's and the generator's step of a way.
+        """(style, translated picture), shared between the discriminator's and the generator's step of a way.
 
-        The critic changes nothing that they depend on, so what it judged may serve the generator, graph and all.
+        The discriminator changes nothing that they depend on, so what it judged may serve the generator, graph and all.
         """
         generator: Any = turn.nets["generator"]
 

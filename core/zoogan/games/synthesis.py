@@ -1,4 +1,4 @@
-"""Synthesis: a mapping and a generator make faces from noise, one critic judges them.
+"""Synthesis: a mapping and a generator make faces from noise, one discriminator judges them.
 
 The game of StyleGAN2 (Karras et al. 2020, section 3 and appendix B), and with other networks of SemanticStyleGAN.
 """
@@ -30,13 +30,13 @@ MEAN_DECAY = 0.998  # of the running mean latent (StyleGAN2-ADA's official code)
 class Synthesis(AdversarialGame):
     """Steps `discriminator`, `penalty`, `generator` and `path_length`; the second and the last are lazy regularisers.
 
-    Where the critic looks at segmentations too, it judges pairs: the source's segmentation as -1 and 1, the generator's
+    Where the discriminator looks at segmentations too, it judges pairs: the source's segmentation as -1 and 1, the generator's
     as it comes. Then, and only then, segmentations are read.
 
     Terms: real and fake; penalty; adversarial and mask; path_length. Values for extra terms: image, synthesised,
-    real_score and fake_score for the critic; synthesised, latents and score for the generator.
+    real_score and fake_score for the discriminator; synthesised, latents and score for the generator.
     State: `path_mean`, the running mean of path lengths; `mean_latent`, that of w; and p of an adaptive augmentation.
-    It tells `real_sign` and `fake_sign`, the mean signs of the critic's scores since they were last told, which show
+    It tells `real_sign` and `fake_sign`, the mean signs of the discriminator's scores since they were last told, which show
     how much it overfits, and `path_mean`.
     """
 
@@ -49,12 +49,12 @@ class Synthesis(AdversarialGame):
         super().__init__(config, facts, components)
         self.config = config
         style_dim = one_size(components, ("generator", "mapping"), "latent")
-        generator, critic = components["generator"], components["discriminator"]
+        generator, discriminator = components["generator"], components["discriminator"]
         self.parts: tuple[str, ...] = generator.parts
-        self.pairs: bool = config.judge_segmentation and critic.classes > 0
-        if self.pairs and critic.classes != len(self.parts):
+        self.pairs: bool = config.judge_segmentation and discriminator.classes > 0
+        if self.pairs and discriminator.classes != len(self.parts):
             raise ConfigError(
-                f"discriminator {component_name(config.discriminator)!r} looks at segmentations of {critic.classes} "
+                f"discriminator {component_name(config.discriminator)!r} looks at segmentations of {discriminator.classes} "
                 f"classes, but generator {component_name(config.generator)!r} gives {len(self.parts) or 'none'}: use "
                 "networks that fit, or set judge_segmentation to false"
             )
@@ -70,7 +70,7 @@ class Synthesis(AdversarialGame):
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The critic, its penalty, the generator and mapping, their regulariser."""
+        """The discriminator, its penalty, the generator and mapping, their regulariser."""
         weights = self.config.weights
         reached = ("generator", "mapping") if self.config.path_trains_mapping else ("generator",)
         penalty = Step(
@@ -111,7 +111,7 @@ class Synthesis(AdversarialGame):
         return [draw.noise(f"noise{k}", 1, *size, like=like) for k, size in enumerate(generator.noise_sizes)]
 
     def real(self, turn: Turn) -> Tensor:
-        """The batch as the critic judges it: images, with their segmentations behind them if it looks at pairs."""
+        """The batch as the discriminator judges it: images, with their segmentations behind them if it looks at pairs."""
         sample = turn.batch["source"]
         if not self.pairs:
             return sample["image"]
@@ -132,25 +132,28 @@ class Synthesis(AdversarialGame):
         colours = self.facts.channels
         return torch.cat([shown[:, :colours], shown[:, colours:] * factor], 1)
 
-    def judged(self, turn: Turn, critic: Any, shown: Tensor, name: str) -> Tensor:
-        """The critic's scores of augmented images or pairs, in full precision."""
+    def judged(self, turn: Turn, discriminator: Any, shown: Tensor, name: str) -> Tensor:
+        """The discriminator's scores of augmented images or pairs, in full precision."""
         seen, colours = self.seen(shown, turn, name), self.facts.channels
         pair = (seen[:, :colours], seen[:, colours:]) if self.pairs else (seen,)
-        return full_precision(critic(*pair))
+        return full_precision(discriminator(*pair))
 
-    # ---- the critic's steps ----
+    # ---- the discriminator's steps ----
 
     def discriminator_weights(self, clock: Clock) -> dict[str, float]:
         """Real and fake alike."""
         return {"real": 1.0, "fake": 1.0} | self.extra_weights("discriminator")
 
     def discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """The critic learns to tell real faces from made ones, each in a pass of its own: it looks at whole batches."""
-        shown, critic = self.real(turn), turn.nets["discriminator"]
+        """The discriminator learns to tell real faces from made ones, each in a pass of its own: it looks at whole batches."""
+        shown, discriminator = self.real(turn), turn.nets["discriminator"]
         with torch.no_grad():
             latent, latents = self.latents(turn, turn.nets["mapping"])
             made: Synthesised = turn.nets["generator"](latents, self.noise(turn))
-        real, fake = self.judged(turn, critic, shown, "real"), self.judged(turn, critic, self.fake(made), "fake")
+        real, fake = (
+            self.judged(turn, discriminator, shown, "real"),
+            self.judged(turn, discriminator, self.fake(made), "fake"),
+        )
         terms = self.costs(turn, real, fake)
         self.remember("mean_latent", turn.world.mean(full_precision(latent.detach()).mean(0)))
         for name, score in (("real_sign", real), ("fake_sign", fake)):
@@ -160,9 +163,9 @@ class Synthesis(AdversarialGame):
         return terms | self.extra_terms("discriminator", turn, values)
 
     def penalty_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """The critic's gradient with respect to real faces, through the augmentation.
+        """The discriminator's gradient with respect to real faces, through the augmentation.
 
-        A segmentation is measured in other units than the image: the critic is given it times a number, so that its
+        A segmentation is measured in other units than the image: the discriminator is given it times a number, so that its
         squared gradient counts `segmentation_penalty` times as much.
         """
         shown, score = self.real(turn), turn.eager(turn.nets["discriminator"])
@@ -186,7 +189,7 @@ class Synthesis(AdversarialGame):
         return {"adversarial": 1.0} | ({"mask": mask} if mask > 0 else {}) | self.extra_weights("generator")
 
     def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """Mapping and generator fool the critic."""
+        """Mapping and generator fool the discriminator."""
         _, latents = self.latents(turn, turn.nets["mapping"])
         made: Synthesised = turn.nets["generator"](latents, self.noise(turn))
         score = self.judged(turn, turn.nets["discriminator"], self.fake(made), "synthesised")
@@ -249,9 +252,9 @@ class Synthesis(AdversarialGame):
     # ---- for the person who waits ----
 
     def advise(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
-        """What the field's users ran into: a critic that knows its few faces by heart."""
+        """What the field's users ran into: a discriminator that knows its few faces by heart."""
         if images >= IMAGES_BEFORE_ADVICE and figures.get("real_sign", 0.0) > 0.95 and not self.augment.every:
-            said = "the critic is sure of every real face (real_sign > .95), so it may overfit"
+            said = "the discriminator is sure of every real face (real_sign > .95), so it may overfit"
             return f"{said}: try a new run with --set augment.use=ada"
         return None
 

@@ -97,8 +97,8 @@ def same_number(what: str, found: Iterable[tuple[str, int]]) -> int:
     return places[0][1]
 
 
-def tell_critic(imported: Imported, width: int, stages: int, kernel: int, settings: Mapping[str, Any]) -> None:
-    """Write what a critic's weights tell into the config: its own shape, and the image size that it was made for.
+def tell_discriminator(imported: Imported, width: int, stages: int, kernel: int, settings: Mapping[str, Any]) -> None:
+    """Write what a discriminator's weights tell into the config: its own shape, and the image size that it was made for.
 
     kernel: of the head over the last features, whose side it has. Several sizes come down to it, for a halving drops an
     odd row: without `image_size` among the official arguments it is the least of them.

@@ -2,12 +2,12 @@
 
 from zoogan.interfaces.condition import Condition, Request, Targets
 from zoogan.interfaces.contract import Contract, ContractError
-from zoogan.interfaces.discriminator import AttributeCritic, Verdict
+from zoogan.interfaces.discriminator import AttributeDiscriminator, Verdict
 from zoogan.interfaces.draws import Draws
 from zoogan.interfaces.editor import Column, Edit, Editor, Seed
 from zoogan.interfaces.game import Clock, Game, Need, Networks, Step, Turn
 from zoogan.interfaces.generator import Edited, ImageEditor
-from zoogan.interfaces.loss import AdversarialLoss, Classification, CriticPenalty, Term
+from zoogan.interfaces.loss import AdversarialLoss, Classification, DiscriminatorPenalty, Term
 from zoogan.interfaces.metric import Edits, Kind, Measure, Metric, Parser, Reader, Samples, Study, Unavailable
 from zoogan.interfaces.sharing import Shared
 from zoogan.interfaces.source import Source
@@ -18,19 +18,19 @@ from zoogan.interfaces.style import (
     Masks,
     Style,
     StyleCondition,
-    StyleCritic,
+    StyleDiscriminator,
     StyleEncoder,
     StyleMapping,
     StyleTranslator,
 )
-from zoogan.interfaces.synthesis import ImageCritic, LatentGenerator, LatentMapping, Synthesised
+from zoogan.interfaces.synthesis import ImageDiscriminator, LatentGenerator, LatentMapping, Synthesised
 from zoogan.interfaces.world import Synchronised, World
 
 __all__ = [
-    "AdversarialLoss", "AttributeCritic", "Classification", "Clock", "Column", "Condition", "Contract", "ContractError",
-    "CriticPenalty", "Domain", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "HeatMaps", "ImageCritic",
+    "AdversarialLoss", "AttributeDiscriminator", "Classification", "Clock", "Column", "Condition", "Contract", "ContractError",
+    "DiscriminatorPenalty", "Domain", "Draws", "Edit", "Edited", "Editor", "Edits", "Game", "HeatMaps", "ImageDiscriminator",
     "ImageEditor", "Kind", "LatentGenerator", "LatentMapping", "Masks", "Measure", "Metric", "Need", "Networks",
     "Parser", "Ranking", "Ratio", "Reader", "Request", "Samples", "Seed", "Shared", "Source", "Statistic", "Step",
-    "Study", "Style", "StyleCondition", "StyleCritic", "StyleEncoder", "StyleMapping", "StyleTranslator",
+    "Study", "Style", "StyleCondition", "StyleDiscriminator", "StyleEncoder", "StyleMapping", "StyleTranslator",
     "Synchronised", "Synthesised", "Targets", "Term", "Turn", "Unavailable", "Verdict", "Whole", "World",
 ]  # fmt: skip

@@ -23,15 +23,15 @@ class AdversarialLoss(ABC):
 
     @abstractmethod
     def discriminator(self, real: Score, fake: Score) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """The critic's cost on real and on fake scores; it minimises their sum."""
+        """The discriminator's cost on real and on fake scores; it minimises their sum."""
 
     @abstractmethod
     def generator(self, fake: Score) -> Float[Tensor, ""]:
         """The generator's cost on the scores of its own images."""
 
 
-class CriticPenalty(ABC):
-    """Role `critic_penalty`: a regulariser of the critic's gradient with respect to its input.
+class DiscriminatorPenalty(ABC):
+    """Role `discriminator_penalty`: a regulariser of the discriminator's gradient with respect to its input.
 
     every: play it in every `every`-th iteration only; the game multiplies its weight by `every` (lazy regularisation,
     StyleGAN2 appendix B), so its strength does not change. on_real: it scores the real images, once and as they are, so

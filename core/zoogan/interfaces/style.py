@@ -1,4 +1,4 @@
-"""Roles of style translation: a generator that takes a style, where styles come from, and the critic of domains.
+"""Roles of style translation: a generator that takes a style, where styles come from, and the discriminator of domains.
 
 A domain is given as an index (n,) int64, one domain an image, or as rows (n, k) of 0 and 1, the same number of ones in
 each (SMILE's attribute pairs). Networks with a head for each domain answer for those heads alone.
@@ -91,8 +91,8 @@ class StyleEncoder(Network):
         """The style of each image in its domain."""
 
 
-class StyleCritic(Network):
-    """Discriminator role `style_critic`: is it a real image of this domain?"""
+class StyleDiscriminator(Network):
+    """Discriminator role `style_discriminator`: is it a real image of this domain?"""
 
     contract: ClassVar[Contract] = Contract(inputs={"image": "n c h w"})
 

@@ -1,4 +1,4 @@
-"""Roles of synthesis: from noise to a latent, from latents to a face, and the critic of what comes out.
+"""Roles of synthesis: from noise to a latent, from latents to a face, and the discriminator of what comes out.
 
 A latent `z` is noise; `w` is what a mapping makes of it, one row of style_dim numbers; `w+` has a row for each place of
 the generator where a latent enters, so that each can be another one (StyleGAN2, section 5; Abdal et al. 2019).
@@ -114,8 +114,8 @@ class LatentGenerator(Network):
         return torch.where((row < cut[:, None])[..., None], one, other)
 
 
-class ImageCritic(Network):
-    """Discriminator role `image_critic`: is it a real face?
+class ImageDiscriminator(Network):
+    """Discriminator role `image_discriminator`: is it a real face?
 
     classes: of the segmentations that it can look at beside the images; 0 = at images only.
     """

@@ -1,4 +1,4 @@
-"""Adaptive discriminator augmentation: each change comes with a probability that follows the critic's overfitting."""
+"""Adaptive discriminator augmentation: each change comes with a probability that follows the discriminator's overfitting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Differentiable augmentation of what the critic sees, real and fake alike."""
+"""Differentiable augmentation of what the discriminator sees, real and fake alike."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Augment(ABC):
 
         Args:
             p: the present one.
-            trust: mean sign of the critic's scores of augmented real images since the last adaptation, in [-1, 1].
+            trust: mean sign of the discriminator's scores of augmented real images since the last adaptation, in [-1, 1].
             images: how many real images these were, over all processes.
         """
         return p

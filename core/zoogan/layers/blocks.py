@@ -1,4 +1,4 @@
-"""The image-to-image body and the critic's trunk that StarGAN and its descendants share."""
+"""The image-to-image body and the discriminator's trunk that StarGAN and its descendants share."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class EncoderDecoder(nn.Module):
 
 
 def default_stages(image_size: int) -> int:
-    """Halvings of a critic's trunk: down to 2 x 2, but at most six (StarGAN's number at 128 px)."""
+    """Halvings of a discriminator's trunk: down to 2 x 2, but at most six (StarGAN's number at 128 px)."""
     return max(1, min(6, image_size.bit_length() - 2))
 
 

@@ -1,4 +1,4 @@
-"""Configs of mappings, of augmentations of what the critic sees, and of heat maps. Imports no torch."""
+"""Configs of mappings, of augmentations of what the discriminator sees, and of heat maps. Imports no torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PixelNormMappingConfig(ComponentConfig):
 
 
 class NoAugmentConfig(ComponentConfig):
-    """The critic sees images as they are."""
+    """The discriminator sees images as they are."""
 
     use: Literal["none"] = "none"
 
@@ -45,7 +45,7 @@ class DiffAugmentConfig(ComponentConfig):
 class AdaConfig(ComponentConfig):
     """Adaptive discriminator augmentation (Karras et al. 2020): each change comes with a probability p that adapts.
 
-    target: mean sign of the critic's scores of real images that p steers to; above it the critic overfits and p grows.
+    target: mean sign of the discriminator's scores of real images that p steers to; above it the discriminator overfits and p grows.
     images: real images that p takes from 0 to 1; 500,000 in the paper, 100,000 in its transfers.
     every: iterations from one adaptation to the next.
     start: p at first.

@@ -90,7 +90,7 @@ class MultiHeadMLP(nn.Module):
 class ConvTrunk(nn.Sequential):
     """From an image to one row of features: 3x3, halving residual blocks down to 4 x 4, LReLU, 4x4, LReLU.
 
-    The body of StarGAN v2's style encoder and critic; no norms. outputs: the number of features. halvings: of blocks.
+    The body of StarGAN v2's style encoder and discriminator; no norms. outputs: the number of features. halvings: of blocks.
 
     Args:
         channels: of the image.

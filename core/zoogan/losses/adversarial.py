@@ -46,7 +46,7 @@ class NonSaturating(Unconfigured):
 
 
 class Hinge(Unconfigured):
-    """Hinge loss (Lim and Ye 2017): scores beyond the margin cost the critic nothing."""
+    """Hinge loss (Lim and Ye 2017): scores beyond the margin cost the discriminator nothing."""
 
     def discriminator(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
         """mean max(0, 1 - real), mean max(0, 1 + fake)."""

@@ -13,7 +13,7 @@ from zoogan.config.registry import Registry
 
 
 class WganConfig(ComponentConfig):
-    """Wasserstein critic (Arjovsky et al. 2017); wants a gradient penalty."""
+    """Wasserstein discriminator (Arjovsky et al. 2017); wants a gradient penalty."""
 
     use: Literal["wgan"] = "wgan"
 
@@ -40,7 +40,7 @@ class LsganConfig(ComponentConfig):
 
 
 class PenaltyConfig(ComponentConfig):
-    """What every penalty of the critic has.
+    """What every penalty of the discriminator has.
 
     every: play it in every `every`-th iteration only, that many times as strong.
     """
@@ -123,9 +123,11 @@ def register(registry: Registry) -> None:
         use = config.model_fields["use"].default
         registry.component("adversarial_loss", use, config=config, build=f"zoogan.losses.adversarial:{name}")
     penalties = "zoogan.losses.penalties:"
-    registry.component("critic_penalty", "none", config=NoPenaltyConfig, build=penalties + "NoPenalty")
-    registry.component("critic_penalty", "gradient", config=GradientPenaltyConfig, build=penalties + "GradientPenalty")
-    registry.component("critic_penalty", "r1", config=R1Config, build=penalties + "R1")
+    registry.component("discriminator_penalty", "none", config=NoPenaltyConfig, build=penalties + "NoPenalty")
+    registry.component(
+        "discriminator_penalty", "gradient", config=GradientPenaltyConfig, build=penalties + "GradientPenalty"
+    )
+    registry.component("discriminator_penalty", "r1", config=R1Config, build=penalties + "R1")
     classification = "zoogan.losses.classification:"
     registry.component("classification", "binary", config=BinaryConfig, build=classification + "Binary")
     registry.component("classification", "softmax", config=SoftmaxConfig, build=classification + "Softmax")

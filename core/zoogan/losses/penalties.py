@@ -1,4 +1,4 @@
-"""Penalties of the critic's gradient with respect to its input."""
+"""Penalties of the discriminator's gradient with respect to its input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.facts import Facts
-from zoogan.interfaces import CriticPenalty, Draws
+from zoogan.interfaces import DiscriminatorPenalty, Draws
 from zoogan.interfaces.loss import Scorer
 from zoogan.losses.config import GradientPenaltyConfig, NoPenaltyConfig, PenaltyConfig, R1Config
 
@@ -24,7 +24,7 @@ def slope(value: Float[Tensor, ""], of: Tensor) -> Tensor:
     return gradient
 
 
-class Configured(CriticPenalty):
+class Configured(DiscriminatorPenalty):
     """Takes its weight and interval from a config."""
 
     default: type[PenaltyConfig] = PenaltyConfig
@@ -47,7 +47,7 @@ class NoPenalty(Configured):
 class GradientPenalty(Configured):
     """WGAN-GP (Gulrajani et al. 2017) as StarGAN's official code has it.
 
-    The gradient is that of the SUM of the score map, while the critic's cost is its mean: so the penalty's
+    The gradient is that of the SUM of the score map, while the discriminator's cost is its mean: so the penalty's
     strength grows with the size of the map. Kept because the published weights belong to it.
     """
 

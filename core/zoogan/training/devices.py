@@ -35,7 +35,7 @@ def check_augment(config: GameConfig, game: Game, device: torch.device) -> None:
     Raises:
         ConfigError: says which, and what to do.
     """
-    augment = getattr(game, "augment", None)  # not every game has a critic
+    augment = getattr(game, "augment", None)  # not every game has a discriminator
     if device.type in getattr(augment, "not_on", ()):
         chosen: Any = dict(config)["augment"]  # a slot of the game's config
         raise ConfigError(

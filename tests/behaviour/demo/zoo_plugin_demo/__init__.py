@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo_plugin_demo.config import DemoClassification, DemoConfig, DemoCritic, DemoGenerator
+from zoo_plugin_demo.config import DemoClassification, DemoConfig, DemoDiscriminator, DemoGenerator
 from zoogan.config.registry import MethodSpec, Registry
 from zoogan.plugins.hooks import hookimpl
 
@@ -17,7 +17,7 @@ def zoo_register(registry: Registry) -> None:
     """Register the method, its components and a verb."""
     networks = "zoo_plugin_demo.networks:"
     registry.component("image_editor", "demo", config=DemoGenerator, build=networks + "Generator")
-    registry.component("attribute_critic", "demo", config=DemoCritic, build=networks + "Critic")
+    registry.component("attribute_discriminator", "demo", config=DemoDiscriminator, build=networks + "Discriminator")
     registry.component("classification", "demo", config=DemoClassification, build=networks + "Squared")
     registry.method(
         MethodSpec(

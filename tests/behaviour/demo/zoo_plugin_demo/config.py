@@ -20,7 +20,7 @@ class DemoGenerator(ComponentConfig):
     width: int = Field(8, ge=1)
 
 
-class DemoCritic(ComponentConfig):
+class DemoDiscriminator(ComponentConfig):
     """One convolution with stride, and a linear head."""
 
     use: Literal["demo"] = "demo"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo_plugin_demo.config import DemoClassification, DemoCritic, DemoGenerator
+from zoo_plugin_demo.config import DemoClassification, DemoDiscriminator, DemoGenerator
 from zoogan.facts import Facts
-from zoogan.interfaces import AttributeCritic, Classification, Edited, ImageEditor, Verdict
+from zoogan.interfaces import AttributeDiscriminator, Classification, Edited, ImageEditor, Verdict
 
 
 class Generator(ImageEditor):
@@ -25,10 +25,10 @@ class Generator(ImageEditor):
         return Edited(torch.tanh(self.last(hidden)))
 
 
-class Critic(AttributeCritic):
+class Discriminator(AttributeDiscriminator):
     """One convolution; scores by patch, attributes by image."""
 
-    def __init__(self, config: DemoCritic, facts: Facts) -> None:
+    def __init__(self, config: DemoDiscriminator, facts: Facts) -> None:
         super().__init__()
         self.features = nn.Conv2d(facts.channels, config.width, 4, stride=4)
         self.score = nn.Conv2d(config.width, 1, 1)

@@ -1,4 +1,4 @@
-"""StyleGAN2's critic (Karras et al. 2020, section 4.1): residual halvings, and how much a batch varies."""
+"""StyleGAN2's discriminator (Karras et al. 2020, section 4.1): residual halvings, and how much a batch varies."""
 
 from __future__ import annotations
 
