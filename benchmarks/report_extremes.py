@@ -24,7 +24,7 @@ from zoogan.evaluation.reports.report import value_of, versions_of
 from zoogan.evaluation.study import examine, open_study
 from zoogan.interfaces import Editor, Study
 from zoogan.judges.judge import load_judge
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.testing.editors import KnownEditor, TrueRedraw
 from zoogan.training.session import facts_of
 
@@ -37,17 +37,17 @@ COLUMNS = (
 
 def untrained(method: str, source: DrawnSource, seed: int) -> Editor:
     """The method's networks as its drawn recipe begins with them."""
-    registry, facts = zoo().registry, facts_of(source)
+    registry, facts = get_zoo().registry, facts_of(source)
     data = {"image_size": facts.image_size, "attributes": list(facts.attributes)}
-    config = compose_config(zoo().method(method), registry, sets={"data": data})
+    config = compose_config(get_zoo().method(method), registry, sets={"data": data})
     torch.manual_seed(seed)
     composition = compose(config, facts, registry)
-    return composition.game.editor(composition.nets.eval().requires_grad_(False), attributes=facts.attributes)
+    return composition.game.editor(composition.networks.eval().requires_grad_(False), attributes=facts.attributes)
 
 
 def told(editor: Editor, study: Study) -> dict[str, Any]:
     """The columns: value, ends of the 95 % interval and number of faces."""
-    registry = zoo().registry
+    registry = get_zoo().registry
     metrics = {name: registry.build("metric", registry.components["metric", name].config()) for name in METRICS}
     found = examine(editor, study, metrics, study.source.attributes, strict=True)
     weights = face_weights(study.faces, RESAMPLES, study.seed)

@@ -34,7 +34,7 @@ from zoogan.config.registry import Registry
 from zoogan.devices import choose_device
 from zoogan.facts import Facts
 from zoogan.interfaces.source import domains_of
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.training.devices import training_on
 from zoogan.training.trainer import Batch, TermLog, Trainer
 
@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.threads:
         torch.set_num_threads(options.threads)
-    registry = zoo().registry
+    registry = get_zoo().registry
     config, device = configured(options, registry), choose_device(options.device)
     work = counted(config, registry)
     mixed = "bf16" if config.training.precision == "bf16" else "no"
@@ -200,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "precision": config.training.precision, "compile": config.training.compile,
         "milliseconds": round(taken * 1000, 2), "images_per_second": round(trainer.rows / taken, 2),
         "peak_mib": round(peak_mib(device)), **work,
-        "parameters_m": {name: millions(network) for name, network in trainer.nets.items()},
+        "parameters_m": {name: millions(network) for name, network in trainer.networks.items()},
         "iterations": options.iterations, "device": device.type,
         "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
         "threads": torch.get_num_threads(), "torch": torch.__version__, "zoogan": own_version(),

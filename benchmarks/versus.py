@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from zoogan.config import merge, parse_sets, validate
 from zoogan.interfaces import Clock
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 
 SHARES = {"discriminator": 1.0, "penalty": 1 / 16, "generator": 1.0, "path_length": 1 / 4, "average": 1.0}
 Parts = Mapping[str, Callable[[], None]]
@@ -78,7 +78,7 @@ class Ours:
     """
 
     def __init__(self, model: str, asked: Mapping[str, Any], options: argparse.Namespace, device: torch.device) -> None:
-        registry = zoo().registry
+        registry = get_zoo().registry
         said = {
             "data": {"image_size": options.size, "batch": options.batch},
             "generator": {"channel_multiplier": options.multiplier},
@@ -107,7 +107,7 @@ class Ours:
 
         def average() -> None:
             for name, kept in trainer.averages.items():
-                kept.update(trainer.nets[name], 0, None)
+                kept.update(trainer.networks[name], 0, None)
 
         return {name: update(name) for name in steps} | {"average": average}
 

@@ -113,5 +113,5 @@ def toy_ways(angle: float = 1.5708, style_dim: int = STYLE) -> Tensor:
 
 def toy_editor(ways: Tensor) -> SynthesisEditor:
     """Faces whose colours are linear in their latents."""
-    nets = {"generator": ToyGenerator(ways), "mapping": ToyMapping(ways.shape[1])}
-    return SynthesisEditor(nets, LatentCondition(), torch.zeros(ways.shape[1]))
+    networks = {"generator": ToyGenerator(ways), "mapping": ToyMapping(ways.shape[1])}
+    return SynthesisEditor(networks, LatentCondition(), torch.zeros(ways.shape[1]))

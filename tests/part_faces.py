@@ -20,8 +20,8 @@ from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.facts import Facts
 from zoogan.interfaces import LatentGenerator, Synthesised
 from zoogan.pictures.photo import LEGIBLE, to_bytes
-from zoogan.plugins.host import zoo
-from zoogan.runs.run import Run
+from zoogan.plugins.host import get_zoo
+from zoogan.runs.run import RunFolder
 
 PARTS = ("background", "face", "hair")
 SIDE, COARSE_SIDE, STYLE = 8, 4, 5
@@ -87,17 +87,17 @@ def write_run(path: Path, seed: int = 0) -> Path:
 
     Noise counts in its pictures, so that a mistake with it shows.
     """
-    registry = zoo().registry
+    registry = get_zoo().registry
     config = validate(registry.methods["semantic-stylegan"], registry, NARROW | {"training": {"seed": seed}})
     facts = Facts(image_size=16, parts=RUN_PARTS, transparent=("glasses",))
     composition = compose(config, facts, registry)
     with torch.no_grad():
-        for name, weight in composition.nets["generator"].named_parameters():
+        for name, weight in composition.networks["generator"].named_parameters():
             if name.endswith("strength"):
                 weight.fill_(0.3)
-    run = Run(path)
+    run = RunFolder(path)
     run.write(config, facts)
-    run.write_model(config, facts, composition.nets, composition.game)
+    run.write_model(config, facts, composition.networks, composition.game)
     return path
 
 
@@ -114,5 +114,5 @@ def pixels(image: torch.Tensor) -> np.ndarray:
 
 def part_editor() -> SynthesisEditor:
     """Faces made of `PARTS`."""
-    nets = {"generator": PartGenerator(), "mapping": ToyMapping(STYLE)}
-    return SynthesisEditor(nets, LatentCondition(), torch.zeros(STYLE))
+    networks = {"generator": PartGenerator(), "mapping": ToyMapping(STYLE)}
+    return SynthesisEditor(networks, LatentCondition(), torch.zeros(STYLE))

@@ -49,19 +49,19 @@ class Small:
     def generator(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> Generator:
         """One whose noise is heard, and with nothing at its first value."""
         torch.manual_seed(seed)
-        net = Generator(self.config(), self.facts())
+        network = Generator(self.config(), self.facts())
         with torch.no_grad():
-            for parameter in net.parameters():
+            for parameter in network.parameters():
                 parameter.normal_()
-        return net.to(dtype)
+        return network.to(dtype)
 
     def discriminator(self, seed: int = 0) -> Discriminator:
         torch.manual_seed(seed)
-        net = Discriminator(DiscriminatorConfig(channel_multiplier=2**-8, max_width=5), self.facts())
+        network = Discriminator(DiscriminatorConfig(channel_multiplier=2**-8, max_width=5), self.facts())
         with torch.no_grad():
-            for parameter in net.parameters():
+            for parameter in network.parameters():
                 parameter.normal_()
-        return net.double()
+        return network.double()
 
 
 @st.composite
@@ -79,8 +79,8 @@ def smalls(draw: st.DrawFn) -> Small:
     return Small(parts, layers, shared, shape, width, features, size, coarse, transparent, *flags)
 
 
-def wplus(seed: int, n: int, net: Generator) -> Tensor:
-    return noise(seed, n, net.rows, STYLE).to(net.positions.weight.dtype)
+def wplus(seed: int, n: int, network: Generator) -> Tensor:
+    return noise(seed, n, network.rows, STYLE).to(network.positions.weight.dtype)
 
 
 # ---- the description again, in loops ----
@@ -101,33 +101,33 @@ def unrolled(small: Small, latents: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def positions(net: Generator, place: Tensor) -> Tensor:
+def positions(network: Generator, place: Tensor) -> Tensor:
     """Features (width, h, w) of places (2, h, w) (section 2.2, 2)."""
-    weight, channels = net.positions.weight, [place[0], place[1]]
+    weight, channels = network.positions.weight, [place[0], place[1]]
     for k in range((weight.shape[1] - 2) // 4):
         channels += [torch.sin(2**k * place[0]), torch.sin(2**k * place[1])]
         channels += [torch.cos(2**k * place[0]), torch.cos(2**k * place[1])]
     return torch.einsum("oi,ihw->ohw", weight / math.sqrt(weight.shape[1]), torch.stack(channels))
 
 
-def part(net: Generator, small: Small, k: int, rows: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+def part(network: Generator, small: Small, k: int, rows: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
     """Wide features (o, h, w) and depth (h, w) of one part of one face (sections 2.1 and 2.2, 3). rows: of its
     layers."""
-    nets, x = net.part_generators, positions(net, place)
+    networks, x = network.part_generators, positions(network, place)
     depth = torch.zeros_like(x[0])
     for layer in range(small.layers):
-        scale = nets.affine_weight[k, layer] @ rows[layer] / math.sqrt(STYLE) + nets.affine_bias[k, layer]
-        weight = nets.weight[k, layer] * scale / math.sqrt(small.width)
+        scale = networks.affine_weight[k, layer] @ rows[layer] / math.sqrt(STYLE) + networks.affine_bias[k, layer]
+        weight = networks.weight[k, layer] * scale / math.sqrt(small.width)
         weight = weight / torch.sqrt((weight**2).sum(1, keepdim=True) + 1e-8)
-        x = torch.einsum("oi,ihw->ohw", weight, x) + nets.bias[k, layer][:, None, None]
+        x = torch.einsum("oi,ihw->ohw", weight, x) + networks.bias[k, layer][:, None, None]
         x = math.sqrt(2) * F.leaky_relu(x, 0.2)
         if layer == small.shape - 1:
             if k > 0:
-                weight = nets.depth_weight[k - 1] * nets.depth_scale[k - 1] / math.sqrt(small.width)
-                depth = torch.einsum("i,ihw->hw", weight, x) + nets.depth_bias[k - 1]
+                weight = networks.depth_weight[k - 1] * networks.depth_scale[k - 1] / math.sqrt(small.width)
+                depth = torch.einsum("i,ihw->hw", weight, x) + networks.depth_bias[k - 1]
             x = x.detach() if small.detach and layer < small.layers - 1 else x
-    to_features = net.composition.weight[k] * net.composition.scale[k] / math.sqrt(small.width)
-    return torch.einsum("oi,ihw->ohw", to_features, x) + net.composition.bias[k][:, None, None], depth
+    to_features = network.composition.weight[k] * network.composition.scale[k] / math.sqrt(small.width)
+    return torch.einsum("oi,ihw->ohw", to_features, x) + network.composition.bias[k][:, None, None], depth
 
 
 def composed(small: Small, wide: Tensor, depth: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:

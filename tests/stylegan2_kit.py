@@ -21,7 +21,7 @@ LAYOUTS = [Rosinality(), Nvlabs()]
 Nets = dict[str, nn.Module]
 
 
-def nets(size: int = SIZE, channels: int = 3, seed: int = 0) -> Nets:
+def networks(size: int = SIZE, channels: int = 3, seed: int = 0) -> Nets:
     """Narrow networks with nothing at its first value."""
     torch.manual_seed(seed)
     facts = Facts(image_size=size, channels=channels)
@@ -33,8 +33,8 @@ def nets(size: int = SIZE, channels: int = 3, seed: int = 0) -> Nets:
         "discriminator": Discriminator(DiscriminatorConfig(channel_multiplier=MULTIPLIER, max_width=WIDEST), facts),
     }
     with torch.no_grad():
-        for net in made.values():
-            for parameter in net.parameters():
+        for network in made.values():
+            for parameter in network.parameters():
                 parameter.normal_()
     return made
 
@@ -70,9 +70,9 @@ def filters(layout: Layout, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def official(layout: Layout, made: Nets, mean: Tensor | None = None) -> dict[str, dict[str, Tensor]]:
     """Our networks as official state_dicts, `generator` (mapping included) and `discriminator`."""
     states: dict[str, dict[str, Tensor]] = {"generator": {}, "discriminator": {}}
-    for slot, net in made.items():
-        blocks = len(made["generator"].blocks) if "generator" in made else len(net.trunk) - 1  # type: ignore
-        for key, value in net.state_dict().items():
+    for slot, network in made.items():
+        blocks = len(made["generator"].blocks) if "generator" in made else len(network.trunk) - 1  # type: ignore
+        for key, value in network.state_dict().items():
             name = layout.official(slot, key, blocks)
             states["discriminator" if slot == "discriminator" else "generator"][name] = official_shape(
                 layout, name, value
@@ -100,7 +100,7 @@ def assert_same(found: Nets, wanted: Nets) -> None:
     """The same bits out of the same in."""
     assert set(found) <= set(wanted)
     size, channels = wanted["generator"].noise_sizes[-1][0], len(wanted["generator"].first_rgb.bias)  # type: ignore
-    for slot, net in found.items():
+    for slot, network in found.items():
         x = {
             "mapping": noise(0, 2, STYLE), "generator": noise(1, 2, 2 * size.bit_length() - 4, STYLE),
             "discriminator": faces(2, 3, size)[:, :channels],

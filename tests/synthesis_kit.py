@@ -13,12 +13,12 @@ from zoogan.composition.build import compose
 from zoogan.config import merge, validate
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Turn
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.testing.tensors import faces, noise, parts_shown
 from zoogan.training.trainer import Batch, Trainer
 
 SIZE, STYLE, BATCH = 16, 6, 4
-REGISTRY = zoo().registry
+REGISTRY = get_zoo().registry
 WIDTHS = {"channel_multiplier": 2**-8, "max_width": 5}
 TINY: dict[str, Any] = {
     "data": {"source": "drawn", "image_size": SIZE, "batch": BATCH},
@@ -53,7 +53,7 @@ def trainer_of(batch: int = BATCH, facts: Facts | None = None, method: str = "st
 
     composition = compose(config, facts or FACTS[method], REGISTRY)
     with torch.no_grad():  # noise that is heard, biases that are not 0
-        for seed, parameter in enumerate(p for net in composition.nets.values() for p in net.parameters()):
+        for seed, parameter in enumerate(p for network in composition.networks.values() for p in network.parameters()):
             parameter += 0.1 * noise(seed, *parameter.shape)
     return Trainer(composition, REGISTRY, Accelerator(cpu=True), batches())
 
@@ -69,11 +69,11 @@ def turn_of(trainer: Trainer, step: str, iteration: int = 0) -> tuple[Any, Turn]
 
 def played(trainer: Trainer, name: str, mixed: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
     """A step's terms, perhaps in mixed precision, and the gradients that they leave in what it trains."""
-    trainer.nets.zero_grad()
+    trainer.networks.zero_grad()
     step, turn = turn_of(trainer, name)
     with trainer.only(step, graph=False):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
             terms = step.terms(turn)
         torch.stack([weight * terms[term] for term, weight in step.weights(turn.clock).items()]).sum().backward()
-    found = {f"{n}/{k}": p.grad for n in step.trains for k, p in trainer.nets[n].named_parameters()}
+    found = {f"{n}/{k}": p.grad for n in step.trains for k, p in trainer.networks[n].named_parameters()}
     return {term: value.detach() for term, value in terms.items()}, found

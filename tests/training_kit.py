@@ -11,10 +11,10 @@ from torch import Tensor
 
 from zoogan.cli import main
 from zoogan.config import GameConfig, compose_config, merge
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.runs import checkpoints
 
-REGISTRY = zoo().registry
+REGISTRY = get_zoo().registry
 SIZE = 16
 FEW = [f"data.image_size={SIZE}", "data.batch=4", "data.workers=0", "data.faces=32", "data.held_out=8"]
 NARROW = [

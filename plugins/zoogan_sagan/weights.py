@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.files import entries
+from zoogan.files import map_layer_names
 from zoogan.importing.official import (
     Imported,
     attribute_names,
@@ -160,22 +160,24 @@ def as_convolution(weight: Tensor) -> Tensor:
 
 def body_names(official: str, ours: str, downsamplings: int, blocks: int) -> dict[str, str]:
     """Official key -> ours for one body. Instance norms have no state."""
-    names = entries(f"{official}.conv.0", f"{ours}.stem.conv")
+    names = map_layer_names(f"{official}.conv.0", f"{ours}.stem.conv")
     for k in range(downsamplings):
-        names |= entries(f"{official}.conv.{3 * (k + 1)}", f"{ours}.down.{k}.conv")
-        names |= entries(f"{official}.deconv.{3 * k}", f"{ours}.up.{k}.conv")
+        names |= map_layer_names(f"{official}.conv.{3 * (k + 1)}", f"{ours}.down.{k}.conv")
+        names |= map_layer_names(f"{official}.deconv.{3 * k}", f"{ours}.up.{k}.conv")
     for k in range(blocks):
         for index, half in ((0, "first"), (3, "second")):
             layers, here = f"{official}.resblk.{k}.layers", f"{ours}.residual.{k}.{half}"
-            names |= entries(f"{layers}.{index}", f"{here}.conv") | entries(f"{layers}.{index + 1}", f"{here}.norm")
+            names |= map_layer_names(f"{layers}.{index}", f"{here}.conv") | map_layer_names(
+                f"{layers}.{index + 1}", f"{here}.norm"
+            )
             for part in ("running_mean", "running_var", "num_batches_tracked"):
                 names[f"{layers}.{index + 1}.{part}"] = f"{here}.norm.{part}"
-    return names | entries(f"{official}.deconv.{3 * downsamplings}", f"{ours}.head")
+    return names | map_layer_names(f"{official}.deconv.{3 * downsamplings}", f"{ours}.head")
 
 
 def discriminator_names(stages: int) -> dict[str, str]:
     """Official key -> ours."""
-    names = entries("src", "score") | entries("cls.0", "attributes")
+    names = map_layer_names("src", "score") | map_layer_names("cls.0", "attributes")
     for k in range(stages):
-        names |= entries(f"conv.{2 * k}", f"trunk.{k}.conv")
+        names |= map_layer_names(f"conv.{2 * k}", f"trunk.{k}.conv")
     return names

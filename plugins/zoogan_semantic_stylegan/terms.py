@@ -48,7 +48,7 @@ class Consistency(Configured):
         generator = own_generator(turn, self.name)
         latents, parts = latents_of(values, self.name), len(generator.parts)
         drawn = turn.draw.normal("semantic_consistency", latents.shape[2], like=latents)
-        other = generator.extended(turn.nets["mapping"](drawn))
+        other = generator.extended(turn.networks["mapping"](drawn))
         part = (turn.draw.uniform("semantic_consistency.part", like=latents) * parts).long().clamp(max=parts - 1)
         rows = generator.config.shared_layers + 2 * part
         row = torch.arange(generator.rows, device=latents.device)
@@ -89,7 +89,7 @@ def own_generator(turn: Turn, term: str) -> Generator:
     Raises:
         ValueError: another generator.
     """
-    generator = turn.nets["generator"]
+    generator = turn.networks["generator"]
     if not isinstance(generator, Generator):
         raise ValueError(f"term {term!r} needs generator {NAME!r}, whose parts have latents of their own")
     return generator

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.files import entries
+from zoogan.files import map_layer_names
 from zoogan.importing.official import (
     Imported,
     attribute_names,
@@ -133,7 +133,9 @@ def tracked(key: str) -> bool:
 
 def block(index: int, ours: str, prefix: str = "main.") -> dict[str, str]:
     """A convolution without bias and the norm after it."""
-    return entries(f"{prefix}{index}", f"{ours}.conv", ("weight",)) | entries(f"{prefix}{index + 1}", f"{ours}.norm")
+    return map_layer_names(f"{prefix}{index}", f"{ours}.conv", ("weight",)) | map_layer_names(
+        f"{prefix}{index + 1}", f"{ours}.norm"
+    )
 
 
 def generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
@@ -145,7 +147,7 @@ def generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
         names |= block(0, f"body.residual.{k}.first", inside) | block(3, f"body.residual.{k}.second", inside)
     after = 9 + blocks
     names |= block(after, "body.up.0") | block(after + 3, "body.up.1")
-    return names | entries(f"main.{after + 6}", "body.head", ("weight",)), blocks
+    return names | map_layer_names(f"main.{after + 6}", "body.head", ("weight",)), blocks
 
 
 def discriminator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
@@ -153,8 +155,8 @@ def discriminator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], in
     stages = sum(re.fullmatch(r"main\.\d+\.weight", key) is not None for key in state)
     names: dict[str, str] = {}
     for k in range(stages):
-        names |= entries(f"main.{2 * k}", f"trunk.{k}.conv")
-    names |= entries("conv1", "score", ("weight",)) | entries("conv2", "attributes", ("weight",))
+        names |= map_layer_names(f"main.{2 * k}", f"trunk.{k}.conv")
+    names |= map_layer_names("conv1", "score", ("weight",)) | map_layer_names("conv2", "attributes", ("weight",))
     return names, stages
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zoogan.plugins.host import PluginFailure, Zoo, open_zoo
+from zoogan.plugins.host import PluginFailure, PluginHost, open_zoo
 
 HEAD = "from zoogan.plugins.hooks import hookimpl\n"
 
@@ -49,7 +49,7 @@ class Shelf:
         (info / "entry_points.txt").write_text(f"[zoogan.plugins.host]\n{name} = {value or module}\n")
         return self.module(module, body)
 
-    def open(self, *files: Path, **environment: str) -> Zoo:
+    def open(self, *files: Path, **environment: str) -> PluginHost:
         """A fresh zoo with what is on the shelf."""
         return open_zoo(files, environment)
 
@@ -61,7 +61,7 @@ class Shelf:
                 del sys.modules[name]
 
 
-def only_failure(zoo: Zoo) -> PluginFailure:
+def only_failure(zoo: PluginHost) -> PluginFailure:
     """The one failure; the plugin called `good` and the core must be in use all the same."""
     assert {"zoogan", "good"} <= {info.name for info in zoo.plugins}, zoo.failures
     assert "plain" in zoo.registry.names("term")

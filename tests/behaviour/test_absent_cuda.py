@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 import zoogan.interfaces.draws
 import zoogan.training.trainer
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.testing.conformance import check_cuda
 from zoogan.testing.cuda import CUDA, AbsentCuda, HostWaits, absent_cuda, why_not
 
-REGISTRY = zoo().registry
+REGISTRY = get_zoo().registry
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ class Maker(nn.Module):
         latents = noise[0] if input_is_latent else self.mix_styles([self.style(noise[0])])
         image, layout = (
             net(latents.mean(1))[..., None, None].expand(-1, -1, self.size, self.size)
-            for net in (self.colour, self.layout)
+            for network in (self.colour, self.layout)
         )
         if return_latents:
             return image, latents
@@ -195,12 +195,12 @@ def test_flops_of_convolutions(benchmark: Any) -> None:
 def test_flops_of_a_gradient_penalty(benchmark: Any) -> None:
     """Forward, gradient of the input, then two more for each convolution, as of a plain backward, and the first's."""
     with torch.device("meta"):
-        net = nn.Conv2d(3, 8, 1, bias=False)
+        network = nn.Conv2d(3, 8, 1, bias=False)
         image = torch.zeros(2, 3, 16, 16, requires_grad=True)
     forward = 2 * 2 * 16 * 16 * 8 * 3
     with benchmark("counting").Count() as count:
         (gradient,) = torch.autograd.grad(net(image).square().sum(), image, create_graph=True)
-        gradient.square().sum().backward(inputs=[net.weight])
+        gradient.square().sum().backward(inputs=[network.weight])
     # Once ahead; once for the image's gradient; that gradient's weight; what the scores' gradient gets; its weight.
     assert count.flops == 5 * forward
 

@@ -26,7 +26,7 @@ from zoogan.data.sources.labels import DataWarning
 from zoogan.data.stream import FaceStream
 from zoogan.evaluation.inputs import source_config
 from zoogan.interfaces import Need
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 
 SIDE = 32
 NUMBERS = (0, 1, 2, 3, 5, 7, 2000, 2001)  # gaps, as a part of the set has
@@ -211,7 +211,7 @@ def test_a_run_is_measured_on_the_parts_and_the_split_of_its_training(root: Path
     trained = trained.model_copy(update={"label_set": built_in("celebamask-19")})
     facts = SimpleNamespace(image_size=64, attributes=("Male",))
     run: Any = SimpleNamespace(config=SimpleNamespace(data=trained), facts=facts)
-    found = source_config(zoo().registry, run, "celebamask_hq", root, {})
+    found = source_config(get_zoo().registry, run, "celebamask_hq", root, {})
     assert found == trained.model_copy(update={"root": root.resolve()})
 
 

@@ -16,13 +16,13 @@ from zoogan.runs.checkpoints import CheckpointError, State
 
 
 def state(iteration: int) -> State:
-    net = {"weight": torch.full((3, 2), float(iteration)), "count": torch.tensor(iteration)}
+    network = {"weight": torch.full((3, 2), float(iteration)), "count": torch.tensor(iteration)}
     return State(
         iteration,
         16 * iteration,
         {},
-        {"generator": net},
-        {"generator": net},
+        {"generator": network},
+        {"generator": network},
         {"generator": {"weight/step": torch.tensor(1.0)}},
     )
 

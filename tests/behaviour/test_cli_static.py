@@ -14,7 +14,7 @@ from zoogan import __version__
 from zoogan.cli import main
 from zoogan.cli.show import docs_of
 from zoogan.config.commands import VERBS
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 
 SMALL = """
     import os
@@ -75,9 +75,9 @@ SMALL = """
 def a_zoo_of_its_own(shelf: Shelf) -> Iterator[None]:
     """The process's zoo, opened anew with what is on this test's shelf."""
     shelf.install("small", SMALL)
-    zoo.cache_clear()
+    get_zoo.cache_clear()
     yield
-    zoo.cache_clear()
+    get_zoo.cache_clear()
 
 
 Said = pytest.CaptureFixture[str]
@@ -241,7 +241,7 @@ def test_doctor_is_content_and_then_not(shelf: Shelf, capsys: Said) -> None:
     assert "pyyaml:" in out and "numpy:" in out and "pillow:" in out and "jinja2:" in out and "pytest:" not in out
     assert "fp16" not in out.replace("bf16", ""), "no training takes it"
     shelf.install("bad", "import dlib_that_nobody_has")
-    zoo.cache_clear()
+    get_zoo.cache_clear()
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "1 problem\n" in out

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from zoogan.config import ConfigError, compose_config, merge, parse_sets, parse_value, validate
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 
 
 def compose(*sets: str, method: str = "sagan", **options: Any) -> Any:
-    registry = zoo().registry
+    registry = get_zoo().registry
     return compose_config(registry.methods[method], registry, sets=parse_sets(sets), **options)
 
 
@@ -38,7 +38,7 @@ def test_layers_override_in_order(tmp_path: Any) -> None:
     ],
 )
 def test_a_plugins_recipe_that_cannot_be_read_is_named(tmp_path: Path, recipe: str | None, told: str) -> None:
-    registry = zoo().registry
+    registry = get_zoo().registry
     (tmp_path / "recipes").mkdir()
     if recipe is not None:
         (tmp_path / "recipes/mine.yaml").write_text(recipe)
@@ -102,7 +102,7 @@ def test_merge_is_by_key_and_copies() -> None:
 
 @pytest.mark.parametrize("method", ["sagan", "stargan"])
 def test_every_recipe_round_trips(method: str) -> None:
-    registry = zoo().registry
+    registry = get_zoo().registry
     spec = registry.methods[method]
     for recipe in spec.recipe_names():
         config = compose_config(spec, registry, recipe=recipe, sets={"data": {"root": "faces"}})
@@ -110,7 +110,7 @@ def test_every_recipe_round_trips(method: str) -> None:
 
 
 def test_another_source_keeps_what_every_source_understands() -> None:
-    registry = zoo().registry
+    registry = get_zoo().registry
     spec = registry.methods["stargan"]
     moved = compose_config(spec, registry, recipe="celeba-128", source="drawn", sets={})
     assert (moved.data.source, moved.data.image_size, len(moved.data.attributes)) == ("drawn", 128, 5)
@@ -119,7 +119,7 @@ def test_another_source_keeps_what_every_source_understands() -> None:
 
 
 def test_a_source_that_finds_its_own_labels_is_not_asked_for_a_recipes() -> None:
-    registry = zoo().registry
+    registry = get_zoo().registry
     spec = registry.methods["stargan"]
     recipe = compose_config(spec, registry)
     root = {"data": {"root": "."}}

@@ -14,10 +14,10 @@ from zoogan.config import ConfigError
 from zoogan.data.drawn.source import DrawnSource
 from zoogan.interfaces.fields import Field
 from zoogan.interfaces.game import Need
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.testing import CHECKS, check_method, conformance
 
-REGISTRY = zoo().registry
+REGISTRY = get_zoo().registry
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -67,5 +67,5 @@ def test_a_single_file_is_held_against_the_suite(tmp_path: Path, monkeypatch: py
     try:
         check_method("mine", plugin=tmp_path / "mine.py")
     finally:
-        zoo.cache_clear()
+        get_zoo.cache_clear()
     assert checked == ["mine"]

@@ -17,14 +17,14 @@ import zoogan.training.session as session
 from zoogan.composition.build import compose
 from zoogan.config import ConfigError
 from zoogan.interfaces import World
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.testing.conformance import tiny_config, tiny_facts, trained
 from zoogan.training.averages import Average
 from zoogan.training.devices import check_augment, training_on
 from zoogan.training.optimizers import heeds_found_inf
 from zoogan.training.trainer import NotFinite, Trainer
 
-REGISTRY = zoo().registry
+REGISTRY = get_zoo().registry
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 
 
@@ -66,7 +66,7 @@ def test_a_session_trains_with_the_flags_of_its_config(
     monkeypatch.setattr(Trainer, "iterate", lambda trainer: iterate(trainer) if inside else pytest.fail("outside"))
     sets = {"training": {"tf32": tf32, "iterations": 2}, "data": {"faces": 16, "held_out": 8, "workers": 0}}
     config = tiny_config("sagan", REGISTRY, sets)
-    session.Session(zoo(), config, session.Run(tmp_path / "run"), device="cpu", quiet=True).train()
+    session.Session(get_zoo(), config, session.RunFolder(tmp_path / "run"), device="cpu", quiet=True).train()
     assert asked == [("cpu", tf32)] * 2
 
 
@@ -90,7 +90,9 @@ def test_a_session_asks_before_training(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("zoogan.layers.ada.AdaptiveAugment.not_on", ("cpu",))
     sets = {"augment": {"use": "ada"}, "data": {"faces": 16, "held_out": 8, "workers": 0}}
     with pytest.raises(ConfigError, match=r"augment\.use: ada"):
-        session.Session(zoo(), tiny_config("sagan", REGISTRY, sets), session.Run(tmp_path / "run"), device="cpu")
+        session.Session(
+            get_zoo(), tiny_config("sagan", REGISTRY, sets), session.RunFolder(tmp_path / "run"), device="cpu"
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -103,7 +105,7 @@ def broken(fused: bool) -> Trainer:
     trainer.device = CUDA
     kind: Any = torch.optim.SGD  # which ignores found_inf where it is not fused; Adam would stop with an error
     trainer.optimizers = {
-        name: kind(network.parameters(), lr=0.1, fused=fused) for name, network in trainer.nets.items()
+        name: kind(network.parameters(), lr=0.1, fused=fused) for name, network in trainer.networks.items()
     }
     batch = next(trainer.batches)
     for sample in batch.values():
@@ -113,7 +115,7 @@ def broken(fused: bool) -> Trainer:
 
 
 def weights(trainer: Trainer) -> list[Tensor]:
-    networks = [*trainer.nets.values(), *(average.network for average in trainer.averages.values())]
+    networks = [*trainer.networks.values(), *(average.network for average in trainer.averages.values())]
     return [p.detach().clone() for network in networks for p in network.parameters()]
 
 

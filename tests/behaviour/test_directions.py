@@ -23,7 +23,7 @@ from zoogan.interfaces import Edit, Request
 from zoogan.pictures.photo import to_bytes
 from zoogan.runs.latents import read_directions, write_direction
 from zoogan.runs.loaded import LoadedRun
-from zoogan.runs.run import Run
+from zoogan.runs.run import RunFolder
 
 Says = Callable[..., str]
 
@@ -246,8 +246,8 @@ def test_a_direction_comes_back_from_its_file(toy: SynthesisEditor, tmp_path: Pa
 
     editor = zoogan.load(face_run).maker
     apart = conditional(toy.directions["Red"], {"Green": toy.directions["Green"]})
-    write_direction(Run(tmp_path).directions, "Red", apart, {"generator": generator_digest(editor)})
-    (found, unusable) = read_directions(Run(tmp_path).directions, editor)
+    write_direction(RunFolder(tmp_path).directions, "Red", apart, {"generator": generator_digest(editor)})
+    (found, unusable) = read_directions(RunFolder(tmp_path).directions, editor)
     back: Direction = found["Red"]
     assert not unusable and torch.equal(back.normal, apart.normal) and torch.equal(back.path, apart.path)
     assert back.intercept == apart.intercept and back.sides == apart.sides and back.facts["conditional"] == "Green"

@@ -34,7 +34,7 @@ from zoogan.evaluation.metrics.manifold import Manifold
 from zoogan.evaluation.metrics.perceptual import Perceptual
 from zoogan.evaluation.metrics.reals import real_faces
 from zoogan.interfaces import Metric, Source, Unavailable, World
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 
 SETS: dict[str, Any] = {
     "fd_squeezenet": (Frechet, FdSqueezenetConfig),
@@ -52,7 +52,7 @@ def built(name: str, **options: Any) -> Any:
 
 
 def test_all_are_registered_and_built_from_their_configs() -> None:
-    registry = zoo().registry
+    registry = get_zoo().registry
     for name in (*SETS, "fid", "kid", "lpips"):
         metric = registry.build("metric", registry.components["metric", name].config())
         assert isinstance(metric, Metric) and metric.title

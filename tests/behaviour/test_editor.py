@@ -14,9 +14,9 @@ from zoogan.composition.build import compose
 from zoogan.config import parse_sets
 from zoogan.interfaces import Request
 from zoogan.pictures.photo import to_range
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.runs.loaded import LoadedRun
-from zoogan.runs.run import Run, load
+from zoogan.runs.run import RunFolder, load
 from zoogan.testing.conformance import tiny_config, tiny_facts
 from zoogan.testing.tensors import faces
 
@@ -25,15 +25,15 @@ DOMAINS = ("Angry", "Happy", "Sad")
 
 @pytest.mark.parametrize(("use", "shown"), [("softmax", [[1.0, 0.0, 0.0]] * 2), ("binary", [[0.0, 0.0, 0.0]] * 2)])
 def test_labels_are_read_off_the_face_as_the_discriminator_was_taught(use: str, shown: list[list[float]]) -> None:
-    registry = zoo().registry
+    registry = get_zoo().registry
     sets = {"classification": {"use": use}, "data": {"attributes": list(DOMAINS)}}
     config = tiny_config("stargan", registry, sets)
     composition = compose(config, tiny_facts(config), registry)
-    discriminator = composition.nets["discriminator"]
+    discriminator = composition.networks["discriminator"]
     image = faces(0, 2, 16)
     logits = torch.tensor([-1.0, -2.0, -3.0]).expand(2, -1)  # nothing above 0, and yet one domain is the likeliest
     discriminator.register_forward_hook(lambda module, given, verdict: verdict._replace(attributes=logits))
-    editor = composition.game.editor(composition.nets.eval(), attributes=DOMAINS)
+    editor = composition.game.editor(composition.networks.eval(), attributes=DOMAINS)
     assert editor.resolve(Request({"Happy": 0.0}), image)["attributes"].tolist() == shown
 
 
@@ -46,13 +46,13 @@ GROUPED = [
 
 @pytest.mark.parametrize("sets", GROUPED)
 def test_a_run_opened_from_disk_knows_which_labels_exclude_each_other(tmp_path: Path, sets: dict[str, Any]) -> None:
-    registry = zoo().registry
+    registry = get_zoo().registry
     config = tiny_config("stargan", registry, sets | {"data": {"attributes": list(DOMAINS)}})
     facts = tiny_facts(config)
     composition = compose(config, facts, registry)
-    folder = Run(tmp_path)
+    folder = RunFolder(tmp_path)
     folder.write(config, facts)
-    folder.write_model(config, facts, composition.nets, composition.game)
+    folder.write_model(config, facts, composition.networks, composition.game)
     editor: Any = load(tmp_path, registry=registry).editor
     assert editor.exclusive == (DOMAINS,), "so that whoever measures it knows too"
     angry = torch.tensor([[1.0, 0.0, 0.0]])
@@ -63,11 +63,11 @@ def test_a_run_opened_from_disk_knows_which_labels_exclude_each_other(tmp_path: 
 
 
 def test_photos_on_a_sheet_are_cropped_once_and_read_by_the_discriminator(tmp_path: Path) -> None:
-    registry = zoo().registry
+    registry = get_zoo().registry
     config = tiny_config("stargan", registry, {"data": {"attributes": list(DOMAINS)}})
     facts = tiny_facts(config).model_copy(update={"crop": 0.5})
     composition = compose(config, facts, registry)
-    editor: Any = composition.game.editor(composition.nets.eval(), attributes=DOMAINS)
+    editor: Any = composition.game.editor(composition.networks.eval(), attributes=DOMAINS)
     read, seen = editor.own, []
     editor.own = lambda image: (seen.append(image), read(image))[1]
     run = LoadedRun(config, facts, editor)

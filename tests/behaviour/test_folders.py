@@ -257,7 +257,7 @@ def test_heat_maps_from_files_reach_the_generator_and_the_way_back(tmp_path: Pat
     from zoogan.data.stream import FaceStream
     from zoogan.interfaces import Need
     from zoogan.pictures.photo import save_image
-    from zoogan.plugins.host import zoo
+    from zoogan.plugins.host import get_zoo
     from zoogan.training.session import facts_of
 
     generator = torch.Generator().manual_seed(0)
@@ -268,7 +268,7 @@ def test_heat_maps_from_files_reach_the_generator_and_the_way_back(tmp_path: Pat
             coarse = torch.zeros(1, 1, 256, 256)
             coarse[..., :128] = 1.0  # the left half
             save_masks(masks_path(tmp_path, tmp_path / name / f"{k}.png"), (coarse, coarse / 2))
-    registry = zoo().registry
+    registry = get_zoo().registry
     data = {"root": str(tmp_path), "heat_maps": True, "test_share": 0.0, "image_size": 32, "batch": 2, "workers": 0}
     tiny = {slot: {"width": 4, "max_width": 8} for slot in ("generator", "style_encoder", "discriminator")}
     sets = {"data": data, "heat_maps": {"use": "files"}, **tiny, "mapping": {"width": 4}}
@@ -297,7 +297,7 @@ def test_heat_maps_of_held_out_faces_reach_what_is_sampled_and_measured(
     """A network that learnt with masks is shown with them wherever its source has them; of a photo there are none."""
     from zoogan.data.sources.heat_map_files import save_masks
     from zoogan.evaluation.study import edits_of, open_study
-    from zoogan.plugins.host import zoo
+    from zoogan.plugins.host import get_zoo
     from zoogan.training.samples import held_out, sample_grid
 
     root, run = tmp_path / "data", tmp_path / "run"
@@ -309,9 +309,9 @@ def test_heat_maps_of_held_out_faces_reach_what_is_sampled_and_measured(
     masked = ["generator.high_pass=1", "heat_maps.use=files", "data.heat_maps=true"]
     assert train_tiny(run, "--data", "folders", "--root", str(root), *sets(masked), iterations=1) == 0
     loaded = zoogan.load(run)
-    source = zoo().registry.build("source", loaded.config.data)
+    source = get_zoo().registry.build("source", loaded.config.data)
     told: list[torch.Tensor | None] = []
-    hook = loaded.networks["generator"].register_forward_hook(lambda net, args, out: told.append(args[2]))
+    hook = loaded.networks["generator"].register_forward_hook(lambda network, args, out: told.append(args[2]))
     edits = next(edits_of(loaded.editor, open_study(source, "folders"), "cat"))
     _ = edits.cycled, edits.again(1)
     faces = edits.sample["heat_maps"] / 255

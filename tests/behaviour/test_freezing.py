@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from training_kit import PARTS, REGISTRY, SIZE, below, part_config, same
 from zoogan.composition.build import compose
-from zoogan.composition.freezing import Frozen
+from zoogan.composition.freezing import FrozenParameters
 from zoogan.composition.rehearsal import rehearse
 from zoogan.config import ConfigError, GameConfig, merge
 from zoogan.testing.conformance import tensors_of, tiny_config, tiny_facts, trained
@@ -72,14 +72,16 @@ def test_statistics_of_batches_stay_too() -> None:
     """A frozen norm computes what it did, whatever the mode that others put the network in."""
     sets: dict[str, Any] = {"generator": {"res_norm": "batch"}, "training": {"average": 0.5}}
     free = tiny_config("sagan", REGISTRY, sets)
-    names = [name for name, module in trained(free, REGISTRY, 0).nets.named_modules() if hasattr(module, "running_var")]
+    names = [
+        name for name, module in trained(free, REGISTRY, 0).networks.named_modules() if hasattr(module, "running_var")
+    ]
     assert names
     held = tiny_config("sagan", REGISTRY, merge(sets, {"training": {"freeze": names}}))
     for config, moves in ((free, True), (held, False)):
         trainer = trained(config, REGISTRY, 0)
         before = tensors_of(trainer)
         trainer.iterate()
-        trainer.nets.train()  # as who has measured it does
+        trainer.networks.train()  # as who has measured it does
         trainer.iterate()
         after = tensors_of(trainer)
         norms = [key for key in before if key.endswith(("running_mean", "running_var", "num_batches_tracked"))]
@@ -109,7 +111,7 @@ def test_a_compiled_game_freezes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = {"generator": {"use": "stargan", "width": 4, "blocks": 1}, "cadence": {"generator_every": 1},
             "training": {"freeze": "discriminator.trunk.0"}}  # fmt: skip
     trainer = trained(tiny_config("stargan", REGISTRY, sets), REGISTRY, 0)
-    discriminator: Any = trainer.nets["discriminator"]
+    discriminator: Any = trainer.networks["discriminator"]
     for part in discriminator.compiled_parts():
         part.compile(backend="aot_eager")
     before = tensors_of(trainer)
@@ -134,12 +136,17 @@ def test_a_network_may_be_frozen_whole() -> None:
 
 
 def test_names_below_a_path_are_whole_words() -> None:
-    nets = torch.nn.ModuleDict({"a": torch.nn.ModuleDict({"one": torch.nn.Linear(1, 1), "oner": torch.nn.Linear(1, 1)}),
+    networks = torch.nn.ModuleDict({"a": torch.nn.ModuleDict({"one": torch.nn.Linear(1, 1), "oner": torch.nn.Linear(1, 1)}),
                                 "ab": torch.nn.Linear(1, 1)})  # fmt: skip
-    frozen = Frozen(nets, ["a.one"])
+    frozen = FrozenParameters(networks, ["a.one"])
     assert frozen.names("a") == {"one.weight", "one.bias"} and frozen.names("ab") == set()
-    assert Frozen(nets, ["a"]).names("a") == {f"{name}.{p}" for name in ("one", "oner") for p in ("weight", "bias")}
-    assert Frozen(nets, ["a"]).names("ab") == set() and len(Frozen(nets, ["a"]).free("ab")) == 2
+    assert FrozenParameters(networks, ["a"]).names("a") == {
+        f"{name}.{p}" for name in ("one", "oner") for p in ("weight", "bias")
+    }
+    assert (
+        FrozenParameters(networks, ["a"]).names("ab") == set()
+        and len(FrozenParameters(networks, ["a"]).free("ab")) == 2
+    )
 
 
 # ---- mistakes ----

@@ -16,7 +16,7 @@ from zoogan.data.drawn.source import DrawnSource
 from zoogan.evaluation.distribution_config import IdentityConfig
 from zoogan.evaluation.metrics.identity import Identity, NamedNetwork
 from zoogan.evaluation.study import edits_of, examine, open_study
-from zoogan.files import digest
+from zoogan.files import hash_file
 from zoogan.interfaces import Study, Unavailable
 from zoogan.testing.editors import KnownEditor, TrueRedraw
 
@@ -82,7 +82,7 @@ def test_the_number_carries_the_network(study: Study, weights: Path, monkeypatch
     for edits in edits_of(KnownEditor(ATTRIBUTES), study, "Eyeglasses"):
         metric.update(edits)
     measure = metric.measures()[0]
-    assert measure.weights == digest(weights) and measure.backbone == f"timm {BACKBONE} pooled features"
+    assert measure.weights == hash_file(weights) and measure.backbone == f"timm {BACKBONE} pooled features"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from zoogan.data.sources.folder import Folder
 from zoogan.evaluation.inputs import check_learnt
 from zoogan.judges import training as judge_training
 from zoogan.judges.judge import load_judge
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 
 pytest.importorskip("timm")
 
@@ -116,7 +116,7 @@ def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_a_persons_mistake_exits_2_without_a_traceback(
     options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failures = zoo().failures
+    failures = get_zoo().failures
     before = len(failures)
     assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge"), *options]) == 2
     del failures[before:]  # a process tells of a plugin that failed in every later command

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from face_runs import ToyJudge
 from zoogan.cli.show import settings
-from zoogan.config import ConfigError, checked
+from zoogan.config import ConfigError, validate_model
 from zoogan.data.config import CelebAMaskHQData, DrawnData, FolderData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.drawn.source import DrawnSource
@@ -27,7 +27,7 @@ from zoogan.evaluation.metrics.judged import Segmentation
 from zoogan.evaluation.study import open_study
 from zoogan.facts import Facts
 from zoogan.interfaces.metric import Unavailable
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.testing.conformance import tiny_config, tiny_facts
 from zoogan.training.session import facts_of
 
@@ -123,7 +123,7 @@ def test_everything_wrong_is_said_at_once_with_the_key_or_the_file(tmp_path: Pat
     wrong = {**SMALL, "transparent": ["glass"], "mirrored": [["l", "r"]], "order": ["hat"]}
     values = {"source": "folder", "label_set": wrong, "batch": 0}
     with pytest.raises(ConfigError) as caught:
-        checked(FolderData, values, zoo().registry, "data")
+        validate_model(FolderData, values, get_zoo().registry, "data")
     lines = str(caught.value).splitlines()
     assert sum(line.startswith("data.label_set: ") for line in lines) == 5 and "data.batch" in str(caught.value)
     path = tmp_path / "mine.yaml"
@@ -152,7 +152,7 @@ def test_everything_wrong_is_said_at_once_with_the_key_or_the_file(tmp_path: Pat
 )
 def test_a_set_that_cannot_be_read_is_named(value: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        checked(FolderData, {"source": "folder", "label_set": value}, zoo().registry, "data")
+        validate_model(FolderData, {"source": "folder", "label_set": value}, get_zoo().registry, "data")
 
 
 def test_a_file_of_nearly_that_name_is_offered(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_facts_know_the_parts() -> None:
     assert len(facts.parts) == 13 and facts.transparent == ("glasses", "earring")
     assert Facts.model_validate_json(facts.model_dump_json()) == facts
     assert Facts.model_validate({"image_size": 16}).parts == ()  # of runs that were made before
-    config = tiny_config("sagan", zoo().registry, {"data": {"label_set": "celebamask-13"}})
+    config = tiny_config("sagan", get_zoo().registry, {"data": {"label_set": "celebamask-13"}})
     assert tiny_facts(config).parts == facts.parts and tiny_facts(config).transparent == facts.transparent
 
 
@@ -239,7 +239,7 @@ def measured_on(trained: Any, data: str | None, **sets: Any) -> Any:
     """The source on which a run is measured."""
     facts = SimpleNamespace(image_size=16, attributes=trained.attributes)
     run: Any = SimpleNamespace(config=SimpleNamespace(data=trained), facts=facts)
-    return source_config(zoo().registry, run, data, Path("faces"), sets)
+    return source_config(get_zoo().registry, run, data, Path("faces"), sets)
 
 
 def test_another_source_is_read_with_the_parts_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,9 @@ def test_other_weights_are_refused(no_weights: Path, tmp_path: Path) -> None:
 
 def test_a_download_is_used(no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = b"the weights"
-    file = weights.WeightFile("net.pth", hashlib.sha256(content).hexdigest(), "a network's", url="https://host/net.pth")
+    file = weights.WeightFile(
+        "network.pth", hashlib.sha256(content).hexdigest(), "a network's", url="https://host/network.pth"
+    )
 
     def download(url: str, path: str, hash_prefix: str) -> None:
         assert (url, hash_prefix) == (file.url, file.sha256)
@@ -78,7 +80,7 @@ def test_a_download_is_used(no_weights: Path, tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     found = weights.located(file, None, "fid", World.alone(), download=True)
-    assert found == no_weights / "net.pth" and found.read_bytes() == content
+    assert found == no_weights / "network.pth" and found.read_bytes() == content
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_face_of_several_domains_plays_through_loader_game_and_trainer() -> No
     x = trainer.batch["source"]["image"]
     own, to = (pairs_of(trainer.batch[draw]["attributes"]) for draw in ("source", "reference"))
     assert (own.sum(1) == PAIRS).all() and torch.equal(trainer.targets["domain"], to)
-    g, f, e, d = (trainer.nets[name] for name in ("generator", "mapping", "style_encoder", "discriminator"))
+    g, f, e, d = (trainer.networks[name] for name in ("generator", "mapping", "style_encoder", "discriminator"))
     style = f(trainer.targets["latent"], to)
     assert style.shape[:2] == (4, PAIRS), "one style for each domain that is asked for"
     fake = g(x, style)
@@ -171,10 +171,11 @@ def test_a_face_of_several_domains_plays_through_loader_game_and_trainer() -> No
         assert set(found) == set(by_hand)
         for name, value in by_hand.items():
             torch.testing.assert_close(found[name], value, msg=name)
-    before = {name: [p.clone() for p in net.parameters()] for name, net in trainer.nets.items()}
+    before = {name: [p.clone() for p in network.parameters()] for name, network in trainer.networks.items()}
     trainer.iterate()
     assert all(
-        any(not torch.equal(a, b) for a, b in zip(before[name], net.parameters())) for name, net in trainer.nets.items()
+        any(not torch.equal(a, b) for a, b in zip(before[name], network.parameters()))
+        for name, network in trainer.networks.items()
     )
     raw.close()
 
@@ -192,7 +193,7 @@ def test_conditions_that_tell_no_domains_are_refused() -> None:
 def test_the_cores_editor_says_that_it_knows_one_domain_a_face() -> None:
     composition = compose(composed(), FACTS, PLUGGED)
     with pytest.raises(ConfigError, match="subclass of this game with an `editor` of its own"):
-        composition.game.editor(composition.nets, attributes=ATTRIBUTES)
+        composition.game.editor(composition.networks, attributes=ATTRIBUTES)
 
 
 def test_networks_of_one_domain_a_face_refuse_several() -> None:

@@ -77,9 +77,9 @@ def test_the_augmentation_moves_pictures_and_segmentations_alike_and_colours_pic
 @pytest.mark.parametrize("ratio", [1.0, 100.0])
 def test_the_penalty_counts_the_segmentations_slope_as_asked(ratio: float) -> None:
     trainer = trainer_of(method=METHOD, weights={"segmentation_penalty": ratio}, training={"precision": "fp64"})
-    trainer.nets.double()
+    trainer.networks.double()
     step, turn = turn_of(trainer, "penalty")
-    sample, discriminator = turn.batch["source"], trainer.nets["discriminator"]
+    sample, discriminator = turn.batch["source"], trainer.networks["discriminator"]
     image = sample["image"].double().requires_grad_()
     layout = one_hot(sample["segmentation"], len(PARTS), like=image.detach()).requires_grad_()
     slopes = torch.autograd.grad(discriminator(image, layout).sum(), [image, layout])
@@ -116,7 +116,7 @@ def test_the_mask_term_teaches_both_the_parts_and_the_renderer() -> None:
     with trainer.only(step, graph=False):
         terms = step.terms(turn)
         terms["mask"].backward()
-    moved = {key for key, p in trainer.nets["generator"].named_parameters() if p.grad is not None and p.grad.any()}
+    moved = {key for key, p in trainer.networks["generator"].named_parameters() if p.grad is not None and p.grad.any()}
     assert {"part_generators.depth_weight", "renderer.stages.0.segmentation.weight"} <= moved
     assert "composition.weight" in moved
     assert step.weights(turn.clock) == {"adversarial": 1.0, "mask": 100.0}
@@ -126,7 +126,7 @@ def test_path_lengths_are_those_of_every_layers_own_latent() -> None:
     """Not of w+: a row that six layers read would count once."""
     trainer = trainer_of(method=METHOD)
     seen: list[Tensor] = []
-    generator: Any = trainer.nets["generator"]
+    generator: Any = trainer.networks["generator"]
     forward = generator.forward
 
     def spied(latents: Tensor, noise: Any = None) -> Synthesised:

@@ -16,9 +16,9 @@ from zoogan.cli import main
 from zoogan.cli.train import farewell
 from zoogan.pictures.palette import coloured
 from zoogan.pictures.photo import LEGIBLE, to_bytes
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.runs.loaded import LoadedRun
-from zoogan.runs.run import Run
+from zoogan.runs.run import RunFolder
 
 # ---- pictures and films ----
 
@@ -140,7 +140,10 @@ def test_a_sheet_shows_segmentations_and_parts_of_others(
 
 def test_a_training_ends_with_what_faces_of_parts_are_for(part_run: Path, loaded_parts: LoadedRun) -> None:
     session = SimpleNamespace(
-        run=Run(part_run), zoo=zoo(), facts=loaded_parts.facts, accelerator=SimpleNamespace(device=torch.device("cpu"))
+        run=RunFolder(part_run),
+        zoo=get_zoo(),
+        facts=loaded_parts.facts,
+        accelerator=SimpleNamespace(device=torch.device("cpu")),
     )
     said = farewell(session)
     part = "hair" if "hair" in RUN_PARTS else RUN_PARTS[-1]

@@ -18,7 +18,7 @@ from zoogan.composition.build import compose
 from zoogan.evaluation.reports.report import read_report, read_rows
 from zoogan.interfaces import Ratio
 from zoogan.runs import checkpoints
-from zoogan.runs.run import Run
+from zoogan.runs.run import RunFolder
 from zoogan.testing.conformance import tiny_facts
 
 COMMON = [
@@ -55,8 +55,8 @@ def narrow_parts(run: Path) -> Path:
     """A run of SemanticStyleGAN that was never trained, to start from; its discriminator too looks at each image alone."""
     config = part_config(discriminator={"group": 1})
     composition = compose(config, tiny_facts(config), REGISTRY)
-    Run(run).write(config, composition.facts)
-    Run(run).write_model(config, composition.facts, composition.nets, composition.game)
+    RunFolder(run).write(config, composition.facts)
+    RunFolder(run).write_model(config, composition.facts, composition.networks, composition.game)
     return run
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 import zoogan
 from zoogan.cli import main
 from zoogan.runs import folders
-from zoogan.runs.run import Run
+from zoogan.runs.run import RunFolder
 from zoogan.training.session import Session
 
 TINY = [
@@ -129,9 +129,9 @@ def test_a_model_that_is_being_written_stands_beside_the_old_one(
         path.write_bytes(b"new")
 
     monkeypatch.setattr("zoogan.runs.run.write_tensors", full)
-    nets: Any = loaded.networks
+    networks: Any = loaded.networks
     with pytest.raises(OSError, match="No space"):
-        Run(run).write_model(loaded.config, loaded.facts, nets, torch.nn.Module())
+        RunFolder(run).write_model(loaded.config, loaded.facts, networks, torch.nn.Module())
     assert {path.name: path.read_bytes() for path in (run / "model").iterdir()} == before
 
 

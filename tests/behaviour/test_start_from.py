@@ -24,7 +24,7 @@ from zoogan.config import ConfigError, GameConfig, TrainingConfig, compose_confi
 from zoogan.files import write_tensors
 from zoogan.interfaces import World
 from zoogan.runs import checkpoints
-from zoogan.runs.run import Run
+from zoogan.runs.run import RunFolder
 from zoogan.testing.conformance import tiny_facts
 from zoogan.training import session
 from zoogan.training.averages import decay_of
@@ -52,7 +52,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, model: str, out: Path, *options: str
     kept: list[Session] = []
 
     def start(zoo: Any, config: GameConfig, folder: Path, device: str, resume: bool, **options: Any) -> int:
-        kept.append(Session(zoo, config, Run(folder), device=device, resume=resume))
+        kept.append(Session(zoo, config, RunFolder(folder), device=device, resume=resume))
         return 0
 
     with monkeypatch.context() as patch:

@@ -20,8 +20,8 @@ from zoogan.cli import main
 from zoogan.composition.build import compose
 from zoogan.editors.style_editor import StyleEditor
 from zoogan.facts import Facts
-from zoogan.plugins.host import zoo
-from zoogan.runs.run import Run
+from zoogan.plugins.host import get_zoo
+from zoogan.runs.run import RunFolder
 from zoogan.testing.conformance import tiny_config, tiny_facts
 from zoogan.training.session import Session
 from zoogan_stargan_v2.config import MappingConfig, StyleEncoderConfig, TranslatorConfig
@@ -48,9 +48,9 @@ def own_style_run(style_run: Path, tmp_path: Path) -> Path:
 
 def test_details_that_no_heat_map_asks_for_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without masks the decoder has no skips, and with high_pass no shortcuts either; that may be meant."""
-    registry = zoo().registry
+    registry = get_zoo().registry
     config = tiny_config("stargan-v2", registry, {"generator": {"high_pass": 1.0}})
-    Session(zoo(), config, Run(tmp_path / "run"), device="cpu")
+    Session(get_zoo(), config, RunFolder(tmp_path / "run"), device="cpu")
     said = [line for line in capsys.readouterr().out.splitlines() if "high_pass" in line]
     assert len(said) == 1 and said[0].startswith(
         "note: generator.high_pass keeps details of a face where heat maps say"
@@ -147,23 +147,23 @@ def official_file(path: Path, size: int = 128) -> dict[str, nn.Module]:
     """
     facts, style = Facts(image_size=size, domains=("a", "b")), 6
     torch.manual_seed(0)
-    nets: dict[str, nn.Module] = {
+    networks: dict[str, nn.Module] = {
         "generator": Translator(TranslatorConfig(width=2**14 // size, max_width=4, style_dim=style), facts),
         "mapping": Mapping(MappingConfig(latent_dim=3, style_dim=style, width=8), facts),
         "style_encoder": Encoder(StyleEncoderConfig(width=2, max_width=4, style_dim=style), facts),
     }
     saved: dict[str, dict[str, Tensor]] = {}
     for name, slot in SLOTS.items():
-        if slot in nets:
-            state = nets[slot].state_dict()
-            saved[name] = {official: state[ours] for official, ours in official_names(slot, nets[slot]).items()}
+        if slot in networks:
+            state = networks[slot].state_dict()
+            saved[name] = {official: state[ours] for official, ours in official_names(slot, networks[slot]).items()}
     torch.save(saved, path)
-    return nets
+    return networks
 
 
 def test_a_published_file_is_imported_and_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, run, photo = tmp_path / "100000_nets_ema.ckpt", tmp_path / "run", paint(tmp_path / "me.png", size=(200, 180))
-    nets = official_file(file)
+    networks = official_file(file)
     options = ["--weights", str(file), "--out", str(run)]
     assert main(["import", "stargan-v2", *options, *sets(["data.attributes=female,male"])]) == 0
     assert "the discriminator is not in the files" in capsys.readouterr().out
@@ -175,8 +175,8 @@ def test_a_published_file_is_imported_and_edits(tmp_path: Path, capsys: pytest.C
     assert loaded.facts.domains == loaded.facts.attributes == ("female", "male") and loaded.facts.image_size == 128
     image = loaded.prepare(photo)
     with torch.no_grad():
-        style = nets["style_encoder"](image, torch.tensor([1]))
-        wanted = nets["generator"](image, style).clamp(-1, 1)
+        style = networks["style_encoder"](image, torch.tensor([1]))
+        wanted = networks["generator"](image, style).clamp(-1, 1)
     torch.testing.assert_close(loaded.edit(image, domain="male", reference=image).image, wanted, rtol=0, atol=1e-5)
     written = np.asarray(Image.open(tmp_path / "edits/me-edited-like-me.png"))
     assert abs(written.astype(float) - ((wanted[0] + 1) * 127.5).permute(1, 2, 0).numpy()).max() <= 1

@@ -24,9 +24,9 @@ def test_terms_by_hand() -> None:
     """StarGAN v2, section 3: every term of the four passes, written out."""
     trainer = tiny_trainer(tiny())
     found = {step.name: terms_of(trainer, step.name) for step in trainer.game.steps}
-    nets, batch = trainer.nets, trainer.batch
+    networks, batch = trainer.networks, trainer.batch
     assert batch is not None
-    g, f, e, d = (nets[name] for name in ("generator", "mapping", "style_encoder", "discriminator"))
+    g, f, e, d = (networks[name] for name in ("generator", "mapping", "style_encoder", "discriminator"))
     x, own, to = batch["source"]["image"], batch["source"]["domain"], batch["reference"]["domain"]
     styles = {
         "latent": [f(trainer.targets[name], to) for name in ("latent", "latent2")],
@@ -71,11 +71,11 @@ def test_each_network_moves_when_it_should() -> None:
     update = trainer.update
 
     def watched(step, *rest):  # type: ignore[no-untyped-def]
-        before = {n: [p.clone() for p in net.parameters()] for n, net in trainer.nets.items()}
+        before = {n: [p.clone() for p in network.parameters()] for n, network in trainer.networks.items()}
         update(step, *rest)
         changed = {
-            n for n, net in trainer.nets.items()
-            if any(not torch.equal(a, b) for a, b in zip(before[n], net.parameters()))
+            n for n, network in trainer.networks.items()
+            if any(not torch.equal(a, b) for a, b in zip(before[n], network.parameters()))
         }  # fmt: skip
         moved.append((step.name, changed))
 
@@ -101,7 +101,7 @@ def test_what_the_discriminator_judged_serves_the_generator() -> None:
     for sharing in (True, False):
         trainer = tiny_trainer(tiny(), sharing=sharing)
         calls = {"encode": 0, "decode": 0}
-        generator = trainer.nets["generator"]
+        generator = trainer.networks["generator"]
         for name in calls:
             method = getattr(generator, name)
 
@@ -154,7 +154,7 @@ def test_the_cycle_may_leave_the_style_encoder_alone() -> None:
         weights = {"style": 0, "diversity": 0}
         trainer = tiny_trainer(tiny(detach_cycle_style=detach, weights=weights))
         terms_of(trainer, "generator_latent")["cycle"].backward()
-        gradients[detach] = [p.grad for p in trainer.nets["style_encoder"].parameters()]
+        gradients[detach] = [p.grad for p in trainer.networks["style_encoder"].parameters()]
     assert all(g is not None for g in gradients[False]) and all(g is None for g in gradients[True])
 
 
@@ -166,7 +166,7 @@ def test_layouts_are_restored_by_cross_entropy_and_judged_as_shares() -> None:
     batch["source"]["domain"], batch["reference"]["domain"] = rows, rows.flip(0)
     trainer = tiny_trainer(tiny(picture="layout", passes=["latent"]), facts, batch)
     terms = terms_of(trainer, "generator_latent")
-    g, f, e = (trainer.nets[name] for name in ("generator", "mapping", "style_encoder"))
+    g, f, e = (trainer.networks[name] for name in ("generator", "mapping", "style_encoder"))
     x = batch["source"]["layout"]
     style = f(trainer.targets["latent"], rows.flip(0))
     assert style.shape[:2] == (4, 2), "one style for each domain that is asked for"
@@ -215,7 +215,7 @@ def test_attributes_that_make_no_domains_are_refused_before_data_are_read() -> N
 def test_a_batch_counts_once_for_the_augmentation_however_many_passes_judge_it(passes: list[str]) -> None:
     trainer = tiny_trainer(tiny(passes=passes, augment={"use": "ada", "every": 2, "images": 100}))
     game: Any = trainer.game
-    trainer.nets["discriminator"].forward = lambda image, domain: image.mean((1, 2, 3)) * 0 + 1  # type: ignore[method-assign]
+    trainer.networks["discriminator"].forward = lambda image, domain: image.mean((1, 2, 3)) * 0 + 1  # type: ignore[method-assign]
     for step in game.steps[: len(passes)]:
         terms_of(trainer, step.name)
     assert float(game.trust_images) == 4 and float(game.trust_sum) == pytest.approx(4), "of four faces it is sure"
@@ -232,7 +232,7 @@ def test_the_penaltys_gradient_goes_through_the_augmentation(way: str) -> None:
     terms = terms_of(trainer, f"discriminator_{way}")
     assert trainer.batch is not None
     x, own = trainer.batch["source"]["image"].clone().requires_grad_(), trainer.batch["source"]["domain"]
-    on_real = trainer.nets["discriminator"](3 * x, own)
+    on_real = trainer.networks["discriminator"](3 * x, own)
     (slope,) = torch.autograd.grad(on_real.sum(), x)
     torch.testing.assert_close(terms["penalty"], slope.square().flatten(1).sum(1).mean() / 2)
     torch.testing.assert_close(terms["real"], F.softplus(-on_real).mean())
@@ -243,7 +243,7 @@ def test_the_penaltys_gradient_goes_through_the_augmentation(way: str) -> None:
 
 def test_one_seed_is_one_style_for_every_face() -> None:
     trainer = tiny_trainer(tiny())
-    editor = trainer.game.editor(trainer.nets, attributes=("Eyeglasses",))
+    editor = trainer.game.editor(trainer.networks, attributes=("Eyeglasses",))
     image = sample_batch(1)["source"]["image"]
     targets = editor.resolve(Request({"Eyeglasses": 1.0}), image)
     assert targets["domain"].tolist() == [1] * 4
@@ -255,13 +255,13 @@ def test_one_seed_is_one_style_for_every_face() -> None:
 
 def test_truncation_pulls_drawn_styles_to_the_mean_of_their_domain() -> None:
     trainer = tiny_trainer(tiny())
-    editor = trainer.game.editor(trainer.nets, attributes=("Eyeglasses",))
+    editor = trainer.game.editor(trainer.networks, attributes=("Eyeglasses",))
     image = sample_batch(1)["source"]["image"]
     targets = {"domain": torch.tensor([0, 1, 0, 1])}
     full, none, half = (editor.apply(image, targets, seed=2, truncation=psi).extras["style"] for psi in (1.0, 0.0, 0.5))
     torch.testing.assert_close(half, (full + none) / 2)
     assert torch.equal(none[0], none[2]) and not torch.equal(none[0], none[1])
-    head = trainer.nets["mapping"].heads[0]  # type: ignore[index, union-attr]
+    head = trainer.networks["mapping"].heads[0]  # type: ignore[index, union-attr]
     torch.testing.assert_close(none[0], head(torch.zeros(5)), atol=0.1, rtol=0)  # the mean of a linear layer
     assert torch.equal(
         editor.apply(image, targets, seed=2).image, editor.apply(image, targets, seed=2, truncation=1.0).image
@@ -270,9 +270,9 @@ def test_truncation_pulls_drawn_styles_to_the_mean_of_their_domain() -> None:
 
 def test_a_reference_gives_its_own_style_to_all_or_each_to_its_own() -> None:
     trainer = tiny_trainer(tiny())
-    editor = trainer.game.editor(trainer.nets, attributes=("Eyeglasses",))
+    editor = trainer.game.editor(trainer.networks, attributes=("Eyeglasses",))
     image, faces = (sample_batch(k)["source"]["image"] for k in (1, 2))
-    encoder = trainer.nets["style_encoder"]
+    encoder = trainer.networks["style_encoder"]
     one = editor.resolve(Request(domain=1, reference=faces[:1]), image)
     each = editor.resolve(Request(domain=1, reference=faces), image)
     index = torch.ones(4, dtype=torch.int64)
@@ -288,7 +288,7 @@ def test_a_reference_gives_its_own_style_to_all_or_each_to_its_own() -> None:
 
 def test_the_sheet_shows_whose_style_a_column_takes() -> None:
     trainer = tiny_trainer(tiny())
-    editor = trainer.game.editor(trainer.nets, attributes=("Eyeglasses",))
+    editor = trainer.game.editor(trainer.networks, attributes=("Eyeglasses",))
     image = sample_batch(1)["source"]["image"]
     columns = editor.sheet(image, torch.tensor([[0.0], [1.0], [0.0], [1.0]]))
     assert [column.caption for column in columns] == [
@@ -301,13 +301,13 @@ def test_the_sheet_shows_whose_style_a_column_takes() -> None:
 
 def test_references_may_stand_in_for_drawn_styles() -> None:
     trainer = tiny_trainer(tiny())
-    editor = trainer.game.editor(trainer.nets, attributes=("Eyeglasses",))
+    editor = trainer.game.editor(trainer.networks, attributes=("Eyeglasses",))
     image, faces = (sample_batch(k)["source"]["image"] for k in (1, 2))
     own = torch.tensor([[0.0], [1.0], [0.0], [1.0]])
     guided = editor.guided(faces, own)
     targets = editor.resolve(Request({"Eyeglasses": 1.0}), image)
     styles = guided.apply(image, targets, seed=list(range(4))).extras["style"]
-    there = trainer.nets["style_encoder"](faces[1::2], torch.ones(2, dtype=torch.int64))
+    there = trainer.networks["style_encoder"](faces[1::2], torch.ones(2, dtype=torch.int64))
     assert all(any(torch.equal(style, other) for other in there) for style in styles)
     assert len(styles.unique(dim=0)) == 2, "seeds choose among them"
     assert not torch.equal(editor.apply(image, targets, seed=0).image, guided.apply(image, targets, seed=0).image)
@@ -332,10 +332,10 @@ def test_a_generator_with_batch_statistics_is_not_shared() -> None:
     trained = []
     for sharing in (True, False):
         trainer = tiny_trainer(tiny(), sharing=sharing)
-        body = trainer.nets["generator"].body
-        trainer.nets["generator"].body = torch.nn.Sequential(body, torch.nn.BatchNorm2d(3))
+        body = trainer.networks["generator"].body
+        trainer.networks["generator"].body = torch.nn.Sequential(body, torch.nn.BatchNorm2d(3))
         trainer.iterate()
-        trained.append(dict(trainer.nets["generator"].state_dict()))
+        trained.append(dict(trainer.networks["generator"].state_dict()))
     assert_equal_bits(*trained, "sharing with batch statistics")
 
 

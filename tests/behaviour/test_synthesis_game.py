@@ -68,9 +68,9 @@ def test_what_a_lazy_step_does_not_reach_stays_where_it_is() -> None:
     _, gradients = played(trainer, "penalty")
     missed = [name for name, gradient in gradients.items() if gradient is None]
     assert "discriminator/head.score.bias" in missed and not any(name.endswith("weight") for name in missed)
-    before = {name: p.clone() for name, p in trainer.nets["discriminator"].named_parameters()}
+    before = {name: p.clone() for name, p in trainer.networks["discriminator"].named_parameters()}
     trainer.update(next(s for s in trainer.game.steps if s.name == "penalty"), 0, Clock(0, 1), frozenset())
-    for name, p in trainer.nets["discriminator"].named_parameters():
+    for name, p in trainer.networks["discriminator"].named_parameters():
         gradient = gradients[f"discriminator/{name}"]
         assert torch.equal(p, before[name]) is (gradient is None or not gradient.any()), name
 
@@ -108,7 +108,7 @@ def test_running_means_against_a_loop_by_hand(monkeypatch: pytest.MonkeyPatch) -
             path = path + 0.01 * (found.detach().mean() - path)
         torch.testing.assert_close(game.path_mean, path)
         torch.testing.assert_close(game.mean_latent, mean)
-        torch.testing.assert_close(game.editor(trainer.nets, attributes=()).mean_latent, mean)
+        torch.testing.assert_close(game.editor(trainer.networks, attributes=()).mean_latent, mean)
     assert trainer.read_terms()["path_mean"] == pytest.approx(float(path))
 
 
@@ -154,10 +154,10 @@ def test_a_share_of_the_faces_is_mixed_from_a_cut_on(share: float) -> None:
     trainer, n = trainer_of(mixing=share), 2000
     _, turn = turn_of(trainer, "generator")
     many = Turn(
-        turn.nets, {"source": {"image": torch.zeros(n, 1, 1, 1)}}, turn.targets, turn.shared, turn.clock, turn.world,
+        turn.networks, {"source": {"image": torch.zeros(n, 1, 1, 1)}}, turn.targets, turn.shared, turn.clock, turn.world,
         Draws(3, turn.world, n, slice(None)), turn.later,
     )  # fmt: skip
-    mapping, generator = trainer.nets["mapping"], trainer.nets["generator"]
+    mapping, generator = trainer.networks["mapping"], trainer.networks["generator"]
     w, wplus = trainer.game.latents(many, mapping)  # type: ignore[operator]
     other = mapping(many.draw.normal("latent2", STYLE, like=torch.zeros(n, 1)))
     own = (wplus == w[:, None]).all(2)
@@ -175,7 +175,7 @@ def test_one_update_sees_the_same_faces_whatever_its_rows() -> None:
     trainer = trainer_of(batch=6)
     _, turn = turn_of(trainer, "path_length")
     game: Any = trainer.game
-    whole, some = (game.latents(turn, trainer.nets["mapping"], rows) for rows in (slice(None), slice(0, 6, 2)))
+    whole, some = (game.latents(turn, trainer.networks["mapping"], rows) for rows in (slice(None), slice(0, 6, 2)))
     torch.testing.assert_close(some[1], whole[1][::2])
     maps = [game.noise(turn, rows) for rows in (slice(None), slice(0, 6, 2))]
     assert all(torch.equal(few, all_[::2]) for all_, few in zip(*maps))
@@ -202,7 +202,7 @@ def test_path_lengths_are_of_every_second_face(batch: int, rows: list[int], monk
 def test_the_discriminator_sees_real_and_made_faces_apart() -> None:
     """How much a batch varies must not be seen across them."""
     trainer, seen = trainer_of(), []
-    discriminator = trainer.nets["discriminator"]
+    discriminator = trainer.networks["discriminator"]
     hook = discriminator.register_forward_hook(
         lambda module, args, score: seen.append((args[0].detach(), score.detach()))
     )
@@ -219,7 +219,7 @@ def test_the_discriminator_sees_real_and_made_faces_apart() -> None:
 def test_the_penaltys_gradient_goes_through_the_augmentation() -> None:
     trainer = trainer_of(augment={"use": "diffaugment"})
     step, turn = turn_of(trainer, "penalty")
-    image, discriminator = turn.batch["source"]["image"].clone().requires_grad_(), trainer.nets["discriminator"]
+    image, discriminator = turn.batch["source"]["image"].clone().requires_grad_(), trainer.networks["discriminator"]
     game: Any = trainer.game
 
     def r1(seen: Tensor) -> Tensor:
@@ -244,8 +244,8 @@ def test_lazy_steps_are_the_same_in_bf16_and_compiled(step: str, method: str) ->
     torch._dynamo.reset()
     terms, gradients = played(trainer_of(method=method), step)
     half, compiled = trainer_of(method=method), trainer_of(method=method)
-    networks: list[Any] = list(compiled.nets.values())
-    parts = [part for net in networks for part in net.compiled_parts()]
+    networks: list[Any] = list(compiled.networks.values())
+    parts = [part for network in networks for part in network.compiled_parts()]
     for part in parts:
         part.compile(backend="aot_eager")
     one = played(half, step, mixed=True)
@@ -268,14 +268,14 @@ def test_a_compiled_iteration_has_the_eager_gradients(monkeypatch: pytest.Monkey
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # checks of shapes are slow to compile
     torch._dynamo.reset()
     eager, compiled = (trainer_of(training={"precision": "fp64"}) for _ in range(2))
-    networks: list[Any] = list(compiled.nets.values())
-    for net in networks:
-        for part in net.compiled_parts():
+    networks: list[Any] = list(compiled.networks.values())
+    for network in networks:
+        for part in network.compiled_parts():
             part.compile(backend="aot_eager")
     for trainer in (eager, compiled):
         trainer.iterate()
-    for name, net in eager.nets.items():
-        for (key, p), q in zip(net.named_parameters(), compiled.nets[name].parameters()):
+    for name, network in eager.networks.items():
+        for (key, p), q in zip(network.named_parameters(), compiled.networks[name].parameters()):
             assert (p.grad is None) == (q.grad is None), (name, key)
             if p.grad is not None:
                 assert torch.allclose(p.grad, q.grad, atol=1e-9), (name, key)  # type: ignore[arg-type]

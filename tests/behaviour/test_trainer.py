@@ -13,12 +13,12 @@ from zoogan.composition.build import compose
 from zoogan.composition.rehearsal import composed_on, play_once, rehearse
 from zoogan.config import ConfigError
 from zoogan.config.registry import Component
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.testing.conformance import random_batches, tensors_of, tiny_config, tiny_facts, trained
 from zoogan.training.trainer import NotFinite, Trainer
 
 METHODS = ("sagan", "stargan")
-REGISTRY = zoo().registry
+REGISTRY = get_zoo().registry
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -86,10 +86,10 @@ def test_a_misfit_is_one_sentence_before_any_data(small: float, monkeypatch: pyt
 
 
 def two_attribute_discriminator(config: Any, facts: Any) -> Any:
-    from zoogan.names import resolve
+    from zoogan.names import import_object
 
     two = facts.model_copy(update={"attributes": ("Male", "Smiling")})
-    return resolve("zoogan_sagan.networks:Discriminator")(config, two)
+    return import_object("zoogan_sagan.networks:Discriminator")(config, two)
 
 
 def test_nothing_that_is_not_finite_is_applied() -> None:
@@ -130,18 +130,18 @@ def test_a_compiled_game_has_the_eager_gradients_penalty_included(method: str) -
     config = tiny_config(method, REGISTRY, {"generator": {"blocks": 1}, "training": {"precision": "fp64"}})
     eager, compiled = trained(config, REGISTRY, 0), trained(config, REGISTRY, 0)
     # Compiling both of SaGAN's bodies takes half a minute; test_sagan.py compiles what StarGAN's one does not have.
-    networks = [compiled.nets["discriminator"]] + ([compiled.nets["generator"]] if method == "stargan" else [])
-    parts = [part for net in networks for part in net.compiled_parts()]
+    networks = [compiled.networks["discriminator"]] + ([compiled.networks["generator"]] if method == "stargan" else [])
+    parts = [part for network in networks for part in network.compiled_parts()]
     for part in parts:
         part.compile(backend="aot_eager")
     for trainer in (eager, compiled):
         trainer.iterate()
-    for name, net in eager.nets.items():
-        for (key, p), q in zip(net.named_parameters(), compiled.nets[name].parameters()):
+    for name, network in eager.networks.items():
+        for (key, p), q in zip(network.named_parameters(), compiled.networks[name].parameters()):
             if p.grad is not None:
                 assert torch.allclose(p.grad, q.grad, atol=1e-9), (name, key)
-    with game.uncompiled(compiled.nets["discriminator"]):
-        assert all(m._compiled_call_impl is None for m in compiled.nets["discriminator"].modules())
+    with game.uncompiled(compiled.networks["discriminator"]):
+        assert all(m._compiled_call_impl is None for m in compiled.networks["discriminator"].modules())
     assert any(part._compiled_call_impl is not None for part in parts)
 
 

@@ -78,19 +78,19 @@ def built(says: Mapping[str, Any], registry: Registry, mean: Tensor | None = Non
 
 def networks_of(result: Imported, registry: Registry) -> nn.ModuleDict:
     """Our networks as an importer describes them, with the imported weights."""
-    nets = nn.ModuleDict()
+    networks = nn.ModuleDict()
     facts = Facts(image_size=result.config["data"]["image_size"], **result.facts)
     for slot, state in result.networks.items():
         layer = result.config[slot]
         config = registry.components[ROLES[slot], layer["use"]].config.model_validate(layer)
-        nets[slot] = registry.build(ROLES[slot], config, facts)
-        nets[slot].load_state_dict(state, strict=True)
-    return placed(nets.eval())
+        networks[slot] = registry.build(ROLES[slot], config, facts)
+        networks[slot].load_state_dict(state, strict=True)
+    return placed(networks.eval())
 
 
-def check_parameters(says: Mapping[str, Any], nets: Mapping[str, nn.Module]) -> None:
+def check_parameters(says: Mapping[str, Any], networks: Mapping[str, nn.Module]) -> None:
     """As many parameters as the official networks have; their generator holds the mapping."""
-    counts = {slot: sum(p.numel() for p in nets[slot].parameters()) for slot in nets}
+    counts = {slot: sum(p.numel() for p in networks[slot].parameters()) for slot in networks}
     for network, table in says["networks"].items():
         found = counts[PARTS[network]] + (counts["mapping"] if network == "G" else 0)
         assert found == table["params"], network

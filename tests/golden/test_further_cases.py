@@ -49,11 +49,11 @@ def test_a_loss_case_has_the_networks_of_its_own_folder(tmp_path: Path) -> None:
 def test_a_style_case_of_other_sizes(registry: Registry) -> None:
     sizes = {"img_size": 128, "latent_dim": 5, "style_dim": 6, "max_conv_dim": 32, "num_domains": 3}
     says = said("stargan-v2-losses-64")
-    nets = trainer_of(says | {"config": says["config"] | sizes}, registry, iter(()), 1).nets
-    assert (nets["mapping"].latent_dim, nets["mapping"].style_dim) == (5, 6)
-    assert nets["generator"].style_dim == nets["style_encoder"].style_dim == 6
-    assert nets["style_encoder"].trunk.outputs == nets["discriminator"].trunk.outputs == 32
-    assert max(p.shape[0] for p in nets["generator"].parameters() if p.dim() == 4) == 128  # the first is never cut
+    networks = trainer_of(says | {"config": says["config"] | sizes}, registry, iter(()), 1).networks
+    assert (networks["mapping"].latent_dim, networks["mapping"].style_dim) == (5, 6)
+    assert networks["generator"].style_dim == networks["style_encoder"].style_dim == 6
+    assert networks["style_encoder"].trunk.outputs == networks["discriminator"].trunk.outputs == 32
+    assert max(p.shape[0] for p in networks["generator"].parameters() if p.dim() == 4) == 128  # the first is never cut
 
 
 def test_inputs_that_no_formula_makes(tmp_path: Path, registry: Registry) -> None:

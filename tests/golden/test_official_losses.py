@@ -55,7 +55,7 @@ def trainer_of(case: Case, registry: Registry) -> tuple[Trainer, dict[str, str]]
     facts = Facts(image_size=config["image_size"], attributes=official.names(config["c_dim"]))
     composition = compose(whole, facts, registry)
     for part in official.NETWORKS:
-        composition.nets[part].load_state_dict(result.networks[part], strict=True)
+        composition.networks[part].load_state_dict(result.networks[part], strict=True)
     alpha = official.given(case, "alpha")
     injected = {"alpha": alpha if method == "stargan" else 1 - alpha}  # SaGAN's code mixes the other way round
     if method == "stargan":
@@ -127,7 +127,7 @@ def played(trainer: Trainer, step: Step) -> dict[str, float]:
 
 
 def gradients(trainer: Trainer, network: str) -> dict[str, Tensor | None]:
-    return {key: p.grad for key, p in trainer.nets[network].named_parameters()}
+    return {key: p.grad for key, p in trainer.networks[network].named_parameters()}
 
 
 def test_static(loss_case: Case, registry: Registry) -> None:
@@ -160,7 +160,7 @@ def test_static(loss_case: Case, registry: Registry) -> None:
     for name, want in static["losses"].items():
         compare(name, losses[name], want, rtol)
 
-    buffers = dict(trainer.nets["generator"].named_buffers())
+    buffers = dict(trainer.networks["generator"].named_buffers())
     for key, want in static.get("buffers_after", {}).items():
         if key == "num_batches_tracked":
             assert {int(b) for k, b in buffers.items() if k.endswith(key)} == {want}
@@ -192,5 +192,5 @@ def test_trace(loss_case: Case, registry: Registry) -> None:
         for name in compared:
             compare(f"{name} at {moment}", losses[name], wanted[name], rtol)
     for side, network in (("G", "generator"), ("D", "discriminator")):
-        norm = norm_of(dict(trainer.nets[network].named_parameters()))
+        norm = norm_of(dict(trainer.networks[network].named_parameters()))
         assert norm == pytest.approx(trace["param_l2_norm_after"][side], rel=rtol)

@@ -66,7 +66,7 @@ class Played:
         facts = Facts(image_size=config.data.image_size, **result.facts)
         composition = compose(config, facts, registry)
         for slot, state in result.networks.items():
-            composition.nets[slot].load_state_dict(state, strict=True)
+            composition.networks[slot].load_state_dict(state, strict=True)
         self.numbers = {"the parts": len(facts.parts), "the layers of a part": layer["generator"]["part_layers"]}
         self.injected: dict[str, Tensor] = {}
         self.image, self.label = faces_of(discriminator.says["config"], self.batch)
@@ -78,13 +78,13 @@ class Played:
         batches = iter(lambda: batch, None)
         self.trainer = Trainer(composition, registry, accelerator(), batches, injected=self.injected)
         self.trainer.fetch()
-        net: Any = self.trainer.nets["generator"]
-        self.injected |= {f"noise{k}": noise.clone() for k, noise in enumerate(net.fixed_noise())}
+        network: Any = self.trainer.networks["generator"]
+        self.injected |= {f"noise{k}": noise.clone() for k, noise in enumerate(network.fixed_noise())}
         self.game: Any = self.trainer.game
 
     def turn(self, name: str, noise: str) -> tuple[Step, Turn]:
         """A step and its turn, with the named noise; the gradients of steps before are gone."""
-        self.trainer.nets.zero_grad()
+        self.trainer.networks.zero_grad()
         self.injected["latent"] = latent(noise, self.batch, self.style).to(self.image.dtype)
         step = next(step for step in self.game.steps if step.name == name)
         return step, self.trainer.turn(step, 0, Clock(0, 1), slice(None), frozenset())
@@ -110,8 +110,8 @@ class Played:
 
     def gradient(self, official: str) -> Tensor | None:
         """The gradient of an official parameter, which may be a part of one of ours."""
-        for slot, net in self.trainer.nets.items():
-            parameters = dict(net.named_parameters())
+        for slot, network in self.trainer.networks.items():
+            parameters = dict(network.named_parameters())
             for key, origin in origins(slot, list(parameters), self.numbers).items():
                 if official in origin.names and official.startswith(MAPPING) == (slot == "mapping"):
                     whole = parameters[key].grad

@@ -29,10 +29,10 @@ def test_generator(parts_generator_case: Case, registry: Registry) -> None:
     case, says = parts_generator_case, parts_generator_case.says
     wanted, config = set(says["outputs"]), says["config"]
     result = imported(case)
-    nets = networks_of(result, registry)
+    networks = networks_of(result, registry)
     result.networks.clear()
-    assert sum(p.numel() for net in nets.values() for p in net.parameters()) == says["param_count"]
-    generator, n, style = nets["generator"], says["batch"], config["style_dim"]
+    assert sum(p.numel() for network in networks.values() for p in network.parameters()) == says["param_count"]
+    generator, n, style = networks["generator"], says["batch"], config["style_dim"]
     assert isinstance(generator, Generator)
     assert (generator.rows, generator.layers) == (says["n_latent"], says["n_latent_expand"])
 
@@ -40,7 +40,7 @@ def test_generator(parts_generator_case: Case, registry: Registry) -> None:
         check_output(name, value, case)
         wanted.remove(name)
 
-    w = nets["mapping"](latent("z", n, style))
+    w = networks["mapping"](latent("z", n, style))
     check("w", w)
     whole = generator.extended(w)
     check("latent_expanded", generator.unrolled(whole))
@@ -63,7 +63,7 @@ def test_generator(parts_generator_case: Case, registry: Registry) -> None:
         assert off <= 2 + scores[:, 0].numel() // 5000, f"{name}: {off} pixels more or less"  # rounding on borders
         wanted.remove(name)
     if wanted:
-        others(generator, w, nets["mapping"](latent("z2", n, style)), says["mix_pattern"], check)
+        others(generator, w, networks["mapping"](latent("z2", n, style)), says["mix_pattern"], check)
     assert not wanted
 
 

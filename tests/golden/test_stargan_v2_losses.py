@@ -64,10 +64,10 @@ def layer_of(c: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def weights_of(nets: torch.nn.ModuleDict, c: Mapping[str, Any]) -> dict[str, StateDict]:
+def weights_of(networks: torch.nn.ModuleDict, c: Mapping[str, Any]) -> dict[str, StateDict]:
     """The cases' weights: official keys filled by name, through the importer."""
     states = {}
-    for slot, ours in nets.items():
+    for slot, ours in networks.items():
         shapes = {official(slot, key, ours): (key, tuple(p.shape)) for key, p in ours.state_dict().items()}
         empty = {
             name: torch.zeros(*shape, 1, 1) if is_score(name, ours) else torch.zeros(shape)
@@ -87,8 +87,8 @@ def trainer_of(
     config = validate(registry.methods["stargan-v2"], registry, layer)
     facts = Facts(image_size=c["img_size"], attributes=("A",), domains=tuple(style_networks.names(c["num_domains"])))
     composition = compose(config, facts, registry)
-    for slot, state in weights_of(composition.nets, c).items():
-        composition.nets[slot].load_state_dict(state, strict=True)
+    for slot, state in weights_of(composition.networks, c).items():
+        composition.networks[slot].load_state_dict(state, strict=True)
     return Trainer(composition, registry, accelerator(), batches, injected={})
 
 
@@ -116,12 +116,12 @@ def test_losses(style_loss_case: Case, registry: Registry) -> None:
         assert set(wanted) == set(STEPS)
         for name, want in wanted.items():
             step = next(step for step in trainer.game.steps if step.name == STEPS[name])
-            trainer.nets.zero_grad()
+            trainer.networks.zero_grad()
             found = played(trainer, step)
             for term, number in want.items():
                 if term != "grad_norm":
                     compare(f"{name} {term}", found[TERMS[term]], number, ROUGH_RTOL if term == "reg" else RTOL)
-            for ours, theirs in (("mapping", "mapping_network"), *((n, n) for n in trainer.nets if n != "mapping")):
+            for ours, theirs in (("mapping", "mapping_network"), *((n, n) for n in trainer.networks if n != "mapping")):
                 norm = norm_of(gradients(trainer, ours))
                 if ours in step.trains:
                     assert norm == pytest.approx(want["grad_norm"][theirs], rel=ROUGH_RTOL), f"{name}: {ours}"
@@ -155,7 +155,7 @@ def test_iterations(style_training_case: Case, registry: Registry) -> None:
     # Adam with beta1 = 0 turns a gradient that is only rounding into a full step. In float64 the rounding left is the
     # reference's own.
     trainer = trainer_of(says, registry, batches(), rows, "fp64")
-    before = {name: [p.detach().clone() for p in net.parameters()] for name, net in trainer.nets.items()}
+    before = {name: [p.detach().clone() for p in network.parameters()] for name, network in trainer.networks.items()}
     wanted = says["results"]["float32"]
     for k, iteration in enumerate(wanted["iterations"]):
         trainer.iterate()
@@ -168,10 +168,10 @@ def test_iterations(style_training_case: Case, registry: Registry) -> None:
                 compare(f"iteration {k}: {name} {term}", found[TERMS[term]], number, rtol)
         left = trainer.game.diversity_weight(trainer_clock(trainer))  # type: ignore[operator]
         assert left == pytest.approx(iteration["lambda_ds_after"])
-    for name, net in trainer.nets.items():
+    for name, network in trainer.networks.items():
         theirs = {"mapping": "mapping_network"}.get(name, name)
-        assert total(net) == pytest.approx(wanted["params"][theirs]["abs_sum"], rel=1e-4)
-        assert moved(net, before[name]) == pytest.approx(wanted["l2_move_from_fill"][theirs], rel=1e-2)
+        assert total(network) == pytest.approx(wanted["params"][theirs]["abs_sum"], rel=1e-4)
+        assert moved(network, before[name]) == pytest.approx(wanted["l2_move_from_fill"][theirs], rel=1e-2)
         if name in trainer.averages:
             average = trainer.averages[name].network
             assert total(average) == pytest.approx(wanted["ema"][theirs]["abs_sum"], rel=1e-5)

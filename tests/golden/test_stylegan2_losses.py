@@ -57,9 +57,9 @@ def trainer_of(says: Mapping[str, Any], registry: Registry, real: Tensor, z: Ten
     config = validate(registry.methods["stylegan2"], registry, layer)
     composition = compose(config, Facts(image_size=config.data.image_size, **result.facts), registry)
     for slot, state in result.networks.items():
-        composition.nets[slot].load_state_dict(state, strict=True)
+        composition.networks[slot].load_state_dict(state, strict=True)
     injected = {"latent": z, "path": direction}
-    fixed = composition.nets["generator"].fixed_noise()  # type: ignore[operator]
+    fixed = composition.networks["generator"].fixed_noise()  # type: ignore[operator]
     injected |= {f"noise{k}": noise.clone() for k, noise in enumerate(fixed)}
     batch = {"source": {"image": real}}
     trainer = Trainer(composition, registry, accelerator(), iter(lambda: batch, None), injected=injected)
@@ -75,7 +75,7 @@ def test_losses(synthesis_losses_case: Case, registry: Registry, monkeypatch: py
     real, z = given(inputs["real"]), given(inputs["z"])
     direction = given(inputs["pl_noise"], tuple(real.shape))  # the game divides it by sqrt(h w)
     trainer = trainer_of(says, registry, real, z, direction)
-    check_parameters(says, trainer.nets)
+    check_parameters(says, trainer.networks)
     game, steps = trainer.game, {step.name: step for step in trainer.game.steps}
     seen: dict[str, Tensor] = {}
     adversarial, lengths = game.adversarial.discriminator, zoogan.games.synthesis.path_lengths  # type: ignore[union-attr]
@@ -97,10 +97,10 @@ def test_losses(synthesis_losses_case: Case, registry: Registry, monkeypatch: py
         for name in says["losses"]:
             if name.startswith(f"gradnorm_{term}/"):
                 network, key = ours_of(name.partition("/")[2], trainer)
-                gradient = dict(trainer.nets[network].named_parameters())[key].grad
+                gradient = dict(trainer.networks[network].named_parameters())[key].grad
                 assert gradient is not None, name
                 found[name] = float(gradient.norm()) / weight
-        trainer.nets.zero_grad()
+        trainer.networks.zero_grad()
 
     d = played(trainer, steps["discriminator"])
     found["d"] = d["real"] + d["fake"]
@@ -132,8 +132,8 @@ def test_losses(synthesis_losses_case: Case, registry: Registry, monkeypatch: py
 
 def ours_of(official: str, trainer: Trainer) -> tuple[str, str]:
     """Our network and key of an official parameter."""
-    for network, net in trainer.nets.items():
-        for key, _ in net.named_parameters():
+    for network, network in trainer.networks.items():
+        for key, _ in network.named_parameters():
             if Rosinality().official(network, key, 0) == official:
                 return network, key
     raise KeyError(official)

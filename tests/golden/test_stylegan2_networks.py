@@ -20,9 +20,9 @@ def test_generator(synthesis_generator_case: Case, registry: Registry) -> None:
     """w, faces of w, truncated, of two latents, and of w+; the noise is the weights' own."""
     case, says = synthesis_generator_case, synthesis_generator_case.says
     inputs = {name: given(recipe) for name, recipe in says["inputs"].items()}
-    nets, result = built(says, registry, inputs["mean_latent"])
-    check_parameters(says, nets)
-    mapping, generator = nets["mapping"], nets["generator"]
+    networks, result = built(says, registry, inputs["mean_latent"])
+    check_parameters(says, networks)
+    mapping, generator = networks["mapping"], networks["generator"]
     assert isinstance(generator, Generator)
     w, w2 = mapping(inputs["z"]), mapping(inputs["z2"])
     n, whole = len(w), generator.extended(w)
@@ -51,9 +51,9 @@ def test_generator(synthesis_generator_case: Case, registry: Registry) -> None:
 def test_discriminator(synthesis_discriminator_case: Case, registry: Registry) -> None:
     """Scores of a batch, of a part of it (they depend on each other), and features."""
     case, says = synthesis_discriminator_case, synthesis_discriminator_case.says
-    nets, _ = built(says, registry)
-    check_parameters(says, nets)
-    discriminator, image = nets["discriminator"], given(says["inputs"]["x"])
+    networks, _ = built(says, registry)
+    check_parameters(says, networks)
+    discriminator, image = networks["discriminator"], given(says["inputs"]["x"])
     assert isinstance(discriminator, Discriminator)
     features = discriminator.trunk(image)
     found = {"logits": discriminator.head(features), "features_before_stddev": features}

@@ -13,11 +13,11 @@ from zoogan.composition.build import compose
 from zoogan.config import ConfigError
 from zoogan.games.config import EditingWeights
 from zoogan.interfaces import Clock, Draws, World
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.testing.conformance import tiny_config, tiny_facts, trained
 from zoogan.testing.tensors import noise
 
-REGISTRY = zoo().registry
+REGISTRY = get_zoo().registry
 LABELS = st.lists(st.tuples(*[st.sampled_from([0.0, 1.0])] * 4), min_size=1, max_size=4)
 
 
@@ -109,7 +109,7 @@ def test_a_face_alone_in_its_batch_has_nobody_to_swap_labels_with(
 def test_a_sheet_shows_every_mask_once(sees: bool, names: list[str], captions: list[str]) -> None:
     config = tiny_config("sagan", REGISTRY, {"generator": {"mask_sees_label": sees}, "data": {"attributes": names}})
     composition = compose(config, tiny_facts(config), REGISTRY)
-    editor = composition.game.editor(composition.nets.eval(), attributes=tuple(names))
+    editor = composition.game.editor(composition.networks.eval(), attributes=tuple(names))
     image = noise(0, 2, 3, 16, 16).clamp(-1, 1)
     columns = editor.sheet(image, torch.tensor([[0.0] * len(names), [1.0] * len(names)]))
     assert [column.caption for column in columns] == captions

@@ -21,7 +21,7 @@ from zoogan.auxiliary.landmarks import LandmarkNetwork, convert, coordinates, of
 from zoogan.config import ConfigError
 from zoogan.config.registry import Registry
 from zoogan.data.sources.heat_map_files import masks_path, read_masks, save_masks
-from zoogan.files import digest
+from zoogan.files import hash_file
 from zoogan.interfaces import ContractError, HeatMaps
 from zoogan.layers.config import UPPER_CONTOUR, WITHOUT_CONTOUR_AND_CORNERS, LandmarkMapsConfig, NoHeatMapsConfig
 from zoogan.testing.strategies import noise, seeds
@@ -260,9 +260,9 @@ def test_missing_files_are_told_when_built(file: Path, tmp_path: Path) -> None:
         assert part in str(caught.value)
     with pytest.raises(ConfigError, match=r"nowhere\.ckpt: no such file"):
         LandmarkMaps(LandmarkMapsConfig(file=tmp_path / "nowhere.ckpt"))
-    with pytest.raises(ConfigError, match=f"another file, its sha256 is {digest(file)}"):
+    with pytest.raises(ConfigError, match=f"another file, its sha256 is {hash_file(file)}"):
         LandmarkMaps(LandmarkMapsConfig(file=file, sha256="0" * 64))
-    LandmarkMaps(LandmarkMapsConfig(file=file, sha256=digest(file)))
+    LandmarkMaps(LandmarkMapsConfig(file=file, sha256=hash_file(file)))
 
 
 def test_configs() -> None:

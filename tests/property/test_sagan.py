@@ -57,7 +57,7 @@ def discriminator(seed: int, size: int, a: int, **chosen: Any) -> Discriminator:
 
 @given(seed=seeds, size=sizes, n=st.integers(2, 3), a=counts, chosen=options, train=st.booleans())
 def test_the_edit_is_the_mix(seed: int, size: int, n: int, a: int, chosen: dict[str, Any], train: bool) -> None:
-    net, image, target = (
+    network, image, target = (
         generator(seed, size, a, **chosen).train(train),
         faces(seed, n, size),
         labels(seed, n, a),
@@ -73,7 +73,7 @@ def test_the_edit_is_the_mix(seed: int, size: int, n: int, a: int, chosen: dict[
 
 @given(seed=seeds, n=st.integers(2, 3), a=counts, chosen=options)
 def test_the_mask_sees_the_label_only_when_it_should(seed: int, n: int, a: int, chosen: dict[str, Any]) -> None:
-    net, image, target = generator(seed, 16, a, **chosen).eval(), faces(seed, n, 16), labels(seed, n, a)
+    network, image, target = generator(seed, 16, a, **chosen).eval(), faces(seed, n, 16), labels(seed, n, a)
     one, other = net(image, target), net(image, 1 - target)
     assert not torch.equal(one.raw, other.raw)
     assert torch.equal(one.mask, other.mask) is not chosen["mask_sees_label"]
@@ -89,20 +89,20 @@ def test_a_shut_mask_gives_the_image_back_and_an_open_one_the_raw(seed: int, n: 
 
 @given(seed=seeds, n=st.integers(2, 4), chosen=options)
 def test_eval_treats_each_face_alone(seed: int, n: int, chosen: dict[str, Any]) -> None:
-    net, image, target = generator(seed, 16, 1, **chosen), faces(seed, n, 16), labels(seed, n, 1)
+    network, image, target = generator(seed, 16, 1, **chosen), faces(seed, n, 16), labels(seed, n, 1)
     net(image, target)  # move the running statistics off their start
-    net.eval()
-    before = copy.deepcopy(net.state_dict())
+    network.eval()
+    before = copy.deepcopy(network.state_dict())
     torch.testing.assert_close(net(image, target).image[1:2], net(image[1:2], target[1:2]).image, rtol=1e-4, atol=1e-5)
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
 @given(seed=seeds, chosen=options, size=sizes)
 def test_gradients_reach_both_bodies_and_the_image(seed: int, chosen: dict[str, Any], size: int) -> None:
-    net, image = generator(seed, size, 1, **chosen), faces(seed, 2, size).requires_grad_()
+    network, image = generator(seed, size, 1, **chosen), faces(seed, 2, size).requires_grad_()
     net(image, labels(seed, 2, 1)).image.square().mean().backward()
     assert image.grad is not None and image.grad.abs().sum() > 0
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
 def test_published_parameter_counts() -> None:
@@ -111,7 +111,7 @@ def test_published_parameter_counts() -> None:
             Generator(SaganGeneratorConfig(), facts(128, 1)),
             Discriminator(SaganDiscriminatorConfig(), facts(128, 1)),
         )
-    size = {name: sum(p.numel() for p in net.parameters()) for name, net in
+    size = {name: sum(p.numel() for p in network.parameters()) for name, network in
             {"AMN": whole.modification, "SAN": whole.attention, "D": judge}.items()}  # fmt: skip
     assert size == {"AMN": 6_112_675, "SAN": 6_107_969, "D": 11_190_754}
 
@@ -166,8 +166,8 @@ def test_compiled_residual_blocks_are_the_eager_ones() -> None:
     compiled.attention.residual.compile(backend="aot_eager")
     for seed in (0, 1):  # the second batch meets what the first one left behind
         image, target = faces(seed, 2, 16).double(), labels(seed, 2, 1).double()
-        for net in (eager, compiled):
-            encoded = net.encode(image)
+        for network in (eager, compiled):
+            encoded = network.encode(image)
             edits = [net(image, each, encoded) for each in (target, 1 - target)]
             (edits[0].image + edits[1].image).square().mean().backward()
     for one, other in zip(eager.parameters(), compiled.parameters()):
@@ -184,7 +184,7 @@ def test_compiled_residual_blocks_are_the_eager_ones() -> None:
 @given(seed=seeds, size=sizes, n=batches, a=counts, heads=st.sampled_from(["joint", "label"]))
 def test_discriminator_heads(seed: int, size: int, n: int, a: int, heads: str) -> None:
     """Logits never depend on the claim; scores do exactly with label heads, attribute by attribute."""
-    net, image, claim = discriminator(seed, size, a, score_heads=heads), faces(seed, n, size), labels(seed, n, a)
+    network, image, claim = discriminator(seed, size, a, score_heads=heads), faces(seed, n, size), labels(seed, n, a)
     verdict, other = net(image, claim), net(image, 1 - claim)
     assert verdict.attributes.shape == (n, a) and torch.equal(verdict.attributes, other.attributes)
     assert verdict.score.shape == (n, a if heads == "label" else 1, 2, 2)

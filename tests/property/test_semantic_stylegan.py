@@ -35,33 +35,33 @@ def fields(made: Synthesised) -> list[Tensor]:
 
 @given(small=smalls(), seed=seeds, n=batches)
 def test_rows_are_unrolled_as_published(small: Small, seed: int, n: int) -> None:
-    net = small.generator()
-    latents = wplus(seed, n, net)
-    found = net.unrolled(latents)
-    assert torch.equal(found, unrolled(small, latents)) and found.shape[1] == net.layers
-    assert torch.equal(net.unrolled(found), found)
+    network = small.generator()
+    latents = wplus(seed, n, network)
+    found = network.unrolled(latents)
+    assert torch.equal(found, unrolled(small, latents)) and found.shape[1] == network.layers
+    assert torch.equal(network.unrolled(found), found)
     for one, other in zip(fields(net(latents)), fields(net(found))):
         assert torch.equal(one, other)
-    with pytest.raises(ValueError, match=rf"expected {net.rows}, or {net.layers}"):
-        net.unrolled(noise(seed, n, net.rows + net.layers, STYLE))
+    with pytest.raises(ValueError, match=rf"expected {network.rows}, or {network.layers}"):
+        network.unrolled(noise(seed, n, network.rows + network.layers, STYLE))
 
 
 @given(small=smalls())
 def test_every_row_has_a_name(small: Small) -> None:
-    net = small.generator()
-    named = [row for kinds in net.part_rows.values() for rows in kinds.values() for row in rows]
-    assert sorted(named) == list(range(net.rows)) and net.rows == small.shared + 2 * small.parts
-    assert [name for name in net.part_rows if name != "coarse"] == list(net.parts)
-    assert ("coarse" in net.part_rows) == (small.shared > 0)
+    network = small.generator()
+    named = [row for kinds in network.part_rows.values() for rows in kinds.values() for row in rows]
+    assert sorted(named) == list(range(network.rows)) and network.rows == small.shared + 2 * small.parts
+    assert [name for name in network.part_rows if name != "coarse"] == list(network.parts)
+    assert ("coarse" in network.part_rows) == (small.shared > 0)
 
 
 @given(small=smalls(), seed=seeds, data=st.data())
 def test_mixing_takes_shapes_and_textures_by_part(small: Small, seed: int, data: st.DataObject) -> None:
-    net, n = small.generator(), 2
-    one, other = wplus(seed, n, net), wplus(seed + 1, n, net)
-    kinds = [[data.draw(st.integers(0, 2)) for _ in net.parts] for _ in range(n)]
+    network, n = small.generator(), 2
+    one, other = wplus(seed, n, network), wplus(seed + 1, n, network)
+    kinds = [[data.draw(st.integers(0, 2)) for _ in network.parts] for _ in range(n)]
     draw = Draws(0, World.alone(), n, slice(None), {"parts": (torch.tensor(kinds) + 0.5) / 3})
-    mixed = net.mixed(one, other, draw)
+    mixed = network.mixed(one, other, draw)
     for face in range(n):
         rows = [one[face, row] for row in range(small.shared)]
         for k, kind in enumerate(kinds[face]):
@@ -71,9 +71,9 @@ def test_mixing_takes_shapes_and_textures_by_part(small: Small, seed: int, data:
 
 
 def test_every_kind_of_mixture_is_drawn_for_every_part_of_every_face() -> None:
-    net, n = Small().generator(), 6000
-    one, other = torch.zeros(n, net.rows, 1), torch.ones(n, net.rows, 1)
-    mixed = net.mixed(one, other, Draws(5, World.alone(), n, slice(None)))[..., 0]
+    network, n = Small().generator(), 6000
+    one, other = torch.zeros(n, network.rows, 1), torch.ones(n, network.rows, 1)
+    mixed = network.mixed(one, other, Draws(5, World.alone(), n, slice(None)))[..., 0]
     assert not mixed[:, :1].any()
     kinds = mixed[:, 1::2] + mixed[:, 2::2]
     for k in range(4):
@@ -86,16 +86,16 @@ def test_every_kind_of_mixture_is_drawn_for_every_part_of_every_face() -> None:
 
 @given(small=smalls(), seed=seeds, n=st.integers(1, 2))
 def test_batched_parts_are_the_loops_of_the_description(small: Small, seed: int, n: int) -> None:
-    net = small.generator()
-    latents = wplus(seed, n, net)
-    found = net.features(latents)
-    each = net.composition.each(found.hidden)
+    network = small.generator()
+    latents = wplus(seed, n, network)
+    found = network.features(latents)
+    each = network.composition.each(found.hidden)
     kept = (noise(seed, n, small.parts) > -0.5).double()
-    masks = net.composition.masks(found.depth, kept)
-    whole = net.composition(found.hidden, masks)
+    masks = network.composition.masks(found.depth, kept)
+    whole = network.composition(found.hidden, masks)
     for face in range(n):
         rows = unrolled(small, latents)[face].view(small.parts, small.layers, STYLE)
-        wide, depth = zip(*(part(net, small, k, rows[k], net.place) for k in range(small.parts)))
+        wide, depth = zip(*(part(network, small, k, rows[k], network.place) for k in range(small.parts)))
         close(each[face], torch.stack(wide))
         close(found.depth[face], torch.stack(depth))
         features, shown = composed(small, torch.stack(wide), torch.stack(depth), kept[face])
@@ -105,25 +105,28 @@ def test_batched_parts_are_the_loops_of_the_description(small: Small, seed: int,
 
 @given(small=smalls(), seed=seeds, n=batches)
 def test_shapes_ranges_and_repetition(small: Small, seed: int, n: int) -> None:
-    net = small.generator()
-    latents = wplus(seed, n, net)
+    network = small.generator()
+    latents = wplus(seed, n, network)
     made = net(latents)
     sides = [(8 << k // 2,) * 2 for k in range(2 * int(math.log2(small.size // 4)))]
-    assert net.noise_sizes == (tuple(sides) if small.noise else ())
+    assert network.noise_sizes == (tuple(sides) if small.noise else ())
     image, segmentation, coarse, depth = fields(made)
     assert image.shape == (n, 3, small.size, small.size)
     assert segmentation.shape == (n, small.parts, small.size, small.size)
     assert coarse.shape == depth.shape == (n, small.parts, small.coarse, small.coarse)
     close(((coarse + 1) / 2).sum(1), torch.ones_like(depth[:, 0]))
     assert coarse.min() >= -1 and coarse.max() <= 1 and not depth[:, 0].any()
-    for one, other in zip(fields(made), fields(net.eval()(latents, net.fixed_noise()))):
+    for one, other in zip(fields(made), fields(network.eval()(latents, network.fixed_noise()))):
         assert torch.equal(one, other) and one.isfinite().all()
 
 
 @given(small=smalls(), seed=seeds, order=st.permutations(range(3)))
 def test_each_face_is_made_alone(small: Small, seed: int, order: list[int]) -> None:
-    net = small.generator()
-    latents, maps = wplus(seed, 3, net), [noise(seed + k, 3, 1, *s).double() for k, s in enumerate(net.noise_sizes)]
+    network = small.generator()
+    latents, maps = (
+        wplus(seed, 3, network),
+        [noise(seed + k, 3, 1, *s).double() for k, s in enumerate(network.noise_sizes)],
+    )
     whole = fields(net(latents, maps))
     for one, other in zip(fields(net(latents[order], [level[order] for level in maps])), whole):
         close(one, other[order])
@@ -137,13 +140,13 @@ def test_each_face_is_made_alone(small: Small, seed: int, order: list[int]) -> N
 @given(small=smalls(), seed=seeds, data=st.data())
 def test_a_row_acts_on_its_own_part_alone(small: Small, seed: int, data: st.DataObject) -> None:
     """A shape leaves the depths of all others, a texture all depths and masks, the shared ones the background: bits."""
-    net = small.generator()
-    latents = wplus(seed, 2, net)
-    row = data.draw(st.integers(0, net.rows - 1))
+    network = small.generator()
+    latents = wplus(seed, 2, network)
+    row = data.draw(st.integers(0, network.rows - 1))
     changed = latents.clone()
     changed[:, row] += 1
-    before, after = net.features(latents), net.features(changed)
-    reached = (net.unrolled(latents) != net.unrolled(changed)).any(2)[0].view(small.parts, small.layers)
+    before, after = network.features(latents), network.features(changed)
+    reached = (network.unrolled(latents) != network.unrolled(changed)).any(2)[0].view(small.parts, small.layers)
     k, texture = divmod(row - small.shared, 2)
     assert not reached[
         [other for other in range(small.parts) if (other == 0 if row < small.shared else other != k)]
@@ -160,15 +163,17 @@ def test_a_row_acts_on_its_own_part_alone(small: Small, seed: int, data: st.Data
 
 @given(small=smalls(), seed=seeds, data=st.data())
 def test_what_is_left_out_shows_nowhere(small: Small, seed: int, data: st.DataObject) -> None:
-    net = small.generator()
-    latents = wplus(seed, 2, net)
-    kept = torch.tensor([[data.draw(st.booleans()) for _ in net.parts] for _ in range(2)]).double()
-    made = net.composed(latents, kept=kept)
+    network = small.generator()
+    latents = wplus(seed, 2, network)
+    kept = torch.tensor([[data.draw(st.booleans()) for _ in network.parts] for _ in range(2)]).double()
+    made = network.composed(latents, kept=kept)
     _, _, coarse, depth = fields(made)
     assert (coarse[kept == 0] == -1).all() and torch.equal(depth, fields(net(latents))[3])
     shown = ((coarse + 1) / 2).sum(1)[kept.any(1)]
     torch.testing.assert_close(shown, torch.ones_like(shown), atol=1e-3, rtol=0)  # but for 1e-8 over a faint sum
-    for one, other in zip(fields(net.composed(latents, kept=kept[:1])), fields(net.composed(latents, kept=kept))):
+    for one, other in zip(
+        fields(network.composed(latents, kept=kept[:1])), fields(network.composed(latents, kept=kept))
+    ):
         close(one[:1], other[:1])
     for one, other in zip(fields(net.composed(latents, kept=torch.ones(1, small.parts))), fields(net(latents))):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
@@ -176,18 +181,18 @@ def test_what_is_left_out_shows_nowhere(small: Small, seed: int, data: st.DataOb
 
 @given(small=smalls(), seed=seeds, data=st.data())
 def test_moving_the_places_of_a_part_moves_it_alone(small: Small, seed: int, data: st.DataObject) -> None:
-    net = small.generator()
-    latents, k = wplus(seed, 2, net), data.draw(st.integers(1, small.parts - 1))
-    places = net.place.expand(1, small.parts, -1, -1, -1).clone()
+    network = small.generator()
+    latents, k = wplus(seed, 2, network), data.draw(st.integers(1, small.parts - 1))
+    places = network.place.expand(1, small.parts, -1, -1, -1).clone()
     for one, other in zip(fields(net.composed(latents, places=places)), fields(net(latents))):
         close(one, other)
     places[:, k] = 0.5 * places[:, k] + 0.1
-    moved = net.features(latents, places)
-    again = net.features(latents, net.place.expand(2, small.parts, -1, -1, -1))
+    moved = network.features(latents, places)
+    again = network.features(latents, network.place.expand(2, small.parts, -1, -1, -1))
     for other in range(small.parts):
         assert torch.equal(moved.depth[:, other], again.depth[:, other]) == (other != k)
         assert torch.equal(moved.hidden[:, other], again.hidden[:, other]) == (other != k)
-    each = net.features(latents, places.expand(2, -1, -1, -1, -1))
+    each = network.features(latents, places.expand(2, -1, -1, -1, -1))
     assert torch.equal(each.hidden, moved.hidden), "one set of places serves all faces"
 
 
@@ -197,10 +202,10 @@ def test_moving_the_places_of_a_part_moves_it_alone(small: Small, seed: int, dat
 @given(small=smalls(), seed=seeds)
 def test_gradients_reach_every_parameter(small: Small, seed: int) -> None:
     """But for the background's shape where textures teach shapes nothing, for it has no depth."""
-    net = small.generator()
+    network = small.generator()
     made = net(wplus(seed, 2, net))
     torch.stack([(x * noise(seed + 1, *x.shape).double()).sum() for x in fields(made)]).sum().backward()
-    for name, parameter in net.named_parameters():
+    for name, parameter in network.named_parameters():
         gradient = parameter.grad
         assert gradient is not None and gradient.isfinite().all(), name
         if name.startswith("part_generators.") and gradient.dim() > 1 and "depth" not in name:
@@ -234,8 +239,8 @@ def test_parts_and_their_composition_have_second_derivatives() -> None:
 @given(small=smalls(), seed=seeds)
 def test_half_precision_keeps_sums_and_masks_in_full(small: Small, seed: int) -> None:
     """What stages and masks add up to is not rounded; the rest is near."""
-    net = small.generator(dtype=torch.float32)
-    latents = wplus(seed, 2, net)
+    network = small.generator(dtype=torch.float32)
+    latents = wplus(seed, 2, network)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         made = net(latents)
     for one, other in zip(fields(made), fields(net(latents))):
@@ -272,7 +277,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence() -> None:
 )
 def test_sides_follow_from_the_pictures_size(size: int, coarse: int, first: int) -> None:
     with torch.device("meta"):
-        net = Generator(GeneratorConfig(), Facts(image_size=size, parts=("sky", "sea")))
+        network = Generator(GeneratorConfig(), Facts(image_size=size, parts=("sky", "sea")))
         made = net(torch.zeros(1, net.rows, 512))
-    assert fields(made)[2].shape == (1, 2, coarse, coarse) and net.noise_sizes[0] == (2 * first, 2 * first)
+    assert fields(made)[2].shape == (1, 2, coarse, coarse) and network.noise_sizes[0] == (2 * first, 2 * first)
     assert made.image.shape == (1, 3, size, size)

@@ -42,9 +42,9 @@ def classes(seed: int, n: int, size: int, parts: int) -> Tensor:
     return torch.randint(parts, (n, size, size), generator=generator, dtype=torch.uint8)
 
 
-def turn_of(nets: nn.ModuleDict, n: int, seed: int, batch: dict[str, Tensor], **injected: Tensor) -> Turn:
+def turn_of(networks: nn.ModuleDict, n: int, seed: int, batch: dict[str, Tensor], **injected: Tensor) -> Turn:
     draw = Draws(seed, World.alone(), n, slice(None), injected)
-    return Turn(nets, {"source": batch}, {}, Shared(), Clock(0, 1), World.alone(), draw)
+    return Turn(networks, {"source": batch}, {}, Shared(), Clock(0, 1), World.alone(), draw)
 
 
 # ---- the discriminator ----
@@ -52,23 +52,23 @@ def turn_of(nets: nn.ModuleDict, n: int, seed: int, batch: dict[str, Tensor], **
 
 @given(small=smalls(), seed=seeds, n=pairs)
 def test_the_discriminator_judges_pairs_and_images_alone(small: Small, seed: int, n: int) -> None:
-    net, image = small.discriminator(seed), faces(seed, n, small.size).double()
+    network, image = small.discriminator(seed), faces(seed, n, small.size).double()
     layout = one_hot(classes(seed, n, small.size, small.parts), small.parts, like=image)
     pair, alone = net(image, layout), net(image)
     assert pair.shape == alone.shape == (n, 1) and pair.isfinite().all() and not torch.equal(pair, alone)
     assert torch.equal(net(image, layout), pair)
     shuffled = layout.roll(1, 1)
     assert not torch.equal(net(image, shuffled), pair), "which class is where counts"
-    assert net.segmentation_trunk is not None
+    assert network.segmentation_trunk is not None
     with torch.no_grad():  # a branch that gives nothing
-        last = net.segmentation_trunk[-1]
+        last = network.segmentation_trunk[-1]
         for parameter in (last.second.weight, last.second.bias, last.shortcut.weight):
             parameter.zero_()
     assert torch.equal(net(image, layout), alone)
 
 
 def test_a_discriminator_without_parts_looks_at_images() -> None:
-    net = Discriminator(DiscriminatorConfig(channel_multiplier=2**-8, max_width=5), Facts(image_size=16))
+    network = Discriminator(DiscriminatorConfig(channel_multiplier=2**-8, max_width=5), Facts(image_size=16))
     assert net.classes == 0 and net.segmentation_trunk is None and net(faces(0, 2, 16)).shape == (2, 1)
 
 
@@ -87,7 +87,7 @@ def test_published_parameter_counts_and_shapes(size: int) -> None:
         generator, discriminator = Generator(GeneratorConfig(), facts), Discriminator(DiscriminatorConfig(), facts)
         made = generator(torch.zeros(2, 28, 512))
         assert discriminator(made.image, made.segmentation).shape == (2, 1)
-    counts = [sum(p.numel() for p in net.parameters()) for net in (mapping, generator, discriminator)]
+    counts = [sum(p.numel() for p in network.parameters()) for network in (mapping, generator, discriminator)]
     assert counts[0] == 2_101_248 and (counts[0] + counts[1], counts[2]) == SIZES[size]
     assert (generator.rows, generator.layers) == (28, 130)
     assert made.image.shape == (2, 3, size, size) and made.segmentation.shape == (2, 13, size, size)
@@ -141,7 +141,7 @@ def composition_of(registry: Registry, small: Small, **settings: object) -> Comp
     }
     config = validate(registry.methods["semantic-stylegan"], registry, layer)
     composition = compose(config, small.facts(), registry)
-    composition.nets.double()
+    composition.networks.double()
     return composition
 
 
@@ -149,11 +149,11 @@ def composition_of(registry: Registry, small: Small, **settings: object) -> Comp
 def test_the_penalty_weighs_the_segmentations_slope(registry: Registry, seed: int, n: int, ratio: float) -> None:
     small = Small()
     composition = composition_of(registry, small, weights={"segmentation_penalty": ratio})
-    game, discriminator = composition.game, composition.nets["discriminator"]
+    game, discriminator = composition.game, composition.networks["discriminator"]
     assert isinstance(game, Synthesis) and game.pairs
     image, label = faces(seed, n, small.size).double(), classes(seed, n, small.size, small.parts)
     batch = {"image": image, "segmentation": label}
-    found = game.penalty_terms(turn_of(composition.nets, n, seed, batch))["penalty"]
+    found = game.penalty_terms(turn_of(composition.networks, n, seed, batch))["penalty"]
     shown = image.clone().requires_grad_(), one_hot(label, small.parts, like=image).requires_grad_()
     slopes = torch.autograd.grad(discriminator(*shown).sum(), shown)
     r1_img, r1_seg = (slope.square().sum((1, 2, 3)).mean() for slope in slopes)
@@ -165,7 +165,7 @@ def test_a_game_of_images_reads_no_segmentation(registry: Registry) -> None:
     composition = composition_of(registry, small, judge_segmentation=False)
     game = composition.game
     assert game.needs["source"].fields == ("image",)
-    terms = game.penalty_terms(turn_of(composition.nets, 2, 0, {"image": faces(0, 2, small.size).double()}))
+    terms = game.penalty_terms(turn_of(composition.networks, 2, 0, {"image": faces(0, 2, small.size).double()}))
     assert float(terms["penalty"].detach()) > 0
 
 
@@ -177,36 +177,36 @@ def networks(small: Small, seed: int = 0) -> nn.ModuleDict:
     return nn.ModuleDict({"generator": small.generator(seed), "mapping": mapping})
 
 
-def consistency(nets: nn.ModuleDict, latents: Tensor, parts: list[int], other: Tensor) -> Tensor:
+def consistency(networks: nn.ModuleDict, latents: Tensor, parts: list[int], other: Tensor) -> Tensor:
     """The term, for parts and second noise that are known."""
-    net, n = nets["generator"], len(latents)
-    chosen = (torch.tensor(parts) + 0.5) / len(net.parts)  # type: ignore[arg-type]
+    network, n = networks["generator"], len(latents)
+    chosen = (torch.tensor(parts) + 0.5) / len(network.parts)  # type: ignore[arg-type]
     draws = {"semantic_consistency": other, "semantic_consistency.part": chosen}
-    turn = turn_of(nets, n, 0, {}, **draws)
+    turn = turn_of(networks, n, 0, {}, **draws)
     return Consistency(ConsistencyConfig(weight=1.0))(turn, {"latents": latents})
 
 
 @given(small=smalls(), seed=seeds, data=st.data())
 def test_consistency_is_the_loop(small: Small, seed: int, data: st.DataObject) -> None:
-    nets, n = networks(small), 2
-    net: Generator = nets["generator"]  # type: ignore[assignment]
-    latents, z = wplus(seed, n, net), noise(seed + 1, n, STYLE).double()
+    networks, n = networks(small), 2
+    network: Generator = networks["generator"]  # type: ignore[assignment]
+    latents, z = wplus(seed, n, network), noise(seed + 1, n, STYLE).double()
     parts = [data.draw(st.integers(0, small.parts - 1)) for _ in range(n)]
     costs = []
     for face, k in enumerate(parts):
-        other = net.extended(nets["mapping"](z[face : face + 1])).clone()
+        other = network.extended(networks["mapping"](z[face : face + 1])).clone()
         rows = [small.shared + 2 * k, small.shared + 2 * k + 1]
         other[:, rows] = latents[face : face + 1, rows]
         means, shares = [], []
         for rows_of in (latents[face : face + 1], other):
-            found = net.features(rows_of)
+            found = network.features(rows_of)
             mask = found.depth.softmax(1)[0, k]
-            means.append((mask * net.composition.each(found.hidden)[0, k]).sum((1, 2)) / (mask.sum() + 1e-8))
+            means.append((mask * network.composition.each(found.hidden)[0, k]).sum((1, 2)) / (mask.sum() + 1e-8))
             shares.append(float(mask.detach().mean()))
         if min(shares) > 1e-3:
             costs.append((1 - F.cosine_similarity(*means, dim=0)).square())
     wanted = sum(costs) / len(costs) if costs else torch.zeros((), dtype=torch.float64)
-    found_term = consistency(nets, latents, parts, z)
+    found_term = consistency(networks, latents, parts, z)
     torch.testing.assert_close(found_term, wanted, atol=1e-5, rtol=1e-5)  # 1e-8 of the sum, and of the mean
     assert 0 <= float(found_term.detach()) <= 4
 
@@ -214,30 +214,30 @@ def test_consistency_is_the_loop(small: Small, seed: int, data: st.DataObject) -
 def test_consistency_is_zero_where_a_parts_features_are_its_own_latents_alone() -> None:
     """No shared rows and no places: then a part looks the same whatever the others do."""
     for shared, own in ((2, False), (0, True)):
-        nets = networks(Small(shared=shared))
-        net: Generator = nets["generator"]  # type: ignore[assignment]
-        latents, z = wplus(1, 2, net).requires_grad_(), noise(2, 2, STYLE).double()
-        cost = consistency(nets, latents, [1, 2], z)
+        networks = networks(Small(shared=shared))
+        network: Generator = networks["generator"]  # type: ignore[assignment]
+        latents, z = wplus(1, 2, network).requires_grad_(), noise(2, 2, STYLE).double()
+        cost = consistency(networks, latents, [1, 2], z)
         assert float(cost.detach()) > (1e-6 if shared else 0)
         cost.backward()
         assert latents.grad is not None and latents.grad.isfinite().all() and latents.grad.any()
-        weight = net.part_generators.weight
+        weight = network.part_generators.weight
         assert weight.grad is not None and weight.grad[1:3].any()
         with torch.no_grad():
-            net.positions.weight.zero_()
-        assert (float(consistency(nets, latents, [1, 3], z).detach()) < 1e-20) == own
+            network.positions.weight.zero_()
+        assert (float(consistency(networks, latents, [1, 3], z).detach()) < 1e-20) == own
 
 
 def test_parts_that_do_not_show_have_no_consistency() -> None:
-    nets = networks(Small())
-    net: Generator = nets["generator"]  # type: ignore[assignment]
+    networks = networks(Small())
+    network: Generator = networks["generator"]  # type: ignore[assignment]
     with torch.no_grad():
-        net.part_generators.depth_bias[1] = -1e3
-    latents, z = wplus(1, 2, net).requires_grad_(), noise(2, 2, STYLE).double()
-    gone = consistency(nets, latents, [2, 2], z)
+        network.part_generators.depth_bias[1] = -1e3
+    latents, z = wplus(1, 2, network).requires_grad_(), noise(2, 2, STYLE).double()
+    gone = consistency(networks, latents, [2, 2], z)
     gone.backward()
     assert float(gone.detach()) == 0 and latents.grad is not None and not latents.grad.any()
-    close(consistency(nets, latents, [1, 2], z), consistency(nets, latents[:1], [1], z[:1]))
+    close(consistency(networks, latents, [1, 2], z), consistency(networks, latents[:1], [1], z[:1]))
 
 
 @pytest.mark.parametrize(
@@ -252,37 +252,37 @@ def test_parts_that_do_not_show_have_no_consistency() -> None:
 )
 def test_diversity_of_known_textures(textures: list[list[float]], above: float, below: float) -> None:
     small = Small(parts=len(textures), transparent=())
-    nets = networks(small)
-    net: Generator = nets["generator"]  # type: ignore[assignment]
-    latents = wplus(0, 2, net)
+    networks = networks(small)
+    network: Generator = networks["generator"]  # type: ignore[assignment]
+    latents = wplus(0, 2, network)
     for k, texture in enumerate(textures):
         latents[:, small.shared + 2 * k + 1] = F.pad(torch.tensor(texture, dtype=torch.float64), (0, STYLE - 2))
-    turn, values = turn_of(nets, 2, 0, {}), {"latents": latents.requires_grad_()}
+    turn, values = turn_of(networks, 2, 0, {}), {"latents": latents.requires_grad_()}
     assert float(Diversity(DiversityConfig(weight=1.0))(turn, values).detach()) == pytest.approx(above, abs=1e-9)
     cost = Diversity(DiversityConfig(weight=1.0, target=-1))(turn, values)
     assert float(cost.detach()) == pytest.approx(below, abs=1e-9)
     cost.backward()
     assert latents.grad is not None
     textured = [small.shared + 2 * k + 1 for k in range(small.parts)]
-    others = [row for row in range(net.rows) if row not in textured]
+    others = [row for row in range(network.rows) if row not in textured]
     assert not latents.grad[:, others].any() and bool(latents.grad[:, textured].any()) == (below not in (0.0,))
 
 
 @pytest.mark.parametrize("term", [Consistency(), Diversity()])
 def test_terms_explain_what_they_need(term: Consistency | Diversity) -> None:
-    nets = networks(Small())
+    networks = networks(Small())
     with pytest.raises(ValueError, match="needs the value 'latents', which only the generator's step computes"):
-        term(turn_of(nets, 2, 0, {}), {})
-    nets["generator"] = nn.Identity()
+        term(turn_of(networks, 2, 0, {}), {})
+    networks["generator"] = nn.Identity()
     with pytest.raises(ValueError, match="needs generator 'semantic-stylegan', whose parts have latents of their own"):
-        term(turn_of(nets, 2, 0, {}), {"latents": torch.zeros(2, 9, STYLE)})
+        term(turn_of(networks, 2, 0, {}), {"latents": torch.zeros(2, 9, STYLE)})
 
 
 def test_terms_are_left_out_unless_they_are_asked_for(registry: Registry) -> None:
     assert not composition_of(registry, Small()).game.extra_weights("generator")
     asked = {"generator": {"semantic_diversity": {"weight": 2.0}, "semantic_consistency": {"weight": 1.0}}}
     composition = composition_of(registry, Small(), extra_terms=asked)
-    game, latents = composition.game, wplus(0, 2, composition.nets["generator"])  # type: ignore[arg-type]
+    game, latents = composition.game, wplus(0, 2, composition.networks["generator"])  # type: ignore[arg-type]
     assert game.extra_weights("generator") == {"semantic_diversity": 2.0, "semantic_consistency": 1.0}
-    terms = game.extra_terms("generator", turn_of(composition.nets, 2, 0, {}), {"latents": latents})
+    terms = game.extra_terms("generator", turn_of(composition.networks, 2, 0, {}), {"latents": latents})
     assert set(terms) == set(asked["generator"]) and all(term.isfinite() for term in terms.values())

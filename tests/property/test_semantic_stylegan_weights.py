@@ -36,7 +36,7 @@ LAYERS = 2  # of the mapping
 SMALL = Small(shared=1, shape=2, transparent=(1, 2))
 
 
-def nets(small: Small = SMALL, seed: int = 0) -> Nets:
+def networks(small: Small = SMALL, seed: int = 0) -> Nets:
     """Narrow networks with nothing at its first value."""
     torch.manual_seed(seed)
     mapping = PixelNormMapping(MappingConfig(style_dim=STYLE, layers=LAYERS), small.facts()).double()
@@ -58,8 +58,8 @@ def official(made: Nets, small: Small = SMALL) -> dict[str, State]:
     """Our networks as official state_dicts, `generator` (mapping included) and `discriminator`, filters and all."""
     states: dict[str, State] = {"generator": {}, "discriminator": {}}
     numbers = {"the parts": small.parts, "the layers of a part": small.layers}
-    for slot, net in made.items():
-        state = net.state_dict()
+    for slot, network in made.items():
+        state = network.state_dict()
         for key, origin in origins(slot, list(state), numbers).items():
             each = state[key].flatten(0, origin.axes - 1) if origin.axes else state[key][None]
             assert len(each) == len(origin.names)
@@ -117,7 +117,7 @@ def assert_same(found: Nets, wanted: Nets, small: Small = SMALL) -> None:
 @given(small=smalls().filter(lambda small: small.noise))
 def test_any_architecture_comes_back(small: Small) -> None:
     """Official weights have noise always; with it they tell the sizes."""
-    made = nets(small)
+    made = networks(small)
     settings = arguments(small, parts=small.facts().parts)
     result = convert(official(made, small), settings, torch.zeros(STYLE))
     assert_same(rebuilt(result), made, small)
@@ -131,7 +131,7 @@ def test_any_architecture_comes_back(small: Small) -> None:
 
 @pytest.mark.parametrize("how", ["checkpoint", "tuned", "bare", "parallel"])
 def test_whatever_a_file_holds(tmp_path: Path, how: str) -> None:
-    made, other = nets(), official(nets(seed=1))
+    made, other = networks(), official(networks(seed=1))
     states = official(made)
     assert (recognised(states["generator"]), recognised(states["discriminator"])) == ("g_ema", "d")
     args = argparse.Namespace(**arguments(), wandb=False, ckpt=None)
@@ -161,7 +161,7 @@ def test_whatever_a_file_holds(tmp_path: Path, how: str) -> None:
     torch.testing.assert_close(result.game["mean_latent"].double(), mean, atol=0.1, rtol=0)
     if how == "checkpoint":
         result.networks = result.raw
-        assert_same(rebuilt(result), nets(seed=1))
+        assert_same(rebuilt(result), networks(seed=1))
         torch.save({"g": states["generator"], "args": args}, tmp_path / "20.pt")
         assert_same(rebuilt(import_weights([tmp_path], settings)), made)
         notes = import_weights([tmp_path / "20.pt"], settings).notes
@@ -173,7 +173,7 @@ def test_arguments_tell_the_training() -> None:
         "batch": 4, "iter": 200001, "lr": 0.01, "r1_img": 5.0, "r1_seg": 1000.0, "d_reg_every": 8, "lambda_mask": 50.0,
         "path_regularize": 0.25, "g_reg_every": 2, "mixing": 0.5, "aug": True,
     }  # fmt: skip
-    states = official(nets())
+    states = official(networks())
     result = convert(states, arguments(**NAMES, **said), torch.zeros(STYLE))
     c = result.config
     assert any("args has aug: the official training also shifted, scaled and rotated" in note for note in result.notes)
@@ -190,14 +190,14 @@ def test_arguments_tell_the_training() -> None:
 
 def test_what_no_weight_shows_is_the_readmes_and_is_said() -> None:
     small = Small(parts=13, layers=7, shared=2, shape=6, transparent=(10, 12))
-    result = convert(official(nets(small), small), {}, torch.zeros(STYLE))
+    result = convert(official(networks(small), small), {}, torch.zeros(STYLE))
     assert result.facts == {"parts": PARTS, "transparent": ("glasses", "earring")}
-    assert_same(rebuilt(result), nets(small), small)
+    assert_same(rebuilt(result), networks(small), small)
     said = " ".join(result.notes)
     assert "base_layers=2, depth_layers=6, residual_refine=true, detach_texture=false" in said
     assert "transparent; taken: glasses, earring" in said
     named = {"parts": [f"p{k}" for k in range(13)], "transparent": "p3"}
-    assert convert(official(nets(small), small), named, torch.zeros(STYLE)).facts["transparent"] == ("p3",)
+    assert convert(official(networks(small), small), named, torch.zeros(STYLE)).facts["transparent"] == ("p3",)
 
 
 def run_verb(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Registry, str]:
@@ -219,16 +219,16 @@ def run_verb(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Registry, st
 def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Of the published parts, and of others that a label set names."""
     small = Small(parts=count, transparent=(10,) if count == 13 else (2,))
-    made, out, file = nets(small), tmp_path / "run", tmp_path / "a.pt"
+    made, out, file = networks(small), tmp_path / "run", tmp_path / "a.pt"
     args = argparse.Namespace(**arguments(small))
     torch.save({"g_ema": official(made, small)["generator"], "args": args}, file)
     names = "background,skin,hair,nose"
     sets = ["--set", f"data.label_set.names={names}"] if count != 13 else []
     registry, told = run_verb(monkeypatch, "--out", str(out), "--weights", str(file), *sets)
     assert "discriminator is not in the files and starts untrained" in told
-    from zoogan.runs.run import Run, load
+    from zoogan.runs.run import RunFolder, load
 
-    config, facts = Run(out).read(registry)
+    config, facts = RunFolder(out).read(registry)
     data: Any = config.data
     assert facts.parts == (PARTS if count == 13 else tuple(names.split(","))) == data.label_set.names
     assert facts.transparent == data.label_set.transparent == (("glasses",) if count == 13 else ("hair",))
@@ -261,12 +261,12 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
 )
 def test_arguments_must_agree_with_the_weights(name: str, wrong: Any, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        convert(official(nets()), arguments(**NAMES) | {name: wrong}, torch.zeros(STYLE))
+        convert(official(networks()), arguments(**NAMES) | {name: wrong}, torch.zeros(STYLE))
 
 
 def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     settings, mean = arguments(**NAMES), torch.zeros(STYLE)
-    states = official(nets())
+    states = official(networks())
     g, d = states["generator"], states["discriminator"]
 
     def refused(sentence: str, changed: State, **more: Any) -> None:
@@ -295,7 +295,7 @@ def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
         convert({"generator": g}, settings, torch.zeros(3))
     with pytest.raises(ConfigError, match="about the image size: the generator says 16, the discriminator says 32"):
         other = Small(size=32)
-        both = {"generator": g, "discriminator": official(nets(other), other)["discriminator"]}
+        both = {"generator": g, "discriminator": official(networks(other), other)["discriminator"]}
         convert(both, {**NAMES, "base_layers": 1, "depth_layers": 2}, mean)
     with pytest.raises(ConfigError, match="transparent: z: not among the parts"):
         convert({"generator": g}, {**settings, "transparent_dims": None, "transparent": "z"}, mean)

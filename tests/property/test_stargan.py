@@ -42,17 +42,17 @@ def discriminator(seed: int, size: int, a: int) -> Discriminator:
 
 @given(seed=seeds, size=sizes, n=batches, a=counts)
 def test_generator_shapes_range_and_modes(seed: int, size: int, n: int, a: int) -> None:
-    net, image, target = generator(seed, size, a), faces(seed, n, size), labels(seed, n, a)
+    network, image, target = generator(seed, size, a), faces(seed, n, size), labels(seed, n, a)
     edited = net(image, target)
     assert edited.image.shape == image.shape and edited.mask is None and edited.raw is None
     assert edited.image.abs().max() <= 1
-    assert torch.equal(edited.image, net.eval()(image, target).image)  # the official code never calls eval()
-    assert not list(net.buffers())
+    assert torch.equal(edited.image, network.eval()(image, target).image)  # the official code never calls eval()
+    assert not list(network.buffers())
 
 
 @given(seed=seeds, n=st.integers(2, 4), a=counts)
 def test_generator_treats_each_face_alone(seed: int, n: int, a: int) -> None:
-    net, image, target = generator(seed, 16, a), faces(seed, n, 16), labels(seed, n, a)
+    network, image, target = generator(seed, 16, a), faces(seed, n, 16), labels(seed, n, a)
     whole = net(image, target).image
     one = net(image[1:2], target[1:2]).image
     torch.testing.assert_close(whole[1:2], one, rtol=1e-4, atol=1e-5)
@@ -60,7 +60,7 @@ def test_generator_treats_each_face_alone(seed: int, n: int, a: int) -> None:
 
 @given(seed=seeds, a=counts, k=st.integers(0, 4))
 def test_every_attribute_reaches_the_image(seed: int, a: int, k: int) -> None:
-    net, image = generator(seed, 16, a), faces(seed, 2, 16)
+    network, image = generator(seed, 16, a), faces(seed, 2, 16)
     target = torch.zeros(2, a)
     flipped = target.clone()
     flipped[:, k % a] = 1
@@ -69,14 +69,14 @@ def test_every_attribute_reaches_the_image(seed: int, a: int, k: int) -> None:
 
 @given(seed=seeds, size=sizes, a=counts)
 def test_gradients_reach_every_parameter_and_the_image(seed: int, size: int, a: int) -> None:
-    net, image = generator(seed, size, a), faces(seed, 2, size).requires_grad_()
+    network, image = generator(seed, size, a), faces(seed, 2, size).requires_grad_()
     net(image, labels(seed, 2, a)).image.square().mean().backward()
     assert image.grad is not None and image.grad.abs().sum() > 0
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
 def test_generator_is_free_of_size_and_refuses_what_it_cannot_halve() -> None:
-    net = generator(0, 16, 2)
+    network = generator(0, 16, 2)
     assert net(noise(0, 1, 3, 24, 32), labels(0, 1, 2)).image.shape == (1, 3, 24, 32)
     with pytest.raises(ConfigError, match="multiple of 4"):
         generator(0, 18, 1)
@@ -84,7 +84,7 @@ def test_generator_is_free_of_size_and_refuses_what_it_cannot_halve() -> None:
 
 @given(seed=seeds, size=sizes, n=batches, a=counts)
 def test_discriminator_ignores_the_claim_and_its_batch_mates(seed: int, size: int, n: int, a: int) -> None:
-    net, image, claim = discriminator(seed, size, a), faces(seed, n, size), labels(seed, n, a)
+    network, image, claim = discriminator(seed, size, a), faces(seed, n, size), labels(seed, n, a)
     verdict, other = net(image, claim), net(image, 1 - claim)
     assert verdict.score.shape == (n, 1, 2, 2) and verdict.attributes.shape == (n, a)
     assert torch.equal(verdict.score, other.score) and torch.equal(verdict.attributes, other.attributes)
@@ -96,9 +96,9 @@ def test_discriminator_ignores_the_claim_and_its_batch_mates(seed: int, size: in
 @pytest.mark.parametrize(("size", "stages"), [(16, 3), (64, 5), (128, 6), (256, 6)])
 def test_discriminator_stages(size: int, stages: int) -> None:
     with torch.device("meta"):
-        net = Discriminator(StarganDiscriminatorConfig(width=2), facts(size, 1))
+        network = Discriminator(StarganDiscriminatorConfig(width=2), facts(size, 1))
         verdict = net(torch.zeros(1, 3, size, size), torch.zeros(1, 1))
-    assert len(net.trunk) == stages
+    assert len(network.trunk) == stages
     assert verdict.score.shape == (1, 1, size >> stages, size >> stages) and verdict.attributes.shape == (
         1,
         1,
@@ -115,10 +115,10 @@ def test_published_parameter_counts(a: int, size: int | None, total: int) -> Non
     names = tuple(f"A{k}" for k in range(a))
     with torch.device("meta"):
         if size is None:
-            net: torch.nn.Module = Generator(StarganGeneratorConfig(), Facts(image_size=128, attributes=names))
+            network: torch.nn.Module = Generator(StarganGeneratorConfig(), Facts(image_size=128, attributes=names))
         else:
-            net = Discriminator(StarganDiscriminatorConfig(stages=6), Facts(image_size=size, attributes=names))
-    assert sum(p.numel() for p in net.parameters()) == total
+            network = Discriminator(StarganDiscriminatorConfig(stages=6), Facts(image_size=size, attributes=names))
+    assert sum(p.numel() for p in network.parameters()) == total
 
 
 # ---- the official code's learning rate ----
@@ -144,9 +144,9 @@ def test_repo_2018_never_rises_nor_turns_negative(total: int, decay: int | None,
 def official_files(folder: Path, a: int, size: int, tracked: bool = True) -> tuple[Generator, Discriminator]:
     """Our random networks saved in the official layout, running statistics and all."""
     ours, judge = generator(0, size, a), discriminator(1, size, a)
-    for side, net in (("G", ours), ("D", judge)):
-        state = net.state_dict()
-        layout = {v: k for k, v in names_of(net).items()}
+    for side, network in (("G", ours), ("D", judge)):
+        state = network.state_dict()
+        layout = {v: k for k, v in names_of(network).items()}
         saved = {layout[key]: value for key, value in state.items()}
         if tracked and side == "G":
             saved |= {f"main.{i}.{s}": torch.full((4,), 9.0) for i in (1, 4) for s in ("running_mean", "running_var")}
@@ -154,12 +154,12 @@ def official_files(folder: Path, a: int, size: int, tracked: bool = True) -> tup
     return ours, judge
 
 
-def names_of(net: Generator | Discriminator) -> dict[str, str]:
-    if isinstance(net, Generator):
-        return generator_names({f"main.{9 + k}.main.0.weight": torch.empty(0) for k in range(len(net.body.residual))})[
-            0
-        ]
-    return discriminator_names({f"main.{2 * k}.weight": torch.empty(0) for k in range(len(net.trunk))})[0]
+def names_of(network: Generator | Discriminator) -> dict[str, str]:
+    if isinstance(network, Generator):
+        return generator_names(
+            {f"main.{9 + k}.main.0.weight": torch.empty(0) for k in range(len(network.body.residual))}
+        )[0]
+    return discriminator_names({f"main.{2 * k}.weight": torch.empty(0) for k in range(len(network.trunk))})[0]
 
 
 @pytest.mark.parametrize(("a", "size"), [(5, 32), (3, 16)])

@@ -38,12 +38,14 @@ def close(one: Tensor, other: Tensor) -> None:
 def test_translation_keeps_the_shape_and_repeats(seed: int, size: int, n: int, high_pass: float, channels: int) -> None:
     if size == 16 and not high_pass:
         size = 32
-    net, image = translator(seed, size, high_pass, channels), noise(seed, n, channels, size, size)
+    network, image = translator(seed, size, high_pass, channels), noise(seed, n, channels, size, size)
     style = noise(seed + 1, n, STYLE)
     result = net(image, style)
     assert result.shape == image.shape and result.isfinite().all()
-    assert torch.equal(result, net.eval()(image, style)) and not net.state_dict().keys() & dict(net.named_buffers())
-    encoded = net.encode(image)
+    assert torch.equal(result, network.eval()(image, style)) and not network.state_dict().keys() & dict(
+        network.named_buffers()
+    )
+    encoded = network.encode(image)
     assert encoded.features.shape[2] == (8 if high_pass else 16)
     assert set(encoded.details) == ({s for s in (32, 64, 128) if s <= size} if high_pass else set())
     assert torch.equal(result, net(image, style, encoded=encoded))
@@ -51,7 +53,7 @@ def test_translation_keeps_the_shape_and_repeats(seed: int, size: int, n: int, h
 
 @given(seed=seeds, high_pass=st.sampled_from([0.0, 1.0]), order=st.permutations(range(3)))
 def test_translation_treats_each_face_alone(seed: int, high_pass: float, order: list[int]) -> None:
-    net, image, style = translator(seed, 32, high_pass), faces(seed, 3, 32), noise(seed + 1, 3, STYLE)
+    network, image, style = translator(seed, 32, high_pass), faces(seed, 3, 32), noise(seed + 1, 3, STYLE)
     masks = (noise(seed + 2, 3, 1, 8, 8).sigmoid(), noise(seed + 3, 3, 1, 8, 8).sigmoid()) if high_pass else None
     whole = net(image, style, masks)
     moved = None if masks is None else (masks[0][order], masks[1][order])
@@ -63,10 +65,10 @@ def test_translation_treats_each_face_alone(seed: int, high_pass: float, order: 
 @given(seed=seeds, high_pass=st.sampled_from([0.0, 1.0]))
 def test_gradients_reach_image_style_and_every_parameter(seed: int, high_pass: float) -> None:
     """With high_pass too, where the official network has weights that nothing trains."""
-    net = translator(seed, 32, high_pass)
+    network = translator(seed, 32, high_pass)
     image, style = faces(seed, 2, 32).requires_grad_(), noise(seed, 2, STYLE).requires_grad_()
     (net(image, style) * noise(seed + 1, 2, 3, 32, 32)).sum().backward()
-    for tensor in (image, style, *net.parameters()):
+    for tensor in (image, style, *network.parameters()):
         assert tensor.grad is not None and tensor.grad.isfinite().all()
     assert image.grad.any() and style.grad.any()  # type: ignore[union-attr]
 
@@ -75,7 +77,7 @@ def test_gradients_reach_image_style_and_every_parameter(seed: int, high_pass: f
 @given(seed=seeds)
 def test_translation_is_the_derivative_of_itself(seed: int) -> None:
     """Numerically, in image and style, with masks."""
-    net = translator(seed, 32, 1.0).double()
+    network = translator(seed, 32, 1.0).double()
     image, style = faces(seed, 1, 32).double().requires_grad_(), noise(seed, 1, STYLE).double().requires_grad_()
     masks = (noise(seed + 2, 1, 1, 8, 8).sigmoid().double(),) * 2
     weight, along = noise(seed + 1, 1, 3, 32, 32).double(), (noise(seed + 3, 1, 3, 32, 32), noise(seed + 4, 1, STYLE))
@@ -92,7 +94,7 @@ def test_translation_is_the_derivative_of_itself(seed: int) -> None:
 
 @given(seed=seeds, size=powers)
 def test_empty_masks_keep_nothing_and_full_ones_something(seed: int, size: int) -> None:
-    net, image, style = translator(seed, size, 1.0), faces(seed, 2, size), noise(seed, 2, STYLE)
+    network, image, style = translator(seed, size, 1.0), faces(seed, 2, size), noise(seed, 2, STYLE)
     empty, full = (torch.full((2, 1, 256, 256), value) for value in (0.0, 1.0))
     close(net(image, style, (empty, empty)), net(image, style))
     changed = net(image, style, (full, full)) - net(image, style)
@@ -100,8 +102,8 @@ def test_empty_masks_keep_nothing_and_full_ones_something(seed: int, size: int) 
 
 
 def test_masks_need_high_pass() -> None:
-    net, masks = translator(0), (torch.zeros(1, 1, 256, 256),) * 2
-    assert not net.takes_masks and translator(0, 32, 1.0).takes_masks
+    network, masks = translator(0), (torch.zeros(1, 1, 256, 256),) * 2
+    assert not network.takes_masks and translator(0, 32, 1.0).takes_masks
     with pytest.raises(ValueError, match="high_pass=0"):
         net(faces(0, 1, 32), noise(0, 1, STYLE), masks)
 
@@ -127,17 +129,17 @@ def inputs(slot: str, seed: int, n: int, size: int) -> Tensor:
     seed=seeds, size=powers, n=batches, k=counts, slot=st.sampled_from(["mapping", "style_encoder", "discriminator"])
 )
 def test_a_row_takes_its_own_head_alone(seed: int, size: int, n: int, k: int, slot: str) -> None:
-    net, x, domain = heads(seed, size, k)[slot], inputs(slot, seed, n, size), indices(seed, n, k)
+    network, x, domain = heads(seed, size, k)[slot], inputs(slot, seed, n, size), indices(seed, n, k)
     said = net(x, domain)
     assert said.shape == ((n,) if slot == "discriminator" else (n, STYLE)) and said.isfinite().all()
-    assert torch.equal(said, net.eval()(x, domain))
+    assert torch.equal(said, network.eval()(x, domain))
     order = torch.arange(n).flip(0)
     close(net(x[order], domain[order]), said[order])
     close(net(x[:1], domain[:1]), said[:1])
     rows = nn.functional.one_hot(domain, k)
     assert torch.equal(net(x, rows)[:, 0], said)
     with torch.no_grad():  # disturb every head but the first row's
-        for key, parameter in net.named_parameters():
+        for key, parameter in network.named_parameters():
             if key.startswith("score"):
                 parameter[torch.arange(k) != domain[0]] += 1
             elif "heads." in key and int(key.split("heads.")[1].split(".")[0]) != int(domain[0]):
@@ -150,11 +152,11 @@ def test_a_row_takes_its_own_head_alone(seed: int, size: int, n: int, k: int, sl
 @given(seed=seeds, size=powers, k=counts)
 def test_the_discriminators_penalty_has_gradients(seed: int, size: int, k: int) -> None:
     """R1 differentiates the squared gradient of the score with respect to the image."""
-    net, image, domain = heads(seed, size, k)["discriminator"], faces(seed, 2, size), indices(seed, 2, k)
+    network, image, domain = heads(seed, size, k)["discriminator"], faces(seed, 2, size), indices(seed, 2, k)
     image.requires_grad_()
     (slope,) = torch.autograd.grad(net(image, domain).sum(), image, create_graph=True)
     slope.square().sum().backward()
-    kernels = [p for p in net.parameters() if p.dim() == 4]
+    kernels = [p for p in network.parameters() if p.dim() == 4]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in kernels) and any(p.grad.any() for p in kernels)
 
 
@@ -214,7 +216,7 @@ def test_shapes_are_known_without_computing(size: int, high_pass: float) -> None
         image, masks = torch.zeros(2, 3, size, size), (torch.zeros(2, 1, 256, 256),) * 2
         domain = torch.zeros(2, dtype=torch.int64)
         style = Mapping(MappingConfig(), facts(size))(torch.zeros(2, 16), domain)
-        net = Translator(TranslatorConfig(high_pass=high_pass), facts(size))
+        network = Translator(TranslatorConfig(high_pass=high_pass), facts(size))
         assert net(image, style, masks if high_pass else None).shape == image.shape
         assert Encoder(StyleEncoderConfig(), facts(size))(image, domain).shape == style.shape
         assert Discriminator(DiscriminatorConfig(), facts(size))(image, domain).shape == (2,)

@@ -35,12 +35,12 @@ def originals(k: int, high_pass: float) -> dict[str, nn.Module]:
     return {"generator": Translator(config, known), **heads(1, SIZE, k)}
 
 
-def official_layout(slot: str, net: nn.Module) -> dict[str, Tensor]:
+def official_layout(slot: str, network: nn.Module) -> dict[str, Tensor]:
     """Our weights under their official names; the discriminator's scores are a 1x1 convolution there."""
-    state = net.state_dict()
-    layout = {official: state[ours] for official, ours in official_names(slot, net).items()}
-    if isinstance(net, Discriminator):
-        last = f"main.{net.trunk.halvings + 4}.weight"
+    state = network.state_dict()
+    layout = {official: state[ours] for official, ours in official_names(slot, network).items()}
+    if isinstance(network, Discriminator):
+        last = f"main.{network.trunk.halvings + 4}.weight"
         layout[last] = layout[last][:, :, None, None]
     return layout
 
@@ -48,12 +48,12 @@ def official_layout(slot: str, net: nn.Module) -> dict[str, Tensor]:
 def official_file(path: Path, networks: dict[str, nn.Module], *, kernel: bool = True, prefix: str = "") -> Path:
     """Our networks saved in the official layout, unused shortcuts and all."""
     saved: dict[str, dict[str, Tensor]] = {}
-    for slot, net in networks.items():
-        layout = official_layout(slot, net)
-        if isinstance(net, Translator) and net.takes_masks:
+    for slot, network in networks.items():
+        layout = official_layout(slot, network)
+        if isinstance(network, Translator) and network.takes_masks:
             layout["decode.5.conv1x1.weight"] = torch.zeros(128, 4, 1, 1)
             if kernel:
-                high_pass = net.decoder.high_pass
+                high_pass = network.decoder.high_pass
                 assert high_pass is not None
                 layout["hpf.filter"] = high_pass.kernel[0, 0] / high_pass.divisor
         saved[OFFICIAL[slot]] = {prefix + key: value for key, value in layout.items()}
@@ -76,8 +76,8 @@ def rebuilt(imported: Any, k: int) -> dict[str, nn.Module]:
 
 @pytest.mark.parametrize(("k", "high_pass", "prefix"), [(2, 1.0, "module."), (3, 0.0, ""), (2, 2.0, ""), (5, 0.0, "")])
 def test_import_gives_the_same_networks(tmp_path: Path, k: int, high_pass: float, prefix: str) -> None:
-    nets = originals(k, high_pass)
-    path = official_file(tmp_path / "000001_nets.ckpt", nets, prefix=prefix)
+    networks = originals(k, high_pass)
+    path = official_file(tmp_path / "000001_nets.ckpt", networks, prefix=prefix)
     names = {} if k < 5 else {"domains": list("vwxyz")}
     result = import_weights([path], names)
     assert result.config["data"]["image_size"] == SIZE
@@ -88,12 +88,12 @@ def test_import_gives_the_same_networks(tmp_path: Path, k: int, high_pass: float
     assert any("in training" in note for note in result.notes)
     assert any(f"{512:,} weights" in note for note in result.notes) is bool(high_pass)
     again, image, domain = rebuilt(result, k), faces(0, 2, SIZE), indices(0, 2, k)
-    style = nets["mapping"](noise(0, 2, 3), domain)
+    style = networks["mapping"](noise(0, 2, 3), domain)
     masks = (torch.ones(2, 1, 8, 8),) * 2 if high_pass else None
     assert torch.equal(again["mapping"](noise(0, 2, 3), domain), style)
-    assert torch.equal(again["generator"](image, style, masks), nets["generator"](image, style, masks))
+    assert torch.equal(again["generator"](image, style, masks), networks["generator"](image, style, masks))
     for slot in ("style_encoder", "discriminator"):
-        assert torch.equal(again[slot](image, domain), nets[slot](image, domain))
+        assert torch.equal(again[slot](image, domain), networks[slot](image, domain))
 
 
 @pytest.mark.parametrize(
@@ -103,23 +103,23 @@ def test_shapes_tell_the_architecture_at_every_size(size: int, high_pass: float)
     """Of networks of the published widths, with 4 domains; nothing is computed."""
     known = facts(size, 4)
     with torch.device("meta"):
-        nets = {
+        networks = {
             "generator": Translator(TranslatorConfig(high_pass=high_pass), known),
             "mapping": Mapping(MappingConfig(), known),
             "style_encoder": Encoder(StyleEncoderConfig(), known),
             "discriminator": Discriminator(DiscriminatorConfig(), known),
         }
-    states = {slot: official_layout(slot, net) for slot, net in nets.items()}
+    states = {slot: official_layout(slot, network) for slot, network in networks.items()}
     result = convert(states, {"domains": known.domains})
     assert result.config["data"]["image_size"] == size and result.config["generator"]["high_pass"] == high_pass
-    for slot, net in nets.items():
-        wanted = {key: tensor.shape for key, tensor in net.state_dict().items()}
+    for slot, network in networks.items():
+        wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
         assert {key: tensor.shape for key, tensor in result.networks[slot].items()} == wanted
 
 
 def test_averaged_networks_come_first_and_need_no_discriminator(tmp_path: Path) -> None:
-    nets = originals(2, 1.0)
-    averaged = {slot: net for slot, net in originals(2, 1.0).items() if slot != "discriminator"}
+    networks = originals(2, 1.0)
+    averaged = {slot: network for slot, network in originals(2, 1.0).items() if slot != "discriminator"}
     with torch.no_grad():
         next(averaged["mapping"].parameters()).add_(1)
     alone = official_file(tmp_path / "000010_nets_ema.ckpt", averaged, kernel=False)
@@ -127,18 +127,18 @@ def test_averaged_networks_come_first_and_need_no_discriminator(tmp_path: Path) 
     assert set(result.networks) == set(averaged) and result.untrained == ("discriminator",)
     assert any("filter is not in the file; its divisor is taken to be 1" in note for note in result.notes)
     assert import_weights([alone], {"w_hpf": 2}).config["generator"]["high_pass"] == 2
-    training = official_file(tmp_path / "000010_nets.ckpt", nets)
+    training = official_file(tmp_path / "000010_nets.ckpt", networks)
     for files in ([alone, training], [training, alone], [tmp_path]):
         both = import_weights(files, {})
-        assert set(both.networks) == set(nets)
+        assert set(both.networks) == set(networks)
         assert torch.equal(both.networks["mapping"]["body.shared.0.weight"], averaged["mapping"].body.shared[0].weight)  # type: ignore
         assert not any("in training" in note for note in both.notes)
         assert set(both.raw) == set(averaged)  # a training goes on with these
-        assert torch.equal(both.raw["mapping"]["body.shared.0.weight"], nets["mapping"].body.shared[0].weight)  # type: ignore
+        assert torch.equal(both.raw["mapping"]["body.shared.0.weight"], networks["mapping"].body.shared[0].weight)  # type: ignore
 
 
 def test_masks_come_from_the_landmark_network_inside_or_from_none(tmp_path: Path) -> None:
-    averaged = {slot: net for slot, net in originals(2, 1.0).items() if slot != "discriminator"}
+    averaged = {slot: network for slot, network in originals(2, 1.0).items() if slot != "discriminator"}
     path = official_file(tmp_path / "000010_nets_ema.ckpt", averaged)
     without = import_weights([path], {})
     assert without.config["heat_maps"]["use"] == "none" and any("heat_maps.file" in note for note in without.notes)
@@ -155,7 +155,7 @@ def test_a_released_file_becomes_a_run_without_its_discriminator(tmp_path: Path)
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
     zoo, spec = SimpleNamespace(registry=registry), registry.methods["stargan-v2"]
-    averaged = {slot: net for slot, net in originals(3, 0.0).items() if slot != "discriminator"}
+    averaged = {slot: network for slot, network in originals(3, 0.0).items() if slot != "discriminator"}
     path, out = official_file(tmp_path / "100000_nets_ema.ckpt", averaged), tmp_path / "run"
     editor, notes = write_run(zoo, spec, [path], {}, out)  # type: ignore[arg-type]
     assert not editor.makes_faces
@@ -166,8 +166,8 @@ def test_a_released_file_becomes_a_run_without_its_discriminator(tmp_path: Path)
 
 
 def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
-    nets = originals(3, 0.0)
-    path = official_file(tmp_path / "000001_nets.ckpt", nets)
+    networks = originals(3, 0.0)
+    path = official_file(tmp_path / "000001_nets.ckpt", networks)
     with pytest.raises(ConfigError, match="know 3 domains, but 2 are named"):
         import_weights([path], {"domains": ["a", "b"]})
     with pytest.raises(ConfigError, match="know 4 domains, but none are named"):

@@ -192,11 +192,11 @@ def test_details_are_what_enters_a_block_and_masks_keep_them(seed: int) -> None:
     assert {side: detail.shape[1] for side, detail in content.details.items()} == {16: 2, 8: 4}
     agree(content.details[16], encoder.stem(x))  # type: ignore[operator]
     agree(content.details[8], encoder.blocks[0](encoder.stem(x)))  # type: ignore[index, operator]
-    net, style = random(decoder(1.0, coarse=8), seed), image(seed + 1, 2, 4)
+    network, style = random(decoder(1.0, coarse=8), seed), image(seed + 1, 2, 4)
     none, one = torch.zeros(2, 1, 4, 4).double(), torch.ones(2, 1, 4, 4).double()
     plain = net(content, style)
     agree(net(content, style, (none, none)), plain)
-    assert net.high_pass is not None
+    assert network.high_pass is not None
     agree(net(content, style, (none, one)), plain + net.high_pass(content.details[16]))  # type: ignore[operator]
     without = Content(content.features, {16: content.details[16]})
     agree(net(without, style, (one, none)), plain)

@@ -26,12 +26,12 @@ def generator(seed: int, size: int = 16, channels: int = 3, noisy: bool = True) 
     """A narrow one whose noise is heard and whose biases are not 0."""
     torch.manual_seed(seed)
     config = GeneratorConfig(style_dim=STYLE, channel_multiplier=2**-8, max_width=5, noise=noisy)
-    net = Generator(config, Facts(image_size=size, channels=channels))
+    network = Generator(config, Facts(image_size=size, channels=channels))
     with torch.no_grad():
-        for name, parameter in net.named_parameters():
+        for name, parameter in network.named_parameters():
             if name.endswith("strength") or (name.endswith("bias") and "affine" not in name):
                 parameter.normal_()
-    return net.double()
+    return network.double()
 
 
 def discriminator(seed: int, size: int = 16, group: int = 4) -> Discriminator:
@@ -45,8 +45,8 @@ def mapping(seed: int, layers: int = 2) -> Mapping:
     return Mapping(MappingConfig(style_dim=STYLE, layers=layers), Facts(image_size=16)).double()
 
 
-def latents(seed: int, n: int, net: Generator) -> Tensor:
-    return noise(seed, n, net.rows, STYLE).double()
+def latents(seed: int, n: int, network: Generator) -> Tensor:
+    return noise(seed, n, network.rows, STYLE).double()
 
 
 def close(one: Tensor, other: Tensor) -> None:
@@ -58,23 +58,26 @@ def close(one: Tensor, other: Tensor) -> None:
 
 @given(seed=seeds, size=sizes, n=batches, channels=st.sampled_from([1, 3]), noisy=st.booleans())
 def test_faces_have_the_datas_shape_and_repeat(seed: int, size: int, n: int, channels: int, noisy: bool) -> None:
-    net = generator(seed, size, channels, noisy)
-    assert net.rows == 2 * (size.bit_length() - 1) - 2
+    network = generator(seed, size, channels, noisy)
+    assert network.rows == 2 * (size.bit_length() - 1) - 2
     sides = [4, *(side for side in (8, 16, 32) if side <= size for _ in range(2))]
-    assert net.noise_sizes == (tuple((side, side) for side in sides) if noisy else ())
-    wplus = latents(seed, n, net)
+    assert network.noise_sizes == (tuple((side, side) for side in sides) if noisy else ())
+    wplus = latents(seed, n, network)
     made = net(wplus)
     assert made.image.shape == (n, channels, size, size) and made.image.isfinite().all()
     assert made.segmentation is None
     assert torch.equal(made.image, net(wplus).image), "its own noise is fixed"
-    assert torch.equal(made.image, net.eval()(wplus, net.fixed_noise()).image)
+    assert torch.equal(made.image, network.eval()(wplus, network.fixed_noise()).image)
     close(net(net.extended(wplus[:, 0])).image, net(wplus[:, :1].expand(-1, net.rows, -1)).image)
 
 
 @given(seed=seeds, size=sizes, order=st.permutations(range(3)))
 def test_each_face_is_made_alone(seed: int, size: int, order: list[int]) -> None:
-    net = generator(seed, size)
-    wplus, maps = latents(seed, 3, net), [noise(seed + k, 3, 1, *s).double() for k, s in enumerate(net.noise_sizes)]
+    network = generator(seed, size)
+    wplus, maps = (
+        latents(seed, 3, network),
+        [noise(seed + k, 3, 1, *s).double() for k, s in enumerate(network.noise_sizes)],
+    )
     whole = net(wplus, maps).image
     close(net(wplus[order], [level[order] for level in maps]).image, whole[order])
     close(net(wplus[:1], [level[:1] for level in maps]).image, whole[:1])
@@ -82,25 +85,25 @@ def test_each_face_is_made_alone(seed: int, size: int, order: list[int]) -> None
 
 @given(seed=seeds, size=sizes)
 def test_noise_without_strength_is_not_heard(seed: int, size: int) -> None:
-    net, names = generator(seed, size), [f"noise_{k}" for k in range(2 * (size.bit_length() - 1) - 3)]
-    assert set(names) == set(dict(net.named_buffers()))
-    wplus = latents(seed, 1, net)
-    other = [noise(seed + k, 1, 1, *s).double() for k, s in enumerate(net.noise_sizes)]
+    network, names = generator(seed, size), [f"noise_{k}" for k in range(2 * (size.bit_length() - 1) - 3)]
+    assert set(names) == set(dict(network.named_buffers()))
+    wplus = latents(seed, 1, network)
+    other = [noise(seed + k, 1, 1, *s).double() for k, s in enumerate(network.noise_sizes)]
     assert (net(wplus).image - net(wplus, other).image).abs().max() > 1e-6
     with torch.no_grad():
-        for name, parameter in net.named_parameters():
+        for name, parameter in network.named_parameters():
             if name.endswith("strength"):
                 parameter.zero_()
     close(net(wplus).image, net(wplus, other).image)
 
 
-def stages(net: Generator, wplus: Tensor) -> list[Tensor]:
+def stages(network: Generator, wplus: Tensor) -> list[Tensor]:
     """The features after each styled convolution, then the RGB sum of each resolution."""
     features: list[Tensor] = []
     pictures: list[Tensor] = []
-    styled = [net.first, *(part for block in net.blocks for part in (block.up, block.conv))]
+    styled = [network.first, *(part for block in network.blocks for part in (block.up, block.conv))]
     hooks = [m.register_forward_hook(lambda module, args, out: features.append(out)) for m in styled]
-    rgb = [net.first_rgb, *(block.rgb for block in net.blocks)]
+    rgb = [network.first_rgb, *(block.rgb for block in network.blocks)]
     hooks += [m.register_forward_hook(lambda module, args, out: pictures.append(out)) for m in rgb]  # type: ignore
     net(wplus)
     for hook in hooks:
@@ -114,46 +117,46 @@ def test_a_row_acts_from_its_own_layer_on(seed: int, size: int, data: st.DataObj
 
     The last row scales the last picture alone: features, and pictures before it, keep their bits.
     """
-    net = generator(seed, size)
-    wplus = latents(seed, 2, net)
-    row = data.draw(st.integers(0, net.rows - 1))
+    network = generator(seed, size)
+    wplus = latents(seed, 2, network)
+    row = data.draw(st.integers(0, network.rows - 1))
     changed = wplus.clone()
     changed[:, row] += 1
-    same = [torch.equal(a, b) for a, b in zip(stages(net, wplus), stages(net, changed))]
-    features, pictures = same[: net.rows - 1], same[net.rows - 1 :]
-    assert features == [k < row for k in range(net.rows - 1)]
+    same = [torch.equal(a, b) for a, b in zip(stages(network, wplus), stages(network, changed))]
+    features, pictures = same[: network.rows - 1], same[network.rows - 1 :]
+    assert features == [k < row for k in range(network.rows - 1)]
     assert pictures == [k < row // 2 for k in range(len(pictures))]
 
 
 @given(seed=seeds, n=batches, data=st.data())
 def test_mixing_takes_the_second_face_from_the_cut_on(seed: int, n: int, data: st.DataObject) -> None:
-    net = generator(0)
-    one, other = latents(seed, n, net), latents(seed + 1, n, net)
-    cuts = [data.draw(st.integers(1, net.rows - 1)) for _ in range(n)]
-    share = (torch.tensor(cuts).double() - 0.5) / (net.rows - 1)
-    mixed = net.mixed(one, other, Draws(0, World.alone(), n, slice(None), {"cut": share}))
+    network = generator(0)
+    one, other = latents(seed, n, network), latents(seed + 1, n, network)
+    cuts = [data.draw(st.integers(1, network.rows - 1)) for _ in range(n)]
+    share = (torch.tensor(cuts).double() - 0.5) / (network.rows - 1)
+    mixed = network.mixed(one, other, Draws(0, World.alone(), n, slice(None), {"cut": share}))
     for k, cut in enumerate(cuts):
         assert torch.equal(mixed[k], torch.cat([one[k, :cut], other[k, cut:]]))
 
 
 def test_every_cut_is_drawn() -> None:
     """From 1 to the last row, each as often, and never none or all of a face."""
-    net = generator(0, 32)
-    one, other = torch.zeros(4000, net.rows, 1), torch.ones(4000, net.rows, 1)
-    mixed = net.mixed(one, other, Draws(3, World.alone(), 4000, slice(None)))[..., 0]
-    counts = (mixed == 0).sum(1).bincount(minlength=net.rows)
-    assert counts[0] == 0 and len(counts) == net.rows
-    assert (counts[1:] / 4000 - 1 / (net.rows - 1)).abs().max() < 0.03
+    network = generator(0, 32)
+    one, other = torch.zeros(4000, network.rows, 1), torch.ones(4000, network.rows, 1)
+    mixed = network.mixed(one, other, Draws(3, World.alone(), 4000, slice(None)))[..., 0]
+    counts = (mixed == 0).sum(1).bincount(minlength=network.rows)
+    assert counts[0] == 0 and len(counts) == network.rows
+    assert (counts[1:] / 4000 - 1 / (network.rows - 1)).abs().max() < 0.03
 
 
 @given(seed=seeds, size=sizes)
 def test_gradients_reach_latents_and_every_parameter(seed: int, size: int) -> None:
-    net = generator(seed, size)
-    wplus = latents(seed, 2, net).requires_grad_()
+    network = generator(seed, size)
+    wplus = latents(seed, 2, network).requires_grad_()
     (net(wplus).image * noise(seed + 1, 2, 3, size, size).double()).sum().backward()
-    for tensor in (wplus, *net.parameters()):
+    for tensor in (wplus, *network.parameters()):
         assert tensor.grad is not None and tensor.grad.isfinite().all() and tensor.grad.any()
-    assert all(wplus.grad[:, row].any() for row in range(net.rows))  # type: ignore[index]
+    assert all(wplus.grad[:, row].any() for row in range(network.rows))  # type: ignore[index]
 
 
 # ---- mapping and discriminator ----
@@ -161,29 +164,29 @@ def test_gradients_reach_latents_and_every_parameter(seed: int, size: int) -> No
 
 @given(seed=seeds, n=batches, layers=st.integers(1, 3), factor=st.floats(0.1, 50))
 def test_latents_depend_on_the_direction_of_the_noise_alone(seed: int, n: int, layers: int, factor: float) -> None:
-    net, z = mapping(seed, layers), noise(seed, n, STYLE).double()
+    network, z = mapping(seed, layers), noise(seed, n, STYLE).double()
     w = net(z)
-    assert w.shape == (n, STYLE) and net.latent_dim == net.style_dim == STYLE
+    assert w.shape == (n, STYLE) and network.latent_dim == network.style_dim == STYLE
     torch.testing.assert_close(net(factor * z), w, rtol=1e-4, atol=1e-4)
     close(net(z[:1]), w[:1])
 
 
 @given(seed=seeds, size=sizes, n=st.sampled_from([1, 3, 5]), channels=st.just(3))
 def test_the_discriminator_judges_any_batch(seed: int, size: int, n: int, channels: int) -> None:
-    net, image = discriminator(seed, size), faces(seed, n, size).double()
+    network, image = discriminator(seed, size), faces(seed, n, size).double()
     score = net(image)
     assert score.shape == (n, 1) and score.isfinite().all() and torch.equal(score, net(image))
     alone = discriminator(seed, size, group=1)
-    alone.load_state_dict(net.state_dict())
+    alone.load_state_dict(network.state_dict())
     close(alone(image)[:1], alone(image[:1]))
 
 
 @given(seed=seeds, size=sizes, n=st.sampled_from([1, 2, 3]))
 def test_the_discriminators_penalty_has_gradients(seed: int, size: int, n: int) -> None:
-    net, image = discriminator(seed, size), faces(seed, n, size).double().requires_grad_()
+    network, image = discriminator(seed, size), faces(seed, n, size).double().requires_grad_()
     (slope,) = torch.autograd.grad(net(image).sum(), image, create_graph=True)
     slope.square().sum().backward()
-    weights = [p for p in net.parameters() if p.dim() > 1]
+    weights = [p for p in network.parameters() if p.dim() > 1]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in weights) and all(p.grad.any() for p in weights)  # type: ignore
 
 
@@ -230,10 +233,10 @@ def test_published_widths(multiplier: float) -> None:
 def test_shapes_are_known_without_computing(size: int) -> None:
     facts = Facts(image_size=size)
     with torch.device("meta"):
-        net = Generator(GeneratorConfig(), facts)
+        network = Generator(GeneratorConfig(), facts)
         w = Mapping(MappingConfig(), facts)(torch.zeros(2, 512))
         image = net(net.extended(w)).image
-        assert net.rows == {64: 10, 1024: 18}[size] and image.shape == (2, 3, size, size)
+        assert network.rows == {64: 10, 1024: 18}[size] and image.shape == (2, 3, size, size)
         assert Discriminator(DiscriminatorConfig(), facts)(image).shape == (2, 1)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylegan2_kit import assert_same, nets, official, rebuilt
+from stylegan2_kit import assert_same, networks, official, rebuilt
 from zoogan.config import ConfigError
 from zoogan_stylegan2.layouts import Nvlabs, Rosinality
 from zoogan_stylegan2.weights import import_weights
@@ -30,7 +30,7 @@ def test_nothing_is_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     export = re.escape("python -c \"import pickle, torch; n = pickle.load(open('stylegan2-ffhq-config-f.pkl', 'rb'))")
     with pytest.raises(ConfigError, match=rf"executes whatever code is in it.*at your own risk.*{export}"):
         import_weights([tmp_path / "stylegan2-ffhq-config-f.pkl"], {})
-    state = official(Rosinality(), nets())["generator"]
+    state = official(Rosinality(), networks())["generator"]
     torch.save({"g_ema": state, "args": Harmful()}, tmp_path / "a.pt")
     with pytest.raises(ConfigError, match="without executing code"):
         import_weights([tmp_path / "a.pt"], {})
@@ -51,7 +51,7 @@ class Pickled:
 
 
 def test_the_line_for_pickles_exports_what_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    states = official(Nvlabs(), nets())
+    states = official(Nvlabs(), networks())
     content = {"G_ema": Pickled(states["generator"]), "D": Pickled(states["discriminator"])}
     (tmp_path / "n.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(ConfigError) as refused:
@@ -60,4 +60,4 @@ def test_the_line_for_pickles_exports_what_can_be_read(tmp_path: Path, monkeypat
     assert line is not None
     monkeypatch.chdir(tmp_path)
     exec(line[1], {})
-    assert_same(rebuilt(import_weights([tmp_path / "n.pt"], {})), nets())
+    assert_same(rebuilt(import_weights([tmp_path / "n.pt"], {})), networks())

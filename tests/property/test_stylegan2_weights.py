@@ -19,7 +19,19 @@ from typer.testing import CliRunner
 import zoogan.builtin
 import zoogan.cli.import_ as import_verb
 import zoogan_stylegan2
-from stylegan2_kit import LAYERS, LAYOUTS, MULTIPLIER, SIZE, STYLE, WIDEST, Nets, assert_same, nets, official, rebuilt
+from stylegan2_kit import (
+    LAYERS,
+    LAYOUTS,
+    MULTIPLIER,
+    SIZE,
+    STYLE,
+    WIDEST,
+    Nets,
+    assert_same,
+    networks,
+    official,
+    rebuilt,
+)
 from zoogan.config import ConfigError
 from zoogan.config.registry import Registry
 from zoogan.facts import Facts
@@ -59,7 +71,7 @@ def kept(path: Path, how: str, states: Mapping[str, dict[str, Tensor]], rosinali
 @pytest.mark.parametrize("layout", LAYOUTS, ids=["rosinality", "nvlabs"])
 @pytest.mark.parametrize("channels", [3, 1])
 def test_import_gives_the_same_networks(tmp_path: Path, layout: Layout, how: str, channels: int) -> None:
-    made = nets(channels=channels)
+    made = networks(channels=channels)
     mean = noise(5, STYLE)
     states = official(layout, made, mean)
     assert all(layout_of(state) == layout or type(layout_of(state)) is type(layout) for state in states.values())
@@ -96,8 +108,8 @@ def test_shapes_tell_the_architecture_at_every_size(layout: Layout, size: int, m
         del states["generator"]["mapping.w_avg"]
     result = convert(states, {"size": size, "channel_multiplier": multiplier}, torch.zeros(512))
     assert result.config["data"]["image_size"] == size
-    for slot, net in made.items():
-        wanted = {key: tensor.shape for key, tensor in net.state_dict().items()}
+    for slot, network in made.items():
+        wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
         assert {key: tensor.shape for key, tensor in result.networks[slot].items()} == wanted
     told = convert(states, {}, torch.zeros(512)).config["generator"]
     assert told["max_width"] == 512 and (size <= 32 or told["channel_multiplier"] == multiplier)
@@ -127,21 +139,21 @@ def test_networks_wider_than_512_are_imported(size: int, multiplier: float, told
 
 
 def test_arguments_tell_the_training_and_must_agree_with_the_weights(tmp_path: Path) -> None:
-    states = official(Rosinality(), nets())
+    states = official(Rosinality(), networks())
     arguments = {
         "size": SIZE, "latent": STYLE, "n_mlp": LAYERS, "batch": 8, "iter": 1234, "r1": 5.0, "d_reg_every": 8,
         "path_regularize": 1.0, "g_reg_every": 2, "mixing": 0.5, "lr": 0.01, "wandb": False, "ckpt": None,
     }  # fmt: skip
     content: dict[str, Any] = {"g_ema": states["generator"], "d": states["discriminator"]}
-    content |= {"g": official(Rosinality(), nets(seed=1))["generator"], "d_optim": {"state": {0: {"step": 1}}}}
+    content |= {"g": official(Rosinality(), networks(seed=1))["generator"], "d_optim": {"state": {0: {"step": 1}}}}
     content |= {"args": argparse.Namespace(**arguments), "ada_aug_p": 0.1, "latent_avg": torch.ones(1, STYLE)}
     torch.save(content, tmp_path / "000100.pt")
     torch.save(content | {"latent_avg": torch.zeros(STYLE)}, tmp_path / "000020.pt")
     result = import_weights([tmp_path], {})
-    assert_same(rebuilt(result), nets())
+    assert_same(rebuilt(result), networks())
     result.networks = result.raw
     assert set(result.raw) == {"generator", "mapping"}
-    assert_same(rebuilt(result), nets(seed=1))
+    assert_same(rebuilt(result), networks(seed=1))
     assert torch.equal(result.game["mean_latent"], torch.ones(STYLE)) and not result.notes
     c = result.config
     assert (c["data"]["batch"], c["training"]["iterations"], c["mixing"]) == (8, 1234, 0.5)
@@ -161,7 +173,7 @@ def test_arguments_tell_the_training_and_must_agree_with_the_weights(tmp_path: P
 
 
 def test_the_first_version_kept_its_biases_elsewhere_and_had_no_noise() -> None:
-    made = nets()
+    made = networks()
     states = official(Rosinality(), made)
     old = {}
     for name, value in states["generator"].items():
@@ -181,7 +193,7 @@ def test_the_first_version_kept_its_biases_elsewhere_and_had_no_noise() -> None:
 
 def test_a_generator_without_noise_is_told_by_its_names() -> None:
     torch.manual_seed(0)
-    made = nets()
+    made = networks()
     config = GeneratorConfig(style_dim=STYLE, channel_multiplier=MULTIPLIER, max_width=WIDEST, noise=False)
     made["generator"] = Generator(config, Facts(image_size=SIZE))
     result = convert({"generator": official(Nvlabs(), made)["generator"]}, {})
@@ -191,17 +203,19 @@ def test_a_generator_without_noise_is_told_by_its_names() -> None:
 
 
 def test_networks_in_training_are_taken_for_want_of_averages(tmp_path: Path) -> None:
-    states = official(Nvlabs(), nets())
+    states = official(Nvlabs(), networks())
     torch.save({"G": states["generator"], "D": states["discriminator"]}, tmp_path / "a.pt")
     assert any("as it was in training" in note for note in import_weights([tmp_path / "a.pt"], {}).notes)
-    torch.save({"G": states["generator"], "G_ema": official(Nvlabs(), nets(seed=1))["generator"]}, tmp_path / "a.pt")
+    torch.save(
+        {"G": states["generator"], "G_ema": official(Nvlabs(), networks(seed=1))["generator"]}, tmp_path / "a.pt"
+    )
     result = import_weights([tmp_path / "a.pt"], {})
     assert not result.notes
-    assert_same(rebuilt(result), nets(seed=1))
+    assert_same(rebuilt(result), networks(seed=1))
 
 
 def test_files_of_both_layouts_may_meet(tmp_path: Path) -> None:
-    made = nets()
+    made = networks()
     one = kept(tmp_path, "alone", {"generator": official(Nvlabs(), made)["generator"]}, False)
     other = kept(tmp_path, "alone", {"discriminator": official(Rosinality(), made)["discriminator"]}, True)
     assert_same(rebuilt(import_weights([*other, *one], {})), made)
@@ -216,9 +230,9 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
     zoo = SimpleNamespace(registry=registry, method=lambda name: registry.methods[name])
-    made, mean, out = nets(), noise(5, STYLE), tmp_path / "run"
+    made, mean, out = networks(), noise(5, STYLE), tmp_path / "run"
     states = official(Rosinality(), made)
-    trained = nets(seed=1)
+    trained = networks(seed=1)
     raw = official(Rosinality(), trained)["generator"]
     torch.save({"g_ema": states["generator"], "g": raw, "latent_avg": mean}, tmp_path / "ffhq.pt")
     monkeypatch.setattr(import_verb, "open_with", lambda plugin: zoo)
@@ -245,7 +259,7 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_edits_do_not_need_never_stops_an_import(tmp_path: Path) -> None:
-    made = official(Rosinality(), nets())["generator"]
+    made = official(Rosinality(), networks())["generator"]
     part = {key: value for key, value in list(made.items())[:5]}
     torch.save({"g_ema": made, "g": part}, tmp_path / "part.pt")
     result = import_weights([tmp_path / "part.pt"], {})
@@ -256,7 +270,7 @@ def test_what_edits_do_not_need_never_stops_an_import(tmp_path: Path) -> None:
 
 
 def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
-    made = nets()
+    made = networks()
     states = official(Rosinality(), made)
     g, d, n = states["generator"], states["discriminator"], official(Nvlabs(), made)
     mean = torch.zeros(STYLE)
@@ -281,9 +295,9 @@ def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no 'mapping\.fc0\.weight' of 2 dimensions"):
         convert({"generator": {k: v for k, v in n["generator"].items() if not k.startswith("mapping.")}}, {})
     with pytest.raises(ConfigError, match=r"about the image size: the generator says 32, the discriminator says 16"):
-        convert({"generator": g, "discriminator": official(Rosinality(), nets(16))["discriminator"]}, {}, mean)
+        convert({"generator": g, "discriminator": official(Rosinality(), networks(16))["discriminator"]}, {}, mean)
     with pytest.raises(ConfigError, match=r"about the channels of an image: the generator says 3, .* says 1"):
-        convert({"generator": g, "discriminator": official(Nvlabs(), nets(32, 1))["discriminator"]}, {}, mean)
+        convert({"generator": g, "discriminator": official(Nvlabs(), networks(32, 1))["discriminator"]}, {}, mean)
     with pytest.raises(ConfigError, match=r"'noises\.noise_2' has the shape \(1, 1, 4, 4\).* need \(1, 1, 8, 8\)"):
         convert({"generator": {**g, "noises.noise_2": g["noises.noise_0"]}}, {}, mean)
     with pytest.raises(ConfigError, match="mean latent has 3 numbers, but a latent has 6"):

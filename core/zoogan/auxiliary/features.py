@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoogan.auxiliary.config import DistributionConfig
 from zoogan.interfaces.metric import Edits, Samples, Study
-from zoogan.names import resolve
+from zoogan.names import import_object
 
 ROWS = 32  # faces that go through a network at once; the features do not depend on it
 
@@ -74,5 +74,5 @@ def open_features(config: DistributionConfig, study: Study) -> Features:
     Raises:
         Unavailable: its weights or its library are not here.
     """
-    opener: Callable[[DistributionConfig, Study], Features] = resolve(BACKBONES[config.backbone])
+    opener: Callable[[DistributionConfig, Study], Features] = import_object(BACKBONES[config.backbone])
     return opener(config, study)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from zoogan.auxiliary.landmarks import LANDMARKS, SIDE, LandmarkNetwork, convert
 from zoogan.config import ComponentConfig, ConfigError
 from zoogan.facts import Facts
-from zoogan.files import StateDict, bare_state_dict, digest, read_content
+from zoogan.files import StateDict, as_state_dict, hash_file, read_weights_file
 from zoogan.interfaces import ContractError, HeatMaps, Masks
 from zoogan.layers.config import WITHOUT_CONTOUR_AND_CORNERS, LandmarkMapsConfig
 
@@ -146,7 +146,7 @@ class LandmarkMaps(HeatMaps):
         self.file = config.file.expanduser()
         if not self.file.is_file():
             raise ConfigError(f"heat_maps.file: {self.file}: no such file")
-        if config.sha256 is not None and (found := digest(self.file)) != config.sha256:
+        if config.sha256 is not None and (found := hash_file(self.file)) != config.sha256:
             raise ConfigError(f"heat_maps.sha256: {self.file} is another file, its sha256 is {found}")
         self.zeroed = frozenset(config.zeroed)
 
@@ -206,7 +206,7 @@ def landmark_weights(path: Path) -> StateDict:
     Raises:
         ConfigError: no such file, or nothing of the kind in it.
     """
-    content = read_content(path)
+    content = read_weights_file(path)
     if isinstance(content, Mapping):
         nested = [key for key in ("fan", "state_dict") if isinstance(content.get(key), Mapping)]
         content = content[nested[0]] if nested else content
@@ -215,4 +215,4 @@ def landmark_weights(path: Path) -> StateDict:
                 f"{path}: holds {', '.join(map(str, content))}, but neither 'fan' nor 'state_dict'; "
                 "a StarGAN v2 that was trained without masks has no landmark network"
             )
-    return bare_state_dict(content, path)
+    return as_state_dict(content, path)

@@ -14,7 +14,7 @@ from torch import Tensor
 from zoogan.auxiliary.config import DistributionConfig, InceptionOptions
 from zoogan.auxiliary.features import Features
 from zoogan.auxiliary.weight_files import WeightFile, located, read_tensors
-from zoogan.config import component_name
+from zoogan.config import get_component_name
 from zoogan.interfaces.metric import Study, Unavailable
 
 WEIGHTS = WeightFile(
@@ -81,5 +81,5 @@ def open_inception(config: DistributionConfig, study: Study) -> Inception:
     """
     extractor()  # first, so that nobody downloads 91 MB for nothing
     download = isinstance(config, InceptionOptions) and config.download
-    path = located(WEIGHTS, config.weights, component_name(config), study.world, download=download)
+    path = located(WEIGHTS, config.weights, get_component_name(config), study.world, download=download)
     return _opened(path, study.device)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoogan.config import ConfigError
-from zoogan.files import StateDict, entries
+from zoogan.files import StateDict, map_layer_names
 
 LANDMARKS = 98
 SIDE = 256
@@ -134,11 +134,11 @@ NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 def official_names() -> dict[str, str]:
     """Name in the files of AdaptiveWingLoss and of StarGAN v2 -> our name, for the one hourglass that we have."""
-    names = entries("conv1.conv", "stem.conv") | entries("bn1", "stem.norm", NORM)
+    names = map_layer_names("conv1.conv", "stem.conv") | map_layer_names("bn1", "stem.norm", NORM)
     names |= block_names("conv2", "enter.0", resized=True)
     names |= block_names("conv3", "enter.2")
     names |= block_names("conv4", "enter.3", resized=True)
-    names |= entries("m0.coordconv.conv", "place")
+    names |= map_layer_names("m0.coordconv.conv", "place")
     ours = "hourglass"
     for level in range(LandmarkNetwork.DEPTH, 0, -1):
         for official, part in (("b1", "across"), ("b2", "down"), ("b3", "up")):
@@ -146,19 +146,19 @@ def official_names() -> dict[str, str]:
         ours = f"{ours}.inner"
     names |= block_names("m0.b2_plus_1", ours)
     names |= block_names("top_m_0", "leave")
-    names |= entries("conv_last0", "head.conv") | entries("bn_end0", "head.norm", NORM)
-    return names | entries("l0", "maps")
+    names |= map_layer_names("conv_last0", "head.conv") | map_layer_names("bn_end0", "head.norm", NORM)
+    return names | map_layer_names("l0", "maps")
 
 
 def block_names(official: str, ours: str, *, resized: bool = False) -> dict[str, str]:
     """Official name -> our name within a block. resized: its numbers of channels differ, so that its skip convolves."""
     names: dict[str, str] = {}
     for k in range(3):
-        names |= entries(f"{official}.bn{k + 1}", f"{ours}.convs.{k}.norm", NORM)
-        names |= entries(f"{official}.conv{k + 1}", f"{ours}.convs.{k}.conv", ("weight",))
+        names |= map_layer_names(f"{official}.bn{k + 1}", f"{ours}.convs.{k}.norm", NORM)
+        names |= map_layer_names(f"{official}.conv{k + 1}", f"{ours}.convs.{k}.conv", ("weight",))
     if resized:
-        names |= entries(f"{official}.downsample.0", f"{ours}.skip.norm", NORM)
-        names |= entries(f"{official}.downsample.2", f"{ours}.skip.conv", ("weight",))
+        names |= map_layer_names(f"{official}.downsample.0", f"{ours}.skip.norm", NORM)
+        names |= map_layer_names(f"{official}.downsample.2", f"{ours}.skip.conv", ("weight",))
     return names
 
 

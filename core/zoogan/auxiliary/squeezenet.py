@@ -15,7 +15,7 @@ from torchvision.models import squeezenet1_1
 from zoogan.auxiliary.config import DistributionConfig
 from zoogan.auxiliary.features import Features
 from zoogan.auxiliary.weight_files import WeightFile, located
-from zoogan.config import component_name
+from zoogan.config import get_component_name
 from zoogan.interfaces.metric import Study, Unavailable
 
 WEIGHTS = WeightFile(
@@ -72,4 +72,4 @@ def open_squeezenet(config: DistributionConfig, study: Study) -> SqueezeNet:
     Raises:
         Unavailable: the weight file is missing or another one.
     """
-    return _opened(located(WEIGHTS, config.weights, component_name(config), study.world), study.device)
+    return _opened(located(WEIGHTS, config.weights, get_component_name(config), study.world), study.device)

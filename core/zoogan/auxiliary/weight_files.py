@@ -13,7 +13,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
-from zoogan.files import cache_folder, digest
+from zoogan.files import get_cache_folder, hash_file
 from zoogan.interfaces.metric import Unavailable
 from zoogan.interfaces.world import World
 
@@ -34,7 +34,7 @@ def weights_folder() -> Path:
     named = os.environ.get("ZOOGAN_METRIC_WEIGHTS")
     if named:
         return Path(named).expanduser()
-    return cache_folder() / "metric_weights"
+    return get_cache_folder() / "metric_weights"
 
 
 def located(file: WeightFile, given: Path | None, metric: str, world: World, *, download: bool = False) -> Path:
@@ -59,7 +59,7 @@ def located(file: WeightFile, given: Path | None, metric: str, world: World, *, 
         raise problem
     if not path.is_file():
         raise Unavailable(f"{path}: no such file, the {file.what} weights. {advice(file, metric)}")
-    found = digest(path)
+    found = hash_file(path)
     if found != file.sha256:
         raise Unavailable(
             f"{path}: not the {file.what} weights, sha256 {found[:12]}... instead of {file.sha256[:12]}...; "

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from zoogan.config.commands import VERBS, Command
-from zoogan.names import nearest, resolve
+from zoogan.names import import_object, suggest_name
 
 OWN = "zoogan"  # the distribution whose verbs are all in VERBS
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -53,7 +53,7 @@ class Verbs(TyperGroup):
         """The called command; an unknown verb is told the nearest one."""
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             known = self.list_commands(ctx)
-            hint = nearest(args[0], known)
+            hint = suggest_name(args[0], known)
             raise UsageError(f"no verb is called {args[0]!r}{hint}; verbs: {', '.join(known)}")
         return super().resolve_command(ctx, args)
 
@@ -64,14 +64,14 @@ def contributed() -> Mapping[str, Command]:
 
     if all(candidate.distribution == OWN for candidate in candidates((), os.environ)):
         return {}
-    from zoogan.plugins.host import zoo
+    from zoogan.plugins.host import get_zoo
 
-    return zoo().registry.commands
+    return get_zoo().registry.commands
 
 
 def command(name: str, path: str) -> Any:
     """The click command of an import string: a function for typer, or a typer app."""
-    target = resolve(path)
+    target = import_object(path)
     if isinstance(target, typer.Typer):
         made: Any = typer.main.get_group(target)
     else:

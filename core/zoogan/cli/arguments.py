@@ -12,7 +12,7 @@ import typer
 from zoogan.cli.completion import complete_model
 
 if TYPE_CHECKING:
-    from zoogan.plugins.host import Zoo
+    from zoogan.plugins.host import PluginHost
 
 
 Model = Annotated[
@@ -30,16 +30,16 @@ Checkpoint = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def open_with(files: Sequence[Path] | None) -> Zoo:
+def open_with(files: Sequence[Path] | None) -> PluginHost:
     """The zoo with `--plugin` files. A file that cannot be had is an error; other failures are only told.
 
     Raises:
         ConfigError: one of the files is no working plugin.
     """
     from zoogan.config import ConfigError
-    from zoogan.plugins.host import zoo
+    from zoogan.plugins.host import get_zoo
 
-    opened = zoo()
+    opened = get_zoo()
     others = len(opened.failures)
     opened.load_files(files or ())
     for failure in opened.failures[:others]:

@@ -5,6 +5,6 @@ from __future__ import annotations
 
 def complete_model(incomplete: str) -> list[str]:
     """The installed models whose names begin so."""
-    from zoogan.plugins.host import zoo
+    from zoogan.plugins.host import get_zoo
 
-    return [name for name in sorted(zoo().registry.methods) if name.startswith(incomplete)]
+    return [name for name in sorted(get_zoo().registry.methods) if name.startswith(incomplete)]

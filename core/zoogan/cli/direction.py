@@ -11,7 +11,7 @@ import typer
 
 from zoogan.cli.arguments import Device, PluginFiles, open_with
 from zoogan.config import ConfigError
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -109,13 +109,13 @@ def check_names(names: Sequence[str], others: Sequence[str], read: Sequence[str]
         ConfigError: all that are not so, at once.
     """
     problems = [
-        f"--attribute {name}: the judge does not read it{nearest(name, read)}; it reads {', '.join(read)}"
+        f"--attribute {name}: the judge does not read it{suggest_name(name, read)}; it reads {', '.join(read)}"
         for name in names
         if name not in read
     ]
     there = [*known, *(name for name in names if name not in known)]
     problems += [
-        f"--conditional {name}: no direction of that name{nearest(name, there)}; fit it first, or in the same call"
+        f"--conditional {name}: no direction of that name{suggest_name(name, there)}; fit it first, or in the same call"
         for name in others
         if name not in there
     ]
@@ -175,11 +175,11 @@ def conditioned(
 def store(run: Path, loaded: LoadedRun, found: Mapping[str, Direction], facts: Mapping[str, Any]) -> None:
     """Write the directions into the run."""
     from zoogan.runs.latents import generator_digest, write_direction
-    from zoogan.runs.run import Run
+    from zoogan.runs.run import RunFolder
 
     generator = generator_digest(loaded.maker)
     for name, one in found.items():
-        write_direction(Run(run).directions, name, one, {"generator": generator, **facts})
+        write_direction(RunFolder(run).directions, name, one, {"generator": generator, **facts})
 
 
 def tell(run: Path, found: Mapping[str, Direction], known: Mapping[str, Direction]) -> None:

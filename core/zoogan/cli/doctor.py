@@ -74,9 +74,9 @@ def requirements() -> dict[str, str]:
 
 def plugins(files: tuple[Path, ...]) -> Iterator[Line]:
     """Plugins that are in use, those that are left out, and those that failed."""
-    from zoogan.plugins.host import zoo
+    from zoogan.plugins.host import get_zoo
 
-    opened = zoo()
+    opened = get_zoo()
     opened.load_files(files)
     for info in opened.plugins:
         source = f"{info.distribution} {info.version}" if info.distribution else info.where

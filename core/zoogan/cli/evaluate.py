@@ -15,7 +15,7 @@ from zoogan.evaluation.inputs import (
     source_config,
 )
 from zoogan.evaluation.measure import FACES, apart_from, measure, way_of
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 if TYPE_CHECKING:
     from zoogan.evaluation.reports.report import Report
@@ -59,7 +59,9 @@ def evaluate(
     from zoogan.runs.run import load
 
     if styles not in ("latent", "reference"):
-        raise ConfigError(f"--styles {styles}: expected latent or reference{nearest(styles, ('latent', 'reference'))}")
+        raise ConfigError(
+            f"--styles {styles}: expected latent or reference{suggest_name(styles, ('latent', 'reference'))}"
+        )
     sets = parse_sets(set_ or [])
     where = join_processes(device)
     loaded = load(run, checkpoint=checkpoint, device=where, registry=zoo.registry)

@@ -11,7 +11,7 @@ import typer
 from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
 from zoogan.cli.photos import free_name, tell_crop
 from zoogan.config import ConfigError
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 from zoogan.pictures.photo import read_all
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ def invert(
     from zoogan.devices import choose_device
     from zoogan.pictures.photo import save_image
     from zoogan.runs.latents import generator_digest, write_latents, write_tuned
-    from zoogan.runs.run import Run, load
+    from zoogan.runs.run import RunFolder, load
     from zoogan.terminal.signals import StopSignals
 
     loaded = load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
     digest = generator_digest(loaded.maker)
     pictures = read_all(photos)
-    places = places_for(photos, out or Run(run).inversions)
+    places = places_for(photos, out or RunFolder(run).inversions)
     check_free(places, digest)
     for photo, picture in zip(photos, pictures):
         tell_crop(photo, picture, loaded)
@@ -134,7 +134,7 @@ def check_settings(given: dict[str, Any]) -> None:
         ConfigError: all that are not, at once.
     """
     problems = [
-        f"--{name} {given[name]}: expected {' or '.join(known)}{nearest(given[name], known)}"
+        f"--{name} {given[name]}: expected {' or '.join(known)}{suggest_name(given[name], known)}"
         for name, known in CHOICES.items()
         if name in given and given[name] not in known
     ]

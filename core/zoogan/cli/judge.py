@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoogan.cli.arguments import Device, Json, PluginFiles, open_with
-from zoogan.config import ConfigError, DataConfig, checked, merge, parse_sets
+from zoogan.config import ConfigError, DataConfig, merge, parse_sets, validate_model
 from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -120,12 +120,12 @@ def data_config(
     Raises:
         ConfigError: no such source, a setting that is none of the source's, a root that is missing.
     """
-    from zoogan.names import nearest, resolve
+    from zoogan.names import import_object, suggest_name
 
     known = registry.names("source")
     if source not in known:
         raise ConfigError(
-            f"--data {source}: no source is called that{nearest(source, known)}; known: {', '.join(known)}"
+            f"--data {source}: no source is called that{suggest_name(source, known)}; known: {', '.join(known)}"
         )
     typed = parse_sets(sets)
     if set(typed) - {"data"} or not isinstance(typed.get("data", {}), dict):
@@ -141,10 +141,10 @@ def data_config(
     if attributes != "all":
         names = "" if attributes == "none" else attributes
         values["attributes"] = [name.strip() for name in names.split(",") if name.strip()]
-    config = checked(component.config, values, registry, "data")
+    config = validate_model(component.config, values, registry, "data")
     assert isinstance(config, DataConfig)
     if attributes == "all" and "attributes" not in typed.get("data", {}):
-        tell = getattr(resolve(component.build), "known_attributes", None)  # a plugin's source may be a function
+        tell = getattr(import_object(component.build), "known_attributes", None)  # a plugin's source may be a function
         config = config.model_copy(update={"attributes": tell(config)} if tell else {})
     return config
 

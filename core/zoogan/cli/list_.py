@@ -9,7 +9,7 @@ from zoogan.cli.arguments import Json, PluginFiles
 from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
-    from zoogan.plugins.host import Zoo
+    from zoogan.plugins.host import PluginHost
 
 INSTALLED = ("name", "title", "paper", "year", "recipes", "plugin")
 KNOWN = ("name", "title", "paper", "year", "distribution")
@@ -22,9 +22,9 @@ def cell(value: Any) -> str:
 
 def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
     """List the models."""
-    from zoogan.plugins.host import zoo
+    from zoogan.plugins.host import get_zoo
 
-    opened = zoo()
+    opened = get_zoo()
     opened.load_files(plugin or ())
     facts = gather(opened)
     if as_json:
@@ -39,7 +39,7 @@ def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
         print(f"\n{failure}")
 
 
-def gather(zoo: Zoo) -> dict[str, list[dict[str, Any]]]:
+def gather(zoo: PluginHost) -> dict[str, list[dict[str, Any]]]:
     """Everything that `zoo list` says."""
     known = zoo.catalogue
     installed = []

@@ -15,7 +15,7 @@ from zoogan.cli.arguments import Json, Model, PluginFiles, open_with
 from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
-    from zoogan.plugins.host import Zoo
+    from zoogan.plugins.host import PluginHost
 
 
 def show(
@@ -76,13 +76,13 @@ def head(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "recipes", ", ".join(facts["recipes"])
 
 
-def gather(zoo: Zoo, model: str, recipe: str | None) -> dict[str, Any]:
+def gather(zoo: PluginHost, model: str, recipe: str | None) -> dict[str, Any]:
     """Everything that `zoo show` says.
 
     Raises:
         ConfigError: no such model or recipe.
     """
-    from zoogan.config import component_name, compose_config, slots_of
+    from zoogan.config import compose_config, find_slots, get_component_name
 
     spec = zoo.method(model)
     config = compose_config(spec, zoo.registry, recipe=recipe)
@@ -91,10 +91,10 @@ def gather(zoo: Zoo, model: str, recipe: str | None) -> dict[str, Any]:
         {
             "slot": name,
             "role": slot.role,
-            "use": component_name(getattr(config, name)),
+            "use": get_component_name(getattr(config, name)),
             "choices": zoo.registry.names(slot.role),
         }
-        for name, slot in slots_of(type(config)).items()
+        for name, slot in find_slots(type(config)).items()
     ]
     return {
         "name": spec.name,

@@ -12,7 +12,7 @@ from zoogan.cli.arguments import Device, PluginFiles, open_with
 from zoogan.cli.completion import complete_model
 from zoogan.config import ConfigError, GameConfig, merge, parse_sets
 from zoogan.evaluation.truth import truth_told
-from zoogan.plugins.host import Zoo
+from zoogan.plugins.host import PluginHost
 from zoogan.training.begin import config_to_resume, config_to_start
 
 
@@ -69,23 +69,23 @@ def train(
     return start(zoo, complete, folder, device, resume, numbered=out is None)
 
 
-def start(zoo: Zoo, config: GameConfig, folder: Path, device: str, resume: bool, numbered: bool = False) -> int:
+def start(zoo: PluginHost, config: GameConfig, folder: Path, device: str, resume: bool, numbered: bool = False) -> int:
     """Open the session, train, and say what can be done with the run. Returns the exit code."""
     from zoogan.devices import shutdown_distributed
     from zoogan.runs.checkpoints import iteration_of, newest_valid
-    from zoogan.runs.run import Run, renew_model
+    from zoogan.runs.run import RunFolder, renew_model
 
     path = newest_valid(folder / "checkpoints")[0] if resume else None
     if path is not None:
         newest = iteration_of(path)
         if newest >= config.training.iterations:
-            if os.environ.get("RANK", "0") == "0" and renew_model(Run(folder), path, zoo.registry):
+            if os.environ.get("RANK", "0") == "0" and renew_model(RunFolder(folder), path, zoo.registry):
                 typer.echo(f"{folder}: the model was missing, or not that of the last checkpoint; written anew")
             typer.echo(f"{folder} is finished ({newest} iterations); --iterations N makes it longer")
             return 0
     from zoogan.training.session import Session
 
-    session = Session(zoo, config, Run(folder), device=device, resume=resume, numbered=numbered)
+    session = Session(zoo, config, RunFolder(folder), device=device, resume=resume, numbered=numbered)
     if session.main:
         typer.echo(headline(session))
     outcome = session.train()
@@ -111,7 +111,8 @@ def headline(session: Any) -> str:
     config, trainer = session.config, session.trainer
     joint = trainer.rows * trainer.world.size
     sizes = ", ".join(
-        f"{name} {sum(p.numel() for p in net.parameters()) / 1e6:.2f} M" for name, net in trainer.nets.items()
+        f"{name} {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M"
+        for name, network in trainer.networks.items()
     )
     verb = f"going on at iteration {trainer.iteration}" if trainer.iteration else "training"
     return (

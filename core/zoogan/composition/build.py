@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoogan.config import ConfigError, GameConfig, component_name, slots_of
+from zoogan.config import ConfigError, GameConfig, find_slots, get_component_name
 from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.interfaces import Game
 from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.fields import FIELDS, Field
-from zoogan.names import resolve
+from zoogan.names import import_object
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Composition:
     config: GameConfig
     facts: Facts
     game: Game
-    nets: nn.ModuleDict
+    networks: nn.ModuleDict
     names: dict[str, str]
     fields: Mapping[str, Field]
 
@@ -45,8 +45,8 @@ def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition
     """
     components: dict[str, Any] = {}
     names: dict[str, str] = {}
-    nets = nn.ModuleDict()
-    for slot, role in slots_of(type(config)).items():
+    networks = nn.ModuleDict()
+    for slot, role in find_slots(type(config)).items():
         if role.role == "source":
             continue
         chosen = getattr(config, slot)
@@ -55,23 +55,23 @@ def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition
             component = registry.build(role.role, chosen, facts)
         components[slot] = component
         if isinstance(component, nn.Module):
-            nets[slot], names[slot] = component, component_name(chosen)
+            networks[slot], names[slot] = component, get_component_name(chosen)
     components["extra_terms"] = {
         step: {name: registry.build("term", term, facts) for name, term in terms.items()}
         for step, terms in config.extra_terms.items()
     }
-    game: Game = resolve(registry.methods[config.method].game)(config, facts, components)
+    game: Game = import_object(registry.methods[config.method].game)(config, facts, components)
     known = [step.name for step in game.steps]
     unknown = [step for step in config.extra_terms if step not in known]
     if unknown:
         raise ConfigError(f"extra_terms: no step is called {', '.join(unknown)}; this game's steps: {', '.join(known)}")
-    return Composition(config, facts, game, nets, names, fields_known(config, game, registry))
+    return Composition(config, facts, game, networks, names, fields_known(config, game, registry))
 
 
 def fields_known(config: GameConfig, game: Game, registry: Registry) -> Mapping[str, Field]:
     """What a game may read in a rehearsal: the fields that everybody knows, and those that its source describes."""
     asked = {field for need in game.needs.values() for field in need.fields}
-    source = registry.components.get(("source", component_name(config.data)))
+    source = registry.components.get(("source", get_component_name(config.data)))
     if asked <= FIELDS.keys() or source is None:  # a source is not imported for what is known
         return dict(FIELDS)
-    return {**FIELDS, **getattr(resolve(source.build), "described", {})}
+    return {**FIELDS, **getattr(import_object(source.build), "described", {})}

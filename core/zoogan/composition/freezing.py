@@ -9,23 +9,25 @@ from torch import nn
 
 from zoogan.config import ConfigError, TrainingConfig
 from zoogan.interfaces import Game, Networks, Step
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 
-class Frozen:
+class FrozenParameters:
     """The modules at some paths, and all that is below them.
 
     Args:
-        nets: networks by slot. paths: a slot, or modules inside one: `generator.part_generators`, `discriminator.trunk.0`.
+        networks: networks by slot. paths: a slot, or modules inside one: `generator.part_generators`, `discriminator.trunk.0`.
         setting: where the paths were set, for messages.
 
     Raises:
         ConfigError: paths that lead nowhere, every one of them, each with the nearest that does.
     """
 
-    def __init__(self, nets: Networks, paths: Iterable[str], setting: str = "training.freeze") -> None:
-        self.nets, self.paths = nets, tuple(paths)
-        there = {path: module for slot, net in nets.items() for path, module in net.named_modules(prefix=slot)}
+    def __init__(self, networks: Networks, paths: Iterable[str], setting: str = "training.freeze") -> None:
+        self.networks, self.paths = networks, tuple(paths)
+        there = {
+            path: module for slot, network in networks.items() for path, module in network.named_modules(prefix=slot)
+        }
         problems = [f"{setting}: {told(path, there)}" for path in self.paths if path not in there]
         if problems:
             raise ConfigError("\n".join(problems))
@@ -34,12 +36,12 @@ class Frozen:
 
     def free(self, slot: str) -> list[nn.Parameter]:
         """The parameters of a network that are not frozen."""
-        return [parameter for parameter in self.nets[slot].parameters() if parameter not in self.parameters]
+        return [parameter for parameter in self.networks[slot].parameters() if parameter not in self.parameters]
 
     def names(self, slot: str) -> set[str]:
         """The frozen parameters and buffers of a network, as it names them itself."""
         below = [path.removeprefix(slot).removeprefix(".") for path in self.paths if f"{path}.".startswith(f"{slot}.")]
-        names = [name for name, _ in [*self.nets[slot].named_parameters(), *self.nets[slot].named_buffers()]]
+        names = [name for name, _ in [*self.networks[slot].named_parameters(), *self.networks[slot].named_buffers()]]
         return {name for name in names for path in below if not path or f"{name}.".startswith(f"{path}.")}
 
     @contextmanager
@@ -49,18 +51,18 @@ class Frozen:
         Frozen modules are in eval mode from here on: in train mode statistics of batches would move, which are theirs.
         """
         wanted = set(slots)
-        for slot in self.nets:
+        for slot in self.networks:
             self._require(slot, slot in wanted)
         for module in self.modules:
             module.training = False
         try:
             yield
         finally:
-            for slot in self.nets:
+            for slot in self.networks:
                 self._require(slot, True)
 
     def _require(self, slot: str, wanted: bool) -> None:
-        for parameter in self.nets[slot].parameters():
+        for parameter in self.networks[slot].parameters():
             parameter.requires_grad_(wanted and parameter not in self.parameters)
 
     def check(self, steps: Iterable[Step]) -> None:
@@ -82,21 +84,21 @@ def told(path: str, there: Mapping[str, nn.Module]) -> str:
         above += 1
     where = ".".join(steps[:above])
     inside = [other for other in there if other.rpartition(".")[0] == where]
-    hint = nearest(".".join(steps[: above + 1]), inside) or nearest(path, there)
+    hint = suggest_name(".".join(steps[: above + 1]), inside) or suggest_name(path, there)
     known = ", ".join(other.rpartition(".")[2] for other in inside) or "none"
     missing = f"no module {steps[above]!r} in {where}" if where else f"no network {steps[above]!r}"
     return f"{path}: {missing}{hint}; known there: {known}"
 
 
-def frozen_of(training: TrainingConfig, game: Game, nets: Networks) -> tuple[Frozen, Frozen]:
+def frozen_of(training: TrainingConfig, game: Game, networks: Networks) -> tuple[FrozenParameters, FrozenParameters]:
     """What is frozen, and what is frozen in the moving averages alone.
 
     Raises:
         ConfigError: unknown paths; steps that would train nothing; averages that are not kept.
     """
-    frozen = Frozen(nets, training.freeze)
+    frozen = FrozenParameters(networks, training.freeze)
     frozen.check(game.steps)
-    still = Frozen(nets, training.freeze_average, "training.freeze_average")
+    still = FrozenParameters(networks, training.freeze_average, "training.freeze_average")
     if still.paths and training.average is None and training.average_images is None:
         raise ConfigError(
             "training.freeze_average: no moving average is kept; set training.average or training.average_images, or "

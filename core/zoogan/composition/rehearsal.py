@@ -73,19 +73,19 @@ def composed_on(device: torch.device, config: GameConfig, facts: Facts, registry
     with device:
         composition = compose(config, facts, registry)
     composition.game.to(device)
-    composition.nets.to(device)
+    composition.networks.to(device)
     return composition
 
 
 def work_of(composition: Composition) -> float:
     """Parameters times pixels: at least as many multiplications as a network of convolutions needs for one image."""
-    return sum(p.numel() for p in composition.nets.parameters()) * composition.facts.image_size**2
+    return sum(p.numel() for p in composition.networks.parameters()) * composition.facts.image_size**2
 
 
 def play_once(composition: Composition) -> None:
     """One update of every step of a game that was not played before, without optimisers."""
-    config, game, nets = composition.config, composition.game, composition.nets
-    device = next(nets.parameters()).device
+    config, game, networks = composition.config, composition.game, composition.networks
+    device = next(networks.parameters()).device
     check_fields(game, composition.fields)
     sizes = composition.sizes()
 
@@ -94,15 +94,15 @@ def play_once(composition: Composition) -> None:
         return torch.zeros(told.sized(REHEARSAL_BATCH, sizes), dtype=told.dtype, device=device)
 
     batch = {draw: {field: zeros(field) for field in need.fields} for draw, need in game.needs.items()}
-    frozen, _ = frozen_of(config.training, game, nets)
+    frozen, _ = frozen_of(config.training, game, networks)
     inside: list[str] = []
     with contracts(composition, inside):
         for step in game.steps:
             draw = Draws(0, World.alone(), REHEARSAL_BATCH, slice(None))
             clock = Clock(step.at, config.training.iterations)
-            turn = Turn(nets, batch, game.targets(batch, draw), Shared(), clock, World.alone(), draw)
+            turn = Turn(networks, batch, game.targets(batch, draw), Shared(), clock, World.alone(), draw)
             try:
-                with frozen.requiring(step.trains if frozen.paths else nets):
+                with frozen.requiring(step.trains if frozen.paths else networks):
                     terms, weights = step.terms(turn), step.weights(clock)
                     check_terms(step, terms, weights)
                     total = torch.stack([weights[name] * terms[name] for name in terms]).sum()
@@ -121,7 +121,7 @@ def play_once(composition: Composition) -> None:
                 raise ConfigError(
                     f"this composition does not fit: step {step.name!r} fails {where}: {reason}"
                 ) from error
-            nets.zero_grad()
+            networks.zero_grad()
 
 
 @contextmanager
@@ -155,7 +155,7 @@ def contracts(composition: Composition, inside: list[str]) -> Iterator[None]:
 
         return before, after
 
-    for slot, network in composition.nets.items():
+    for slot, network in composition.networks.items():
         before, after = bounds(slot, network)
         handles += [network.register_forward_pre_hook(before), network.register_forward_hook(after)]
     try:

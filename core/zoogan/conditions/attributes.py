@@ -14,7 +14,7 @@ from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Condition, Request, Targets
 from zoogan.interfaces.draws import Draws
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 WORDS = {"on": 1.0, "true": 1.0, "yes": 1.0, "off": 0.0, "false": 0.0, "no": 0.0}
 SHOWN = 0.5  # from this value on an attribute counts as set
@@ -36,7 +36,7 @@ class AttributeCondition(Condition):
         unknown = dict.fromkeys(name for group in config.exclusive for name in group if name not in self.names)
         if unknown:
             raise ConfigError("\n".join(
-                f"condition.exclusive: {name!r} is not among data.attributes{nearest(name, self.names)}; "
+                f"condition.exclusive: {name!r} is not among data.attributes{suggest_name(name, self.names)}; "
                 f"they are: {', '.join(self.names) or '(none)'}"
                 for name in unknown
             ))  # fmt: skip
@@ -122,7 +122,7 @@ class AttributeCondition(Condition):
         for name, word in words.items():
             if name not in self.names:
                 problems.append(
-                    f"{name}: this model does not know that attribute{nearest(name, self.names)}; "
+                    f"{name}: this model does not know that attribute{suggest_name(name, self.names)}; "
                     f"it knows {', '.join(self.names)}"
                 )
                 continue

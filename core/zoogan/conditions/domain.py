@@ -11,7 +11,7 @@ from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Request
 from zoogan.interfaces.style import StyleCondition
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 
 class DomainCondition(StyleCondition):
@@ -54,13 +54,13 @@ class DomainCondition(StyleCondition):
     def _domain(self, word: str) -> int | str:
         if word in self.names:
             return self.names.index(word)
-        return f"domain: no domain is called {word!r}{nearest(word, self.names)}; known: {', '.join(self.names)}"
+        return f"domain: no domain is called {word!r}{suggest_name(word, self.names)}; known: {', '.join(self.names)}"
 
     def _shown(self, name: str, word: Any) -> int | str:
         """The domain in which an attribute is shown or not, or what is wrong."""
         if name not in self.attributes:
             known = f"domain, {', '.join(self.attributes)}"
-            return f"{name}: this model does not know that attribute{nearest(name, self.attributes)}; it knows {known}"
+            return f"{name}: this model does not know that attribute{suggest_name(name, self.attributes)}; it knows {known}"
         value = word_value(word)
         if value not in (0.0, 1.0):
             return f"{name}: a face shows it or not: expected 0 or 1, got {word!r} (strength makes an edit weaker)"

@@ -14,7 +14,7 @@ from zoogan.conditions.parts import PART_WORDS, PartRows, parse_parts
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Condition, Request, Targets
 from zoogan.interfaces.draws import Draws
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 
 class LatentCondition(Condition):
@@ -59,7 +59,7 @@ class LatentCondition(Condition):
 
     def _unknown(self, name: str) -> str:
         """Why an attribute cannot be asked for, and what to do about it."""
-        close, fit = nearest(name, self.names), f"`zoo direction RUN --attribute {name}` fits one"
+        close, fit = suggest_name(name, self.names), f"`zoo direction RUN --attribute {name}` fits one"
         if name in self.unusable:
             return f"{self.unusable[name]}; {fit.replace('fits one', 'fits it anew')}"
         known = f"known: {', '.join(self.names) or 'none yet'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 KINDS = ("shape", "texture")  # of the latents of a part
 PART_WORDS = ("part", "only", "from_seed")
@@ -29,11 +29,11 @@ def rows_of(known: PartRows, part: str, kinds: Iterable[str] = KINDS) -> list[in
     if not known:
         raise ValueError(NO_PARTS)
     if part not in known:
-        raise ValueError(f"part {part}: no part of that name{nearest(part, known)}; known: {', '.join(known)}")
+        raise ValueError(f"part {part}: no part of that name{suggest_name(part, known)}; known: {', '.join(known)}")
     asked, there = list(kinds), list(dict.fromkeys(kind for rows in known.values() for kind in rows))
     for kind in asked:
         if kind not in there:
-            said = f"no kind of latent is called {kind!r}{nearest(kind, there)}"
+            said = f"no kind of latent is called {kind!r}{suggest_name(kind, there)}"
             raise ValueError(f"part {part}: {said}; kinds: {', '.join(there)}")
     rows = sorted({row for kind in asked for row in known[part].get(kind, ())})
     if not rows:

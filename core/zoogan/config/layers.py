@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from zoogan.config.models import NAME_KEYS, DataConfig, GameConfig, slots_of
-from zoogan.config.problems import checked
+from zoogan.config.models import NAME_KEYS, DataConfig, GameConfig, find_slots
+from zoogan.config.problems import validate_model
 from zoogan.config.registry import MethodSpec, Registry
 from zoogan.errors import ConfigError
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 
 def merge(low: Any, high: Any) -> Any:
@@ -113,7 +113,9 @@ def compose_config(
     recipe = recipe or default_recipe(spec, source or "drawn", started=start is not None)
     known = spec.recipe_names()
     if recipe not in known:
-        raise ConfigError(f"{spec.name} has no recipe {recipe!r}{nearest(recipe, known)}; recipes: {', '.join(known)}")
+        raise ConfigError(
+            f"{spec.name} has no recipe {recipe!r}{suggest_name(recipe, known)}; recipes: {', '.join(known)}"
+        )
     values = read_recipe(spec, recipe)
     values["recipe"] = recipe
     if source is not None and values["data"]["source"] != source:
@@ -183,7 +185,7 @@ def default_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
 
 def normal_slots(model: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, Any]:
     """`{"penalty": "r1"}` as `{"penalty": {"use": "r1"}}`, so that layers merge by key."""
-    slots = slots_of(model)
+    slots = find_slots(model)
     return {
         key: {slots[key].key: value} if key in slots and isinstance(value, str) else value
         for key, value in layer.items()
@@ -214,4 +216,4 @@ def validate(spec: MethodSpec, registry: Registry, values: Mapping[str, Any]) ->
     Raises:
         ConfigError: every problem at once, each with its key path, what was found and the nearest known key.
     """
-    return checked(spec.config, with_defaults(spec.config, values), registry)
+    return validate_model(spec.config, with_defaults(spec.config, values), registry)

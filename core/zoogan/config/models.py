@@ -10,23 +10,23 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchem
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from zoogan.errors import ConfigError
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 NAME_KEYS = ("use", "source")  # the field that names the component: `use`, for sources `source`
 
 
-class Frozen(BaseModel):
+class ConfigModel(BaseModel):
     """Base of every config model: unknown keys are errors, values do not change."""
 
     # defer_build: validators are built on first use, so that loading every plugin's configs costs little.
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), defer_build=True)
 
 
-class ComponentConfig(Frozen):
+class ComponentConfig(ConfigModel):
     """Base of component configs. A subclass adds `use: Literal["name"] = "name"` and its own options."""
 
 
-def component_name(config: ComponentConfig) -> str:
+def get_component_name(config: ComponentConfig) -> str:
     """The name under which the config's component is registered."""
     for key in NAME_KEYS:
         if key in type(config).model_fields:
@@ -64,7 +64,7 @@ class Slot:
             if name not in known:
                 raise PydanticCustomError(
                     "component", f"no {self.role} is called {{name}}{{hint}}; known: {{known}}",
-                    {"name": repr(name), "hint": nearest(name, known), "known": ", ".join(known)},
+                    {"name": repr(name), "hint": suggest_name(name, known), "known": ", ".join(known)},
                 )  # fmt: skip
             return registry.components[self.role, name].config.model_validate(value, context=info.context)
 
@@ -98,12 +98,12 @@ def find_registry(info: Any) -> RegisteredComponents:
     )
 
 
-def listed(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """One name, or a list of names."""
     return [value] if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
 
 
 class DataConfig(ComponentConfig):
@@ -130,7 +130,7 @@ class DataConfig(ComponentConfig):
     workers: int = Field(0, ge=0)
 
 
-class TrainingConfig(Frozen):
+class TrainingConfig(ConfigModel):
     """How long and how to train. `*_every` count iterations; 0 = never.
 
     precision: bf16 = mixed, penalties in fp32; fp64 is for checking arithmetic; fp16 is refused.
@@ -181,7 +181,7 @@ class TrainingConfig(Frozen):
         return self
 
 
-class GameConfig(Frozen):
+class GameConfig(ConfigModel):
     """What every run has. A game's config adds slots, weights and optimizers; a method's sets their defaults.
 
     extra_terms: step name -> term name -> that term's options.
@@ -195,7 +195,7 @@ class GameConfig(Frozen):
     training: TrainingConfig = TrainingConfig()
 
 
-def slots_of(model: type[BaseModel]) -> dict[str, Slot]:
+def find_slots(model: type[BaseModel]) -> dict[str, Slot]:
     """The slots among a model's fields, by field name."""
     return {
         name: slot

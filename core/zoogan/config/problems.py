@@ -8,15 +8,15 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from zoogan.config.models import slots_of
+from zoogan.config.models import find_slots
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def checked(model: type[Model], values: Any, registry: Registry, at: str = "") -> Model:
+def validate_model(model: type[Model], values: Any, registry: Registry, at: str = "") -> Model:
     """`values` as a config model. at: the key path under which a person sets them.
 
     Raises:
@@ -34,11 +34,11 @@ def explain(problem: Any, values: Any, model: type[BaseModel], registry: Registr
     path = ".".join([*([at] if at else []), *map(str, problem["loc"])])
     if problem["type"] == "extra_forbidden":
         known = known_keys(problem["loc"][:-1], values, model, registry)
-        return f"{path}: no such setting{nearest(str(problem['loc'][-1]), known)}; known here: {', '.join(known)}"
+        return f"{path}: no such setting{suggest_name(str(problem['loc'][-1]), known)}; known here: {', '.join(known)}"
     if problem["type"] == "literal_error" and problem["loc"][-1] == "[key]":  # a mapping of which the keys are known
         known = re.findall("'([^']*)'", problem["ctx"]["expected"])
         path = path.removesuffix(".[key]")
-        return f"{path}: no such setting{nearest(problem['input'], known)}; known here: {', '.join(known)}"
+        return f"{path}: no such setting{suggest_name(problem['input'], known)}; known here: {', '.join(known)}"
     if problem["type"] == "component":
         return f"{path}: {problem['msg']}"
     if problem["type"] == "label_set":
@@ -50,7 +50,7 @@ def known_keys(path: Iterable[Any], values: Any, model: type[BaseModel], registr
     """The settings that exist at a path, looking into the components that fill the slots on the way."""
     here: Any = model
     for part in path:
-        slot = slots_of(here).get(part) if hasattr(here, "model_fields") else None
+        slot = find_slots(here).get(part) if hasattr(here, "model_fields") else None
         values = values.get(part, {}) if isinstance(values, Mapping) else {}
         if slot is not None:
             component = registry.components.get((slot.role, str(values.get(slot.key))))

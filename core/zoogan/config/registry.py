@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from zoogan.config.commands import VERBS, Command
-from zoogan.config.models import ComponentConfig, GameConfig, component_name
-from zoogan.names import nearest, resolve
+from zoogan.config.models import ComponentConfig, GameConfig, get_component_name
+from zoogan.names import import_object, suggest_name
 
 if TYPE_CHECKING:
     from zoogan.facts import Facts
@@ -151,7 +151,7 @@ class Registry:
                 that is no import string.
         """
         if role not in ROLES:
-            hint = nearest(role, ROLES)
+            hint = suggest_name(role, ROLES)
             raise RegistrationError(f"no role is called {role!r}{hint}; roles: {', '.join(ROLES)}")
         taken = self.components.get((role, name))
         if taken is not None:
@@ -180,6 +180,6 @@ class Registry:
 
     def build(self, role: str, config: ComponentConfig, facts: Facts | None = None) -> Any:
         """The component that `config` describes."""
-        component = self.components[role, component_name(config)]
-        builder: Callable[..., Any] = resolve(component.build)
+        component = self.components[role, get_component_name(config)]
+        builder: Callable[..., Any] = import_object(component.build)
         return builder(config, facts)

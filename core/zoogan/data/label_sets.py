@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from zoogan.config import ConfigError, Frozen, Names, checked, read_yaml
+from zoogan.config import ConfigError, ConfigModel, Names, read_yaml, validate_model
 from zoogan.config.registry import Registry
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 BUILT_IN = Path(__file__).parent / "label_set_files"
 SUFFIXES = (".yaml", ".yml")
@@ -21,7 +21,7 @@ MOST = 256  # parts and classes are bytes
 FORMS = "the path of a YAML file, or a mapping with names and merges"  # of a label set, besides a name
 
 
-class LabelSet(Frozen):
+class LabelSet(ConfigModel):
     """Parts, and how a source's classes become them.
 
     names: the parts, index = class; the first is the background, whatever nothing else paints. classes: the source's
@@ -76,7 +76,7 @@ class LabelSet(Frozen):
         for part in self.names:
             of = self.classes_of(part)
             if not of and part != self.names[0]:
-                hint = nearest(part, [name for name in self.classes if name not in self.names])
+                hint = suggest_name(part, [name for name in self.classes if name not in self.names])
                 yield f"merges: no class is painted as {part!r}: name one in merges.{part}{hint}"
             for name in of:
                 if name in painted:
@@ -121,7 +121,7 @@ def unknown(where: str, what: str, names: Iterable[str], known: Sequence[str]) -
     """A line for every name that is not known, with the nearest one that is."""
     for name in dict.fromkeys(names):
         if name not in known:
-            yield f"{where}: no {what} is called {name!r}{nearest(name, known)}; {what_all(what, known)}"
+            yield f"{where}: no {what} is called {name!r}{suggest_name(name, known)}; {what_all(what, known)}"
 
 
 def what_all(what: str, known: Sequence[str]) -> str:
@@ -143,7 +143,9 @@ def built_in(name: str) -> LabelSet:
     """
     known = built_in_names()
     if name not in known:
-        raise ConfigError(f"no label set is called {name!r}{nearest(name, known)}; known: {', '.join(known)}, {FORMS}")
+        raise ConfigError(
+            f"no label set is called {name!r}{suggest_name(name, known)}; known: {', '.join(known)}, {FORMS}"
+        )
     return read_label_set(BUILT_IN / f"{name}.yaml")
 
 
@@ -154,7 +156,7 @@ def read_label_set(path: Path, classes: Sequence[str] = ()) -> LabelSet:
         ConfigError: no such file, no mapping, or every mistake in it, each with the file's name.
     """
     try:
-        return checked(LabelSet, with_classes(read_yaml(path), classes), Registry())
+        return validate_model(LabelSet, with_classes(read_yaml(path), classes), Registry())
     except ConfigError as error:
         lines = str(error).splitlines()
         raise ConfigError(

@@ -17,13 +17,13 @@ class AttributeEditor(Editor):
 
     def __init__(
         self,
-        nets: Networks,
+        networks: Networks,
         condition: AttributeCondition,
         attributes: tuple[str, ...],
         classification: Classification,
     ) -> None:
         self.classification = classification
-        self.networks = nets if isinstance(nets, nn.ModuleDict) else nn.ModuleDict(nets)
+        self.networks = networks if isinstance(networks, nn.ModuleDict) else nn.ModuleDict(networks)
         self.condition, self.exclusive = condition, condition.groups
         self.attributes = attributes
 

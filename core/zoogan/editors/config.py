@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from zoogan.config import Frozen
+from zoogan.config import ConfigModel
 
 
-class InversionConfig(Frozen):
+class InversionConfig(ConfigModel):
     """How the latent of a photo is found; defaults as published for StyleGAN2 (section 5 and appendix D).
 
     space: `w` = one latent for all rows, `w+` = one for each. noise: whether maps of noise are found too, or are the

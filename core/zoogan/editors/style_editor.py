@@ -28,13 +28,13 @@ class StyleEditor(Editor):
 
     def __init__(
         self,
-        nets: Networks,
+        networks: Networks,
         condition: DomainCondition,
         attributes: tuple[str, ...],
         heat_maps: HeatMaps,
         shown: Callable[[Tensor], Tensor],
     ) -> None:
-        self.networks = nets if isinstance(nets, nn.ModuleDict) else nn.ModuleDict(nets)
+        self.networks = networks if isinstance(networks, nn.ModuleDict) else nn.ModuleDict(networks)
         self.condition, self.attributes = condition, attributes
         self.exclusive = (attributes,) if len(attributes) > 1 else ()  # they are the domains
         self.heat_maps, self.shown = heat_maps, shown

@@ -36,12 +36,12 @@ class SynthesisEditor(Editor):
 
     def __init__(
         self,
-        nets: Networks,
+        networks: Networks,
         condition: LatentCondition,
         mean_latent: Float[Tensor, " s"],
         inversion: InversionConfig | None = None,
     ) -> None:
-        self.networks = nets if isinstance(nets, nn.ModuleDict) else nn.ModuleDict(nets)
+        self.networks = networks if isinstance(networks, nn.ModuleDict) else nn.ModuleDict(networks)
         self.condition, self.mean_latent = condition, mean_latent
         self.inversion = inversion or InversionConfig()
         self.condition.part_rows = self.part_rows

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from zoogan.config import ComponentConfig, ConfigError, checked, merge
+from zoogan.config import ComponentConfig, ConfigError, merge, validate_model
 from zoogan.config.registry import Registry
-from zoogan.names import nearest, resolve
+from zoogan.names import import_object, suggest_name
 
 if TYPE_CHECKING:
     from zoogan.interfaces import Editor, Kind, Source, Study
@@ -35,12 +35,12 @@ def metric_configs(
     usual = [*DEFAULTS[shows], *(OF_PARTS if parts else ())]
     asked = [name.strip() for name in names.split(",") if name.strip()] if names else usual
     problems = [
-        f"--metrics: no metric is called {name!r}{nearest(name, known)}; metrics: {', '.join(known)}"
+        f"--metrics: no metric is called {name!r}{suggest_name(name, known)}; metrics: {', '.join(known)}"
         for name in asked
         if name not in known
     ]
     problems += [
-        f"--set {name}: not among the metrics asked for{nearest(name, asked)}; they are {', '.join(asked)}"
+        f"--set {name}: not among the metrics asked for{suggest_name(name, asked)}; they are {', '.join(asked)}"
         for name in sets
         if name not in asked
     ]
@@ -49,7 +49,9 @@ def metric_configs(
         if name not in known:
             continue
         try:
-            configs[name] = checked(registry.components["metric", name].config, sets.get(name, {}), registry, name)
+            configs[name] = validate_model(
+                registry.components["metric", name].config, sets.get(name, {}), registry, name
+            )
         except ConfigError as error:
             problems.append(str(error))
     if problems:
@@ -69,7 +71,9 @@ def source_config(
     name = data or str(own["source"])
     known = registry.names("source")
     if name not in known:
-        raise ConfigError(f"--data: no source is called {name!r}{nearest(name, known)}; sources: {', '.join(known)}")
+        raise ConfigError(
+            f"--data: no source is called {name!r}{suggest_name(name, known)}; sources: {', '.join(known)}"
+        )
     values = own if name == own["source"] and data is None else {
         "source": name, "image_size": run.facts.image_size, "attributes": list(run.facts.attributes),
     }  # fmt: skip
@@ -80,7 +84,7 @@ def source_config(
         values |= label_set_carried(registry, own.get("label_set"), name)
     if root is not None:
         values = {**values, "root": str(root.expanduser().resolve())}
-    config: Any = checked(registry.components["source", name].config, merge(values, sets), registry, "data")
+    config: Any = validate_model(registry.components["source", name].config, merge(values, sets), registry, "data")
     wrong = [
         f"data.{key}: the run has {theirs}, got {ours}; a run can only be measured on what it was trained for"
         for key, ours, theirs in (
@@ -109,7 +113,7 @@ def label_set_carried(registry: Registry, own: Any, name: str) -> dict[str, Any]
     told = own if isinstance(own, str) else ", ".join(own["names"])
     carried, said = {"label_set": own}, f"is taken for the {name} faces too; --set data.label_set=NAME takes another"
     try:
-        found = checked(config, {"source": name} | carried, registry, "data").label_set
+        found = validate_model(config, {"source": name} | carried, registry, "data").label_set
     except ConfigError as error:
         carried, found, said = {}, None, f"is not taken for the {name} faces, which keep their own: {error}"
     if World().rank == 0 and found != field.get_default(call_default_factory=True):
@@ -119,7 +123,7 @@ def label_set_carried(registry: Registry, own: Any, name: str) -> dict[str, Any]
 
 def labelled(registry: Registry, data: Any, judge: Any) -> Source:
     """The source with labels of all that the judge knows, as far as it has them; they change no picture."""
-    tell = getattr(resolve(registry.components["source", data.source].build), "known_attributes", None)
+    tell = getattr(import_object(registry.components["source", data.source].build), "known_attributes", None)
     known = tell(data) if tell and judge else ()
     more = [name for name in getattr(judge, "attributes", ()) if name in known and name not in data.attributes]
     try:

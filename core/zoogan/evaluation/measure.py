@@ -144,7 +144,7 @@ def about_run(run: LoadedRun, path: Path, speed: dict[str, float], device: str, 
         method=run.config.method, recipe=run.config.recipe,
         config=hashlib.sha256(json.dumps([settings, *told], sort_keys=True).encode()).hexdigest(),
         iteration=run.iteration, images=run.images, attributes=run.facts.attributes,
-        parameters={name: sum(p.numel() for p in net.parameters()) for name, net in run.networks.items()},
+        parameters={name: sum(p.numel() for p in network.parameters()) for name, network in run.networks.items()},
         device=device, **speed,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.files import cache_folder
+from zoogan.files import get_cache_folder
 from zoogan.interfaces import Edit, Editor, Edits, Measure, Metric, Reader, Samples, Source, Study, Unavailable, World
 from zoogan.interfaces.metric import Kind, edit_to, seeds_of
 from zoogan.interfaces.source import Split
@@ -79,7 +79,7 @@ def open_study(
     shows = "edits" if editor is None else shown_by(editor)
     return Study(
         source=source, source_name=source_name, split=split, seed=seed, device=torch.device(device),
-        faces=faces if shows == "samples" else min(faces, source.size(split)), cache=cache_folder(),
+        faces=faces if shows == "samples" else min(faces, source.size(split)), cache=get_cache_folder(),
         world=world or World(), judge=judge, shows=shows, truncation=truncation,
         exclusive=() if editor is None else editor.exclusive, only=only,
     )  # fmt: skip

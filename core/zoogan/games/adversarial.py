@@ -77,7 +77,7 @@ class AdversarialGame(Game):
 
         A generator with batch statistics is not shared: each forward must move its running statistics.
         """
-        if couples_batch(turn.nets[uses[0]]):
+        if couples_batch(turn.networks[uses[0]]):
             with torch.set_grad_enabled(keep_graph):
                 return make()
         return turn.shared.once(key, make, uses=uses, grad=keep_graph)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoogan.conditions.attributes import AttributeCondition
 from zoogan.conditions.config import AttributesConfig
-from zoogan.config import ConfigError, component_name
+from zoogan.config import ConfigError, get_component_name
 from zoogan.editors.attribute_editor import AttributeEditor
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame
@@ -69,7 +69,7 @@ class AttributeEditing(AdversarialGame):
         if self.classification.exclusive:
             if len(facts.attributes) == 1:
                 raise ConfigError(
-                    f"data.attributes: classification.use={component_name(config.classification)} tells which one of "
+                    f"data.attributes: classification.use={get_component_name(config.classification)} tells which one of "
                     f"several attributes a face shows (got {facts.attributes[0]} alone): name two or more, or set "
                     "classification.use=binary"
                 )
@@ -109,7 +109,7 @@ class AttributeEditing(AdversarialGame):
         image, own, target = self.faces(turn)
         _, edited = self.edit(turn, keep_graph="generator" in turn.later)
         fake = edited.image.detach()
-        discriminator = turn.nets["discriminator"]
+        discriminator = turn.networks["discriminator"]
         # The penalty is of the discriminator on images without augmentation. It comes first, so that its backward comes last:
         # its weight gradients have a transposed layout, and whichever gradient of a weight arrives first decides
         # whether the sum must be copied.
@@ -151,10 +151,10 @@ class AttributeEditing(AdversarialGame):
     def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """The generator fools the discriminator, shows the target, and keeps what it must be able to restore."""
         image, own, target = self.faces(turn)
-        generator: Any = turn.nets["generator"]
+        generator: Any = turn.networks["generator"]
         counted = self.config.weights.at(0.0)
         encoded, edited = self.edit(turn, keep_graph=True)
-        verdict = judged(turn.nets["discriminator"](self.seen(edited.image, turn, "edited"), target))
+        verdict = judged(turn.networks["discriminator"](self.seen(edited.image, turn, "edited"), target))
         terms = {"adversarial": self.adversarial.generator(verdict.score)}
         if "attribute" in counted:
             terms["attribute"] = self.classification(verdict.attributes, target)
@@ -193,7 +193,7 @@ class AttributeEditing(AdversarialGame):
 
     def edit(self, turn: Turn, keep_graph: bool) -> tuple[Any, Edited]:
         """The encoding of the batch and its edit towards the targets, shared between the steps of one batch."""
-        generator: Any = turn.nets["generator"]
+        generator: Any = turn.networks["generator"]
         image, _, target = self.faces(turn)
 
         def edit() -> tuple[Any, Edited]:
@@ -239,9 +239,9 @@ class AttributeEditing(AdversarialGame):
             return "the mask stays shut (mean < .01), so nothing is edited: lower weights.identity first"
         return "the mask stays open everywhere (mean > .95): raise weights.identity, or add the term mask_area"
 
-    def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
+    def editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """An editor of these attributes."""
-        return AttributeEditor(nets, self.condition, attributes, self.classification)
+        return AttributeEditor(networks, self.condition, attributes, self.classification)
 
 
 def judged(verdict: Verdict) -> Verdict:

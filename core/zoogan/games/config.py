@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from zoogan.conditions.config import LatentConfig
-from zoogan.config import ComponentConfig, Frozen, GameConfig, Slot, listed
+from zoogan.config import ComponentConfig, ConfigModel, GameConfig, Slot, as_list
 from zoogan.editors.config import InversionConfig
 from zoogan.layers.config import NoAugmentConfig
 from zoogan.losses.config import NonSaturatingConfig, R1Config
@@ -23,7 +23,7 @@ class AdversarialConfig(GameConfig):
     augment: Annotated[ComponentConfig, Slot("augment")]
 
 
-class Cadence(Frozen):
+class Cadence(ConfigModel):
     """How often each side plays in an iteration.
 
     discriminator_repeat: discriminator updates before the generator's. generator_every: the generator plays in the last of
@@ -38,7 +38,7 @@ class Cadence(Frozen):
 Moving = Literal["attribute", "cycle", "identity"]
 
 
-class EditingWeights(Frozen):
+class EditingWeights(ConfigModel):
     """Weights of the attribute-editing terms; a reconstruction whose weight is 0 is not computed.
 
     attribute: the generator's classification term. attribute_real: the discriminator's, on real images.
@@ -61,7 +61,7 @@ class EditingWeights(Frozen):
         return {name: first + share * (last - first) for name, (first, last) in ends.items() if max(first, last) > 0}
 
 
-class EditingOptimizers(Frozen):
+class EditingOptimizers(ConfigModel):
     """One optimizer a network."""
 
     generator: Optimizer
@@ -79,7 +79,7 @@ class AttributeEditingConfig(AdversarialConfig):
     optimizers: EditingOptimizers
 
 
-class StyleWeights(Frozen):
+class StyleWeights(ConfigModel):
     """Weights of the style-translation terms; a term whose weight is 0 is not computed.
 
     discriminator: of the discriminator's real and fake terms. style: |E(translated) - style|. diversity: how strongly two styles are
@@ -94,7 +94,7 @@ class StyleWeights(Frozen):
     cycle: float = Field(1.0, ge=0)
 
 
-class StyleOptimizers(Frozen):
+class StyleOptimizers(ConfigModel):
     """One optimizer a network."""
 
     generator: Optimizer
@@ -118,10 +118,10 @@ class StyleTranslationConfig(AdversarialConfig):
     discriminator: Annotated[ComponentConfig, Slot("style_discriminator")]
     heat_maps: Annotated[ComponentConfig, Slot("heat_maps")]
     picture: Literal["image", "layout"] = "image"
-    passes: Annotated[tuple[Literal["latent", "reference"], ...], BeforeValidator(listed)] = Field(
+    passes: Annotated[tuple[Literal["latent", "reference"], ...], BeforeValidator(as_list)] = Field(
         ("latent", "reference"), min_length=1, max_length=2
     )
-    reference_trains: Annotated[tuple[Literal["generator", "style_encoder"], ...], BeforeValidator(listed)] = Field(
+    reference_trains: Annotated[tuple[Literal["generator", "style_encoder"], ...], BeforeValidator(as_list)] = Field(
         ("generator",), min_length=1, max_length=2
     )
     detach_cycle_style: bool = False
@@ -130,7 +130,7 @@ class StyleTranslationConfig(AdversarialConfig):
     optimizers: StyleOptimizers
 
 
-class SynthesisWeights(Frozen):
+class SynthesisWeights(ConfigModel):
     """Weights of the synthesis terms; a term whose weight is 0 is not computed.
 
     path_length: of the path-length penalty, 0 = none; it plays every `path_every` iterations, that many times as
@@ -146,7 +146,7 @@ class SynthesisWeights(Frozen):
     segmentation_penalty: float = Field(1.0, gt=0)
 
 
-class SynthesisOptimizers(Frozen):
+class SynthesisOptimizers(ConfigModel):
     """One optimizer a network."""
 
     generator: Optimizer

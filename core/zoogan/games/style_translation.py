@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.conditions.domain import DomainCondition
-from zoogan.config import ConfigError, component_name
+from zoogan.config import ConfigError, get_component_name
 from zoogan.editors.style_editor import StyleEditor
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame, one_size
@@ -55,7 +55,7 @@ class StyleTranslation(AdversarialGame):
     def __init__(self, config: StyleTranslationConfig, facts: Facts, components: Mapping[str, Any]) -> None:
         if not isinstance(components["condition"], StyleCondition):
             raise ConfigError(
-                f"condition {component_name(config.condition)!r} tells no domains, which style translation asks for: "
+                f"condition {get_component_name(config.condition)!r} tells no domains, which style translation asks for: "
                 "set condition.use=domain"
             )
         super().__init__(config, facts, components)
@@ -79,7 +79,7 @@ class StyleTranslation(AdversarialGame):
         if styles and sampler != "domains":
             raise ConfigError(
                 f"passes: a reference comes with another face of its domain, but condition "
-                f"{component_name(self.config.condition)!r} draws no faces by domain: set passes=latent"
+                f"{get_component_name(self.config.condition)!r} draws no faces by domain: set passes=latent"
             )
         masks = () if self.heat_maps.field is None else (self.heat_maps.field,)
         return {
@@ -132,7 +132,7 @@ class StyleTranslation(AdversarialGame):
         image, own, domain = self.faces(turn)
         step = f"generator_{way}"
         _, translated = self.translate(turn, way, keep_graph=way == "latent" and step in turn.later)
-        fake, discriminator = translated.detach(), turn.nets["discriminator"]
+        fake, discriminator = translated.detach(), turn.networks["discriminator"]
         penalty = on_real = None
         if self.penalised(turn.clock):
             eager, told = turn.eager(discriminator), []
@@ -169,9 +169,9 @@ class StyleTranslation(AdversarialGame):
     def generator_terms(self, way: str, turn: Turn) -> dict[str, Tensor]:
         """The generator fools the discriminator, in the style asked for, and so that the face can be restored."""
         image, own, domain = self.faces(turn)
-        generator, encoder = turn.nets["generator"], turn.nets["style_encoder"]
+        generator, encoder = turn.networks["generator"], turn.networks["style_encoder"]
         style, translated = self.translate(turn, way, keep_graph=True)
-        score = turn.nets["discriminator"](self.seen(translated, turn, "translated"), domain)
+        score = turn.networks["discriminator"](self.seen(translated, turn, "translated"), domain)
         terms = {"adversarial": self.adversarial.generator(full_precision(score))}
         if self.config.weights.style:
             terms["style"] = l1(encoder(translated, domain), style)
@@ -222,8 +222,8 @@ class StyleTranslation(AdversarialGame):
         """The style asked for, from the latent or the reference; which: `2` for the second one."""
         domain = turn.targets["domain"]
         if way == "latent":
-            return turn.nets["mapping"](turn.targets[f"latent{which}"], domain)
-        return turn.nets["style_encoder"](turn.batch["reference"][f"{self.config.picture}{which}"], domain)
+            return turn.networks["mapping"](turn.targets[f"latent{which}"], domain)
+        return turn.networks["style_encoder"](turn.batch["reference"][f"{self.config.picture}{which}"], domain)
 
     def masks(self, turn: Turn) -> Masks | None:
         """The heat maps of the source faces, read once a batch."""
@@ -234,7 +234,7 @@ class StyleTranslation(AdversarialGame):
 
     def encoded(self, turn: Turn, keep_graph: bool) -> Any:
         """What the generator needs of the source faces, once for all that is made of them."""
-        generator: Any = turn.nets["generator"]
+        generator: Any = turn.networks["generator"]
         return self.made_once(
             turn, "encoded", lambda: generator.encode(self.faces(turn)[0]), ("generator",), keep_graph
         )
@@ -244,7 +244,7 @@ class StyleTranslation(AdversarialGame):
 
         The discriminator changes nothing that they depend on, so what it judged may serve the generator, graph and all.
         """
-        generator: Any = turn.nets["generator"]
+        generator: Any = turn.networks["generator"]
 
         def made() -> tuple[Tensor, Tensor]:
             encoded, style = self.encoded(turn, keep_graph), self.style(turn, way)
@@ -256,7 +256,7 @@ class StyleTranslation(AdversarialGame):
     @torch.no_grad()
     def second(self, turn: Turn, way: str) -> Tensor:
         """The same faces in the second style, to be different from; carries no graph."""
-        generator: Any = turn.nets["generator"]
+        generator: Any = turn.networks["generator"]
         image, encoded = self.faces(turn)[0], self.encoded(turn, keep_graph=False)
         return self.shown(generator(image, self.style(turn, way, "2"), self.masks(turn), encoded))
 
@@ -282,7 +282,7 @@ class StyleTranslation(AdversarialGame):
             return "faces cannot be restored (cycle > .5): raise weights.cycle or lower weights.diversity"
         return None
 
-    def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
+    def editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """An editor of these domains.
 
         Raises:
@@ -290,7 +290,7 @@ class StyleTranslation(AdversarialGame):
         """
         if not isinstance(self.condition, DomainCondition):
             raise ConfigError(
-                f"condition {component_name(self.config.condition)!r}: the editor of style translation knows one "
+                f"condition {get_component_name(self.config.condition)!r}: the editor of style translation knows one "
                 "domain a face; a method with others plays a subclass of this game with an `editor` of its own"
             )
-        return StyleEditor(nets, self.condition, attributes, self.heat_maps, self.shown)
+        return StyleEditor(networks, self.condition, attributes, self.heat_maps, self.shown)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.conditions.latent import LatentCondition
-from zoogan.config import ConfigError, component_name
+from zoogan.config import ConfigError, get_component_name
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame, one_size
@@ -54,12 +54,12 @@ class Synthesis(AdversarialGame):
         self.pairs: bool = config.judge_segmentation and discriminator.classes > 0
         if self.pairs and discriminator.classes != len(self.parts):
             raise ConfigError(
-                f"discriminator {component_name(config.discriminator)!r} looks at segmentations of {discriminator.classes} "
-                f"classes, but generator {component_name(config.generator)!r} gives {len(self.parts) or 'none'}: use "
+                f"discriminator {get_component_name(config.discriminator)!r} looks at segmentations of {discriminator.classes} "
+                f"classes, but generator {get_component_name(config.generator)!r} gives {len(self.parts) or 'none'}: use "
                 "networks that fit, or set judge_segmentation to false"
             )
         if config.weights.mask > 0 and not self.parts:
-            said = f"generator {component_name(config.generator)!r} has no parts"
+            said = f"generator {get_component_name(config.generator)!r} has no parts"
             raise ConfigError(f"weights.mask: {said}, so there are no masks to compare: set it to 0")
         self.needs: Mapping[str, Need] = {"source": Need(("image", "segmentation") if self.pairs else ("image",))}
         self.latent_dim: int = components["mapping"].latent_dim
@@ -94,7 +94,7 @@ class Synthesis(AdversarialGame):
     def latents(self, turn: Turn, mapping: Any, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """(w, w+) of drawn noise: w+ of two latents for a share of the faces. rows: of the batch."""
         like, draw = turn.batch["source"]["image"][rows], turn.draw.some(rows)
-        generator: Any = turn.nets["generator"]
+        generator: Any = turn.networks["generator"]
         latent = mapping(draw.normal("latent", self.latent_dim, like=like))
         latents = generator.extended(latent)
         if self.config.mixing > 0:
@@ -107,7 +107,7 @@ class Synthesis(AdversarialGame):
     def noise(self, turn: Turn, rows: slice = slice(None)) -> list[Float[Tensor, "_ 1 _ _"]]:
         """The generator's maps of noise, drawn anew for each face."""
         like, draw = turn.batch["source"]["image"][rows], turn.draw.some(rows)
-        generator: Any = turn.nets["generator"]
+        generator: Any = turn.networks["generator"]
         return [draw.noise(f"noise{k}", 1, *size, like=like) for k, size in enumerate(generator.noise_sizes)]
 
     def real(self, turn: Turn) -> Tensor:
@@ -146,10 +146,10 @@ class Synthesis(AdversarialGame):
 
     def discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """The discriminator learns to tell real faces from made ones, each in a pass of its own: it looks at whole batches."""
-        shown, discriminator = self.real(turn), turn.nets["discriminator"]
+        shown, discriminator = self.real(turn), turn.networks["discriminator"]
         with torch.no_grad():
-            latent, latents = self.latents(turn, turn.nets["mapping"])
-            made: Synthesised = turn.nets["generator"](latents, self.noise(turn))
+            latent, latents = self.latents(turn, turn.networks["mapping"])
+            made: Synthesised = turn.networks["generator"](latents, self.noise(turn))
         real, fake = (
             self.judged(turn, discriminator, shown, "real"),
             self.judged(turn, discriminator, self.fake(made), "fake"),
@@ -168,11 +168,11 @@ class Synthesis(AdversarialGame):
         A segmentation is measured in other units than the image: the discriminator is given it times a number, so that its
         squared gradient counts `segmentation_penalty` times as much.
         """
-        shown, score = self.real(turn), turn.eager(turn.nets["discriminator"])
+        shown, score = self.real(turn), turn.eager(turn.networks["discriminator"])
         fake = shown
         if not self.penalty.on_real:
             with torch.no_grad():
-                made = turn.nets["generator"](self.latents(turn, turn.nets["mapping"])[1], self.noise(turn))
+                made = turn.networks["generator"](self.latents(turn, turn.networks["mapping"])[1], self.noise(turn))
                 fake = self.fake(made)
         unit = self.config.weights.segmentation_penalty**0.5
         penalty = self.penalty(
@@ -190,9 +190,9 @@ class Synthesis(AdversarialGame):
 
     def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """Mapping and generator fool the discriminator."""
-        _, latents = self.latents(turn, turn.nets["mapping"])
-        made: Synthesised = turn.nets["generator"](latents, self.noise(turn))
-        score = self.judged(turn, turn.nets["discriminator"], self.fake(made), "synthesised")
+        _, latents = self.latents(turn, turn.networks["mapping"])
+        made: Synthesised = turn.networks["generator"](latents, self.noise(turn))
+        score = self.judged(turn, turn.networks["discriminator"], self.fake(made), "synthesised")
         terms = {"adversarial": self.adversarial.generator(score)}
         if self.config.weights.mask > 0:
             terms["mask"] = mask_difference(made)
@@ -210,8 +210,8 @@ class Synthesis(AdversarialGame):
         """
         image = turn.batch["source"]["image"]
         rows = slice(0, max(1, len(image) - len(image) % 2), 2)
-        network: Any = turn.nets["generator"]
-        generator, mapping = turn.eager(network), turn.eager(turn.nets["mapping"])
+        network: Any = turn.networks["generator"]
+        generator, mapping = turn.eager(network), turn.eager(turn.networks["mapping"])
         with torch.set_grad_enabled(self.config.path_trains_mapping):
             _, latents = self.latents(turn, mapping, rows)
             latents = network.unrolled(latents)
@@ -258,9 +258,9 @@ class Synthesis(AdversarialGame):
             return f"{said}: try a new run with --set augment.use=ada"
         return None
 
-    def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
+    def editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """An editor that makes faces of its own."""
-        return SynthesisEditor(nets, self.condition, self.mean_latent, self.config.inversion)
+        return SynthesisEditor(networks, self.condition, self.mean_latent, self.config.inversion)
 
 
 def one_hot(labels: UInt8[Tensor, "n h w"], classes: int, *, like: Tensor) -> Float[Tensor, "n k h w"]:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from zoogan.config import ConfigError, DataConfig, GameConfig, merge
-from zoogan.files import StateDict, bare_state_dict, read_content
+from zoogan.files import StateDict, as_state_dict, read_weights_file
 
 
 @dataclass
@@ -51,7 +51,7 @@ def read_state_dict(path: Path) -> StateDict:
     Raises:
         ConfigError: no such file, or one that holds anything but named tensors.
     """
-    return bare_state_dict(read_content(path), path)
+    return as_state_dict(read_weights_file(path), path)
 
 
 def read_state_dicts(path: Path) -> dict[str, StateDict]:
@@ -60,10 +60,10 @@ def read_state_dicts(path: Path) -> dict[str, StateDict]:
     Raises:
         ConfigError: no such file, or one that holds anything but named state_dicts.
     """
-    content = read_content(path)
+    content = read_weights_file(path)
     if not isinstance(content, Mapping) or not all(isinstance(part, Mapping) for part in content.values()):
         raise ConfigError(f"{path}: expected several networks (names, and a state_dict for each)")
-    return {str(name): bare_state_dict(part, path) for name, part in content.items()}
+    return {str(name): as_state_dict(part, path) for name, part in content.items()}
 
 
 def renamed(state: Mapping[str, Tensor], names: Mapping[str, str], what: str, layout: str) -> StateDict:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.files import StateDict, bare_state_dict, read_content
+from zoogan.files import StateDict, as_state_dict, read_weights_file
 from zoogan.interfaces.draws import seed_of
 from zoogan.layers.config import PixelNormMappingConfig
 from zoogan.layers.fir import TAPS
@@ -62,7 +62,7 @@ def read_official(
     """
     official = Official()
     for path in files:
-        content, taken = read_content(path), dict[str, str]()
+        content, taken = read_weights_file(path), dict[str, str]()
         for name, state in networks_of(content, path, names, recognised, what).items():
             slot = names[name]
             if slot in taken:
@@ -96,9 +96,9 @@ def networks_of(
     """
     if not isinstance(content, Mapping):
         raise ConfigError(f"{path}: expected networks (names, and a state_dict for each)")
-    found = {name: bare_state_dict(content[name], path) for name in names if isinstance(content.get(name), Mapping)}
+    found = {name: as_state_dict(content[name], path) for name in names if isinstance(content.get(name), Mapping)}
     if not found:
-        flat = bare_state_dict({key: value for key, value in content.items() if key != MEAN}, path)
+        flat = as_state_dict({key: value for key, value in content.items() if key != MEAN}, path)
         for name in names:
             state = {key[len(name) + 1 :]: value for key, value in flat.items() if key.startswith(f"{name}.")}
             found |= {name: state} if state else {}

@@ -50,7 +50,7 @@ class Turn:
     would not pay (accumulation) or is off.
     """
 
-    nets: Networks
+    networks: Networks
     batch: Mapping[str, Sample]
     targets: Targets
     shared: Shared
@@ -142,7 +142,7 @@ class Game(nn.Module, ABC):
         """The targets of a batch; every tensor has one row a sample. Drawn once, when the batch is read."""
 
     @abstractmethod
-    def editor(self, nets: Networks, *, attributes: tuple[str, ...]) -> Editor:
+    def editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """The networks as an editor."""
 
     def observe(self) -> Mapping[str, Tensor]:

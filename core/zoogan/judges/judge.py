@@ -21,16 +21,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from zoogan.config import ConfigError, Frozen
+from zoogan.config import ConfigError, ConfigModel
 from zoogan.data.label_sets import built_in
-from zoogan.files import cache_folder, digest, sync, write_tensors
+from zoogan.files import get_cache_folder, hash_file, sync_to_disk, write_tensors
 from zoogan.judges.network import Build, JudgeNetwork
 
 FORMAT = 1
 FACTS, WEIGHTS = "judge.json", "judge.safetensors"
 
 
-class JudgeFacts(Frozen):
+class JudgeFacts(ConfigModel):
     """What a judge says of itself: `judge.json`.
 
     thresholds: a face shows an attribute where its probability is above. table: attribute -> scores on the test split
@@ -120,7 +120,7 @@ class Judge:
 
 def default_judge(source: str, image_size: int) -> Path:
     """Where the judge of a source's faces lies unless somebody says otherwise: `$ZOOGAN_CACHE/judges/drawn-64`."""
-    return cache_folder() / "judges" / f"{source}-{image_size}"
+    return get_cache_folder() / "judges" / f"{source}-{image_size}"
 
 
 def judge_in_cache(source: str, image_size: int) -> tuple[Any, str | None]:
@@ -164,10 +164,10 @@ def save_judge(judge: Judge, folder: Path, *, force: bool = False) -> Judge:
     draft.mkdir()
     try:
         write_tensors(draft / WEIGHTS, judge.network.state_dict())
-        facts = judge.facts.model_copy(update={"digest": digest(draft / WEIGHTS)})
+        facts = judge.facts.model_copy(update={"digest": hash_file(draft / WEIGHTS)})
         (draft / FACTS).write_text(json.dumps(facts.model_dump(mode="json"), indent=1))
         for path in (draft / WEIGHTS, draft / FACTS, draft):
-            sync(path)
+            sync_to_disk(path)
         if folder.exists():
             folder.rename(old)
         draft.rename(folder)
@@ -220,7 +220,7 @@ def load_judge(path: str | Path, *, device: torch.device | str = "cpu") -> Judge
     facts, weights = read_facts(folder), folder / WEIGHTS
     if not weights.is_file():
         raise ConfigError(f"{folder}: no {WEIGHTS} in it; train the judge again")
-    if digest(weights) != facts.digest:
+    if hash_file(weights) != facts.digest:
         raise ConfigError(f"{weights}: does not match its checksum in {FACTS}; a damaged copy? Train or copy it again")
     with torch.random.fork_rng(devices=[]):  # what it begins with is overwritten at once
         network = JudgeNetwork(facts.build)

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError, Frozen
-from zoogan.names import nearest
+from zoogan.config import ConfigError, ConfigModel
+from zoogan.names import suggest_name
 
 BACKBONE = "resnet10t"
 # Half of resnet10t's width: a quarter of its work, and small faces need no more.
@@ -19,7 +19,7 @@ SMALL = 96  # px: at and below, a backbone made for 224 px would halve the faces
 WIDTH = 32  # channels of the pose and part heads
 
 
-class Build(Frozen):
+class Build(ConfigModel):
     """All that shapes a judge's network.
 
     backbone, options: timm's name and arguments. zoom: how many times faces are enlarged for it. pooled: whether a
@@ -79,7 +79,7 @@ def pyramid(name: str, options: dict[str, Any], pretrained: bool = False) -> Any
     except ImportError as error:
         raise ConfigError('a judge looks through timm, which is not here: pip install "zoogan[evaluate]"') from error
     if not timm.is_model(name):
-        raise ConfigError(f"--backbone {name}: timm has no such network{nearest(name, timm.list_models())}")
+        raise ConfigError(f"--backbone {name}: timm has no such network{suggest_name(name, timm.list_models())}")
     try:
         return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
     except Exception as error:  # what a download raises depends on the library below timm

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoogan import __version__
-from zoogan.config import ConfigError, DataConfig, Frozen, component_name
+from zoogan.config import ConfigError, ConfigModel, DataConfig, get_component_name
 from zoogan.data.loader import loader, to_device
 from zoogan.interfaces import Source, World
 from zoogan.interfaces.draws import seed_of
@@ -36,7 +36,7 @@ FIELDS = ("image", "attributes", "visible", "pose", "segmentation")
 Watch = Callable[[int, Mapping[str, float]], bool]
 
 
-class Lesson(Frozen):
+class Lesson(ConfigModel):
     """How a judge is trained. A face is seen `iterations * batch / faces` times or so.
 
     rate: the peak of the one-cycle learning rate. pose, parts: weights of those losses beside that of the attributes.
@@ -239,7 +239,7 @@ def train_judge(
         segmentation=None if test.counts is None else part_scores(test.counts) | {"faces": float(source.size("test"))},
         parts=parts_of(source),
         part_table=part_table(test.counts, source.parts) if test.counts is not None else {},
-        source=component_name(config),
+        source=get_component_name(config),
         data=config.model_dump(mode="json", exclude={"root", "workers", "batch", "balance", "flip"}),
         pictures=pictures,
         training=lesson.model_dump(mode="json") | {"faces": {s: source.size(s) for s in ("train", "valid", "test")}},

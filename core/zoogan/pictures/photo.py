@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional
 
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 LEGIBLE = 128  # smaller pictures are enlarged to about this many pixels
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -37,7 +37,7 @@ def read_photo(path: str | Path | Image.Image) -> UInt8[Tensor, "3 h w"]:
             return _rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise ConfigError(f"{path}: no such file{nearest(path.name, beside)}") from None
+        raise ConfigError(f"{path}: no such file{suggest_name(path.name, beside)}") from None
     except UnidentifiedImageError:
         raise ConfigError(f"{path}: not a picture that can be read ({', '.join(SUFFIXES)})") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

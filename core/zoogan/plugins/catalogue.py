@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from zoogan.config import ConfigError, Frozen, read_yaml
+from zoogan.config import ConfigError, ConfigModel, read_yaml
 from zoogan.config.registry import RegistrationError
 
 
-class Paper(Frozen):
+class Paper(ConfigModel):
     """Where a method was published. arxiv: the number, like `1711.09020`."""
 
     authors: str
@@ -27,7 +27,7 @@ class Paper(Frozen):
         return f"{first.split()[-1]}{' et al.' if others else ''}, {self.venue}"
 
 
-class Code(Frozen):
+class Code(ConfigModel):
     """The code that goes with the paper. official: by its authors. licence: of that code, not of zoogan's."""
 
     repository: str | None
@@ -35,7 +35,7 @@ class Code(Frozen):
     licence: str | None
 
 
-class Weights(Frozen):
+class Weights(ConfigModel):
     """Released weights. files: as their authors name them. importer: whether `zoo import` reads them."""
 
     files: tuple[str, ...]
@@ -44,7 +44,7 @@ class Weights(Frozen):
     note: str | None = None
 
 
-class Entry(Frozen):
+class Entry(ConfigModel):
     """One method.
 
     needs: the fields that it reads of each draw. distribution: what to pip install; null = not written yet.

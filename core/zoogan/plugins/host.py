@@ -21,7 +21,7 @@ import pluggy
 
 from zoogan.config import ConfigError
 from zoogan.config.registry import MethodSpec, Registry
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 from zoogan.plugins import hooks
 from zoogan.plugins.catalogue import Entry, core_catalogue, merged, read_catalogue
 from zoogan.plugins.discovery import Candidate, candidates, from_file, names_in
@@ -66,7 +66,7 @@ class PluginFailure:
         return f"plugin {self.name!r} is not in use: {self.reason} (hint: {self.hint})"
 
 
-class Zoo:
+class PluginHost:
     """Everything that the core and the plugins brought, and what went wrong with the others."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Zoo:
         if entry is not None:
             state = f"it comes with {entry.distribution}" if entry.distribution else "planned, not written yet"
             raise ConfigError(f"model {name!r} ({entry.title}) is not installed: {state}; {installed}")
-        hint = nearest(name, [*known, *self.catalogue])
+        hint = suggest_name(name, [*known, *self.catalogue])
         raise ConfigError(f"no model is called {name!r}{hint}; {installed}")
 
     # ---- loading --------------------------------------------------------------------------------------
@@ -196,19 +196,19 @@ def brought(candidate: Candidate, plugin: Any, draft: Registry, warnings: tuple[
     )
 
 
-def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.environ) -> Zoo:
+def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.environ) -> PluginHost:
     """A fresh zoo: the core, then entry points by name, then ZOO_PLUGINS, then `files`.
 
     Environment: ZOO_PLUGINS names modules or .py files to load as well; ZOO_DISABLE_PLUGINS names plugins to
     leave out (they are not even imported). Both take lists with commas.
     """
-    opened = Zoo()
+    opened = PluginHost()
     opened.disabled = names_in(environment.get("ZOO_DISABLE_PLUGINS", ""))
     found = list(candidates(files, environment))
     names = [candidate.name for candidate in found]
     for name in opened.disabled:
         if name not in names:
-            hint = nearest(name, names)
+            hint = suggest_name(name, names)
             opened.warnings.append(f"ZOO_DISABLE_PLUGINS names {name!r}, which is not there{hint}")
     for candidate in found:
         opened.load(candidate)
@@ -216,6 +216,6 @@ def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.env
 
 
 @cache
-def zoo() -> Zoo:
+def get_zoo() -> PluginHost:
     """The zoo of this process. Opened once; `--plugin` files are added with `zoo().load_files(...)`."""
     return open_zoo()

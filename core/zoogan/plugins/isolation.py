@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from zoogan import API_VERSION
 from zoogan.config import ConfigError
 from zoogan.config.registry import RegistrationError
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 from zoogan.plugins import hooks
 
 
@@ -59,7 +59,7 @@ def check_hooks(plugin: Any) -> None:
     for function in marked:
         name = getattr(plugin, function).zoogan_impl["specname"] or function
         if name not in specs:
-            reason = f"it implements hook {name!r}, which does not exist{nearest(name, specs)}"
+            reason = f"it implements hook {name!r}, which does not exist{suggest_name(name, specs)}"
             raise RejectedError(reason, f"the hooks are {', '.join(specs)}")
         passed = list(inspect.signature(getattr(hooks, name)).parameters)
         asked = inspect.signature(getattr(plugin, function)).parameters.values()

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from zoogan.files import digest, sync, write_tensors
+from zoogan.files import hash_file, sync_to_disk, write_tensors
 
 FORMAT = 1
 
@@ -88,15 +88,15 @@ def save(folder: Path, state: State) -> Path:
     (draft / "state.json").write_text(
         json.dumps({"format": FORMAT, "iteration": state.iteration, "position": state.position}, indent=1)
     )
-    files = {path.name: {"sha256": digest(path), "bytes": path.stat().st_size} for path in sorted(draft.iterdir())}
+    files = {path.name: {"sha256": hash_file(path), "bytes": path.stat().st_size} for path in sorted(draft.iterdir())}
     (draft / "manifest.json").write_text(json.dumps({"format": FORMAT, "files": files}, indent=1))
     for path in draft.iterdir():
-        sync(path)
-    sync(draft)
+        sync_to_disk(path)
+    sync_to_disk(draft)
     if final.exists():  # the same iteration again: the new one is as good, and complete
         shutil.rmtree(final)
     draft.rename(final)
-    sync(folder)
+    sync_to_disk(folder)
     return final
 
 
@@ -122,7 +122,7 @@ def problems(path: Path) -> str | None:
             file = path / name
             if not file.exists():
                 return f"{name} is missing"
-            if file.stat().st_size != entry["bytes"] or digest(file) != entry["sha256"]:
+            if file.stat().st_size != entry["bytes"] or hash_file(file) != entry["sha256"]:
                 return f"{name} does not match its checksum"
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"manifest.json cannot be read ({error})"

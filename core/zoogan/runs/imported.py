@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from zoogan.config import ConfigError, DataConfig, GameConfig, compose_config, merge
 from zoogan.config.registry import MethodSpec
-from zoogan.names import resolve
-from zoogan.plugins.host import Zoo
+from zoogan.names import import_object
+from zoogan.plugins.host import PluginHost
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,12 @@ MUCH = 0.1  # mean |edit - input| of a face asked to stay as it is: reconstructi
 
 
 def import_weights(
-    zoo: Zoo, spec: MethodSpec, files: list[Path], sets: dict[str, Any], out: Path, photos: list[Path] | None = None
+    zoo: PluginHost,
+    spec: MethodSpec,
+    files: list[Path],
+    sets: dict[str, Any],
+    out: Path,
+    photos: list[Path] | None = None,
 ) -> tuple[Editor, list[str]]:
     """Read official files, build the networks they describe and write the run. Returns its editor, and notes.
 
@@ -35,7 +40,7 @@ def import_weights(
         ConfigError: files that are not the method's, weights that do not fit the config, photos that cannot be read.
     """
     from zoogan.importing.official import contradicts, laid_over
-    from zoogan.runs.run import Run
+    from zoogan.runs.run import RunFolder
 
     data = sets.get("data", {})
     if not isinstance(data, dict):
@@ -44,7 +49,7 @@ def import_weights(
     settings = {} if attributes is None else {"attributes": [attributes] if isinstance(attributes, str) else attributes}
     settings |= parts_named(data.get("label_set")) | ({"source": data["source"]} if "source" in data else {})
     assert spec.importer is not None
-    imported: Imported = resolve(spec.importer)(files, settings)
+    imported: Imported = import_object(spec.importer)(files, settings)
     layer = laid_over(imported.config, sets)
     first = built(zoo, spec, imported, layer)
     notes = list(imported.notes)
@@ -55,10 +60,10 @@ def import_weights(
     elif photos:
         notes.append("--photo: not looked at; there is one way only to read these weights, or --set says which")
     config, composition = first
-    run = Run(out)
+    run = RunFolder(out)
     run.write(config, composition.facts)
-    untrained = sorted(set(composition.nets) - set(imported.networks))
-    run.write_model(config, composition.facts, composition.nets, composition.game, untrained, raw=imported.raw)
+    untrained = sorted(set(composition.networks) - set(imported.networks))
+    run.write_model(config, composition.facts, composition.networks, composition.game, untrained, raw=imported.raw)
     notes += [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
     return editor_of(composition), notes
 
@@ -93,7 +98,9 @@ def with_parts(data: DataConfig, facts: Facts) -> DataConfig:
     return data.model_copy(update={"label_set": kinds.model_copy(update={"transparent": facts.transparent})})
 
 
-def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any]) -> tuple[GameConfig, Composition]:
+def built(
+    zoo: PluginHost, spec: MethodSpec, imported: Imported, layer: dict[str, Any]
+) -> tuple[GameConfig, Composition]:
     """The complete config of a layer, and its networks with the imported weights.
 
     Raises:
@@ -108,17 +115,17 @@ def built(zoo: Zoo, spec: MethodSpec, imported: Imported, layer: dict[str, Any])
     facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes, **imported.facts)
     config = config.model_copy(update={"data": with_parts(config.data, facts)})
     composition = compose(config, facts, zoo.registry)
-    missing = set(composition.nets) - set(imported.networks)
+    missing = set(composition.networks) - set(imported.networks)
     needed = sorted(missing - set(imported.untrained))
     if needed:
         raise ConfigError(f"--weights: no file holds the {' or the '.join(needed)}; name every file of the model")
     for name in list(imported.raw):
-        if misfits(name, imported.raw, composition.nets[name]):
+        if misfits(name, imported.raw, composition.networks[name]):
             del imported.raw[name]
             imported.notes.append(f"the {name} in training is left out: it has other shapes than its average")
     for name, state in imported.networks.items():
         try:
-            composition.nets[name].load_state_dict(state)
+            composition.networks[name].load_state_dict(state)
         except RuntimeError as error:
             raise ConfigError(f"--weights: the {name}'s weights do not fit its config: {error}") from error
     composition.game.load_state_dict(composition.game.state_dict() | imported.game)
@@ -158,8 +165,8 @@ def better(
 
 def editor_of(composition: Composition) -> Editor:
     """The editor that a run of this composition will be."""
-    nets = composition.nets.eval().requires_grad_(False)
-    return composition.game.editor(nets, attributes=composition.facts.attributes)
+    networks = composition.networks.eval().requires_grad_(False)
+    return composition.game.editor(networks, attributes=composition.facts.attributes)
 
 
 def change_of(editor: Editor, image: Tensor, own: Tensor | None) -> float:

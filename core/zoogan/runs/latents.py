@@ -28,10 +28,10 @@ from torch import Tensor, nn
 from zoogan.config import ConfigError
 from zoogan.editors.directions import Direction
 from zoogan.editors.synthesis_editor import SynthesisEditor
-from zoogan.files import digest_of, write_tensors
+from zoogan.files import hash_tensors, write_tensors
 from zoogan.interfaces import Edit
 from zoogan.interfaces.synthesis import named_noise, noise_among
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 SUFFIX = ".safetensors"
 LATENT, DIRECTION, TUNED = "zoogan latent 1", "zoogan direction 1", "zoogan tuned generator 1"
@@ -39,7 +39,7 @@ LATENT, DIRECTION, TUNED = "zoogan latent 1", "zoogan direction 1", "zoogan tune
 
 def generator_digest(editor: SynthesisEditor) -> str:
     """The sha256 of the generator's weights: latents and directions mean something to it alone."""
-    return digest_of(editor.generator.state_dict())
+    return hash_tensors(editor.generator.state_dict())
 
 
 # ---- latents of faces ----
@@ -90,7 +90,7 @@ def write_tuned(path: Path, tuned: nn.Module, editor: SynthesisEditor, generator
     own, state = editor.generator.state_dict(), tuned.state_dict()
     changed = {name: value for name, value in state.items() if not torch.equal(value, own[name])}
     write_whole(path, changed, {"format": TUNED, "generator": generator})
-    return {"tuned": path.name, "tuned_digest": digest_of(state)}
+    return {"tuned": path.name, "tuned_digest": hash_tensors(state)}
 
 
 def read_tuned(path: Path, editor: SynthesisEditor, digest: str, expected: str) -> nn.Module:
@@ -111,7 +111,7 @@ def read_tuned(path: Path, editor: SynthesisEditor, digest: str, expected: str) 
     wrong = [name for name, value in tensors.items() if name not in state or state[name].shape != value.shape]
     if not wrong:
         network.load_state_dict(state | tensors)
-    if wrong or digest_of(network.state_dict()) != expected:
+    if wrong or hash_tensors(network.state_dict()) != expected:
         raise ConfigError(
             f"{path}: not the generator that was tuned for this latent, but another of that name; {again}"
         )
@@ -174,7 +174,7 @@ def read_file(path: Path, form: str, what: str) -> tuple[dict[str, Tensor], dict
     """
     if not path.is_file():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise ConfigError(f"{path}: no such file{nearest(path.name, beside)}")
+        raise ConfigError(f"{path}: no such file{suggest_name(path.name, beside)}")
     try:
         with safe_open(path, framework="pt") as file:
             facts = file.metadata() or {}

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoogan.auxiliary.likeness import Choice, likeness_of
-from zoogan.config import ConfigError, GameConfig, checked
+from zoogan.config import ConfigError, GameConfig, validate_model
 from zoogan.config.registry import Registry
 from zoogan.editors.config import InversionConfig
 from zoogan.editors.inversion import Inversion, Watch, invert
@@ -216,7 +216,7 @@ class LoadedRun:
                 fit.
         """
         maker = self.maker
-        config = checked(InversionConfig, maker.inversion.model_dump() | settings, Registry())
+        config = validate_model(InversionConfig, maker.inversion.model_dump() | settings, Registry())
         try:
             chosen = likeness_of(likeness, self.facts.image_size, self.device)
         except Unavailable as reason:

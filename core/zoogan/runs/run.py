@@ -21,8 +21,8 @@ from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.facts import Facts
 from zoogan.files import StateDict, replace_text, write_tensors
 from zoogan.interfaces import Networks
-from zoogan.names import nearest
-from zoogan.plugins.host import zoo
+from zoogan.names import suggest_name
+from zoogan.plugins.host import get_zoo
 from zoogan.runs.checkpoints import find, iteration_of, problems
 from zoogan.runs.latents import read_directions
 from zoogan.runs.loaded import LoadedRun
@@ -32,7 +32,7 @@ GAME = "game"  # the file of the game's own state
 RAW = ".raw"  # after a network's name: what its training had, where a model holds the average and no checkpoint does
 
 
-class Run:
+class RunFolder:
     """Paths inside a run folder."""
 
     def __init__(self, path: Path) -> None:
@@ -73,7 +73,7 @@ class Run:
         if method not in registry.methods:
             known = ", ".join(registry.methods)
             raise ConfigError(
-                f"{self.path}: its method {method!r} is not installed{nearest(method, registry.methods)}; installed: "
+                f"{self.path}: its method {method!r} is not installed{suggest_name(method, registry.methods)}; installed: "
                 f"{known}. If a plugin brings it, name the plugin with --plugin"
             )
         return validate(registry.methods[method], registry, values), Facts.model_validate_json(self.facts.read_text())
@@ -91,7 +91,7 @@ class Run:
         self,
         config: GameConfig,
         facts: Facts,
-        nets: Networks,
+        networks: Networks,
         game: nn.Module,
         untrained: Collection[str] = (),
         length: Length | None = None,
@@ -102,14 +102,14 @@ class Run:
         The folder is written beside and renamed into place: networks of two iterations never stand side by side.
 
         untrained: networks that hold nothing but what they began with. length: how long they were trained; None for
-        weights that came from elsewhere. raw: of these, what the training itself had where `nets` are averages; only
+        weights that came from elsewhere. raw: of these, what the training itself had where `networks` are averages; only
         a training that starts from this run asks for it.
         """
         draft, old = self.path / ".model.tmp", self.path / ".model.old"
         for left in (draft, old):  # by a write that was killed
             shutil.rmtree(left, ignore_errors=True)
         draft.mkdir(parents=True)
-        parts: dict[str, nn.Module] = dict(nets.items()) | ({GAME: game} if game.state_dict() else {})
+        parts: dict[str, nn.Module] = dict(networks.items()) | ({GAME: game} if game.state_dict() else {})
         for name, part in parts.items():
             write_tensors(draft / f"{name}.safetensors", part.state_dict())
         for name, state in raw.items():
@@ -117,7 +117,7 @@ class Run:
         content = {
             "format": FORMAT,
             "method": config.method,
-            "networks": sorted(nets),
+            "networks": sorted(networks),
             "facts": facts.model_dump(mode="json"),
         } | ({"untrained": sorted(untrained)} if untrained else {})
         content |= {} if length is None else {"iteration": length.iteration, "position": length.position}
@@ -163,8 +163,8 @@ def load(
     Raises:
         ConfigError: not a run, no trained model in it yet, or no such checkpoint.
     """
-    folder = Run(Path(run))
-    registry = registry or zoo().registry
+    folder = RunFolder(Path(run))
+    registry = registry or get_zoo().registry
     config, facts = folder.read(registry)
     composition = compose(config, facts, registry)
     if checkpoint is None:
@@ -175,8 +175,8 @@ def load(
         chosen = checkpoint_of(folder, checkpoint)
         files, length = checkpoint_files(chosen), length_in(chosen / "state.json")
     fill(composition, files)
-    nets = composition.nets.to(device).eval().requires_grad_(False)
-    editor = composition.game.to(device).editor(nets, attributes=facts.attributes)
+    networks = composition.networks.to(device).eval().requires_grad_(False)
+    editor = composition.game.to(device).editor(networks, attributes=facts.attributes)
     if isinstance(editor, SynthesisEditor):
         editor.learn(*read_directions(folder.directions, editor))
     told = (None, None) if length is None else (length.iteration, length.position)
@@ -185,34 +185,34 @@ def load(
 
 def fill(composition: Composition, files: Mapping[str, Path]) -> None:
     """Give the networks, and the game if it has a state of its own, the weights of these files."""
-    for name, network in composition.nets.items():
+    for name, network in composition.networks.items():
         network.load_state_dict(load_file(files[name]))
     if GAME in files:
         composition.game.load_state_dict(load_file(files[GAME]))
 
 
-def renew_model(folder: Run, checkpoint: Path, registry: Registry) -> bool:
+def renew_model(folder: RunFolder, checkpoint: Path, registry: Registry) -> bool:
     """Write the model anew from the checkpoint that it should be of, where it is missing or of another iteration: a
     write that was killed, or a folder that was lost. Returns whether it was."""
     config, facts = folder.read(registry)
     composition = compose(config, facts, registry)
-    names = [*composition.nets, *([GAME] if composition.game.state_dict() else [])]
+    names = [*composition.networks, *([GAME] if composition.game.state_dict() else [])]
     whole = all((folder.model / f"{name}.safetensors").exists() for name in names)
     written, length = folder.model_length(), length_in(checkpoint / "state.json")
     if whole and (written is None or written == length):
         return False
     fill(composition, checkpoint_files(checkpoint))
-    folder.write_model(config, facts, composition.nets, composition.game, length=length)
+    folder.write_model(config, facts, composition.networks, composition.game, length=length)
     return True
 
 
-def model_files(folder: Run, composition: Composition) -> dict[str, Path]:
+def model_files(folder: RunFolder, composition: Composition) -> dict[str, Path]:
     """The file of each network as training left it, and of the game's own state if it has any.
 
     Raises:
         ConfigError: one is missing.
     """
-    names = [*composition.nets, *([GAME] if composition.game.state_dict() else [])]
+    names = [*composition.networks, *([GAME] if composition.game.state_dict() else [])]
     files = {name: folder.model / f"{name}.safetensors" for name in names}
     for name, file in files.items():
         if not file.exists():
@@ -231,7 +231,7 @@ def checkpoint_files(path: Path) -> dict[str, Path]:
     return {name: files.get(f"{name}.average", file) for name, file in files.items() if "." not in name}
 
 
-def checkpoint_of(folder: Run, checkpoint: int | str) -> Path:
+def checkpoint_of(folder: RunFolder, checkpoint: int | str) -> Path:
     """The checkpoint of an iteration, or the best one.
 
     Raises:

@@ -25,7 +25,7 @@ from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.interfaces import Editor, Request
 from zoogan.interfaces.source import domains_of
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 from zoogan.testing.cuda import CUDA, absent_cuda, why_not
 from zoogan.testing.tensors import faces, labels, parts_shown, shown
 from zoogan.training.trainer import Batch, Trainer
@@ -136,16 +136,16 @@ def check_updates(name: str, registry: Registry) -> None:
     problems: list[str] = []
 
     def watched(step: Any, *rest: Any) -> None:
-        before = {n: copy.deepcopy(dict(net.named_parameters())) for n, net in trainer.nets.items()}
+        before = {n: copy.deepcopy(dict(network.named_parameters())) for n, network in trainer.networks.items()}
         update(step, *rest)
-        for n, net in trainer.nets.items():
-            moved = any(not torch.equal(p, before[n][k]) for k, p in net.named_parameters())
+        for n, network in trainer.networks.items():
+            moved = any(not torch.equal(p, before[n][k]) for k, p in network.named_parameters())
             if moved != (n in step.trains):
                 problems.append(f"step {step.name!r} trains {step.trains} but {'moved' if moved else 'left'} {n}")
         for n in step.trains:
             without = [
                 k
-                for k, p in trainer.nets[n].named_parameters()
+                for k, p in trainer.networks[n].named_parameters()
                 if (p.grad is None and not step.lazy) or (p.grad is not None and not p.grad.isfinite().all())
             ]
             if without:
@@ -192,7 +192,7 @@ def check_editor(name: str, registry: Registry) -> None:
     """
     config = tiny_config(name, registry)
     trainer = trained(config, registry, 1)
-    trainer.nets.eval()
+    trainer.networks.eval()
     facts = tiny_facts(config)
     editor = trainer.game.editor(trainer.model(), attributes=facts.attributes)
     if editor.makes_faces:
@@ -252,7 +252,7 @@ def check_cuda(name: str, registry: Registry) -> None:
         cuda.hurried = False
         trainer.read_terms()
         trainer.restore(trainer.state())
-        trainer.nets.eval()
+        trainer.networks.eval()
         facts = composition.facts
         editor = trainer.game.editor(trainer.model(), attributes=facts.attributes)
         editor.sheet(faces(3, 2, facts.image_size).to(CUDA), labels(4, 2, len(facts.attributes)).to(CUDA))
@@ -272,7 +272,7 @@ def check_method(name: str, registry: Registry | None = None, *, plugin: Path | 
         ConfigError: no such method; says why, and what there is.
     """
     if registry is None:
-        opened = zoo()
+        opened = get_zoo()
         opened.load_files([plugin] if plugin else [])
         registry = opened.registry
         opened.method(name)

@@ -9,11 +9,11 @@ from accelerate.utils import DistributedType
 
 from zoogan.config import ConfigError, GameConfig
 from zoogan.devices import choose_device
-from zoogan.names import nearest
-from zoogan.runs.run import Run
+from zoogan.names import suggest_name
+from zoogan.runs.run import RunFolder
 
 
-def open_accelerator(config: GameConfig, device: str, run: Run) -> Accelerator:
+def open_accelerator(config: GameConfig, device: str, run: RunFolder) -> Accelerator:
     """Accelerate's view of device, processes, precision and trackers.
 
     Raises:
@@ -33,7 +33,7 @@ def open_accelerator(config: GameConfig, device: str, run: Run) -> Accelerator:
     if missing:
         raise ConfigError(
             f"training.trackers: {', '.join(missing)} cannot be used: not installed, or unknown"
-            f"{nearest(missing[0], known)}; installed: {', '.join(known) or 'none'}"
+            f"{suggest_name(missing[0], known)}; installed: {', '.join(known) or 'none'}"
         )
     accelerator = Accelerator(
         cpu=device == "cpu",

@@ -7,10 +7,10 @@ from typing import Any
 
 from zoogan.config import ConfigError, GameConfig, compose_config, merge, read_yaml, validate
 from zoogan.config.registry import MethodSpec
-from zoogan.plugins.host import Zoo
+from zoogan.plugins.host import PluginHost
 
 
-def method_of(zoo: Zoo, model: str | None) -> MethodSpec:
+def method_of(zoo: PluginHost, model: str | None) -> MethodSpec:
     """The method that `--model` names.
 
     Raises:
@@ -22,7 +22,7 @@ def method_of(zoo: Zoo, model: str | None) -> MethodSpec:
 
 
 def config_to_start(
-    zoo: Zoo,
+    zoo: PluginHost,
     model: str | None,
     out: Path | None,
     recipe: str | None,
@@ -57,7 +57,7 @@ def config_to_start(
 
 
 def config_to_resume(
-    zoo: Zoo,
+    zoo: PluginHost,
     model: str | None,
     out: Path | None,
     recipe: str | None,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from zoogan.config import ConfigError
 from zoogan.runs.checkpoints import State, load, newest_valid
-from zoogan.runs.run import Run
+from zoogan.runs.run import RunFolder
 
 
-def state_of(run: Run, tell: bool) -> State | None:
+def state_of(run: RunFolder, tell: bool) -> State | None:
     """The newest whole checkpoint; None where none was written yet. tell: say so, and which newer ones are damaged.
 
     Raises:

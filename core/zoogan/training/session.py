@@ -17,10 +17,10 @@ from zoogan.data.loader import loader, on_device
 from zoogan.devices import choose_device
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Need, Source, World
-from zoogan.plugins.host import Zoo
+from zoogan.plugins.host import PluginHost
 from zoogan.runs import checkpoints
 from zoogan.runs.folders import claim
-from zoogan.runs.run import Length, Run
+from zoogan.runs.run import Length, RunFolder
 from zoogan.terminal.progress import Display
 from zoogan.terminal.signals import StopSignals
 from zoogan.training.accelerator import open_accelerator
@@ -69,9 +69,9 @@ class Session:
 
     def __init__(
         self,
-        zoo: Zoo,
+        zoo: PluginHost,
         config: GameConfig,
-        run: Run,
+        run: RunFolder,
         *,
         device: str = "auto",
         resume: bool = False,
@@ -150,7 +150,7 @@ class Session:
         """
         if not self.config.training.evaluate_every:
             return None
-        editor = composition.game.editor(composition.nets, attributes=self.facts.attributes)
+        editor = composition.game.editor(composition.networks, attributes=self.facts.attributes)
         return Watch(self.zoo.registry, self.config, self.source, self.accelerator.device, self.run, editor)
 
     # ---- the loop ----
@@ -271,10 +271,10 @@ class Session:
         """The values of the watched metrics now. Networks come back in the mode they were in."""
         assert self.watch is not None
         self.trainer.check_finite()
-        nets = self.trainer.model()
-        modes = {name: network.training for name, network in nets.items()}
-        values = self.watch.measure(self.trainer.game.editor(nets, attributes=self.facts.attributes))
-        for name, network in nets.items():
+        networks = self.trainer.model()
+        modes = {name: network.training for name, network in networks.items()}
+        values = self.watch.measure(self.trainer.game.editor(networks, attributes=self.facts.attributes))
+        for name, network in networks.items():
             network.train(modes[name])
         return values
 

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 from safetensors.torch import load_file
 
 from zoogan.composition.build import Composition, compose
-from zoogan.composition.freezing import Frozen
-from zoogan.config import ConfigError, GameConfig, component_name, slots_of
+from zoogan.composition.freezing import FrozenParameters
+from zoogan.config import ConfigError, GameConfig, find_slots, get_component_name
 from zoogan.config.registry import MethodSpec, Registry
 from zoogan.facts import Facts
 from zoogan.files import StateDict
 from zoogan.interfaces import World
-from zoogan.names import first_few, nearest
+from zoogan.names import join_problems, suggest_name
 from zoogan.runs.checkpoints import iteration_of, newest_valid
-from zoogan.runs.run import GAME, RAW, Run, misfits
+from zoogan.runs.run import GAME, RAW, RunFolder, misfits
 from zoogan.training.averages import Average, decay_of
 
 # What networks may be built for, and the setting that decides it.
@@ -33,17 +33,17 @@ SETTINGS = {
 }
 
 
-def opened(path: Path, registry: Registry) -> tuple[Run, GameConfig, Facts]:
+def opened(path: Path, registry: Registry) -> tuple[RunFolder, GameConfig, Facts]:
     """The run at a path, with its config and facts.
 
     Raises:
         ConfigError: not a run; names the nearest that is.
     """
-    run = Run(path.expanduser())
+    run = RunFolder(path.expanduser())
     if not run.config.exists():
         above = next((folder for folder in run.path.parents if (folder / "config.yaml").exists()), None)
         beside = [folder.parent.name for folder in run.path.parent.glob("*/config.yaml")]
-        hint = f", did you mean {str(above)!r}?" if above else nearest(run.path.name, beside)
+        hint = f", did you mean {str(above)!r}?" if above else suggest_name(run.path.name, beside)
         raise ConfigError(f"training.start_from: {path} is not a run (no config.yaml in it){hint}")
     return run, *run.read(registry)
 
@@ -51,7 +51,7 @@ def opened(path: Path, registry: Registry) -> tuple[Run, GameConfig, Facts]:
 def networks_of(config: type[GameConfig]) -> dict[str, str]:
     """The roles of a game's networks, by slot: those with an optimizer."""
     optimizers: Any = config.model_fields["optimizers"].annotation
-    return {slot: role.role for slot, role in slots_of(config).items() if slot in optimizers.model_fields}
+    return {slot: role.role for slot, role in find_slots(config).items() if slot in optimizers.model_fields}
 
 
 def check_family(path: Path, theirs: type[GameConfig], method: str, ours: type[GameConfig], name: str) -> None:
@@ -79,9 +79,9 @@ def check_components(path: Path, stored: GameConfig, spec: MethodSpec) -> None:
         return
     ours = {slot: spec.config.model_fields[slot].default for slot in networks_of(spec.config)}
     other = {
-        slot: (component_name(getattr(stored, slot)), component_name(default))
+        slot: (get_component_name(getattr(stored, slot)), get_component_name(default))
         for slot, default in ours.items()
-        if hasattr(stored, slot) and component_name(getattr(stored, slot)) != component_name(default)
+        if hasattr(stored, slot) and get_component_name(getattr(stored, slot)) != get_component_name(default)
     }
     if other:
         said = ", ".join(f"{slot} {theirs!r} where {spec.name} has {mine!r}" for slot, (theirs, mine) in other.items())
@@ -144,8 +144,8 @@ class Start:
         Raises:
             ConfigError: weights that do not fit, all of them; frozen parts of a network that the run does not have.
         """
-        training, nets = composition.config.training, composition.nets
-        afresh = [slot for slot in nets if slot not in self.networks]
+        training, networks = composition.config.training, composition.networks
+        afresh = [slot for slot in networks if slot not in self.networks]
         never = [p for p in (*training.freeze, *training.freeze_average) if p.partition(".")[0] in afresh]
         if never:
             raise ConfigError(
@@ -153,20 +153,22 @@ class Start:
                 f"trained {' and no '.join(afresh)}"
             )
         groups = (self.networks, self.averages)
-        problems = [p for group in groups for slot in nets if slot in group for p in misfits(slot, group, nets[slot])]
+        problems = [
+            p for group in groups for slot in networks if slot in group for p in misfits(slot, group, networks[slot])
+        ]
         if problems:
             config = composition.config
             raise ConfigError(
                 f"training.start_from: the weights of {self.path}, a run of {self.method}, do not fit the networks of "
-                f"this training of {config.method}:\n{first_few(list(dict.fromkeys(problems)))}\n"
+                f"this training of {config.method}:\n{join_problems(list(dict.fromkeys(problems)))}\n"
                 "leave out the settings of these networks, and they are the run's"
             )
-        frozen = Frozen(nets, training.freeze)
+        frozen = FrozenParameters(networks, training.freeze)
         for slot, state in self.networks.items():
-            if slot in nets:  # what is frozen is one in the network and its average, which neither ever moves
+            if slot in networks:  # what is frozen is one in the network and its average, which neither ever moves
                 average = self.averages.get(slot, {}) if decay_of(training, 1) else {}
                 still = {name: average[name] for name in frozen.names(slot) if name in average}
-                nets[slot].load_state_dict(state | still)
+                networks[slot].load_state_dict(state | still)
         own = composition.game.state_dict()
         taken = {name: old for name, old in self.game.items() if name in own and own[name].shape == old.shape}
         kept = {name: value for name, value in taken.items() if name not in composition.game.afresh}
@@ -235,7 +237,7 @@ class Found(NamedTuple):
     damaged: list[str]
 
 
-def weights_in(run: Run) -> Found:
+def weights_in(run: RunFolder) -> Found:
     """The newest whole checkpoint of a run, or else its model; without the optimizers."""
     checkpoint, damaged = newest_valid(run.checkpoints)
     folder = run.model if checkpoint is None else checkpoint
@@ -243,7 +245,7 @@ def weights_in(run: Run) -> Found:
     return Found(folder, tuple(name for name in names if not name.endswith(".optimizer")), damaged)
 
 
-def untrained_in(run: Run) -> tuple[str, ...]:
+def untrained_in(run: RunFolder) -> tuple[str, ...]:
     """The networks of a run's model that never saw a face."""
     file = run.model / "config.json"
     return tuple(json.loads(file.read_text()).get("untrained", ())) if file.exists() else ()
@@ -262,8 +264,8 @@ def check_facts(path: Path, stored: GameConfig, before: Facts, now: Facts, regis
         return
     composition = compose(stored, before, registry)
     read = {field for need in composition.game.needs.values() for field in need.fields}
-    parted = "segmentation" in read or any(isinstance(getattr(net, "parts", None), tuple) and net.parts
-                                           for net in composition.nets.values())  # fmt: skip
+    parted = "segmentation" in read or any(isinstance(getattr(network, "parts", None), tuple) and network.parts
+                                           for network in composition.networks.values())  # fmt: skip
     labelled = bool(read & {"attributes", "domain"})
     matters = {"parts": parted, "transparent": parted, "attributes": labelled, "domains": labelled}
     lines = [

@@ -19,7 +19,7 @@ from zoogan.composition.build import Composition
 from zoogan.composition.freezing import frozen_of
 from zoogan.composition.rehearsal import check_terms
 from zoogan.config.registry import Registry
-from zoogan.files import plain
+from zoogan.files import copy_to_cpu
 from zoogan.interfaces import Clock, Draws, Shared, Step, Synchronised, Turn, World
 from zoogan.interfaces.draws import seed_of
 from zoogan.layers.norm import synchronised
@@ -59,29 +59,31 @@ class Trainer:
         self.world, self.device = World(), accelerator.device
         self.layout = torch.channels_last if self.training.channels_last else torch.contiguous_format
         self.dtype = torch.float64 if self.training.precision == "fp64" else torch.float32
-        self.nets = composition.nets.to(self.device, self.dtype).to(memory_format=self.layout).train()
+        self.networks = composition.networks.to(self.device, self.dtype).to(memory_format=self.layout).train()
         self.game = composition.game.to(self.device)
         if self.world.size > 1:
-            for network in self.nets.values():
+            for network in self.networks.values():
                 for layer in synchronised(network).modules():
                     if isinstance(layer, Synchronised):
                         layer.world = self.world
-        self.frozen, still = frozen_of(self.training, self.game, self.nets)
+        self.frozen, still = frozen_of(self.training, self.game, self.networks)
         optimizers: Any = dict(self.config)["optimizers"]  # one field a network, declared by the game's config
         self.optimizers: dict[str, Any] = {
             name: lazily(
                 registry.build("optimizer", getattr(optimizers, name))(self.frozen.free(name) or network.parameters()),
                 [step.every for step in self.game.steps if step.lazy and name in step.trains],
             )
-            for name, network in self.nets.items()
+            for name, network in self.networks.items()
         }
-        self.schedules = {name: registry.build("schedule", getattr(optimizers, name).schedule) for name in self.nets}
+        self.schedules = {
+            name: registry.build("schedule", getattr(optimizers, name).schedule) for name in self.networks
+        }
         self.averages: dict[str, Average] = {}
         self.rows = self.config.data.batch * self.training.accumulate
         decay = decay_of(self.training, self.rows * self.world.size)
         if decay is not None:
             self.averages = {
-                name: Average(self.nets[name], decay, self.frozen.names(name) | still.names(name))
+                name: Average(self.networks[name], decay, self.frozen.names(name) | still.names(name))
                 for name in self.game.averages
             }
         if self.training.compile:
@@ -94,7 +96,7 @@ class Trainer:
 
     def compile(self) -> None:
         """Compile the networks in place; penalties go round it through `turn.eager`."""
-        networks: list[Any] = list(self.nets.values())
+        networks: list[Any] = list(self.networks.values())
         for network in networks:
             for part in network.compiled_parts():
                 part.compile()
@@ -115,7 +117,7 @@ class Trainer:
                 self.update(step, repeat, clock, later)
         applied = self.applied()
         for name, average in self.averages.items():
-            average.update(self.nets[name], self.iteration, applied)
+            average.update(self.networks[name], self.iteration, applied)
         self.game.after(clock)
         self.iteration += 1
 
@@ -178,7 +180,7 @@ class Trainer:
         batch = {draw: {field: rows[part] for field, rows in sample.items()} for draw, sample in self.batch.items()}
         targets = {name: rows[part] for name, rows in self.targets.items()}
         draw = Draws(seed, self.world, self.rows, part, self.injected)
-        return Turn(self.nets, batch, targets, self.shared, clock, self.world, draw, later)
+        return Turn(self.networks, batch, targets, self.shared, clock, self.world, draw, later)
 
     def only(self, step: Step, graph: bool) -> AbstractContextManager[None]:
         """Inside, exactly the networks that the step trains require gradients (and those whose graph is kept), but for
@@ -229,17 +231,17 @@ class Trainer:
         return State(
             iteration=self.iteration,
             position=self.position,
-            game=plain(self.game.state_dict()),
-            networks={name: plain(network.state_dict()) for name, network in self.nets.items()},
-            averages={name: plain(average.network.state_dict()) for name, average in self.averages.items()},
-            optimizers={name: optimizer_state(self.nets[name], o) for name, o in self.optimizers.items()},
+            game=copy_to_cpu(self.game.state_dict()),
+            networks={name: copy_to_cpu(network.state_dict()) for name, network in self.networks.items()},
+            averages={name: copy_to_cpu(average.network.state_dict()) for name, average in self.averages.items()},
+            optimizers={name: optimizer_state(self.networks[name], o) for name, o in self.optimizers.items()},
         )
 
     def restore(self, state: State) -> None:
         """Go on from `state`. The caller starts `batches` at `state.position`."""
         self.iteration, self.position = state.iteration, state.position
         self.game.load_state_dict(state.game)
-        for name, network in self.nets.items():
+        for name, network in self.networks.items():
             network.load_state_dict(state.networks[name])
             restore_optimizer(network, self.optimizers[name], state.optimizers[name])
         for name, average in self.averages.items():
@@ -247,7 +249,10 @@ class Trainer:
 
     def model(self) -> dict[str, nn.Module]:
         """The networks to use after training: averages where there are any."""
-        return {name: self.averages[name].network if name in self.averages else net for name, net in self.nets.items()}
+        return {
+            name: self.averages[name].network if name in self.averages else network
+            for name, network in self.networks.items()
+        }
 
 
 class TermLog:

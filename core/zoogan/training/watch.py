@@ -7,15 +7,15 @@ import math
 
 import torch
 
-from zoogan.config import ConfigError, GameConfig, checked
+from zoogan.config import ConfigError, GameConfig, validate_model
 from zoogan.config.registry import Registry
 from zoogan.evaluation.config import DEFAULTS
 from zoogan.evaluation.study import examine, open_study, shown_by, unfit
 from zoogan.files import replace_text
 from zoogan.interfaces import Editor, Source, Unavailable
 from zoogan.judges.judge import judge_in_cache
-from zoogan.names import nearest
-from zoogan.runs.run import Run
+from zoogan.names import suggest_name
+from zoogan.runs.run import RunFolder
 
 
 class Watch:
@@ -33,7 +33,7 @@ class Watch:
         config: GameConfig,
         source: Source,
         device: torch.device,
-        run: Run,
+        run: RunFolder,
         editor: Editor,
     ) -> None:
         self.training, self.run, shows = config.training, run, shown_by(editor)
@@ -42,7 +42,7 @@ class Watch:
         unknown = [name for name in self.training.evaluate if name not in known]
         if unknown:
             raise ConfigError(
-                f"training.evaluate: no metric is called {unknown[0]!r}{nearest(unknown[0], known)}; "
+                f"training.evaluate: no metric is called {unknown[0]!r}{suggest_name(unknown[0], known)}; "
                 f"metrics: {', '.join(known)}"
             )
         options = self.training.evaluate_options
@@ -50,7 +50,7 @@ class Watch:
         if strange:
             raise ConfigError(
                 f"training.evaluate_options.{strange[0]}: not among training.evaluate"
-                f"{nearest(strange[0], self.training.evaluate)}; it names {', '.join(self.training.evaluate)}"
+                f"{suggest_name(strange[0], self.training.evaluate)}; it names {', '.join(self.training.evaluate)}"
             )
         judge, trouble = judge_in_cache(config.data.source, source.image_size)
         # Not the test faces, on which the kept checkpoint will be reported, unless there are no others.
@@ -62,7 +62,7 @@ class Watch:
         self.metrics = {
             name: registry.build(
                 "metric",
-                checked(
+                validate_model(
                     registry.components["metric", name].config,
                     options.get(name, {}),
                     registry,
@@ -124,7 +124,9 @@ class Watch:
         fitting = [name for name in (best, *alone) if self.directions.get(name)]
         if not fitting:
             names = ", ".join(name for name in values if self.directions.get(name))
-            raise ConfigError(f"training.best: no measure is called {best!r}{nearest(best, values)}; there are {names}")
+            raise ConfigError(
+                f"training.best: no measure is called {best!r}{suggest_name(best, values)}; there are {names}"
+            )
         return fitting[0]
 
     def remember(self, iteration: int, values: dict[str, float]) -> None:

@@ -26,7 +26,7 @@ from zoogan.data.sources.labels import (
 from zoogan.facts import Facts
 from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.source import Source, Split
-from zoogan.names import first_few
+from zoogan.names import join_problems
 from zoogan.pictures.photo import read_quickly, resized, square
 
 LAYOUT = """CelebA is expected as it is distributed, in one folder (--root):
@@ -152,7 +152,7 @@ def read_attributes(path: Path, asked: Sequence[str]) -> Rows:
         names.append(cells[0])
         values.append([float(value == "1") for value in row])
     if problems:
-        raise ConfigError(first_few(problems))
+        raise ConfigError(join_problems(problems))
     if len(names) != int(lines[0]):
         raise ConfigError(
             f"{path}: line 1 says {int(lines[0])} rows, but there are {len(names)}: a cut-off file? "
@@ -171,7 +171,7 @@ def check_images(folder: Path, names: Sequence[str]) -> None:
     missing = [f"{folder / name}: listed, but there is no such image" for name in names if name not in there]
     if missing:
         nested = f"\n{folder} has none of the images; do they lie in a folder inside it?"
-        raise ConfigError(first_few(missing) + nested * (len(missing) == len(names)))
+        raise ConfigError(join_problems(missing) + nested * (len(missing) == len(names)))
 
 
 def read_pairs(path: Path, names: Sequence[str]) -> list[int]:
@@ -190,7 +190,7 @@ def read_pairs(path: Path, names: Sequence[str]) -> list[int]:
             problems.append(f"{path}, line {number}: expected a file name and a number, got {line.strip()!r}")
     problems = problems or [f"{path}: no line for {name}" for name in names if name not in numbers]
     if problems:
-        raise ConfigError(first_few(problems))
+        raise ConfigError(join_problems(problems))
     return [numbers[name] for name in names]
 
 
@@ -233,7 +233,7 @@ def _partition(path: Path, names: Sequence[str]) -> list[int]:
         f"{path}: {name} is in part {side}; 0 is train, 1 valid, 2 test" for name, side in zip(names, sides) if side > 2
     ]
     if odd:
-        raise ConfigError(first_few(odd))
+        raise ConfigError(join_problems(odd))
     return sides
 
 

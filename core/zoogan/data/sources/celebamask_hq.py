@@ -22,8 +22,8 @@ from zoogan.data.sources.labels import HAIR_COLOURS, DataWarning, check_balance,
 from zoogan.facts import Facts
 from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.source import Source, Split
-from zoogan.names import first_few
-from zoogan.names import nearest as nearest_name
+from zoogan.names import join_problems
+from zoogan.names import suggest_name as nearest_name
 from zoogan.pictures.photo import SUFFIXES, read_quickly, resized, square
 
 IMAGES, MAPS, PARTS = "CelebA-HQ-img", "CelebAMask-HQ-mask", "CelebAMask-HQ-mask-anno"
@@ -186,7 +186,7 @@ def numbered(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
         else:
             found[int(stem)] = folder / name
     if problems:
-        raise ConfigError(first_few(problems))
+        raise ConfigError(join_problems(problems))
     return found
 
 
@@ -221,7 +221,7 @@ def part_files(folder: Path, classes: Sequence[str]) -> dict[int, tuple[Path, di
             else:
                 names[part] = name
     if problems:
-        raise ConfigError(first_few(problems))
+        raise ConfigError(join_problems(problems))
     return found
 
 
@@ -241,7 +241,7 @@ def check_paired(images: dict[int, Path], masks: dict[int, Any], where: Path) ->
     if bare:
         other = "maps" if where.name == PARTS else "parts"
         hint = f"\n{where.parent / (MAPS if other == 'maps' else PARTS)} is read with --set data.masks={other}"
-        raise ConfigError(first_few(bare) + hint)
+        raise ConfigError(join_problems(bare) + hint)
 
 
 def attribute_list(root: Path) -> Path | None:
@@ -267,7 +267,7 @@ def read_numbered(root: Path, asked: Sequence[str], numbers: Sequence[int]) -> F
     row_of = {int(stem): row for row, name in enumerate(rows.names) if (stem := Path(name).stem).isdigit()}
     missing = [f"{path}: no row for image {number}" for number in numbers if number not in row_of]
     if missing:
-        raise ConfigError(first_few(missing))
+        raise ConfigError(join_problems(missing))
     return rows.labels[[row_of[number] for number in numbers]]
 
 

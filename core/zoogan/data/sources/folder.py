@@ -20,7 +20,7 @@ from zoogan.data.sources.labels import HAIR_COLOURS, check_balance, check_both_v
 from zoogan.facts import Facts
 from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.source import Source, Split
-from zoogan.names import first_few, nearest
+from zoogan.names import join_problems, suggest_name
 from zoogan.pictures.photo import SUFFIXES, read_quickly, resized, square
 
 EXAMPLE = """expected in the folder (--root), beside the images, which may lie in folders of their own:
@@ -138,7 +138,7 @@ def label_maps_folder(root: Path, config: FolderData) -> Path | None:
     if not folder.is_dir():
         beside = [path.name for path in root.iterdir() if path.is_dir()]
         raise ConfigError(
-            f"data.label_maps: {folder} is not there{nearest(config.label_maps, beside)}; {layout(config.label_maps)}"
+            f"data.label_maps: {folder} is not there{suggest_name(config.label_maps, beside)}; {layout(config.label_maps)}"
         )
     return folder
 
@@ -170,7 +170,7 @@ def maps_of(names: Sequence[str], folder: Path) -> list[Path]:
             found.append(there[stem])
         taken.setdefault(stem, name)
     if problems:
-        raise ConfigError(first_few(problems))
+        raise ConfigError(join_problems(problems))
     return found
 
 
@@ -228,7 +228,7 @@ def read_labels(
         lines.setdefault(name, number)
     problems += [f"{root / name}: no row in labels.csv" for key, name in there.items() if key not in lines]
     if problems:
-        raise ConfigError(first_few(problems))
+        raise ConfigError(join_problems(problems))
     return names, torch.tensor(values, dtype=torch.float32).reshape(len(names), len(chosen))
 
 

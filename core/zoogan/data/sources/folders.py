@@ -19,7 +19,7 @@ from zoogan.data.sources.labels import check_balance
 from zoogan.facts import Facts
 from zoogan.interfaces.draws import seed_of
 from zoogan.interfaces.source import Source, Split
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 from zoogan.pictures.photo import read_quickly, resized, square
 
 EXAMPLE = """expected in the folder (--root): one folder a domain, alone or in train/ and val/
@@ -46,7 +46,7 @@ class Folders(Source):
         if unknown:
             lacks = "no images in the folder" if (train / unknown[0]).is_dir() else "no folder"
             raise ConfigError(
-                f"data.attributes: {train} has {lacks} {unknown[0]!r}{nearest(unknown[0], known)}; "
+                f"data.attributes: {train} has {lacks} {unknown[0]!r}{suggest_name(unknown[0], known)}; "
                 f"its folders with images: {', '.join(known)}"
             )
         twice = sorted({name for name in config.attributes if config.attributes.count(name) > 1})

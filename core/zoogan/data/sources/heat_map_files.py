@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zoogan.config import ConfigError
 from zoogan.interfaces import Masks
-from zoogan.names import first_few
+from zoogan.names import join_problems
 
 FOLDER = "heat_maps"
 
@@ -49,7 +49,7 @@ def check_apart(root: Path, images: Iterable[Path]) -> None:
             problems.append(f"{masks}: the heat maps of {taken[masks]} and of {image}; rename one of the images")
         taken.setdefault(masks, image)
     if problems:
-        raise ConfigError(first_few(problems))
+        raise ConfigError(join_problems(problems))
 
 
 def save_masks(path: Path, masks: Masks) -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.config import ConfigError
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 # CelebA's labels do not guarantee it, but nobody asks for two hair colours at once (StarGAN treats them so).
 HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
@@ -28,7 +28,7 @@ def columns(asked: Sequence[str], known: Sequence[str], where: str) -> list[int]
         ConfigError: every unknown name, with the nearest known one, and every name asked for twice.
     """
     problems = [
-        f"data.attributes: {where} has no attribute {name!r}{nearest(name, known)}"
+        f"data.attributes: {where} has no attribute {name!r}{suggest_name(name, known)}"
         for name in asked
         if name not in known
     ]
@@ -59,7 +59,7 @@ def check_balance(balance: str | None, chosen: Sequence[str]) -> None:
     """
     if balance is not None and balance not in chosen:
         raise ConfigError(
-            f"data.balance: {balance!r} is not among data.attributes{nearest(balance, chosen)}; "
+            f"data.balance: {balance!r} is not among data.attributes{suggest_name(balance, chosen)}; "
             f"they are: {', '.join(chosen) or '(none)'}. Set data.balance to one of them, or to null"
         )
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from zoogan.auxiliary.config import DistributionConfig
 from zoogan.auxiliary.features import Features, open_features
-from zoogan.config import component_name
+from zoogan.config import get_component_name
 from zoogan.evaluation.metrics.reals import SPLIT, RealFaces, any_faces, real_faces, reference
 from zoogan.facts import Facts
 from zoogan.interfaces.metric import Edits, Kind, Measure, Metric, Samples, Study, Unavailable
@@ -104,7 +104,7 @@ class Distribution(Metric, Generic[K]):
     def __init__(
         self, config: DistributionConfig, facts: Facts | None = None, *, features: Features | None = None
     ) -> None:
-        self.config, self.name, self._given = config, component_name(config), features
+        self.config, self.name, self._given = config, get_component_name(config), features
         self.name_sets("edits")
 
     def name_sets(self, shows: Kind | Literal["pairs"]) -> None:

@@ -22,9 +22,9 @@ from zoogan.auxiliary.weight_files import weights_folder
 from zoogan.evaluation.distribution_config import IdentityConfig
 from zoogan.evaluation.metrics.rows import Better, FaceMetric
 from zoogan.facts import Facts
-from zoogan.files import digest
+from zoogan.files import hash_file
 from zoogan.interfaces import Edits, Measure, Statistic, Study, Unavailable
-from zoogan.names import nearest
+from zoogan.names import suggest_name
 
 
 class NamedNetwork(Features):
@@ -44,7 +44,7 @@ class NamedNetwork(Features):
                 "network trained to recognise faces is what tells persons apart"
             )
         path = located(config.weights, config.backbone)
-        self.weights = digest(path)
+        self.weights = hash_file(path)
         network = built(config, path)
         known = network.pretrained_cfg
         self.side = config.size or known["input_size"][-1]
@@ -90,7 +90,7 @@ def built(config: IdentityConfig, path: Path) -> Any:
         raise Unavailable(f"identity looks through timm ({error}): pip install 'zoogan[evaluate]'") from error
     if not timm.is_model(config.backbone):
         known = timm.list_models()
-        raise Unavailable(f"identity.backbone: timm knows no {config.backbone!r}{nearest(config.backbone, known)}")
+        raise Unavailable(f"identity.backbone: timm knows no {config.backbone!r}{suggest_name(config.backbone, known)}")
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -19,7 +19,7 @@ from torch import Tensor
 from zoogan.config import ConfigError
 from zoogan.evaluation.reports.bootstrap import RESAMPLES, face_weights, interval, resampled
 from zoogan.evaluation.study import Findings
-from zoogan.files import digest, replace_text, write_tensors
+from zoogan.files import hash_file, replace_text, write_tensors
 from zoogan.interfaces import Kind, Measure, Ranking, Ratio, Statistic, Study, Whole
 
 FORMAT = 1
@@ -242,7 +242,7 @@ def write_report(folder: Path, report: Report, rows: dict[str, Tensor]) -> Repor
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / ".faces.tmp"
     write_tensors(draft, rows)
-    report = report.model_copy(update={"rows": digest(draft)})
+    report = report.model_copy(update={"rows": hash_file(draft)})
     draft.replace(folder / "faces.safetensors")
     replace_text(folder / "report.json", json.dumps(report.model_dump(mode="json"), indent=1))
     return report
@@ -281,7 +281,7 @@ def read_rows(folder: Path, report: Report) -> list[Statistic]:
         ConfigError: the file is missing, damaged, or of another report.
     """
     path = folder / "faces.safetensors"
-    if not path.is_file() or digest(path) != report.rows:
+    if not path.is_file() or hash_file(path) != report.rows:
         raise ConfigError(f"{path}: missing, or not the rows of this report.json; evaluate the run again")
     arrays = load_file(path)
     statistics: list[Statistic] = []
