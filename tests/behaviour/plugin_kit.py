@@ -46,7 +46,7 @@ class Shelf:
         info = self.folder / f"{(distribution or name).replace('-', '_')}-1.2.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution or name}\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text(f"[zoogan.plugins.host]\n{name} = {value or module}\n")
+        (info / "entry_points.txt").write_text(f"[zoogan.plugins]\n{name} = {value or module}\n")
         return self.module(module, body)
 
     def open(self, *files: Path, **environment: str) -> PluginHost:

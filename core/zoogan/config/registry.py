@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pydantic import create_model
 
 from zoogan.config.commands import VERBS, Command
-from zoogan.config.models import ComponentConfig, GameConfig, get_component_name
+from zoogan.config.models import ComponentConfig, DataConfig, GameConfig, get_component_name
+from zoogan.errors import ConfigError
 from zoogan.names import import_object, suggest_name
 
 if TYPE_CHECKING:
@@ -65,18 +69,60 @@ def check_names(role: str, name: str, config: Any) -> None:
         raise RegistrationError(f"{role} {name!r}: field `{key}` of {config.__name__} accepts only {names}")
 
 
+@cache
+def make_component_config(role: str, name: str) -> type[ComponentConfig]:
+    """Make the config class of a component that has no settings: nothing but `use` (sources: what all sources have)."""
+    title = "".join(word.capitalize() for word in re.split(r"\W|_", name)) + "Config"
+    accepted: Any = Literal[name]
+    if role == "source":
+        return create_model(title, __base__=DataConfig, __module__=__name__, source=(accepted, name))
+    return create_model(title, __base__=ComponentConfig, __module__=__name__, use=(accepted, name))
+
+
 @dataclass(frozen=True)
 class Component:
-    """A named way to fill a role: its config class (no torch) and an import string of what builds it.
+    """A named way to fill a role. Its builder is called as `build(config, facts)` and returns the component.
 
-    `build(config, facts)` returns the component.
+    Attributes:
+        role: The role that it fills, a key of `ROLES`.
+        name: The name under which configs choose it.
+        config_class: Its config class; None = read the attribute `Config` of what `build` names when `config` is used.
+        build: Import string of the class or function that builds it.
+        plugin: The plugin that registered it.
     """
 
     role: str
     name: str
-    config: type[ComponentConfig]
+    config_class: type[ComponentConfig] | None
     build: str
     plugin: str = ""
+
+    @cached_property
+    def config(self) -> type[ComponentConfig]:
+        """The config class.
+
+        Reading it for the first time imports the module of `build` where no class was given at registration.
+
+        Raises:
+            ConfigError: `build` cannot be imported, or its `Config` does not read the component's name.
+        """
+        if self.config_class is not None:
+            return self.config_class
+        owner = f"plugin {self.plugin!r}: " if self.plugin else ""
+        try:
+            config = getattr(import_object(self.build), "Config", None)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"{owner}{self.role} {self.name!r} cannot be imported from {self.build!r}: {error}. "
+                "Correct the import string in its zoo_register."
+            ) from error
+        if config is None:
+            return make_component_config(self.role, self.name)
+        try:
+            check_names(self.role, self.name, config)
+        except RegistrationError as error:
+            raise ConfigError(f"{owner}{error}. Correct the attribute Config of {self.build!r}.") from error
+        return config
 
 
 @dataclass(frozen=True)
@@ -143,13 +189,42 @@ class Registry:
             raise RegistrationError(f"method {spec.name!r} is already registered by plugin {taken.plugin!r}")
         self.methods[spec.name] = MethodSpec(**{**spec.__dict__, "plugin": self.plugin})
 
-    def component(self, role: str, name: str, *, config: type[ComponentConfig], build: str) -> None:
+    def component(self, role: str, name: str, *, build: str, config: type[ComponentConfig] | None = None) -> None:
         """Register a component under a role.
 
+        Args:
+            role: A key of `ROLES`.
+            name: The name under which configs choose it.
+            build: Import string of a class or function that is called as `build(config, facts)`.
+            config: Its config class; None = it has no settings.
+
         Raises:
-            RegistrationError: unknown role, a taken name, a config that does not read the name, or a `build`
-                that is no import string.
+            RegistrationError: The role is unknown, the name is taken, `build` is no import string, or `config` does
+                not read the name.
         """
+        self._check_component(role, name, build)
+        config = config or make_component_config(role, name)
+        check_names(role, name, config)
+        self.components[role, name] = Component(role, name, config, build, self.plugin)
+
+    def metric(self, name: str, build: str) -> None:
+        """Register a metric, whose config class is the attribute `Config` of its class.
+
+        The class is imported when its config is first needed, so that registering imports no torch. A class without
+        `Config` has no settings.
+
+        Args:
+            name: The name under which it is chosen.
+            build: Import string of a class or function that is called as `build(config, facts)`.
+
+        Raises:
+            RegistrationError: The name is taken, or `build` is no import string.
+        """
+        self._check_component("metric", name, build)
+        self.components["metric", name] = Component("metric", name, None, build, self.plugin)
+
+    def _check_component(self, role: str, name: str, build: str) -> None:
+        """Check the role, that the name is free, and the import string."""
         if role not in ROLES:
             hint = suggest_name(role, ROLES)
             raise RegistrationError(f"no role is called {role!r}{hint}; roles: {', '.join(ROLES)}")
@@ -157,8 +232,6 @@ class Registry:
         if taken is not None:
             raise RegistrationError(f"{role} {name!r} is already registered by plugin {taken.plugin!r}")
         check_import_string(f"build of {role} {name!r}", build)
-        check_names(role, name, config)
-        self.components[role, name] = Component(role, name, config, build, self.plugin)
 
     def command(self, name: str, build: str) -> None:
         """Register a verb of the command line: an import string of a function for typer, or of a typer app.
