@@ -8,8 +8,12 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from zoogan.devices import limit_openmp_spinning
+
 if TYPE_CHECKING:
-    from zoogan.runs.run import load as load
+    from zoogan.runs.opening import load as load
+
+limit_openmp_spinning()
 
 try:
     __version__ = version("zoogan")
@@ -24,7 +28,7 @@ __all__ = ["API_VERSION", "__version__", "load"]
 
 def __getattr__(name: str) -> Any:
     if name == "load":
-        from zoogan.runs.run import load
+        from zoogan.runs.opening import load
 
         return load
     raise AttributeError(f"module 'zoogan' has no attribute {name!r}")

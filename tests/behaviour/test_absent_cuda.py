@@ -100,7 +100,7 @@ def test_a_step_that_reads_or_waits_is_found(monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr(zoogan.interfaces.draws, "sent", lambda drawn, like: drawn.to(like))
         with pytest.raises(HostWaits, match=r"_to_copy.* copies from the host"):
             check_cuda("stargan", REGISTRY)
-    monkeypatch.setattr(zoogan.training.trainer, "heeds_found_inf", lambda optimizer: False)
+    monkeypatch.setattr(zoogan.training.trainer, "supports_found_inf", lambda optimizer: False)
     with pytest.raises(HostWaits, match="tells the host"):
         check_cuda("stargan", REGISTRY)
 

@@ -18,10 +18,12 @@ from zoogan.composition.build import compose
 from zoogan.config import ConfigError
 from zoogan.interfaces import World
 from zoogan.plugins.host import get_zoo
+from zoogan.runs.folder import RunFolder
 from zoogan.testing.conformance import tiny_config, tiny_facts, trained
 from zoogan.training.averages import Average
-from zoogan.training.devices import check_augment, training_on
-from zoogan.training.optimizers import heeds_found_inf
+from zoogan.training.machine import use_cuda_flags
+from zoogan.training.optimizers import supports_found_inf
+from zoogan.training.prepare import check_augment, prepare
 from zoogan.training.trainer import NotFinite, Trainer
 
 REGISTRY = get_zoo().registry
@@ -39,11 +41,11 @@ def flags() -> tuple[bool, bool, bool]:
 @pytest.mark.parametrize("tf32", [True, False])
 def test_training_sets_cudas_flags_and_gives_them_back(tf32: bool) -> None:
     before = flags()
-    with pytest.raises(KeyError), training_on(CUDA, tf32):
+    with pytest.raises(KeyError), use_cuda_flags(CUDA, tf32):
         assert flags() == (tf32, tf32, True)
         raise KeyError
     assert flags() == before
-    with training_on(CPU, tf32):
+    with use_cuda_flags(CPU, tf32):
         assert flags() == before
 
 
@@ -62,11 +64,12 @@ def test_a_session_trains_with_the_flags_of_its_config(
         inside.pop()
 
     iterate = Trainer.iterate
-    monkeypatch.setattr(session, "training_on", watched)
+    monkeypatch.setattr(session, "use_cuda_flags", watched)
     monkeypatch.setattr(Trainer, "iterate", lambda trainer: iterate(trainer) if inside else pytest.fail("outside"))
     sets = {"training": {"tf32": tf32, "iterations": 2}, "data": {"faces": 16, "held_out": 8, "workers": 0}}
     config = tiny_config("sagan", REGISTRY, sets)
-    session.Session(get_zoo(), config, session.RunFolder(tmp_path / "run"), device="cpu", quiet=True).train()
+    prepared = prepare(get_zoo(), config, RunFolder(tmp_path / "run"), device="cpu")
+    session.Session(prepared, quiet=True).train()
     assert asked == [("cpu", tf32)] * 2
 
 
@@ -87,12 +90,10 @@ def test_adaptive_augmentation_is_refused_on_mps_before_training() -> None:
 
 
 def test_a_session_asks_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoogan.layers.ada.AdaptiveAugment.not_on", ("cpu",))
+    monkeypatch.setattr("zoogan.layers.ada.AdaptiveAugment.unsupported_devices", ("cpu",))
     sets = {"augment": {"use": "ada"}, "data": {"faces": 16, "held_out": 8, "workers": 0}}
     with pytest.raises(ConfigError, match=r"augment\.use: ada"):
-        session.Session(
-            get_zoo(), tiny_config("sagan", REGISTRY, sets), session.RunFolder(tmp_path / "run"), device="cpu"
-        )
+        prepare(get_zoo(), tiny_config("sagan", REGISTRY, sets), RunFolder(tmp_path / "run"), device="cpu")
     assert not (tmp_path / "run").exists()
 
 
@@ -123,7 +124,7 @@ def weights(trainer: Trainer) -> list[Tensor]:
 def test_nothing_that_is_not_finite_is_applied_on_cuda(fused: bool) -> None:
     """A fused optimizer is told by the flag, and the host does not look; for others the host must look at once."""
     trainer = broken(fused)
-    assert all(heeds_found_inf(optimizer) == fused for optimizer in trainer.optimizers.values())
+    assert all(supports_found_inf(optimizer) == fused for optimizer in trainer.optimizers.values())
     before = weights(trainer)
     if fused:
         trainer.iterate()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +12,11 @@ from PIL import Image
 
 from part_faces import CELL, RUN_PARTS, Says, pixels
 from zoogan.cli import main
-from zoogan.cli.train import farewell
 from zoogan.pictures.palette import coloured
-from zoogan.pictures.photo import LEGIBLE, to_bytes
-from zoogan.plugins.host import get_zoo
+from zoogan.pictures.photo import to_bytes
+from zoogan.pictures.sheet import LEGIBLE
 from zoogan.runs.loaded import LoadedRun
-from zoogan.runs.run import RunFolder
+from zoogan.training.summary import suggest_commands
 
 # ---- pictures and films ----
 
@@ -44,7 +42,7 @@ def test_a_face_is_shown_part_by_part(
     assert np.array_equal(cell(1, 3), pixels(coloured(whole.segmentation, len(RUN_PARTS))))
     assert (cell(2, 0) == 255).all(), "alone, the background is everywhere"
     assert len({cell(0, k).tobytes() for k in range(4)}) == 4
-    made = loaded_parts.maker.generator(whole.extras["latents"], loaded_parts.maker.noise([3]))
+    made = loaded_parts.synthesis_editor.generator(whole.extras["latents"], loaded_parts.synthesis_editor.draw_noise([3]))
     assert made.coarse is not None and made.depth is not None
     mask = made.coarse[:, 3:].repeat_interleave(2, 2).repeat_interleave(2, 3).expand(-1, 3, -1, -1)
     assert np.array_equal(cell(2, 3), pixels(mask))
@@ -83,11 +81,11 @@ def test_a_film_of_one_part(
     options = ["--film", str(film), "--part", "hair", "--only", "texture", "--segmentation", "-n", "3", "--seed", "5"]
     assert main(["sample", str(part_run), *options, "--device", "cpu"]) == 0
     assert len(walked) == 3 * BETWEEN + 1 and torch.equal(walked[0], walked[-1]) and film.is_file()
-    latents = loaded_parts.maker.latents([5, 6, 7])
+    latents = loaded_parts.synthesis_editor.draw_latents([5, 6, 7])
     for k in range(3):
         met = latents[:1].clone()
         met[:, 6] = latents[k, 6]
-        made = loaded_parts.maker.synthesise(met)
+        made = loaded_parts.synthesis_editor.synthesise(met)
         assert made.segmentation is not None
         shot = walked[k * BETWEEN][:, :: LEGIBLE // 16, :: LEGIBLE // 16]
         near = torch.cat([to_bytes(made.image)[0], coloured(made.segmentation, len(RUN_PARTS))[0]], 2)
@@ -123,7 +121,7 @@ def test_a_sheet_shows_segmentations_and_parts_of_others(
         "first, its segmentation", "first, hair of second", "its segmentation",
         "first, face of second", "its segmentation",
     ]  # fmt: skip
-    wanted = loaded_parts.edit(loaded_parts.sample(2), part="hair", donor=loaded_parts.maker.latents([2, 3]))
+    wanted = loaded_parts.edit(loaded_parts.sample(2), part="hair", donor=loaded_parts.synthesis_editor.draw_latents([2, 3]))
     torch.testing.assert_close(columns[9].images, wanted.image)
     assert torch.equal(columns[8].images, loaded_parts.sample(2).segmentation)
     assert main(["edit", str(part_run), "--grid", "--out", str(tmp_path / "grid.png"), "--device", "cpu"]) == 0
@@ -139,13 +137,7 @@ def test_a_sheet_shows_segmentations_and_parts_of_others(
 
 
 def test_a_training_ends_with_what_faces_of_parts_are_for(part_run: Path, loaded_parts: LoadedRun) -> None:
-    session = SimpleNamespace(
-        run=RunFolder(part_run),
-        zoo=get_zoo(),
-        facts=loaded_parts.facts,
-        accelerator=SimpleNamespace(device=torch.device("cpu")),
-    )
-    said = farewell(session)
+    said = "\n".join(suggest_commands(loaded_parts.editor, part_run, loaded_parts.facts.attributes))
     part = "hair" if "hair" in RUN_PARTS else RUN_PARTS[-1]
     assert f"zoo edit {part_run} --seed 0 --part {part} --from-seed 1" in said and f"zoo parts {part_run}" in said
     assert "zoo direction" not in said and "PHOTO" not in said

@@ -21,4 +21,4 @@ def test_the_time_left_is_told_from_the_last_reports(
         now[0] = 100.0 + 10 * report
         display.report(10 + 20 * report, {})
     assert "2.00 it/s  16 images/s  7:25 left" in capsys.readouterr().out
-    assert display.rate() == 2.0 and display.seconds() == 150.0
+    assert display.get_rate() == 2.0 and display.get_seconds() == 150.0

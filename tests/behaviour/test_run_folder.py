@@ -13,8 +13,8 @@ from PIL import Image
 
 import zoogan
 from zoogan.cli import main
-from zoogan.runs import folders
-from zoogan.runs.run import RunFolder
+from zoogan.runs import locations
+from zoogan.runs.folder import RunFolder
 from zoogan.training.session import Session
 
 TINY = [
@@ -32,7 +32,7 @@ def test_two_trainings_that_saw_the_same_free_number_take_two_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = folders.next_run
+    asked = locations.choose_run_folder
 
     def slow(parent: Path, stem: str) -> Path:
         found = asked(parent, stem)
@@ -40,7 +40,7 @@ def test_two_trainings_that_saw_the_same_free_number_take_two_folders(
             found.mkdir(parents=True)  # by another training, after this one has looked
         return found
 
-    monkeypatch.setattr(folders, "next_run", slow)
+    monkeypatch.setattr(locations, "choose_run_folder", slow)
     assert train() == 0
     assert "finished: runs/sagan-drawn-64-002" in capsys.readouterr().out
     assert (tmp_path / "runs/sagan-drawn-64-002/metrics.jsonl").exists()
@@ -55,7 +55,7 @@ def test_a_training_that_writes_nothing_leaves_no_folder(tmp_path: Path, monkeyp
     def fail(self: Session) -> None:
         raise RuntimeError("no tracker answers")
 
-    monkeypatch.setattr(Session, "run_through", fail)
+    monkeypatch.setattr(Session, "run_loop", fail)
     assert train() == 1
     assert not list((tmp_path / "runs").iterdir())
 
@@ -128,7 +128,7 @@ def test_a_model_that_is_being_written_stands_beside_the_old_one(
         written.append(path)
         path.write_bytes(b"new")
 
-    monkeypatch.setattr("zoogan.runs.run.write_tensors", full)
+    monkeypatch.setattr("zoogan.runs.folder.write_tensors", full)
     networks: Any = loaded.networks
     with pytest.raises(OSError, match="No space"):
         RunFolder(run).write_model(loaded.config, loaded.facts, networks, torch.nn.Module())

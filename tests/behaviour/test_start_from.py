@@ -20,27 +20,27 @@ from style_runs import sets
 from training_kit import FEW, PARTS, REGISTRY, SIZE, begin, below, flat, newest, part_config, same
 from zoogan.cli import main
 from zoogan.composition.build import compose
-from zoogan.config import ConfigError, GameConfig, TrainingConfig, compose_config
+from zoogan.config import ConfigError, TrainingConfig, compose_config
 from zoogan.files import write_tensors
 from zoogan.interfaces import World
 from zoogan.runs import checkpoints
-from zoogan.runs.run import RunFolder
 from zoogan.testing.conformance import tiny_facts
-from zoogan.training import session
-from zoogan.training.averages import decay_of
-from zoogan.training.session import Session
-from zoogan.training.start import Start, layer_from, start_of
+from zoogan.training import prepare
+from zoogan.training.averages import make_decay
+from zoogan.training.origin import make_start_layer
+from zoogan.training.session import Outcome, Session
+from zoogan.training.start import StartWeights, load_start
 from zoogan.training.trainer import Trainer
 
 
-def watched(monkeypatch: pytest.MonkeyPatch) -> list[checkpoints.State]:
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[checkpoints.TrainingState]:
     """The states with which trainings begin, from now on."""
-    seen: list[checkpoints.State] = []
+    seen: list[checkpoints.TrainingState] = []
     iterate: Callable[[Trainer], None] = Trainer.iterate
 
     def looked_at(trainer: Trainer) -> None:
         if trainer.iteration == 0:
-            seen.append(trainer.state())
+            seen.append(trainer.get_state())
         iterate(trainer)
 
     monkeypatch.setattr(Trainer, "iterate", looked_at)
@@ -51,12 +51,12 @@ def opened(monkeypatch: pytest.MonkeyPatch, model: str, out: Path, *options: str
     """The training that `zoo train` opens, before its first iteration."""
     kept: list[Session] = []
 
-    def start(zoo: Any, config: GameConfig, folder: Path, device: str, resume: bool, **options: Any) -> int:
-        kept.append(Session(zoo, config, RunFolder(folder), device=device, resume=resume))
-        return 0
+    def stop(session: Session) -> Outcome:
+        kept.append(session)
+        return Outcome("stopped", 0)
 
     with monkeypatch.context() as patch:
-        patch.setattr("zoogan.cli.train.start", start)
+        patch.setattr(Session, "train", stop)
         assert begin(model, out, *options) == 0
     return kept[0]
 
@@ -93,7 +93,7 @@ def test_a_run_without_checkpoints_gives_its_model_to_both(
     model = imported / "model/config.json"
     model.write_text(json.dumps(json.loads(model.read_text()) | {"untrained": ["discriminator"]}))
     options = ["--from", str(imported), *sets([*FEW[1:], "training.average=0.5"])]
-    state = opened(monkeypatch, "sagan", tmp_path / "next", *options).trainer.state()
+    state = opened(monkeypatch, "sagan", tmp_path / "next", *options).trainer.get_state()
     said = capsys.readouterr().out
     assert "from its model, for it has no checkpoint" in said and "no trained discriminator: it starts afresh" in said
     weights = load_file(imported / "model/generator.safetensors")
@@ -112,14 +112,14 @@ def test_an_imported_generator_goes_on_with_what_its_training_had(semantic_run: 
     for slot in averaged:
         write_tensors(imported / f"model/{slot}.raw.safetensors", before.networks[slot])
     config = part_config(training={"start_from": str(imported)})
-    found = start_of(config, tiny_facts(config), REGISTRY, World.alone())
+    found = load_start(config, tiny_facts(config), REGISTRY, World.alone())
     for slot in averaged:
         assert not same(before.networks[slot], before.averages[slot])
         assert same(found.networks[slot], before.networks[slot]) and same(found.averages[slot], before.averages[slot])
     assert "discriminator" in found.networks and "discriminator" not in found.averages
-    assert "generator and mapping apart from their averages" in found.said[0]
+    assert "generator and mapping apart from their averages" in found.messages[0]
     alone = part_config(training={"start_from": str(imported), "average": None, "average_images": None})
-    begun = start_of(alone, tiny_facts(alone), REGISTRY, World.alone())  # with what the imported run makes faces with
+    begun = load_start(alone, tiny_facts(alone), REGISTRY, World.alone())  # with what the imported run makes faces with
     assert all(same(begun.networks[slot], before.averages[slot]) for slot in averaged)
     assert zoogan.load(imported).networks.keys() == {"generator", "mapping", "discriminator"}
 
@@ -129,9 +129,9 @@ def test_a_damaged_checkpoint_is_passed_over_and_none_at_all_is_told(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(glasses_run, run)
-    (checkpoints.find(run / "checkpoints")[-1] / "generator.safetensors").write_bytes(b"nothing")
+    (checkpoints.list_checkpoints(run / "checkpoints")[-1] / "generator.safetensors").write_bytes(b"nothing")
     options = ["--from", str(run), *sets(FEW[1:])]
-    state = opened(monkeypatch, "sagan", tmp_path / "next", *options).trainer.state()
+    state = opened(monkeypatch, "sagan", tmp_path / "next", *options).trainer.get_state()
     assert same(state.networks["generator"], load_file(run / "model/generator.safetensors"))
     said = capsys.readouterr().out
     assert "iteration-00000002 is damaged" in said and "from its model" in said
@@ -147,7 +147,7 @@ def test_the_games_state_comes_along_but_an_adaptive_augmentation_begins_anew(
     run = tmp_path / "run"
     shutil.copytree(semantic_run, run)
     config, facts = part_config(augment={"use": "ada"}, training={"start_from": str(run)}), None
-    path = checkpoints.newest_valid(run / "checkpoints")[0]
+    path = checkpoints.find_newest_checkpoint(run / "checkpoints")[0]
     assert path is not None
     game = load_file(path / "game.safetensors")
     assert game["mean_latent"].any()
@@ -156,19 +156,19 @@ def test_the_games_state_comes_along_but_an_adaptive_augmentation_begins_anew(
     (path / "manifest.json").write_text(json.dumps({"files": {}}))
     facts = tiny_facts(config)
     composition = compose(config, facts, REGISTRY)
-    start_of(config, facts, REGISTRY, World.alone()).lay_into(composition)
+    load_start(config, facts, REGISTRY, World.alone()).load_into(composition)
     state = composition.game.state_dict()
     assert torch.equal(state["mean_latent"], game["mean_latent"]) and state["path_mean"] == 3
     assert state["augment_p"] == 0
     composition.game.mean_latent = torch.zeros(9)  # another size: it keeps its own
-    start_of(config, facts, REGISTRY, World.alone()).lay_into(composition)
+    load_start(config, facts, REGISTRY, World.alone()).load_into(composition)
     assert composition.game.state_dict()["mean_latent"].shape == (9,)
 
 
 def saved_again(run: Path, scale: float) -> Path:
     """The run's training saved its next checkpoint, of other weights."""
-    before = checkpoints.find(run / "checkpoints")[-1]
-    after = before.with_name(checkpoints.name_of(checkpoints.iteration_of(before) + 1))
+    before = checkpoints.list_checkpoints(run / "checkpoints")[-1]
+    after = before.with_name(checkpoints.make_checkpoint_name(checkpoints.parse_iteration(before) + 1))
     shutil.copytree(before, after)
     for file in after.glob("generator*.safetensors"):
         write_tensors(file, {name: scale * value for name, value in load_file(file).items()})
@@ -184,29 +184,29 @@ def test_processes_start_from_one_checkpoint_though_the_run_trains_on(
     shutil.copytree(glasses_run, run)
     spec = REGISTRY.methods["sagan"]
     layer = {"training": {"start_from": str(run)}}
-    config = compose_config(spec, REGISTRY, sets=layer, start=layer_from(spec, REGISTRY, run))
+    config = compose_config(spec, REGISTRY, sets=layer, start=make_start_layer(spec, REGISTRY, run))
     facts = zoogan.load(run).facts
 
     def newest_then_one_more(folder: Path) -> tuple[Path | None, list[str]]:
-        found = checkpoints.newest_valid(folder)
+        found = checkpoints.find_newest_checkpoint(folder)
         saved_again(run, 0.5)
         return found
 
-    def started(rank: int, world: World) -> Start | str:
+    def started(rank: int, world: World) -> StartWeights | str:
         try:
-            return start_of(config, facts, REGISTRY, world)
+            return load_start(config, facts, REGISTRY, world)
         except ConfigError as error:
             return str(error)
 
-    monkeypatch.setattr("zoogan.training.start.newest_valid", newest_then_one_more)
+    monkeypatch.setattr("zoogan.training.start.find_newest_checkpoint", newest_then_one_more)
     one, two = in_two_processes(started)
-    assert isinstance(one, Start) and isinstance(two, Start)
-    assert "until iteration 2," in one.said[0] and one.said == two.said
+    assert isinstance(one, StartWeights) and isinstance(two, StartWeights)
+    assert "until iteration 2," in one.messages[0] and one.messages == two.messages
     for group in ("networks", "averages"):
         assert same(getattr(one, group)["generator"], getattr(two, group)["generator"])
 
-    files = list(checkpoints.find(run / "checkpoints")[-1].glob("generator.safetensors"))
-    monkeypatch.setattr("zoogan.training.start.newest_valid", checkpoints.newest_valid)
+    files = list(checkpoints.list_checkpoints(run / "checkpoints")[-1].glob("generator.safetensors"))
+    monkeypatch.setattr("zoogan.training.start.find_newest_checkpoint", checkpoints.find_newest_checkpoint)
 
     def load_once(file: Path) -> dict[str, Tensor]:
         if file in files:  # for the first who asks it is gone
@@ -223,22 +223,22 @@ def test_processes_know_of_each_other_before_they_look(
     glasses_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    for name, real in (("open_accelerator", session.open_accelerator), ("start_of", session.start_of)):
+    for name, real in (("open_accelerator", prepare.open_accelerator), ("load_start", prepare.load_start)):
 
         def noted(*args: Any, name: str = name, real: Callable[..., Any] = real) -> Any:
             order.append(name)
             return real(*args)
 
-        monkeypatch.setattr(f"zoogan.training.session.{name}", noted)
+        monkeypatch.setattr(f"zoogan.training.prepare.{name}", noted)
     opened(monkeypatch, "sagan", tmp_path / "next", "--from", str(glasses_run), *sets(FEW[1:]))
-    assert order == ["open_accelerator", "start_of"]
+    assert order == ["open_accelerator", "load_start"]
 
 
 def test_an_average_that_was_taken_over_does_not_warm_up() -> None:
     """It would be forgotten in the first iterations."""
     for fields in ({"average": 0.99}, {"average_images": 10_000.0}):
         fresh, started = TrainingConfig(**fields), TrainingConfig(**fields, start_from=Path("run"))
-        first, slow = decay_of(fresh, 16), decay_of(started, 16)
+        first, slow = make_decay(fresh, 16), make_decay(started, 16)
         assert first is not None and slow is not None
         assert first(0) < 0.2 and slow(0) > 0.98 and slow(0) == slow(10**6) == pytest.approx(first(10**6))
 
@@ -271,7 +271,7 @@ def test_a_run_is_adapted_to_pictures_and_goes_on_without_it(
     assert made.segmentation is not None and made.segmentation.shape[0] == 2
 
     shutil.rmtree(first)
-    shutil.rmtree(checkpoints.find(out / "checkpoints")[-1])
+    shutil.rmtree(checkpoints.list_checkpoints(out / "checkpoints")[-1])
     assert main(["train", "--out", str(out), "--resume", "--device", "cpu"]) == 0
     assert same(flat(newest(whole)), flat(newest(out)))
     assert main(["train", "--out", str(out), "--resume", "--from", str(semantic_run)]) == 2
@@ -288,7 +288,7 @@ def test_a_recipe_that_freezes_is_for_those_who_start_from_a_run(
     options = ["--recipe", "adapt", "--root", str(cartoons), *sets([f"data.image_size={SIZE}"])]
     assert begin("semantic-stylegan", tmp_path / "run", *options) == 2
     said = capsys.readouterr().err
-    assert "frozen weights that were never trained" in said and "--from RUN" in said
+    assert "random weights cannot be frozen" in said and "--from RUN" in said
     assert not (tmp_path / "run").exists()
 
 
@@ -315,4 +315,4 @@ def test_a_file_may_name_the_run_and_another_source(
     config: Any = session.config
     assert config.data.source == "drawn" and config.data.image_size == SIZE
     assert config.data.attributes == ("Eyeglasses",) and config.generator.width == 4
-    assert same(session.trainer.state().networks["generator"], newest(glasses_run).networks["generator"])
+    assert same(session.trainer.get_state().networks["generator"], newest(glasses_run).networks["generator"])

@@ -81,7 +81,7 @@ def test_parts_that_are_others(
 
 def test_facts_that_networks_do_not_need_may_differ(semantic_run: Path, tmp_path: Path) -> None:
     """Labels mean nothing to a generator of faces from noise, nor parts to one that has none."""
-    from zoogan.training.start import check_facts
+    from zoogan.training.origin import check_facts
 
     stored, before = validate_stored(semantic_run)
     check_facts(

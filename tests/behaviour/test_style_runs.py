@@ -21,9 +21,9 @@ from zoogan.composition.build import compose
 from zoogan.editors.style_editor import StyleEditor
 from zoogan.facts import Facts
 from zoogan.plugins.host import get_zoo
-from zoogan.runs.run import RunFolder
+from zoogan.runs.folder import RunFolder
 from zoogan.testing.conformance import tiny_config, tiny_facts
-from zoogan.training.session import Session
+from zoogan.training.prepare import prepare
 from zoogan_stargan_v2.config import MappingConfig, StyleEncoderConfig, TranslatorConfig
 from zoogan_stargan_v2.networks import Encoder, Mapping, Translator
 from zoogan_stargan_v2.weights import SLOTS, official_names
@@ -50,7 +50,7 @@ def test_details_that_no_heat_map_asks_for_are_told_of(tmp_path: Path, capsys: p
     """Without masks the decoder has no skips, and with high_pass no shortcuts either; that may be meant."""
     registry = get_zoo().registry
     config = tiny_config("stargan-v2", registry, {"generator": {"high_pass": 1.0}})
-    Session(get_zoo(), config, RunFolder(tmp_path / "run"), device="cpu")
+    prepare(get_zoo(), config, RunFolder(tmp_path / "run"), device="cpu")
     said = [line for line in capsys.readouterr().out.splitlines() if "high_pass" in line]
     assert len(said) == 1 and said[0].startswith(
         "note: generator.high_pass keeps details of a face where heat maps say"
@@ -59,7 +59,7 @@ def test_details_that_no_heat_map_asks_for_are_told_of(tmp_path: Path, capsys: p
 
     for generator, heat_maps in (({"high_pass": 0.0}, "none"), ({"high_pass": 1.0}, "files")):
         config = tiny_config("stargan-v2", registry, {"generator": generator, "heat_maps": {"use": heat_maps}})
-        assert not compose(config, tiny_facts(config), registry).game.notes()
+        assert not compose(config, tiny_facts(config), registry).game.list_warnings()
 
 
 # ---- measured and compared ----
@@ -134,7 +134,7 @@ def test_two_kinds_of_editors_are_compared_by_what_they_share(
 
     monkeypatch.setattr(StyleEditor, "serves", lambda self, own: own[:, 0] > 1)
     assert main(["compare", str(attribute_run), str(style_run), *options, "--out", str(out)]) == 2
-    assert "none is one that all of these runs are made for" in capsys.readouterr().err
+    assert "these runs share none of the first" in capsys.readouterr().err
 
 
 # ---- imported ----
@@ -173,7 +173,7 @@ def test_a_published_file_is_imported_and_edits(tmp_path: Path, capsys: pytest.C
     assert "did you mean 'male'?; known: female, male" in capsys.readouterr().err
     loaded = zoogan.load(run)
     assert loaded.facts.domains == loaded.facts.attributes == ("female", "male") and loaded.facts.image_size == 128
-    image = loaded.prepare(photo)
+    image = loaded.prepare_images(photo)
     with torch.no_grad():
         style = networks["style_encoder"](image, torch.tensor([1]))
         wanted = networks["generator"](image, style).clamp(-1, 1)

@@ -34,9 +34,9 @@ def train(out: Path, *options: str, method: str = "sagan") -> int:
 
 
 def final_state(run: Path) -> dict[str, torch.Tensor]:
-    path, _ = checkpoints.newest_valid(run / "checkpoints")
+    path, _ = checkpoints.find_newest_checkpoint(run / "checkpoints")
     assert path is not None
-    s = checkpoints.load(path)
+    s = checkpoints.read_checkpoint(path)
     groups = {"": s.networks, ".average": s.averages, ".optimizer": s.optimizers, "game": {"": s.game}}
     return {
         f"{n}{g}/{k}": t.clone()
@@ -96,7 +96,7 @@ def test_one_command_leaves_a_run_that_a_person_can_use(
 
     edit = loaded.edit(photo, **{name: 1})
     assert edit.image.shape == (1, 3, 16, 16) and edit.image.abs().max() <= 1
-    assert torch.equal(loaded.edit(loaded.prepare(photo), strength=0, **{name: 1}).image, loaded.prepare(photo))
+    assert torch.equal(loaded.edit(loaded.prepare_images(photo), strength=0, **{name: 1}).image, loaded.prepare_images(photo))
     with pytest.raises(ConfigError, match="did you mean"):
         loaded.edit(photo, **{name[:-1]: 1})
     with pytest.raises(ConfigError, match="expected floats of shape"):
@@ -121,8 +121,8 @@ def test_resume_at_any_iteration_is_the_same_run(tmp_path: Path, stop: int) -> N
         == 0
     )
     folder = tmp_path / "parts" / "checkpoints"
-    for path in checkpoints.find(folder):
-        if path.name > checkpoints.name_of(stop):
+    for path in checkpoints.list_checkpoints(folder):
+        if path.name > checkpoints.make_checkpoint_name(stop):
             for file in path.iterdir():
                 file.unlink()
             path.rmdir()
@@ -163,14 +163,14 @@ def test_a_finished_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["train", "--out", str(tmp_path / "run"), "--resume", "--device", "cpu"]) == 0
     assert "finished" in capsys.readouterr().out
     assert main(["train", "--out", str(tmp_path / "run"), "--resume", "--iterations", "2", "--device", "cpu"]) == 0
-    assert checkpoints.find(tmp_path / "run" / "checkpoints")[-1].name == "iteration-00000002"
+    assert checkpoints.list_checkpoints(tmp_path / "run" / "checkpoints")[-1].name == "iteration-00000002"
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["training"]["iterations"] == 2
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(tmp_path / "run", "--iterations", "3", "--set", "training.checkpoint_every=1") == 0
     whole = final_state(tmp_path / "run")
-    newest = checkpoints.find(tmp_path / "run" / "checkpoints")[-1]
+    newest = checkpoints.list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
     (newest / "generator.safetensors").write_bytes(b"nothing")
     assert main(["train", "--out", str(tmp_path / "run"), "--resume", "--device", "cpu"]) == 0
     assert "iteration-00000003 is damaged" in capsys.readouterr().out
@@ -266,7 +266,7 @@ def test_trackers_are_closed_on_every_way_out(tmp_path: Path, monkeypatch: pytes
     if fails == "in the loop":
         monkeypatch.setattr("zoogan.training.trainer.Trainer.iterate", fail)
     if fails == "before it":
-        monkeypatch.setattr("zoogan.training.session.held_out", fail)
+        monkeypatch.setattr("zoogan.training.session.read_sample_faces", fail)
     code = train(tmp_path / "run", "--iterations", "1", "--set", "training.trackers=tensorboard")
     assert (code == 0) == (fails == "nowhere")
     assert closed == ["tensorboard"]
@@ -301,7 +301,7 @@ def test_sigterm_to_the_whole_group_leaves_the_workers_to_the_training(tmp_path:
             break
     rest = process.communicate(timeout=120)[0]
     assert process.returncode == 143, "".join(said) + rest
-    assert "--resume" in rest and checkpoints.newest_valid(tmp_path / "run" / "checkpoints")[0] is not None
+    assert "--resume" in rest and checkpoints.find_newest_checkpoint(tmp_path / "run" / "checkpoints")[0] is not None
 
 
 def test_threads_are_at_most_those_of_the_config_and_given_back(

@@ -1,37 +1,58 @@
-"""To be written."""
+"""How good the edits of a run are where the source can draw their true results; shown at the end of a training."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from zoogan.interfaces import Editor, Source
 
 
-def truth_told(session: Any, editor: Any) -> list[str]:
-    """How far held-out edits are from the truth, a line an attribute; nothing where the source does not know it, or
-    where faces are made and not edited."""
+def measure_truth(
+    source: Source, source_name: str, editor: Editor, attributes: Sequence[str], device: torch.device
+) -> list[str]:
+    """Measure how far edits of held-out faces are from the true results.
+
+    Args:
+        source: of the faces.
+        source_name: as `data.source` names it.
+        editor: to be measured.
+        attributes: to be edited.
+        device: to edit on.
+
+    Returns:
+        One line for each attribute. None at all where the source cannot redraw a face, or where the editor makes faces
+        instead of editing them.
+    """
+    from zoogan.evaluation.metric_runner import run_metrics
     from zoogan.evaluation.metrics.edit_error import EditError
     from zoogan.evaluation.metrics.locality import Locality
-    from zoogan.evaluation.study import examine, open_study
+    from zoogan.evaluation.study import open_study
     from zoogan.interfaces import World
 
-    if editor.makes_faces or not (session.source.size("test") or session.source.size("valid")):
+    if editor.can_sample or not (source.size("test") or source.size("valid")):
         return []
-    alone = World.alone()  # the other processes have gone home
-    device, name = session.accelerator.device, session.config.data.source
-    study = open_study(session.source, name, device=device, world=alone, editor=editor)
+    alone = World.alone()  # the other processes only wait for this one
+    study = open_study(source, source_name, device=device, world=alone, editor=editor)
     metrics = {"edit_error": EditError(), "locality": Locality()}
-    if session.source.redraw(study.split, [0]) is None:
+    if source.redraw(study.split, [0]) is None:
         return []
-    found = examine(editor, study, metrics, session.facts.attributes)
-    told = {(measure.name, measure.attribute): measure.statistic for _, measure in found.measures}
+    result = run_metrics(editor, study, metrics, attributes)
+    statistics = {(measure.name, measure.attribute): measure.statistic for _, measure in result.measures}
     lines = []
-    for name in session.facts.attributes:
-        named = {way: (f"edit_error.{way}", name) for way in ("adding", "removing")}
-        ways = {way: told[key] for way, key in named.items() if key in told and told[key].faces()}
-        if ("edit_error", name) in told:
-            parts = ", ".join(f"{way} {statistic.value():.3f}" for way, statistic in ways.items())
+    for name in attributes:
+        keys = {way: (f"edit_error.{way}", name) for way in ("adding", "removing")}
+        ways = {
+            way: statistics[key] for way, key in keys.items() if key in statistics and statistics[key].count_faces()
+        }
+        if ("edit_error", name) in statistics:
+            parts = ", ".join(f"{way} {statistic.compute():.3f}" for way, statistic in ways.items())
+            error, outside = statistics["edit_error", name], statistics["outside_truth.l1", name]
             lines.append(
-                f"  {name}: edit error {told['edit_error', name].value():.3f} ({parts}; 1 = no edit, 0 = the true "
-                f"redraw), L1 outside {told['outside_truth.l1', name].value():.4f}, on "
-                f"{told['edit_error', name].faces()} held-out faces"
+                f"  {name}: edit error {error.compute():.3f} ({parts}; 1 = no edit, 0 = the true redraw), "
+                f"L1 outside {outside.compute():.4f}, on {error.count_faces()} held-out faces"
             )
     return lines

@@ -1,4 +1,4 @@
-"""What a person sees while training: a live line on a terminal, plain lines elsewhere."""
+"""Progress of a training: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,19 +10,35 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-REPORTS = 4  # that the rate and the time left are told from
+REPORTS = 4  # reports from which the rate and the time left are computed
 SHORT = {"discriminator": "D", "generator": "G"}
 
 
-def duration(seconds: float) -> str:
-    """`1:02:03` or `2:03`."""
+def format_duration(seconds: float) -> str:
+    """Write seconds as `1:02:03` or `2:03`."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def shorten_term(name: str) -> str:
+    """Shorten a term's name: `discriminator_latent/real` is `D.latent.real`. Other names stay as they are."""
+    step, slash, term = name.partition("/")
+    if not slash:
+        return name
+    network, *rest = step.split("_", 1)
+    return ".".join([SHORT.get(network, network), *rest, term])
+
+
 class Display:
-    """Reports iterations, rate, time left and the terms last read."""
+    """Shows iterations, rate, time left and the terms last read.
+
+    Args:
+        first: the iteration that training goes on from.
+        iterations: the planned number.
+        images_per_iteration: over all processes.
+        quiet: whether to show nothing.
+    """
 
     def __init__(self, first: int, iterations: int, images_per_iteration: int, quiet: bool = False) -> None:
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
@@ -50,38 +66,40 @@ class Display:
         if self.bar is not None:
             self.bar.stop()
 
-    def seconds(self) -> float:
-        """Since the start of this process's training."""
+    def get_seconds(self) -> float:
+        """Get the seconds since this process began to train."""
         return time.monotonic() - self.started
 
-    def rate(self) -> float:
-        """Iterations a second over the last few reports: the first iterations are slower and say little of the rest."""
+    def get_rate(self) -> float:
+        """Get the iterations a second over the last few reports; the first iterations are slower than the rest."""
         (then, first), (now, last) = self.marks[0], self.marks[-1]
         return (last - first) / max(now - then, 1e-9)
 
     def advance(self, iteration: int) -> None:
-        """An iteration is done."""
+        """Show that an iteration is done."""
         if self.bar is not None:
             self.bar.update(self.task, completed=iteration)
 
     def report(self, iteration: int, terms: Mapping[str, float]) -> None:
-        """Terms were read."""
-        self.marks.append((self.seconds(), iteration))
-        rate = self.rate()
-        left = duration((self.iterations - iteration) / rate) if rate else "?"
-        parts = [f"{rate:.2f} it/s", f"{rate * self.images:.0f} images/s", f"{left} left"]
-        for name, value in terms.items():
-            step, slash, term = name.partition("/")
-            side, *way = step.split("_", 1)  # discriminator_latent/real: D.latent.real
-            told = ".".join([SHORT.get(side, side), *way, term]) if slash else name
-            if term != "total":
-                parts.append(f"{told} {value:.3g}")
-        if self.bar is not None:
-            self.bar.update(self.task, completed=iteration, status="  ".join(parts[:3]))
-            self.bar.console.print("[dim]" + f"{iteration:>7}  " + "  ".join(parts[3:]) + "[/]")
-        else:
-            self.console.print(f"iteration {iteration}/{self.iterations}  " + "  ".join(parts))
+        """Show the terms that were read, rate and time left. Totals are left out.
 
-    def say(self, message: str) -> None:
-        """A line above the bar."""
+        Args:
+            iteration: the last one that was completed.
+            terms: values by name, such as `discriminator/real`.
+        """
+        self.marks.append((self.get_seconds(), iteration))
+        rate = self.get_rate()
+        left = format_duration((self.iterations - iteration) / rate) if rate else "?"
+        speed = [f"{rate:.2f} it/s", f"{rate * self.images:.0f} images/s", f"{left} left"]
+        values = [
+            f"{shorten_term(name)} {value:.3g}" for name, value in terms.items() if name.partition("/")[2] != "total"
+        ]
+        if self.bar is not None:
+            self.bar.update(self.task, completed=iteration, status="  ".join(speed))
+            self.bar.console.print("[dim]" + f"{iteration:>7}  " + "  ".join(values) + "[/]")
+        else:
+            self.console.print(f"iteration {iteration}/{self.iterations}  " + "  ".join([*speed, *values]))
+
+    def print_line(self, message: str) -> None:
+        """Print a line above the bar."""
         (self.bar.console if self.bar is not None else self.console).print(message, markup=False)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: finish the iteration, save, leave."""
+"""SIGTERM and Ctrl-C: finish the iteration, save, stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import Any
 
 
 class StopSignals:
-    """While entered, the first SIGTERM or SIGINT only sets `received`; a second one acts as it always did."""
+    """While entered, the first SIGTERM or SIGINT only sets `received`; a second one acts as it does by default.
+
+    Outside the main thread no handler can be installed, and signals act as before.
+
+    Attributes:
+        received: the signal; None so far.
+    """
 
     HANDLED = (signal.SIGINT, signal.SIGTERM)
 
@@ -29,7 +35,7 @@ class StopSignals:
         for number in self.HANDLED:
             try:
                 self._previous[number] = signal.signal(number, self._handle)
-            except ValueError:  # not in the main thread: whoever owns it handles signals
+            except ValueError:  # not in the main thread
                 break
         return self
 

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print rows under column names."""
+    """Print a table.
+
+    Args:
+        columns: names of the columns.
+        rows: cells as text, as many as there are columns.
+        title: shown above; none by default.
+    """
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table

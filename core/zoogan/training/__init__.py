@@ -1,1 +1,1 @@
-"""Training: the trainer, checkpoints, averages, guards, signals and the run folder."""
+"""Training: preparation, the trainer, moving averages, resuming, sample grids and the log of a run."""

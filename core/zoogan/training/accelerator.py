@@ -1,4 +1,4 @@
-"""Accelerate, as a training uses it: devices, processes, precision and trackers, and what the zoo refuses of them."""
+"""Accelerate, as a training uses it: devices, processes, precision and trackers, and the modes that are refused."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from accelerate.utils import DistributedType
 from zoogan.config import ConfigError, GameConfig
 from zoogan.devices import choose_device
 from zoogan.names import suggest_name
-from zoogan.runs.run import RunFolder
+from zoogan.runs.folder import RunFolder
 
 
-def open_accelerator(config: GameConfig, device: str, run: RunFolder) -> Accelerator:
-    """Accelerate's view of device, processes, precision and trackers.
+def open_accelerator(config: GameConfig, device: str, folder: RunFolder) -> Accelerator:
+    """Open Accelerate's view of device, processes, precision and trackers.
+
+    Args:
+        config: of the training.
+        device: auto, cuda, mps or cpu.
+        folder: the run folder, where trackers write.
 
     Raises:
-        ConfigError: a device that is not there, or a mode that the zoo refuses.
+        ConfigError: The device is missing, a tracker is not installed, or the mode is not supported.
     """
     training = config.training
     if training.precision == "fp16":
@@ -28,22 +33,23 @@ def open_accelerator(config: GameConfig, device: str, run: RunFolder) -> Acceler
     choose_device(device)
     if PartialState._shared_state and PartialState().num_processes == 1:
         AcceleratorState._reset_state(reset_partial_state=True)  # an earlier training in this process
-    known = [str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()]
-    missing = [name for name in training.trackers if name not in known]
+    installed = [str(getattr(tracker, "value", tracker)) for tracker in get_available_trackers()]
+    missing = [name for name in training.trackers if name not in installed]
     if missing:
         raise ConfigError(
             f"training.trackers: {', '.join(missing)} cannot be used: not installed, or unknown"
-            f"{suggest_name(missing[0], known)}; installed: {', '.join(known) or 'none'}"
+            f"{suggest_name(missing[0], installed)}; installed: {', '.join(installed) or 'none'}"
         )
     accelerator = Accelerator(
         cpu=device == "cpu",
         mixed_precision="bf16" if training.precision == "bf16" else "no",
         log_with=list(training.trackers) or None,
-        project_dir=str(run.path),
+        project_dir=str(folder.path),
     )
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
         raise ConfigError(
-            f"accelerate is set to {accelerator.distributed_type.value}: the zoo trains replicated networks and "
-            "averages gradients itself; run `accelerate config` and choose plain multi-GPU or multi-CPU"
+            f"accelerate is set to {accelerator.distributed_type.value}, which is not supported: every process keeps "
+            "whole networks and gradients are averaged here; run `accelerate config` and choose plain multi-GPU or "
+            "multi-CPU"
         )
     return accelerator

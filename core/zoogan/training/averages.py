@@ -11,20 +11,24 @@ from torch import Tensor, nn
 
 from zoogan.config import TrainingConfig
 
-RAMP = (
-    0.05  # an average over images reaches back over this share of those seen, at most (StyleGAN2-ADA's official code)
-)
-
-BITS = {4: torch.int32, 8: torch.int64}
-"""Integers as long as a float, by its length in bytes."""
+# At most this share of the images seen so far is the half-life of an average (StyleGAN2-ADA's official code).
+RAMP = 0.05
+BITS = {4: torch.int32, 8: torch.int64}  # integers as long as a float, by its length in bytes
 
 
-def decay_of(training: TrainingConfig, images: int) -> Callable[[int], float] | None:
-    """The decay of the average in each iteration of so many images; None if no average is asked for.
+def make_decay(training: TrainingConfig, images: int) -> Callable[[int], float] | None:
+    """Make the function that gives the decay of the moving average in each iteration.
 
     `average` is the decay itself, with the warm-up min(decay, (k + 1) / (k + 10)) in iteration k. `average_images` is
     the half-life in images, whatever the batch, ramped up to 5 % of the images seen. Neither warms up where training
     starts from another run: its average is worth keeping.
+
+    Args:
+        training: settings.
+        images: joint images of one iteration.
+
+    Returns:
+        Iteration -> decay; None if the settings ask for no average.
     """
     fresh = training.start_from is None
     if training.average is not None:
@@ -39,8 +43,12 @@ def decay_of(training: TrainingConfig, images: int) -> Callable[[int], float] | 
 class Average:
     """An exponential moving average of a network: average = decay * average + (1 - decay) * network.
 
-    Parameters are averaged; buffers (BatchNorm statistics, themselves averages) are copied. still: the names of those
-    that stay as they are.
+    Parameters are averaged; buffers (BatchNorm statistics, themselves averages) are copied.
+
+    Args:
+        network: to be averaged; its copy begins with the same weights.
+        decay: iteration -> decay.
+        still: names of parameters and buffers that stay as they are.
     """
 
     def __init__(self, network: nn.Module, decay: Callable[[int], float], still: Collection[str] = ()) -> None:
@@ -51,26 +59,32 @@ class Average:
 
     @torch.no_grad()
     def update(self, network: nn.Module, iteration: int, apply: Tensor | None = None) -> None:
-        """Move towards `network`. `apply` is a 0-d 1.0 or 0.0 on the device: 0 leaves the average as it is."""
+        """Move the average towards a network.
+
+        Args:
+            network: the one that trains.
+            iteration: of the training.
+            apply: 0-d 1.0 or 0.0 on the device; 0.0 leaves the average as it is. None applies always.
+        """
         decay = self.decay(iteration)
-        mine: list[Tensor] = list(compress(self.network.parameters(), self.averaged))
-        theirs: list[Tensor] = list(compress(network.parameters(), self.averaged))
-        if not mine:
+        averages: list[Tensor] = list(compress(self.network.parameters(), self.averaged))
+        values: list[Tensor] = list(compress(network.parameters(), self.averaged))
+        if not averages:
             pass
         elif apply is None:
-            torch._foreach_lerp_(mine, theirs, 1 - decay)
+            torch._foreach_lerp_(averages, values, 1 - decay)
         else:
-            way = list(torch._foreach_sub(mine, theirs))
-            zero_unless(apply, way)
-            torch._foreach_sub_(mine, way, alpha=1 - decay)  # not added: -0.0 too stays as it is
+            differences = list(torch._foreach_sub(averages, values))
+            zero_unless_applied(apply, differences)
+            torch._foreach_sub_(averages, differences, alpha=1 - decay)  # not added: -0.0 too stays as it is
         for average, value in compress(zip(self.network.buffers(), network.buffers()), self.copied):
             average.copy_(value if apply is None else torch.where(apply > 0, value, average))
 
 
-def zero_unless(apply: Tensor, tensors: list[Tensor]) -> None:
-    """Make all floats 0.0 in place if `apply` (0-d, 1.0 or 0.0) is 0, infinite ones and NaN too; else nothing.
+def zero_unless_applied(apply: Tensor, tensors: list[Tensor]) -> None:
+    """Set all floats to 0.0 in place if `apply` (0-d, 1.0 or 0.0) is 0.0, infinite ones and NaN too.
 
-    Their bits are multiplied as integers, for 0.0 * NaN is NaN.
+    Their bits are multiplied as integers, because 0.0 * NaN is NaN.
     """
     bits = [tensor.view(BITS[tensor.element_size()]) for tensor in tensors]
     torch._foreach_mul_(bits, apply.to(bits[0].dtype))

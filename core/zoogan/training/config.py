@@ -11,13 +11,18 @@ from zoogan.config.registry import Registry
 
 
 class ConstantConfig(ComponentConfig):
-    """The learning rate as it is."""
+    """A constant learning rate."""
 
     use: Literal["constant"] = "constant"
 
 
 class LinearConfig(ComponentConfig):
-    """Constant for a share `start` of the run, then linear down to `final` times the learning rate."""
+    """A constant learning rate, then a linear decay.
+
+    Attributes:
+        start: share of the iterations after which the decay begins.
+        final: the last learning rate as a share of the first.
+    """
 
     use: Literal["linear"] = "linear"
     start: float = Field(0.5, ge=0, lt=1)
@@ -25,7 +30,12 @@ class LinearConfig(ComponentConfig):
 
 
 class CosineConfig(ComponentConfig):
-    """Constant for a share `start` of the run, then half a cosine down to `final` times the learning rate."""
+    """A constant learning rate, then a decay along half a cosine.
+
+    Attributes:
+        start: share of the iterations after which the decay begins.
+        final: the last learning rate as a share of the first.
+    """
 
     use: Literal["cosine"] = "cosine"
     start: float = Field(0.5, ge=0, lt=1)
@@ -33,7 +43,18 @@ class CosineConfig(ComponentConfig):
 
 
 class AdamConfig(ComponentConfig):
-    """Adam (Kingma and Ba 2015), in torch's fused form where the device has one."""
+    """Adam, in torch's fused form where the device has one.
+
+    Attributes:
+        lr: learning rate.
+        betas: decay of the first and the second moment.
+        eps: added to the square root of the second moment.
+        weight_decay: L2 penalty on the weights.
+        schedule: how the learning rate changes.
+
+    Source:
+        Kingma and Ba 2015.
+    """
 
     use: Literal["adam"] = "adam"
     lr: float = Field(2e-4, gt=0)
@@ -47,6 +68,6 @@ def register(registry: Registry) -> None:
     """Register the optimizers and schedules."""
     build = "zoogan.training.optimizers:"
     registry.component("optimizer", "adam", config=AdamConfig, build=build + "Adam")
-    registry.component("schedule", "constant", config=ConstantConfig, build=build + "constant")
-    registry.component("schedule", "linear", config=LinearConfig, build=build + "linear")
-    registry.component("schedule", "cosine", config=CosineConfig, build=build + "cosine")
+    registry.component("schedule", "constant", config=ConstantConfig, build=build + "make_constant_schedule")
+    registry.component("schedule", "linear", config=LinearConfig, build=build + "make_linear_schedule")
+    registry.component("schedule", "cosine", config=CosineConfig, build=build + "make_cosine_schedule")

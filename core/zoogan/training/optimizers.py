@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules: a schedule is a pure function of the clock, so resume is right."""
+"""Optimizers and learning-rate schedules. A schedule is a pure function of the clock, so that resuming is exact."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
 class Adam:
-    """Builds torch's Adam for a network's parameters."""
+    """Builds torch's Adam for a network's parameters.
+
+    Args:
+        config: an `AdamConfig`.
+        facts: not used.
+    """
 
     def __init__(self, config: ComponentConfig, facts: Facts | None = None) -> None:
         assert isinstance(config, AdamConfig)
         self.config = config
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer; fused on CPU and CUDA (2.7 times as fast as the loop on CPU), torch's choice elsewhere."""
+        """Build the optimizer: fused on CPU (2.7 times as fast as the loop) and CUDA, torch's choice elsewhere."""
         parameters = list(parameters)
         fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
         c = self.config
@@ -34,16 +39,23 @@ class Adam:
         )
 
 
-def heeds_found_inf(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether it changes nothing where its `found_inf` is 1.0: torch's fused ones do so, others never look at it."""
+def supports_found_inf(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the optimizer changes nothing where its `found_inf` is 1.0. Fused ones do so; others never read it."""
     return all(group.get("fused") for group in optimizer.param_groups)
 
 
-def lazily(optimizer: torch.optim.Optimizer, every: Sequence[int]) -> torch.optim.Optimizer:
-    """Correct an optimizer that lazy steps use too, each playing every so many iterations; in place.
+def correct_for_lazy_steps(optimizer: torch.optim.Optimizer, every: Sequence[int]) -> torch.optim.Optimizer:
+    """Correct an optimizer in place for the lazy steps that update its network too.
 
     Its updates are 1 / c times as many, c = 1 / (1 + sum of 1 / every), so learning rate and momenta become lr * c and
-    beta^c: the same pace as without (StyleGAN2, appendix B; k / (k + 1) for one step that plays every k iterations).
+    beta^c, which keeps the pace.
+
+    Args:
+        optimizer: of one network.
+        every: for each lazy step, the iterations between two of its updates.
+
+    Source:
+        StyleGAN2, appendix B: c = k / (k + 1) for one step that plays every k iterations.
     """
     if every:
         share = 1 / (1 + sum(1 / k for k in every))
@@ -54,24 +66,24 @@ def lazily(optimizer: torch.optim.Optimizer, every: Sequence[int]) -> torch.opti
     return optimizer
 
 
-def constant(config: ConstantConfig, facts: Facts | None = None) -> Schedule:
-    """Factor 1."""
+def make_constant_schedule(config: ConstantConfig, facts: Facts | None = None) -> Schedule:
+    """Make the schedule that keeps the learning rate: factor 1."""
     return lambda clock: 1.0
 
 
-def progress(clock: Clock, start: float) -> float:
-    """How far into the decay: 0 until the share `start` of the run, 1 at its end."""
+def compute_decay_progress(clock: Clock, start: float) -> float:
+    """Compute the progress of the decay: 0 until the share `start` of the run, 1 at its end."""
     first = start * clock.iterations
     return min(1.0, max(0.0, (clock.iteration - first) / (clock.iterations - first)))
 
 
-def linear(config: LinearConfig, facts: Facts | None = None) -> Schedule:
-    """Factor 1, then linearly to `final`."""
-    return lambda clock: 1 - (1 - config.final) * progress(clock, config.start)
+def make_linear_schedule(config: LinearConfig, facts: Facts | None = None) -> Schedule:
+    """Make the schedule with factor 1 until `start`, then linearly to `final`."""
+    return lambda clock: 1 - (1 - config.final) * compute_decay_progress(clock, config.start)
 
 
-def cosine(config: CosineConfig, facts: Facts | None = None) -> Schedule:
-    """Factor 1, then half a cosine to `final`."""
+def make_cosine_schedule(config: CosineConfig, facts: Facts | None = None) -> Schedule:
+    """Make the schedule with factor 1 until `start`, then half a cosine to `final`."""
     return lambda clock: (
-        config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * progress(clock, config.start)))
+        config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * compute_decay_progress(clock, config.start)))
     )

@@ -1,31 +1,39 @@
-"""Where a resumed training goes on."""
+"""The checkpoint that a resumed training goes on from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from zoogan.config import ConfigError
-from zoogan.runs.checkpoints import State, load, newest_valid
-from zoogan.runs.run import RunFolder
+from zoogan.runs.checkpoints import TrainingState, find_newest_checkpoint, read_checkpoint
+from zoogan.runs.folder import RunFolder
 
 
-def state_of(run: RunFolder, tell: bool) -> State | None:
-    """The newest whole checkpoint; None where none was written yet. tell: say so, and which newer ones are damaged.
+def load_resume_state(folder: RunFolder, show: Callable[[str], object]) -> TrainingState | None:
+    """Load the newest valid checkpoint of a run.
+
+    Args:
+        folder: the run folder.
+        show: is told which newer checkpoints are damaged, and where there is none.
+
+    Returns:
+        The state, or None where no checkpoint was written yet.
 
     Raises:
-        ConfigError: nothing to resume from; a model without checkpoints, which training anew would overwrite.
+        ConfigError: Every checkpoint is damaged, or the run has a model without checkpoints, which training anew would
+            overwrite.
     """
-    path, damaged = newest_valid(run.checkpoints)
-    if path is None and not damaged and any(run.model.glob("*.safetensors")):
+    path, damaged = find_newest_checkpoint(folder.checkpoints)
+    if path is None and not damaged and any(folder.model.glob("*.safetensors")):
         raise ConfigError(
-            f"{run.path}: holds a model and no checkpoint, as imported runs do; there is nothing to go on "
+            f"{folder.path}: holds a model and no checkpoint, as imported runs do; there is nothing to go on "
             "from, and training would replace it. Train anew with another --out"
         )
-    if tell:
-        for message in damaged:
-            print(f"warning: {message}; going back to an older one")
+    for message in damaged:
+        show(f"warning: {message}; going back to an older one")
     if path is None and not damaged:
-        if tell:
-            print("no checkpoint was written yet: starting at iteration 0")
+        show("no checkpoint was written yet: starting at iteration 0")
         return None
     if path is None:
-        raise ConfigError(f"{run.path}: no whole checkpoint to resume from; train anew with another --out")
-    return load(path)
+        raise ConfigError(f"{folder.path}: no whole checkpoint to resume from; train anew with another --out")
+    return read_checkpoint(path)

@@ -1,0 +1,168 @@
+"""The complete config of a training and its run folder, from options and settings. Imports no torch by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoogan.config import ConfigError, GameConfig, compose_config, merge, read_yaml, validate
+from zoogan.config.registry import MethodSpec
+from zoogan.plugins.host import PluginHost
+
+CHANGEABLE_DATA = ("root", "workers")  # settings of `data` that a resumed training may change
+
+
+def get_method(zoo: PluginHost, name: str | None) -> MethodSpec:
+    """Get the method that `--model` names.
+
+    Raises:
+        ConfigError: No name was given, or no method has this name.
+    """
+    if name is None:
+        raise ConfigError(f"--model is missing; methods: {', '.join(sorted(zoo.registry.methods))}")
+    return zoo.method(name)
+
+
+def merge_options(
+    settings: Mapping[str, Any],
+    *,
+    iterations: int | None = None,
+    seed: int | None = None,
+    precision: str | None = None,
+    start_from: str | Path | None = None,
+    root: str | Path | None = None,
+) -> dict[str, Any]:
+    """Lay the options that stand for single settings over other settings.
+
+    Args:
+        settings: nested, as in a config file; `data` may be the name of a source.
+        iterations: `training.iterations`.
+        seed: `training.seed`.
+        precision: `training.precision`.
+        start_from: `training.start_from`; made absolute.
+        root: `data.root`; made absolute.
+
+    Returns:
+        The merged settings. Options that are None change nothing.
+    """
+    options: dict[str, dict[str, Any]] = {
+        "training": {
+            "iterations": iterations,
+            "seed": seed,
+            "precision": precision,
+            "start_from": make_absolute(start_from),
+        },
+        "data": {"root": make_absolute(root)},
+    }
+    given = {group: {k: v for k, v in values.items() if v is not None} for group, values in options.items()}
+    return dict(merge(nest_source(settings), {group: values for group, values in given.items() if values}))
+
+
+def nest_source(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `{"data": "celeba"}` as `{"data": {"source": "celeba"}}`, so that layers merge by key."""
+    data = settings.get("data")
+    return {**settings, "data": {"source": data}} if isinstance(data, str) else dict(settings)
+
+
+def make_absolute(path: str | Path | None) -> str | None:
+    """Make a path absolute, with `~` expanded; None stays None."""
+    return None if path is None else str(Path(path).expanduser().resolve())
+
+
+def configure_new_run(
+    zoo: PluginHost,
+    method: str | None,
+    *,
+    out: Path | None = None,
+    recipe: str | None = None,
+    source: str | None = None,
+    config: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[GameConfig, Path]:
+    """Make the complete config of a new run and choose its folder.
+
+    Args:
+        zoo: plugins and the registry.
+        method: as `--model` names it.
+        out: the run folder; None takes the next free runs/<method>-<recipe>-<NNN>.
+        recipe: None takes the method's recipe for the source.
+        source: where the faces come from; None means drawn faces.
+        config: a YAML file, laid over the recipe.
+        settings: nested, laid over all others.
+
+    Raises:
+        ConfigError: The config has mistakes (all of them are named), or the folder is in use.
+    """
+    from zoogan.runs.locations import choose_run_folder, explain_occupied_folder
+
+    spec, files, settings = get_method(zoo, method), [config] if config else [], dict(settings or {})
+    layers = [*map(read_yaml, files), settings]
+    groups = [layer["training"] for layer in layers if isinstance(layer.get("training"), dict)]
+    origin = ([None] + [group["start_from"] for group in groups if "start_from" in group])[-1]
+    start = None
+    if origin is not None:
+        from zoogan.training.origin import make_start_layer
+
+        path = Path(str(origin)).expanduser().resolve()  # a resume may come from another folder
+        start = make_start_layer(spec, zoo.registry, path)
+        settings = merge(settings, {"training": {"start_from": str(path)}})
+    complete = compose_config(spec, zoo.registry, recipe=recipe, source=source, files=files, sets=settings, start=start)
+    folder = out or choose_run_folder(Path("runs"), f"{spec.name}-{complete.recipe}")
+    if reason := explain_occupied_folder(folder):
+        hint = "go on with it by --resume, or choose another" if folder.is_dir() else "choose a folder"
+        raise ConfigError(f"--out {folder}: {reason}; {hint}")
+    return complete, folder
+
+
+def configure_resumed_run(
+    zoo: PluginHost,
+    method: str | None,
+    *,
+    out: Path | None = None,
+    recipe: str | None = None,
+    source: str | None = None,
+    config: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[GameConfig, Path]:
+    """Read the stored config of a run and lay new `training` settings over it.
+
+    Args:
+        zoo: plugins and the registry.
+        method: None, or the run's own.
+        out: the run folder; must be given.
+        recipe: refused unless None, because it would make another run.
+        source: refused unless None.
+        config: refused unless None.
+        settings: of `training`, and `data.root` and `data.workers`.
+
+    Raises:
+        ConfigError: No folder, no run in it, or an option that would make it another run.
+    """
+    settings = settings or {}
+    if out is None:
+        raise ConfigError("--resume: say which run with --out RUN")
+    stored_file = out / "config.yaml"
+    if not stored_file.exists():
+        raise ConfigError(f"--resume: {out} is not a run (no config.yaml in it)")
+    stored = read_yaml(stored_file)
+    for group, example in {"data": "root=FOLDER", "training": "iterations=N"}.items():
+        if not isinstance(settings.get(group, {}), Mapping):
+            raise ConfigError(
+                f"--set {group}: expected single settings, like {group}.{example}, got {group}={settings[group]!r}"
+            )
+    training = settings.get("training", {})
+    options = {"--recipe": recipe, "--data": source, "--config": config}
+    refused = [name for name, value in options.items() if value is not None]
+    refused += [f"--set {key}" for key in settings if key not in ("training", "data")]
+    refused += [f"--set data.{key}" for key in settings.get("data", {}) if key not in CHANGEABLE_DATA]
+    refused += ["--seed"] if "seed" in training else []
+    refused += ["--from"] if "start_from" in training else []
+    if method not in (None, stored.get("method")):
+        refused.append(f"--model {method}")
+    if refused:
+        raise ConfigError(
+            f"--resume goes on with {stored_file} as it is; leave out {', '.join(refused)}, or train a new run"
+        )
+    spec = get_method(zoo, str(stored.get("method")))
+    return validate(spec, zoo.registry, merge(stored, settings)), out

@@ -1,0 +1,171 @@
+"""The run that a training starts from: the settings taken over from it, and whether its networks fit here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zoogan.composition.build import compose
+from zoogan.config import ConfigError, GameConfig, find_slots, get_component_name
+from zoogan.config.registry import MethodSpec, Registry
+from zoogan.facts import Facts
+from zoogan.names import suggest_name
+from zoogan.runs.folder import RunFolder
+
+# Facts that networks may be built for, and the setting that decides each.
+SETTINGS = {
+    "image_size": "data.image_size",
+    "channels": "data",
+    "parts": "data.label_set",
+    "transparent": "data.label_set",
+    "attributes": "data.attributes",
+    "domains": "data.attributes",
+}
+
+
+def open_origin(path: Path, registry: Registry) -> tuple[RunFolder, GameConfig, Facts]:
+    """Read the config and the facts of the run to start from.
+
+    Returns:
+        The run folder, its config and its facts.
+
+    Raises:
+        ConfigError: The path is not a run; the message names the nearest that is.
+    """
+    folder = RunFolder(path.expanduser())
+    if not folder.config.exists():
+        above = next((parent for parent in folder.path.parents if (parent / "config.yaml").exists()), None)
+        beside = [file.parent.name for file in folder.path.parent.glob("*/config.yaml")]
+        hint = f", did you mean {str(above)!r}?" if above else suggest_name(folder.path.name, beside)
+        raise ConfigError(f"training.start_from: {path} is not a run (no config.yaml in it){hint}")
+    return folder, *folder.read_config(registry)
+
+
+def get_network_roles(config: type[GameConfig]) -> dict[str, str]:
+    """Get the roles of a game's networks by slot. Networks are the components with an optimizer."""
+    optimizers: Any = config.model_fields["optimizers"].annotation
+    return {slot: role.role for slot, role in find_slots(config).items() if slot in optimizers.model_fields}
+
+
+def check_family(path: Path, theirs: type[GameConfig], method: str, ours: type[GameConfig], name: str) -> None:
+    """Check that a run's networks play the roles of ours, as far as they share a slot.
+
+    Args:
+        path: of the run, for the message.
+        theirs: the class of the run's config.
+        method: of the run.
+        ours: the class of this training's config.
+        name: of this training's method.
+
+    Raises:
+        ConfigError: They play other roles, or share no slot.
+    """
+    there, here = get_network_roles(theirs), get_network_roles(ours)
+    shared = set(there) & set(here)
+    if not shared or any(there[slot] != here[slot] for slot in shared):
+        their_roles, our_roles = (", ".join(f"{k} ({role})" for k, role in slots.items()) for slots in (there, here))
+        raise ConfigError(
+            f"training.start_from: {path} is a run of {method}, whose networks are {their_roles}; {name} has "
+            f"{our_roles}: start from a run of the same kind"
+        )
+
+
+def check_components(path: Path, stored: GameConfig, spec: MethodSpec) -> None:
+    """Check that a run of another method has the components of this one.
+
+    Raises:
+        ConfigError: It has others, which would be trained with numbers that were made for ours.
+    """
+    if stored.method == spec.name:
+        return
+    ours = {slot: spec.config.model_fields[slot].default for slot in get_network_roles(spec.config)}
+    names = {
+        slot: (get_component_name(getattr(stored, slot)), get_component_name(default))
+        for slot, default in ours.items()
+        if hasattr(stored, slot)
+    }
+    differing = ", ".join(
+        f"{slot} {theirs!r} where {spec.name} has {mine!r}" for slot, (theirs, mine) in names.items() if theirs != mine
+    )
+    if differing:
+        raise ConfigError(
+            f"training.start_from: {path} is a run of {stored.method}: {differing}. Train --model {stored.method}, or "
+            f"start from a run of {spec.name}"
+        )
+
+
+def make_start_layer(spec: MethodSpec, registry: Registry, path: Path) -> dict[str, Any]:
+    """Make the settings that a config takes over from the run it starts from.
+
+    Returns:
+        The settings of the shared networks by slot; under `data` those facts that networks are built for.
+
+    Raises:
+        ConfigError: The path is not a run, or the run is of another kind.
+    """
+    _, stored, facts = open_origin(path, registry)
+    check_family(path, type(stored), stored.method, spec.config, spec.name)
+    check_components(path, stored, spec)
+    values = stored.model_dump(mode="json")
+    data = {"image_size": facts.image_size, "attributes": list(facts.attributes)}
+    data |= {key: values["data"][key] for key in ("balance", "label_set") if key in values["data"]}
+    shared = set(get_network_roles(type(stored))) & set(get_network_roles(spec.config))
+    return {slot: values[slot] for slot in sorted(shared)} | {"data": data}
+
+
+def check_frozen_are_trained(config: GameConfig) -> None:
+    """Check that frozen parts begin with the weights of a run.
+
+    Raises:
+        ConfigError: They begin with random weights.
+    """
+    training = config.training
+    paths = [*training.freeze, *training.freeze_average]
+    if paths and training.start_from is None:
+        raise ConfigError(
+            f"training.freeze: {', '.join(paths)}: random weights cannot be frozen. Load trained ones with --from RUN, "
+            "or freeze nothing: --set 'training.freeze=[]' --set 'training.freeze_average=[]'"
+        )
+
+
+def check_facts(path: Path, stored: GameConfig, before: Facts, now: Facts, registry: Registry) -> None:
+    """Check that the facts which a run's networks are built for are the same here.
+
+    Labels matter to a game that reads them; parts matter to such a game and to networks that have parts.
+
+    Args:
+        path: of the run, for the message.
+        stored: the run's config.
+        before: the run's facts.
+        now: the facts of this training.
+        registry: everything that plugins registered.
+
+    Raises:
+        ConfigError: names every fact that differs.
+    """
+    differing = [name for name in SETTINGS if getattr(before, name) != getattr(now, name)]
+    if not differing:
+        return
+    composition = compose(stored, before, registry)
+    fields = {field for need in composition.game.needs.values() for field in need.fields}
+    has_parts = "segmentation" in fields or any(
+        isinstance(getattr(network, "parts", None), tuple) and network.parts
+        for network in composition.networks.values()
+    )
+    has_labels = bool(fields & {"attributes", "domain"})
+    matters = {"parts": has_parts, "transparent": has_parts, "attributes": has_labels, "domains": has_labels}
+    lines = [
+        f"{name} ({SETTINGS[name]}): {format_fact(getattr(before, name))} in the run, "
+        f"{format_fact(getattr(now, name))} here"
+        for name in differing
+        if matters.get(name, True)
+    ]
+    if lines:
+        raise ConfigError(
+            f"training.start_from: the networks of {path} were built for other faces:\n" + "\n".join(lines)
+        )
+
+
+def format_fact(value: Any) -> str:
+    """Write a fact in words."""
+    return (", ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)

@@ -1,0 +1,162 @@
+"""Everything that a training needs before its first iteration, made once and before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from zoogan.composition.build import Composition, compose
+from zoogan.composition.rehearsal import rehearse
+from zoogan.config import ConfigError, GameConfig
+from zoogan.config.registry import Registry
+from zoogan.devices import choose_device
+from zoogan.facts import Facts
+from zoogan.interfaces import Game, Source, World
+from zoogan.plugins.host import PluginHost
+from zoogan.runs import checkpoints
+from zoogan.runs.checkpoints import TrainingState
+from zoogan.runs.folder import RunFolder
+from zoogan.training.accelerator import open_accelerator
+from zoogan.training.origin import check_frozen_are_trained
+from zoogan.training.resume import load_resume_state
+from zoogan.training.start import StartWeights, load_start
+
+Show = Callable[[str], object]
+"""Shows a person one message."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training that is ready to begin.
+
+    Attributes:
+        zoo: plugins and the registry.
+        folder: the run folder; nothing was written into it yet.
+        source: the faces.
+        composition: the game and its networks with the weights that they begin with, the complete config and the facts.
+        accelerator: device, precision and trackers of this process.
+        world: the processes that train together.
+        start: weights of the run that a new training starts from; None without one.
+        state: the checkpoint that a resumed training goes on from; None where there is none.
+        show: shows a message, on the main process alone.
+    """
+
+    zoo: PluginHost
+    folder: RunFolder
+    source: Source
+    composition: Composition
+    accelerator: Accelerator
+    world: World
+    start: StartWeights | None
+    state: TrainingState | None
+    show: Show
+
+    @property
+    def config(self) -> GameConfig:
+        """The complete config, which names the attributes."""
+        return self.composition.config
+
+    @property
+    def facts(self) -> Facts:
+        """The facts of the source."""
+        return self.composition.facts
+
+    @property
+    def registry(self) -> Registry:
+        """Everything that plugins registered."""
+        return self.zoo.registry
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        return torch.device(self.accelerator.device)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return bool(self.accelerator.is_main_process)
+
+
+def prepare(
+    zoo: PluginHost,
+    config: GameConfig,
+    folder: RunFolder,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    show: Show = print,
+) -> Prepared:
+    """Check a training and make everything that it needs. Writes nothing.
+
+    Args:
+        zoo: plugins and the registry.
+        config: complete.
+        folder: a new run folder, or the one to go on in if `resume`.
+        device: auto, cuda, mps or cpu.
+        resume: whether to go on from the newest valid checkpoint.
+        show: what to do with notes and warnings; called on the main process alone.
+
+    Raises:
+        ConfigError: The config, the device, the source or the weights cannot be used.
+    """
+    choose_device(device)
+    # The checkpoints of a resumed run replace the weights that it started from.
+    has_begun = resume and bool(checkpoints.list_checkpoints(folder.checkpoints))
+    if not has_begun:
+        check_frozen_are_trained(config)
+    source: Source = zoo.registry.build("source", config.data)
+    facts = describe_source(source)
+    # A run names its attributes, also where none were asked for: a folder added later is none of its domains.
+    data = config.data.model_copy(update={"attributes": facts.attributes})
+    config = config.model_copy(update={"data": data})
+    accelerator = open_accelerator(config, device, folder)
+    world = World()  # only now do processes know of each other
+    if not accelerator.is_main_process:
+        show = hide
+    starts = config.training.start_from is not None and not has_begun
+    start = load_start(config, facts, zoo.registry, world) if starts else None
+    rehearse(config, facts, zoo.registry)
+    state = load_resume_state(folder, show) if resume else None
+    composition = compose(config, facts, zoo.registry)
+    check_augment(config, composition.game, torch.device(accelerator.device))
+    if start is not None:
+        start.load_into(composition)
+    for note in composition.game.list_warnings() if accelerator.is_main_process else ():
+        show(f"note: {note}")
+    return Prepared(zoo, folder, source, composition, accelerator, world, start, state, show)
+
+
+def hide(message: str) -> None:
+    """Show nothing."""
+
+
+def describe_source(source: Source) -> Facts:
+    """Read the facts of a source, in the form that networks and runs keep."""
+    return Facts(
+        image_size=source.image_size,
+        attributes=source.attributes,
+        exclusive=source.exclusive,
+        domains=source.domains,
+        parts=source.parts,
+        transparent=source.transparent,
+        crop=source.crop,
+    )
+
+
+def check_augment(config: GameConfig, game: Game, device: torch.device) -> None:
+    """Refuse an augmentation that the device may be unable to compute.
+
+    Raises:
+        ConfigError: names the augmentation, and what to do.
+    """
+    augment = getattr(game, "augment", None)  # not every game has a discriminator
+    if device.type in getattr(augment, "not_on", ()):
+        settings: Any = dict(config)["augment"]  # a slot of the game's config
+        raise ConfigError(
+            f"augment.use: {settings.use} needs operators that torch may lack on {device.type}; take "
+            "augment.use=diffaugment, or --device cpu"
+        )

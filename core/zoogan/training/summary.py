@@ -1,0 +1,77 @@
+"""Messages before and after a training: its sizes, the next commands and how good the edits are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoogan import __version__
+from zoogan.evaluation.metrics.parts import parts_made
+from zoogan.evaluation.truth import measure_truth
+from zoogan.interfaces import Editor
+from zoogan.runs.opening import load
+from zoogan.training.session import Outcome, Session
+
+
+def describe_start(session: Session) -> str:
+    """Describe the training that is about to begin, in three lines."""
+    config, trainer = session.config, session.trainer
+    joint = trainer.rows * trainer.world.size
+    sizes = ", ".join(
+        f"{name} {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M"
+        for name, network in trainer.networks.items()
+    )
+    verb = f"going on at iteration {trainer.iteration}" if trainer.iteration else "training"
+    faces = ", ".join([f"{session.facts.image_size} px", *session.facts.attributes])
+    parts = f" ({config.data.batch} x {config.training.accumulate} x {trainer.world.size} processes)"
+    return (
+        f"zoogan {__version__}: {verb} {config.method} ({config.recipe}) on {config.data.source} faces, {faces}\n"
+        f"{sizes} parameters; {joint} images an update{parts if joint != config.data.batch else ''}; "
+        f"{config.training.iterations} iterations on {trainer.device}, {config.training.precision}\n"
+        f"run: {session.folder.path}"
+    )
+
+
+def describe_outcome(session: Session, outcome: Outcome) -> str:
+    """Describe how a training ended, and what can be done with its run.
+
+    Where the source can draw the true result of an edit, the edits of held-out faces are measured against it.
+    """
+    path = session.folder.path
+    if outcome.is_stopped:
+        return f"stopped and saved at iteration {outcome.iteration}; go on with\n  zoo train --out {path} --resume"
+    editor = load(path, device=session.accelerator.device, registry=session.zoo.registry).editor
+    lines = ["", f"finished: {path}"]
+    if grids := sorted(session.folder.samples.glob("*.png")):
+        lines.append(f"  samples      {grids[-1]}")
+    lines += suggest_commands(editor, path, session.facts.attributes)
+    lines += measure_truth(
+        session.source, session.config.data.source, editor, session.facts.attributes, session.accelerator.device
+    )
+    lines.append(f"  measure it   zoo evaluate {path}")
+    return "\n".join(lines)
+
+
+def suggest_commands(editor: Editor, path: Path, attributes: Sequence[str]) -> list[str]:
+    """Suggest the commands that make or edit faces with a run, a line each.
+
+    Args:
+        editor: of the run.
+        path: the run folder.
+        attributes: that the run knows; the first is the example.
+    """
+    name = attributes[0] if attributes else "NAME"
+    if parts := parts_made(editor):
+        part = "hair" if "hair" in parts else parts[-1]
+        return [
+            f"  make faces   zoo sample {path}",
+            f"  edit them    zoo edit {path} --seed 0 --part {part} --from-seed 1",
+            f"  take apart   zoo parts {path} --seed 0",
+        ]
+    if editor.can_sample:
+        return [
+            f"  make faces   zoo sample {path}",
+            f"  edit them    zoo direction {path} --attribute {name}, once, and then",
+            f"               zoo edit {path} --seed 0 --attribute {name}=1",
+        ]
+    return [f"  edit a photo zoo edit {path} PHOTO --attribute {name}=1"]

@@ -1,0 +1,190 @@
+"""Training as Python users start it; `zoo train` calls the same functions. Imports torch only when training begins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoogan.config import ConfigError, GameConfig, merge
+from zoogan.devices import check_device_name
+from zoogan.errors import TrainingStopped
+from zoogan.plugins.host import PluginHost, get_zoo
+from zoogan.training.configure import configure_new_run, configure_resumed_run, merge_options, nest_source
+
+if TYPE_CHECKING:
+    from zoogan.runs.loaded import LoadedRun
+    from zoogan.training.prepare import Show
+    from zoogan.training.session import Session
+
+
+def train(
+    method: str | None = None,
+    *,
+    data: str | Mapping[str, Any] | None = None,
+    root: str | Path | None = None,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    iterations: int | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    start_from: str | Path | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    plugins: Sequence[str | Path] = (),
+    quiet: bool = False,
+    **groups: Any,
+) -> LoadedRun:
+    """Train a method on faces, and open the run.
+
+    `zoogan.train("sagan", data="drawn", iterations=500, out="runs/x", training={"seed": 1}, generator={"width": 32})`
+    is `zoo train --model sagan --data drawn --iterations 500 --out runs/x --set training.seed=1 --set
+    generator.width=32`. Settings are laid over each other in this order: recipe, `config`, `settings`, keyword groups,
+    single options.
+
+    Args:
+        method: a name of `zoo list`, such as sagan. May be left out where `resume` is set.
+        data: a source (drawn by default, celeba, celebamask_hq, folder, folders), or settings of `data` such as
+            {"source": "folder", "image_size": 64}.
+        root: the folder of the source.
+        recipe: named settings of the method; by default those for the source.
+        config: a YAML file of settings.
+        iterations: how long to train, `training.iterations`.
+        out: the run folder; by default runs/<method>-<recipe>-<NNN>.
+        seed: `training.seed`.
+        start_from: a run whose weights the training begins with.
+        device: auto, cpu, cuda or mps.
+        precision: fp32 or bf16.
+        resume: go on with the run in `out`, from its newest valid checkpoint.
+        settings: nested, as in a config file.
+        plugins: single-file plugins to load as well.
+        quiet: print no progress, notes and warnings.
+        **groups: settings by group, such as training={...} or generator={...}; the name of a component alone chooses
+            it, as in augment="ada".
+
+    Returns:
+        The trained run, on the device that it was trained on. Under `accelerate launch` every process gets it.
+
+    Raises:
+        ConfigError: Options or settings are wrong (every problem is named), or the folder is in use. Nothing was
+            written.
+        TrainingStopped: SIGINT (Ctrl-C) or SIGTERM stopped the training; its run was saved and can be resumed.
+        NotFinite: A term or a gradient became NaN or infinite; the last checkpoint stays.
+    """
+    zoo = load_plugins(plugins)
+    layer = merge(nest_source(settings or {}), groups)
+    source = data if isinstance(data, str) else None
+    if isinstance(data, Mapping):
+        source = data.get("source")
+        layer = merge(layer, {"data": {key: value for key, value in data.items() if key != "source"}})
+    layer = merge_options(
+        layer, iterations=iterations, seed=seed, precision=precision, start_from=start_from, root=root
+    )
+    check_device_name(device)
+    configure = configure_resumed_run if resume else configure_new_run
+    complete, folder = configure(
+        zoo,
+        method,
+        out=None if out is None else Path(out),
+        recipe=recipe,
+        source=source,
+        config=None if config is None else Path(config),
+        settings=layer,
+    )
+    show = hide if quiet else print
+    training = open_training(
+        zoo, complete, folder, device=device, resume=resume, numbered=out is None, quiet=quiet, show=show
+    )
+    if not isinstance(training, FinishedRun):
+        outcome = training.train()
+        folder = training.folder.path
+        if outcome.is_stopped:
+            raise TrainingStopped(folder, outcome.iteration, outcome.signal)
+    from zoogan.devices import choose_device
+    from zoogan.runs.opening import load
+
+    where = choose_device(device) if isinstance(training, FinishedRun) else training.accelerator.device
+    return load(folder, device=where, registry=zoo.registry)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that was to be resumed and is trained to its end already.
+
+    Attributes:
+        folder: of the run.
+        iterations: that it was trained for.
+        is_renewed: whether its model was missing or of another iteration, and was written anew.
+    """
+
+    folder: Path
+    iterations: int
+    is_renewed: bool
+
+
+def open_training(
+    zoo: PluginHost,
+    config: GameConfig,
+    folder: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    numbered: bool = False,
+    quiet: bool = False,
+    show: Show = print,
+) -> Session | FinishedRun:
+    """Prepare a training up to its first iteration, and claim its folder.
+
+    Args:
+        zoo: plugins and the registry.
+        config: complete.
+        folder: of the run.
+        device: auto, cpu, cuda or mps.
+        resume: whether to go on with the run in the folder.
+        numbered: the folder's name is a suggestion; the first free number from there on is taken.
+        quiet: whether to show no progress.
+        show: what to do with notes and warnings.
+
+    Returns:
+        The training; its `train()` runs the loop. A resumed run that needs no further iteration is a `FinishedRun`.
+
+    Raises:
+        ConfigError: The config, the device, the source or the weights cannot be used.
+    """
+    from zoogan.runs.checkpoints import find_newest_checkpoint, parse_iteration
+    from zoogan.runs.folder import RunFolder
+    from zoogan.runs.opening import repair_model
+
+    run_folder = RunFolder(folder)
+    path = find_newest_checkpoint(run_folder.checkpoints)[0] if resume else None
+    if path is not None and parse_iteration(path) >= config.training.iterations:
+        is_main = os.environ.get("RANK", "0") == "0"
+        is_renewed = is_main and repair_model(run_folder, path, zoo.registry)
+        return FinishedRun(folder, parse_iteration(path), is_renewed)
+    from zoogan.training.prepare import prepare
+    from zoogan.training.session import Session
+
+    prepared = prepare(zoo, config, run_folder, device=device, resume=resume, show=show)
+    return Session(prepared, quiet=quiet, numbered=numbered)
+
+
+def load_plugins(files: Sequence[str | Path]) -> PluginHost:
+    """Load single-file plugins into the zoo of this process.
+
+    Raises:
+        ConfigError: A file is no working plugin.
+    """
+    zoo = get_zoo()
+    before = len(zoo.failures)
+    zoo.load_files([Path(file) for file in files])
+    if failures := zoo.failures[before:]:
+        raise ConfigError("\n".join(map(str, failures)))
+    return zoo
+
+
+def hide(message: str) -> None:
+    """Show nothing."""

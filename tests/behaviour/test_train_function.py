@@ -1,0 +1,100 @@
+"""`zoogan.train`: what `zoo train` does, from Python."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from style_runs import sets
+from training_kit import begin, newest, same
+from zoogan.errors import ConfigError, TrainingStopped
+from zoogan.runs.loaded import LoadedRun
+from zoogan.training.train import train
+from zoogan.training.trainer import Trainer
+
+FEW = {"image_size": 16, "batch": 4, "workers": 0, "faces": 32, "held_out": 8}
+NARROW: dict[str, Any] = {"generator": {"width": 4}, "discriminator": {"width": 4}}
+
+
+def test_train_returns_the_opened_run_of_the_same_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train(
+        "sagan", data={"source": "drawn", **FEW}, iterations=2, out=tmp_path / "python", seed=3, device="cpu",
+        quiet=True, training={"sample_every": 0}, **NARROW,
+    )  # fmt: skip
+    assert capsys.readouterr().out == ""
+    assert isinstance(run, LoadedRun) and run.iteration == 2
+    settings = [f"data.{key}={value}" for key, value in FEW.items()]
+    settings += ["generator.width=4", "discriminator.width=4", "training.seed=3", "training.sample_every=0"]
+    assert begin("sagan", tmp_path / "verb", "--data", "drawn", *sets(settings)) == 0
+    one, other = newest(tmp_path / "python"), newest(tmp_path / "verb")
+    assert all(same(one.networks[slot], other.networks[slot]) for slot in one.networks)
+    files = [(tmp_path / name / "config.yaml").read_text() for name in ("python", "verb")]
+    assert files[0] == files[1]
+
+
+def test_groups_are_laid_over_settings_and_options_over_groups(tmp_path: Path) -> None:
+    run = train(
+        "sagan", out=tmp_path / "run", device="cpu", quiet=True, iterations=1,
+        settings={"data": FEW, "training": {"seed": 1, "log_every": 7, "iterations": 9}, "augment": "none", **NARROW},
+        training={"seed": 2, "sample_every": 0},
+    )  # fmt: skip
+    training = run.config.training
+    assert (training.seed, training.log_every, training.iterations) == (2, 7, 1)
+    assert run.config.data.source == "drawn"
+
+
+def test_a_signal_raises_and_the_run_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    iterate = Trainer.iterate
+
+    def interrupt(trainer: Trainer) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        iterate(trainer)
+
+    out = tmp_path / "run"
+    options: dict[str, Any] = {"device": "cpu", "quiet": True, "training": {"sample_every": 0}}
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "iterate", interrupt)
+        with pytest.raises(
+            TrainingStopped, match="stopped and saved at iteration 1; go on with zoogan.train"
+        ) as caught:
+            train("sagan", data=FEW, iterations=3, out=out, **options, **NARROW)
+    assert (caught.value.folder, caught.value.iteration, caught.value.signal) == (out, 1, signal.SIGINT)
+    run = train(out=out, resume=True, device="cpu", quiet=True)
+    assert run.iteration == 3
+    before = {path.name: path.read_bytes() for path in (out / "model").iterdir()}
+    again = train(out=out, resume=True, device="cpu", quiet=True)  # finished: only opened
+    assert again.iteration == 3 and before == {path.name: path.read_bytes() for path in (out / "model").iterdir()}
+
+
+def test_mistakes_are_config_errors_that_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for method, options, expected in (
+        (None, {}, "--model is missing"),
+        ("sagn", {}, "did you mean 'sagan'"),
+        ("sagan", {"iteratons": 3}, "iteratons"),
+        ("sagan", {"training": {"iteratons": 3}}, "did you mean 'iterations'"),
+        ("sagan", {"device": "tpu"}, "expected auto"),
+        ("sagan", {"plugins": ["nowhere.py"]}, "nowhere"),
+        ("sagan", {"resume": True}, "--out"),
+        ("sagan", {"data": "celeba"}, "root"),
+    ):
+        with pytest.raises(ConfigError, match=expected):
+            train(method, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_notes_and_progress_are_printed_unless_quiet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options: dict[str, Any] = {"data": FEW, "iterations": 1, "device": "cpu", "training": {"sample_every": 0}}
+    train("sagan", out=tmp_path / "first", **options, **NARROW)
+    assert "iteration 1/1" in capsys.readouterr().out
+    train("sagan", out=tmp_path / "next", start_from=tmp_path / "first", **options)
+    assert f"starting from {tmp_path / 'first'}" in capsys.readouterr().out
+    stored = yaml.safe_load((tmp_path / "next/config.yaml").read_text())
+    assert stored["training"]["start_from"] == str(tmp_path / "first") and stored["generator"]["width"] == 4
+    assert torch.get_num_threads() == 1
