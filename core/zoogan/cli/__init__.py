@@ -15,11 +15,15 @@ INTERRUPTED = 130  # what shells report after Ctrl-C
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 1 when it failed, 2 when it was asked the wrong way.
+    """Run one command.
 
-    A verb may return its own code. Tracebacks are shown with `--debug`, which may stand anywhere.
+    Args:
+        argv: The arguments; by default those of the process. `--debug`, anywhere among them, shows tracebacks.
+
+    Returns:
+        The exit code: 0, 1 for a failure, 2 for a mistake of the user, or the verb's own code.
     """
-    from zoogan.cli.app import UsageError, build, usage_text
+    from zoogan.cli.app import UsageError, build_app, format_usage_error
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
@@ -27,24 +31,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
     name = f"zoo {verb}".rstrip()
     try:
-        result = build()(arguments or ["--help"], prog_name="zoo", standalone_mode=False)
+        result = build_app()(arguments or ["--help"], prog_name="zoo", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `zoo list | head`: nobody reads on, which is no failure worth a word
+    except BrokenPipeError:  # `zoo list | head`: the reader has gone, which needs no message
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
         if debug:
             traceback.print_exc()
         if isinstance(error, UsageError):
-            print(usage_text(error), file=sys.stderr)
+            print(format_usage_error(error), file=sys.stderr)
             return WRONG_USE
         if isinstance(error, ConfigError):
             print(f"{name}: {error}", file=sys.stderr)
             return WRONG_USE
-        said = (str(error).strip().splitlines() or [""])[0]
+        message = (str(error).strip().splitlines() or [""])[0]
         advice = "" if debug else "; run with --debug for the traceback"
-        print(f"{name}: {type(error).__name__}{': ' if said else ''}{said}{advice}", file=sys.stderr)
+        print(f"{name}: {type(error).__name__}{': ' if message else ''}{message}{advice}", file=sys.stderr)
         return FAILED

@@ -1,4 +1,4 @@
-"""The typer app, built lazily: verbs are import strings until they are called, and plugins add their own."""
+"""The typer app. Verbs are import strings until they are called; plugins add their own."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ class Verbs(TyperGroup):
     """A group whose commands are imported one by one, when asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """zoo's own verbs in the order of the table, then the plugins'."""
-        return [*VERBS, *sorted(contributed())]
+        """Return zoo's own verbs in the order of the table, then the plugins' verbs."""
+        return [*VERBS, *sorted(load_plugin_commands())]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The verbs with a line each; those of zoo's own are not imported for it."""
-        others = [(name, self.get_command(ctx, name)) for name in sorted(contributed())]
+        """Write one line for each verb, without importing zoo's own verbs."""
+        others = [(name, self.get_command(ctx, name)) for name in sorted(load_plugin_commands())]
         rows = [(name, verb.line) for name, verb in VERBS.items()]
         rows += [(name, command.get_short_help_str(80)) for name, command in others if command is not None]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a verb, or None. Own verbs do not wait for plugins."""
+        """Return the command of a verb, or None. Zoo's own verbs do not load plugins."""
         if cmd_name in VERBS:
             path, plugin = VERBS[cmd_name].build, "zoogan"
         else:
-            found = contributed().get(cmd_name)
-            if found is None:
+            registered = load_plugin_commands().get(cmd_name)
+            if registered is None:
                 return None
-            path, plugin = found.build, found.plugin
+            path, plugin = registered.build, registered.plugin
         try:
-            return command(cmd_name, path)
+            return import_command(cmd_name, path)
         except Exception as error:  # one verb that cannot be imported must not take `zoo --help` down
-            return broken(cmd_name, plugin, error)
+            return make_failing_command(cmd_name, plugin, error)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The called command; an unknown verb is told the nearest one."""
+        """Return the called command; suggest the nearest verb for an unknown one."""
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             known = self.list_commands(ctx)
             hint = suggest_name(args[0], known)
@@ -58,8 +58,8 @@ class Verbs(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def contributed() -> Mapping[str, Command]:
-    """The plugins' verbs. Where no plugin but zoo's own is installed, none is loaded to know that there are none."""
+def load_plugin_commands() -> Mapping[str, Command]:
+    """Load the verbs of plugins. If only zoo's own plugins are installed, none is loaded."""
     from zoogan.plugins.discovery import candidates
 
     if all(candidate.distribution == OWN for candidate in candidates((), os.environ)):
@@ -69,21 +69,21 @@ def contributed() -> Mapping[str, Command]:
     return get_zoo().registry.commands
 
 
-def command(name: str, path: str) -> Any:
-    """The click command of an import string: a function for typer, or a typer app."""
+def import_command(name: str, path: str) -> Any:
+    """Import a click command from an import string of a typer app or of a function for typer."""
     target = import_object(path)
     if isinstance(target, typer.Typer):
-        made: Any = typer.main.get_group(target)
+        command: Any = typer.main.get_group(target)
     else:
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(name, context_settings=HELP)(target)
-        made = typer.main.get_command(app)
-    made.name = name
-    return made
+        command = typer.main.get_command(app)
+    command.name = name
+    return command
 
 
-def broken(name: str, plugin: str, error: Exception) -> Any:
-    """A command that says why the real one cannot be had."""
+def make_failing_command(name: str, plugin: str, error: Exception) -> Any:
+    """Make a command that explains why the real one cannot be imported."""
     from zoogan.plugins.isolation import explain
 
     reason, hint = explain(error)
@@ -98,7 +98,7 @@ def broken(name: str, plugin: str, error: Exception) -> Any:
 
 
 def show_version(value: bool) -> bool:
-    """Print the version and leave."""
+    """Print the version and exit."""
     if value:
         from zoogan import __version__
 
@@ -108,8 +108,8 @@ def show_version(value: bool) -> bool:
 
 
 @cache
-def build() -> Any:
-    """The whole app as a click command."""
+def build_app() -> Any:
+    """Build the whole app as a click command."""
     app = typer.Typer(cls=Verbs, rich_markup_mode=None, context_settings=HELP)
 
     @app.callback()
@@ -124,12 +124,12 @@ def build() -> Any:
     return typer.main.get_command(app)
 
 
-def usage_text(error: Any) -> str:
-    """A usage error in plain words, with the usage of the command that it belongs to."""
-    said = str(error.format_message())
-    if said.startswith("Usage:"):  # a group that was called without a verb: all that it says is its help
-        return said
-    lines = [f"zoo: {said}"]
+def format_usage_error(error: Any) -> str:
+    """Format a usage error with the usage of the command that it belongs to."""
+    message = str(error.format_message())
+    if message.startswith("Usage:"):  # a group that was called without a verb prints its help
+        return message
+    lines = [f"zoo: {message}"]
     if error.ctx is not None:
         lines += [error.ctx.get_usage(), f"Try '{error.ctx.command_path} --help'."]
     return "\n".join(lines)

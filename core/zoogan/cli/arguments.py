@@ -1,4 +1,4 @@
-"""Arguments that several verbs share. Imports no torch."""
+"""Options and checks that several verbs share. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoogan.cli.completion import complete_model
+from zoogan.errors import ConfigError
 
 if TYPE_CHECKING:
     from zoogan.plugins.host import PluginHost
@@ -21,29 +22,74 @@ Model = Annotated[
 ]
 PluginFiles = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="A single-file plugin to load as well.", show_default=False),
+    typer.Option("--plugin", metavar="FILE", help="Load a single-file plugin too; repeatable.", show_default=False),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Checkpoint = Annotated[
-    str | None, typer.Option(help="An iteration, or best; by default the model as training left it.")
+    str | None, typer.Option(help="An iteration, or best (default: the model at the end of training).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def open_with(files: Sequence[Path] | None) -> PluginHost:
-    """The zoo with `--plugin` files. A file that cannot be had is an error; other failures are only told.
+def open_host(files: Sequence[Path] | None) -> PluginHost:
+    """Open the plugin host and load the `--plugin` files into it.
+
+    Args:
+        files: The files of `--plugin`.
+
+    Returns:
+        The host. Installed plugins that failed are reported on stderr.
 
     Raises:
-        ConfigError: one of the files is no working plugin.
+        ConfigError: One of the files is no working plugin.
     """
-    from zoogan.config import ConfigError
     from zoogan.plugins.host import get_zoo
 
-    opened = get_zoo()
-    others = len(opened.failures)
-    opened.load_files(files or ())
-    for failure in opened.failures[:others]:
+    host = get_zoo()
+    earlier = len(host.failures)
+    host.load_files(files or ())
+    for failure in host.failures[:earlier]:
         print(f"zoo: {failure}", file=sys.stderr)
-    if opened.failures[others:]:
-        raise ConfigError("\n".join(str(failure) for failure in opened.failures[others:]))
-    return opened
+    if host.failures[earlier:]:
+        raise ConfigError("\n".join(str(failure) for failure in host.failures[earlier:]))
+    return host
+
+
+def print_note(note: str) -> None:
+    """Print a note for the person on stderr."""
+    typer.echo(f"note: {note}", err=True)
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Split names with commas; None where there are none."""
+    names = [name.strip() for name in (text or "").split(",")]
+    return [name for name in names if name] or None
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether a path names an image file rather than a folder."""
+    from zoogan.pictures.photo import SUFFIXES
+
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+
+
+def check_picture_output(out: Path, sheet: bool) -> None:
+    """Check that images can be written to `out`.
+
+    Args:
+        out: A folder of images, or the file of a sheet.
+        sheet: Whether one sheet is written.
+
+    Raises:
+        ConfigError: A file where a folder is needed or the other way round, or a suffix that no image has.
+    """
+    if not sheet:
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"--out {out}: a file of that name is there; edits go into a folder")
+        return
+    from PIL import Image
+
+    if out.is_dir():
+        raise ConfigError(f"--out {out}: that is a folder; --grid writes one file, such as {out / 'grid.png'}")
+    if Image.registered_extensions().get(out.suffix.lower()) not in Image.SAVE:
+        raise ConfigError(f"--out {out}: no picture ends in {out.suffix!r}; name a file like {out.with_suffix('.png')}")

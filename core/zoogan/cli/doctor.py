@@ -1,4 +1,4 @@
-"""`zoo doctor`: is this machine fit to train, and what is wrong if not. Imports torch, last of all."""
+"""The verb `zoo doctor`. Imports torch last of all."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from pathlib import Path
 
 from zoogan.cli.arguments import PluginFiles
 
-ROOM = 2 * 2**30  # bytes: a few checkpoints of a large method
+FREE_SPACE = 2 * 2**30  # bytes: a few checkpoints of a large method
 
-Line = tuple[str, str, str]  # `ok`, `note` or `problem`; what was looked at; what was found
+Finding = tuple[str, str, str]  # `ok`, `note` or `problem`; the subject; the text
 
 
 def doctor(plugin: PluginFiles = None) -> int:
     """Check versions, devices, plugins and the disk."""
     problems = 0
-    for state, what, found in examine(tuple(plugin or ())):
+    for state, subject, text in examine_machine(tuple(plugin or ())):
         problems += state == "problem"
-        print(f"{state:<8} {what + ':':<13} {found}", flush=True)
+        print(f"{state:<8} {subject + ':':<13} {text}", flush=True)
     print(f"\n{problems} problem{'' if problems == 1 else 's'}")
     return 1 if problems else 0
 
 
-def examine(files: tuple[Path, ...]) -> Iterator[Line]:
-    """Every finding, in the order in which they are told."""
-    yield from versions()
-    yield from plugins(files)
-    yield from disk(Path.cwd())
-    yield from devices()
+def examine_machine(files: tuple[Path, ...]) -> Iterator[Finding]:
+    """Yield every finding, in the order of the report."""
+    yield from check_versions()
+    yield from check_plugins(files)
+    yield from check_disk(Path.cwd())
+    yield from check_devices()
 
 
-def versions() -> Iterator[Line]:
-    """Versions, from the installed metadata: nothing is imported for it."""
+def check_versions() -> Iterator[Finding]:
+    """Yield versions from the installed metadata, without importing the packages."""
     from zoogan import __version__
 
     yield "ok", "python", f"{platform.python_version()} on {platform.platform()}"
     yield "ok", "zoogan", __version__
-    needed = requirements()
+    needed = read_requirements()
     if not needed:
-        yield "note", "zoogan", "not installed (a source tree), so nobody knows what it needs: pip install -e ."
+        yield "note", "zoogan", "not installed (a source tree), so its requirements are unknown: pip install -e ."
     for name, extra in needed.items():
         try:
             yield "ok", name, metadata.version(name)
@@ -56,41 +56,44 @@ def versions() -> Iterator[Line]:
                 yield "problem", name, f"not installed: pip install {name}"
 
 
-def requirements() -> dict[str, str]:
-    """What zoogan says that it needs, by name: the extra that brings it, empty for what is always needed. What only its
-    developers need is left out."""
+def read_requirements() -> dict[str, str]:
+    """Read zoogan's requirements from its metadata, without those of its developers.
+
+    Returns:
+        Package name -> the extra that brings it; empty for packages that are always needed.
+    """
     try:
         lines = metadata.requires("zoogan") or []
     except metadata.PackageNotFoundError:
         return {}
-    found: dict[str, str] = {}
+    requirements: dict[str, str] = {}
     for line in lines:
         name = re.match(r"[\w.-]+", line)
         extra = re.search(r"""extra\s*==\s*["']([\w-]+)""", line)
         if name is not None and (extra is None or extra[1] != "dev"):
-            found.setdefault(name[0], extra[1] if extra else "")
-    return found
+            requirements.setdefault(name[0], extra[1] if extra else "")
+    return requirements
 
 
-def plugins(files: tuple[Path, ...]) -> Iterator[Line]:
-    """Plugins that are in use, those that are left out, and those that failed."""
+def check_plugins(files: tuple[Path, ...]) -> Iterator[Finding]:
+    """Yield the plugins in use, the disabled ones and the failed ones."""
     from zoogan.plugins.host import get_zoo
 
-    opened = get_zoo()
-    opened.load_files(files)
-    for info in opened.plugins:
+    host = get_zoo()
+    host.load_files(files)
+    for info in host.plugins:
         source = f"{info.distribution} {info.version}" if info.distribution else info.where
-        brought = [f"methods {', '.join(info.methods)}"] if info.methods else []
-        brought += [f"{len(info.components)} components"] if info.components else []
-        brought += [f"commands {', '.join(info.commands)}"] if info.commands else []
-        yield "ok", "plugin", f"{info.name} ({source}): {'; '.join(brought) or ', '.join(info.hooks)}"
+        contents = [f"methods {', '.join(info.methods)}"] if info.methods else []
+        contents += [f"{len(info.components)} components"] if info.components else []
+        contents += [f"commands {', '.join(info.commands)}"] if info.commands else []
+        yield "ok", "plugin", f"{info.name} ({source}): {'; '.join(contents) or ', '.join(info.hooks)}"
         for warning in info.warnings:
             yield "note", "plugin", f"{info.name}: {warning}"
-    for name in opened.disabled:
+    for name in host.disabled:
         yield "note", "plugin", f"{name}: left out by ZOO_DISABLE_PLUGINS"
-    for warning in opened.warnings:
+    for warning in host.warnings:
         yield "note", "plugin", warning
-    for failure in opened.failures:
+    for failure in host.failures:
         yield (
             "problem",
             "plugin",
@@ -98,11 +101,11 @@ def plugins(files: tuple[Path, ...]) -> Iterator[Line]:
         )
 
 
-def disk(folder: Path) -> Iterator[Line]:
-    """Room, and leave to write, where runs would be stored."""
+def check_disk(folder: Path) -> Iterator[Finding]:
+    """Yield the free space and whether runs can be written."""
     try:
         free = shutil.disk_usage(folder).free
-        state = "ok" if free > ROOM else "problem"
+        state = "ok" if free > FREE_SPACE else "problem"
         yield state, "disk", f"{free / 2**30:.1f} GiB free in {folder}"
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -111,8 +114,8 @@ def disk(folder: Path) -> Iterator[Line]:
         yield "problem", "write", f"{folder} cannot be written: {error.strerror} (hint: use --out elsewhere)"
 
 
-def devices() -> Iterator[Line]:
-    """Devices that torch sees, with the precisions that they compute in."""
+def check_devices() -> Iterator[Finding]:
+    """Yield the devices that torch sees, with their precisions."""
     try:
         import torch
     except Exception as error:

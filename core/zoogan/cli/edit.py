@@ -1,4 +1,4 @@
-"""`zoo edit`: what a person may say. `edit_photos`, `edit_made` (runs that make faces) and `edit_grid` do it."""
+"""The verb `zoo edit`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
-from zoogan.cli.editing.edit_grid import check_grid, sheet
-from zoogan.cli.editing.edit_made import edit_made
-from zoogan.cli.editing.edit_photos import NO_PHOTO, check_film_of, edit_photos
-from zoogan.cli.photos import check_out
-from zoogan.config import ConfigError
+from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, check_picture_output, open_host, print_note
+from zoogan.errors import ConfigError
 
-NO_WISH = "say what to show: --attribute NAME=VALUE such as Eyeglasses=1, --domain NAME, or --part NAME --from-seed N"
-# What an edit is told besides its attributes, by its name in Python: the options that say it on the command line.
+NO_REQUEST = (
+    "say what to show: --attribute NAME=VALUE such as Eyeglasses=1, --domain NAME, or --part NAME --from-seed N"
+)
+# Options that have a flag of their own, by their name in Python: they are no attributes.
 OPTIONS = {
     "seed": "--seed SEED", "strength": "--strength NUMBER", "threshold": "--threshold NUMBER",
     "truncation": "--truncation NUMBER", "reference": "--reference PHOTO", "donor": "--from FILE",
@@ -29,12 +27,12 @@ def edit(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     photos: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PHOTO...", help="Photos of any size; for runs that make faces also files of latents."),
+        typer.Argument(metavar="PHOTO...", help="Photos of any size; for runs that make faces also latent files."),
     ] = None,
     attribute: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="What to show, such as Eyeglasses=1; repeatable.")
     ] = None,
-    domain: Annotated[str | None, typer.Option(help="The kind of face to make it, for runs with domains.")] = None,
+    domain: Annotated[str | None, typer.Option(help="The domain to show, for runs with domains.")] = None,
     reference: Annotated[
         list[Path] | None, typer.Option(metavar="PHOTO", help="A face whose style to take; repeatable.")
     ] = None,
@@ -42,12 +40,12 @@ def edit(
         list[str] | None,
         typer.Option(metavar="NAME", help="A part to take from another face, for faces made of parts; repeatable."),
     ] = None,
-    only: Annotated[str | None, typer.Option(help="Of the parts: their shape, or their texture.")] = None,
+    only: Annotated[str | None, typer.Option(help="Take only the shape or only the texture of the parts.")] = None,
     from_seed: Annotated[
-        int | None, typer.Option(metavar="SEED", help="Whose parts: a face that the run makes.")
+        int | None, typer.Option(metavar="SEED", help="Take the parts from the generated face of this seed.")
     ] = None,
     from_face: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="Whose parts: a file of latents, or a photo.")
+        Path | None, typer.Option("--from", metavar="FILE", help="Take the parts from a latent file or a photo.")
     ] = None,
     segmentation: Annotated[
         bool, typer.Option("--segmentation", help="Save the edit's segmentation too, in colours.")
@@ -55,22 +53,21 @@ def edit(
     strength: Annotated[float, typer.Option(help="0 gives the input back, 1 the edit; more goes further.")] = 1.0,
     threshold: Annotated[float | None, typer.Option(help="Make the mask hard: 1 where it exceeds this.")] = None,
     truncation: Annotated[
-        float | None, typer.Option(help="How far from the mean a drawn style or face may be, 0 to 1.")
+        float | None, typer.Option(help="Distance of a random style or face to the mean, 0 to 1.")
     ] = None,
     seed: Annotated[
         list[int] | None,
-        typer.Option(help="Of a drawn style, by default 0, or of a face that the run makes; repeatable."),
+        typer.Option(help="Seed of a random style (default: 0) or of a generated face; repeatable."),
     ] = None,
     film: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A GIF or MP4 from each seed's or reference's style to the next."),
     ] = None,
     grid: Annotated[
-        bool, typer.Option("--grid", help="One sheet of the run's edits: of the photos, or of its held-out faces.")
+        bool, typer.Option("--grid", help="Save one sheet of edits of the photos or of the run's held-out faces.")
     ] = False,
     root: Annotated[
-        Path | None,
-        typer.Option(help="The source's folder, for --grid; by default where training found it."),
+        Path | None, typer.Option(help="Folder of the source, for --grid (default: where training found it).")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The output folder (default: edits), or the file of --grid.")] = None,
     checkpoint: Checkpoint = None,
@@ -78,125 +75,184 @@ def edit(
     plugin: PluginFiles = None,
 ) -> None:
     """Edit photos: each gets the run's own crop; masks and residuals are saved beside the edit."""
-    registry = open_with(plugin).registry
-    from zoogan.devices import choose_device
-    from zoogan.runs.run import load
+    registry = open_host(plugin).registry
 
-    def opened() -> Any:
+    def open_run() -> Any:
+        from zoogan.devices import choose_device
+        from zoogan.runs.opening import load
+
         return load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
 
     if grid:
-        check_grid({
+        check_grid_options({
             "--attribute": attribute, "--domain": domain, "--reference": reference, "--part": part,
             "--only": only, "--from-seed": from_seed, "--from": from_face, "--segmentation": segmentation or None,
             "--strength": None if strength == 1 else strength, "--threshold": threshold, "--truncation": truncation,
             "--seed": seed, "--film": film, "--root": root if photos else None,
         })  # fmt: skip
-        check_out(out or Path("grid.png"), sheet=True)
-        typer.echo(str(sheet(opened(), registry, out or Path("grid.png"), root, photos or [])))
+        path = out or Path("grid.png")
+        check_picture_output(path, sheet=True)
+        from zoogan.workflows.edit_grid import save_edit_grid
+
+        typer.echo(str(save_edit_grid(open_run(), registry, path, root=root, photos=photos or (), notify=print_note)))
         return
-    asked = parse_wishes(attribute or [])
-    check_parts(part, only, from_seed, from_face)
-    said = {"domain": domain, "part": part or None, "only": only}
-    wishes: dict[str, Any] = asked | {name: value for name, value in said.items() if value is not None}
-    check_said(photos, wishes, reference, seed, root)
-    if film is not None:
-        check_film_of(film, reference or seed or [])
+    attributes = parse_attributes(attribute or [])
+    check_part_options(part, only, from_seed, from_face)
+    others = {"domain": domain, "part": part or None, "only": only}
+    request: dict[str, Any] = attributes | {name: value for name, value in others.items() if value is not None}
+    check_request(photos, request, reference, seed, root)
+    check_known_attributes(run, attributes)
     folder = out or Path("edits")
-    check_out(folder, sheet=False)
+    check_picture_output(folder, sheet=False)
     if not isfinite(strength):
         raise ConfigError(f"--strength {strength}: expected a number; 0 gives the input back, 1 the edit")
-    loaded = opened()
-    wishes = wishes or {"domain": domain_shown(loaded)}
+    if film is not None:
+        from zoogan.workflows.edit_photos import check_edit_film
+
+        check_edit_film(film, reference or seed or [])
+    loaded = open_run()
+    request = request or {"domain": infer_domain(loaded)}
     if loaded.editor.makes_faces:
-        check_names(asked, PART_OPTIONS)
+        from zoogan.workflows.edit_generated import edit_generated
+
+        check_attribute_names(attributes, PART_OPTIONS)
         refused = {"--domain": domain, "--reference": reference, "--threshold": threshold, "--film": film}
-        written = edit_made(
-            loaded, photos or [], seed or [], wishes, folder,
-            [name for name, value in refused.items() if value not in (None, [])],
+        paths = edit_generated(
+            loaded, photos or [], request, seeds=seed or [], folder=folder,
+            refused=[name for name, value in refused.items() if value not in (None, [])],
             strength=strength, truncation=truncation, donor=from_seed if from_face is None else from_face,
-            segmentation=segmentation,
+            segmentation=segmentation, notify=print_note,
         )  # fmt: skip
     elif part or segmentation:
         option = "--part" if part else "--segmentation"
         raise ConfigError(f"{option}: this run edits photos as a whole; parts are for runs that make faces of parts")
     else:
-        options = {"strength": strength, "threshold": threshold, "truncation": truncation}
-        written = edit_photos(loaded, photos or [], seed or [], reference or [], wishes, folder, film, options)
-    for path in written:
+        from zoogan.workflows.edit_photos import edit_photos
+
+        paths = edit_photos(
+            loaded, photos or [], request, seeds=seed or [], references=reference or [], folder=folder, film=film,
+            notify=print_note, strength=strength, threshold=threshold, truncation=truncation,
+        )  # fmt: skip
+    for path in paths:
         typer.echo(str(path))
 
 
-def check_said(
+def check_grid_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of single edits where a sheet is requested.
+
+    Args:
+        options: Option -> value; None or an empty list if it was not given.
+
+    Raises:
+        ConfigError: Names every option that a sheet does not take.
+    """
+    given = [name for name, value in options.items() if value is not None and value != []]
+    if given:
+        raise ConfigError(
+            "--grid shows photos, or the run's held-out faces, in edits and styles of its own: leave out "
+            f"{', '.join(given)}"
+        )
+
+
+def check_request(
     photos: Sequence[Path] | None,
-    wishes: Mapping[str, Any],
+    request: Mapping[str, Any],
     references: Sequence[Path] | None,
     seeds: Sequence[int] | None,
     root: Path | None,
 ) -> None:
-    """That there is something to edit and something to show, each said once; before the run is opened.
+    """Check that an input and an edit are given, each once, before the run is opened.
 
     Raises:
-        ConfigError: the first thing that is missing, or said where it has no meaning.
+        ConfigError: The first option that is missing or has no meaning here.
     """
     if root is not None:
         raise ConfigError(f"--root {root}: only --grid reads the run's source; photos are named one by one")
     if not photos and not seeds:
+        from zoogan.workflows.edit_photos import NO_PHOTO
+
         raise ConfigError(NO_PHOTO)
-    if not wishes and not references:
-        raise ConfigError(NO_WISH)
+    if not request and not references:
+        raise ConfigError(NO_REQUEST)
     if references and seeds:
         raise ConfigError("a style comes from --reference or from --seed: leave one of them out")
 
 
-def domain_shown(run: Any) -> str:
-    """The domain that a reference shows, where nobody said it: the only one there is.
+def check_known_attributes(run: Path, attributes: Mapping[str, str]) -> None:
+    """Refuse attributes that no edit of the run can show, before torch is imported.
+
+    Reads only the run's facts: a run that makes faces also edits along its stored directions.
 
     Raises:
-        ConfigError: there are several, or this run takes no references.
+        ConfigError: Names every unknown attribute and the nearest known one.
+    """
+    from zoogan.runs.vocabulary import read_attribute_names
+
+    known = read_attribute_names(run)
+    if known is None:  # a folder that cannot be read is reported when the run is opened
+        return
+    from zoogan.names import suggest_name
+
+    problems = [
+        f"--attribute {name}={value}: this run does not know {name}{suggest_name(name, known)}; it knows "
+        f"{', '.join(known) or 'no attributes'}"
+        for name, value in attributes.items()
+        if name not in known and name not in PART_OPTIONS
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def infer_domain(run: Any) -> str:
+    """Return the domain that a reference shows when no domain was given: the only one that the run has.
+
+    Raises:
+        ConfigError: There are several domains, or the run takes no references.
     """
     domains = run.facts.domains if run.editor.takes_reference else ()
     if not domains:
-        raise ConfigError(NO_WISH)
+        raise ConfigError(NO_REQUEST)
     if len(domains) > 1:
         raise ConfigError(f"which of {', '.join(domains)} does the reference show? --domain NAME")
     return str(domains[0])
 
 
-def parse_wishes(items: list[str]) -> dict[str, str]:
-    """`["Eyeglasses=1"]` as a mapping.
+def parse_attributes(items: Sequence[str]) -> dict[str, str]:
+    """Parse `["Eyeglasses=1"]` into a mapping.
 
     Raises:
-        ConfigError: items without `=`, and those that an option of their own says.
+        ConfigError: Items without `=`, and names that have an option of their own.
     """
-    bad = [item for item in items if "=" not in item]
-    if bad:
-        raise ConfigError("\n".join(f"--attribute {item}: expected NAME=VALUE, like Eyeglasses=1" for item in bad))
-    wishes = dict(item.split("=", 1) for item in items)
-    check_names(wishes, OPTIONS)
-    return wishes
+    wrong = [item for item in items if "=" not in item]
+    if wrong:
+        raise ConfigError("\n".join(f"--attribute {item}: expected NAME=VALUE, like Eyeglasses=1" for item in wrong))
+    attributes = dict(item.split("=", 1) for item in items)
+    check_attribute_names(attributes, OPTIONS)
+    return attributes
 
 
-def check_names(wishes: Mapping[str, str], options: Mapping[str, str]) -> None:
-    """That no attribute has the name of something that an option says.
+def check_attribute_names(attributes: Mapping[str, str], options: Mapping[str, str]) -> None:
+    """Refuse attributes with the name of an option.
 
     Raises:
-        ConfigError: all that have, each with its option.
+        ConfigError: Names each of them with its option.
     """
-    bad = [
+    problems = [
         f"--attribute {name}={value}: {name} is no attribute; use {options[name]}"
-        for name, value in wishes.items()
+        for name, value in attributes.items()
         if name in options
     ]
-    if bad:
-        raise ConfigError("\n".join(bad))
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
-def check_parts(part: list[str] | None, only: str | None, from_seed: int | None, from_face: Path | None) -> None:
-    """That parts come with whose they are, and the other way round.
+def check_part_options(
+    part: Sequence[str] | None, only: str | None, from_seed: int | None, from_face: Path | None
+) -> None:
+    """Check that parts come with the face to take them from, and the other way round.
 
     Raises:
-        ConfigError: everything that is missing or said twice, at once.
+        ConfigError: Every missing or contradicting option, at once.
     """
     problems = []
     if from_seed is not None and from_face is not None:

@@ -1,4 +1,4 @@
-"""`zoo evaluate`: one honest report on a run's edits, or on the faces that it makes."""
+"""`zoo evaluate`: measure a run's edits, or the faces that it makes, and write a report to read."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
+from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_host, print_note, split_names
 from zoogan.config import ConfigError, parse_sets
-from zoogan.evaluation.inputs import (
-    metric_configs,
-    source_config,
-)
-from zoogan.evaluation.measure import FACES, apart_from, measure, way_of
-from zoogan.names import suggest_name
+from zoogan.devices import shutdown_distributed
+from zoogan.evaluation.evaluate import evaluate as evaluate_run
+from zoogan.evaluation.inputs import FACES
 
 if TYPE_CHECKING:
     from zoogan.evaluation.reports.report import Report
@@ -50,66 +47,54 @@ def evaluate(
     plugin: PluginFiles = None,
 ) -> None:
     """Measure a run's edits of held-out faces, or the faces that it makes: report.json, and report.html to read."""
-    zoo = open_with(plugin)
-    from zoogan.devices import join_processes, shutdown_distributed
-    from zoogan.evaluation.metrics.parts import parts_made
-    from zoogan.evaluation.reports.report import replaced
-    from zoogan.evaluation.study import shown_by
-    from zoogan.interfaces import World
-    from zoogan.runs.run import load
-
-    if styles not in ("latent", "reference"):
-        raise ConfigError(
-            f"--styles {styles}: expected latent or reference{suggest_name(styles, ('latent', 'reference'))}"
-        )
-    sets = parse_sets(set_ or [])
-    where = join_processes(device)
-    loaded = load(run, checkpoint=checkpoint, device=where, registry=zoo.registry)
-    settings = {k: v for k, v in sets.items() if k != "data"}
-    shows, parts = shown_by(loaded.editor), bool(parts_made(loaded.editor))
-    chosen = metric_configs(zoo.registry, metrics, settings, shows, parts)
-    source = source_config(zoo.registry, loaded, data, root, sets.get("data", {}))
-    guided = styles == "reference"
-    apart = apart_from(loaded, source, checkpoint, seed)
-    folder = out or run / "-".join(["report", *way_of(guided, truncation).split(), *apart])
-    before = replaced(folder, chosen) if World().rank == 0 else []
-    report, folder = measure(
-        zoo.registry, loaded, run, source, chosen,
-        judge=judge, faces=faces, seed=seed, out=folder, device=where, guided=guided, truncation=truncation,
+    open_host(plugin)
+    result = evaluate_run(
+        run, data=data, root=root, metrics=split_names(metrics), judge=judge, faces=faces, seed=seed, styles=styles,
+        truncation=truncation, settings=parse_sets(set_ or []), out=out, checkpoint=checkpoint, device=device,
     )  # fmt: skip
-    measured = not chosen.keys() <= report.skipped.keys()
-    if World().rank == 0 and measured:
-        zoo.notify("zoo_evaluated", run=run, report=report.model_dump(mode="json"))
-        tell(report, folder, parts_made(loaded.editor))
-        if before:
-            lost = ", ".join(before)
-            typer.echo(f"note: replaced the report in {folder}, which had {lost} too; --out keeps both", err=True)
+    from zoogan.interfaces import World
+
+    is_main = World().rank == 0
     shutdown_distributed()
-    if not measured:
-        if World().rank == 0:
-            tell_skipped(report)
-        asked = f"--metrics {metrics}: " if metrics else ""
-        raise ConfigError(f"{asked}nothing could be measured, for the reasons said above; no report was written")
+    if is_main:
+        for note in result.notes:
+            print_note(note)
+        if result.is_measured:
+            print_values(result.report, result.parts)
+        print_skipped(result.report)
+        if result.is_measured:
+            typer.echo(f"report: {result.folder / 'report.html'}")
+    if not result.is_measured:
+        option = f"--metrics {metrics}: " if metrics else ""
+        raise ConfigError(f"{option}nothing could be measured, for the reasons said above; no report was written")
 
 
-def tell(report: Report, folder: Path, parts: Collection[str] = ()) -> None:
-    """The values as a table on the terminal, and where the page is. parts: whose rows are left to the page: they are
-    many, and what is told of all parts together stands here."""
-    from zoogan.evaluation.reports.page import number
+def print_values(report: Report, hidden: Collection[str] = ()) -> None:
+    """Print the values of a report as a table.
+
+    Args:
+        report: whose values.
+        hidden: attributes or parts whose rows are left to the page, because they are many.
+    """
+    from zoogan.evaluation.reports.scale import format_briefly
     from zoogan.terminal.tables import print_table
 
     rows = [
-        [v.name, v.attribute or "all", number(v.value), "" if v.low is None else f"{number(v.low)} to {number(v.high)}",
-         str(v.n), v.note]
-        for v in report.values
-        if v.attribute not in parts
-    ]  # fmt: skip
+        [
+            value.name,
+            value.attribute or "all",
+            format_briefly(value.value),
+            "" if value.low is None else f"{format_briefly(value.low)} to {format_briefly(value.high)}",
+            str(value.n),
+            value.note,
+        ]
+        for value in report.values
+        if value.attribute not in hidden
+    ]
     print_table(["measure", "attribute", "value", "95 % interval", "faces", "note"], rows, title=report.about.run)
-    tell_skipped(report)
-    typer.echo(f"report: {folder / 'report.html'}")
 
 
-def tell_skipped(report: Report) -> None:
-    """Which metrics have no number, and why."""
+def print_skipped(report: Report) -> None:
+    """Print which metrics have no number, and why."""
     for name, reason in report.skipped.items():
         typer.echo(f"not measured: {name}: {reason}", err=True)

@@ -1,18 +1,13 @@
-"""`zoo import`: official weights become a run. No pickle is executed."""
+"""`zoo import`: make a run from official weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from zoogan.cli.arguments import Model, PluginFiles, open_with
-from zoogan.config import ConfigError, parse_sets
-from zoogan.runs.imported import import_weights
-
-if TYPE_CHECKING:
-    pass
+from zoogan.cli.arguments import Model, PluginFiles, open_host
 
 
 def import_(
@@ -32,23 +27,15 @@ def import_(
     plugin: PluginFiles = None,
 ) -> None:
     """Make a run from official weights, ready for `zoo edit` or `zoo sample`."""
-    from zoogan.runs.folders import taken
+    from zoogan.config import parse_sets
+    from zoogan.runs.imported import import_weights
 
-    zoo = open_with(plugin)
-    spec = zoo.method(method)
-    if spec.importer is None:
-        raise ConfigError(f"{method} has no importer of official weights")
-    if why := taken(out):
-        raise ConfigError(f"--out {out}: {why}; choose another folder")
-    editor, notes = import_weights(zoo, spec, weights, parse_sets(set_ or []), out, photo or [])
-    for note in notes:
+    zoo = open_host(plugin)
+    imported = import_weights(method, weights, out=out, settings=parse_sets(set_ or []), photos=photo or [], zoo=zoo)
+    for note in imported.notes:
         typer.echo(f"note: {note}")
-    then = (
-        f"make faces   zoo sample {out}"
-        if editor.makes_faces
-        else f"edit a photo zoo edit {out} PHOTO --attribute NAME=1"
-    )
-    typer.echo(f"imported into {out}\n  {then}")
-
-
-# ---- which of two readings is right ----
+    if imported.run.editor.can_sample:
+        next_command = f"make faces   zoo sample {out}"
+    else:
+        next_command = f"edit a photo zoo edit {out} PHOTO --attribute NAME=1"
+    typer.echo(f"imported into {out}\n  {next_command}")

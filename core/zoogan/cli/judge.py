@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import Device, Json, PluginFiles, open_with
+from zoogan.cli.arguments import Device, Json, PluginFiles, open_host
 from zoogan.config import ConfigError, DataConfig, merge, parse_sets, validate_model
 from zoogan.terminal.tables import print_table
 
@@ -69,27 +69,27 @@ def train(
 
     Where the source has a segmentation it learns to segment too; with --attributes none that alone.
     """
-    registry = open_with(plugin).registry
+    registry = open_host(plugin).registry
     config = data_config(registry, data, root, attributes, size, set_ or [])
     from zoogan.devices import choose_device
-    from zoogan.judges.judge import check_free, default_judge, save_judge
-    from zoogan.judges.training import Lesson, train_judge
+    from zoogan.judges.judge import check_judge_folder, get_judge_folder, save_judge
+    from zoogan.judges.training import JudgeTrainingConfig, fit_judge
 
     if iterations is not None and iterations < 1:
         raise ConfigError(f"--iterations {iterations}: expected 1 or more")
     given = {"backbone": backbone, "iterations": iterations, "seed": seed, "pretrained": pretrained}
-    lesson = Lesson.model_validate({key: value for key, value in given.items() if value is not None})
-    folder = out or default_judge(data, config.image_size)
-    check_free(folder, force)
+    lesson = JudgeTrainingConfig.model_validate({key: value for key, value in given.items() if value is not None})
+    folder = out or get_judge_folder(data, config.image_size)
+    check_judge_folder(folder, force)
     source = registry.build("source", config)
     where = choose_device(device)
     typer.echo(
-        f"training a judge of {what_of(len(config.attributes), len(source.parts))} on {source.size('train')} {data} "
+        f"training a judge of {what_of(len(config.attributes), len(source.parts))} on {source.count_faces('train')} {data} "
         f"faces, {config.image_size} px, {lesson.backbone}; {lesson.iterations} iterations of {lesson.batch} on {where}"
     )
-    if not source.size("valid"):
+    if not source.count_faces("valid"):
         typer.echo("note: the source has no valid split; the last tenth of train is held out to calibrate on")
-    judge, stopped = watched(lambda watch: train_judge(source, config, lesson, device=where, watch=watch), lesson)
+    judge, stopped = watched(lambda watch: fit_judge(source, config, lesson, device=where, watch=watch), lesson)
     if judge is None:
         typer.echo("stopped; nothing was saved")
         return 128 + int(stopped)
@@ -103,9 +103,9 @@ def show(
     judge: Annotated[Path, typer.Argument(metavar="JUDGE", help="The judge's folder.")], as_json: Json = False
 ) -> None:
     """Show what a judge reads and how right it is."""
-    from zoogan.judges.judge import read_facts
+    from zoogan.judges.judge import read_judge_facts
 
-    facts = read_facts(judge)
+    facts = read_judge_facts(judge)
     if as_json:
         print(json.dumps(facts.model_dump(mode="json"), indent=2))
     else:
@@ -144,7 +144,7 @@ def data_config(
     config = validate_model(component.config, values, registry, "data")
     assert isinstance(config, DataConfig)
     if attributes == "all" and "attributes" not in typed.get("data", {}):
-        tell = getattr(import_object(component.build), "known_attributes", None)  # a plugin's source may be a function
+        tell = getattr(import_object(component.build), "list_attributes", None)  # a plugin's source may be a function
         config = config.model_copy(update={"attributes": tell(config)} if tell else {})
     return config
 

@@ -1,4 +1,4 @@
-"""`zoo list`: the models that are here, those that are known of, and plugins that failed."""
+"""The verb `zoo list`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ INSTALLED = ("name", "title", "paper", "year", "recipes", "plugin")
 KNOWN = ("name", "title", "paper", "year", "distribution")
 
 
-def cell(value: Any) -> str:
-    """A fact as the text of a table cell."""
+def format_cell(value: Any) -> str:
+    """Format a fact as the text of a table cell."""
     return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
 
 
@@ -24,27 +24,32 @@ def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
     """List the models."""
     from zoogan.plugins.host import get_zoo
 
-    opened = get_zoo()
-    opened.load_files(plugin or ())
-    facts = gather(opened)
+    host = get_zoo()
+    host.load_files(plugin or ())
+    facts = gather_facts(host)
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    print_table(["model", *INSTALLED[1:]], [[cell(row[key]) for key in INSTALLED] for row in facts["installed"]])
+    print_table(["model", *INSTALLED[1:]], [[format_cell(row[key]) for key in INSTALLED] for row in facts["installed"]])
     if facts["known"]:
         print()
-        rows = [[cell(row[key]) for key in KNOWN] for row in facts["known"]]
+        rows = [[format_cell(row[key]) for key in KNOWN] for row in facts["known"]]
         print_table(["model", *KNOWN[1:-1], "comes with"], rows, title="Known, not installed:")
-    for failure in opened.failures:
+    for failure in host.failures:
         print(f"\n{failure}")
 
 
-def gather(zoo: PluginHost) -> dict[str, list[dict[str, Any]]]:
-    """Everything that `zoo list` says."""
-    known = zoo.catalogue
+def gather_facts(host: PluginHost) -> dict[str, list[dict[str, Any]]]:
+    """Gather everything that `zoo list` prints.
+
+    Returns:
+        `installed`: one record for each installed method; `known`: methods of the catalogue that are not installed;
+        `failures`: plugins that failed.
+    """
+    catalogue = host.catalogue
     installed = []
-    for name, spec in sorted(zoo.registry.methods.items()):
-        entry = known.get(name)
+    for name, spec in sorted(host.registry.methods.items()):
+        entry = catalogue.get(name)
         installed.append(
             {
                 "name": name,
@@ -65,8 +70,8 @@ def gather(zoo: PluginHost) -> dict[str, list[dict[str, Any]]]:
             "year": entry.year,
             "distribution": entry.distribution or "(planned)",
         }
-        for name, entry in known.items()
-        if name not in zoo.registry.methods
+        for name, entry in catalogue.items()
+        if name not in host.registry.methods
     ]
-    failures = [failure.summary() for failure in zoo.failures]
+    failures = [failure.summary() for failure in host.failures]
     return {"installed": installed, "known": others, "failures": failures}

@@ -1,98 +1,98 @@
-"""`zoo sample`: faces from seeds, with a run that makes faces."""
+"""The verb `zoo sample`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_with
-from zoogan.config import ConfigError
+from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, is_picture, open_host
+from zoogan.errors import ConfigError
 
 if TYPE_CHECKING:
     from zoogan.runs.loaded import LoadedRun
 
-FACES, SOURCES = 16, 4  # by default: of a grid or a folder; of a film, or the rows of a mixing figure
+FACES = 16  # in a sheet or a folder
+FILM_FACES = 4  # in a film or a mixing table
 
 
 def sample(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    faces: Annotated[int | None, typer.Option("-n", help="How many faces: 16, or 4 with --mix or --film.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the first face; the next has the next seed.")] = 0,
+    faces: Annotated[int | None, typer.Option("-n", help="Number of faces: 16, or 4 with --mix or --film.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the first face; the next face has the next seed.")] = 0,
     truncation: Annotated[
-        float | None, typer.Option(help="How far from the mean face, 0 to 1: fewer failures, less variety.")
+        float | None, typer.Option(help="Distance to the mean face, 0 to 1: lower = fewer failures, less variety.")
     ] = None,
     cutoff: Annotated[
-        int | None, typer.Option(metavar="ROWS", help="Truncate so many rows of a latent only, the coarse ones.")
+        int | None, typer.Option(metavar="ROWS", help="Truncate only this many coarse latent rows (default: all).")
     ] = None,
     mix: Annotated[
         list[int] | None,
         typer.Option(metavar="SEED", help="A face whose fine rows the others take, in a table; repeatable."),
     ] = None,
     cut: Annotated[
-        int | None, typer.Option(metavar="ROW", help="The row where --mix takes over; by default the middle one.")
+        int | None, typer.Option(metavar="ROW", help="First latent row that --mix replaces (default: the middle one).")
     ] = None,
     film: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A GIF or MP4 that walks from face to face and back.")
+        Path | None, typer.Option(metavar="FILE", help="A GIF or MP4 that moves from face to face and back.")
     ] = None,
-    part: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of a film: let this part alone walk, and the rest stay.")
-    ] = None,
-    only: Annotated[str | None, typer.Option(help="Of the part: its shape, or its texture.")] = None,
+    part: Annotated[str | None, typer.Option(metavar="NAME", help="In a film: only this part moves.")] = None,
+    only: Annotated[str | None, typer.Option(help="In a film: only the part's shape or texture moves.")] = None,
     segmentation: Annotated[
         bool, typer.Option("--segmentation", help="Show segmentations beside a film's faces, in colours.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="A picture of all faces, or a folder for one file each and their latents.")
+        Path | None, typer.Option(help="An image of all faces, or a folder for one image and one latent file each.")
     ] = None,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> None:
-    """Make faces from seeds. Each is a pure function of its own seed, whatever is made beside it."""
-    registry = open_with(plugin).registry
-    check_ways(mix, cut, film, out, {"--part": part, "--only": only, "--segmentation": segmentation or None})
+    """Make faces from seeds. A face depends on its own seed alone."""
+    registry = open_host(plugin).registry
+    check_output_options(mix, cut, film, out, {"--part": part, "--only": only, "--segmentation": segmentation or None})
     from zoogan.devices import choose_device
-    from zoogan.runs.run import load
+    from zoogan.runs.opening import load
+    from zoogan.workflows import sample as workflow
 
     loaded = load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
-    n = faces if faces is not None else SOURCES if mix or film else FACES
-    check_numbers(loaded, n, truncation, cutoff, cut, walks=film is not None)
+    count = faces if faces is not None else FILM_FACES if mix or film else FACES
+    check_numbers(loaded, count, truncation, cutoff, cut, is_film=film is not None)
     options = {"truncation": truncation, "cutoff": cutoff}
-    seeds = range(seed, seed + n)
+    seeds = range(seed, seed + count)
     if film is not None:
-        from zoogan.cli.sample_film import walk
-
-        typer.echo(str(walk(loaded, seeds, film, options, part=part, only=only, segmentation=segmentation)))
+        path = workflow.save_sample_film(
+            loaded, seeds, film, part=part, only=only, segmentation=segmentation, **options
+        )
+        typer.echo(str(path))
     elif mix:
-        rows = loaded.maker.generator.rows
+        rows = loaded.synthesis_editor.generator.rows
         cut = rows // 2 if cut is None else cut
-        typer.echo(str(mixing(loaded, seeds, mix, cut, out or Path("mixing.png"), options)))
+        typer.echo(str(workflow.save_mixing_table(loaded, seeds, mix, cut, out or Path("mixing.png"), **options)))
         typer.echo(f"rows 0 to {cut - 1} of the faces on the left, {cut} to {rows - 1} of those above")
     elif out is not None and not is_picture(out):
-        for path in separate(loaded, seeds, out, options):
+        for path in workflow.save_samples(loaded, seeds, out, **options):
             typer.echo(str(path))
     else:
-        typer.echo(str(together(loaded, seeds, out or Path("faces.png"), options)))
+        typer.echo(str(workflow.save_sample_sheet(loaded, seeds, out or Path("faces.png"), **options)))
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a path names a picture rather than a folder."""
-    from zoogan.pictures.photo import SUFFIXES
-
-    return path.suffix.lower() in SUFFIXES and not path.is_dir()
-
-
-def check_ways(
-    mix: Sequence[int] | None, cut: int | None, film: Path | None, out: Path | None, of_films: Mapping[str, Any]
+def check_output_options(
+    mix: Sequence[int] | None, cut: int | None, film: Path | None, out: Path | None, film_options: Mapping[str, Any]
 ) -> None:
-    """That one thing is asked for, before the run is opened. of_films: options that only films have.
+    """Check that one kind of output is requested, before the run is opened.
+
+    Args:
+        mix: Seeds of --mix.
+        cut: Row of --cut.
+        film: File of --film.
+        out: File or folder of --out.
+        film_options: Option -> value of the options that only films have; None if it was not given.
 
     Raises:
-        ConfigError: everything that does not go together, at once.
+        ConfigError: Every contradiction, at once.
     """
     from zoogan.pictures.film import check_film
 
@@ -105,9 +105,9 @@ def check_ways(
         problems.append("--cut says where --mix takes over: give --mix SEED as well")
     if film is None:
         problems += [
-            f"{name} is about films: give --film FILE" for name, value in of_films.items() if value is not None
+            f"{name} is about films: give --film FILE" for name, value in film_options.items() if value is not None
         ]
-    elif of_films["--only"] is not None and of_films["--part"] is None:
+    elif film_options["--only"] is not None and film_options["--part"] is None:
         problems.append("--only says what of a part walks: give --part NAME as well")
     if mix and out is not None and not is_picture(out):
         problems.append(f"--out {out}: --mix makes one picture, such as mixing.png")
@@ -125,17 +125,17 @@ def check_ways(
 
 
 def check_numbers(
-    run: LoadedRun, n: int, truncation: float | None, cutoff: int | None, cut: int | None, walks: bool
+    run: LoadedRun, count: int, truncation: float | None, cutoff: int | None, cut: int | None, is_film: bool
 ) -> None:
-    """That the run can make what is asked for.
+    """Check that the run can make the requested faces.
 
     Raises:
-        ConfigError: it makes no faces; every number that is out of range, at once.
+        ConfigError: The run makes no faces, or every number that is out of range, at once.
     """
-    rows, problems = run.maker.generator.rows, []
-    fewest = 2 if walks else 1
-    if n < fewest:
-        problems.append(f"-n {n}: expected {fewest} faces or more")
+    rows, problems = run.synthesis_editor.generator.rows, []
+    fewest = 2 if is_film else 1
+    if count < fewest:
+        problems.append(f"-n {count}: expected {fewest} faces or more")
     if truncation is not None and not 0 <= truncation <= 1:
         problems.append(f"--truncation {truncation:g}: expected a share from 0 (the mean face) to 1 (as drawn)")
     if cutoff is not None and not 0 <= cutoff <= rows:
@@ -146,59 +146,3 @@ def check_numbers(
         problems.append(f"--cut {cut}: expected a row from 1 to {rows - 1}; this run's latents have {rows}")
     if problems:
         raise ConfigError("\n".join(problems))
-
-
-def together(run: LoadedRun, seeds: range, path: Path, options: dict[str, Any]) -> Path:
-    """Save one picture of all faces, each below its seed."""
-    import torch
-
-    from zoogan.pictures.photo import enlarged, grid, save_image
-
-    image = enlarged(run.sample(len(seeds), seed=seeds[0], **options).image)
-    wide = min(len(seeds), math.ceil(math.sqrt(len(seeds))))
-    strips = []
-    for first in range(0, len(seeds), wide):
-        row, captions = list(image[first : first + wide]), [f"seed {k}" for k in seeds[first : first + wide]]
-        spare = wide - len(row)
-        strips.append(grid([row + [torch.ones_like(image[0])] * spare], captions + [""] * spare))
-    save_image(torch.cat(strips, 1), path)
-    return path
-
-
-def separate(run: LoadedRun, seeds: range, folder: Path, options: dict[str, Any]) -> list[Path]:
-    """Save each face as `seed-7.png`, and its latent, to edit it later, as `seed-7-latent.safetensors`."""
-    from zoogan.pictures.photo import save_image
-    from zoogan.runs.latents import SUFFIX, generator_digest, write_latents
-    from zoogan.runs.loaded import MADE_AT_ONCE
-
-    digest, written = generator_digest(run.maker), []
-    for first in range(0, len(seeds), MADE_AT_ONCE):
-        some = seeds[first : first + MADE_AT_ONCE]
-        made = run.sample(len(some), seed=some[0], **options)
-        files = [folder / f"seed-{k}-latent{SUFFIX}" for k in some]
-        about = [{"seed": k} | {key: value for key, value in options.items() if value is not None} for k in some]
-        write_latents(made, files, digest, about)
-        for k, image, file in zip(some, made.image, files):
-            path = folder / f"seed-{k}.png"
-            save_image(image, path)
-            written += [path, file]
-    return written
-
-
-def mixing(run: LoadedRun, seeds: range, fine: Sequence[int], cut: int, path: Path, options: dict[str, Any]) -> Path:
-    """Save a table of faces with the coarse rows of the left column's and the fine rows of the top row's (StyleGAN,
-    figure 3). All are shown with the generator's own noise."""
-    import torch
-
-    from zoogan.pictures.photo import enlarged, grid, save_image
-
-    maker = run.maker
-    left, top = maker.latents(seeds, **options), maker.latents(list(fine), **options)
-    heads = enlarged(maker.synthesise(top).image)
-    rows = [[torch.ones_like(heads[0]), *heads]]
-    for latents in left.split(1):
-        mixed = maker.mixed(latents.expand(len(top), -1, -1), top, cut)
-        rows.append(list(enlarged(torch.cat([maker.synthesise(part).image for part in (latents, mixed)]))))
-    captions = [f"coarse: {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''}", *(f"fine: {k}" for k in fine)]
-    save_image(grid(rows, captions), path)
-    return path

@@ -1,4 +1,4 @@
-"""`zoo show MODEL`: what a model is, what it is made of, and every setting with its value and default."""
+"""The verb `zoo show`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from zoogan.cli.arguments import Json, Model, PluginFiles, open_with
+from zoogan.cli.arguments import Json, Model, PluginFiles, open_host
 from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -28,29 +28,29 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a model: paper, licence, recipes, slots and settings."""
-    facts = gather(open_with(plugin), model, recipe)
+    facts = gather_facts(open_host(plugin), model, recipe)
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    for key, value in head(facts):
+    for key, value in make_heading(facts):
         print(f"{key + ':':<14}{value}")
     print()
     rows = [[s["slot"], s["role"], s["use"], ", ".join(s["choices"])] for s in facts["slots"]]
     print_table(["slot", "role", "filled by", "can be"], rows)
     print()
-    rows = [[s["key"], json.dumps(s["value"]), default_of(s), s["doc"]] for s in facts["settings"]]
+    rows = [[s["key"], json.dumps(s["value"]), format_default(s), s["doc"]] for s in facts["settings"]]
     print_table(["setting", "value", "default", "meaning"], rows, title=f"Values of recipe {facts['recipe']}:")
 
 
-def default_of(setting: dict[str, Any]) -> str:
-    """The default of a setting, where the recipe has another value or there is none."""
+def format_default(setting: dict[str, Any]) -> str:
+    """Format the default of a setting; empty if the recipe has the same value."""
     if "default" not in setting:
         return "none"
     return "" if setting["default"] == setting["value"] else json.dumps(setting["default"])
 
 
-def head(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The lines above the tables."""
+def make_heading(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the lines above the tables, as (label, text)."""
     entry = facts["catalogue"] or {}
     yield "model", f"{facts['name']} ({facts['title']})"
     if entry:
@@ -76,23 +76,28 @@ def head(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "recipes", ", ".join(facts["recipes"])
 
 
-def gather(zoo: PluginHost, model: str, recipe: str | None) -> dict[str, Any]:
-    """Everything that `zoo show` says.
+def gather_facts(host: PluginHost, model: str, recipe: str | None) -> dict[str, Any]:
+    """Gather everything that `zoo show` prints.
+
+    Args:
+        host: The plugin host.
+        model: The id of a method.
+        recipe: A recipe of it; None = its default.
 
     Raises:
-        ConfigError: no such model or recipe.
+        ConfigError: No such model or recipe.
     """
     from zoogan.config import compose_config, find_slots, get_component_name
 
-    spec = zoo.method(model)
-    config = compose_config(spec, zoo.registry, recipe=recipe)
-    entry = zoo.catalogue.get(model)
+    spec = host.method(model)
+    config = compose_config(spec, host.registry, recipe=recipe)
+    entry = host.catalogue.get(model)
     slots = [
         {
             "slot": name,
             "role": slot.role,
             "use": get_component_name(getattr(config, name)),
-            "choices": zoo.registry.names(slot.role),
+            "choices": host.registry.names(slot.role),
         }
         for name, slot in find_slots(type(config)).items()
     ]
@@ -104,43 +109,51 @@ def gather(zoo: PluginHost, model: str, recipe: str | None) -> dict[str, Any]:
         "recipe": config.recipe,
         "catalogue": entry.model_dump(mode="json") if entry else None,
         "slots": slots,
-        "settings": list(settings(config)),
+        "settings": list(list_settings(config)),
     }
 
 
-def settings(config: BaseModel, path: str = "") -> Iterator[dict[str, Any]]:
-    """Every setting below a config: key path, value, meaning, and the class's default if it has one."""
+def list_settings(config: BaseModel, path: str = "") -> Iterator[dict[str, Any]]:
+    """List every setting below a config.
+
+    Args:
+        config: The config, or a part of it.
+        path: Key path of the part.
+
+    Yields:
+        `key`, `value`, `doc`, and `default` if the setting has one.
+    """
     values = config.model_dump(mode="json")
     for name, info in type(config).model_fields.items():
         inner = getattr(config, name)
-        if isinstance(inner, BaseModel) and isinstance(values[name], dict):  # a label set may be told by its name
-            yield from settings(inner, f"{path}{name}.")
+        if isinstance(inner, BaseModel) and isinstance(values[name], dict):  # a label set may be given by its name
+            yield from list_settings(inner, f"{path}{name}.")
             continue
-        row = {"key": f"{path}{name}", "value": values[name], "doc": meaning(type(config), name)}
+        row = {"key": f"{path}{name}", "value": values[name], "doc": find_meaning(type(config), name)}
         if not info.is_required():
             row["default"] = to_jsonable_python(info.get_default(call_default_factory=True))
         yield row
 
 
-def meaning(model: type[BaseModel], field: str) -> str:
-    """What a setting means: its description, or `field: ...` in the docstring of its class or a base."""
+def find_meaning(model: type[BaseModel], field: str) -> str:
+    """Find what a setting means: its description, or its line in the docstring of its class or of a base."""
     info = model.model_fields[field]
     if info.description:
         return info.description
     for owner in model.__mro__:
-        told = docs_of(owner.__doc__ or "", list(model.model_fields))
-        if field in told:
-            return told[field]
+        meanings = parse_attribute_lines(owner.__doc__ or "", list(model.model_fields))
+        if field in meanings:
+            return meanings[field]
     return ""
 
 
-def docs_of(docstring: str, fields: list[str]) -> dict[str, str]:
-    """`one: what it is. two, three: what they are.` by field; the next field or an empty line ends one."""
+def parse_attribute_lines(docstring: str, fields: list[str]) -> dict[str, str]:
+    """Parse `name: meaning` lines of a docstring by field; the next field or an empty line ends one."""
     name = "|".join(map(re.escape, fields))
     entry = rf"(?<![\w`.])((?:{name})(?:, (?:{name}))*): "
-    found = {}
+    meanings = {}
     for paragraph in re.split(r"\n\s*\n", docstring):
         parts = re.split(entry, " ".join(paragraph.split()))
         for names, text in zip(parts[1::2], parts[2::2]):
-            found.update({key: text.strip().rstrip(".") for key in names.split(", ")})
-    return found
+            meanings.update({key: text.strip().rstrip(".") for key in names.split(", ")})
+    return meanings

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoogan.cli.arguments import Device, PluginFiles, open_with
+from zoogan.cli.arguments import Device, PluginFiles, open_host
 from zoogan.cli.completion import complete_model
 from zoogan.config import parse_sets
 from zoogan.devices import check_device_name, shutdown_distributed
@@ -48,7 +48,7 @@ def train(
     plugin: PluginFiles = None,
 ) -> int:
     """Train a method. Without further options: on drawn faces, offline, to the end."""
-    zoo = open_with(plugin)
+    zoo = open_host(plugin)
     settings = merge_options(
         parse_sets(set_ or []), iterations=iterations, seed=seed, precision=precision, start_from=from_, root=root
     )

@@ -1,0 +1,30 @@
+"""The words of a run: which attributes an edit may name. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoogan.config import ConfigError, read_yaml
+from zoogan.facts import Facts
+
+CONDITIONS_OF_FACTS = ("attributes", "domain")  # conditions whose attribute names are those of the facts
+
+
+def read_attribute_names(folder: Path) -> tuple[str, ...] | None:
+    """Read the attribute names that an edit of a run may use.
+
+    Args:
+        folder: A run folder.
+
+    Returns:
+        The names, or None if the folder does not tell: it is no run, or its condition takes other names (directions,
+        parts, names of a third party's condition).
+    """
+    try:
+        condition = read_yaml(folder / "config.yaml").get("condition")
+        facts = Facts.model_validate_json((folder / "facts.json").read_text())
+    except (ConfigError, OSError, ValueError):
+        return None
+    if not isinstance(condition, dict) or condition.get("use") not in CONDITIONS_OF_FACTS:
+        return None
+    return facts.attributes

@@ -1,0 +1,154 @@
+"""Edit generated faces: faces from seeds, latent files and inverted photos, along directions or by parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from zoogan.errors import ConfigError
+from zoogan.interfaces import Edit
+from zoogan.pictures.palette import coloured
+from zoogan.pictures.photo import save_image
+from zoogan.runs.latents import LATENT_SUFFIX, read_latents
+from zoogan.runs.loaded import LoadedRun
+from zoogan.workflows.invert import invert_in_batches
+from zoogan.workflows.photos import Notify, ignore_note, make_free_path, read_photos
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face to edit.
+
+    Attributes:
+        stem: Start of the names of its files.
+        edit: The face with its latents.
+        kind: Name under which the unedited face is saved; empty = it is not saved.
+    """
+
+    stem: str
+    edit: Edit
+    kind: str
+
+
+def edit_generated(
+    run: LoadedRun,
+    photos: Sequence[Path],
+    request: Mapping[str, Any],
+    *,
+    seeds: Sequence[int] = (),
+    folder: Path = Path("edits"),
+    refused: Sequence[str] = (),
+    strength: float = 1.0,
+    truncation: float | None = None,
+    donor: Path | int | None = None,
+    segmentation: bool = False,
+    notify: Notify = ignore_note,
+) -> list[Path]:
+    """Edit faces of a run that makes faces, and save them.
+
+    Args:
+        run: A run that makes faces.
+        photos: Image files, whose latents are searched first, and latent files.
+        request: What to change: attribute names with values, or `part` and `only`.
+        seeds: Seeds of generated faces, instead of photos.
+        folder: Folder of the edits: `<name>-edited.png`, and the unedited face for photos and seeds.
+        refused: Options that were given and that such a run cannot follow.
+        strength: 0 gives the input back, 1 the edit.
+        truncation: Distance of faces from seeds to the mean face, 0 to 1.
+        donor: A file or a seed: the face whose parts to take.
+        segmentation: Save `<name>-segmentation.png` too, in colours.
+        notify: Called with one sentence for each likely problem.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ConfigError: Every mistake that can be found before a latent is searched, at once.
+    """
+    check_generated_edit(run, photos, seeds, request, truncation, refused, segmentation)
+    latent_files = [path for path in photos if path.suffix == LATENT_SUFFIX]
+    pictures = [path for path in photos if path.suffix != LATENT_SUFFIX]
+    stored, generated = load_faces(run, latent_files), generate_faces(run, seeds, truncation)
+    inverted = invert_photos_to_faces(run, pictures, notify)
+    donor_face = None if donor is None else load_donor(run, donor, truncation, notify)
+    paths: list[Path] = []
+    for face in chain(stored, generated, inverted):  # photos last: each is saved as soon as its latent is found
+        edit = run.edit(face.edit, strength=strength, donor=donor_face, **request)
+        images = {face.kind: face.edit.image, "edited": edit.image}
+        if segmentation and edit.segmentation is not None:
+            images["segmentation"] = coloured(edit.segmentation, len(run.synthesis_editor.parts))
+        for kind, image in images.items():
+            if kind:
+                paths.append(make_free_path(folder, face.stem, kind, paths))
+                save_image(image[0], paths[-1])
+    return paths
+
+
+def check_generated_edit(
+    run: LoadedRun,
+    photos: Sequence[Path],
+    seeds: Sequence[int],
+    request: Mapping[str, str],
+    truncation: float | None,
+    refused: Sequence[str],
+    segmentation: bool,
+) -> None:
+    """Check that the run can make the requested edit.
+
+    Raises:
+        ConfigError: Every problem, at once.
+    """
+    problems = [
+        f"{option}: this run makes faces; it edits them along directions and by parts only" for option in refused
+    ]
+    if photos and seeds:
+        problems.append("--seed makes faces and there are photos: leave one of them out")
+    if truncation is not None and not seeds:
+        problems.append("--truncation is for faces from seeds; these have their latents")
+    elif truncation is not None and not 0 <= truncation <= 1:
+        problems.append(f"--truncation {truncation:g}: expected a share from 0 (the mean face) to 1 (as drawn)")
+    if segmentation and not run.synthesis_editor.parts:
+        problems.append("--segmentation: this run makes faces in one piece, without a segmentation: leave it out")
+    try:
+        run.synthesis_editor.condition.parse({name: value for name, value in request.items() if name != "domain"})
+    except ValueError as error:
+        problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def load_donor(run: LoadedRun, donor: Path | int, truncation: float | None, notify: Notify = ignore_note) -> Edit:
+    """Load the face whose parts are taken: from a seed, a latent file or a photo."""
+    if isinstance(donor, int):
+        return run.sample(seed=donor, truncation=truncation)
+    if donor.suffix == LATENT_SUFFIX:
+        return load_faces(run, [donor])[0].edit
+    return next(iter(invert_photos_to_faces(run, [donor], notify))).edit
+
+
+def load_faces(run: LoadedRun, files: Sequence[Path]) -> list[Face]:
+    """Load faces from latent files."""
+    edits = read_latents(files, run.synthesis_editor) if files else []
+    return [Face(path.stem.removesuffix("-latent"), edit, "") for path, edit in zip(files, edits)]
+
+
+def generate_faces(run: LoadedRun, seeds: Sequence[int], truncation: float | None) -> list[Face]:
+    """Generate a face for each seed."""
+    return [Face(f"seed-{seed}", run.sample(seed=seed, truncation=truncation), "made") for seed in seeds]
+
+
+def invert_photos_to_faces(run: LoadedRun, photos: Sequence[Path], notify: Notify = ignore_note) -> Iterable[Face]:
+    """Find the latents of photos, one batch after the other."""
+    if not photos:
+        return []
+    pictures = read_photos(run, photos, notify)
+    notify("finding the photos' latents first; `zoo invert` keeps them, for one edit after another")
+    batches = invert_in_batches(run, list(photos), pictures, notify=notify)
+    return (
+        Face(photo.stem, inversion.select(row), "inverted")
+        for batch, inversion in batches
+        for row, photo in enumerate(batch)
+    )

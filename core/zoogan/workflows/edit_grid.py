@@ -1,0 +1,68 @@
+"""Save one sheet of a run's edits, of photos or of its held-out faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from zoogan.config.registry import Registry
+from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid
+from zoogan.errors import ConfigError
+from zoogan.pictures.photo import to_range
+from zoogan.runs.loaded import LoadedRun
+from zoogan.workflows.photos import Notify, crop_photos, ignore_note, read_photos, refuse_latent_files
+
+
+def save_edit_grid(
+    run: LoadedRun,
+    registry: Registry,
+    path: Path,
+    *,
+    root: Path | None = None,
+    photos: Sequence[Path] = (),
+    notify: Notify = ignore_note,
+) -> Path:
+    """Save the sample grid of photos, or of the run's held-out faces.
+
+    Args:
+        run: A run of any kind.
+        registry: Builds the run's source.
+        path: The image file.
+        root: Folder of the source; by default where training found it.
+        photos: Image files to show instead of held-out faces.
+        notify: Called with one sentence for each likely problem.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ConfigError: A missing source folder, unreadable photos, or photos whose labels the run cannot read.
+    """
+    if photos:
+        save_sample_grid(run.editor, read_labelled_photos(run, photos, notify), path)
+        return path
+    moved = {} if root is None else {"root": root.expanduser().resolve()}
+    source = registry.build("source", run.config.data.model_copy(update=moved))
+    save_sample_grid(run.editor, read_sample_faces(source), path)
+    return path
+
+
+def read_labelled_photos(run: LoadedRun, photos: Sequence[Path], notify: Notify = ignore_note) -> dict[str, Tensor]:
+    """Read photos in the run's own crop, with the labels that its editor reads from them.
+
+    Returns:
+        `image`: bytes (n, 3, s, s); `attributes`: (n, a), 0 or 1.
+
+    Raises:
+        ConfigError: Unreadable photos, or an editor that reads no labels.
+    """
+    refuse_latent_files(photos)
+    image = crop_photos(run, read_photos(run, photos, notify))
+    try:
+        return {"image": image, "attributes": run.editor.predict_labels(to_range(image).to(run.device))}
+    except ValueError as error:
+        raise ConfigError(
+            f"--grid: {error}, so that it can show its held-out faces only: leave out the photos"
+        ) from error

@@ -1,0 +1,70 @@
+"""Photos given to a run: what is checked about them, and the names of the files made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from zoogan.errors import ConfigError
+from zoogan.pictures.photo import crop_warnings, read_all
+from zoogan.runs.latents import LATENT_SUFFIX
+from zoogan.runs.loaded import LoadedRun
+
+Notify = Callable[[str], None]
+Picture = UInt8[Tensor, "3 h w"]
+
+
+def ignore_note(note: str) -> None:
+    """Drop a note: the default of every `notify` argument."""
+
+
+def read_photos(run: LoadedRun, photos: Sequence[Path], notify: Notify = ignore_note) -> list[Picture]:
+    """Read photos, and note those that the run will probably edit badly.
+
+    Args:
+        run: The run that edits them.
+        photos: Image files.
+        notify: Called with one sentence for each likely problem.
+
+    Returns:
+        The photos as bytes (3, h, w), in the same order.
+
+    Raises:
+        ConfigError: Files that cannot be read, all of them at once.
+    """
+    pictures = read_all(list(photos))
+    for photo, picture in zip(photos, pictures):
+        for warning in crop_warnings(picture, run.facts):
+            notify(f"{photo}: {warning}")
+    return pictures
+
+
+def refuse_latent_files(photos: Sequence[Path]) -> None:
+    """Refuse latent files, for a run that edits photos.
+
+    Raises:
+        ConfigError: Names every latent file.
+    """
+    files = [path for path in photos if path.suffix == LATENT_SUFFIX]
+    if files:
+        reason = "a latent is for a run that makes faces, and this one edits photos"
+        raise ConfigError("\n".join(f"{path}: {reason}" for path in files))
+
+
+def make_free_path(folder: Path, stem: str, kind: str, taken: Sequence[Path]) -> Path:
+    """Make the path `folder/stem-kind.png`, numbered if an earlier photo of the same call has that name."""
+    path, number = folder / f"{stem}-{kind}.png", 2
+    while path in taken:
+        path, number = folder / f"{stem}-{number}-{kind}.png", number + 1
+    return path
+
+
+def crop_photos(run: LoadedRun, pictures: Sequence[Picture]) -> UInt8[Tensor, "n 3 s s"]:
+    """Crop photos as the run's training images were cropped."""
+    from zoogan.pictures.photo import crop_to
+
+    return torch.stack([crop_to(picture, run.facts) for picture in pictures])

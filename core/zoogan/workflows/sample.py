@@ -1,0 +1,151 @@
+"""Save generated faces: one sheet, a file for each face, a table of mixtures, or a film."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoogan.conditions.parts import LATENT_KINDS
+from zoogan.errors import ConfigError
+from zoogan.pictures.film import frames_along, frames_round, save_film
+from zoogan.pictures.palette import coloured
+from zoogan.pictures.photo import save_image, to_range
+from zoogan.pictures.sheet import enlarged, grid
+from zoogan.runs.latents import LATENT_SUFFIX, hash_generator, write_latents
+from zoogan.runs.loaded import SAMPLE_BATCH, LoadedRun
+
+
+def save_sample_sheet(run: LoadedRun, seeds: range, path: Path, **options: Any) -> Path:
+    """Save one image of all faces, each with its seed below it.
+
+    Args:
+        run: A run that makes faces.
+        seeds: Seeds of the faces.
+        path: The image file.
+        options: `truncation` and `cutoff` of `LoadedRun.sample`.
+
+    Returns:
+        `path`.
+    """
+    image = enlarged(run.sample(len(seeds), seed=seeds[0], **options).image)
+    columns = min(len(seeds), math.ceil(math.sqrt(len(seeds))))
+    strips = []
+    for first in range(0, len(seeds), columns):
+        row, captions = list(image[first : first + columns]), [f"seed {k}" for k in seeds[first : first + columns]]
+        blanks = columns - len(row)
+        strips.append(grid([row + [torch.ones_like(image[0])] * blanks], captions + [""] * blanks))
+    save_image(torch.cat(strips, 1), path)
+    return path
+
+
+def save_samples(run: LoadedRun, seeds: range, folder: Path, **options: Any) -> list[Path]:
+    """Save each face as `seed-7.png` and its latent as `seed-7-latent.safetensors`, which `zoo edit` reads.
+
+    Args:
+        run: A run that makes faces.
+        seeds: Seeds of the faces.
+        folder: Folder of the files.
+        options: `truncation` and `cutoff` of `LoadedRun.sample`.
+
+    Returns:
+        The files written.
+    """
+    generator_hash, paths = hash_generator(run.synthesis_editor), []
+    known = {key: value for key, value in options.items() if value is not None}
+    for first in range(0, len(seeds), SAMPLE_BATCH):
+        batch = seeds[first : first + SAMPLE_BATCH]
+        faces = run.sample(len(batch), seed=batch[0], **options)
+        files = [folder / f"seed-{k}-latent{LATENT_SUFFIX}" for k in batch]
+        write_latents(faces, files, generator_hash, [{"seed": k} | known for k in batch])
+        for k, image, file in zip(batch, faces.image, files):
+            path = folder / f"seed-{k}.png"
+            save_image(image, path)
+            paths += [path, file]
+    return paths
+
+
+def save_mixing_table(
+    run: LoadedRun, seeds: range, fine_seeds: Sequence[int], cut: int, path: Path, **options: Any
+) -> Path:
+    """Save a table of faces with the coarse latent rows of the left column and the fine rows of the top row.
+
+    All faces use the generator's own noise.
+
+    Args:
+        run: A run that makes faces.
+        seeds: Seeds of the left column.
+        fine_seeds: Seeds of the top row.
+        cut: The first latent row that comes from the top face.
+        path: The image file.
+        options: `truncation` and `cutoff` of `LoadedRun.sample`.
+
+    Returns:
+        `path`.
+
+    Source:
+        StyleGAN (Karras et al. 2019), figure 3.
+    """
+    editor = run.synthesis_editor
+    left, top = editor.draw_latents(seeds, **options), editor.draw_latents(list(fine_seeds), **options)
+    heads = enlarged(editor.synthesise(top).image)
+    rows = [[torch.ones_like(heads[0]), *heads]]
+    for latents in left.split(1):
+        mixed = editor.mix_latents(latents.expand(len(top), -1, -1), top, cut)
+        rows.append(list(enlarged(torch.cat([editor.synthesise(part).image for part in (latents, mixed)]))))
+    span = f"{seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''}"
+    save_image(grid(rows, [f"coarse: {span}", *(f"fine: {k}" for k in fine_seeds)]), path)
+    return path
+
+
+def save_sample_film(
+    run: LoadedRun,
+    seeds: range,
+    path: Path,
+    *,
+    part: str | None = None,
+    only: str | None = None,
+    segmentation: bool = False,
+    **options: Any,
+) -> Path:
+    """Save a film that moves from face to face in w and back to the first, with the generator's own noise.
+
+    Args:
+        run: A run that makes faces.
+        seeds: Seeds of the faces.
+        path: A GIF or MP4 file.
+        part: Only this part moves; the rest stays that of the first face.
+        only: Only this kind of the part's latents moves: shape or texture.
+        segmentation: Show the segmentation beside the face, in colours.
+        options: `truncation` and `cutoff` of `LoadedRun.sample`.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ConfigError: An unknown part or kind, or a run without segmentations.
+    """
+    editor = run.synthesis_editor
+    if segmentation and not editor.parts:
+        raise ConfigError("--segmentation: this run makes faces in one piece, without a segmentation: leave it out")
+
+    def show(latents: Tensor) -> Tensor:
+        face = editor.synthesise(latents)
+        if not segmentation or face.segmentation is None:
+            return enlarged(face.image)
+        layout = to_range(coloured(face.segmentation, len(editor.parts))).to(face.image)
+        return torch.cat([enlarged(face.image), enlarged(layout)], 3)
+
+    latents = editor.draw_latents(seeds, **options)
+    if part is None:
+        return save_film(frames_along([*latents.split(1), latents[:1]], show), path)
+    try:
+        first = latents[:1].expand_as(latents)
+        replaced = editor.replace_part(first, latents, part, (only,) if only else LATENT_KINDS)
+        return save_film(frames_round(replaced, show), path)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
