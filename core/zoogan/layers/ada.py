@@ -1,4 +1,4 @@
-"""Adaptive discriminator augmentation: each change comes with a probability that follows the discriminator's overfitting."""
+"""Adaptive discriminator augmentation (ADA): the probability of each change follows the discriminator's overfitting."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from torch import Tensor
 
 from zoogan.facts import Facts
 from zoogan.interfaces import Draws
-from zoogan.layers.augment import Augment, Chance, Images, whole
+from zoogan.layers.augment import Augment, Probability, draw_to_integer
 from zoogan.layers.config import AdaConfig
-from zoogan.layers.precision import product
-from zoogan.layers.warp import warped
+from zoogan.layers.precision import disable_autocast, matmul_without_tf32
+from zoogan.layers.shapes import Images
+from zoogan.layers.warp import warp_affine
 
-Each = Float[Tensor, "n"]
+PerImage = Float[Tensor, "n"]
 
-GROUPS = {
+CHANGE_GROUPS = {
     "flip": ("flip",),
     "turn": ("turn",),
     "shift": ("shift",),
@@ -26,45 +27,61 @@ GROUPS = {
     "color": ("brightness", "contrast", "inversion", "hue", "saturation"),
 }
 """The changes, in the paper's order, by the switch of `AdaConfig` that turns them off."""
-KINDS = tuple(kind for kinds in GROUPS.values() for kind in kinds)
-UNIFORM = ("flip", "turn", "shift_across", "shift_down", "rotation_before", "rotation_after", "inversion", "hue")
-NORMAL = ("scale", "stretch", "move_across", "move_down", "brightness", "contrast", "saturation")
-"""What the columns of the three draws are for. A switch moves no column, so it changes no other change."""
+CHANGE_KINDS = tuple(kind for kinds in CHANGE_GROUPS.values() for kind in kinds)
+UNIFORM_DRAWS = ("flip", "turn", "shift_across", "shift_down", "rotation_before", "rotation_after", "inversion", "hue")
+NORMAL_DRAWS = ("scale", "stretch", "move_across", "move_down", "brightness", "contrast", "saturation")
+"""The columns of the uniform and of the normal draw. A switch moves no column, so it affects no other change."""
 
 
 class Changes(NamedTuple):
-    """What happens to each image; what was not drawn is neutral.
+    """The changes of each image; those that were not drawn have neutral values.
 
-    flip: left becomes right. turn: quarter turns to the left, 0 to 3. shift: across and down, in whole pixels. scale;
-    rotation_before, rotation_after: radians to the right; stretch: of the width, the height by its inverse; move: as
-    shift, in pixels. brightness: added. contrast: factor. inversion: -1 inverts brightness, 1 does not. hue: radians.
-    saturation: factor.
+    Attributes:
+        flip: Mirror left to right.
+        turn: Quarter turns to the left, 0 to 3.
+        shift: Pixels across and down, whole numbers.
+        scale: Factor of width and height.
+        rotation_before: Radians to the right, before the stretch.
+        stretch: Factor of the width; the height is divided by it.
+        rotation_after: Radians to the right, after the stretch.
+        move: Pixels across and down.
+        brightness: Added to all values.
+        contrast: Factor of all values.
+        inversion: -1 inverts brightness, 1 keeps it.
+        hue: Radians.
+        saturation: Factor.
     """
 
     flip: Bool[Tensor, "n"]
-    turn: Each
+    turn: PerImage
     shift: Float[Tensor, "n 2"]
-    scale: Each
-    rotation_before: Each
-    stretch: Each
-    rotation_after: Each
+    scale: PerImage
+    rotation_before: PerImage
+    stretch: PerImage
+    rotation_after: PerImage
     move: Float[Tensor, "n 2"]
-    brightness: Each
-    contrast: Each
-    inversion: Each
-    hue: Each
-    saturation: Each
+    brightness: PerImage
+    contrast: PerImage
+    inversion: PerImage
+    hue: PerImage
+    saturation: PerImage
 
 
 class AdaptiveAugment(Augment):
-    """ADA (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", appendix B, `bgc`).
+    """ADA with the changes `bgc` of the paper: blitting, geometry and colour.
 
-    Each image gets each change with probability p, by itself. A change may do nothing when it comes: a flip in half of
-    the cases, a turn in a quarter, so that it does not leak into what the generator draws. Geometry in at least
-    float32. Twice differentiable in the images. The host reads nothing.
+    PerImage image gets each change with probability p, independently. A drawn change may do nothing: a flip in half of the
+    cases, a turn in a quarter, so that it does not leak into the generated images. Geometry is computed in float32 or
+    wider. Twice differentiable in the images. The host reads nothing from the device.
+
+    Args:
+        config: Its settings; None = the defaults.
+        facts: Facts of the data, for the number of channels; None = 3 channels.
+
+    Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), appendix B.
     """
 
-    not_on = ("mps",)  # the derivative of grid_sample
+    unsupported_devices = ("mps",)  # the derivative of grid_sample
 
     def __init__(self, config: AdaConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config or AdaConfig()
@@ -73,87 +90,123 @@ class AdaptiveAugment(Augment):
         self.every = self.config.every if fixed is None else 0
         self.channels = 3 if facts is None else facts.channels
 
-    def __call__(self, image: Images, draw: Draws, name: str, p: Chance | None = None) -> Images:
+    def __call__(self, image: Images, draw: Draws, name: str, p: Probability | None = None) -> Images:
         """Augment by the draws `<name>.whether`, `.uniform` and `.normal`.
 
-        p: None = `start`; without effect if the config says `fixed`.
+        Args:
+            image: Images (n, c, h, w) in [-1, 1].
+            draw: Random numbers of the update.
+            name: Prefix of the names of the draws.
+            p: Probability in [0, 1] of each change; None = `start`; unused if `fixed` is set.
+
+        Returns:
+            Images of the same shape and type.
 
         Raises:
-            ValueError: a turn of images that are not square.
+            ValueError: The images are not square and `turn` is on.
         """
         if self.config.turn and image.shape[2] != image.shape[3]:
             h, w = image.shape[2:]
-            raise ValueError(f"ada turns images by quarters, so they must be square; got {h} x {w} (turn=false is off)")
-        chance = self.start if p is None or self.config.fixed is not None else p
-        with torch.autocast("cpu" if image.is_meta else image.device.type, enabled=False):
+            raise ValueError(
+                f"augment.use=ada makes quarter turns, which need square images, got {h} x {w}. Set augment.turn=false"
+            )
+        probability = self.start if p is None or self.config.fixed is not None else p
+        with disable_autocast(image):
             pixels = image.to(torch.promote_types(image.dtype, torch.float32))
-            changes = self.changes(pixels, draw, name, chance)
+            changes = self.sample_changes(pixels, draw, name, probability)
             if self.config.flip or self.config.turn:
-                pixels = turned(pixels, changes.flip, changes.turn)
+                pixels = flip_and_turn(pixels, changes.flip, changes.turn)
             if self.config.shift or self.config.geometry:
-                pixels = warped(pixels, *way_back(changes))
+                pixels = warp_affine(pixels, *invert_geometry(changes))
             if self.config.color:
-                pixels = coloured(pixels, changes, self.channels)
+                pixels = transform_colours(pixels, changes, self.channels)
             return pixels.to(image.dtype)
 
     @torch.no_grad()
-    def changes(self, image: Images, draw: Draws, name: str, p: Chance | float) -> Changes:
-        """Draw what happens to each image."""
+    def sample_changes(self, image: Images, draw: Draws, name: str, p: Probability | float) -> Changes:
+        """Draw the changes of each image.
+
+        Args:
+            image: Images (n, c, h, w).
+            draw: Random numbers of the update.
+            name: Prefix of the names of the draws.
+            p: Probability in [0, 1] of each change.
+
+        Returns:
+            The changes.
+        """
         h, w = image.shape[2:]
-        whether = dict(zip(KINDS, draw.uniform(f"{name}.whether", len(KINDS), like=image).unbind(1)))
-        even = dict(zip(UNIFORM, draw.uniform(f"{name}.uniform", len(UNIFORM), like=image).unbind(1)))
-        normal = dict(zip(NORMAL, draw.normal(f"{name}.normal", len(NORMAL), like=image).unbind(1)))
-        off = {kind for group, kinds in GROUPS.items() if not getattr(self.config, group) for kind in kinds}
+        whether = dict(zip(CHANGE_KINDS, draw.uniform(f"{name}.whether", len(CHANGE_KINDS), like=image).unbind(1)))
+        uniform = dict(zip(UNIFORM_DRAWS, draw.uniform(f"{name}.uniform", len(UNIFORM_DRAWS), like=image).unbind(1)))
+        normal = dict(zip(NORMAL_DRAWS, draw.normal(f"{name}.normal", len(NORMAL_DRAWS), like=image).unbind(1)))
+        off = {kind for group, kinds in CHANGE_GROUPS.items() if not getattr(self.config, group) for kind in kinds}
 
-        def comes(kind: str) -> Bool[Tensor, "n"]:
-            """An image is rotated at all with probability p, so each of the two rotations comes less often."""
-            chance = 1 - (1 - p) ** 0.5 if kind.startswith("rotation") else p
-            return whether[kind] < (0.0 if kind in off else chance)
+        def is_drawn(kind: str) -> Bool[Tensor, "n"]:
+            """Tell which images get a change; either rotation is rarer, so that p of the images are rotated at all."""
+            probability = 1 - (1 - p) ** 0.5 if kind.startswith("rotation") else p
+            return whether[kind] < (0.0 if kind in off else probability)
 
-        def drawn(kind: str, value: Each, neutral: float) -> Each:
-            return torch.where(comes(kind), value, neutral)
+        def choose(kind: str, value: PerImage, neutral: float) -> PerImage:
+            """Take the value where the change is drawn, and the neutral one elsewhere."""
+            return torch.where(is_drawn(kind), value, neutral)
 
-        def moved(kind: str, across: Each, down: Each) -> Float[Tensor, "n 2"]:
-            return torch.where(comes(kind)[:, None], torch.stack([w * across, h * down], 1), 0.0)
+        def choose_move(kind: str, across: PerImage, down: PerImage) -> Float[Tensor, "n 2"]:
+            """Take a move in shares of the sides, in pixels, where the change is drawn."""
+            return torch.where(is_drawn(kind)[:, None], torch.stack([w * across, h * down], 1), 0.0)
 
         return Changes(
-            flip=comes("flip") & (even["flip"] < 0.5),
-            turn=drawn("turn", whole(even["turn"], 4), 0.0),
-            shift=moved("shift", (even["shift_across"] - 0.5) / 4, (even["shift_down"] - 0.5) / 4).round(),
-            scale=drawn("scale", torch.exp2(0.2 * normal["scale"]), 1.0),
-            rotation_before=drawn("rotation_before", pi * (2 * even["rotation_before"] - 1), 0.0),
-            stretch=drawn("stretch", torch.exp2(0.2 * normal["stretch"]), 1.0),
-            rotation_after=drawn("rotation_after", pi * (2 * even["rotation_after"] - 1), 0.0),
-            move=moved("move", 0.125 * normal["move_across"], 0.125 * normal["move_down"]),
-            brightness=drawn("brightness", 0.2 * normal["brightness"], 0.0),
-            contrast=drawn("contrast", torch.exp2(0.5 * normal["contrast"]), 1.0),
-            inversion=torch.where(comes("inversion") & (even["inversion"] < 0.5), -1.0, 1.0).to(image.dtype),
-            hue=drawn("hue", pi * (2 * even["hue"] - 1), 0.0),
-            saturation=drawn("saturation", torch.exp2(normal["saturation"]), 1.0),
+            flip=is_drawn("flip") & (uniform["flip"] < 0.5),
+            turn=choose("turn", draw_to_integer(uniform["turn"], 4), 0.0),
+            shift=choose_move("shift", (uniform["shift_across"] - 0.5) / 4, (uniform["shift_down"] - 0.5) / 4).round(),
+            scale=choose("scale", torch.exp2(0.2 * normal["scale"]), 1.0),
+            rotation_before=choose("rotation_before", pi * (2 * uniform["rotation_before"] - 1), 0.0),
+            stretch=choose("stretch", torch.exp2(0.2 * normal["stretch"]), 1.0),
+            rotation_after=choose("rotation_after", pi * (2 * uniform["rotation_after"] - 1), 0.0),
+            move=choose_move("move", 0.125 * normal["move_across"], 0.125 * normal["move_down"]),
+            brightness=choose("brightness", 0.2 * normal["brightness"], 0.0),
+            contrast=choose("contrast", torch.exp2(0.5 * normal["contrast"]), 1.0),
+            inversion=torch.where(is_drawn("inversion") & (uniform["inversion"] < 0.5), -1.0, 1.0).to(image.dtype),
+            hue=choose("hue", pi * (2 * uniform["hue"] - 1), 0.0),
+            saturation=choose("saturation", torch.exp2(normal["saturation"]), 1.0),
         )
 
     @torch.no_grad()
-    def adapted(self, p: Chance, trust: Float[Tensor, ""], images: Shaped[Tensor, ""]) -> Chance:
-        """p towards more augmentation if `trust` is above the target, towards less if below; within [0, 1]."""
+    def adapt_probability(self, p: Probability, trust: Float[Tensor, ""], images: Shaped[Tensor, ""]) -> Probability:
+        """Raise p if `trust` is above the target, lower it if below, within [0, 1]; see `Augment`."""
         if self.every == 0:
             return p
-        way = (trust > self.config.target).to(p.dtype) - (trust < self.config.target).to(p.dtype)
-        return (p + way * images / self.config.images).clamp(0, 1)
+        direction = (trust > self.config.target).to(p.dtype) - (trust < self.config.target).to(p.dtype)
+        return (p + direction * images / self.config.images).clamp(0, 1)
 
 
-def turned(image: Images, flip: Bool[Tensor, "n"], turn: Each) -> Images:
-    """Mirrored left to right, then so many quarter turns as `torch.rot90` makes; exact."""
+def flip_and_turn(image: Images, flip: Bool[Tensor, "n"], turn: PerImage) -> Images:
+    """Mirror images left to right, then turn them by quarters as `torch.rot90` does; exact.
+
+    Args:
+        image: Images (n, c, h, w); square, unless `turn` is even everywhere.
+        flip: Which images to mirror.
+        turn: Quarter turns to the left, 0 to 3.
+
+    Returns:
+        Images of the same shape.
+    """
     flip, half, odd = (mask[:, None, None, None] for mask in (flip, (turn == 1) | (turn == 2), turn % 2 == 1))
     image = torch.where(flip ^ half, image.flip(3), image)
     image = torch.where(half ^ odd, image.flip(2), image)  # turns 2 and 3
     return torch.where(odd, image.mT, image) if image.shape[2] == image.shape[3] else image
 
 
-def way_back(changes: Changes) -> tuple[Float[Tensor, "n 2 2"], Float[Tensor, "n 2"]]:
-    """The matrix L and the offset from a place x in the output to that in the input, in pixels from the middle.
+def invert_geometry(changes: Changes) -> tuple[Float[Tensor, "n 2 2"], Float[Tensor, "n 2"]]:
+    """Compute the affine map from positions in the output to positions in the input, in pixels from the middle.
 
-    An input place y comes to x = after stretch before scale (y + shift) + move, so y = L (x - move) - shift with L the
-    inverse of the product.
+    An input position y goes to x = after * stretch * before * scale * (y + shift) + move, so y = L (x - move) - shift
+    with L the inverse of the product.
+
+    Args:
+        changes: The changes of each image.
+
+    Returns:
+        L (n, 2, 2) and the offset (n, 2); see `warp_affine`.
     """
     (c, s), (d, t) = ((r.cos(), r.sin()) for r in (changes.rotation_before, changes.rotation_after))
     a, b = 1 / (changes.scale * changes.stretch), changes.stretch / changes.scale
@@ -162,11 +215,19 @@ def way_back(changes: Changes) -> tuple[Float[Tensor, "n 2 2"], Float[Tensor, "n
     return linear, -(linear * changes.move[:, None]).sum(2) - changes.shift
 
 
-def coloured(image: Images, changes: Changes, channels: int = 3) -> Images:
-    """Brightness, contrast, inversion, hue and saturation of the first channels, [-1, 1], as one affine map.
+def transform_colours(image: Images, changes: Changes, channels: int = 3) -> Images:
+    """Change brightness, contrast, inversion, hue and saturation in one affine map.
 
-    The first three act on a pixel's grey; hue turns what is left around the grey axis and saturation multiplies it.
-    A picture of fewer than three channels is all grey. channels: of the picture; what lies behind stays as it is.
+    The first three act on a pixel's grey; hue turns the rest around the grey axis and saturation multiplies it.
+    A picture of fewer than three channels is all grey.
+
+    Args:
+        image: Images (n, c, h, w) in [-1, 1].
+        changes: The changes of each image.
+        channels: Channels of the picture; those behind them keep their values.
+
+    Returns:
+        Images of the same shape.
     """
     channels = min(channels, image.shape[1])
     one = torch.eye(channels, dtype=image.dtype, device=image.device)
@@ -176,6 +237,6 @@ def coloured(image: Images, changes: Changes, channels: int = 3) -> Images:
     chroma = hue.cos() * (one - grey) + hue.sin() * around if channels == 3 else torch.zeros_like(one)
     matrix = changes.contrast[:, None, None] * (inversion * grey + saturation * chroma)
     offset = changes.contrast * changes.inversion * changes.brightness
-    flat = product(matrix, image[:, :channels].flatten(2)) + offset[:, None, None]
+    flat = matmul_without_tf32(matrix, image[:, :channels].flatten(2)) + offset[:, None, None]
     colours = flat.view(-1, channels, *image.shape[2:])
     return torch.cat([colours, image[:, channels:]], 1) if image.shape[1] > channels else colours

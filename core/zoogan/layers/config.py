@@ -1,4 +1,4 @@
-"""Configs of mappings, of augmentations of what the discriminator sees, and of heat maps. Imports no torch."""
+"""Configs of mappings, of augmentations before the discriminator, and of heat maps. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from zoogan.config.registry import Registry
 
 
 class PixelNormMappingConfig(ComponentConfig):
-    """From noise to a latent: pixel norm and an MLP of one width (StyleGAN, figure 1).
+    """From noise to a latent: pixel norm and an MLP of one width.
 
-    style_dim: numbers of a latent, and of the noise. lr_multiplier: how much slower its weights move.
+    Attributes:
+        style_dim: Numbers of a latent, and of the noise.
+        layers: Linear layers.
+        lr_multiplier: How fast the weights move; 1 = as fast as those of all other layers.
+
+    Source: StyleGAN (Karras et al. 2019), figure 1b.
     """
 
     style_dim: int = Field(512, ge=1)
@@ -22,18 +27,13 @@ class PixelNormMappingConfig(ComponentConfig):
     lr_multiplier: float = Field(0.01, gt=0)
 
 
-class NoAugmentConfig(ComponentConfig):
-    """The discriminator sees images as they are."""
-
-    use: Literal["none"] = "none"
-
-
 class DiffAugmentConfig(ComponentConfig):
     """DiffAugment (Zhao et al. 2020).
 
-    color: random brightness, saturation and contrast.
-    translation: largest shift as a share of the side; 0 is off.
-    cutout: side of the square that is blanked as a share of the side; 0 is off.
+    Attributes:
+        color: Change brightness, saturation and contrast at random.
+        translation: Largest shift as a share of the side; 0 = off.
+        cutout: Side of the square that is blanked, as a share of the side; 0 = off.
     """
 
     use: Literal["diffaugment"] = "diffaugment"
@@ -45,13 +45,19 @@ class DiffAugmentConfig(ComponentConfig):
 class AdaConfig(ComponentConfig):
     """Adaptive discriminator augmentation (Karras et al. 2020): each change comes with a probability p that adapts.
 
-    target: mean sign of the discriminator's scores of real images that p steers to; above it the discriminator overfits and p grows.
-    images: real images that p takes from 0 to 1; 500,000 in the paper, 100,000 in its transfers.
-    every: iterations from one adaptation to the next.
-    start: p at first.
-    fixed: p for good, so that nothing adapts.
-    flip, turn, shift: mirror images, quarter turns, moves by whole pixels; geometry: zoom, stretch, rotation, moves;
-    color: brightness, contrast, inversion of brightness, hue, saturation. All of them are the paper's `bgc`.
+    All changes together are `bgc` of the paper.
+
+    Attributes:
+        target: Mean sign of the discriminator's scores of real images, in [-1, 1]; p grows while it is above.
+        images: Real images in which p can move from 0 to 1; 500,000 in the paper, 100,000 in its transfers.
+        every: Iterations from one adaptation of p to the next.
+        start: The first p.
+        fixed: A constant p, which never adapts; null = p adapts.
+        flip: Mirror images.
+        turn: Turn images by quarters.
+        shift: Move images by whole pixels.
+        geometry: Zoom, stretch, rotate and move images.
+        color: Change brightness, contrast, hue and saturation, and invert brightness.
     """
 
     use: Literal["ada"] = "ada"
@@ -68,55 +74,63 @@ class AdaConfig(ComponentConfig):
 
 
 UPPER_CONTOUR = (*range(8), *range(25, 33))
-"""The sides of the face from the chin up: the landmarks that SMILE leaves out of its heat maps."""
+"""Landmarks of the sides of the face from the chin up, which SMILE leaves out of its heat maps."""
 WITHOUT_CONTOUR_AND_CORNERS = (*UPPER_CONTOUR, 33, 46, 76, 82)
-"""Those that StarGAN v2 leaves out: also an end of each eyebrow and the corners of the mouth."""
+"""Landmarks that StarGAN v2 leaves out: also one end of each eyebrow and the corners of the mouth."""
 
 
-def anywhere(path: Path | None) -> Path | None:
-    """A path that means the same file from every folder: a run keeps it."""
+def make_absolute(path: Path | None) -> Path | None:
+    """Make a path absolute, because a run keeps it and may be used from any folder.
+
+    Args:
+        path: A path that may begin with `~`; None stays None.
+
+    Returns:
+        The absolute path.
+    """
     return None if path is None else path.expanduser().absolute()
 
 
-def numbers(value: Any) -> Any:
-    """One number, or a list of numbers."""
+def to_number_list(value: Any) -> Any:
+    """Put a single number in a list; leave all other values to pydantic.
+
+    Args:
+        value: The value before validation.
+
+    Returns:
+        A list, or `value` itself.
+    """
     return [value] if isinstance(value, int) else value
 
 
-class NoHeatMapsConfig(ComponentConfig):
-    """No masks."""
-
-    use: Literal["none"] = "none"
-
-
-class HeatMapFilesConfig(ComponentConfig):
-    """Masks that were computed beforehand: `heat_maps/<image>.png` beside the folders of the source `folders`."""
-
-    use: Literal["files"] = "files"
-
-
 class LandmarkMapsConfig(ComponentConfig):
-    """Masks around the 98 landmarks of a face, found by a network that the user brings.
+    """Heat maps around the 98 landmarks of a face, which a network finds whose weights the user brings.
 
-    file: its weights: AdaptiveWingLoss's, or a StarGAN v2 `*_nets_ema.ckpt` with the network inside. sha256: hold the
-    file to this. zeroed: landmarks that are left out.
+    Attributes:
+        file: Weights of AdaptiveWingLoss, or a StarGAN v2 `*_nets_ema.ckpt` that contains the network.
+        sha256: Refuse a file that has another hash; null = accept any.
+        zeroed: Indices of the landmarks to leave out, 0 to 97; the default is StarGAN v2's.
     """
 
     use: Literal["landmarks"] = "landmarks"
-    file: Annotated[Path | None, AfterValidator(anywhere)] = None
+    file: Annotated[Path | None, AfterValidator(make_absolute)] = None
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    zeroed: Annotated[tuple[Annotated[int, Field(ge=0, lt=98)], ...], BeforeValidator(numbers)] = (
+    zeroed: Annotated[tuple[Annotated[int, Field(ge=0, lt=98)], ...], BeforeValidator(to_number_list)] = (
         WITHOUT_CONTOUR_AND_CORNERS
     )
 
 
 def register(registry: Registry) -> None:
-    """Register the augmentations and the heat maps."""
-    registry.component("augment", "none", config=NoAugmentConfig, build="zoogan.layers.augment:NoAugment")
+    """Register the augmentations and the heat maps.
+
+    Args:
+        registry: Where to register them.
+    """
+    registry.component("augment", "none", build="zoogan.layers.augment:NoAugment")
     registry.component("augment", "diffaugment", config=DiffAugmentConfig, build="zoogan.layers.augment:DiffAugment")
     registry.component("augment", "ada", config=AdaConfig, build="zoogan.layers.ada:AdaptiveAugment")
-    registry.component("heat_maps", "none", config=NoHeatMapsConfig, build="zoogan.auxiliary.heat_maps:NoHeatMaps")
-    registry.component("heat_maps", "files", config=HeatMapFilesConfig, build="zoogan.auxiliary.heat_maps:HeatMapFiles")
-    registry.component(
-        "heat_maps", "landmarks", config=LandmarkMapsConfig, build="zoogan.auxiliary.heat_maps:LandmarkMaps"
-    )
+    heat_maps = "zoogan.auxiliary.heat_maps:"
+    registry.component("heat_maps", "none", build=heat_maps + "NoHeatMaps")
+    # Heat maps that were computed beforehand: `heat_maps/<image>.png` beside the folders of the source `folders`.
+    registry.component("heat_maps", "files", build=heat_maps + "HeatMapFiles")
+    registry.component("heat_maps", "landmarks", config=LandmarkMapsConfig, build=heat_maps + "LandmarkMaps")

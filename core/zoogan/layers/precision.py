@@ -1,4 +1,4 @@
-"""Products in full fp32, also where training lets others be rounded to TensorFloat-32 (`training.tf32`)."""
+"""Full precision inside training that rounds: without autocast, half types or TensorFloat-32 (`training.tf32`)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,33 @@ import torch
 from torch import Tensor
 
 
+def disable_autocast(x: Tensor) -> torch.autocast:
+    """Make a context in which nothing on the device of `x` is cast to a smaller type.
+
+    Args:
+        x: A tensor; one on the meta device counts as on the CPU.
+
+    Returns:
+        A context manager.
+    """
+    return torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False)
+
+
+def ensure_float32(x: Tensor) -> Tensor:
+    """Cast bfloat16 and float16 to float32, whatever type the networks ran in.
+
+    Args:
+        x: Any shape.
+
+    Returns:
+        `x` in float32 or wider.
+    """
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 @contextmanager
-def without_tf32() -> Iterator[None]:
-    """Inside, CUDA's products of fp32 matrices are not rounded to TF32."""
+def disable_tf32() -> Iterator[None]:
+    """Compute fp32 matrix products on CUDA without rounding to TF32."""
     allowed = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = False
     try:
@@ -21,32 +45,47 @@ def without_tf32() -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
-class Product(torch.autograd.Function):
-    """`one @ other` without TF32. So are its derivatives, of any order, which torch computes outside the forward."""
+class MatmulWithoutTF32(torch.autograd.Function):
+    """`one @ other` without TF32, and so are its derivatives of any order, which torch computes outside forward."""
 
     @staticmethod
     def forward(ctx: Any, one: Tensor, other: Tensor) -> Tensor:
-        """(..., n, k) and (..., k, m) -> (..., n, m)."""
+        """Multiply (..., n, k) by (..., k, m) to (..., n, m)."""
         ctx.save_for_backward(one, other)
-        with torch.autocast("cpu" if one.is_meta else one.device.type, enabled=False), without_tf32():
+        with disable_autocast(one), disable_tf32():
             return one @ other
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Products again; summed over what was broadcast."""
+        """Multiply again, and sum over the dimensions that were broadcast."""
         (one, other), (gradient,) = ctx.saved_tensors, gradients
-        to_one, to_other = ctx.needs_input_grad
+        needs_one, needs_other = ctx.needs_input_grad
         return (
-            Product.apply(gradient, other.mT).sum_to_size(one.shape) if to_one else None,
-            Product.apply(one.mT, gradient).sum_to_size(other.shape) if to_other else None,
+            MatmulWithoutTF32.apply(gradient, other.mT).sum_to_size(one.shape) if needs_one else None,
+            MatmulWithoutTF32.apply(one.mT, gradient).sum_to_size(other.shape) if needs_other else None,
         )
 
 
-def rounds(x: Tensor) -> bool:
-    """Whether products of such tensors may be rounded to TF32."""
+def may_use_tf32(x: Tensor) -> bool:
+    """Tell whether torch may round products of such a tensor to TF32.
+
+    Args:
+        x: Any shape.
+
+    Returns:
+        True for float32 on CUDA.
+    """
     return x.is_cuda and x.dtype == torch.float32
 
 
-def product(one: Tensor, other: Tensor) -> Tensor:
-    """`one @ other`, never in TF32: for pixels and places, of which its 10 bits would be too few."""
-    return Product.apply(one, other) if rounds(one) else one @ other
+def matmul_without_tf32(one: Tensor, other: Tensor) -> Tensor:
+    """Multiply matrices, never in TF32: its 10 bits of mantissa are too few for pixels and positions.
+
+    Args:
+        one: Matrices (..., n, k).
+        other: Matrices (..., k, m).
+
+    Returns:
+        Matrices (..., n, m).
+    """
+    return MatmulWithoutTF32.apply(one, other) if may_use_tf32(one) else one @ other

@@ -1,6 +1,8 @@
-"""Blocks of style translation: StarGAN v2 (Choi et al. 2020, appendix A) and SMILE's layout stage (Romero et al. 2021).
+"""Blocks of style translation: residual blocks, and the encoder and the decoder made of them.
 
-Pre-activation residual blocks, those of the decoder driven by a style, and the encoder and decoder made of them.
+The decoder's blocks take a style through AdaIN.
+
+Source: StarGAN v2 (Choi et al. 2020), appendix A; SMILE's layout stage (Romero et al. 2021).
 """
 
 from __future__ import annotations
@@ -14,23 +16,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoogan.layers.activations import SQRT_HALF, leaky_relu
 from zoogan.layers.norm import InstanceNorm2d
 from zoogan.layers.resample import PooledConv2d, ResizeConv2d
-
-SLOPE = 0.2
-HALF_POWER = 0.5**0.5
-"""Keeps the variance of a sum of two."""
-
-Images = Float[Tensor, "n c h w"]
+from zoogan.layers.shapes import Images
+from zoogan.layers.winograd import Conv3x3
 
 
-def lrelu(x: Tensor, inplace: bool = False) -> Tensor:
-    """LeakyReLU of slope 0.2. inplace: for what nobody else reads."""
-    return F.leaky_relu(x, SLOPE, inplace)
+def init_kaiming(network: nn.Module) -> None:
+    """Set every convolution and linear layer to Kaiming-normal weights and zero biases, in place.
 
+    Args:
+        network: The network to initialise; fan in, gain sqrt(2).
 
-def he_init(network: nn.Module) -> None:
-    """Kaiming-normal weights (fan in, gain sqrt(2)) and zero biases of every convolution and linear layer, in place."""
+    Source: StarGAN v2 (Choi et al. 2020), appendix A.
+    """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
@@ -38,43 +38,49 @@ def he_init(network: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def widths_of(width: int, halvings: int, most: int) -> list[int]:
-    """Channels at each size, largest first: doubled at each halving up to `most`; the first is never cut."""
-    return [width, *(min(width * 2**k, most) for k in range(1, halvings + 1))]
-
-
-class ResBlock(nn.Module):
+class PreActResidualBlock(nn.Module):
     """Pre-activation residual block: [norm], LReLU, 3x3, [pool], [norm], LReLU, 3x3; plus the input; over sqrt(2).
 
     The input passes a 1x1 convolution without bias where the number of channels changes.
 
     Args:
-        normalise: instance norms with scale and shift.
-        downsample: the mean of each 2 x 2 pixels.
+        inputs: Channels in.
+        outputs: Channels out.
+        normalise: Use instance norms with scale and shift.
+        downsample: Halve height and width by the mean of each 2 x 2 pixels.
+
+    Source: StarGAN v2 (Choi et al. 2020), appendix A.
     """
 
     def __init__(self, inputs: int, outputs: int, *, normalise: bool = False, downsample: bool = False) -> None:
         super().__init__()
         self.norm1 = InstanceNorm2d(inputs, affine=True) if normalise else None
-        self.conv1 = PooledConv2d(inputs, inputs) if downsample else nn.Conv2d(inputs, inputs, 3, 1, 1)
+        self.conv1 = PooledConv2d(inputs, inputs) if downsample else Conv3x3(inputs, inputs)
         self.norm2 = InstanceNorm2d(inputs, affine=True) if normalise else None
-        self.conv2 = nn.Conv2d(inputs, outputs, 3, 1, 1)
+        self.conv2 = Conv3x3(inputs, outputs)
         self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else None
         self.downsample = downsample
 
     def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
-        """(n, inputs, h, w) -> (n, outputs, h, w), or half as high and wide."""
-        y = lrelu(x) if self.norm1 is None else lrelu(self.norm1(x), inplace=True)
+        """Map (n, inputs, h, w) to (n, outputs, h, w), or half as high and wide."""
+        y = leaky_relu(x) if self.norm1 is None else leaky_relu(self.norm1(x), inplace=True)
         y = self.conv1(y)
-        y = lrelu(y if self.norm2 is None else self.norm2(y), inplace=True)
+        y = leaky_relu(y if self.norm2 is None else self.norm2(y), inplace=True)
         y = self.conv2(y)
         # Pooling first is the same function as pooling last, and leaves the convolution a quarter of the pixels.
         x = F.avg_pool2d(x, 2) if self.downsample else x
-        return (y + (x if self.shortcut is None else self.shortcut(x))).mul_(HALF_POWER)
+        return (y + (x if self.shortcut is None else self.shortcut(x))).mul_(SQRT_HALF)
 
 
 class AdaIN(nn.Module):
-    """Adaptive instance norm (Huang & Belongie 2017): (1 + scale) * normalised + shift, both linear in the style."""
+    """Adaptive instance norm: (1 + scale) * normalised + shift, both linear in the style.
+
+    Args:
+        style_dim: Numbers in a style.
+        channels: Channels in and out.
+
+    Source: Huang and Belongie 2017.
+    """
 
     def __init__(self, style_dim: int, channels: int) -> None:
         super().__init__()
@@ -82,7 +88,7 @@ class AdaIN(nn.Module):
         self.fc = nn.Linear(style_dim, 2 * channels)
 
     def forward(self, x: Images, style: Float[Tensor, "n s"]) -> Images:
-        """`x` in the style."""
+        """Normalise (n, channels, h, w), then scale and shift by styles (n, style_dim)."""
         scale, shift = self.fc(style).chunk(2, 1)
         if not x.is_contiguous():
             return torch.addcmul(shift[:, :, None, None], self.norm(x), 1 + scale[:, :, None, None])
@@ -92,12 +98,17 @@ class AdaIN(nn.Module):
         return F.group_norm(joined, groups, (1 + scale).flatten(), shift.flatten(), self.norm.eps).view(x.shape)
 
 
-class AdainResBlock(nn.Module):
+class AdainResidualBlock(nn.Module):
     """Residual block with a style: AdaIN, LReLU, [nearest x2], 3x3, AdaIN, LReLU, 3x3; plus the input; over sqrt(2).
 
     Args:
-        upsample: twice as high and wide.
-        shortcut: False gives the residual alone, neither summed nor divided, and has no weights for the input.
+        inputs: Channels in.
+        outputs: Channels out.
+        style_dim: Numbers in a style.
+        upsample: Double height and width.
+        shortcut: Add the input; False = the residual alone, neither summed nor divided, without weights for the input.
+
+    Source: StarGAN v2 (Choi et al. 2020), appendix A.
     """
 
     def __init__(
@@ -105,26 +116,32 @@ class AdainResBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.norm1 = AdaIN(style_dim, inputs)
-        self.conv1 = ResizeConv2d(inputs, outputs) if upsample else nn.Conv2d(inputs, outputs, 3, 1, 1)
+        self.conv1 = ResizeConv2d(inputs, outputs) if upsample else Conv3x3(inputs, outputs)
         self.norm2 = AdaIN(style_dim, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1)
+        self.conv2 = Conv3x3(outputs, outputs)
         self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if shortcut and inputs != outputs else None
         self.sums, self.upsample = shortcut, upsample
 
     def forward(self, x: Float[Tensor, "n i h w"], style: Float[Tensor, "n s"]) -> Float[Tensor, "n o h2 w2"]:
-        """(n, inputs, h, w) -> (n, outputs, h, w), or twice as high and wide."""
-        y = self.conv1(lrelu(self.norm1(x, style), inplace=True))
-        y = self.conv2(lrelu(self.norm2(y, style), inplace=True))
+        """Map (n, inputs, h, w) and styles (n, style_dim) to (n, outputs, h, w), or twice as high and wide."""
+        y = self.conv1(leaky_relu(self.norm1(x, style), inplace=True))
+        y = self.conv2(leaky_relu(self.norm2(y, style), inplace=True))
         if not self.sums:
             return y
         # Enlarging last is the same function as enlarging first, and leaves the convolution a quarter of the pixels.
         x = x if self.shortcut is None else self.shortcut(x)
         x = F.interpolate(x, scale_factor=2.0, mode="nearest") if self.upsample else x
-        return (y + x).mul_(HALF_POWER)
+        return (y + x).mul_(SQRT_HALF)
 
 
 class HighPass(nn.Module):
-    """Each pixel eight times less its eight neighbours, over `divisor`; zeros around the image. No state."""
+    """High-pass filter: (8 * pixel - its eight neighbours) / divisor, with zeros around the image.
+
+    Args:
+        divisor: Divides the result.
+
+    Source: StarGAN v2 (Choi et al. 2020), appendix A.
+    """
 
     kernel: Float[Tensor, "1 1 3 3"]
 
@@ -136,7 +153,7 @@ class HighPass(nn.Module):
         self.divisor = divisor
 
     def forward(self, x: Images) -> Images:
-        """The details of `x`."""
+        """Filter images (n, c, h, w), each channel by itself."""
         channels, kernel = x.shape[1], self.kernel.to(x.dtype) / self.divisor
         return F.conv2d(x, kernel.expand(channels, -1, -1, -1), padding=1, groups=channels)
 
@@ -144,7 +161,9 @@ class HighPass(nn.Module):
 class Content(NamedTuple):
     """What a decoder needs of an image, whatever the style.
 
-    features: of the bottleneck. details: by side, features on the way there of which masks may keep the details.
+    Attributes:
+        features: Features of the bottleneck.
+        details: By side in pixels, features of the encoder whose details masks may keep.
     """
 
     features: Float[Tensor, "n c i j"]
@@ -152,13 +171,15 @@ class Content(NamedTuple):
 
 
 class ContentEncoder(nn.Module):
-    """A 3x3 convolution, a residual block with norms for each halving, and a bottleneck of more of them.
+    """A 3x3 convolution, one residual block with norms a halving, and more of them as the bottleneck.
 
     Args:
-        channels: of the image.
-        widths: channels at each size, largest first.
-        bottleneck: blocks at the smallest size.
-        keep: sides of which the features are remembered, as they enter the block.
+        channels: Channels of the image.
+        widths: Channels at each size, largest size first.
+        bottleneck: Blocks at the smallest size.
+        keep: Sides in pixels at which the features that enter the block are kept.
+
+    Source: StarGAN v2 (Choi et al. 2020), appendix A.
     """
 
     def __init__(
@@ -166,13 +187,13 @@ class ContentEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(channels, widths[0], 3, 1, 1)
-        down = [ResBlock(a, b, normalise=True, downsample=True) for a, b in itertools.pairwise(widths)]
-        last = [ResBlock(widths[-1], widths[-1], normalise=True) for _ in range(bottleneck)]
+        down = [PreActResidualBlock(a, b, normalise=True, downsample=True) for a, b in itertools.pairwise(widths)]
+        last = [PreActResidualBlock(widths[-1], widths[-1], normalise=True) for _ in range(bottleneck)]
         self.blocks = nn.ModuleList([*down, *last])
         self.keep = frozenset(keep)
 
     def forward(self, image: Images) -> Content:
-        """(n, channels, h, w) -> features (n, widths[-1], h / 2^halvings, w / 2^halvings), and the details."""
+        """Map (n, channels, h, w) to features (n, widths[-1], h / 2^halvings, w / 2^halvings), and the details."""
         x, details = self.stem(image), {}
         for block in self.blocks:
             if x.shape[2] in self.keep:
@@ -182,15 +203,17 @@ class ContentEncoder(nn.Module):
 
 
 class StyleDecoder(nn.Module):
-    """The encoder's mirror: blocks that take a style, and between them the details that masks keep.
+    """The mirror of `ContentEncoder`: blocks that take a style, and between them the details that masks keep.
 
     Args:
-        widths: the encoder's.
-        block: makes a block of (inputs, outputs, upsample), called as `block(features, style)`.
-        head: from features of the first width to the image.
-        bottleneck: blocks at the smallest size.
-        high_pass: divisor of the details that are kept; 0 = none are, and masks are refused.
-        coarse: the side at which the first mask counts; the second does at all others.
+        widths: Channels at each size, as those of the encoder.
+        block: Makes a block from (inputs, outputs, upsample); the block is called as `block(features, style)`.
+        head: Maps features of the first width to the image.
+        bottleneck: Blocks at the smallest size.
+        high_pass: Divisor of the details that are kept; 0 = none are kept, and masks are refused.
+        coarse: Side in pixels at which the coarse mask applies; the fine mask applies at all others.
+
+    Source: StarGAN v2 (Choi et al. 2020), appendix A.
     """
 
     def __init__(
@@ -214,24 +237,29 @@ class StyleDecoder(nn.Module):
     def forward(
         self, content: Content, style: Float[Tensor, "n *heads s"], masks: Sequence[Tensor] | None = None
     ) -> Images:
-        """The image in `style`, unbounded.
+        """Decode an image in a style.
 
         Args:
-            masks: coarse and fine (n, 1, i, j) of any size, in [0, 1]: where details are kept.
+            content: Output of the encoder.
+            style: Styles (n, *heads, s).
+            masks: Coarse and fine masks (n, 1, i, j) of any size, in [0, 1]: where details are kept; None = nowhere.
+
+        Returns:
+            The images, unbounded.
 
         Raises:
-            ValueError: masks, but no high-pass filter for what they keep.
+            ValueError: There are masks, but no high-pass filter for the details that they keep.
         """
         if masks is not None and self.high_pass is None:
             raise ValueError(
-                "masks keep high-pass details, but high_pass=0 remembers none: give none, or set high_pass"
+                "masks keep high-pass details, but high_pass=0 keeps none: remove the masks or set high_pass"
             )
         x = content.features
         for block in self.blocks:
             x = block(x, style)
             side = x.shape[2]
             if masks is not None and self.high_pass is not None and side in content.details:
-                kept, mask = content.details[side], masks[0 if side == self.coarse else 1]
-                mask = F.interpolate(mask, kept.shape[2:], mode="bilinear", align_corners=False)
-                x = x + self.high_pass(mask * kept)
+                details, mask = content.details[side], masks[0 if side == self.coarse else 1]
+                mask = F.interpolate(mask, details.shape[2:], mode="bilinear", align_corners=False)
+                x = x + self.high_pass(mask * details)
         return self.head(x)
