@@ -1,4 +1,4 @@
-"""The core's own components, registered through the same hook as everybody's."""
+"""The core's own components, registered through the hook that every plugin uses."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from zoogan.plugins.hooks import hookimpl
 
 @hookimpl
 def zoo_register(registry: Registry) -> None:
-    """Register what ships with the core."""
+    """Register the components that ship with the core."""
     from zoogan.conditions import config as conditions
     from zoogan.data import config as data
-    from zoogan.evaluation import config as evaluation
+    from zoogan.evaluation import metrics
     from zoogan.layers import config as layers
     from zoogan.losses import config as losses
     from zoogan.training import config as training
 
-    for module in (conditions, data, evaluation, layers, losses, training):
+    for module in (conditions, data, metrics, layers, losses, training):
         module.register(registry)

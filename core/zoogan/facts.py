@@ -1,4 +1,4 @@
-"""Facts: what the data says and nobody types twice."""
+"""Facts: what the data says about itself, so that nobody has to type it again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 class Facts(BaseModel):
     """What networks, conditions and editors must know of the data; stored in the run as facts.json.
 
-    image_size: height and width in pixels. attributes: names in the order of the label columns. exclusive: groups of
-    attributes of which at most one is shown. domains: names of kinds of face that exclude each other, by index; every
-    face shows one of them. Empty if the attributes make none. parts: names of the classes of a segmentation, the
-    background first; empty without one. transparent: parts that light shines through. crop: the side of the centre
-    square kept of a photo, as a share of its shorter side.
+    Attributes:
+        image_size: Height and width in pixels, 16 or more.
+        channels: Colour channels of an image.
+        attributes: Names of the attributes, in the order of the label columns.
+        exclusive: Groups of attributes of which a face shows at most one.
+        domains: Names of the domains, by index; every face shows exactly one. Empty if the attributes make none.
+        parts: Names of the classes of a segmentation, the background first; empty without one.
+        transparent: Parts that light shines through.
+        crop: Side of the centre square kept of a photo, as a share of its shorter side, above 0 and up to 1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

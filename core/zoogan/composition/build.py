@@ -1,4 +1,4 @@
-"""Composition: config and facts become a game and its networks, rehearsed before any data is read."""
+"""Composition: config and facts become a game and its networks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ from zoogan.names import import_object
 class Composition:
     """A game with its networks.
 
-    names: the component name in each slot that holds a network, for messages. fields: what the game may read.
+    Attributes:
+        config: The config.
+        facts: The facts of the data.
+        game: The game.
+        networks: The networks by slot.
+        names: Component name in each slot that holds a network, for messages.
+        fields: Fields that the game may read.
     """
 
     config: GameConfig
@@ -33,15 +39,18 @@ class Composition:
     fields: Mapping[str, Field]
 
     def sizes(self) -> dict[str, int]:
-        """What the letters of a field's shape mean."""
+        """Return the number behind each letter of a field's shape."""
         size = self.facts.image_size
         return {"c": self.facts.channels, "h": size, "w": size, "a": len(self.facts.attributes)}
 
 
 def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition:
-    """Build every component of a config, and the game that they play.
+    """Build every component of a config, and the game that trains them.
 
-    Each network is initialised from its own seed, so that swapping one leaves the others' weights as they were.
+    Each network is initialised from its own seed, so that swapping one leaves the weights of the others unchanged.
+
+    Raises:
+        ConfigError: `extra_terms` names a step that the game does not have.
     """
     components: dict[str, Any] = {}
     names: dict[str, str] = {}
@@ -69,9 +78,9 @@ def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition
 
 
 def fields_known(config: GameConfig, game: Game, registry: Registry) -> Mapping[str, Field]:
-    """What a game may read in a rehearsal: the fields that everybody knows, and those that its source describes."""
+    """Return the fields that a game may read in a rehearsal: the common ones, and those that its source describes."""
     asked = {field for need in game.needs.values() for field in need.fields}
     source = registry.components.get(("source", get_component_name(config.data)))
     if asked <= FIELDS.keys() or source is None:  # a source is not imported for what is known
         return dict(FIELDS)
-    return {**FIELDS, **getattr(import_object(source.build), "described", {})}
+    return {**FIELDS, **getattr(import_object(source.build), "extra_fields", {})}

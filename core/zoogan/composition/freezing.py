@@ -1,4 +1,4 @@
-"""Parts of networks that training leaves as they are, named by path: `generator.renderer`, `discriminator`."""
+"""Freezing: parts of networks that training leaves unchanged, named by path: `generator.renderer`, `discriminator`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from zoogan.names import suggest_name
 
 
 class FrozenParameters:
-    """The modules at some paths, and all that is below them.
+    """The modules at some paths, and everything below them.
 
     Args:
-        networks: networks by slot. paths: a slot, or modules inside one: `generator.part_generators`, `discriminator.trunk.0`.
-        setting: where the paths were set, for messages.
+        networks: Networks by slot.
+        paths: Slots, or modules inside one: `generator.part_generators`, `discriminator.trunk.0`.
+        setting: The setting that holds the paths, for messages.
 
     Raises:
-        ConfigError: paths that lead nowhere, every one of them, each with the nearest that does.
+        ConfigError: Paths without a module, all of them, each with the nearest path that has one.
     """
 
     def __init__(self, networks: Networks, paths: Iterable[str], setting: str = "training.freeze") -> None:
@@ -35,20 +36,21 @@ class FrozenParameters:
         self.parameters = {parameter for module in self.modules for parameter in module.parameters(recurse=False)}
 
     def free(self, slot: str) -> list[nn.Parameter]:
-        """The parameters of a network that are not frozen."""
+        """Return the parameters of a network that are not frozen."""
         return [parameter for parameter in self.networks[slot].parameters() if parameter not in self.parameters]
 
     def names(self, slot: str) -> set[str]:
-        """The frozen parameters and buffers of a network, as it names them itself."""
+        """Return the names, within the network, of its frozen parameters and buffers."""
         below = [path.removeprefix(slot).removeprefix(".") for path in self.paths if f"{path}.".startswith(f"{slot}.")]
         names = [name for name, _ in [*self.networks[slot].named_parameters(), *self.networks[slot].named_buffers()]]
         return {name for name in names for path in below if not path or f"{name}.".startswith(f"{path}.")}
 
     @contextmanager
     def requiring(self, slots: Iterable[str]) -> Iterator[None]:
-        """Inside, exactly what is free of these networks requires gradients; outside, all that is free.
+        """Require gradients of exactly the trainable parameters of these networks inside this context.
 
-        Frozen modules are in eval mode from here on: in train mode statistics of batches would move, which are theirs.
+        After it, every trainable parameter requires gradients again. Frozen modules are in eval mode from here on,
+        because train mode would change the batch statistics that they hold.
         """
         wanted = set(slots)
         for slot in self.networks:
@@ -62,14 +64,15 @@ class FrozenParameters:
                 self._require(slot, True)
 
     def _require(self, slot: str, wanted: bool) -> None:
+        """Set requires_grad of a network's parameters; frozen ones never require gradients."""
         for parameter in self.networks[slot].parameters():
             parameter.requires_grad_(wanted and parameter not in self.parameters)
 
     def check(self, steps: Iterable[Step]) -> None:
-        """Every step still trains something.
+        """Check that every step still trains something.
 
         Raises:
-            ConfigError: every step that does not.
+            ConfigError: Names every step that trains nothing.
         """
         idle = [step for step in steps if not any(self.free(slot) for slot in step.trains)]
         if idle:
@@ -78,7 +81,7 @@ class FrozenParameters:
 
 
 def told(path: str, there: Mapping[str, nn.Module]) -> str:
-    """That a path leads nowhere: the nearest that leads somewhere, and what there is where it still did."""
+    """Explain that a path has no module: the nearest path that has one, and the modules at the last valid point of it."""
     steps, above = path.split("."), 0
     while ".".join(steps[: above + 1]) in there:
         above += 1
@@ -91,10 +94,10 @@ def told(path: str, there: Mapping[str, nn.Module]) -> str:
 
 
 def frozen_of(training: TrainingConfig, game: Game, networks: Networks) -> tuple[FrozenParameters, FrozenParameters]:
-    """What is frozen, and what is frozen in the moving averages alone.
+    """Return the frozen parameters, and those that are frozen in the moving averages only.
 
     Raises:
-        ConfigError: unknown paths; steps that would train nothing; averages that are not kept.
+        ConfigError: Unknown paths, steps that would train nothing, or averages that are not kept.
     """
     frozen = FrozenParameters(networks, training.freeze)
     frozen.check(game.steps)

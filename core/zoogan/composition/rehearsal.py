@@ -1,4 +1,4 @@
-"""To be written."""
+"""Rehearsal: run every step once, before any data is read, to check that the components fit together."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ SMALL_WORK = 4e9
 
 
 def check_fields(game: Game, known: Mapping[str, Field]) -> None:
-    """That a game reads nothing else.
+    """Check that a game reads only fields whose shape and dtype are known.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: It reads others.
     """
     asked = {field for need in game.needs.values() for field in need.fields}
     if unknown := sorted(asked - known.keys()):
         raise ConfigError(
             f"this game reads {', '.join(unknown)}, of which a rehearsal knows neither shape nor type; it knows "
-            f"{', '.join(known)}, and what the class of the source tells of in `described`"
+            f"{', '.join(known)}, and what the class of the source describes in `extra_fields`"
         )
 
 
 def check_terms(step: Step, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> None:
-    """Terms and weights have the same names, and every term is 0-d.
+    """Check that terms and weights have the same names and that every term is 0-d.
 
     Raises:
-        ContractError: naming the step and the term.
+        ContractError: They do not; names the step and the term.
     """
     if set(terms) != set(weights):
         raise ContractError(f"step {step.name!r} computed the terms {sorted(terms)} but weighs {sorted(weights)}")
@@ -51,13 +51,13 @@ def check_terms(step: Step, terms: Mapping[str, Tensor], weights: Mapping[str, f
 
 
 def rehearse(config: GameConfig, facts: Facts, registry: Registry) -> None:
-    """Play every step once on the `meta` device, penalties and backward included: shapes are checked, nothing computed.
+    """Run every step once on the `meta` device, penalties and backward included: shapes are checked, nothing is computed.
 
-    Where an operator depends on data, which `meta` cannot tell, a tiny iteration on the CPU is played instead; small
-    networks are played there at once, which is faster.
+    Where an operator depends on data, which `meta` does not have, a tiny iteration on the CPU is run instead. Small
+    networks are run there at once, which is faster.
 
     Raises:
-        ConfigError: one sentence naming the component, the tensor and both shapes.
+        ConfigError: One sentence with the component, the tensor and both shapes.
     """
     composition = composed_on(torch.device("meta"), config, facts, registry)
     small = work_of(composition) <= SMALL_WORK
@@ -69,7 +69,7 @@ def rehearse(config: GameConfig, facts: Facts, registry: Registry) -> None:
 
 
 def composed_on(device: torch.device, config: GameConfig, facts: Facts, registry: Registry) -> Composition:
-    """A fresh composition, wholly on `device`."""
+    """Make a fresh composition, wholly on `device`."""
     with device:
         composition = compose(config, facts, registry)
     composition.game.to(device)
@@ -78,12 +78,17 @@ def composed_on(device: torch.device, config: GameConfig, facts: Facts, registry
 
 
 def work_of(composition: Composition) -> float:
-    """Parameters times pixels: at least as many multiplications as a network of convolutions needs for one image."""
+    """Return parameters times pixels: at least the multiplications that convolutions need for one image."""
     return sum(p.numel() for p in composition.networks.parameters()) * composition.facts.image_size**2
 
 
 def play_once(composition: Composition) -> None:
-    """One update of every step of a game that was not played before, without optimisers."""
+    """Run one update of every step of a game that has not been played before, without optimizers.
+
+    Raises:
+        ConfigError: A step fails; one sentence with the step, the network and the reason.
+        NotImplementedError: The device cannot run an operator.
+    """
     config, game, networks = composition.config, composition.game, composition.networks
     device = next(networks.parameters()).device
     check_fields(game, composition.fields)
@@ -100,7 +105,7 @@ def play_once(composition: Composition) -> None:
         for step in game.steps:
             draw = Draws(0, World.alone(), REHEARSAL_BATCH, slice(None))
             clock = Clock(step.at, config.training.iterations)
-            turn = Turn(networks, batch, game.targets(batch, draw), Shared(), clock, World.alone(), draw)
+            turn = Turn(networks, batch, game.draw_targets(batch, draw), Shared(), clock, World.alone(), draw)
             try:
                 with frozen.requiring(step.trains if frozen.paths else networks):
                     terms, weights = step.terms(turn), step.weights(clock)
@@ -126,7 +131,12 @@ def play_once(composition: Composition) -> None:
 
 @contextmanager
 def contracts(composition: Composition, inside: list[str]) -> Iterator[None]:
-    """Inside, every call of a network is held against its role's contract; `inside` tells which network is running."""
+    """Check every call of a network against its role's contract inside this context.
+
+    Args:
+        composition: The networks.
+        inside: Gets the network that is running as its last item, for messages.
+    """
     facts = composition.facts
     fixed = {"c": facts.channels, "h": facts.image_size, "w": facts.image_size, "a": len(facts.attributes)}
     handles = []

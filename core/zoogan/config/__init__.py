@@ -17,4 +17,5 @@ from zoogan.config.models import as_list as as_list
 from zoogan.config.models import find_slots as find_slots
 from zoogan.config.models import get_component_name as get_component_name
 from zoogan.config.problems import validate_model as validate_model
+from zoogan.config.registry import use_component as use_component
 from zoogan.errors import ConfigError as ConfigError

@@ -1,4 +1,4 @@
-"""To be written."""
+"""The verbs of the command line: where each is defined, and its line in `zoo --help`. Imports nothing else of zoogan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import NamedTuple
 
 
 class Verb(NamedTuple):
-    """A verb of zoo's own: an import string, and its line in `zoo --help`."""
+    """A verb of zoo's own.
+
+    Attributes:
+        build: Import string of a function for typer, or of a typer app.
+        line: Its line in `zoo --help`.
+    """
 
     build: str
     line: str
@@ -33,7 +38,13 @@ VERBS: dict[str, Verb] = {
 
 @dataclass(frozen=True)
 class Command:
-    """A verb of the command line: an import string of a function for typer, or of a typer app."""
+    """A verb that a plugin adds to the command line.
+
+    Attributes:
+        name: The verb.
+        build: Import string of a function for typer, or of a typer app.
+        plugin: The plugin that registered it.
+    """
 
     name: str
     build: str

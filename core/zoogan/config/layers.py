@@ -1,6 +1,7 @@
 """The layers of values that a config is made of, low to high: class defaults < recipe < `--config` file < `--set`.
 
-A layer that changes a slot's `use` drops what lower layers said below that slot; within a layer order does not matter.
+A layer that changes a slot's `use` drops the values that lower layers have below that slot. Within a layer the order
+does not matter.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from zoogan.names import suggest_name
 
 
 def merge(low: Any, high: Any) -> Any:
-    """`high` laid over `low`; where `high` names another component, `low`'s options of the old one are dropped."""
+    """Return `high` laid over `low`. Where `high` names another component, the options of the old one are dropped."""
     if not (isinstance(low, Mapping) and isinstance(high, Mapping)):
         return copy.deepcopy(high)
     for key in NAME_KEYS:
@@ -34,7 +35,7 @@ def merge(low: Any, high: Any) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """The value of `--set key=text`: `a,b` is a list, `1e-4` a float, `true`, `null` and numbers as in YAML."""
+    """Parse the text of `--set key=text`: `a,b` is a list, `1e-4` a float, `true`, `null` and numbers are as in YAML."""
     if "," in text and not text.lstrip().startswith(("[", "{")):
         return [parse_value(part.strip()) for part in text.split(",") if part.strip()]
     try:
@@ -44,10 +45,10 @@ def parse_value(text: str) -> Any:
 
 
 def parse_sets(sets: Iterable[str]) -> dict[str, Any]:
-    """`["a.b=1", "a.c=x,y"]` as one nested layer.
+    """Parse `["a.b=1", "a.c=x,y"]` into one nested layer.
 
     Raises:
-        ConfigError: an item without `=`, or one that puts a value where another puts a mapping.
+        ConfigError: An item has no `=`, or puts a value where another puts a mapping.
     """
     layer: dict[str, Any] = {}
     problems = []
@@ -74,10 +75,10 @@ def parse_sets(sets: Iterable[str]) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping.
+    """Read a YAML mapping.
 
     Raises:
-        ConfigError: no such file, no mapping, or bad YAML (with the line).
+        ConfigError: The file is missing, is no mapping, or is not valid YAML (with the line).
     """
     try:
         content = yaml.safe_load(path.read_text())
@@ -100,21 +101,27 @@ def compose_config(
     sets: Mapping[str, Any] | None = None,
     start: Mapping[str, Any] | None = None,
 ) -> GameConfig:
-    """The complete config of a run, from all its layers.
+    """Compose the complete config of a run from all its layers.
 
-    Without `recipe`, the first recipe whose data come from `source` (by default `drawn`) is taken. Of a recipe for
-    another source `carried_over` says what is left of its data. start: what is taken
-    over from a run to start from: settings of networks, laid over the recipe; what the source does not hear from
-    `files` and `sets` of its `data`, but no labels where the recipe asks for none.
+    Args:
+        spec: The method.
+        registry: Knows the components that fill the slots.
+        recipe: Name of a recipe; None = the first recipe whose data come from `source`.
+        source: Name of a source; None = that of the recipe, or `drawn` where no recipe is named. Of a recipe for
+            another source only the data settings that every source understands are kept, see `adapt_data`.
+        files: Config files, each laid over the ones before.
+        sets: The highest layer.
+        start: Settings taken over from the run to start from: those of networks are laid over the recipe; those of its
+            data count where `files` and `sets` do not set them, but labels only where the recipe asks for any.
 
     Raises:
-        ConfigError: every problem at once.
+        ConfigError: Every problem at once.
     """
     recipe = recipe or default_recipe(spec, source or "drawn", started=start is not None)
-    known = spec.recipe_names()
-    if recipe not in known:
+    recipes = spec.recipe_names()
+    if recipe not in recipes:
         raise ConfigError(
-            f"{spec.name} has no recipe {recipe!r}{suggest_name(recipe, known)}; recipes: {', '.join(known)}"
+            f"{spec.name} has no recipe {recipe!r}{suggest_name(recipe, recipes)}; recipes: {', '.join(recipes)}"
         )
     values = read_recipe(spec, recipe)
     values["recipe"] = recipe
@@ -125,37 +132,45 @@ def compose_config(
     for layer in layers:
         values = merge(values, layer)
     if start is not None and isinstance(values.get("data"), Mapping):
-        said = {key for layer in layers for key in layer.get("data") or ()}
-        values["data"] = data_taken_over(registry, start["data"], said, values["data"])
+        explicit = {key for layer in layers for key in layer.get("data") or ()}
+        values["data"] = data_taken_over(registry, start["data"], explicit, values["data"])
     return validate(spec, registry, values)
 
 
 def carried_over(registry: Registry, data: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """What a recipe says of its data, for another source: what every source understands, but no labels where the
-    source finds its own."""
+    """Return a recipe's data settings for another source.
+
+    These are the settings that every source understands, without labels where the source finds its own.
+    """
     component = registry.components.get(("source", source))
     finds = component is not None and getattr(component.config, "finds_attributes", False)
-    known = DataConfig.model_fields.keys() - ({"attributes", "balance"} if finds else set())
-    return {key: value for key, value in data.items() if key in known} | {"source": source}
+    names = DataConfig.model_fields.keys() - ({"attributes", "balance"} if finds else set())
+    return {key: value for key, value in data.items() if key in names} | {"source": source}
 
 
 def data_taken_over(
-    registry: Registry, theirs: Mapping[str, Any], said: Iterable[str], values: Mapping[str, Any]
+    registry: Registry, theirs: Mapping[str, Any], explicit: Iterable[str], values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`values` of a source with another's size, labels and parts, as far as it knows such settings and none was `said`.
-    Where it asks for no labels it is given none."""
+    """Return `values` with size, labels and parts taken over from another run's data.
+
+    Args:
+        registry: Knows the source.
+        theirs: Data settings of the other run.
+        explicit: Settings that the user set; they are not taken over.
+        values: Data settings of this run. If they ask for no labels, none are taken over.
+    """
     source = registry.components.get(("source", str(values.get("source"))))
-    known = set(source.config.model_fields if source else ()) - set(said)
-    if "attributes" not in known or values.get("attributes", True) in ((), []):
-        known -= {"attributes", "balance"}
-    return dict(values) | {key: value for key, value in theirs.items() if key in known}
+    names = set(source.config.model_fields if source else ()) - set(explicit)
+    if "attributes" not in names or values.get("attributes", True) in ((), []):
+        names -= {"attributes", "balance"}
+    return dict(values) | {key: value for key, value in theirs.items() if key in names}
 
 
 def read_recipe(spec: MethodSpec, name: str) -> dict[str, Any]:
-    """The settings of a recipe.
+    """Read the settings of a recipe.
 
     Raises:
-        ConfigError: see `read_yaml`; one that does not say where its data come from, or whose groups are no mappings.
+        ConfigError: See `read_yaml`; also a recipe without `data.source`, or whose groups are no mappings.
     """
     path = spec.recipes / f"{name}.yaml"
     values = read_yaml(path)
@@ -169,9 +184,16 @@ def read_recipe(spec: MethodSpec, name: str) -> dict[str, Any]:
 
 
 def default_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
-    """The first recipe whose data come from a source, short names first; without one, the first of all.
+    """Return the first recipe whose data come from a source, short names first; else the first of all.
 
-    Recipes that freeze something are for a training that has `started` from a run, where they come first.
+    Args:
+        spec: The method.
+        source: Name of the source.
+        started: Whether the training starts from a run. Recipes that freeze something are only for such a training,
+            where they come first.
+
+    Raises:
+        ConfigError: The method has no recipe.
     """
     recipes = {name: read_recipe(spec, name) for name in spec.recipe_names()}
     if not recipes:
@@ -184,7 +206,7 @@ def default_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
 
 
 def normal_slots(model: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"penalty": "r1"}` as `{"penalty": {"use": "r1"}}`, so that layers merge by key."""
+    """Write `{"penalty": "r1"}` as `{"penalty": {"use": "r1"}}`, so that layers merge by key."""
     slots = find_slots(model)
     return {
         key: {slots[key].key: value} if key in slots and isinstance(value, str) else value
@@ -193,7 +215,7 @@ def normal_slots(model: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, 
 
 
 def with_defaults(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` over the model's own defaults, slot by slot, so that a layer may leave out `use`."""
+    """Lay `values` over the model's own defaults, slot by slot, so that a layer may leave out `use`."""
     defaults: dict[str, Any] = {}
     for name, info in model.model_fields.items():
         default = info.get_default(call_default_factory=True)
@@ -211,9 +233,9 @@ def with_defaults(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str
 
 
 def validate(spec: MethodSpec, registry: Registry, values: Mapping[str, Any]) -> GameConfig:
-    """The config model of `values`.
+    """Make the config model of `values`.
 
     Raises:
-        ConfigError: every problem at once, each with its key path, what was found and the nearest known key.
+        ConfigError: Every problem at once, each with its key path, the value given and the nearest known key.
     """
     return validate_model(spec.config, with_defaults(spec.config, values), registry)

@@ -1,4 +1,4 @@
-"""The models of the one config system: frozen pydantic classes, with slots for components. Imports no torch."""
+"""The models of the config system: frozen pydantic classes with slots for components. Imports no torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ class ComponentConfig(ConfigModel):
 
 
 def get_component_name(config: ComponentConfig) -> str:
-    """The name under which the config's component is registered."""
+    """Return the name under which the config's component is registered.
+
+    Raises:
+        ConfigError: The config has neither a field `use` nor `source`.
+    """
     for key in NAME_KEYS:
         if key in type(config).model_fields:
             return str(getattr(config, key))
@@ -38,6 +42,9 @@ class Slot:
     """`Annotated[ComponentConfig, Slot("image_editor")]`: a field that any component of the role may fill.
 
     The field reads the component's name, validates with that component's own class and serialises all of its values.
+
+    Args:
+        role: The role, a key of `ROLES`.
     """
 
     def __init__(self, role: str) -> None:
@@ -80,7 +87,7 @@ class RegisteredComponents(Protocol):
     components: dict[tuple[str, str], Any]
 
     def names(self, role: str) -> list[str]:
-        """Names of the components of a role."""
+        """Return the names of the components of a role."""
 
 
 def find_registry(info: Any) -> RegisteredComponents:
@@ -99,7 +106,7 @@ def find_registry(info: Any) -> RegisteredComponents:
 
 
 def as_list(value: Any) -> Any:
-    """One name, or a list of names."""
+    """Wrap one name in a list; return a list of names as it is."""
     return [value] if isinstance(value, str) else value
 
 
@@ -109,12 +116,18 @@ Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
 class DataConfig(ComponentConfig):
     """What every source understands. A source's config subclasses this and narrows `source`.
 
-    attributes: the label columns, in order. balance: an attribute whose two values are drawn equally often.
-    batch: faces a process reads for one micro-batch. workers: loader processes, 0 = in this one. flip: mirror half of
-    the faces at random in training. random_crop: share of the faces of which a random part, .8 to 1 of the area, is
-    shown in training.
+    The class variable `finds_attributes` says that the source takes every attribute that it finds where none is named.
 
-    finds_attributes: no attributes named = all that the source finds.
+    Attributes:
+        source: Name of the source.
+        root: Folder of the data set, for sources that read files.
+        image_size: Height and width in pixels, 16 or more.
+        attributes: Attributes to edit, in the order of the label columns.
+        balance: An attribute whose two values are drawn equally often.
+        flip: Mirror half of the faces at random in training.
+        random_crop: Share of the faces of which training sees a random crop of 0.8 to 1 of the area.
+        batch: Faces that a process reads for one micro-batch.
+        workers: Loader processes; 0 = load in the training process.
     """
 
     finds_attributes: ClassVar[bool] = False
@@ -133,18 +146,35 @@ class DataConfig(ComponentConfig):
 class TrainingConfig(ConfigModel):
     """How long and how to train. `*_every` count iterations; 0 = never.
 
-    precision: bf16 = mixed, penalties in fp32; fp64 is for checking arithmetic; fp16 is refused.
-    threads: of the processor, never more than torch takes by itself (OMP_NUM_THREADS); null = as many as that. Narrow
-    networks gain from two, little from more, and lose where another program wants those.
-    tf32: on CUDA, products and convolutions of fp32 may round to TensorFloat-32, with 10 bits of mantissa; unless told,
-    torch does so to convolutions alone. What moves or recolours pixels stays exact. false = to compare numbers with
-    other code.
-    channels_last: keep the channels of a pixel together in memory; a quarter faster for narrow networks on CPU.
-    evaluate: the metrics of `evaluate_every`, on `evaluate_faces` held-out faces; evaluate_options: metric name -> its
-    options. best: a measure of theirs, such as edit_error, whose best checkpoint is kept whatever `keep` says.
-    start_from: a run whose weights networks and averages begin with; the networks' own settings are then its, unless
-    they are set, and an average moves at its full slowness at once. freeze: parts of networks, such as
-    generator.renderer, that stay as they begin. freeze_average: those that stay so in the moving average alone.
+    Attributes:
+        iterations: Length of the training in iterations.
+        seed: Seed of everything that is drawn.
+        precision: fp32, bf16 (mixed, penalties in fp32) or fp64 (for checking arithmetic); fp16 is refused.
+        compile: Compile the networks with torch.compile.
+        threads: CPU threads, at most torch's own number (OMP_NUM_THREADS); null = torch's own number. Two is best for
+            narrow networks.
+        tf32: Let fp32 products and convolutions round to TensorFloat-32 on CUDA (10 bits of mantissa); torch's own
+            default does so for convolutions alone. Operations that move or recolour pixels stay exact. Turn it off to
+            compare numbers with other code.
+        channels_last: Keep the channels of a pixel together in memory. About 25 % faster for narrow networks on a CPU.
+        average: Decay of the moving average of the generator; null = no average, unless average_images is set.
+        average_warm_up: Let the moving average follow quickly at first.
+        average_images: Half-life of the moving average in images; use it instead of average.
+        accumulate: Micro-batches whose gradients are added up for one update.
+        log_every: Iterations between two lines of the log.
+        sample_every: Iterations between two sample grids.
+        checkpoint_every: Iterations between two checkpoints.
+        keep: Newest checkpoints to keep.
+        evaluate_every: Iterations between two evaluations on held-out faces.
+        evaluate: Metrics that evaluate_every computes.
+        evaluate_faces: Held-out faces that evaluate_every uses.
+        evaluate_options: Options by metric name.
+        best: A measure of these metrics, such as edit_error, whose best checkpoint is kept in addition to keep.
+        start_from: Folder of a run whose weights the networks and averages start with. Settings of its networks are
+            taken over unless they are set, and the average follows at its full slowness at once.
+        freeze: Parts of networks that are not trained, such as generator.renderer.
+        freeze_average: Parts that stay unchanged in the moving average only.
+        trackers: Accelerate trackers to log to, such as tensorboard.
     """
 
     iterations: int = Field(1000, ge=1)
@@ -174,6 +204,7 @@ class TrainingConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingConfig:
+        """Refuse settings that contradict each other."""
         if self.average is not None and self.average_images is not None:
             raise ValueError("training.average and training.average_images both say how slow the average is: keep one")
         if self.best is not None and not self.evaluate_every:
@@ -182,9 +213,15 @@ class TrainingConfig(ConfigModel):
 
 
 class GameConfig(ConfigModel):
-    """What every run has. A game's config adds slots, weights and optimizers; a method's sets their defaults.
+    """What every run has. A game's config adds slots, weights and optimizers; a method's config sets their defaults.
 
-    extra_terms: step name -> term name -> that term's options.
+    Attributes:
+        method: Id of the method.
+        recipe: Name of the recipe.
+        data: The source and its settings.
+        condition: The condition and its settings.
+        extra_terms: Options of additional loss terms, by step and term name.
+        training: How long and how to train.
     """
 
     method: str
@@ -196,7 +233,7 @@ class GameConfig(ConfigModel):
 
 
 def find_slots(model: type[BaseModel]) -> dict[str, Slot]:
-    """The slots among a model's fields, by field name."""
+    """Return the slots among a model's fields, by field name."""
     return {
         name: slot
         for name, info in model.model_fields.items()

@@ -1,4 +1,4 @@
-"""What is wrong with a config: every problem at once, each on a line that a person can act on."""
+"""Problems of a config: all of them at once, each on a line that a person can act on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validate_model(model: type[Model], values: Any, registry: Registry, at: str = "") -> Model:
-    """`values` as a config model. at: the key path under which a person sets them.
+    """Validate `values` as a config model.
+
+    Args:
+        model: The config class.
+        values: The settings.
+        registry: Knows the components that fill the slots.
+        at: Key path under which a person sets these values.
 
     Raises:
-        ConfigError: every problem at once, each with its key path, what was found and the nearest known key.
+        ConfigError: Every problem at once, each with its key path, the value given and the nearest known key.
     """
     try:
         return model.model_validate(values, context={"registry": registry})
@@ -30,7 +36,7 @@ def validate_model(model: type[Model], values: Any, registry: Registry, at: str 
 
 
 def explain(problem: Any, values: Any, model: type[BaseModel], registry: Registry, at: str = "") -> str:
-    """One pydantic problem as a line `key.path: what is wrong (got ...)`, with did-you-mean for unknown keys."""
+    """Format one pydantic problem as `key.path: what is wrong (got ...)`, with a suggestion for unknown keys."""
     path = ".".join([*([at] if at else []), *map(str, problem["loc"])])
     if problem["type"] == "extra_forbidden":
         known = known_keys(problem["loc"][:-1], values, model, registry)
@@ -47,7 +53,7 @@ def explain(problem: Any, values: Any, model: type[BaseModel], registry: Registr
 
 
 def known_keys(path: Iterable[Any], values: Any, model: type[BaseModel], registry: Registry) -> list[str]:
-    """The settings that exist at a path, looking into the components that fill the slots on the way."""
+    """Return the settings that exist at a path, looking into the components that fill the slots on the way."""
     here: Any = model
     for part in path:
         slot = find_slots(here).get(part) if hasattr(here, "model_fields") else None

@@ -1,4 +1,4 @@
-"""What plugins have contributed: methods, and components by role and name. Imports no torch."""
+"""What plugins have registered: methods, commands, and components by role and name. Imports no torch."""
 
 from __future__ import annotations
 
@@ -45,17 +45,25 @@ ROLES: dict[str, str] = {
 
 
 class RegistrationError(Exception):
-    """A plugin registered something that the zoo cannot use; the message says what and why."""
+    """A plugin registered something that the zoo cannot use. The message says what and why."""
 
 
 def check_import_string(what: str, path: Any) -> None:
-    """Refuse what `resolve` could not read, now rather than when somebody trains."""
+    """Check the form of an import string, so that a mistake shows at registration and not when somebody trains.
+
+    Raises:
+        RegistrationError: It is no string of the form `package.module:Name`.
+    """
     if not (isinstance(path, str) and re.fullmatch(r"[\w.]+:\w+", path)):
         raise RegistrationError(f"{what}: expected an import string like 'package.module:Name', got {path!r}")
 
 
 def check_names(role: str, name: str, config: Any) -> None:
-    """A component's config must be a class whose `use` (sources: `source`) accepts the component's name."""
+    """Check that a config is a class whose `use` (sources: `source`) accepts the component's name.
+
+    Raises:
+        RegistrationError: It is not.
+    """
     key = "source" if role == "source" else "use"
     fields = getattr(config, "model_fields", None)
     if not isinstance(config, type) or fields is None or key not in fields:
@@ -77,6 +85,19 @@ def make_component_config(role: str, name: str) -> type[ComponentConfig]:
     if role == "source":
         return create_model(title, __base__=DataConfig, __module__=__name__, source=(accepted, name))
     return create_model(title, __base__=ComponentConfig, __module__=__name__, use=(accepted, name))
+
+
+def use_component(role: str, name: str) -> ComponentConfig:
+    """Make the config of a component that has no settings: the default of a slot in a config class.
+
+    Args:
+        role: The role of the slot.
+        name: The name of the component.
+
+    Returns:
+        `{use: name}`, validated.
+    """
+    return make_component_config(role, name)()
 
 
 @dataclass(frozen=True)
@@ -127,16 +148,18 @@ class Component:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """A published system: the config that composes it and the game that it plays.
+    """A published system: the config that composes it and the game that trains it.
 
-    Args:
-        name: the id, lower case with hyphens: `stargan-v2`.
-        config: the complete config model; its defaults are the paper's values.
-        game: import string of the Game class, called as `game(config, facts, components)`.
-        recipes: folder of `<recipe>.yaml` files.
-        importer: import string of a function `(files, settings) -> Imported` that reads official weights.
-        smallest: the smallest image size that its networks take.
-        title, paper: for lists; registry.yaml says more.
+    Attributes:
+        name: The id, lower case with hyphens, such as `stargan-v2`.
+        config: The complete config model; its defaults are the paper's values.
+        game: Import string of the Game class, called as `game(config, facts, components)`.
+        recipes: Folder of `<recipe>.yaml` files.
+        title: The name for people.
+        paper: Where it was published; the catalogue says more.
+        importer: Import string of a function `(files, settings) -> Imported` that reads official weights.
+        min_image_size: The smallest image size that its networks take, in pixels.
+        plugin: The plugin that registered it; set by the registry.
     """
 
     name: str
@@ -150,13 +173,20 @@ class MethodSpec:
     plugin: str = ""
 
     def recipe_names(self) -> list[str]:
-        """The names of its recipes, sorted."""
+        """Return the names of its recipes, sorted."""
         return sorted(path.stem for path in self.recipes.glob("*.yaml"))
 
 
 @dataclass
 class Registry:
-    """Everything that plugins registered, by name."""
+    """Everything that plugins registered, by name.
+
+    Attributes:
+        methods: Methods by id.
+        components: Components by (role, name).
+        commands: Commands by verb.
+        plugin: The plugin whose `zoo_register` is running.
+    """
 
     methods: dict[str, MethodSpec] = field(default_factory=dict)
     components: dict[tuple[str, str], Component] = field(default_factory=dict)
@@ -164,11 +194,11 @@ class Registry:
     plugin: str = ""  # the plugin whose zoo_register is running
 
     def draft(self, plugin: str) -> Registry:
-        """A copy for one plugin to register into; nothing of it shows here until `commit`."""
+        """Make a copy for one plugin to register into. Nothing of it shows here until `commit`."""
         return Registry(dict(self.methods), dict(self.components), dict(self.commands), plugin)
 
     def commit(self, draft: Registry) -> None:
-        """Take over what was added to a draft; what was here already stays, whatever the draft says."""
+        """Take over what was added to a draft. Existing entries stay, whatever the draft holds."""
         self.methods.update({k: v for k, v in draft.methods.items() if k not in self.methods})
         self.components.update({k: v for k, v in draft.components.items() if k not in self.components})
         self.commands.update({k: v for k, v in draft.commands.items() if k not in self.commands})
@@ -177,7 +207,7 @@ class Registry:
         """Register a method.
 
         Raises:
-            RegistrationError: the name is taken or no id, or `game` or `importer` is no import string.
+            RegistrationError: The name is taken or not an id, or `game` or `importer` is no import string.
         """
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", spec.name):
             raise RegistrationError(f"method id {spec.name!r}: expected lower case and hyphens, as in 'my-gan'")
@@ -234,10 +264,14 @@ class Registry:
         check_import_string(f"build of {role} {name!r}", build)
 
     def command(self, name: str, build: str) -> None:
-        """Register a verb of the command line: an import string of a function for typer, or of a typer app.
+        """Register a verb of the command line.
+
+        Args:
+            name: The verb.
+            build: Import string of a function for typer, or of a typer app.
 
         Raises:
-            RegistrationError: the name is taken, or `build` is no import string.
+            RegistrationError: The name is taken, or `build` is no import string.
         """
         if name in VERBS:
             raise RegistrationError(f"command {name!r} is one of zoo's own verbs")
@@ -248,11 +282,11 @@ class Registry:
         self.commands[name] = Command(name, build, self.plugin)
 
     def names(self, role: str) -> list[str]:
-        """The component names of a role, sorted."""
+        """Return the component names of a role, sorted."""
         return sorted(name for r, name in self.components if r == role)
 
     def build(self, role: str, config: ComponentConfig, facts: Facts | None = None) -> Any:
-        """The component that `config` describes."""
+        """Build the component that `config` describes."""
         component = self.components[role, get_component_name(config)]
         builder: Callable[..., Any] = import_object(component.build)
         return builder(config, facts)

@@ -1,4 +1,4 @@
-"""The condition role: what the output is asked to be."""
+"""The condition role: what the output should show."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ Targets = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Request:
-    """A person's wish, parsed and checked: which attributes to set to which value in [0, 1]. The rest stays.
+    """What a person asks of an edit, parsed and checked. Everything that it does not name stays as it is.
 
-    domain: the index of the domain to go to. reference: faces (n, c, h, w) in [-1, 1], or one for all, whose style to
-    take; only editors that take references know what to do with them. latents: w+ (n, rows, style_dim) of the faces to
-    edit, and noise: the maps of noise that they are shown with, None = the generator's own; for editors that make
-    faces. parts: which kinds of latents (`shape`, `texture`) of which parts to take from another face, that of
-    from_seed or, as w+ of one face for all or of one for each, donor.
+    Attributes:
+        attributes: Value in [0, 1] by attribute name.
+        domain: Index of the domain to translate to.
+        reference: Faces whose style is taken, (n, c, h, w) in [-1, 1], or one for all. Only editors with
+            `takes_reference` use it.
+        latents: w+ of the faces to edit, (n, rows, style_dim), for editors that generate faces.
+        noise: Noise maps that the faces are generated with; None = the generator's own. For editors that generate
+            faces.
+        parts: Kinds of latents (`shape`, `texture`) to take from another face, by part.
+        from_seed: Seed of that other face.
+        donor: w+ of that other face instead, one for all or one for each face.
     """
 
     attributes: Mapping[str, float] = field(default_factory=dict)
@@ -36,16 +42,30 @@ class Request:
 
 
 class Condition(ABC):
-    """Role `condition`. Draws targets for a training batch and parses a person's words. No networks in it."""
+    """Role `condition`: draws targets for a training batch and parses a person's request. Holds no networks."""
 
     @abstractmethod
-    def targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
-        """Targets for a batch, each with one row a sample."""
+    def draw_targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
+        """Draw the targets of a batch, each with one row a sample.
+
+        Args:
+            sample: Fields of the batch by name.
+            draw: Random numbers of this batch.
+
+        Returns:
+            Targets by name.
+        """
 
     @abstractmethod
     def parse(self, words: Mapping[str, Any]) -> Request:
-        """A person's words (`{"Eyeglasses": "1", "Smiling": 0.5}`) as a request.
+        """Parse a person's words, such as `{"Eyeglasses": "1", "Smiling": 0.5}`, into a request.
+
+        Args:
+            words: Value by name of an attribute or domain, as typed or as a number.
+
+        Returns:
+            The request.
 
         Raises:
-            ValueError: every unknown name (with the nearest known one) and every value out of range, at once.
+            ValueError: Unknown names (with the nearest known one) and values out of range, all at once.
         """

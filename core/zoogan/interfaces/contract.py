@@ -10,26 +10,36 @@ from torch import Tensor
 
 
 class ContractError(Exception):
-    """A component was given, or gave back, a tensor that its role does not allow."""
+    """A component was given, or returned, a tensor that its role does not allow."""
 
 
 @dataclass(frozen=True)
 class Contract:
     """What a role's forward takes and returns, dimension by dimension.
 
-    Shapes are strings of space-separated names or numbers: `"n 3 h w"`. A name stands for one size throughout a
-    composition (`n` is the batch, `a` the attributes the condition draws, `c h w` the image); `_` is any size.
-    `outputs` names the fields of the returned tuple; a field may be None.
+    Shapes are strings of space-separated names or numbers, such as `"n 3 h w"`. A name stands for one size throughout a
+    composition (`n` is the batch, `a` the attributes that the condition draws, `c h w` the image); `_` is any size.
+
+    Attributes:
+        inputs: Shape by argument name, in the order of the arguments.
+        outputs: Shape by name of a field of the returned tuple; a field may be None.
     """
 
     inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
 
     def check(self, who: str, names: Mapping[str, str], values: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
-        """Hold `values` against the shapes of `names`, with the composition's `sizes`.
+        """Check the shapes of tensors.
+
+        Args:
+            owner: The component, for messages.
+            shapes: Expected shape by name.
+            values: Tensor by name; missing values and None are skipped.
+            sizes: Size of each dimension name in this composition.
 
         Raises:
-            ContractError: one sentence with the component, the tensor, its shape and the one the composition needs.
+            ContractError: A shape differs; one sentence with the component, the tensor, its shape and the expected
+                shape.
         """
         for name, shape in names.items():
             value = values.get(name)

@@ -1,4 +1,4 @@
-"""Discriminator roles."""
+"""The role of discriminators of attribute editing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from zoogan.interfaces.network import Network
 
 
 class Verdict(NamedTuple):
-    """What an attribute discriminator says of images.
+    """The output of an attribute discriminator.
 
-    score: raw realism scores, one map of patches per head, unbounded. attributes: logits of the attributes seen.
+    Attributes:
+        score: Raw realism scores, one map of patches a head, unbounded.
+        attributes: Logits of the attributes that it sees.
     """
 
     score: Float[Tensor, "n k i j"]
@@ -23,7 +25,7 @@ class Verdict(NamedTuple):
 
 
 class AttributeDiscriminator(Network):
-    """Discriminator role `attribute_discriminator`: is it real, and which attributes does it show?"""
+    """Role `attribute_discriminator`: scores how real an image is and which attributes it shows."""
 
     contract: ClassVar[Contract] = Contract(
         inputs={"image": "n c h w", "attributes": "n a"}, outputs={"score": "n _ _ _", "attributes": "n a"}
@@ -31,8 +33,13 @@ class AttributeDiscriminator(Network):
 
     @abstractmethod
     def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
-        """Judge `image` in [-1, 1].
+        """Judge images.
 
-        `attributes` is what the image claims to show (its own labels if real, the targets if edited). Discriminators that
-        score realism given the label use it; the others ignore it. The returned logits must not depend on it.
+        Args:
+            image: Images in [-1, 1].
+            attributes: What the images claim to show: their own labels if real, the targets if edited. Discriminators
+                that score realism given the label use it; the others ignore it.
+
+        Returns:
+            Scores and logits. The logits must not depend on `attributes`.
         """

@@ -1,4 +1,4 @@
-"""Random numbers that do not show how many processes drew them."""
+"""Random numbers that do not depend on how many processes draw them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from zoogan.interfaces.world import World
 
 
 def seed_of(*what: object) -> int:
-    """A 56-bit seed, a pure function of what it is for: (run seed, iteration, step, repeat...)."""
+    """Hash what a seed is for, such as (run seed, iteration, step, repeat), into 56 bits."""
     return int.from_bytes(hashlib.blake2b(repr(what).encode(), digest_size=7).digest(), "little")
 
 
 def sent(drawn: Tensor, like: Tensor) -> Tensor:
-    """What was drawn on the CPU, in the type of `like` and where it is.
+    """Move a tensor that was drawn on the CPU to the device and dtype of `like`.
 
-    CUDA takes it without the host's waiting for what the device has yet to do: it has its own copy when the call
-    returns, although not from page-locked memory.
+    The host does not wait for the work that is queued on a CUDA device: CUDA has its own copy when the call returns,
+    although the memory is not pinned.
     """
     return drawn.to(device=like.device, dtype=like.dtype, non_blocking=like.is_cuda)
 
@@ -29,14 +29,16 @@ def sent(drawn: Tensor, like: Tensor) -> Tensor:
 class Draws:
     """Named random tensors for one update of one step.
 
-    Each name has its own generator, seeded by (seed, name): the order of the draws does not matter. Rows are drawn
-    for the joint batch on the CPU and every process and micro-batch takes its own, so world size, accumulation and
-    device do not show. `injected` overrides draws by name (golden cases fix `alpha` this way).
+    Each name has its own generator, seeded by (seed, name), so the order of the draws does not matter. Rows are drawn
+    for the joint batch on the CPU, and every process and micro-batch takes its own, so the result does not depend on
+    world size, accumulation or device.
 
     Args:
-        seed: of this update.
-        rows: rows that this process holds of the joint batch, over all its micro-batches.
-        part: which of them the present micro-batch is.
+        seed: Seed of this update.
+        world: The processes that draw together.
+        rows: Rows of the joint batch that this process holds, over all its micro-batches.
+        micro_batch: Which of them belong to the present micro-batch.
+        injected: Draws by name that replace random ones; golden cases fix `alpha` this way.
     """
 
     def __init__(
@@ -47,19 +49,22 @@ class Draws:
         self.chosen = slice(None)
 
     def some(self, chosen: slice) -> Draws:
-        """The same draws for some rows of the micro-batch only. What is injected is given as it is."""
+        """Make a copy that draws for some rows of the micro-batch only. Injected draws are returned as they are."""
         fewer = copy.copy(self)
         fewer.chosen = chosen
         return fewer
 
     def _generator(self, name: str) -> torch.Generator:
+        """Make the generator of a name."""
         return torch.Generator().manual_seed(seed_of(self.seed, name))
 
     def _own(self, joint: Tensor) -> Tensor:
+        """Select the rows of this process and micro-batch."""
         first = self.world.rank * self.rows
         return joint[first : first + self.rows][self.part][self.chosen]
 
     def _draw(self, sample: Callable[..., Tensor], name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Draw for the joint batch on the CPU and return the rows of this process."""
         if like.is_meta:
             return torch.empty((len(like), *shape), dtype=like.dtype, device="meta")
         if name in self.injected:
@@ -68,15 +73,24 @@ class Draws:
         return sent(self._own(joint), like)
 
     def uniform(self, name: str, *shape: int, like: Tensor) -> Tensor:
-        """U(0, 1) of shape (n, *shape), n the rows of `like`; its dtype and device are those of `like`."""
+        """Draw U(0, 1) of shape (n, *shape).
+
+        Args:
+            name: Name of the draw; the same name gives the same numbers.
+            shape: Shape of one row.
+            like: A tensor of n rows, whose dtype and device the result has.
+        """
         return self._draw(torch.rand, name, shape, like)
 
     def normal(self, name: str, *shape: int, like: Tensor) -> Tensor:
-        """N(0, 1) of shape (n, *shape); see `uniform`."""
+        """Draw N(0, 1) of shape (n, *shape); arguments as of `uniform`."""
         return self._draw(torch.randn, name, shape, like)
 
     def noise(self, name: str, *shape: int, like: Tensor) -> Tensor:
-        """N(0, 1) of shape (n, *shape), drawn where `like` is: for large maps, where the kind of device may show."""
+        """Draw N(0, 1) on the device of `like`, for large maps. The numbers depend on the kind of device.
+
+        Arguments as of `uniform`.
+        """
         if like.device.type in ("cpu", "meta") or name in self.injected:
             return self.normal(name, *shape, like=like)
         # Each process draws the rows of all and keeps its own. A generator for each row would save that, at a launch a
@@ -87,7 +101,7 @@ class Draws:
         return self._own(joint).to(like.dtype)
 
     def permute(self, name: str, rows: Tensor) -> Tensor:
-        """Rows of the joint batch in a random order: (n, ...) -> (n, ...); the rows may come from any process."""
+        """Return rows of the joint batch in a random order, (n, ...) -> (n, ...); rows may come from any process."""
         if rows.is_meta:
             return rows.clone()
         joint = self.world.gather(rows)

@@ -1,4 +1,4 @@
-"""The editor: a trained run ready for use."""
+"""The editor: what edits or generates faces with the networks of a run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ Seed = int | Sequence[int]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a sample grid: its caption, its pictures (n, c, h, w) in [-1, 1], and perhaps a picture (c, h, w)
-    above them, the face whose style they take. classes: the pictures are segmentations (n, h, w) with so many classes,
-    to be shown in colours."""
+    """A column of a sample grid.
+
+    Attributes:
+        caption: Text above the column.
+        images: Images (n, c, h, w) in [-1, 1], or segmentations (n, h, w).
+        head: Image (c, h, w) above the column: the face whose style its images take. None = no such image.
+        classes: Number of classes of segmentations, which are shown in colours; 0 = the column holds images.
+    """
 
     caption: str
     images: Float[Tensor, "n c h w"] | Integer[Tensor, "n h w"]
@@ -29,10 +34,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Edit:
-    """The outcome of an edit, on the device and in the range of its input.
+    """The result of an edit, on the device and in the dtype of its input.
 
-    image (n, 3, h, w) in [-1, 1]; mask (n, 1, h, w) in [0, 1] or None; segmentation (n, h, w) or None; `extras`.
-    generator: the network that made it, where it is not the editor's own but one tuned to a photo.
+    Attributes:
+        image: The edited faces, (n, c, h, w) in [-1, 1].
+        mask: Where they were edited, (n, 1, h, w) in [0, 1]; None for editors without masks.
+        segmentation: Part of each pixel, (n, h, w), or None.
+        extras: Further tensors by name.
+        generator: The network that made the images, where it was tuned to one photo; else None.
     """
 
     image: Float[Tensor, "n c h w"]
@@ -43,13 +52,18 @@ class Edit:
 
 
 class Editor(ABC):
-    """What every verb after training sees: never networks, always an editor.
+    """The networks of a run, ready to edit or generate. Every verb after training uses an editor, never the networks.
 
-    networks: the networks by name, in eval mode, none of which needs a gradient. attributes: the names that a request
-    may use, in the order of label columns. exclusive: groups of them of which at most one is shown, as far as the
-    editor was taught so; a source may know of others. takes_reference: whether a request may carry faces whose style to
-    take. makes_faces: whether it makes faces of its own (`sample`). draws: whether an edit depends on its seed. wants:
-    masks that a source may have of its faces, and that `apply` takes among its targets where they are known.
+    Attributes:
+        networks: The networks by name, in eval mode and without gradients.
+        attributes: Names that a request may use, in the order of the label columns.
+        exclusive: Groups of attributes of which at most one is shown, as far as the editor was trained on them; a
+            source may know of others.
+        condition: Parses requests.
+        takes_reference: Whether a request may carry faces whose style is taken.
+        can_sample: Whether it generates faces of its own (`sample`).
+        is_random: Whether an edit depends on its seed.
+        mask_fields: Fields of a source that hold masks of its faces, which `apply` takes among its targets.
     """
 
     networks: nn.ModuleDict
@@ -57,25 +71,32 @@ class Editor(ABC):
     exclusive: tuple[tuple[str, ...], ...] = ()
     condition: Condition
     takes_reference: bool = False
-    makes_faces: bool = False
-    draws: bool = True
-    wants: tuple[str, ...] = ()
+    can_sample: bool = False
+    is_random: bool = True
+    mask_fields: tuple[str, ...] = ()
 
-    def known(self, sample: Mapping[str, Tensor], image: Float[Tensor, "n c h w"]) -> Targets:
-        """What it wants of faces besides their image, as far as their source told: bytes as numbers in [0, 1].
+    def read_masks(self, sample: Mapping[str, Tensor], image: Float[Tensor, "n c h w"]) -> Targets:
+        """Collect the masks of faces that `apply` takes, as far as their source has them.
 
-        sample: what `Source.read` gave. image: tells device and type.
+        Args:
+            sample: What `Source.read` returned.
+            image: The images, whose device and dtype the masks get.
+
+        Returns:
+            Masks in [0, 1] by name, for each of `mask_fields` in `sample`.
         """
-        return {name: sample[name].to(image) / 255 for name in self.wants if name in sample}
+        return {name: sample[name].to(image) / 255 for name in self.mask_fields if name in sample}
 
     def sample(self, seeds: Sequence[int], *, truncation: float | None = None, cutoff: int | None = None) -> Edit:
-        """Faces of the editor's own, one for each seed: the same seed gives the same face in whatever batch it comes.
+        """Generate faces, one for each seed. A seed gives the same face in every batch.
 
-        truncation: how far from the mean face they may be, 0 to 1; None = 1. cutoff: only so many rows of a face's
-        latents are truncated, the coarse ones; None = all.
+        Args:
+            seeds: One seed a face.
+            truncation: How far the faces may be from the mean face, 0 to 1; None = 1.
+            cutoff: How many rows of a face's latents are truncated, the coarse ones first; None = all.
 
         Raises:
-            ValueError: it makes none, or a truncation or a cutoff out of range.
+            ValueError: The editor generates no faces, or an option is out of range.
         """
         raise ValueError("this editor makes no faces of its own: it edits those that it is given")
 
@@ -83,9 +104,15 @@ class Editor(ABC):
     def resolve(
         self, request: Request, image: Float[Tensor, "n c h w"], own: Float[Tensor, "n a"] | None = None
     ) -> Targets:
-        """A request as targets for these images; may run networks (labels that nobody gave, masks, mean codes).
+        """Turn a request into targets for these images. May run networks, for unknown labels, masks or mean styles.
 
-        own: the images' labels, where they are known; otherwise they are read off the images.
+        Args:
+            request: What a person asks for.
+            image: Images in [-1, 1].
+            own: Labels of the images, 0 or 1; None = the editor reads them off the images.
+
+        Returns:
+            Targets for `apply`.
         """
 
     @abstractmethod
@@ -99,38 +126,54 @@ class Editor(ABC):
         threshold: float | None = None,
         truncation: float | None = None,
     ) -> Edit:
-        """Edit images in [-1, 1].
+        """Edit images.
 
-        seed: of what is drawn, one draw for all images, or a seed for each. strength: 0 gives the input back, 1 the
-        edit. threshold: make the mask hard (1 where it exceeds this). truncation: how far from the mean drawn styles
-        may be, 0 is the mean style and 1 (or None) what was drawn.
+        Args:
+            image: Images in [-1, 1].
+            targets: What `resolve` returned.
+            seed: Seed of what is drawn, one for all images, or one for each.
+            strength: 0 returns the input, 1 the full edit.
+            threshold: Make the mask hard: 1 where it exceeds this value, else 0. None = the mask stays soft.
+            truncation: How far drawn styles may be from the mean style, 0 to 1; None = 1.
 
         Raises:
-            ValueError: an option that this editor cannot follow.
+            ValueError: The editor does not support an option.
         """
 
-    def serves(self, own: Float[Tensor, "n a"]) -> Bool[Tensor, " n"]:
-        """Which faces, by their labels, the editor was made for; by default all."""
+    def find_supported(self, own: Float[Tensor, "n a"]) -> Bool[Tensor, " n"]:
+        """Return which faces, by their labels, the editor can edit; by default all."""
         return torch.ones(len(own), dtype=torch.bool, device=own.device)
 
-    def guided(self, image: Float[Tensor, "m c h w"], own: Float[Tensor, "m a"]) -> Editor:
-        """This editor with styles taken from these faces instead of drawn: a seed chooses one that shows the target.
+    def make_guided_editor(self, image: Float[Tensor, "m c h w"], own: Float[Tensor, "m a"]) -> Editor:
+        """Make a copy of this editor that takes styles from these faces instead of drawing them.
+
+        A seed chooses a face among those that show the target.
+
+        Args:
+            image: Faces whose style is taken, in [-1, 1].
+            own: Their labels, 0 or 1.
 
         Raises:
-            ValueError: it takes no references, or there is none for a domain.
+            ValueError: The editor takes no references, or no face shows one of its domains.
         """
         raise ValueError("this editor takes no style from other faces")
 
-    def own(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
-        """The labels, 0 or 1, that the editor reads off faces of which nobody knows them.
+    def predict_labels(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
+        """Predict the labels, 0 or 1, of faces whose labels nobody knows.
 
         Raises:
-            ValueError: it reads none.
+            ValueError: The editor predicts no labels.
         """
         raise ValueError("this editor reads no labels off faces")
 
-    def sheet(
+    def make_columns(
         self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], known: Targets | None = None
     ) -> list[Column]:
-        """The columns of a sample grid for faces whose labels are known, without the input. known: see there."""
+        """Make the columns of a sample grid, without the input.
+
+        Args:
+            image: Faces in [-1, 1].
+            attributes: Their labels, 0 or 1.
+            known: What `read_masks` returned for them.
+        """
         return []

@@ -1,4 +1,4 @@
-"""Fields: what a batch may hold besides the picture, with the shape and type in which a game reads it."""
+"""Fields: what a batch may hold, with the shape and dtype in which a game reads each."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ import torch
 
 
 class Field(NamedTuple):
-    """One row of a batch. shape: numbers, or c channels, h and w pixels of a picture, a attributes."""
+    """Shape and dtype of one row of a field.
+
+    Attributes:
+        shape: Numbers, or letters: c channels, h and w pixels of an image, a attributes.
+        dtype: Dtype of the tensor.
+    """
 
     shape: tuple[int | str, ...]
     dtype: torch.dtype = torch.float32
 
     def sized(self, rows: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        """The shape of so many rows."""
+        """Return the shape of `rows` rows, with `sizes` giving the number behind each letter."""
         return (rows, *(sizes[size] if isinstance(size, str) else size for size in self.shape))
 
 
-# What every part of the zoo knows; a source tells of further ones in `Source.described`.
+# Fields that everything knows; a source describes further ones in `Source.extra_fields`.
 FIELDS: Mapping[str, Field] = MappingProxyType({
     "image": Field(("c", "h", "w")),
     "image2": Field(("c", "h", "w")),

@@ -1,4 +1,4 @@
-"""A game: which networks play, the steps of one iteration, and the terms that each step minimises."""
+"""A game: which networks train together, the steps of one iteration and the terms of each step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Networks = nn.ModuleDict | Mapping[str, nn.Module]
 
 @dataclass(frozen=True)
 class Clock:
-    """Where training is: `iteration` counts from 0, `iterations` is the planned length."""
+    """The current iteration, counted from 0, and the planned number of iterations."""
 
     iteration: int
     iterations: int
@@ -31,11 +31,13 @@ class Clock:
 
 @dataclass(frozen=True)
 class Need:
-    """A draw that a game reads: which fields of a source.
+    """A stream of samples that a game reads.
 
-    `domain` is the face's index into the source's domains; `image2` another face of the same domain. sampler: `epochs`
-    shows every face once before any comes again; `domains` draws a domain, each as often as the others, then one of its
-    faces.
+    Attributes:
+        fields: Fields of the source that each sample has. `domain` is the face's index into the source's domains;
+            `image2` another face of the same domain.
+        sampler: `epochs` reads every face once before any comes again; `domains` draws a domain, each as often as the
+            others, then one of its faces.
     """
 
     fields: tuple[str, ...]
@@ -44,10 +46,18 @@ class Need:
 
 @dataclass(frozen=True)
 class Turn:
-    """All that a step's terms may see.
+    """Everything that the terms of one update may read.
 
-    later: steps that will play in this iteration on this same batch, and may reuse what is shared; empty when sharing
-    would not pay (accumulation) or is off.
+    Attributes:
+        networks: The networks by slot.
+        batch: Sample by name of the draw.
+        targets: The targets of the batch.
+        shared: Values that steps of this iteration reuse.
+        clock: The current iteration.
+        world: The processes that train together.
+        draw: Random numbers of this update.
+        later_steps: Steps that will be played in this iteration on this same batch and may reuse what is shared. Empty
+            when sharing would not pay (accumulation) or is off.
     """
 
     networks: Networks
@@ -60,7 +70,7 @@ class Turn:
     later: frozenset[str] = frozenset()
 
     def eager(self, network: nn.Module) -> Callable[..., Any]:
-        """The network as a plain callable: uncompiled and in full precision, for terms that differentiate twice.
+        """Return the network as a plain callable, uncompiled and in full precision, for terms that differentiate twice.
 
         torch.compile either refuses a second derivative or, before torch 2.12, silently drops it.
         """
@@ -76,7 +86,7 @@ class Turn:
 
 @contextmanager
 def uncompiled(network: nn.Module) -> Iterator[None]:
-    """Inside, every part of `network` runs eagerly, even if it was compiled in place."""
+    """Run every module of `network` eagerly inside this context, even if it was compiled in place."""
     compiled = [(m, m._compiled_call_impl) for m in network.modules() if m._compiled_call_impl is not None]
     for module, _ in compiled:
         module._compiled_call_impl = None
@@ -89,18 +99,21 @@ def uncompiled(network: nn.Module) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Step:
-    """A kind of optimiser update of one group of networks.
+    """One kind of optimizer update of one group of networks.
 
-    Args:
-        name: unique in the game; the prefix of its terms in metrics.jsonl.
-        trains: networks that it updates. The trainer sets requires_grad exactly on these.
-        terms: raw, 0-d terms by name.
-        weights: the weight of each term, the same keys; a pure function of the clock, so that resume is right.
-        every, at: it plays in iterations with iteration % every == at.
-        repeat: updates in a row. fresh_batch: each of its updates reads a new batch.
-        keeps_graph_of: networks not stepped here whose graph a later step reuses through `turn.shared`.
-        lazy: a regulariser that plays between the updates of another step, in full precision. The optimizers of what
-            it trains take 1 + 1 / every times as many updates, so the trainer corrects them for it (StyleGAN2,
+    Attributes:
+        name: Unique in the game; the prefix of its terms in metrics.jsonl.
+        trains: Networks that it updates. The trainer sets requires_grad on exactly these.
+        terms: Computes the raw 0-d terms by name.
+        weights: Computes the weight of each term, with the same keys. A pure function of the clock, so that a resumed
+            training has the right weights.
+        every: It is played in iterations where iteration % every == at.
+        at: See `every`.
+        repeat: Updates in a row.
+        fresh_batch: Each of its updates reads a new batch.
+        keeps_graph_of: Networks not updated here whose graph a later step reuses through `turn.shared`.
+        lazy: A regulariser that is played between the updates of another step, in full precision. The optimizers of
+            what it trains take 1 + 1 / every times as many updates, so the trainer corrects them for it (StyleGAN2,
             appendix B).
     """
 
@@ -116,20 +129,26 @@ class Step:
     lazy: bool = False
 
     def plays(self, iteration: int) -> bool:
-        """Whether the step plays in this iteration."""
+        """Return whether the step is played in this iteration."""
         return iteration % self.every == self.at
 
 
 class Game(nn.Module, ABC):
-    """Owns what is detached, which terms and which weights; the trainer owns all else. Its buffers are its state.
+    """Owns what is detached, which terms there are and their weights; the trainer owns everything else.
 
-    needs: the draws it reads, by name. averages: networks of which a moving average is kept if the run asks for one.
-    afresh: buffers that begin anew in a training that starts from another run, whose others are taken over.
+    Its buffers are its state.
+
+    Attributes:
+        needs: The streams that it reads, by name.
+        averages: Networks of which a moving average is kept if the run asks for one.
+        reset_buffers: Buffers that keep their initial values when a training starts from another run; all others are
+            taken over.
+        condition: Draws targets and parses requests.
     """
 
     needs: Mapping[str, Need]
     averages: ClassVar[tuple[str, ...]] = ("generator",)
-    afresh: ClassVar[tuple[str, ...]] = ()
+    reset_buffers: ClassVar[tuple[str, ...]] = ()
     condition: Condition
 
     @property
@@ -138,26 +157,36 @@ class Game(nn.Module, ABC):
         """The steps of one iteration, in order."""
 
     @abstractmethod
-    def targets(self, batch: Mapping[str, Sample], draw: Draws) -> Targets:
-        """The targets of a batch; every tensor has one row a sample. Drawn once, when the batch is read."""
+    def draw_targets(self, batch: Mapping[str, Sample], draw: Draws) -> Targets:
+        """Draw the targets of a batch, once, when the batch is read. Every tensor has one row a sample."""
 
     @abstractmethod
-    def editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
-        """The networks as an editor."""
+    def make_editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
+        """Make the editor of these networks.
 
-    def observe(self) -> Mapping[str, Tensor]:
-        """0-d figures of the last generator step, worth logging beside the terms (mask area, ...)."""
+        Args:
+            networks: The networks by slot.
+            attributes: Names that requests may use, in the order of the label columns.
+        """
+
+    def collect_figures(self) -> Mapping[str, Tensor]:
+        """Return 0-d figures of the last generator step that are logged beside the terms, such as the mask area."""
         return {}
 
-    def notes(self) -> Sequence[str]:
-        """What a person should know of this composition before it trains: nothing is wrong, but perhaps not meant."""
+    def list_warnings(self) -> Sequence[str]:
+        """Return warnings that are printed before training: settings that are valid but probably unintended."""
         return ()
 
-    def advise(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
-        """A warning for the person who waits, from figures just read after so many training images and iterations, or
-        None. It is asked at every reading, in order."""
+    def suggest_remedy(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
+        """Return a warning for the person who waits, or None. It is called at every reading, in order.
+
+        Args:
+            figures: Figures that were just read, by name.
+            images: Training images so far.
+            iteration: Iterations so far.
+        """
         return None
 
-    def after(self, clock: Clock) -> None:
+    def end_iteration(self, clock: Clock) -> None:
         """Update the game's own buffers at the end of an iteration."""
         return None

@@ -1,4 +1,4 @@
-"""Generator roles."""
+"""The role of generators of attribute editing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from zoogan.interfaces.network import Network
 
 
 class Edited(NamedTuple):
-    """What an image editor returns.
+    """The output of an image editor.
 
-    image: the edit, in [-1, 1]. mask: where it was made, in [0, 1], or None for whole-image editors. raw: the image
-    before it was laid through the mask, in [-1, 1], or None.
+    Attributes:
+        image: The edited image, in [-1, 1].
+        mask: Where it was edited, in [0, 1]; None for whole-image editors.
+        raw: The image before it was blended through the mask, in [-1, 1], or None.
     """
 
     image: Float[Tensor, "n c h w"]
@@ -25,10 +27,10 @@ class Edited(NamedTuple):
 
 
 class ImageEditor(Network):
-    """Generator role `image_editor`: an image and the attributes wanted of it in, the edited image out.
+    """Generator role `image_editor`: edits an image towards attributes.
 
-    Editing is split in two, so that several edits of one image share what depends on the image alone: `encode` once,
-    `decode` for each target. `forward` is the two together.
+    Editing has two halves, so that several edits of one image share what depends on the image alone: `encode` once,
+    `decode` for each target. `forward` does both.
     """
 
     contract: ClassVar[Contract] = Contract(
@@ -37,13 +39,19 @@ class ImageEditor(Network):
     )
 
     def encode(self, image: Float[Tensor, "n c h w"]) -> Any:
-        """What `decode` needs of the image. By default the image itself."""
+        """Compute what `decode` needs of the image. By default the image itself."""
         return image
 
     @abstractmethod
     def decode(self, encoded: Any, attributes: Float[Tensor, "n a"]) -> Edited:
-        """The edit of the encoded image towards `attributes`, values in [0, 1]."""
+        """Edit the encoded image towards `attributes`, values in [0, 1]."""
 
     def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], encoded: Any = None) -> Edited:
-        """Edit `image` (in [-1, 1]) so that it shows `attributes` (in [0, 1]); `encoded` saves encoding it again."""
+        """Edit images so that they show attributes.
+
+        Args:
+            image: Images in [-1, 1].
+            attributes: Target values in [0, 1].
+            encoded: What `encode` returned for the images, to save encoding them again.
+        """
         return self.decode(self.encode(image) if encoded is None else encoded, attributes)

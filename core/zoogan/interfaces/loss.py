@@ -1,4 +1,4 @@
-"""Loss roles."""
+"""The roles of losses."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ Scorer = Callable[[Float[Tensor, "n c h w"]], Score]
 
 
 class AdversarialLoss(ABC):
-    """Role `adversarial_loss`: what raw realism scores cost each side. Every value is 0-d, a mean over all scores."""
+    """Role `adversarial_loss`: losses of raw realism scores. Every value is 0-d, a mean over all scores."""
 
     @abstractmethod
     def discriminator(self, real: Score, fake: Score) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """The discriminator's cost on real and on fake scores; it minimises their sum."""
+        """Compute the discriminator's losses on real and on fake scores; it minimises their sum."""
 
     @abstractmethod
     def generator(self, fake: Score) -> Float[Tensor, ""]:
-        """The generator's cost on the scores of its own images."""
+        """Compute the generator's loss from the scores of its own images."""
 
 
 class DiscriminatorPenalty(ABC):
     """Role `discriminator_penalty`: a regulariser of the discriminator's gradient with respect to its input.
 
-    every: play it in every `every`-th iteration only; the game multiplies its weight by `every` (lazy regularisation,
-    StyleGAN2 appendix B), so its strength does not change. on_real: it scores the real images, once and as they are, so
-    that a game may use these scores again.
+    Attributes:
+        weight: Weight of the term.
+        every: Play it in every `every`-th iteration only. The game multiplies its weight by `every` (lazy
+            regularisation, StyleGAN2 appendix B), so its strength does not change.
+        on_real: It scores the real images, once and unchanged, so that a game may use these scores again.
     """
 
     weight: float
@@ -46,37 +48,50 @@ class DiscriminatorPenalty(ABC):
     def __call__(
         self, scorer: Scorer, real: Float[Tensor, "n c h w"], fake: Float[Tensor, "n c h w"], draw: Draws
     ) -> Float[Tensor, ""]:
-        """The unweighted penalty. `real` and `fake` carry no graph; the result is twice differentiable."""
+        """Compute the unweighted, twice differentiable penalty.
+
+        Args:
+            scorer: Returns the discriminator's scores of images.
+            real: Real images, without a graph.
+            fake: Generated images, without a graph.
+            draw: Random numbers of this update.
+        """
 
 
 class Classification(ABC):
-    """Role `classification`: what attribute logits cost against 0/1 labels, and which labels they tell.
+    """Role `classification`: the loss of attribute logits against 0/1 labels, and the labels that logits mean.
 
-    exclusive: of all attributes one is shown, so that a face which is asked to show another loses its own.
+    Attributes:
+        exclusive: Exactly one of the attributes is shown, so that a face that is asked to show another loses its own.
     """
 
     exclusive: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, logits: Float[Tensor, "n a"], labels: Float[Tensor, "n a"]) -> Float[Tensor, ""]:
-        """A 0-d mean over the batch."""
+        """Compute the 0-d mean loss over the batch."""
 
     def read(self, logits: Float[Tensor, "n a"]) -> Float[Tensor, "n a"]:
-        """The labels, 0 or 1, that logits tell; unless overridden every attribute by itself, shown above 0."""
+        """Return the labels, 0 or 1, that logits mean. By default each attribute is shown where its logit is above 0."""
         return (logits > 0).to(logits.dtype)
 
 
 class Term(ABC):
-    """Role `term`: one more thing that a step minimises, added by name to any step of any game.
+    """Role `term`: an extra loss term, added by name to any step of any game.
 
     `zoo train --set extra_terms.generator.mask_area.weight=0.1`
+
+    Attributes:
+        weight: Weight of the term.
     """
 
     weight: float
 
     @abstractmethod
     def __call__(self, turn: Turn, values: Mapping[str, Any]) -> Float[Tensor, ""]:
-        """The unweighted, 0-d term.
+        """Compute the unweighted 0-d term.
 
-        `values` holds what the step has computed, by name; each game's docstring lists the names.
+        Args:
+            turn: What the terms of this update may read.
+            values: What the step has computed, by name; each game's docstring lists the names.
         """

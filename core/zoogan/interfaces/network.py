@@ -11,10 +11,14 @@ from zoogan.interfaces.contract import Contract
 
 
 class Network(nn.Module, ABC):
-    """A network that fills a role. contract: names of the dimensions that go in and come out."""
+    """A network that fills a role.
+
+    Attributes:
+        contract: Names of the dimensions of its inputs and outputs.
+    """
 
     contract: ClassVar[Contract]
 
     def compiled_parts(self) -> list[nn.Module]:
-        """The modules to compile in place: those that are *called*. By default the network itself."""
+        """Return the modules to compile in place: those that are called. By default the network itself."""
         return [self]

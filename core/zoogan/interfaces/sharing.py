@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def tensors_of(value: Any) -> Iterable[Tensor]:
-    """Every tensor inside a tensor, tuple, list or dict."""
+    """Yield every tensor inside a tensor, tuple, list or dict."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):
@@ -21,11 +21,14 @@ def tensors_of(value: Any) -> Iterable[Tensor]:
 
 
 class Shared:
-    """`once(key, fn, uses)`: compute a value once an iteration.
+    """A cache of values that are computed once an iteration.
 
-    A value dies when the batch changes, when a network in `uses` is stepped, or when a backward went through it (its
-    graph is freed). Fused optimisers do not bump tensor versions, so a stale graph would train silently wrong;
-    conformance runs every game with sharing on and off and wants equal bits.
+    A value is dropped when the batch changes, when a network that it used is updated, or when a backward pass went
+    through it, which frees its graph. Fused optimizers do not bump tensor versions, so a stale graph would train
+    silently wrong; the conformance suite plays every game with sharing on and off and requires equal bits.
+
+    Args:
+        enabled: False = compute every value anew.
     """
 
     def __init__(self, enabled: bool = True) -> None:
@@ -34,9 +37,15 @@ class Shared:
         self._values: dict[str, tuple[Any, frozenset[str], bool]] = {}
 
     def once(self, key: str, fn: Callable[[], Any], *, uses: tuple[str, ...], grad: bool = False) -> Any:
-        """The value of `fn()`, computed under enable_grad if `grad`, else no_grad.
+        """Return the value of `fn()`, from the cache if it is there.
 
-        A kept value without a graph does not serve a caller that wants one; the other way round it does.
+        A cached value without a graph is not returned to a caller that needs one; the other way round it is.
+
+        Args:
+            key: Name of the value.
+            fn: Computes the value.
+            uses: Networks that the value depends on.
+            grad: Compute it with gradients enabled.
         """
         kept = self._values.get(key)
         if kept is not None and (kept[2] or not grad):
@@ -52,13 +61,14 @@ class Shared:
         return value
 
     def _forget(self, key: str) -> None:
+        """Drop one value."""
         self._values.pop(key, None)
 
     def stepped(self, networks: Iterable[str]) -> None:
-        """Drop what used any of these networks."""
+        """Drop the values that used any of these networks, which were updated."""
         changed = set(networks)
         self._values = {key: kept for key, kept in self._values.items() if not kept[1] & changed}
 
     def clear(self) -> None:
-        """Drop everything: the batch has changed."""
+        """Drop every value: the batch has changed."""
         self._values = {}

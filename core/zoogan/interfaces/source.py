@@ -21,24 +21,30 @@ if TYPE_CHECKING:
     from zoogan.config import DataConfig
 
 Split = Literal["train", "valid", "test"]
-SIZES = 1000  # are looked at, where there may be hundreds of thousands
-LOADING = {"batch", "workers", "flip", "balance"}  # settings of a source that change none of its pictures
+MAX_HASHED_SIZES = 1000  # are looked at, where there may be hundreds of thousands
+LOADING_SETTINGS = {"batch", "workers", "flip", "balance"}  # settings of a source that change none of its pictures
 
 
 class Source(ABC):
     """Role `source`: indexed faces in splits, read in batches.
 
-    described: what a source reads besides `FIELDS`, told by its class, so that games that need it can be rehearsed.
-    attributes: names of the attribute columns, in order, as asked for in the config. exclusive: groups of them of which
-    at most one is shown. crop: side of the centre square that is kept of a picture, as a share of its shorter side;
-    a person's own photos get the same. groups: every exclusive group that the source knows of, whichever of its
-    attributes were asked for. parts: names of the classes of `segmentation`, the background first; a source may know
-    them without having any. transparent: parts that light shines through. mirrored: pairs of parts that swap when a
-    picture is flipped.
+    Attributes:
+        fields: Fields that `read` returns.
+        extra_fields: Fields that are not in `FIELDS`, with their shapes. A class attribute, so that games that read
+            them can be rehearsed without data.
+        image_size: Height and width in pixels.
+        attributes: Names of the attribute columns, in the order of the config.
+        exclusive: Groups of these attributes of which a face shows at most one.
+        groups: Every exclusive group that the source knows of, whichever attributes were asked for.
+        parts: Names of the classes of `segmentation`, the background first; a source may name them without having any.
+        transparent: Parts that light shines through.
+        mirrored: Pairs of parts that swap when an image is flipped.
+        crop: Side of the centre square kept of an image, as a share of its shorter side; a person's own photos get the
+            same crop.
     """
 
     fields: tuple[str, ...] = ("image", "attributes")
-    described: Mapping[str, Field] = MappingProxyType({})
+    extra_fields: Mapping[str, Field] = MappingProxyType({})
     image_size: int
     attributes: tuple[str, ...]
     exclusive: tuple[tuple[str, ...], ...] = ()
@@ -49,92 +55,121 @@ class Source(ABC):
     crop: float = 1.0
 
     @classmethod
-    def known_attributes(cls, config: DataConfig) -> tuple[str, ...]:
-        """All attributes that could be asked for, without reading a picture; unless a source says otherwise, those of
-        the config."""
+    def list_attributes(cls, config: DataConfig) -> tuple[str, ...]:
+        """Return all attributes that a config may ask for, without reading an image. By default those of the config.
+
+        Args:
+            config: Settings of the source, a `DataConfig`.
+        """
         return config.attributes
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Names of the domains that the attributes make; empty if they make none. See `domains_of`."""
-        return domains_of(self.attributes, self.exclusive)
+        """Names of the domains that the attributes make, see `make_domain_names`; empty if they make none."""
+        return make_domain_names(self.attributes, self.exclusive)
 
-    def domain(self, split: Split) -> Int64[Tensor, " n"]:
-        """The domain of each face, an index into `domains`; -1 where it shows none, several, or something hides it."""
-        labels, visible = self.labels(split), self.visible(split)
-        found = domain_of(labels, len(self.domains))
+    def read_domains(self, split: Split) -> Int64[Tensor, " n"]:
+        """Return the domain of each face, an index into `domains`.
+
+        -1 = the face shows none or several, or something hides it.
+        """
+        labels, visible = self.read_labels(split), self.read_visibility(split)
+        found = find_domains(labels, len(self.domains))
         return found if visible is None else found.masked_fill((visible < 0.5).any(1), -1)
 
     @property
     def mirrored_parts(self) -> tuple[int, ...]:
-        """What each part is in a flipped picture: indices into `parts`, as many."""
+        """What each part becomes in a flipped image: one index into `parts` for each part."""
         swapped = dict(self.mirrored) | {b: a for a, b in self.mirrored}
         return tuple(self.parts.index(swapped.get(part, part)) for part in self.parts)
 
     @abstractmethod
-    def size(self, split: Split) -> int:
-        """How many faces the split has; 0 if there is no such split."""
+    def count_faces(self, split: Split) -> int:
+        """Return the number of faces of a split; 0 if there is no such split."""
 
     @abstractmethod
-    def labels(self, split: Split) -> Float[Tensor, "n a"]:
-        """All labels of a split, 0 or 1, without reading a picture (for balancing and checks)."""
+    def read_labels(self, split: Split) -> Float[Tensor, "n a"]:
+        """Return all labels of a split, 0 or 1, without reading an image (for balancing and checks)."""
 
     @abstractmethod
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """The faces at `indices`: image uint8 (n, 3, s, s), attributes float (n, a), and what else `fields`
-        names, such as segmentation uint8 (n, s, s), indices into `parts`."""
+        """Read faces.
 
-    def files(self, split: Split) -> tuple[Path, Sequence[str]] | None:
-        """The root, and each face's picture by its path from there; None if the faces are not files."""
+        Args:
+            split: The split.
+            indices: Numbers of the faces in the split.
+
+        Returns:
+            Tensor by field: `image` uint8 (n, 3, s, s), `attributes` float (n, a), and what else `fields` names, such
+            as `segmentation` uint8 (n, s, s), indices into `parts`.
+        """
+
+    def list_files(self, split: Split) -> tuple[Path, Sequence[str]] | None:
+        """Return the root and each face's image file, relative to it; None if the faces are not files."""
         return None
 
-    def fingerprint(self, split: Split, indices: Sequence[int] | None = None, *, dated: bool = True) -> str | None:
-        """Tells the pictures of these faces, by default of the whole split, from those of any other source, before they
-        are cut and resized. None: they cannot be told apart, so nothing that is computed from them may be kept.
+    def compute_fingerprint(self, split: Split, indices: Sequence[int] | None = None, *, include_origin: bool = True) -> str | None:
+        """Hash the source images of these faces before cropping and resizing.
 
-        Files are told by `files`, a source without files by its `config`, where it has one; another answers for itself.
-        dated: of files, where they lie and when they were written too; without, a copy has the same fingerprint.
+        Files are told apart by `list_files`, a source without files by its `config` if it has one; other sources
+        override this method.
+
+        Args:
+            split: The split.
+            indices: Numbers of the faces; None = the whole split.
+            include_origin: Hash the folder and modification times of files too; without, a copy has the same
+                fingerprint.
+
+        Returns:
+            The hash; None if no stable hash exists, and then nothing computed from the images may be cached.
         """
-        found, config = self.files(split), getattr(self, "config", None)
+        found, config = self.list_files(split), getattr(self, "config", None)
         told: list[object] = [f"{type(self).__module__}.{type(self).__qualname__}"]
         if found is not None:
             root, names = found
             chosen = list(names) if indices is None else [names[i] for i in indices]
-            states = [os.stat(root / name) for name in (chosen if dated else spread(chosen))]
+            states = [os.stat(root / name) for name in (chosen if include_origin else sample_evenly(chosen))]
             told += [chosen, [state.st_size for state in states]]
-            if dated:
+            if include_origin:
                 told += [str(root.resolve()), [state.st_mtime_ns for state in states]]
         elif isinstance(config, BaseModel) and getattr(config, "root", None) is None:
-            faces = self.size(split) if indices is None else list(indices)
-            told += [config.model_dump(mode="json", exclude=LOADING), split, faces]
+            faces = self.count_faces(split) if indices is None else list(indices)
+            told += [config.model_dump(mode="json", exclude=LOADING_SETTINGS), split, faces]
         else:
             return None
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
-    def visible(self, split: Split) -> Float[Tensor, "n a"] | None:
-        """1 where a face can show an attribute, 0 where something hides it (a hat hides hair); None = always 1."""
+    def read_visibility(self, split: Split) -> Float[Tensor, "n a"] | None:
+        """Return 1 where a face can show an attribute, 0 where something hides it (a hat hides hair); None = always 1."""
         return None
 
     def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> dict[str, Tensor] | None:
-        """The same faces with only these attributes changed, where the source knows the truth; else None.
+        """Redraw faces with only these attributes changed.
 
-        A value is one for all faces, or a tensor (n,) with one for each. The fields are those of `read`.
+        Args:
+            split: The split.
+            indices: Numbers of the faces.
+            attributes: Value by attribute, one for all faces or a tensor (n,) with one for each.
+
+        Returns:
+            Tensors as of `read`; None if the source does not know the truth.
         """
         return None
 
 
-def spread(names: Sequence[str]) -> Sequence[str]:
-    """All, or every so many, so that they are not more than SIZES."""
-    return names[:: max(1, -(-len(names) // SIZES))]
+def sample_evenly(names: Sequence[str]) -> Sequence[str]:
+    """Return all names, or every k-th, so that there are at most MAX_HASHED_SIZES."""
+    return names[:: max(1, -(-len(names) // MAX_HASHED_SIZES))]
 
 
 OPPOSITES = {"Male": "Female", "Young": "Old", "No_Beard": "Beard"}
 
 
-def domains_of(attributes: Sequence[str], exclusive: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The domains that attributes make: the members of an exclusive group, or those without and with one attribute.
+def make_domain_names(attributes: Sequence[str], exclusive: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the domains that attributes make.
 
-    A group may be of one, which every face shows. Empty for several attributes that a face may show together.
+    These are the members of an exclusive group (which may have one member, that every face shows), or without and with
+    a single attribute. Empty for several attributes that a face may show together.
     """
     if any(set(attributes) <= set(group) for group in exclusive):
         return tuple(attributes)
@@ -144,10 +179,15 @@ def domains_of(attributes: Sequence[str], exclusive: Sequence[Sequence[str]]) ->
     return ()
 
 
-def domain_of(labels: Float[Tensor, "n a"], domains: int) -> Int64[Tensor, " n"]:
-    """The domain of each row of labels, as `domains_of` counts them; -1 where not exactly one of a group is shown.
+def find_domains(labels: Float[Tensor, "n a"], domains: int) -> Int64[Tensor, " n"]:
+    """Return the domain of each row of labels, in the order of `make_domain_names`.
 
-    domains: how many there are, which tells one attribute with its two domains from a group of one.
+    Args:
+        labels: Labels, 0 or 1.
+        domains: Number of domains; tells one attribute with its two domains from a group of one.
+
+    Returns:
+        Indices of domains; -1 where not exactly one attribute of a group is shown.
     """
     shows = labels > 0.5
     if labels.shape[1] == 1 and domains == 2:

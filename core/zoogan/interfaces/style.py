@@ -1,7 +1,7 @@
-"""Roles of style translation: a generator that takes a style, where styles come from, and the discriminator of domains.
+"""The roles of style translation: generator, style mapping, style encoder, discriminator, heat maps.
 
 A domain is given as an index (n,) int64, one domain an image, or as rows (n, k) of 0 and 1, the same number of ones in
-each (SMILE's attribute pairs). Networks with a head for each domain answer for those heads alone.
+each (SMILE's attribute pairs). Networks with a head for each domain return the outputs of these heads only.
 """
 
 from __future__ import annotations
@@ -24,29 +24,37 @@ Masks = tuple[Float[Tensor, "n 1 i j"], Float[Tensor, "n 1 i j"]]
 
 
 class StyleCondition(Condition):
-    """A condition of style translation: which domains a face shows, and which it is asked to show.
+    """A condition of style translation: which domains a face shows and which it should show.
 
-    label: the field of a source that tells them. sampler: how faces are drawn, see `Need`; without `domains` there are
-    no second references, so only latents give styles in training.
+    Attributes:
+        label: Field of a source that holds the domains.
+        sampler: How faces are drawn, see `Need`. Without `domains` there are no second references, so only latents give
+            styles in training.
     """
 
     label: ClassVar[str] = "domain"
     sampler: ClassVar[Literal["epochs", "domains"]] = "domains"
 
-    def domain(self, sample: Mapping[str, Tensor]) -> Domain:
-        """The domains that faces show, as the networks take them; by default what lies in `label`."""
+    def get_domains(self, sample: Mapping[str, Tensor]) -> Domain:
+        """Return the domains that faces show, as the networks take them. By default the field `label`."""
         return sample[self.label]
 
-    def targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
-        """{"domain": those of the reference faces}, so that combinations occur as in the data; may be the source's."""
-        return {"domain": self.domain(sample)}
+    def draw_targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
+        """Return the domains of the reference faces, so that combinations occur as in the data.
+
+        The tensor may be the source's own.
+        """
+        return {"domain": self.get_domains(sample)}
 
 
 class StyleTranslator(Network):
-    """Generator role `style_translator`: an image and a style in, the translated image out.
+    """Generator role `style_translator`: translates an image into a style.
 
-    Split in two like an `ImageEditor`, so that several styles share what depends on the image alone. style_dim: numbers
-    in the style of a domain. takes_masks: whether `masks` may be given.
+    Split in two like an `ImageEditor`, so that several styles share what depends on the image alone.
+
+    Attributes:
+        style_dim: Length of a domain's style vector.
+        takes_masks: Whether `masks` may be given.
     """
 
     contract: ClassVar[Contract] = Contract(inputs={"image": "n c h w"}, outputs={"image": "n c h w"})
@@ -54,22 +62,40 @@ class StyleTranslator(Network):
     takes_masks: bool = False
 
     def encode(self, image: Float[Tensor, "n c h w"]) -> Any:
-        """What `decode` needs of the image. By default the image itself."""
+        """Compute what `decode` needs of the image. By default the image itself."""
         return image
 
     @abstractmethod
     def decode(self, encoded: Any, style: Style, masks: Masks | None = None) -> Float[Tensor, "n c h w"]:
-        """The encoded image in `style`. masks: how much of the image's detail to keep, in [0, 1], coarse and fine."""
+        """Generate the encoded image in a style.
+
+        Args:
+            encoded: What `encode` returned.
+            style: Style vectors.
+            masks: How much of the image's detail to keep, in [0, 1], coarse and fine; None = no masks.
+        """
 
     def forward(
         self, image: Float[Tensor, "n c h w"], style: Style, masks: Masks | None = None, encoded: Any = None
     ) -> Float[Tensor, "n c h w"]:
-        """Translate `image`; `encoded` saves encoding it again."""
+        """Translate images.
+
+        Args:
+            image: Images in [-1, 1].
+            style: Style vectors.
+            masks: See `decode`.
+            encoded: What `encode` returned for the images, to save encoding them again.
+        """
         return self.decode(self.encode(image) if encoded is None else encoded, style, masks)
 
 
 class StyleMapping(Network):
-    """Role `style_mapping`: a style from noise. latent_dim: numbers in a latent; style_dim: in a style."""
+    """Role `style_mapping`: a style from noise.
+
+    Attributes:
+        latent_dim: Length of a latent.
+        style_dim: Length of a style vector.
+    """
 
     contract: ClassVar[Contract] = Contract(inputs={"latent": "n _"})
     latent_dim: int
@@ -77,35 +103,41 @@ class StyleMapping(Network):
 
     @abstractmethod
     def forward(self, latent: Float[Tensor, "n z"], domain: Domain) -> Style:
-        """The style of each latent, N(0, 1), in its domain."""
+        """Compute the style of each latent, drawn from N(0, 1), in its domain."""
 
 
 class StyleEncoder(Network):
-    """Role `style_encoder`: the style of an image that shows `domain`. style_dim: numbers in a style."""
+    """Role `style_encoder`: the style of an image in a domain that it shows.
+
+    Attributes:
+        style_dim: Length of a style vector.
+    """
 
     contract: ClassVar[Contract] = Contract(inputs={"image": "n c h w"})
     style_dim: int
 
     @abstractmethod
     def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Style:
-        """The style of each image in its domain."""
+        """Compute the style of each image in its domain."""
 
 
 class StyleDiscriminator(Network):
-    """Discriminator role `style_discriminator`: is it a real image of this domain?"""
+    """Role `style_discriminator`: scores how real an image of a domain is."""
 
     contract: ClassVar[Contract] = Contract(inputs={"image": "n c h w"})
 
     @abstractmethod
     def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, "n *heads"]:
-        """Raw realism scores, unbounded: one for each domain that the image claims to show."""
+        """Return raw realism scores, unbounded, one for each domain that the image claims to show."""
 
 
 class HeatMaps(ABC):
     """Role `heat_maps`: where a face's own detail must be kept. An auxiliary: nothing in it is trained.
 
-    field: the field of the source that holds the masks of its faces, (n, 2, i, j) coarse and fine, where they were
-    computed beforehand. nowhere: whether no face ever has any.
+    Attributes:
+        field: Field of the source that holds precomputed masks of its faces, (n, 2, i, j) coarse and fine; None = masks
+            are computed from the images.
+        is_empty: Whether no face ever has masks.
     """
 
     field: ClassVar[str | None] = None
@@ -113,4 +145,4 @@ class HeatMaps(ABC):
 
     @abstractmethod
     def __call__(self, image: Float[Tensor, "n 3 h w"]) -> Masks | None:
-        """Masks in [0, 1] for `StyleTranslator.decode`; None = no masks. Carries no graph."""
+        """Compute the masks, in [0, 1], that `StyleTranslator.decode` takes; None = no masks. They carry no graph."""

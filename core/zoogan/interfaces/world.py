@@ -13,7 +13,11 @@ from torch import Tensor, nn
 class World:
     """Rank and size of this process, and the few collectives that games and layers need.
 
-    With one process every method is the identity, so code written for many runs unchanged on a laptop.
+    With one process every method is the identity, so code written for many processes runs unchanged on a laptop.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        size: Number of processes.
     """
 
     def __init__(self) -> None:
@@ -23,20 +27,20 @@ class World:
 
     @classmethod
     def alone(cls) -> World:
-        """A world of this process only, whatever else runs: for rehearsals and editors."""
+        """Make a world of this process only, whatever else runs: for rehearsals and editors."""
         world = cls()
         world.rank, world.size = 0, 1
         return world
 
     def mean(self, value: Tensor) -> Tensor:
-        """Mean over processes, differentiable: every process receives the gradient of the joint mean."""
+        """Return the mean over processes, differentiable: every process receives the gradient of the joint mean."""
         if self.size == 1:
             return value
         return differentiable.all_reduce(value.contiguous()) / self.size
 
     @torch.no_grad()
     def gather(self, rows: Tensor) -> Tensor:
-        """All processes' rows, in rank order: (n, ...) -> (size * n, ...). No gradient."""
+        """Gather the rows of all processes, in rank order: (n, ...) -> (size * n, ...). No gradient."""
         if self.size == 1:
             return rows
         parts = [torch.empty_like(rows) for _ in range(self.size)]
@@ -45,7 +49,7 @@ class World:
 
     @torch.no_grad()
     def gather_all(self, rows: Tensor) -> Tensor:
-        """As `gather`, where processes may have different numbers of rows."""
+        """Gather like `gather`, where processes may have different numbers of rows."""
         if self.size == 1:
             return rows
         counts = self.gather(torch.tensor([len(rows)], device=rows.device))
@@ -55,7 +59,7 @@ class World:
         return torch.cat([part[:count] for part, count in zip(parts, counts.tolist())])
 
     def everyone(self, value: Any) -> list[Any]:
-        """The `value` of every process, in rank order."""
+        """Return the `value` of every process, in rank order."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -64,7 +68,7 @@ class World:
 
     @torch.no_grad()
     def maximum(self, value: Tensor) -> Tensor:
-        """Elementwise maximum over processes, in place: a flag raised anywhere is raised everywhere."""
+        """Take the elementwise maximum over processes, in place: a flag raised anywhere is raised everywhere."""
         if self.size > 1:
             dist.all_reduce(value, op=dist.ReduceOp.MAX)
         return value
@@ -101,6 +105,6 @@ class World:
 
 
 class Synchronised:
-    """Mixin of layers whose statistics span the joint batch; the trainer hands them the world."""
+    """Mixin of layers whose statistics span the joint batch. The trainer sets `world`."""
 
     world: World | None = None

@@ -1,4 +1,4 @@
-"""The catalogue: what is true of each method without importing its code, installed or not."""
+"""The catalogue: what is known about each method without importing its code, installed or not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from zoogan.config.registry import RegistrationError
 
 
 class Paper(ConfigModel):
-    """Where a method was published. arxiv: the number, like `1711.09020`."""
+    """Where a method was published.
+
+    Attributes:
+        authors: Names, separated by commas.
+        venue: Conference or journal.
+        title: Title of the paper.
+        arxiv: The number, such as `1711.09020`.
+    """
 
     authors: str
     venue: str
@@ -22,13 +29,19 @@ class Paper(ConfigModel):
     arxiv: str | None = None
 
     def short(self) -> str:
-        """`Choi et al., CVPR`."""
+        """Format as `Choi et al., CVPR`."""
         first, *others = self.authors.split(", ")
         return f"{first.split()[-1]}{' et al.' if others else ''}, {self.venue}"
 
 
 class Code(ConfigModel):
-    """The code that goes with the paper. official: by its authors. licence: of that code, not of zoogan's."""
+    """The code that the paper's results come from.
+
+    Attributes:
+        repository: Its address.
+        official: Whether it is by the paper's authors.
+        licence: Licence of that code, not of zoogan's.
+    """
 
     repository: str | None
     official: bool
@@ -36,7 +49,14 @@ class Code(ConfigModel):
 
 
 class Weights(ConfigModel):
-    """Released weights. files: as their authors name them. importer: whether `zoo import` reads them."""
+    """Released weights.
+
+    Attributes:
+        files: Names of the files, as their authors call them.
+        licence: Licence of the weights.
+        importer: Whether `zoo import` reads them.
+        note: A remark for lists.
+    """
 
     files: tuple[str, ...]
     licence: str | None
@@ -45,11 +65,21 @@ class Weights(ConfigModel):
 
 
 class Entry(ConfigModel):
-    """One method.
+    """What the catalogue says of one method.
 
-    needs: the fields that it reads of each draw. distribution: what to pip install; null = not written yet.
-    tier: reference = in this house and held to the official code's numbers; community = a third party's;
-    planned = not written yet. results: paths of result files, relative to the repository.
+    Attributes:
+        title: The name for people.
+        summary: What it does, in one sentence.
+        paper: Where it was published.
+        year: Year of publication.
+        task: What it is used for.
+        needs: Fields that it reads, by stream.
+        distribution: Package to install; null = not written yet.
+        tier: reference = in this repository and held to the official code's numbers; community = a third party's;
+            planned = not written yet.
+        code: The code that the paper's results come from.
+        weights: Released weights.
+        results: Paths of result files, relative to the repository.
     """
 
     title: str
@@ -66,10 +96,10 @@ class Entry(ConfigModel):
 
 
 def catalogue_path() -> Path:
-    """registry.yaml: inside the package in a wheel, at the top of the repository in an editable install.
+    """Find registry.yaml: inside the package in a wheel, at the top of the repository in an editable install.
 
     Raises:
-        ConfigError: neither is there: a broken install.
+        ConfigError: Neither file exists: the installation is broken.
     """
     package = Path(__file__).resolve().parents[1]
     places = (package / "registry.yaml", package.parents[1] / "registry.yaml")
@@ -81,15 +111,15 @@ def catalogue_path() -> Path:
 
 @cache
 def core_catalogue() -> Mapping[str, Entry]:
-    """The catalogue that ships with zoogan, by method id."""
+    """Read the catalogue that ships with zoogan, by method id."""
     return read_catalogue(catalogue_path())
 
 
 def read_catalogue(path: Path) -> dict[str, Entry]:
-    """A catalogue file, zoogan's or a third party's.
+    """Read a catalogue file, zoogan's or a third party's.
 
     Raises:
-        ConfigError: unreadable, unknown or missing fields, each with its key path.
+        ConfigError: The file is unreadable, or has unknown or missing fields; each with its key path.
     """
     values: Any = read_yaml(path)
     try:
@@ -100,10 +130,10 @@ def read_catalogue(path: Path) -> dict[str, Entry]:
 
 
 def merged(low: Mapping[str, Entry], high: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Both catalogues. A plugin may bring a method that is only planned so far; other names are taken.
+    """Merge two catalogues. A plugin may provide a method that is only planned so far; other names are taken.
 
     Raises:
-        RegistrationError: a name is taken.
+        RegistrationError: A name is taken.
     """
     taken = [name for name in high if name in low and low[name].tier != "planned"]
     if taken:

@@ -1,4 +1,4 @@
-"""Where plugins come from: the core, entry points, ZOO_PLUGINS, `--plugin`. Finds them without importing."""
+"""Discovery of plugins, without importing them: the core, entry points, ZOO_PLUGINS, `--plugin`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ GROUP = "zoogan.plugins"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plugin that was found. `load()` imports it, and may raise anything."""
+    """A plugin that was discovered, not imported yet.
+
+    Attributes:
+        name: Its name.
+        load: Imports it; may raise anything.
+        where: Where it was discovered, for messages.
+        distribution: The package that it came with.
+        version: Version of that package.
+    """
 
     name: str
     load: Callable[[], Any]
@@ -31,7 +39,7 @@ class Candidate:
 
 
 def candidates(files: Sequence[Path], environment: Mapping[str, str]) -> Iterator[Candidate]:
-    """Every plugin in loading order: the core's own, entry points by name, ZOO_PLUGINS, files."""
+    """Yield every plugin in loading order: the core's own, entry points by name, ZOO_PLUGINS, files."""
     yield core()
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
@@ -46,7 +54,7 @@ def candidates(files: Sequence[Path], environment: Mapping[str, str]) -> Iterato
 
 
 def core() -> Candidate:
-    """What ships with the core comes in through the same door."""
+    """Make the candidate of the core's own components, which are loaded like every plugin."""
     from zoogan import __version__
 
     load = partial(importlib.import_module, "zoogan.builtin")
@@ -54,19 +62,23 @@ def core() -> Candidate:
 
 
 def names_in(text: str) -> list[str]:
-    """`a,b` or `a:b` (`a;b` on Windows) as names, in order."""
+    """Split `a,b` or `a:b` (`a;b` on Windows) into names, in order."""
     return [part.strip() for part in re.split(f"[,{re.escape(os.pathsep)}]", text) if part.strip()]
 
 
 def from_file(path: Path) -> Candidate:
-    """A single-file plugin, named after the file."""
+    """Make the candidate of a single-file plugin, named after the file."""
     return Candidate(path.stem, partial(import_file, path), str(path))
 
 
 def import_file(path: Path) -> ModuleType:
-    """Import a file under a module name of its own, so that two files called `plugin.py` do not meet.
+    """Import a file under a module name of its own, so that two files called `plugin.py` do not collide.
 
-    It stays in sys.modules, where the import strings of its components (`f"{__name__}:build"`) find it.
+    The module stays in sys.modules, where the import strings of its components (`f"{__name__}:build"`) are resolved.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ImportError: It is no Python file.
     """
     path = path.resolve()
     name = f"zoogan_plugin_{path.stem}_{zlib.crc32(bytes(path)):08x}"

@@ -17,29 +17,29 @@ hookimpl = pluggy.HookimplMarker("zoogan")
 
 @hookspec
 def zoo_register(registry: Registry) -> None:
-    """Register methods, components, sources and commands. Called once a plugin; must not import torch. Since 1."""
+    """Register methods, components, sources and commands. Called once a plugin; must not import torch. Since API 1."""
 
 
 @hookspec
 def zoo_train_start(run: Path) -> None:
-    """Training in this run folder begins, or goes on after a resume. Since 1."""
+    """Observe that training begins in this run folder, or continues after a resume. Since API 1."""
 
 
 @hookspec
 def zoo_progress(run: Path, clock: Any, terms: Mapping[str, float]) -> None:
-    """Terms were read back from the device (every `log_every` iterations), as plain floats. Since 1."""
+    """Observe terms read back from the device (every `log_every` iterations), as plain floats. Since API 1."""
 
 
 @hookspec
 def zoo_checkpoint_saved(run: Path, path: Path) -> None:
-    """A checkpoint is complete on disk. Since 1."""
+    """Observe that a checkpoint is complete on disk. Since API 1."""
 
 
 @hookspec
 def zoo_evaluated(run: Path, report: Mapping[str, Any]) -> None:
-    """A report on the run was written. Since 1."""
+    """Observe that a report on the run was written. Since API 1."""
 
 
 @hookspec
 def zoo_train_end(run: Path, outcome: str) -> None:
-    """Training ended: `finished`, `stopped` (signal) or `failed`. Since 1."""
+    """Observe the end of training: `finished`, `stopped` (by a signal) or `failed`. Since API 1."""

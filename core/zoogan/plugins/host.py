@@ -1,8 +1,8 @@
-"""The plugin host: loads each plugin by itself and tells observers what happens. Imports no torch.
+"""The plugin host: loads each plugin by itself and notifies observers. Imports no torch.
 
-pluggy gives typed hooks but no isolation: one bad entry point, misspelt hook or raising implementation would
-take the whole zoo down. So each plugin is imported, checked and called by itself, and registers into a draft
-that counts only when all of it went well.
+pluggy gives typed hooks but no isolation: one bad entry point, misspelt hook or raising implementation would take the
+whole zoo down. So each plugin is imported, checked and called by itself, and registers into a draft that counts only
+when everything succeeded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,19 @@ SLOW = "it imports torch when it is loaded, which makes every command slow: impo
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """A loaded plugin and what it brought. `warnings` are whole sentences."""
+    """A loaded plugin and what it registered.
+
+    Attributes:
+        name: Its name.
+        distribution: The package that it came with.
+        version: Version of that package.
+        where: Where it was discovered.
+        hooks: Names of the hooks that it implements.
+        methods: Ids of its methods.
+        components: (role, name) of its components.
+        commands: Its verbs.
+        warnings: Whole sentences for `zoo doctor`.
+    """
 
     name: str
     distribution: str | None
@@ -48,7 +60,17 @@ class PluginInfo:
 
 @dataclass(frozen=True)
 class PluginFailure:
-    """A plugin that is not in use: why, in one sentence, and what to do about it."""
+    """A plugin that is not in use.
+
+    Attributes:
+        name: Its name.
+        distribution: The package that it came with.
+        version: Version of that package.
+        where: Where it was discovered.
+        reason: Why it failed, in one sentence.
+        hint: What to do about it.
+        error: The exception.
+    """
 
     name: str
     distribution: str | None
@@ -59,7 +81,7 @@ class PluginFailure:
     error: BaseException | None = field(default=None, repr=False, compare=False)
 
     def summary(self) -> dict[str, str]:
-        """For JSON."""
+        """Return the fields that JSON output shows."""
         return {"plugin": self.name, "where": self.where, "reason": self.reason, "hint": self.hint}
 
     def __str__(self) -> str:
@@ -67,7 +89,16 @@ class PluginFailure:
 
 
 class PluginHost:
-    """Everything that the core and the plugins brought, and what went wrong with the others."""
+    """Everything that the core and the plugins registered, and the plugins that failed.
+
+    Attributes:
+        registry: Methods, components and commands.
+        plugins: Loaded plugins, in loading order.
+        failures: Plugins that are not in use.
+        disabled: Names in ZOO_DISABLE_PLUGINS.
+        warnings: Whole sentences for `zoo doctor`.
+        manager: pluggy's manager, which holds the loaded plugins.
+    """
 
     def __init__(self) -> None:
         self.registry = Registry()
@@ -85,10 +116,10 @@ class PluginHost:
         return merged(core_catalogue(), self._sheets)
 
     def method(self, name: str) -> MethodSpec:
-        """An installed method.
+        """Return an installed method.
 
         Raises:
-            ConfigError: there is none of that name; says whether it is planned, broken or misspelt.
+            ConfigError: No such method is installed; says whether it is planned, broken or misspelt.
         """
         if name in self.registry.methods:
             return self.registry.methods[name]
@@ -107,7 +138,7 @@ class PluginHost:
     # ---- loading --------------------------------------------------------------------------------------
 
     def load_files(self, files: Sequence[Path]) -> None:
-        """Load single-file plugins (`--plugin`) into this zoo; one that is loaded already is left alone."""
+        """Load single-file plugins (`--plugin`) into this zoo; a plugin that is loaded already is skipped."""
         for path in files:
             self.load(from_file(path))
 
@@ -125,6 +156,7 @@ class PluginHost:
             self.failures.append(PluginFailure(*found, reason, hint, error))
 
     def _load(self, candidate: Candidate) -> None:
+        """Import, check and register one plugin."""
         had_torch = "torch" in sys.modules
         plugin = candidate.load()
         warnings = (SLOW,) if not had_torch and "torch" in sys.modules else ()
@@ -160,9 +192,9 @@ class PluginHost:
     # ---- observers ------------------------------------------------------------------------------------
 
     def notify(self, hook: str, **arguments: Any) -> None:
-        """Tell each plugin that observes `hook`. One that raises is named in the log and told nothing more.
+        """Call each plugin that observes `hook`. A plugin that raises is named in the log and not called again.
 
-        Observers only look: they run one by one, what they return is dropped, mappings are read-only.
+        Observers only look: they run one by one, what they return is dropped, and mappings are read-only.
         """
         observed = {
             name: MappingProxyType(value) if isinstance(value, dict) else value for name, value in arguments.items()
@@ -181,7 +213,7 @@ class PluginHost:
 
 
 def brought(candidate: Candidate, plugin: Any, draft: Registry, warnings: tuple[str, ...]) -> PluginInfo:
-    """What a plugin added to its draft."""
+    """Collect what a plugin added to its draft."""
     name = candidate.name
     return PluginInfo(
         name,
@@ -197,10 +229,12 @@ def brought(candidate: Candidate, plugin: Any, draft: Registry, warnings: tuple[
 
 
 def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.environ) -> PluginHost:
-    """A fresh zoo: the core, then entry points by name, then ZOO_PLUGINS, then `files`.
+    """Open a fresh zoo: the core, then entry points by name, then ZOO_PLUGINS, then `files`.
 
-    Environment: ZOO_PLUGINS names modules or .py files to load as well; ZOO_DISABLE_PLUGINS names plugins to
-    leave out (they are not even imported). Both take lists with commas.
+    Args:
+        files: Single-file plugins.
+        environment: Environment variables. ZOO_PLUGINS names modules or .py files to load as well; ZOO_DISABLE_PLUGINS
+            names plugins to leave out (they are not even imported). Both take lists separated by commas.
     """
     opened = PluginHost()
     opened.disabled = names_in(environment.get("ZOO_DISABLE_PLUGINS", ""))
@@ -217,5 +251,5 @@ def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.env
 
 @cache
 def get_zoo() -> PluginHost:
-    """The zoo of this process. Opened once; `--plugin` files are added with `zoo().load_files(...)`."""
+    """Return the zoo of this process, opened at the first call; `--plugin` files are added with `load_files`."""
     return open_zoo()

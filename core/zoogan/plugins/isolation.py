@@ -1,4 +1,4 @@
-"""What keeps one bad plugin from the others: the checks that it must pass, and why it failed in words."""
+"""Isolation of plugins: the checks that each must pass, and explanations of why one failed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ from zoogan.plugins import hooks
 
 
 class RejectedError(Exception):
-    """The host refuses a plugin: the reason in one sentence, and a hint."""
+    """The host refuses a plugin.
+
+    Args:
+        reason: Why, in one sentence.
+        hint: What to do about it.
+    """
 
     def __init__(self, reason: str, hint: str) -> None:
         super().__init__(reason)
@@ -26,17 +31,21 @@ class RejectedError(Exception):
 
 
 def hook_names() -> list[str]:
-    """The hooks that exist, in the order of hooks.py."""
+    """Return the names of all hooks, in the order of hooks.py."""
     return [name for name in vars(hooks) if name.startswith("zoo_")]
 
 
 def implemented(plugin: Any) -> list[str]:
-    """The names that a plugin marked with @hookimpl."""
+    """Return the names that a plugin marked with @hookimpl."""
     return [name for name in dir(plugin) if getattr(getattr(plugin, name, None), "zoogan_impl", None)]
 
 
 def check_version(plugin: Any) -> None:
-    """Refuse a plugin written against a later plugin API; one without `API_VERSION` takes its chance."""
+    """Refuse a plugin written for a later plugin API. A plugin without `API_VERSION` is accepted.
+
+    Raises:
+        RejectedError: Its API_VERSION is later, or no whole number.
+    """
     wanted = getattr(plugin, "API_VERSION", API_VERSION)
     if not isinstance(wanted, int):
         raise RejectedError(f"its API_VERSION is {wanted!r}, not a whole number", f"this is {API_VERSION}")
@@ -45,7 +54,11 @@ def check_version(plugin: Any) -> None:
 
 
 def check_hooks(plugin: Any) -> None:
-    """Refuse hooks that pluggy would silently ignore (unmarked, misspelt) or refuse in words for insiders."""
+    """Refuse hooks that pluggy would silently ignore (unmarked, misspelt) or refuse in words for insiders.
+
+    Raises:
+        RejectedError: A hook is unmarked or unknown, takes unknown arguments, or there is none.
+    """
     specs, marked = hook_names(), implemented(plugin)
     bare = [n for n in dir(plugin) if n in specs and n not in marked and callable(getattr(plugin, n))]
     if bare:
@@ -70,7 +83,7 @@ def check_hooks(plugin: Any) -> None:
 
 
 def explain(error: BaseException, distribution: str | None = None) -> tuple[str, str]:
-    """Why a plugin failed, in one sentence, and what to do about it."""
+    """Explain why a plugin failed: the reason in one sentence, and what to do about it."""
     from_whom = f"report it to the authors of {distribution}" if distribution else "mend the plugin"
     match error:
         case RejectedError():
@@ -100,11 +113,11 @@ def explain(error: BaseException, distribution: str | None = None) -> tuple[str,
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
+    """Return the first line of an error's message."""
     return (str(error).splitlines() or ["no message"])[0]
 
 
 def place(error: BaseException) -> str:
-    """` at file.py:3` for the place where an error was raised, or nothing."""
+    """Return ` at file.py:3` for the place where an error was raised, or an empty string."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

@@ -1,7 +1,9 @@
-"""The conformance suite: what any registered method must keep, third parties' too.
+"""The conformance suite: what every registered method must keep, third parties' too.
 
-from zoogan.testing import check_method
-def test_my_method(): check_method("my-method")
+    from zoogan.testing import check_method
+
+    def test_my_method():
+        check_method("my-method")
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from zoogan.config import GameConfig, compose_config, merge, validate
 from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.interfaces import Editor, Request
-from zoogan.interfaces.source import domains_of
+from zoogan.interfaces.source import make_domain_names
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.cuda import CUDA, absent_cuda, why_not
 from zoogan.testing.tensors import faces, labels, parts_shown, shown
@@ -35,7 +37,13 @@ ATTRIBUTES = ("Eyeglasses", "Smiling", "Male", "Bangs", "Bald", "Young", "No_Bea
 
 
 def tiny_config(name: str, registry: Registry, sets: Mapping[str, Any] | None = None) -> GameConfig:
-    """A method's config at its smallest size, batch 4, as narrow as its components allow, the rest from the recipe."""
+    """Make a method's config at its smallest size: batch 4, as narrow as its components allow, the rest from the recipe.
+
+    Args:
+        name: Id of the method.
+        registry: Knows the method.
+        sets: Settings laid over the tiny ones.
+    """
     spec = registry.methods[name]
     config = compose_config(spec, registry)
     small = {
@@ -50,9 +58,9 @@ def tiny_config(name: str, registry: Registry, sets: Mapping[str, Any] | None = 
 
 
 def tiny_facts(config: GameConfig) -> Facts:
-    """Facts that fit `tiny_config`."""
+    """Make facts that fit `make_tiny_config`."""
     attributes = config.data.attributes
-    domains = domains_of(attributes, ()) or attributes or ("cat", "dog")
+    domains = make_domain_names(attributes, ()) or attributes or ("cat", "dog")
     kinds = getattr(config.data, "label_set", None)  # not every source has one
     parts, transparent = (kinds.names, kinds.transparent) if kinds is not None else ((), ())
     return Facts(
@@ -61,7 +69,7 @@ def tiny_facts(config: GameConfig) -> Facts:
 
 
 def random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
-    """Endless random batches with every field that the game's draws name; batch k is a pure function of k."""
+    """Yield random batches without end, with every field that the game reads. Batch k is a pure function of k."""
     size, attributes, position = composition.facts.image_size, len(composition.facts.attributes), start
     while True:
         sample = {
@@ -79,7 +87,7 @@ def random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
 
 
 def trained(config: GameConfig, registry: Registry, iterations: int, **options: Any) -> Trainer:
-    """A trainer that has played `iterations` iterations on random batches."""
+    """Make a trainer and run `iterations` iterations on random batches."""
     composition = compose(config, tiny_facts(config), registry)
     trainer = Trainer(composition, registry, Accelerator(cpu=True), random_batches(composition), **options)
     for _ in range(iterations):
@@ -88,8 +96,8 @@ def trained(config: GameConfig, registry: Registry, iterations: int, **options: 
 
 
 def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
-    """Every tensor of a trainer's state, by name."""
-    state = trainer.state()
+    """Return every tensor of a trainer's state, by name."""
+    state = trainer.get_state()
     groups = {
         "game": {"": state.game},
         "network": state.networks,
@@ -102,14 +110,14 @@ def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def assert_equal_bits(one: Mapping[str, Tensor], other: Mapping[str, Tensor], what: str) -> None:
-    """Same names, and the same bits under each."""
+    """Assert that both have the same names, and the same bits under each."""
     assert set(one) == set(other), f"{what}: {sorted(set(one) ^ set(other))[:5]} exist on one side only"
     unequal = [name for name in one if not torch.equal(one[name], other[name])]
     assert not unequal, f"{what}: {len(unequal)} tensors differ, first {unequal[:3]}"
 
 
 def check_rehearsal(name: str, registry: Registry) -> None:
-    """Every recipe's own size and widths pass the rehearsal on meta."""
+    """Check that every recipe's own size and widths pass the rehearsal on meta."""
     spec = registry.methods[name]
     for recipe in spec.recipe_names():
         config = compose_config(spec, registry, recipe=recipe, sets={"data": {"root": "."}})  # not read
@@ -117,15 +125,15 @@ def check_rehearsal(name: str, registry: Registry) -> None:
 
 
 def check_round_trip(name: str, registry: Registry) -> None:
-    """A complete config survives being written and read."""
+    """Check that a complete config survives being written and read."""
     config = compose_config(registry.methods[name], registry)
     assert validate(registry.methods[name], registry, config.model_dump(mode="json")) == config
 
 
 def check_updates(name: str, registry: Registry) -> None:
-    """Each step changes exactly the networks that it trains, and every parameter of those gets a finite gradient.
+    """Check that each step changes exactly the networks that it trains, and that all their gradients are finite.
 
-    A lazy regulariser may leave parameters out: no gradient of a gradient depends on the last bias.
+    A lazy regulariser may leave parameters without a gradient: no gradient of a gradient depends on the last bias.
     """
     config = tiny_config(name, registry)
     trainer = trained(config, registry, 0)
@@ -157,26 +165,26 @@ def check_updates(name: str, registry: Registry) -> None:
 
 
 def check_sharing(name: str, registry: Registry) -> None:
-    """What steps share changes nothing: equal bits with sharing on and off."""
+    """Check that values shared between steps change nothing: equal bits with sharing on and off."""
     config = tiny_config(name, registry)
     on, off = trained(config, registry, 3), trained(config, registry, 3, sharing=False)
     assert_equal_bits(tensors_of(on), tensors_of(off), "sharing on and off")
 
 
 def check_resume(name: str, registry: Registry) -> None:
-    """Stopping and going on gives the bits of not having stopped."""
+    """Check that stopping and resuming gives the same bits as an uninterrupted training."""
     config = tiny_config(name, registry, {"training": {"average": 0.9, "average_images": None}})
     whole, half = trained(config, registry, 4), trained(config, registry, 2)
     composition = compose(config, tiny_facts(config), registry)
     rest = Trainer(composition, registry, Accelerator(cpu=True), random_batches(composition, half.position))
-    rest.restore(half.state())
+    rest.restore(half.get_state())
     for _ in range(2):
         rest.iterate()
     assert_equal_bits(tensors_of(whole), tensors_of(rest), "resume")
 
 
 def check_determinism(name: str, registry: Registry) -> None:
-    """The same seed gives the same bits, another seed others."""
+    """Check that the same seed gives the same bits, and another seed gives others."""
     config = tiny_config(name, registry)
     other = tiny_config(name, registry, {"training": {"seed": 1}})
     one = tensors_of(trained(config, registry, 2))
@@ -186,16 +194,16 @@ def check_determinism(name: str, registry: Registry) -> None:
 
 
 def check_editor(name: str, registry: Registry) -> None:
-    """The editor keeps shape and range, treats each image alone, and gives the input back at strength 0.
+    """Check that the editor keeps shape and range, treats each image alone, and returns the input at strength 0.
 
-    One that makes faces of its own does so by seed: equal seeds give equal faces, in whatever batch.
+    An editor that generates faces must do so by seed: equal seeds give equal faces in every batch.
     """
     config = tiny_config(name, registry)
     trainer = trained(config, registry, 1)
     trainer.networks.eval()
     facts = tiny_facts(config)
-    editor = trainer.game.editor(trainer.model(), attributes=facts.attributes)
-    if editor.makes_faces:
+    editor = trainer.game.make_editor(trainer.get_model_networks(), attributes=facts.attributes)
+    if editor.can_sample:
         check_faces(editor, facts)
         return
     image = faces(3, 3, facts.image_size)
@@ -210,7 +218,7 @@ def check_editor(name: str, registry: Registry) -> None:
 
 
 def check_faces(editor: Editor, facts: Facts) -> None:
-    """What an editor that makes faces of its own must keep."""
+    """Check an editor that generates faces."""
     made = editor.sample([3, 4, 5])
     size = facts.image_size
     assert made.image.shape == (3, facts.channels, size, size), "a face for each seed, of the data's shape"
@@ -222,10 +230,11 @@ def check_faces(editor: Editor, facts: Facts) -> None:
 
 
 def check_cuda(name: str, registry: Registry) -> None:
-    """On CUDA no tensor meets one of the CPU, and in a step of training the host does not wait for the device.
+    """Check that on CUDA no tensor meets one of the CPU, and that a training step does not make the host wait for the
+    device.
 
-    What is waited for once may be a copy that is kept on the device, so the steps play again, with no more waiting.
-    Where torch cannot play CUDA without a GPU, a warning says that this was not checked.
+    A wait that happens once may be a copy that is cached on the device, so the steps are run again, with no more
+    waiting allowed. Where torch cannot simulate CUDA without a GPU, a warning says that this was not checked.
     """
     if reason := why_not():
         warnings.warn(f"{name} was not checked on CUDA without a GPU: {reason}", stacklevel=2)
@@ -251,11 +260,11 @@ def check_cuda(name: str, registry: Registry) -> None:
                 break
         cuda.hurried = False
         trainer.read_terms()
-        trainer.restore(trainer.state())
+        trainer.restore(trainer.get_state())
         trainer.networks.eval()
         facts = composition.facts
-        editor = trainer.game.editor(trainer.model(), attributes=facts.attributes)
-        editor.sheet(faces(3, 2, facts.image_size).to(CUDA), labels(4, 2, len(facts.attributes)).to(CUDA))
+        editor = trainer.game.make_editor(trainer.get_model_networks(), attributes=facts.attributes)
+        editor.make_columns(faces(3, 2, facts.image_size).to(CUDA), labels(4, 2, len(facts.attributes)).to(CUDA))
 
 
 CHECKS: tuple[Callable[[str, Registry], None], ...] = (
@@ -265,11 +274,16 @@ CHECKS: tuple[Callable[[str, Registry], None], ...] = (
 
 
 def check_method(name: str, registry: Registry | None = None, *, plugin: Path | None = None) -> None:
-    """Run the whole suite on a registered method. plugin: a single file that brings it, as of `zoo train --plugin`.
+    """Run the whole suite on a registered method.
+
+    Args:
+        name: Id of the method.
+        registry: Knows the method; None = the zoo of this process.
+        plugin: A single-file plugin that registers the method, as of `zoo train --plugin`.
 
     Raises:
-        AssertionError: naming the check that failed and why.
-        ConfigError: no such method; says why, and what there is.
+        AssertionError: A check failed; names it and says why.
+        ConfigError: No such method; says why, and which there are.
     """
     if registry is None:
         opened = get_zoo()

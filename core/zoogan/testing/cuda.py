@@ -1,10 +1,10 @@
-"""CUDA without a GPU: tensors with a shape, a type and a device, but no values.
+"""CUDA without a GPU: tensors with a shape, a dtype and a device, but no values.
 
-They find what a CPU forgives: tensors of two devices in one operator, a generator of another device, and a host that
-waits for the device, to read from it or to copy to it. Rounding, autocast, speed and memory they do not show.
+They reveal what a CPU forgives: tensors of two devices in one operator, a generator of another device, and a host that
+waits for the device, to read from it or to copy to it. They do not reveal rounding, autocast, speed or memory.
 
-torch's FakeTensorMode is not used, because on a machine whose torch is built for CUDA, but which has none, the backward
-pass of its tensors asks the driver for streams.
+torch's FakeTensorMode is not used: on a machine whose torch is built for CUDA, but which has no GPU, the backward pass
+of its tensors asks the driver for streams.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Absent(Tensor):
         return f"Absent{tuple(self.shape)}"
 
     def tolist(self) -> Any:
-        """As of a tensor with values."""
+        """Return the values as `Tensor.tolist` does."""
         return self.cpu().tolist()
 
     @classmethod
@@ -61,8 +61,11 @@ class Absent(Tensor):
 
 
 class AbsentGenerator(torch.Generator):
-    """A generator that may claim to be on CUDA. torch hands operators the generator without its class, so the claim is
-    in the seed, whose first bits nobody else's are likely to be."""
+    """A generator that may claim to be on CUDA.
+
+    torch hands operators the generator without its class, so the claim is in the seed, whose first bits no other seed
+    is likely to have.
+    """
 
     claimed: str
 
@@ -72,15 +75,17 @@ class AbsentGenerator(torch.Generator):
         return made.manual_seed(0) if made.claimed == "cuda" else made
 
     def manual_seed(self, seed: int) -> AbsentGenerator:
-        """As torch's, on the CPU; what is drawn on CUDA has no values."""
+        """Set the seed, as torch does on the CPU; what is drawn on CUDA has no values."""
         super().manual_seed(CLAIM << 48 | seed % 2**48 if self.claimed == "cuda" else seed)
         return self
 
 
 class AbsentCuda(TorchDispatchMode):
-    """Runs operators with a tensor on CUDA as those of meta, all others as ever.
+    """Runs operators with a tensor on CUDA on meta instead, and all others unchanged.
 
-    waits: what the host waited for. hurried: it must not. Otherwise the values that it reads are zeros.
+    Attributes:
+        waits: What the host waited for.
+        hurried: Whether waiting is an error. Otherwise the values that the host reads are zeros.
     """
 
     def __init__(self) -> None:
@@ -125,24 +130,28 @@ class AbsentCuda(TorchDispatchMode):
         return self.on_meta(func, args, told | ({} if device is None else {"device": META}), copies or kind in PLACES)
 
     def wait(self, what: str) -> None:
-        """The host waits for the device.
+        """Record that the host waits for the device.
 
         Raises:
-            HostWaits: it must not.
+            HostWaits: It must not wait.
         """
         self.waits.append(what)
         if self.hurried:
             raise HostWaits(f"{what}: the host waits for the device, in a step of training")
 
     def checked(self, func: Any, generator: torch.Generator, device: torch.device) -> torch.Generator | None:
-        """The generator to go on with."""
+        """Return the generator to use on the real device.
+
+        Raises:
+            AssertionError: The generator is on another device than the tensor.
+        """
         own = "cuda" if generator.initial_seed() >> 48 == CLAIM else "cpu"
         if own != device.type:
             raise AssertionError(f"{func}: a generator on {own} for a tensor on {device.type}")
         return generator if own == "cpu" else None
 
     def check_places(self, func: Any, rows: Any, places: Sequence[Tensor]) -> None:
-        """What torch accepts as an index, and what makes it wait."""
+        """Check an index: whether torch accepts it, and whether it makes the host wait."""
         if not isinstance(rows, Absent):
             raise AssertionError(f"{func}: rows on the CPU, an index on CUDA")
         if any(place.dtype in (torch.bool, torch.uint8) for place in places):
@@ -151,7 +160,7 @@ class AbsentCuda(TorchDispatchMode):
             self.wait(f"{func}: an index from the host")
 
     def on_meta(self, func: Any, args: Any, kwargs: Any, sent: bool) -> Any:
-        """The operator on meta; its outcome is on CUDA, and what it changes in place is what was given."""
+        """Run the operator on meta. Its result is on CUDA, and what it changes in place is the tensor that was given."""
         given: dict[int, Absent] = {}
 
         def bare(value: Any) -> Any:
@@ -173,19 +182,19 @@ class AbsentCuda(TorchDispatchMode):
 
 
 def same_kind(one: Tensor, other: Tensor) -> bool:
-    """Whether one can become a view of the other's memory."""
+    """Return whether one tensor can become a view of the other's memory."""
     return isinstance(one, Absent) == isinstance(other, Absent)
 
 
 def unmasked(place: Tensor | None) -> list[Tensor | None]:
-    """An index; for a mask that of one place, as nobody knows how many it lets through."""
+    """Return an index; a mask becomes the index of one place, because the number of places that it selects is unknown."""
     if place is None or place.dtype not in (torch.bool, torch.uint8):
         return [place]
     return [Absent(torch.zeros(1, dtype=torch.int64, device=META)) for _ in range(place.dim())]
 
 
 def unread(kind: Any, of: Tensor) -> Any:
-    """What the host reads where there are no values."""
+    """Return what the host reads where there are no values."""
     if kind is aten._local_scalar_dense:
         return torch.zeros((), dtype=of.dtype).item()
     if kind is aten.nonzero:  # one place
@@ -200,9 +209,9 @@ def unread(kind: Any, of: Tensor) -> Any:
 
 
 def why_not() -> str | None:
-    """Why this torch cannot do without a GPU what `absent_cuda` asks of it; None if it can.
+    """Return why this torch cannot do what `simulate_cuda` needs; None if it can.
 
-    `absent_cuda` leans on what torch keeps to itself and may change.
+    `simulate_cuda` relies on internals of torch, which may change.
     """
     try:
         with absent_cuda():
@@ -215,7 +224,7 @@ def why_not() -> str | None:
 
 @contextmanager
 def absent_cuda() -> Iterator[AbsentCuda]:
-    """Inside, `cuda` is a device whose tensors have no values, and so is `meta`. Real GPUs are left alone."""
+    """Make `cuda`, inside this context, a device whose tensors have no values. `meta` is one too. Real GPUs are untouched."""
     import torch._dynamo  # before torch.Generator is replaced, which it names in annotations
 
     with (

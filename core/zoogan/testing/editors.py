@@ -1,4 +1,4 @@
-"""Editors whose worth is known beforehand: what a measurement says of them tells how far to trust it."""
+"""Editors whose quality is known: what a metric says of them tells how far to trust the metric."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ Change = Callable[[Float[Tensor, "n 3 s s"], Float[Tensor, "n a"]], Float[Tensor
 
 
 class KnownEditor(Editor):
-    """An editor without networks of its own: what `change` makes of an image and its target labels.
+    """An editor without networks: it applies `change` to an image and its target labels.
 
-    change: None = the identity, which edits nothing.
+    Args:
+        attributes: Names that a request must set, all of them.
+        change: Makes the edited image; None = the identity, which edits nothing.
     """
 
     def __init__(self, attributes: Sequence[str], change: Change | None = None) -> None:
@@ -27,62 +29,75 @@ class KnownEditor(Editor):
         self.networks, self.change = nn.ModuleDict({"none": nn.Conv2d(1, 1, 1)}), change
 
     def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
-        """The requested values, all of which must be named."""
+        """Return the requested values, all of which must be named."""
         return {"attributes": torch.tensor([[request.attributes[name] for name in self.attributes]] * len(image))}
 
     def apply(self, image: Tensor, targets: Mapping[str, Tensor], **options: Any) -> Edit:
-        """The change; seed, strength and threshold are no options of it."""
+        """Apply the change; seed, strength and threshold have no effect."""
         return Edit(image if self.change is None else self.change(image, targets["attributes"]))
 
 
 class KnownMaker(Editor):
-    """A maker of faces without networks of its own: what `make` gives for seeds.
+    """A generator of faces without networks.
 
-    make: seeds -> faces (n, 3, s, s) in [-1, 1], each of its own seed alone.
+    Args:
+        make: Makes faces (n, 3, s, s) in [-1, 1] of seeds, each from its own seed alone.
     """
 
-    makes_faces = True
+    can_sample = True
 
     def __init__(self, make: Callable[[Sequence[int]], Float[Tensor, "n 3 s s"]]) -> None:
         self.networks, self.make = nn.ModuleDict({"none": nn.Conv2d(1, 1, 1)}), make
 
     def sample(self, seeds: Sequence[int], *, truncation: float | None = None, cutoff: int | None = None) -> Edit:
-        """The faces, drawn towards grey by a truncation; they have no rows that a cutoff could leave out."""
+        """Generate the faces, mixed with grey by a truncation. They have no rows that a cutoff could leave out."""
         return Edit(self.make(seeds) * (1.0 if truncation is None else truncation))
 
     def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
-        """Nothing can be asked of it."""
+        """Refuse every request.
+
+        Raises:
+            ValueError: Always.
+        """
         raise ValueError("this editor makes faces of its own")
 
     def apply(self, image: Tensor, targets: Mapping[str, Tensor], **options: Any) -> Edit:
-        """It edits nothing."""
+        """Refuse to edit.
+
+        Raises:
+            ValueError: Always.
+        """
         raise ValueError("this editor makes faces of its own")
 
 
 class TrueRedraw:
     """The perfect `Change`: a source's own redraw of one attribute.
 
-    It knows the faces of a split, and their redraws once it has made them, by their pixels.
+    It recognises the faces of a split, and their redraws once it has made them, by their pixels.
 
     Args:
-        source: one that can redraw. attribute: of the source's; the others are left as they are.
+        source: A source that can redraw.
+        attribute: The source's attribute to change; the others stay as they are.
+        split: The split whose faces it recognises.
+        batch: Faces read at once.
     """
 
     def __init__(self, source: Source, attribute: str, split: Split = "test", batch: int = 64) -> None:
         self.source, self.split, self.attribute = source, split, attribute
         self.known: dict[bytes, int] = {}
-        for numbers in torch.arange(source.size(split)).split(batch):
+        for numbers in torch.arange(source.count_faces(split)).split(batch):
             self.remember(source.read(split, numbers.tolist())["image"], numbers.tolist())
 
     def remember(self, faces: Tensor, numbers: Sequence[int]) -> None:
-        """That these pictures (n, 3, s, s), as bytes, show these faces."""
+        """Remember that these images (n, 3, s, s), as bytes, show these faces."""
         self.known |= {face.numpy().tobytes(): number for face, number in zip(faces, numbers)}
 
     def __call__(self, image: Float[Tensor, "n 3 s s"], target: Float[Tensor, "n a"]) -> Float[Tensor, "n 3 s s"]:
-        """The redraws.
+        """Return the redraws.
 
         Raises:
-            KeyError: a picture that is neither a face of the split nor one of its redraws.
+            KeyError: An image is neither a face of the split nor one of its redraws.
+            ValueError: The source cannot redraw its faces.
         """
         numbers = [self.known[face.numpy().tobytes()] for face in to_bytes(image)]
         wanted = target[:, self.source.attributes.index(self.attribute)].cpu()

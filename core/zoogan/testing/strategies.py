@@ -1,4 +1,4 @@
-"""Hypothesis strategies. Tensors come from seeds (see `tensors`), so that examples shrink to numbers."""
+"""Hypothesis strategies. Tensors are made from seeds (see `tensors`), so that examples shrink to numbers."""
 
 from __future__ import annotations
 
