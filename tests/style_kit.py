@@ -12,15 +12,13 @@ from torch import Tensor, nn
 
 import zoogan.builtin
 from zoogan.composition.build import compose
-from zoogan.conditions.config import DomainConfig
-from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig, merge, validate
-from zoogan.config.registry import MethodSpec, Registry
+from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig, merge, use_component, validate
+from zoogan.config.registry import MethodSpec, Registry, make_component_config
 from zoogan.data.config import DrawnData
 from zoogan.facts import Facts
 from zoogan.games.config import StyleOptimizers, StyleTranslationConfig
 from zoogan.interfaces import StyleDiscriminator, StyleEncoder, StyleMapping, StyleTranslator
-from zoogan.layers.config import NoAugmentConfig, NoHeatMapsConfig
-from zoogan.losses.config import NonSaturatingConfig, R1Config
+from zoogan.losses.config import R1Config
 from zoogan.testing.tensors import faces, noise
 from zoogan.training.config import AdamConfig
 from zoogan.training.trainer import Batch, Trainer
@@ -108,15 +106,17 @@ class TinyStyleConfig(StyleTranslationConfig):
 
     method: Literal["tiny-style"] = "tiny-style"
     data: Annotated[DataConfig, Slot("source")] = DrawnData(image_size=SIZE, batch=4, faces=40, held_out=20)
-    condition: Annotated[ComponentConfig, Slot("condition")] = DomainConfig()
+    condition: Annotated[ComponentConfig, Slot("condition")] = use_component("condition", "domain")
     generator: Annotated[ComponentConfig, Slot("style_translator")] = TinyConfig()
     mapping: Annotated[ComponentConfig, Slot("style_mapping")] = TinyConfig()
     style_encoder: Annotated[ComponentConfig, Slot("style_encoder")] = TinyConfig()
     discriminator: Annotated[ComponentConfig, Slot("style_discriminator")] = TinyConfig()
-    heat_maps: Annotated[ComponentConfig, Slot("heat_maps")] = NoHeatMapsConfig()
-    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
+    heat_maps: Annotated[ComponentConfig, Slot("heat_maps")] = use_component("heat_maps", "none")
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = use_component(
+        "adversarial_loss", "non_saturating"
+    )
     penalty: Annotated[ComponentConfig, Slot("discriminator_penalty")] = R1Config(weight=1.0, every=1)
-    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
+    augment: Annotated[ComponentConfig, Slot("augment")] = use_component("augment", "none")
     optimizers: StyleOptimizers = StyleOptimizers(generator=ADAM, mapping=ADAM, style_encoder=ADAM, discriminator=ADAM)
     training: TrainingConfig = TrainingConfig(iterations=10)
 
@@ -188,8 +188,8 @@ def terms_of(trainer: Trainer, step: str, iteration: int = 0) -> Mapping[str, Te
     from zoogan.interfaces import Clock
 
     if trainer.batch is None:
-        trainer.fetch()
+        trainer.fetch_batch()
     chosen = next(s for s in trainer.game.steps if s.name == step)
     clock = Clock(iteration, trainer.training.iterations)
-    with trainer.only(chosen, graph=False):
-        return chosen.terms(trainer.turn(chosen, 0, clock, slice(None), frozenset()))
+    with trainer.enable_gradients(chosen, graph=False):
+        return chosen.terms(trainer.make_turn(chosen, 0, clock, slice(None), frozenset()))

@@ -19,7 +19,7 @@ from zoogan.config import ConfigError
 from zoogan.interfaces import World
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.folder import RunFolder
-from zoogan.testing.conformance import tiny_config, tiny_facts, trained
+from zoogan.testing.conformance import make_tiny_config, make_tiny_facts, train_on_random_batches
 from zoogan.training.averages import Average
 from zoogan.training.machine import use_cuda_flags
 from zoogan.training.optimizers import supports_found_inf
@@ -67,7 +67,7 @@ def test_a_session_trains_with_the_flags_of_its_config(
     monkeypatch.setattr(session, "use_cuda_flags", watched)
     monkeypatch.setattr(Trainer, "iterate", lambda trainer: iterate(trainer) if inside else pytest.fail("outside"))
     sets = {"training": {"tf32": tf32, "iterations": 2}, "data": {"faces": 16, "held_out": 8, "workers": 0}}
-    config = tiny_config("sagan", REGISTRY, sets)
+    config = make_tiny_config("sagan", REGISTRY, sets)
     prepared = prepare(get_zoo(), config, RunFolder(tmp_path / "run"), device="cpu")
     session.Session(prepared, quiet=True).train()
     assert asked == [("cpu", tf32)] * 2
@@ -78,8 +78,8 @@ def test_a_session_trains_with_the_flags_of_its_config(
 
 def test_adaptive_augmentation_is_refused_on_mps_before_training() -> None:
     for use, refused in (("ada", True), ("diffaugment", False), ("none", False)):
-        config = tiny_config("sagan", REGISTRY, {"augment": {"use": use}})
-        game = compose(config, tiny_facts(config), REGISTRY).game
+        config = make_tiny_config("sagan", REGISTRY, {"augment": {"use": use}})
+        game = compose(config, make_tiny_facts(config), REGISTRY).game
         check_augment(config, game, CPU)
         check_augment(config, game, CUDA)
         if refused:
@@ -93,7 +93,7 @@ def test_a_session_asks_before_training(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("zoogan.layers.ada.AdaptiveAugment.unsupported_devices", ("cpu",))
     sets = {"augment": {"use": "ada"}, "data": {"faces": 16, "held_out": 8, "workers": 0}}
     with pytest.raises(ConfigError, match=r"augment\.use: ada"):
-        prepare(get_zoo(), tiny_config("sagan", REGISTRY, sets), RunFolder(tmp_path / "run"), device="cpu")
+        prepare(get_zoo(), make_tiny_config("sagan", REGISTRY, sets), RunFolder(tmp_path / "run"), device="cpu")
     assert not (tmp_path / "run").exists()
 
 
@@ -102,7 +102,7 @@ def test_a_session_asks_before_training(tmp_path: Path, monkeypatch: pytest.Monk
 
 def broken(fused: bool) -> Trainer:
     """A trainer that believes to be on CUDA, whose discriminator's penalty is not finite, and its optimizers."""
-    trainer = trained(tiny_config("sagan", REGISTRY, {"training": {"average": 0.5}}), REGISTRY, 1)
+    trainer = train_on_random_batches(make_tiny_config("sagan", REGISTRY, {"training": {"average": 0.5}}), REGISTRY, 1)
     trainer.device = CUDA
     kind: Any = torch.optim.SGD  # which ignores found_inf where it is not fused; Adam would stop with an error
     trainer.optimizers = {

@@ -11,9 +11,9 @@ from torch import Tensor
 from synthesis_kit import FACTS, PARTS, SIZE, played, trainer_of, turn_of
 from zoogan.config import ConfigError
 from zoogan.facts import Facts
-from zoogan.games.synthesis import Synthesis, mask_difference, one_hot
+from zoogan.games.synthesis import Synthesis, mask_loss, make_one_hot_maps
 from zoogan.interfaces import Synthesised
-from zoogan.testing.tensors import noise, parts_shown
+from zoogan.testing.tensors import noise, make_segmentation
 
 METHOD = "semantic-stylegan"
 
@@ -47,7 +47,7 @@ def test_a_pair_is_a_picture_with_minus_one_and_one_for_each_class_behind_it() -
     trainer = trainer_of(method=METHOD)
     _, turn = turn_of(trainer, "discriminator")
     assert isinstance(trainer.game, Synthesis)
-    real, sample = trainer.game.real(turn), turn.batch["source"]
+    real, sample = trainer.game.make_real_input(turn), turn.batch["source"]
     assert torch.equal(real[:, :3], sample["image"])
     assert set(real[:, 3:].unique().tolist()) == {-1.0, 1.0}
     assert torch.equal(real[:, 3:].argmax(1), sample["segmentation"].long())
@@ -55,14 +55,14 @@ def test_a_pair_is_a_picture_with_minus_one_and_one_for_each_class_behind_it() -
 
 
 def test_the_augmentation_moves_pictures_and_segmentations_alike_and_colours_pictures_alone() -> None:
-    labels = parts_shown(0, 4, SIZE, len(PARTS))
-    layout = one_hot(labels, len(PARTS), like=torch.zeros(1))
+    labels = make_segmentation(0, 4, SIZE, len(PARTS))
+    layout = make_one_hot_maps(labels, len(PARTS), like=torch.zeros(1))
     image = layout[:, :3].clone()  # a picture that is the segmentation: what moves one moves the other
     for use in ({"use": "diffaugment", "color": False}, {"use": "ada", "start": 1.0}):
         trainer = trainer_of(method=METHOD, augment=use)
         _, turn = turn_of(trainer, "discriminator")
         assert isinstance(trainer.game, Synthesis)
-        seen = trainer.game.seen(torch.cat([image, layout], 1), turn, "real")
+        seen = trainer.game.augment_for_discriminator(torch.cat([image, layout], 1), turn, "real")
         moved = seen[:, 3:] - layout
         assert moved.abs().amax((1, 2, 3)).gt(0.5).any(), "something moved"
         if use["use"] == "diffaugment":
@@ -81,7 +81,7 @@ def test_the_penalty_counts_the_segmentations_slope_as_asked(ratio: float) -> No
     step, turn = turn_of(trainer, "penalty")
     sample, discriminator = turn.batch["source"], trainer.networks["discriminator"]
     image = sample["image"].double().requires_grad_()
-    layout = one_hot(sample["segmentation"], len(PARTS), like=image.detach()).requires_grad_()
+    layout = make_one_hot_maps(sample["segmentation"], len(PARTS), like=image.detach()).requires_grad_()
     slopes = torch.autograd.grad(discriminator(image, layout).sum(), [image, layout])
     of_image, of_layout = (slope.square().flatten(1).sum(1).mean() for slope in slopes)
     sample["image"] = image.detach()
@@ -107,13 +107,13 @@ def test_the_mask_term_by_hand() -> None:
                     pooled = segmentation[n, k, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean()
                     total += float(coarse[n, k, y, x] - pooled) ** 2
     made = Synthesised(torch.zeros(2, 3, 8, 8), segmentation, coarse)
-    assert float(mask_difference(made)) == pytest.approx(total / (2 * 3 * 4 * 4), rel=1e-5)
+    assert float(mask_loss(made)) == pytest.approx(total / (2 * 3 * 4 * 4), rel=1e-5)
 
 
 def test_the_mask_term_teaches_both_the_parts_and_the_renderer() -> None:
     trainer = trainer_of(method=METHOD)
     step, turn = turn_of(trainer, "generator")
-    with trainer.only(step, graph=False):
+    with trainer.enable_gradients(step, graph=False):
         terms = step.terms(turn)
         terms["mask"].backward()
     moved = {key for key, p in trainer.networks["generator"].named_parameters() if p.grad is not None and p.grad.any()}

@@ -16,8 +16,8 @@ from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Request
-from zoogan.interfaces.metric import seeds_of
-from zoogan.testing.conformance import assert_equal_bits, tensors_of
+from zoogan.interfaces.metric import make_face_seeds
+from zoogan.testing.conformance import assert_equal_bits, collect_state_tensors
 
 
 def test_terms_by_hand() -> None:
@@ -89,7 +89,7 @@ def test_sharing_changes_nothing_and_is_used() -> None:
     for trainer in (on, off):
         for _ in range(3):
             trainer.iterate()
-    assert_equal_bits(tensors_of(on), tensors_of(off), "sharing")
+    assert_equal_bits(collect_state_tensors(on), collect_state_tensors(off), "sharing")
     # An iteration reuses: the encoding in the discriminator's reference pass and for both second styles, the generator's
     # latent translation, and the masks (none of them, but asked for).
     assert on.shared.hits > off.shared.hits == 0
@@ -135,10 +135,10 @@ def test_resume_in_the_middle_of_the_decay_is_bit_equal() -> None:
     rest = tiny_trainer(config)
     for _ in range(2):
         next(rest.batches)
-    rest.restore(half.state())
+    rest.restore(half.get_state())
     for _ in range(4):
         rest.iterate()
-    assert_equal_bits(tensors_of(whole), tensors_of(rest), "resume")
+    assert_equal_bits(collect_state_tensors(whole), collect_state_tensors(rest), "resume")
 
 
 def test_a_term_without_weight_is_not_computed() -> None:
@@ -181,7 +181,7 @@ def test_layouts_are_restored_by_cross_entropy_and_judged_as_shares() -> None:
 
 def test_styles_may_agree_where_heat_maps_keep_the_face() -> None:
     trainer = tiny_trainer(tiny(diversity_outside_masks=True))
-    trainer.fetch()
+    trainer.fetch_batch()
     game, step = trainer.game, trainer.game.steps[2]
     one, other = torch.ones(2, 3, 8, 8), torch.zeros(2, 3, 8, 8)
     masks = torch.zeros(2, 1, 8, 8)
@@ -192,8 +192,8 @@ def test_styles_may_agree_where_heat_maps_keep_the_face() -> None:
         maps = type("Maps", (), {"field": None, "__call__": lambda self, image, found=found: found})()
         game.heat_maps = maps  # type: ignore[assignment]
         trainer.shared.clear()
-        turn = trainer.turn(step, 0, Clock(0, 1), slice(None), frozenset())
-        assert float(game.difference(turn, one, other)) == expected  # type: ignore[operator]
+        turn = trainer.make_turn(step, 0, Clock(0, 1), slice(None), frozenset())
+        assert float(game.diversity_loss(turn, one, other)) == expected  # type: ignore[operator]
 
 
 def test_style_sizes_must_agree() -> None:
@@ -219,7 +219,7 @@ def test_a_batch_counts_once_for_the_augmentation_however_many_passes_judge_it(p
     for step in game.steps[: len(passes)]:
         terms_of(trainer, step.name)
     assert float(game.trust_images) == 4 and float(game.trust_sum) == pytest.approx(4), "of four faces it is sure"
-    game.after(Clock(1, 10))
+    game.end_iteration(Clock(1, 10))
     assert float(game.augment_p) == pytest.approx(4 / 100)
 
 
@@ -243,7 +243,7 @@ def test_the_penaltys_gradient_goes_through_the_augmentation(way: str) -> None:
 
 def test_one_seed_is_one_style_for_every_face() -> None:
     trainer = tiny_trainer(tiny())
-    editor = trainer.game.editor(trainer.networks, attributes=("Eyeglasses",))
+    editor = trainer.game.make_editor(trainer.networks, attributes=("Eyeglasses",))
     image = sample_batch(1)["source"]["image"]
     targets = editor.resolve(Request({"Eyeglasses": 1.0}), image)
     assert targets["domain"].tolist() == [1] * 4
@@ -255,7 +255,7 @@ def test_one_seed_is_one_style_for_every_face() -> None:
 
 def test_truncation_pulls_drawn_styles_to_the_mean_of_their_domain() -> None:
     trainer = tiny_trainer(tiny())
-    editor = trainer.game.editor(trainer.networks, attributes=("Eyeglasses",))
+    editor = trainer.game.make_editor(trainer.networks, attributes=("Eyeglasses",))
     image = sample_batch(1)["source"]["image"]
     targets = {"domain": torch.tensor([0, 1, 0, 1])}
     full, none, half = (editor.apply(image, targets, seed=2, truncation=psi).extras["style"] for psi in (1.0, 0.0, 0.5))
@@ -270,7 +270,7 @@ def test_truncation_pulls_drawn_styles_to_the_mean_of_their_domain() -> None:
 
 def test_a_reference_gives_its_own_style_to_all_or_each_to_its_own() -> None:
     trainer = tiny_trainer(tiny())
-    editor = trainer.game.editor(trainer.networks, attributes=("Eyeglasses",))
+    editor = trainer.game.make_editor(trainer.networks, attributes=("Eyeglasses",))
     image, faces = (sample_batch(k)["source"]["image"] for k in (1, 2))
     encoder = trainer.networks["style_encoder"]
     one = editor.resolve(Request(domain=1, reference=faces[:1]), image)
@@ -288,9 +288,9 @@ def test_a_reference_gives_its_own_style_to_all_or_each_to_its_own() -> None:
 
 def test_the_sheet_shows_whose_style_a_column_takes() -> None:
     trainer = tiny_trainer(tiny())
-    editor = trainer.game.editor(trainer.networks, attributes=("Eyeglasses",))
+    editor = trainer.game.make_editor(trainer.networks, attributes=("Eyeglasses",))
     image = sample_batch(1)["source"]["image"]
-    columns = editor.sheet(image, torch.tensor([[0.0], [1.0], [0.0], [1.0]]))
+    columns = editor.make_columns(image, torch.tensor([[0.0], [1.0], [0.0], [1.0]]))
     assert [column.caption for column in columns] == [
         "without, seed 0", "without, seed 1", "without like", "without like",
         "with, seed 0", "with, seed 1", "with like", "with like",
@@ -301,10 +301,10 @@ def test_the_sheet_shows_whose_style_a_column_takes() -> None:
 
 def test_references_may_stand_in_for_drawn_styles() -> None:
     trainer = tiny_trainer(tiny())
-    editor = trainer.game.editor(trainer.networks, attributes=("Eyeglasses",))
+    editor = trainer.game.make_editor(trainer.networks, attributes=("Eyeglasses",))
     image, faces = (sample_batch(k)["source"]["image"] for k in (1, 2))
     own = torch.tensor([[0.0], [1.0], [0.0], [1.0]])
-    guided = editor.guided(faces, own)
+    guided = editor.make_guided_editor(faces, own)
     targets = editor.resolve(Request({"Eyeglasses": 1.0}), image)
     styles = guided.apply(image, targets, seed=list(range(4))).extras["style"]
     there = trainer.networks["style_encoder"](faces[1::2], torch.ones(2, dtype=torch.int64))
@@ -312,20 +312,20 @@ def test_references_may_stand_in_for_drawn_styles() -> None:
     assert len(styles.unique(dim=0)) == 2, "seeds choose among them"
     assert not torch.equal(editor.apply(image, targets, seed=0).image, guided.apply(image, targets, seed=0).image)
     with pytest.raises(ValueError, match="no reference that shows without"):
-        editor.guided(faces[1::2], own[1::2])
+        editor.make_guided_editor(faces[1::2], own[1::2])
 
 
 def test_masked_diversity_is_counted_over_the_joint_batch() -> None:
     """Another process with twice the free pixels: the count is the mean of both."""
     trainer = tiny_trainer(tiny(diversity_outside_masks=True))
-    trainer.fetch()
+    trainer.fetch_batch()
     free = (torch.zeros(4, 1, 8, 8),) * 2
     trainer.game.heat_maps = type("Maps", (), {"field": None, "__call__": lambda self, image: free})()  # type: ignore[assignment]
-    turn = trainer.turn(trainer.game.steps[2], 0, Clock(0, 1), slice(None), frozenset())
+    turn = trainer.make_turn(trainer.game.steps[2], 0, Clock(0, 1), slice(None), frozenset())
     one, other = torch.ones(4, 3, 8, 8), torch.zeros(4, 3, 8, 8)
-    assert float(trainer.game.difference(turn, one, other)) == 1.0  # type: ignore[operator]
+    assert float(trainer.game.diversity_loss(turn, one, other)) == 1.0  # type: ignore[operator]
     turn.world.mean = lambda value: value * 1.5  # type: ignore[method-assign]
-    assert float(trainer.game.difference(turn, one, other)) == pytest.approx(1 / 1.5)  # type: ignore[operator]
+    assert float(trainer.game.diversity_loss(turn, one, other)) == pytest.approx(1 / 1.5)  # type: ignore[operator]
 
 
 def test_a_generator_with_batch_statistics_is_not_shared() -> None:
@@ -340,13 +340,13 @@ def test_a_generator_with_batch_statistics_is_not_shared() -> None:
 
 
 def test_faces_are_measured_from_seeds_of_their_own() -> None:
-    seeds = seeds_of(0, torch.arange(5))
-    assert len(set(seeds)) == 5 and seeds[2:4] == seeds_of(0, torch.tensor([2, 3])), "whatever the batch"
-    assert not set(seeds) & set(seeds_of(1, torch.arange(5)))
+    seeds = make_face_seeds(0, torch.arange(5))
+    assert len(set(seeds)) == 5 and seeds[2:4] == make_face_seeds(0, torch.tensor([2, 3])), "whatever the batch"
+    assert not set(seeds) & set(make_face_seeds(1, torch.arange(5)))
 
 
 def test_hidden_faces_are_in_no_domain() -> None:
     source = DrawnSource(DrawnData(image_size=16, attributes=("Blond_Hair",), faces=200, held_out=20))
-    hidden = source.visible("train")[:, 0] < 0.5
+    hidden = source.read_visibility("train")[:, 0] < 0.5
     assert hidden.any() and not hidden.all()
-    assert torch.equal(source.domain("train") < 0, hidden)
+    assert torch.equal(source.read_domains("train") < 0, hidden)

@@ -13,11 +13,11 @@ import zoogan.games.synthesis as game_module
 import zoogan.layers.residual_discriminator as discriminator_module
 from synthesis_kit import BATCH, STYLE, played, trainer_of, turn_of
 from zoogan.config import ConfigError, merge
-from zoogan.games.synthesis import Synthesis, path_lengths
+from zoogan.games.synthesis import Synthesis, compute_path_lengths
 from zoogan.interfaces import Clock, Draws, Turn
-from zoogan.layers.fir import doubled
-from zoogan.layers.modulated import ToRGB
-from zoogan.testing.conformance import tensors_of
+from zoogan.layers.fir import upsample2d
+from zoogan.layers.modulated_conv import ToRGB
+from zoogan.testing.conformance import collect_state_tensors
 from zoogan.testing.tensors import noise
 
 # ---- lazy steps ----
@@ -82,10 +82,10 @@ def test_running_means_against_a_loop_by_hand(monkeypatch: pytest.MonkeyPatch) -
     """The mean path length moves when its step plays; the mean latent in every iteration, from the discriminator's faces."""
     trainer, lengths, drawn = trainer_of(weights={"path_every": 2}), [], []
     game: Any = trainer.game
-    latents = game.latents
+    latents = game.sample_latents
 
     def measured(*arguments: Tensor) -> Tensor:
-        lengths.append(path_lengths(*arguments))
+        lengths.append(compute_path_lengths(*arguments))
         return lengths[-1]
 
     def watched(turn: Turn, mapping: Any, rows: slice = slice(None)) -> Any:
@@ -93,8 +93,8 @@ def test_running_means_against_a_loop_by_hand(monkeypatch: pytest.MonkeyPatch) -
         drawn.append(found[0].detach())
         return found
 
-    monkeypatch.setattr(game_module, "path_lengths", measured)
-    monkeypatch.setattr(game, "latents", watched)
+    monkeypatch.setattr(game_module, "compute_path_lengths", measured)
+    monkeypatch.setattr(game, "sample_latents", watched)
     assert game.path_mean == 0
     path, mean = torch.zeros(()), torch.zeros(STYLE)
     for k in range(5):
@@ -108,7 +108,7 @@ def test_running_means_against_a_loop_by_hand(monkeypatch: pytest.MonkeyPatch) -
             path = path + 0.01 * (found.detach().mean() - path)
         torch.testing.assert_close(game.path_mean, path)
         torch.testing.assert_close(game.mean_latent, mean)
-        torch.testing.assert_close(game.editor(trainer.networks, attributes=()).mean_latent, mean)
+        torch.testing.assert_close(game.make_editor(trainer.networks, attributes=()).mean_latent, mean)
     assert trainer.read_terms()["path_mean"] == pytest.approx(float(path))
 
 
@@ -117,10 +117,10 @@ def test_the_penalty_of_path_lengths_by_hand(monkeypatch: pytest.MonkeyPatch) ->
     trainer, seen = trainer_of(weights={"path_decay": 0.5}), []
 
     def measured(*arguments: Tensor) -> Tensor:
-        seen.append(path_lengths(*arguments))
+        seen.append(compute_path_lengths(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(game_module, "path_lengths", measured)
+    monkeypatch.setattr(game_module, "compute_path_lengths", measured)
     trainer.game.path_mean.fill_(0.7)  # type: ignore[operator, union-attr]
     step, turn = turn_of(trainer, "path_length")
     term = step.terms(turn)["path_length"]
@@ -141,7 +141,7 @@ def test_path_lengths_are_those_of_the_jacobian() -> None:
     jacobian = torch.autograd.functional.jacobian(lambda x: image(x).flatten(), latents)[:, 0]
     moved = torch.einsum("p,prs->rs", direction.flatten() / 20**0.5, jacobian)
     torch.testing.assert_close(
-        path_lengths(image(latents), latents, direction), moved.square().sum(1).mean().sqrt()[None]
+        compute_path_lengths(image(latents), latents, direction), moved.square().sum(1).mean().sqrt()[None]
     )
 
 
@@ -158,7 +158,7 @@ def test_a_share_of_the_faces_is_mixed_from_a_cut_on(share: float) -> None:
         Draws(3, turn.world, n, slice(None)), turn.later,
     )  # fmt: skip
     mapping, generator = trainer.networks["mapping"], trainer.networks["generator"]
-    w, wplus = trainer.game.latents(many, mapping)  # type: ignore[operator]
+    w, wplus = trainer.game.sample_latents(many, mapping)  # type: ignore[operator]
     other = mapping(many.draw.normal("latent2", STYLE, like=torch.zeros(n, 1)))
     own = (wplus == w[:, None]).all(2)
     assert torch.equal(own | (wplus == other[:, None]).all(2), torch.ones_like(own))
@@ -175,9 +175,9 @@ def test_one_update_sees_the_same_faces_whatever_its_rows() -> None:
     trainer = trainer_of(batch=6)
     _, turn = turn_of(trainer, "path_length")
     game: Any = trainer.game
-    whole, some = (game.latents(turn, trainer.networks["mapping"], rows) for rows in (slice(None), slice(0, 6, 2)))
+    whole, some = (game.sample_latents(turn, trainer.networks["mapping"], rows) for rows in (slice(None), slice(0, 6, 2)))
     torch.testing.assert_close(some[1], whole[1][::2])
-    maps = [game.noise(turn, rows) for rows in (slice(None), slice(0, 6, 2))]
+    maps = [game.sample_noise(turn, rows) for rows in (slice(None), slice(0, 6, 2))]
     assert all(torch.equal(few, all_[::2]) for all_, few in zip(*maps))
 
 
@@ -185,13 +185,13 @@ def test_one_update_sees_the_same_faces_whatever_its_rows() -> None:
 def test_path_lengths_are_of_every_second_face(batch: int, rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, seen = trainer_of(batch), []
     game: Any = trainer.game
-    latents = game.latents
+    latents = game.sample_latents
 
     def watched(turn: Turn, mapping: Any, rows: slice = slice(None)) -> Any:
         seen.append(torch.arange(batch)[rows].tolist())
         return latents(turn, mapping, rows)
 
-    monkeypatch.setattr(game, "latents", watched)
+    monkeypatch.setattr(game, "sample_latents", watched)
     played(trainer, "path_length")
     assert seen == [rows]
 
@@ -312,7 +312,7 @@ def accumulated(**sets: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     for trainer in trainers:
         for _ in range(2):
             trainer.iterate()
-    return tensors_of(trainers[0]), tensors_of(trainers[1])
+    return collect_state_tensors(trainers[0]), collect_state_tensors(trainers[1])
 
 
 def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[str]:
@@ -327,7 +327,7 @@ def test_accumulation_equals_the_joint_batch_but_for_what_a_batch_shares(monkeyp
     Without the one, and with a mean that hardly moves, latents, mixes, noise and running means are the same.
     """
     assert "network/discriminator" in differing(*accumulated())
-    monkeypatch.setattr(discriminator_module, "batch_deviation", lambda x, most: torch.zeros_like(x[:, :1]))
+    monkeypatch.setattr(discriminator_module, "compute_minibatch_std", lambda x, most: torch.zeros_like(x[:, :1]))
     assert not differing(*accumulated(weights={"path_length": 0}))
     one, other = accumulated(weights={"path_decay": 1e-9})
     assert not differing(one, other)
@@ -347,15 +347,15 @@ def test_latents_of_one_size() -> None:
 def test_a_discriminator_that_knows_its_faces_by_heart_is_reported() -> None:
     game: Any = trainer_of().game
     assert isinstance(game, Synthesis)
-    assert "augment.use=ada" in (game.advise({"real_sign": 0.97}, 60_000, 7500) or "")
-    assert game.advise({"real_sign": 0.97}, 40_000, 5000) is None
-    assert game.advise({"real_sign": 0.5}, 60_000, 7500) is None
+    assert "augment.use=ada" in (game.suggest_remedy({"real_sign": 0.97}, 60_000, 7500) or "")
+    assert game.suggest_remedy({"real_sign": 0.97}, 40_000, 5000) is None
+    assert game.suggest_remedy({"real_sign": 0.5}, 60_000, 7500) is None
 
 
 def test_the_signs_told_are_those_of_every_batch_since_they_were_last_told() -> None:
     game: Any = trainer_of().game
     game._signs = {"real_sign": [torch.tensor(1.0), torch.tensor(-1.0), torch.tensor(0.5), torch.tensor(0.5)]}
-    assert float(game.observe()["real_sign"]) == 0.25
+    assert float(game.collect_figures()["real_sign"]) == 0.25
     trainer = trainer_of()
     for _ in range(3):
         trainer.iterate()
@@ -380,4 +380,4 @@ def test_what_the_resolutions_add_up_to_is_not_rounded_in_mixed_precision() -> N
     rgb, skip = ToRGB(4, 3, 5), noise(0, 2, 3, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):
         shown = rgb(torch.zeros(2, 4, 16, 16), noise(1, 2, 5), skip)
-    assert torch.equal(shown, doubled(skip)), "features of zeros show nothing but the doubled skip"
+    assert torch.equal(shown, upsample2d(skip)), "features of zeros show nothing but the doubled skip"

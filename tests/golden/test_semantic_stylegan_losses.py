@@ -20,8 +20,8 @@ from zoogan.facts import Facts
 from zoogan.importing.official import Imported
 from zoogan.interfaces import Clock, Step, Turn
 from zoogan.training.trainer import Trainer
-from zoogan_semantic_stylegan.layout import MAPPING, origins
-from zoogan_semantic_stylegan.weights import penalties
+from zoogan_semantic_stylegan.layout import MAPPING, find_origins
+from zoogan_semantic_stylegan.weights import set_penalties
 
 RTOL, RTOL_PATH, RTOL_NORMS, RTOL_FP64 = 1e-4, 5e-3, 1e-2, 1e-6  # of the cases' description, section 10
 
@@ -77,7 +77,7 @@ class Played:
             del batch["source"]["segmentation"]
         batches = iter(lambda: batch, None)
         self.trainer = Trainer(composition, registry, accelerator(), batches, injected=self.injected)
-        self.trainer.fetch()
+        self.trainer.fetch_batch()
         network: Any = self.trainer.networks["generator"]
         self.injected |= {f"noise{k}": noise.clone() for k, noise in enumerate(network.fixed_noise())}
         self.game: Any = self.trainer.game
@@ -87,7 +87,7 @@ class Played:
         self.trainer.networks.zero_grad()
         self.injected["latent"] = latent(noise, self.batch, self.style).to(self.image.dtype)
         step = next(step for step in self.game.steps if step.name == name)
-        return step, self.trainer.turn(step, 0, Clock(0, 1), slice(None), frozenset())
+        return step, self.trainer.make_turn(step, 0, Clock(0, 1), slice(None), frozenset())
 
     def step(self, name: str, noise: str = "z") -> dict[str, float]:
         """The terms of a step, and `total`, whose gradients stay in the networks."""
@@ -96,7 +96,7 @@ class Played:
     def terms(self, name: str, noise: str = "z") -> dict[str, float]:
         """The terms of a step alone, at a third of the cost."""
         step, turn = self.turn(name, noise)
-        with self.trainer.only(step, graph=False):
+        with self.trainer.enable_gradients(step, graph=False):
             return {name: float(term.detach()) for name, term in step.terms(turn).items()}
 
     def path(self) -> dict[str, float]:
@@ -112,7 +112,7 @@ class Played:
         """The gradient of an official parameter, which may be a part of one of ours."""
         for slot, network in self.trainer.networks.items():
             parameters = dict(network.named_parameters())
-            for key, origin in origins(slot, list(parameters), self.numbers).items():
+            for key, origin in find_origins(slot, list(parameters), self.numbers).items():
                 if official in origin.names and official.startswith(MAPPING) == (slot == "mapping"):
                     whole = parameters[key].grad
                     if whole is None or not origin.axes:
@@ -131,7 +131,7 @@ class Played:
 def ratio(weights: Mapping[str, float]) -> float:
     """R1's weight of the segmentation beside that of the image, as the importer reads it."""
     told = Imported({}, networks={})
-    penalties(told, weights)
+    set_penalties(told, weights)
     return float(told.config["weights"]["segmentation_penalty"])
 
 
@@ -171,7 +171,7 @@ def report(case: Case, found: Mapping[str, float], wanted: Mapping[str, float], 
 def watch(monkeypatch: pytest.MonkeyPatch, run: Played) -> dict[str, Tensor]:
     """Scores and path lengths on their way through the game."""
     seen: dict[str, Tensor] = {}
-    adversarial, lengths = run.game.adversarial.discriminator, zoogan.games.synthesis.path_lengths
+    adversarial, lengths = run.game.adversarial.discriminator, zoogan.games.synthesis.compute_path_lengths
 
     def watched(real: Tensor, fake: Tensor) -> Any:
         seen.update(real_score=real.detach(), fake_score=fake.detach())
@@ -183,7 +183,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, run: Played) -> dict[str, Tensor]:
         return found
 
     monkeypatch.setattr(run.game.adversarial, "discriminator", watched)
-    monkeypatch.setattr(zoogan.games.synthesis, "path_lengths", measured)
+    monkeypatch.setattr(zoogan.games.synthesis, "compute_path_lengths", measured)
     return seen
 
 
@@ -193,7 +193,7 @@ def path_losses(
     """What the path-length step gives; the norms of its gradients are checked on the way."""
     path = run.path()
     run.check_norms(norms, rtol)
-    run.game.after(Clock(0, 1))
+    run.game.end_iteration(Clock(0, 1))
     lengths = {f"path_lengths {k}": length for k, length in enumerate(seen["path_lengths"].tolist())}
     mean = {"path_mean_after": float(run.game.path_mean)}
     return {"path_penalty_mean0": path["path_length"], "path_weighted": path["total"]} | lengths | mean

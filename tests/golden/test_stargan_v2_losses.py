@@ -20,7 +20,7 @@ from zoogan.facts import Facts
 from zoogan.files import StateDict
 from zoogan.interfaces import HeatMaps, Masks
 from zoogan.training.trainer import Trainer
-from zoogan_stargan_v2.weights import convert, is_score, official
+from zoogan_stargan_v2.weights import convert_stargan_v2, is_score_weight, get_official_name
 
 STEPS = {
     "D_latent": "discriminator_latent", "D_reference": "discriminator_reference",
@@ -68,14 +68,14 @@ def weights_of(networks: torch.nn.ModuleDict, c: Mapping[str, Any]) -> dict[str,
     """The cases' weights: official keys filled by name, through the importer."""
     states = {}
     for slot, ours in networks.items():
-        shapes = {official(slot, key, ours): (key, tuple(p.shape)) for key, p in ours.state_dict().items()}
+        shapes = {get_official_name(slot, key, ours): (key, tuple(p.shape)) for key, p in ours.state_dict().items()}
         empty = {
-            name: torch.zeros(*shape, 1, 1) if is_score(name, ours) else torch.zeros(shape)
+            name: torch.zeros(*shape, 1, 1) if is_score_weight(name, ours) else torch.zeros(shape)
             for name, (_, shape) in shapes.items()
         }
         states[slot] = fill.fill_state_dict(empty)
     settings = {"domains": style_networks.names(c["num_domains"]), "w_hpf": c["w_hpf"]}
-    return convert(states, settings).networks
+    return convert_stargan_v2(states, settings).networks
 
 
 def trainer_of(
@@ -112,7 +112,7 @@ def test_losses(style_loss_case: Case, registry: Registry) -> None:
         trainer = trainer_of(says, registry, iter(lambda: batch, None), len(given["x_real"]))
         trainer.injected = {"latent": given["z_trg"], "latent2": given["z_trg2"]}
         trainer.game.heat_maps = Given(masks)  # type: ignore[assignment]
-        trainer.fetch()
+        trainer.fetch_batch()
         assert set(wanted) == set(STEPS)
         for name, want in wanted.items():
             step = next(step for step in trainer.game.steps if step.name == STEPS[name])
@@ -166,7 +166,7 @@ def test_iterations(style_training_case: Case, registry: Registry) -> None:
             log.reset()
             for term, number in iteration[name].items():
                 compare(f"iteration {k}: {name} {term}", found[TERMS[term]], number, rtol)
-        left = trainer.game.diversity_weight(trainer_clock(trainer))  # type: ignore[operator]
+        left = trainer.game.get_diversity_weight(trainer_clock(trainer))  # type: ignore[operator]
         assert left == pytest.approx(iteration["lambda_ds_after"])
     for name, network in trainer.networks.items():
         theirs = {"mapping": "mapping_network"}.get(name, name)

@@ -20,7 +20,7 @@ from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock
 from zoogan.training.trainer import Trainer
-from zoogan_stylegan2.layouts import Rosinality
+from zoogan_stylegan2.layouts import RosinalityLayout
 
 WEIGHTED = {"r1": r"r1_weighted\(([\d.]+)/2\*(\d+)\)", "path": r"path_weighted\(([\d.]+)\*(\d+)\)"}
 """The name of a weighted loss tells its weight and interval."""
@@ -63,7 +63,7 @@ def trainer_of(says: Mapping[str, Any], registry: Registry, real: Tensor, z: Ten
     injected |= {f"noise{k}": noise.clone() for k, noise in enumerate(fixed)}
     batch = {"source": {"image": real}}
     trainer = Trainer(composition, registry, accelerator(), iter(lambda: batch, None), injected=injected)
-    trainer.fetch()
+    trainer.fetch_batch()
     return trainer
 
 
@@ -78,7 +78,7 @@ def test_losses(synthesis_losses_case: Case, registry: Registry, monkeypatch: py
     check_parameters(says, trainer.networks)
     game, steps = trainer.game, {step.name: step for step in trainer.game.steps}
     seen: dict[str, Tensor] = {}
-    adversarial, lengths = game.adversarial.discriminator, zoogan.games.synthesis.path_lengths  # type: ignore[union-attr]
+    adversarial, lengths = game.adversarial.discriminator, zoogan.games.synthesis.compute_path_lengths  # type: ignore[union-attr]
 
     def watched(real_score: Tensor, fake_score: Tensor) -> Any:
         seen.update(real_logits=real_score.detach(), fake_logits=fake_score.detach())
@@ -89,7 +89,7 @@ def test_losses(synthesis_losses_case: Case, registry: Registry, monkeypatch: py
         return seen["path_lengths"]
 
     monkeypatch.setattr(game.adversarial, "discriminator", watched)
-    monkeypatch.setattr(zoogan.games.synthesis, "path_lengths", measured)
+    monkeypatch.setattr(zoogan.games.synthesis, "compute_path_lengths", measured)
     found: dict[str, float] = {}
 
     def norms(term: str, weight: float) -> None:
@@ -117,7 +117,7 @@ def test_losses(synthesis_losses_case: Case, registry: Registry, monkeypatch: py
     path = played(trainer, steps["path_length"])
     found["path_penalty"], found[weighted(says, "path")[0]] = path["path_length"], path["total"]
     norms("path", path["total"] / path["path_length"])
-    game.after(Clock(0, 1))
+    game.end_iteration(Clock(0, 1))
     found["path_mean"] = float(game.path_mean)  # type: ignore[arg-type]
 
     assert set(found) == set(says["losses"]) and set(seen) == set(says["outputs"])
@@ -134,6 +134,6 @@ def ours_of(official: str, trainer: Trainer) -> tuple[str, str]:
     """Our network and key of an official parameter."""
     for network, network in trainer.networks.items():
         for key, _ in network.named_parameters():
-            if Rosinality().official(network, key, 0) == official:
+            if RosinalityLayout().get_official_name(network, key, 0) == official:
                 return network, key
     raise KeyError(official)

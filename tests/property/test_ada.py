@@ -15,7 +15,7 @@ from zoogan.facts import Facts
 from zoogan.layers.ada import AdaptiveAugment
 from zoogan.layers.augment import DiffAugment, NoAugment
 from zoogan.layers.config import AdaConfig, DiffAugmentConfig
-from zoogan.losses.penalties import R1
+from zoogan.losses.penalties import R1Penalty
 from zoogan.testing.strategies import batches, faces, noise, seeds
 
 chances = st.floats(0, 1)
@@ -121,7 +121,7 @@ def test_r1_passes_through_to_the_discriminator_also_beside_half_precision(half:
         lambda x: discriminator((x.flatten(1) @ matrix.T).view(-1, 1, 8, 8)),
     ):
         discriminator.zero_grad()
-        R1()(scorer, image, image, draws(0, 1)).backward()
+        R1Penalty()(scorer, image, image, draws(0, 1)).backward()
         gradients.append([p.grad.clone() for p in discriminator.parameters() if p.grad is not None])
     assert gradients[0][0].abs().max() > 1e-4
     for one, other in zip(*gradients):
@@ -141,7 +141,7 @@ def test_shapes_are_known_without_values(channels: int) -> None:
     (gradient,) = torch.autograd.grad(output.square().sum(), image, create_graph=True)
     (second,) = torch.autograd.grad(gradient.square().sum(), image)
     assert second.shape == image.shape
-    assert augment.adapted(p, p, torch.empty((), dtype=torch.int64, device="meta")).shape == ()
+    assert augment.adapt_probability(p, p, torch.empty((), dtype=torch.int64, device="meta")).shape == ()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
@@ -166,7 +166,7 @@ trusts, counts = st.floats(-1, 1), st.integers(1, 10_000)
 @given(chances, trusts, counts, st.floats(-1, 1), st.sampled_from([1000, 500_000]))
 def test_p_follows_trust_at_the_promised_speed(p: float, trust: float, seen: int, target: float, speed: int) -> None:
     augment = AdaptiveAugment(AdaConfig(target=target, images=speed))
-    after = augment.adapted(*(torch.tensor(v, dtype=torch.float64) for v in (p, trust)), torch.tensor(seen))
+    after = augment.adapt_probability(*(torch.tensor(v, dtype=torch.float64) for v in (p, trust)), torch.tensor(seen))
     way = (trust > target) - (trust < target)
     assert after.shape == () and after.dtype == torch.float64
     assert float(after) == pytest.approx(min(1.0, max(0.0, p + way * seen / speed)))
@@ -176,8 +176,8 @@ def test_p_takes_the_named_number_of_images_from_0_to_1() -> None:
     augment, p = AdaptiveAugment(AdaConfig(images=640)), torch.tensor(0.0)
     for step in range(11):
         assert float(p) == pytest.approx(min(1, step / 10), abs=1e-6)
-        p = augment.adapted(p, torch.tensor(0.9), torch.tensor(64))
-    assert torch.equal(augment.adapted(HALF, torch.tensor(float("nan")), torch.tensor(64)), HALF)
+        p = augment.adapt_probability(p, torch.tensor(0.9), torch.tensor(64))
+    assert torch.equal(augment.adapt_probability(HALF, torch.tensor(float("nan")), torch.tensor(64)), HALF)
 
 
 def test_where_p_comes_from() -> None:
@@ -195,7 +195,7 @@ def test_where_p_comes_from() -> None:
     still = AdaptiveAugment(AdaConfig(fixed=0.7))
     assert (still.every, still.start) == (0, 0.7)
     for augment in (still, NoAugment(), DiffAugment()):
-        assert augment.adapted(HALF, torch.tensor(1.0), torch.tensor(10**6)) is HALF
+        assert augment.adapt_probability(HALF, torch.tensor(1.0), torch.tensor(10**6)) is HALF
     assert (NoAugment().every, DiffAugment().every, DiffAugment().start) == (0, 0, 0.0)
     assert torch.equal(DiffAugment()(image, draws(1, 2), "x", HALF), DiffAugment()(image, draws(1, 2), "x"))
     assert NoAugment()(image, draws(1, 2), "x", HALF) is image

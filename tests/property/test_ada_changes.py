@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ada_kit import HALF, draws, only, sides
-from zoogan.layers.ada import GROUPS, KINDS, AdaptiveAugment
+from zoogan.layers.ada import CHANGE_GROUPS, CHANGE_KINDS, AdaptiveAugment
 from zoogan.layers.config import AdaConfig
 from zoogan.testing.strategies import faces, noise, seeds
 
@@ -74,7 +74,7 @@ def test_geometry_is_the_papers_product_of_matrices(
     """On a ramp, which every step of the resampling keeps exactly, and on waves, which it keeps nearly."""
     side = 48
     values = dict(zip(("move_across", "move_down", "shift_across", "shift_down"), (*move, *shift)))
-    draw = only("shift", *GROUPS["geometry"], n=1, scale=scale, stretch=stretch, rotation_before=before,
+    draw = only("shift", *CHANGE_GROUPS["geometry"], n=1, scale=scale, stretch=stretch, rotation_before=before,
                 rotation_after=after, **values)  # fmt: skip
     a = 2 ** (0.2 * stretch)
     product = (
@@ -110,7 +110,7 @@ def test_resampling_is_true_to_smooth_pictures(turn: float, across: float, down:
 
 def test_only_squares_turn() -> None:
     image = faces(0, 1, 16)[..., :12]
-    with pytest.raises(ValueError, match=r"must be square; got 16 x 12"):
+    with pytest.raises(ValueError, match=r"need square images, got 16 x 12"):
         AdaptiveAugment()(image, draws(0, 1), "x", HALF)
     assert AdaptiveAugment(AdaConfig(turn=False))(image, draws(0, 1), "x", torch.tensor(1.0)).shape == image.shape
 
@@ -123,7 +123,7 @@ def test_colour_is_the_papers_product_of_matrices(
     seed: int, brightness: float, contrast: float, inversion: float, hue: float, saturation: float
 ) -> None:
     image = faces(seed, 1, 8)
-    draw = only(*GROUPS["color"], brightness=brightness, contrast=contrast, inversion=inversion, hue=hue,
+    draw = only(*CHANGE_GROUPS["color"], brightness=brightness, contrast=contrast, inversion=inversion, hue=hue,
                 saturation=saturation)  # fmt: skip
     axis = torch.full((3, 1), 1 / sqrt(3))
     grey, one = axis @ axis.T, torch.eye(3)
@@ -155,7 +155,7 @@ MANY = 4000
 
 def drawn(p: float, config: AdaConfig | None = None, seed: int = 5) -> Mapping[str, Tensor]:
     image = torch.zeros(MANY, 1, 16, 16)
-    return AdaptiveAugment(config).changes(image, draws(seed, MANY), "x", torch.tensor(p))._asdict()
+    return AdaptiveAugment(config).sample_changes(image, draws(seed, MANY), "x", torch.tensor(p))._asdict()
 
 
 NEUTRAL = {"scale": 1, "stretch": 1, "contrast": 1, "inversion": 1, "saturation": 1}
@@ -164,7 +164,7 @@ NEUTRAL = {"scale": 1, "stretch": 1, "contrast": 1, "inversion": 1, "saturation"
 def happened(changes: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         kind: (value != NEUTRAL.get(kind, 0)).view(MANY, -1).any(1).float()
-        for kind, value in ((k, changes[k]) for k in KINDS)
+        for kind, value in ((k, changes[k]) for k in CHANGE_KINDS)
     }
 
 
@@ -174,12 +174,12 @@ def test_each_change_comes_with_its_probability_and_independently(p: float) -> N
     rotation = 1 - sqrt(1 - p)
     special = {"flip": p / 2, "inversion": p / 2, "turn": 3 / 4 * p, "shift": p * (1 - 1 / 16),
                "rotation_before": rotation, "rotation_after": rotation}  # fmt: skip
-    for kind in KINDS:  # within four standard deviations, and for shifts what rounding makes of the ends
+    for kind in CHANGE_KINDS:  # within four standard deviations, and for shifts what rounding makes of the ends
         assert abs(came[kind].mean() - special.get(kind, p)) < 2 / sqrt(MANY) + 0.05 * (kind == "shift"), kind
     assert abs(torch.maximum(came["rotation_before"], came["rotation_after"]).mean() - p) < 2 / sqrt(MANY)
-    table = torch.stack([came[kind] for kind in KINDS])
+    table = torch.stack([came[kind] for kind in CHANGE_KINDS])
     if p < 1:
-        assert (table.corrcoef() - torch.eye(len(KINDS))).abs().max() < 5 / sqrt(MANY)
+        assert (table.corrcoef() - torch.eye(len(CHANGE_KINDS))).abs().max() < 5 / sqrt(MANY)
 
 
 def test_how_much_each_change_does() -> None:
@@ -196,15 +196,15 @@ def test_how_much_each_change_does() -> None:
     assert changes["shift"].abs().max() == 2 and torch.equal(changes["shift"], changes["shift"].round())
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", CHANGE_GROUPS)
 def test_a_switch_takes_its_own_changes_away_and_no_other(group: str) -> None:
     all_of_them, without = drawn(0.6), drawn(0.6, AdaConfig(**{group: False}))
-    for kind in KINDS:
-        assert torch.equal(all_of_them[kind], without[kind]) is (kind not in GROUPS[group])
-    assert not any(happened(without)[kind].any() for kind in GROUPS[group])
+    for kind in CHANGE_KINDS:
+        assert torch.equal(all_of_them[kind], without[kind]) is (kind not in CHANGE_GROUPS[group])
+    assert not any(happened(without)[kind].any() for kind in CHANGE_GROUPS[group])
 
 
 def test_without_any_change_the_images_pass() -> None:
     image = faces(0, 2, 16)
-    none = AdaptiveAugment(AdaConfig(**dict.fromkeys(GROUPS, False)))
+    none = AdaptiveAugment(AdaConfig(**dict.fromkeys(CHANGE_GROUPS, False)))
     assert torch.equal(none(image, draws(0, 2), "x", torch.tensor(1.0)), image)

@@ -54,7 +54,7 @@ seeds = st.integers(0, 2**32)
 @given(faces(), seeds)
 def test_flip_changes_one_attribute_and_only_its_rivals_with_it(own: Tensor, seed: int) -> None:
     assume(lawful(own))
-    target = condition("flip").targets({"attributes": own}, draws(seed, len(own)))["attributes"]
+    target = condition("flip").draw_targets({"attributes": own}, draws(seed, len(own)))["attributes"]
     assert lawful(target)
     for before, after in zip(own, target):
         changed = (before != after).nonzero().flatten().tolist()
@@ -66,7 +66,7 @@ def test_flip_changes_one_attribute_and_only_its_rivals_with_it(own: Tensor, see
 
 def test_flip_reaches_every_attribute_about_equally() -> None:
     own = torch.zeros(7000, len(NAMES))
-    target = condition("flip").targets({"attributes": own}, draws(0, len(own)))["attributes"]
+    target = condition("flip").draw_targets({"attributes": own}, draws(0, len(own)))["attributes"]
     assert (target.sum(1) == 1).all() and (target.mean(0) - 1 / len(NAMES)).abs().max() < 0.02
 
 
@@ -74,18 +74,18 @@ def test_flip_reaches_every_attribute_about_equally() -> None:
 def test_flip_of_one_attribute_is_its_opposite(values: list[int], seed: int) -> None:
     own = torch.tensor(values, dtype=torch.float32)[:, None]
     single = condition("flip", Facts(image_size=64, attributes=("Eyeglasses",)))
-    assert torch.equal(single.targets({"attributes": own}, draws(seed, len(own)))["attributes"], 1 - own)
+    assert torch.equal(single.draw_targets({"attributes": own}, draws(seed, len(own)))["attributes"], 1 - own)
 
 
 @given(faces(), seeds)
 def test_permute_only_reorders_the_labels_that_occur(own: Tensor, seed: int) -> None:
-    target = condition("permute").targets({"attributes": own}, draws(seed, len(own)))["attributes"]
+    target = condition("permute").draw_targets({"attributes": own}, draws(seed, len(own)))["attributes"]
     assert sorted(target.tolist()) == sorted(own.tolist())
 
 
 def test_uniform_shows_free_attributes_half_the_time_and_never_two_rivals() -> None:
     own = torch.zeros(8000, len(NAMES))
-    target = condition("uniform").targets({"attributes": own}, draws(0, len(own)))["attributes"]
+    target = condition("uniform").draw_targets({"attributes": own}, draws(0, len(own)))["attributes"]
     assert lawful(target)
     shares = dict(zip(NAMES, target.mean(0).tolist()))
     assert abs(shares["Male"] - 0.5) < 0.03 and abs(shares["Eyeglasses"] - 0.5) < 0.03
@@ -96,15 +96,15 @@ def test_uniform_shows_free_attributes_half_the_time_and_never_two_rivals() -> N
 def test_rivals_of_equal_rank_do_not_both_survive() -> None:
     chosen = draws(0, 1)
     chosen.injected = {"attributes": torch.zeros(1, len(NAMES)), "rank": torch.full((1, len(NAMES)), 0.5)}
-    target = condition("uniform").targets({"attributes": torch.zeros(1, len(NAMES))}, chosen)["attributes"]
+    target = condition("uniform").draw_targets({"attributes": torch.zeros(1, len(NAMES))}, chosen)["attributes"]
     assert lawful(target) and target[0, 0] == 1
 
 
 @pytest.mark.parametrize("draw", ["flip", "uniform"])
 def test_processes_draw_what_one_would_for_the_joint_batch(draw: str) -> None:
     own = (torch.arange(8 * len(NAMES)).view(8, -1) % 3 == 0).float() * torch.tensor([1.0, 1, 0, 0, 0, 1, 1])
-    joint = condition(draw).targets({"attributes": own}, draws(5, 8))["attributes"]
-    parts = [condition(draw).targets({"attributes": own[r * 4 : r * 4 + 4]}, draws(5, 4, r, 2)) for r in range(2)]
+    joint = condition(draw).draw_targets({"attributes": own}, draws(5, 8))["attributes"]
+    parts = [condition(draw).draw_targets({"attributes": own[r * 4 : r * 4 + 4]}, draws(5, 4, r, 2)) for r in range(2)]
     assert torch.equal(torch.cat([part["attributes"] for part in parts]), joint)
 
 
@@ -114,8 +114,8 @@ def test_targets_can_be_rehearsed_without_data(draw: str) -> None:
     one = condition(draw)
     for show_one in (False, True):
         if show_one:
-            one.show_one()
-        target = one.targets({"attributes": own}, draws(0, 4))["attributes"]
+            one.require_exactly_one()
+        target = one.draw_targets({"attributes": own}, draws(0, 4))["attributes"]
         assert target.is_meta and target.shape == own.shape and target.dtype == own.dtype
 
 
@@ -164,7 +164,7 @@ def test_sweep_is_stargans_test_mode(own: Tensor) -> None:
     """Hair colours are set, the other selected ones cleared; all else is flipped (solver.py)."""
     hair = [1, 2, 3]
     facts = Facts(image_size=64, attributes=NAMES[:4], exclusive=(NAMES[1:4],))
-    edits = condition("permute", facts).sweep(own[:, :4])
+    edits = condition("permute", facts).list_single_edits(own[:, :4])
     assert [caption for caption, _ in edits] == list(NAMES[:4])
     for i, (_, targets) in enumerate(edits):
         expected = own[:, :4].clone()
@@ -191,7 +191,7 @@ def test_declared_groups_exclude_as_those_of_the_source_do() -> None:
     told = declared(HAPPY[:3], known=(("angry", "happy"),))
     assert told.groups == (HAPPY[:3],)  # the source's pair says nothing more
     assert told.apply_request(own, told.parse({"sad": 1}))["attributes"].tolist() == [[0, 0, 1, 1]]
-    assert [targets["attributes"][0].tolist() for _, targets in told.sweep(own)] == [
+    assert [targets["attributes"][0].tolist() for _, targets in told.list_single_edits(own)] == [
         [1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [1, 0, 0, 0],
     ]  # fmt: skip
     with pytest.raises(ValueError, match="happy and sad exclude each other"):
@@ -207,9 +207,9 @@ def test_where_one_of_all_must_be_shown_another_one_is_asked_for(labels: list[tu
     facts = Facts(image_size=64, attributes=NAMES[: own.shape[1]])
     for draw in ("flip", "uniform"):
         one = condition(draw, facts)
-        one.show_one()
+        one.require_exactly_one()
         assert one.groups == (facts.attributes,)
-        target = one.targets({"attributes": own}, draws(seed, len(own)))["attributes"]
+        target = one.draw_targets({"attributes": own}, draws(seed, len(own)))["attributes"]
         assert target.dtype == own.dtype and set(target.flatten().tolist()) <= {0, 1} and (target.sum(1) == 1).all()
         shows_all = own.all(1)
         assert draw == "uniform" or not ((target * own).sum(1) > 0)[~shows_all].any()
@@ -218,9 +218,9 @@ def test_where_one_of_all_must_be_shown_another_one_is_asked_for(labels: list[tu
 @pytest.mark.parametrize("draw", ["flip", "uniform"])
 def test_each_of_all_is_asked_for_about_equally(draw: str) -> None:
     one = condition(draw, Facts(image_size=64, attributes=NAMES[:4]))
-    one.show_one()
+    one.require_exactly_one()
     own = torch.eye(4)[torch.arange(8000) % 4]
-    target = one.targets({"attributes": own}, draws(0, len(own)))["attributes"]
+    target = one.draw_targets({"attributes": own}, draws(0, len(own)))["attributes"]
     assert (target.mean(0) - 1 / 4).abs().max() < 0.02
     of_first = target[::4].mean(0)
     assert (of_first - (torch.tensor([0, 1, 1, 1]) / 3 if draw == "flip" else 1 / 4)).abs().max() < 0.04

@@ -14,7 +14,7 @@ from zoogan.config import ConfigError
 from zoogan.games.config import EditingWeights
 from zoogan.interfaces import Clock, Draws, World
 from zoogan.plugins.host import get_zoo
-from zoogan.testing.conformance import tiny_config, tiny_facts, trained
+from zoogan.testing.conformance import make_tiny_config, make_tiny_facts, train_on_random_batches
 from zoogan.testing.tensors import noise
 
 REGISTRY = get_zoo().registry
@@ -22,8 +22,8 @@ LABELS = st.lists(st.tuples(*[st.sampled_from([0.0, 1.0])] * 4), min_size=1, max
 
 
 def game_with(**weights: Any) -> Any:
-    config = tiny_config("sagan", REGISTRY, {"weights": weights, "data": {"attributes": ["Male", "Smiling"]}})
-    return compose(config, tiny_facts(config), REGISTRY).game
+    config = make_tiny_config("sagan", REGISTRY, {"weights": weights, "data": {"attributes": ["Male", "Smiling"]}})
+    return compose(config, make_tiny_facts(config), REGISTRY).game
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -51,16 +51,16 @@ def test_weights_move_in_equal_steps_to_their_ends(
     names = ("attribute", "cycle", "identity")
     starts, ends = dict(zip(names, first)), dict(zip(names, last))
     weights = EditingWeights(**starts, final=ends)  # type: ignore[arg-type]
-    assert weights.at(0.0) == {name: starts[name] for name in names if starts[name] or ends[name]}
-    assert weights.at(1.0) == pytest.approx({name: ends[name] for name in weights.at(0.0)})
-    for name, value in weights.at(share).items():
+    assert weights.compute_at(0.0) == {name: starts[name] for name in names if starts[name] or ends[name]}
+    assert weights.compute_at(1.0) == pytest.approx({name: ends[name] for name in weights.compute_at(0.0)})
+    for name, value in weights.compute_at(share).items():
         assert value == pytest.approx((1 - share) * starts[name] + share * ends[name])
-    assert EditingWeights(**starts).at(share) == {name: w for name, w in starts.items() if w}  # type: ignore[arg-type]
+    assert EditingWeights(**starts).compute_at(share) == {name: w for name, w in starts.items() if w}  # type: ignore[arg-type]
 
 
 def test_a_training_ends_with_the_final_weights() -> None:
     game = game_with(attribute=0.5, final={"attribute": 0.0, "identity": 3.0})
-    first, middle, last, after = (game.generator_weights(Clock(k, 11)) for k in (0, 5, 10, 12))
+    first, middle, last, after = (game.get_generator_weights(Clock(k, 11)) for k in (0, 5, 10, 12))
     assert (first["attribute"], middle["attribute"], last["attribute"]) == (0.5, 0.25, 0.0) and after == last
     assert last["identity"] == 3.0
     with pytest.raises(ConfigError, match=r"weights\.final\.cycles: no such setting, did you mean 'cycle'"):
@@ -69,20 +69,20 @@ def test_a_training_ends_with_the_final_weights() -> None:
 
 def test_a_mask_is_reported_when_it_stays_and_its_small_changes_are_not() -> None:
     game = game_with()
-    assert [game.advise({"mask": 0.001, "change": 0.001}, n, n) for n in (1000, 3000, 5999)] == [None] * 3
-    assert "lower weights.identity" in game.advise({"mask": 0.001, "change": 0.001}, 6000, 6000)
-    assert game.advise({"mask": 0.5, "change": 0.001}, 6100, 6100) is None  # it moved, and the count begins anew
-    assert [game.advise({"mask": 0.99}, n, n) for n in (6200, 11_199)] == [None] * 2
-    assert game.advise({}, 11_200, 11_200) is None  # the generator did not play
-    assert "raise weights.identity" in game.advise({"mask": 0.99}, 11_300, 11_300)
-    assert game.advise({"mask": 0.001}, 11_400, 11_400) is None  # from one extreme to the other
+    assert [game.suggest_remedy({"mask": 0.001, "change": 0.001}, n, n) for n in (1000, 3000, 5999)] == [None] * 3
+    assert "lower weights.identity" in game.suggest_remedy({"mask": 0.001, "change": 0.001}, 6000, 6000)
+    assert game.suggest_remedy({"mask": 0.5, "change": 0.001}, 6100, 6100) is None  # it moved, and the count begins anew
+    assert [game.suggest_remedy({"mask": 0.99}, n, n) for n in (6200, 11_199)] == [None] * 2
+    assert game.suggest_remedy({}, 11_200, 11_200) is None  # the generator did not play
+    assert "raise weights.identity" in game.suggest_remedy({"mask": 0.99}, 11_300, 11_300)
+    assert game.suggest_remedy({"mask": 0.001}, 11_400, 11_400) is None  # from one extreme to the other
 
 
 def test_faint_edits_are_reported_late() -> None:
     game = game_with()
-    assert game.advise({"change": 0.001}, 80_000, 4999) is None
-    assert "change almost nothing" in game.advise({"change": 0.001}, 80_000, 5000)
-    assert game.advise({"change": 0.02}, 80_000, 5000) is None and game.advise({}, 80_000, 5000) is None
+    assert game.suggest_remedy({"change": 0.001}, 80_000, 4999) is None
+    assert "change almost nothing" in game.suggest_remedy({"change": 0.001}, 80_000, 5000)
+    assert game.suggest_remedy({"change": 0.02}, 80_000, 5000) is None and game.suggest_remedy({}, 80_000, 5000) is None
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_a_face_alone_in_its_batch_has_nobody_to_swap_labels_with(
     draw: str, batch: int, accumulate: int, told: bool
 ) -> None:
     sets = {"data": {"batch": batch}, "training": {"accumulate": accumulate}, "condition": {"draw": draw}}
-    config = tiny_config("stargan", REGISTRY, sets)
-    notes = compose(config, tiny_facts(config), REGISTRY).game.notes()
+    config = make_tiny_config("stargan", REGISTRY, sets)
+    notes = compose(config, make_tiny_facts(config), REGISTRY).game.list_warnings()
     assert bool(notes) is told and all("condition.draw=flip" in note and "data.batch" in note for note in notes)
 
 
@@ -107,11 +107,11 @@ def test_a_face_alone_in_its_batch_has_nobody_to_swap_labels_with(
     ],
 )
 def test_a_sheet_shows_every_mask_once(sees: bool, names: list[str], captions: list[str]) -> None:
-    config = tiny_config("sagan", REGISTRY, {"generator": {"mask_sees_label": sees}, "data": {"attributes": names}})
-    composition = compose(config, tiny_facts(config), REGISTRY)
-    editor = composition.game.editor(composition.networks.eval(), attributes=tuple(names))
+    config = make_tiny_config("sagan", REGISTRY, {"generator": {"mask_sees_label": sees}, "data": {"attributes": names}})
+    composition = compose(config, make_tiny_facts(config), REGISTRY)
+    editor = composition.game.make_editor(composition.networks.eval(), attributes=tuple(names))
     image = noise(0, 2, 3, 16, 16).clamp(-1, 1)
-    columns = editor.sheet(image, torch.tensor([[0.0] * len(names), [1.0] * len(names)]))
+    columns = editor.make_columns(image, torch.tensor([[0.0] * len(names), [1.0] * len(names)]))
     assert [column.caption for column in columns] == captions
     for column in columns:
         assert column.images.shape == image.shape and column.images.abs().max() <= 1
@@ -120,11 +120,11 @@ def test_a_sheet_shows_every_mask_once(sees: bool, names: list[str], captions: l
 def test_the_cycle_of_a_training_is_that() -> None:
     """With no cycle for what is lost, a batch whose every face loses something has none."""
     sets: dict[str, Any] = {"weights": {"cycle": 10.0, "cycle_lost": 0.0}}
-    trainer = trained(tiny_config("sagan", REGISTRY, sets), REGISTRY, 0)
+    trainer = train_on_random_batches(make_tiny_config("sagan", REGISTRY, sets), REGISTRY, 0)
     game: Any = trainer.game
     seen = []
-    restored = game.restored
-    game.restored = lambda *given: seen.append((given, restored(*given))) or seen[-1][1]  # type: ignore[func-returns-value]
+    restored = game.cycle_loss
+    game.cycle_loss = lambda *given: seen.append((given, restored(*given))) or seen[-1][1]  # type: ignore[func-returns-value]
     for _ in range(2):
         trainer.iterate()
     assert seen
@@ -134,11 +134,11 @@ def test_the_cycle_of_a_training_is_that() -> None:
 
 def test_a_softmax_is_never_asked_to_show_nothing() -> None:
     sets: dict[str, Any] = {"classification": {"use": "softmax"}, "condition": {"draw": "flip"}}
-    config = tiny_config("stargan", REGISTRY, sets | {"data": {"attributes": ["Male", "Smiling", "Bangs"]}})
-    game: Any = compose(config, tiny_facts(config), REGISTRY).game
+    config = make_tiny_config("stargan", REGISTRY, sets | {"data": {"attributes": ["Male", "Smiling", "Bangs"]}})
+    game: Any = compose(config, make_tiny_facts(config), REGISTRY).game
     own = torch.eye(3).repeat(20, 1)
-    target = game.targets({"source": {"attributes": own}}, Draws(0, World.alone(), 60, slice(None)))["attributes"]
+    target = game.draw_targets({"source": {"attributes": own}}, Draws(0, World.alone(), 60, slice(None)))["attributes"]
     assert (target.sum(1) == 1).all() and not (target * own).any()
     with pytest.raises(ConfigError, match=r"classification.use=softmax .* \(got Male alone\): name two or more"):
-        alone = tiny_config("stargan", REGISTRY, sets | {"data": {"attributes": ["Male"]}})
-        compose(alone, tiny_facts(alone), REGISTRY)
+        alone = make_tiny_config("stargan", REGISTRY, sets | {"data": {"attributes": ["Male"]}})
+        compose(alone, make_tiny_facts(alone), REGISTRY)

@@ -10,21 +10,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoogan.conditions.config import DomainConfig
 from zoogan.conditions.domain import DomainCondition
-from zoogan.config import ConfigError
+from zoogan.config import ConfigError, use_component
 from zoogan.facts import Facts
 from zoogan.interfaces import Draws, World
-from zoogan.interfaces.source import domain_of, domains_of
+from zoogan.interfaces.source import find_domains, make_domain_names
 
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")
 
 
 def condition(attributes: tuple[str, ...] = HAIR, exclusive: tuple[tuple[str, ...], ...] | None = None) -> Any:
     groups = (attributes,) * (len(attributes) > 1) if exclusive is None else exclusive
-    domains = domains_of(attributes, groups)
+    domains = make_domain_names(attributes, groups)
     return DomainCondition(
-        DomainConfig(), Facts(image_size=32, attributes=attributes, exclusive=groups, domains=domains)
+        use_component("condition", "domain"), Facts(image_size=32, attributes=attributes, exclusive=groups, domains=domains)
     )
 
 
@@ -44,20 +43,20 @@ def test_members_of_one_group_are_its_domains_in_the_order_asked_for(
     group: tuple[str, ...], data: st.DataObject
 ) -> None:
     asked = tuple(data.draw(st.permutations(group)))[: data.draw(st.integers(1, len(group)))]
-    assert domains_of(asked, [("x", "y"), group]) == asked
+    assert make_domain_names(asked, [("x", "y"), group]) == asked
 
 
 @given(names)
 def test_free_attributes_make_domains_only_alone(free: tuple[str, ...]) -> None:
-    found = domains_of(free, ())
+    found = make_domain_names(free, ())
     assert found == ((f"no_{free[0]}", free[0]) if len(free) == 1 else ())
 
 
 def test_attributes_with_a_word_for_their_absence() -> None:
-    assert domains_of(("Male",), ()) == ("Female", "Male")
-    assert domains_of(("Eyeglasses",), (HAIR,)) == ("no_Eyeglasses", "Eyeglasses")
-    assert domains_of(("Black_Hair", "Male"), (HAIR,)) == () == domains_of((), ())
-    assert domains_of(("face",), (("face",),)) == ("face",), "a group of one is one domain, not two"
+    assert make_domain_names(("Male",), ()) == ("Female", "Male")
+    assert make_domain_names(("Eyeglasses",), (HAIR,)) == ("no_Eyeglasses", "Eyeglasses")
+    assert make_domain_names(("Black_Hair", "Male"), (HAIR,)) == () == make_domain_names((), ())
+    assert make_domain_names(("face",), (("face",),)) == ("face",), "a group of one is one domain, not two"
 
 
 # ---- the domain of a face ----
@@ -68,24 +67,24 @@ def test_one_hot_rows_show_their_own_domain(shown: list[int], k: int) -> None:
     index = torch.tensor(shown) % k
     labels = torch.nn.functional.one_hot(index, k).float()
     if k > 1:
-        assert torch.equal(domain_of(labels, k), index)
+        assert torch.equal(find_domains(labels, k), index)
     else:
-        assert domain_of(labels, 1).tolist() == [0] * len(index)
+        assert find_domains(labels, 1).tolist() == [0] * len(index)
 
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=9))
 def test_one_attribute_is_without_and_with(values: list[int]) -> None:
-    assert domain_of(torch.tensor(values).float()[:, None], 2).tolist() == values
+    assert find_domains(torch.tensor(values).float()[:, None], 2).tolist() == values
 
 
 @given(st.lists(st.lists(st.integers(0, 1), min_size=3, max_size=3), min_size=1, max_size=9))
 def test_faces_that_show_none_or_several_have_no_domain(rows: list[list[int]]) -> None:
     wanted = [row.index(1) if sum(row) == 1 else -1 for row in rows]
-    assert domain_of(torch.tensor(rows).float(), 3).tolist() == wanted
+    assert find_domains(torch.tensor(rows).float(), 3).tolist() == wanted
 
 
 def test_a_face_outside_the_one_domain_has_none() -> None:
-    assert domain_of(torch.tensor([[1.0], [0.0]]), 1).tolist() == [0, -1]
+    assert find_domains(torch.tensor([[1.0], [0.0]]), 1).tolist() == [0, -1]
 
 
 # ---- targets ----
@@ -93,7 +92,7 @@ def test_a_face_outside_the_one_domain_has_none() -> None:
 
 def test_targets_are_the_references_domains() -> None:
     own = torch.tensor([2, 0, 1])
-    assert torch.equal(condition().targets({"domain": own}, Draws(0, World.alone(), 3, slice(None)))["domain"], own)
+    assert torch.equal(condition().draw_targets({"domain": own}, Draws(0, World.alone(), 3, slice(None)))["domain"], own)
 
 
 def test_attributes_that_make_no_domains_are_refused() -> None:

@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import zoogan.builtin
-from zoogan.auxiliary.heat_maps import REGIONS, LandmarkMaps, NoHeatMaps, masks_from, read_network
-from zoogan.auxiliary.landmarks import LandmarkNetwork, convert, coordinates, official_names
-from zoogan.config import ConfigError
+from zoogan.auxiliary.heat_maps import REGIONS, LandmarkMaps, NoHeatMaps, load_landmark_network, make_masks
+from zoogan.auxiliary.landmarks import LandmarkNetwork, convert_landmark_weights, make_coordinates, map_official_names
+from zoogan.config import ConfigError, use_component
 from zoogan.config.registry import Registry
-from zoogan.data.sources.heat_map_files import masks_path, read_masks, save_masks
+from zoogan.data.sources.heat_map_files import get_masks_path, read_masks, save_masks
 from zoogan.files import hash_file
 from zoogan.interfaces import ContractError, HeatMaps
-from zoogan.layers.config import UPPER_CONTOUR, WITHOUT_CONTOUR_AND_CORNERS, LandmarkMapsConfig, NoHeatMapsConfig
+from zoogan.layers.config import UPPER_CONTOUR, WITHOUT_CONTOUR_AND_CORNERS, LandmarkMapsConfig
 from zoogan.testing.strategies import noise, seeds
 
 # Rows by which each landmark moves, + = down, as StarGAN v2 publishes it; what is not named stays.
@@ -44,7 +44,7 @@ def weights() -> dict[str, Tensor]:
     with torch.no_grad():
         network.maps.weight.mul_(5)
     state = network.state_dict()
-    return {official: state[ours] for official, ours in official_names().items()}
+    return {official: state[ours] for official, ours in map_official_names().items()}
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +79,7 @@ def test_a_landmark_shows_where_its_region_moves_it(landmark: int, row: int, col
     zeroed = UPPER_CONTOUR if smile else WITHOUT_CONTOUR_AND_CORNERS
     maps = torch.zeros(1, 98, 256, 256)
     maps[0, landmark, row, column] = 0.7
-    coarse, fine = masks_from(maps, zeroed)
+    coarse, fine = make_masks(maps, zeroed)
     want = torch.zeros(256, 256)
     if landmark not in zeroed:
         for move in MOVES.get(landmark, (0,)):
@@ -93,36 +93,36 @@ def test_a_landmark_shows_where_its_region_moves_it(landmark: int, row: int, col
 @given(seed=seeds, n=st.integers(1, 2), side=st.sampled_from([16, 64]), scale=st.sampled_from([0.01, 1.0, 100.0]))
 def test_masks_are_in_range_and_images_apart(seed: int, n: int, side: int, scale: float) -> None:
     maps = noise(seed, n, 98, side, side).mul(scale).requires_grad_()
-    masks = masks_from(maps)
+    masks = make_masks(maps)
     in_range(masks)
     assert all(mask.shape == (n, 1, 256, 256) for mask in masks)
-    alone = [masks_from(one[None]) for one in maps]
+    alone = [make_masks(one[None]) for one in maps]
     for k, mask in enumerate(masks):
         torch.testing.assert_close(mask, torch.cat([masks_[k] for masks_ in alone]))
-    assert all(torch.equal(a, b) for a, b in zip(masks, masks_from(maps)))
+    assert all(torch.equal(a, b) for a, b in zip(masks, make_masks(maps)))
 
 
 @pytest.mark.parametrize("value", [0.0, 0.05, 3.0, -3.0])
 def test_a_blank_map_shows_nothing(value: float) -> None:
     """At full size; enlarging leaves the rounding of a constant, which stretching to [0, 1] makes visible."""
-    assert all(not mask.any() for mask in masks_from(torch.full((1, 98, 256, 256), value)))
-    in_range(masks_from(torch.full((1, 98, 64, 64), value)))
+    assert all(not mask.any() for mask in make_masks(torch.full((1, 98, 256, 256), value)))
+    in_range(make_masks(torch.full((1, 98, 64, 64), value)))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_no_mask_has_what_is_no_number(bad: float) -> None:
     maps = torch.rand(1, 98, 64, 64)
     maps[0, 62, 5, 5] = bad
-    in_range(masks_from(maps))
+    in_range(make_masks(maps))
     maps = torch.rand(1, 98, 64, 64)
     maps[0, 10, 5, 5] = bad  # of the chin, which the fine mask does not show
-    coarse, fine = masks_from(maps)
+    coarse, fine = make_masks(maps)
     in_range((coarse, fine))
     assert fine.any()
 
 
 def test_all_landmarks_may_be_left_out() -> None:
-    assert all(not mask.any() for mask in masks_from(torch.rand(1, 98, 64, 64), range(98)))
+    assert all(not mask.any() for mask in make_masks(torch.rand(1, 98, 64, 64), range(98)))
 
 
 # ---- the network ----
@@ -134,7 +134,7 @@ def test_the_network_is_as_large_as_published() -> None:
 
 @given(height=st.integers(2, 40), width=st.integers(2, 40))
 def test_coordinates(height: int, width: int) -> None:
-    row, column, radius = coordinates(height, width, torch.device("cpu"), torch.float32)[0]
+    row, column, radius = make_coordinates(height, width, torch.device("cpu"), torch.float32)[0]
     assert row[0].unique() == -1 and row[-1].unique() == 1 and column[:, 0].unique() == -1
     assert radius[0, 0] == 1 == radius.max() and bool((radius >= 0).all())
 
@@ -148,7 +148,9 @@ def test_images_of_any_size(landmarks: LandmarkMaps, seed: int, n: int, height: 
     assert all(mask.shape == (n, 1, 256, 256) and mask.dtype == torch.float32 for mask in masks)
     assert any(bool(((mask > 0) & (mask < 1)).any()) for mask in masks)
     assert all(torch.equal(a, b) for a, b in zip(masks, landmarks(image)))
-    torch.testing.assert_close(landmarks.maps(image)[:1], landmarks.maps(image[:1]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        landmarks.compute_maps(image)[:1], landmarks.compute_maps(image[:1]), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("level", [-1.0, 0.0, 1.0])
@@ -217,7 +219,7 @@ def containers(weights: dict[str, Tensor]) -> dict[str, Any]:
 def test_every_container_is_read(kind: str, weights: dict[str, Tensor], tmp_path: Path) -> None:
     path = tmp_path / "file.ckpt"
     torch.save(containers(weights)[kind], path)
-    found, wanted = read_network(path).state_dict(), convert(weights)
+    found, wanted = load_landmark_network(path).state_dict(), convert_landmark_weights(weights)
     assert list(found) == list(LandmarkNetwork().state_dict())
     assert all(torch.equal(found[key], wanted[key]) for key in wanted)
 
@@ -231,7 +233,7 @@ def test_no_pickle_is_executed(tmp_path: Path) -> None:
 
     torch.save({"fan": Hostile()}, path)
     with pytest.raises(ConfigError, match="without executing code"):
-        read_network(path)
+        load_landmark_network(path)
     assert not trace.exists()
 
 
@@ -277,7 +279,7 @@ def test_components(file: Path) -> None:
     registry = Registry()
     zoogan.builtin.zoo_register(registry)
     assert registry.names("heat_maps") == ["files", "landmarks", "none"]
-    none = registry.build("heat_maps", NoHeatMapsConfig())
+    none = registry.build("heat_maps", use_component("heat_maps", "none"))
     assert isinstance(none, NoHeatMaps) and none(torch.zeros(1, 3, 16, 16)) is None
     assert isinstance(registry.build("heat_maps", LandmarkMapsConfig(file=file)), LandmarkMaps)
 
@@ -287,7 +289,7 @@ def test_components(file: Path) -> None:
 
 @given(seed=seeds, side=st.sampled_from([16, 256]))
 def test_a_file_keeps_masks(tmp_path_factory: pytest.TempPathFactory, seed: int, side: int) -> None:
-    path = masks_path(tmp_path_factory.mktemp("faces"), Path("cat/0001.jpg"))
+    path = get_masks_path(tmp_path_factory.mktemp("faces"), Path("cat/0001.jpg"))
     masks = noise(seed, 1, 1, side, side).sigmoid(), noise(seed + 1, 1, 1, side, side).sigmoid()
     save_masks(path, masks)
     found = read_masks(path)
@@ -300,9 +302,9 @@ def test_a_file_keeps_masks(tmp_path_factory: pytest.TempPathFactory, seed: int,
 
 def test_where_masks_lie(tmp_path: Path) -> None:
     want = tmp_path / "heat_maps" / "cat" / "0001.png"
-    assert masks_path(tmp_path, Path("cat/0001.jpg")) == masks_path(tmp_path, tmp_path / "cat" / "0001.jpg") == want
+    assert get_masks_path(tmp_path, Path("cat/0001.jpg")) == get_masks_path(tmp_path, tmp_path / "cat" / "0001.jpg") == want
     with pytest.raises(ValueError, match="subpath"):
-        masks_path(tmp_path / "a", tmp_path / "b" / "0001.jpg")
+        get_masks_path(tmp_path / "a", tmp_path / "b" / "0001.jpg")
 
 
 def test_wrong_mask_files_are_told(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from zoogan.config import ConfigError
 from zoogan.interfaces import Draws, World
 from zoogan.layers.augment import DiffAugment, NoAugment
-from zoogan.layers.blocks import EncoderDecoder, ResidualBlock, StridedTrunk, check_halvings, default_stages
+from zoogan.layers.blocks import EncoderDecoder, ResidualBlock, StridedTrunk, check_halvings, get_default_stages
 from zoogan.layers.config import DiffAugmentConfig
-from zoogan.layers.norm import BatchNorm2d, InstanceNorm2d, couples_batch, synchronised
-from zoogan.layers.planes import append_planes
-from zoogan.layers.resample import doubling, halving
+from zoogan.layers.norm import BatchNorm2d, InstanceNorm2d, has_batch_norm, convert_batch_norms
+from zoogan.layers.blocks import append_planes
+from zoogan.layers.resample import make_upsampling_conv, make_downsampling_conv
 from zoogan.testing.strategies import batches, faces, labels, noise, seeds
 
 
@@ -47,9 +47,9 @@ def prepared(seed: int, channels: int, **options: Any) -> nn.BatchNorm2d:
 def test_batch_norm_is_torchs(seed: int, n: int, momentum: float | None, records: bool) -> None:
     """Outputs, gradients and running statistics, in training and in eval."""
     theirs = prepared(seed, 3, momentum=momentum)
-    ours = synchronised(copy.deepcopy(theirs))
+    ours = convert_batch_norms(copy.deepcopy(theirs))
     assert isinstance(ours, BatchNorm2d)
-    ours.records = records
+    ours.records_statistics = records
     for step in range(2):
         x = noise(seed + step, n, 3, 4, 4).requires_grad_()
         y = x.detach().clone().requires_grad_()
@@ -66,13 +66,13 @@ def test_batch_norm_is_torchs(seed: int, n: int, momentum: float | None, records
 @given(seed=seeds, momentum=st.sampled_from([0.1, None]))
 def test_replay_is_running_again(seed: int, momentum: float | None) -> None:
     """Also between a forward and its backward, which must not notice."""
-    once, twice = (synchronised(prepared(seed, 3, momentum=momentum)) for _ in range(2))
+    once, twice = (convert_batch_norms(prepared(seed, 3, momentum=momentum)) for _ in range(2))
     assert isinstance(once, BatchNorm2d)
-    once.records = True
+    once.records_statistics = True
     x = noise(seed, 4, 3, 4, 4).requires_grad_()
     output = once(x)
-    assert once.last is not None
-    once.replay(once.last)
+    assert once.last_statistics is not None
+    once.update_running_statistics(once.last_statistics)
     output.square().sum().backward()
     twice(x.detach())
     twice(x.detach())
@@ -97,7 +97,7 @@ class Pretend(World):
 def test_batch_norm_spans_the_joint_batch(seed: int, size: int, offset: float, records: bool) -> None:
     """Processes together compute what torch computes on all rows, gradients included; far from zero too."""
     whole = prepared(seed, 3)
-    layers = [synchronised(copy.deepcopy(whole)) for _ in range(size)]
+    layers = [convert_batch_norms(copy.deepcopy(whole)) for _ in range(size)]
     x = (noise(seed, 2 * size, 3, 4, 4) + offset).requires_grad_()
     y = x.detach().clone().requires_grad_()
     expected = whole(x)
@@ -106,7 +106,7 @@ def test_batch_norm_spans_the_joint_batch(seed: int, size: int, offset: float, r
     def run(rank: int) -> None:
         layer = layers[rank]
         assert isinstance(layer, BatchNorm2d)
-        layer.world, layer.records = Pretend(rank, size, table, gate), records
+        layer.world, layer.records_statistics = Pretend(rank, size, table, gate), records
         outputs[rank] = layer(y[2 * rank : 2 * rank + 2])
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
@@ -129,10 +129,10 @@ def test_synchronised_keeps_identity_and_refuses_what_it_cannot_join() -> None:
     norm = nn.BatchNorm2d(4)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), norm)
     before = list(network.parameters())
-    assert synchronised(network) is network and network[1] is norm and isinstance(norm, BatchNorm2d)
+    assert convert_batch_norms(network) is network and network[1] is norm and isinstance(norm, BatchNorm2d)
     assert all(a is b for a, b in zip(before, network.parameters()))
     with pytest.raises(ValueError, match=r"0 is a BatchNorm1d"):
-        synchronised(nn.Sequential(nn.BatchNorm1d(3)))
+        convert_batch_norms(nn.Sequential(nn.BatchNorm1d(3)))
 
 
 @pytest.mark.parametrize(("norm", "couples"), [("batch", True), ("instance", False), ("group", False)])
@@ -141,7 +141,7 @@ def test_couples_batch_tells_the_truth(norm: str, couples: bool) -> None:
     block = ResidualBlock(4, norm, bias=True).train()
     x = noise(0, 3, 4, 8, 8)
     alone = torch.cat([block(x[:2])[:1], block(x[:1].repeat(2, 1, 1, 1))[:1]])
-    assert couples_batch(block) is couples is (not torch.allclose(alone[0], alone[1], atol=1e-5))
+    assert has_batch_norm(block) is couples is (not torch.allclose(alone[0], alone[1], atol=1e-5))
 
 
 @given(seed=seeds, n=batches, affine=st.booleans())
@@ -170,13 +170,13 @@ def test_planes_come_after_the_image(seed: int, n: int, a: int) -> None:
 @pytest.mark.parametrize("kind", ["transpose", "resize"])
 def test_doubling_undoes_halving_in_size(kind: str) -> None:
     x = noise(0, 2, 3, 8, 12)
-    assert doubling(kind, 5, 3)(halving(3, 5)(x)).shape == x.shape
+    assert make_upsampling_conv(kind, 5, 3)(make_downsampling_conv(3, 5)(x)).shape == x.shape
 
 
 def test_resizing_has_no_lattice() -> None:
     """A constant image stays constant inside; a transposed convolution gives it a 2 x 2 lattice."""
     inside = {
-        kind: doubling(kind, 1, 1)(torch.ones(1, 1, 8, 8))[..., 4:-4, 4:-4].std() for kind in ("transpose", "resize")
+        kind: make_upsampling_conv(kind, 1, 1)(torch.ones(1, 1, 8, 8))[..., 4:-4, 4:-4].std() for kind in ("transpose", "resize")
     }
     assert inside["resize"] < 1e-6 < inside["transpose"]
 
@@ -193,7 +193,7 @@ def test_bodies_keep_the_size(downsamplings: int, blocks: int, upsample: str) ->
 
 @given(power=st.integers(4, 9))
 def test_default_stages_reach_two_pixels_but_stop_at_six(power: int) -> None:
-    stages = default_stages(2**power)
+    stages = get_default_stages(2**power)
     assert stages == min(6, power - 1)
     assert StridedTrunk(3, width=1, stages=min(stages, 3), slope=0.2)(noise(0, 1, 3, 16, 16)).shape[-1] == 16 >> min(
         stages, 3
@@ -202,9 +202,9 @@ def test_default_stages_reach_two_pixels_but_stop_at_six(power: int) -> None:
 
 def test_too_many_halvings_are_refused_in_a_sentence() -> None:
     with pytest.raises(ConfigError, match=r"discriminator 'x': stages=6 .*at least 64 .*got 32"):
-        check_halvings("discriminator 'x'", "stages", 6, 32, whole=False)
+        check_halvings("discriminator 'x'", "stages", 6, 32, exact=False)
     with pytest.raises(ConfigError, match=r"a multiple of 8 .*got 20"):
-        check_halvings("generator 'x'", "downsamplings", 3, 20, whole=True)
+        check_halvings("generator 'x'", "downsamplings", 3, 20, exact=True)
 
 
 # ---- augmentation ----
@@ -270,7 +270,7 @@ def test_colour_in_the_middle_of_its_range_changes_nothing(seed: int) -> None:
 @given(seeds, batches, st.sampled_from([1, 2, 5]))
 def test_a_resize_convolution_is_doubling_then_convolution(seed: int, n: int, size: int) -> None:
     torch.manual_seed(seed)
-    layer = doubling("resize", 3, 4)
+    layer = make_upsampling_conv("resize", 3, 4)
     image = noise(seed, n, 3, size, size + 1)
     plain = F.conv2d(F.interpolate(image, scale_factor=2, mode="nearest"), layer.weight, layer.bias, padding=1)
     assert torch.allclose(layer(image), plain, atol=1e-5)

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from zoogan.interfaces import Clock, Draws, Edited, Shared, Turn, World
-from zoogan.losses.adversarial import Hinge, Lsgan, NonSaturating, Wgan
-from zoogan.losses.classification import Binary, Softmax
+from zoogan.losses.adversarial import HingeLoss, LsganLoss, NonSaturatingLoss, WganLoss
+from zoogan.losses.classification import BinaryClassification, SoftmaxClassification
 from zoogan.losses.config import GradientPenaltyConfig, NoPenaltyConfig, R1Config, UnmaskedIdentityConfig
-from zoogan.losses.penalties import R1, GradientPenalty, NoPenalty
-from zoogan.losses.reconstruction import l1
+from zoogan.losses.penalties import R1Penalty, GradientPenalty, NoPenalty
+from zoogan.losses.reconstruction import l1_loss
 from zoogan.losses.terms import MaskArea, MaskVariation, UnmaskedIdentity
 from zoogan.testing.strategies import batches, faces, labels, noise, seeds
 
-LOSSES = [Wgan, NonSaturating, Hinge, Lsgan]
+LOSSES = [WganLoss, NonSaturatingLoss, HingeLoss, LsganLoss]
 maps = st.tuples(batches, st.integers(1, 2), st.integers(1, 3), st.integers(1, 3))
 
 
@@ -61,7 +61,7 @@ def test_costs_are_means_over_all_scores(loss: type, seed: int, shape: tuple[int
 @given(seed=seeds)
 def test_the_discriminator_wants_real_up_and_fake_down_and_the_generator_fake_up(loss: type, seed: int) -> None:
     real, fake = (noise(seed + k, 2, 1, 2, 2).clamp(-0.9, 0.9).requires_grad_() for k in (0, 1))
-    if loss is Lsgan:  # pulls to a value, not in a direction: below 1 and above 0 the direction is the same
+    if loss is LsganLoss:  # pulls to a value, not in a direction: below 1 and above 0 the direction is the same
         fake = (fake.detach().abs() + 0.05).clamp(max=0.9).requires_grad_()
     on_real, on_fake = loss().discriminator(real, fake)
     (up,) = torch.autograd.grad(on_real, real)
@@ -73,30 +73,30 @@ def test_the_discriminator_wants_real_up_and_fake_down_and_the_generator_fake_up
 @given(score=st.floats(-200, 200))
 def test_non_saturating_is_the_cross_entropy_and_never_overflows(score: float) -> None:
     value = torch.tensor([score], dtype=torch.float64)
-    real, fake = NonSaturating().discriminator(value, value)
+    real, fake = NonSaturatingLoss().discriminator(value, value)
     assert math.isfinite(real) and math.isfinite(fake)
     # softplus(x) - softplus(-x) = x, and -log sigmoid(x) = softplus(-x)
     assert float(fake - real) == pytest.approx(score, abs=1e-9)
-    assert float(NonSaturating().generator(value)) == pytest.approx(float(-torch.nn.functional.logsigmoid(value)))
+    assert float(NonSaturatingLoss().generator(value)) == pytest.approx(float(-torch.nn.functional.logsigmoid(value)))
 
 
 @given(seed=seeds, shift=st.floats(-5, 5))
 def test_wgan_sees_only_the_difference(seed: int, shift: float) -> None:
     real, fake = noise(seed, 3, 1, 2, 2).double(), noise(seed + 1, 3, 1, 2, 2).double()
-    plain, moved = Wgan().discriminator(real, fake), Wgan().discriminator(real + shift, fake + shift)
+    plain, moved = WganLoss().discriminator(real, fake), WganLoss().discriminator(real + shift, fake + shift)
     torch.testing.assert_close(sum(plain), sum(moved))
 
 
 @given(seed=seeds)
 def test_hinge_leaves_scores_beyond_the_margin_alone(seed: int) -> None:
     beyond = 1 + noise(seed, 2, 1, 2, 2).abs()
-    assert [float(cost) for cost in Hinge().discriminator(beyond, -beyond)] == [0.0, 0.0]
+    assert [float(cost) for cost in HingeLoss().discriminator(beyond, -beyond)] == [0.0, 0.0]
 
 
 def test_lsgan_is_at_rest_at_its_labels() -> None:
     one, zero = torch.ones(2, 1), torch.zeros(2, 1)
-    assert [float(c) for c in Lsgan().discriminator(one, zero)] == [0.0, 0.0]
-    assert float(Lsgan().generator(zero)) == 0.5
+    assert [float(c) for c in LsganLoss().discriminator(one, zero)] == [0.0, 0.0]
+    assert float(LsganLoss().generator(zero)) == 0.5
 
 
 # ---- penalties ----
@@ -130,7 +130,7 @@ def test_gradient_penalty_mixes_real_by_alpha(seed: int, n: int) -> None:
 @given(seed=seeds, n=batches)
 def test_r1_is_half_the_squared_gradient_of_the_mean_map(seed: int, n: int) -> None:
     score, real = discriminator(seed), faces(seed, n, 16).double()
-    got = R1()(score, real, torch.full_like(real, torch.nan), draws(0, n))  # fake is not looked at
+    got = R1Penalty()(score, real, torch.full_like(real, torch.nan), draws(0, n))  # fake is not looked at
     expected = []
     for k in range(n):
         image = real[k : k + 1].clone().requires_grad_()
@@ -139,7 +139,7 @@ def test_r1_is_half_the_squared_gradient_of_the_mean_map(seed: int, n: int) -> N
     torch.testing.assert_close(got, torch.stack(expected).mean())
 
 
-@pytest.mark.parametrize("penalty", [GradientPenalty, R1])
+@pytest.mark.parametrize("penalty", [GradientPenalty, R1Penalty])
 @given(seed=seeds)
 def test_penalties_train_the_discriminator(penalty: type, seed: int) -> None:
     """Twice differentiable: the discriminator's own weights get a gradient, the images none."""
@@ -150,7 +150,7 @@ def test_penalties_train_the_discriminator(penalty: type, seed: int) -> None:
     assert not real.requires_grad and not fake.requires_grad
 
 
-@pytest.mark.parametrize("penalty", [GradientPenalty, R1, NoPenalty])
+@pytest.mark.parametrize("penalty", [GradientPenalty, R1Penalty, NoPenalty])
 def test_penalties_can_be_rehearsed(penalty: type) -> None:
     with torch.device("meta"):
         network, image = torch.nn.Conv2d(3, 1, 3), torch.zeros(4, 3, 16, 16)
@@ -160,7 +160,7 @@ def test_penalties_can_be_rehearsed(penalty: type) -> None:
 
 def test_weights_and_intervals_come_from_the_config() -> None:
     assert (GradientPenalty().weight, GradientPenalty().every) == (10.0, 1)
-    lazy = R1(R1Config(weight=0.2))
+    lazy = R1Penalty(R1Config(weight=0.2))
     assert (lazy.weight, lazy.every) == (0.2, 16)
     assert NoPenalty(NoPenaltyConfig()).weight == 0
     assert GradientPenalty(GradientPenaltyConfig(weight=3, every=2)).every == 2
@@ -174,8 +174,8 @@ def test_binary_sums_over_attributes(seed: int, n: int, a: int) -> None:
     logits, wanted = noise(seed, n, a).double(), labels(seed, n, a).double()
     probability = logits.sigmoid()
     by_hand = -(wanted * probability.log() + (1 - wanted) * (1 - probability).log()).sum(1).mean()
-    torch.testing.assert_close(Binary()(logits, wanted), by_hand)
-    torch.testing.assert_close(Binary()(-logits, 1 - wanted), by_hand)  # neither value is special
+    torch.testing.assert_close(BinaryClassification()(logits, wanted), by_hand)
+    torch.testing.assert_close(BinaryClassification()(-logits, 1 - wanted), by_hand)  # neither value is special
 
 
 @given(seed=seeds, n=batches, a=st.integers(2, 6))
@@ -184,7 +184,7 @@ def test_softmax_takes_the_label_that_is_set(seed: int, n: int, a: int) -> None:
     index = (noise(seed, n).abs() * 7).long() % a
     wanted = torch.nn.functional.one_hot(index, a).double()
     by_hand = (logits.exp().sum(1).log() - (logits * wanted).sum(1)).mean()
-    torch.testing.assert_close(Softmax()(logits, wanted), by_hand)
+    torch.testing.assert_close(SoftmaxClassification()(logits, wanted), by_hand)
 
 
 @given(seed=seeds, n=batches, a=st.integers(2, 6))
@@ -193,16 +193,16 @@ def test_labels_are_read_as_they_were_taught(seed: int, n: int, a: int) -> None:
     one_hot = torch.nn.functional.one_hot(index, a).double()
     several = labels(seed, n, a).double()
     shift = 10 * noise(seed + 1, n, 1).double()  # alike for every attribute: a softmax does not see it
-    assert torch.equal(Softmax().read(one_hot + shift), one_hot)
-    assert torch.equal(Binary().read(several - 0.5), several)
+    assert torch.equal(SoftmaxClassification().read(one_hot + shift), one_hot)
+    assert torch.equal(BinaryClassification().read(several - 0.5), several)
 
 
 @given(seed=seeds, scale=st.floats(0, 4))
 def test_l1_is_a_distance(seed: int, scale: float) -> None:
     one, other = faces(seed, 2, 16).double(), faces(seed + 1, 2, 16).double()
-    assert float(l1(one, one)) == 0
-    torch.testing.assert_close(l1(one, other), l1(other, one))
-    torch.testing.assert_close(l1(scale * one, scale * other), scale * l1(one, other))
+    assert float(l1_loss(one, one)) == 0
+    torch.testing.assert_close(l1_loss(one, other), l1_loss(other, one))
+    torch.testing.assert_close(l1_loss(scale * one, scale * other), scale * l1_loss(one, other))
 
 
 @given(seed=seeds)

@@ -16,19 +16,19 @@ from zoogan.composition.build import Composition, compose
 from zoogan.config import validate
 from zoogan.config.registry import Registry
 from zoogan.facts import Facts
-from zoogan.games.synthesis import Synthesis, mask_difference, one_hot
+from zoogan.games.synthesis import Synthesis, mask_loss, make_one_hot_maps
 from zoogan.interfaces import Clock, Draws, Shared, Synthesised, Turn, World
 from zoogan.layers.mapping import PixelNormMapping
 from zoogan.testing.strategies import faces, noise, seeds
 from zoogan_semantic_stylegan.config import (
-    ConsistencyConfig,
-    DiscriminatorConfig,
-    DiversityConfig,
-    GeneratorConfig,
-    MappingConfig,
+    SemanticConsistencyConfig,
+    SemanticStyleGANDiscriminatorConfig,
+    SemanticDiversityConfig,
+    SemanticStyleGANGeneratorConfig,
+    SemanticStyleGANMappingConfig,
 )
-from zoogan_semantic_stylegan.networks import Discriminator, Generator
-from zoogan_semantic_stylegan.terms import Consistency, Diversity
+from zoogan_semantic_stylegan.networks import SemanticStyleGANDiscriminator, SemanticStyleGANGenerator
+from zoogan_semantic_stylegan.terms import SemanticConsistency, SemanticDiversity
 
 pairs = st.sampled_from([1, 3])
 
@@ -53,7 +53,7 @@ def turn_of(networks: nn.ModuleDict, n: int, seed: int, batch: dict[str, Tensor]
 @given(small=smalls(), seed=seeds, n=pairs)
 def test_the_discriminator_judges_pairs_and_images_alone(small: Small, seed: int, n: int) -> None:
     network, image = small.discriminator(seed), faces(seed, n, small.size).double()
-    layout = one_hot(classes(seed, n, small.size, small.parts), small.parts, like=image)
+    layout = make_one_hot_maps(classes(seed, n, small.size, small.parts), small.parts, like=image)
     pair, alone = net(image, layout), net(image)
     assert pair.shape == alone.shape == (n, 1) and pair.isfinite().all() and not torch.equal(pair, alone)
     assert torch.equal(net(image, layout), pair)
@@ -68,7 +68,7 @@ def test_the_discriminator_judges_pairs_and_images_alone(small: Small, seed: int
 
 
 def test_a_discriminator_without_parts_looks_at_images() -> None:
-    network = Discriminator(DiscriminatorConfig(channel_multiplier=2**-8, max_width=5), Facts(image_size=16))
+    network = SemanticStyleGANDiscriminator(SemanticStyleGANDiscriminatorConfig(channel_multiplier=2**-8, max_width=5), Facts(image_size=16))
     assert net.classes == 0 and net.segmentation_trunk is None and net(faces(0, 2, 16)).shape == (2, 1)
 
 
@@ -83,8 +83,8 @@ SIZES = {256: (20_208_020, 51_169_793), 512: (20_320_358, 51_406_593)}
 def test_published_parameter_counts_and_shapes(size: int) -> None:
     facts = Facts(image_size=size, parts=PARTS, transparent=PARTS[10:13:2])
     with torch.device("meta"):
-        mapping = PixelNormMapping(MappingConfig(), facts)
-        generator, discriminator = Generator(GeneratorConfig(), facts), Discriminator(DiscriminatorConfig(), facts)
+        mapping = PixelNormMapping(SemanticStyleGANMappingConfig(), facts)
+        generator, discriminator = SemanticStyleGANGenerator(SemanticStyleGANGeneratorConfig(), facts), SemanticStyleGANDiscriminator(SemanticStyleGANDiscriminatorConfig(), facts)
         made = generator(torch.zeros(2, 28, 512))
         assert discriminator(made.image, made.segmentation).shape == (2, 1)
     counts = [sum(p.numel() for p in network.parameters()) for network in (mapping, generator, discriminator)]
@@ -106,13 +106,13 @@ def test_the_mask_term_is_the_loop(seed: int, n: int, parts: int, factor: int) -
         block = whole[face, part, factor * y : factor * (y + 1), factor * x : factor * (x + 1)]
         total += float(coarse[face, part, y, x] - block.mean()) ** 2
     made = Synthesised(torch.zeros(n, 3, 4 * factor, 4 * factor), whole, coarse)
-    assert float(mask_difference(made)) == pytest.approx(total / coarse.numel(), rel=1e-9)
+    assert float(mask_loss(made)) == pytest.approx(total / coarse.numel(), rel=1e-9)
 
 
 @given(seed=seeds, n=st.integers(1, 3), parts=st.integers(1, 6))
 def test_classes_become_one_and_minus_one(seed: int, n: int, parts: int) -> None:
     label = classes(seed, n, 3, parts)
-    shown = one_hot(label, parts, like=torch.zeros(1, dtype=torch.float64))
+    shown = make_one_hot_maps(label, parts, like=torch.zeros(1, dtype=torch.float64))
     assert shown.dtype == torch.float64 and shown.shape == (n, parts, 3, 3)
     for face in range(n):
         for y in range(3):
@@ -150,11 +150,11 @@ def test_the_penalty_weighs_the_segmentations_slope(registry: Registry, seed: in
     small = Small()
     composition = composition_of(registry, small, weights={"segmentation_penalty": ratio})
     game, discriminator = composition.game, composition.networks["discriminator"]
-    assert isinstance(game, Synthesis) and game.pairs
+    assert isinstance(game, Synthesis) and game.judges_pairs
     image, label = faces(seed, n, small.size).double(), classes(seed, n, small.size, small.parts)
     batch = {"image": image, "segmentation": label}
-    found = game.penalty_terms(turn_of(composition.networks, n, seed, batch))["penalty"]
-    shown = image.clone().requires_grad_(), one_hot(label, small.parts, like=image).requires_grad_()
+    found = game.compute_penalty_terms(turn_of(composition.networks, n, seed, batch))["penalty"]
+    shown = image.clone().requires_grad_(), make_one_hot_maps(label, small.parts, like=image).requires_grad_()
     slopes = torch.autograd.grad(discriminator(*shown).sum(), shown)
     r1_img, r1_seg = (slope.square().sum((1, 2, 3)).mean() for slope in slopes)
     close(found, (r1_img + ratio * r1_seg) / 2)
@@ -165,7 +165,7 @@ def test_a_game_of_images_reads_no_segmentation(registry: Registry) -> None:
     composition = composition_of(registry, small, judge_segmentation=False)
     game = composition.game
     assert game.needs["source"].fields == ("image",)
-    terms = game.penalty_terms(turn_of(composition.networks, 2, 0, {"image": faces(0, 2, small.size).double()}))
+    terms = game.compute_penalty_terms(turn_of(composition.networks, 2, 0, {"image": faces(0, 2, small.size).double()}))
     assert float(terms["penalty"].detach()) > 0
 
 
@@ -173,7 +173,7 @@ def test_a_game_of_images_reads_no_segmentation(registry: Registry) -> None:
 
 
 def networks(small: Small, seed: int = 0) -> nn.ModuleDict:
-    mapping = PixelNormMapping(MappingConfig(style_dim=STYLE, layers=1), small.facts()).double()
+    mapping = PixelNormMapping(SemanticStyleGANMappingConfig(style_dim=STYLE, layers=1), small.facts()).double()
     return nn.ModuleDict({"generator": small.generator(seed), "mapping": mapping})
 
 
@@ -183,13 +183,13 @@ def consistency(networks: nn.ModuleDict, latents: Tensor, parts: list[int], othe
     chosen = (torch.tensor(parts) + 0.5) / len(network.parts)  # type: ignore[arg-type]
     draws = {"semantic_consistency": other, "semantic_consistency.part": chosen}
     turn = turn_of(networks, n, 0, {}, **draws)
-    return Consistency(ConsistencyConfig(weight=1.0))(turn, {"latents": latents})
+    return SemanticConsistency(SemanticConsistencyConfig(weight=1.0))(turn, {"latents": latents})
 
 
 @given(small=smalls(), seed=seeds, data=st.data())
 def test_consistency_is_the_loop(small: Small, seed: int, data: st.DataObject) -> None:
     networks, n = networks(small), 2
-    network: Generator = networks["generator"]  # type: ignore[assignment]
+    network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
     latents, z = wplus(seed, n, network), noise(seed + 1, n, STYLE).double()
     parts = [data.draw(st.integers(0, small.parts - 1)) for _ in range(n)]
     costs = []
@@ -199,9 +199,9 @@ def test_consistency_is_the_loop(small: Small, seed: int, data: st.DataObject) -
         other[:, rows] = latents[face : face + 1, rows]
         means, shares = [], []
         for rows_of in (latents[face : face + 1], other):
-            found = network.features(rows_of)
+            found = network.compute_part_features(rows_of)
             mask = found.depth.softmax(1)[0, k]
-            means.append((mask * network.composition.each(found.hidden)[0, k]).sum((1, 2)) / (mask.sum() + 1e-8))
+            means.append((mask * network.composition.compute_each_part(found.hidden)[0, k]).sum((1, 2)) / (mask.sum() + 1e-8))
             shares.append(float(mask.detach().mean()))
         if min(shares) > 1e-3:
             costs.append((1 - F.cosine_similarity(*means, dim=0)).square())
@@ -215,7 +215,7 @@ def test_consistency_is_zero_where_a_parts_features_are_its_own_latents_alone() 
     """No shared rows and no places: then a part looks the same whatever the others do."""
     for shared, own in ((2, False), (0, True)):
         networks = networks(Small(shared=shared))
-        network: Generator = networks["generator"]  # type: ignore[assignment]
+        network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
         latents, z = wplus(1, 2, network).requires_grad_(), noise(2, 2, STYLE).double()
         cost = consistency(networks, latents, [1, 2], z)
         assert float(cost.detach()) > (1e-6 if shared else 0)
@@ -230,7 +230,7 @@ def test_consistency_is_zero_where_a_parts_features_are_its_own_latents_alone() 
 
 def test_parts_that_do_not_show_have_no_consistency() -> None:
     networks = networks(Small())
-    network: Generator = networks["generator"]  # type: ignore[assignment]
+    network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
     with torch.no_grad():
         network.part_generators.depth_bias[1] = -1e3
     latents, z = wplus(1, 2, network).requires_grad_(), noise(2, 2, STYLE).double()
@@ -253,13 +253,13 @@ def test_parts_that_do_not_show_have_no_consistency() -> None:
 def test_diversity_of_known_textures(textures: list[list[float]], above: float, below: float) -> None:
     small = Small(parts=len(textures), transparent=())
     networks = networks(small)
-    network: Generator = networks["generator"]  # type: ignore[assignment]
+    network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
     latents = wplus(0, 2, network)
     for k, texture in enumerate(textures):
         latents[:, small.shared + 2 * k + 1] = F.pad(torch.tensor(texture, dtype=torch.float64), (0, STYLE - 2))
     turn, values = turn_of(networks, 2, 0, {}), {"latents": latents.requires_grad_()}
-    assert float(Diversity(DiversityConfig(weight=1.0))(turn, values).detach()) == pytest.approx(above, abs=1e-9)
-    cost = Diversity(DiversityConfig(weight=1.0, target=-1))(turn, values)
+    assert float(SemanticDiversity(SemanticDiversityConfig(weight=1.0))(turn, values).detach()) == pytest.approx(above, abs=1e-9)
+    cost = SemanticDiversity(SemanticDiversityConfig(weight=1.0, target=-1))(turn, values)
     assert float(cost.detach()) == pytest.approx(below, abs=1e-9)
     cost.backward()
     assert latents.grad is not None
@@ -268,8 +268,8 @@ def test_diversity_of_known_textures(textures: list[list[float]], above: float, 
     assert not latents.grad[:, others].any() and bool(latents.grad[:, textured].any()) == (below not in (0.0,))
 
 
-@pytest.mark.parametrize("term", [Consistency(), Diversity()])
-def test_terms_explain_what_they_need(term: Consistency | Diversity) -> None:
+@pytest.mark.parametrize("term", [SemanticConsistency(), SemanticDiversity()])
+def test_terms_explain_what_they_need(term: SemanticConsistency | SemanticDiversity) -> None:
     networks = networks(Small())
     with pytest.raises(ValueError, match="needs the value 'latents', which only the generator's step computes"):
         term(turn_of(networks, 2, 0, {}), {})
@@ -279,10 +279,10 @@ def test_terms_explain_what_they_need(term: Consistency | Diversity) -> None:
 
 
 def test_terms_are_left_out_unless_they_are_asked_for(registry: Registry) -> None:
-    assert not composition_of(registry, Small()).game.extra_weights("generator")
+    assert not composition_of(registry, Small()).game.get_extra_weights("generator")
     asked = {"generator": {"semantic_diversity": {"weight": 2.0}, "semantic_consistency": {"weight": 1.0}}}
     composition = composition_of(registry, Small(), extra_terms=asked)
     game, latents = composition.game, wplus(0, 2, composition.networks["generator"])  # type: ignore[arg-type]
-    assert game.extra_weights("generator") == {"semantic_diversity": 2.0, "semantic_consistency": 1.0}
-    terms = game.extra_terms("generator", turn_of(composition.networks, 2, 0, {}), {"latents": latents})
+    assert game.get_extra_weights("generator") == {"semantic_diversity": 2.0, "semantic_consistency": 1.0}
+    terms = game.compute_extra_terms("generator", turn_of(composition.networks, 2, 0, {}), {"latents": latents})
     assert set(terms) == set(asked["generator"]) and all(term.isfinite() for term in terms.values())

@@ -12,19 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoogan.layers import resample
-from zoogan.layers.heads import ConvTrunk, Heads, MultiHeadMLP, select
+from zoogan.layers.multi_head import ConvTrunk, DomainHeads, MultiHeadMLP, select_heads
 from zoogan.layers.resample import PooledConv2d, ResizeConv2d
-from zoogan.layers.style import (
-    AdaIN,
-    AdainResBlock,
-    Content,
-    ContentEncoder,
-    HighPass,
-    ResBlock,
-    StyleDecoder,
-    he_init,
-    widths_of,
-)
+from zoogan.layers.style_blocks import AdaIN, AdainResidualBlock, Content, ContentEncoder, HighPass, PreActResidualBlock, StyleDecoder, init_kaiming
+from zoogan.layers.widths import compute_encoder_widths
 from zoogan.testing.strategies import batches, noise, seeds
 
 sides = st.sampled_from([2, 4, 8])
@@ -70,13 +61,13 @@ def test_a_resize_convolution_is_the_same_at_every_size(seed: int, n: int, side:
 
 def test_both_ways_of_computing_are_tried() -> None:
     """So that the two tests above mean something."""
-    assert {resample.pays(2 * side * side, i) for side in (2, 4, 8) for i in (3, 40)} == {False, True}
+    assert {resample.is_fused_faster(2 * side * side, i) for side in (2, 4, 8) for i in (3, 40)} == {False, True}
 
 
 # ---- blocks ----
 
 
-def plain_block(block: ResBlock, x: Tensor) -> Tensor:
+def plain_block(block: PreActResidualBlock, x: Tensor) -> Tensor:
     """The block as the paper draws it."""
     y = x
     for norm, conv, halve in ((block.norm1, block.conv1, block.downsample), (block.norm2, block.conv2, False)):
@@ -92,8 +83,8 @@ def plain_block(block: ResBlock, x: Tensor) -> Tensor:
 def test_residual_block(
     seed: int, n: int, side: int, widths: tuple[int, int], normalise: bool, downsample: bool
 ) -> None:
-    block = random(ResBlock(*widths, normalise=normalise, downsample=downsample), seed)
-    assert isinstance(block, ResBlock)
+    block = random(PreActResidualBlock(*widths, normalise=normalise, downsample=downsample), seed)
+    assert isinstance(block, PreActResidualBlock)
     assert (block.shortcut is None) is (widths[0] == widths[1])
     x = image(seed, n, widths[0], 2 * side, 2 * side)
     before = x.clone()
@@ -122,8 +113,8 @@ def test_adaptive_instance_norm_in_both_layouts(seed: int, n: int, last: bool) -
 def test_residual_block_with_a_style(
     seed: int, n: int, side: int, widths: tuple[int, int], upsample: bool, shortcut: bool, last: bool
 ) -> None:
-    block = random(AdainResBlock(*widths, style_dim=4, upsample=upsample, shortcut=shortcut), seed)
-    assert isinstance(block, AdainResBlock)
+    block = random(AdainResidualBlock(*widths, style_dim=4, upsample=upsample, shortcut=shortcut), seed)
+    assert isinstance(block, AdainResidualBlock)
     x, style = image(seed, n, widths[0], side, side), image(seed + 1, n, 4)
     x = x.to(memory_format=torch.channels_last) if last else x
     before = x.clone()
@@ -157,15 +148,15 @@ def test_high_pass(seed: int, n: int, divisor: float) -> None:
 
 
 def test_widths_double_up_to_the_most_but_the_first_is_what_it_is() -> None:
-    assert widths_of(64, 4, 512) == [64, 128, 256, 512, 512]
-    assert widths_of(1024, 1, 512) == [1024, 512]
+    assert compute_encoder_widths(64, 4, 512) == [64, 128, 256, 512, 512]
+    assert compute_encoder_widths(1024, 1, 512) == [1024, 512]
 
 
 def test_initial_weights() -> None:
     """Of variance 2 / fan in, convolutions that halve and double included; zero biases."""
     torch.manual_seed(0)
-    block = AdainResBlock(64, 32, style_dim=16, upsample=True)
-    he_init(block)
+    block = AdainResidualBlock(64, 32, style_dim=16, upsample=True)
+    init_kaiming(block)
     for layer in block.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             fan_in = layer.weight[0].numel()
@@ -178,7 +169,7 @@ def test_initial_weights() -> None:
 
 def decoder(high_pass: float, coarse: int = 32) -> StyleDecoder:
     def block(inputs: int, outputs: int, upsample: bool) -> nn.Module:
-        return AdainResBlock(inputs, outputs, style_dim=4, upsample=upsample, shortcut=not high_pass)
+        return AdainResidualBlock(inputs, outputs, style_dim=4, upsample=upsample, shortcut=not high_pass)
 
     return StyleDecoder([2, 4, 4], block, nn.Identity(), high_pass=high_pass, coarse=coarse)
 
@@ -211,7 +202,7 @@ def test_masks_without_details_are_refused() -> None:
 
 @given(seed=seeds, halvings=st.integers(0, 2))
 def test_trunk_ends_in_a_row_of_features(seed: int, halvings: int) -> None:
-    trunk = ConvTrunk(5, widths_of(2, halvings, 4))
+    trunk = ConvTrunk(5, compute_encoder_widths(2, halvings, 4))
     x = noise(seed, 2, 5, 4 << halvings, 4 << halvings)
     assert trunk(x).shape == (2, trunk.outputs) and trunk.halvings == halvings
 
@@ -223,7 +214,7 @@ def test_trunk_ends_in_a_row_of_features(seed: int, halvings: int) -> None:
 def test_an_index_selects_its_head(seed: int, n: int, k: int, rest: tuple[int, ...]) -> None:
     outputs = noise(seed, n, k, *rest)
     domain = torch.randint(k, (n,), generator=torch.Generator().manual_seed(seed))
-    chosen = select(outputs, domain)
+    chosen = select_heads(outputs, domain)
     assert chosen.shape == (n, *rest)
     assert all(torch.equal(chosen[row], outputs[row, domain[row]]) for row in range(n))
 
@@ -239,9 +230,9 @@ def test_ones_select_their_heads_in_order(
     outputs = noise(seed, n, 2 * pairs, *rest)
     first = noise(seed + 1, n, pairs) > 0
     domain = torch.stack([first, ~first], 2).flatten(1).to(dtype)
-    chosen = select(outputs, domain, pairs)
+    chosen = select_heads(outputs, domain, pairs)
     agree(chosen, outputs[domain.bool()].view(n, pairs, *rest))
-    hidden = select(outputs.to("meta"), domain.to("meta"), pairs)
+    hidden = select_heads(outputs.to("meta"), domain.to("meta"), pairs)
     assert hidden.shape == chosen.shape
 
 
@@ -252,11 +243,11 @@ def test_narrow_heads_repeat(seed: int) -> None:
     said = body(noise(seed, 2, 3))
     assert said.shape == (2, 3, 6)
     assert torch.equal(said[:, 1, :2], said[:, 1, 2:4]) and torch.equal(said[:, 1, :2], said[:, 1, 4:])
-    select(said, torch.zeros(2, dtype=torch.int64)).sum().backward()
+    select_heads(said, torch.zeros(2, dtype=torch.int64)).sum().backward()
     assert all(parameter.grad is not None for parameter in body.parameters())
     assert not any(p.grad.any() for p in body.heads[1].parameters() if p.grad is not None)
 
 
 def test_heads_hold_modules_by_number() -> None:
-    heads = Heads(nn.Linear(2, 1) for _ in range(2))
+    heads = DomainHeads(nn.Linear(2, 1) for _ in range(2))
     assert list(heads.state_dict()) == [f"{k}.{part}" for k, part in itertools.product("01", ("weight", "bias"))]

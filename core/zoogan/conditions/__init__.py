@@ -1,1 +1,1 @@
-"""Conditions that ship with the core: what the output is asked to be."""
+"""Conditions that ship with the core: what the output should show."""

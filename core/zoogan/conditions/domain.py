@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoogan.conditions.attributes import word_value
-from zoogan.conditions.config import DomainConfig
-from zoogan.config import ConfigError
+from zoogan.conditions.attributes import parse_attribute_value
+from zoogan.config import ComponentConfig, ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Request
 from zoogan.interfaces.style import StyleCondition
@@ -15,13 +14,19 @@ from zoogan.names import suggest_name
 
 
 class DomainCondition(StyleCondition):
-    """Role `condition`: targets are {"domain": (n,) int64}, those of the reference faces (StarGAN v2, section 2).
+    """Role `condition`: targets are {"domain": (n,) int64}, the domains of the reference faces.
+
+    Args:
+        config: Unused.
+        facts: Domains and attributes of the data.
 
     Raises:
-        ConfigError: the data have no domains.
+        ConfigError: The data have no domains.
+
+    Source: StarGAN v2 (Choi et al. 2020), section 2.
     """
 
-    def __init__(self, config: DomainConfig, facts: Facts) -> None:
+    def __init__(self, config: ComponentConfig, facts: Facts) -> None:
         self.names, self.attributes = facts.domains, facts.attributes
         if not self.names:
             raise ConfigError(
@@ -31,37 +36,45 @@ class DomainCondition(StyleCondition):
             )
 
     def parse(self, words: Mapping[str, Any]) -> Request:
-        """`{"domain": "male"}`, or `{"Eyeglasses": 1}` where an attribute makes the domains.
+        """Parse the domain that a person asks for.
+
+        Args:
+            words: `{"domain": "male"}`, or `{"Eyeglasses": 1}` where an attribute makes the domains.
+
+        Returns:
+            The request.
 
         Raises:
-            ValueError: unknown names (with the nearest known one), values that are no domain, more or less than one.
+            ValueError: Names are unknown, values are no domain, or there is not exactly one domain; all problems at
+                once.
         """
         problems: list[str] = []
-        wanted: list[int] = []
+        domains: list[int] = []
         for name, word in words.items():
-            found = self._domain(str(word)) if name == "domain" else self._shown(name, word)
-            if isinstance(found, int):
-                wanted.append(found)
+            result = self._parse_domain(str(word)) if name == "domain" else self._parse_attribute(name, word)
+            if isinstance(result, int):
+                domains.append(result)
             else:
-                problems.append(found)
-        if not problems and len(set(wanted)) != 1:
-            which = f"; {' and '.join(self.names[k] for k in wanted)} are asked for" if wanted else ""
-            problems.append(f"expected one domain out of {', '.join(self.names)}{which}")
+                problems.append(result)
+        if not problems and len(set(domains)) != 1:
+            given = f"; {' and '.join(self.names[k] for k in domains)} are asked for" if domains else ""
+            problems.append(f"expected one domain out of {', '.join(self.names)}{given}")
         if problems:
             raise ValueError("\n".join(problems))
-        return Request(domain=wanted[0])
+        return Request(domain=domains[0])
 
-    def _domain(self, word: str) -> int | str:
+    def _parse_domain(self, word: str) -> int | str:
+        """Return the index of a domain, or the problem."""
         if word in self.names:
             return self.names.index(word)
         return f"domain: no domain is called {word!r}{suggest_name(word, self.names)}; known: {', '.join(self.names)}"
 
-    def _shown(self, name: str, word: Any) -> int | str:
-        """The domain in which an attribute is shown or not, or what is wrong."""
+    def _parse_attribute(self, name: str, word: Any) -> int | str:
+        """Return the index of the domain that shows the attribute or not, or the problem."""
         if name not in self.attributes:
-            known = f"domain, {', '.join(self.attributes)}"
-            return f"{name}: this model does not know that attribute{suggest_name(name, self.attributes)}; it knows {known}"
-        value = word_value(word)
+            hint, names = suggest_name(name, self.attributes), f"domain, {', '.join(self.attributes)}"
+            return f"{name}: this model does not know that attribute{hint}; it knows {names}"
+        value = parse_attribute_value(word)
         if value not in (0.0, 1.0):
             return f"{name}: a face shows it or not: expected 0 or 1, got {word!r} (strength makes an edit weaker)"
         if len(self.attributes) == 1 and len(self.names) == 2:

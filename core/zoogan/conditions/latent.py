@@ -1,5 +1,7 @@
-"""A latent as the target: nothing is asked in training; a trained run may be asked to move along its directions, and
-for parts of other faces."""
+"""A latent as the target.
+
+Training asks for nothing. A trained run may be asked to move along its directions, and for parts of other faces.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from zoogan.conditions.attributes import word_value
-from zoogan.conditions.config import LatentConfig
+from zoogan.conditions.attributes import parse_attribute_value
 from zoogan.conditions.parts import PART_WORDS, PartRows, parse_parts
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Condition, Request, Targets
@@ -20,35 +21,47 @@ from zoogan.names import suggest_name
 class LatentCondition(Condition):
     """Role `condition`: no targets.
 
-    names: the attributes whose directions are known. unusable: those whose direction cannot be used, and why.
-    part_rows: the parts that can be named, see `LatentGenerator`.
+    Args:
+        config: Unused.
+        facts: Unused.
+
+    Attributes:
+        names: The attributes whose directions are known.
+        unusable: The attributes whose direction cannot be used, and why.
+        part_rows: The parts that can be named; see `LatentGenerator`.
     """
 
-    def __init__(self, config: LatentConfig | None = None, facts: Facts | None = None) -> None:
+    def __init__(self, config: object = None, facts: Facts | None = None) -> None:
         self.names: tuple[str, ...] = ()
         self.unusable: dict[str, str] = {}
         self.part_rows: PartRows = {}
 
-    def targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
-        """None."""
+    def draw_targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
+        """Return no targets."""
         return {}
 
     def parse(self, words: Mapping[str, Any]) -> Request:
-        """`{"Eyeglasses": "1", "Smiling": 0.5}` as a request; `{"part": "hair", "only": "texture", "from_seed": 7}`
-        asks for a part of another face, see `parse_parts`.
+        """Parse attributes and parts that a person asks for.
+
+        Args:
+            words: Values by attribute, `{"Eyeglasses": "1", "Smiling": 0.5}`, and a part of another face,
+                `{"part": "hair", "only": "texture", "from_seed": 7}`; see `parse_parts`.
+
+        Returns:
+            The request.
 
         Raises:
-            ValueError: every attribute without a direction and every part that there is not (with the nearest that
-                there is), and every value out of range, at once.
+            ValueError: Attributes have no direction, parts are unknown, or values are out of range; all problems at
+                once.
         """
         request: dict[str, float] = {}
         parts, seed, problems = parse_parts(words, self.part_rows)
         for name, word in words.items():
-            value = word_value(word)
+            value = parse_attribute_value(word)
             if name in PART_WORDS:
                 continue
             if name not in self.names:
-                problems.append(f"{name}: {self._unknown(name)}")
+                problems.append(f"{name}: {self._explain_unknown(name)}")
             elif value is None:
                 problems.append(f"{name}: expected a value from 0 to 1, or on, off, true, false, yes, no; got {word!r}")
             else:
@@ -57,10 +70,10 @@ class LatentCondition(Condition):
             raise ValueError("\n".join(problems))
         return Request(request, parts=parts, from_seed=seed)
 
-    def _unknown(self, name: str) -> str:
-        """Why an attribute cannot be asked for, and what to do about it."""
-        close, fit = suggest_name(name, self.names), f"`zoo direction RUN --attribute {name}` fits one"
+    def _explain_unknown(self, name: str) -> str:
+        """Explain why an attribute cannot be asked for, and what to do about it."""
+        hint, advice = suggest_name(name, self.names), f"`zoo direction RUN --attribute {name}` fits one"
         if name in self.unusable:
-            return f"{self.unusable[name]}; {fit.replace('fits one', 'fits it anew')}"
-        known = f"known: {', '.join(self.names) or 'none yet'}"
-        return f"no direction of that name{close}; {known}" + ("" if close else f"; {fit}")
+            return f"{self.unusable[name]}; {advice.replace('fits one', 'fits it anew')}"
+        names = f"known: {', '.join(self.names) or 'none yet'}"
+        return f"no direction of that name{hint}; {names}" + ("" if hint else f"; {advice}")

@@ -1,4 +1,4 @@
-"""A person's words for parts of faces: `--part hair --only texture --from-seed 7`."""
+"""Parts of faces that a person asks for: `--part hair --only texture --from-seed 7`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from zoogan.names import suggest_name
 
-KINDS = ("shape", "texture")  # of the latents of a part
+LATENT_KINDS = ("shape", "texture")  # of the latents of a part
 PART_WORDS = ("part", "only", "from_seed")
 NO_PARTS = (
     "this run makes faces in one piece, so none of their parts can be named; for faces made of parts, train a method "
@@ -17,43 +17,57 @@ NO_PARTS = (
 PartRows = Mapping[str, Mapping[str, tuple[int, ...]]]
 
 
-def rows_of(known: PartRows, part: str, kinds: Iterable[str] = KINDS) -> list[int]:
-    """The rows of w+ that hold these kinds of latents of a part; a kind that the part has none of is passed over.
+def find_part_rows(part_rows: PartRows, part: str, kinds: Iterable[str] = LATENT_KINDS) -> list[int]:
+    """Find the rows of w+ that hold the latents of a part.
 
-    known: see `LatentGenerator.part_rows`.
+    Args:
+        part_rows: See `LatentGenerator.part_rows`.
+        part: Name of the part.
+        kinds: Kinds of latents; a kind that the part lacks is skipped.
+
+    Returns:
+        Indices of rows, sorted.
 
     Raises:
-        ValueError: no parts at all, an unknown part or kind (with the nearest known one), no kind, or none of these
-            kinds has rows.
+        ValueError: There are no parts, the part or a kind is unknown, no kind is given, or none of them has rows.
     """
-    if not known:
+    if not part_rows:
         raise ValueError(NO_PARTS)
-    if part not in known:
-        raise ValueError(f"part {part}: no part of that name{suggest_name(part, known)}; known: {', '.join(known)}")
-    asked, there = list(kinds), list(dict.fromkeys(kind for rows in known.values() for kind in rows))
-    for kind in asked:
-        if kind not in there:
-            said = f"no kind of latent is called {kind!r}{suggest_name(kind, there)}"
-            raise ValueError(f"part {part}: {said}; kinds: {', '.join(there)}")
-    rows = sorted({row for kind in asked for row in known[part].get(kind, ())})
+    if part not in part_rows:
+        hint, names = suggest_name(part, part_rows), ", ".join(part_rows)
+        raise ValueError(f"part {part}: no part of that name{hint}; known: {names}")
+    kinds, known_kinds = list(kinds), list(dict.fromkeys(kind for rows in part_rows.values() for kind in rows))
+    for kind in kinds:
+        if kind not in known_kinds:
+            hint, names = suggest_name(kind, known_kinds), ", ".join(known_kinds)
+            raise ValueError(f"part {part}: no kind of latent is called {kind!r}{hint}; kinds: {names}")
+    rows = sorted({row for kind in kinds for row in part_rows[part].get(kind, ())})
     if not rows:
-        said = " or ".join(asked) or "no kind of latent"
-        raise ValueError(f"part {part}: got {said}, expected {' or '.join(known[part])}, which is all that it has")
+        given, names = " or ".join(kinds) or "no kind of latent", " or ".join(part_rows[part])
+        raise ValueError(f"part {part}: got {given}, expected {names}, which is all that it has")
     return rows
 
 
-def parse_parts(words: Mapping[str, Any], known: PartRows) -> tuple[dict[str, tuple[str, ...]], int | None, list[str]]:
-    """(the kinds of latents that are asked for of each part, the seed of the face that they come from, what is wrong).
+def parse_parts(
+    words: Mapping[str, Any], part_rows: PartRows
+) -> tuple[dict[str, tuple[str, ...]], int | None, list[str]]:
+    """Parse the parts of another face that a person asks for.
 
-    words: `part`, a name or several; `only`, one of `KINDS`; `from_seed`, a whole number. None = not said.
+    Args:
+        words: `part` = a name or several; `only` = one of `LATENT_KINDS`; `from_seed` = a whole number; each may be
+            missing. Other words are ignored.
+        part_rows: See `LatentGenerator.part_rows`.
+
+    Returns:
+        (kinds of latents by part, the seed of the other face or None, the problems).
     """
     parts, only, seed = (words.get(word) for word in PART_WORDS)
     names = [parts] if isinstance(parts, str) else list(parts or ())
-    kinds = KINDS if only is None else (str(only),)
+    kinds = LATENT_KINDS if only is None else (str(only),)
     problems: list[str] = []
     for name in names:
         try:
-            rows_of(known, name, kinds)
+            find_part_rows(part_rows, name, kinds)
         except ValueError as error:
             problems.append(str(error))
     if seed is not None and not str(seed).removeprefix("-").isdigit():

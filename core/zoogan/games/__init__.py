@@ -1,1 +1,1 @@
-"""Games that ship with the core: which networks play, and what each step minimises."""
+"""Games that ship with the core: which networks train together, and what each step minimises."""

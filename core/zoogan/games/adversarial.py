@@ -1,4 +1,4 @@
-"""What every game of generators against one discriminator has."""
+"""The base of all games in which generators train against one discriminator."""
 
 from __future__ import annotations
 
@@ -12,23 +12,33 @@ from zoogan.config import ConfigError
 from zoogan.facts import Facts
 from zoogan.games.config import AdversarialConfig
 from zoogan.interfaces import AdversarialLoss, Clock, DiscriminatorPenalty, Game, Term, Turn
-from zoogan.layers.norm import couples_batch
-from zoogan.losses.reconstruction import full_precision
+from zoogan.layers.augment import Augment
+from zoogan.layers.norm import has_batch_norm
+from zoogan.layers.precision import ensure_float32
 
-STATE = ("augment_p", "trust_sum", "trust_images")
+AUGMENT_BUFFERS = ("augment_p", "trust_sum", "trust_images")
 
 
 class AdversarialGame(Game):
-    """An adversarial loss, a penalty that may be lazy, an augmentation of what the discriminator sees, and extra terms.
+    """An adversarial loss, a penalty that may be lazy, an augmentation before the discriminator, and extra terms.
 
-    With an augmentation that adapts, its state: `augment_p`, the probability; and since it last moved `trust_sum`, the
-    sum of the signs of the discriminator's scores of augmented real images, of which `trust_images` were seen.
+    Args:
+        config: The complete config of the run.
+        facts: What the data says about itself.
+        components: The built component of each slot, by name of the slot.
 
-    looks: how many of an iteration's updates show the discriminator one and the same batch.
+    Attributes:
+        updates_per_batch: How many updates of an iteration show the discriminator the same batch.
+        augment_p: The probability of an augmentation that adapts.
+        trust_sum: Sum of the signs of the discriminator's scores of augmented real images since the last adaptation.
+        trust_images: How many real images these were.
+
+    The three buffers exist only if the augmentation adapts.
     """
 
-    looks: int = 1
-    afresh: ClassVar[tuple[str, ...]] = STATE  # how much the discriminator overfits other faces says nothing of these
+    updates_per_batch: int = 1
+    # How far the discriminator overfits the faces of another run says nothing about those of this one.
+    reset_buffers: ClassVar[tuple[str, ...]] = AUGMENT_BUFFERS
     augment_p: Tensor
     trust_sum: Tensor
     trust_images: Tensor
@@ -39,81 +49,140 @@ class AdversarialGame(Game):
         self.condition = components["condition"]
         self.adversarial: AdversarialLoss = components["adversarial"]
         self.penalty: DiscriminatorPenalty = components["penalty"]
-        self.augment = components["augment"]
+        self.augment: Augment = components["augment"]
         self.extra: Mapping[str, Mapping[str, Term]] = components["extra_terms"]
         self._figures: dict[str, Tensor] = {}
         if self.augment.every:
-            for name in STATE:
+            for name in AUGMENT_BUFFERS:
                 self.register_buffer(name, torch.tensor(self.augment.start if name == "augment_p" else 0.0))
 
-    def penalised(self, clock: Clock) -> bool:
-        """Whether the discriminator's penalty plays in this iteration."""
+    # ---- the penalty ----
+
+    def is_penalty_due(self, clock: Clock) -> bool:
+        """Tell whether the discriminator's penalty is computed in this iteration."""
         return self.penalty.weight > 0 and clock.iteration % self.penalty.every == 0
 
-    def penalty_weights(self, clock: Clock) -> dict[str, float]:
-        """The penalty's weight when it plays: a lazy one weighs `every` times as much."""
-        return {"penalty": self.penalty.weight * self.penalty.every} if self.penalised(clock) else {}
+    def get_penalty_weights(self, clock: Clock) -> dict[str, float]:
+        """Return the weight of the penalty if it is due; a lazy one counts `every` times as much."""
+        return {"penalty": self.penalty.weight * self.penalty.every} if self.is_penalty_due(clock) else {}
 
-    def extra_weights(self, step: str) -> dict[str, float]:
-        """Weights of the terms that the config adds to a step."""
+    # ---- extra terms ----
+
+    def get_extra_weights(self, step: str) -> dict[str, float]:
+        """Return the weights of the terms that the config adds to a step."""
         return {name: term.weight for name, term in self.extra.get(step, {}).items()}
 
-    def extra_terms(self, step: str, turn: Turn, values: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The terms that the config adds to a step."""
+    def compute_extra_terms(self, step: str, turn: Turn, values: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Compute the terms that the config adds to a step.
+
+        Args:
+            step: Name of the step.
+            turn: Everything that terms may read.
+            values: What the step has computed, by the names in the game's docstring.
+
+        Returns:
+            0-d terms by name.
+        """
         return {name: term(turn, values) for name, term in self.extra.get(step, {}).items()}
 
-    def seen(self, image: Tensor, turn: Turn, name: str) -> Tensor:
-        """Images as the discriminator sees them: its one door."""
+    # ---- what all steps share ----
+
+    def augment_for_discriminator(self, image: Tensor, turn: Turn, name: str) -> Tensor:
+        """Apply the configured augmentation. Every image shown to the discriminator passes through here.
+
+        Args:
+            image: Images (n, c, h, w) in [-1, 1].
+            turn: Gives the random numbers.
+            name: Prefix of the names of the draws.
+
+        Returns:
+            Images of the same shape.
+        """
         return self.augment(image, turn.draw, name, self.augment_p if self.augment.every else None)
 
-    def costs(self, turn: Turn, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """The discriminator's terms `real` and `fake` of its scores, in full precision; how sure it was is counted."""
-        real, fake = full_precision(real), full_precision(fake)
-        self.trust(turn, real)
+    def compute_discriminator_losses(self, turn: Turn, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Compute the discriminator's terms `real` and `fake` in full precision, and count its trust.
+
+        Args:
+            turn: Everything that terms may read.
+            real: Scores of real images, unbounded.
+            fake: Scores of fake images, unbounded.
+
+        Returns:
+            {"real": 0-d, "fake": 0-d}.
+        """
+        real, fake = ensure_float32(real), ensure_float32(fake)
+        self.count_trust(turn, real)
         return dict(zip(("real", "fake"), self.adversarial.discriminator(real, fake)))
 
-    def made_once(self, turn: Turn, key: str, make: Callable[[], Any], uses: tuple[str, ...], keep_graph: bool) -> Any:
-        """What `make` makes, shared between the steps of one batch. uses: the networks it runs, the generator first.
+    def share_between_steps(
+        self, turn: Turn, key: str, make: Callable[[], Any], uses: tuple[str, ...], keep_graph: bool
+    ) -> Any:
+        """Compute a value once for all steps that read the same batch.
 
-        A generator with batch statistics is not shared: each forward must move its running statistics.
+        A generator with batch statistics is not shared: each forward must update its running statistics.
+
+        Args:
+            turn: Gives the shared values and the networks.
+            key: Name of the value.
+            make: Computes it.
+            uses: Names of the networks that it runs, the generator first.
+            keep_graph: Compute it with a graph.
+
+        Returns:
+            The value.
         """
-        if couples_batch(turn.networks[uses[0]]):
+        if has_batch_norm(turn.networks[uses[0]]):
             with torch.set_grad_enabled(keep_graph):
                 return make()
         return turn.shared.once(key, make, uses=uses, grad=keep_graph)
 
-    def trust(self, turn: Turn, score: Tensor) -> None:
+    # ---- state ----
+
+    def count_trust(self, turn: Turn, score: Tensor) -> None:
         """Count how sure the discriminator is of real images: the sign of its scores, over all processes.
 
-        An image counts once, however often the discriminator sees it: p moves as fast as images go by.
+        An image counts once however often the discriminator sees it, so p moves with the number of images.
+
+        Args:
+            turn: Gives the processes.
+            score: Scores of augmented real images.
         """
         if self.augment.every:
-            images = len(score) * turn.world.size / self.looks
+            images = len(score) * turn.world.size / self.updates_per_batch
             self.trust_sum += turn.world.mean(score.detach().sign().mean()) * images
             self.trust_images += images
 
-    def after(self, clock: Clock) -> None:
-        """Let the augmentation adapt when it is due."""
+    def end_iteration(self, clock: Clock) -> None:
+        """Adapt the augmentation when it is due."""
         every = self.augment.every
         if every and clock.iteration % every == every - 1:
             trust = self.trust_sum / self.trust_images.clamp(min=1)
-            self.augment_p.copy_(self.augment.adapted(self.augment_p, trust, self.trust_images))
+            self.augment_p.copy_(self.augment.adapt_probability(self.augment_p, trust, self.trust_images))
             self.trust_sum.zero_()
             self.trust_images.zero_()
 
-    def observe(self) -> Mapping[str, Tensor]:
-        """0-d figures of the last steps."""
+    def collect_figures(self) -> Mapping[str, Tensor]:
+        """Return the 0-d figures of the last steps."""
         return self._figures | ({"augment_p": self.augment_p} if self.augment.every else {})
 
 
-def one_size(components: Mapping[str, Any], slots: tuple[str, ...], what: str) -> int:
-    """The numbers in a latent or a style, on which several networks agree.
+def get_common_style_dim(components: Mapping[str, Any], slots: tuple[str, ...], kind: str) -> int:
+    """Return the numbers in a latent or a style, which several networks must share.
+
+    Args:
+        components: The built components by slot.
+        slots: The slots whose networks must agree.
+        kind: `latent` or `style`, for the message.
+
+    Returns:
+        `style_dim` of all of them.
 
     Raises:
-        ConfigError: they do not; names each.
+        ConfigError: They differ; the message names each.
     """
     sizes = {slot: components[slot].style_dim for slot in slots}
     if len(set(sizes.values())) > 1:
-        said = ", ".join(f"{slot}.style_dim={size}" for slot, size in sizes.items())
-        raise ConfigError(f"{said}: a {what} has one size; set them to the same number")
+        values = ", ".join(f"{slot}.style_dim={size}" for slot, size in sizes.items())
+        raise ConfigError(f"{values}: a {kind} has one size; set them to the same number")
     return sizes[slots[0]]

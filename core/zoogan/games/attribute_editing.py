@@ -1,7 +1,9 @@
 """Attribute editing: one generator edits, one discriminator judges realism and reads attributes.
 
-The game of StarGAN (Choi et al. 2018, section 3) and SaGAN (Zhang et al. 2018, section 3). What tells them apart are
-components and numbers: the networks, the cadence of the steps and the weights of the reconstructions.
+The methods differ in components and numbers: the networks, the cadence of the steps and the weights of the
+reconstructions.
+
+Source: StarGAN (Choi et al. 2018), section 3; SaGAN (Zhang et al. 2018), section 3.
 """
 
 from __future__ import annotations
@@ -33,24 +35,35 @@ from zoogan.interfaces import (
     Verdict,
     World,
 )
-from zoogan.layers.norm import couples_batch
-from zoogan.losses.reconstruction import full_precision, l1
+from zoogan.layers.norm import has_batch_norm
+from zoogan.layers.precision import ensure_float32
+from zoogan.losses.reconstruction import l1_loss
 
-STUCK_IMAGES = 5000  # a mask that stays shut or open for so long will hardly move by itself
-ITERATIONS_BEFORE_CHANGE = 5000  # StarGAN's edits are faint for long, and come
+STUCK_MASK_IMAGES = 5000  # a mask that stays closed or open for so many images will hardly move by itself
+FAINT_EDIT_ITERATIONS = 5000  # StarGAN's edits are faint for a long time before they show
 
 
 class AttributeEditing(AdversarialGame):
-    """Steps `discriminator` and `generator`.
+    """The game of StarGAN and SaGAN, with the steps `discriminator` and `generator`.
 
     Terms of `discriminator`: real, fake, attribute (on real images only), penalty. Values for extra terms: image, own,
-    target, edited (no graph), real_verdict, fake_verdict.
+    target, edited (without a graph), real_verdict, fake_verdict.
+
     Terms of `generator`: adversarial, attribute, cycle, identity. Values for extra terms: image, own, target, edited,
     cycled, identity (each an `Edited`, the last two None when their weight is 0), verdict.
-    It tells `change` = mean |edited - image|; with a mask: its mean, its shares above .9 and below .1, |raw - image|.
+
+    Figures: `change`, mean |edited - image|; with a mask `mask`, its mean, and `mask_open` and `mask_shut`, its shares
+    above 0.9 and below 0.1; `raw_change`, mean |raw - image|.
+
+    Args:
+        config: The complete config of the run.
+        facts: What the data says about itself.
+        components: The built component of each slot, by name of the slot.
 
     Raises:
-        ConfigError: there is no attribute to edit, or only one where one of several should be shown.
+        ConfigError: There is no attribute to edit, or only one where a softmax needs several.
+
+    Source: StarGAN (Choi et al. 2018), section 3; SaGAN (Zhang et al. 2018), section 3.
     """
 
     needs: Mapping[str, Need] = {"source": Need(("image", "attributes"))}
@@ -65,147 +78,173 @@ class AttributeEditing(AdversarialGame):
         super().__init__(config, facts, components)
         self.config = config
         self.classification: Classification = components["classification"]
-        self._stuck: tuple[str | None, int] = (None, 0)  # how the mask was at the last reading, and since which image
+        self._mask_state: tuple[str | None, int] = (None, 0)  # state at the last reading, and since which image
         if self.classification.exclusive:
             if len(facts.attributes) == 1:
+                use = get_component_name(config.classification)
                 raise ConfigError(
-                    f"data.attributes: classification.use={get_component_name(config.classification)} tells which one of "
-                    f"several attributes a face shows (got {facts.attributes[0]} alone): name two or more, or set "
-                    "classification.use=binary"
+                    f"data.attributes: classification.use={use} tells which one of several attributes a face shows "
+                    f"(got {facts.attributes[0]} alone): name two or more, or set classification.use=binary"
                 )
-            self.condition.show_one()
-        self.looks = 1 if config.cadence.fresh_batch else config.cadence.discriminator_repeat
+            self.condition.require_exactly_one()
+        self.updates_per_batch = 1 if config.cadence.fresh_batch else config.cadence.discriminator_repeat
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The discriminator plays first; the generator in the last of `generator_every` iterations."""
+        """The discriminator first, then the generator in the last of `generator_every` iterations."""
         cadence = self.config.cadence
         return (
             Step(
-                "discriminator", ("discriminator",), self.discriminator_terms, self.discriminator_weights,
+                "discriminator", ("discriminator",),
+                self.compute_discriminator_terms, self.get_discriminator_weights,
                 repeat=cadence.discriminator_repeat, fresh_batch=cadence.fresh_batch, keeps_graph_of=("generator",),
             ),
             Step(
-                "generator", ("generator",), self.generator_terms, self.generator_weights,
+                "generator", ("generator",),
+                self.compute_generator_terms, self.get_generator_weights,
                 every=cadence.generator_every, at=cadence.generator_every - 1, fresh_batch=cadence.fresh_batch,
             ),
         )  # fmt: skip
 
-    def targets(self, batch: Mapping[str, Mapping[str, Tensor]], draw: Draws) -> Targets:
-        """The attributes wanted of each face of the batch."""
-        return self.condition.targets(batch["source"], draw)
+    def draw_targets(self, batch: Mapping[str, Mapping[str, Tensor]], draw: Draws) -> Targets:
+        """Draw the attributes that each edited face should show."""
+        return self.condition.draw_targets(batch["source"], draw)
 
     # ---- the discriminator's step ----
 
-    def discriminator_weights(self, clock: Clock) -> dict[str, float]:
-        """What is learnt of real and fake, of real attributes, and the penalty's."""
+    def get_discriminator_weights(self, clock: Clock) -> dict[str, float]:
+        """Return the weights of real, fake, the real attributes, the penalty and the extra terms."""
         weights = {"real": 1.0, "fake": 1.0}
         if self.config.weights.attribute_real > 0:
             weights["attribute"] = self.config.weights.attribute_real
-        return weights | self.penalty_weights(clock) | self.extra_weights("discriminator")
+        return weights | self.get_penalty_weights(clock) | self.get_extra_weights("discriminator")
 
-    def discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """The discriminator learns to tell real from edited, and to read attributes off real images."""
-        image, own, target = self.faces(turn)
-        _, edited = self.edit(turn, keep_graph="generator" in turn.later)
+    def compute_discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """Train the discriminator to tell real from edited images, and to read attributes off real ones."""
+        image, own, target = self.unpack_batch(turn)
+        _, edited = self.edit_batch(turn, keep_graph="generator" in turn.later)
         fake = edited.image.detach()
         discriminator = turn.networks["discriminator"]
-        # The penalty is of the discriminator on images without augmentation. It comes first, so that its backward comes last:
-        # its weight gradients have a transposed layout, and whichever gradient of a weight arrives first decides
-        # whether the sum must be copied.
+        # The penalty is computed on images without augmentation. It comes first, so that its backward comes last: its
+        # weight gradients have a transposed layout, and whichever gradient of a weight arrives first decides whether
+        # the sum must be copied.
         penalty = None
-        if self.penalised(turn.clock):
-            score = turn.eager(discriminator)
-            penalty = self.penalty(lambda x: score(x, own).score, image, fake, turn.draw)
-        on_real, on_fake = self.judge(
-            discriminator, self.seen(image, turn, "real"), own, self.seen(fake, turn, "fake"), target
-        )
-        terms = self.costs(turn, on_real.score, on_fake.score)
+        if self.is_penalty_due(turn.clock):
+            eager = turn.eager(discriminator)
+            penalty = self.penalty(lambda x: eager(x, own).score, image, fake, turn.draw)
+        augmented_real = self.augment_for_discriminator(image, turn, "real")
+        augmented_fake = self.augment_for_discriminator(fake, turn, "fake")
+        on_real, on_fake = self.judge_both(discriminator, augmented_real, own, augmented_fake, target)
+        terms = self.compute_discriminator_losses(turn, on_real.score, on_fake.score)
         if self.config.weights.attribute_real > 0:
             terms["attribute"] = self.classification(on_real.attributes, own)
         if penalty is not None:
             terms["penalty"] = penalty
         values = {"image": image, "own": own, "target": target, "edited": edited}
-        return terms | self.extra_terms(
-            "discriminator", turn, values | {"real_verdict": on_real, "fake_verdict": on_fake}
-        )
+        values |= {"real_verdict": on_real, "fake_verdict": on_fake}
+        return terms | self.compute_extra_terms("discriminator", turn, values)
 
-    def judge(
+    def judge_both(
         self, discriminator: nn.Module, real: Tensor, own: Tensor, fake: Tensor, target: Tensor
     ) -> tuple[Verdict, Verdict]:
-        """Verdicts on real and fake images: in one pass, unless a layer of the discriminator would mix the two."""
-        if couples_batch(discriminator):
-            return judged(discriminator(real, own)), judged(discriminator(fake, target))
-        both = judged(discriminator(torch.cat([real, fake]), torch.cat([own, target])))
+        """Run the discriminator on real and fake images: in one pass, unless a BatchNorm would mix the two.
+
+        Args:
+            discriminator: The network.
+            real: Real images (n, c, h, w).
+            own: Their attributes (n, a).
+            fake: Edited images (n, c, h, w).
+            target: Their targets (n, a).
+
+        Returns:
+            The verdicts on the real and on the fake images, in full precision.
+        """
+        if has_batch_norm(discriminator):
+            return to_float32_verdict(discriminator(real, own)), to_float32_verdict(discriminator(fake, target))
+        both = to_float32_verdict(discriminator(torch.cat([real, fake]), torch.cat([own, target])))
         n = len(real)
         return Verdict(both.score[:n], both.attributes[:n]), Verdict(both.score[n:], both.attributes[n:])
 
     # ---- the generator's step ----
 
-    def generator_weights(self, clock: Clock) -> dict[str, float]:
-        """A reconstruction with weight 0 is left out."""
-        share = min(1.0, clock.iteration / max(1, clock.iterations - 1))
-        weights = {"adversarial": 1.0} | self.config.weights.at(share)
-        return weights | self.extra_weights("generator")
+    def get_generator_weights(self, clock: Clock) -> dict[str, float]:
+        """Return the weights of the terms; a reconstruction whose weight is 0 is left out."""
+        progress = min(1.0, clock.iteration / max(1, clock.iterations - 1))
+        weights = {"adversarial": 1.0} | self.config.weights.compute_at(progress)
+        return weights | self.get_extra_weights("generator")
 
-    def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """The generator fools the discriminator, shows the target, and keeps what it must be able to restore."""
-        image, own, target = self.faces(turn)
+    def compute_generator_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """Train the generator to fool the discriminator, to show the targets, and to keep everything else."""
+        image, own, target = self.unpack_batch(turn)
         generator: Any = turn.networks["generator"]
-        counted = self.config.weights.at(0.0)
-        encoded, edited = self.edit(turn, keep_graph=True)
-        verdict = judged(turn.networks["discriminator"](self.seen(edited.image, turn, "edited"), target))
+        enabled = self.config.weights.compute_at(0.0)
+        encoded, edited = self.edit_batch(turn, keep_graph=True)
+        augmented = self.augment_for_discriminator(edited.image, turn, "edited")
+        verdict = to_float32_verdict(turn.networks["discriminator"](augmented, target))
         terms = {"adversarial": self.adversarial.generator(verdict.score)}
-        if "attribute" in counted:
+        if "attribute" in enabled:
             terms["attribute"] = self.classification(verdict.attributes, target)
         cycled = identity = None
-        if "cycle" in counted:
+        if "cycle" in enabled:
             cycled = generator(edited.image, own)
-            terms["cycle"] = self.restored(cycled.image, image, own, target)
-        if "identity" in counted:
+            terms["cycle"] = self.cycle_loss(cycled.image, image, own, target)
+        if "identity" in enabled:
             identity = generator(image, own, encoded)
-            terms["identity"] = l1(identity.image, image)
-        self._figures = figures_of(image, edited)
-        values = {
-            "image": image,
-            "own": own,
-            "target": target,
-            "edited": edited,
-            "cycled": cycled,
-            "identity": identity,
-        }
-        return terms | self.extra_terms("generator", turn, values | {"verdict": verdict})
+            terms["identity"] = l1_loss(identity.image, image)
+        self._figures = compute_edit_figures(image, edited)
+        values = {"image": image, "own": own, "target": target, "edited": edited}
+        values |= {"cycled": cycled, "identity": identity, "verdict": verdict}
+        return terms | self.compute_extra_terms("generator", turn, values)
 
-    def restored(self, cycled: Tensor, image: Tensor, own: Tensor, target: Tensor) -> Tensor:
-        """How far the way back leads from the image, less of it where the way there took something away."""
-        share = self.config.weights.cycle_lost
-        if share == 1:
-            return l1(cycled, image)
-        each = (full_precision(cycled) - full_precision(image)).abs().flatten(1).mean(1)
-        return (each * torch.where((target < own).any(1), share, 1.0)).mean()
+    def cycle_loss(self, cycled: Tensor, image: Tensor, own: Tensor, target: Tensor) -> Tensor:
+        """Compute the L1 distance between the cycled and the input images.
 
-    # ---- shared by both ----
+        Args:
+            cycled: Edited images, edited back (n, c, h, w).
+            image: Input images (n, c, h, w).
+            own: Attributes of the input images (n, a).
+            target: Attributes of the edited images (n, a). Faces that lost an attribute count `weights.cycle_lost`
+                times.
 
-    def faces(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
-        """Images, their own attributes and the target attributes of the turn."""
-        sample = turn.batch["source"]
-        return sample["image"], sample["attributes"], turn.targets["attributes"]
+        Returns:
+            A 0-d tensor, at least 0.
+        """
+        lost_weight = self.config.weights.cycle_lost
+        if lost_weight == 1:
+            return l1_loss(cycled, image)
+        distances = (ensure_float32(cycled) - ensure_float32(image)).abs().flatten(1).mean(1)
+        return (distances * torch.where((target < own).any(1), lost_weight, 1.0)).mean()
 
-    def edit(self, turn: Turn, keep_graph: bool) -> tuple[Any, Edited]:
-        """The encoding of the batch and its edit towards the targets, shared between the steps of one batch."""
+    # ---- shared by both steps ----
+
+    def unpack_batch(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the images (n, c, h, w), their own attributes (n, a) and the targets (n, a)."""
+        source = turn.batch["source"]
+        return source["image"], source["attributes"], turn.targets["attributes"]
+
+    def edit_batch(self, turn: Turn, keep_graph: bool) -> tuple[Any, Edited]:
+        """Edit the batch towards its targets, once for all steps that read it.
+
+        Args:
+            turn: Everything that terms may read.
+            keep_graph: Keep the graph to the generator.
+
+        Returns:
+            (the encoded images, the edits).
+        """
         generator: Any = turn.networks["generator"]
-        image, _, target = self.faces(turn)
+        image, _, target = self.unpack_batch(turn)
 
         def edit() -> tuple[Any, Edited]:
             encoded = generator.encode(image)
             return encoded, generator(image, target, encoded)
 
-        return self.made_once(turn, "edit", edit, ("generator",), keep_graph)
+        return self.share_between_steps(turn, "edit", edit, ("generator",), keep_graph)
 
-    # ---- for the person who waits ----
+    # ---- messages to the user ----
 
-    def notes(self) -> Sequence[str]:
-        """That a face which is alone in its batch is asked for nothing but its own labels."""
+    def list_warnings(self) -> Sequence[str]:
+        """Warn if each face is alone in its batch and permuted labels are its own."""
         condition, config = self.config.condition, self.config
         faces = config.data.batch * config.training.accumulate * World().size
         if faces > 1 or not isinstance(condition, AttributesConfig) or condition.draw != "permute":
@@ -215,43 +254,74 @@ class AttributeEditing(AdversarialGame):
             "other: every edit is asked to change nothing. Set condition.draw=flip, or a larger data.batch",
         )
 
-    def advise(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
-        """What the field's users ran into: masks that stay shut, or open everywhere, and edits that do nothing.
+    def suggest_remedy(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
+        """Suggest a remedy for masks that stay closed or open, and for edits that change nothing.
 
-        A masked edit changes little by intention, so of it only the mask is looked at.
+        A masked edit changes little by intention, so only its mask is examined.
+
+        Args:
+            figures: Terms and figures that were just read.
+            images: Training images so far.
+            iteration: Iterations so far.
+
+        Returns:
+            A warning, or None.
         """
         if "mask" in figures:
-            return self.stuck_mask(figures["mask"], images)
-        if iteration >= ITERATIONS_BEFORE_CHANGE and figures.get("change", 1.0) < 0.01:
+            return self.check_mask(figures["mask"], images)
+        if iteration >= FAINT_EDIT_ITERATIONS and figures.get("change", 1.0) < 0.01:
             return (
-                "edits change almost nothing (mean |edit - input| < .01): check the labels, and that both values occur"
+                "edits change almost nothing (mean |edit - input| < 0.01): check the labels, and that both values occur"
             )
         return None
 
-    def stuck_mask(self, mask: float, images: int) -> str | None:
-        """What to do about a mask whose mean has been too small, or too large, at every reading of the last images."""
+    def check_mask(self, mask: float, images: int) -> str | None:
+        """Suggest a remedy if the mask was closed, or open, at every reading of the last images.
+
+        Args:
+            mask: Mean of the mask, in [0, 1].
+            images: Training images so far.
+
+        Returns:
+            A warning, or None.
+        """
         state = "shut" if mask < 0.01 else "open" if mask > 0.95 else None
-        if state != self._stuck[0]:
-            self._stuck = (state, images)
-        if state is None or images - self._stuck[1] < STUCK_IMAGES:
+        if state != self._mask_state[0]:
+            self._mask_state = (state, images)
+        if state is None or images - self._mask_state[1] < STUCK_MASK_IMAGES:
             return None
         if state == "shut":
-            return "the mask stays shut (mean < .01), so nothing is edited: lower weights.identity first"
-        return "the mask stays open everywhere (mean > .95): raise weights.identity, or add the term mask_area"
+            return "the mask stays shut (mean < 0.01), so nothing is edited: lower weights.identity first"
+        return "the mask stays open everywhere (mean > 0.95): raise weights.identity, or add the term mask_area"
 
-    def editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
-        """An editor of these attributes."""
+    def make_editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
+        """Make an editor of these attributes."""
         return AttributeEditor(networks, self.condition, attributes, self.classification)
 
 
-def judged(verdict: Verdict) -> Verdict:
-    """A verdict in full precision."""
-    return Verdict(full_precision(verdict.score), full_precision(verdict.attributes))
+def to_float32_verdict(verdict: Verdict) -> Verdict:
+    """Cast a verdict to float32 or wider.
+
+    Args:
+        verdict: Scores and logits.
+
+    Returns:
+        The same in full precision.
+    """
+    return Verdict(ensure_float32(verdict.score), ensure_float32(verdict.attributes))
 
 
 @torch.no_grad()
-def figures_of(image: Tensor, edited: Edited) -> dict[str, Tensor]:
-    """0-d figures of an edit, of its mask and of what is under it; see `AttributeEditing`."""
+def compute_edit_figures(image: Tensor, edited: Edited) -> dict[str, Tensor]:
+    """Compute the figures of an edit; see `AttributeEditing`.
+
+    Args:
+        image: Input images (n, c, h, w).
+        edited: The edits.
+
+    Returns:
+        0-d figures by name.
+    """
     figures = {"change": (edited.image - image).abs().mean()}
     if edited.mask is not None:
         mask = edited.mask.float()

@@ -1,4 +1,4 @@
-"""Configs of the core's games. Imports no torch."""
+"""Configs of the games. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from zoogan.conditions.config import LatentConfig
-from zoogan.config import ComponentConfig, ConfigModel, GameConfig, Slot, as_list
+from zoogan.config import ComponentConfig, ConfigModel, GameConfig, Slot, as_list, use_component
 from zoogan.editors.config import InversionConfig
-from zoogan.layers.config import NoAugmentConfig
-from zoogan.losses.config import NonSaturatingConfig, R1Config
+from zoogan.losses.config import R1Config
 
-Optimizer = Annotated[ComponentConfig, Slot("optimizer")]
+OptimizerSlot = Annotated[ComponentConfig, Slot("optimizer")]
 
 
 class AdversarialConfig(GameConfig):
-    """What every game of generators against one discriminator has: its loss, its penalty, and what the discriminator sees."""
+    """What every game of generators against one discriminator has.
+
+    Attributes:
+        adversarial: The adversarial loss.
+        penalty: The penalty of the discriminator's gradient.
+        augment: The augmentation of all images that the discriminator sees.
+    """
 
     adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")]
     penalty: Annotated[ComponentConfig, Slot("discriminator_penalty")]
@@ -24,10 +28,12 @@ class AdversarialConfig(GameConfig):
 
 
 class Cadence(ConfigModel):
-    """How often each side plays in an iteration.
+    """How often each side is updated in an iteration.
 
-    discriminator_repeat: discriminator updates before the generator's. generator_every: the generator plays in the last of
-    this many iterations. fresh_batch: every update reads a new batch; otherwise all steps of an iteration share one.
+    Attributes:
+        discriminator_repeat: Discriminator updates before the generator's.
+        generator_every: Update the generator in the last of this many iterations.
+        fresh_batch: Read a new batch for every update; false = all steps of an iteration share one.
     """
 
     discriminator_repeat: int = Field(1, ge=1)
@@ -35,16 +41,20 @@ class Cadence(ConfigModel):
     fresh_batch: bool = False
 
 
-Moving = Literal["attribute", "cycle", "identity"]
+ScheduledTerm = Literal["attribute", "cycle", "identity"]
 
 
 class EditingWeights(ConfigModel):
     """Weights of the attribute-editing terms; a reconstruction whose weight is 0 is not computed.
 
-    attribute: the generator's classification term. attribute_real: the discriminator's, on real images.
-    cycle: |G(G(x, target), own) - x|. cycle_lost: its share that counts where the edit takes something away, which can
-    be restored only if the edit hides it (Chu et al. 2017, section 4): below 1 a ghost of the glasses need not stay.
-    identity: |G(x, own) - x|. final: weights of the last iteration, by name, to which they move in equal steps.
+    Attributes:
+        attribute: Weight of the generator's classification term.
+        attribute_real: Weight of the discriminator's classification term, on real images.
+        cycle: Weight of |G(G(x, target), own) - x|.
+        cycle_lost: Factor of that distance for faces that lose an attribute, in [0, 1]. Below 1 the edit need not
+            hide a ghost of the glasses to restore them (Chu et al. 2017, section 4).
+        identity: Weight of |G(x, own) - x|.
+        final: Weights in the last iteration, by name; weights move to them in equal steps.
     """
 
     attribute: float = Field(1.0, ge=0)
@@ -52,24 +62,47 @@ class EditingWeights(ConfigModel):
     cycle: float = Field(10.0, ge=0)
     cycle_lost: float = Field(1.0, ge=0, le=1)
     identity: float = Field(0.0, ge=0)
-    final: dict[Moving, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    final: dict[ScheduledTerm, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
 
-    def at(self, share: float) -> dict[str, float]:
-        """Weights of the generator's terms after a share of the training; a term that never counts is left out."""
-        started: dict[Moving, float] = {"attribute": self.attribute, "cycle": self.cycle, "identity": self.identity}
-        ends = {name: (first, self.final.get(name, first)) for name, first in started.items()}
-        return {name: first + share * (last - first) for name, (first, last) in ends.items() if max(first, last) > 0}
+    def compute_at(self, progress: float) -> dict[str, float]:
+        """Compute the weights of the generator's terms at a point of the training.
+
+        Args:
+            progress: Share of the training that is done, in [0, 1].
+
+        Returns:
+            Weights by name; a term whose weight is always 0 is left out.
+        """
+        first: dict[ScheduledTerm, float] = {
+            "attribute": self.attribute, "cycle": self.cycle, "identity": self.identity
+        }  # fmt: skip
+        ends = {name: (start, self.final.get(name, start)) for name, start in first.items()}
+        return {name: start + progress * (end - start) for name, (start, end) in ends.items() if max(start, end) > 0}
 
 
 class EditingOptimizers(ConfigModel):
-    """One optimizer a network."""
+    """One optimizer a network.
 
-    generator: Optimizer
-    discriminator: Optimizer
+    Attributes:
+        generator: Optimizer of the generator.
+        discriminator: Optimizer of the discriminator.
+    """
+
+    generator: OptimizerSlot
+    discriminator: OptimizerSlot
 
 
 class AttributeEditingConfig(AdversarialConfig):
-    """StarGAN, SaGAN and their kin: one generator edits, one discriminator judges realism and reads attributes."""
+    """Attribute editing (StarGAN, SaGAN): one generator edits, one discriminator judges and reads attributes.
+
+    Attributes:
+        generator: The network that edits.
+        discriminator: The network that judges realism and reads attributes.
+        classification: The loss of attribute logits.
+        cadence: How often each side is updated.
+        weights: Weights of the terms.
+        optimizers: One optimizer a network.
+    """
 
     generator: Annotated[ComponentConfig, Slot("image_editor")]
     discriminator: Annotated[ComponentConfig, Slot("attribute_discriminator")]
@@ -82,9 +115,12 @@ class AttributeEditingConfig(AdversarialConfig):
 class StyleWeights(ConfigModel):
     """Weights of the style-translation terms; a term whose weight is 0 is not computed.
 
-    discriminator: of the discriminator's real and fake terms. style: |E(translated) - style|. diversity: how strongly two styles are
-    driven apart; falls linearly to 0 over `diversity_decay` iterations (null = the whole run).
-    cycle: how well the source can be restored with its own style.
+    Attributes:
+        discriminator: Weight of the discriminator's real and fake terms.
+        style: Weight of |E(translated) - style|.
+        diversity: Weight of the distance between two styles of a face, which is maximised; falls linearly to 0.
+        diversity_decay: Iterations until the weight of diversity is 0; null = the whole run.
+        cycle: Weight of the distance between the source and what its own style restores.
     """
 
     discriminator: float = Field(1.0, gt=0)
@@ -95,21 +131,38 @@ class StyleWeights(ConfigModel):
 
 
 class StyleOptimizers(ConfigModel):
-    """One optimizer a network."""
+    """One optimizer a network.
 
-    generator: Optimizer
-    mapping: Optimizer
-    style_encoder: Optimizer
-    discriminator: Optimizer
+    Attributes:
+        generator: Optimizer of the generator.
+        mapping: Optimizer of the mapping.
+        style_encoder: Optimizer of the style encoder.
+        discriminator: Optimizer of the discriminator.
+    """
+
+    generator: OptimizerSlot
+    mapping: OptimizerSlot
+    style_encoder: OptimizerSlot
+    discriminator: OptimizerSlot
 
 
 class StyleTranslationConfig(AdversarialConfig):
-    """StarGAN v2, SMILE's layout stage and their kin: pictures are redrawn in a domain and a style.
+    """Style translation (StarGAN v2, SMILE's layout stage): pictures are redrawn in a domain and a style.
 
-    picture: `image` = floats in [-1, 1], restored by L1; `layout` = one-hot classes, of which the generator gives
-    logits, restored by cross entropy. passes: where styles come from in training. reference_trains: the networks that
-    learn from the pass with references. detach_cycle_style: the style encoder learns nothing from the cycle.
-    diversity_outside_masks: two styles need not differ where the heat maps keep the face.
+    Attributes:
+        generator: The network that translates.
+        mapping: The network that makes styles from noise.
+        style_encoder: The network that reads styles off faces.
+        discriminator: The network that judges realism in a domain.
+        heat_maps: Where a face's own details are kept.
+        picture: image = floats in [-1, 1], restored by L1; layout = one-hot classes, of which the generator gives
+            logits, restored by cross entropy.
+        passes: Where styles come from in training, latent or reference or both.
+        reference_trains: The networks that learn from the pass with references.
+        detach_cycle_style: Stop the gradient of the cycle before the style encoder.
+        diversity_outside_masks: Measure diversity only outside the heat maps, which keep the face.
+        weights: Weights of the terms.
+        optimizers: One optimizer a network.
     """
 
     generator: Annotated[ComponentConfig, Slot("style_translator")]
@@ -133,10 +186,13 @@ class StyleTranslationConfig(AdversarialConfig):
 class SynthesisWeights(ConfigModel):
     """Weights of the synthesis terms; a term whose weight is 0 is not computed.
 
-    path_length: of the path-length penalty, 0 = none; it plays every `path_every` iterations, that many times as
-    strong. path_decay: how far its running mean moves each time. mask: of the difference between the coarse masks of
-    parts and what their refined segmentation comes to. segmentation_penalty: what the discriminator's squared gradient with
-    respect to the segmentation counts in its penalty, beside that with respect to the image.
+    Attributes:
+        path_length: Weight of the path-length penalty.
+        path_every: Compute it in every `path_every`-th iteration only, that many times as strong.
+        path_decay: Share by which the running mean of path lengths moves each time, in (0, 1].
+        mask: Weight of the difference between the coarse masks of parts and their refined segmentation.
+        segmentation_penalty: Factor of the discriminator's squared gradient with respect to the segmentation in its
+            penalty; that with respect to the image counts 1.
     """
 
     path_length: float = Field(2.0, ge=0)
@@ -147,26 +203,42 @@ class SynthesisWeights(ConfigModel):
 
 
 class SynthesisOptimizers(ConfigModel):
-    """One optimizer a network."""
+    """One optimizer a network.
 
-    generator: Optimizer
-    mapping: Optimizer
-    discriminator: Optimizer
+    Attributes:
+        generator: Optimizer of the generator.
+        mapping: Optimizer of the mapping.
+        discriminator: Optimizer of the discriminator.
+    """
+
+    generator: OptimizerSlot
+    mapping: OptimizerSlot
+    discriminator: OptimizerSlot
 
 
 class SynthesisConfig(AdversarialConfig):
-    """StyleGAN2, SemanticStyleGAN and their kin: faces from noise.
+    """Synthesis (StyleGAN2, SemanticStyleGAN): faces from noise.
 
-    mixing: share of the faces that are made of two latents. path_trains_mapping: the path-length penalty reaches the
-    mapping, not only the generator. judge_segmentation: a discriminator that can look at segmentations does, which asks for a
-    source that has them; without, only images are judged. inversion: how a trained run finds the latents of photos,
-    unless somebody says otherwise.
+    Attributes:
+        condition: What the output should show.
+        generator: The network that makes faces from latents.
+        mapping: The network that makes latents from noise.
+        discriminator: The network that judges realism.
+        mixing: Share of the faces that are made of two latents, in [0, 1].
+        path_trains_mapping: Let the path-length penalty train the mapping too, not only the generator.
+        judge_segmentation: Show segmentations to a discriminator that can judge them, which needs a source that has
+            them; false = only images are judged.
+        inversion: How a trained run finds the latents of photos.
+        weights: Weights of the terms.
+        optimizers: One optimizer a network.
     """
 
-    condition: Annotated[ComponentConfig, Slot("condition")] = LatentConfig()
-    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
+    condition: Annotated[ComponentConfig, Slot("condition")] = use_component("condition", "latent")
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = use_component(
+        "adversarial_loss", "non_saturating"
+    )
     penalty: Annotated[ComponentConfig, Slot("discriminator_penalty")] = R1Config(weight=10.0, every=16)
-    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
+    augment: Annotated[ComponentConfig, Slot("augment")] = use_component("augment", "none")
     generator: Annotated[ComponentConfig, Slot("latent_generator")]
     mapping: Annotated[ComponentConfig, Slot("latent_mapping")]
     discriminator: Annotated[ComponentConfig, Slot("image_discriminator")]

@@ -1,7 +1,8 @@
 """Style translation: one generator redraws a face in a domain and a style, from noise or from another face.
 
-The game of StarGAN v2 (Choi et al. 2020, section 3) and of SMILE's layout stage (Romero et al. 2021, section 3.1). What
-tells them apart are choices of its config: which passes play, what the style encoder learns from, what the picture is.
+The methods differ in settings: which passes there are, what the style encoder learns from, and what a picture is.
+
+Source: StarGAN v2 (Choi et al. 2020), section 3; SMILE's layout stage (Romero et al. 2021), section 3.1.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from zoogan.conditions.domain import DomainCondition
 from zoogan.config import ConfigError, get_component_name
 from zoogan.editors.style_editor import StyleEditor
 from zoogan.facts import Facts
-from zoogan.games.adversarial import AdversarialGame, one_size
+from zoogan.games.adversarial import AdversarialGame, get_common_style_dim
 from zoogan.games.config import StyleTranslationConfig
 from zoogan.interfaces import (
     Clock,
@@ -33,19 +34,37 @@ from zoogan.interfaces import (
     Targets,
     Turn,
 )
-from zoogan.losses.reconstruction import full_precision, l1
+from zoogan.layers.precision import ensure_float32
+from zoogan.losses.reconstruction import l1_loss
 
-IMAGES_BEFORE_ADVICE = 5000
+STYLE_ADVICE_IMAGES = 5000  # before so many images no figure says much
 
 
 class StyleTranslation(AdversarialGame):
-    """Steps `discriminator_latent`, `discriminator_reference`, `generator_latent`, `generator_reference`, as far as
-    their passes play, all on one batch.
+    """The game of StarGAN v2 and of SMILE's layout stage.
 
-    Terms of a discriminator's step: real, fake, penalty. Terms of a generator's step: adversarial, style (the style encoder
-    reads the style that was asked for), diversity (how far two styles lie apart; its weight is negative and decays) and
-    cycle. It tells `change`, mean |translated - source|. Values for extra terms: image, own, domain, translated, and
-    for the generator's steps style and cycled.
+    A pass is the origin of the styles: `latent` = the mapping makes them from noise, `reference` = the style encoder
+    reads them off other faces. Steps, as far as their passes are configured, all on one batch: `discriminator_latent`,
+    `discriminator_reference`, `generator_latent`, `generator_reference`.
+
+    Terms of a discriminator's step: real, fake, penalty. Values for extra terms: image, own, domain, translated.
+
+    Terms of a generator's step: adversarial, style (the style encoder reads the style that was asked for), diversity
+    (how far two styles lie apart; its weight is negative and decays) and cycle. Values for extra terms: image, own,
+    domain, translated, style, cycled.
+
+    Figures: `change`, mean |translated - source|.
+
+    Args:
+        config: The complete config of the run.
+        facts: What the data says about itself.
+        components: The built component of each slot, by name of the slot.
+
+    Raises:
+        ConfigError: The condition has no domains, the networks differ in `style_dim`, or the passes need faces drawn by
+            domain and the condition does not draw them so.
+
+    Source: StarGAN v2 (Choi et al. 2020), section 3; SMILE (Romero et al. 2021), section 3.1.
     """
 
     averages: ClassVar[tuple[str, ...]] = ("generator", "mapping", "style_encoder")
@@ -55,28 +74,34 @@ class StyleTranslation(AdversarialGame):
     def __init__(self, config: StyleTranslationConfig, facts: Facts, components: Mapping[str, Any]) -> None:
         if not isinstance(components["condition"], StyleCondition):
             raise ConfigError(
-                f"condition {get_component_name(config.condition)!r} tells no domains, which style translation asks for: "
-                "set condition.use=domain"
+                f"condition {get_component_name(config.condition)!r} tells no domains, which style translation asks "
+                "for: set condition.use=domain"
             )
         super().__init__(config, facts, components)
-        self.config, self.looks = config, len(config.passes)
+        self.config, self.updates_per_batch = config, len(config.passes)
         self.heat_maps: HeatMaps = components["heat_maps"]
         self.lacks_masks: bool = components["generator"].takes_masks and self.heat_maps.nowhere
         self.latent_dim: int = components["mapping"].latent_dim
-        one_size(components, ("generator", "mapping", "style_encoder"), "style")
-        self.needs = self.needed(config.picture)
+        get_common_style_dim(components, ("generator", "mapping", "style_encoder"), "style")
+        self.needs = self.make_needs(config.picture)
 
-    def needed(self, picture: str) -> dict[str, Need]:
-        """What is read of the faces: pictures, the labels that the condition goes by, and heat maps from files.
+    def make_needs(self, picture: str) -> dict[str, Need]:
+        """Make the needs: pictures, the labels that the condition reads, and heat maps that lie in files.
 
-        Of the references nothing but labels, where they give no styles.
+        References without styles need only labels.
+
+        Args:
+            picture: The field of the source that holds the pictures.
+
+        Returns:
+            The needs `source` and `reference`.
 
         Raises:
-            ConfigError: second references, but faces are not drawn by domain.
+            ConfigError: A pass needs second references, but faces are not drawn by domain.
         """
         label, sampler = self.condition.label, self.condition.sampler
-        styles = "reference" in self.config.passes
-        if styles and sampler != "domains":
+        reads_styles = "reference" in self.config.passes
+        if reads_styles and sampler != "domains":
             raise ConfigError(
                 f"passes: a reference comes with another face of its domain, but condition "
                 f"{get_component_name(self.config.condition)!r} draws no faces by domain: set passes=latent"
@@ -84,14 +109,17 @@ class StyleTranslation(AdversarialGame):
         masks = () if self.heat_maps.field is None else (self.heat_maps.field,)
         return {
             "source": Need((picture, label, *masks), sampler),
-            "reference": Need((picture, f"{picture}2", label) if styles else (label,), sampler),
+            "reference": Need((picture, f"{picture}2", label) if reads_styles else (label,), sampler),
         }
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The discriminator's passes, then the generator's. With a latent the whole family learns, with a reference only what
-        `reference_trains` names: the style encoder would learn to hide the picture in its code."""
-        ways = self.config.passes
+        """The discriminator's passes, then the generator's.
+
+        The latent pass trains all networks of the generator's side, the reference pass only `reference_trains`: the
+        style encoder would learn to hide the picture in its code.
+        """
+        passes = self.config.passes
         trains: dict[str, tuple[str, ...]] = {
             "latent": ("generator", "mapping", "style_encoder"),
             "reference": self.config.reference_trains,
@@ -99,171 +127,227 @@ class StyleTranslation(AdversarialGame):
         return (
             *(
                 Step(
-                    f"discriminator_{way}", ("discriminator",),
-                    partial(self.discriminator_terms, way), partial(self.discriminator_weights, way),
-                    keeps_graph_of=("generator", "mapping") if way == "latent" else (),
+                    f"discriminator_{name}", ("discriminator",),
+                    partial(self.compute_discriminator_terms, name), partial(self.get_discriminator_weights, name),
+                    keeps_graph_of=("generator", "mapping") if name == "latent" else (),
                 )
-                for way in ways
+                for name in passes
             ),
             *(
                 Step(
-                    f"generator_{way}", trains[way],
-                    partial(self.generator_terms, way), partial(self.generator_weights, way),
+                    f"generator_{name}", trains[name],
+                    partial(self.compute_generator_terms, name), partial(self.get_generator_weights, name),
                 )
-                for way in ways
+                for name in passes
             ),
         )  # fmt: skip
 
-    def targets(self, batch: Mapping[str, Mapping[str, Tensor]], draw: Draws) -> Targets:
-        """The reference's domains, and two latents N(0, 1) for each face; the same in all passes."""
+    def draw_targets(self, batch: Mapping[str, Mapping[str, Tensor]], draw: Draws) -> Targets:
+        """Draw the domains of the references, and two latents N(0, 1) for each face; the same in all passes."""
         like = batch["source"][self.config.picture]
         latents = {name: draw.normal(name, self.latent_dim, like=like) for name in ("latent", "latent2")}
-        return self.condition.targets(batch["reference"], draw) | latents
+        return self.condition.draw_targets(batch["reference"], draw) | latents
 
     # ---- the discriminator's steps ----
 
-    def discriminator_weights(self, way: str, clock: Clock) -> dict[str, float]:
-        """One weight for real and fake, and the penalty's."""
+    def get_discriminator_weights(self, pass_name: str, clock: Clock) -> dict[str, float]:
+        """Return one weight for real and fake, and those of the penalty and the extra terms."""
         weights = {"real": self.config.weights.discriminator, "fake": self.config.weights.discriminator}
-        return weights | self.penalty_weights(clock) | self.extra_weights(f"discriminator_{way}")
+        return weights | self.get_penalty_weights(clock) | self.get_extra_weights(f"discriminator_{pass_name}")
 
-    def discriminator_terms(self, way: str, turn: Turn) -> dict[str, Tensor]:
-        """The discriminator learns to tell real faces of a domain from translated ones."""
-        image, own, domain = self.faces(turn)
-        step = f"generator_{way}"
-        _, translated = self.translate(turn, way, keep_graph=way == "latent" and step in turn.later)
+    def compute_discriminator_terms(self, pass_name: str, turn: Turn) -> dict[str, Tensor]:
+        """Train the discriminator to tell real faces of a domain from translated ones."""
+        image, own, domain = self.unpack_batch(turn)
+        is_shared = pass_name == "latent" and f"generator_{pass_name}" in turn.later
+        _, translated = self.translate(turn, pass_name, keep_graph=is_shared)
         fake, discriminator = translated.detach(), turn.networks["discriminator"]
         penalty = on_real = None
-        if self.penalised(turn.clock):
-            eager, told = turn.eager(discriminator), []
+        if self.is_penalty_due(turn.clock):
+            eager = turn.eager(discriminator)
+            scores: list[Tensor] = []
 
             def score(x: Tensor) -> Tensor:
-                """Of a picture before its augmentation, and, where it shows several domains, the sum of their scores
-                (SMILE's official code)."""
-                told.append(eager(self.seen(x, turn, "real"), own))
-                return told[-1].reshape(len(x), -1).sum(1)
+                """Score augmented pictures; sum over the domains that each shows (SMILE's official code)."""
+                scores.append(eager(self.augment_for_discriminator(x, turn, "real"), own))
+                return scores[-1].reshape(len(x), -1).sum(1)
 
             penalty = self.penalty(score, image, fake, turn.draw)
-            if self.penalty.on_real:  # it has just judged the real faces, with a graph to the discriminator
-                on_real = told[-1]
-        on_real = discriminator(self.seen(image, turn, "real"), own) if on_real is None else on_real
-        on_fake = discriminator(self.seen(fake, turn, "fake"), domain)
-        terms = self.costs(turn, on_real, on_fake) | ({} if penalty is None else {"penalty": penalty})
+            if self.penalty.on_real:  # it has just scored the real faces, with a graph to the discriminator
+                on_real = scores[-1]
+        if on_real is None:
+            on_real = discriminator(self.augment_for_discriminator(image, turn, "real"), own)
+        on_fake = discriminator(self.augment_for_discriminator(fake, turn, "fake"), domain)
+        terms = self.compute_discriminator_losses(turn, on_real, on_fake)
+        if penalty is not None:
+            terms["penalty"] = penalty
         values = {"image": image, "own": own, "domain": domain, "translated": translated}
-        return terms | self.extra_terms(f"discriminator_{way}", turn, values)
+        return terms | self.compute_extra_terms(f"discriminator_{pass_name}", turn, values)
 
     # ---- the generator's steps ----
 
-    def diversity_weight(self, clock: Clock) -> float:
-        """Falls linearly to 0: a function of the iteration, so that a resume does not start it anew."""
+    def get_diversity_weight(self, clock: Clock) -> float:
+        """Return the weight of diversity: a function of the iteration that falls linearly to 0, so resume is right."""
         weights = self.config.weights
         return weights.diversity * max(0.0, 1 - clock.iteration / (weights.diversity_decay or clock.iterations))
 
-    def generator_weights(self, way: str, clock: Clock) -> dict[str, float]:
-        """A term whose weight is 0 is left out."""
+    def get_generator_weights(self, pass_name: str, clock: Clock) -> dict[str, float]:
+        """Return the weights of the terms; a term whose weight is 0 is left out."""
         weights = self.config.weights
-        named = {"style": weights.style, "diversity": -self.diversity_weight(clock), "cycle": weights.cycle}
-        terms = {"adversarial": 1.0} | {name: weight for name, weight in named.items() if weight}
-        return terms | self.extra_weights(f"generator_{way}")
+        optional = {"style": weights.style, "diversity": -self.get_diversity_weight(clock), "cycle": weights.cycle}
+        terms = {"adversarial": 1.0} | {name: weight for name, weight in optional.items() if weight}
+        return terms | self.get_extra_weights(f"generator_{pass_name}")
 
-    def generator_terms(self, way: str, turn: Turn) -> dict[str, Tensor]:
-        """The generator fools the discriminator, in the style asked for, and so that the face can be restored."""
-        image, own, domain = self.faces(turn)
+    def compute_generator_terms(self, pass_name: str, turn: Turn) -> dict[str, Tensor]:
+        """Train the generator to fool the discriminator, in the style asked for, so that the face can be restored."""
+        image, own, domain = self.unpack_batch(turn)
         generator, encoder = turn.networks["generator"], turn.networks["style_encoder"]
-        style, translated = self.translate(turn, way, keep_graph=True)
-        score = turn.networks["discriminator"](self.seen(translated, turn, "translated"), domain)
-        terms = {"adversarial": self.adversarial.generator(full_precision(score))}
+        style, translated = self.translate(turn, pass_name, keep_graph=True)
+        augmented = self.augment_for_discriminator(translated, turn, "translated")
+        score = turn.networks["discriminator"](augmented, domain)
+        terms = {"adversarial": self.adversarial.generator(ensure_float32(score))}
         if self.config.weights.style:
-            terms["style"] = l1(encoder(translated, domain), style)
+            terms["style"] = l1_loss(encoder(translated, domain), style)
         cycled = None
         if self.config.weights.cycle:
-            kept = encoder(image, own)
-            kept = kept.detach() if self.config.detach_cycle_style else kept
+            own_style = encoder(image, own)
+            own_style = own_style.detach() if self.config.detach_cycle_style else own_style
             # Masks from files stay those of the source: a translated face keeps its landmarks.
-            read = self.masks(turn) if self.heat_maps.field else self.heat_maps(translated.detach())
-            cycled = generator(translated, kept, read)
-            terms["cycle"] = self.restored(cycled, image)
-        if self.diversity_weight(turn.clock):
+            masks = self.get_masks(turn) if self.heat_maps.field else self.heat_maps(translated.detach())
+            cycled = generator(translated, own_style, masks)
+            terms["cycle"] = self.cycle_loss(cycled, image)
+        if self.get_diversity_weight(turn.clock):
             # Last, because it runs the decoder without a graph: autocast of torch before 2.11 would hand the weights
-            # that were cast there, without one, to whoever came after.
-            terms["diversity"] = self.difference(turn, translated, self.second(turn, way))
+            # that it cast there, without a graph, to every later forward.
+            terms["diversity"] = self.diversity_loss(turn, translated, self.translate_to_second_style(turn, pass_name))
         self._figures = {"change": (translated.detach() - image).abs().mean()}
         values = {"image": image, "own": own, "domain": domain, "style": style, "translated": translated}
         values |= {} if cycled is None else {"cycled": cycled}
-        return terms | self.extra_terms(f"generator_{way}", turn, values)
+        return terms | self.compute_extra_terms(f"generator_{pass_name}", turn, values)
 
-    def difference(self, turn: Turn, one: Tensor, other: Tensor) -> Tensor:
-        """Mean |one - other|; outside the heat maps alone, if the config says so and there are any."""
-        masks = self.masks(turn) if self.config.diversity_outside_masks else None
+    def diversity_loss(self, turn: Turn, one: Tensor, other: Tensor) -> Tensor:
+        """Compute mean |one - other|; outside the heat maps only, if configured and there are any.
+
+        Args:
+            turn: Everything that terms may read.
+            one: Faces in one style (n, c, h, w).
+            other: The same faces in another style.
+
+        Returns:
+            A 0-d tensor, at least 0, which training maximises.
+        """
+        masks = self.get_masks(turn) if self.config.diversity_outside_masks else None
         if masks is None:
-            return l1(one, other)
-        free = 1 - F.interpolate(masks[0], one.shape[-2:], mode="bilinear").to(one.dtype)
-        apart = (full_precision(free) * (full_precision(one) - full_precision(other))).abs().sum()
-        return apart / turn.world.mean((free > 0).sum().to(apart.dtype) * one.shape[1]).clamp(min=1)
+            return l1_loss(one, other)
+        outside = 1 - F.interpolate(masks[0], one.shape[-2:], mode="bilinear").to(one.dtype)
+        distance = (ensure_float32(outside) * (ensure_float32(one) - ensure_float32(other))).abs().sum()
+        return distance / turn.world.mean((outside > 0).sum().to(distance.dtype) * one.shape[1]).clamp(min=1)
 
-    def shown(self, raw: Tensor) -> Tensor:
-        """The generator's output as the other networks see it: an image, or the shares of the classes of a layout."""
+    def cycle_loss(self, raw: Tensor, image: Tensor) -> Tensor:
+        """Compute how far the restored picture is from the source.
+
+        Args:
+            raw: The generator's output (n, c, h, w).
+            image: The source pictures (n, c, h, w).
+
+        Returns:
+            A 0-d tensor: L1 of images, or cross entropy with the classes of layouts.
+        """
+        if self.config.picture == "layout":
+            return F.cross_entropy(ensure_float32(raw), image.argmax(1))
+        return l1_loss(raw, image)
+
+    # ---- shared by all steps ----
+
+    def unpack_batch(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the source pictures, their own domains and the target domains."""
+        source = turn.batch["source"]
+        return source[self.config.picture], self.condition.get_domains(source), turn.targets["domain"]
+
+    def to_picture(self, raw: Tensor) -> Tensor:
+        """Turn the generator's output into what the other networks see.
+
+        Args:
+            raw: The generator's output (n, c, h, w).
+
+        Returns:
+            The image itself, or the class probabilities of a layout.
+        """
         return raw.softmax(1) if self.config.picture == "layout" else raw
 
-    def restored(self, raw: Tensor, image: Tensor) -> Tensor:
-        """How far the restored picture is from the source: L1, or cross entropy with the classes of a layout."""
-        if self.config.picture == "layout":
-            return F.cross_entropy(full_precision(raw), image.argmax(1))
-        return l1(raw, image)
+    def compute_style(self, turn: Turn, pass_name: str, suffix: str = "") -> Tensor:
+        """Compute the style that is asked for.
 
-    # ---- shared by both ----
+        Args:
+            turn: Everything that terms may read.
+            pass_name: `latent` or `reference`.
+            suffix: Empty for the first latent or reference, `2` for the second.
 
-    def faces(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
-        """Source pictures, their own domains and the target domains of the turn, as the condition tells them."""
-        source = turn.batch["source"]
-        return source[self.config.picture], self.condition.domain(source), turn.targets["domain"]
-
-    def style(self, turn: Turn, way: str, which: str = "") -> Tensor:
-        """The style asked for, from the latent or the reference; which: `2` for the second one."""
+        Returns:
+            Styles (n, *heads, s).
+        """
         domain = turn.targets["domain"]
-        if way == "latent":
-            return turn.networks["mapping"](turn.targets[f"latent{which}"], domain)
-        return turn.networks["style_encoder"](turn.batch["reference"][f"{self.config.picture}{which}"], domain)
+        if pass_name == "latent":
+            return turn.networks["mapping"](turn.targets[f"latent{suffix}"], domain)
+        return turn.networks["style_encoder"](turn.batch["reference"][f"{self.config.picture}{suffix}"], domain)
 
-    def masks(self, turn: Turn) -> Masks | None:
-        """The heat maps of the source faces, read once a batch."""
+    def get_masks(self, turn: Turn) -> Masks | None:
+        """Return the heat maps of the source faces, computed once a batch; None = there are none."""
         if self.heat_maps.field is not None:
             both = turn.batch["source"][self.heat_maps.field]
             return both[:, :1], both[:, 1:]
-        return turn.shared.once("masks", lambda: self.heat_maps(self.faces(turn)[0]), uses=())
+        return turn.shared.once("masks", lambda: self.heat_maps(self.unpack_batch(turn)[0]), uses=())
 
-    def encoded(self, turn: Turn, keep_graph: bool) -> Any:
-        """What the generator needs of the source faces, once for all that is made of them."""
+    def encode_source(self, turn: Turn, keep_graph: bool) -> Any:
+        """Encode the source faces, once for all steps.
+
+        Args:
+            turn: Everything that terms may read.
+            keep_graph: Keep the graph to the generator.
+
+        Returns:
+            What `generator.decode` needs.
+        """
         generator: Any = turn.networks["generator"]
-        return self.made_once(
-            turn, "encoded", lambda: generator.encode(self.faces(turn)[0]), ("generator",), keep_graph
+        return self.share_between_steps(
+            turn, "encoded", lambda: generator.encode(self.unpack_batch(turn)[0]), ("generator",), keep_graph
         )
 
-    def translate(self, turn: Turn, way: str, keep_graph: bool) -> tuple[Tensor, Tensor]:
-        """(style, translated picture), shared between the discriminator's and the generator's step of a way.
+    def translate(self, turn: Turn, pass_name: str, keep_graph: bool) -> tuple[Tensor, Tensor]:
+        """Translate the source faces, once for the discriminator's and the generator's step of a pass.
 
-        The discriminator changes nothing that they depend on, so what it judged may serve the generator, graph and all.
+        The discriminator's step changes none of the networks that are used here, so the generator's step can reuse the
+        pictures that it judged, with their graph.
+
+        Args:
+            turn: Everything that terms may read.
+            pass_name: `latent` or `reference`.
+            keep_graph: Keep the graph to the networks.
+
+        Returns:
+            (the styles, the translated pictures).
         """
         generator: Any = turn.networks["generator"]
 
-        def made() -> tuple[Tensor, Tensor]:
-            encoded, style = self.encoded(turn, keep_graph), self.style(turn, way)
-            return style, self.shown(generator(self.faces(turn)[0], style, self.masks(turn), encoded))
+        def make() -> tuple[Tensor, Tensor]:
+            encoded, style = self.encode_source(turn, keep_graph), self.compute_style(turn, pass_name)
+            image = self.unpack_batch(turn)[0]
+            return style, self.to_picture(generator(image, style, self.get_masks(turn), encoded))
 
-        source = "mapping" if way == "latent" else "style_encoder"
-        return self.made_once(turn, f"translated {way}", made, ("generator", source), keep_graph)
+        style_network = "mapping" if pass_name == "latent" else "style_encoder"
+        return self.share_between_steps(turn, f"translated {pass_name}", make, ("generator", style_network), keep_graph)
 
     @torch.no_grad()
-    def second(self, turn: Turn, way: str) -> Tensor:
-        """The same faces in the second style, to be different from; carries no graph."""
+    def translate_to_second_style(self, turn: Turn, pass_name: str) -> Tensor:
+        """Translate the same faces in the second style, without a graph."""
         generator: Any = turn.networks["generator"]
-        image, encoded = self.faces(turn)[0], self.encoded(turn, keep_graph=False)
-        return self.shown(generator(image, self.style(turn, way, "2"), self.masks(turn), encoded))
+        image, encoded = self.unpack_batch(turn)[0], self.encode_source(turn, keep_graph=False)
+        style = self.compute_style(turn, pass_name, "2")
+        return self.to_picture(generator(image, style, self.get_masks(turn), encoded))
 
-    # ---- for the person who waits ----
+    # ---- messages to the user ----
 
-    def notes(self) -> Sequence[str]:
-        """That the generator could keep details of a face, and is never told where."""
+    def list_warnings(self) -> Sequence[str]:
+        """Warn if the generator could keep details of a face, but no heat map says where."""
         if not self.lacks_masks:
             return ()
         return (
@@ -272,25 +356,41 @@ class StyleTranslation(AdversarialGame):
             "heat_maps.use=files data.heat_maps=true, or train with generator.high_pass=0",
         )
 
-    def advise(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
-        """What the field's users ran into: styles that make no difference, and a face that is lost."""
-        if images < IMAGES_BEFORE_ADVICE:
+    def suggest_remedy(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
+        """Suggest a remedy for styles that make no difference and for faces that cannot be restored.
+
+        Args:
+            figures: Terms and figures that were just read.
+            images: Training images so far.
+            iteration: Iterations so far.
+
+        Returns:
+            A warning, or None.
+        """
+        if images < STYLE_ADVICE_IMAGES:
             return None
         if figures.get("generator_latent/diversity", 1.0) < 0.01:
-            return "styles make almost no difference (diversity < .01): raise weights.diversity, or let it decay later"
+            return "styles make almost no difference (diversity < 0.01): raise weights.diversity, or let it decay later"
         if figures.get("generator_latent/cycle", 0.0) > 0.5 and self.config.picture == "image":
-            return "faces cannot be restored (cycle > .5): raise weights.cycle or lower weights.diversity"
+            return "faces cannot be restored (cycle > 0.5): raise weights.cycle or lower weights.diversity"
         return None
 
-    def editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
-        """An editor of these domains.
+    def make_editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
+        """Make an editor of these domains.
+
+        Args:
+            networks: The networks by slot.
+            attributes: The attributes of the data.
+
+        Returns:
+            The editor.
 
         Raises:
-            ConfigError: a condition of several domains a face: whoever brings it brings an editor.
+            ConfigError: The condition gives a face several domains; its method must override this method.
         """
         if not isinstance(self.condition, DomainCondition):
             raise ConfigError(
                 f"condition {get_component_name(self.config.condition)!r}: the editor of style translation knows one "
-                "domain a face; a method with others plays a subclass of this game with an `editor` of its own"
+                "domain a face; a method with others needs a subclass of this game that overrides `make_editor`"
             )
-        return StyleEditor(networks, self.condition, attributes, self.heat_maps, self.shown)
+        return StyleEditor(networks, self.condition, attributes, self.heat_maps, self.to_picture)

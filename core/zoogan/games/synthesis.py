@@ -1,6 +1,6 @@
 """Synthesis: a mapping and a generator make faces from noise, one discriminator judges them.
 
-The game of StyleGAN2 (Karras et al. 2020, section 3 and appendix B), and with other networks of SemanticStyleGAN.
+Source: StyleGAN2 (Karras et al. 2020), section 3 and appendix B; with other networks SemanticStyleGAN.
 """
 
 from __future__ import annotations
@@ -17,27 +17,45 @@ from zoogan.conditions.latent import LatentCondition
 from zoogan.config import ConfigError, get_component_name
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.facts import Facts
-from zoogan.games.adversarial import AdversarialGame, one_size
+from zoogan.games.adversarial import AdversarialGame, get_common_style_dim
 from zoogan.games.config import SynthesisConfig
 from zoogan.interfaces import Clock, Draws, Editor, Need, Networks, Step, Synthesised, Targets, Turn
-from zoogan.losses.penalties import slope
-from zoogan.losses.reconstruction import full_precision
+from zoogan.layers.precision import ensure_float32
+from zoogan.losses.penalties import compute_gradient
 
-IMAGES_BEFORE_ADVICE = 50_000
-MEAN_DECAY = 0.998  # of the running mean latent (StyleGAN2-ADA's official code)
+OVERFIT_ADVICE_IMAGES = 50_000
+MEAN_LATENT_DECAY = 0.998  # of the running mean latent (StyleGAN2-ADA's official code)
 
 
 class Synthesis(AdversarialGame):
-    """Steps `discriminator`, `penalty`, `generator` and `path_length`; the second and the last are lazy regularisers.
+    """The game of StyleGAN2 and SemanticStyleGAN.
 
-    Where the discriminator looks at segmentations too, it judges pairs: the source's segmentation as -1 and 1, the generator's
-    as it comes. Then, and only then, segmentations are read.
+    Steps: `discriminator`, `penalty`, `generator` and `path_length`; the second and the last are lazy regularisers.
 
-    Terms: real and fake; penalty; adversarial and mask; path_length. Values for extra terms: image, synthesised,
-    real_score and fake_score for the discriminator; synthesised, latents and score for the generator.
-    State: `path_mean`, the running mean of path lengths; `mean_latent`, that of w; and p of an adaptive augmentation.
-    It tells `real_sign` and `fake_sign`, the mean signs of the discriminator's scores since they were last told, which show
-    how much it overfits, and `path_mean`.
+    A discriminator that can judge segmentations gets pairs: images with the segmentation of the source as -1 and 1, or
+    with the generator's as it is. Only then segmentations are read.
+
+    Terms of `discriminator`: real, fake. Of `penalty`: penalty. Of `generator`: adversarial, mask. Of `path_length`:
+    path_length. Values for extra terms: image, synthesised, real_score and fake_score for the discriminator;
+    synthesised, latents and score for the generator.
+
+    Figures: `real_sign` and `fake_sign`, the mean signs of the discriminator's scores since they were last collected,
+    which show how much it overfits; `path_mean`.
+
+    Args:
+        config: The complete config of the run.
+        facts: What the data says about itself.
+        components: The built component of each slot, by name of the slot.
+
+    Attributes:
+        path_mean: Running mean of path lengths.
+        mean_latent: Running mean of w (style_dim,).
+
+    Raises:
+        ConfigError: The networks differ in `style_dim`, the discriminator's classes are not the generator's parts, or
+            `weights.mask` needs parts that the generator lacks.
+
+    Source: StyleGAN2 (Karras et al. 2020), section 3 and appendix B.
     """
 
     averages: ClassVar[tuple[str, ...]] = ("generator", "mapping")
@@ -48,20 +66,24 @@ class Synthesis(AdversarialGame):
     def __init__(self, config: SynthesisConfig, facts: Facts, components: Mapping[str, Any]) -> None:
         super().__init__(config, facts, components)
         self.config = config
-        style_dim = one_size(components, ("generator", "mapping"), "latent")
+        style_dim = get_common_style_dim(components, ("generator", "mapping"), "latent")
         generator, discriminator = components["generator"], components["discriminator"]
         self.parts: tuple[str, ...] = generator.parts
-        self.pairs: bool = config.judge_segmentation and discriminator.classes > 0
-        if self.pairs and discriminator.classes != len(self.parts):
+        self.judges_pairs: bool = config.judge_segmentation and discriminator.classes > 0
+        if self.judges_pairs and discriminator.classes != len(self.parts):
             raise ConfigError(
-                f"discriminator {get_component_name(config.discriminator)!r} looks at segmentations of {discriminator.classes} "
-                f"classes, but generator {get_component_name(config.generator)!r} gives {len(self.parts) or 'none'}: use "
-                "networks that fit, or set judge_segmentation to false"
+                f"discriminator {get_component_name(config.discriminator)!r} looks at segmentations of "
+                f"{discriminator.classes} classes, but generator {get_component_name(config.generator)!r} gives "
+                f"{len(self.parts) or 'none'}: use networks that fit, or set judge_segmentation to false"
             )
         if config.weights.mask > 0 and not self.parts:
-            said = f"generator {get_component_name(config.generator)!r} has no parts"
-            raise ConfigError(f"weights.mask: {said}, so there are no masks to compare: set it to 0")
-        self.needs: Mapping[str, Need] = {"source": Need(("image", "segmentation") if self.pairs else ("image",))}
+            generator_name = get_component_name(config.generator)
+            raise ConfigError(
+                f"weights.mask: generator {generator_name!r} has no parts, so no masks can be compared: set it to 0"
+            )
+        self.needs: Mapping[str, Need] = {
+            "source": Need(("image", "segmentation") if self.judges_pairs else ("image",))
+        }
         self.latent_dim: int = components["mapping"].latent_dim
         self.register_buffer("path_mean", torch.zeros(()))
         self.register_buffer("mean_latent", torch.zeros(style_dim))
@@ -72,27 +94,41 @@ class Synthesis(AdversarialGame):
     def steps(self) -> tuple[Step, ...]:
         """The discriminator, its penalty, the generator and mapping, their regulariser."""
         weights = self.config.weights
-        reached = ("generator", "mapping") if self.config.path_trains_mapping else ("generator",)
+        path_trains = ("generator", "mapping") if self.config.path_trains_mapping else ("generator",)
         penalty = Step(
-            "penalty", ("discriminator",), self.penalty_terms, self.penalty_weights,
+            "penalty", ("discriminator",), self.compute_penalty_terms, self.get_penalty_weights,
             every=self.penalty.every, lazy=True,
         )  # fmt: skip
-        path = Step("path_length", reached, self.path_terms, self.path_weights, every=weights.path_every, lazy=True)
+        path_length = Step(
+            "path_length", path_trains, self.compute_path_length_terms, self.get_path_length_weights,
+            every=weights.path_every, lazy=True,
+        )  # fmt: skip
         return (
-            Step("discriminator", ("discriminator",), self.discriminator_terms, self.discriminator_weights),
+            Step("discriminator", ("discriminator",), self.compute_discriminator_terms, self.get_discriminator_weights),
             *([penalty] if self.penalty.weight > 0 else []),
-            Step("generator", ("generator", "mapping"), self.generator_terms, self.generator_weights),
-            *([path] if weights.path_length > 0 else []),
+            Step("generator", ("generator", "mapping"), self.compute_generator_terms, self.get_generator_weights),
+            *([path_length] if weights.path_length > 0 else []),
         )
 
-    def targets(self, batch: Mapping[str, Mapping[str, Tensor]], draw: Draws) -> Targets:
-        """None: faces come from noise."""
-        return self.condition.targets(batch["source"], draw)
+    def draw_targets(self, batch: Mapping[str, Mapping[str, Tensor]], draw: Draws) -> Targets:
+        """Draw no targets: faces come from noise."""
+        return self.condition.draw_targets(batch["source"], draw)
 
     # ---- faces from noise ----
 
-    def latents(self, turn: Turn, mapping: Any, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """(w, w+) of drawn noise: w+ of two latents for a share of the faces. rows: of the batch."""
+    def sample_latents(self, turn: Turn, mapping: Any, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Map drawn noise to latents, and mix two latents for a share of the faces.
+
+        Args:
+            turn: Everything that terms may read.
+            mapping: The mapping network, or a callable that runs it.
+            rows: Rows of the batch.
+
+        Returns:
+            (w (n, style_dim), w+ (n, rows, style_dim)).
+
+        Source: StyleGAN (Karras et al. 2019), section 3.1: style mixing.
+        """
         like, draw = turn.batch["source"]["image"][rows], turn.draw.some(rows)
         generator: Any = turn.networks["generator"]
         latent = mapping(draw.normal("latent", self.latent_dim, like=like))
@@ -104,186 +140,254 @@ class Synthesis(AdversarialGame):
             latents = torch.where(mixes[:, None, None], mixed, latents)
         return latent, latents
 
-    def noise(self, turn: Turn, rows: slice = slice(None)) -> list[Float[Tensor, "_ 1 _ _"]]:
-        """The generator's maps of noise, drawn anew for each face."""
+    def sample_noise(self, turn: Turn, rows: slice = slice(None)) -> list[Float[Tensor, "_ 1 _ _"]]:
+        """Draw the generator's maps of noise, N(0, 1), anew for each face.
+
+        Args:
+            turn: Everything that terms may read.
+            rows: Rows of the batch.
+
+        Returns:
+            A map (n, 1, h, w) for each of `generator.noise_sizes`.
+        """
         like, draw = turn.batch["source"]["image"][rows], turn.draw.some(rows)
         generator: Any = turn.networks["generator"]
         return [draw.noise(f"noise{k}", 1, *size, like=like) for k, size in enumerate(generator.noise_sizes)]
 
-    def real(self, turn: Turn) -> Tensor:
-        """The batch as the discriminator judges it: images, with their segmentations behind them if it looks at pairs."""
+    # ---- what the discriminator judges: images, with their segmentations behind them if it judges pairs ----
+
+    def make_real_input(self, turn: Turn) -> Tensor:
+        """Return real images (n, c, h, w), or real pairs (n, c + parts, h, w)."""
         sample = turn.batch["source"]
-        if not self.pairs:
+        if not self.judges_pairs:
             return sample["image"]
-        layout = one_hot(sample["segmentation"], len(self.parts), like=sample["image"])
+        layout = make_one_hot_maps(sample["segmentation"], len(self.parts), like=sample["image"])
         return torch.cat([sample["image"], layout], 1)
 
-    def fake(self, made: Synthesised) -> Tensor:
-        """Made faces, likewise."""
-        if not self.pairs:
-            return made.image
-        assert made.segmentation is not None
-        return torch.cat([made.image, made.segmentation], 1)
+    def make_fake_input(self, synthesised: Synthesised) -> Tensor:
+        """Return generated images, or generated pairs."""
+        if not self.judges_pairs:
+            return synthesised.image
+        assert synthesised.segmentation is not None
+        return torch.cat([synthesised.image, synthesised.segmentation], 1)
 
-    def measured(self, shown: Tensor, factor: float) -> Tensor:
-        """Pairs with their segmentations times a factor; images as they are."""
-        if not self.pairs:
-            return shown
-        colours = self.facts.channels
-        return torch.cat([shown[:, :colours], shown[:, colours:] * factor], 1)
+    def scale_segmentation(self, x: Tensor, factor: float) -> Tensor:
+        """Multiply the segmentations of pairs by a factor; images stay as they are."""
+        if not self.judges_pairs:
+            return x
+        channels = self.facts.channels
+        return torch.cat([x[:, :channels], x[:, channels:] * factor], 1)
 
-    def judged(self, turn: Turn, discriminator: Any, shown: Tensor, name: str) -> Tensor:
-        """The discriminator's scores of augmented images or pairs, in full precision."""
-        seen, colours = self.seen(shown, turn, name), self.facts.channels
-        pair = (seen[:, :colours], seen[:, colours:]) if self.pairs else (seen,)
-        return full_precision(discriminator(*pair))
+    def score(self, turn: Turn, discriminator: Any, x: Tensor, name: str) -> Tensor:
+        """Augment images or pairs, and score them.
+
+        Args:
+            turn: Everything that terms may read.
+            discriminator: The network, or a callable that runs it.
+            x: Images or pairs.
+            name: Prefix of the names of the augmentation's draws.
+
+        Returns:
+            Scores (n, 1) in full precision, unbounded.
+        """
+        augmented, channels = self.augment_for_discriminator(x, turn, name), self.facts.channels
+        inputs = (augmented[:, :channels], augmented[:, channels:]) if self.judges_pairs else (augmented,)
+        return ensure_float32(discriminator(*inputs))
 
     # ---- the discriminator's steps ----
 
-    def discriminator_weights(self, clock: Clock) -> dict[str, float]:
-        """Real and fake alike."""
-        return {"real": 1.0, "fake": 1.0} | self.extra_weights("discriminator")
+    def get_discriminator_weights(self, clock: Clock) -> dict[str, float]:
+        """Return 1 for real and fake, and the weights of the extra terms."""
+        return {"real": 1.0, "fake": 1.0} | self.get_extra_weights("discriminator")
 
-    def discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """The discriminator learns to tell real faces from made ones, each in a pass of its own: it looks at whole batches."""
-        shown, discriminator = self.real(turn), turn.networks["discriminator"]
+    def compute_discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """Train the discriminator to tell real from generated faces.
+
+        Each kind takes a forward of its own, because the discriminator compares the images of a batch.
+        """
+        discriminator = turn.networks["discriminator"]
         with torch.no_grad():
-            latent, latents = self.latents(turn, turn.networks["mapping"])
-            made: Synthesised = turn.networks["generator"](latents, self.noise(turn))
-        real, fake = (
-            self.judged(turn, discriminator, shown, "real"),
-            self.judged(turn, discriminator, self.fake(made), "fake"),
-        )
-        terms = self.costs(turn, real, fake)
-        self.remember("mean_latent", turn.world.mean(full_precision(latent.detach()).mean(0)))
+            latent, latents = self.sample_latents(turn, turn.networks["mapping"])
+            synthesised: Synthesised = turn.networks["generator"](latents, self.sample_noise(turn))
+        real = self.score(turn, discriminator, self.make_real_input(turn), "real")
+        fake = self.score(turn, discriminator, self.make_fake_input(synthesised), "fake")
+        terms = self.compute_discriminator_losses(turn, real, fake)
+        self.record_mean("mean_latent", turn.world.mean(ensure_float32(latent.detach()).mean(0)))
         for name, score in (("real_sign", real), ("fake_sign", fake)):
             self._signs.setdefault(name, []).append(score.detach().sign().mean())
         image = turn.batch["source"]["image"]
-        values = {"image": image, "synthesised": made, "real_score": real, "fake_score": fake}
-        return terms | self.extra_terms("discriminator", turn, values)
+        values = {"image": image, "synthesised": synthesised, "real_score": real, "fake_score": fake}
+        return terms | self.compute_extra_terms("discriminator", turn, values)
 
-    def penalty_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """The discriminator's gradient with respect to real faces, through the augmentation.
+    def compute_penalty_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """Compute the penalty of the discriminator's gradient with respect to faces, through the augmentation.
 
-        A segmentation is measured in other units than the image: the discriminator is given it times a number, so that its
-        squared gradient counts `segmentation_penalty` times as much.
+        The segmentation enters in other units than the image: divided by a factor that the scorer multiplies again, so
+        that its squared gradient counts `segmentation_penalty` times as much.
         """
-        shown, score = self.real(turn), turn.eager(turn.networks["discriminator"])
-        fake = shown
+        real, discriminator = self.make_real_input(turn), turn.eager(turn.networks["discriminator"])
+        fake = real
         if not self.penalty.on_real:
             with torch.no_grad():
-                made = turn.networks["generator"](self.latents(turn, turn.networks["mapping"])[1], self.noise(turn))
-                fake = self.fake(made)
+                _, latents = self.sample_latents(turn, turn.networks["mapping"])
+                fake = self.make_fake_input(turn.networks["generator"](latents, self.sample_noise(turn)))
         unit = self.config.weights.segmentation_penalty**0.5
         penalty = self.penalty(
-            lambda x: self.judged(turn, score, self.measured(x, unit), "penalty"),
-            self.measured(shown, 1 / unit), self.measured(fake, 1 / unit), turn.draw,
+            lambda x: self.score(turn, discriminator, self.scale_segmentation(x, unit), "penalty"),
+            self.scale_segmentation(real, 1 / unit), self.scale_segmentation(fake, 1 / unit), turn.draw,
         )  # fmt: skip
         return {"penalty": penalty}
 
     # ---- the generator's steps ----
 
-    def generator_weights(self, clock: Clock) -> dict[str, float]:
-        """The adversarial term, and that of the masks."""
+    def get_generator_weights(self, clock: Clock) -> dict[str, float]:
+        """Return the weights of the adversarial term, of the masks and of the extra terms."""
         mask = self.config.weights.mask
-        return {"adversarial": 1.0} | ({"mask": mask} if mask > 0 else {}) | self.extra_weights("generator")
+        return {"adversarial": 1.0} | ({"mask": mask} if mask > 0 else {}) | self.get_extra_weights("generator")
 
-    def generator_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """Mapping and generator fool the discriminator."""
-        _, latents = self.latents(turn, turn.networks["mapping"])
-        made: Synthesised = turn.networks["generator"](latents, self.noise(turn))
-        score = self.judged(turn, turn.networks["discriminator"], self.fake(made), "synthesised")
+    def compute_generator_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """Train mapping and generator to fool the discriminator."""
+        _, latents = self.sample_latents(turn, turn.networks["mapping"])
+        synthesised: Synthesised = turn.networks["generator"](latents, self.sample_noise(turn))
+        score = self.score(turn, turn.networks["discriminator"], self.make_fake_input(synthesised), "synthesised")
         terms = {"adversarial": self.adversarial.generator(score)}
         if self.config.weights.mask > 0:
-            terms["mask"] = mask_difference(made)
-        return terms | self.extra_terms("generator", turn, {"synthesised": made, "latents": latents, "score": score})
+            terms["mask"] = mask_loss(synthesised)
+        values = {"synthesised": synthesised, "latents": latents, "score": score}
+        return terms | self.compute_extra_terms("generator", turn, values)
 
-    def path_weights(self, clock: Clock) -> dict[str, float]:
-        """As strong as if it played every time."""
+    def get_path_length_weights(self, clock: Clock) -> dict[str, float]:
+        """Return the weight of the path-length penalty, as strong as if it were computed in every iteration."""
         return {"path_length": self.config.weights.path_length * self.config.weights.path_every}
 
-    def path_terms(self, turn: Turn) -> dict[str, Tensor]:
-        """A step of one size in w changes the face by as much everywhere (StyleGAN2, section 3.2 and appendix B).
+    def compute_path_length_terms(self, turn: Turn) -> dict[str, Tensor]:
+        """Train the generator so that a step of one size in w changes every face equally.
 
-        On every second face of the batch, or its only one. The running mean takes part in the gradient, as in the
-        official code; it is that of all processes.
+        Computed on every second face of the batch, or on its only one. The running mean takes part in the gradient, as
+        in the official code; it is that of all processes.
+
+        Source: StyleGAN2 (Karras et al. 2020), section 3.2 and appendix B.
         """
         image = turn.batch["source"]["image"]
         rows = slice(0, max(1, len(image) - len(image) % 2), 2)
         network: Any = turn.networks["generator"]
         generator, mapping = turn.eager(network), turn.eager(turn.networks["mapping"])
         with torch.set_grad_enabled(self.config.path_trains_mapping):
-            _, latents = self.latents(turn, mapping, rows)
+            _, latents = self.sample_latents(turn, mapping, rows)
             latents = network.unrolled(latents)
         if not latents.requires_grad:
             latents = latents.detach().requires_grad_()
-        made = generator(latents, self.noise(turn, rows)).image
+        fake = generator(latents, self.sample_noise(turn, rows)).image
         direction = turn.draw.some(rows).noise("path", *image.shape[1:], like=image[rows])
-        lengths = path_lengths(made, latents, direction)
+        lengths = compute_path_lengths(fake, latents, direction)
         decay, before = self.config.weights.path_decay, self.path_mean.to(lengths.dtype)
         mean = before + decay * (turn.world.mean(lengths.mean()) - before)
-        self.remember("path_mean", mean.detach())
+        self.record_mean("path_mean", mean.detach())
         self._figures["path_mean"] = mean.detach()
         return {"path_length": (lengths - mean).square().mean()}
 
     # ---- state ----
 
-    def remember(self, name: str, value: Tensor) -> None:
-        """Keep what a micro-batch says of a running mean until the iteration ends."""
+    def record_mean(self, name: str, value: Tensor) -> None:
+        """Record the contribution of a micro-batch to a running mean until the iteration ends.
+
+        Args:
+            name: Name of the buffer.
+            value: The mean over the micro-batch, of the shape of the buffer.
+        """
         self._means.setdefault(name, []).append(value)
 
-    def after(self, clock: Clock) -> None:
-        """Move the running means, and p of an adaptive augmentation."""
-        super().after(clock)
+    def end_iteration(self, clock: Clock) -> None:
+        """Update the running means, and adapt the augmentation."""
+        super().end_iteration(clock)
         for name, values in self._means.items():
             mean, buffer = torch.stack(values).mean(0), self.get_buffer(name)
             mean = mean.to(buffer.dtype)
-            if name == "mean_latent":  # the first batch's, where there was none before
-                mean = torch.where(buffer.any(), mean.lerp(buffer, MEAN_DECAY), mean)
+            if name == "mean_latent":  # it begins at the mean of the first batch
+                mean = torch.where(buffer.any(), mean.lerp(buffer, MEAN_LATENT_DECAY), mean)
             buffer.copy_(mean)
         self._means = {}
 
-    def observe(self) -> Mapping[str, Tensor]:
-        """0-d figures: those of the last steps, and means of signs since the last call."""
+    def collect_figures(self) -> Mapping[str, Tensor]:
+        """Return the 0-d figures of the last steps, and the means of signs since the last call."""
         self._figures |= {name: torch.stack(signs).mean() for name, signs in self._signs.items()}
         self._signs = {}
-        return super().observe()
+        return super().collect_figures()
 
-    # ---- for the person who waits ----
+    # ---- messages to the user ----
 
-    def advise(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
-        """What the field's users ran into: a discriminator that knows its few faces by heart."""
-        if images >= IMAGES_BEFORE_ADVICE and figures.get("real_sign", 0.0) > 0.95 and not self.augment.every:
-            said = "the discriminator is sure of every real face (real_sign > .95), so it may overfit"
-            return f"{said}: try a new run with --set augment.use=ada"
+    def suggest_remedy(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
+        """Suggest an adaptive augmentation for a discriminator that overfits.
+
+        Args:
+            figures: Terms and figures that were just read.
+            images: Training images so far.
+            iteration: Iterations so far.
+
+        Returns:
+            A warning, or None.
+        """
+        if images >= OVERFIT_ADVICE_IMAGES and figures.get("real_sign", 0.0) > 0.95 and not self.augment.every:
+            return (
+                "the discriminator is sure of every real face (real_sign > 0.95), so it may overfit: "
+                "try a new run with --set augment.use=ada"
+            )
         return None
 
-    def editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
-        """An editor that makes faces of its own."""
+    def make_editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
+        """Make an editor that generates faces."""
         return SynthesisEditor(networks, self.condition, self.mean_latent, self.config.inversion)
 
 
-def one_hot(labels: UInt8[Tensor, "n h w"], classes: int, *, like: Tensor) -> Float[Tensor, "n k h w"]:
-    """A map of classes as 1 where a pixel is of a class, and -1 elsewhere."""
-    known = torch.arange(classes, device=labels.device, dtype=labels.dtype)[:, None, None]
-    return (labels[:, None] == known).to(like.dtype) * 2 - 1
+def make_one_hot_maps(labels: UInt8[Tensor, "n h w"], classes: int, *, like: Tensor) -> Float[Tensor, "n k h w"]:
+    """Turn segmentations into one map a class.
+
+    Args:
+        labels: Class of every pixel (n, h, w).
+        classes: How many classes there are.
+        like: A tensor that gives the dtype.
+
+    Returns:
+        Maps (n, classes, h, w): 1 where a pixel is of the class, -1 elsewhere.
+    """
+    indices = torch.arange(classes, device=labels.device, dtype=labels.dtype)[:, None, None]
+    return (labels[:, None] == indices).to(like.dtype) * 2 - 1
 
 
-def mask_difference(made: Synthesised) -> Float[Tensor, ""]:
-    """How far the segmentation, averaged over the pixels of a coarse one, is from the coarse masks: the mean square
-    (SemanticStyleGAN, section 3.4; official code: train.py)."""
-    coarse, segmentation = made.coarse, made.segmentation
+def mask_loss(synthesised: Synthesised) -> Float[Tensor, ""]:
+    """Compute the mean squared difference between the segmentation, pooled to coarse pixels, and the coarse masks.
+
+    Args:
+        synthesised: Generated faces with a segmentation and coarse masks.
+
+    Returns:
+        A 0-d tensor, at least 0.
+
+    Source: SemanticStyleGAN, section 3.4; official code: train.py.
+    """
+    coarse, segmentation = synthesised.coarse, synthesised.segmentation
     assert coarse is not None and segmentation is not None
-    pooled = F.adaptive_avg_pool2d(full_precision(segmentation), (coarse.shape[2], coarse.shape[3]))
-    return (full_precision(coarse) - pooled).square().mean()
+    pooled = F.adaptive_avg_pool2d(ensure_float32(segmentation), (coarse.shape[2], coarse.shape[3]))
+    return (ensure_float32(coarse) - pooled).square().mean()
 
 
-def path_lengths(
+def compute_path_lengths(
     image: Float[Tensor, "n c h w"], latents: Float[Tensor, "n rows s"], direction: Float[Tensor, "n c h w"]
 ) -> Float[Tensor, " n"]:
-    """How far each face moves along a random direction when its latents do: |J^T y| with y ~ N(0, 1) / sqrt(h w).
+    """Compute how far each face moves along a random direction when its latents move.
 
-    The root of the mean over the rows of w+ of the sum over a row. Twice differentiable.
+    |J^T y| with y ~ N(0, 1) / sqrt(h w): the root of the mean over the rows of w+ of the sum over a row. Twice
+    differentiable.
+
+    Args:
+        image: Generated faces (n, c, h, w), with a graph to the latents.
+        latents: w+ (n, rows, style_dim).
+        direction: N(0, 1) of the shape of the faces.
+
+    Returns:
+        Lengths (n,), at least 0.
+
+    Source: StyleGAN2 (Karras et al. 2020), section 3.2.
     """
     scaled = direction / (image.shape[2] * image.shape[3]) ** 0.5
-    return slope((image * scaled).sum(), latents).square().sum(2).mean(1).sqrt()
+    return compute_gradient((image * scaled).sum(), latents).square().sum(2).mean(1).sqrt()

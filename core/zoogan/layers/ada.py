@@ -1,4 +1,4 @@
-"""Adaptive discriminator augmentation (ADA): the probability of each change follows the discriminator's overfitting."""
+"""Adaptive discriminator augmentation (ADA): the probability of changes follows the discriminator's overfitting."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Losses that ship with the core, one idea a file."""
+"""Losses that ship with the core."""

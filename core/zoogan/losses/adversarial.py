@@ -6,64 +6,68 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.config import ComponentConfig
-from zoogan.facts import Facts
 from zoogan.interfaces import AdversarialLoss
+from zoogan.interfaces.loss import Score
+from zoogan.losses.base import OptionlessLoss
 
-Score = Float[Tensor, "n *patches"]
 Cost = Float[Tensor, ""]
 
 
-class Unconfigured(AdversarialLoss):
-    """A loss without options: `Loss()` by hand, `Loss(config, facts)` by the registry."""
+class WganLoss(OptionlessLoss, AdversarialLoss):
+    """Wasserstein distance: only differences of scores have a meaning. Needs a gradient penalty.
 
-    def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
-        self.config = config
-
-
-class Wgan(Unconfigured):
-    """Wasserstein distance (Arjovsky et al. 2017): only differences of scores mean anything."""
+    Source: Arjovsky et al. 2017.
+    """
 
     def discriminator(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
-        """-mean(real), mean(fake)."""
+        """Return -mean(real) and mean(fake)."""
         return -real.mean(), fake.mean()
 
     def generator(self, fake: Score) -> Cost:
-        """-mean(fake)."""
+        """Return -mean(fake)."""
         return -fake.mean()
 
 
-class NonSaturating(Unconfigured):
-    """Non-saturating logistic loss (Goodfellow et al. 2014): scores are logits of being real."""
+class NonSaturatingLoss(OptionlessLoss, AdversarialLoss):
+    """Non-saturating logistic loss: scores are logits of being real.
+
+    Source: Goodfellow et al. 2014.
+    """
 
     def discriminator(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
-        """mean softplus(-real), mean softplus(fake): the cross entropies, stable for large scores."""
+        """Return mean softplus(-real) and mean softplus(fake): the cross entropies, stable for large scores."""
         return F.softplus(-real).mean(), F.softplus(fake).mean()
 
     def generator(self, fake: Score) -> Cost:
-        """mean softplus(-fake)."""
+        """Return mean softplus(-fake)."""
         return F.softplus(-fake).mean()
 
 
-class Hinge(Unconfigured):
-    """Hinge loss (Lim and Ye 2017): scores beyond the margin cost the discriminator nothing."""
+class HingeLoss(OptionlessLoss, AdversarialLoss):
+    """Hinge loss: scores beyond the margin cost the discriminator nothing.
+
+    Source: Lim and Ye 2017.
+    """
 
     def discriminator(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
-        """mean max(0, 1 - real), mean max(0, 1 + fake)."""
+        """Return mean max(0, 1 - real) and mean max(0, 1 + fake)."""
         return F.relu(1 - real).mean(), F.relu(1 + fake).mean()
 
     def generator(self, fake: Score) -> Cost:
-        """-mean(fake)."""
+        """Return -mean(fake)."""
         return -fake.mean()
 
 
-class Lsgan(Unconfigured):
-    """Least squares towards 1 for real and 0 for fake (Mao et al. 2017, equation 9, with its factors 1/2)."""
+class LsganLoss(OptionlessLoss, AdversarialLoss):
+    """Least squares towards 1 for real and 0 for fake scores, with the factors 1/2.
+
+    Source: Mao et al. 2017, equation 9.
+    """
 
     def discriminator(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
-        """mean (real - 1)^2 / 2, mean fake^2 / 2."""
+        """Return mean (real - 1)^2 / 2 and mean fake^2 / 2."""
         return (real - 1).square().mean() / 2, fake.square().mean() / 2
 
     def generator(self, fake: Score) -> Cost:
-        """mean (fake - 1)^2 / 2."""
+        """Return mean (fake - 1)^2 / 2."""
         return (fake - 1).square().mean() / 2

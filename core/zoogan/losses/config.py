@@ -9,40 +9,15 @@ from pydantic import Field
 from zoogan.config import ComponentConfig
 from zoogan.config.registry import Registry
 
-# ---- adversarial losses ----
-
-
-class WganConfig(ComponentConfig):
-    """Wasserstein discriminator (Arjovsky et al. 2017); wants a gradient penalty."""
-
-    use: Literal["wgan"] = "wgan"
-
-
-class NonSaturatingConfig(ComponentConfig):
-    """Non-saturating logistic loss (Goodfellow et al. 2014), from logits."""
-
-    use: Literal["non_saturating"] = "non_saturating"
-
-
-class HingeConfig(ComponentConfig):
-    """Hinge loss (Lim and Ye 2017)."""
-
-    use: Literal["hinge"] = "hinge"
-
-
-class LsganConfig(ComponentConfig):
-    """Least squares (Mao et al. 2017, equation 9 with labels 0 and 1)."""
-
-    use: Literal["lsgan"] = "lsgan"
-
-
 # ---- penalties ----
 
 
 class PenaltyConfig(ComponentConfig):
-    """What every penalty of the discriminator has.
+    """Settings of every penalty of the discriminator.
 
-    every: play it in every `every`-th iteration only, that many times as strong.
+    Attributes:
+        weight: Factor of the penalty.
+        every: Compute it in every `every`-th iteration only, that many times as strong.
     """
 
     weight: float = Field(1.0, ge=0)
@@ -70,67 +45,58 @@ class R1Config(PenaltyConfig):
     every: int = Field(16, ge=1)
 
 
-# ---- classification ----
-
-
-class BinaryConfig(ComponentConfig):
-    """Each attribute yes or no by itself; summed over attributes."""
-
-    use: Literal["binary"] = "binary"
-
-
-class SoftmaxConfig(ComponentConfig):
-    """Exactly one of the attributes is shown (labels are one-hot)."""
-
-    use: Literal["softmax"] = "softmax"
-
-
 # ---- terms that any step can be given ----
 
 
 class TermConfig(ComponentConfig):
-    """What every extra term has."""
+    """Settings of every extra term.
+
+    Attributes:
+        weight: Factor of the term.
+    """
 
     weight: float = Field(1.0, ge=0)
 
 
 class MaskAreaConfig(TermConfig):
-    """Mean of the edit's mask: pulls a mask that is open everywhere shut."""
+    """Mean of the edit's mask: closes a mask that is open everywhere."""
 
     use: Literal["mask_area"] = "mask_area"
 
 
 class MaskVariationConfig(TermConfig):
-    """Total variation of the edit's mask: few, smooth regions."""
+    """Total variation of the edit's mask: leads to few, smooth regions."""
 
     use: Literal["mask_variation"] = "mask_variation"
 
 
 class UnmaskedIdentityConfig(TermConfig):
-    """The identity term before the mask hides anything, so that it does not pull the mask shut."""
+    """Identity term before the mask is applied, so that it does not close the mask."""
 
     use: Literal["unmasked_identity"] = "unmasked_identity"
 
 
 def register(registry: Registry) -> None:
-    """Register the losses, penalties, classifications and terms."""
-    for config, name in (
-        (WganConfig, "Wgan"),
-        (NonSaturatingConfig, "NonSaturating"),
-        (HingeConfig, "Hinge"),
-        (LsganConfig, "Lsgan"),
-    ):
-        use = config.model_fields["use"].default
-        registry.component("adversarial_loss", use, config=config, build=f"zoogan.losses.adversarial:{name}")
-    penalties = "zoogan.losses.penalties:"
-    registry.component("discriminator_penalty", "none", config=NoPenaltyConfig, build=penalties + "NoPenalty")
-    registry.component(
-        "discriminator_penalty", "gradient", config=GradientPenaltyConfig, build=penalties + "GradientPenalty"
-    )
-    registry.component("discriminator_penalty", "r1", config=R1Config, build=penalties + "R1")
+    """Register the losses, penalties, classifications and terms.
+
+    Args:
+        registry: Where to register them.
+    """
+    adversarial = "zoogan.losses.adversarial:"
+    registry.component("adversarial_loss", "wgan", build=adversarial + "WganLoss")
+    registry.component("adversarial_loss", "non_saturating", build=adversarial + "NonSaturatingLoss")
+    registry.component("adversarial_loss", "hinge", build=adversarial + "HingeLoss")
+    registry.component("adversarial_loss", "lsgan", build=adversarial + "LsganLoss")
+
+    role, penalties = "discriminator_penalty", "zoogan.losses.penalties:"
+    registry.component(role, "none", config=NoPenaltyConfig, build=penalties + "NoPenalty")
+    registry.component(role, "gradient", config=GradientPenaltyConfig, build=penalties + "GradientPenalty")
+    registry.component(role, "r1", config=R1Config, build=penalties + "R1Penalty")
+
     classification = "zoogan.losses.classification:"
-    registry.component("classification", "binary", config=BinaryConfig, build=classification + "Binary")
-    registry.component("classification", "softmax", config=SoftmaxConfig, build=classification + "Softmax")
+    registry.component("classification", "binary", build=classification + "BinaryClassification")
+    registry.component("classification", "softmax", build=classification + "SoftmaxClassification")
+
     terms = "zoogan.losses.terms:"
     registry.component("term", "mask_area", config=MaskAreaConfig, build=terms + "MaskArea")
     registry.component("term", "mask_variation", config=MaskVariationConfig, build=terms + "MaskVariation")

@@ -9,23 +9,35 @@ from torch import Tensor
 from zoogan.facts import Facts
 from zoogan.interfaces import DiscriminatorPenalty, Draws
 from zoogan.interfaces.loss import Scorer
+from zoogan.layers.precision import disable_autocast
+from zoogan.layers.shapes import Images
 from zoogan.losses.config import GradientPenaltyConfig, NoPenaltyConfig, PenaltyConfig, R1Config
 
-Images = Float[Tensor, "n c h w"]
 
+def compute_gradient(value: Float[Tensor, ""], wrt: Tensor) -> Tensor:
+    """Compute the gradient of a value, itself differentiable.
 
-def slope(value: Float[Tensor, ""], of: Tensor) -> Tensor:
-    """The gradient of `value` with respect to `of`, of its shape; differentiable again.
+    In full precision: inside autocast the backward through a linear layer would be rounded.
 
-    In full precision: inside autocast the way back through a linear layer would be rounded.
+    Args:
+        value: A 0-d tensor.
+        wrt: The tensor to differentiate with respect to.
+
+    Returns:
+        The gradient, of the shape of `wrt`.
     """
-    with torch.autocast("cpu" if of.is_meta else of.device.type, enabled=False):
-        (gradient,) = torch.autograd.grad(value, of, create_graph=True)
+    with disable_autocast(wrt):
+        (gradient,) = torch.autograd.grad(value, wrt, create_graph=True)
     return gradient
 
 
-class Configured(DiscriminatorPenalty):
-    """Takes its weight and interval from a config."""
+class WeightedPenalty(DiscriminatorPenalty):
+    """Base of penalties that take their weight and interval from a config.
+
+    Args:
+        config: Weight and interval; None = the defaults of the penalty.
+        facts: Unused.
+    """
 
     default: type[PenaltyConfig] = PenaltyConfig
 
@@ -34,47 +46,70 @@ class Configured(DiscriminatorPenalty):
         self.weight, self.every = config.weight, config.every
 
 
-class NoPenalty(Configured):
-    """Nothing."""
+class NoPenalty(WeightedPenalty):
+    """No penalty."""
 
     default = NoPenaltyConfig
 
     def __call__(self, scorer: Scorer, real: Images, fake: Images, draw: Draws) -> Float[Tensor, ""]:
-        """0."""
+        """Return 0."""
         return real.new_zeros(())
 
 
-class GradientPenalty(Configured):
-    """WGAN-GP (Gulrajani et al. 2017) as StarGAN's official code has it.
+class GradientPenalty(WeightedPenalty):
+    """WGAN-GP as in StarGAN's official code.
 
-    The gradient is that of the SUM of the score map, while the discriminator's cost is its mean: so the penalty's
-    strength grows with the size of the map. Kept because the published weights belong to it.
+    It differentiates the SUM of the score map, while the discriminator's loss is its mean: the strength of the penalty
+    grows with the size of the map. The published weights belong to this form.
+
+    Source: Gulrajani et al. 2017; StarGAN (Choi et al. 2018), official code.
     """
 
     default = GradientPenaltyConfig
 
     def __call__(self, scorer: Scorer, real: Images, fake: Images, draw: Draws) -> Float[Tensor, ""]:
-        """Mean over the batch of (|gradient| - 1)^2 on a random mix of each real image with its fake one.
+        """Compute the mean of (|gradient| - 1)^2 on random mixes of real and fake images.
 
-        The mix is a * real + (1 - a) * fake, with a the draw `alpha` (n, 1, 1, 1). No epsilon in the norm.
+        A mix is a * real + (1 - a) * fake, with a the draw `alpha` (n, 1, 1, 1). The norm has no epsilon.
+
+        Args:
+            scorer: Computes raw scores from images.
+            real: Real images (n, c, h, w).
+            fake: Fake images (n, c, h, w).
+            draw: Random numbers of the update.
+
+        Returns:
+            A 0-d tensor, at least 0, not weighted.
         """
         a = draw.uniform("alpha", 1, 1, 1, like=real)
         mix = (a * real + (1 - a) * fake).detach().requires_grad_()
-        return (slope(scorer(mix).sum(), mix).flatten(1).norm(dim=1) - 1).square().mean()
+        return (compute_gradient(scorer(mix).sum(), mix).flatten(1).norm(dim=1) - 1).square().mean()
 
 
-class R1(Configured):
-    """R1 (Mescheder et al. 2018, equation 9 with its factor 1/2).
+class R1Penalty(WeightedPenalty):
+    """R1, with its factor 1/2.
 
-    Of the MEAN of each image's score map, so that its strength does not depend on the size of the map.
+    It differentiates the MEAN of each image's score map, so that its strength does not depend on the size of the map.
+
+    Source: Mescheder et al. 2018, equation 9.
     """
 
     default = R1Config
     on_real = True
 
     def __call__(self, scorer: Scorer, real: Images, fake: Images, draw: Draws) -> Float[Tensor, ""]:
-        """Half the mean over the batch of the squared gradient norm on real images."""
+        """Compute half the mean of the squared gradient norm on real images.
+
+        Args:
+            scorer: Computes raw scores from images.
+            real: Real images (n, c, h, w).
+            fake: Unused.
+            draw: Unused.
+
+        Returns:
+            A 0-d tensor, at least 0, not weighted.
+        """
         image = real.detach().requires_grad_()
         # The scores of different images do not mix, so one backward of their sum serves the whole batch.
         score = scorer(image).reshape(len(image), -1).mean(1).sum()
-        return slope(score, image).square().flatten(1).sum(1).mean() / 2
+        return compute_gradient(score, image).square().flatten(1).sum(1).mean() / 2

@@ -1,4 +1,4 @@
-"""How far a reconstruction is from what it should be."""
+"""Reconstruction losses: distances between an image and what it should be."""
 
 from __future__ import annotations
 
@@ -7,25 +7,40 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-
-def full_precision(value: Tensor) -> Tensor:
-    """At least float32: losses are computed so, whatever the networks ran in."""
-    return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
+from zoogan.layers.precision import ensure_float32
 
 
-def l1(one: Float[Tensor, "*shape"], other: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    """Mean absolute difference over all elements."""
-    return (full_precision(one) - full_precision(other)).abs().mean()
+def l1_loss(one: Float[Tensor, "*shape"], other: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+    """Compute the mean absolute difference over all elements, in float32 or wider.
 
+    Args:
+        one: Any shape.
+        other: The same shape.
 
-def scaled_l1(one: Float[Tensor, "n c h w"], other: Float[Tensor, "n c h w"], smallest: int = 4) -> Float[Tensor, " n"]:
-    """Mean absolute difference of each pair, averaged over scales: as they are, halved, and so on down to `smallest`.
-
-    What stands for a perceptual distance where there are no weights for one.
+    Returns:
+        A 0-d tensor, at least 0.
     """
-    difference = full_precision(one) - full_precision(other)
-    found = [difference.abs().mean((1, 2, 3))]
+    return (ensure_float32(one) - ensure_float32(other)).abs().mean()
+
+
+def multiscale_l1(
+    one: Float[Tensor, "n c h w"], other: Float[Tensor, "n c h w"], smallest: int = 4
+) -> Float[Tensor, " n"]:
+    """Compute the mean absolute difference of each pair of images, averaged over scales.
+
+    It replaces a perceptual distance where there are no weights for one.
+
+    Args:
+        one: Images (n, c, h, w).
+        other: Images of the same shape.
+        smallest: The images are halved while both sides stay at least this many pixels.
+
+    Returns:
+        Distances (n,), at least 0.
+    """
+    difference = ensure_float32(one) - ensure_float32(other)
+    distances = [difference.abs().mean((1, 2, 3))]
     while min(difference.shape[-2:]) >= 2 * smallest:
         difference = F.avg_pool2d(difference, 2)
-        found.append(difference.abs().mean((1, 2, 3)))
-    return torch.stack(found).mean(0)
+        distances.append(difference.abs().mean((1, 2, 3)))
+    return torch.stack(distances).mean(0)

@@ -14,11 +14,19 @@ from torch import Tensor
 from zoogan.facts import Facts
 from zoogan.interfaces import Term, Turn
 from zoogan.losses.config import MaskAreaConfig, MaskVariationConfig, TermConfig, UnmaskedIdentityConfig
-from zoogan.losses.reconstruction import l1
+from zoogan.losses.reconstruction import l1_loss
 
 
-class Configured(Term):
-    """Takes its weight from a config; knows its name for messages."""
+class WeightedTerm(Term):
+    """Base of terms that take their weight from a config.
+
+    Args:
+        config: The weight; None = the default of the term.
+        facts: Unused.
+
+    Attributes:
+        name: The name under which the term is registered, for messages.
+    """
 
     default: type[TermConfig] = TermConfig
 
@@ -26,48 +34,56 @@ class Configured(Term):
         config = config or self.default()
         self.weight, self.name = config.weight, str(getattr(config, "use", ""))
 
-    def part(self, values: Mapping[str, Any], value: str, field: str) -> Tensor:
-        """A field of an `Edited` among the step's values.
+    def get_field(self, values: Mapping[str, Any], value: str, field: str) -> Tensor:
+        """Return a field of an `Edited` among the step's values.
+
+        Args:
+            values: The step's values by name.
+            value: Name of the `Edited`.
+            field: Name of its field.
+
+        Returns:
+            The field.
 
         Raises:
-            ValueError: the step did not compute the value, or the generator does not give the field.
+            ValueError: The step did not compute the value, or the generator does not return the field.
         """
         edited = values.get(value)
         if edited is None:
             hint = ": set weights.identity above 0" if value == "identity" else ""
             raise ValueError(f"term {self.name!r} needs the value {value!r}, which this step does not compute{hint}")
-        found = getattr(edited, field)
-        if found is None:
+        tensor = getattr(edited, field)
+        if tensor is None:
             raise ValueError(f"term {self.name!r} needs a generator that returns a {field}; this one returns none")
-        return found
+        return tensor
 
 
-class MaskArea(Configured):
-    """How much of the image the edit may touch."""
+class MaskArea(WeightedTerm):
+    """How much of the image the edit may change."""
 
     default = MaskAreaConfig
 
     def __call__(self, turn: Turn, values: Mapping[str, Any]) -> Float[Tensor, ""]:
-        """Mean of the mask, in [0, 1]."""
-        return self.part(values, "edited", "mask").mean()
+        """Compute the mean of the mask, in [0, 1]."""
+        return self.get_field(values, "edited", "mask").mean()
 
 
-class MaskVariation(Configured):
+class MaskVariation(WeightedTerm):
     """How ragged the mask is."""
 
     default = MaskVariationConfig
 
     def __call__(self, turn: Turn, values: Mapping[str, Any]) -> Float[Tensor, ""]:
-        """Anisotropic total variation: mean absolute difference of neighbours, down plus across."""
-        mask = self.part(values, "edited", "mask")
-        return l1(mask[..., 1:, :], mask[..., :-1, :]) + l1(mask[..., :, 1:], mask[..., :, :-1])
+        """Compute the anisotropic total variation: mean absolute difference of neighbours, down plus across."""
+        mask = self.get_field(values, "edited", "mask")
+        return l1_loss(mask[..., 1:, :], mask[..., :-1, :]) + l1_loss(mask[..., :, 1:], mask[..., :, :-1])
 
 
-class UnmaskedIdentity(Configured):
-    """How much the image changes towards its own labels before the mask is laid over it."""
+class UnmaskedIdentity(WeightedTerm):
+    """How much an edit towards the image's own labels changes it before the mask is applied."""
 
     default = UnmaskedIdentityConfig
 
     def __call__(self, turn: Turn, values: Mapping[str, Any]) -> Float[Tensor, ""]:
-        """Mean |raw - image| of the identity pass."""
-        return l1(self.part(values, "identity", "raw"), values["image"])
+        """Compute mean |raw - image| of the identity pass, at least 0."""
+        return l1_loss(self.get_field(values, "identity", "raw"), values["image"])
