@@ -1,11 +1,13 @@
-"""Files that are there whole or not at all. Tensors are safetensors; nothing is a pickle."""
+"""Files that are written whole or not at all, hashes, and readers of weight files. Nothing here is a pickle."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,66 +17,161 @@ from torch import Tensor
 
 from zoogan.errors import ConfigError
 
+StateDict = dict[str, Tensor]
+
 
 def get_cache_folder() -> Path:
-    """Where what can be had again is kept: judges, statistics of real faces. `$ZOOGAN_CACHE`, or ~/.cache/zoogan."""
+    """Return the folder of everything that can be computed or downloaded again: $ZOOGAN_CACHE or ~/.cache/zoogan."""
     return Path(os.environ.get("ZOOGAN_CACHE") or Path.home() / ".cache" / "zoogan").expanduser()
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text(text)
-    draft.replace(path)
+# ---- atomic and durable writing ----
 
 
-def copy_to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous CPU copies, none of which shares memory with another."""
-    return {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
+@contextlib.contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Write a file so that readers see the old content or the new one, also after a crash.
+
+    Yields the path of a draft beside the target. Without an error the draft is synced to disk and renamed over the
+    target; otherwise it is removed and the target stays as it was. The parent folder is created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # processes that share a cache write the same file
+    try:
+        yield draft
+        sync_file(draft)
+        os.replace(draft, path)
+        sync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
-    """A safetensors file with the permissions that the umask asks for (the library leaves 0600). facts: metadata."""
-    save_file(copy_to_cpu(tensors), path, dict(facts) if facts else None)
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a text file as UTF-8, see `replace_file`."""
+    with replace_file(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file in place, for a draft; elsewhere use `write_tensors_atomically`.
+
+    The file gets the permissions that the umask asks for; the library alone leaves 0600.
+    """
+    save_file(copy_to_cpu(tensors), path, dict(metadata) if metadata else None)
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(0o666 & ~umask)
 
 
+def write_tensors_atomically(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file, see `replace_file`."""
+    with replace_file(path) as draft:
+        write_tensors(draft, tensors, metadata)
+
+
+@contextlib.contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Write a folder so that the old content or the new one survives an interruption at any moment.
+
+    Yields an empty draft folder beside the target. Without an error the draft is synced to disk, the old folder is
+    renamed aside, the draft takes its place and the old folder is removed. Between the two renames only the old folder
+    exists, under its other name: `find_folder` reads it there, and the next write puts it back. One process at a time
+    may write a folder. The parent folder is created.
+    """
+    restore_folder(path)
+    draft, old = path.parent / f".{path.name}.tmp", _name_aside(path)
+    shutil.rmtree(draft, ignore_errors=True)  # left by a write that was killed
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        for file in draft.rglob("*"):
+            (sync_folder if file.is_dir() else sync_file)(file)
+        sync_folder(draft)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(draft, path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        restore_folder(path)
+
+
+def find_folder(path: Path) -> Path:
+    """Return where the content of a folder lies: the folder itself, or aside where its replacement was interrupted.
+
+    Nothing is renamed, since another process may be between the two renames of `replace_folder`.
+    """
+    old = _name_aside(path)
+    return old if not path.exists() and old.exists() else path
+
+
+def restore_folder(path: Path) -> None:
+    """Finish an interrupted `replace_folder`: put the old folder back if there is no new one, else remove it."""
+    old = _name_aside(path)
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    elif old.exists():
+        os.replace(old, path)
+        sync_folder(path.parent)
+
+
+def _name_aside(path: Path) -> Path:
+    """Return the name that a folder has while it is being replaced."""
+    return path.parent / f".{path.name}.old"
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable.
+
+    Raises:
+        OSError: the disk did not take it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable, where the file system can."""
+    with contextlib.suppress(OSError):  # some file systems cannot sync folders
+        sync_file(path)
+
+
+# ---- tensors and hashes ----
+
+
+def copy_to_cpu(tensors: Mapping[str, Tensor]) -> StateDict:
+    """Copy tensors to the CPU, contiguous and sharing no memory with each other."""
+    return {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}
+
+
 def hash_file(path: Path) -> str:
-    """The sha256 of a file, in hex."""
+    """Return the sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """The sha256 of named tensors, in hex: of their names, kinds, shapes and values, wherever they are."""
-    found = hashlib.sha256()
+    """Return the sha256 of named tensors, in hex: of names, types, shapes and values, on any device."""
+    digest = hashlib.sha256()
     for name, value in sorted(copy_to_cpu(tensors).items()):
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
-def sync_to_disk(path: Path) -> None:
-    """Make a file or folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:  # some file systems cannot sync folders
-        pass
-    finally:
-        os.close(descriptor)
-
-
-StateDict = dict[str, Tensor]
+# ---- reading weight files ----
 
 
 def read_weights_file(path: Path) -> Any:
-    """What a safetensors file or one of `torch.save` holds, tensors on the CPU.
+    """Read a safetensors file, or one that `torch.save` wrote; tensors are on the CPU.
 
     Raises:
-        ConfigError: no such file, or one that cannot be read without executing code.
+        ConfigError: there is no such file, or it cannot be read without executing code.
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
@@ -85,29 +182,33 @@ def read_weights_file(path: Path) -> Any:
         raise ConfigError(f"{path}: not a state_dict that can be read without executing code: {reason[0]}") from error
 
 
+def load_torch_file(path: Path) -> Any:
+    """Read what `torch.save` wrote, with the unpickler that knows tensors and plain containers only.
+
+    It also accepts `argparse.Namespace`, a plain record in which many official files keep their arguments.
+    """
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def as_state_dict(content: Any, path: Path) -> StateDict:
-    """`content`, read from a file or a part of one, if it is names and tensors; without nn.DataParallel's prefix.
+    """Check that content is names and tensors, and remove the prefix of `nn.DataParallel`.
+
+    Args:
+        content: What a file holds, or a part of it.
+        path: The file, for messages.
 
     Raises:
-        ConfigError: it is anything else; names the file.
+        ConfigError: it is anything else.
     """
-    named = isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
-    if not named or not content or not all(isinstance(value, Tensor) for value in content.values()):
+    is_named = isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
+    if not is_named or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise ConfigError(f"{path}: expected a bare state_dict (names and tensors)")
     if all(key.startswith("module.") for key in content):  # saved from inside nn.DataParallel
         return {key.removeprefix("module."): value for key, value in content.items()}
     return dict(content)
 
 
-def load_torch_file(path: Path) -> Any:
-    """What `torch.save` wrote, by the unpickler that knows tensors and plain containers only.
-
-    And `argparse.Namespace`, a plain record, in which many official files keep their arguments.
-    """
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
 def map_layer_names(official: str, ours: str, parts: Sequence[str] = ("weight", "bias")) -> dict[str, str]:
-    """Official name -> our name for the tensors of one layer."""
+    """Map the official names of one layer's tensors to our names."""
     return {f"{official}.{part}": f"{ours}.{part}" for part in parts}

@@ -106,13 +106,23 @@ def test_a_model_tells_its_own_iteration(tmp_path: Path, finished: Path) -> None
     loaded = zoogan.load(run)
     assert (loaded.iteration, loaded.images) == (1, json.loads(state)["position"])
     about = json.loads((run / "model/config.json").read_text())
-    del about["iteration"], about["position"]  # as an older zoogan wrote it
+    del about["iteration"], about["position"]  # as an import writes it
     (run / "model/config.json").write_text(json.dumps(about))
     assert zoogan.load(run).iteration is None
-    older = newest.with_name("iteration-00000000")
-    older.mkdir()
-    (older / "state.json").write_text(state)
-    assert zoogan.load(run).iteration == 1
+
+
+def test_a_model_whose_replacement_was_interrupted_is_found(tmp_path: Path, finished: Path) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    before = {path.name: path.read_bytes() for path in (run / "model").iterdir()}
+    (run / "model").rename(run / ".model.old")
+    loaded = zoogan.load(run)
+    assert loaded.iteration == 1
+    assert main(["train", "--resume", str(run), "--set", "training.iterations=1"]) in (0, 2)
+    networks: Any = loaded.networks
+    RunFolder(run).write_model(loaded.config, loaded.facts, networks, torch.nn.Module())
+    assert not (run / ".model.old").exists()
+    after = {path.name: path.read_bytes() for path in (run / "model").iterdir()}
+    assert after["generator.safetensors"] == before["generator.safetensors"]
 
 
 def test_a_model_that_is_being_written_stands_beside_the_old_one(
@@ -206,4 +216,4 @@ def test_workers_share_the_memory_for_drawn_faces(monkeypatch: pytest.MonkeyPatc
     for workers, kept in ((0, 8), (1, 8), (4, 2)):
         source = drawn_source.DrawnSource(DrawnData(image_size=16, faces=32, held_out=4, workers=workers))
         source.read("train", [0])
-        assert len(source._kept["train"].known) == kept
+        assert len(source._caches["train"].is_filled) == kept

@@ -1,8 +1,9 @@
-"""The editor of attribute editing: the attributes asked for, the others as they are known or read off the face."""
+"""The editor of attribute editing: sets the requested attributes and keeps the others."""
 
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.conditions.attributes import AttributeCondition
@@ -10,10 +11,17 @@ from zoogan.interfaces import Classification, Column, Edit, Edited, Editor, Netw
 
 
 class AttributeEditor(Editor):
-    """Edits attributes; labels that nobody gave are read off the image by the discriminator, as it was taught to tell them."""
+    """Edits attributes; labels that nobody gave are predicted by the discriminator, as it was trained to.
+
+    Args:
+        networks: The networks by slot.
+        condition: Parses requests and applies them to labels.
+        attributes: The names of the label columns.
+        classification: Converts the discriminator's scores to labels.
+    """
 
     condition: AttributeCondition
-    draws = False
+    is_random = False
 
     def __init__(
         self,
@@ -28,13 +36,15 @@ class AttributeEditor(Editor):
         self.attributes = attributes
 
     @torch.no_grad()
-    def own(self, image: Tensor) -> Tensor:
-        """The attributes (n, a) in {0, 1} that the discriminator reads off `image`."""
-        anything = image.new_zeros(len(image), len(self.attributes))
-        return self.classification.read(self.networks["discriminator"](image, anything).attributes)
+    def predict_labels(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
+        """Predict the attributes, 0 or 1, with the discriminator."""
+        no_labels = image.new_zeros(len(image), len(self.attributes))
+        return self.classification.predict_labels(self.networks["discriminator"](image, no_labels).attributes)
 
-    def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> Targets:
-        """The requested values; every other attribute stays as it is known to be, or as the discriminator sees it.
+    def resolve(
+        self, request: Request, image: Float[Tensor, "n c h w"], own: Float[Tensor, "n a"] | None = None
+    ) -> Targets:
+        """Set the requested values; every other attribute keeps its known or predicted value.
 
         Raises:
             ValueError: a reference; this game has no styles.
@@ -42,14 +52,14 @@ class AttributeEditor(Editor):
         if request.reference is not None:
             raise ValueError("this editor takes no style from a reference: leave the reference out")
         if own is None:
-            complete = set(request.attributes) == set(self.attributes)
-            own = image.new_zeros(len(image), len(self.attributes)) if complete else self.own(image)
+            is_complete = set(request.attributes) == set(self.attributes)
+            own = image.new_zeros(len(image), len(self.attributes)) if is_complete else self.predict_labels(image)
         return self.condition.apply_request(own, request)
 
     @torch.no_grad()
     def apply(
         self,
-        image: Tensor,
+        image: Float[Tensor, "n c h w"],
         targets: Targets,
         *,
         seed: Seed = 0,
@@ -57,7 +67,7 @@ class AttributeEditor(Editor):
         threshold: float | None = None,
         truncation: float | None = None,
     ) -> Edit:
-        """The edit; `strength` scales the change, which for masked editors is the same as scaling the mask.
+        """Edit images; `strength` scales the change, which for masked editors is the same as scaling the mask.
 
         Raises:
             ValueError: a threshold for an editor without a mask, or a truncation: nothing is drawn here.
@@ -75,19 +85,24 @@ class AttributeEditor(Editor):
         extras = {"residual": (result - image).abs()} | ({} if edited.raw is None else {"raw": edited.raw})
         return Edit(result, None if mask is None else (mask * strength).clamp(0, 1), None, extras)
 
-    def sheet(self, image: Tensor, attributes: Tensor, known: Targets | None = None) -> list[Column]:
-        """One attribute: with and without. Several: one column for each of the condition's sweep. Then the masks: one
-        column if all edits share it, else one an edit."""
+    def make_columns(
+        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], known: Targets | None = None
+    ) -> list[Column]:
+        """Make the columns of a sample grid.
+
+        One attribute: with and without it. Several: the condition's single edits. Then the masks: one column if all
+        edits share the mask, else one an edit.
+        """
         name = self.attributes[0]
-        ways = [(f"{name}={value}", {"attributes": torch.full_like(attributes, value)}) for value in (1, 0)]
+        variants = [(f"{name}={value}", {"attributes": torch.full_like(attributes, value)}) for value in (1, 0)]
         if len(self.attributes) > 1:
-            ways = self.condition.sweep(attributes)
-        edits = {caption: self.apply(image, targets) for caption, targets in ways}
+            variants = self.condition.list_single_edits(attributes)
+        edits = {caption: self.apply(image, targets) for caption, targets in variants}
         columns = [Column(caption, edit.image) for caption, edit in edits.items()]
         masks = {
             caption: (2 * edit.mask - 1).expand_as(image) for caption, edit in edits.items() if edit.mask is not None
         }
-        shown = list(masks.values())
-        if shown and all(torch.equal(mask, shown[0]) for mask in shown):
-            return [*columns, Column("mask", shown[0])]
+        first = next(iter(masks.values()), None)
+        if first is not None and all(torch.equal(mask, first) for mask in masks.values()):
+            return [*columns, Column("mask", first)]
         return columns + [Column(f"mask {caption}", mask) for caption, mask in masks.items()]

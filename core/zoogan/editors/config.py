@@ -1,4 +1,4 @@
-"""To be written."""
+"""Settings of editors."""
 
 from __future__ import annotations
 
@@ -10,17 +10,30 @@ from zoogan.config import ConfigModel
 
 
 class InversionConfig(ConfigModel):
-    """How the latent of a photo is found; defaults as published for StyleGAN2 (section 5 and appendix D).
+    """How the latent of a photo is found.
 
-    space: `w` = one latent for all rows, `w+` = one for each. noise: whether maps of noise are found too, or are the
-    generator's own. lr: of Adam at its height; it rises over the first `ramp_up` of the iterations and falls over the
-    last `ramp_down`. jitter: noise on the latent, in units of how far latents are from their mean, until `jitter_until`
-    of the iterations. mean_of: so many latents are drawn for both. Weights: noise_weight of the maps' correlation with
-    themselves, noise_norm_weight of their mean square, which then holds them instead of the scaling to variance 1 after
-    every iteration (the official SemanticStyleGAN has 10), pixel_weight of the mean squared difference, mean_weight of
-    that between a latent and the mean one; likeness has 1. tune: then bring the generator nearer to the photo, in
-    tune_iterations of Adam with tune_lr, by the likeness plus tune_pixel_weight times the mean squared difference
-    (pivotal tuning, Roich et al. 2022).
+    Attributes:
+        iterations: Iterations of Adam.
+        space: `w` = one latent for all rows, `w+` = one for each row.
+        noise: `optimised` = the noise maps are found too, `fixed` = the generator's own are used.
+        lr: The highest learning rate of Adam.
+        ramp_up: The share of the iterations over which the learning rate rises.
+        ramp_down: The share of the iterations over which it falls at the end.
+        jitter: Noise on the latent, in units of the latents' distance from their mean.
+        jitter_until: The share of the iterations after which the jitter ends.
+        mean_of: How many latents are drawn for the mean latent and their distance from it.
+        noise_weight: Weight of the noise maps' correlation with themselves.
+        noise_norm_weight: Weight of the noise maps' mean square. If not 0 it replaces scaling the maps to variance 1
+            after every iteration; the official SemanticStyleGAN has 10.
+        pixel_weight: Weight of the mean squared difference between face and photo; the likeness has weight 1.
+        mean_weight: Weight of the mean squared difference between a latent and the mean latent.
+        tune: Tune a copy of the generator to the photo afterwards (pivotal tuning).
+        tune_iterations: Iterations of Adam for tuning.
+        tune_lr: The learning rate for tuning.
+        tune_pixel_weight: Weight of the mean squared difference in tuning; the likeness has weight 1.
+
+    Source: StyleGAN2 (Karras et al. 2020), section 5 and appendix D, for the defaults; pivotal tuning, Roich et al.
+        2022.
     """
 
     iterations: int = Field(1000, ge=1)

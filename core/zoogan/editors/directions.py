@@ -1,7 +1,9 @@
-"""Directions: the plane in w that parts faces with an attribute from those without, and the way across it.
+"""Directions: the plane in w between faces with an attribute and faces without, and the path across it.
 
-InterFaceGAN (Shen et al. 2020, section 2): the sign of an attribute is that of the distance to a plane, and a face that
-moves along the plane's normal gains or loses the attribute.
+The sign of an attribute is that of the distance to a plane; a face that moves along the plane's normal gains or loses
+the attribute.
+
+Source: InterFaceGAN (Shen et al. 2020), section 2.
 """
 
 from __future__ import annotations
@@ -16,28 +18,31 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.interfaces.editor import Editor
-from zoogan.interfaces.metric import Reader
+from zoogan.interfaces.metric import AttributeJudge
 from zoogan.interfaces.synthesis import Latent, Latents
 
-FEWEST = 20  # faces on each side, or there is nothing to fit
-HELD_OUT = 5  # every fifth of the faces that are kept measures the plane
-DECAY = 0.1  # of the squared weights, for latents of variance 1: less follows every face, more asks only for the mean
-LEAST_LEFT = 0.1  # of a normal's length, after what it shares with others is taken away
-STEPS, PRECISE = 50, 1e-8  # of the fit: at most so many, until one is as short as that
-AT_ONCE = 50
+MIN_FACES = 20  # faces on each side, or there is nothing to fit
+HELD_OUT_EVERY = 5  # every fifth of the selected faces measures the plane
+WEIGHT_DECAY = 0.1  # of squared weights, for latents of variance 1: less overfits, more keeps only the mean difference
+MIN_LENGTH = 0.1  # of a normal's length, after what it shares with others is removed
+NEWTON_STEPS, TOLERANCE = 50, 1e-8  # of the fit: at most so many steps, until one is as short as that
+READ_BATCH = 50
 
 
-class TooFew(ValueError):
-    """An attribute that too few faces show, or too few do not."""
+class TooFewFacesError(ValueError):
+    """Too few faces show an attribute, or too few do not."""
 
 
 @dataclass(frozen=True)
 class Direction:
-    """An attribute's plane in w, and the way that an edit takes across it.
+    """An attribute's plane in w, and the path that an edit takes across it.
 
-    normal: (s,), of length 1, towards the faces that show the attribute. intercept: the distance of w is
-    normal . w + intercept. path: (s,), of length 1; the normal itself, or what is left of it without other attributes'.
-    sides: the mean distances of the faces without and with the attribute. facts: how it was fitted, for people.
+    Attributes:
+        normal: The plane's normal (s,), of length 1, towards the faces that show the attribute.
+        intercept: The signed distance of w is normal . w + intercept.
+        path: The path of an edit (s,), of length 1: the normal, or what is left of it without other attributes'.
+        sides: The mean distances of the faces without and with the attribute.
+        facts: How it was fitted, for people.
     """
 
     normal: Float64[Tensor, " s"]
@@ -46,36 +51,54 @@ class Direction:
     sides: tuple[float, float]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def distance(self, latents: Latents) -> Float64[Tensor, " n"]:
-        """The signed distance of each face, that of the mean of its rows, on the CPU."""
+    def measure_distance(self, latents: Latents) -> Float64[Tensor, " n"]:
+        """Return the signed distance of each face, that of the mean of its rows, on the CPU."""
         return latents.detach().cpu().double().mean(1) @ self.normal + self.intercept
 
-    def aim(self, value: float) -> float:
-        """The distance of a typical face without (0) or with (1) the attribute, or one between."""
+    def get_typical_distance(self, value: float) -> float:
+        """Return the distance of a typical face without (0) or with (1) the attribute, or one between."""
         return self.sides[0] + value * (self.sides[1] - self.sides[0])
 
 
-def moves(directions: Sequence[Direction], values: Sequence[float], latents: Latents) -> Latent:
-    """The shortest way, along the directions' paths, that brings each face to the asked-for side of every plane.
+def solve_move(directions: Sequence[Direction], values: Sequence[float], latents: Latents) -> Latent:
+    """Find the shortest move along the directions' paths that brings each face to the requested sides of all planes.
 
-    Several at once are solved together, so that no one undoes another. Where two are so much alike that nothing can do
-    justice to both, they are met halfway.
+    All planes are solved together, so that no move undoes another. Directions that are too much alike to satisfy both
+    are met halfway.
+
+    Args:
+        directions: The directions of the requested attributes.
+        values: The requested value of each, 0 to 1.
+        latents: w+ of the faces.
+
+    Returns:
+        The move (n, s), to be added to every row.
     """
-    gaps = torch.stack([one.aim(value) - one.distance(latents) for one, value in zip(directions, values)], 1)
+    gaps = torch.stack(
+        [one.get_typical_distance(value) - one.measure_distance(latents) for one, value in zip(directions, values)], 1
+    )
     normals, paths = (torch.stack([getattr(one, name) for one in directions]) for name in ("normal", "path"))
-    steps = gaps @ torch.linalg.pinv(normals @ paths.T, rtol=LEAST_LEFT).T
+    steps = gaps @ torch.linalg.pinv(normals @ paths.T, rtol=MIN_LENGTH).T
     return (steps @ paths).to(latents)
 
 
 # ---- fitting ----
 
 
-def boundary(
-    latents: Float[Tensor, "n s"], shown: Bool[Tensor, " n"], decay: float = DECAY
+def fit_plane(
+    latents: Float[Tensor, "n s"], shown: Bool[Tensor, " n"], decay: float = WEIGHT_DECAY
 ) -> tuple[Float64[Tensor, " s"], float]:
-    """The (normal, intercept) of the plane between latents that show something and latents that do not.
+    """Fit the plane between latents with and without an attribute.
 
-    Logistic regression with weight decay, by Newton's method. The two sides should be of one size.
+    Logistic regression with weight decay, by Newton's method.
+
+    Args:
+        latents: The latents; about as many with as without.
+        shown: Whether each shows the attribute.
+        decay: The weight of the squared weights, for latents of variance 1.
+
+    Returns:
+        The plane's normal (s,), of length 1, and its intercept.
     """
     x = latents.detach().cpu().double()
     centre = x.mean(0)
@@ -89,73 +112,87 @@ def boundary(
         return F.binary_cross_entropy_with_logits(x @ weight, target) + (decays * weight.square()).sum() / 2
 
     weight = torch.zeros_like(decays)
-    for _ in range(STEPS):
+    for _ in range(NEWTON_STEPS):
         probability = (x @ weight).sigmoid()
         gradient = x.T @ (probability - target) / len(x) + decays * weight
         curvature = (x.T * (probability * (1 - probability))) @ x / len(x) + decays.diag()
         step = torch.linalg.solve(curvature, gradient)
-        while loss(weight - step) > loss(weight) and step.norm() > PRECISE:  # far from the end it may go too far
+        while loss(weight - step) > loss(weight) and step.norm() > TOLERANCE:  # far from the minimum it may overshoot
             step = step / 2
         weight = weight - step
-        if step.norm() <= PRECISE:
+        if step.norm() <= TOLERANCE:
             break
     length = weight[:-1].norm().clamp(min=1e-12)
     normal = weight[:-1] / length
     return normal, float(weight[-1] * scale / length - normal @ centre)
 
 
-def surest(
+def choose_surest_faces(
     probability: Float[Tensor, " n"], threshold: float, share: float
 ) -> tuple[list[int], list[int], dict[str, int]]:
-    """The faces that surely do not show an attribute and those that surely do, as many of each, the surest first.
+    """Choose the faces that surely do not show an attribute, and as many that surely do, the surest first.
 
-    share: of all faces, at most that many on each side. Also counts: how many were seen, and how many show it.
+    Args:
+        probability: How surely each face shows the attribute, 0 to 1.
+        threshold: Faces above it show the attribute.
+        share: Of all faces, at most this share is chosen on each side.
+
+    Returns:
+        Indices of faces without, indices of faces with, and counts: all faces, those that show it, those chosen.
 
     Raises:
-        TooFew: fewer than 20 on one side.
+        TooFewFacesError: fewer than 20 on one side.
     """
     order = probability.argsort(descending=True, stable=True).tolist()
     with_it, n = int((probability > threshold).sum()), len(order)
     fewer = min(with_it, n - with_it)
-    if fewer < FEWEST:
-        how = "show it" if fewer == with_it else "do not show it"
-        raise TooFew(f"{fewer} of {n} faces {how}, and a direction needs {FEWEST} or more of each kind")
-    kept = min(fewer, max(FEWEST, round(share * n)))
-    return order[::-1][:kept], order[:kept], {"faces": n, "with": with_it, "kept": kept}
+    if fewer < MIN_FACES:
+        which = "show it" if fewer == with_it else "do not show it"
+        raise TooFewFacesError(f"{fewer} of {n} faces {which}, and a direction needs {MIN_FACES} or more of each kind")
+    count = min(fewer, max(MIN_FACES, round(share * n)))
+    return order[::-1][:count], order[:count], {"faces": n, "with": with_it, "kept": count}
 
 
-def fitted(
+def fit_direction(
     latents: Float[Tensor, "n s"], probability: Float[Tensor, " n"], threshold: float = 0.5, share: float = 0.1
 ) -> Direction:
-    """The direction of an attribute, from latents and how surely their faces show it; see `surest`.
+    """Fit the direction of an attribute from latents and how surely their faces show it.
 
-    Every fifth of the faces that are kept has no part in the fit: `facts` tells the share of them that lie on their
-    side of the plane as `accuracy`.
+    Every fifth of the chosen faces has no part in the fit: `facts` holds the share of them that lie on their side of
+    the plane as `accuracy`.
+
+    Args:
+        latents: The latents.
+        probability: See `choose_surest_faces`.
+        threshold: See `choose_surest_faces`.
+        share: See `choose_surest_faces`.
 
     Raises:
-        TooFew: see `surest`.
+        TooFewFacesError: see `choose_surest_faces`.
     """
-    without, showing, counts = surest(probability, threshold, share)
+    without, showing, counts = choose_surest_faces(probability, threshold, share)
     place = torch.arange(counts["kept"]).repeat(2)
     index = torch.tensor(without + showing)
     shown = torch.arange(2 * counts["kept"]) >= counts["kept"]
-    kept, learns = latents.detach().cpu().double()[index], place % HELD_OUT != HELD_OUT - 1
-    normal, intercept = boundary(kept[learns], shown[learns])
-    distance = kept @ normal + intercept
-    right = ((distance > 0) == shown)[~learns].double().mean()
+    chosen, is_fitted = latents.detach().cpu().double()[index], place % HELD_OUT_EVERY != HELD_OUT_EVERY - 1
+    normal, intercept = fit_plane(chosen[is_fitted], shown[is_fitted])
+    distance = chosen @ normal + intercept
+    accuracy = ((distance > 0) == shown)[~is_fitted].double().mean()
     sides = (float(distance[~shown].mean()), float(distance[shown].mean()))
-    return Direction(normal, intercept, normal, sides, counts | {"accuracy": float(right)})
+    return Direction(normal, intercept, normal, sides, counts | {"accuracy": float(accuracy)})
 
 
-def conditional(direction: Direction, others: Mapping[str, Direction]) -> Direction:
-    """The direction whose path stays at one distance from the others' planes (InterFaceGAN, section 2.3).
+def make_conditional(direction: Direction, others: Mapping[str, Direction]) -> Direction:
+    """Make a direction whose path stays at a constant distance from the others' planes.
 
     Raises:
         ValueError: next to nothing of it is left.
+
+    Source: InterFaceGAN, section 2.3.
     """
     basis = torch.linalg.qr(torch.stack([other.normal for other in others.values()], 1)).Q
     left = direction.normal - basis @ (basis.T @ direction.normal)
-    if float(left.norm()) < LEAST_LEFT:
+    if float(left.norm()) < MIN_LENGTH:
         raise ValueError(
             f"its direction is nearly that of {' and '.join(others)}: {float(left.norm()):.0%} of it is left"
         )
@@ -165,23 +202,36 @@ def conditional(direction: Direction, others: Mapping[str, Direction]) -> Direct
     )  # fmt: skip
 
 
-def cosines(direction: Direction, others: Mapping[str, Direction]) -> dict[str, float]:
-    """How much of a direction's normal is another's, -1 to 1."""
+def measure_cosines(direction: Direction, others: Mapping[str, Direction]) -> dict[str, float]:
+    """Return the cosine between a direction's normal and each other's, -1 to 1."""
     return {name: float(direction.normal @ other.normal) for name, other in others.items()}
 
 
 @torch.no_grad()
-def read_faces(
-    editor: Editor, reader: Reader, n: int, seed: int = 0, watch: Callable[[int], None] = lambda done: None
+def read_sampled_faces(
+    editor: Editor,
+    judge: AttributeJudge,
+    n: int,
+    seed: int = 0,
+    watch: Callable[[int], object] | None = None,
 ) -> tuple[Float[Tensor, "n s"], Float[Tensor, "n a"]]:
-    """Latents (n, s) of faces made from seeds, `seed` the first, and how surely they show the reader's attributes.
+    """Sample faces and read how surely they show the judge's attributes.
 
-    watch: told after each batch how many are done.
+    Args:
+        editor: An editor that can sample.
+        judge: Reads the attributes.
+        n: The number of faces.
+        seed: The first face's seed; the others follow.
+        watch: Called after each batch with the number of faces read so far.
+
+    Returns:
+        The latents (n, s), and the probabilities (n, a).
     """
     latents, probabilities = [], []
-    for first in range(0, n, AT_ONCE):
-        made = editor.sample(range(seed + first, seed + min(first + AT_ONCE, n)))
-        latents.append(made.extras["latents"][:, 0].cpu())
-        probabilities.append(reader.probabilities(made.image).cpu())
-        watch(first + len(made.image))
+    for first in range(0, n, READ_BATCH):
+        sample = editor.sample(range(seed + first, seed + min(first + READ_BATCH, n)))
+        latents.append(sample.extras["latents"][:, 0].cpu())
+        probabilities.append(judge.read_attributes(sample.image).cpu())
+        if watch is not None:
+            watch(first + len(sample.image))
     return torch.cat(latents), torch.cat(probabilities)

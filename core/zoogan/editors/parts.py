@@ -1,4 +1,4 @@
-"""Parts of faces: faces with parts of others, and how a face adds up from its parts."""
+"""Faces made of parts: parts of other faces, and how a face adds up from its parts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from zoogan.conditions.parts import NO_PARTS
 from zoogan.interfaces.synthesis import LatentGenerator, Latents, Noise
 
 
-class Addition(NamedTuple):
-    """A face once a part has been added to those before it.
+class PartialFace(NamedTuple):
+    """A face made of its first parts.
 
-    image: in [-1, 1]. segmentation: the class of each pixel. mask: of the part, in [-1, 1], and depth, how near it is,
-    unbounded, both at the side of the parts' features; None for generators without.
+    Attributes:
+        part: The part that was added last.
+        image: The face in [-1, 1].
+        segmentation: The class of each pixel.
+        mask: The mask of the last part in [-1, 1], at the side of the parts' features; None for generators without.
+        depth: How near the last part is, unbounded, likewise.
     """
 
     part: str
@@ -27,37 +31,42 @@ class Addition(NamedTuple):
     depth: Float[Tensor, "n h2 w2"] | None
 
 
-def with_rows(latents: Latents, other: Float[Tensor, "#n rows s"], rows: Sequence[int]) -> Latents:
-    """w+ with some rows of other faces."""
+def replace_rows(latents: Latents, other: Float[Tensor, "#n rows s"], rows: Sequence[int]) -> Latents:
+    """Return w+ with some rows of other faces; `other` has a face for each, or one for all."""
     changed = latents.clone()
     changed[:, list(rows)] = other.to(latents)[:, list(rows)]
     return changed
 
 
 @torch.no_grad()
-def additions(generator: LatentGenerator, latents: Latents, noise: Noise | None = None) -> Iterator[Addition]:
-    """Faces part by part, in the order of the classes: the first alone, then with the second... The last is whole.
+def iterate_partial_faces(
+    generator: LatentGenerator, latents: Latents, noise: Noise | None = None
+) -> Iterator[PartialFace]:
+    """Generate faces part by part, in the order of the classes: the first alone, then with the second, to all parts.
 
-    noise: None = the generator's own, fixed one.
+    Args:
+        generator: A generator of faces made of parts.
+        latents: w+ of the faces.
+        noise: Noise maps; None = the generator's own, fixed ones.
 
     Raises:
         ValueError: a generator that makes faces in one piece.
     """
     if not generator.parts:
         raise ValueError(NO_PARTS)
-    return (addition(generator, latents, noise, k) for k in range(len(generator.parts)))
+    return (make_partial_face(generator, latents, noise, k) for k in range(len(generator.parts)))
 
 
 @torch.no_grad()
-def addition(generator: LatentGenerator, latents: Latents, noise: Noise | None, last: int) -> Addition:
-    """Faces of the parts up to this one."""
-    kept = (torch.arange(len(generator.parts), device=latents.device) <= last).to(latents)[None]
-    whole = last == len(generator.parts) - 1
-    made = generator(latents, noise) if whole else generator.composed(latents, noise, kept=kept)
-    return Addition(
+def make_partial_face(generator: LatentGenerator, latents: Latents, noise: Noise | None, last: int) -> PartialFace:
+    """Generate faces of the parts up to the one with index `last`."""
+    visible = (torch.arange(len(generator.parts), device=latents.device) <= last).to(latents)[None]
+    is_whole = last == len(generator.parts) - 1
+    output = generator(latents, noise) if is_whole else generator.generate_parts(latents, noise, visible=visible)
+    return PartialFace(
         generator.parts[last],
-        made.image.clamp(-1, 1),
-        None if made.segmentation is None else made.segmentation.argmax(1),
-        None if made.coarse is None else made.coarse[:, last],
-        None if made.depth is None else made.depth[:, last],
+        output.image.clamp(-1, 1),
+        None if output.segmentation is None else output.segmentation.argmax(1),
+        None if output.coarse is None else output.coarse[:, last],
+        None if output.depth is None else output.depth[:, last],
     )

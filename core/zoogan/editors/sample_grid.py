@@ -9,9 +9,9 @@ from torch import Tensor
 
 from zoogan.interfaces import Column, Editor, Source
 from zoogan.interfaces.source import Split
-from zoogan.pictures.palette import coloured
-from zoogan.pictures.photo import save_image, to_range
-from zoogan.pictures.sheet import enlarged, grid
+from zoogan.pictures.palette import colour_segmentation
+from zoogan.pictures.photo import save_image, normalize_image
+from zoogan.pictures.sheet import enlarge_pixels, make_grid
 
 SAMPLE_FACES = 8
 
@@ -46,7 +46,7 @@ def save_sample_grid(editor: Editor, faces: dict[str, Tensor], path: Path) -> No
     modes = {name: network.training for name, network in editor.networks.items()}
     editor.networks.eval()
     weight = next(editor.networks.parameters())
-    image = to_range(faces["image"]).to(weight)
+    image = normalize_image(faces["image"]).to(weight)
     columns = editor.make_columns(image, faces["attributes"].to(weight), editor.read_masks(faces, image))
     if not editor.can_sample:
         columns = [Column("input", image), *columns]
@@ -57,11 +57,11 @@ def save_sample_grid(editor: Editor, faces: dict[str, Tensor], path: Path) -> No
         blank = torch.ones_like(image[0]).float()
         heads = [blank if column.head is None else column.head.float() for column in columns]
         rows = torch.cat([torch.stack(heads)[None], rows])
-    save_image(grid(enlarged(rows), [column.caption for column in columns]), path)
+    save_image(make_grid(enlarge_pixels(rows), [column.caption for column in columns]), path)
 
 
 def render_column(column: Column) -> Tensor:
     """Make a column's pictures (n, c, h, w) in [-1, 1]; segmentations are coloured."""
     if column.classes:
-        return to_range(coloured(column.images, column.classes)).to(column.images.device)
+        return normalize_image(colour_segmentation(column.images, column.classes)).to(column.images.device)
     return column.images.float()

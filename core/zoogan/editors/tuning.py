@@ -1,6 +1,6 @@
-"""Pivotal tuning: a photo's latent is found, then a copy of the generator learns to show the photo there.
+"""Pivotal tuning: a copy of the generator is fine-tuned to show photos at the latents found for them.
 
-Roich et al. 2022, section 3.2, without its locality term.
+Source: Roich et al. 2022, section 3.2, without its locality term.
 """
 
 from __future__ import annotations
@@ -10,55 +10,58 @@ from dataclasses import replace
 
 import torch
 
-from zoogan.auxiliary.likeness import Images, Likeness
+from zoogan.auxiliary.image_distance import ImageDistance, Images
 from zoogan.editors.config import InversionConfig
-from zoogan.editors.inversion import READ_EVERY, Inversion, Watch
+from zoogan.editors.inversion import REPORT_EVERY, Inversion, InversionCallback
 from zoogan.editors.synthesis_editor import SynthesisEditor
-from zoogan.interfaces.synthesis import noise_among
+from zoogan.interfaces.synthesis import collect_noise
 
 
-def tuned(
+def tune_generator(
     editor: SynthesisEditor,
     image: Images,
-    found: Inversion,
-    likeness: Likeness,
+    inversion: Inversion,
+    distance: ImageDistance,
     config: InversionConfig | None = None,
     *,
-    watch: Watch = lambda iteration, terms: False,
+    watch: InversionCallback = lambda iteration, terms: False,
 ) -> Inversion:
-    """What `invert` found for photos (n, c, h, w) in [-1, 1], made by a generator tuned to all of them.
-
-    Latents and noise stay as they were found; the editor's own generator is not touched. `generator` of what is
-    returned is the tuned one, `pivot_loss` the loss before.
+    """Tune a copy of the generator to photos; their latents and noise stay as they were found.
 
     Args:
-        config: by default the editor's own.
-        watch: told every iteration how many are done, those of the inversion included, and, now and then, the mean
-            loss; True = stop here.
+        editor: The editor with the run's generator, which is not changed.
+        image: The photos (n, c, h, w) in [-1, 1].
+        inversion: What `invert_photos` found for them.
+        distance: What compares a face with its photo.
+        config: Settings; None = the editor's own.
+        watch: As in `invert_photos`; the iterations of the inversion are counted too.
+
+    Returns:
+        The inversion with the faces of the tuned generator, which is its `generator`; `pivot_loss` is the loss before.
     """
     config = config or editor.inversion
-    latents, noise = found.extras["latents"], noise_among(found.extras)
+    latents, noise = inversion.extras["latents"], collect_noise(inversion.extras)
     network = copy.deepcopy(editor.generator)
     weights = [weight.requires_grad_() for weight in network.parameters()]
-    solver = torch.optim.Adam(weights, lr=config.tune_lr)
+    optimizer = torch.optim.Adam(weights, lr=config.tune_lr)
     for done in range(1, config.tune_iterations + 1):
         with torch.enable_grad():
-            made = network(latents, noise).image
-            distance = likeness.distance(made, image)
-            loss = (distance + config.tune_pixel_weight * (made - image).square().mean((1, 2, 3))).mean()
+            output = network(latents, noise).image
+            losses = distance.distance(output, image)
+            loss = (losses + config.tune_pixel_weight * (output - image).square().mean((1, 2, 3))).mean()
             gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         for weight, gradient in zip(weights, gradients):
             weight.grad = gradient
-        solver.step()
-        told = {"loss": distance.mean().item()} if done % READ_EVERY == 0 else {}
-        if watch(found.iterations + done, told):
+        optimizer.step()
+        report = {"loss": losses.mean().item()} if done % REPORT_EVERY == 0 else {}
+        if watch(inversion.iterations + done, report):
             break
-    made_again = editor.with_generator(network.requires_grad_(False)).synthesise(latents, noise)
+    face = editor.with_generator(network.requires_grad_(False)).synthesise(latents, noise)
     return replace(
-        found,
-        image=made_again.image,
-        segmentation=made_again.segmentation,
-        generator=made_again.generator,
-        loss=likeness.distance(made_again.image, image),
-        pivot_loss=found.loss,
+        inversion,
+        image=face.image,
+        segmentation=face.segmentation,
+        generator=face.generator,
+        loss=distance.distance(face.image, image),
+        pivot_loss=inversion.loss,
     )

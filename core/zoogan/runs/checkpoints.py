@@ -1,4 +1,4 @@
-"""Checkpoints: one folder each, by name, written beside and renamed into place, with a manifest of checksums.
+"""Checkpoints: one folder each, named by iteration and replaced as a whole, with a manifest of checksums.
 
 Nothing in them is a pickle: tensors are safetensors, the rest is JSON.
 """
@@ -6,6 +6,7 @@ Nothing in them is a pickle: tensors are safetensors, the rest is JSON.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from zoogan.files import hash_file, sync_to_disk, write_tensors
+from zoogan.files import find_folder, hash_file, replace_folder, restore_folder, write_tensors
 
-FORMAT = 1
+CHECKPOINT_FORMAT = 1
+NAME = re.compile(r"\.?(iteration-(\d+))(\.old)?")  # with a dot and .old: aside, its replacement was interrupted
 
 
 class CheckpointError(Exception):
@@ -26,11 +28,16 @@ class CheckpointError(Exception):
 
 
 @dataclass
-class State:
-    """Everything that training must restore to go on as if it had not stopped.
+class TrainingState:
+    """Everything that training must restore to continue as if it had not stopped.
 
-    iteration: completed iterations. position: items consumed of the data. game, networks, averages: tensors by key.
-    optimizers: per network, per parameter name, that parameter's state.
+    Attributes:
+        iteration: Completed iterations.
+        position: Items of the data that were consumed.
+        game: The game's own state, by key.
+        networks: The networks' state_dicts, by slot.
+        averages: The state_dicts of the networks' averages, by slot.
+        optimizers: For each slot, the optimizer's state by parameter name, see `read_optimizer_state`.
     """
 
     iteration: int
@@ -41,8 +48,8 @@ class State:
     optimizers: dict[str, dict[str, Tensor]]
 
 
-def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimizer's state by parameter name: `conv.weight/exp_avg`."""
+def read_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimizer's state by parameter name: `conv.weight/exp_avg`."""
     return {
         f"{name}/{key}": value if isinstance(value, Tensor) else torch.tensor(value)
         for name, parameter in network.named_parameters()
@@ -51,8 +58,8 @@ def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 
 
 @torch.no_grad()
-def restore_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_state` took."""
+def restore_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
+    """Restore what `read_optimizer_state` returned."""
     parameters = dict(network.named_parameters())
     for key, value in state.items():
         name, _, field = key.rpartition("/")
@@ -64,58 +71,63 @@ def restore_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, stat
             optimizer.state[parameter][field] = value.to(device).clone()
 
 
-def name_of(iteration: int) -> str:
-    """The folder name of a checkpoint; names sort by iteration."""
+def make_checkpoint_name(iteration: int) -> str:
+    """Return the folder name of a checkpoint; names sort by iteration."""
     return f"iteration-{iteration:08d}"
 
 
-def iteration_of(path: Path) -> int:
-    """The iteration that a checkpoint's folder name tells."""
-    return int(path.name.rpartition("-")[2])
+def parse_iteration(path: Path) -> int:
+    """Return the iteration in a checkpoint's folder name."""
+    match = NAME.fullmatch(path.name)
+    assert match is not None, path
+    return int(match[2])
 
 
-def save(folder: Path, state: State) -> Path:
-    """Write a checkpoint under `folder`. Returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    final = folder / name_of(state.iteration)
-    draft = folder / f".{final.name}.tmp"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    write_tensors(draft / "game.safetensors", state.game)
-    for suffix, group in {"": state.networks, ".average": state.averages, ".optimizer": state.optimizers}.items():
-        for name, tensors in group.items():
-            write_tensors(draft / f"{name}{suffix}.safetensors", tensors)
-    (draft / "state.json").write_text(
-        json.dumps({"format": FORMAT, "iteration": state.iteration, "position": state.position}, indent=1)
-    )
-    files = {path.name: {"sha256": hash_file(path), "bytes": path.stat().st_size} for path in sorted(draft.iterdir())}
-    (draft / "manifest.json").write_text(json.dumps({"format": FORMAT, "files": files}, indent=1))
-    for path in draft.iterdir():
-        sync_to_disk(path)
-    sync_to_disk(draft)
-    if final.exists():  # the same iteration again: the new one is as good, and complete
-        shutil.rmtree(final)
-    draft.rename(final)
-    sync_to_disk(folder)
-    return final
+def save_checkpoint(folder: Path, state: TrainingState) -> Path:
+    """Write a checkpoint under a folder; it replaces one of the same iteration. Returns its path."""
+    path = folder / make_checkpoint_name(state.iteration)
+    with replace_folder(path) as draft:
+        write_tensors(draft / "game.safetensors", state.game)
+        for suffix, group in {"": state.networks, ".average": state.averages, ".optimizer": state.optimizers}.items():
+            for name, tensors in group.items():
+                write_tensors(draft / f"{name}{suffix}.safetensors", tensors)
+        content = {"format": CHECKPOINT_FORMAT, "iteration": state.iteration, "position": state.position}
+        (draft / "state.json").write_text(json.dumps(content, indent=1))
+        files = {
+            file.name: {"sha256": hash_file(file), "bytes": file.stat().st_size} for file in sorted(draft.iterdir())
+        }
+        (draft / "manifest.json").write_text(json.dumps({"format": CHECKPOINT_FORMAT, "files": files}, indent=1))
+    return path
 
 
-def prune(folder: Path, newest: Path, keep: int, spare: Collection[int | None] = ()) -> None:
-    """Drop the oldest checkpoints before `newest` beyond `keep`, but none of the iterations to `spare`."""
-    older = [path for path in find(folder) if path.name < newest.name and iteration_of(path) not in spare]
+def prune_checkpoints(folder: Path, newest: Path, keep: int, spare: Collection[int | None] = ()) -> None:
+    """Remove the oldest checkpoints.
+
+    Args:
+        folder: The folder of checkpoints.
+        newest: The checkpoint just written; newer ones are not touched.
+        keep: How many stay, `newest` included.
+        spare: Iterations that stay in any case.
+    """
+    paths = list_checkpoints(folder)
+    last = parse_iteration(newest)
+    older = [path for path in paths if parse_iteration(path) < last and parse_iteration(path) not in spare]
     for old in older[: max(0, len(older) - keep + 1)]:
         shutil.rmtree(old)
     for stale in folder.glob(".iteration-*.tmp"):  # left by a write that was killed
         shutil.rmtree(stale, ignore_errors=True)
+    for aside in folder.glob(".iteration-*.old"):
+        restore_folder(folder / aside.name.removeprefix(".").removesuffix(".old"))
 
 
-def find(folder: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first, valid or not."""
-    return sorted(path for path in folder.glob("iteration-*") if path.is_dir())
+def list_checkpoints(folder: Path) -> list[Path]:
+    """List the checkpoints of a run, oldest first, valid or not; see `find_folder` for interrupted replacements."""
+    matches = [NAME.fullmatch(path.name) for path in folder.iterdir()] if folder.is_dir() else []
+    return [find_folder(folder / name) for name in sorted({match[1] for match in matches if match})]
 
 
-def problems(path: Path) -> str | None:
-    """Why a checkpoint is not whole, or None."""
+def find_problem(path: Path) -> str | None:
+    """Return why a checkpoint is incomplete or damaged, or None."""
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         for name, entry in manifest["files"].items():
@@ -129,32 +141,36 @@ def problems(path: Path) -> str | None:
     return None
 
 
-def newest_valid(folder: Path) -> tuple[Path | None, list[str]]:
-    """The newest whole checkpoint, and a sentence on each newer one that is not."""
+def find_newest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
+    """Find the newest valid checkpoint. Returns it (or None), and a sentence on each newer one that is damaged."""
     damaged: list[str] = []
-    for path in reversed(find(folder)):
-        problem = problems(path)
+    for path in reversed(list_checkpoints(folder)):
+        problem = find_problem(path)
         if problem is None:
             return path, damaged
         damaged.append(f"checkpoint {path.name} is damaged: {problem}")
     return None, damaged
 
 
-def load(path: Path) -> State:
+def read_checkpoint(path: Path) -> TrainingState:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: it is not whole, or of a newer format.
+        CheckpointError: it is damaged, or of a newer format.
     """
-    problem = problems(path)
+    problem = find_problem(path)
     if problem:
         raise CheckpointError(f"{path}: {problem}")
     info: dict[str, Any] = json.loads((path / "state.json").read_text())
-    if info["format"] > FORMAT:
-        raise CheckpointError(f"{path}: written by a newer zoogan (format {info['format']}, this one reads {FORMAT})")
+    if info["format"] > CHECKPOINT_FORMAT:
+        raise CheckpointError(
+            f"{path}: written by a newer zoogan (format {info['format']}, this one reads {CHECKPOINT_FORMAT})"
+        )
     groups: dict[str, dict[str, dict[str, Tensor]]] = {"": {}, ".average": {}, ".optimizer": {}}
     for file in path.glob("*.safetensors"):
         name, dot, suffix = file.name.removesuffix(".safetensors").partition(".")
         groups[dot + suffix][name] = load_file(file)
     game = groups[""].pop("game")
-    return State(info["iteration"], info["position"], game, groups[""], groups[".average"], groups[".optimizer"])
+    return TrainingState(
+        info["iteration"], info["position"], game, groups[""], groups[".average"], groups[".optimizer"]
+    )

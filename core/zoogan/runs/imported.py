@@ -1,126 +1,183 @@
-"""To be written."""
+"""Importing: official weights become a run."""
 
 from __future__ import annotations
 
-import math
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+from pydantic_core import PydanticCustomError
+
+from zoogan.composition.build import Composition, compose
 from zoogan.config import ConfigError, DataConfig, GameConfig, compose_config, merge
-from zoogan.config.registry import MethodSpec
+from zoogan.config.registry import MethodSpec, Registry
+from zoogan.data.config import DrawnData
+from zoogan.data.drawn.attributes import ATTRIBUTES
+from zoogan.data.drawn.source import DrawnSource
+from zoogan.data.label_sets.label_set import parse_label_set
+from zoogan.facts import Facts
+from zoogan.importing.official import Imported, Trial, TrialFaces, lay_over
+from zoogan.interfaces import Editor
 from zoogan.names import import_object
-from zoogan.plugins.host import PluginHost
+from zoogan.pictures.photo import crop_photo, read_photo, normalize_image
+from zoogan.plugins.host import PluginHost, get_zoo
+from zoogan.runs.folder import RunFolder
+from zoogan.runs.loaded import LoadedRun
+from zoogan.runs.locations import explain_occupied_folder
+from zoogan.runs.opening import list_mismatches
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from zoogan.composition.build import Composition
-    from zoogan.facts import Facts
-    from zoogan.importing.official import Imported
-    from zoogan.interfaces import Editor
+TRIAL_FACES = 16
 
 
-FACES = 16  # drawn ones, to try weights on
-MUCH = 0.1  # mean |edit - input| of a face asked to stay as it is: reconstruction is what training weighs most
+@dataclass(frozen=True)
+class ImportedRun:
+    """A run made of official weights.
+
+    Attributes:
+        run: The run, opened.
+        notes: Sentences for the person who imports: what was assumed, and what is missing.
+    """
+
+    run: LoadedRun
+    notes: tuple[str, ...]
 
 
 def import_weights(
-    zoo: PluginHost,
-    spec: MethodSpec,
-    files: list[Path],
-    sets: dict[str, Any],
-    out: Path,
-    photos: list[Path] | None = None,
-) -> tuple[Editor, list[str]]:
-    """Read official files, build the networks they describe and write the run. Returns its editor, and notes.
+    method: str,
+    weights: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    settings: Mapping[str, Any] | None = None,
+    photos: Sequence[str | Path] = (),
+    zoo: PluginHost | None = None,
+) -> ImportedRun:
+    """Read official weights, build the networks that they describe and write a run.
 
-    photos: faces to try weights on that can be read in two ways; without, drawn ones.
+    Args:
+        method: The name of the method.
+        weights: Files or folders of official weights.
+        out: The run folder to create.
+        settings: What the weights cannot tell, as a nested layer: `{"data": {"attributes": ["Black_Hair", "Male"]}}`.
+        photos: Faces to try weights on that have several meanings; without them faces are drawn.
+        zoo: Methods and components; None = those of all installed plugins.
 
     Raises:
-        ConfigError: files that are not the method's, weights that do not fit the config, photos that cannot be read.
+        ConfigError: a method without importer, a folder in use, files that are not the method's, weights that do not
+            fit the config, photos that cannot be read.
     """
-    from zoogan.importing.official import contradicts, laid_over
-    from zoogan.runs.run import RunFolder
+    zoo, path, layer = zoo or get_zoo(), Path(out), dict(settings or {})
+    spec = zoo.method(method)
+    if spec.importer is None:
+        raise ConfigError(f"{method} has no importer of official weights")
+    if problem := explain_occupied_folder(path):
+        raise ConfigError(f"--out {path}: {problem}; choose another folder")
+    files = [weights] if isinstance(weights, str | Path) else weights
+    arguments = _make_importer_arguments(layer)
+    imported: Imported = import_object(spec.importer)([Path(file) for file in files], arguments)
+    config, composition, choice_notes = _choose_composition(
+        zoo.registry, spec, imported, layer, [Path(photo) for photo in photos]
+    )
+    untrained = sorted(set(composition.networks) - set(imported.networks))
+    folder = RunFolder(path)
+    folder.write_config(config, composition.facts)
+    folder.write_model(config, composition.facts, composition.networks, composition.game, untrained, raw=imported.raw)
+    notes = [*imported.notes, *choice_notes]
+    notes += [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
+    return ImportedRun(LoadedRun(config, composition.facts, _make_editor(composition), path=path), tuple(notes))
 
-    data = sets.get("data", {})
-    if not isinstance(data, dict):
+
+def _make_importer_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Select the settings that importers read: labels, parts and the source.
+
+    Raises:
+        ConfigError: `data` is no layer, or names no label set.
+    """
+    data = settings.get("data", {})
+    if not isinstance(data, Mapping):
         raise ConfigError(f"--set data={data}: name the source by --set data.source={data}")
     attributes = data.get("attributes")
-    settings = {} if attributes is None else {"attributes": [attributes] if isinstance(attributes, str) else attributes}
-    settings |= parts_named(data.get("label_set")) | ({"source": data["source"]} if "source" in data else {})
-    assert spec.importer is not None
-    imported: Imported = import_object(spec.importer)(files, settings)
-    layer = laid_over(imported.config, sets)
-    first = built(zoo, spec, imported, layer)
-    notes = list(imported.notes)
-    if imported.alternative and not contradicts(sets, imported.alternative):
-        other = built(zoo, spec, imported, merge(layer, imported.alternative))
-        first, told = better(first, other, imported, photos or [])
-        notes += told
-    elif photos:
-        notes.append("--photo: not looked at; there is one way only to read these weights, or --set says which")
-    config, composition = first
-    run = RunFolder(out)
-    run.write(config, composition.facts)
-    untrained = sorted(set(composition.networks) - set(imported.networks))
-    run.write_model(config, composition.facts, composition.networks, composition.game, untrained, raw=imported.raw)
-    notes += [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
-    return editor_of(composition), notes
+    arguments: dict[str, Any] = _read_parts(data.get("label_set"))
+    if attributes is not None:
+        arguments["attributes"] = [attributes] if isinstance(attributes, str) else attributes
+    if "source" in data:
+        arguments["source"] = data["source"]
+    return arguments
 
 
-def parts_named(label_set: Any) -> dict[str, Any]:
-    """`parts` and `transparent` of the setting `data.label_set`: a name, a file or a mapping; nothing without one.
+def _read_parts(label_set: Any) -> dict[str, Any]:
+    """Return `parts` and `transparent` of the setting `data.label_set`: a name, a file or a mapping; {} without one.
 
     Raises:
         ConfigError: no such set or file, or every mistake in it.
     """
-    from pydantic_core import PydanticCustomError
-
-    from zoogan.data.label_sets import read_setting
-
     if label_set is None:
         return {}
     try:
-        found = read_setting(label_set)
+        value = parse_label_set(label_set)
     except PydanticCustomError as error:
         raise ConfigError(f"data.label_set: {error}") from error
-    named = found if isinstance(found, dict) else dict(found)  # one that is not whole yet is checked with the config
+    values = value if isinstance(value, dict) else dict(value)  # an incomplete one is checked with the config
     return {
-        setting: named[key] for setting, key in (("parts", "names"), ("transparent", "transparent")) if named.get(key)
+        setting: values[key] for setting, key in (("parts", "names"), ("transparent", "transparent")) if values.get(key)
     }
 
 
-def with_parts(data: DataConfig, facts: Facts) -> DataConfig:
-    """A source whose label set is transparent where the weights are: a run's config and facts say the same."""
-    kinds = getattr(data, "label_set", None)
-    if kinds is None or not facts.parts or kinds.transparent == facts.transparent:
-        return data
-    return data.model_copy(update={"label_set": kinds.model_copy(update={"transparent": facts.transparent})})
+def _choose_composition(
+    registry: Registry, spec: MethodSpec, imported: Imported, settings: Mapping[str, Any], photos: Sequence[Path]
+) -> tuple[GameConfig, Composition, Sequence[str]]:
+    """Build the config and the networks; where the weights have several meanings, the importer chooses one.
+
+    Returns:
+        The config, the composition, and notes about the choice.
+    """
+    base = lay_over(imported.config, settings)
+    built: dict[str, tuple[GameConfig, Composition]] = {}
+
+    def build(layer: Mapping[str, Any]) -> tuple[GameConfig, Composition]:
+        key = json.dumps(layer, sort_keys=True)
+        if key not in built:
+            built[key] = _build_composition(registry, spec, imported, merge(base, layer))
+        return built[key]
+
+    facts = build({})[1].facts
+    choice = None
+    if imported.choose is not None:
+        choice = imported.choose(
+            Trial(
+                settings=settings,
+                has_photos=bool(photos),
+                open_editor=lambda layer: _make_editor(build(layer)[1]),
+                read_faces=lambda: _read_trial_faces(facts, photos),
+            )
+        )
+    if choice is not None:
+        return *build(choice.layer), choice.notes
+    unused = "--photo: not looked at; there is one way only to read these weights, or --set says which"
+    return *build({}), [unused] if photos else []
 
 
-def built(
-    zoo: PluginHost, spec: MethodSpec, imported: Imported, layer: dict[str, Any]
+def _build_composition(
+    registry: Registry, spec: MethodSpec, imported: Imported, layer: dict[str, Any]
 ) -> tuple[GameConfig, Composition]:
-    """The complete config of a layer, and its networks with the imported weights.
+    """Complete a config layer and build its networks with the imported weights.
 
     Raises:
         ConfigError: weights that are missing, or do not fit the config.
     """
-    from zoogan.composition.build import compose
-    from zoogan.facts import Facts
-    from zoogan.runs.run import misfits
-
-    config = compose_config(spec, zoo.registry, sets=layer)
+    config = compose_config(spec, registry, sets=layer)
     config = config.model_copy(update={"recipe": None})  # the weights come from no recipe of ours
     facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes, **imported.facts)
-    config = config.model_copy(update={"data": with_parts(config.data, facts)})
-    composition = compose(config, facts, zoo.registry)
+    config = config.model_copy(update={"data": _match_transparent_parts(config.data, facts)})
+    composition = compose(config, facts, registry)
     missing = set(composition.networks) - set(imported.networks)
     needed = sorted(missing - set(imported.untrained))
     if needed:
         raise ConfigError(f"--weights: no file holds the {' or the '.join(needed)}; name every file of the model")
     for name in list(imported.raw):
-        if misfits(name, imported.raw, composition.networks[name]):
+        if list_mismatches(name, imported.raw, composition.networks[name]):
             del imported.raw[name]
             imported.notes.append(f"the {name} in training is left out: it has other shapes than its average")
     for name, state in imported.networks.items():
@@ -132,76 +189,32 @@ def built(
     return config, composition
 
 
-def better(
-    first: tuple[GameConfig, Composition],
-    other: tuple[GameConfig, Composition],
-    imported: Imported,
-    photos: list[Path],
-) -> tuple[tuple[GameConfig, Composition], list[str]]:
-    """The reading that gives faces back when they are asked to stay as they are, and what was seen.
-
-    Raises:
-        ConfigError: a photo that cannot be read.
-    """
-    from zoogan.importing.official import as_sets
-
-    image, own, what = faces_for(first[1].facts, photos)
-    figures = [change_of(editor_of(composition), image, own) for _, composition in (first, other)]
-    settings = ", ".join(as_sets(imported.alternative))
-    chosen = int(figures[1] < figures[0])
-    told = (
-        f"tried on {what} asked to stay as they are: mean |edit - input| is {figures[0]:.3f} as it stands and "
-        f"{figures[1]:.3f} with {settings}; {'the second' if chosen else 'the first'} was taken"
-    )
-    notes = [told]
-    if figures[chosen] > MUCH:
-        instead = "other photos" if photos else "photos (--photo FILE), for drawn faces are not what it was trained on"
-        undo = " ".join(f"--set {item}" for item in as_sets(imported.alternative))
-        notes.append(
-            f"neither gives faces back (expected {MUCH} or less): try {instead}, or decide by {undo} and what you see"
-        )
-    return (other if chosen else first), notes
+def _match_transparent_parts(data: DataConfig, facts: Facts) -> DataConfig:
+    """Make the source's label set transparent where the weights are, so that config and facts agree."""
+    label_set = getattr(data, "label_set", None)
+    if label_set is None or not facts.parts or label_set.transparent == facts.transparent:
+        return data
+    return data.model_copy(update={"label_set": label_set.model_copy(update={"transparent": facts.transparent})})
 
 
-def editor_of(composition: Composition) -> Editor:
-    """The editor that a run of this composition will be."""
+def _make_editor(composition: Composition) -> Editor:
+    """Make the editor that a run of this composition will have."""
     networks = composition.networks.eval().requires_grad_(False)
-    return composition.game.editor(networks, attributes=composition.facts.attributes)
+    return composition.game.make_editor(networks, attributes=composition.facts.attributes)
 
 
-def change_of(editor: Editor, image: Tensor, own: Tensor | None) -> float:
-    """Mean |edit - image| of faces edited to labels that they have: `own`, or what the editor reads.
-
-    inf if it is not finite.
-    """
-    import torch
-
-    from zoogan.interfaces import Request
-
-    with torch.no_grad():
-        targets = editor.resolve(Request({}), image, own)
-        change = float((editor.apply(image, targets).image - image).abs().mean())
-    return change if math.isfinite(change) else math.inf
-
-
-def faces_for(facts: Facts, photos: list[Path]) -> tuple[Tensor, Tensor | None, str]:
-    """Faces (n, 3, s, s) in [-1, 1] to try weights on, their labels (n, a) where they are known, what they are.
+def _read_trial_faces(facts: Facts, photos: Sequence[Path]) -> TrialFaces:
+    """Read the photos, cropped as the data was, or draw faces.
 
     Raises:
         ConfigError: a photo that cannot be read.
     """
-    import torch
-
-    from zoogan.data.config import DrawnData
-    from zoogan.data.drawn.labels import ATTRIBUTES
-    from zoogan.data.drawn.source import DrawnSource
-    from zoogan.pictures.photo import crop_to, read_photo, to_range
-
     if photos:
-        crops = torch.stack([crop_to(read_photo(path), facts) for path in photos])
-        return to_range(crops), None, f"{len(photos)} photos"
-    known = set(facts.attributes) <= set(ATTRIBUTES)
-    drawn = facts.attributes if known else DrawnData().attributes
-    source = DrawnSource(DrawnData(image_size=facts.image_size, attributes=drawn, held_out=FACES))
-    sample = source.read("test", list(range(FACES)))
-    return to_range(sample["image"]), sample["attributes"] if known else None, f"{FACES} drawn faces"
+        crops = torch.stack([crop_photo(read_photo(path), facts) for path in photos])
+        return TrialFaces(normalize_image(crops), None, f"{len(photos)} photos")
+    has_labels = set(facts.attributes) <= set(ATTRIBUTES)
+    attributes = facts.attributes if has_labels else DrawnData().attributes
+    source = DrawnSource(DrawnData(image_size=facts.image_size, attributes=attributes, held_out=TRIAL_FACES))
+    sample = source.read("test", list(range(TRIAL_FACES)))
+    labels = sample["attributes"] if has_labels else None
+    return TrialFaces(normalize_image(sample["image"]), labels, f"{TRIAL_FACES} drawn faces")

@@ -1,13 +1,15 @@
-"""What a person keeps of latents: those of faces, in files of their own (those of photos by default in
-`RUN/inversions`), and the run's directions.
+"""Files of latents, tuned generators and directions.
 
+Faces' latents lie in files of their own, those of photos by default in `RUN/inversions`; directions belong to the run.
 All are safetensors that name the generator for which they are meant by the sha256 of its weights.
 
 A face's latent: tensors `latents` (rows, style_dim), which is w+, and `noise_0`, `noise_1`... (1, i, j), the maps of
-noise that the face is shown with; without them, the generator's own. Metadata: format, generator, and what is worth
-knowing of where it comes from; where a generator was tuned to the photo, `tuned`, the name of its file beside this one,
-and `tuned_digest`, the sha256 of all of its weights. A tuned generator: those of its weights that are not the run's, by
-their names there. Metadata: format, and the run's generator.
+noise that the face is shown with; without them, the generator's own. Metadata: format, generator, and facts about where
+it comes from; where a generator was tuned to the photo, `tuned`, the name of its file beside this one, and
+`tuned_digest`, the sha256 of all of its weights.
+
+A tuned generator: those of its weights that differ from the run's, by their names there. Metadata: format, and the
+run's generator.
 
 A direction, `RUN/directions/<attribute>.safetensors`: tensors `normal` and `path` (s,), `intercept` () and `sides`
 (2,), see `zoogan.editors.directions.Direction`. Metadata: format, generator, and how it was fitted (judge, faces, with,
@@ -28,83 +30,118 @@ from torch import Tensor, nn
 from zoogan.config import ConfigError
 from zoogan.editors.directions import Direction
 from zoogan.editors.synthesis_editor import SynthesisEditor
-from zoogan.files import hash_tensors, write_tensors
+from zoogan.files import hash_tensors, write_tensors_atomically
 from zoogan.interfaces import Edit
-from zoogan.interfaces.synthesis import named_noise, noise_among
+from zoogan.interfaces.synthesis import name_noise, collect_noise
 from zoogan.names import suggest_name
 
-SUFFIX = ".safetensors"
-LATENT, DIRECTION, TUNED = "zoogan latent 1", "zoogan direction 1", "zoogan tuned generator 1"
+LATENT_SUFFIX = ".safetensors"
+LATENT_FORMAT, DIRECTION_FORMAT, TUNED_FORMAT = "zoogan latent 1", "zoogan direction 1", "zoogan tuned generator 1"
 
 
-def generator_digest(editor: SynthesisEditor) -> str:
-    """The sha256 of the generator's weights: latents and directions mean something to it alone."""
+def hash_generator(editor: SynthesisEditor) -> str:
+    """Return the sha256 of the generator's weights: latents and directions are valid for it alone."""
     return hash_tensors(editor.generator.state_dict())
+
+
+def join_edits(edits: Sequence[Edit]) -> Edit:
+    """Join edits of several batches into one; one generator must have made them all."""
+    segmentations = [edit.segmentation for edit in edits if edit.segmentation is not None]
+    return Edit(
+        torch.cat([edit.image for edit in edits]),
+        segmentation=torch.cat(segmentations) if segmentations else None,
+        extras={name: torch.cat([edit.extras[name] for edit in edits]) for name in edits[0].extras},
+        generator=edits[0].generator,
+    )
 
 
 # ---- latents of faces ----
 
 
 def write_latents(edit: Edit, paths: Sequence[Path], generator: str, facts: Sequence[Mapping[str, Any]]) -> None:
-    """Each face of an edit, with its latent in a file of its own. generator: see `generator_digest`."""
-    joint = {"latents": edit.extras["latents"]} | named_noise(noise_among(edit.extras))
+    """Write the latent of each face of an edit to a file of its own.
+
+    Args:
+        edit: The faces, with latents in `extras`.
+        paths: A file for each face.
+        generator: The hash of the run's generator, see `hash_generator`.
+        facts: For each face, metadata for people.
+    """
+    joint = {"latents": edit.extras["latents"]} | name_noise(collect_noise(edit.extras))
     for row, (path, about) in enumerate(zip(paths, facts, strict=True)):
-        told = {"format": LATENT, "generator": generator} | {key: str(value) for key, value in about.items()}
-        write_whole(path, {name: values[row] for name, values in joint.items()}, told)
+        metadata = {"format": LATENT_FORMAT, "generator": generator} | {key: str(value) for key, value in about.items()}
+        write_tensors_atomically(path, {name: values[row] for name, values in joint.items()}, metadata)
 
 
 def read_latents(paths: Sequence[Path], editor: SynthesisEditor) -> list[Edit]:
-    """The faces of latents' files, one each.
+    """Read files of latents and synthesise their faces, one edit for each file.
 
     Raises:
-        ConfigError: every file that is missing, is none, or is meant for another generator, at once.
+        ConfigError: names at once every file that is missing, is no file of a latent, or is meant for another
+            generator.
     """
-    digest, found, problems = generator_digest(editor), [], []
+    digest, edits, problems = hash_generator(editor), [], []
     for path in paths:
         try:
-            tensors, facts = read_file(path, LATENT, "file of a latent")
-            if facts.get("generator") != digest:
+            tensors, metadata = read_tagged_tensors(path, LATENT_FORMAT, "file of a latent")
+            if metadata.get("generator") != digest:
                 raise ConfigError(
-                    f"{path}: the latent is meant for another generator ({facts.get('generator', '?')[:8]}) than this "
-                    f"run's ({digest[:8]}): another run, or it was trained further; `zoo invert` finds one anew"
+                    f"{path}: the latent is meant for another generator ({metadata.get('generator', '?')[:8]}) than "
+                    f"this run's ({digest[:8]}): another run, or it was trained further; `zoo invert` finds one anew"
                 )
             batch = {name: value[None].to(editor.mean_latent.device) for name, value in tensors.items()}
-            maker = editor
-            if "tuned" in facts:
-                file = path.with_name(Path(facts["tuned"]).name)
-                maker = editor.with_generator(read_tuned(file, editor, digest, facts.get("tuned_digest", "?")))
-            found.append(maker.synthesise(batch["latents"], noise_among(batch)))
+            own_editor = editor
+            if "tuned" in metadata:
+                file = path.with_name(Path(metadata["tuned"]).name)
+                generator = read_tuned(file, editor, digest, metadata.get("tuned_digest", "?"))
+                own_editor = editor.with_generator(generator)
+            edits.append(own_editor.synthesise(batch["latents"], collect_noise(batch)))
         except ConfigError as error:
             problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
-    return found
+    return edits
 
 
 # ---- tuned generators ----
 
 
 def write_tuned(path: Path, tuned: nn.Module, editor: SynthesisEditor, generator: str) -> dict[str, str]:
-    """Store what tuning changed of the editor's generator. generator: see `generator_digest`. Returns what the files of
-    its faces' latents must say."""
-    own, state = editor.generator.state_dict(), tuned.state_dict()
-    changed = {name: value for name, value in state.items() if not torch.equal(value, own[name])}
-    write_whole(path, changed, {"format": TUNED, "generator": generator})
+    """Write what tuning changed of the editor's generator.
+
+    Args:
+        path: The file.
+        tuned: The tuned generator.
+        editor: The editor with the run's own generator.
+        generator: The hash of the run's generator, see `hash_generator`.
+
+    Returns:
+        Metadata that the files of its faces' latents must carry.
+    """
+    original, state = editor.generator.state_dict(), tuned.state_dict()
+    changed = {name: value for name, value in state.items() if not torch.equal(value, original[name])}
+    write_tensors_atomically(path, changed, {"format": TUNED_FORMAT, "generator": generator})
     return {"tuned": path.name, "tuned_digest": hash_tensors(state)}
 
 
 def read_tuned(path: Path, editor: SynthesisEditor, digest: str, expected: str) -> nn.Module:
-    """A tuned copy of the editor's generator. digest: of the editor's; expected: of the tuned one.
+    """Read a tuned copy of the editor's generator.
+
+    Args:
+        path: The file.
+        editor: The editor with the run's own generator.
+        digest: The hash of the run's generator.
+        expected: The hash of the tuned generator.
 
     Raises:
         ConfigError: missing or damaged, tuned from the generator of another run, or not the one that was meant.
     """
-    tensors, facts = read_file(path, TUNED, "tuned generator")
-    again = "`zoo invert --tune` makes it anew"
-    if facts.get("generator") != digest:
+    tensors, metadata = read_tagged_tensors(path, TUNED_FORMAT, "tuned generator")
+    hint = "`zoo invert --tune` makes it anew"
+    if metadata.get("generator") != digest:
         raise ConfigError(
-            f"{path}: tuned from another generator ({facts.get('generator', '?')[:8]}) than this run's ({digest[:8]}): "
-            f"another run, or it was trained further; {again}"
+            f"{path}: tuned from another generator ({metadata.get('generator', '?')[:8]}) than this run's "
+            f"({digest[:8]}): another run, or it was trained further; {hint}"
         )
     network = copy.deepcopy(editor.generator)
     state = {name: value.clone() for name, value in network.state_dict().items()}
@@ -112,9 +149,7 @@ def read_tuned(path: Path, editor: SynthesisEditor, digest: str, expected: str) 
     if not wrong:
         network.load_state_dict(state | tensors)
     if wrong or hash_tensors(network.state_dict()) != expected:
-        raise ConfigError(
-            f"{path}: not the generator that was tuned for this latent, but another of that name; {again}"
-        )
+        raise ConfigError(f"{path}: not the generator that was tuned for this latent, but another of that name; {hint}")
     return network
 
 
@@ -122,33 +157,44 @@ def read_tuned(path: Path, editor: SynthesisEditor, digest: str, expected: str) 
 
 
 def write_direction(folder: Path, name: str, direction: Direction, facts: Mapping[str, Any]) -> Path:
-    """Store a direction under its attribute's name. facts: generator and whatever else is worth knowing."""
+    """Write a direction under its attribute's name.
+
+    Args:
+        folder: The run's folder of directions.
+        name: The attribute.
+        direction: The direction; its own facts are stored too.
+        facts: Further metadata: the generator's hash, and facts for people.
+    """
     tensors = {
         "normal": direction.normal,
         "path": direction.path,
         "intercept": torch.tensor(direction.intercept, dtype=torch.float64),
         "sides": torch.tensor(direction.sides, dtype=torch.float64),
     }
-    told = {"format": DIRECTION} | {key: str(value) for key, value in {**direction.facts, **facts}.items()}
-    path = folder / f"{name}{SUFFIX}"
-    write_whole(path, tensors, told)
+    metadata = {"format": DIRECTION_FORMAT} | {key: str(value) for key, value in {**direction.facts, **facts}.items()}
+    path = folder / f"{name}{LATENT_SUFFIX}"
+    write_tensors_atomically(path, tensors, metadata)
     return path
 
 
 def read_directions(folder: Path, editor: SynthesisEditor) -> tuple[dict[str, Direction], dict[str, str]]:
-    """(the directions in a folder, by attribute; those that cannot be used, and why)."""
-    files = sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
-    digest = generator_digest(editor) if files else ""
+    """Read all directions of a folder.
+
+    Returns:
+        The directions by attribute; and for attributes whose direction cannot be used, the reason.
+    """
+    files = sorted(folder.glob(f"*{LATENT_SUFFIX}")) if folder.is_dir() else []
+    digest = hash_generator(editor) if files else ""
     directions: dict[str, Direction] = {}
     unusable: dict[str, str] = {}
     for path in files:
         try:
-            tensors, facts = read_file(path, DIRECTION, "direction")
-            if facts.get("generator") != digest:
+            tensors, metadata = read_tagged_tensors(path, DIRECTION_FORMAT, "direction")
+            if metadata.get("generator") != digest:
                 raise ConfigError("its direction was fitted on other weights than these (was the run trained further?)")
             low, high = tensors["sides"].tolist()
             directions[path.stem] = Direction(
-                tensors["normal"], float(tensors["intercept"]), tensors["path"], (low, high), facts
+                tensors["normal"], float(tensors["intercept"]), tensors["path"], (low, high), metadata
             )
         except ConfigError as error:
             unusable[path.stem] = str(error)
@@ -158,29 +204,26 @@ def read_directions(folder: Path, editor: SynthesisEditor) -> tuple[dict[str, Di
 # ---- files ----
 
 
-def write_whole(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    """Write a file, and its folder, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.tmp")
-    write_tensors(draft, tensors, facts)
-    draft.replace(path)
+def read_tagged_tensors(path: Path, form: str, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors and the metadata of a file of ours.
 
-
-def read_file(path: Path, form: str, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a file of ours.
+    Args:
+        path: The file.
+        form: The value of `format` that its metadata must have.
+        what: The kind of file, for messages.
 
     Raises:
-        ConfigError: no such file (with the nearest name beside it), not of this form, damaged.
+        ConfigError: no such file (with the nearest name beside it), another format, or damaged.
     """
     if not path.is_file():
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise ConfigError(f"{path}: no such file{suggest_name(path.name, beside)}")
+        neighbours = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: no such file{suggest_name(path.name, neighbours)}")
     try:
         with safe_open(path, framework="pt") as file:
-            facts = file.metadata() or {}
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     except (SafetensorError, OSError) as error:
         raise ConfigError(f"{path}: damaged, or no safetensors file ({error})") from error
-    if facts.get("format") != form:
-        raise ConfigError(f"{path}: not a {what} (format {facts.get('format')!r}, expected {form!r})")
-    return tensors, facts
+    if metadata.get("format") != form:
+        raise ConfigError(f"{path}: not a {what} (format {metadata.get('format')!r}, expected {form!r})")
+    return tensors, metadata

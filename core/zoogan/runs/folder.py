@@ -1,0 +1,163 @@
+"""The run folder: what one training or import leaves behind, by its paths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import yaml
+from torch import Tensor, nn
+
+from zoogan.config import ConfigError, GameConfig, read_yaml, validate
+from zoogan.config.registry import Registry
+from zoogan.facts import Facts
+from zoogan.files import find_folder, replace_folder, write_tensors, write_text_atomically
+from zoogan.interfaces import Networks
+from zoogan.names import suggest_name
+
+MODEL_FORMAT = 1
+GAME_FILE = "game"  # the file of the game's own state
+RAW_SUFFIX = ".raw"  # after a network's name: its weights in training, where the model holds the average
+
+
+@dataclass(frozen=True)
+class TrainedLength:
+    """How long something was trained.
+
+    Attributes:
+        iteration: Completed iterations.
+        position: Items of the data that were consumed.
+    """
+
+    iteration: int
+    position: int
+
+
+def read_length(file: Path) -> TrainedLength | None:
+    """Read how long a model (config.json) or checkpoint (state.json) was trained; None if the file does not tell."""
+    try:
+        content = json.loads(file.read_text())
+        return TrainedLength(int(content["iteration"]), int(content["position"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+class RunFolder:
+    """The paths inside a run folder, and what reads and writes them.
+
+    Args:
+        path: The folder; it need not exist yet.
+
+    Attributes:
+        path: The folder.
+        config: The complete config, config.yaml.
+        facts: The facts about the data, facts.json.
+        metrics: The logged terms and evaluations, metrics.jsonl.
+        samples: The folder of sample grids.
+        checkpoints: The folder of checkpoints.
+        best: The iteration of the best checkpoint, best.json.
+        directions: The folder of directions.
+        inversions: The folder of latents of photos.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.set_path(path)
+
+    def set_path(self, path: Path) -> None:
+        """Make all paths those of another folder."""
+        self.path = path
+        self.config = path / "config.yaml"
+        self.facts = path / "facts.json"
+        self.metrics = path / "metrics.jsonl"
+        self.samples = path / "samples"
+        self.checkpoints = path / "checkpoints"
+        self.best = path / "best.json"
+        self.directions = path / "directions"
+        self.inversions = path / "inversions"
+
+    @property
+    def model(self) -> Path:
+        """The folder of the model; where its replacement was interrupted, the one that was about to be replaced."""
+        return find_folder(self.path / "model")
+
+    def write_config(self, config: GameConfig, facts: Facts) -> None:
+        """Store the complete config and the facts."""
+        content = config.model_dump(mode="json")
+        for last in ("extra_terms", "training"):  # after what they refer to
+            content[last] = content.pop(last)
+        text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
+        write_text_atomically(self.config, text)
+        write_text_atomically(self.facts, facts.model_dump_json(indent=1))
+
+    def read_config(self, registry: Registry) -> tuple[GameConfig, Facts]:
+        """Read the stored config and facts.
+
+        Raises:
+            ConfigError: not a run, a method that is not installed, or an edited config that no longer validates.
+        """
+        if not self.config.exists() or not self.facts.exists():
+            raise ConfigError(f"{self.path}: not a run (no config.yaml and facts.json in it)")
+        values = read_yaml(self.config)
+        method = str(values.get("method"))
+        if method not in registry.methods:
+            names = ", ".join(registry.methods)
+            raise ConfigError(
+                f"{self.path}: its method {method!r} is not installed{suggest_name(method, registry.methods)}; "
+                f"installed: {names}. If a plugin brings it, name the plugin with --plugin"
+            )
+        return validate(registry.methods[method], registry, values), Facts.model_validate_json(self.facts.read_text())
+
+    def read_best_iteration(self) -> int | None:
+        """Read the iteration of the best checkpoint by `training.best`; None if there is none."""
+        return int(json.loads(self.best.read_text())["iteration"]) if self.best.exists() else None
+
+    def remove_best_after(self, iteration: int) -> None:
+        """Remove the mark of a best checkpoint that came after the iteration from which the training continues."""
+        if (self.read_best_iteration() or 0) > iteration:
+            self.best.unlink()
+
+    def write_model(
+        self,
+        config: GameConfig,
+        facts: Facts,
+        networks: Networks,
+        game: nn.Module,
+        untrained: Collection[str] = (),
+        length: TrainedLength | None = None,
+        raw: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
+    ) -> None:
+        """Store what an editor needs: the networks (their averages where there are any) and the game's own state.
+
+        The folder is replaced as a whole, so networks of two iterations never stand side by side.
+
+        Args:
+            config: The run's config; the model tells its method.
+            facts: The facts about the data.
+            networks: The networks by slot.
+            game: The game; its state is stored if it has any.
+            untrained: Slots of networks that hold only their initial weights.
+            length: How long the networks were trained; None for weights that came from elsewhere.
+            raw: For slots whose `networks` are averages, the weights in training themselves. Only a training that
+                starts from this run reads them.
+        """
+        content = {
+            "format": MODEL_FORMAT,
+            "method": config.method,
+            "networks": sorted(networks),
+            "facts": facts.model_dump(mode="json"),
+        } | ({"untrained": sorted(untrained)} if untrained else {})
+        content |= {} if length is None else {"iteration": length.iteration, "position": length.position}
+        modules: dict[str, nn.Module] = dict(networks.items()) | ({GAME_FILE: game} if game.state_dict() else {})
+        with replace_folder(self.path / "model") as draft:
+            for name, module in modules.items():
+                write_tensors(draft / f"{name}.safetensors", module.state_dict())
+            for name, state in raw.items():
+                write_tensors(draft / f"{name}{RAW_SUFFIX}.safetensors", state)
+            (draft / "config.json").write_text(json.dumps(content, indent=1))
+
+    def read_model_length(self) -> TrainedLength | None:
+        """Read how long the model was trained; None if it does not tell, as imported ones."""
+        return read_length(self.model / "config.json")

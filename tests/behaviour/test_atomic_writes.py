@@ -1,0 +1,179 @@
+"""Files and folders are replaced whole: an interruption at any step leaves the old content or the new one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from zoogan import files
+from zoogan.files import (
+    find_folder,
+    replace_file,
+    replace_folder,
+    write_tensors_atomically,
+    write_text_atomically,
+)
+
+STEPS = ("replace", "fsync", "open", "rmtree", "mkdir", "write_text", "unlink")  # whatever a swap asks of the system
+
+
+class Killed(BaseException):
+    """The process ends here; nothing that it would still do happens."""
+
+
+class Killer:
+    """Ends the process at its `at`-th call of the system: that call and all later ones raise."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+        self.at, self.calls = at, 0
+        for owner, name in (
+            (os, "replace"),
+            (os, "fsync"),
+            (os, "open"),
+            (shutil, "rmtree"),
+            (Path, "mkdir"),
+            (Path, "write_text"),
+            (Path, "unlink"),
+        ):
+            monkeypatch.setattr(owner, name, self.deadly(getattr(owner, name)))
+
+    def deadly(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            self.calls += 1
+            if self.calls >= self.at:
+                raise Killed
+            return call(*arguments, **options)
+
+        return counted
+
+
+def swap(folder: Path, text: str) -> None:
+    with replace_folder(folder) as draft:
+        (draft / "one.txt").write_text(text)
+        (draft / "two.txt").write_text(text)
+
+
+def read_both(folder: Path) -> tuple[str, str]:
+    place = find_folder(folder)
+    return (place / "one.txt").read_text(), (place / "two.txt").read_text()
+
+
+def kill_at_each_step(act: Callable[[], None]) -> Iterator[int]:
+    """Run `act` again and again, killed one step later each time, until it survives; yields after each kill."""
+    for at in range(1, 100):
+        with pytest.MonkeyPatch.context() as patch:
+            Killer(patch, at)
+            try:
+                act()
+            except Killed:
+                pass
+            else:
+                return
+        yield at
+    raise AssertionError("the write never ends")
+
+
+def test_folder_swap_killed_at_any_step_leaves_old_or_new(tmp_path: Path) -> None:
+    folder, seen = tmp_path / "model", set()
+    for k in kill_at_each_step(lambda: swap(folder, "new")):
+        seen.add(read_both(folder)[0] if find_folder(folder).exists() else "nothing")
+        if k > 1:
+            assert read_both(folder) in {("old", "old"), ("new", "new")}
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
+        swap(folder, "old")
+    assert seen == {"nothing", "old", "new"}, "the first kill meets an empty place"
+    assert read_both(folder) == ("new", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_folder_swap_after_a_kill_heals_the_place(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    swap(folder, "old")
+    for _ in kill_at_each_step(lambda: swap(folder, "new")):
+        assert read_both(folder) in {("old", "old"), ("new", "new")}
+        swap(folder, "old")
+        assert read_both(folder) == ("old", "old")
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_folder_swap_that_fails_restores_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "model"
+    swap(folder, "old")
+    replace = os.replace
+
+    def refuse_draft(source: Path, target: Path) -> None:
+        if source.name.endswith(".tmp"):
+            raise OSError("No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", refuse_draft)
+    with pytest.raises(OSError, match="No space"):
+        swap(folder, "new")
+    assert read_both(folder) == ("old", "old")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_folder_swap_with_an_error_inside_keeps_the_old_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    swap(folder, "old")
+    with pytest.raises(KeyError), replace_folder(folder) as draft:
+        (draft / "one.txt").write_text("new")
+        raise KeyError
+    assert read_both(folder) == ("old", "old")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_file_killed_at_any_step_is_old_or_new(tmp_path: Path) -> None:
+    path = tmp_path / "best.json"
+    write_text_atomically(path, "old")
+    for _ in kill_at_each_step(lambda: write_text_atomically(path, "new")):
+        assert path.read_text() in {"old", "new"}
+        write_text_atomically(path, "old")
+    assert path.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["best.json"]
+
+
+def test_file_with_an_error_inside_keeps_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "best.json"
+    write_text_atomically(path, "old")
+    with pytest.raises(KeyError), replace_file(path) as draft:
+        draft.write_text("new")
+        raise KeyError
+    assert path.read_text() == "old"
+    assert [path.name for path in path.parent.iterdir()] == ["best.json"]
+
+
+def test_written_tensors_have_the_permissions_of_the_umask(tmp_path: Path) -> None:
+    path, plain = tmp_path / "weights.safetensors", tmp_path / "plain"
+    write_tensors_atomically(path, {"one": torch.ones(2)}, {"format": "1"})
+    plain.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+    assert torch.equal(load_file(path)["one"], torch.ones(2))
+
+
+def test_everything_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def note_sync(descriptor: int) -> None:
+        events.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    def note_rename(source: Path, target: Path) -> None:
+        events.append(f"{source.name} -> {target.name}")
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "fsync", note_sync)
+    monkeypatch.setattr(files.os, "replace", note_rename)
+    swap(tmp_path / "model", "new")
+    assert sorted(events[:2]) == ["one.txt", "two.txt"]
+    assert events[2:] == [".model.tmp", ".model.tmp -> model", tmp_path.name]
