@@ -11,7 +11,7 @@ from torch.utils.flop_counter import flop_registry
 aten = torch.ops.aten
 
 
-class Count(TorchDispatchMode):
+class CountWork(TorchDispatchMode):
     """Counts what runs inside: `flops` (two for a multiply-add; convolutions and matrix products) and `calls`.
 
     A plain dispatch mode, because torch's FlopCounterMode refuses `autograd.grad`. Each gradient of a convolution
@@ -28,13 +28,13 @@ class Count(TorchDispatchMode):
         self.calls += not func.is_view
         packet = func.overloadpacket
         if packet is aten.convolution_backward:
-            self.flops += convolution_backward_flops(args)
+            self.flops += count_convolution_backward(args)
         elif packet in flop_registry:
             self.flops += flop_registry[packet](*args, **kwargs, out_val=out)
         return out
 
 
-def convolution_backward_flops(args: Any) -> int:
+def count_convolution_backward(args: Any) -> int:
     """One forward for each of the two gradients that are asked for."""
     gradient, image, weight, _, _, _, _, transposed, _, _, wanted = args
     # A convolution multiplies its whole weight once for each pixel of its smaller map: of the input if transposed.

@@ -26,9 +26,9 @@ WORN = ("frame_", "lens_")  # the traits of glasses
 
 
 @contextmanager
-def glasses_of(others: int) -> Iterator[None]:
+def wear_glasses_of(others: int) -> Iterator[None]:
     """Inside, every face has the glasses of the face that lies `others` further; 0 = its own."""
-    uniform = identity.uniform
+    uniform = identity.hash_uniform
 
     def mixed(seed: int, indices: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         own, theirs = uniform(seed, indices, names), uniform(seed, indices + np.int64(others), names)
@@ -47,11 +47,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=24, help="glasses tried on each face")
     asked = parser.parse_args(argv)
     source = DrawnSource(DrawnData(image_size=asked.size, attributes=("Eyeglasses",), held_out=4 * asked.faces))
-    bare = (source.labels("test")[:, 0] < 0.5).nonzero().flatten().tolist()[: asked.faces]
+    bare = (source.read_labels("test")[:, 0] < 0.5).nonzero().flatten().tolist()[: asked.faces]
     face = source.read("test", bare)["image"].float()
 
     def with_glasses(others: int) -> Tensor:
-        with glasses_of(others):
+        with wear_glasses_of(others):
             drawn = source.redraw("test", bare, Eyeglasses=1.0)
         assert drawn is not None
         return drawn["image"].float()

@@ -20,11 +20,11 @@ import torchvision
 from zoogan.config import DataConfig
 from zoogan.config.registry import Registry
 from zoogan.data import config as sources
-from zoogan.data.loader import Loader, loader
+from zoogan.data.loader import Loader, make_loader
 from zoogan.interfaces import Need, Source, World
 
 
-def opened(options: argparse.Namespace) -> tuple[Source, DataConfig]:
+def open_source(options: argparse.Namespace) -> tuple[Source, DataConfig]:
     """The source and its config."""
     registry = Registry()
     sources.register(registry)
@@ -39,7 +39,7 @@ def opened(options: argparse.Namespace) -> tuple[Source, DataConfig]:
     return registry.build("source", config), config
 
 
-def rate(batches: Loader, batch: int, seconds: float) -> float:
+def measure_rate(batches: Loader, batch: int, seconds: float) -> float:
     """Images per second over about `seconds`, after two batches of warming up."""
     for _ in range(2):
         next(batches)
@@ -62,17 +62,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--attributes", help="names separated by commas")
     parser.add_argument("--faces", type=int, help="of the drawn source")
     options = parser.parse_args(argv)
-    source, config = opened(options)
-    batches = loader(source, config, {"source": Need(("image", "attributes"))}, 0, World(), 0, options.batch)
+    source, config = open_source(options)
+    batches = make_loader(source, config, {"source": Need(("image", "attributes"))}, 0, World(), 0, options.batch)
     line: dict[str, object] = {
         "benchmark": "loader", "source": options.source, "size": options.size, "batch": options.batch,
         "workers": options.workers,
     }  # fmt: skip
     if options.source == "drawn":
-        line["first"] = round(rate(batches, options.batch, options.seconds), 1)
-        while batches.position < 2 * source.size("train"):  # every face has been drawn once
+        line["first"] = round(measure_rate(batches, options.batch, options.seconds), 1)
+        while batches.position < 2 * source.count_faces("train"):  # every face has been drawn once
             next(batches)
-    line["images_per_second"] = round(rate(batches, options.batch, options.seconds), 1)
+    line["images_per_second"] = round(measure_rate(batches, options.batch, options.seconds), 1)
     batches.close()
     line |= {
         "date": time.strftime("%Y-%m-%d"), "machine": platform.machine(),

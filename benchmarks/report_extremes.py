@@ -18,15 +18,16 @@ from zoogan.composition.build import compose
 from zoogan.config import compose_config
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
-from zoogan.evaluation.reports.bootstrap import RESAMPLES, face_weights
-from zoogan.evaluation.reports.page import number
-from zoogan.evaluation.reports.report import value_of, versions_of
-from zoogan.evaluation.study import examine, open_study
+from zoogan.evaluation.build_report import get_versions, make_value
+from zoogan.evaluation.metric_runner import run_metrics
+from zoogan.evaluation.reports.bootstrap import RESAMPLES, draw_face_weights
+from zoogan.evaluation.reports.scale import format_briefly
+from zoogan.evaluation.study import open_study
 from zoogan.interfaces import Editor, Study
 from zoogan.judges.judge import load_judge
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.editors import KnownEditor, TrueRedraw
-from zoogan.training.session import facts_of
+from zoogan.training.prepare import describe_source
 
 METRICS = ("edit_error", "success", "preservation", "locality")
 COLUMNS = (
@@ -35,31 +36,34 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def untrained(method: str, source: DrawnSource, seed: int) -> Editor:
+def make_untrained_editor(method: str, source: DrawnSource, seed: int) -> Editor:
     """The method's networks as its drawn recipe begins with them."""
-    registry, facts = get_zoo().registry, facts_of(source)
+    registry, facts = get_zoo().registry, describe_source(source)
     data = {"image_size": facts.image_size, "attributes": list(facts.attributes)}
-    config = compose_config(get_zoo().method(method), registry, sets={"data": data})
+    config = compose_config(get_zoo().get_method(method), registry, sets={"data": data})
     torch.manual_seed(seed)
     composition = compose(config, facts, registry)
-    return composition.game.editor(composition.networks.eval().requires_grad_(False), attributes=facts.attributes)
+    return composition.game.make_editor(composition.networks.eval().requires_grad_(False), attributes=facts.attributes)
 
 
-def told(editor: Editor, study: Study) -> dict[str, Any]:
+def measure_editor(editor: Editor, study: Study) -> dict[str, Any]:
     """The columns: value, ends of the 95 % interval and number of faces."""
     registry = get_zoo().registry
     metrics = {name: registry.build("metric", registry.components["metric", name].config()) for name in METRICS}
-    found = examine(editor, study, metrics, study.source.attributes, strict=True)
-    weights = face_weights(study.faces, RESAMPLES, study.seed)
-    values = [value_of(metric, measure, found, study, weights, {}) for metric, measure in found.measures]
+    found = run_metrics(editor, study, metrics, study.source.attributes, strict=True)
+    weights = draw_face_weights(study.faces, RESAMPLES, study.seed)
+    values = [make_value(metric, measure, found, study, weights, {}) for metric, measure in found.measures]
     return {v.name: {"value": v.value, "low": v.low, "high": v.high, "n": v.n} for v in values if v.name in COLUMNS}
 
 
-def markdown(rows: dict[str, dict[str, Any]]) -> str:
+def format_table(rows: dict[str, dict[str, Any]]) -> str:
     """One row an editor."""
     lines = ["| editor | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, values in rows.items():
-        cells = [f"{number(v['value'])} ({number(v['low'])} to {number(v['high'])})" for v in map(values.get, COLUMNS)]
+        cells = [
+            f"{format_briefly(v['value'])} ({format_briefly(v['low'])} to {format_briefly(v['high'])})"
+            for v in map(values.get, COLUMNS)
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -81,15 +85,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     editors = {
         "identity": KnownEditor(attributes),
         "true redraw": KnownEditor(attributes, TrueRedraw(source, asked.attribute)),
-        "sagan, untrained": untrained("sagan", source, asked.seed),
-        "stargan, untrained": untrained("stargan", source, asked.seed),
+        "sagan, untrained": make_untrained_editor("sagan", source, asked.seed),
+        "stargan, untrained": make_untrained_editor("stargan", source, asked.seed),
     }
-    rows = {name: told(editor, study) for name, editor in editors.items()}
-    print(markdown(rows))
+    rows = {name: measure_editor(editor, study) for name, editor in editors.items()}
+    print(format_table(rows))
     if asked.out is not None:
         command = f"python benchmarks/report_extremes.py --judge JUDGE --faces {study.faces} --seed {asked.seed}"
         about = {"date": datetime.now(UTC).date().isoformat(), "command": command, "attribute": asked.attribute}
-        about |= {"faces": study.faces, "judge": judge.digest, "versions": versions_of(("torch", "timm"))}
+        about |= {"faces": study.faces, "judge": judge.digest, "versions": get_versions(("torch", "timm"))}
         asked.out.write_text(json.dumps(about | {"editors": rows}, indent=1) + "\n")
 
 

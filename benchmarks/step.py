@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from counting import Count
+from counting import CountWork
 from torch import nn
 
 from zoogan.composition.build import Composition, compose
@@ -33,13 +33,13 @@ from zoogan.config import GameConfig, compose_config, merge, parse_sets, validat
 from zoogan.config.registry import Registry
 from zoogan.devices import choose_device
 from zoogan.facts import Facts
-from zoogan.interfaces.source import domains_of
+from zoogan.interfaces.source import make_domain_names
 from zoogan.plugins.host import get_zoo
-from zoogan.training.devices import training_on
+from zoogan.training.machine import use_cuda_flags
 from zoogan.training.trainer import Batch, TermLog, Trainer
 
 
-class Idle:
+class IdleOptimizer:
     """An optimizer that has nothing to do: what it would cost depends on the device, not on the game."""
 
     param_groups: Sequence[Any] = ()
@@ -48,14 +48,14 @@ class Idle:
         """Nothing."""
 
 
-class Unguarded(TermLog):
+class UnguardedTermLog(TermLog):
     """A log that never looks at values, which the meta device does not have."""
 
     def guard(self, parameters: Any, world: Any) -> None:
         """Nothing."""
 
 
-def configured(options: argparse.Namespace, registry: Registry) -> GameConfig:
+def make_config(options: argparse.Namespace, registry: Registry) -> GameConfig:
     """The config to measure: the paper's, or a recipe's, at the asked size and batch."""
     spec = registry.methods[options.model]
     asked = {
@@ -68,7 +68,7 @@ def configured(options: argparse.Namespace, registry: Registry) -> GameConfig:
     return compose_config(spec, registry, recipe=options.recipe, sets=values)
 
 
-def random_batches(composition: Composition, device: torch.device) -> Iterator[Batch]:
+def make_random_batches(composition: Composition, device: torch.device) -> Iterator[Batch]:
     """The same three random batches for ever, on the device, with the fields that the game's draws name."""
     facts, data = composition.facts, composition.config.data
     rows = data.batch * composition.config.training.accumulate
@@ -91,54 +91,54 @@ def random_batches(composition: Composition, device: torch.device) -> Iterator[B
     return itertools.cycle(pool)
 
 
-def trainer_of(config: GameConfig, registry: Registry, accelerator: Any) -> Trainer:
+def make_trainer(config: GameConfig, registry: Registry, accelerator: Any) -> Trainer:
     """The real trainer on random data."""
     attributes, kinds = config.data.attributes, getattr(config.data, "label_set", None)
     facts = Facts(
         image_size=config.data.image_size,
         attributes=attributes,
-        domains=domains_of(attributes, [attributes] if len(attributes) > 1 else []),
+        domains=make_domain_names(attributes, [attributes] if len(attributes) > 1 else []),
         parts=kinds.names if kinds is not None else (),
         transparent=kinds.transparent if kinds is not None else (),
     )
     device = accelerator.device
     with torch.device("meta") if device.type == "meta" else nullcontext():
         composition = compose(config, facts, registry)
-    return Trainer(composition, registry, accelerator, random_batches(composition, device))
+    return Trainer(composition, registry, accelerator, make_random_batches(composition, device))
 
 
-def cadence(trainer: Trainer) -> tuple[int, int]:
+def count_cadence(trainer: Trainer) -> tuple[int, int]:
     """Calls of `iterate` until every step has played, and how often the first step does in them."""
     steps = trainer.game.steps
     calls = math.lcm(*(step.every for step in steps))
     return calls, calls // steps[0].every * steps[0].repeat
 
 
-def counted(config: GameConfig, registry: Registry) -> dict[str, float]:
+def count_work(config: GameConfig, registry: Registry) -> dict[str, float]:
     """GFLOP and operator calls of an iteration, by the trainer itself on the meta device; no optimizer, no guard."""
     plain = config.model_copy(update={"training": config.training.model_copy(update={"compile": False})})
-    trainer = trainer_of(plain, registry, SimpleNamespace(device=torch.device("meta"), autocast=nullcontext))
-    trainer.optimizers = dict.fromkeys(trainer.optimizers, Idle())  # type: ignore[arg-type]
-    trainer.terms = {name: Unguarded() for name in trainer.terms}
-    calls, updates = cadence(trainer)
-    with Count() as count:
+    trainer = make_trainer(plain, registry, SimpleNamespace(device=torch.device("meta"), autocast=nullcontext))
+    trainer.optimizers = dict.fromkeys(trainer.optimizers, IdleOptimizer())  # type: ignore[arg-type]
+    trainer.terms = {name: UnguardedTermLog() for name in trainer.terms}
+    calls, updates = count_cadence(trainer)
+    with CountWork() as count:
         for _ in range(calls):
             trainer.iterate()
     return {"gflop": round(count.flops / updates / 1e9, 3), "operator_calls": round(count.calls / updates, 1)}
 
 
-def seconds(trainer: Trainer, device: torch.device) -> float:
+def time_cadence(trainer: Trainer, device: torch.device) -> float:
     """One whole cadence, for one iteration of it."""
-    calls, updates = cadence(trainer)
-    wait(device)
+    calls, updates = count_cadence(trainer)
+    wait_for_device(device)
     start = time.perf_counter()
     for _ in range(calls):
         trainer.iterate()
-    wait(device)
+    wait_for_device(device)
     return (time.perf_counter() - start) / updates
 
 
-def wait(device: torch.device) -> None:
+def wait_for_device(device: torch.device) -> None:
     """Until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -146,14 +146,14 @@ def wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def peak_mib(device: torch.device) -> float:
+def read_peak_memory(device: torch.device) -> float:
     """The most memory that was in use: on CUDA in tensors, elsewhere resident in the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def own_version() -> str | None:
+def get_zoogan_version() -> str | None:
     """Of the package; None in a checkout that was not installed."""
     try:
         return version("zoogan")
@@ -161,7 +161,7 @@ def own_version() -> str | None:
         return None
 
 
-def millions(network: nn.Module) -> float:
+def count_parameters(network: nn.Module) -> float:
     """Parameters."""
     return round(sum(p.numel() for p in network.parameters()) / 1e6, 3)
 
@@ -184,26 +184,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     registry = get_zoo().registry
-    config, device = configured(options, registry), choose_device(options.device)
-    work = counted(config, registry)
+    config, device = make_config(options, registry), choose_device(options.device)
+    work = count_work(config, registry)
     mixed = "bf16" if config.training.precision == "bf16" else "no"
-    trainer = trainer_of(config, registry, Accelerator(cpu=device.type == "cpu", mixed_precision=mixed))
-    with training_on(trainer.device, config.training.tf32):
+    trainer = make_trainer(config, registry, Accelerator(cpu=device.type == "cpu", mixed_precision=mixed))
+    with use_cuda_flags(trainer.device, config.training.tf32):
         for _ in range(options.warmup):
-            seconds(trainer, trainer.device)
+            time_cadence(trainer, trainer.device)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        taken = statistics.median(seconds(trainer, trainer.device) for _ in range(options.iterations))
+        taken = statistics.median(time_cadence(trainer, trainer.device) for _ in range(options.iterations))
     line: dict[str, Any] = {
         "benchmark": "step", "model": options.model, "recipe": options.recipe, "set": options.set,
         "size": config.data.image_size, "batch": config.data.batch, "attributes": len(config.data.attributes),
         "precision": config.training.precision, "compile": config.training.compile,
         "milliseconds": round(taken * 1000, 2), "images_per_second": round(trainer.rows / taken, 2),
-        "peak_mib": round(peak_mib(device)), **work,
-        "parameters_m": {name: millions(network) for name, network in trainer.networks.items()},
+        "peak_mib": round(read_peak_memory(device)), **work,
+        "parameters_m": {name: count_parameters(network) for name, network in trainer.networks.items()},
         "iterations": options.iterations, "device": device.type,
         "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-        "threads": torch.get_num_threads(), "torch": torch.__version__, "zoogan": own_version(),
+        "threads": torch.get_num_threads(), "torch": torch.__version__, "zoogan": get_zoogan_version(),
         "python": platform.python_version(), "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
     if device.type == "cuda":  # a time without it says little

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 import torch.utils.cpp_extension
 from accelerate import Accelerator
-from step import counted, trainer_of, wait
+from step import count_work, make_trainer, wait_for_device
 from torch import Tensor, nn
 
 from zoogan.config import merge, parse_sets, validate
@@ -91,7 +91,7 @@ class Ours:
         config = validate(registry.methods[model], registry, merge(merge(said, asked), parse_sets(options.set)))
         self.registry, self.config = registry, config
         mixed = "bf16" if options.precision == "bf16" else "no"
-        self.trainer = trainer_of(config, registry, Accelerator(cpu=device.type == "cpu", mixed_precision=mixed))
+        self.trainer = make_trainer(config, registry, Accelerator(cpu=device.type == "cpu", mixed_precision=mixed))
 
     def parts(self) -> Parts:
         """What an iteration is made of."""
@@ -100,7 +100,7 @@ class Ours:
 
         def update(name: str) -> Callable[[], None]:
             def play() -> None:
-                trainer.fetch()
+                trainer.fetch_batch()
                 trainer.update(steps[name], 0, Clock(0, 1), frozenset())
 
             return play
@@ -115,10 +115,10 @@ class Ours:
 def seconds(part: Callable[[], None], device: torch.device) -> float:
     """Of one part: the processor's time on a CPU, which neighbours do not show in, the clock's elsewhere."""
     clock = time.process_time if device.type == "cpu" else time.perf_counter
-    wait(device)
+    wait_for_device(device)
     start = clock()
     part()
-    wait(device)
+    wait_for_device(device)
     return clock() - start
 
 
@@ -173,7 +173,7 @@ def compare(
         )
         line |= {"side": options.only, "peak_mib": round(peak)}
     if ours is not None and options.count:
-        line["ours_on_meta"] = counted(ours.config, ours.registry)
+        line["ours_on_meta"] = count_work(ours.config, ours.registry)
     print(json.dumps(line))
 
 

@@ -1,14 +1,15 @@
-"""What the command line tells in one sentence and exit code 2. Imports nothing, so that it costs nothing."""
+"""Errors that are shown to a person without a traceback. Imports no other module of zoogan."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 class ConfigError(Exception):
-    """The user's mistake in a config, an option or a file: every problem at once, one a line."""
+    """The user's mistake in a config, an option or a file. Names every problem, one a line; exit code 2."""
 
 
 class TrainingStopped(Exception):

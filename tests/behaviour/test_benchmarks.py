@@ -73,7 +73,7 @@ class Maker(nn.Module):
     ) -> tuple[Any, ...]:
         latents = noise[0] if input_is_latent else self.mix_styles([self.style(noise[0])])
         image, layout = (
-            net(latents.mean(1))[..., None, None].expand(-1, -1, self.size, self.size)
+            network(latents.mean(1))[..., None, None].expand(-1, -1, self.size, self.size)
             for network in (self.colour, self.layout)
         )
         if return_latents:
@@ -153,7 +153,7 @@ def test_the_published_side_learns_by_the_same_two_optimizers(
 def test_an_iteration_of_semantic_stylegan_takes_a_third_of_the_published_calls(benchmark: Any) -> None:
     """At the published widths: about 16,000 there, lazy steps by their share (its 13 parts run one after another)."""
     step, versus = benchmark("step"), benchmark("versus")
-    registry, clock = benchmark("zoogan.plugins").zoo().registry, benchmark("zoogan.interfaces").Clock(0, 1)
+    registry, clock = benchmark("zoogan.plugins.host").get_zoo().registry, benchmark("zoogan.interfaces").Clock(0, 1)
     values = {"data": {"image_size": 64, "batch": 2, "label_set": "celebamask-13"}}
     config = benchmark("zoogan.config").validate(registry.methods["semantic-stylegan"], registry, values)
     trainer = step.trainer_of(config, registry, SimpleNamespace(device=torch.device("meta"), autocast=nullcontext))
@@ -161,7 +161,7 @@ def test_an_iteration_of_semantic_stylegan_takes_a_third_of_the_published_calls(
     trainer.terms = {name: step.Unguarded() for name in trainer.terms}
     calls = 0.0
     for played in trainer.game.steps:
-        trainer.fetch()
+        trainer.fetch_batch()
         with step.Count() as count:
             trainer.update(played, 0, clock, frozenset())
         calls += versus.SHARES[played.name] * count.calls
@@ -169,7 +169,7 @@ def test_an_iteration_of_semantic_stylegan_takes_a_third_of_the_published_calls(
 
 
 def test_stargan_computes_less_than_the_official_code(benchmark: Any) -> None:
-    registry, official = benchmark("zoogan.plugins").zoo().registry, 487  # GFLOP at 128 px, batch 8
+    registry, official = benchmark("zoogan.plugins.host").get_zoo().registry, 487  # GFLOP at 128 px, batch 8
     values = {"data": {"image_size": 128, "batch": 8, "attributes": list("ABCDE")}}
     config = benchmark("zoogan.config").validate(registry.methods["stargan"], registry, values)
     gflop = benchmark("step").counted(config, registry)["gflop"]
@@ -199,7 +199,7 @@ def test_flops_of_a_gradient_penalty(benchmark: Any) -> None:
         image = torch.zeros(2, 3, 16, 16, requires_grad=True)
     forward = 2 * 2 * 16 * 16 * 8 * 3
     with benchmark("counting").Count() as count:
-        (gradient,) = torch.autograd.grad(net(image).square().sum(), image, create_graph=True)
+        (gradient,) = torch.autograd.grad(network(image).square().sum(), image, create_graph=True)
         gradient.square().sum().backward(inputs=[network.weight])
     # Once ahead; once for the image's gradient; that gradient's weight; what the scores' gradient gets; its weight.
     assert count.flops == 5 * forward
@@ -245,3 +245,13 @@ def test_other_benchmarks(benchmark: Any, capsys: pytest.CaptureFixture[str]) ->
     benchmark("startup").main(["1"])
     line = json.loads(capsys.readouterr().out)
     assert line["runs"] == 1 and line["imports_torch"] is False
+
+
+def test_busy_machine(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = ["data.image_size=16", "data.batch=2", "data.workers=0", "data.faces=8", "data.held_out=4"]
+    tiny += ["generator.width=4", "discriminator.width=4", "training.sample_every=0"]
+    settings = [part for setting in tiny for part in ("--set", setting)]
+    benchmark("busy_machine").main(["--iterations", "10", *settings, "--environment", "OMP_NUM_THREADS=1"])
+    line = json.loads(capsys.readouterr().out)
+    for name in ("quiet", "busy"):
+        assert line[name]["iterations"] == 5 and line[name]["iterations_per_second"] > 0

@@ -33,9 +33,9 @@ def measure_truth(
     from zoogan.evaluation.study import open_study
     from zoogan.interfaces import World
 
-    if editor.can_sample or not (source.size("test") or source.size("valid")):
+    if editor.can_sample or not (source.count_faces("test") or source.count_faces("valid")):
         return []
-    alone = World.alone()  # the other processes only wait for this one
+    alone = World.make_single()  # the other processes only wait for this one
     study = open_study(source, source_name, device=device, world=alone, editor=editor)
     metrics = {"edit_error": EditError(), "locality": Locality()}
     if source.redraw(study.split, [0]) is None:

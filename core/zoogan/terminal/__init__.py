@@ -1,1 +1,1 @@
-"""The terminal: progress, signals, tables."""
+"""The terminal: progress, messages, signals, tables."""

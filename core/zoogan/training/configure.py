@@ -21,7 +21,7 @@ def get_method(zoo: PluginHost, name: str | None) -> MethodSpec:
     """
     if name is None:
         raise ConfigError(f"--model is missing; methods: {', '.join(sorted(zoo.registry.methods))}")
-    return zoo.method(name)
+    return zoo.get_method(name)
 
 
 def merge_options(

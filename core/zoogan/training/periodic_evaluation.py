@@ -8,8 +8,8 @@ from typing import Any
 
 from zoogan.config import ConfigError, TrainingConfig, validate_model
 from zoogan.config.registry import Registry
-from zoogan.evaluation.config import DEFAULTS
 from zoogan.evaluation.metric_runner import explain_mismatch, run_metrics
+from zoogan.evaluation.metrics.lookup import list_default_metrics
 from zoogan.evaluation.study import get_kind, open_study
 from zoogan.files import write_text_atomically
 from zoogan.interfaces import Editor, Unavailable
@@ -41,13 +41,14 @@ class PeriodicEvaluation:
         judge, self.judge_problem = load_cached_judge(config.data.source, source.image_size)
         self.study = open_study(
             source, config.data.source, faces=self.training.evaluate_faces, seed=self.training.seed,
-            device=prepared.device, split="valid" if source.size("valid") else None,
+            device=prepared.device, split="valid" if source.count_faces("valid") else None,
             judge=None if judge is None else judge.to(prepared.device), editor=editor,
         )  # fmt: skip
         self.metrics = {name: self.build_metric(name, prepared.registry) for name in self.training.evaluate}
         for name, metric in self.metrics.items():
             if problem := explain_mismatch(metric, kind):
-                raise ConfigError(f"training.evaluate: {name}: {problem}; there are {', '.join(DEFAULTS[kind])}")
+                others = ", ".join(list_default_metrics(prepared.registry, kind))
+                raise ConfigError(f"training.evaluate: {name}: {problem}; there are {others}")
             try:
                 metric.start(self.study)
             except Unavailable as reason:
@@ -134,7 +135,7 @@ def check_names(training: TrainingConfig, registry: Registry) -> None:
     Raises:
         ConfigError: A metric does not exist, or has options without being measured.
     """
-    metrics = registry.names("metric")
+    metrics = registry.list_names("metric")
     unknown = [name for name in training.evaluate if name not in metrics]
     if unknown:
         raise ConfigError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +19,11 @@ from zoogan.plugins.host import PluginHost
 from zoogan.runs import checkpoints
 from zoogan.runs.checkpoints import TrainingState
 from zoogan.runs.folder import RunFolder
+from zoogan.terminal.messages import Show, hide_message
 from zoogan.training.accelerator import open_accelerator
 from zoogan.training.origin import check_frozen_are_trained
 from zoogan.training.resume import load_resume_state
 from zoogan.training.start import StartWeights, load_start
-
-Show = Callable[[str], object]
-"""Shows a person one message."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ def prepare(
     accelerator = open_accelerator(config, device, folder)
     world = World()  # only now do processes know of each other
     if not accelerator.is_main_process:
-        show = hide
+        show = hide_message
     starts = config.training.start_from is not None and not has_begun
     start = load_start(config, facts, zoo.registry, world) if starts else None
     rehearse(config, facts, zoo.registry)
@@ -128,10 +125,6 @@ def prepare(
     for note in composition.game.list_warnings() if accelerator.is_main_process else ():
         show(f"note: {note}")
     return Prepared(zoo, folder, source, composition, accelerator, world, start, state, show)
-
-
-def hide(message: str) -> None:
-    """Show nothing."""
 
 
 def describe_source(source: Source) -> Facts:
@@ -154,7 +147,7 @@ def check_augment(config: GameConfig, game: Game, device: torch.device) -> None:
         ConfigError: names the augmentation, and what to do.
     """
     augment = getattr(game, "augment", None)  # not every game has a discriminator
-    if device.type in getattr(augment, "not_on", ()):
+    if device.type in getattr(augment, "unsupported_devices", ()):
         settings: Any = dict(config)["augment"]  # a slot of the game's config
         raise ConfigError(
             f"augment.use: {settings.use} needs operators that torch may lack on {device.type}; take "

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from zoogan.config import ConfigError
 from zoogan.runs.checkpoints import TrainingState, find_newest_checkpoint, read_checkpoint
 from zoogan.runs.folder import RunFolder
+from zoogan.terminal.messages import Show
 
 
-def load_resume_state(folder: RunFolder, show: Callable[[str], object]) -> TrainingState | None:
+def load_resume_state(folder: RunFolder, show: Show) -> TrainingState | None:
     """Load the newest valid checkpoint of a run.
 
     Args:

@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from accelerate.utils import ProjectConfiguration
 
-from zoogan.data.loader import loader, on_device
+from zoogan.data.loader import make_loader, move_batches
+from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid
 from zoogan.interfaces import Clock, World
 from zoogan.runs import checkpoints
-from zoogan.runs.locations import create_run_folder
 from zoogan.runs.folder import TrainedLength
+from zoogan.runs.locations import create_run_folder
 from zoogan.terminal.progress import Display
 from zoogan.terminal.signals import StopSignals
 from zoogan.training.logbook import Logbook
 from zoogan.training.machine import keep_freed_memory, limit_threads, use_cuda_flags
 from zoogan.training.periodic_evaluation import PeriodicEvaluation
 from zoogan.training.prepare import Prepared
-from zoogan.training.samples import read_sample_faces, save_sample_grid
 from zoogan.training.trainer import NotFinite, Trainer
 
 READ_EVERY = 10  # iterations between readings of the flags on devices that should not wait for the host
@@ -86,14 +86,14 @@ class Session:
         data, training, device = self.config.data, self.config.training, prepared.device
         start, rows = prepared.state.position if prepared.state else 0, data.batch * training.accumulate
         needs, pin = prepared.composition.game.needs, device.type == "cuda"
-        batches = loader(self.source, data, needs, training.seed, World(), start, rows, pin=pin)
-        return on_device(batches, device)
+        batches = make_loader(self.source, data, needs, training.seed, World(), start, rows, pin=pin)
+        return move_batches(batches, device)
 
     def claim_folder(self) -> None:
         """Take the run folder, now that nothing of the config can fail any more. The main process chooses for all."""
         self.world.barrier()  # no process may look at the run folder after another has begun to fill it
         path = create_run_folder(self.folder.path) if self.numbered and self.is_main else self.folder.path
-        self.folder.set_path(self.world.everyone(path)[0])
+        self.folder.set_path(self.world.gather_objects(path)[0])
         self.accelerator.project_configuration = ProjectConfiguration(str(self.folder.path))
         self.logbook = Logbook(self.folder.metrics, self.accelerator if self.config.training.trackers else None)
 
@@ -183,7 +183,7 @@ class Session:
         if self.accelerator.device.type == "cuda" and iteration % READ_EVERY:
             return False
         flag = torch.tensor(float(received), device=self.accelerator.device)
-        return bool(self.world.maximum(flag))
+        return bool(self.world.reduce_max(flag))
 
     def log(self, display: Display) -> None:
         """Read the terms, and give them to metrics.jsonl, the terminal, trackers and observers."""
@@ -204,7 +204,7 @@ class Session:
         assert self.evaluation is not None
         values, iteration = self.measure(), self.trainer.iteration
         # The main process decides for all: it alone has the file of the best values.
-        best = self.world.everyone(self.evaluation.is_best(values) if self.is_main else None)[0]
+        best = self.world.gather_objects(self.evaluation.is_best(values) if self.is_main else None)[0]
         if self.is_main:
             self.logbook.write(iteration, {"images": self.trainer.position}, values, "evaluation")
             text = "  ".join(f"{name} {value:.4g}" for name, value in values.items()) or "nothing could be measured"
@@ -257,7 +257,7 @@ class Session:
     def notify(self, hook: str, **values: Any) -> None:
         """Call an observer hook of every plugin, on the main process."""
         if self.is_main:
-            self.zoo.notify(hook, run=self.folder.path, **values)
+            self.zoo.notify_observers(hook, run=self.folder.path, **values)
 
 
 def is_due(iteration: int, every: int) -> bool:

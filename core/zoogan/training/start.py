@@ -59,7 +59,7 @@ class StartWeights:
         for slot, state in self.networks.items():
             if slot in networks:  # frozen parameters are the average's, in the network too: neither ever moves
                 average = self.averages.get(slot, {}) if make_decay(training, 1) else {}
-                still = {name: average[name] for name in frozen.names(slot) if name in average}
+                still = {name: average[name] for name in frozen.list_frozen_names(slot) if name in average}
                 networks[slot].load_state_dict(state | still)
         own = composition.game.state_dict()
         fitting = {name: old for name, old in self.game.items() if name in own and own[name].shape == old.shape}
@@ -128,7 +128,7 @@ def load_start(config: GameConfig, facts: Facts, registry: Registry, world: Worl
     check_family(path, type(stored), stored.method, type(config), config.method)
     check_facts(path, stored, before, facts, registry)
     slots = get_network_roles(type(config))
-    files: WeightFiles = world.everyone(find_weights(run) if world.rank == 0 else None)[0]
+    files: WeightFiles = world.gather_objects(find_weights(run) if world.rank == 0 else None)[0]
     tensors = read_weights(files, (*slots, GAME_FILE), world)
     untrained = list_untrained(run) if files.folder == run.model else ()
     networks = {slot: tensors[slot] for slot in slots if slot in tensors and slot not in untrained}
@@ -186,7 +186,7 @@ def read_weights(files: WeightFiles, slots: Sequence[str], world: World) -> dict
         tensors = {name: load_file(files.folder / f"{name}.safetensors") for name in names}
     except OSError as error:  # a run that is still training removes its older checkpoints
         problem = str(error)
-    problems = [reason for reason in world.everyone(problem) if reason is not None]
+    problems = [reason for reason in world.gather_objects(problem) if reason is not None]
     if problems:
         raise ConfigError(f"training.start_from: {files.folder} went away while it was read ({problems[0]}); try again")
     return tensors

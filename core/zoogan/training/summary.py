@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zoogan import __version__
-from zoogan.evaluation.metrics.parts import parts_made
+from zoogan.evaluation.metrics.parts import list_parts
 from zoogan.evaluation.truth import measure_truth
 from zoogan.interfaces import Editor
 from zoogan.runs.opening import load
@@ -61,7 +61,7 @@ def suggest_commands(editor: Editor, path: Path, attributes: Sequence[str]) -> l
         attributes: that the run knows; the first is the example.
     """
     name = attributes[0] if attributes else "NAME"
-    if parts := parts_made(editor):
+    if parts := list_parts(editor):
         part = "hair" if "hair" in parts else parts[-1]
         return [
             f"  make faces   zoo sample {path}",

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoogan.config import ConfigError, GameConfig, merge
-from zoogan.devices import check_device_name
+from zoogan.devices import check_device_name, choose_device
 from zoogan.errors import TrainingStopped
 from zoogan.plugins.host import PluginHost, get_zoo
+from zoogan.terminal.messages import Show, hide_message
 from zoogan.training.configure import configure_new_run, configure_resumed_run, merge_options, nest_source
 
 if TYPE_CHECKING:
     from zoogan.runs.loaded import LoadedRun
-    from zoogan.training.prepare import Show
     from zoogan.training.session import Session
 
 
@@ -95,7 +95,7 @@ def train(
         config=None if config is None else Path(config),
         settings=layer,
     )
-    show = hide if quiet else print
+    show = hide_message if quiet else print
     training = open_training(
         zoo, complete, folder, device=device, resume=resume, numbered=out is None, quiet=quiet, show=show
     )
@@ -104,7 +104,6 @@ def train(
         folder = training.folder.path
         if outcome.is_stopped:
             raise TrainingStopped(folder, outcome.iteration, outcome.signal)
-    from zoogan.devices import choose_device
     from zoogan.runs.opening import load
 
     where = choose_device(device) if isinstance(training, FinishedRun) else training.accelerator.device
@@ -184,7 +183,3 @@ def load_plugins(files: Sequence[str | Path]) -> PluginHost:
     if failures := zoo.failures[before:]:
         raise ConfigError("\n".join(map(str, failures)))
     return zoo
-
-
-def hide(message: str) -> None:
-    """Show nothing."""

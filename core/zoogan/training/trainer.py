@@ -16,12 +16,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from zoogan.composition.build import Composition
-from zoogan.composition.freezing import frozen_of
+from zoogan.composition.freezing import find_frozen
 from zoogan.composition.rehearsal import check_terms
 from zoogan.config.registry import Registry
 from zoogan.files import copy_to_cpu
-from zoogan.interfaces import Clock, Draws, Shared, Step, Synchronised, Turn, World
-from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces import Clock, Draws, Shared, Step, SynchronisedLayer, Turn, World
+from zoogan.interfaces.draws import derive_seed
 from zoogan.layers.norm import convert_batch_norms
 from zoogan.runs.checkpoints import TrainingState, read_optimizer_state, restore_optimizer_state
 from zoogan.training.averages import Average, make_decay
@@ -66,13 +66,15 @@ class Trainer:
         if self.world.size > 1:
             for network in self.networks.values():
                 for layer in convert_batch_norms(network).modules():
-                    if isinstance(layer, Synchronised):
+                    if isinstance(layer, SynchronisedLayer):
                         layer.world = self.world
-        self.frozen, still = frozen_of(self.training, self.game, self.networks)
+        self.frozen, still = find_frozen(self.training, self.game, self.networks)
         optimizers: Any = dict(self.config)["optimizers"]  # one field a network, declared by the game's config
         self.optimizers: dict[str, Any] = {
             name: correct_for_lazy_steps(
-                registry.build("optimizer", getattr(optimizers, name))(self.frozen.free(name) or network.parameters()),
+                registry.build("optimizer", getattr(optimizers, name))(
+                    self.frozen.list_trainable(name) or network.parameters()
+                ),
                 [step.every for step in self.game.steps if step.lazy and name in step.trains],
             )
             for name, network in self.networks.items()
@@ -85,7 +87,9 @@ class Trainer:
         decay = make_decay(self.training, self.rows * self.world.size)
         if decay is not None:
             self.averages = {
-                name: Average(self.networks[name], decay, self.frozen.names(name) | still.names(name))
+                name: Average(
+                    self.networks[name], decay, self.frozen.list_frozen_names(name) | still.list_frozen_names(name)
+                )
                 for name in self.game.averages
             }
         if self.training.compile:
@@ -100,7 +104,7 @@ class Trainer:
         """Compile the networks in place; penalties avoid the compiled code through `turn.eager`."""
         networks: list[Any] = list(self.networks.values())
         for network in networks:
-            for module in network.compiled_parts():
+            for module in network.list_compiled_modules():
                 module.compile()
 
     # ---- one iteration ----
@@ -109,7 +113,7 @@ class Trainer:
         """Play every step of the game that is due, then move averages and the game's own state."""
         self.batch = None
         clock = Clock(self.iteration, self.training.iterations)
-        due = [step for step in self.game.steps if step.plays(self.iteration)]
+        due = [step for step in self.game.steps if step.is_due(self.iteration)]
         for place, step in enumerate(due):
             for repeat in range(step.repeat):
                 if self.batch is None or step.fresh_batch:
@@ -127,7 +131,7 @@ class Trainer:
         """Read the next batch and draw its targets."""
         self.batch = {draw: self.convert_sample(sample) for draw, sample in next(self.batches).items()}
         draw = Draws(
-            seed_of(self.training.seed, "targets", self.position), self.world, self.rows, slice(None), self.injected
+            derive_seed(self.training.seed, "targets", self.position), self.world, self.rows, slice(None), self.injected
         )
         self.targets = self.game.draw_targets(self.batch, draw)
         self.position += self.rows * self.world.size
@@ -147,7 +151,7 @@ class Trainer:
             clock: of this iteration.
             later: the steps of this iteration that still follow on the same batch.
         """
-        parameters = [p for name in step.trains for p in self.frozen.free(name)]
+        parameters = [p for name in step.trains for p in self.frozen.list_trainable(name)]
         for p in parameters:
             p.grad = None
         count = self.training.accumulate
@@ -179,12 +183,12 @@ class Trainer:
             if flagged:
                 optimizer.grad_scale, optimizer.found_inf = None, log.failed
             optimizer.step()
-        self.shared.stepped(step.trains)
+        self.shared.drop_values_of(step.trains)
 
     def make_turn(self, step: Step, repeat: int, clock: Clock, micro_batch: slice, later: frozenset[str]) -> Turn:
         """Make what the step's terms may read of one micro-batch."""
         assert self.batch is not None
-        seed = seed_of(self.training.seed, self.iteration, step.name, repeat)
+        seed = derive_seed(self.training.seed, self.iteration, step.name, repeat)
         batch = {
             draw: {field: rows[micro_batch] for field, rows in sample.items()} for draw, sample in self.batch.items()
         }
@@ -199,7 +203,7 @@ class Trainer:
             step: of the game.
             graph: whether also the networks whose graph a later step reuses require gradients.
         """
-        return self.frozen.requiring({*step.trains, *(step.keeps_graph_of if graph else ())})
+        return self.frozen.enable_gradients({*step.trains, *(step.keeps_graph_of if graph else ())})
 
     # ---- the guard ----
 
@@ -242,7 +246,7 @@ class Trainer:
             log.reset()
         if not values:
             return {}
-        joint = self.world.mean(torch.stack([value.detach() for value in values])).tolist()
+        joint = self.world.reduce_mean(torch.stack([value.detach() for value in values])).tolist()
         return dict(zip([*names, *figures], joint))
 
     # ---- state ----
@@ -316,7 +320,7 @@ class TermLog:
         if gradients:
             norms = torch.stack(torch._foreach_norm(gradients))
             self._latch("gradient", ~torch.isfinite(norms).all())
-        self.failed = world.maximum(torch.stack(list(self._bad.values())).max().float())
+        self.failed = world.reduce_max(torch.stack(list(self._bad.values())).max().float())
 
     def _latch(self, name: str, bad: Tensor) -> None:
         self._bad[name] = self._bad[name] | bad if name in self._bad else bad
