@@ -13,7 +13,7 @@ from zoogan.config import ConfigError, GameConfig, find_slots, get_component_nam
 from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.interfaces import Game
-from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.fields import FIELDS, Field
 from zoogan.names import import_object
 
@@ -38,7 +38,7 @@ class Composition:
     names: dict[str, str]
     fields: Mapping[str, Field]
 
-    def sizes(self) -> dict[str, int]:
+    def get_sizes(self) -> dict[str, int]:
         """Return the number behind each letter of a field's shape."""
         size = self.facts.image_size
         return {"c": self.facts.channels, "h": size, "w": size, "a": len(self.facts.attributes)}
@@ -58,29 +58,29 @@ def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition
     for slot, role in find_slots(type(config)).items():
         if role.role == "source":
             continue
-        chosen = getattr(config, slot)
+        slot_config = getattr(config, slot)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of(config.training.seed, "initialise", slot))
-            component = registry.build(role.role, chosen, facts)
+            torch.manual_seed(derive_seed(config.training.seed, "initialise", slot))
+            component = registry.build(role.role, slot_config, facts)
         components[slot] = component
         if isinstance(component, nn.Module):
-            networks[slot], names[slot] = component, get_component_name(chosen)
+            networks[slot], names[slot] = component, get_component_name(slot_config)
     components["extra_terms"] = {
         step: {name: registry.build("term", term, facts) for name, term in terms.items()}
         for step, terms in config.extra_terms.items()
     }
     game: Game = import_object(registry.methods[config.method].game)(config, facts, components)
-    known = [step.name for step in game.steps]
-    unknown = [step for step in config.extra_terms if step not in known]
+    steps = [step.name for step in game.steps]
+    unknown = [step for step in config.extra_terms if step not in steps]
     if unknown:
-        raise ConfigError(f"extra_terms: no step is called {', '.join(unknown)}; this game's steps: {', '.join(known)}")
-    return Composition(config, facts, game, networks, names, fields_known(config, game, registry))
+        raise ConfigError(f"extra_terms: no step is called {', '.join(unknown)}; this game's steps: {', '.join(steps)}")
+    return Composition(config, facts, game, networks, names, find_fields(config, game, registry))
 
 
-def fields_known(config: GameConfig, game: Game, registry: Registry) -> Mapping[str, Field]:
+def find_fields(config: GameConfig, game: Game, registry: Registry) -> Mapping[str, Field]:
     """Return the fields that a game may read in a rehearsal: the common ones, and those that its source describes."""
-    asked = {field for need in game.needs.values() for field in need.fields}
+    names = {field for need in game.needs.values() for field in need.fields}
     source = registry.components.get(("source", get_component_name(config.data)))
-    if asked <= FIELDS.keys() or source is None:  # a source is not imported for what is known
+    if names <= FIELDS.keys() or source is None:  # then the source's module need not be imported
         return dict(FIELDS)
     return {**FIELDS, **getattr(import_object(source.build), "extra_fields", {})}

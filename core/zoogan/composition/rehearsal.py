@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoogan.composition.build import Composition, compose
-from zoogan.composition.freezing import frozen_of
+from zoogan.composition.freezing import find_frozen
 from zoogan.config import ConfigError, GameConfig
 from zoogan.config.registry import Registry
 from zoogan.facts import Facts
@@ -29,10 +29,10 @@ def check_fields(game: Game, known: Mapping[str, Field]) -> None:
     Raises:
         ConfigError: It reads others.
     """
-    asked = {field for need in game.needs.values() for field in need.fields}
-    if unknown := sorted(asked - known.keys()):
+    names = {field for need in game.needs.values() for field in need.fields}
+    if unknown := sorted(names - known.keys()):
         raise ConfigError(
-            f"this game reads {', '.join(unknown)}, of which a rehearsal knows neither shape nor type; it knows "
+            f"this game reads {', '.join(unknown)}, of which a rehearsal knows neither shape nor dtype; it knows "
             f"{', '.join(known)}, and what the class of the source describes in `extra_fields`"
         )
 
@@ -51,7 +51,9 @@ def check_terms(step: Step, terms: Mapping[str, Tensor], weights: Mapping[str, f
 
 
 def rehearse(config: GameConfig, facts: Facts, registry: Registry) -> None:
-    """Run every step once on the `meta` device, penalties and backward included: shapes are checked, nothing is computed.
+    """Run every step once on the `meta` device, penalties and backward included.
+
+    Shapes are checked and nothing is computed.
 
     Where an operator depends on data, which `meta` does not have, a tiny iteration on the CPU is run instead. Small
     networks are run there at once, which is faster.
@@ -59,16 +61,16 @@ def rehearse(config: GameConfig, facts: Facts, registry: Registry) -> None:
     Raises:
         ConfigError: One sentence with the component, the tensor and both shapes.
     """
-    composition = composed_on(torch.device("meta"), config, facts, registry)
-    small = work_of(composition) <= SMALL_WORK
+    composition = compose_on_device(torch.device("meta"), config, facts, registry)
+    small = estimate_work(composition) <= SMALL_WORK
     with torch.random.fork_rng(devices=[]):
         try:
-            play_once(composed_on(torch.device("cpu"), config, facts, registry) if small else composition)
+            run_steps_once(compose_on_device(torch.device("cpu"), config, facts, registry) if small else composition)
         except NotImplementedError:  # what torch raises for data-dependent operators on meta, and for missing ones
-            play_once(composition if small else composed_on(torch.device("cpu"), config, facts, registry))
+            run_steps_once(composition if small else compose_on_device(torch.device("cpu"), config, facts, registry))
 
 
-def composed_on(device: torch.device, config: GameConfig, facts: Facts, registry: Registry) -> Composition:
+def compose_on_device(device: torch.device, config: GameConfig, facts: Facts, registry: Registry) -> Composition:
     """Make a fresh composition, wholly on `device`."""
     with device:
         composition = compose(config, facts, registry)
@@ -77,12 +79,12 @@ def composed_on(device: torch.device, config: GameConfig, facts: Facts, registry
     return composition
 
 
-def work_of(composition: Composition) -> float:
+def estimate_work(composition: Composition) -> float:
     """Return parameters times pixels: at least the multiplications that convolutions need for one image."""
     return sum(p.numel() for p in composition.networks.parameters()) * composition.facts.image_size**2
 
 
-def play_once(composition: Composition) -> None:
+def run_steps_once(composition: Composition) -> None:
     """Run one update of every step of a game that has not been played before, without optimizers.
 
     Raises:
@@ -92,22 +94,22 @@ def play_once(composition: Composition) -> None:
     config, game, networks = composition.config, composition.game, composition.networks
     device = next(networks.parameters()).device
     check_fields(game, composition.fields)
-    sizes = composition.sizes()
+    sizes = composition.get_sizes()
 
-    def zeros(field: str) -> Tensor:
-        told = composition.fields[field]
-        return torch.zeros(told.sized(REHEARSAL_BATCH, sizes), dtype=told.dtype, device=device)
+    def make_zeros(name: str) -> Tensor:
+        field = composition.fields[name]
+        return torch.zeros(field.get_shape(REHEARSAL_BATCH, sizes), dtype=field.dtype, device=device)
 
-    batch = {draw: {field: zeros(field) for field in need.fields} for draw, need in game.needs.items()}
-    frozen, _ = frozen_of(config.training, game, networks)
+    batch = {draw: {field: make_zeros(field) for field in need.fields} for draw, need in game.needs.items()}
+    frozen, _ = find_frozen(config.training, game, networks)
     inside: list[str] = []
-    with contracts(composition, inside):
+    with check_contracts(composition, inside):
         for step in game.steps:
-            draw = Draws(0, World.alone(), REHEARSAL_BATCH, slice(None))
+            draw = Draws(0, World.make_single(), REHEARSAL_BATCH, slice(None))
             clock = Clock(step.at, config.training.iterations)
-            turn = Turn(networks, batch, game.draw_targets(batch, draw), Shared(), clock, World.alone(), draw)
+            turn = Turn(networks, batch, game.draw_targets(batch, draw), Shared(), clock, World.make_single(), draw)
             try:
-                with frozen.requiring(step.trains if frozen.paths else networks):
+                with frozen.enable_gradients(step.trains if frozen.paths else networks):
                     terms, weights = step.terms(turn), step.weights(clock)
                     check_terms(step, terms, weights)
                     total = torch.stack([weights[name] * terms[name] for name in terms]).sum()
@@ -130,7 +132,7 @@ def play_once(composition: Composition) -> None:
 
 
 @contextmanager
-def contracts(composition: Composition, inside: list[str]) -> Iterator[None]:
+def check_contracts(composition: Composition, inside: list[str]) -> Iterator[None]:
     """Check every call of a network against its role's contract inside this context.
 
     Args:
@@ -141,33 +143,35 @@ def contracts(composition: Composition, inside: list[str]) -> Iterator[None]:
     fixed = {"c": facts.channels, "h": facts.image_size, "w": facts.image_size, "a": len(facts.attributes)}
     handles = []
 
-    def bounds(slot: str, network: nn.Module) -> tuple[Callable[..., None], Callable[..., None]]:
-        who = f"{slot} {composition.names[slot]!r}"
+    def make_hooks(slot: str, network: nn.Module) -> tuple[Callable[..., None], Callable[..., None]]:
+        owner = f"{slot} {composition.names[slot]!r}"
         contract = getattr(network, "contract", None)
 
-        def before(module: nn.Module, args: tuple[Any, ...]) -> None:
-            inside.append(who)
+        def check_input(module: nn.Module, args: tuple[Any, ...]) -> None:
+            inside.append(owner)
             if contract is not None:
-                contract.check(f"the input of {who}", contract.inputs, dict(zip(contract.inputs, args)), sizes(args))
+                contract.check(
+                    f"the input of {owner}", contract.inputs, dict(zip(contract.inputs, args)), get_sizes(args)
+                )
 
-        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        def check_output(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             if contract is not None:
                 fields = output if isinstance(output, tuple) else (output,)
                 values = output._asdict() if hasattr(output, "_asdict") else dict(zip(contract.outputs, fields))
                 missing = [name for name in contract.outputs if name not in values]
                 if missing:
-                    raise ContractError(f"{who} returns no {' and no '.join(missing)}, which its role promises")
-                contract.check(f"the output of {who}", contract.outputs, values, sizes(args))
+                    raise ContractError(f"{owner} returns no {' and no '.join(missing)}, which its role promises")
+                contract.check(f"the output of {owner}", contract.outputs, values, get_sizes(args))
             inside.pop()
 
-        def sizes(args: tuple[Any, ...]) -> dict[str, int]:
+        def get_sizes(args: tuple[Any, ...]) -> dict[str, int]:
             return fixed | ({"n": len(args[0])} if args and isinstance(args[0], Tensor) else {})
 
-        return before, after
+        return check_input, check_output
 
     for slot, network in composition.networks.items():
-        before, after = bounds(slot, network)
-        handles += [network.register_forward_pre_hook(before), network.register_forward_hook(after)]
+        check_input, check_output = make_hooks(slot, network)
+        handles += [network.register_forward_pre_hook(check_input), network.register_forward_hook(check_output)]
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The verbs of the command line: where each is defined, and its line in `zoo --help`. Imports nothing else of zoogan."""
+"""The verbs of the command line: where each is defined, and its line in `zoo --help`."""
 
 from __future__ import annotations
 

@@ -35,7 +35,10 @@ def merge(low: Any, high: Any) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """Parse the text of `--set key=text`: `a,b` is a list, `1e-4` a float, `true`, `null` and numbers are as in YAML."""
+    """Parse the text of `--set key=text`.
+
+    `a,b` is a list and `1e-4` a float; `true`, `null` and numbers are as in YAML.
+    """
     if "," in text and not text.lstrip().startswith(("[", "{")):
         return [parse_value(part.strip()) for part in text.split(",") if part.strip()]
     try:
@@ -117,8 +120,8 @@ def compose_config(
     Raises:
         ConfigError: Every problem at once.
     """
-    recipe = recipe or default_recipe(spec, source or "drawn", started=start is not None)
-    recipes = spec.recipe_names()
+    recipe = recipe or choose_recipe(spec, source or "drawn", started=start is not None)
+    recipes = spec.list_recipes()
     if recipe not in recipes:
         raise ConfigError(
             f"{spec.name} has no recipe {recipe!r}{suggest_name(recipe, recipes)}; recipes: {', '.join(recipes)}"
@@ -126,18 +129,18 @@ def compose_config(
     values = read_recipe(spec, recipe)
     values["recipe"] = recipe
     if source is not None and values["data"]["source"] != source:
-        values["data"] = carried_over(registry, values["data"], source)
-    layers = [normal_slots(spec.config, layer) for layer in (*map(read_yaml, files), sets or {})]
+        values["data"] = adapt_data(registry, values["data"], source)
+    layers = [expand_slots(spec.config, layer) for layer in (*map(read_yaml, files), sets or {})]
     values = merge(values, {slot: value for slot, value in (start or {}).items() if slot != "data"})
     for layer in layers:
         values = merge(values, layer)
     if start is not None and isinstance(values.get("data"), Mapping):
         explicit = {key for layer in layers for key in layer.get("data") or ()}
-        values["data"] = data_taken_over(registry, start["data"], explicit, values["data"])
+        values["data"] = inherit_data(registry, start["data"], explicit, values["data"])
     return validate(spec, registry, values)
 
 
-def carried_over(registry: Registry, data: Mapping[str, Any], source: str) -> dict[str, Any]:
+def adapt_data(registry: Registry, data: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return a recipe's data settings for another source.
 
     These are the settings that every source understands, without labels where the source finds its own.
@@ -148,7 +151,7 @@ def carried_over(registry: Registry, data: Mapping[str, Any], source: str) -> di
     return {key: value for key, value in data.items() if key in names} | {"source": source}
 
 
-def data_taken_over(
+def inherit_data(
     registry: Registry, theirs: Mapping[str, Any], explicit: Iterable[str], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return `values` with size, labels and parts taken over from another run's data.
@@ -183,7 +186,7 @@ def read_recipe(spec: MethodSpec, name: str) -> dict[str, Any]:
     return values
 
 
-def default_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
+def choose_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
     """Return the first recipe whose data come from a source, short names first; else the first of all.
 
     Args:
@@ -195,7 +198,7 @@ def default_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
     Raises:
         ConfigError: The method has no recipe.
     """
-    recipes = {name: read_recipe(spec, name) for name in spec.recipe_names()}
+    recipes = {name: read_recipe(spec, name) for name in spec.list_recipes()}
     if not recipes:
         raise ConfigError(f"{spec.name}: no recipe in {spec.recipes}; a method needs one or more, like drawn-64.yaml")
     freezing = {name for name, values in recipes.items() if values.get("training", {}).get("freeze")}
@@ -205,7 +208,7 @@ def default_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
     return (fitting or [name for name in names if name not in freezing] or names)[0]
 
 
-def normal_slots(model: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, Any]:
+def expand_slots(model: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, Any]:
     """Write `{"penalty": "r1"}` as `{"penalty": {"use": "r1"}}`, so that layers merge by key."""
     slots = find_slots(model)
     return {
@@ -214,7 +217,7 @@ def normal_slots(model: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def with_defaults(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+def add_defaults(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
     """Lay `values` over the model's own defaults, slot by slot, so that a layer may leave out `use`."""
     defaults: dict[str, Any] = {}
     for name, info in model.model_fields.items():
@@ -238,4 +241,4 @@ def validate(spec: MethodSpec, registry: Registry, values: Mapping[str, Any]) ->
     Raises:
         ConfigError: Every problem at once, each with its key path, the value given and the nearest known key.
     """
-    return validate_model(spec.config, with_defaults(spec.config, values), registry)
+    return validate_model(spec.config, add_defaults(spec.config, values), registry)

@@ -67,7 +67,7 @@ class Slot:
                     {"got": repr(value)},
                 )  # fmt: skip
             name = str(value[self.key])
-            known = registry.names(self.role)
+            known = registry.list_names(self.role)
             if name not in known:
                 raise PydanticCustomError(
                     "component", f"no {self.role} is called {{name}}{{hint}}; known: {{known}}",
@@ -86,7 +86,7 @@ class RegisteredComponents(Protocol):
 
     components: dict[tuple[str, str], Any]
 
-    def names(self, role: str) -> list[str]:
+    def list_names(self, role: str) -> list[str]:
         """Return the names of the components of a role."""
 
 

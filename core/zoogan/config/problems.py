@@ -31,15 +31,15 @@ def validate_model(model: type[Model], values: Any, registry: Registry, at: str 
     try:
         return model.model_validate(values, context={"registry": registry})
     except ValidationError as error:
-        lines = [explain(problem, values, model, registry, at) for problem in error.errors()]
+        lines = [explain_problem(problem, values, model, registry, at) for problem in error.errors()]
         raise ConfigError("\n".join(lines)) from error
 
 
-def explain(problem: Any, values: Any, model: type[BaseModel], registry: Registry, at: str = "") -> str:
+def explain_problem(problem: Any, values: Any, model: type[BaseModel], registry: Registry, at: str = "") -> str:
     """Format one pydantic problem as `key.path: what is wrong (got ...)`, with a suggestion for unknown keys."""
     path = ".".join([*([at] if at else []), *map(str, problem["loc"])])
     if problem["type"] == "extra_forbidden":
-        known = known_keys(problem["loc"][:-1], values, model, registry)
+        known = list_keys(problem["loc"][:-1], values, model, registry)
         return f"{path}: no such setting{suggest_name(str(problem['loc'][-1]), known)}; known here: {', '.join(known)}"
     if problem["type"] == "literal_error" and problem["loc"][-1] == "[key]":  # a mapping of which the keys are known
         known = re.findall("'([^']*)'", problem["ctx"]["expected"])
@@ -52,7 +52,7 @@ def explain(problem: Any, values: Any, model: type[BaseModel], registry: Registr
     return f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]} (got {problem['input']!r})"
 
 
-def known_keys(path: Iterable[Any], values: Any, model: type[BaseModel], registry: Registry) -> list[str]:
+def list_keys(path: Iterable[Any], values: Any, model: type[BaseModel], registry: Registry) -> list[str]:
     """Return the settings that exist at a path, looking into the components that fill the slots on the way."""
     here: Any = model
     for part in path:

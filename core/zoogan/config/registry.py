@@ -172,7 +172,7 @@ class MethodSpec:
     smallest: int = 16
     plugin: str = ""
 
-    def recipe_names(self) -> list[str]:
+    def list_recipes(self) -> list[str]:
         """Return the names of its recipes, sorted."""
         return sorted(path.stem for path in self.recipes.glob("*.yaml"))
 
@@ -281,7 +281,7 @@ class Registry:
         check_import_string(f"build of command {name!r}", build)
         self.commands[name] = Command(name, build, self.plugin)
 
-    def names(self, role: str) -> list[str]:
+    def list_names(self, role: str) -> list[str]:
         """Return the component names of a role, sorted."""
         return sorted(name for r, name in self.components if r == role)
 

@@ -28,7 +28,7 @@ class Contract:
     inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
 
-    def check(self, who: str, names: Mapping[str, str], values: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    def check(self, owner: str, shapes: Mapping[str, str], values: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
         """Check the shapes of tensors.
 
         Args:
@@ -41,17 +41,19 @@ class Contract:
             ContractError: A shape differs; one sentence with the component, the tensor, its shape and the expected
                 shape.
         """
-        for name, shape in names.items():
+        for name, shape in shapes.items():
             value = values.get(name)
             if value is None:
                 continue
             if not isinstance(value, Tensor):
-                raise ContractError(f"{who}: {name} is a {type(value).__name__}, expected a tensor of shape ({shape})")
-            dims = shape.split()
-            wanted = [sizes.get(dim, int(dim) if dim.isdigit() else None) for dim in dims]
-            got = tuple(value.shape)
-            if len(got) != len(dims) or any(w is not None and w != g for w, g in zip(wanted, got)):
-                spelled = ", ".join(
-                    d if w is None else f"{d}={w}" if not d.isdigit() else d for d, w in zip(dims, wanted)
+                raise ContractError(
+                    f"{owner}: {name} is a {type(value).__name__}, expected a tensor of shape ({shape})"
                 )
-                raise ContractError(f"{who}: {name} has shape {got}, but this composition needs ({spelled})")
+            dims = shape.split()
+            expected = [sizes.get(dim, int(dim) if dim.isdigit() else None) for dim in dims]
+            got = tuple(value.shape)
+            if len(got) != len(dims) or any(e is not None and e != g for e, g in zip(expected, got)):
+                spelled = ", ".join(
+                    d if e is None else f"{d}={e}" if not d.isdigit() else d for d, e in zip(dims, expected)
+                )
+                raise ContractError(f"{owner}: {name} has shape {got}, but this composition needs ({spelled})")

@@ -12,12 +12,12 @@ from torch import Tensor
 from zoogan.interfaces.world import World
 
 
-def seed_of(*what: object) -> int:
+def derive_seed(*what: object) -> int:
     """Hash what a seed is for, such as (run seed, iteration, step, repeat), into 56 bits."""
     return int.from_bytes(hashlib.blake2b(repr(what).encode(), digest_size=7).digest(), "little")
 
 
-def sent(drawn: Tensor, like: Tensor) -> Tensor:
+def move_like(drawn: Tensor, like: Tensor) -> Tensor:
     """Move a tensor that was drawn on the CPU to the device and dtype of `like`.
 
     The host does not wait for the work that is queued on a CUDA device: CUDA has its own copy when the call returns,
@@ -42,13 +42,13 @@ class Draws:
     """
 
     def __init__(
-        self, seed: int, world: World, rows: int, part: slice, injected: Mapping[str, Tensor] | None = None
+        self, seed: int, world: World, rows: int, micro_batch: slice, injected: Mapping[str, Tensor] | None = None
     ) -> None:
-        self.seed, self.world, self.rows, self.part = seed, world, rows, part
+        self.seed, self.world, self.rows, self.micro_batch = seed, world, rows, micro_batch
         self.injected = dict(injected or {})
         self.chosen = slice(None)
 
-    def some(self, chosen: slice) -> Draws:
+    def select_rows(self, chosen: slice) -> Draws:
         """Make a copy that draws for some rows of the micro-batch only. Injected draws are returned as they are."""
         fewer = copy.copy(self)
         fewer.chosen = chosen
@@ -56,21 +56,21 @@ class Draws:
 
     def _generator(self, name: str) -> torch.Generator:
         """Make the generator of a name."""
-        return torch.Generator().manual_seed(seed_of(self.seed, name))
+        return torch.Generator().manual_seed(derive_seed(self.seed, name))
 
     def _own(self, joint: Tensor) -> Tensor:
         """Select the rows of this process and micro-batch."""
         first = self.world.rank * self.rows
-        return joint[first : first + self.rows][self.part][self.chosen]
+        return joint[first : first + self.rows][self.micro_batch][self.chosen]
 
     def _draw(self, sample: Callable[..., Tensor], name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Draw for the joint batch on the CPU and return the rows of this process."""
         if like.is_meta:
             return torch.empty((len(like), *shape), dtype=like.dtype, device="meta")
         if name in self.injected:
-            return sent(self.injected[name], like)
+            return move_like(self.injected[name], like)
         joint = sample((self.world.size * self.rows, *shape), generator=self._generator(name), dtype=torch.float32)
-        return sent(self._own(joint), like)
+        return move_like(self._own(joint), like)
 
     def uniform(self, name: str, *shape: int, like: Tensor) -> Tensor:
         """Draw U(0, 1) of shape (n, *shape).
@@ -86,7 +86,7 @@ class Draws:
         """Draw N(0, 1) of shape (n, *shape); arguments as of `uniform`."""
         return self._draw(torch.randn, name, shape, like)
 
-    def noise(self, name: str, *shape: int, like: Tensor) -> Tensor:
+    def normal_on_device(self, name: str, *shape: int, like: Tensor) -> Tensor:
         """Draw N(0, 1) on the device of `like`, for large maps. The numbers depend on the kind of device.
 
         Arguments as of `uniform`.
@@ -96,7 +96,7 @@ class Draws:
         # Each process draws the rows of all and keeps its own. A generator for each row would save that, at a launch a
         # row, and give every run other noise. There is little to save: on a CPU all maps of 8 processes at 64 px, of 4
         # faces each, take 1.5 ms (row by row .4 ms), a generator's forward and backward 1.5 s; not measured on a GPU.
-        generator = torch.Generator(like.device).manual_seed(seed_of(self.seed, name))
+        generator = torch.Generator(like.device).manual_seed(derive_seed(self.seed, name))
         joint = torch.randn(self.world.size * self.rows, *shape, generator=generator, device=like.device)
         return self._own(joint).to(like.dtype)
 

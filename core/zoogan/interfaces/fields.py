@@ -20,7 +20,7 @@ class Field(NamedTuple):
     shape: tuple[int | str, ...]
     dtype: torch.dtype = torch.float32
 
-    def sized(self, rows: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    def get_shape(self, rows: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Return the shape of `rows` rows, with `sizes` giving the number behind each letter."""
         return (rows, *(sizes[size] if isinstance(size, str) else size for size in self.shape))
 

@@ -67,9 +67,9 @@ class Turn:
     clock: Clock
     world: World
     draw: Draws
-    later: frozenset[str] = frozenset()
+    later_steps: frozenset[str] = frozenset()
 
-    def eager(self, network: nn.Module) -> Callable[..., Any]:
+    def make_eager(self, network: nn.Module) -> Callable[..., Any]:
         """Return the network as a plain callable, uncompiled and in full precision, for terms that differentiate twice.
 
         torch.compile either refuses a second derivative or, before torch 2.12, silently drops it.
@@ -78,14 +78,14 @@ class Turn:
         def call(*args: Any, **kwargs: Any) -> Any:
             device = next(network.parameters()).device.type
             kind = device if device != "meta" else "cpu"
-            with uncompiled(network), torch.autocast(kind, enabled=False):
+            with disable_compilation(network), torch.autocast(kind, enabled=False):
                 return network(*args, **kwargs)
 
         return call
 
 
 @contextmanager
-def uncompiled(network: nn.Module) -> Iterator[None]:
+def disable_compilation(network: nn.Module) -> Iterator[None]:
     """Run every module of `network` eagerly inside this context, even if it was compiled in place."""
     compiled = [(m, m._compiled_call_impl) for m in network.modules() if m._compiled_call_impl is not None]
     for module, _ in compiled:
@@ -128,7 +128,7 @@ class Step:
     keeps_graph_of: tuple[str, ...] = ()
     lazy: bool = False
 
-    def plays(self, iteration: int) -> bool:
+    def is_due(self, iteration: int) -> bool:
         """Return whether the step is played in this iteration."""
         return iteration % self.every == self.at
 

@@ -12,7 +12,7 @@ from zoogan.interfaces.contract import Contract
 from zoogan.interfaces.network import Network
 
 
-class Edited(NamedTuple):
+class EditedImage(NamedTuple):
     """The output of an image editor.
 
     Attributes:
@@ -43,10 +43,10 @@ class ImageEditor(Network):
         return image
 
     @abstractmethod
-    def decode(self, encoded: Any, attributes: Float[Tensor, "n a"]) -> Edited:
+    def decode(self, encoded: Any, attributes: Float[Tensor, "n a"]) -> EditedImage:
         """Edit the encoded image towards `attributes`, values in [0, 1]."""
 
-    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], encoded: Any = None) -> Edited:
+    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], encoded: Any = None) -> EditedImage:
         """Edit images so that they show attributes.
 
         Args:

@@ -22,11 +22,11 @@ class AdversarialLoss(ABC):
     """Role `adversarial_loss`: losses of raw realism scores. Every value is 0-d, a mean over all scores."""
 
     @abstractmethod
-    def discriminator(self, real: Score, fake: Score) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    def discriminator_loss(self, real: Score, fake: Score) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Compute the discriminator's losses on real and on fake scores; it minimises their sum."""
 
     @abstractmethod
-    def generator(self, fake: Score) -> Float[Tensor, ""]:
+    def generator_loss(self, fake: Score) -> Float[Tensor, ""]:
         """Compute the generator's loss from the scores of its own images."""
 
 
@@ -71,8 +71,8 @@ class Classification(ABC):
     def __call__(self, logits: Float[Tensor, "n a"], labels: Float[Tensor, "n a"]) -> Float[Tensor, ""]:
         """Compute the 0-d mean loss over the batch."""
 
-    def read(self, logits: Float[Tensor, "n a"]) -> Float[Tensor, "n a"]:
-        """Return the labels, 0 or 1, that logits mean. By default each attribute is shown where its logit is above 0."""
+    def predict_labels(self, logits: Float[Tensor, "n a"]) -> Float[Tensor, "n a"]:
+        """Return the labels, 0 or 1, that logits mean: by default 1 where the logit is above 0."""
         return (logits > 0).to(logits.dtype)
 
 

@@ -1,4 +1,4 @@
-"""The metric role: what is measured on edits or on samples, and what a measurement says of itself."""
+"""The metric role: the edits or samples that metrics see, and the measures that they return."""
 
 from __future__ import annotations
 
@@ -7,32 +7,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from zoogan.interfaces.condition import Request, Targets
-from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.editor import Edit, Editor, Seed
 from zoogan.interfaces.source import Source, Split
 from zoogan.interfaces.statistic import Statistic
 from zoogan.interfaces.world import World
 
-# What is measured of an editor: faces that it was given, edited, or faces that it made.
-Kind = Literal["edits", "samples"]
+Kind = Literal["edits", "samples"]  # what is measured: edits of faces that the run was given, or faces that it made
+DefaultKind = Literal["edits", "samples", "parts"]  # parts: samples of faces with parts
+Better = Literal["higher", "lower"] | None  # which way is good; None = neither
 
 
 class Unavailable(Exception):
-    """A metric cannot be computed here: why, and what to do about it. The report says so in its place."""
+    """A metric cannot be computed here. The message says why and what to do; reports show it in place of numbers."""
 
 
 @runtime_checkable
-class Reader(Protocol):
-    """What a judge offers: it reads labels off faces, and perhaps pose and segmentation.
+class AttributeJudge(Protocol):
+    """A judge that reads attributes off faces, and perhaps pose and parts.
 
-    table: attribute -> its accuracy on untouched held-out faces: balanced_accuracy, error (the standard error of that).
+    Attributes:
+        attributes: Names of the attributes that it reads.
+        thresholds: A face shows an attribute where its probability is above.
+        digest: sha256 of everything that its readings depend on.
+        backbone: Name of its network.
+        resizer: How faces are resized for the network.
+        table: Attribute -> scores on untouched held-out faces: `balanced_accuracy`, and `error`, its standard error.
     """
 
     attributes: tuple[str, ...]
@@ -42,23 +50,24 @@ class Reader(Protocol):
     resizer: str
     table: Mapping[str, Mapping[str, float]]
 
-    def probabilities(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n a"]:
-        """P(attribute) of each face in [-1, 1], one column for each of `attributes`."""
+    def read_attributes(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n a"]:
+        """Return P(attribute) of each face in [-1, 1], one column for each of `attributes`."""
 
-    def poses(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3"] | None:
-        """Yaw, pitch and roll in degrees; None if it cannot tell."""
+    def read_poses(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3"] | None:
+        """Return yaw, pitch and roll in degrees; None if the judge reads no pose."""
 
-    def segmentation(self, image: Float[Tensor, "n 3 h w"]) -> Int64[Tensor, "n h w"] | None:
-        """The class of every pixel; None if it cannot tell."""
+    def read_parts(self, image: Float[Tensor, "n 3 h w"]) -> Int64[Tensor, "n h w"] | None:
+        """Return the class of every pixel; None if the judge reads no parts."""
 
 
 @runtime_checkable
-class Parser(Reader, Protocol):
-    """A judge that names what it segments.
+class PartJudge(AttributeJudge, Protocol):
+    """A judge that names the parts that it reads.
 
-    parts: the classes of its segmentation, in their order; none = it cannot tell. part_table: part -> how right it is
-    on untouched held-out faces: iou. part_scores: over all of them: mean_iou, pixel_accuracy, and
-    faces, how many there were.
+    Attributes:
+        parts: Classes of its segmentation, in order; empty = it reads none.
+        part_table: Part -> scores on untouched held-out faces: `iou`.
+        part_scores: Scores over all parts: `mean_iou`, `pixel_accuracy`, and `faces`, the number of test faces.
     """
 
     parts: tuple[str, ...]
@@ -68,13 +77,22 @@ class Parser(Reader, Protocol):
 
 @dataclass(frozen=True)
 class Study:
-    """What is held fixed while one run is measured, whatever the method.
+    """Everything that stays the same while runs are measured, whatever the method.
 
-    source_name: as in `--data`. split, faces: the first so many held-out faces, or so many samples. seed: of everything
-    that draws. cache: a folder for what is dear and does not change (statistics of real faces). judge: or None.
-    shows: what metrics are shown. truncation: of samples, how far from the mean face they may be, 0 to 1. exclusive:
-    groups of attributes of which the run shows at most one, besides those that the source knows of. only: numbers of
-    the faces that are edited, of those whose number is below `faces`; None = all that the run serves.
+    Attributes:
+        source: The faces.
+        source_name: Name of the source, as in `--data`.
+        split: The split that is measured on.
+        faces: Number of first held-out faces, or of samples.
+        seed: Seed of everything that is drawn.
+        device: Device of the measurement.
+        cache: Folder of results that are slow to compute and do not change, such as features of real faces.
+        world: The processes that share the work.
+        judge: The judge; None = there is none.
+        kind: Whether edits or samples are measured.
+        truncation: Of samples: how far from the mean face they may be, 0 to 1.
+        exclusive: Groups of attributes of which the run shows at most one, in addition to those of the source.
+        only: Numbers of the faces below `faces` that are edited; None = all that the run serves.
     """
 
     source: Source
@@ -85,34 +103,45 @@ class Study:
     device: torch.device
     cache: Path
     world: World
-    judge: Reader | None = None
-    shows: Kind = "edits"
+    judge: AttributeJudge | None = None
+    kind: Kind = "edits"
     truncation: float = 1.0
     exclusive: tuple[tuple[str, ...], ...] = ()
     only: frozenset[int] | None = None
 
-    def groups(self, attribute: str) -> list[tuple[str, ...]]:
-        """The exclusive groups that an attribute is in, of the source and of the run."""
+    def list_exclusive_groups(self, attribute: str) -> list[tuple[str, ...]]:
+        """List the exclusive groups of an attribute, those of the source and those of the run."""
         return [group for group in (*self.source.exclusive, *self.exclusive) if attribute in group]
 
-    def further_rivals(self, attribute: str) -> tuple[str, ...]:
-        """The attributes that exclude this one in the run, and not in the source; sorted."""
-        known = {name for group in self.source.exclusive if attribute in group for name in group}
-        return tuple(sorted({name for group in self.groups(attribute) for name in group} - known - {attribute}))
+    def list_added_rivals(self, attribute: str) -> tuple[str, ...]:
+        """List the attributes that exclude this one in the run but not in the source, sorted."""
+        in_source = {name for group in self.source.exclusive if attribute in group for name in group}
+        rivals = {name for group in self.list_exclusive_groups(attribute) for name in group}
+        return tuple(sorted(rivals - in_source - {attribute}))
 
     @property
-    def held_out(self) -> int:
-        """How many held-out faces there are to look at: `faces`, or all of them where the split has fewer."""
-        return min(self.faces, self.source.size(self.split))
+    def held_out_count(self) -> int:
+        """Number of held-out faces to look at: `faces`, or the whole split where it has fewer."""
+        return min(self.faces, self.source.count_faces(self.split))
 
 
 class Edits:
-    """Edits of one attribute on a batch of faces, each turned to the value it does not have; and what they may be held
-    against. Images are (n, 3, s, s) in [-1, 1], rounded to the 256 levels of a saved picture; all on `image.device`.
+    """A batch of faces, each edited to the value of one attribute that it does not have.
 
-    faces: numbers of the faces in their split. own, target: labels (n, a). sample: everything the source said of these
-    faces. truth: the true redraw, where the source knows it, and `redrawn` everything it says of that. region: where
-    the truth differs from the input.
+    Images are (n, 3, s, s) in [-1, 1] on one device, rounded to the 256 levels of a saved picture.
+
+    Args:
+        editor: The editor that is measured.
+        attribute: The edited attribute.
+        faces: Number of each face in its split.
+        image: The input faces.
+        own: Labels of the input faces, one column for each attribute of the editor.
+        target: Labels that the edits were asked to show.
+        edit: What the editor returned; `edited_image` is its rounded image.
+        truth: The true redraws; None where the source knows none. Stored as `true_redraw`.
+        sample: Everything that the source says of these faces.
+        redrawn: Everything that the source says of the true redraws. Stored as `redraw_sample`.
+        seed: Seed of the edits.
     """
 
     def __init__(
@@ -131,46 +160,46 @@ class Edits:
         seed: int = 0,
     ) -> None:
         self.editor, self.attribute, self.faces, self.image = editor, attribute, faces, image
-        self.own, self.target, self.truth, self.seed = own, target, truth, seed
-        self.sample, self.redrawn = sample, redrawn
+        self.own, self.target, self.true_redraw, self.seed = own, target, truth, seed
+        self.sample, self.redraw_sample = sample, redrawn
         self.edit = edit
-        self.edited: Float[Tensor, "n 3 s s"] = as_saved(edit.image)
+        self.edited_image: Float[Tensor, "n 3 s s"] = round_as_saved(edit.image)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The attributes of the columns of `own` and `target`."""
+        """Attributes of the columns of `own` and `target`."""
         return self.editor.attributes
 
     @property
     def column(self) -> int:
-        """The column of the edited attribute."""
+        """Column of the edited attribute."""
         return self.names.index(self.attribute)
 
     @property
-    def wanted(self) -> Float[Tensor, " n"]:
-        """The asked-for value of the edited attribute, 0 or 1."""
+    def target_value(self) -> Float[Tensor, " n"]:
+        """Requested value of the edited attribute, 0 or 1."""
         return self.target[:, self.column]
 
     @cached_property
     def region(self) -> Bool[Tensor, "n 1 s s"] | None:
-        """Where the attribute truly shows; None where nobody knows."""
-        return None if self.truth is None else (self.truth != self.image).any(1, keepdim=True)
+        """Where the true redraw differs from the input; None without a true redraw."""
+        return None if self.true_redraw is None else (self.true_redraw != self.image).any(1, keepdim=True)
 
     @cached_property
-    def cycled(self) -> Float[Tensor, "n 3 s s"]:
-        """The edit taken back."""
-        return self.turned(self.edited, self.target, self.own, reference=self.image)
+    def cycled_image(self) -> Float[Tensor, "n 3 s s"]:
+        """The edits edited back to the labels of the input."""
+        return self.edit_image(self.edited_image, self.target, self.own, reference=self.image)
 
     @cached_property
-    def kept(self) -> Float[Tensor, "n 3 s s"]:
-        """The input asked to stay as it is."""
-        return self.turned(self.image, self.own, self.own, reference=self.image)
+    def identity_image(self) -> Float[Tensor, "n 3 s s"]:
+        """The inputs edited to the labels that they have already."""
+        return self.edit_image(self.image, self.own, self.own, reference=self.image)
 
-    def again(self, seed: int) -> Float[Tensor, "n 3 s s"]:
-        """The same edits with another seed; the same pictures from an editor that draws nothing."""
-        return self.turned(self.image, self.own, self.target, seed=seed)
+    def edit_with_seed(self, seed: int) -> Float[Tensor, "n 3 s s"]:
+        """Make the same edits with another seed; a deterministic editor returns the same pictures."""
+        return self.edit_image(self.image, self.own, self.target, seed=seed)
 
-    def turned(
+    def edit_image(
         self,
         image: Float[Tensor, "n 3 s s"],
         own: Float[Tensor, "n a"],
@@ -179,45 +208,64 @@ class Edits:
         seed: int | None = None,
         reference: Float[Tensor, "n 3 s s"] | None = None,
     ) -> Float[Tensor, "n 3 s s"]:
-        """`image`, which shows `own`, edited to show `target`; in `reference`'s style, if the editor has styles."""
-        seeds = seeds_of(self.seed if seed is None else seed, self.faces)
+        """Edit images of these faces to other labels.
+
+        Args:
+            image: Images of the faces of this batch.
+            own: Labels that they show.
+            target: Labels that they should show.
+            seed: Seed of the edits; None = that of the batch.
+            reference: Faces whose style to use, if the editor takes styles from faces.
+
+        Returns:
+            The edited images, rounded as saved pictures are.
+        """
+        seeds = make_face_seeds(self.seed if seed is None else seed, self.faces)
         reference = reference if self.editor.takes_reference else None
-        known = self.editor.known(self.sample, image)
-        return as_saved(edit_to(self.editor, image, own, target, seed=seeds, reference=reference, known=known).image)
+        known = self.editor.read_masks(self.sample, image)
+        edit = edit_to_labels(self.editor, image, own, target, seed=seeds, reference=reference, known=known)
+        return round_as_saved(edit.image)
 
 
 class Samples:
-    """Faces that an editor made of its own, (n, 3, s, s) in [-1, 1], rounded to the 256 levels of a saved picture.
+    """A batch of faces that an editor made itself, in [-1, 1], rounded to the 256 levels of a saved picture.
 
-    faces: their numbers, from 0. Each has a seed of its own, which (seed, number) decides. truncation: see `Study`.
-    made: the editor's answer, unrounded.
+    Args:
+        editor: The editor that is measured.
+        faces: Numbers of the samples, from 0; (seed, number) decides the seed of each.
+        seed: Seed of the samples.
+        truncation: How far from the mean face they may be, 0 to 1.
+
+    Attributes:
+        edit: What the editor returned, not rounded.
+        image: Its images, rounded.
     """
 
-    attribute: None = None  # nobody asked for any
+    attribute: None = None  # nothing was edited
 
     def __init__(self, editor: Editor, faces: Int64[Tensor, " n"], *, seed: int = 0, truncation: float = 1.0) -> None:
         self.editor, self.faces, self.seed, self.truncation = editor, faces, seed, truncation
-        self.made: Edit = self.drawn(seed)
-        self.image: Float[Tensor, "n 3 s s"] = as_saved(self.made.image)
+        self.edit: Edit = self.make_samples(seed)
+        self.image: Float[Tensor, "n 3 s s"] = round_as_saved(self.edit.image)
 
-    def again(self, seed: int) -> Float[Tensor, "n 3 s s"]:
-        """As many other samples."""
-        return as_saved(self.drawn(seed).image)
+    def sample_with_seed(self, seed: int) -> Float[Tensor, "n 3 s s"]:
+        """Make as many images with another seed, rounded as saved pictures are."""
+        return round_as_saved(self.make_samples(seed).image)
 
     @torch.no_grad()
-    def drawn(self, seed: int) -> Edit:
-        """What the editor makes of the seeds that belong to `seed`."""
+    def make_samples(self, seed: int) -> Edit:
+        """Let the editor make one face for each number, with the seeds that belong to `seed`."""
         truncation = None if self.truncation == 1 else self.truncation
-        return self.editor.sample(seeds_of(seed, self.faces), truncation=truncation)
+        return self.editor.sample(make_face_seeds(seed, self.faces), truncation=truncation)
 
 
-def seeds_of(seed: int, faces: Int64[Tensor, " n"]) -> list[int]:
-    """A seed for each face, the same in whatever batch it comes."""
-    return [seed_of(seed, face) for face in faces.tolist()]
+def make_face_seeds(seed: int, faces: Int64[Tensor, " n"]) -> list[int]:
+    """Make a seed for each face, which does not depend on the batch that the face is in."""
+    return [derive_seed(seed, face) for face in faces.tolist()]
 
 
 @torch.no_grad()
-def edit_to(
+def edit_to_labels(
     editor: Editor,
     image: Float[Tensor, "n 3 s s"],
     own: Float[Tensor, "n a"],
@@ -227,18 +275,28 @@ def edit_to(
     reference: Float[Tensor, "n 3 s s"] | None = None,
     known: Targets | None = None,
 ) -> Edit:
-    """Edit each face to its own row of `target`. Faces with equal wishes go through `resolve` together.
+    """Edit each face to its own row of `target`. Faces with equal targets go through `resolve` together.
 
-    known: see `Editor.known`.
+    Args:
+        editor: The editor.
+        image: Faces in [-1, 1].
+        own: Their labels, one column for each attribute of the editor.
+        target: Labels that they should show.
+        seed: One seed, or one for each face.
+        reference: Faces whose style to use; None = styles are drawn.
+        known: Targets that the source knows, see `Editor.known`.
+
+    Returns:
+        The edit of the whole batch.
     """
     weight = next((p for p in editor.networks.parameters()), image)
     image, own = image.to(weight.dtype), own.to(weight.dtype)
-    wishes, which = target.unique(dim=0, return_inverse=True)
+    distinct_targets, which = target.unique(dim=0, return_inverse=True)
     resolved: dict[str, Tensor] = {}
-    for k, wish in enumerate(wishes):
+    for k, labels in enumerate(distinct_targets):
         rows = (which == k).nonzero().flatten()
         style = None if reference is None else reference[rows].to(weight.dtype)
-        request = Request(dict(zip(editor.attributes, wish.tolist())), reference=style)
+        request = Request(dict(zip(editor.attributes, labels.tolist())), reference=style)
         for name, part in editor.resolve(request, image[rows], own[rows]).items():
             if name not in resolved:
                 resolved[name] = part.new_zeros(len(image), *part.shape[1:])
@@ -246,8 +304,8 @@ def edit_to(
     return editor.apply(image, resolved | (known or {}), seed=seed)
 
 
-def as_saved(image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-    """Rounded to the 256 levels of a saved picture, so that real and edited faces are measured alike."""
+def round_as_saved(image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """Round to the 256 levels of a saved picture, so that real and edited faces are measured alike."""
     levels = image.float().add(1).mul(127.5).round().clamp(0, 255)
     return levels.div(127.5).sub(1)
 
@@ -256,17 +314,23 @@ def as_saved(image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
 class Measure:
     """One number of a report.
 
-    name: of the metric, `fd_squeezenet` or `success.on`. attribute: the edited one, or the one that is looked for;
-    None = over all of them. better: which way is good, None = neither. backbone, weights, resizer: the network that it
-    looks through, the sha256 of its weights, and how faces were resized for it; None where no network looks. reference:
-    digest of the real faces that edits or samples are held against, if they are. note: what a reader must know.
-    libraries: distributions whose version matters, besides torch's and zoogan's.
+    Attributes:
+        name: Name of the measure, such as `fd_squeezenet` or `success.on`.
+        attribute: The attribute that was edited or read; None = over all of them.
+        statistic: The number and the rows behind it.
+        better: Which way is good; None = neither.
+        backbone: The network that it is measured through; None = no network is used.
+        weights: sha256 of that network's weights.
+        resizer: How faces were resized for that network.
+        reference: Digest of the real faces that edits or samples are compared with, if they are.
+        note: What a reader must know.
+        libraries: Distributions whose version matters, besides torch and zoogan.
     """
 
     name: str
     attribute: str | None
     statistic: Statistic
-    better: Literal["higher", "lower"] | None
+    better: Better
     backbone: str | None = None
     weights: str | None = None
     resizer: str | None = None
@@ -275,33 +339,69 @@ class Measure:
     libraries: Sequence[str] = field(default_factory=tuple)
 
 
-class Metric(ABC):
-    """Role `metric`: sees every edit of every attribute once, or every sample, then tells its measures.
+@dataclass(frozen=True)
+class Headline:
+    """How a measure is shown among the headline figures of reports and comparisons.
 
-    title: one line for the report. looks_at: what it can be shown; it has `update` for edits, `see` for samples. A
-    metric keeps what it needs of a batch as rows with their face's number, so that neither the order nor the size of
-    batches shows, and processes can be joined.
+    Attributes:
+        label: Its short name.
+        meaning: What its value says; the caption below it.
+        report_place: Its place among the headline figures of a report, which shows the first few that were measured;
+            low numbers come first. None = not shown there.
+        comparison_place: Its place in the first table of a comparison. None = not shown there.
     """
 
+    label: str
+    meaning: str
+    report_place: int | None = None
+    comparison_place: int | None = None
+
+
+class Metric(ABC):
+    """Role `metric`: sees every edit of every attribute once, or every sample, then computes its measures.
+
+    A metric is one class, registered by one line: `registry.metric("redness", "my_package.redness:Redness")`. It keeps
+    rows with the number of their face, so that neither the order nor the size of batches changes the result, and the
+    rows of several processes can be joined.
+
+    Args:
+        config: Its options; None = their defaults.
+        facts: Facts of the data; unused by most metrics.
+
+    Attributes:
+        Config: Its options, a `ComponentConfig` with `use: Literal["redness"] = "redness"`; None = it has no options.
+        title: One line for the report.
+        kinds: What it measures: `edits` needs `update`, `samples` needs `update_samples`.
+        default_for: What `zoo evaluate` runs it on unless metrics are named -> its place in that report, low first:
+            `edits`, `samples`, `parts` (samples of faces with parts). Empty = only when it is named.
+        headlines: Measure -> how it is shown among the headline figures.
+    """
+
+    Config: ClassVar[Any] = None
     title: str
-    looks_at: ClassVar[tuple[Kind, ...]] = ("edits",)
+    kinds: ClassVar[tuple[Kind, ...]] = ("edits",)
+    default_for: ClassVar[Mapping[DefaultKind, int]] = MappingProxyType({})
+    headlines: ClassVar[Mapping[str, Headline]] = MappingProxyType({})
+
+    def __init__(self, config: Any = None, facts: Any = None) -> None:
+        self.config = self.Config() if config is None and self.Config is not None else config
 
     @abstractmethod
     def start(self, study: Study) -> None:
-        """Get ready.
+        """Prepare for a study: forget earlier batches, open networks.
 
         Raises:
-            Unavailable: it cannot be computed in this study.
+            Unavailable: The metric cannot be computed in this study.
         """
 
     def update(self, edits: Edits) -> None:
-        """See a batch of edits."""
-        raise NotImplementedError(f"{type(self).__name__} has no `update`: it cannot look at edits")
+        """Take a batch of edits."""
+        raise NotImplementedError(f"{type(self).__name__} has no `update`: it measures no edits")
 
-    def see(self, samples: Samples) -> None:
-        """See a batch of samples."""
-        raise NotImplementedError(f"{type(self).__name__} has no `see`: it cannot look at samples")
+    def update_samples(self, samples: Samples) -> None:
+        """Take a batch of samples."""
+        raise NotImplementedError(f"{type(self).__name__} has no `update_samples`: it measures no samples")
 
     @abstractmethod
-    def measures(self) -> list[Measure]:
-        """What came out, over all processes."""
+    def compute(self) -> list[Measure]:
+        """Compute the measures over the batches of all processes."""

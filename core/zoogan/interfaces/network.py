@@ -19,6 +19,6 @@ class Network(nn.Module, ABC):
 
     contract: ClassVar[Contract]
 
-    def compiled_parts(self) -> list[nn.Module]:
+    def list_compiled_modules(self) -> list[nn.Module]:
         """Return the modules to compile in place: those that are called. By default the network itself."""
         return [self]

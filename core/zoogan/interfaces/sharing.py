@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 
-def tensors_of(value: Any) -> Iterable[Tensor]:
+def iterate_tensors(value: Any) -> Iterable[Tensor]:
     """Yield every tensor inside a tensor, tuple, list or dict."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):
         for item in value:
-            yield from tensors_of(item)
+            yield from iterate_tensors(item)
     elif isinstance(value, dict):
-        yield from tensors_of(list(value.values()))
+        yield from iterate_tensors(list(value.values()))
 
 
 class Shared:
@@ -36,7 +36,7 @@ class Shared:
         self.hits = 0
         self._values: dict[str, tuple[Any, frozenset[str], bool]] = {}
 
-    def once(self, key: str, fn: Callable[[], Any], *, uses: tuple[str, ...], grad: bool = False) -> Any:
+    def compute_once(self, key: str, fn: Callable[[], Any], *, uses: tuple[str, ...], grad: bool = False) -> Any:
         """Return the value of `fn()`, from the cache if it is there.
 
         A cached value without a graph is not returned to a caller that needs one; the other way round it is.
@@ -55,7 +55,7 @@ class Shared:
             value = fn()
         if self.enabled:
             self._values[key] = (value, frozenset(uses), grad)
-            for tensor in tensors_of(value):
+            for tensor in iterate_tensors(value):
                 if tensor.requires_grad:
                     tensor.register_hook(lambda _, key=key: self._forget(key))
         return value
@@ -64,7 +64,7 @@ class Shared:
         """Drop one value."""
         self._values.pop(key, None)
 
-    def stepped(self, networks: Iterable[str]) -> None:
+    def drop_values_of(self, networks: Iterable[str]) -> None:
         """Drop the values that used any of these networks, which were updated."""
         changed = set(networks)
         self._values = {key: kept for key, kept in self._values.items() if not kept[1] & changed}

@@ -108,7 +108,9 @@ class Source(ABC):
         """Return the root and each face's image file, relative to it; None if the faces are not files."""
         return None
 
-    def compute_fingerprint(self, split: Split, indices: Sequence[int] | None = None, *, include_origin: bool = True) -> str | None:
+    def compute_fingerprint(
+        self, split: Split, indices: Sequence[int] | None = None, *, include_origin: bool = True
+    ) -> str | None:
         """Hash the source images of these faces before cropping and resizing.
 
         Files are told apart by `list_files`, a source without files by its `config` if it has one; other sources
@@ -140,7 +142,7 @@ class Source(ABC):
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def read_visibility(self, split: Split) -> Float[Tensor, "n a"] | None:
-        """Return 1 where a face can show an attribute, 0 where something hides it (a hat hides hair); None = always 1."""
+        """Return 1 where a face can show an attribute, 0 where something (a hat) hides it; None = always 1."""
         return None
 
     def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> dict[str, Tensor] | None:

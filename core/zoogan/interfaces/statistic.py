@@ -1,4 +1,4 @@
-"""What a metric leaves behind: enough of every face to draw the faces again (bootstrap), not only a number."""
+"""Statistics of metrics: a number with the rows behind it, so that the faces can be resampled (bootstrap)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,29 @@ from torch import Tensor
 
 
 class Statistic(ABC):
-    """A number, and what it was computed from.
+    """A number and the rows that it was computed from.
 
-    Rows belong to faces: `face` is the number of the face in its split, and a face may have any number of rows.
-    `arrays` names the fields that are stored with a report and sent between processes, row by row.
+    Attributes:
+        arrays: Names of the fields that are stored with a report and sent between processes, row by row.
+        face: Number of each row's face in its split; a face may have any number of rows.
     """
 
     arrays: ClassVar[tuple[str, ...]] = ("face",)
     face: Int64[Tensor, " rows"]
 
     @abstractmethod
-    def value(self, weights: Float[Tensor, " rows"] | None = None) -> float:
-        """The number; nan without rows. weights: how often each row counts (a bootstrap draws faces, not rows)."""
+    def compute(self, weights: Float[Tensor, " rows"] | None = None) -> float:
+        """Compute the number.
 
-    def faces(self) -> int:
-        """On how many faces it rests."""
+        Args:
+            weights: How often each row counts; a bootstrap draws faces, not rows. None = once.
+
+        Returns:
+            The number; nan without rows.
+        """
+
+    def count_faces(self) -> int:
+        """Count the faces that the number rests on."""
         return int(self.face.unique().numel())
 
 
@@ -36,7 +44,13 @@ class Ratio(Statistic):
 
     A mean is a ratio to ones. A balanced accuracy has two strata, present and absent; mean intersection over union has
     one stratum a class; a mean over attributes has a group each. Strata whose denominators sum to 0 do not count.
-    Strata of different groups have different numbers.
+
+    Attributes:
+        face: Number of each row's face.
+        numerator: Values that are summed.
+        denominator: Values that are summed below them.
+        stratum: Stratum of each row, from 0; strata of different groups have different numbers.
+        group: Group of each row; None = all rows are in one.
     """
 
     arrays = ("face", "numerator", "denominator", "stratum", "group")
@@ -47,12 +61,11 @@ class Ratio(Statistic):
     group: Int64[Tensor, " rows"] | None = None
 
     def __post_init__(self) -> None:
-        """All strata are of one group unless somebody says otherwise."""
         if self.group is None:
             object.__setattr__(self, "group", torch.zeros_like(self.stratum))
 
-    def value(self, weights: Float[Tensor, " rows"] | None = None) -> float:
-        """The ratio of sums of each stratum, averaged."""
+    def compute(self, weights: Float[Tensor, " rows"] | None = None) -> float:
+        """Compute the ratio of sums of each stratum, and average them."""
         if not len(self.face):
             return float("nan")
         weight = torch.ones(len(self.face), dtype=torch.float64) if weights is None else weights.double()
@@ -68,31 +81,43 @@ class Ratio(Statistic):
         return float(torch.stack([ratios[groups == k].mean() for k in groups.unique()]).mean())
 
     @classmethod
-    def mean(cls, face: Int64[Tensor, " rows"], values: Float[Tensor, " rows"]) -> Ratio:
-        """The plain mean of one value a row."""
+    def from_values(cls, face: Int64[Tensor, " rows"], values: Float[Tensor, " rows"]) -> Ratio:
+        """Make the plain mean of one value a row."""
         return cls(face, values.double(), torch.ones(len(face), dtype=torch.float64), torch.zeros_like(face))
 
 
 @dataclass(frozen=True)
-class Whole(Statistic):
-    """A number about a set that no sum over faces gives (a Frechet distance). error: its standard error, if known.
-    least: below which it cannot be."""
+class SetStatistic(Statistic):
+    """A number about a set that no sum over faces gives, such as a Frechet distance.
+
+    Attributes:
+        face: Numbers of the faces of the set.
+        number: The number.
+        error: Its standard error; None = unknown.
+        lower_bound: The least value that it can have; None = unbounded.
+    """
 
     face: Int64[Tensor, " rows"]
     number: float
     error: float | None = None
-    least: float | None = None
+    lower_bound: float | None = None
 
-    def value(self, weights: Float[Tensor, " rows"] | None = None) -> float:
-        """The number. It knows nothing of weights."""
+    def compute(self, weights: Float[Tensor, " rows"] | None = None) -> float:
+        """Return the number; weights do not change it."""
         return self.number
 
 
 @dataclass(frozen=True)
 class Ranking(Statistic):
-    """How well scores put rows with label 1 before the others: `average_precision` or `best_f1`.
+    """How well scores rank rows with label 1 before the others.
 
     Average precision: sum over distinct scores of (recall gained) * precision there. Best F1: over all thresholds.
+
+    Attributes:
+        face: Number of each row's face.
+        score: Score of each row; high = probably label 1.
+        label: Label of each row, 0 or 1.
+        kind: `average_precision` or `best_f1`.
     """
 
     arrays = ("face", "score", "label")
@@ -101,8 +126,8 @@ class Ranking(Statistic):
     label: Float[Tensor, " rows"]
     kind: Literal["average_precision", "best_f1"] = "average_precision"
 
-    def value(self, weights: Float[Tensor, " rows"] | None = None) -> float:
-        """The number; nan unless both labels occur."""
+    def compute(self, weights: Float[Tensor, " rows"] | None = None) -> float:
+        """Compute the number; nan unless both labels occur."""
         weight = torch.ones(len(self.face), dtype=torch.float64) if weights is None else weights.double()
         order = self.score.argsort(descending=True, stable=True)
         score, positive = self.score[order], (self.label[order] > 0.5).double() * weight[order]

@@ -141,7 +141,7 @@ class HeatMaps(ABC):
     """
 
     field: ClassVar[str | None] = None
-    nowhere: ClassVar[bool] = False
+    is_empty: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, image: Float[Tensor, "n 3 h w"]) -> Masks | None:

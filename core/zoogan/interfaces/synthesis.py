@@ -26,21 +26,21 @@ Latents = Float[Tensor, "n rows s"]
 Noise = Sequence[Float[Tensor, "#n 1 _ _"]]
 
 
-NOISE = "noise_"  # and the place of a map, where maps of noise stand among other tensors
+NOISE_PREFIX = "noise_"  # and the place of a map, where maps of noise stand among other tensors
 
 
-def noise_among(tensors: Mapping[str, Tensor]) -> list[Float[Tensor, "_ 1 _ _"]] | None:
+def collect_noise(tensors: Mapping[str, Tensor]) -> list[Float[Tensor, "_ 1 _ _"]] | None:
     """Return the noise maps among named tensors, in order; None if there are none."""
-    places = sorted(int(name.removeprefix(NOISE)) for name in tensors if name.startswith(NOISE))
-    return [tensors[f"{NOISE}{place}"] for place in places] or None
+    places = sorted(int(name.removeprefix(NOISE_PREFIX)) for name in tensors if name.startswith(NOISE_PREFIX))
+    return [tensors[f"{NOISE_PREFIX}{place}"] for place in places] or None
 
 
-def named_noise(noise: Noise | None) -> dict[str, Tensor]:
+def name_noise(noise: Noise | None) -> dict[str, Tensor]:
     """Return noise maps as named tensors, {"noise_0": ...}; empty for the generator's own noise."""
-    return {f"{NOISE}{place}": level for place, level in enumerate(noise or ())}
+    return {f"{NOISE_PREFIX}{place}": level for place, level in enumerate(noise or ())}
 
 
-class Synthesised(NamedTuple):
+class SynthesisedFace(NamedTuple):
     """The output of a latent generator. All but `image` are None for generators without parts.
 
     Attributes:
@@ -92,7 +92,7 @@ class LatentGenerator(Network):
     part_rows: Mapping[str, Mapping[str, tuple[int, ...]]] = MappingProxyType({})
 
     @abstractmethod
-    def forward(self, latents: Latents, noise: Noise | None = None) -> Synthesised:
+    def forward(self, latents: Latents, noise: Noise | None = None) -> SynthesisedFace:
         """Generate the face of w+, or of what `expand_rows` makes of it.
 
         Args:
@@ -101,9 +101,9 @@ class LatentGenerator(Network):
                 fixed maps, so that the same latents give the same face.
         """
 
-    def composed(
-        self, latents: Latents, noise: Noise | None = None, *, kept: Float[Tensor, "#n k"] | None = None
-    ) -> Synthesised:
+    def generate_parts(
+        self, latents: Latents, noise: Noise | None = None, *, visible: Float[Tensor, "#n k"] | None = None
+    ) -> SynthesisedFace:
         """Generate a face of some parts only.
 
         Args:
@@ -114,20 +114,22 @@ class LatentGenerator(Network):
         Raises:
             ValueError: Parts are selected, and the generator has none.
         """
-        if kept is not None:
+        if visible is not None:
             raise ValueError("this generator makes faces in one piece: it has no parts to leave out")
         return self(latents, noise)
 
-    def extended(self, latent: Latent) -> Latents:
+    def repeat_latent(self, latent: Latent) -> Latents:
         """Return w as w+, the same row everywhere."""
         return latent[:, None].expand(-1, self.rows, -1)
 
-    def unrolled(self, latents: Latents) -> Latents:
+    def expand_rows(self, latents: Latents) -> Latents:
         """Return w+ with a row for each layer, where several layers share a row of w+. By default w+ itself."""
         return latents
 
-    def mixed(self, one: Latents, other: Latents, draw: Draws) -> Latents:
-        """Mix rows of two faces: `one` up to a cut, `other` from there on. The cut, 1 to rows - 1, is drawn for each face.
+    def mix_latents(self, one: Latents, other: Latents, draw: Draws) -> Latents:
+        """Mix rows of two faces: `one` up to a cut, `other` from there on.
+
+        The cut, 1 to rows - 1, is drawn for each face.
 
         Source: StyleGAN, section 3.1.
         """

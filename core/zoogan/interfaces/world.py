@@ -26,13 +26,13 @@ class World:
         self.size: int = dist.get_world_size() if initialised else 1
 
     @classmethod
-    def alone(cls) -> World:
+    def make_single(cls) -> World:
         """Make a world of this process only, whatever else runs: for rehearsals and editors."""
         world = cls()
         world.rank, world.size = 0, 1
         return world
 
-    def mean(self, value: Tensor) -> Tensor:
+    def reduce_mean(self, value: Tensor) -> Tensor:
         """Return the mean over processes, differentiable: every process receives the gradient of the joint mean."""
         if self.size == 1:
             return value
@@ -48,7 +48,7 @@ class World:
         return torch.cat(parts)
 
     @torch.no_grad()
-    def gather_all(self, rows: Tensor) -> Tensor:
+    def gather_uneven(self, rows: Tensor) -> Tensor:
         """Gather like `gather`, where processes may have different numbers of rows."""
         if self.size == 1:
             return rows
@@ -58,7 +58,7 @@ class World:
         parts = self.gather(padded).unflatten(0, (self.size, len(padded)))  # not -1: perhaps nobody has rows
         return torch.cat([part[:count] for part, count in zip(parts, counts.tolist())])
 
-    def everyone(self, value: Any) -> list[Any]:
+    def gather_objects(self, value: Any) -> list[Any]:
         """Return the `value` of every process, in rank order."""
         if self.size == 1:
             return [value]
@@ -67,7 +67,7 @@ class World:
         return values
 
     @torch.no_grad()
-    def maximum(self, value: Tensor) -> Tensor:
+    def reduce_max(self, value: Tensor) -> Tensor:
         """Take the elementwise maximum over processes, in place: a flag raised anywhere is raised everywhere."""
         if self.size > 1:
             dist.all_reduce(value, op=dist.ReduceOp.MAX)
@@ -104,7 +104,7 @@ class World:
             dist.barrier()
 
 
-class Synchronised:
+class SynchronisedLayer:
     """Mixin of layers whose statistics span the joint batch. The trainer sets `world`."""
 
     world: World | None = None

@@ -28,7 +28,7 @@ class Paper(ConfigModel):
     title: str
     arxiv: str | None = None
 
-    def short(self) -> str:
+    def format_short(self) -> str:
         """Format as `Choi et al., CVPR`."""
         first, *others = self.authors.split(", ")
         return f"{first.split()[-1]}{' et al.' if others else ''}, {self.venue}"
@@ -95,7 +95,7 @@ class Entry(ConfigModel):
     results: tuple[str, ...] = ()
 
 
-def catalogue_path() -> Path:
+def find_catalogue() -> Path:
     """Find registry.yaml: inside the package in a wheel, at the top of the repository in an editable install.
 
     Raises:
@@ -110,9 +110,9 @@ def catalogue_path() -> Path:
 
 
 @cache
-def core_catalogue() -> Mapping[str, Entry]:
+def read_core_catalogue() -> Mapping[str, Entry]:
     """Read the catalogue that ships with zoogan, by method id."""
-    return read_catalogue(catalogue_path())
+    return read_catalogue(find_catalogue())
 
 
 def read_catalogue(path: Path) -> dict[str, Entry]:
@@ -129,7 +129,7 @@ def read_catalogue(path: Path) -> dict[str, Entry]:
         raise ConfigError("\n".join(lines)) from error
 
 
-def merged(low: Mapping[str, Entry], high: Mapping[str, Entry]) -> dict[str, Entry]:
+def merge_catalogues(low: Mapping[str, Entry], high: Mapping[str, Entry]) -> dict[str, Entry]:
     """Merge two catalogues. A plugin may provide a method that is only planned so far; other names are taken.
 
     Raises:

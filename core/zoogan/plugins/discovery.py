@@ -38,19 +38,19 @@ class Candidate:
     version: str | None = None
 
 
-def candidates(files: Sequence[Path], environment: Mapping[str, str]) -> Iterator[Candidate]:
+def find_candidates(files: Sequence[Path], environment: Mapping[str, str]) -> Iterator[Candidate]:
     """Yield every plugin in loading order: the core's own, entry points by name, ZOO_PLUGINS, files."""
     yield core()
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
         yield Candidate(entry.name, entry.load, f"entry point {entry.value}", name, version)
-    for name in names_in(environment.get("ZOO_PLUGINS", "")):
+    for name in split_names(environment.get("ZOO_PLUGINS", "")):
         if name.endswith(".py"):
-            yield from_file(Path(name))
+            yield make_file_candidate(Path(name))
         else:
             yield Candidate(name, partial(importlib.import_module, name), f"module {name} of ZOO_PLUGINS")
     for path in files:
-        yield from_file(path)
+        yield make_file_candidate(path)
 
 
 def core() -> Candidate:
@@ -61,12 +61,12 @@ def core() -> Candidate:
     return Candidate("zoogan", load, "zoogan.builtin", "zoogan", __version__)
 
 
-def names_in(text: str) -> list[str]:
+def split_names(text: str) -> list[str]:
     """Split `a,b` or `a:b` (`a;b` on Windows) into names, in order."""
     return [part.strip() for part in re.split(f"[,{re.escape(os.pathsep)}]", text) if part.strip()]
 
 
-def from_file(path: Path) -> Candidate:
+def make_file_candidate(path: Path) -> Candidate:
     """Make the candidate of a single-file plugin, named after the file."""
     return Candidate(path.stem, partial(import_file, path), str(path))
 

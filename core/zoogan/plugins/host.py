@@ -23,9 +23,9 @@ from zoogan.config import ConfigError
 from zoogan.config.registry import MethodSpec, Registry
 from zoogan.names import suggest_name
 from zoogan.plugins import hooks
-from zoogan.plugins.catalogue import Entry, core_catalogue, merged, read_catalogue
-from zoogan.plugins.discovery import Candidate, candidates, from_file, names_in
-from zoogan.plugins.isolation import RejectedError, check_hooks, check_version, explain, implemented
+from zoogan.plugins.catalogue import Entry, merge_catalogues, read_catalogue, read_core_catalogue
+from zoogan.plugins.discovery import Candidate, find_candidates, make_file_candidate, split_names
+from zoogan.plugins.isolation import RejectedError, check_hooks, check_version, explain_failure, list_implemented_hooks
 
 log = logging.getLogger(__name__)
 SLOW = "it imports torch when it is loaded, which makes every command slow: import torch where it is used"
@@ -113,9 +113,9 @@ class PluginHost:
     @cached_property
     def catalogue(self) -> dict[str, Entry]:
         """What is known of each method, installed or not, by id."""
-        return merged(core_catalogue(), self._sheets)
+        return merge_catalogues(read_core_catalogue(), self._sheets)
 
-    def method(self, name: str) -> MethodSpec:
+    def get_method(self, name: str) -> MethodSpec:
         """Return an installed method.
 
         Raises:
@@ -140,7 +140,7 @@ class PluginHost:
     def load_files(self, files: Sequence[Path]) -> None:
         """Load single-file plugins (`--plugin`) into this zoo; a plugin that is loaded already is skipped."""
         for path in files:
-            self.load(from_file(path))
+            self.load(make_file_candidate(path))
 
     def load(self, candidate: Candidate) -> None:
         """Load one plugin. On failure nothing of it stays, and the reason is in `failures`."""
@@ -151,7 +151,7 @@ class PluginHost:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: a plugin may not end the program
-            reason, hint = explain(error, candidate.distribution)
+            reason, hint = explain_failure(error, candidate.distribution)
             found = (candidate.name, candidate.distribution, candidate.version, candidate.where)
             self.failures.append(PluginFailure(*found, reason, hint, error))
 
@@ -171,10 +171,10 @@ class PluginHost:
         self.manager.register(plugin, candidate.name)
         try:
             self.manager.check_pending()
-            self.call(plugin, "zoo_register", registry=draft)
+            self.call_hook(plugin, "zoo_register", registry=draft)
             sheet = read_catalogue(Path(plugin.CATALOGUE)) if hasattr(plugin, "CATALOGUE") else {}
             if sheet:
-                merged(self.catalogue, sheet)
+                merge_catalogues(self.catalogue, sheet)
         except BaseException:
             self.manager.unregister(plugin)
             raise
@@ -182,16 +182,16 @@ class PluginHost:
             self._sheets |= sheet
             del self.catalogue
         self.registry.commit(draft)
-        self.plugins.append(brought(candidate, plugin, draft, warnings))
+        self.plugins.append(make_plugin_info(candidate, plugin, draft, warnings))
 
-    def call(self, plugin: Any, hook: str, **arguments: Any) -> None:
+    def call_hook(self, plugin: Any, hook: str, **arguments: Any) -> None:
         """Call one plugin's implementation of a hook, if it has one."""
         others = [other for other in self.manager.get_plugins() if other is not plugin]
         self.manager.subset_hook_caller(hook, others)(**arguments)
 
     # ---- observers ------------------------------------------------------------------------------------
 
-    def notify(self, hook: str, **arguments: Any) -> None:
+    def notify_observers(self, hook: str, **arguments: Any) -> None:
         """Call each plugin that observes `hook`. A plugin that raises is named in the log and not called again.
 
         Observers only look: they run one by one, what they return is dropped, and mappings are read-only.
@@ -202,9 +202,9 @@ class PluginHost:
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():  # a copy, in loading order
             plugin, name = implementation.plugin, implementation.plugin_name
             try:
-                self.call(plugin, hook, **observed)
+                self.call_hook(plugin, hook, **observed)
             except (Exception, SystemExit) as error:
-                reason, hint = explain(error)
+                reason, hint = explain_failure(error)
                 log.warning("plugin %r failed in %s and is told nothing more: %s", name, hook, reason)
                 info = next(info for info in self.plugins if info.name == name)
                 found = (name, info.distribution, info.version, info.where)
@@ -212,7 +212,7 @@ class PluginHost:
                 self.manager.unregister(plugin)
 
 
-def brought(candidate: Candidate, plugin: Any, draft: Registry, warnings: tuple[str, ...]) -> PluginInfo:
+def make_plugin_info(candidate: Candidate, plugin: Any, draft: Registry, warnings: tuple[str, ...]) -> PluginInfo:
     """Collect what a plugin added to its draft."""
     name = candidate.name
     return PluginInfo(
@@ -220,7 +220,7 @@ def brought(candidate: Candidate, plugin: Any, draft: Registry, warnings: tuple[
         candidate.distribution,
         candidate.version,
         candidate.where,
-        hooks=tuple(implemented(plugin)),
+        hooks=tuple(list_implemented_hooks(plugin)),
         methods=tuple(method.name for method in draft.methods.values() if method.plugin == name),
         components=tuple(key for key, component in draft.components.items() if component.plugin == name),
         commands=tuple(command.name for command in draft.commands.values() if command.plugin == name),
@@ -237,8 +237,8 @@ def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.env
             names plugins to leave out (they are not even imported). Both take lists separated by commas.
     """
     opened = PluginHost()
-    opened.disabled = names_in(environment.get("ZOO_DISABLE_PLUGINS", ""))
-    found = list(candidates(files, environment))
+    opened.disabled = split_names(environment.get("ZOO_DISABLE_PLUGINS", ""))
+    found = list(find_candidates(files, environment))
     names = [candidate.name for candidate in found]
     for name in opened.disabled:
         if name not in names:

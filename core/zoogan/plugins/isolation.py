@@ -30,12 +30,12 @@ class RejectedError(Exception):
         self.reason, self.hint = reason, hint
 
 
-def hook_names() -> list[str]:
+def list_hooks() -> list[str]:
     """Return the names of all hooks, in the order of hooks.py."""
     return [name for name in vars(hooks) if name.startswith("zoo_")]
 
 
-def implemented(plugin: Any) -> list[str]:
+def list_implemented_hooks(plugin: Any) -> list[str]:
     """Return the names that a plugin marked with @hookimpl."""
     return [name for name in dir(plugin) if getattr(getattr(plugin, name, None), "zoogan_impl", None)]
 
@@ -59,7 +59,7 @@ def check_hooks(plugin: Any) -> None:
     Raises:
         RejectedError: A hook is unmarked or unknown, takes unknown arguments, or there is none.
     """
-    specs, marked = hook_names(), implemented(plugin)
+    specs, marked = list_hooks(), list_implemented_hooks(plugin)
     bare = [n for n in dir(plugin) if n in specs and n not in marked and callable(getattr(plugin, n))]
     if bare:
         raise RejectedError(
@@ -82,26 +82,26 @@ def check_hooks(plugin: Any) -> None:
             raise RejectedError(reason, f"{name} may take {', '.join(passed)}")
 
 
-def explain(error: BaseException, distribution: str | None = None) -> tuple[str, str]:
+def explain_failure(error: BaseException, distribution: str | None = None) -> tuple[str, str]:
     """Explain why a plugin failed: the reason in one sentence, and what to do about it."""
     from_whom = f"report it to the authors of {distribution}" if distribution else "mend the plugin"
     match error:
         case RejectedError():
             return error.reason, error.hint
         case RegistrationError() | ConfigError():
-            return first_line(error), "rename or mend what it registers"
+            return get_first_line(error), "rename or mend what it registers"
         case pluggy.PluginValidationError():
             return f"pluggy refuses it: {str(error).splitlines()[-1]}", from_whom
         case ModuleNotFoundError() if error.name and error.name.partition(".")[0] != "zoogan":
             missing = error.name.partition(".")[0]
             return f"it needs module {error.name!r}, which is not installed", f"pip install {missing}"
         case ImportError() if (error.name or "").partition(".")[0] == "zoogan":
-            said = first_line(error).partition(" (")[0]  # without the path of the module
+            said = get_first_line(error).partition(" (")[0]  # without the path of the module
             return f"it was written for another zoogan: {said}", "upgrade zoogan or the plugin"
         case FileNotFoundError() if not error.filename:
-            return first_line(error), "check the path"
+            return get_first_line(error), "check the path"
         case SystemExit():
-            return f"it tried to end the program (SystemExit{place(error)})", from_whom
+            return f"it tried to end the program (SystemExit{format_place(error)})", from_whom
         case SyntaxError():
             where = f"{Path(error.filename).name}:{error.lineno}" if error.filename else "?"
             return f"it is not valid Python: {error.msg} ({where})", from_whom
@@ -109,15 +109,15 @@ def explain(error: BaseException, distribution: str | None = None) -> tuple[str,
             problem = error.errors()[0]
             path = ".".join(str(part) for part in problem["loc"])
             return f"{error.title}: {path}: {problem['msg']}", from_whom
-    return f"{type(error).__name__}: {first_line(error)}{place(error)}", from_whom
+    return f"{type(error).__name__}: {get_first_line(error)}{format_place(error)}", from_whom
 
 
-def first_line(error: BaseException) -> str:
+def get_first_line(error: BaseException) -> str:
     """Return the first line of an error's message."""
     return (str(error).splitlines() or ["no message"])[0]
 
 
-def place(error: BaseException) -> str:
-    """Return ` at file.py:3` for the place where an error was raised, or an empty string."""
+def format_place(error: BaseException) -> str:
+    """Return ` at file.py:3` for the format_place where an error was raised, or an empty string."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

@@ -1,9 +1,9 @@
 """The conformance suite: what every registered method must keep, third parties' too.
 
-    from zoogan.testing import check_method
+from zoogan.testing import check_method
 
-    def test_my_method():
-        check_method("my-method")
+def test_my_method():
+    check_method("my-method")
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ from zoogan.facts import Facts
 from zoogan.interfaces import Editor, Request
 from zoogan.interfaces.source import make_domain_names
 from zoogan.plugins.host import get_zoo
-from zoogan.testing.cuda import CUDA, absent_cuda, why_not
-from zoogan.testing.tensors import faces, labels, parts_shown, shown
+from zoogan.testing.cuda import CUDA, find_obstacle, simulate_cuda
+from zoogan.testing.tensors import make_faces, make_labels, make_random_tensor, make_segmentation
 from zoogan.training.trainer import Batch, Trainer
 
 BATCH = 4
 ATTRIBUTES = ("Eyeglasses", "Smiling", "Male", "Bangs", "Bald", "Young", "No_Beard", "Wearing_Hat")
 
 
-def tiny_config(name: str, registry: Registry, sets: Mapping[str, Any] | None = None) -> GameConfig:
-    """Make a method's config at its smallest size: batch 4, as narrow as its components allow, the rest from the recipe.
+def make_tiny_config(name: str, registry: Registry, sets: Mapping[str, Any] | None = None) -> GameConfig:
+    """Make a method's config at its smallest size.
+
+    The batch is 4, the networks are as narrow as they can be, and everything else comes from the recipe.
 
     Args:
         name: Id of the method.
@@ -57,45 +59,45 @@ def tiny_config(name: str, registry: Registry, sets: Mapping[str, Any] | None = 
     return validate(spec, registry, merge(values, sets or {}))
 
 
-def tiny_facts(config: GameConfig) -> Facts:
+def make_tiny_facts(config: GameConfig) -> Facts:
     """Make facts that fit `make_tiny_config`."""
     attributes = config.data.attributes
     domains = make_domain_names(attributes, ()) or attributes or ("cat", "dog")
-    kinds = getattr(config.data, "label_set", None)  # not every source has one
-    parts, transparent = (kinds.names, kinds.transparent) if kinds is not None else ((), ())
+    label_set = getattr(config.data, "label_set", None)  # not every source has one
+    parts, transparent = (label_set.names, label_set.transparent) if label_set is not None else ((), ())
     return Facts(
         image_size=config.data.image_size, attributes=attributes, domains=domains, parts=parts, transparent=transparent
     )
 
 
-def random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
+def make_random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
     """Yield random batches without end, with every field that the game reads. Batch k is a pure function of k."""
     size, attributes, position = composition.facts.image_size, len(composition.facts.attributes), start
     while True:
         sample = {
-            "image": faces(position, BATCH, size),
-            "image2": faces(position + 1, BATCH, size),
-            "attributes": labels(position, BATCH, attributes),
+            "image": make_faces(position, BATCH, size),
+            "image2": make_faces(position + 1, BATCH, size),
+            "attributes": make_labels(position, BATCH, attributes),
             "domain": torch.arange(position, position + BATCH) % max(1, len(composition.facts.domains)),
-            "segmentation": parts_shown(position, BATCH, size, max(1, len(composition.facts.parts))),
+            "segmentation": make_segmentation(position, BATCH, size, max(1, len(composition.facts.parts))),
         }
-        for field in {field for need in composition.game.needs.values() for field in need.fields} - sample.keys():
-            told = composition.fields[field]
-            sample[field] = shown(position, told.sized(BATCH, composition.sizes()), told.dtype)
-        yield {draw: {field: sample[field] for field in need.fields} for draw, need in composition.game.needs.items()}
+        for name in {field for need in composition.game.needs.values() for field in need.fields} - sample.keys():
+            field = composition.fields[name]
+            sample[name] = make_random_tensor(position, field.get_shape(BATCH, composition.get_sizes()), field.dtype)
+        yield {draw: {name: sample[name] for name in need.fields} for draw, need in composition.game.needs.items()}
         position += BATCH
 
 
-def trained(config: GameConfig, registry: Registry, iterations: int, **options: Any) -> Trainer:
+def train_on_random_batches(config: GameConfig, registry: Registry, iterations: int, **options: Any) -> Trainer:
     """Make a trainer and run `iterations` iterations on random batches."""
-    composition = compose(config, tiny_facts(config), registry)
-    trainer = Trainer(composition, registry, Accelerator(cpu=True), random_batches(composition), **options)
+    composition = compose(config, make_tiny_facts(config), registry)
+    trainer = Trainer(composition, registry, Accelerator(cpu=True), make_random_batches(composition), **options)
     for _ in range(iterations):
         trainer.iterate()
     return trainer
 
 
-def tensors_of(trainer: Trainer) -> dict[str, Tensor]:
+def collect_state_tensors(trainer: Trainer) -> dict[str, Tensor]:
     """Return every tensor of a trainer's state, by name."""
     state = trainer.get_state()
     groups = {
@@ -119,9 +121,9 @@ def assert_equal_bits(one: Mapping[str, Tensor], other: Mapping[str, Tensor], wh
 def check_rehearsal(name: str, registry: Registry) -> None:
     """Check that every recipe's own size and widths pass the rehearsal on meta."""
     spec = registry.methods[name]
-    for recipe in spec.recipe_names():
+    for recipe in spec.list_recipes():
         config = compose_config(spec, registry, recipe=recipe, sets={"data": {"root": "."}})  # not read
-        rehearse(config, tiny_facts(config), registry)
+        rehearse(config, make_tiny_facts(config), registry)
 
 
 def check_round_trip(name: str, registry: Registry) -> None:
@@ -135,15 +137,13 @@ def check_updates(name: str, registry: Registry) -> None:
 
     A lazy regulariser may leave parameters without a gradient: no gradient of a gradient depends on the last bias.
     """
-    config = tiny_config(name, registry)
-    trainer = trained(config, registry, 0)
-    composition_game = trainer.game
-    last = max(step.at for step in composition_game.steps)
-    trainer.iteration = last
+    config = make_tiny_config(name, registry)
+    trainer = train_on_random_batches(config, registry, 0)
+    trainer.iteration = max(step.at for step in trainer.game.steps)  # an iteration in which every step is played
     update = trainer.update
     problems: list[str] = []
 
-    def watched(step: Any, *rest: Any) -> None:
+    def update_and_compare(step: Any, *rest: Any) -> None:
         before = {n: copy.deepcopy(dict(network.named_parameters())) for n, network in trainer.networks.items()}
         update(step, *rest)
         for n, network in trainer.networks.items():
@@ -159,37 +159,37 @@ def check_updates(name: str, registry: Registry) -> None:
             if without:
                 problems.append(f"step {step.name!r}: {n} has no finite gradient in {without[:3]}")
 
-    trainer.update = watched  # type: ignore[assignment, method-assign]
+    trainer.update = update_and_compare  # type: ignore[assignment, method-assign]
     trainer.iterate()
     assert not problems, "; ".join(problems)
 
 
 def check_sharing(name: str, registry: Registry) -> None:
     """Check that values shared between steps change nothing: equal bits with sharing on and off."""
-    config = tiny_config(name, registry)
-    on, off = trained(config, registry, 3), trained(config, registry, 3, sharing=False)
-    assert_equal_bits(tensors_of(on), tensors_of(off), "sharing on and off")
+    config = make_tiny_config(name, registry)
+    on, off = train_on_random_batches(config, registry, 3), train_on_random_batches(config, registry, 3, sharing=False)
+    assert_equal_bits(collect_state_tensors(on), collect_state_tensors(off), "sharing on and off")
 
 
 def check_resume(name: str, registry: Registry) -> None:
     """Check that stopping and resuming gives the same bits as an uninterrupted training."""
-    config = tiny_config(name, registry, {"training": {"average": 0.9, "average_images": None}})
-    whole, half = trained(config, registry, 4), trained(config, registry, 2)
-    composition = compose(config, tiny_facts(config), registry)
-    rest = Trainer(composition, registry, Accelerator(cpu=True), random_batches(composition, half.position))
+    config = make_tiny_config(name, registry, {"training": {"average": 0.9, "average_images": None}})
+    whole, half = train_on_random_batches(config, registry, 4), train_on_random_batches(config, registry, 2)
+    composition = compose(config, make_tiny_facts(config), registry)
+    rest = Trainer(composition, registry, Accelerator(cpu=True), make_random_batches(composition, half.position))
     rest.restore(half.get_state())
     for _ in range(2):
         rest.iterate()
-    assert_equal_bits(tensors_of(whole), tensors_of(rest), "resume")
+    assert_equal_bits(collect_state_tensors(whole), collect_state_tensors(rest), "resume")
 
 
 def check_determinism(name: str, registry: Registry) -> None:
     """Check that the same seed gives the same bits, and another seed gives others."""
-    config = tiny_config(name, registry)
-    other = tiny_config(name, registry, {"training": {"seed": 1}})
-    one = tensors_of(trained(config, registry, 2))
-    assert_equal_bits(one, tensors_of(trained(config, registry, 2)), "the same seed")
-    different = tensors_of(trained(other, registry, 2))
+    config = make_tiny_config(name, registry)
+    other = make_tiny_config(name, registry, {"training": {"seed": 1}})
+    one = collect_state_tensors(train_on_random_batches(config, registry, 2))
+    assert_equal_bits(one, collect_state_tensors(train_on_random_batches(config, registry, 2)), "the same seed")
+    different = collect_state_tensors(train_on_random_batches(other, registry, 2))
     assert any(not torch.equal(one[k], different[k]) for k in one if k.startswith("network")), "the seed has no effect"
 
 
@@ -198,16 +198,16 @@ def check_editor(name: str, registry: Registry) -> None:
 
     An editor that generates faces must do so by seed: equal seeds give equal faces in every batch.
     """
-    config = tiny_config(name, registry)
-    trainer = trained(config, registry, 1)
+    config = make_tiny_config(name, registry)
+    trainer = train_on_random_batches(config, registry, 1)
     trainer.networks.eval()
-    facts = tiny_facts(config)
+    facts = make_tiny_facts(config)
     editor = trainer.game.make_editor(trainer.get_model_networks(), attributes=facts.attributes)
     if editor.can_sample:
         check_faces(editor, facts)
         return
-    image = faces(3, 3, facts.image_size)
-    request, own = Request({facts.attributes[0]: 1.0}), labels(4, 3, len(facts.attributes))
+    image = make_faces(3, 3, facts.image_size)
+    request, own = Request({facts.attributes[0]: 1.0}), make_labels(4, 3, len(facts.attributes))
     targets = editor.resolve(request, image, own)
     edit = editor.apply(image, targets)
     assert edit.image.shape == image.shape and edit.image.abs().max() <= 1, "an edit has the input's shape and range"
@@ -219,14 +219,14 @@ def check_editor(name: str, registry: Registry) -> None:
 
 def check_faces(editor: Editor, facts: Facts) -> None:
     """Check an editor that generates faces."""
-    made = editor.sample([3, 4, 5])
+    edit = editor.sample([3, 4, 5])
     size = facts.image_size
-    assert made.image.shape == (3, facts.channels, size, size), "a face for each seed, of the data's shape"
-    assert made.image.isfinite().all() and made.image.abs().max() <= 1, "faces are in [-1, 1]"
+    assert edit.image.shape == (3, facts.channels, size, size), "a face for each seed, of the data's shape"
+    assert edit.image.isfinite().all() and edit.image.abs().max() <= 1, "faces are in [-1, 1]"
     alone = editor.sample([4])
-    assert torch.allclose(alone.image, made.image[1:2], atol=1e-5), "a face depends on the other faces of its batch"
-    assert torch.equal(editor.sample([3, 4, 5]).image, made.image), "the same seeds twice give other faces"
-    assert not torch.allclose(made.image[0], made.image[1]), "seeds make no difference"
+    assert torch.allclose(alone.image, edit.image[1:2], atol=1e-5), "a face depends on the other faces of its batch"
+    assert torch.equal(editor.sample([3, 4, 5]).image, edit.image), "the same seeds twice give other faces"
+    assert not torch.allclose(edit.image[0], edit.image[1]), "seeds make no difference"
 
 
 def check_cuda(name: str, registry: Registry) -> None:
@@ -234,37 +234,39 @@ def check_cuda(name: str, registry: Registry) -> None:
     device.
 
     A wait that happens once may be a copy that is cached on the device, so the steps are run again, with no more
-    waiting allowed. Where torch cannot simulate CUDA without a GPU, a warning says that this was not checked.
+    waiting allowed. Where torch cannot simulate CUDA without a GPU, a warning says that this was not check_generator.
     """
-    if reason := why_not():
-        warnings.warn(f"{name} was not checked on CUDA without a GPU: {reason}", stacklevel=2)
+    if reason := find_obstacle():
+        warnings.warn(f"{name} was not check_generator on CUDA without a GPU: {reason}", stacklevel=2)
         return
-    config = tiny_config(name, registry, {"training": {"average": 0.9, "average_images": None}})
-    with absent_cuda() as cuda:
-        composition = compose(config, tiny_facts(config), registry)
+    config = make_tiny_config(name, registry, {"training": {"average": 0.9, "average_images": None}})
+    with simulate_cuda() as cuda:
+        composition = compose(config, make_tiny_facts(config), registry)
         accelerator: Any = SimpleNamespace(device=CUDA, autocast=nullcontext)
 
-        def sent(batch: Batch) -> Batch:
+        def move_to_cuda(batch: Batch) -> Batch:
             return {
                 draw: {field: x.to(CUDA, non_blocking=True) for field, x in sample.items()}
                 for draw, sample in batch.items()
             }
 
-        trainer = Trainer(composition, registry, accelerator, map(sent, random_batches(composition)))
+        trainer = Trainer(composition, registry, accelerator, map(move_to_cuda, make_random_batches(composition)))
         cuda.waits.clear()
-        for once_more in (False, True):
-            cuda.hurried = once_more
+        for is_second in (False, True):
+            cuda.forbids_waits = is_second
             trainer.iteration = max(step.at for step in trainer.game.steps)
             trainer.iterate()
             if not cuda.waits:
                 break
-        cuda.hurried = False
+        cuda.forbids_waits = False
         trainer.read_terms()
         trainer.restore(trainer.get_state())
         trainer.networks.eval()
         facts = composition.facts
         editor = trainer.game.make_editor(trainer.get_model_networks(), attributes=facts.attributes)
-        editor.make_columns(faces(3, 2, facts.image_size).to(CUDA), labels(4, 2, len(facts.attributes)).to(CUDA))
+        editor.make_columns(
+            make_faces(3, 2, facts.image_size).to(CUDA), make_labels(4, 2, len(facts.attributes)).to(CUDA)
+        )
 
 
 CHECKS: tuple[Callable[[str, Registry], None], ...] = (
@@ -289,7 +291,7 @@ def check_method(name: str, registry: Registry | None = None, *, plugin: Path | 
         opened = get_zoo()
         opened.load_files([plugin] if plugin else [])
         registry = opened.registry
-        opened.method(name)
+        opened.get_method(name)
     for check in CHECKS:
         try:
             check(name, registry)

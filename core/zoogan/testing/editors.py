@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoogan.interfaces import Edit, Editor, Request, Source
 from zoogan.interfaces.source import Split
-from zoogan.pictures.photo import to_bytes, to_range
+from zoogan.pictures.photo import normalize_image, quantize_image
 
 Change = Callable[[Float[Tensor, "n 3 s s"], Float[Tensor, "n a"]], Float[Tensor, "n 3 s s"]]
 
@@ -37,7 +37,7 @@ class KnownEditor(Editor):
         return Edit(image if self.change is None else self.change(image, targets["attributes"]))
 
 
-class KnownMaker(Editor):
+class KnownGenerator(Editor):
     """A generator of faces without networks.
 
     Args:
@@ -99,10 +99,10 @@ class TrueRedraw:
             KeyError: An image is neither a face of the split nor one of its redraws.
             ValueError: The source cannot redraw its faces.
         """
-        numbers = [self.known[face.numpy().tobytes()] for face in to_bytes(image)]
+        numbers = [self.known[face.numpy().tobytes()] for face in quantize_image(image)]
         wanted = target[:, self.source.attributes.index(self.attribute)].cpu()
         redrawn = self.source.redraw(self.split, numbers, **{self.attribute: wanted})
         if redrawn is None:
             raise ValueError(f"{type(self.source).__name__} cannot redraw its faces; drawn faces can")
         self.remember(redrawn["image"], numbers)
-        return to_range(redrawn["image"]).to(image)
+        return normalize_image(redrawn["image"]).to(image)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from zoogan.testing.tensors import faces, labels, noise
+from zoogan.testing.tensors import make_faces, make_labels, make_noise
 
-__all__ = ["batches", "faces", "labels", "noise", "seeds", "sizes"]
+__all__ = ["batches", "make_faces", "make_labels", "make_noise", "seeds", "sizes"]
 
 sizes = st.sampled_from([16, 32])
 """Image sizes that every method supports and that tests can afford."""
