@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,16 +16,18 @@ from torch import nn
 
 from zoogan.config import ConfigError, GameConfig
 from zoogan.facts import Facts
+from zoogan.pictures.decode import decode_picture
 from zoogan.pictures.photo import (
-    crop_to,
-    crop_warnings,
-    grid,
+    crop_photo,
+    crop_square,
+    list_crop_warnings,
+    normalize_image,
+    quantize_image,
     read_photo,
-    read_quickly,
+    resize_squares,
     save_image,
-    to_bytes,
-    to_range,
 )
+from zoogan.pictures.sheet import make_grid
 from zoogan.runs.loaded import LoadedRun
 
 
@@ -47,13 +51,13 @@ def test_a_photo_is_turned_as_its_exif_says(tmp_path: Path, turn: int) -> None:
     path = tmp_path / "photo.jpg"
     stored = np.ascontiguousarray(back[turn](upright))
     Image.fromarray(stored).save(path, exif=exif, quality=100, subsampling=0)
-    for read in (read_photo, read_quickly):
+    for read in (read_photo, decode_picture):
         photo = read(path)
         assert photo.shape == (3, 20, 30) and photo.dtype == torch.uint8
         assert (photo.int() - chw(upright).int()).abs().max() <= 6
 
 
-@pytest.mark.parametrize("read", [read_photo, read_quickly])
+@pytest.mark.parametrize("read", [read_photo, decode_picture])
 def test_every_colour_space_becomes_rgb(tmp_path: Path, read) -> None:
     grey = pixels()[:, :, 0]
 
@@ -77,7 +81,7 @@ def test_what_is_no_picture_is_said(tmp_path: Path) -> None:
     (tmp_path / "anna.jpg").write_text("hello")
     Image.fromarray(pixels(200, 200)).save(tmp_path / "cut.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:900])
-    for read in (read_photo, read_quickly):
+    for read in (read_photo, decode_picture):
         with pytest.raises(ConfigError, match=r"anna.jpg: not a picture"):
             read(tmp_path / "anna.jpg")
         with pytest.raises(ConfigError, match=r"ana.jpg: no such file, did you mean 'anna.jpg'"):
@@ -90,64 +94,85 @@ def test_what_is_no_picture_is_said(tmp_path: Path) -> None:
 
 def test_the_crop_is_the_centre_square() -> None:
     photo = chw(pixels(40, 24))
-    assert torch.equal(crop_to(photo, Facts(image_size=24)), photo[:, 8:32])
-    assert torch.equal(crop_to(photo, Facts(image_size=18, crop=0.75)), photo[:, 11:29, 3:21])
-    assert crop_to(photo, Facts(image_size=16)).shape == (3, 16, 16)
+    assert torch.equal(crop_photo(photo, Facts(image_size=24)), photo[:, 8:32])
+    assert torch.equal(crop_photo(photo, Facts(image_size=18, crop=0.75)), photo[:, 11:29, 3:21])
+    assert crop_photo(photo, Facts(image_size=16)).shape == (3, 16, 16)
 
 
 def test_a_run_of_grey_faces_gets_grey_photos() -> None:
     """The numbers of Pillow's L."""
     photo = torch.randint(0, 256, (3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     pillow = Image.fromarray(photo.permute(1, 2, 0).numpy()).convert("L")
-    found = crop_to(photo, Facts(image_size=24, channels=1))
+    found = crop_photo(photo, Facts(image_size=24, channels=1))
     assert torch.equal(found, torch.from_numpy(np.array(pillow))[None])
     networks: Any = SimpleNamespace(networks=nn.ModuleDict({"generator": nn.Linear(1, 1)}))
     run = LoadedRun(GameConfig.model_construct(), Facts(image_size=24, channels=1), networks)
-    assert torch.equal(run.prepare(photo), to_range(found)[None])
+    assert torch.equal(run.prepare_images(photo), normalize_image(found)[None])
     shades = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
-    assert torch.equal(crop_to(shades.expand(3, -1, -1), Facts(image_size=16, channels=1)), shades)
+    assert torch.equal(crop_photo(shades.expand(3, -1, -1), Facts(image_size=16, channels=1)), shades)
 
 
 def test_shrinking_is_antialiased() -> None:
     stripes = torch.zeros(3, 64, 64, dtype=torch.uint8)
     stripes[:, :, ::4] = 255  # bilinear alone reads between two of the dark columns
-    small = crop_to(stripes, Facts(image_size=16))
+    small = crop_photo(stripes, Facts(image_size=16))
     assert 55 < small.float().mean() < 75
 
 
 def test_poor_photos_are_warned_of() -> None:
     facts = Facts(image_size=64, crop=0.5)
-    assert crop_warnings(torch.zeros(3, 218, 178, dtype=torch.uint8), facts) == []
-    assert "far from square" in crop_warnings(torch.zeros(3, 200, 400, dtype=torch.uint8), facts)[0]
+    assert list_crop_warnings(torch.zeros(3, 218, 178, dtype=torch.uint8), facts) == []
+    assert "far from square" in list_crop_warnings(torch.zeros(3, 200, 400, dtype=torch.uint8), facts)[0]
     assert (
         "100 pixels wide"
-        in crop_warnings(torch.zeros(3, 200, 200, dtype=torch.uint8), Facts(image_size=128, crop=0.5))[0]
+        in list_crop_warnings(torch.zeros(3, 200, 200, dtype=torch.uint8), Facts(image_size=128, crop=0.5))[0]
     )
 
 
 def test_bytes_survive_the_way_to_floats_and_back(tmp_path: Path) -> None:
     every = torch.arange(256, dtype=torch.uint8).repeat(3, 2, 1)
-    floats = to_range(every)
+    floats = normalize_image(every)
     assert floats.min() == -1 and floats.max() == 1
-    assert torch.equal(to_bytes(floats), every)
+    assert torch.equal(quantize_image(floats), every)
     save_image(floats, tmp_path / "new" / "picture.png")
     assert torch.equal(read_photo(tmp_path / "new" / "picture.png"), every)
-    assert to_bytes(torch.tensor([-3.0, 7.0])).tolist() == [0, 255]
+    assert quantize_image(torch.tensor([-3.0, 7.0])).tolist() == [0, 255]
 
 
 def test_a_grid_has_one_row_a_face_and_white_gutters() -> None:
     rows = torch.full((2, 3, 3, 10, 8), -1.0)
-    sheet = grid(rows)
+    sheet = make_grid(rows)
     assert sheet.shape == (3, 4 + 2 * 14, 4 + 3 * 12)
     assert (sheet == 0).sum() == 2 * 3 * 3 * 80 and (sheet[:, :4] == 255).all() and (sheet[:, :, 12:16] == 255).all()
 
 
 def test_captions_stand_above_their_columns() -> None:
     rows = [[torch.zeros(3, 60, 60, dtype=torch.uint8), torch.ones(1, 60, 60)]]
-    plain, long = grid(rows, ["", "Male"]), grid(rows, ["x", "Mouth_Slightly_Open"])
+    plain, long = make_grid(rows, ["", "Male"]), make_grid(rows, ["x", "Mouth_Slightly_Open"])
     head = plain.shape[1] - 68
     assert (plain[:, :head, :64] == 255).all() and (plain[:, :head, 64:] < 128).any()
     assert long.shape[1] > plain.shape[1] and long.shape[2] == plain.shape[2]
-    assert torch.equal(plain[:, head:], grid(rows))
+    assert torch.equal(plain[:, head:], make_grid(rows))
     with pytest.raises(ValueError, match="1 captions for 2 columns"):
-        grid(rows, ["one"])
+        make_grid(rows, ["one"])
+
+
+@pytest.mark.parametrize(
+    "height, width, share, size", [(30, 20, 1.0, 16), (21, 40, 0.7, 16), (9, 9, 1.0, 16), (16, 16, 1.0, 16)]
+)
+def test_crop_and_resize_equal_torchvision(height: int, width: int, share: float, size: int) -> None:
+    from torchvision.transforms.v2 import functional
+
+    photo = chw(pixels(height, width)).contiguous()
+    side = round(min(height, width) * share)
+    square = functional.center_crop(photo, [side, side])
+    assert torch.equal(crop_square(photo, share), square)
+    resized = functional.resize(square[None], [size, size], antialias=True)
+    assert torch.equal(resize_squares([square], size), resized)
+    mixed = resize_squares([square, photo[:, :8, :8]], size)
+    assert torch.equal(mixed[:1], resized) and mixed.shape == (2, 3, size, size)
+
+
+def test_photos_are_edited_without_importing_torchvision() -> None:
+    code = "import sys, zoogan.runs.loaded, zoogan.judges.judge; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,29 +7,29 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoogan.pictures.palette import coloured, colours
+from zoogan.pictures.palette import colour_segmentation, choose_colours
 
 
 @given(st.integers(1, 60))
 def test_every_class_has_a_colour_of_its_own_however_many_there_are(classes: int) -> None:
-    made = colours(classes)
+    made = choose_colours(classes)
     assert len(made) == len(set(made)) == classes
-    assert made == colours(classes + 5)[:classes], "a part keeps its colour where others join it"
+    assert made == choose_colours(classes + 5)[:classes], "a part keeps its colour where others join it"
     assert all(0 <= level <= 255 for colour in made for level in colour)
 
 
 @given(st.integers(1, 30), st.integers(0, 1000))
 def test_a_picture_tells_the_classes_again(classes: int, seed: int) -> None:
     segmentation = torch.randint(classes, (2, 3, 5), generator=torch.Generator().manual_seed(seed))
-    picture = coloured(segmentation, classes)
-    told = {colour: k for k, colour in enumerate(colours(classes))}
+    picture = colour_segmentation(segmentation, classes)
+    told = {colour: k for k, colour in enumerate(choose_colours(classes))}
     read = [told[tuple(pixel)] for pixel in picture.permute(0, 2, 3, 1).reshape(-1, 3).tolist()]
     assert read == segmentation.flatten().tolist()
-    assert torch.equal(coloured(segmentation.byte(), classes), picture)
+    assert torch.equal(colour_segmentation(segmentation.byte(), classes), picture)
 
 
 def test_colours_of_a_face_are_far_apart() -> None:
-    pairs = [(a, b) for k, a in enumerate(colours(19)) for b in colours(19)[:k]]
+    pairs = [(a, b) for k, a in enumerate(choose_colours(19)) for b in choose_colours(19)[:k]]
     assert min(sum(abs(p - q) for p, q in zip(a, b)) for a, b in pairs) >= 100
 
 
@@ -40,4 +40,4 @@ def test_classes_that_there_are_not_are_refused(value: int, classes: int, told: 
     segmentation = torch.zeros(1, 2, 2, dtype=torch.int64)
     segmentation[0, 0, 0] = value
     with pytest.raises(ValueError, match=told):
-        coloured(segmentation, classes)
+        colour_segmentation(segmentation, classes)

@@ -1,1 +1,1 @@
-"""Pictures: reading photos, films, palettes."""
+"""Pictures: reading and cropping photos, contact sheets, palettes, films. Knows no faces and no sources."""
