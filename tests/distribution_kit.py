@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from zoogan.auxiliary.features import Features
 from zoogan.interfaces import Edit, Editor, Edits, Metric, Request, Seed, Source, Study, World
-from zoogan.interfaces.metric import seeds_of
-from zoogan.pictures.photo import to_range
+from zoogan.interfaces.metric import make_face_seeds
+from zoogan.pictures.photo import normalize_image
 
 SIDE = 16
 BATCHES = [range(50), range(50, 80)]
@@ -33,13 +33,13 @@ class Noise(Source):
         draw = torch.rand(self.sizes[split], 2, generator=torch.Generator().manual_seed(len(split)))
         return (draw < self.config).float()
 
-    def size(self, split: str) -> int:
+    def count_faces(self, split: str) -> int:
         return self.sizes[split]
 
-    def labels(self, split: str) -> Tensor:
+    def read_labels(self, split: str) -> Tensor:
         return self.tables[split]
 
-    def fingerprint(self, split: str, indices: Sequence[int] | None = None, *, dated: bool = True) -> str:
+    def compute_fingerprint(self, split: str, indices: Sequence[int] | None = None, *, dated: bool = True) -> str:
         return f"noise {self.sizes} {self.config} {split} {indices}"
 
     def read(self, split: str, indices: Sequence[int]) -> dict[str, Tensor]:
@@ -93,9 +93,9 @@ def study_of(source: Source, cache: Path, **options: Any) -> Study:
     given: dict[str, Any] = {
         "source_name": "noise",
         "split": "test",
-        "faces": source.size("test"),
+        "faces": source.count_faces("test"),
         "seed": 0,
-        "world": World.alone(),
+        "world": World.make_single(),
     }
     return Study(source=source, device=torch.device("cpu"), cache=cache, **{**given, **options})
 
@@ -103,11 +103,11 @@ def study_of(source: Source, cache: Path, **options: Any) -> Study:
 def edits_of(source: Source, editor: Editor, attribute: str, faces: Sequence[int]) -> Edits:
     """Flips of one attribute on some test faces."""
     sample = source.read("test", faces)
-    image, own = to_range(sample["image"]), sample["attributes"]
+    image, own = normalize_image(sample["image"]), sample["attributes"]
     target = own.clone()
     column = source.attributes.index(attribute)
     target[:, column] = 1 - target[:, column]
-    edit = editor.apply(image, {"attributes": target}, seed=seeds_of(0, torch.tensor(faces)))
+    edit = editor.apply(image, {"attributes": target}, seed=make_face_seeds(0, torch.tensor(faces)))
     return Edits(
         editor, attribute, faces=torch.tensor(faces, dtype=torch.int64), image=image, own=own, target=target,
         edit=edit, truth=None, sample=sample,
@@ -120,7 +120,7 @@ def measured(metric: Metric, study: Study, editor: Editor, batches: Sequence[Seq
     for name in names or ("A",):
         for faces in batches:
             metric.update(edits_of(study.source, editor, name, faces))
-    return metric.measures()
+    return metric.compute()
 
 
 def keep(image: Tensor, target: Tensor, seed: int) -> Tensor:
@@ -134,7 +134,7 @@ class Threads(World):
     def __init__(self, rank: int, meeting: threading.Barrier, table: dict[int, Any]) -> None:
         self.rank, self.size, self.meeting, self.table = rank, meeting.parties, meeting, table
 
-    def everyone(self, value: Any) -> list[Any]:
+    def gather_objects(self, value: Any) -> list[Any]:
         self.table[self.rank] = value
         self.meeting.wait()
         values = [self.table[rank] for rank in range(self.size)]
@@ -142,9 +142,9 @@ class Threads(World):
         return values
 
     def gather(self, rows: Tensor) -> Tensor:
-        return torch.cat(self.everyone(rows))
+        return torch.cat(self.gather_objects(rows))
 
-    def maximum(self, value: Tensor) -> Tensor:
+    def reduce_max(self, value: Tensor) -> Tensor:
         return self.gather(value).max(0, keepdim=True).values
 
     def barrier(self) -> None:

@@ -15,7 +15,7 @@ from zoogan.cli import main
 from zoogan.conditions.latent import LatentCondition
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.files import write_tensors
-from zoogan.interfaces import LatentGenerator, LatentMapping, Synthesised
+from zoogan.interfaces import LatentGenerator, LatentMapping, SynthesisedFace
 
 SIZE, STYLE, ROWS = 16, 8, 6
 NARROW = [
@@ -74,9 +74,9 @@ class ToyGenerator(LatentGenerator):
         self.style_dim = ways.shape[1]
         self.ways = nn.Parameter(ways)
 
-    def forward(self, latents: Tensor, noise: object = None) -> Synthesised:
+    def forward(self, latents: Tensor, noise: object = None) -> SynthesisedFace:
         colour = (latents.mean(1) @ self.ways.T / 4)[:, :, None, None]
-        return Synthesised(colour.expand(-1, -1, SIZE, SIZE))
+        return SynthesisedFace(colour.expand(-1, -1, SIZE, SIZE))
 
 
 class ToyJudge:
@@ -93,14 +93,14 @@ class ToyJudge:
     def to(self, device: object) -> ToyJudge:
         return self
 
-    def probabilities(self, image: Tensor) -> Tensor:
+    def read_attributes(self, image: Tensor) -> Tensor:
         red, green = (image.mean((2, 3))[:, :2].T + self.offset) * 20
         return torch.stack([red.sigmoid(), green.sigmoid(), torch.zeros_like(red)], 1)
 
-    def poses(self, image: Tensor) -> None:
+    def read_poses(self, image: Tensor) -> None:
         return None
 
-    def segmentation(self, image: Tensor) -> None:
+    def read_parts(self, image: Tensor) -> None:
         return None
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoogan.conditions.latent import LatentCondition
 from zoogan.editors.synthesis_editor import SynthesisEditor
-from zoogan.interfaces import LatentGenerator, LatentMapping, Synthesised
+from zoogan.interfaces import LatentGenerator, LatentMapping, SynthesisedFace
 from zoogan.interfaces.synthesis import Noise
 
 PARTS = ("background", "hair", "nose", "hat")
@@ -46,10 +46,10 @@ class Painter(LatentGenerator):
             {part: MappingProxyType({"shape": (2 * k,), "texture": (2 * k + 1,)}) for k, part in enumerate(parts)}
         )
 
-    def forward(self, latents: Tensor, noise: Noise | None = None) -> Synthesised:
+    def forward(self, latents: Tensor, noise: Noise | None = None) -> SynthesisedFace:
         image, labels = self.paint(latents)
         scores = nn.functional.one_hot(labels, len(self.parts)).permute(0, 3, 1, 2).float() * 2 - 1
-        return Synthesised(image, scores)
+        return SynthesisedFace(image, scores)
 
 
 def rectangles(leak: float = 0.0, drag: bool = False) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
@@ -96,11 +96,11 @@ class Marked:
         self.parts = tuple(parts)
         self.number = torch.tensor([self.parts.index(part) if part in parts else 0 for part in painted])
 
-    def probabilities(self, image: Tensor) -> Tensor:
+    def read_attributes(self, image: Tensor) -> Tensor:
         return torch.empty(len(image), 0)
 
-    def poses(self, image: Tensor) -> Tensor | None:
+    def read_poses(self, image: Tensor) -> Tensor | None:
         return None
 
-    def segmentation(self, image: Tensor) -> Tensor | None:
+    def read_parts(self, image: Tensor) -> Tensor | None:
         return self.number[((image[:, 2] + 1) / LEVEL).round().long()]

@@ -22,24 +22,18 @@ from distribution_kit import (
     measured,
     study_of,
 )
-from zoogan.evaluation.distribution_config import (
-    FdSqueezenetConfig,
-    KdSqueezenetConfig,
-    LpipsConfig,
-    PrdcSqueezenetConfig,
-)
-from zoogan.evaluation.metrics.frechet import Frechet, Moments, frechet
-from zoogan.evaluation.metrics.kernel import KernelDistance
-from zoogan.evaluation.metrics.manifold import Manifold
-from zoogan.evaluation.metrics.perceptual import Perceptual
-from zoogan.evaluation.metrics.reals import real_faces
+from zoogan.evaluation.metrics.frechet import FrechetSqueezeNet, Moments, compute_frechet_distance
+from zoogan.evaluation.metrics.kernel import KernelSqueezeNet
+from zoogan.evaluation.metrics.lpips import Lpips
+from zoogan.evaluation.metrics.manifold import PrecisionRecallSqueezeNet
+from zoogan.evaluation.metrics.real_faces import choose_matching_faces
 from zoogan.interfaces import Metric, Source, Unavailable, World
 from zoogan.plugins.host import get_zoo
 
 SETS: dict[str, Any] = {
-    "fd_squeezenet": (Frechet, FdSqueezenetConfig),
-    "kd_squeezenet": (KernelDistance, KdSqueezenetConfig),
-    "prdc_squeezenet": (Manifold, PrdcSqueezenetConfig),
+    "fd_squeezenet": (FrechetSqueezeNet, FrechetSqueezeNet.Config),
+    "kd_squeezenet": (KernelSqueezeNet, KernelSqueezeNet.Config),
+    "prdc_squeezenet": (PrecisionRecallSqueezeNet, PrecisionRecallSqueezeNet.Config),
 }
 
 
@@ -61,15 +55,17 @@ def test_all_are_registered_and_built_from_their_configs() -> None:
 def test_edits_are_held_against_train_faces_with_the_wished_labels(tmp_path: Path) -> None:
     source, network = Noise(), Filters()
     (measure,) = measured(built("fd_squeezenet"), study_of(source, tmp_path), Lens(keep), BATCHES)
-    test, train = (source.read(split, range(source.size(split))) for split in ("test", "train"))
-    chosen = real_faces(source, "A", test["attributes"][:, 0] < 0.5, seed=0)  # a flip wants what the face lacks
-    expected = frechet(
-        Moments.of(network(test["image"].float() / 127.5 - 1)),
-        Moments.of(network(train["image"][list(chosen.indices)].float() / 127.5 - 1)),
+    test, train = (source.read(split, range(source.count_faces(split))) for split in ("test", "train"))
+    chosen = choose_matching_faces(
+        source, "A", test["attributes"][:, 0] < 0.5, seed=0
+    )  # a flip wants what the face lacks
+    expected = compute_frechet_distance(
+        Moments.from_features(network(test["image"].float() / 127.5 - 1)),
+        Moments.from_features(network(train["image"][list(chosen.indices)].float() / 127.5 - 1)),
     )
     assert (measure.name, measure.attribute, measure.better) == ("fd_squeezenet", "A", "lower")
-    assert measure.statistic.value() == pytest.approx(expected, rel=1e-6)
-    assert measure.statistic.faces() == 80
+    assert measure.statistic.compute() == pytest.approx(expected, rel=1e-6)
+    assert measure.statistic.count_faces() == 80
     assert (measure.backbone, measure.weights, measure.resizer) == ("filters", "0" * 64, "none")
     assert measure.note.startswith(f"80 edits, {len(chosen.indices)} train faces (set ")
 
@@ -88,7 +84,7 @@ def test_batches_do_not_show(name: str, tmp_path: Path) -> None:
     whole, parts = (measured(built(name), study, Lens(keep), batches) for batches in (BATCHES, split))
     assert [m.name for m in whole] == [m.name for m in parts]
     for one, two in zip(whole, parts):
-        assert one.statistic.value() == pytest.approx(two.statistic.value(), rel=1e-6), one.name
+        assert one.statistic.compute() == pytest.approx(two.statistic.compute(), rel=1e-6), one.name
 
 
 def test_a_better_editor_is_nearer(tmp_path: Path) -> None:
@@ -104,7 +100,7 @@ def test_a_better_editor_is_nearer(tmp_path: Path) -> None:
         values = []
         for editor in editors:
             found = measured(built(name), study_of(Noise(900), tmp_path), editor, BATCHES)
-            values.append(next(m.statistic.value() for m in found if m.name == name + end))
+            values.append(next(m.statistic.compute() for m in found if m.name == name + end))
         assert values == sorted(values), name
 
 
@@ -131,7 +127,7 @@ def test_three_metrics_look_at_an_edit_once(tmp_path: Path) -> None:
 def test_real_features_are_read_once_for_all_metrics_and_runs(tmp_path: Path) -> None:
     def run(source: Noise, **options: Any) -> tuple[float, str]:
         (measure,) = measured(built("fd_squeezenet"), study_of(source, tmp_path, **options), Lens(keep), BATCHES)
-        return measure.statistic.value(), measure.note
+        return measure.statistic.compute(), measure.note
 
     first, second, other = Noise(), Noise(), Noise()
     assert run(first) == run(second), "also the note, with its hash of the real pictures"
@@ -149,12 +145,12 @@ def test_a_damaged_cache_is_computed_again(tmp_path: Path) -> None:
     (path,) = tmp_path.rglob("*.safetensors")
     path.write_bytes(path.read_bytes()[:100])
     (after,) = measured(built("kd_squeezenet"), study_of(Noise(), tmp_path), Lens(keep), BATCHES)
-    assert before.statistic.value() == after.statistic.value()
+    assert before.statistic.compute() == after.statistic.compute()
 
 
 def test_nothing_is_kept_of_faces_that_cannot_be_told_from_others(tmp_path: Path) -> None:
     class Nameless(Noise):
-        fingerprint = Source.fingerprint  # it has neither files nor a config to be told by
+        compute_fingerprint = Source.compute_fingerprint  # it has neither files nor a config to be told by
 
     for source in (Nameless(), Nameless()):
         measured(built("fd_squeezenet"), study_of(source, tmp_path), Lens(keep), BATCHES)
@@ -171,7 +167,9 @@ def test_too_few_images(name: str, tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match=rf"too few images: 49 t\w+ faces, 50 needed \({name}.minimum\)"):
             built(name).start(study_of(source, tmp_path))
     for found in measured(built(name), study_of(Noise(), tmp_path), Lens(keep), [range(12)]):
-        assert math.isnan(found.statistic.value()) and found.note.startswith("12 edits, 12 train faces; too few images")
+        assert math.isnan(found.statistic.compute()) and found.note.startswith(
+            "12 edits, 12 train faces; too few images"
+        )
     few = Noise(share=0.01)  # hardly a face has the attribute, and nearly every edit wants it
     assert all("too few images" in m.note for m in measured(built(name), study_of(few, tmp_path), Lens(keep), BATCHES))
     small = {"minimum": 2}
@@ -191,7 +189,7 @@ def test_attributes_that_nobody_edited_have_no_number(name: str, tmp_path: Path)
 @pytest.mark.parametrize("name", [*SETS, "lpips"])
 def test_two_processes_say_what_one_says(name: str, tmp_path: Path) -> None:
     def build() -> Any:
-        return Perceptual(LpipsConfig(), distance=Difference()) if name == "lpips" else built(name)
+        return Lpips(Lpips.Config(), distance=Difference()) if name == "lpips" else built(name)
 
     source = Noise()
     source.image_size = 32 if name == "lpips" else 16
@@ -205,5 +203,5 @@ def test_two_processes_say_what_one_says(name: str, tmp_path: Path) -> None:
     for rank in range(2):
         assert [m.name for m in found[rank]] == [m.name for m in alone]
         for one, two in zip(alone, found[rank]):
-            assert one.statistic.value() == pytest.approx(two.statistic.value(), rel=1e-9, abs=1e-12)
+            assert one.statistic.compute() == pytest.approx(two.statistic.compute(), rel=1e-9, abs=1e-12)
             assert sorted(one.statistic.face.tolist()) == sorted(two.statistic.face.tolist())

@@ -13,21 +13,20 @@ import torch
 from torch import Tensor
 
 from distribution_kit import SIDE, Filters, Lens, Noise, edits_of, in_two_processes, keep, measured, study_of
-from zoogan.evaluation.distribution_config import FdSqueezenetConfig, KdSqueezenetConfig, PrdcSqueezenetConfig
-from zoogan.evaluation.metrics.frechet import Frechet, Moments, frechet
-from zoogan.evaluation.metrics.kernel import KernelDistance
-from zoogan.evaluation.metrics.manifold import Manifold
-from zoogan.evaluation.metrics.reals import any_faces, real_faces
-from zoogan.evaluation.study import examine
+from zoogan.evaluation.metric_runner import run_metrics
+from zoogan.evaluation.metrics.frechet import FrechetSqueezeNet, Moments, compute_frechet_distance
+from zoogan.evaluation.metrics.kernel import KernelSqueezeNet
+from zoogan.evaluation.metrics.manifold import PrecisionRecallSqueezeNet
+from zoogan.evaluation.metrics.real_faces import choose_any_faces, choose_matching_faces
 from zoogan.interfaces import Metric, Study, Unavailable, World
-from zoogan.pictures.photo import to_range
+from zoogan.pictures.photo import normalize_image
 
 BATCHES = [range(50), range(50, 80)]
 NAMES = ("A", "B", "C")
 METRICS: dict[str, tuple[Any, Any]] = {
-    "fd_squeezenet": (Frechet, FdSqueezenetConfig),
-    "kd_squeezenet": (KernelDistance, KdSqueezenetConfig),
-    "prdc_squeezenet": (Manifold, PrdcSqueezenetConfig),
+    "fd_squeezenet": (FrechetSqueezeNet, FrechetSqueezeNet.Config),
+    "kd_squeezenet": (KernelSqueezeNet, KernelSqueezeNet.Config),
+    "prdc_squeezenet": (PrecisionRecallSqueezeNet, PrecisionRecallSqueezeNet.Config),
 }
 
 
@@ -65,7 +64,7 @@ class Translator(Lens):
 
 def found_by(metric: Metric, study: Study) -> dict[str, Any]:
     """The measures of a metric on all edits between three domains, by name."""
-    found = examine(Translator(speckled), study, {"it": metric}, NAMES, strict=True)
+    found = run_metrics(Translator(speckled), study, {"it": metric}, NAMES, strict=True)
     assert all(measure.attribute is None for _, measure in found.measures)
     return {measure.name: measure for _, measure in found.measures}
 
@@ -77,12 +76,12 @@ def test_all_draws_are_in_the_set_and_as_many_real_faces(tmp_path: Path) -> None
     source, network, editor = Noise(train=900), Filters(), Lens(speckled)
     (measure,) = measured(built("fd_squeezenet", draws=3), study_of(source, tmp_path), editor, BATCHES)
     edits = edits_of(source, editor, "A", range(80))
-    shown = torch.cat([edits.edited, edits.again(1), edits.again(2)])
-    chosen = real_faces(source, "A", (edits.wanted > 0.5).repeat(3), seed=0).indices
-    real = to_range(source.read("train", chosen)["image"])
-    expected = frechet(Moments.of(network(shown)), Moments.of(network(real)))
-    assert measure.statistic.value() == pytest.approx(expected, rel=1e-6)
-    assert measure.statistic.faces() == 80 and len(chosen) == 240
+    shown = torch.cat([edits.edited_image, edits.edit_with_seed(1), edits.edit_with_seed(2)])
+    chosen = choose_matching_faces(source, "A", (edits.target_value > 0.5).repeat(3), seed=0).indices
+    real = normalize_image(source.read("train", chosen)["image"])
+    expected = compute_frechet_distance(Moments.from_features(network(shown)), Moments.from_features(network(real)))
+    assert measure.statistic.compute() == pytest.approx(expected, rel=1e-6)
+    assert measure.statistic.count_faces() == 80 and len(chosen) == 240
     assert measure.note.startswith("240 edits (3 of a face), 240 train faces (set ")
 
 
@@ -96,7 +95,7 @@ def test_draws_are_looked_at_once_by_all_metrics(tmp_path: Path) -> None:
 
     network, edits = Counted(), edits_of(Noise(), Lens(speckled), "A", range(10))
     for draws in (1, 2, 3, 2):
-        metric = Frechet(FdSqueezenetConfig(draws=draws), features=network)
+        metric = FrechetSqueezeNet(FrechetSqueezeNet.Config(draws=draws), features=network)
         metric.start(study_of(Noise(), tmp_path))
         metric.update(edits)
     assert calls == [10, 10, 10]
@@ -104,7 +103,7 @@ def test_draws_are_looked_at_once_by_all_metrics(tmp_path: Path) -> None:
 
 def test_the_key_knows_of_draws_and_pairs_and_is_what_it_was_without() -> None:
     def options(**given: Any) -> set[str]:
-        config = PrdcSqueezenetConfig(**given)
+        config = PrecisionRecallSqueezeNet.Config(**given)
         return set(config.model_dump(exclude={"use", *config.immaterial}))
 
     assert options() == options(minimum=9) == {"k"}
@@ -129,14 +128,16 @@ def test_the_mean_over_ordered_pairs_is_that_of_sets_apart(tmp_path: Path) -> No
     expected = []
     for own, target in permutations(range(3), 2):
         rows = (edits[NAMES[target]].own.argmax(1) == own).repeat(2)
-        shown = torch.cat([edits[NAMES[target]].edited, edits[NAMES[target]].again(1)])[rows]
-        chosen = any_faces(source, int(rows.sum()), 0, domain=target).indices
+        shown = torch.cat([edits[NAMES[target]].edited_image, edits[NAMES[target]].edit_with_seed(1)])[rows]
+        chosen = choose_any_faces(source, int(rows.sum()), 0, domain=target).indices
         assert len(chosen) == 40 and {k % 3 for k in chosen} == {target}, "all that the domain has"
-        real = to_range(source.read("train", chosen)["image"])
-        expected.append(frechet(Moments.of(network(shown)), Moments.of(network(real))))
+        real = normalize_image(source.read("train", chosen)["image"])
+        expected.append(
+            compute_frechet_distance(Moments.from_features(network(shown)), Moments.from_features(network(real)))
+        )
     assert len(set(expected)) == 6
-    assert measure.statistic.value() == pytest.approx(sum(expected) / 6, rel=1e-5)
-    assert measure.statistic.faces() == 80
+    assert measure.statistic.compute() == pytest.approx(sum(expected) / 6, rel=1e-5)
+    assert measure.statistic.count_faces() == 80
     assert measure.note.startswith(f"mean over 6 pairs: A to B {expected[0]:.4g} (27 faces); A to C ")
     assert "54 edits (2 of a face), 40 train faces" in measure.note
 
@@ -152,7 +153,7 @@ def test_one_attribute_makes_two_pairs_and_four_numbers_are_averaged_alike(tmp_p
         attributes = ("A",)
 
     metric = built("prdc_squeezenet", pairs=True)
-    found = examine(Flip(keep), study_of(Plain(), tmp_path), {"it": metric}, ("A",), strict=True).measures
+    found = run_metrics(Flip(keep), study_of(Plain(), tmp_path), {"it": metric}, ("A",), strict=True).measures
     assert [measure.name.partition(".")[2] for _, measure in found] == ["precision", "recall", "density", "coverage"]
     for _, measure in found:
         assert "mean over 2 pairs: no_A to A " in measure.note and "; A to no_A " in measure.note
@@ -160,10 +161,10 @@ def test_one_attribute_makes_two_pairs_and_four_numbers_are_averaged_alike(tmp_p
 
 def test_other_faces_of_a_domain_are_others() -> None:
     source = Kinds()
-    some, others = (any_faces(source, 15, 3, domain=1, others=flag) for flag in (False, True))
+    some, others = (choose_any_faces(source, 15, 3, domain=1, others=flag) for flag in (False, True))
     assert len(some.indices) == len(others.indices) == 15 and not set(some.indices) & set(others.indices)
-    assert some != any_faces(source, 15, 4, domain=1)
-    assert not any_faces(source, 25, 3, domain=1, others=True).indices
+    assert some != choose_any_faces(source, 15, 4, domain=1)
+    assert not choose_any_faces(source, 25, 3, domain=1, others=True).indices
 
 
 # ---- processes, and what cannot be ----
@@ -179,7 +180,7 @@ def test_two_processes_say_what_one_says(name: str, tmp_path: Path) -> None:
 
     for found in in_two_processes(work):
         for key, measure in alone.items():
-            assert found[key].statistic.value() == pytest.approx(measure.statistic.value(), rel=1e-6)
+            assert found[key].statistic.compute() == pytest.approx(measure.statistic.compute(), rel=1e-6)
             assert found[key].note == measure.note and found[key].reference == measure.reference
 
 
@@ -192,4 +193,4 @@ def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
         built("fd_squeezenet", pairs=True).start(study)
     for option in ({"draws": 2}, {"pairs": True}):
         with pytest.raises(Unavailable, match=f"{next(iter(option))} is about edits of faces, and these are samples"):
-            built("fd_squeezenet", **option).start(replace(study, shows="samples"))
+            built("fd_squeezenet", **option).start(replace(study, kind="samples"))

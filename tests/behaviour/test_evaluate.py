@@ -11,37 +11,28 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
-from zoogan.evaluation.metrics.edit_error import EditError, Truth
-from zoogan.evaluation.metrics.judged import Preservation, Success
+from zoogan.evaluation.build_report import build_report, collect_rows
+from zoogan.evaluation.metric_runner import Findings, run_metrics
+from zoogan.evaluation.metrics.diversity import Diversity
+from zoogan.evaluation.metrics.edit_error import EditError
 from zoogan.evaluation.metrics.locality import Locality
-from zoogan.evaluation.metrics.reconstruction import Diversity, Reconstruction
+from zoogan.evaluation.metrics.lookup import collect_headlines
+from zoogan.evaluation.metrics.preservation import Preservation
+from zoogan.evaluation.metrics.reconstruction import Reconstruction
 from zoogan.evaluation.metrics.similarity import BEST_PSNR
-from zoogan.evaluation.reports.comparison import (
-    Evaluated,
-    columns_of,
-    entrants_of,
-    headlines,
-    markdown,
-    read_evaluated,
-    refusals,
-)
-from zoogan.evaluation.reports.page import side_by_side
-from zoogan.evaluation.reports.report import (
-    About,
-    Key,
-    Report,
-    read_report,
-    read_rows,
-    report_of,
-    rows_of,
-    write_report,
-)
-from zoogan.evaluation.study import Findings, edits_of, examine, open_study, turned
+from zoogan.evaluation.metrics.success import Success
+from zoogan.evaluation.metrics.truth import Truth
+from zoogan.evaluation.reports.comparison import EvaluatedRun, group_entrants, make_columns, read_evaluated_run
+from zoogan.evaluation.reports.comparison_text import choose_headlines, format_markdown, list_key_differences
+from zoogan.evaluation.reports.report import Key, MeasuredRun, Report, read_report, read_rows, write_report
+from zoogan.evaluation.sheets import make_comparison_sheet
+from zoogan.evaluation.study import iterate_edits, make_edit_targets, open_study
 from zoogan.interfaces import Editor, Metric, Study, World
-from zoogan.pictures.photo import to_range
+from zoogan.pictures.photo import normalize_image
+from zoogan.plugins.host import get_zoo
 from zoogan.testing.editors import Change, KnownEditor, TrueRedraw
 
 DATA = DrawnData(
@@ -67,20 +58,20 @@ class Eye:
     def __init__(self, source: DrawnSource) -> None:
         full = DrawnSource(DATA.model_copy(update={"attributes": self.attributes}))
         self.labels: dict[bytes, Tensor] = {}
-        everybody = list(range(source.size("test")))
+        everybody = list(range(source.count_faces("test")))
         for change in ({}, {"Eyeglasses": 0.0}, {"Eyeglasses": 1.0}, {"Black_Hair": 1.0}, {"Blond_Hair": 1.0}):
             sample = full.redraw("test", everybody, **change)
             pairs = zip(sample["image"], sample["attributes"])
             self.labels |= {face.numpy().tobytes(): labels for face, labels in pairs}
 
-    def probabilities(self, image: Tensor) -> Tensor:
+    def read_attributes(self, image: Tensor) -> Tensor:
         pixels = ((image + 1) * 127.5).round().to(torch.uint8)
         return torch.stack([self.labels[face.numpy().tobytes()] for face in pixels])
 
-    def poses(self, image: Tensor) -> Tensor | None:
+    def read_poses(self, image: Tensor) -> Tensor | None:
         return None
 
-    def segmentation(self, image: Tensor) -> Tensor | None:
+    def read_parts(self, image: Tensor) -> Tensor | None:
         return None
 
 
@@ -104,22 +95,22 @@ def all_metrics() -> dict[str, Metric]:
 
 
 def values_of(found: Findings) -> dict[str, float]:
-    return {f"{m.name} {m.attribute or 'all'}": m.statistic.value() for _, m in found.measures}
+    return {f"{m.name} {m.attribute or 'all'}": m.statistic.compute() for _, m in found.measures}
 
 
-def about(run: str, **changes: Any) -> About:
+def about(run: str, **changes: Any) -> MeasuredRun:
     values: dict[str, Any] = {
         "run": run, "method": "known", "recipe": None, "config": run, "seed": 0, "iteration": 1, "images": 4,
         "attributes": DATA.attributes, "parameters": {"generator": 8}, "edits_per_second": 100.0, "device": "cpu",
     }  # fmt: skip
-    return About(**(values | changes))
+    return MeasuredRun(**(values | changes))
 
 
 # ---- the best and the worst ----
 
 
 def test_the_identity_edits_nothing_and_keeps_everything(study: Study) -> None:
-    values = values_of(examine(known(), study, all_metrics(), DATA.attributes))
+    values = values_of(run_metrics(known(), study, all_metrics(), DATA.attributes))
     for name in ("Eyeglasses", "Black_Hair", "all"):
         assert values[f"edit_error {name}"] == pytest.approx(1.0)
         assert values[f"success {name}"] == 0.0
@@ -131,7 +122,7 @@ def test_the_identity_edits_nothing_and_keeps_everything(study: Study) -> None:
 
 
 def test_the_true_redraw_is_perfect(source: DrawnSource, study: Study) -> None:
-    values = values_of(examine(known(TrueRedraw(source, "Eyeglasses")), study, all_metrics(), ["Eyeglasses"]))
+    values = values_of(run_metrics(known(TrueRedraw(source, "Eyeglasses")), study, all_metrics(), ["Eyeglasses"]))
     assert values["edit_error Eyeglasses"] == values["truth.inside.l1 Eyeglasses"] == 0.0
     assert values["truth.inside.ssim Eyeglasses"] == pytest.approx(1.0, abs=1e-5)
     for name in ("success", "success.adding", "success.removing", "success.average_precision", "success.best_f1"):
@@ -142,7 +133,9 @@ def test_the_true_redraw_is_perfect(source: DrawnSource, study: Study) -> None:
 
 def test_a_grey_picture_is_bad_at_everything(study: Study) -> None:
     metrics: dict[str, Metric] = {"edit_error": EditError(), "locality": Locality(), "cycle": Reconstruction()}
-    values = values_of(examine(known(lambda image, target: torch.zeros_like(image)), study, metrics, ["Eyeglasses"]))
+    values = values_of(
+        run_metrics(known(lambda image, target: torch.zeros_like(image)), study, metrics, ["Eyeglasses"])
+    )
     assert values["outside_truth.l1 Eyeglasses"] > 0.2
     assert values["identity.l1 Eyeglasses"] > 0.2
     assert values["outside_truth.psnr Eyeglasses"] < 15
@@ -150,12 +143,12 @@ def test_a_grey_picture_is_bad_at_everything(study: Study) -> None:
 
 def test_the_edit_error_is_the_ratio_of_sums_by_hand(source: DrawnSource, study: Study) -> None:
     half = known(lambda image, target: image * 0.5)
-    value = values_of(examine(half, study, {"e": EditError()}, ["Eyeglasses"]))["edit_error Eyeglasses"]
+    value = values_of(run_metrics(half, study, {"e": EditError()}, ["Eyeglasses"]))["edit_error Eyeglasses"]
     wrong = needed = 0.0
-    for i in range(source.size("test")):
-        image = to_range(source.read("test", [i])["image"])
-        own = float(source.labels("test")[i, 0])
-        truth = to_range(source.redraw("test", [i], Eyeglasses=1 - own)["image"])
+    for i in range(source.count_faces("test")):
+        image = normalize_image(source.read("test", [i])["image"])
+        own = float(source.read_labels("test")[i, 0])
+        truth = normalize_image(source.redraw("test", [i], Eyeglasses=1 - own)["image"])
         edit = ((image * 0.5 + 1) * 127.5).round() / 127.5 - 1
         inside = (truth != image).any(1, keepdim=True)
         wrong += float(((edit - truth).abs() * inside).sum())
@@ -168,10 +161,10 @@ def test_the_edit_error_is_the_ratio_of_sums_by_hand(source: DrawnSource, study:
 
 def test_hair_colours_are_set_and_clear_their_rivals_and_the_rest_is_turned_over(study: Study) -> None:
     own = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    target, some = turned(study, own, "Blond_Hair")
+    target, some = make_edit_targets(study, own, "Blond_Hair")
     assert target.tolist() == [[1, 0, 1], [0, 0, 1]]
     assert some.tolist() == [True, False]
-    target, some = turned(study, own, "Eyeglasses")
+    target, some = make_edit_targets(study, own, "Eyeglasses")
     assert target.tolist() == [[0, 1, 0], [1, 0, 1]]
     assert bool(some.all())
 
@@ -186,41 +179,44 @@ def test_what_excludes_each_other_in_the_run_is_never_asked_for_together(source:
     editor = excluding(("Eyeglasses", "Blond_Hair"))
     study = open_study(source, "drawn", editor=editor, judge=Eye(source))
     own = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    target, some = turned(study, own, "Eyeglasses")
+    target, some = make_edit_targets(study, own, "Eyeglasses")
     assert target.tolist() == [[1, 1, 0], [1, 0, 0]]
     assert some.tolist() == [False, True]
-    assert turned(study, own, "Blond_Hair")[0].tolist() == [[0, 0, 1], [0, 0, 1]], "the source's group counts too"
-    (edits,) = edits_of(editor, study, "Eyeglasses")
-    assert edits.redrawn is not None and bool((edits.own - edits.target)[:, 2].any())
-    assert torch.equal(edits.redrawn["attributes"], edits.target), "the truth is what was asked for"
+    assert make_edit_targets(study, own, "Blond_Hair")[0].tolist() == [[0, 0, 1], [0, 0, 1]], (
+        "the source's group counts too"
+    )
+    (edits,) = iterate_edits(editor, study, "Eyeglasses")
+    assert edits.redraw_sample is not None and bool((edits.own - edits.target)[:, 2].any())
+    assert torch.equal(edits.redraw_sample["attributes"], edits.target), "the truth is what was asked for"
     metric = Preservation()
     metric.start(study)
-    assert metric.others("Eyeglasses") == ["Black_Hair", "Male"]
+    assert metric.list_others("Eyeglasses") == ["Black_Hair", "Male"]
 
 
 def test_a_true_redraw_is_shown_only_where_it_is_one_for_all_runs(
     source: DrawnSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[list[str]] = []
-    monkeypatch.setattr("zoogan.evaluation.reports.page.grid", lambda pictures, columns: shown.append(columns))
+    monkeypatch.setattr("zoogan.evaluation.sheets.grid", lambda pictures, columns: shown.append(columns))
     for other in (known(), excluding(("Eyeglasses", "Blond_Hair"))):
         editors = [("a", known()), ("b", other)]
-        side_by_side(editors, [open_study(source, "drawn", editor=editor) for _, editor in editors], "Eyeglasses")
+        make_comparison_sheet(
+            editors, [open_study(source, "drawn", editor=editor) for _, editor in editors], "Eyeglasses"
+        )
     assert shown == [["input", "true redraw", "a", "b"], ["input", "a", "b"]]
 
 
 def test_keys_tell_what_a_run_excludes_only_where_the_source_does_not(source: DrawnSource) -> None:
     def keys(editor: KnownEditor) -> dict[str | None, Key]:
         study = open_study(source, "drawn", editor=editor)
-        found = examine(editor, study, {"edit_error": EditError()}, ["Eyeglasses", "Black_Hair"])
-        values = report_of(found, study, about("a"), None, "2026-11-21").values
+        found = run_metrics(editor, study, {"edit_error": EditError()}, ["Eyeglasses", "Black_Hair"])
+        values = build_report(found, study, about("a"), None, "2026-11-21").values
         return {value.attribute: value.key for value in values if value.name == "edit_error"}
 
     plain, same = keys(known()), keys(excluding(("Blond_Hair", "Black_Hair")))
     assert plain == same
     for key in plain.values():
-        before = key.model_dump_json(exclude={"truncation", "rivals"})  # as keys were before there were such fields
-        assert key.digest == hashlib.sha256(before.encode()).hexdigest()[:10]
+        assert key.digest == hashlib.sha256(key.model_dump_json().encode()).hexdigest()[:10]
     told = keys(excluding(("Eyeglasses", "Blond_Hair")))
     assert told["Black_Hair"] == plain["Black_Hair"]
     assert told["Eyeglasses"].rivals == told[None].rivals == {"Eyeglasses": ("Blond_Hair",)}
@@ -231,13 +227,13 @@ def test_keys_tell_what_a_run_excludes_only_where_the_source_does_not(source: Dr
 
 def test_a_study_is_of_the_editor_that_it_was_opened_for(study: Study) -> None:
     with pytest.raises(ValueError, match="Eyeglasses"):
-        examine(excluding(("Eyeglasses", "Blond_Hair")), study, {}, ["Eyeglasses"])
+        run_metrics(excluding(("Eyeglasses", "Blond_Hair")), study, {}, ["Eyeglasses"])
 
 
 def test_hidden_attributes_are_left_out(source: DrawnSource, study: Study) -> None:
     visible = source.read("test", list(range(study.faces)))["visible"][:, 1] > 0
-    blond = source.labels("test")[:, 1] < 0.5
-    edited = torch.cat([edits.faces for edits in edits_of(known(), study, "Black_Hair")])
+    blond = source.read_labels("test")[:, 1] < 0.5
+    edited = torch.cat([edits.faces for edits in iterate_edits(known(), study, "Black_Hair")])
     assert edited.tolist() == (visible & blond).nonzero().flatten().tolist()
     assert not bool(visible.all())
 
@@ -250,26 +246,26 @@ def test_neither_batches_nor_processes_show(source: DrawnSource, study: Study) -
     shared: list[Any] = []
 
     class Joined(World):
-        def everyone(self, value: Any) -> list[Any]:
+        def gather_objects(self, value: Any) -> list[Any]:
             return shared
 
     for rank, part in enumerate(parts):
         world = Joined()
         world.rank, world.size = rank, 2
         part.start(Study(**{**study.__dict__, "world": world}))
-        for edits in edits_of(half, part.study, "Eyeglasses", batch=7):
+        for edits in iterate_edits(half, part.study, "Eyeglasses", batch=7):
             part.update(edits)
         shared.append(part._rows)
-    for edits in edits_of(half, study, "Eyeglasses"):
+    for edits in iterate_edits(half, study, "Eyeglasses"):
         whole.update(edits)
-    for ours, theirs in zip(whole.measures(), parts[1].measures()):
+    for ours, theirs in zip(whole.compute(), parts[1].compute()):
         assert torch.equal(ours.statistic.face, theirs.statistic.face)
         assert torch.equal(ours.statistic.numerator, theirs.statistic.numerator)
 
 
 def test_without_a_judge_or_a_truth_the_report_says_so(source: DrawnSource, study: Study) -> None:
     blind = Study(**{**study.__dict__, "judge": None})
-    found = examine(known(), blind, {"success": Success(), "edit_error": EditError()}, ["Eyeglasses"])
+    found = run_metrics(known(), blind, {"success": Success(), "edit_error": EditError()}, ["Eyeglasses"])
     assert "zoo judge train" in found.skipped["success"]
     assert {metric for metric, _ in found.measures} == {"edit_error"}
 
@@ -279,11 +275,11 @@ def test_a_metric_that_raises_takes_only_itself_out(study: Study) -> None:
         def update(self, edits: Any) -> None:
             raise ValueError("seventeen")
 
-    found = examine(known(), study, {"broken": Broken(), "edit_error": EditError()}, ["Eyeglasses"])
+    found = run_metrics(known(), study, {"broken": Broken(), "edit_error": EditError()}, ["Eyeglasses"])
     assert found.skipped == {"broken": "it raised ValueError: seventeen"}
     assert {metric for metric, _ in found.measures} == {"edit_error"}
     with pytest.raises(ValueError, match="seventeen"):
-        examine(known(), study, {"broken": Broken()}, ["Eyeglasses"], strict=True)
+        run_metrics(known(), study, {"broken": Broken()}, ["Eyeglasses"], strict=True)
 
 
 def test_the_true_redraw_of_a_hair_colour_preserves_the_rest_even_the_rivals_that_the_run_does_not_know() -> None:
@@ -292,13 +288,13 @@ def test_the_true_redraw_of_a_hair_colour_preserves_the_rest_even_the_rivals_tha
     metric = Preservation()
     study = open_study(alone, "drawn", judge=Eye(DrawnSource(DATA)))
     metric.start(study)
-    assert "Blond_Hair" not in metric.others("Black_Hair") and "Eyeglasses" in metric.others("Black_Hair")
+    assert "Blond_Hair" not in metric.list_others("Black_Hair") and "Eyeglasses" in metric.list_others("Black_Hair")
 
 
 def test_an_empty_split_is_an_error() -> None:
     class Empty(DrawnSource):
-        def size(self, split: str) -> int:
-            return 0 if split != "train" else super().size("train")
+        def count_faces(self, split: str) -> int:
+            return 0 if split != "train" else super().count_faces("train")
 
     with pytest.raises(ConfigError, match="holds no faces out"):
         open_study(Empty(DATA), "drawn")
@@ -307,36 +303,36 @@ def test_an_empty_split_is_an_error() -> None:
 # ---- reports and comparisons ----
 
 
-def stored(folder: Path, study: Study, editor: Editor, who: About) -> Evaluated:
+def stored(folder: Path, study: Study, editor: Editor, who: MeasuredRun) -> EvaluatedRun:
     metrics = {"edit_error": EditError(), "success": Success(), "locality": Locality()}
-    found = examine(editor, study, metrics, ["Eyeglasses"])
-    report = report_of(found, study, who, None, "2026-11-21")
-    report = write_report(folder, report, rows_of(found))
+    found = run_metrics(editor, study, metrics, ["Eyeglasses"])
+    report = build_report(found, study, who, None, "2026-11-21")
+    report = write_report(folder, report, collect_rows(found))
     again = read_report(folder)
     assert again == report
-    return Evaluated(again, read_rows(folder, again))
+    return EvaluatedRun(again, read_rows(folder, again))
 
 
 def test_a_report_comes_back_with_the_rows_behind_it(study: Study, tmp_path: Path) -> None:
-    found = examine(known(), study, {"edit_error": EditError(), "success": Success()}, ["Eyeglasses"])
-    report = report_of(found, study, about("a"), None, "2026-11-21")
-    write_report(tmp_path, report, rows_of(found))
+    found = run_metrics(known(), study, {"edit_error": EditError(), "success": Success()}, ["Eyeglasses"])
+    report = build_report(found, study, about("a"), None, "2026-11-21")
+    write_report(tmp_path, report, collect_rows(found))
     for value, statistic in zip(report.values, read_rows(tmp_path, read_report(tmp_path))):
-        number = statistic.value()
+        number = statistic.compute()
         assert (value.value is None and math.isnan(number)) or number == pytest.approx(value.value)
     error = report.find("edit_error", "Eyeglasses")
     assert error is not None and error.low == pytest.approx(1) and error.n == error.key.n
 
 
 def test_the_bootstrap_knows_the_standard_error_of_a_mean() -> None:
-    from zoogan.evaluation.reports.bootstrap import face_weights, interval, resampled
+    from zoogan.evaluation.reports.bootstrap import compute_interval, draw_face_weights, resample
     from zoogan.interfaces import Ratio
 
     values = torch.randn(400, generator=torch.Generator().manual_seed(3)).double()
-    samples = resampled(Ratio.mean(torch.arange(400), values), face_weights(400, 400, 0))
+    samples = resample(Ratio.from_values(torch.arange(400), values), draw_face_weights(400, 400, 0))
     assert samples is not None
     assert float(samples.std()) == pytest.approx(float(values.std()) / 20, rel=0.15)
-    low, high = interval(samples)
+    low, high = compute_interval(samples)
     assert low is not None and high is not None
     assert low < float(values.mean()) < high
 
@@ -344,7 +340,7 @@ def test_the_bootstrap_knows_the_standard_error_of_a_mean() -> None:
 def test_equal_keys_share_a_column_and_another_resizer_does_not(study: Study, tmp_path: Path) -> None:
     one = stored(tmp_path / "a", study, known(), about("a"))
     two = stored(tmp_path / "b", study, known(), about("b"))
-    columns = columns_of(entrants_of([one, two]))
+    columns = make_columns(group_entrants([one, two]))
     assert all(set(column.cells) == {"a", "b"} for column in columns)
 
     def resized(report: Report) -> Report:
@@ -354,12 +350,13 @@ def test_equal_keys_share_a_column_and_another_resizer_does_not(study: Study, tm
         ]
         return report.model_copy(update={"values": values})
 
-    apart = columns_of(entrants_of([one, Evaluated(resized(two.report), two.statistics)]))
+    headlines = collect_headlines(get_zoo().registry)
+    apart = make_columns(group_entrants([one, EvaluatedRun(resized(two.report), two.statistics)]))
     success = [column for column in apart if column.name == "success"]
     assert [set(column.cells) for column in success] == [{"a"}, {"b"}]
-    assert any("resizer: bicubic / none" in line for line in refusals(headlines(apart)))
+    assert any("resizer: bicubic / none" in line for line in list_key_differences(choose_headlines(apart, headlines)))
     assert [set(c.cells) for c in apart if c.name == "edit_error"] == [{"a", "b"}]
-    table = markdown(entrants_of([one, two]), columns, "zoo compare a b")
+    table = format_markdown(group_entrants([one, two]), choose_headlines(columns, headlines), "zoo compare a b")
     assert "edit_error Eyeglasses ↓" in table and "zoo compare a b" in table
 
 
@@ -369,7 +366,7 @@ def test_the_better_run_is_marked_and_the_equal_one_is_tied(source: DrawnSource,
     some = known(lambda image, target: 0.5 * truth(image, target) + 0.5 * image)
     blind = Study(**{**study.__dict__, "judge": None})
     runs = [stored(tmp_path / n, blind, e, about(n)) for n, e in (("most", most), ("some", some), ("same", most))]
-    cells = next(c for c in columns_of(entrants_of(runs)) if c.name == "edit_error").cells
+    cells = next(c for c in make_columns(group_entrants(runs)) if c.name == "edit_error").cells
     assert cells["most"].value == pytest.approx(0.1, abs=0.02) and cells["some"].value == pytest.approx(0.5, abs=0.02)
     assert cells["most"].best and cells["same"].tied and not cells["some"].tied
 
@@ -379,17 +376,17 @@ def test_two_runs_that_had_one_name_are_not_averaged(study: Study, tmp_path: Pat
     for k in (0, 1):
         stored(tmp_path / str(k), study, known(), about("sagan", config=str(k)))
     with pytest.raises(ConfigError, match="two runs are called sagan"):
-        entrants_of([read_evaluated(tmp_path / str(k)) for k in (0, 1)])
-    entrants = entrants_of([read_evaluated(tmp_path / str(k), f"now {k}") for k in (0, 1)])
+        group_entrants([read_evaluated_run(tmp_path / str(k)) for k in (0, 1)])
+    entrants = group_entrants([read_evaluated_run(tmp_path / str(k), f"now {k}") for k in (0, 1)])
     assert [entrant.name for entrant in entrants] == ["now 0", "now 1"]
-    assert all(len(column.cells) == 2 for column in columns_of(entrants))
+    assert all(len(column.cells) == 2 for column in make_columns(entrants))
 
 
 def test_trainings_on_other_faces_are_no_seeds_of_one(study: Study, tmp_path: Path) -> None:
     """Where the data lie is no setting that matters; what they are does."""
     told = [("a", 0, "x"), ("b", 1, "x"), ("c", 2, "y"), ("d", 3, None), ("e", 4, None)]
     runs = [stored(tmp_path / n, study, known(), about(n, seed=seed, config="c", data=data)) for n, seed, data in told]
-    assert [entrant.name for entrant in entrants_of(runs)] == ["a + b", "c", "d + e"]
+    assert [entrant.name for entrant in group_entrants(runs)] == ["a + b", "c", "d + e"]
 
 
 def test_seeds_of_one_training_are_one_row_with_an_interval_over_both(study: Study, tmp_path: Path) -> None:
@@ -398,11 +395,11 @@ def test_seeds_of_one_training_are_one_row_with_an_interval_over_both(study: Stu
         stored(tmp_path / str(k), blind, known(lambda i, t, k=k: i * (1 - 0.1 * k)), about(str(k), seed=k, config="c"))
         for k in range(3)
     ]
-    entrants = entrants_of(runs)
+    entrants = group_entrants(runs)
     assert len(entrants) == 1 and entrants[0].name == "0 + 1 + 2"
-    column = next(c for c in columns_of(entrants) if c.name == "outside_truth.l1")
+    column = next(c for c in make_columns(entrants) if c.name == "outside_truth.l1")
     (cell,) = column.cells.values()
-    alone = [s.value() for r in runs for v, s in zip(r.report.values, r.statistics) if v.name == "outside_truth.l1"]
+    alone = [s.compute() for r in runs for v, s in zip(r.report.values, r.statistics) if v.name == "outside_truth.l1"]
     assert cell.runs == 3 and cell.value == pytest.approx(sum(alone) / 3)
     assert cell.low is not None and cell.high is not None and cell.low < cell.value < cell.high
 

@@ -12,9 +12,11 @@ import torch
 
 import zoogan
 from zoogan.cli import main
+from zoogan.evaluation.metrics.lookup import list_default_metrics
 from zoogan.evaluation.reports.report import (
     read_report,
 )
+from zoogan.plugins.host import get_zoo, open_zoo
 
 TINY = [
     "--device", "cpu", "--set", "data.image_size=16", "--set", "data.batch=4", "--set", "data.workers=0",
@@ -181,31 +183,29 @@ PLUGIN = """
 from typing import Literal
 
 from zoogan.config import ComponentConfig
+from zoogan.evaluation.metrics.face_metric import FaceMetric
+from zoogan.interfaces import Headline
 from zoogan.plugins.hooks import hookimpl
 
 
-class RednessConfig(ComponentConfig):
-    use: Literal["redness"] = "redness"
-    gain: float = 1.0
+class Redness(FaceMetric):
+    class Config(ComponentConfig):
+        use: Literal["redness"] = "redness"
+        gain: float = 1.0
 
+    title = "How much redder faces become"
+    default_for = {"edits": 5}
+    headlines = {"redness": Headline("Redder", "mean change of red", 5)}
+    better = {"redness": None}
 
-def redness(config, facts):
-    from zoogan.evaluation.metrics.rows import FaceMetric
-
-    class Redness(FaceMetric):
-        title = "How much redder faces become"
-        better = {"redness": None}
-
-        def update(self, edits):
-            change = (edits.edited - edits.image)[:, 0].mean((1, 2))
-            self.add("redness", edits, config.gain * change)
-
-    return Redness()
+    def update(self, edits):
+        change = (edits.edited_image - edits.image)[:, 0].mean((1, 2))
+        self.add_rows("redness", edits, self.config.gain * change)
 
 
 @hookimpl
 def zoo_register(registry):
-    registry.component("metric", "redness", config=RednessConfig, build=f"{__name__}:redness")
+    registry.metric("redness", f"{__name__}:Redness")
 """
 
 
@@ -221,3 +221,13 @@ def test_a_plugin_brings_a_metric(runs: list[Path], tmp_path: Path) -> None:
     assert values[0] is not None and values[1] is not None
     assert values[1].value == pytest.approx(2 * values[0].value)
     assert values[1].key.differs(values[0].key) == ["options: {'gain': 2.0} / {'gain': 1.0}"]
+    assert "mean change of red" in (tmp_path / "1" / "report.html").read_text()
+    registry = open_zoo(files=[plugin]).registry
+    assert list_default_metrics(registry, "edits")[:2] == ["redness", "edit_error"]
+
+
+def test_a_metric_that_cannot_be_imported_leaves_the_others(tmp_path: Path) -> None:
+    registry = get_zoo().registry.draft("broken")
+    registry.metric("nowhere", "zoogan_absent.metrics:Nowhere")
+    with pytest.warns(UserWarning, match="metric 'nowhere' of plugin 'broken' is left out"):
+        assert "edit_error" in list_default_metrics(registry, "edits")

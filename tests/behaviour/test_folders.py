@@ -15,11 +15,11 @@ import yaml
 import zoogan
 from style_runs import SIZE, paint, sets, train_tiny
 from zoogan.cli import main
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.data.config import FoldersData
 from zoogan.data.sources.folders import Folders
-from zoogan.data.sources.heat_map_files import masks_path
-from zoogan.evaluation.metrics.reals import key_of
+from zoogan.data.sources.heat_map_files import get_masks_path
+from zoogan.evaluation.metrics.real_faces import hash_real_faces
 
 
 def filled(root: Path, counts: Mapping[str, int]) -> Path:
@@ -41,14 +41,18 @@ def names(source: Folders, split: Any) -> set[str]:
 def test_equal_names_and_labels_are_not_equal_pictures(tmp_path: Path) -> None:
     """Or features kept of one folder would be taken for those of another."""
     one, other = (opened(filled(tmp_path / name, {"cat": 2, "dog": 2})) for name in ("one", "other"))
-    assert key_of(one, [0, 1]) == key_of(opened(tmp_path / "one"), [0, 1])
-    assert key_of(one, [0, 1]) not in (key_of(other, [0, 1]), key_of(one, [0, 2]))
-    assert one.fingerprint("train", dated=False) == other.fingerprint("train", dated=False), "a copy"
-    before = key_of(one, range(4))
+    assert hash_real_faces(one, [0, 1]) == hash_real_faces(opened(tmp_path / "one"), [0, 1])
+    assert hash_real_faces(one, [0, 1]) not in (hash_real_faces(other, [0, 1]), hash_real_faces(one, [0, 2]))
+    assert one.compute_fingerprint("train", include_origin=False) == other.compute_fingerprint(
+        "train", include_origin=False
+    ), "a copy"
+    before = hash_real_faces(one, range(4))
     paint(tmp_path / "one/cat/0.png", 200)
-    assert key_of(one, range(4)) != before, "a picture replaced under its name"
+    assert hash_real_faces(one, range(4)) != before, "a picture replaced under its name"
     filled(tmp_path / "other", {"cat": 3})
-    assert opened(tmp_path / "other").fingerprint("train", dated=False) != other.fingerprint("train", dated=False)
+    assert opened(tmp_path / "other").compute_fingerprint("train", include_origin=False) != other.compute_fingerprint(
+        "train", include_origin=False
+    )
 
 
 # ---- layouts ----
@@ -57,12 +61,12 @@ def test_equal_names_and_labels_are_not_equal_pictures(tmp_path: Path) -> None:
 def test_folders_are_domains_in_alphabetical_order(tmp_path: Path) -> None:
     source = opened(filled(tmp_path, {"wild": 2, "cat": 3, "dog": 1}))
     assert source.attributes == source.domains == ("cat", "dog", "wild") and source.exclusive == (source.domains,)
-    assert source.size("train") == 6 and source.size("test") == source.size("valid") == 0
-    domain, batch = source.domain("train"), source.read("train", list(range(6)))
+    assert source.count_faces("train") == 6 and source.count_faces("test") == source.count_faces("valid") == 0
+    domain, batch = source.read_domains("train"), source.read("train", list(range(6)))
     assert domain.bincount().tolist() == [3, 1, 2]
     assert batch["image"].shape == (6, 3, 16, 16) and batch["image"].dtype == torch.uint8
     assert torch.equal(batch["attributes"], torch.eye(3)[domain]) and torch.equal(
-        batch["attributes"], source.labels("train")
+        batch["attributes"], source.read_labels("train")
     )
     greys = torch.tensor([40, 80, 0])  # as they were filled
     assert torch.equal(batch["image"].float().mean((1, 2, 3)).round().long(), greys[domain])
@@ -70,7 +74,7 @@ def test_folders_are_domains_in_alphabetical_order(tmp_path: Path) -> None:
 
 def test_the_order_asked_for_is_the_order_of_the_domains(tmp_path: Path) -> None:
     source = opened(filled(tmp_path, {"cat": 2, "dog": 1, "wild": 1}), attributes=("wild", "cat"))
-    assert source.domains == ("wild", "cat") and source.domain("train").bincount().tolist() == [1, 2]
+    assert source.domains == ("wild", "cat") and source.read_domains("train").bincount().tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("held_out", ["val", "valid", "test"])
@@ -78,13 +82,13 @@ def test_train_and_held_out_folders(tmp_path: Path, held_out: str) -> None:
     filled(tmp_path, {f"train/{d}": n for d, n in (("a", 4), ("b", 3))} | {f"{held_out}/a": 2, f"{held_out}/b": 1})
     source = opened(tmp_path, test_share=0.5)
     assert source.domains == ("a", "b")
-    assert source.size("train") == 7 and source.size("test") == 3, "nothing of train is held out besides"
-    assert source.domain("test").bincount().tolist() == [2, 1]
+    assert source.count_faces("train") == 7 and source.count_faces("test") == 3, "nothing of train is held out besides"
+    assert source.read_domains("test").bincount().tolist() == [2, 1]
 
 
 def test_train_alone_holds_out_some_of_itself(tmp_path: Path) -> None:
     source = opened(filled(tmp_path, {"train/a": 40, "train/b": 40}), test_share=0.25)
-    assert source.size("train") + source.size("test") == 80 and 8 <= source.size("test") <= 32
+    assert source.count_faces("train") + source.count_faces("test") == 80 and 8 <= source.count_faces("test") <= 32
 
 
 def test_all_kinds_of_files_are_read_and_everything_else_passed_over(tmp_path: Path) -> None:
@@ -102,22 +106,22 @@ def test_all_kinds_of_files_are_read_and_everything_else_passed_over(tmp_path: P
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("no picture")
     source = opened(tmp_path)
-    assert source.domains == ("a", "b") and source.size("train") == 2 * len(kinds)
+    assert source.domains == ("a", "b") and source.count_faces("train") == 2 * len(kinds)
     image = source.read("train", list(range(2 * len(kinds))))["image"].float()
     assert (image - 90).abs().max() <= 2
 
 
 def test_heat_maps_beside_the_folders_are_no_domain(tmp_path: Path) -> None:
     filled(tmp_path, {"cat": 2, "dog": 2})
-    paint(masks_path(tmp_path, tmp_path / "cat/1.png"))
+    paint(get_masks_path(tmp_path, tmp_path / "cat/1.png"))
     assert opened(tmp_path).domains == ("cat", "dog")
 
 
 def test_one_folder_is_one_domain(tmp_path: Path) -> None:
     source = opened(filled(tmp_path, {"face": 3}))
-    assert source.domains == ("face",) and source.domain("train").tolist() == [0, 0, 0]
-    assert source.labels("train").tolist() == [[1], [1], [1]]
-    assert Folders.known_attributes(FoldersData(root=tmp_path)) == ("face",)
+    assert source.domains == ("face",) and source.read_domains("train").tolist() == [0, 0, 0]
+    assert source.read_labels("train").tolist() == [[1], [1], [1]]
+    assert Folders.list_attributes(FoldersData(root=tmp_path)) == ("face",)
 
 
 # ---- splits ----
@@ -128,15 +132,15 @@ def test_adding_images_moves_none_between_train_and_test(tmp_path: Path) -> None
     after = opened(filled(tmp_path, {"a": 60, "b": 40, "c": 5}), test_share=0.3)
     for split in ("train", "test"):
         assert names(before, split) < names(after, split)
-    assert 15 <= after.size("test") <= 45 and not names(after, "train") & names(after, "test")
+    assert 15 <= after.count_faces("test") <= 45 and not names(after, "train") & names(after, "test")
 
 
 def test_the_first_few_faces_of_a_split_show_every_domain(tmp_path: Path) -> None:
     """Evaluations look at the first 500."""
     source = opened(filled(tmp_path, {"train/a": 30, "train/b": 30, "val/a": 30, "val/b": 30}))
     for split in ("train", "test"):
-        assert 3 <= int(source.domain(split)[:16].sum()) <= 13
-        assert torch.equal(source.labels(split).argmax(1), source.domain(split))
+        assert 3 <= int(source.read_domains(split)[:16].sum()) <= 13
+        assert torch.equal(source.read_labels(split).argmax(1), source.read_domains(split))
 
 
 # ---- mistakes ----
@@ -171,14 +175,14 @@ def test_other_domains_in_val_than_in_train_are_named(tmp_path: Path) -> None:
 def test_images_that_share_their_heat_maps_are_told_before_any_is_read(tmp_path: Path) -> None:
     filled(tmp_path, {"train/cat": 2, "val/cat": 1})
     twin = paint(tmp_path / "train/cat/1.jpg")
-    assert opened(tmp_path).size("train") == 3, "who reads no heat maps may have both"
+    assert opened(tmp_path).count_faces("train") == 3, "who reads no heat maps may have both"
     said = (
-        rf"{masks_path(tmp_path, twin)}: the heat maps of {twin} and of .*/train/cat/1.png; rename one of the images$"
+        rf"{get_masks_path(tmp_path, twin)}: the heat maps of {twin} and of .*/train/cat/1.png; rename one of the images$"
     )
     with pytest.raises(ConfigError, match=said):
         opened(tmp_path, heat_maps=True)
     twin.rename(twin.with_stem("3"))
-    assert opened(tmp_path, heat_maps=True).size("test") == 1, "0.png is in both, in folders of their own"
+    assert opened(tmp_path, heat_maps=True).count_faces("test") == 1, "0.png is in both, in folders of their own"
 
 
 def test_a_corrupt_image_is_named_when_it_is_read(tmp_path: Path) -> None:
@@ -239,9 +243,9 @@ def test_one_domain_trains_and_edits_and_has_nothing_to_turn_over(
     assert "the one domain of this model" in capsys.readouterr().err
     loaded = zoogan.load(run)
     image = torch.rand(2, 3, SIZE, SIZE) * 2 - 1
-    columns = loaded.editor.sheet(image, torch.ones(2, 1))
+    columns = loaded.editor.make_columns(image, torch.ones(2, 1))
     assert [column.caption for column in columns] == ["cat, seed 0", "cat, seed 1", "cat like", "cat like"]
-    assert loaded.editor.serves(torch.ones(2, 1)).all()
+    assert loaded.editor.find_supported(torch.ones(2, 1)).all()
     for styles in ("latent", "reference"):
         assert main(["evaluate", str(run), "--device", "cpu", "--metrics", "diversity", "--styles", styles]) == 0
     assert report_of(run)["skipped"] == {"cat": "no face of the study can show it, or every face shows it already"}
@@ -252,13 +256,13 @@ def test_heat_maps_from_files_reach_the_generator_and_the_way_back(tmp_path: Pat
     from zoogan.composition.build import compose
     from zoogan.composition.rehearsal import rehearse
     from zoogan.config import compose_config
-    from zoogan.data.loader import to_device
+    from zoogan.data.loader import move_batch
     from zoogan.data.sources.heat_map_files import save_masks
     from zoogan.data.stream import FaceStream
     from zoogan.interfaces import Need
     from zoogan.pictures.photo import save_image
     from zoogan.plugins.host import get_zoo
-    from zoogan.training.session import facts_of
+    from zoogan.training.prepare import describe_source
 
     generator = torch.Generator().manual_seed(0)
     for name in ("cat", "dog"):
@@ -267,7 +271,7 @@ def test_heat_maps_from_files_reach_the_generator_and_the_way_back(tmp_path: Pat
             save_image(picture, tmp_path / name / f"{k}.png")
             coarse = torch.zeros(1, 1, 256, 256)
             coarse[..., :128] = 1.0  # the left half
-            save_masks(masks_path(tmp_path, tmp_path / name / f"{k}.png"), (coarse, coarse / 2))
+            save_masks(get_masks_path(tmp_path, tmp_path / name / f"{k}.png"), (coarse, coarse / 2))
     registry = get_zoo().registry
     data = {"root": str(tmp_path), "heat_maps": True, "test_share": 0.0, "image_size": 32, "batch": 2, "workers": 0}
     tiny = {slot: {"width": 4, "max_width": 8} for slot in ("generator", "style_encoder", "discriminator")}
@@ -275,15 +279,15 @@ def test_heat_maps_from_files_reach_the_generator_and_the_way_back(tmp_path: Pat
     sets["generator"] = {**tiny["generator"], "high_pass": 1.0}
     config = compose_config(registry.methods["stargan-v2"], registry, source="folders", sets=sets)
     source = registry.build("source", config.data)
-    rehearse(config, facts_of(source), registry)
-    game = compose(config, facts_of(source), registry).game
+    rehearse(config, describe_source(source), registry)
+    game = compose(config, describe_source(source), registry).game
     assert game.needs["source"].fields == ("image", "domain", "heat_maps")
     stream = FaceStream(source, "source", game.needs["source"], seed=0, flip=True)
     ks = list(range(8))
-    batch = to_device({"source": stream.__getitems__(ks)}, "cpu")["source"]
+    batch = move_batch({"source": stream.__getitems__(ks)}, "cpu")["source"]
     maps = batch["heat_maps"]
     assert maps.shape == (8, 2, 256, 256) and maps.dtype == torch.float32
-    flipped = torch.tensor([stream.mirrored(k) for k in ks])
+    flipped = torch.tensor([stream.is_mirrored(k) for k in ks])
     left = maps[:, 0, :, :128].mean((1, 2))
     assert torch.equal(left, (~flipped).float()) and flipped.any() and not flipped.all()
     torch.testing.assert_close(maps[:, 1], maps[:, 0] / 2, atol=0.003, rtol=0)
@@ -296,29 +300,29 @@ def test_heat_maps_of_held_out_faces_reach_what_is_sampled_and_measured(
 ) -> None:
     """A network that learnt with masks is shown with them wherever its source has them; of a photo there are none."""
     from zoogan.data.sources.heat_map_files import save_masks
-    from zoogan.evaluation.study import edits_of, open_study
+    from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid
+    from zoogan.evaluation.study import iterate_edits, open_study
     from zoogan.plugins.host import get_zoo
-    from zoogan.training.samples import held_out, sample_grid
 
     root, run = tmp_path / "data", tmp_path / "run"
     for part, name, k in itertools.product(("train", "val"), ("cat", "dog"), range(2)):
         image = paint(root / part / name / f"{part}{name}{k}.png")
         masks = torch.zeros(1, 1, 32, 32)
         masks[..., : 8 * (k + 1)] = 1.0
-        save_masks(masks_path(root, image), (masks, masks / 2))
+        save_masks(get_masks_path(root, image), (masks, masks / 2))
     masked = ["generator.high_pass=1", "heat_maps.use=files", "data.heat_maps=true"]
     assert train_tiny(run, "--data", "folders", "--root", str(root), *sets(masked), iterations=1) == 0
     loaded = zoogan.load(run)
     source = get_zoo().registry.build("source", loaded.config.data)
     told: list[torch.Tensor | None] = []
     hook = loaded.networks["generator"].register_forward_hook(lambda network, args, out: told.append(args[2]))
-    edits = next(edits_of(loaded.editor, open_study(source, "folders"), "cat"))
-    _ = edits.cycled, edits.again(1)
+    edits = next(iterate_edits(loaded.editor, open_study(source, "folders"), "cat"))
+    _ = edits.cycled_image, edits.edit_with_seed(1)
     faces = edits.sample["heat_maps"] / 255
     assert len(told) == 3 and all(given is not None and torch.equal(given[0], faces[:, :1]) for given in told)
     assert all(given is not None and torch.equal(given[1], faces[:, 1:]) for given in told), "of the source, always"
     told.clear()
-    sample_grid(loaded.editor, held_out(source), tmp_path / "grid.png")
+    save_sample_grid(loaded.editor, read_sample_faces(source), tmp_path / "grid.png")
     assert told and all(given is not None for given in told)
     told.clear()
     loaded.edit(image, domain="cat")

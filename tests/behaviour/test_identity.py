@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from zoogan.cli import main
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
-from zoogan.evaluation.distribution_config import IdentityConfig
-from zoogan.evaluation.metrics.identity import Identity, NamedNetwork
-from zoogan.evaluation.study import edits_of, examine, open_study
+from zoogan.evaluation.metric_runner import run_metrics
+from zoogan.evaluation.metrics.identity import Identity, IdentityConfig, NamedNetwork
+from zoogan.evaluation.study import iterate_edits, open_study
 from zoogan.files import hash_file
 from zoogan.interfaces import Study, Unavailable
 from zoogan.testing.editors import KnownEditor, TrueRedraw
@@ -45,8 +45,8 @@ def config(file: Path, /, **changes: Any) -> IdentityConfig:
 
 
 def values(metric: Identity, study: Study, change: Any = None) -> dict[str, float]:
-    found = examine(KnownEditor(ATTRIBUTES, change), study, {"identity": metric}, ATTRIBUTES, strict=True)
-    return {measure.name: measure.statistic.value() for _, measure in found.measures}
+    found = run_metrics(KnownEditor(ATTRIBUTES, change), study, {"identity": metric}, ATTRIBUTES, strict=True)
+    return {measure.name: measure.statistic.compute() for _, measure in found.measures}
 
 
 @pytest.mark.parametrize("head", [False, True])
@@ -66,10 +66,12 @@ def test_neither_the_order_nor_the_size_of_batches_shows(study: Study, weights: 
     for size, backwards in ((5, True), (12, False)):
         metric = Identity(config(weights))
         metric.start(study)
-        batches = list(edits_of(KnownEditor(ATTRIBUTES, lambda image, target: image * 0.5), study, "Eyeglasses", size))
+        batches = list(
+            iterate_edits(KnownEditor(ATTRIBUTES, lambda image, target: image * 0.5), study, "Eyeglasses", size)
+        )
         for edits in reversed(batches) if backwards else batches:
             metric.update(edits)
-        told.append({measure.name: measure.statistic for measure in metric.measures()})
+        told.append({measure.name: measure.statistic for measure in metric.compute()})
     for name, statistic in told[0].items():
         assert torch.equal(statistic.face, told[1][name].face)
         torch.testing.assert_close(statistic.numerator, told[1][name].numerator, atol=1e-6, rtol=0)
@@ -79,9 +81,9 @@ def test_the_number_carries_the_network(study: Study, weights: Path, monkeypatch
     monkeypatch.setenv("ZOOGAN_METRIC_WEIGHTS", str(weights.parent))
     metric = Identity(config(weights).model_copy(update={"weights": None}))
     metric.start(study)
-    for edits in edits_of(KnownEditor(ATTRIBUTES), study, "Eyeglasses"):
+    for edits in iterate_edits(KnownEditor(ATTRIBUTES), study, "Eyeglasses"):
         metric.update(edits)
-    measure = metric.measures()[0]
+    measure = metric.compute()[0]
     assert measure.weights == hash_file(weights) and measure.backbone == f"timm {BACKBONE} pooled features"
 
 

@@ -18,17 +18,17 @@ from torch import Tensor
 import zoogan
 from face_runs import ROWS, SIZE, STYLE, liven, toy_editor, toy_ways
 from style_runs import paint
-from zoogan.auxiliary import likeness as likeness_module
-from zoogan.auxiliary.likeness import L1, likeness_of
+from zoogan.auxiliary import image_distance
+from zoogan.auxiliary.image_distance import L1, choose_image_distance
 from zoogan.cli import main
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.editors.config import InversionConfig
-from zoogan.editors.inversion import Inversion, invert
+from zoogan.editors.inversion import Inversion, invert_photos
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Unavailable
-from zoogan.interfaces.synthesis import noise_among
-from zoogan.pictures.photo import save_image, to_bytes
-from zoogan.runs.latents import read_file
+from zoogan.interfaces.synthesis import collect_noise
+from zoogan.pictures.photo import save_image, quantize_image
+from zoogan.runs.latents import read_tagged_tensors
 from zoogan.runs.loaded import LoadedRun
 from zoogan.terminal.progress import Display
 
@@ -58,24 +58,28 @@ def inverted(run: Path, photos: list[Path], out: Path, *options: str) -> int:
 
 
 def test_a_face_that_the_run_can_make_is_found_again(loaded: LoadedRun) -> None:
-    latents = loaded.maker.latents([41, 1])  # for others, networks that learnt so little have valleys on the way
-    wanted = loaded.maker.synthesise(latents).image
+    latents = loaded.synthesis_editor.draw_latents(
+        [41, 1]
+    )  # for others, networks that learnt so little have valleys on the way
+    wanted = loaded.synthesis_editor.synthesise(latents).image
     found = loaded.invert(wanted, iterations=60, mean_of=200, noise="fixed", space="w")
     assert found.image.shape == wanted.shape and found.iterations == 60 and found.likeness == "L1 over scales"
     assert bool((found.loss < 0.2 * found.mean_loss).all()), (found.loss, found.mean_loss)
     torch.testing.assert_close(found.loss, L1.distance(found.image, wanted))
     assert set(found.extras) == {"latents"} and found.extras["latents"].shape == latents.shape
     assert torch.equal(found.extras["latents"][:, :1].expand_as(latents), found.extras["latents"]), "one latent"
-    torch.testing.assert_close(loaded.maker.synthesise(found.extras["latents"]).image, found.image)
+    torch.testing.assert_close(loaded.synthesis_editor.synthesise(found.extras["latents"]).image, found.image)
 
 
 def test_a_latent_for_each_row_and_maps_of_noise(loaded: LoadedRun) -> None:
     wanted = loaded.sample(1, seed=41).image
     found = loaded.invert(wanted, iterations=12, mean_of=20)
-    latents, maps = found.extras["latents"], noise_among(found.extras) or []
+    latents, maps = found.extras["latents"], collect_noise(found.extras) or []
     assert latents.shape == (1, ROWS, STYLE) and not torch.equal(latents[:, 0], latents[:, 1])
-    torch.testing.assert_close(loaded.maker.synthesise(latents, maps).image, found.image)
-    assert [tuple(level.shape[2:]) for level in maps] == [tuple(s) for s in loaded.maker.generator.noise_sizes]
+    torch.testing.assert_close(loaded.synthesis_editor.synthesise(latents, maps).image, found.image)
+    assert [tuple(level.shape[2:]) for level in maps] == [
+        tuple(s) for s in loaded.synthesis_editor.generator.noise_sizes
+    ]
     for level in maps:
         torch.testing.assert_close(level.mean((1, 2, 3)), torch.zeros(1), atol=1e-4, rtol=0)
         torch.testing.assert_close(level.square().mean((1, 2, 3)), torch.ones(1), atol=1e-3, rtol=0)
@@ -87,7 +91,7 @@ def test_maps_of_noise_may_be_held_by_their_mean_square(loaded: LoadedRun) -> No
     """Instead of being scaled to variance 1, which would undo it."""
     wanted = loaded.sample(1, seed=41).image
     held = [loaded.invert(wanted, iterations=6, mean_of=20, noise_weight=0, noise_norm_weight=w) for w in (0.0, 1e4)]
-    free, near = (torch.stack([m.square().mean() for m in noise_among(found.extras) or []]) for found in held)
+    free, near = (torch.stack([m.square().mean() for m in collect_noise(found.extras) or []]) for found in held)
     torch.testing.assert_close(free, torch.ones_like(free), atol=1e-3, rtol=0)
     assert near.max() < 0.8
 
@@ -100,7 +104,7 @@ def toy() -> SynthesisEditor:
 
 def found_by(toy: SynthesisEditor, image: Tensor, seed: int = 0, **settings: Any) -> Inversion:
     config = InversionConfig(**{"iterations": 40, "mean_of": 200, **settings})
-    return invert(toy, image, L1, config, seed=seed)
+    return invert_photos(toy, image, L1, config, seed=seed)
 
 
 def test_what_is_found_depends_on_the_photo_and_the_seed_alone(toy: SynthesisEditor) -> None:
@@ -109,7 +113,7 @@ def test_what_is_found_depends_on_the_photo_and_the_seed_alone(toy: SynthesisEdi
     assert torch.equal(together.extras["latents"], again.extras["latents"])
     assert bool((together.loss < 0.1 * together.mean_loss).all())
     torch.testing.assert_close(alone.extras["latents"], together.extras["latents"][1:], atol=1e-4, rtol=1e-3)
-    assert torch.equal(together.row(1).image, together.image[1:]) and together.row(1).loss == together.loss[1]
+    assert torch.equal(together.select(1).image, together.image[1:]) and together.select(1).loss == together.loss[1]
     assert not torch.equal(found_by(toy, two, seed=1).extras["latents"], together.extras["latents"])
 
 
@@ -138,10 +142,10 @@ def test_a_latent_file_is_the_face_that_was_found(
     found = loaded.invert(photos, iterations=12, seed=3)
     for k in (0, 1):
         picture = torch.from_numpy(np.array(Image.open(out / f"me{k}-inverted.png"))).permute(2, 0, 1)
-        assert torch.equal(picture, to_bytes(found.image[k]))
+        assert torch.equal(picture, quantize_image(found.image[k]))
     back = loaded.edit([out / "me0-latent.safetensors", out / "me1-latent.safetensors"])
     torch.testing.assert_close(back.image, found.image, atol=1e-6, rtol=0)
-    tensors, facts = read_file(out / "me1-latent.safetensors", "zoogan latent 1", "latent")
+    tensors, facts = read_tagged_tensors(out / "me1-latent.safetensors", "zoogan latent 1", "latent")
     assert tensors["latents"].shape == (ROWS, STYLE) and tensors["noise_0"].shape == (1, 4, 4)
     assert facts["photo"] == "me1.png" and facts["iterations"] == "12" and facts["likeness"] == "L1 over scales"
     assert float(facts["loss"]) == pytest.approx(float(found.loss[1]), rel=1e-4)
@@ -196,7 +200,7 @@ def test_each_run_keeps_its_own_and_no_other_is_replaced(
         assert main(["invert", str(one), *short, "--out", str(shared)]) == 0
     kept = {path.name: path.read_bytes() for path in shared.iterdir()}
     (shared / "me1-latent.safetensors").write_bytes(b"notes")
-    monkeypatch.setattr("zoogan.cli.invert.inverted", lambda *_, **__: pytest.fail("it searched first"))
+    monkeypatch.setattr("zoogan.workflows.invert.invert_in_batches", lambda *_, **__: pytest.fail("it searched first"))
     capsys.readouterr()
     assert main(["invert", str(other), str(photos[1]), *short, "--out", str(shared)]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
@@ -223,7 +227,7 @@ def test_ctrl_c_keeps_what_was_found(
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(Display, "advance", interrupted)
-    monkeypatch.setattr("zoogan.cli.invert.AT_ONCE", 1)
+    monkeypatch.setattr("zoogan.workflows.invert.BATCH", 1)
     assert inverted(face_run, photos, tmp_path / "found", "--iterations", "50") == 130
     said = capsys.readouterr().out
     assert f"stopped after 3 iterations; what was found is saved; nothing yet of {photos[1]}" in said
@@ -241,13 +245,13 @@ def test_ctrl_c_keeps_what_was_found(
 def test_lpips_is_taken_where_its_weights_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("lpips")
     monkeypatch.setenv("ZOOGAN_METRIC_WEIGHTS", str(tmp_path))
-    absent = likeness_of("auto", 32, "cpu")
-    assert absent.name == L1.name and "vgg16" in absent.note and likeness_of("l1", 32, "cpu").note == ""
+    absent = choose_image_distance("auto", 32, "cpu")
+    assert absent.name == L1.name and "vgg16" in absent.note and choose_image_distance("l1", 32, "cpu").note == ""
     with pytest.raises(Unavailable, match="put vgg16"):
-        likeness_of("lpips", 32, "cpu")
+        choose_image_distance("lpips", 32, "cpu")
     (tmp_path / "alexnet-owt-7be5be79.pth").write_bytes(b"another network")
     with pytest.raises(Unavailable, match="not the AlexNet weights"):
-        likeness_of("lpips", 32, "cpu")
+        choose_image_distance("lpips", 32, "cpu")
 
     seen: list[tuple[int, ...]] = []
 
@@ -255,9 +259,9 @@ def test_lpips_is_taken_where_its_weights_are(tmp_path: Path, monkeypatch: pytes
         seen.append(tuple(one.shape))
         return (one - other).square().mean((1, 2, 3), keepdim=True)
 
-    monkeypatch.setattr(likeness_module, "located", lambda *_: tmp_path)
-    monkeypatch.setattr(likeness_module, "opened", lambda *_: network)
-    chosen = likeness_of("auto", 512, "cpu")
+    monkeypatch.setattr(image_distance, "find_weights", lambda *_: tmp_path)
+    monkeypatch.setattr(image_distance, "open_lpips", lambda *_: network)
+    chosen = choose_image_distance("auto", 512, "cpu")
     assert chosen.name == "LPIPS (AlexNet)" and not chosen.note
     distance = chosen.distance(torch.zeros(2, 3, 512, 512), torch.ones(2, 3, 512, 512))
     torch.testing.assert_close(distance, torch.ones(2))
@@ -305,6 +309,6 @@ def test_mistakes_from_python(loaded: LoadedRun) -> None:
 def test_noise_counts_in_these_runs(face_run: Path) -> None:
     """Or the tests above would pass where noise does nothing."""
     loaded = zoogan.load(face_run)
-    latents = loaded.maker.latents([1, 1])
-    image = loaded.maker.synthesise(latents, loaded.maker.noise([1, 2])).image
+    latents = loaded.synthesis_editor.draw_latents([1, 1])
+    image = loaded.synthesis_editor.synthesise(latents, loaded.synthesis_editor.draw_noise([1, 2])).image
     assert (image[0] - image[1]).abs().mean() > 0.01

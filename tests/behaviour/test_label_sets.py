@@ -15,21 +15,22 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from face_runs import ToyJudge
-from zoogan.cli.show import settings
-from zoogan.config import ConfigError, validate_model
+from zoogan.cli.show import list_settings
+from zoogan.config import validate_model
+from zoogan.errors import ConfigError
 from zoogan.data.config import CelebAMaskHQData, DrawnData, FolderData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.drawn.source import DrawnSource
-from zoogan.data.label_sets import LabelSet, built_in, built_in_names, read_label_set
-from zoogan.data.sources.label_maps import painted, remapped, table_of
-from zoogan.evaluation.inputs import source_config
-from zoogan.evaluation.metrics.judged import Segmentation
+from zoogan.data.label_sets.label_set import LabelSet, list_label_sets, load_label_set, read_label_set
+from zoogan.data.sources.segmentation_files import make_part_table, map_parts, paint_parts
+from zoogan.evaluation.inputs import choose_source
+from zoogan.evaluation.metrics.segmentation import Segmentation
 from zoogan.evaluation.study import open_study
 from zoogan.facts import Facts
 from zoogan.interfaces.metric import Unavailable
 from zoogan.plugins.host import get_zoo
-from zoogan.testing.conformance import tiny_config, tiny_facts
-from zoogan.training.session import facts_of
+from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
+from zoogan.training.prepare import describe_source
 
 # SemanticStyleGAN's own words: painted in this order, later wins.
 OFFICIAL = (
@@ -44,50 +45,50 @@ SMALL: dict[str, Any] = {
 
 
 def test_the_nineteen_classes_are_what_is_drawn_and_stay_as_they_are() -> None:
-    kinds = built_in("celebamask-19")
+    kinds = load_label_set("celebamask-19")
     assert kinds.names == kinds.classes == CLASSES
-    assert kinds.table() == tuple(range(19)) and kinds.painting() == tuple(zip(CLASSES, range(19)))
+    assert kinds.list_parts() == tuple(range(19)) and kinds.list_layers() == tuple(zip(CLASSES, range(19)))
     swapped = {4: 5, 5: 4, 6: 7, 7: 6, 8: 9, 9: 8}
     assert DrawnSource(DrawnData(faces=60, image_size=16)).mirrored_parts == tuple(swapped.get(k, k) for k in range(19))
 
 
 def test_the_thirteen_parts_are_those_of_semantic_stylegan() -> None:
-    kinds = built_in("celebamask-13")
+    kinds = load_label_set("celebamask-13")
     assert kinds.names == (
         "background", "face", "eye", "eyebrow", "mouth", "nose", "ear", "hair", "neck", "cloth", "glasses", "hat",
         "earring",
     )  # fmt: skip
-    assert kinds.painting() == OFFICIAL
+    assert kinds.list_layers() == OFFICIAL
     part = dict(OFFICIAL)
-    assert kinds.table() == tuple(part.get(name, 0) for name in CLASSES)
+    assert kinds.list_parts() == tuple(part.get(name, 0) for name in CLASSES)
     assert [kinds.names.index(name) for name in kinds.transparent] == [10, 12] and kinds.mirrored == ()
 
 
 def test_later_masks_are_painted_over_earlier_ones_and_only_where_they_are_255() -> None:
     whole, grey = torch.full((2, 2), 255, dtype=torch.uint8), torch.full((2, 2), 254, dtype=torch.uint8)
     left = torch.tensor([[255, 0], [255, 0]], dtype=torch.uint8)
-    assert painted([(1, whole), (10, left), (2, grey)], 2).tolist() == [[10, 1], [10, 1]]
-    assert painted([(10, left), (1, whole)], 2).tolist() == [[1, 1], [1, 1]]
-    assert painted([], 2).tolist() == [[0, 0], [0, 0]]
+    assert paint_parts([(1, whole), (10, left), (2, grey)], 2).tolist() == [[10, 1], [10, 1]]
+    assert paint_parts([(10, left), (1, whole)], 2).tolist() == [[1, 1], [1, 1]]
+    assert paint_parts([], 2).tolist() == [[0, 0], [0, 0]]
 
 
 def test_a_part_that_merges_do_not_name_is_the_class_of_its_name() -> None:
     kinds = LabelSet(**SMALL)
-    assert kinds.table() == (0, 1, 1, 2) and kinds.painting() == (("skin", 1), ("nose", 1), ("hair", 2))
+    assert kinds.list_parts() == (0, 1, 1, 2) and kinds.list_layers() == (("skin", 1), ("nose", 1), ("hair", 2))
     turned = LabelSet(**SMALL, order=("hair", "nose", "skin"))
-    assert turned.table() == kinds.table() and turned.painting() == (("hair", 2), ("nose", 1), ("skin", 1))
+    assert turned.list_parts() == kinds.list_parts() and turned.list_layers() == (("hair", 2), ("nose", 1), ("skin", 1))
 
 
 def test_classes_that_no_part_takes_are_background_and_cover_nothing() -> None:
     kinds = CelebAMaskHQData(label_set={"names": ["background", "skin", "hair"]}).label_set
-    assert kinds.table() == tuple({"skin": 1, "hair": 2}.get(name, 0) for name in CLASSES)
-    assert kinds.painting() == (("background", 0), ("skin", 1), ("hair", 2))
+    assert kinds.list_parts() == tuple({"skin": 1, "hair": 2}.get(name, 0) for name in CLASSES)
+    assert kinds.list_layers() == (("background", 0), ("skin", 1), ("hair", 2))
 
 
 def test_remapping_keeps_bytes_and_shape() -> None:
     labels = torch.arange(19, dtype=torch.uint8).reshape(1, 19, 1)
-    parts = remapped(labels, table_of(built_in("celebamask-13")))
-    assert parts.dtype == torch.uint8 and parts.flatten().tolist() == list(built_in("celebamask-13").table())
+    parts = map_parts(labels, make_part_table(load_label_set("celebamask-13")))
+    assert parts.dtype == torch.uint8 and parts.flatten().tolist() == list(load_label_set("celebamask-13").list_parts())
 
 
 @pytest.mark.parametrize(
@@ -175,25 +176,25 @@ def test_a_run_keeps_a_built_in_set_by_name_and_any_other_whole(tmp_path: Path) 
     stored = config.model_dump(mode="json")
     path.unlink()
     assert CelebAMaskHQData.model_validate(yaml.safe_load(yaml.safe_dump(stored))) == config
-    assert config.label_set.classes == CLASSES and config.label_set.classes_of("face") == ("skin", "nose")
+    assert config.label_set.classes == CLASSES and config.label_set.get_classes("face") == ("skin", "nose")
     assert CelebAMaskHQData().model_dump(mode="json")["label_set"] == "celebamask-13"
     assert DrawnData().model_dump(mode="json")["label_set"] == "celebamask-19"
-    rows = {row["key"]: row for row in settings(DrawnData(), "data.")}
+    rows = {row["key"]: row for row in list_settings(DrawnData(), "data.")}
     assert rows["data.label_set"]["value"] == rows["data.label_set"]["default"] == "celebamask-19"
     assert "name, a YAML file" in rows["data.label_set"]["doc"]
 
 
 def test_every_built_in_set_is_sound() -> None:
-    assert set(built_in_names()) >= {"celebamask-19", "celebamask-13"}
-    for name in built_in_names():
-        assert len(built_in(name).table()) == len(built_in(name).classes)
+    assert set(list_label_sets()) >= {"celebamask-19", "celebamask-13"}
+    for name in list_label_sets():
+        assert len(load_label_set(name).list_parts()) == len(load_label_set(name).classes)
 
 
 def test_drawn_faces_show_the_parts_of_the_set() -> None:
     whole, merged = (
         DrawnSource(DrawnData(image_size=32, faces=60, label_set=name)) for name in ("celebamask-19", "celebamask-13")
     )
-    table = torch.tensor(built_in("celebamask-13").table(), dtype=torch.uint8)
+    table = torch.tensor(load_label_set("celebamask-13").list_parts(), dtype=torch.uint8)
     for _ in range(2):  # drawn, and then from the cache
         parts, classes = (source.read("train", range(60))["segmentation"] for source in (merged, whole))
         assert parts.dtype == torch.uint8 and torch.equal(parts, table[classes.long()])
@@ -203,20 +204,20 @@ def test_drawn_faces_show_the_parts_of_the_set() -> None:
 
 
 def test_facts_know_the_parts() -> None:
-    facts = facts_of(DrawnSource(DrawnData(image_size=16, faces=60, label_set="celebamask-13")))
+    facts = describe_source(DrawnSource(DrawnData(image_size=16, faces=60, label_set="celebamask-13")))
     assert len(facts.parts) == 13 and facts.transparent == ("glasses", "earring")
     assert Facts.model_validate_json(facts.model_dump_json()) == facts
     assert Facts.model_validate({"image_size": 16}).parts == ()  # of runs that were made before
-    config = tiny_config("sagan", get_zoo().registry, {"data": {"label_set": "celebamask-13"}})
-    assert tiny_facts(config).parts == facts.parts and tiny_facts(config).transparent == facts.transparent
+    config = make_tiny_config("sagan", get_zoo().registry, {"data": {"label_set": "celebamask-13"}})
+    assert make_tiny_facts(config).parts == facts.parts and make_tiny_facts(config).transparent == facts.transparent
 
 
 def test_a_judge_of_other_parts_measures_no_segmentation() -> None:
     class Reads(ToyJudge):
         attributes = ("Male",)
-        parts = built_in("celebamask-19").names
+        parts = load_label_set("celebamask-19").names
 
-        def segmentation(self, image: Tensor) -> Tensor:  # type: ignore[override]
+        def read_parts(self, image: Tensor) -> Tensor:  # type: ignore[override]
             return torch.zeros(len(image), 16, 16, dtype=torch.int64)
 
     for kinds, fits in (("celebamask-19", True), ("celebamask-13", False)):
@@ -235,34 +236,36 @@ def test_the_message_for_an_unknown_value_is_one_line_a_problem() -> None:
 # ---- measured on other faces ----
 
 
-def measured_on(trained: Any, data: str | None, **sets: Any) -> Any:
-    """The source on which a run is measured."""
+def measured_on(trained: Any, data: str | None, **sets: Any) -> tuple[Any, list[str]]:
+    """The source on which a run is measured, and notes."""
     facts = SimpleNamespace(image_size=16, attributes=trained.attributes)
     run: Any = SimpleNamespace(config=SimpleNamespace(data=trained), facts=facts)
-    return source_config(get_zoo().registry, run, data, Path("faces"), sets)
+    return choose_source(get_zoo().registry, run, data, Path("faces"), sets)
 
 
-def test_another_source_is_read_with_the_parts_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
-    nineteen, thirteen = (built_in(f"celebamask-{count}") for count in (19, 13))
+def test_another_source_is_read_with_the_parts_of_the_run() -> None:
+    nineteen, thirteen = (load_label_set(f"celebamask-{count}") for count in (19, 13))
     own = nineteen.model_copy(update={"transparent": ("hair",)})  # no name of its own: kept as a mapping
     usual = {"celebamask_hq": thirteen, "drawn": nineteen, "folder": None}
     for name, label_set in {"celebamask-19": nineteen, "celebamask-13": thirteen, "background, skin": own}.items():
         trained = DrawnData(image_size=16, attributes=("Male",), label_set=label_set)
-        assert measured_on(trained, None).label_set == label_set
-        assert not capsys.readouterr().err, "its own data need no word"
+        config, notes = measured_on(trained, None)
+        assert config.label_set == label_set
+        assert not notes, "its own data need no word"
         for data, theirs in usual.items():
-            assert measured_on(trained, data).label_set == label_set
-            said = capsys.readouterr().err
-            assert bool(said) == (label_set != theirs)
-            assert not said or (f"({name}" in said and f"is taken for the {data} faces" in said)
-            assert measured_on(trained, data, label_set="celebamask-19").label_set == nineteen
-            assert not capsys.readouterr().err, "the user said it"
-        assert not hasattr(measured_on(trained, "celeba"), "label_set")
+            config, notes = measured_on(trained, data)
+            assert config.label_set == label_set
+            assert len(notes) == (label_set != theirs)
+            assert all(f"({name}" in note and f"is taken for the {data} faces" in note for note in notes)
+            config, notes = measured_on(trained, data, label_set="celebamask-19")
+            assert config.label_set == nineteen
+            assert not notes, "the user said it"
+        assert not hasattr(measured_on(trained, "celeba")[0], "label_set")
 
 
-def test_parts_that_another_source_cannot_tell_are_not_taken(capsys: pytest.CaptureFixture[str]) -> None:
+def test_parts_that_another_source_cannot_tell_are_not_taken() -> None:
     trained = FolderData(image_size=16, attributes=("Male",), label_set=SMALL)
-    assert measured_on(trained, "drawn").label_set == built_in("celebamask-19")
-    said = capsys.readouterr().err
-    assert "(nothing, face, hair) is not taken for the drawn faces, which keep their own: data.label_set: " in said
-    assert "the set is over bg, skin, nose, hair" in said
+    config, (note,) = measured_on(trained, "drawn")
+    assert config.label_set == load_label_set("celebamask-19")
+    assert "(nothing, face, hair) is not taken for the drawn faces, which keep their own: data.label_set: " in note
+    assert "the set is over bg, skin, nose, hair" in note

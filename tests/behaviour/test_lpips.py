@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from distribution_kit import BATCHES, Difference, Lens, Noise, keep, measured, study_of
-from zoogan.evaluation.distribution_config import LpipsConfig
-from zoogan.evaluation.metrics.perceptual import Perceptual
+from zoogan.evaluation.metrics.lpips import Lpips
 from zoogan.interfaces import Seed, Unavailable
-from zoogan.interfaces.metric import seeds_of
+from zoogan.interfaces.metric import make_face_seeds
 
 
 def test_lpips_measures_what_comes_back_and_what_seeds_change(tmp_path: Path) -> None:
@@ -26,7 +25,7 @@ def test_lpips_measures_what_comes_back_and_what_seeds_change(tmp_path: Path) ->
     source = Noise()
     source.image_size = 32
     found = measured(
-        Perceptual(LpipsConfig(draws=3), distance=Difference()),
+        Lpips(Lpips.Config(draws=3), distance=Difference()),
         study_of(source, tmp_path), Lens(darker), BATCHES, "A", "B",
     )  # fmt: skip
     by_name = {(m.name, m.attribute): m for m in found}
@@ -34,23 +33,23 @@ def test_lpips_measures_what_comes_back_and_what_seeds_change(tmp_path: Path) ->
         ("lpips.kept", None), ("lpips.cycled", None), ("lpips.diversity", None),
         ("lpips.cycled", "A"), ("lpips.cycled", "B"), ("lpips.diversity", "A"), ("lpips.diversity", "B"),
     }  # fmt: skip
-    values = {name: m.statistic.value() for name, m in by_name.items()}
+    values = {name: m.statistic.compute() for name, m in by_name.items()}
     image = source.read("test", range(80))["image"].float() / 127.5 - 1
-    added = amounts(seeds_of(0, torch.arange(80))).view(-1, 1, 1, 1)
+    added = amounts(make_face_seeds(0, torch.arange(80))).view(-1, 1, 1, 1)
     edited = (0.5 * image + added).clamp(-1, 1)
     cycled = (0.5 * edited + added).clamp(-1, 1)
     assert values["lpips.kept", None] == pytest.approx(float((edited - image).abs().mean()), rel=0.02)
     assert values["lpips.cycled", "A"] == pytest.approx(float((cycled - image).abs().mean()), rel=0.02)
-    drawn = torch.stack([amounts(seeds_of(seed, torch.arange(80))) for seed in range(3)])
+    drawn = torch.stack([amounts(make_face_seeds(seed, torch.arange(80))) for seed in range(3)])
     apart = [(drawn[i] - drawn[j]).abs().mean() for i, j in ((0, 1), (0, 2), (1, 2))]
     assert values["lpips.diversity", "B"] == pytest.approx(float(sum(apart)) / 3, rel=0.02)
     assert values["lpips.cycled", None] == pytest.approx(values["lpips.cycled", "B"])
-    assert by_name["lpips.kept", None].statistic.faces() == 80
+    assert by_name["lpips.kept", None].statistic.count_faces() == 80
     assert len(by_name["lpips.kept", None].statistic.face) == 80, "once for each face, not for each attribute"
-    still = measured(Perceptual(LpipsConfig(), distance=Difference()), study_of(source, tmp_path), Lens(keep), BATCHES)
-    assert {m.statistic.value() for m in still} == {0.0}
+    still = measured(Lpips(Lpips.Config(), distance=Difference()), study_of(source, tmp_path), Lens(keep), BATCHES)
+    assert {m.statistic.compute() for m in still} == {0.0}
 
 
 def test_lpips_says_when_faces_are_too_small(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="32 pixels or more, these have 16"):
-        Perceptual(LpipsConfig(), distance=Difference()).start(study_of(Noise(), tmp_path))
+        Lpips(Lpips.Config(), distance=Difference()).start(study_of(Noise(), tmp_path))

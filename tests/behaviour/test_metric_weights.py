@@ -14,13 +14,11 @@ import torch
 from torch import nn
 
 from distribution_kit import Noise, study_of
-from zoogan.auxiliary import inception, squeezenet
+from zoogan.auxiliary import inception, lpips, squeezenet
 from zoogan.auxiliary import weight_files as weights
-from zoogan.evaluation.distribution_config import FdSqueezenetConfig, FidConfig, KidConfig, LpipsConfig
-from zoogan.evaluation.metrics import perceptual
-from zoogan.evaluation.metrics.frechet import Frechet
-from zoogan.evaluation.metrics.kernel import KernelDistance
-from zoogan.evaluation.metrics.perceptual import Perceptual
+from zoogan.evaluation.metrics.frechet import FrechetInception, FrechetSqueezeNet
+from zoogan.evaluation.metrics.kernel import KernelInception
+from zoogan.evaluation.metrics.lpips import Lpips
 from zoogan.interfaces import Unavailable, World
 
 
@@ -42,10 +40,10 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "metric, file",
     [
-        (Frechet(FdSqueezenetConfig()), "squeezenet1_1_caffe.npz"),
-        (Frechet(FidConfig(download=False)), "weights-inception-2015-12-05-6726825d.pth"),
-        (KernelDistance(KidConfig()), "weights-inception-2015-12-05-6726825d.pth"),
-        (Perceptual(LpipsConfig(trunk="vgg")), "vgg16-397923af.pth"),
+        (FrechetSqueezeNet(FrechetSqueezeNet.Config()), "squeezenet1_1_caffe.npz"),
+        (FrechetInception(FrechetInception.Config(download=False)), "weights-inception-2015-12-05-6726825d.pth"),
+        (KernelInception(KernelInception.Config()), "weights-inception-2015-12-05-6726825d.pth"),
+        (Lpips(Lpips.Config(trunk="vgg")), "vgg16-397923af.pth"),
     ],
 )
 def test_missing_weights_say_what_to_do(metric: Any, file: str, no_weights: Path, tmp_path: Path) -> None:
@@ -61,11 +59,14 @@ def test_missing_weights_say_what_to_do(metric: Any, file: str, no_weights: Path
 
 def test_other_weights_are_refused(no_weights: Path, tmp_path: Path) -> None:
     no_weights.mkdir()
-    (no_weights / squeezenet.WEIGHTS.name).write_bytes(b"something else")
+    (no_weights / squeezenet.SQUEEZENET_WEIGHTS.name).write_bytes(b"something else")
     wrong = hashlib.sha256(b"something else").hexdigest()[:12]
-    for config in (FdSqueezenetConfig(), FdSqueezenetConfig(weights=no_weights / squeezenet.WEIGHTS.name)):
+    for config in (
+        FrechetSqueezeNet.Config(),
+        FrechetSqueezeNet.Config(weights=no_weights / squeezenet.SQUEEZENET_WEIGHTS.name),
+    ):
         with pytest.raises(Unavailable, match=rf"not the SqueezeNet 1.1 .* sha256 {wrong}... instead of 22d989bac136"):
-            Frechet(config).start(study_of(Noise(), tmp_path))
+            FrechetSqueezeNet(config).start(study_of(Noise(), tmp_path))
 
 
 def test_a_download_is_used(no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,12 +80,13 @@ def test_a_download_is_used(no_weights: Path, tmp_path: Path, monkeypatch: pytes
         Path(path).write_bytes(content)
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    found = weights.located(file, None, "fid", World.alone(), download=True)
+    found = weights.find_weights(file, None, "fid", World.make_single(), download=True)
     assert found == no_weights / "network.pth" and found.read_bytes() == content
 
 
 @pytest.mark.parametrize(
-    "package, metric", [("torch_fidelity", Frechet(FidConfig())), ("lpips", Perceptual(LpipsConfig()))]
+    "package, metric",
+    [("torch_fidelity", FrechetInception(FrechetInception.Config())), ("lpips", Lpips(Lpips.Config()))],
 )
 def test_a_missing_library_names_the_extra(
     package: str, metric: Any, no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -116,7 +118,7 @@ def test_squeezenet_reads_an_npz_strictly_and_draws_nothing(tmp_path: Path, monk
     before = torch.get_rng_state()
     network = squeezenet.SqueezeNet(path, torch.device("cpu"))
     assert torch.equal(before, torch.get_rng_state())
-    image = torch.rand(2, 3, squeezenet.SIDE, squeezenet.SIDE) * 2 - 1
+    image = torch.rand(2, 3, squeezenet.SQUEEZENET_SIDE, squeezenet.SQUEEZENET_SIDE) * 2 - 1
     pixels = (image + 1) * 127.5
     blue_first = pixels[:, [2, 1, 0]] - torch.tensor([103.939, 116.779, 123.68])[:, None, None]
     expected = reference.features(blue_first).mean((2, 3))
@@ -164,7 +166,7 @@ def test_lpips_takes_torchvisions_trunk(tmp_path: Path) -> None:
         trunk = squeezenet1_1(weights=None)
     torch.save(trunk.state_dict(), tmp_path / "trunk.pth")
     before = torch.get_rng_state()
-    network = perceptual.opened("squeeze", tmp_path / "trunk.pth", torch.device("cpu"))
+    network = lpips.open_lpips("squeeze", tmp_path / "trunk.pth", torch.device("cpu"))
     assert torch.equal(before, torch.get_rng_state())
     for name, value in network.net.state_dict().items():
         assert torch.equal(value, trunk.state_dict()["features." + name.split(".", 1)[1]])
@@ -172,4 +174,4 @@ def test_lpips_takes_torchvisions_trunk(tmp_path: Path) -> None:
     between = network(first, second).flatten()
     assert between.shape == (2,) and bool((between > 0).all())
     with pytest.raises(Unavailable, match="lack features"):
-        perceptual.put_trunk(network, {})
+        lpips.load_trunk(network, {})

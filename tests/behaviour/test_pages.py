@@ -10,13 +10,31 @@ from typing import Any
 import pytest
 import torch
 
-from zoogan.evaluation.reports.comparison import Evaluated, columns_of, entrants_of
-from zoogan.evaluation.reports.page import comparison_page, report_page
-from zoogan.evaluation.reports.page_tables import CARDS, MANY, cards, facts, said_once, sections
-from zoogan.evaluation.reports.report import About, Key, Report, Value
-from zoogan.evaluation.reports.scale import Measured, Scale, decimals, interval_text, scale_of, written
+from zoogan.evaluation.metrics.lookup import collect_headlines
+from zoogan.evaluation.reports.comparison import EvaluatedRun, group_entrants, make_columns
+from zoogan.evaluation.reports.comparison_text import choose_headlines
+from zoogan.evaluation.reports.page import render_comparison, render_report
+from zoogan.evaluation.reports.report import Key, MeasuredRun, Report, Value
+from zoogan.evaluation.reports.report_tables import (
+    CARDS,
+    MANY,
+    list_facts,
+    make_cards,
+    make_sections,
+    split_shared_clauses,
+)
+from zoogan.evaluation.reports.scale import (
+    NumberWithInterval,
+    Scale,
+    count_decimals,
+    format_interval,
+    format_number,
+    make_scale,
+)
 from zoogan.interfaces import Ratio
+from zoogan.plugins.host import get_zoo
 
+HEADLINES = collect_headlines(get_zoo().registry)
 PICTURE = {"Eyeglasses": torch.zeros(3, 4, 4, dtype=torch.uint8)}
 SHUT = {"meta", "img", "br", "col", "wbr", "line", "circle"}  # elements without an end
 
@@ -68,7 +86,7 @@ def value(
 
 
 def report(*values: Value, run: str = "one", **changes: Any) -> Report:
-    about = About(
+    about = MeasuredRun(
         run=run, method="known", recipe=None, config=run, seed=0, iteration=12000, images=48000,
         attributes=("Eyeglasses",), parameters={"generator": 8}, edits_per_second=100.0, device="cpu",
     )  # fmt: skip
@@ -77,8 +95,8 @@ def report(*values: Value, run: str = "one", **changes: Any) -> Report:
 
 
 def told(number: float, low: float | None = None, high: float | None = None) -> tuple[str, str]:
-    shown: Measured = value("a", number, low, high)
-    return written(number, decimals(shown)), interval_text(shown, decimals(shown))
+    shown: NumberWithInterval = value("a", number, low, high)
+    return format_number(number, count_decimals(shown)), format_interval(shown, count_decimals(shown))
 
 
 # ---- numbers ----
@@ -119,16 +137,16 @@ def test_numbers_have_the_digits_that_are_known(
 def test_lines_lie_between_round_ends_that_hold_all_of_them(
     numbers: tuple[float, float, float], from_zero: bool, ends: tuple[str, str]
 ) -> None:
-    scale = scale_of([value("a", *numbers)], from_zero)
+    scale = make_scale([value("a", *numbers)], from_zero)
     assert scale is not None and scale.ends == ends
     assert all(0 <= scale.at(number) <= 100 for number in numbers)
 
 
 def test_a_line_that_would_tell_nothing_is_not_drawn() -> None:
-    assert scale_of([]) is None
-    assert scale_of([value("a", 5.0)]) is None, "no interval"
-    assert scale_of([value("a", 0.0, 0.0, 0.0)]) is None
-    assert scale_of([value("a", 0.1 + 0.2, 0.3, 0.3)], from_zero=False) is None, "one number, but for its last bit"
+    assert make_scale([]) is None
+    assert make_scale([value("a", 5.0)]) is None, "no interval"
+    assert make_scale([value("a", 0.0, 0.0, 0.0)]) is None
+    assert make_scale([value("a", 0.1 + 0.2, 0.3, 0.3)], from_zero=False) is None, "one number, but for its last bit"
     assert Scale(2.0, 4.0).at(3.0) == 50
 
 
@@ -137,7 +155,7 @@ def test_a_line_that_would_tell_nothing_is_not_drawn() -> None:
 
 def test_what_rows_share_is_said_once() -> None:
     eye = {"attribute": "Eyeglasses", "backbone": "judge x"}
-    once, own = said_once([
+    once, own = split_shared_clauses([
         value("a", 1, note="k=5; judge 0.9", **eye), value("a.b", 1, note="k=5; judge 0.9; odd", **eye),
         value("a", 1, note="k=5; judge 0.8", attribute="Male", backbone="judge x"),
     ])  # fmt: skip
@@ -146,7 +164,7 @@ def test_what_rows_share_is_said_once() -> None:
 
 
 def test_rows_of_one_unit_share_a_scale() -> None:
-    (section,) = sections(
+    (section,) = make_sections(
         report(value("t.in.l1", 0.3, 0.2, 0.31), value("t.out.l1", 0.01, 0.01, 0.02), value("t.psnr", 30, 29, 31))
     )
     scales = [row.scale.ends for row in section.rows if row.scale]
@@ -155,29 +173,47 @@ def test_rows_of_one_unit_share_a_scale() -> None:
 
 def test_many_attributes_are_folded_and_what_is_told_of_all_stays() -> None:
     many = [value("part", 0.5, attribute=str(k)) for k in range(MANY)]
-    (few,) = sections(report(*many))
+    (few,) = make_sections(report(*many))
     assert len(few.rows) == MANY and not few.folded
-    page = Page(report_page(report(*many, value("part", 0.4)), {}))
-    (section,) = sections(report(*many, value("part", 0.4)))
+    page = Page(render_report(report(*many, value("part", 0.4)), HEADLINES, {}))
+    (section,) = make_sections(report(*many, value("part", 0.4)))
     assert [row.number for row in section.rows] == ["0.400"] and len(section.folded) == MANY
     assert len(page.each("details")) == 1 and f"{MANY} rows" in page.text
 
 
 def test_headline_figures_are_of_all_attributes_or_of_the_only_one() -> None:
-    shown = cards(report(
+    shown = make_cards(report(
         value("success", 0.9, attribute="Eyeglasses", note="x; judge: 0.99"), value("edit_error", 0.2, attribute="A"),
         value("edit_error", 0.4, attribute="B"), value("edit_error", 0.3), value("fid", 8, attribute="A"),
         value("fid", 9, attribute="B"), value("identity.l1", None),
-    ))  # fmt: skip
+    ), HEADLINES)  # fmt: skip
     assert [(card.label, card.row.number, card.yardstick) for card in shown] == [
         ("Edit error", "0.300", ""), ("Success", "0.900", "judge: 0.99"),
     ]  # fmt: skip
     names = ("edit_error", "success", "preservation", "outside_truth.l1", "cycle.l1", "fid", "identity.l1")
-    assert len(cards(report(*[value(name, 1.0) for name in names]))) == CARDS == len(names) - 1
+    assert len(make_cards(report(*[value(name, 1.0) for name in names]), HEADLINES)) == CARDS == len(names) - 1
+
+
+def test_headlines_stand_in_their_order() -> None:
+    names = {
+        place: [name for name, _ in sorted(places, key=lambda item: item[1])]
+        for place in ("report_place", "comparison_place")
+        if (places := [(name, at) for name, h in HEADLINES.items() if (at := getattr(h, place)) is not None])
+    }
+    assert names["report_place"] == [
+        "edit_error", "success", "preservation", "outside_truth.l1", "cycle.l1", "fid", "fd_squeezenet",
+        "prdc_squeezenet.coverage", "frequency.mean", "mask_agreement.miou", "part_leak.shape", "part_leak.texture",
+        "identity.l1", "outside_mask.l1",
+    ]  # fmt: skip
+    assert names["comparison_place"] == [
+        "edit_error", "success", "preservation", "outside_truth.l1", "outside_mask.l1", "identity.l1", "cycle.l1",
+        "fd_squeezenet", "kd_squeezenet", "fid", "frequency.mean", "frequency.worst", "mask_agreement.miou",
+        "part_leak.shape", "part_leak.texture",
+    ]  # fmt: skip
 
 
 def test_facts_hold_every_library_and_every_set_of_faces() -> None:
-    found = facts(report(value("success", 1, attribute="A"), value("fid", 1, attribute="B")))
+    found = list_facts(report(value("success", 1, attribute="A"), value("fid", 1, attribute="B")))
     assert found["versions"] == "zoogan 1, success 2, fid 2" and found["images seen"] == "48,000"
     assert found["sets of faces"] == "A 70, sha256 ffffffffffff; B 70, sha256 ffffffffffff"
 
@@ -215,7 +251,7 @@ def test_a_report_to_read() -> None:
         "table": {"<Male>": {"faces": 2000.0, "positives": 965.0, "balanced_accuracy": 0.96274, "error": 0.004248,
                              "recall": 1.0, "specificity": 0.97}},
     }  # fmt: skip
-    page = Page(report_page(report(*measured(), judge=judge, skipped={"fid": "no weights"}), PICTURE))
+    page = Page(render_report(report(*measured(), judge=judge, skipped={"fid": "no weights"}), HEADLINES, PICTURE))
     check_page(page)
     text = " ".join(page.text.split())
     assert "0.912 0.850 to 0.960" in text and "0.91234" not in text
@@ -229,24 +265,26 @@ def test_a_report_to_read() -> None:
 
 
 def test_a_report_of_nothing_still_says_why() -> None:
-    page = Page(report_page(report(skipped={"fid": "no weights"}), {}))
+    page = Page(render_report(report(skipped={"fid": "no weights"}), HEADLINES, {}))
     check_page(page)
     assert "no weights" in page.text and "All measures" not in page.text
 
 
-def compared(run: str, shift: float, resizer: str = "none") -> Evaluated:
+def compared(run: str, shift: float, resizer: str = "none") -> EvaluatedRun:
     values, statistics = [], []
     for old in measured():
         key = old.key.model_copy(update={"resizer": resizer}) if old.key.backbone else old.key
         numbers = torch.linspace(0, 1, 70).double() * 0.1 + (old.value or 0) + shift
-        statistics.append(Ratio.mean(torch.arange(70), numbers))
+        statistics.append(Ratio.from_values(torch.arange(70), numbers))
         values.append(old.model_copy(update={"key": key, "value": float(numbers.mean())}))
-    return Evaluated(report(*values, run=run), list(statistics))
+    return EvaluatedRun(report(*values, run=run), list(statistics))
 
 
 def test_a_comparison_to_read() -> None:
-    entrants = entrants_of([compared("one", 0.0), compared("two", 0.5), compared("three", 0.1, resizer="bicubic")])
-    page = Page(comparison_page(entrants, columns_of(entrants), PICTURE, "zoo compare one two three"))
+    entrants = group_entrants([compared("one", 0.0), compared("two", 0.5), compared("three", 0.1, resizer="bicubic")])
+    columns = make_columns(entrants)
+    first = choose_headlines(columns, HEADLINES)
+    page = Page(render_comparison(entrants, columns, first, PICTURE, "zoo compare one two three"))
     check_page(page)
     text = " ".join(page.text.split())
     assert "success Eyeglasses ↓: not comparable with the other: resizer: bicubic / none" in text

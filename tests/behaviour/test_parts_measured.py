@@ -12,32 +12,31 @@ from torch import Tensor
 
 from distribution_kit import Filters, Noise, in_two_processes, study_of
 from part_kit import PARTS, SIDE, Marked, maker, rectangles
-from zoogan.cli.evaluate import tell
+from zoogan.cli.evaluate import print_values
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
-from zoogan.evaluation.config import DEFAULTS, OF_PARTS, PartLeakConfig
-from zoogan.evaluation.distribution_config import FdSqueezenetConfig, KdSqueezenetConfig, PrdcSqueezenetConfig
-from zoogan.evaluation.inputs import metric_configs
-from zoogan.evaluation.metrics.frechet import Frechet
+from zoogan.evaluation.build_report import build_report, collect_rows
+from zoogan.evaluation.inputs import choose_metrics
+from zoogan.evaluation.metric_runner import Findings, run_metrics
+from zoogan.evaluation.metrics.diversity import Diversity
+from zoogan.evaluation.metrics.frechet import FrechetSqueezeNet
 from zoogan.evaluation.metrics.frequency import Frequency
-from zoogan.evaluation.metrics.kernel import KernelDistance
-from zoogan.evaluation.metrics.manifold import Manifold
+from zoogan.evaluation.metrics.kernel import KernelSqueezeNet
+from zoogan.evaluation.metrics.manifold import PrecisionRecallSqueezeNet
 from zoogan.evaluation.metrics.mask_agreement import MaskAgreement
-from zoogan.evaluation.metrics.part_leak import PartLeak, label_pairs
-from zoogan.evaluation.metrics.reconstruction import Diversity
-from zoogan.evaluation.reports.page import report_page
-from zoogan.evaluation.reports.part_sheet import legend, part_sheet
-from zoogan.evaluation.reports.report import About, read_report, read_rows, report_of, rows_of, write_report
-from zoogan.evaluation.study import Findings, examine
+from zoogan.evaluation.metrics.part_leak import PartLeak, count_label_pairs
+from zoogan.evaluation.part_sheet import make_part_legend, make_part_sheet
+from zoogan.evaluation.reports.page import render_report
+from zoogan.evaluation.reports.report import MeasuredRun, read_report, read_rows, write_report
 from zoogan.interfaces import Editor, Metric, Study, World
-from zoogan.interfaces.metric import seeds_of
-from zoogan.pictures.palette import colours
+from zoogan.interfaces.metric import make_face_seeds
+from zoogan.pictures.palette import choose_colours
 from zoogan.plugins.host import open_zoo
-from zoogan.testing.editors import KnownMaker
+from zoogan.testing.editors import KnownGenerator
 
 
 def parts_study(cache: Path, faces: int = 40, judge: Any = None, **options: Any) -> Study:
-    return study_of(Noise(), cache, faces=faces, judge=judge or Marked(), shows="samples", **options)
+    return study_of(Noise(), cache, faces=faces, judge=judge or Marked(), kind="samples", **options)
 
 
 @pytest.fixture
@@ -46,12 +45,12 @@ def study(tmp_path: Path) -> Study:
 
 
 def both() -> dict[str, Metric]:
-    return {"mask_agreement": MaskAgreement(), "part_leak": PartLeak(PartLeakConfig(faces=30))}
+    return {"mask_agreement": MaskAgreement(), "part_leak": PartLeak(PartLeak.Config(faces=30))}
 
 
 def values_of(found: Findings) -> dict[str, float]:
     assert not found.skipped, found.skipped
-    return {f"{m.name} {m.attribute or 'all'}": m.statistic.value() for _, m in found.measures}
+    return {f"{m.name} {m.attribute or 'all'}": m.statistic.compute() for _, m in found.measures}
 
 
 # ---- by hand ----
@@ -65,16 +64,16 @@ def test_agreement_by_hand(tmp_path: Path) -> None:
     parts = ("background", "hair", "hat", "nose")
     fixed.generator.parts = parts
     judge = Marked(("nose", "hair", "background", "hat"), parts)
-    found = examine(fixed, parts_study(tmp_path, 3, judge), {"mask_agreement": MaskAgreement()}, [])
+    found = run_metrics(fixed, parts_study(tmp_path, 3, judge), {"mask_agreement": MaskAgreement()}, [])
     told = {(m.name, m.attribute): m for _, m in found.measures}
     iou = {part: told["mask_agreement.miou", part].statistic for part in parts}
-    assert iou["background"].value() == 1 / 2, "one pixel of two"
-    assert iou["hair"].value() == pytest.approx(1 / 3) and iou["hat"].value() == 0
-    assert iou["nose"].value() != iou["nose"].value() and iou["nose"].faces() == 0, "neither sees one"
-    assert told["mask_agreement.miou", None].statistic.value() == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
-    assert told["mask_agreement.accuracy", None].statistic.value() == 1 / 2
+    assert iou["background"].compute() == 1 / 2, "one pixel of two"
+    assert iou["hair"].compute() == pytest.approx(1 / 3) and iou["hat"].compute() == 0
+    assert iou["nose"].compute() != iou["nose"].compute() and iou["nose"].count_faces() == 0, "neither sees one"
+    assert told["mask_agreement.miou", None].statistic.compute() == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
+    assert told["mask_agreement.accuracy", None].statistic.compute() == 1 / 2
     own = told["mask_agreement.judge", None]
-    assert (own.statistic.value(), own.statistic.faces(), own.better) == (0.85, 30, None)
+    assert (own.statistic.compute(), own.statistic.count_faces(), own.better) == (0.85, 30, None)
     assert told["mask_agreement.miou", None].note == "judge: mean IoU 0.850 on real faces"
     assert told["mask_agreement.miou", "hair"].note == "judge: IoU 0.750 on real faces"
     assert (own.backbone, own.weights) == ("judge marked", "2" * 64)
@@ -82,7 +81,7 @@ def test_agreement_by_hand(tmp_path: Path) -> None:
 
 def test_what_leaks_is_told_by_its_number(study: Study) -> None:
     """Every part's colour reaches all other pixels, a quarter as strong; shapes touch nothing else."""
-    values = values_of(examine(maker(rectangles(leak=0.25)), study, both(), []))
+    values = values_of(run_metrics(maker(rectangles(leak=0.25)), study, both(), []))
     for part in (*PARTS[1:], "all"):
         assert values[f"part_leak.texture {part}"] == pytest.approx(0.25, rel=1e-4)
         assert values[f"part_leak.others.both {part}"] == 1 and values[f"part_leak.relabelled {part}"] == 0
@@ -91,22 +90,24 @@ def test_what_leaks_is_told_by_its_number(study: Study) -> None:
 
 
 def test_faces_without_the_part_are_left_out_and_their_share_is_told(study: Study) -> None:
-    found = examine(maker(rectangles()), study, {"part_leak": PartLeak(PartLeakConfig(faces=30))}, [])
+    found = run_metrics(maker(rectangles()), study, {"part_leak": PartLeak(PartLeak.Config(faces=30))}, [])
     told = {(m.name, m.attribute): m for _, m in found.measures}
     editor = maker(rectangles())
-    one, two = (editor.latents(seeds_of(seed, torch.arange(30))) for seed in (0, 1))
+    one, two = (editor.draw_latents(make_face_seeds(seed, torch.arange(30))) for seed in (0, 1))
     for k, part in enumerate(PARTS[1:], 1):
-        before, after = (editor.synthesise(latents).segmentation for latents in (one, editor.replaced(one, two, part)))
+        before, after = (
+            editor.synthesise(latents).segmentation for latents in (one, editor.replace_part(one, two, part))
+        )
         assert before is not None and after is not None
         shown, shows = ((labels == k).flatten(1).any(1) for labels in (before, after))
-        assert told["part_leak.present", part].statistic.value() == pytest.approx(float(shown.float().mean()))
+        assert told["part_leak.present", part].statistic.compute() == pytest.approx(float(shown.float().mean()))
         rows = told["part_leak.both", part].statistic
         assert rows.face.tolist() == (shown | shows).nonzero().flatten().tolist() != list(range(30))
         assert told["part_leak.both", part].note == "of the first 30 samples"
 
 
 def test_a_part_that_drags_another_along_is_seen_by_the_others(study: Study) -> None:
-    values = values_of(examine(maker(rectangles(drag=True)), study, both(), []))
+    values = values_of(run_metrics(maker(rectangles(drag=True)), study, both(), []))
     assert values["part_leak.others.shape hair"] < 0.9 and values["part_leak.shape hair"] > 0.05
     assert values["part_leak.others.shape nose"] == 1, "its own shape does nothing"
     assert values["part_leak.others.texture hair"] == 1 and values["part_leak.texture hair"] == 0
@@ -121,9 +122,9 @@ def test_labels_that_follow_a_texture_are_counted(tmp_path: Path) -> None:
         labels[:, 0, :2] = torch.where(latents[:, 3, :1] > 0, 2, 1)
         return latents[:, 3, :1, None, None].expand(-1, 3, 4, 4) * (labels == 1)[:, None], labels
 
-    found = examine(maker(paint), parts_study(tmp_path), {"part_leak": PartLeak()}, [])
+    found = run_metrics(maker(paint), parts_study(tmp_path), {"part_leak": PartLeak()}, [])
     values = values_of(found)
-    signs = [maker(paint).latents(seeds_of(seed, torch.arange(40)))[:, 3, 0] > 0 for seed in (0, 1)]
+    signs = [maker(paint).draw_latents(make_face_seeds(seed, torch.arange(40)))[:, 3, 0] > 0 for seed in (0, 1)]
     changed = float((signs[0] != signs[1]).float().mean())
     assert 0.2 < changed < 0.8, "a share that tells something"
     assert values["part_leak.relabelled hair"] == pytest.approx(changed * 2 / 16)
@@ -134,25 +135,25 @@ def test_pairs_of_labels_are_counted_face_by_face() -> None:
     draw = torch.Generator().manual_seed(0)
     before, after = (torch.randint(3, (2, 4, 5), generator=draw) for _ in range(2))
     where = torch.rand(2, 4, 5, generator=draw) > 0.5
-    pairs = label_pairs(before, after, 3, where)
+    pairs = count_label_pairs(before, after, 3, where)
     for n in range(2):
         for a in range(3):
             for b in range(3):
                 assert pairs[n, a, b] == ((before[n] == a) & (after[n] == b) & where[n]).sum()
-    assert label_pairs(before, after, 3).sum() == 40
+    assert count_label_pairs(before, after, 3).sum() == 40
 
 
 def test_distances_need_no_attributes(tmp_path: Path) -> None:
     """Makers of parts are trained on faces without a label."""
     source = DrawnSource(DrawnData(image_size=16, faces=60, held_out=60, attributes=(), label_set="celebamask-13"))
-    study = study_of(source, tmp_path, faces=60, judge=Marked(), shows="samples")
+    study = study_of(source, tmp_path, faces=60, judge=Marked(), kind="samples")
     metrics = {
-        "fd": Frechet(FdSqueezenetConfig(), features=Filters()),
-        "kd": KernelDistance(KdSqueezenetConfig(), features=Filters()),
-        "prdc": Manifold(PrdcSqueezenetConfig(), features=Filters()),
+        "fd": FrechetSqueezeNet(FrechetSqueezeNet.Config(), features=Filters()),
+        "kd": KernelSqueezeNet(KernelSqueezeNet.Config(), features=Filters()),
+        "prdc": PrecisionRecallSqueezeNet(PrecisionRecallSqueezeNet.Config(), features=Filters()),
         "diversity": Diversity(),
     }
-    values = values_of(examine(maker(rectangles()), study, metrics, []))
+    values = values_of(run_metrics(maker(rectangles()), study, metrics, []))
     assert values["fd_squeezenet all"] > 0 and values["kd_squeezenet all"] > 0 and values["diversity.l1 all"] > 0
 
 
@@ -160,10 +161,10 @@ def test_distances_need_no_attributes(tmp_path: Path) -> None:
 
 
 def test_two_processes_say_what_one_says(tmp_path: Path) -> None:
-    alone = values_of(examine(maker(rectangles(0.1)), parts_study(tmp_path / "one", faces=41), both(), []))
+    alone = values_of(run_metrics(maker(rectangles(0.1)), parts_study(tmp_path / "one", faces=41), both(), []))
 
     def work(rank: int, world: World) -> Findings:
-        return examine(maker(rectangles(0.1)), parts_study(tmp_path / "two", faces=41, world=world), both(), [])
+        return run_metrics(maker(rectangles(0.1)), parts_study(tmp_path / "two", faces=41, world=world), both(), [])
 
     for found in in_two_processes(work):
         assert values_of(found) == pytest.approx(alone, rel=1e-6, nan_ok=True)
@@ -175,43 +176,43 @@ def test_two_processes_say_what_one_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("editor", "judge", "told"),
     [
-        (KnownMaker(lambda seeds: torch.zeros(len(seeds), 3, 16, 16)), Marked(), "this run's faces have no parts"),
+        (KnownGenerator(lambda seeds: torch.zeros(len(seeds), 3, 16, 16)), Marked(), "this run's faces have no parts"),
         (maker(rectangles()), Marked(()), "this judge reads no segmentation"),
         (maker(rectangles()), Marked(PARTS[:3]), "the judge tells 3 parts apart, 4 are asked for (they differ in hat)"),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_a_sentence(editor: Editor, judge: Any, told: str, tmp_path: Path) -> None:
-    found = examine(editor, parts_study(tmp_path, 4, judge), both(), [])
+    found = run_metrics(editor, parts_study(tmp_path, 4, judge), both(), [])
     assert found.skipped["mask_agreement"].startswith(told)
     if "differ" in told:
         assert (
             "`zoo judge train --data noise --set data.label_set=FILE --size 16 --out DIR`, and name it with --judge DIR"
             in str(found.skipped)
         )
-    assert ("part_leak" in found.skipped) is isinstance(editor, KnownMaker)
+    assert ("part_leak" in found.skipped) is isinstance(editor, KnownGenerator)
 
 
 def test_without_a_judge_and_with_one_of_parts_alone_the_report_says_so(study: Study) -> None:
-    found = examine(maker(rectangles()), replace(study, judge=None), both(), [])
+    found = run_metrics(maker(rectangles()), replace(study, judge=None), both(), [])
     assert "zoo judge train" in found.skipped["mask_agreement"] and "part_leak" not in found.skipped
-    found = examine(maker(rectangles()), study, {"frequency": Frequency()}, [])
+    found = run_metrics(maker(rectangles()), study, {"frequency": Frequency()}, [])
     assert found.skipped["frequency"].startswith("this judge reads no attributes, only parts")
 
 
 def test_a_part_that_nobody_knows_is_refused_with_the_nearest(study: Study) -> None:
     editor = maker(rectangles())
-    latents = editor.latents([1, 2])
+    latents = editor.draw_latents([1, 2])
     with pytest.raises(ValueError, match="did you mean 'hair'"):
-        editor.replaced(latents, latents, "hairs")
+        editor.replace_part(latents, latents, "hairs")
     with pytest.raises(ValueError, match="did you mean 'texture'"):
-        editor.replaced(latents, latents, "hair", ("textur",))
+        editor.replace_part(latents, latents, "hair", ("textur",))
 
 
 def test_only_the_rows_of_the_part_are_replaced() -> None:
     editor = maker(rectangles())
-    one, other = editor.latents([1, 2]), editor.latents([3, 4])
+    one, other = editor.draw_latents([1, 2]), editor.draw_latents([3, 4])
     for kinds, rows in ((("shape", "texture"), [2, 3]), (("shape",), [2]), (("texture",), [3])):
-        mixed = editor.replaced(one, other, "hair", kinds)
+        mixed = editor.replace_part(one, other, "hair", kinds)
         for row in range(8):
             assert torch.equal(mixed[:, row], (other if row in rows else one)[:, row])
 
@@ -221,39 +222,45 @@ def test_only_the_rows_of_the_part_are_replaced() -> None:
 
 def test_they_are_measured_by_default_where_there_are_parts() -> None:
     registry = open_zoo().registry
-    assert list(metric_configs(registry, None, {}, "samples")) == list(DEFAULTS["samples"])
-    assert list(metric_configs(registry, None, {}, "samples", True)) == [*DEFAULTS["samples"], *OF_PARTS]
-    chosen = metric_configs(registry, "part_leak", {"part_leak": {"faces": 7}}, "samples", True)
+    sets = ["fd_squeezenet", "kd_squeezenet", "prdc_squeezenet"]
+    assert list(choose_metrics(registry, None, {}, "samples")) == [*sets, "frequency", "diversity"]
+    of_parts = [*sets, "frequency", "diversity", "mask_agreement", "part_leak"]
+    assert list(choose_metrics(registry, None, {}, "samples", True)) == of_parts
+    assert list(choose_metrics(registry, None, {}, "edits")) == [
+        "edit_error", "truth", "success", "preservation", "locality", "reconstruction", "diversity", "pose",
+        "segmentation", *sets,
+    ]  # fmt: skip
+    chosen = choose_metrics(registry, ["part_leak"], {"part_leak": {"faces": 7}}, "samples", True)
     assert registry.build("metric", chosen["part_leak"]).config.faces == 7
 
 
 def test_a_report_keeps_them_and_shows_the_parts(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("zoogan.evaluation.reports.report.RESAMPLES", 40)
+    monkeypatch.setattr("zoogan.evaluation.build_report.RESAMPLES", 40)
     editor = maker(rectangles(0.1))
-    found = examine(editor, study, both(), [])
-    about = About(
+    found = run_metrics(editor, study, both(), [])
+    about = MeasuredRun(
         run="known", method="known", recipe=None, config="known", seed=0, iteration=1, images=4, attributes=(),
         parameters={"generator": 8}, samples_per_second=90.0, device="cpu",
     )  # fmt: skip
-    report = write_report(tmp_path / "r", report_of(found, study, about, None, "2026-11-21"), rows_of(found))
+    report = write_report(tmp_path / "r", build_report(found, study, about, None, "2026-11-21"), collect_rows(found))
     kept = read_report(tmp_path / "r")
     assert kept == report and len(read_rows(tmp_path / "r", kept)) == len(kept.values)
     leak = kept.find("part_leak.texture")
     assert leak is not None and leak.value == pytest.approx(0.1, rel=1e-3) and leak.low is not None
     hair = kept.find("mask_agreement.miou", "hair")
     assert hair is not None and hair.key.backbone == "judge marked"
-    tell(kept, tmp_path / "r", PARTS)
+    print_values(kept, PARTS)
     told = capsys.readouterr().out
     assert "part_leak.texture" in told and "hair" not in told, "what is told of each part is left to the page"
-    tell(kept, tmp_path / "r")
+    print_values(kept)
     assert "hair" in capsys.readouterr().out
-    sheet = part_sheet(editor, study)
+    sheet = make_part_sheet(editor, study)
     assert sheet is not None and sheet.shape[0] == 3
-    bare = part_sheet(editor, replace(study, judge=None))
+    bare = make_part_sheet(editor, replace(study, judge=None))
     assert bare is not None and bare.shape[2] == sheet.shape[2] - (sheet.shape[2] - 4) // 6, "a column less"
-    page = report_page(kept, {"parts": sheet}, legend(editor)).replace("<wbr>", "")
+    page = render_report(kept, {}, {"parts": sheet}, make_part_legend(editor)).replace("<wbr>", "")
     assert 'alt="samples with their parts"' in page and page.count("■") == len(PARTS)
-    assert "mask_agreement.judge" in page and "#{:02x}{:02x}{:02x}".format(*colours(2)[1]) in page
-    assert part_sheet(KnownMaker(lambda seeds: torch.zeros(len(seeds), 3, SIDE, SIDE)), study) is None
+    assert "mask_agreement.judge" in page and "#{:02x}{:02x}{:02x}".format(*choose_colours(2)[1]) in page
+    assert make_part_sheet(KnownGenerator(lambda seeds: torch.zeros(len(seeds), 3, SIDE, SIDE)), study) is None

@@ -10,7 +10,7 @@ import pytest
 from zoogan.cli import main
 from zoogan.evaluation.metrics.edit_error import EditError
 from zoogan.interfaces import Unavailable
-from zoogan.judges.judge import default_judge
+from zoogan.judges.judge import get_judge_folder
 
 TINY = [
     "--device", "cpu", "--iterations", "2", "--set", "data.image_size=16", "--set", "data.batch=2", "--set",
@@ -30,7 +30,7 @@ def train(out: Path, *sets: str) -> int:
 
 
 def test_a_damaged_judge_stops_only_what_needs_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    judge = default_judge("drawn", 16)
+    judge = get_judge_folder("drawn", 16)
     judge.mkdir(parents=True)
     (judge / "judge.json").write_text("{")
     assert train(tmp_path / "run") == 0
@@ -45,7 +45,7 @@ def test_what_cannot_be_measured_is_told_once(
     def serve(self: EditError, *_: Any) -> None:
         raise Unavailable("these faces are too few")
 
-    monkeypatch.setattr(EditError, "measures", serve)
+    monkeypatch.setattr(EditError, "compute", serve)
     assert train(tmp_path / "run") == 0
     said = capsys.readouterr().out
     assert said.count("edit_error is not measured: these faces are too few") == 1
@@ -58,7 +58,7 @@ def test_a_checkpoint_that_is_due_comes_before_the_measuring(
     def fail(self: EditError, *_: Any) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(EditError, "measures", fail)
+    monkeypatch.setattr(EditError, "compute", fail)
     assert train(tmp_path / "run", "training.checkpoint_every=1") == 1
     assert "out of memory" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["iteration-00000001"]

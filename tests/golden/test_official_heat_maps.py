@@ -9,7 +9,7 @@ from heat_maps import bumps, check_strided, landmark_state, named_input
 from official import Case
 from safetensors.torch import save_file
 
-from zoogan.auxiliary.heat_maps import LandmarkMaps, masks_from
+from zoogan.auxiliary.heat_maps import LandmarkMaps, make_masks
 from zoogan.layers.config import LandmarkMapsConfig
 
 
@@ -20,7 +20,7 @@ def test_landmark_network(landmark_case: Case, tmp_path: Path) -> None:
     save_file(landmark_state(says), file)
     component = LandmarkMaps(LandmarkMapsConfig(file=file))
     image = named_input(says["inputs"]["x"])
-    found = {"heatmap98_raw": component.maps(image)}
+    found = {"heatmap98_raw": component.compute_maps(image)}
     assert component.network is not None
     assert sum(p.numel() for p in component.network.parameters()) == says["param_count"]
     with torch.no_grad():
@@ -35,6 +35,6 @@ def test_landmark_network(landmark_case: Case, tmp_path: Path) -> None:
 
 
 def test_masks(mask_case: Case) -> None:
-    masks = masks_from(bumps(mask_case.says["inputs"]["heatmaps"]))
+    masks = make_masks(bumps(mask_case.says["inputs"]["heatmaps"]))
     for name, mask in zip(("mask0", "mask1"), masks):
         check_strided(name, mask, mask_case, 1e-6)

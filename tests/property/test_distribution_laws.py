@@ -19,23 +19,23 @@ from torchvision.transforms.functional import gaussian_blur
 
 from distribution_kit import Filters, Noise
 from zoogan.auxiliary.features import Features
-from zoogan.auxiliary.squeezenet import WEIGHTS, SqueezeNet
+from zoogan.auxiliary.squeezenet import SQUEEZENET_WEIGHTS, SqueezeNet
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
-from zoogan.evaluation.metrics.frechet import Moments, frechet
-from zoogan.evaluation.metrics.kernel import cubic, kernel_distance
-from zoogan.evaluation.metrics.manifold import overlap
-from zoogan.evaluation.metrics.reals import real_faces
-from zoogan.interfaces.metric import as_saved
-from zoogan.pictures.photo import to_range
-from zoogan.testing.strategies import noise, seeds
+from zoogan.evaluation.metrics.frechet import Moments, compute_frechet_distance
+from zoogan.evaluation.metrics.kernel import apply_cubic_kernel, compute_kernel_distance
+from zoogan.evaluation.metrics.manifold import compute_overlap
+from zoogan.evaluation.metrics.real_faces import choose_matching_faces
+from zoogan.interfaces.metric import round_as_saved
+from zoogan.pictures.photo import normalize_image
+from zoogan.testing.strategies import make_noise, seeds
 
 counts = st.integers(2, 40)
 widths = st.integers(1, 12)
 
 
 def distance(first: Tensor, second: Tensor) -> float:
-    return frechet(Moments.of(first), Moments.of(second))
+    return compute_frechet_distance(Moments.from_features(first), Moments.from_features(second))
 
 
 # ---- the same numbers by other roads ----
@@ -44,7 +44,7 @@ def distance(first: Tensor, second: Tensor) -> float:
 @given(seed=seeds, n=counts, m=counts, d=widths)
 def test_frechet_is_what_the_matrix_root_gives(seed: int, n: int, m: int, d: int) -> None:
     """Also with fewer rows than dimensions, where scipy's root is the one that loses digits."""
-    x, y = noise(seed, n, d).double().numpy(), 2 * noise(seed + 1, m, d).double().numpy() + 1
+    x, y = make_noise(seed, n, d).double().numpy(), 2 * make_noise(seed + 1, m, d).double().numpy() + 1
     one, two = np.cov(x, rowvar=False).reshape(d, d), np.cov(y, rowvar=False).reshape(d, d)
     jitter = 1e-9 * np.eye(d)
     cross = np.trace(sqrtm((one + jitter) @ (two + jitter)).real)
@@ -54,20 +54,20 @@ def test_frechet_is_what_the_matrix_root_gives(seed: int, n: int, m: int, d: int
 
 def test_frechet_and_kernel_distance_are_those_of_torch_fidelity() -> None:
     fid, kid = pytest.importorskip("torch_fidelity.metric_fid"), pytest.importorskip("torch_fidelity.metric_kid")
-    x, y = noise(0, 70, 16).double(), noise(1, 70, 16).double() * 1.5 + 0.2
+    x, y = make_noise(0, 70, 16).double(), make_noise(1, 70, 16).double() * 1.5 + 0.2
     theirs = fid.fid_statistics_to_metric(
         fid.fid_features_to_statistics(x), fid.fid_features_to_statistics(y), verbose=False
     )
     assert distance(x, y) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-9)
     kernels = [kid.kernel_poly(a, b, kid_kernel_poly_degree=3, kid_kernel_poly_gamma=None, kid_kernel_poly_coef0=1)
                for a, b in ((x.numpy(), x.numpy()), (x.numpy(), y.numpy()), (y.numpy(), y.numpy()))]  # fmt: skip
-    assert kernel_distance(x, y)[0] == pytest.approx(kid.mmd2(*kernels), rel=1e-9)
+    assert compute_kernel_distance(x, y)[0] == pytest.approx(kid.mmd2(*kernels), rel=1e-9)
 
 
 @given(seed=seeds, n=st.integers(3, 7), m=st.integers(3, 7), d=widths)
 def test_kernel_distance_and_its_error_by_hand(seed: int, n: int, m: int, d: int) -> None:
     """Pair by pair, and leaving out each row in turn."""
-    x, y = noise(seed, n, d).double(), noise(seed + 1, m, d).double()
+    x, y = make_noise(seed, n, d).double(), make_noise(seed + 1, m, d).double()
 
     def by_hand(x: Tensor, y: Tensor) -> float:
         def mean(a: Tensor, b: Tensor, same: bool) -> float:
@@ -79,7 +79,7 @@ def test_kernel_distance_and_its_error_by_hand(seed: int, n: int, m: int, d: int
     def spread(values: list[float]) -> float:
         return (len(values) - 1) * float(np.var(values))
 
-    value, error = kernel_distance(x, y)
+    value, error = compute_kernel_distance(x, y)
     without_x = [by_hand(x[torch.arange(n) != i], y) for i in range(n)]
     without_y = [by_hand(x, y[torch.arange(m) != i]) for i in range(m)]
     assert value == pytest.approx(by_hand(x, y), rel=1e-9, abs=1e-9)
@@ -89,7 +89,7 @@ def test_kernel_distance_and_its_error_by_hand(seed: int, n: int, m: int, d: int
 @given(seed=seeds, n=st.integers(4, 9), m=st.integers(4, 9), k=st.integers(1, 3))
 def test_overlap_by_hand(seed: int, n: int, m: int, k: int) -> None:
     """The definitions of Kynkaanniemi et al. and Naeem et al., face by face."""
-    x, y = noise(seed, n, 2), noise(seed + 1, m, 2)
+    x, y = make_noise(seed, n, 2), make_noise(seed + 1, m, 2)
 
     def far(a: Tensor, b: Tensor) -> float:
         return float((a.double() - b.double()).norm())
@@ -97,10 +97,10 @@ def test_overlap_by_hand(seed: int, n: int, m: int, k: int) -> None:
     def ball(rows: Tensor, i: int) -> float:
         return sorted(far(rows[i], rows[j]) for j in range(len(rows)) if j != i)[k - 1]
 
-    found = overlap(x, y, k)
+    found = compute_overlap(x, y, k)
     for i in range(n):
         balls = sum(far(x[i], y[j]) < ball(y, j) for j in range(m))
-        assert bool(found.realistic[i]) == (balls > 0) and float(found.dense[i]) == balls / k
+        assert bool(found.realistic[i]) == (balls > 0) and float(found.density[i]) == balls / k
     for j in range(m):
         assert bool(found.reached[j]) == any(far(x[i], y[j]) < ball(x, i) for i in range(n))
         assert bool(found.covered[j]) == (min(far(x[i], y[j]) for i in range(n)) < ball(y, j))
@@ -112,47 +112,53 @@ def test_overlap_by_hand(seed: int, n: int, m: int, k: int) -> None:
 @given(seed=seeds, n=counts, d=widths)
 def test_a_set_is_at_no_distance_from_itself(seed: int, n: int, d: int) -> None:
     """Frechet 0, whatever the rank; the kernel distance of a set to itself is below what it is to itself moved."""
-    x = noise(seed, n, d)
-    assert distance(x, x) == pytest.approx(0, abs=1e-9 * float(Moments.of(x).covariance.trace() + 1))
-    assert kernel_distance(x, x)[0] < 1e-9  # the diagonal counts between the sets and not within them
+    x = make_noise(seed, n, d)
+    assert distance(x, x) == pytest.approx(0, abs=1e-9 * float(Moments.from_features(x).covariance.trace() + 1))
+    assert compute_kernel_distance(x, x)[0] < 1e-9  # the diagonal counts between the sets and not within them
     if n > 3:
-        same = overlap(x, x, 3)
+        same = compute_overlap(x, x, 3)
         assert bool(same.realistic.all() & same.reached.all() & same.covered.all())
 
 
 @given(seed=seeds, n=counts, m=counts, d=widths)
 def test_distances_are_symmetric(seed: int, n: int, m: int, d: int) -> None:
-    x, y = noise(seed, n, d), noise(seed + 1, m, d) + 0.5
+    x, y = make_noise(seed, n, d), make_noise(seed + 1, m, d) + 0.5
     assert distance(x, y) == pytest.approx(distance(y, x), rel=1e-9, abs=1e-9)
-    assert kernel_distance(x, y) == pytest.approx(kernel_distance(y, x), rel=1e-9, abs=1e-9, nan_ok=True)
+    assert compute_kernel_distance(x, y) == pytest.approx(
+        compute_kernel_distance(y, x), rel=1e-9, abs=1e-9, nan_ok=True
+    )
     if min(n, m) > 2:
-        one, two = overlap(x, y, 2), overlap(y, x, 2)
+        one, two = compute_overlap(x, y, 2), compute_overlap(y, x, 2)
         assert torch.equal(one.realistic, two.reached) and torch.equal(one.reached, two.realistic)
 
 
 @given(seed=seeds, n=counts, d=widths, data=st.data())
 def test_order_and_batches_do_not_show(seed: int, n: int, d: int, data: st.DataObject) -> None:
     """Moments of parts, in any order, are those of the whole."""
-    x, y = noise(seed, n, d), noise(seed + 1, 9, d)
+    x, y = make_noise(seed, n, d), make_noise(seed + 1, 9, d)
     order = data.draw(st.permutations(range(n)))
     streamed = Moments(d)
     for part in x[order].split(data.draw(st.integers(1, n))):
         streamed.add(part)
     assert torch.allclose(streamed.covariance, torch.cov(x.double().T).reshape(d, d), atol=1e-9)
-    assert frechet(streamed, Moments.of(y)) == pytest.approx(distance(x, y), rel=1e-7, abs=1e-7)
-    assert kernel_distance(x[order], y)[0] == pytest.approx(kernel_distance(x, y)[0], rel=1e-9, abs=1e-9)
+    assert compute_frechet_distance(streamed, Moments.from_features(y)) == pytest.approx(
+        distance(x, y), rel=1e-7, abs=1e-7
+    )
+    assert compute_kernel_distance(x[order], y)[0] == pytest.approx(
+        compute_kernel_distance(x, y)[0], rel=1e-9, abs=1e-9
+    )
     if n > 2:
-        assert torch.equal(overlap(x[order], y, 2).dense, overlap(x, y, 2).dense[order])
+        assert torch.equal(compute_overlap(x[order], y, 2).dense, compute_overlap(x, y, 2).dense[order])
 
 
 def test_sets_without_rows_have_no_distance() -> None:
-    x, none = noise(0, 5, 3), torch.zeros(0, 3)
+    x, none = make_noise(0, 5, 3), torch.zeros(0, 3)
     assert math.isnan(distance(x, none)) and math.isnan(distance(none, none))
-    assert all(map(math.isnan, kernel_distance(x, none)))
+    assert all(map(math.isnan, compute_kernel_distance(x, none)))
 
 
 def test_the_kernel_is_the_published_one() -> None:
-    assert float(cubic(torch.full((1, 4), 2.0).double(), torch.full((1, 4), 3.0).double())) == (6 + 1) ** 3
+    assert float(apply_cubic_kernel(torch.full((1, 4), 2.0).double(), torch.full((1, 4), 3.0).double())) == (6 + 1) ** 3
 
 
 # ---- damage is seen, and more of it is seen more ----
@@ -164,18 +170,18 @@ def mean_filters() -> Features:
 
 def squeezenet() -> Features:
     named = os.environ.get("ZOOGAN_METRIC_WEIGHTS")
-    path = Path(named) / WEIGHTS.name if named else None
+    path = Path(named) / SQUEEZENET_WEIGHTS.name if named else None
     if path is None or not path.is_file():
         pytest.skip("the SqueezeNet weights are not here (ZOOGAN_METRIC_WEIGHTS)")
     return SqueezeNet(path, torch.device("cpu"))
 
 
 def noisy(image: Tensor, sd: float) -> Tensor:
-    return as_saved(image + noise(5, *image.shape) * sd / 127.5)
+    return round_as_saved(image + make_noise(5, *image.shape) * sd / 127.5)
 
 
 def blurred(image: Tensor, sigma: float) -> Tensor:
-    return as_saved(gaussian_blur(image, 17, sigma))
+    return round_as_saved(gaussian_blur(image, 17, sigma))
 
 
 @pytest.mark.parametrize("network, faces", [(mean_filters, 32), (squeezenet, 6)])
@@ -184,10 +190,10 @@ def test_more_damage_is_farther_away(
     network: Callable[[], Features], faces: int, damage: Callable[[Tensor, float], Tensor], levels: Sequence[float]
 ) -> None:
     features = network()
-    image = to_range(DrawnSource(DrawnData(image_size=32)).read("train", range(faces))["image"])
+    image = normalize_image(DrawnSource(DrawnData(image_size=32)).read("train", range(faces))["image"])
     clean = features(image)
     damaged = [features(damage(image, level)) for level in levels]
-    for measure in (distance, lambda x, y: kernel_distance(x, y)[0]):
+    for measure in (distance, lambda x, y: compute_kernel_distance(x, y)[0]):
         values = [measure(clean, clean), *(measure(rows, clean) for rows in damaged)]
         assert all(less < more for less, more in pairwise(values)), values
 
@@ -200,18 +206,18 @@ def test_real_faces_show_the_attribute_as_often_as_the_edits_should(
     seed: int, on: int, off: int, data: st.DataObject
 ) -> None:
     source = Noise()
-    shows = source.labels("train")[:, 0] > 0.5
+    shows = source.read_labels("train")[:, 0] > 0.5
     wanted = torch.arange(on + off) < on
     shuffled = wanted[data.draw(st.permutations(range(on + off)))]
-    first = real_faces(source, "A", wanted, seed)
-    assert first == real_faces(Noise(), "A", shuffled, seed), "only the targets and the seed decide"
+    first = choose_matching_faces(source, "A", wanted, seed)
+    assert first == choose_matching_faces(Noise(), "A", shuffled, seed), "only the targets and the seed decide"
     assert len(set(first.indices)) == len(first.indices) <= on + off
     had = int(shows[list(first.indices)].sum())
     if on <= int(shows.sum()) and off <= int((~shows).sum()):
         assert (had, len(first.indices) - had) == (on, off)
     elif first.indices and on and off:
         assert had / on == pytest.approx((len(first.indices) - had) / off, abs=1 / min(on, off))
-    others = real_faces(source, "A", wanted, seed, others=True)
+    others = choose_matching_faces(source, "A", wanted, seed, others=True)
     assert not set(others.indices) & set(first.indices)
     if others.indices:
         assert int(shows[list(others.indices)].sum()) == had and len(others.indices) == len(first.indices)

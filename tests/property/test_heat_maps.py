@@ -18,13 +18,14 @@ from torch import Tensor, nn
 import zoogan.builtin
 from zoogan.auxiliary.heat_maps import REGIONS, LandmarkMaps, NoHeatMaps, load_landmark_network, make_masks
 from zoogan.auxiliary.landmarks import LandmarkNetwork, convert_landmark_weights, make_coordinates, map_official_names
-from zoogan.config import ConfigError, use_component
+from zoogan.config import use_component
+from zoogan.errors import ConfigError
 from zoogan.config.registry import Registry
 from zoogan.data.sources.heat_map_files import get_masks_path, read_masks, save_masks
 from zoogan.files import hash_file
 from zoogan.interfaces import ContractError, HeatMaps
 from zoogan.layers.config import UPPER_CONTOUR, WITHOUT_CONTOUR_AND_CORNERS, LandmarkMapsConfig
-from zoogan.testing.strategies import noise, seeds
+from zoogan.testing.strategies import make_noise, seeds
 
 # Rows by which each landmark moves, + = down, as StarGAN v2 publishes it; what is not named stays.
 MOVES = {
@@ -92,7 +93,7 @@ def test_a_landmark_shows_where_its_region_moves_it(landmark: int, row: int, col
 
 @given(seed=seeds, n=st.integers(1, 2), side=st.sampled_from([16, 64]), scale=st.sampled_from([0.01, 1.0, 100.0]))
 def test_masks_are_in_range_and_images_apart(seed: int, n: int, side: int, scale: float) -> None:
-    maps = noise(seed, n, 98, side, side).mul(scale).requires_grad_()
+    maps = make_noise(seed, n, 98, side, side).mul(scale).requires_grad_()
     masks = make_masks(maps)
     in_range(masks)
     assert all(mask.shape == (n, 1, 256, 256) for mask in masks)
@@ -142,7 +143,7 @@ def test_coordinates(height: int, width: int) -> None:
 @settings(max_examples=5)
 @given(seed=seeds, n=st.integers(1, 2), height=st.integers(16, 300), width=st.integers(16, 300))
 def test_images_of_any_size(landmarks: LandmarkMaps, seed: int, n: int, height: int, width: int) -> None:
-    image = noise(seed, n, 3, height, width).requires_grad_()
+    image = make_noise(seed, n, 3, height, width).requires_grad_()
     masks = landmarks(image)
     in_range(masks)
     assert all(mask.shape == (n, 1, 256, 256) and mask.dtype == torch.float32 for mask in masks)
@@ -167,7 +168,7 @@ def test_nothing_is_trained(landmarks: LandmarkMaps) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_masks_are_precise_whatever_the_image_is(landmarks: LandmarkMaps, dtype: torch.dtype) -> None:
-    image = noise(0, 1, 3, 64, 64).bfloat16().to(dtype)
+    image = make_noise(0, 1, 3, 64, 64).bfloat16().to(dtype)
     with torch.autocast("cpu", torch.bfloat16):
         masks = landmarks(image)
     want = landmarks(image.float())
@@ -184,7 +185,7 @@ def test_a_rehearsal_reads_nothing(file: Path) -> None:
 
 
 def test_the_network_is_real_wherever_it_is_first_needed(landmarks: LandmarkMaps, file: Path) -> None:
-    image = noise(1, 1, 3, 64, 64)
+    image = make_noise(1, 1, 3, 64, 64)
     component = LandmarkMaps(LandmarkMapsConfig(file=file))
     with torch.device("meta"):
         masks = component(image)
@@ -278,7 +279,7 @@ def test_configs() -> None:
 def test_components(file: Path) -> None:
     registry = Registry()
     zoogan.builtin.zoo_register(registry)
-    assert registry.names("heat_maps") == ["files", "landmarks", "none"]
+    assert registry.list_names("heat_maps") == ["files", "landmarks", "none"]
     none = registry.build("heat_maps", use_component("heat_maps", "none"))
     assert isinstance(none, NoHeatMaps) and none(torch.zeros(1, 3, 16, 16)) is None
     assert isinstance(registry.build("heat_maps", LandmarkMapsConfig(file=file)), LandmarkMaps)
@@ -290,7 +291,7 @@ def test_components(file: Path) -> None:
 @given(seed=seeds, side=st.sampled_from([16, 256]))
 def test_a_file_keeps_masks(tmp_path_factory: pytest.TempPathFactory, seed: int, side: int) -> None:
     path = get_masks_path(tmp_path_factory.mktemp("faces"), Path("cat/0001.jpg"))
-    masks = noise(seed, 1, 1, side, side).sigmoid(), noise(seed + 1, 1, 1, side, side).sigmoid()
+    masks = make_noise(seed, 1, 1, side, side).sigmoid(), make_noise(seed + 1, 1, 1, side, side).sigmoid()
     save_masks(path, masks)
     found = read_masks(path)
     for mask, kept in zip(masks, found):
@@ -314,7 +315,7 @@ def test_wrong_mask_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"not heat maps.*RGB"):
         read_masks(tmp_path / "rgb.png")
     whole = tmp_path / "whole.png"
-    save_masks(whole, (noise(0, 1, 1, 64, 64).sigmoid(), noise(1, 1, 1, 64, 64).sigmoid()))
+    save_masks(whole, (make_noise(0, 1, 1, 64, 64).sigmoid(), make_noise(1, 1, 1, 64, 64).sigmoid()))
     (tmp_path / "half.png").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     (tmp_path / "text.png").write_text("text")
     for name in ("half.png", "text.png"):

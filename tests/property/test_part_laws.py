@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from distribution_kit import Noise, study_of
 from part_kit import PARTS, Marked, maker, rectangles
-from zoogan.evaluation.config import PartLeakConfig
 from zoogan.evaluation.metrics.mask_agreement import MaskAgreement
 from zoogan.evaluation.metrics.part_leak import PartLeak
 from zoogan.interfaces import Metric, Samples
@@ -21,11 +20,11 @@ FACES = 8
 
 
 def told(metric: Metric, batches: list[list[int]], seed: int, leak: float = 0.0) -> dict[tuple[str, str | None], float]:
-    study = study_of(Noise(), Path("unused"), faces=FACES, judge=Marked(PARTS[::-1]), shows="samples", seed=seed)
+    study = study_of(Noise(), Path("unused"), faces=FACES, judge=Marked(PARTS[::-1]), kind="samples", seed=seed)
     metric.start(study)
     for faces in batches:
-        metric.see(Samples(maker(rectangles(leak)), torch.tensor(faces), seed=seed))
-    return {(m.name, m.attribute): m.statistic.value() for m in metric.measures()}
+        metric.update_samples(Samples(maker(rectangles(leak)), torch.tensor(faces), seed=seed))
+    return {(m.name, m.attribute): m.statistic.compute() for m in metric.compute()}
 
 
 @settings(max_examples=8)
@@ -49,6 +48,6 @@ def test_a_leak_is_its_share_of_the_change(seed: int, leak: float) -> None:
 @given(SEEDS, st.permutations(range(FACES)), st.integers(1, FACES), st.integers(1, FACES))
 def test_neither_order_nor_batches_show(seed: int, order: list[int], size: int, looked_at: int) -> None:
     batches = [list(order[k : k + size]) for k in range(0, FACES, size)]
-    for metric in (PartLeak(PartLeakConfig(faces=looked_at)), MaskAgreement()):
+    for metric in (PartLeak(PartLeak.Config(faces=looked_at)), MaskAgreement()):
         whole = told(metric, [list(range(FACES))], seed, 0.3)
         assert told(metric, batches, seed, 0.3) == pytest.approx(whole, rel=1e-5, nan_ok=True)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from zoogan.evaluation.metrics.similarity import BEST_PSNR, RANGE, l1, psnr, ssim
-from zoogan.interfaces.metric import as_saved
+from zoogan.evaluation.metrics.similarity import BEST_PSNR, RANGE, compute_l1, compute_psnr, compute_ssim
+from zoogan.interfaces.metric import round_as_saved
 
 seeds = st.integers(0, 1000)
 
@@ -21,27 +21,27 @@ def faces(seed: int, n: int = 3, side: int = 24) -> torch.Tensor:
 @given(seeds)
 def test_they_are_the_libraries(seed: int) -> None:
     a, b = faces(seed), faces(seed + 1)
-    assert l1(a, b) == pytest.approx((a - b).abs().mean((1, 2, 3)))
+    assert compute_l1(a, b) == pytest.approx((a - b).abs().mean((1, 2, 3)))
     for k in range(len(a)):
-        assert float(psnr(a, b)[k]) == pytest.approx(
+        assert float(compute_psnr(a, b)[k]) == pytest.approx(
             float(peak_signal_noise_ratio(a[k : k + 1], b[k : k + 1], data_range=RANGE)), abs=1e-4
         )
     theirs = structural_similarity_index_measure(a, b, data_range=RANGE, reduction="none")
-    assert torch.allclose(ssim(a, b), theirs, atol=1e-5)
+    assert torch.allclose(compute_ssim(a, b), theirs, atol=1e-5)
 
 
 @given(seeds)
 def test_identical_pictures_are_perfect(seed: int) -> None:
     a = faces(seed)
-    assert torch.equal(l1(a, a), torch.zeros(3))
-    assert torch.allclose(psnr(a, a), torch.full((3,), BEST_PSNR))
-    assert torch.allclose(ssim(a, a), torch.ones(3), atol=1e-5)
+    assert torch.equal(compute_l1(a, a), torch.zeros(3))
+    assert torch.allclose(compute_psnr(a, a), torch.full((3,), BEST_PSNR))
+    assert torch.allclose(compute_ssim(a, a), torch.ones(3), atol=1e-5)
 
 
 @given(seeds)
 def test_both_ways_give_the_same(seed: int) -> None:
     a, b = faces(seed), faces(seed + 1)
-    for measure in (l1, psnr, ssim):
+    for measure in (compute_l1, compute_psnr, compute_ssim):
         assert torch.allclose(measure(a, b), measure(b, a), atol=1e-5)
 
 
@@ -50,9 +50,9 @@ def test_more_noise_is_never_better(seed: int) -> None:
     a = faces(seed) * 0.5
     noise = torch.randn(a.shape, generator=torch.Generator().manual_seed(seed + 7))
     some, more = a + 0.05 * noise, a + 0.3 * noise
-    assert bool((l1(a, some) < l1(a, more)).all())
-    assert bool((psnr(a, some) > psnr(a, more)).all())
-    assert bool((ssim(a, some) > ssim(a, more)).all())
+    assert bool((compute_l1(a, some) < compute_l1(a, more)).all())
+    assert bool((compute_psnr(a, some) > compute_psnr(a, more)).all())
+    assert bool((compute_ssim(a, some) > compute_ssim(a, more)).all())
 
 
 @given(seeds)
@@ -61,15 +61,15 @@ def test_what_is_outside_the_region_does_not_show(seed: int) -> None:
     region = torch.zeros(3, 1, 24, 24, dtype=torch.bool)
     region[:, :, 4:9, 5:20] = True
     changed = torch.where(region, b, faces(seed + 2))
-    for measure in (l1, psnr):
+    for measure in (compute_l1, compute_psnr):
         assert torch.allclose(measure(a, b, region), measure(a, changed, region), atol=1e-6)
     cut = (slice(None), slice(None), slice(4, 9), slice(5, 20))
-    assert torch.allclose(l1(a, b, region), (a - b)[cut].abs().mean((1, 2, 3)), atol=1e-6)
+    assert torch.allclose(compute_l1(a, b, region), (a - b)[cut].abs().mean((1, 2, 3)), atol=1e-6)
 
 
 @given(seeds)
 def test_pictures_are_measured_as_they_are_saved(seed: int) -> None:
     image = faces(seed) * 1.2
-    saved = as_saved(image)
-    assert torch.allclose(as_saved(saved), saved, atol=1e-6)
+    saved = round_as_saved(image)
+    assert torch.allclose(round_as_saved(saved), saved, atol=1e-6)
     assert float((saved - image.clamp(-1, 1)).abs().max()) <= 1 / 255 + 1e-6

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, jaccard_score
 
-from zoogan.interfaces import Ranking, Ratio, Whole
+from zoogan.interfaces import Ranking, Ratio, SetStatistic
 
 rows = st.integers(4, 40)
 seeds = st.integers(0, 10_000)
@@ -28,10 +28,10 @@ def drawn(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 @given(rows, seeds)
 def test_rankings_are_those_of_scikit_learn(n: int, seed: int) -> None:
     face, score, label = drawn(n, seed)
-    precision = Ranking(face, score, label, "average_precision").value()
+    precision = Ranking(face, score, label, "average_precision").compute()
     assert precision == pytest.approx(average_precision_score(label, score), abs=1e-9)
     best = max(f1_score(label, (score >= t).double()) for t in score.unique())
-    assert Ranking(face, score, label, "best_f1").value() == pytest.approx(best, abs=1e-9)
+    assert Ranking(face, score, label, "best_f1").compute() == pytest.approx(best, abs=1e-9)
 
 
 @given(rows, seeds)
@@ -39,7 +39,7 @@ def test_a_ratio_with_two_strata_is_the_balanced_accuracy(n: int, seed: int) -> 
     face, score, label = drawn(n, seed)
     said = (score > 0.5).double()
     right = Ratio(face, (said == label).double(), torch.ones(n, dtype=torch.float64), label.long())
-    assert right.value() == pytest.approx(balanced_accuracy_score(label, said))
+    assert right.compute() == pytest.approx(balanced_accuracy_score(label, said))
 
 
 @given(seeds)
@@ -52,7 +52,7 @@ def test_a_ratio_with_a_stratum_a_class_is_the_mean_intersection_over_union(seed
     ]
     face, both, either, stratum = (torch.cat(column) for column in zip(*parts))
     expected = jaccard_score(true.flatten(), seen.flatten(), average="macro")
-    assert Ratio(face, both.double(), either.double(), stratum).value() == pytest.approx(expected)
+    assert Ratio(face, both.double(), either.double(), stratum).compute() == pytest.approx(expected)
 
 
 @given(rows, seeds)
@@ -66,37 +66,37 @@ def test_weights_count_rows_as_often_as_copies_would(n: int, seed: int) -> None:
             Ranking(face, score, label, kind),
             Ranking(face[copies], score[copies], label[copies], kind),
         )
-        assert whole.value(weights) == pytest.approx(copied.value(), abs=1e-9)
+        assert whole.compute(weights) == pytest.approx(copied.compute(), abs=1e-9)
     ratio = Ratio(face, score, label + 1, label.long())
     same = Ratio(face[copies], score[copies], label[copies] + 1, label[copies].long())
-    assert ratio.value(weights) == pytest.approx(same.value(), abs=1e-9)
+    assert ratio.compute(weights) == pytest.approx(same.compute(), abs=1e-9)
 
 
 @given(rows, seeds)
 def test_order_does_not_show(n: int, seed: int) -> None:
     face, score, label = drawn(n, seed)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    one = Ranking(face, score, label).value()
-    assert Ranking(face[order], score[order], label[order]).value() == pytest.approx(one, abs=1e-12)
-    ratio = Ratio(face, score, label + 1, label.long()).value()
-    shuffled = Ratio(face[order], score[order], label[order] + 1, label[order].long()).value()
+    one = Ranking(face, score, label).compute()
+    assert Ranking(face[order], score[order], label[order]).compute() == pytest.approx(one, abs=1e-12)
+    ratio = Ratio(face, score, label + 1, label.long()).compute()
+    shuffled = Ratio(face[order], score[order], label[order] + 1, label[order].long()).compute()
     assert shuffled == pytest.approx(ratio, abs=1e-12)
 
 
 def test_nothing_is_nan_and_one_label_alone_ranks_nothing() -> None:
     none = torch.zeros(0, dtype=torch.int64)
-    assert math.isnan(Ratio(none, none.double(), none.double(), none).value())
-    assert math.isnan(Ranking(torch.arange(3), torch.rand(3).double(), torch.ones(3).double()).value())
-    assert Whole(torch.arange(3), 2.5).value(torch.ones(3)) == 2.5
+    assert math.isnan(Ratio(none, none.double(), none.double(), none).compute())
+    assert math.isnan(Ranking(torch.arange(3), torch.rand(3).double(), torch.ones(3).double()).compute())
+    assert SetStatistic(torch.arange(3), 2.5).compute(torch.ones(3)) == 2.5
 
 
 def test_a_stratum_without_rows_does_not_count() -> None:
     face = torch.arange(2)
     ratio = Ratio(face, torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0]), torch.tensor([0, 2]))
-    assert ratio.value() == 0.5
+    assert ratio.compute() == 0.5
 
 
 def test_a_mean_over_groups_is_not_a_mean_over_strata() -> None:
     face, one = torch.arange(3), torch.ones(3, dtype=torch.float64)
     ratio = Ratio(face, torch.tensor([1.0, 0.0, 0.0]), one, torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]))
-    assert ratio.value() == 0.5
+    assert ratio.compute() == 0.5

@@ -1,1 +1,1 @@
-"""Networks that no step trains: features, LPIPS, landmarks, heat maps."""
+"""Auxiliary networks, which no step trains: image features, LPIPS, landmarks and heat maps, and their weight files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
@@ -11,13 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.auxiliary.config import DistributionConfig
-from zoogan.interfaces.metric import Edits, Samples, Study
+from zoogan.interfaces import Edits, Samples, World
 from zoogan.names import import_object
 
 ROWS = 32  # faces that go through a network at once; the features do not depend on it
 
-# How each backbone is opened: `open(config, study)`.
+# Backbone -> import string of what opens it, called as `open_backbone(device, world, metric, weights, download)`.
 BACKBONES = {
     "squeezenet": "zoogan.auxiliary.squeezenet:open_squeezenet",
     "inception": "zoogan.auxiliary.inception:open_inception",
@@ -25,10 +25,14 @@ BACKBONES = {
 
 
 class Features(ABC):
-    """A frozen network with everything that a number through it must tell of itself.
+    """A frozen network that computes features, with everything that a number through it must state.
 
-    name: of the network and the layer. weights: sha256 of its weight file. resizer: how faces reach its input size.
-    libraries: distributions whose versions matter.
+    Attributes:
+        name: Name of the network and the layer.
+        weights: sha256 of its weight file.
+        resizer: How faces are resized to its input size.
+        dimensions: Length of a feature vector.
+        libraries: Distributions whose versions matter.
     """
 
     name: str
@@ -38,41 +42,64 @@ class Features(ABC):
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torchvision")
 
     def __init__(self) -> None:
-        # Several metrics look at the same batch; its features live as long as the batch does.
-        self._seen: WeakKeyDictionary[Edits | Samples, list[Tensor]] = WeakKeyDictionary()
+        # Several metrics measure the same batch; its features live as long as the batch does.
+        self._batches: WeakKeyDictionary[Edits | Samples, list[Tensor]] = WeakKeyDictionary()
 
     @abstractmethod
     def extract(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        """The features of a few faces in [-1, 1]."""
+        """Compute the features of at most ROWS faces in [-1, 1]."""
 
     @torch.no_grad()
     def __call__(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        """The features of any number of faces in [-1, 1], on their device."""
+        """Compute the features of any number of faces in [-1, 1], on their device."""
         if not len(image):
             return image.new_zeros(0, self.dimensions)
         return torch.cat([self.extract(part) for part in image.split(ROWS)])
 
-    def of(self, shown: Edits | Samples, draws: int = 1) -> Float[Tensor, "_ d"]:
-        """The features (draws * n, d) of a batch of edits or samples, on the CPU; computed once however many metrics
-        ask. draws: edits of each face by as many seeds, one draw of all faces after the other."""
-        known = self._seen.setdefault(shown, [])
-        while len(known) < draws:
-            known.append(self(picture(shown, len(known))).cpu())
-        return torch.cat(known[:draws])
+    def extract_batch(self, batch: Edits | Samples, draws: int = 1) -> Float[Tensor, "_ d"]:
+        """Return the features of a batch on the CPU, computed once however many metrics ask for them.
+
+        Args:
+            batch: Edits or samples.
+            draws: Edits of each face, each with another seed.
+
+        Returns:
+            Features (draws * n, d), one draw of all faces after the other.
+        """
+        features = self._batches.setdefault(batch, [])
+        while len(features) < draws:
+            features.append(self(make_draw(batch, len(features))).cpu())
+        return torch.cat(features[:draws])
 
 
-def picture(shown: Edits | Samples, draw: int) -> Float[Tensor, "n 3 h w"]:
-    """What there is to look at: of edits the first, or those by a later seed."""
-    if isinstance(shown, Samples):
-        return shown.image
-    return shown.again(shown.seed + draw) if draw else shown.edited
+def make_draw(batch: Edits | Samples, draw: int) -> Float[Tensor, "n 3 h w"]:
+    """Return the images of a batch: for draw 0 the edits or samples themselves, else edits with a later seed."""
+    if isinstance(batch, Samples):
+        return batch.image
+    return batch.edit_with_seed(batch.seed + draw) if draw else batch.edited_image
 
 
-def open_features(config: DistributionConfig, study: Study) -> Features:
-    """The backbone that a metric's config names, on the study's device.
+def open_features(
+    backbone: str,
+    device: torch.device,
+    world: World,
+    *,
+    metric: str,
+    weights: Path | None = None,
+    download: bool = False,
+) -> Features:
+    """Open a backbone, one for all metrics that ask.
+
+    Args:
+        backbone: A key of BACKBONES.
+        device: Device of the network.
+        world: The processes; the first one downloads.
+        metric: Name of the metric, for messages.
+        weights: Its weight file; None = in the folder of metric weights.
+        download: Download the weights if they are missing, where that is possible.
 
     Raises:
-        Unavailable: its weights or its library are not here.
+        Unavailable: Its weights or its library are missing.
     """
-    opener: Callable[[DistributionConfig, Study], Features] = import_object(BACKBONES[config.backbone])
-    return opener(config, study)
+    open_backbone: Callable[..., Features] = import_object(BACKBONES[backbone])
+    return open_backbone(device, world, metric, weights, download)

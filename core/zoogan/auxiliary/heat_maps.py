@@ -1,4 +1,7 @@
-"""Heat maps of facial landmarks as masks of what a style translator's high-pass skips keep (StarGAN v2, `wing.py`)."""
+"""Heat maps of facial landmarks as masks of what the high-pass skips of a style translator keep.
+
+Source: StarGAN v2, `wing.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoogan.auxiliary.landmarks import LANDMARKS, SIDE, LandmarkNetwork, convert
-from zoogan.config import ComponentConfig, ConfigError
+from zoogan.auxiliary.landmarks import LANDMARKS, SIDE, LandmarkNetwork, convert_landmark_weights
+from zoogan.config import ComponentConfig
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.files import StateDict, as_state_dict, hash_file, read_weights_file
 from zoogan.interfaces import ContractError, HeatMaps, Masks
@@ -24,8 +28,12 @@ THRESHOLD = 0.1
 class Region(NamedTuple):
     """A part of the face.
 
-    landmarks: the first and the last. down: by how many of 256 rows its maps are moved, around the edge; negative = up.
-    power: sharpens the maps. fine: whether the fine mask shows it too.
+    Attributes:
+        name: Its name.
+        landmarks: Its first and its last landmark.
+        down: By how many of 256 rows its maps are moved, around the edge; negative = up.
+        power: Power that sharpens the maps.
+        fine: Whether the fine mask shows it too.
     """
 
     name: str
@@ -36,7 +44,7 @@ class Region(NamedTuple):
 
     @property
     def channels(self) -> range:
-        """Its heat maps."""
+        """Channels of its heat maps."""
         return range(self.landmarks[0], self.landmarks[1] + 1)
 
 
@@ -57,11 +65,11 @@ REGIONS = (
     Region("inner lips", (88, 95), down=2, power=3, fine=False),
     Region("pupils", (96, 97)),
 )
-"""Every landmark, the eyes twice; `masks_from` leaves out those that it is told to."""
+"""Every landmark, the eyes twice; `make_masks` leaves out the zeroed ones."""
 
 
-def sharpened(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c 256 256"]:
-    """Raw heat maps at full size, each from 0 to 1, what is below the threshold at 0."""
+def normalise_maps(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c 256 256"]:
+    """Resize raw heat maps to full size, set values below the threshold to 0 and scale each map to 0..1."""
     maps = F.interpolate(maps, (SIDE, SIDE), mode="bilinear", align_corners=True)
     maps = torch.where(maps < THRESHOLD, 0.0, maps)
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
@@ -69,15 +77,19 @@ def sharpened(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c 256 256"]:
 
 
 @torch.no_grad()
-def masks_from(
+def make_masks(
     maps: Float[Tensor, "n 98 h w"], zeroed: Collection[int] = WITHOUT_CONTOUR_AND_CORNERS
 ) -> tuple[Float[Tensor, "n 1 256 256"], Float[Tensor, "n 1 256 256"]]:
-    """Raw heat maps of the landmarks, of any size, as masks in [0, 1], coarse and fine.
+    """Make a coarse and a fine mask of raw heat maps.
 
     The masks are sums over the landmarks, cut off at 1; where a sum is not a number they are 0.
 
     Args:
-        zeroed: landmarks that are left out.
+        maps: Raw heat maps of the landmarks, of any size.
+        zeroed: Landmarks that are left out.
+
+    Returns:
+        The coarse and the fine mask, in [0, 1].
     """
     # Powers and sums work pixel by pixel, so that a region may be moved last, when it is one map instead of many.
     # Region by region, because all landmarks at full size at once would take 100 MB an image.
@@ -88,7 +100,7 @@ def masks_from(
             continue
         # A list as an index would be copied to the device, and the host would wait for it.
         chosen = torch.stack([maps[:, channel] for channel in channels], 1)
-        part = sharpened(chosen).pow(region.power).sum(1, keepdim=True).roll(region.down, 2)
+        part = normalise_maps(chosen).pow(region.power).sum(1, keepdim=True).roll(region.down, 2)
         sums[0] += part
         if region.fine:
             sums[1] += part
@@ -97,21 +109,30 @@ def masks_from(
 
 
 class NoHeatMaps(HeatMaps):
-    """No masks: nothing of the image is kept by force."""
+    """No masks: no detail of the image is kept.
 
-    nowhere = True
+    Args:
+        config: Unused.
+        facts: Unused.
+    """
+
+    is_empty = True
 
     def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config
 
     def __call__(self, image: Float[Tensor, "n c h w"]) -> None:
-        """None."""
+        """Return None."""
         return None
 
 
 class HeatMapFiles(HeatMaps):
-    """Masks that the source reads with its faces, and whoever has the source hands to the editor. Of other faces
-    nothing is known, so their edits keep nothing."""
+    """Masks from files, which the source reads with its faces. Faces from elsewhere have no masks.
+
+    Args:
+        config: Unused.
+        facts: Unused.
+    """
 
     field = "heat_maps"
 
@@ -119,18 +140,22 @@ class HeatMapFiles(HeatMaps):
         self.config = config
 
     def __call__(self, image: Float[Tensor, "n c h w"]) -> None:
-        """None."""
+        """Return None: the masks come with the sample."""
         return None
 
 
 class LandmarkMaps(HeatMaps):
     """Masks around the landmarks that a network finds.
 
-    The network is read from the user's file when it is first needed, and lives on the device of the images. It is in
-    nobody's state_dict: nothing trains it and no run stores it.
+    The network is read from the user's file when it is first needed, and moves to the device of the images. It is in no
+    state_dict: no step trains it and no run stores it.
+
+    Args:
+        config: Names the file of the network's weights.
+        facts: Unused.
 
     Raises:
-        ConfigError: no file is named, there is none, or its sha256 is another.
+        ConfigError: No file is given, it does not exist, or its sha256 is another one.
     """
 
     network: LandmarkNetwork | None = None
@@ -146,18 +171,22 @@ class LandmarkMaps(HeatMaps):
         self.file = config.file.expanduser()
         if not self.file.is_file():
             raise ConfigError(f"heat_maps.file: {self.file}: no such file")
-        if config.sha256 is not None and (found := hash_file(self.file)) != config.sha256:
-            raise ConfigError(f"heat_maps.sha256: {self.file} is another file, its sha256 is {found}")
+        if config.sha256 is not None and (digest := hash_file(self.file)) != config.sha256:
+            raise ConfigError(f"heat_maps.sha256: {self.file} is another file, its sha256 is {digest}")
         self.zeroed = frozenset(config.zeroed)
 
     @torch.no_grad()
     def __call__(self, image: Float[Tensor, "n c h w"]) -> Masks:
-        """RGB images of any size, nominally in [-1, 1], to masks (n, 1, 256, 256) in [0, 1], at least in float32.
+        """Make the masks of images, (n, 1, 256, 256) in [0, 1], at least in float32.
 
         On torch's `meta` device nothing is read, and the masks are empty.
 
+        Args:
+            image: RGB images of any size, nominally in [-1, 1].
+
         Raises:
-            ContractError: not three channels. ConfigError: the file holds other weights.
+            ContractError: The images do not have three channels.
+            ConfigError: The file contains other weights.
         """
         if image.shape[1] != 3:
             raise ContractError(f"heat maps are found in RGB, but the image has shape {tuple(image.shape)}")
@@ -165,14 +194,14 @@ class LandmarkMaps(HeatMaps):
         if image.is_meta:
             coarse, fine = (image.new_empty(len(image), 1, SIDE, SIDE, dtype=dtype) for _ in range(2))
             return coarse, fine
-        coarse, fine = masks_from(self.maps(image), self.zeroed)
+        coarse, fine = make_masks(self.compute_maps(image), self.zeroed)
         return coarse.to(dtype), fine.to(dtype)
 
     @torch.no_grad()
-    def maps(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 98 64 64"]:
-        """Images of any size in [-1, 1] to raw heat maps of the landmarks, unbounded, in float32."""
+    def compute_maps(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 98 64 64"]:
+        """Compute raw heat maps of the landmarks, unbounded, in float32, of images of any size in [-1, 1]."""
         if self.network is None:
-            self.network = read_network(self.file)
+            self.network = load_landmark_network(self.file)
         if self.network.maps.weight.device != image.device:
             self.network.to(image.device)
         with torch.autocast(image.device.type, enabled=False):  # the threshold and the powers enlarge rounding
@@ -183,28 +212,29 @@ class LandmarkMaps(HeatMaps):
 # ---- the user's file -------------------------------------------------------------------------------------------------
 
 
-def read_network(path: Path) -> LandmarkNetwork:
-    """The network of a file, on the CPU, frozen, in eval.
+def load_landmark_network(path: Path) -> LandmarkNetwork:
+    """Load the network of a file, on the CPU, frozen, in eval.
 
     Raises:
-        ConfigError: see `landmark_weights`, `convert`; names the file.
+        ConfigError: See `read_landmark_weights` and `convert_landmark_weights`; names the file.
     """
     with torch.device("cpu"):  # whatever context the caller is in: a composition is rehearsed inside another
-        state = landmark_weights(path)
+        state = read_landmark_weights(path)
         network = LandmarkNetwork()
         try:
-            network.load_state_dict(convert(state), strict=True)
+            network.load_state_dict(convert_landmark_weights(state), strict=True)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
     return network.eval().requires_grad_(False)
 
 
-def landmark_weights(path: Path) -> StateDict:
-    """The state_dict in a safetensors file or one of torch: bare, under `state_dict` (AdaptiveWingLoss), or under
-    `fan` (StarGAN v2's networks).
+def read_landmark_weights(path: Path) -> StateDict:
+    """Read the state_dict of a safetensors file or one of `torch.save`.
+
+    It may be bare, under `state_dict` (AdaptiveWingLoss), or under `fan` (StarGAN v2's networks).
 
     Raises:
-        ConfigError: no such file, or nothing of the kind in it.
+        ConfigError: There is no such file, or it contains no such state_dict.
     """
     content = read_weights_file(path)
     if isinstance(content, Mapping):
@@ -212,7 +242,7 @@ def landmark_weights(path: Path) -> StateDict:
         content = content[nested[0]] if nested else content
         if not nested and any(isinstance(value, Mapping) for value in content.values()):
             raise ConfigError(
-                f"{path}: holds {', '.join(map(str, content))}, but neither 'fan' nor 'state_dict'; "
+                f"{path}: contains {', '.join(map(str, content))}, but neither 'fan' nor 'state_dict'; "
                 "a StarGAN v2 that was trained without masks has no landmark network"
             )
     return as_state_dict(content, path)

@@ -1,4 +1,4 @@
-"""The Inception of FID (TensorFlow's, 2015-12-05) by torch-fidelity, which resizes as TensorFlow 1 did."""
+"""The Inception network of FID (TensorFlow's, 2015-12-05) from torch-fidelity, which resizes as TensorFlow 1 did."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.auxiliary.config import DistributionConfig, InceptionOptions
 from zoogan.auxiliary.features import Features
-from zoogan.auxiliary.weight_files import WeightFile, located, read_tensors
-from zoogan.config import get_component_name
-from zoogan.interfaces.metric import Study, Unavailable
+from zoogan.auxiliary.weight_files import WeightFile, find_weights, read_tensors
+from zoogan.interfaces import Unavailable, World
 
-WEIGHTS = WeightFile(
+INCEPTION_WEIGHTS = WeightFile(
     "weights-inception-2015-12-05-6726825d.pth",
     "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     "FID Inception (2015-12-05)",
@@ -27,6 +25,10 @@ WEIGHTS = WeightFile(
 
 class Inception(Features):
     """The 2048 pooled features that FID and KID are defined on.
+
+    Args:
+        path: The weight file.
+        device: Device of the network.
 
     Raises:
         Unavailable: torch-fidelity is not installed, or the file cannot be read.
@@ -39,26 +41,26 @@ class Inception(Features):
 
     def __init__(self, path: Path, device: torch.device) -> None:
         super().__init__()
-        self.weights = WEIGHTS.sha256
-        # torch-fidelity unpickles its file unguarded; what it gets here was read safely and written by us.
+        self.weights = INCEPTION_WEIGHTS.sha256
+        # torch-fidelity unpickles its file unguarded; this copy was read safely and written by us.
         content = io.BytesIO()
         torch.save(read_tensors(path), content)
         content.seek(0)
         with torch.random.fork_rng(devices=[]):  # its constructor draws weights that are replaced
-            self.network = extractor()("inception-v3-compat", ["2048"], feature_extractor_weights_path=content)
+            self.network = import_extractor()("inception-v3-compat", ["2048"], feature_extractor_weights_path=content)
         self.network.to(device)
 
     def extract(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 2048"]:
-        """The features of bytes, as published."""
+        """Compute the features of the pictures as bytes, as published."""
         levels = image.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
         return self.network(levels)[0]
 
 
-def extractor() -> Any:
-    """torch-fidelity's class.
+def import_extractor() -> Any:
+    """Import torch-fidelity's class.
 
     Raises:
-        Unavailable: it is not installed.
+        Unavailable: torch-fidelity is not installed.
     """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -69,17 +71,18 @@ def extractor() -> Any:
 
 
 @lru_cache(maxsize=1)
-def _opened(path: Path, device: torch.device) -> Inception:
+def _open_once(path: Path, device: torch.device) -> Inception:
+    """Open the network of a file once."""
     return Inception(path, device)
 
 
-def open_inception(config: DistributionConfig, study: Study) -> Inception:
-    """The network on the study's device, one for all metrics that ask.
+def open_inception(
+    device: torch.device, world: World, metric: str, weights: Path | None = None, download: bool = False
+) -> Inception:
+    """Open the network, see `open_features`.
 
     Raises:
         Unavailable: torch-fidelity or the weight file is missing, or it is another file.
     """
-    extractor()  # first, so that nobody downloads 91 MB for nothing
-    download = isinstance(config, InceptionOptions) and config.download
-    path = located(WEIGHTS, config.weights, get_component_name(config), study.world, download=download)
-    return _opened(path, study.device)
+    import_extractor()  # first, so that nobody downloads 91 MB for nothing
+    return _open_once(find_weights(INCEPTION_WEIGHTS, weights, metric, world, download=download), device)

@@ -1,6 +1,8 @@
-"""The landmark network: heat maps of 98 points of a face (FAN with adaptive wing loss; Wang et al. 2019).
+"""The landmark network: heat maps of 98 points of a face. Never trained here.
 
-One hourglass, in the form that StarGAN v2 uses to find what its high-pass skips keep (`wing.py`). Never trained here.
+FAN with adaptive wing loss, with one hourglass, in the form that StarGAN v2 uses to find what its high-pass skips keep.
+
+Source: Wang et al. 2019; StarGAN v2, `wing.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.files import StateDict, map_layer_names
 
 LANDMARKS = 98
@@ -23,22 +25,32 @@ SIDE = 256
 
 
 class CoordConv(nn.Conv2d):
-    """A convolution that sees where it is (Liu et al. 2018): row, column and radius are three more input channels."""
+    """A convolution with three more input channels: row, column and radius of each pixel.
+
+    Source: Liu et al. 2018.
+
+    Args:
+        inputs: Input channels, without those three.
+        outputs: Output channels.
+        kernel: Side of the kernel.
+        stride: Stride.
+        padding: Padding.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
         super().__init__(inputs + 3, outputs, kernel, stride, padding)
 
     def forward(self, input: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
-        """(n, inputs, h, w) -> (n, outputs, h / stride, w / stride)."""
-        places = coordinates(input.shape[2], input.shape[3], input.device, input.dtype)
+        """Convolve (n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
+        places = make_coordinates(input.shape[2], input.shape[3], input.device, input.dtype)
         return super().forward(torch.cat([input, places.expand(len(input), -1, -1, -1)], 1))
 
 
 @lru_cache(maxsize=16)
-def coordinates(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "1 3 h w"]:
-    """Row and column of each pixel in [-1, 1], and its distance from the centre as a share of the largest.
+def make_coordinates(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "1 3 h w"]:
+    """Make row and column of each pixel in [-1, 1], and its distance from the centre as a share of the largest.
 
-    Kept between calls, and so not to be changed.
+    The result is cached: do not change it in place.
     """
     row = torch.linspace(-1, 1, height, device=device, dtype=dtype)[:, None].expand(height, width)
     column = torch.linspace(-1, 1, width, device=device, dtype=dtype)[None, :].expand(height, width)
@@ -46,39 +58,49 @@ def coordinates(height: int, width: int, device: torch.device, dtype: torch.dtyp
     return torch.stack([row, column, radius / radius.max()])[None]
 
 
-def activated(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    """Batch norm, ReLU, convolution without bias; state under `norm` and `conv`."""
+def make_preactivated_conv(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    """Make batch norm, ReLU and a convolution without bias; state under `norm` and `conv`."""
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
     return nn.Sequential(OrderedDict(norm=nn.BatchNorm2d(inputs), relu=nn.ReLU(inplace=True), conv=conv))
 
 
 class PyramidBlock(nn.Module):
-    """Three 3x3 convolutions in a row, the outputs of all of them side by side, plus the input (Bulat et al. 2017).
+    """Three 3x3 convolutions in a row, the outputs of all of them side by side, plus the input.
 
     They make a half, a quarter and a quarter of the channels. The input passes a 1x1 convolution where the number of
     channels changes.
+
+    Source: Bulat et al. 2017.
+
+    Args:
+        inputs: Input channels.
+        outputs: Output channels.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         half, quarter = outputs // 2, outputs // 4
         sizes = ((inputs, half), (half, quarter), (quarter, quarter))
-        self.convs = nn.ModuleList(activated(i, o, 3) for i, o in sizes)
-        self.skip = activated(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.convs = nn.ModuleList(make_preactivated_conv(i, o, 3) for i, o in sizes)
+        self.skip = make_preactivated_conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h w"]:
-        """The block."""
-        each, y = [], x
+        """Compute the features, of the same size."""
+        features, y = [], x
         for conv in self.convs:
             y = conv(y)
-            each.append(y)
-        return torch.cat(each, 1) + self.skip(x)
+            features.append(y)
+        return torch.cat(features, 1) + self.skip(x)
 
 
 class Hourglass(nn.Module):
-    """Halve, look again at the half size, double, and add what was seen at full size (Newell et al. 2016).
+    """Features at half the size, doubled, plus features at full size.
 
-    depth: how often the image is halved; its side must be a multiple of 2^depth.
+    Source: Newell et al. 2016.
+
+    Args:
+        channels: Input and output channels.
+        depth: How often the image is halved; its side must be a multiple of 2^depth.
     """
 
     def __init__(self, channels: int, depth: int) -> None:
@@ -89,15 +111,16 @@ class Hourglass(nn.Module):
         self.up = PyramidBlock(channels, channels)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Features of the same size."""
+        """Compute features of the same size."""
         low = self.up(self.inner(self.down(F.avg_pool2d(x, 2))))
         return self.across(x) + F.interpolate(low, scale_factor=2)
 
 
 class LandmarkNetwork(nn.Module):
-    """Where each landmark is: 6,333,603 parameters. To be used in eval.
+    """Heat maps that show where each landmark is: 6,333,603 parameters. To be used in eval.
 
-    landmarks: how many points; one more map shows the outline of the face's parts.
+    Args:
+        landmarks: Number of points; one more map shows the outline of the face's parts.
     """
 
     DEPTH = 4
@@ -119,9 +142,13 @@ class LandmarkNetwork(nn.Module):
         self.maps = nn.Conv2d(256, landmarks + 1, 1)
 
     def forward(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n maps i j"]:
-        """An image in [0, 1], best of side 256 and else of a multiple of 64, to maps of a quarter of its side.
+        """Compute heat maps of a quarter of the image's side.
 
-        The maps are unbounded, near 1 on their landmark and near 0 elsewhere; the last is that of the outline.
+        Args:
+            image: Images in [0, 1], best of side 256 and else of a multiple of 64.
+
+        Returns:
+            Maps, unbounded, near 1 on their landmark and near 0 elsewhere; the last is that of the outline.
         """
         x = self.place(self.enter(self.stem(image)))
         return self.maps(self.head(self.leave(self.hourglass(x))))
@@ -132,50 +159,56 @@ class LandmarkNetwork(nn.Module):
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
-def official_names() -> dict[str, str]:
-    """Name in the files of AdaptiveWingLoss and of StarGAN v2 -> our name, for the one hourglass that we have."""
+def map_official_names() -> dict[str, str]:
+    """Map the names in the files of AdaptiveWingLoss and StarGAN v2 to ours, for our one hourglass."""
     names = map_layer_names("conv1.conv", "stem.conv") | map_layer_names("bn1", "stem.norm", NORM)
-    names |= block_names("conv2", "enter.0", resized=True)
-    names |= block_names("conv3", "enter.2")
-    names |= block_names("conv4", "enter.3", resized=True)
+    names |= map_block_names("conv2", "enter.0", convolves_skip=True)
+    names |= map_block_names("conv3", "enter.2")
+    names |= map_block_names("conv4", "enter.3", convolves_skip=True)
     names |= map_layer_names("m0.coordconv.conv", "place")
     ours = "hourglass"
     for level in range(LandmarkNetwork.DEPTH, 0, -1):
         for official, part in (("b1", "across"), ("b2", "down"), ("b3", "up")):
-            names |= block_names(f"m0.{official}_{level}", f"{ours}.{part}")
+            names |= map_block_names(f"m0.{official}_{level}", f"{ours}.{part}")
         ours = f"{ours}.inner"
-    names |= block_names("m0.b2_plus_1", ours)
-    names |= block_names("top_m_0", "leave")
+    names |= map_block_names("m0.b2_plus_1", ours)
+    names |= map_block_names("top_m_0", "leave")
     names |= map_layer_names("conv_last0", "head.conv") | map_layer_names("bn_end0", "head.norm", NORM)
     return names | map_layer_names("l0", "maps")
 
 
-def block_names(official: str, ours: str, *, resized: bool = False) -> dict[str, str]:
-    """Official name -> our name within a block. resized: its numbers of channels differ, so that its skip convolves."""
+def map_block_names(official: str, ours: str, *, convolves_skip: bool = False) -> dict[str, str]:
+    """Map the official names of a block to ours.
+
+    Args:
+        official: Official name of the block.
+        ours: Our name of the block.
+        convolves_skip: Whether its numbers of channels differ, so that its skip is a convolution.
+    """
     names: dict[str, str] = {}
     for k in range(3):
         names |= map_layer_names(f"{official}.bn{k + 1}", f"{ours}.convs.{k}.norm", NORM)
         names |= map_layer_names(f"{official}.conv{k + 1}", f"{ours}.convs.{k}.conv", ("weight",))
-    if resized:
+    if convolves_skip:
         names |= map_layer_names(f"{official}.downsample.0", f"{ours}.skip.norm", NORM)
         names |= map_layer_names(f"{official}.downsample.2", f"{ours}.skip.conv", ("weight",))
     return names
 
 
-def convert(official: Mapping[str, Tensor]) -> StateDict:
-    """Published landmark weights as our state_dict; what belongs to further hourglasses is left out.
+def convert_landmark_weights(official: Mapping[str, Tensor]) -> StateDict:
+    """Convert published landmark weights to our state_dict; tensors of further hourglasses are left out.
 
     Raises:
-        ConfigError: a tensor is missing or has another shape; names the first.
+        ConfigError: A tensor is missing or has another shape; names the first.
     """
     with torch.device("meta"):
-        wanted = LandmarkNetwork().state_dict()
+        expected = LandmarkNetwork().state_dict()
     state: StateDict = {}
     missing, misshapen = [], []
-    for name, ours in official_names().items():
-        like = wanted[ours]
+    for name, ours in map_official_names().items():
+        like = expected[ours]
         if name not in official:
-            if name.endswith("num_batches_tracked"):  # only counts, and older files do without
+            if name.endswith("num_batches_tracked"):  # only a counter, which older files lack
                 state[ours] = torch.zeros(like.shape, dtype=like.dtype, device="cpu")
             else:
                 missing.append(name)

@@ -1,4 +1,7 @@
-"""To be written."""
+"""LPIPS v0.1 from the `lpips` package, with the trunk's weights from a file that was checked.
+
+Source: Zhang et al. 2018.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from zoogan.auxiliary.weight_files import WeightFile, read_tensors
-from zoogan.interfaces.metric import Unavailable
+from zoogan.interfaces import Unavailable
 
 SMALLEST = 32  # pixels: below, the trunks' pooling leaves nothing
 HOME = "https://download.pytorch.org/models/"
-TRUNKS = {
+TRUNKS = {  # trunk -> file, sha256, title
     "alex": ("alexnet-owt-7be5be79.pth", "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02", "AlexNet"),
     "vgg": ("vgg16-397923af.pth", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0", "VGG-16"),
     "squeeze": (
@@ -25,17 +28,17 @@ TRUNKS = {
 }  # fmt: skip
 
 
-def trunk_file(trunk: str) -> WeightFile:
-    """The trunk's weights as torchvision publishes them."""
-    name, sha256, what = TRUNKS[trunk]
-    return WeightFile(name, sha256, what, url=HOME + name)
+def make_trunk_file(trunk: str) -> WeightFile:
+    """Describe the trunk's weight file as torchvision publishes it."""
+    name, sha256, title = TRUNKS[trunk]
+    return WeightFile(name, sha256, title, url=HOME + name)
 
 
-def package() -> Any:
-    """The `lpips` package, whose wheel holds the calibrated heads.
+def import_lpips() -> Any:
+    """Import the `lpips` package, whose wheel contains the calibrated heads.
 
     Raises:
-        Unavailable: it is not installed.
+        Unavailable: It is not installed.
     """
     try:
         import lpips
@@ -45,20 +48,29 @@ def package() -> Any:
 
 
 @lru_cache(maxsize=1)
-def opened(trunk: str, path: Path, device: torch.device) -> nn.Module:
-    """LPIPS v0.1 with the trunk's weights from a file that was checked."""
+def open_lpips(trunk: str, path: Path, device: torch.device) -> nn.Module:
+    """Open LPIPS, frozen and in eval.
+
+    Args:
+        trunk: A key of TRUNKS.
+        path: The trunk's weight file, checked before.
+        device: Device of the network.
+
+    Raises:
+        Unavailable: The package is missing, or the file does not fit.
+    """
     # Its constructor draws weights that are replaced, and says `pretrained` where torchvision now says `weights`.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore", category=UserWarning):
-        network: nn.Module = package().LPIPS(net=trunk, pnet_rand=True, verbose=False)
-    put_trunk(network, read_tensors(path))
+        network: nn.Module = import_lpips().LPIPS(net=trunk, pnet_rand=True, verbose=False)
+    load_trunk(network, read_tensors(path))
     return network.eval().requires_grad_(False).to(device)
 
 
-def put_trunk(network: nn.Module, state: dict[str, Tensor]) -> None:
-    """Torchvision's `features.3.weight` as LPIPS's `net.slice2.3.weight`, for every layer of the trunk.
+def load_trunk(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load torchvision's `features.3.weight` as LPIPS's `net.slice2.3.weight`, for every layer of the trunk.
 
     Raises:
-        Unavailable: layers are missing.
+        Unavailable: Layers are missing.
     """
     own = network.state_dict()
     names = {name: "features." + name.split(".", 2)[2] for name in own if name.startswith("net.slice")}

@@ -10,40 +10,45 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torchvision.models import squeezenet1_1
 
-from zoogan.auxiliary.config import DistributionConfig
 from zoogan.auxiliary.features import Features
-from zoogan.auxiliary.weight_files import WeightFile, located
-from zoogan.config import get_component_name
-from zoogan.interfaces.metric import Study, Unavailable
+from zoogan.auxiliary.weight_files import WeightFile, find_weights
+from zoogan.interfaces import Unavailable, World
 
-WEIGHTS = WeightFile(
+SQUEEZENET_WEIGHTS = WeightFile(
     "squeezenet1_1_caffe.npz",
     "22d989bac1367874179a9a8496428e78705263b422a5525ffdbdd6d25df40818",
     "SqueezeNet 1.1 (Caffe, ImageNet)",
     source="SqueezeNet_v1.1 of github.com/forresti/SqueezeNet under torchvision's names",
 )
-SIDE = 227
+SQUEEZENET_SIDE = 227
 MEAN = (103.939, 116.779, 123.68)  # of blue, green, red over ImageNet, 0..255: the Caffe model's own
 
 
 class SqueezeNet(Features):
-    """The 512 channels of `features`, averaged over the picture (Iandola et al. 2016, version 1.1).
+    """The 512 channels of `features`, averaged over the picture.
 
     These are not torchvision's weights, which were trained otherwise: input is BGR, 0..255 minus a mean.
 
+    Source: Iandola et al. 2016, version 1.1.
+
+    Args:
+        path: The weight file.
+        device: Device of the network.
+
     Raises:
-        Unavailable: the file does not hold exactly this network.
+        Unavailable: The file does not fit this network exactly.
     """
 
     name = "squeezenet1_1 (Caffe) mean of features"
-    resizer = f"bilinear {SIDE} antialias=True align_corners=False (torch)"
+    resizer = f"bilinear {SQUEEZENET_SIDE} antialias=True align_corners=False (torch)"
     dimensions = 512
 
     def __init__(self, path: Path, device: torch.device) -> None:
+        from torchvision.models import squeezenet1_1
+
         super().__init__()
-        self.weights = WEIGHTS.sha256
+        self.weights = SQUEEZENET_WEIGHTS.sha256
         with torch.device("meta"):  # no memory and, above all, no random numbers for weights that are replaced
             network = squeezenet1_1(weights=None)
         try:
@@ -51,25 +56,29 @@ class SqueezeNet(Features):
                 state = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
             network.load_state_dict(state, strict=True, assign=True)
         except (OSError, ValueError, RuntimeError) as error:
-            raise Unavailable(f"{path}: not the {WEIGHTS.what} weights ({error})") from error
+            raise Unavailable(f"{path}: not the {SQUEEZENET_WEIGHTS.title} weights ({error})") from error
         self.network = network.features.eval().requires_grad_(False).to(device)
         self.mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
 
     def extract(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 512"]:
-        """Mean of `features` over the picture."""
-        face = F.interpolate(image.float(), (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+        """Average `features` over each picture."""
+        size = (SQUEEZENET_SIDE, SQUEEZENET_SIDE)
+        face = F.interpolate(image.float(), size, mode="bilinear", align_corners=False, antialias=True)
         return self.network(face.add(1).mul(127.5).flip(1) - self.mean).mean((2, 3))
 
 
 @lru_cache(maxsize=2)
-def _opened(path: Path, device: torch.device) -> SqueezeNet:
+def _open_once(path: Path, device: torch.device) -> SqueezeNet:
+    """Open the network of a file once."""
     return SqueezeNet(path, device)
 
 
-def open_squeezenet(config: DistributionConfig, study: Study) -> SqueezeNet:
-    """The network on the study's device, one for all metrics that ask.
+def open_squeezenet(
+    device: torch.device, world: World, metric: str, weights: Path | None = None, download: bool = False
+) -> SqueezeNet:
+    """Open the network, see `open_features`. Its weights cannot be downloaded.
 
     Raises:
-        Unavailable: the weight file is missing or another one.
+        Unavailable: The weight file is missing, or is another file.
     """
-    return _opened(located(WEIGHTS, config.weights, get_component_name(config), study.world), study.device)
+    return _open_once(find_weights(SQUEEZENET_WEIGHTS, weights, metric, world), device)

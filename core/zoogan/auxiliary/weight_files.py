@@ -1,6 +1,6 @@
-"""Weight files of the networks that metrics look through: where they lie, how to get them, which they must be.
+"""Weight files of the networks that metrics measure through: where they lie and how they are fetched and checked.
 
-A number means something only with exactly these weights, so each file is held to its sha256 before it is read.
+A number means something only with exactly these weights, so the sha256 of each file is checked before it is read.
 """
 
 from __future__ import annotations
@@ -13,89 +13,101 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
-from zoogan.files import get_cache_folder, hash_file
-from zoogan.interfaces.metric import Unavailable
-from zoogan.interfaces.world import World
+from zoogan.files import get_cache_folder, hash_file, replace_file
+from zoogan.interfaces import Unavailable, World
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One file. what: of which network. url: where it may be downloaded; None = it must be put in place by hand."""
+    """A published weight file.
+
+    Attributes:
+        name: Its file name.
+        sha256: Its sha256.
+        title: Name of its network, for messages.
+        url: Where it may be downloaded; None = it must be put in place by hand.
+        source: Where it comes from, for files without a URL.
+    """
 
     name: str
     sha256: str
-    what: str
+    title: str
     url: str | None = None
     source: str = ""
 
 
-def weights_folder() -> Path:
-    """$ZOOGAN_METRIC_WEIGHTS, or `metric_weights` in the cache: $ZOOGAN_CACHE or ~/.cache/zoogan."""
-    named = os.environ.get("ZOOGAN_METRIC_WEIGHTS")
-    if named:
-        return Path(named).expanduser()
+def get_weights_folder() -> Path:
+    """Return the folder of metric weights: $ZOOGAN_METRIC_WEIGHTS, or `metric_weights` in the cache folder."""
+    folder = os.environ.get("ZOOGAN_METRIC_WEIGHTS")
+    if folder:
+        return Path(folder).expanduser()
     return get_cache_folder() / "metric_weights"
 
 
-def located(file: WeightFile, given: Path | None, metric: str, world: World, *, download: bool = False) -> Path:
-    """The file, checked.
+def find_weights(file: WeightFile, given: Path | None, metric: str, world: World, *, download: bool = False) -> Path:
+    """Find a weight file and check its sha256.
 
     Args:
-        given: where the user says it is. metric: who asks, for messages. download: fetch it if it is nowhere.
+        file: The file.
+        given: Where the user says it is; None = in the folder of metric weights.
+        metric: Name of the metric, for messages.
+        world: The processes; the first one downloads and the others wait.
+        download: Download the file if it is missing and nothing was given.
 
     Raises:
-        Unavailable: it is nowhere, cannot be fetched, or is another file.
+        Unavailable: The file is missing, cannot be downloaded, or is another file.
     """
-    path = given.expanduser() if given is not None else weights_folder() / file.name
+    path = given.expanduser() if given is not None else get_weights_folder() / file.name
     problem: Unavailable | None = None
     if download and given is None and file.url is not None:
         if world.rank == 0 and not path.is_file():
             try:
-                fetch(file, path, metric)
+                download_weights(file, path, metric)
             except Unavailable as error:
                 problem = error
         world.barrier()  # the others wait for the file, or for the certainty that there will be none
     if problem is not None:
         raise problem
     if not path.is_file():
-        raise Unavailable(f"{path}: no such file, the {file.what} weights. {advice(file, metric)}")
-    found = hash_file(path)
-    if found != file.sha256:
+        raise Unavailable(f"{path}: no such file, the {file.title} weights. {explain_weights(file, metric)}")
+    digest = hash_file(path)
+    if digest != file.sha256:
         raise Unavailable(
-            f"{path}: not the {file.what} weights, sha256 {found[:12]}... instead of {file.sha256[:12]}...; "
-            f"numbers would be comparable with nobody's. {advice(file, metric)}"
+            f"{path}: not the {file.title} weights, sha256 {digest[:12]}... instead of {file.sha256[:12]}...; "
+            f"numbers would be comparable with nobody's. {explain_weights(file, metric)}"
         )
     return path
 
 
-def advice(file: WeightFile, metric: str) -> str:
-    """What a person can do about a missing file."""
-    where = file.url or file.source
+def explain_weights(file: WeightFile, metric: str) -> str:
+    """Explain how to get a missing file and where to put it."""
+    origin = file.url or file.source
     return (
-        f"Put {file.name} ({where}) into {weights_folder()} or a folder named by ZOOGAN_METRIC_WEIGHTS, "
+        f"Put {file.name} ({origin}) into {get_weights_folder()} or a folder named by ZOOGAN_METRIC_WEIGHTS, "
         f"or say where it is with {metric}.weights=PATH"
     )
 
 
-def fetch(file: WeightFile, path: Path, metric: str) -> None:
-    """Download a file, checked and renamed into place only when it is whole.
+def download_weights(file: WeightFile, path: Path, metric: str) -> None:
+    """Download a file, which is checked and renamed into place when it is whole.
 
     Raises:
-        Unavailable: no network, or something else came.
+        Unavailable: There is no network, or another file came.
     """
     assert file.url is not None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(file.url, str(path), hash_prefix=file.sha256)
+        with replace_file(path) as draft:
+            torch.hub.download_url_to_file(file.url, str(draft), hash_prefix=file.sha256)
     except (URLError, OSError, RuntimeError) as error:
-        raise Unavailable(f"the {file.what} weights could not be fetched ({error}). {advice(file, metric)}") from error
+        message = f"the {file.title} weights could not be fetched ({error}). {explain_weights(file, metric)}"
+        raise Unavailable(message) from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """What `torch.save` wrote, by the unpickler that executes nothing.
+    """Read a state_dict that `torch.save` wrote, with the unpickler that executes nothing.
 
     Raises:
-        Unavailable: it cannot be read so.
+        Unavailable: It cannot be read this way.
     """
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -19,18 +19,23 @@ if TYPE_CHECKING:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; several seeds of one are joined.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders; runs that differ only in their seed are joined."),
+    ],
     data: Annotated[
-        str | None, typer.Option(help="Measure all of them anew on this source; without it their reports are taken.")
+        str | None, typer.Option(help="Measure all runs on this source (default: compare their stored reports).")
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="The folder of the source.")] = None,
-    metrics: Annotated[str | None, typer.Option(help="As of zoo evaluate.")] = None,
-    judge: Annotated[Path | None, typer.Option(help="A judge's folder; by default the one for the source.")] = None,
-    faces: Annotated[int, typer.Option(min=1, help="How many held-out faces at most, or how many samples.")] = FACES,
-    seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
-    truncation: Annotated[float | None, typer.Option(min=0, max=1, help="As of zoo evaluate.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As of zoo evaluate.")] = None,
-    out: Annotated[Path, typer.Option(help="The output folder.")] = Path("comparison"),
+    root: Annotated[Path | None, typer.Option(help="Folder of the source.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="As for zoo evaluate.")] = None,
+    judge: Annotated[
+        Path | None, typer.Option(help="Folder of a judge (default: the cached one for the source).")
+    ] = None,
+    faces: Annotated[int, typer.Option(min=1, help="Number of held-out faces at most, or of samples.")] = FACES,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+    truncation: Annotated[float | None, typer.Option(min=0, max=1, help="As for zoo evaluate.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for zoo evaluate.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("comparison"),
     device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> None:

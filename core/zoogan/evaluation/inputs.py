@@ -1,57 +1,124 @@
-"""To be written."""
+"""The inputs of an evaluation: the run, the metrics, the source and the styles. Imports torch only when called.
+
+Functions that may have something to tell a person return it as notes, whole sentences.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import typer
-
-from zoogan.config import ComponentConfig, ConfigError, merge, validate_model
+from zoogan.config import ComponentConfig, merge, validate_model
+from zoogan.errors import ConfigError
 from zoogan.config.registry import Registry
 from zoogan.names import import_object, suggest_name
 
 if TYPE_CHECKING:
+    import torch
+
     from zoogan.interfaces import Editor, Kind, Source, Study
     from zoogan.judges.judge import JudgeFacts
     from zoogan.runs.loaded import LoadedRun
 
+FACES = 500  # held-out faces at most, or samples
+STYLES = ("latent", "reference")
 
-def metric_configs(
-    registry: Registry, names: str | None, sets: Mapping[str, Any], shows: Kind, parts: bool = False
-) -> dict[str, ComponentConfig]:
-    """The config of each metric asked for, by name; by default of those that look at what is shown.
 
-    parts: whether what is shown has parts.
+def check_jinja() -> None:
+    """Check that pages can be rendered, before anything is measured.
 
     Raises:
-        ConfigError: unknown metrics, options of metrics that were not asked for, bad options.
+        ConfigError: jinja2 is missing.
     """
-    from zoogan.evaluation.config import DEFAULTS, OF_PARTS
+    if importlib.util.find_spec("jinja2") is None:
+        raise ConfigError('reports need jinja2: pip install "zoogan[evaluate]"')
 
-    known = registry.names("metric")
-    usual = [*DEFAULTS[shows], *(OF_PARTS if parts else ())]
-    asked = [name.strip() for name in names.split(",") if name.strip()] if names else usual
+
+def check_styles(styles: str) -> None:
+    """Check `--styles`.
+
+    Raises:
+        ConfigError: The value is neither latent nor reference.
+    """
+    if styles not in STYLES:
+        raise ConfigError(f"--styles {styles}: expected latent or reference{suggest_name(styles, STYLES)}")
+
+
+def open_run(
+    run: str | Path | LoadedRun, device: torch.device, registry: Registry, checkpoint: int | str | None = None
+) -> tuple[LoadedRun, Path]:
+    """Open a run, unless it is open already.
+
+    Args:
+        run: a run folder or an opened run.
+        device: where its networks go; an opened run stays where it is.
+        registry: methods and components.
+        checkpoint: an iteration or `best`; None = the model as training left it.
+
+    Returns:
+        (the run, its folder).
+
+    Raises:
+        ConfigError: There is no such run or checkpoint, or the opened run cannot be measured.
+    """
+    if isinstance(run, str | Path):
+        from zoogan.runs.opening import load
+
+        return load(run, checkpoint=checkpoint, device=device, registry=registry), Path(run)
+    if checkpoint is not None:
+        raise ConfigError(
+            "checkpoint: this run is open already; pass the path of its folder, or zoogan.load(checkpoint=)"
+        )
+    if run.path is None:
+        raise ConfigError("run: it has no folder; pass the path of one, or what zoogan.load returns")
+    return run, run.path
+
+
+def choose_metrics(
+    registry: Registry,
+    names: Sequence[str] | None,
+    settings: Mapping[str, Any],
+    kind: Kind,
+    has_parts: bool = False,
+) -> dict[str, ComponentConfig]:
+    """Choose the metrics and make their configs.
+
+    Args:
+        registry: knows the metrics.
+        names: of the metrics; None = the default ones for what is measured.
+        settings: of each metric, by name.
+        kind: what is measured, edits or samples.
+        has_parts: whether the samples have parts.
+
+    Returns:
+        The config of each metric, by name.
+
+    Raises:
+        ConfigError: A metric is unknown, settings are of a metric that was not asked for, or settings are wrong.
+    """
+    from zoogan.evaluation.metrics.lookup import list_default_metrics
+
+    available = registry.list_names("metric")
+    chosen = names or list_default_metrics(registry, kind, has_parts)
     problems = [
-        f"--metrics: no metric is called {name!r}{suggest_name(name, known)}; metrics: {', '.join(known)}"
-        for name in asked
-        if name not in known
+        f"--metrics: no metric is called {name!r}{suggest_name(name, available)}; metrics: {', '.join(available)}"
+        for name in chosen
+        if name not in available
     ]
     problems += [
-        f"--set {name}: not among the metrics asked for{suggest_name(name, asked)}; they are {', '.join(asked)}"
-        for name in sets
-        if name not in asked
+        f"--set {name}: not among the metrics asked for{suggest_name(name, chosen)}; they are {', '.join(chosen)}"
+        for name in settings
+        if name not in chosen
     ]
     configs = {}
-    for name in asked:
-        if name not in known:
+    for name in chosen:
+        if name not in available:
             continue
         try:
-            configs[name] = validate_model(
-                registry.components["metric", name].config, sets.get(name, {}), registry, name
-            )
+            config = registry.components["metric", name].config
+            configs[name] = validate_model(config, settings.get(name, {}), registry, name)
         except ConfigError as error:
             problems.append(str(error))
     if problems:
@@ -59,131 +126,146 @@ def metric_configs(
     return configs
 
 
-def source_config(
-    registry: Registry, run: LoadedRun, data: str | None, root: Path | None, sets: Mapping[str, Any]
-) -> Any:
-    """What to measure on: the run's own data, or another source with the run's size, attributes and label set.
+def choose_source(
+    registry: Registry, run: LoadedRun, name: str | None, root: Path | None, settings: Mapping[str, Any]
+) -> tuple[Any, list[str]]:
+    """Choose the source to measure on.
+
+    It is the run's own, or another one with the run's image size, attributes and label set. Another folder of the
+    run's kind of source is cropped and split as the run's was, so that no training face is measured on.
+
+    Args:
+        registry: knows the sources.
+        run: to be measured.
+        name: of the source; None = the run's own.
+        root: its folder; None = as in the run, or the source's default.
+        settings: of the source.
+
+    Returns:
+        (the config of the source, notes).
 
     Raises:
-        ConfigError: an unknown source, or settings that it does not have.
+        ConfigError: The source is unknown, its settings are wrong, or the run was not trained for such faces.
     """
     own = run.config.data.model_dump(mode="json")
-    name = data or str(own["source"])
-    known = registry.names("source")
-    if name not in known:
+    is_own = name is None
+    name = name or str(own["source"])
+    sources = registry.list_names("source")
+    if name not in sources:
         raise ConfigError(
-            f"--data: no source is called {name!r}{suggest_name(name, known)}; sources: {', '.join(known)}"
+            f"--data: no source is called {name!r}{suggest_name(name, sources)}; sources: {', '.join(sources)}"
         )
-    values = own if name == own["source"] and data is None else {
+    values = own if is_own else {
         "source": name, "image_size": run.facts.image_size, "attributes": list(run.facts.attributes),
     }  # fmt: skip
     if name == own["source"] and name in ("celeba", "celebamask_hq"):
-        # As it was trained: cut alike, and on no face of its training.
         values |= {key: own[key] for key in ("crop", "split", "test_share", "masks") if key in own}
-    if values is not own and "label_set" not in sets:
-        values |= label_set_carried(registry, own.get("label_set"), name)
+    notes: list[str] = []
+    if not is_own and "label_set" not in settings:
+        label_set, notes = carry_label_set(registry, own.get("label_set"), name)
+        values |= label_set
     if root is not None:
         values = {**values, "root": str(root.expanduser().resolve())}
-    config: Any = validate_model(registry.components["source", name].config, merge(values, sets), registry, "data")
-    wrong = [
+    config: Any = validate_model(registry.components["source", name].config, merge(values, settings), registry, "data")
+    problems = [
         f"data.{key}: the run has {theirs}, got {ours}; a run can only be measured on what it was trained for"
         for key, ours, theirs in (
             ("image_size", config.image_size, run.facts.image_size),
             ("attributes", ", ".join(config.attributes), ", ".join(run.facts.attributes)),
         )
-        if ours != theirs and (key == "image_size" or not run.editor.makes_faces)
+        if ours != theirs and (key == "image_size" or not run.editor.can_sample)
     ]
-    if wrong:
-        raise ConfigError("\n".join(wrong))
-    return config
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config, notes
 
 
-def label_set_carried(registry: Registry, own: Any, name: str) -> dict[str, Any]:
-    """A run's `label_set` as a setting of another source, if that knows label sets and can be read as this one. Says
-    so where the source's own would be another.
+def carry_label_set(registry: Registry, label_set: Any, name: str) -> tuple[dict[str, Any], list[str]]:
+    """Carry a run's label set over to another source, if that source can be read with it.
 
-    own: as `config.yaml` keeps it, a name or a mapping; None = the run has none.
+    Args:
+        registry: knows the sources.
+        label_set: as config.yaml stores it, a name or a mapping; None = the run has none.
+        name: of the other source.
+
+    Returns:
+        (settings of the source, notes where its own label set would have been another one).
     """
-    from zoogan.interfaces import World
-
     config: Any = registry.components["source", name].config
     field = config.model_fields.get("label_set")
-    if own is None or field is None:
-        return {}
-    told = own if isinstance(own, str) else ", ".join(own["names"])
-    carried, said = {"label_set": own}, f"is taken for the {name} faces too; --set data.label_set=NAME takes another"
+    if label_set is None or field is None:
+        return {}, []
+    settings = {"label_set": label_set}
+    outcome = f"is taken for the {name} faces too; --set data.label_set=NAME takes another"
     try:
-        found = validate_model(config, {"source": name} | carried, registry, "data").label_set
+        carried = validate_model(config, {"source": name} | settings, registry, "data").label_set
     except ConfigError as error:
-        carried, found, said = {}, None, f"is not taken for the {name} faces, which keep their own: {error}"
-    if World().rank == 0 and found != field.get_default(call_default_factory=True):
-        typer.echo(f"note: the label set that the run was trained with ({told}) {said}", err=True)
-    return carried
+        settings, carried = {}, None
+        outcome = f"is not taken for the {name} faces, which keep their own: {error}"
+    if carried == field.get_default(call_default_factory=True):
+        return settings, []
+    described = label_set if isinstance(label_set, str) else ", ".join(label_set["names"])
+    return settings, [f"the label set that the run was trained with ({described}) {outcome}"]
 
 
-def labelled(registry: Registry, data: Any, judge: Any) -> Source:
-    """The source with labels of all that the judge knows, as far as it has them; they change no picture."""
-    tell = getattr(import_object(registry.components["source", data.source].build), "known_attributes", None)
-    known = tell(data) if tell and judge else ()
-    more = [name for name in getattr(judge, "attributes", ()) if name in known and name not in data.attributes]
+def open_labelled_source(registry: Registry, config: Any, judge: Any) -> Source:
+    """Open a source with the labels of all attributes that the judge reads and the source knows.
+
+    More labels change no image. Where the source refuses them, perhaps because no face shows one of them, it is opened
+    with its own attributes.
+    """
+    list_known = getattr(import_object(registry.components["source", config.source].build), "list_attributes", None)
+    known = list_known(config) if list_known and judge else ()
+    added = [name for name in getattr(judge, "attributes", ()) if name in known and name not in config.attributes]
     try:
-        wider = data.model_copy(update={"attributes": (*data.attributes, *more)})
+        wider = config.model_copy(update={"attributes": (*config.attributes, *added)})
         return cast("Source", registry.build("source", wider))
-    except ConfigError:  # perhaps an attribute that no face of these shows
-        return cast("Source", registry.build("source", data))
+    except ConfigError:
+        return cast("Source", registry.build("source", config))
 
 
-def guided_by(study: Study, editor: Editor) -> Editor:
-    """The editor with the styles of the study's own faces.
+def guide_editor(study: Study, editor: Editor) -> Editor:
+    """Give an editor the styles of the study's own faces.
 
     Raises:
-        ConfigError: it takes no styles from faces, or a domain has no face.
+        ConfigError: The editor takes no styles from faces, or a domain has no face.
     """
-    from zoogan.pictures.photo import to_range
+    from zoogan.pictures.photo import normalize_image
 
-    shows = study.source.domain(study.split)[: study.faces] >= 0  # a hat hides the hair whose colour is the domain
-    sample = study.source.read(study.split, shows.nonzero().flatten().tolist())
+    has_domain = (
+        study.source.read_domains(study.split)[: study.faces] >= 0
+    )  # a hat hides the hair whose colour is the domain
+    sample = study.source.read(study.split, has_domain.nonzero().flatten().tolist())
     editor.networks.eval()
     try:
-        return editor.guided(to_range(sample["image"]).to(study.device), sample["attributes"].to(study.device))
+        return editor.make_guided_editor(
+            normalize_image(sample["image"]).to(study.device), sample["attributes"].to(study.device)
+        )
     except ValueError as error:
         raise ConfigError(f"--styles reference: {error} (the {study.faces} held-out faces were looked at)") from error
 
 
-def judge_for(path: Path | None, source: str, image_size: int) -> Any:
-    """The judge that was named, or that of the source in the cache; None where there is none.
-
-    Raises:
-        ConfigError: the named one cannot be opened.
-    """
-    from zoogan.judges.judge import judge_in_cache, load_judge
-
-    if path is not None:
-        return load_judge(path)
-    judge, trouble = judge_in_cache(source, image_size)
-    if trouble:
-        typer.echo(f"note: {trouble}", err=True)
-    return judge
-
-
-def check_learnt(facts: JudgeFacts, source: Source) -> None:
-    """Say so where the judge that was found for a source learnt from other files than this one has."""
-    from zoogan.interfaces import World
-
-    if facts.pictures is None or source.fingerprint("train", dated=False) == facts.pictures or World().rank:
-        return
-    typer.echo(
-        f"note: the judge of {facts.source} faces in the cache learnt from other pictures than these; if it should not "
-        "judge them, train one on these with zoo judge train --out JUDGE and name it by --judge JUDGE",
-        err=True,
+def describe_judge_mismatch(facts: JudgeFacts, source: Source) -> str | None:
+    """Warn where the cached judge of a source was trained on other files than the source has; None if it fits."""
+    if facts.pictures is None or source.compute_fingerprint("train", include_origin=False) == facts.pictures:
+        return None
+    return (
+        f"the judge of {facts.source} faces in the cache learnt from other pictures than these; if it should not "
+        "judge them, train one on these with zoo judge train --out JUDGE and name it by --judge JUDGE"
     )
 
 
-def check_pages() -> None:
-    """That reports can be written, before anything is measured.
+def describe_missing_fields(editor: Editor, fields: Collection[str] = ()) -> str | None:
+    """Warn where a run was trained with data that the faces to edit lack, such as heat maps; None if they lack nothing.
 
-    Raises:
-        ConfigError: jinja2 is missing.
+    Args:
+        editor: of the run.
+        fields: that the faces have.
     """
-    if importlib.util.find_spec("jinja2") is None:
-        raise ConfigError('reports need jinja2: pip install "zoogan[evaluate]"')
+    missing = [name for name in editor.mask_fields if name not in fields]
+    if not missing:
+        return None
+    return (
+        f"this run was trained with {', '.join(missing)} from files, and these faces have none: their edits "
+        "keep no details by force and may look worse than the run's samples"
+    )

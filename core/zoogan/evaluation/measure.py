@@ -1,161 +1,218 @@
-"""To be written."""
+"""Measures one opened run and writes its report: the steps that `evaluate` and `compare` share."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from zoogan.cli.photos import tell_wanted
-from zoogan.config import ComponentConfig, ConfigError
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from zoogan.config import ComponentConfig
+from zoogan.errors import ConfigError
 from zoogan.config.registry import Registry
-from zoogan.evaluation.inputs import check_learnt, check_pages, guided_by, judge_for, labelled
+from zoogan.evaluation.build_report import build_report, collect_rows
+from zoogan.evaluation.describe_run import describe_mode, describe_run, hash_training_data
+from zoogan.evaluation.inputs import (
+    FACES,
+    describe_judge_mismatch,
+    describe_missing_fields,
+    guide_editor,
+    open_labelled_source,
+)
+from zoogan.evaluation.metric_runner import Findings, measure_speed, run_metrics
+from zoogan.evaluation.metrics.parts import list_parts
+from zoogan.evaluation.part_sheet import make_part_legend, make_part_sheet
+from zoogan.evaluation.reports.page import render_report
+from zoogan.evaluation.reports.report import MeasuredRun, Report, write_report
+from zoogan.evaluation.sheets import make_edit_sheet, make_sample_sheet
+from zoogan.evaluation.study import get_kind, open_study
+from zoogan.files import write_text_atomically
+from zoogan.interfaces import Editor, Source, Study
+from zoogan.judges.judge import Judge, find_judge
+from zoogan.runs.loaded import LoadedRun
 
-if TYPE_CHECKING:
-    from zoogan.evaluation.reports.report import Report
-    from zoogan.interfaces import Source
-    from zoogan.runs.loaded import LoadedRun
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """How a run is measured.
+
+    Attributes:
+        judge: folder of the judge; None = the cached one of the source, if there is one.
+        faces: how many held-out faces at most, or how many samples.
+        seed: of everything that draws.
+        is_guided: take the style of each edit from another face of the split that shows what is asked for.
+        truncation: of samples, 0 to 1; None = 1.
+        attributes: to edit; None = all of the source.
+        only: numbers of the faces to edit; None = all that the run serves.
+    """
+
+    judge: Path | None = None
+    faces: int = FACES
+    seed: int = 0
+    is_guided: bool = False
+    truncation: float | None = None
+    attributes: Sequence[str] | None = None
+    only: frozenset[int] | None = None
 
 
-# Settings that change no weight of a run.
-IMMATERIAL = {
-    "data": ("root", "workers"),
-    "training": (
-        "log_every", "sample_every", "checkpoint_every", "keep", "threads", "trackers", "evaluate_every", "evaluate",
-        "evaluate_faces", "best",
-    ),
-}  # fmt: skip
-FACES = 500
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of an evaluation.
+
+    Attributes:
+        report: all numbers, and why others are missing.
+        folder: of the report's files; they were written if anything was measured.
+        notes: what a person should know, whole sentences.
+        parts: of the faces that the run makes; none for most runs.
+    """
+
+    report: Report
+    folder: Path
+    notes: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether any metric has a number."""
+        return bool(self.report.titles)
 
 
-def measure(
+@dataclass(frozen=True)
+class PreparedStudy:
+    """A study that is ready to be measured.
+
+    Attributes:
+        study: the faces or samples, with the judge.
+        editor: of the run, with the styles of the study's faces where it is guided.
+        source: the faces.
+        judge: or None.
+        attributes: to edit; none for samples.
+        notes: what a person should know.
+    """
+
+    study: Study
+    editor: Editor
+    source: Source
+    judge: Judge | None
+    attributes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def measure_run(
     registry: Registry,
     run: LoadedRun,
-    path: Path,
+    run_folder: Path,
     data: Any,
     metrics: Mapping[str, ComponentConfig],
+    options: MeasureOptions,
     *,
-    judge: Path | None = None,
-    faces: int = FACES,
-    seed: int = 0,
     out: Path,
-    device: Any = "cpu",
-    attributes: Sequence[str] | None = None,
-    guided: bool = False,
-    truncation: float | None = None,
-    only: frozenset[int] | None = None,
-) -> tuple[Report, Path]:
-    """Measure a loaded run and write its report (on the main process), unless it has no number at all. Returns the
-    report and its folder.
+) -> Evaluation:
+    """Measure an opened run and write its report on the main process, unless no metric has a number.
 
-    guided: styles are those of other faces of the split, for each edit one that shows what is asked for. truncation:
-    of samples, 0 to 1. only: numbers of the faces to edit, where not all that the run serves.
+    Args:
+        registry: sources and metrics.
+        run: to be measured, on its own device.
+        run_folder: its folder, which gives it its name.
+        data: config of the source.
+        metrics: the config of each metric.
+        options: how it is measured.
+        out: the folder of the report.
 
     Raises:
-        ConfigError: an editor that takes no styles from faces is asked to be guided, or one that makes no faces to
-            truncate them; a judge that cannot be opened.
+        ConfigError: The run edits faces and samples are to be truncated, it takes no styles from faces and is to be
+            guided, or the judge cannot be opened.
     """
-    from zoogan.evaluation.reports.page import report_page, sample_sheet, sheet
-    from zoogan.evaluation.reports.part_sheet import legend, part_sheet
-    from zoogan.evaluation.reports.report import report_of, rows_of, write_report
-    from zoogan.evaluation.study import examine, faces_per_second, open_study, shown_by
-    from zoogan.files import replace_text
-
-    shows = shown_by(run.editor)
-    if truncation is not None and shows == "edits":
-        raise ConfigError(f"--truncation {truncation:g}: {path} edits faces and makes none that could be truncated")
-    truncation = 1.0 if truncation is None else truncation
-    way = way_of(guided, truncation)
-    check_pages()
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: a file of that name is there")
-    reader = judge_for(judge, data.source, data.image_size)
-    if reader is not None:
-        reader = reader.to(device)
-    source = registry.build("source", data) if shows == "edits" else labelled(registry, data, reader)
-    if reader is not None and judge is None:
-        check_learnt(reader.facts, source)
-    study = open_study(
-        source, data.source, faces=faces, seed=seed, device=device, judge=reader, editor=run.editor,
-        truncation=truncation, only=only,
-    )  # fmt: skip
-    if study.world.rank == 0:
-        tell_wanted(run, source.fields)
+    prepared = prepare_study(registry, run, run_folder, data, options)
+    study = prepared.study
     built = {name: registry.build("metric", config) for name, config in metrics.items()}
-    wanted = list(attributes or source.attributes) if shows == "edits" else []
-    editor = guided_by(study, run.editor) if guided else run.editor
-    found = examine(editor, study, built, wanted)
-    options = {
+    findings = run_metrics(prepared.editor, study, built, prepared.attributes)
+    about = describe_measured_run(registry, run, run_folder, data, options, prepared)
+    report = build_report(
+        findings, study, about, describe_judge(prepared.judge), datetime.now(UTC).isoformat(timespec="seconds"),
+        describe_metric_options(metrics),
+    )  # fmt: skip
+    if study.world.rank == 0 and findings.titles:
+        report = write_report_folder(out, report, findings, prepared)
+    study.world.barrier()
+    return Evaluation(report, out, prepared.notes, list_parts(prepared.editor))
+
+
+def prepare_study(
+    registry: Registry, run: LoadedRun, run_folder: Path, data: Any, options: MeasureOptions
+) -> PreparedStudy:
+    """Open the source, the judge and the study, see `measure_run`."""
+    kind = get_kind(run.editor)
+    if options.truncation is not None and kind == "edits":
+        raise ConfigError(
+            f"--truncation {options.truncation:g}: {run_folder} edits faces and makes none that could be truncated"
+        )
+    judge, problem = find_judge(options.judge, data.source, data.image_size)
+    notes = [problem]
+    if judge is not None:
+        judge = judge.to(run.device)
+    source = registry.build("source", data) if kind == "edits" else open_labelled_source(registry, data, judge)
+    if judge is not None and options.judge is None:
+        notes.append(describe_judge_mismatch(judge.facts, source))
+    study = open_study(
+        source, data.source, faces=options.faces, seed=options.seed, device=run.device, judge=judge, editor=run.editor,
+        truncation=1.0 if options.truncation is None else options.truncation, only=options.only,
+    )  # fmt: skip
+    notes.append(describe_missing_fields(run.editor, source.fields))
+    editor = guide_editor(study, run.editor) if options.is_guided else run.editor
+    attributes = tuple(options.attributes or source.attributes) if kind == "edits" else ()
+    return PreparedStudy(study, editor, source, judge, attributes, tuple(note for note in notes if note))
+
+
+def describe_measured_run(
+    registry: Registry,
+    run: LoadedRun,
+    run_folder: Path,
+    data: Any,
+    options: MeasureOptions,
+    prepared: PreparedStudy,
+) -> MeasuredRun:
+    """Describe the run for its report, with its speed and the hash of its training data; see `measure_run`."""
+    kind = prepared.study.kind
+    speed = {f"{kind}_per_second": measure_speed(prepared.editor, prepared.study)}
+    mode = describe_mode(options.is_guided, options.truncation)
+    about = describe_run(run, run_folder, speed, str(run.device), mode)
+    training_source = prepared.source if kind == "edits" and data == run.config.data else None
+    return about.model_copy(update={"data": hash_training_data(registry, run, training_source)})
+
+
+def describe_judge(judge: Judge | None) -> dict[str, Any] | None:
+    """Describe the judge for a report."""
+    return None if judge is None else {**judge.facts.model_dump(mode="json"), "backbone": judge.backbone}
+
+
+def describe_metric_options(metrics: Mapping[str, ComponentConfig]) -> dict[str, dict[str, Any]]:
+    """Collect the options of each metric that change its numbers."""
+    return {
         name: config.model_dump(mode="json", exclude={"use", *getattr(config, "immaterial", ())})
         for name, config in metrics.items()
     }
-    about = about_run(run, path, {f"{shows}_per_second": faces_per_second(editor, study)}, str(device), way)
-    own = source if shows == "edits" and data == run.config.data else None
-    about = about.model_copy(update={"data": learnt_from(registry, run, own)})
-    facts = None if reader is None else {**reader.facts.model_dump(mode="json"), "backbone": reader.backbone}
-    report = report_of(found, study, about, facts, datetime.now(UTC).isoformat(timespec="seconds"), options)
-    if study.world.rank == 0 and not metrics.keys() <= report.skipped.keys():
-        report = write_report(out, report, rows_of(found))
-        sheets = {name: sheet(editor, study, name) for name in wanted}
-        if shows == "samples":
-            sheets = {"samples": sample_sheet([("samples", editor)], [study]), "parts": part_sheet(editor, study)}
-        pictures = {name: image for name, image in sheets.items() if image is not None}
-        replace_text(out / "report.html", report_page(report, pictures, legend(editor)))
-    study.world.barrier()
-    return report, out
 
 
-def way_of(guided: bool, truncation: float | None) -> str:
-    """In what way a run was asked to work, where it is not the usual one: `reference`, `truncation 0.7`."""
-    return "reference" if guided else "" if truncation in (None, 1) else f"truncation {truncation:g}"
+def write_report_folder(folder: Path, report: Report, findings: Findings, prepared: PreparedStudy) -> Report:
+    """Write report.json, faces.safetensors and report.html; returns the report with the sha256 of its rows."""
+    report = write_report(folder, report, collect_rows(findings))
+    page = render_report(report, findings.headlines, make_pictures(prepared), make_part_legend(prepared.editor))
+    write_text_atomically(folder / "report.html", page)
+    return report
 
 
-def apart_from(run: LoadedRun, data: Any, checkpoint: str | None, seed: int) -> list[str]:
-    """What an evaluation looks at, where it is not what `zoo evaluate RUN` looks at: its report lies in a folder of its
-    own, and takes no other's place."""
-    from zoogan.interfaces.source import LOADING
-
-    other, own = (config.model_dump(mode="json", exclude=LOADING) for config in (data, run.config.data))
-    if own["root"] is None:  # an imported run says what its weights saw, not where that lies
-        own["root"] = other["root"]
-    named = [data.source, data.root.name] if data.root and other["root"] != own["root"] else [data.source]
-    return [
-        *(["checkpoint", checkpoint] if checkpoint is not None else []),
-        *(["data", *named] if other != own else []),
-        *(["seed", str(seed)] if seed else []),
-    ]
-
-
-def about_run(run: LoadedRun, path: Path, speed: dict[str, float], device: str, way: str) -> Any:
-    """What the report says of the run itself, and of the way in which it was asked to work."""
-    from zoogan.evaluation.reports.report import About
-
-    settings = run.config.model_dump(mode="json")
-    seed = settings["training"].pop("seed")
-    for group, names in IMMATERIAL.items():
-        for name in names:
-            settings[group].pop(name, None)
-    told = [way == "reference", *([way] if way.startswith("truncation") else [])]
-    return About(
-        run=path.resolve().name + (f" ({way})" if way else ""), seed=seed,
-        method=run.config.method, recipe=run.config.recipe,
-        config=hashlib.sha256(json.dumps([settings, *told], sort_keys=True).encode()).hexdigest(),
-        iteration=run.iteration, images=run.images, attributes=run.facts.attributes,
-        parameters={name: sum(p.numel() for p in network.parameters()) for name, network in run.networks.items()},
-        device=device, **speed,
-    )  # fmt: skip
-
-
-def learnt_from(registry: Registry, run: LoadedRun, source: Source | None) -> str | None:
-    """Tells the faces and labels that a run learnt from: seeds of one training have the same, even as copies. source:
-    theirs, if it is open. None where they are not there any more, or cannot be told from others."""
-    try:
-        source = source or registry.build("source", run.config.data)
-        pictures = source.fingerprint("train", dated=False)
-    except (ConfigError, OSError):
-        return None
-    labels = source.labels("train").byte().contiguous().numpy().tobytes()
-    return None if pictures is None else hashlib.sha256(pictures.encode() + labels).hexdigest()
+@torch.no_grad()
+def make_pictures(prepared: PreparedStudy) -> dict[str, UInt8[Tensor, "3 h w"]]:
+    """Make the pictures of a report: of edits by attribute; for samples, `samples` and `parts`."""
+    editor, study = prepared.editor, prepared.study
+    if study.kind == "samples":
+        sheets = {"samples": make_sample_sheet([("samples", editor)], [study]), "parts": make_part_sheet(editor, study)}
+    else:
+        sheets = {name: make_edit_sheet(editor, study, name) for name in prepared.attributes}
+    return {name: sheet for name, sheet in sheets.items() if sheet is not None}

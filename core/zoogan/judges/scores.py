@@ -1,4 +1,4 @@
-"""How right a judge is: thresholds, and what is told of attributes, pose and parts on faces it has not seen."""
+"""How accurate a judge is: thresholds, and scores of attributes, pose and parts on faces that it was not trained on."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from torch import Tensor
 from zoogan.interfaces.statistic import Ranking
 
 
-def best_threshold(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"]) -> float:
-    """The threshold of the highest balanced accuracy: halfway between two neighbours, of equals that nearest to 1/2.
+def choose_threshold(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"]) -> float:
+    """Choose the threshold of the highest balanced accuracy.
 
+    It lies halfway between two neighbouring probabilities; of equally good thresholds the one nearest to 1/2 is taken.
     A face shows the attribute where its probability is above the threshold.
+
+    Args:
+        probability: of the attribute.
+        label: whether the faces show it; both values occur.
     """
     values, which = probability.double().unique(return_inverse=True)
-    shows = torch.zeros(len(values), dtype=torch.float64).index_add_(0, which, label.double())
-    lacks = torch.zeros(len(values), dtype=torch.float64).index_add_(0, which, (~label).double())
+    positives = torch.zeros(len(values), dtype=torch.float64).index_add_(0, which, label.double())
+    negatives = torch.zeros(len(values), dtype=torch.float64).index_add_(0, which, (~label).double())
     # Cut k lies below value k: all from k on show it.
-    recall = 1 - torch.cat([shows.new_zeros(1), shows.cumsum(0)]) / label.sum()
-    specificity = torch.cat([lacks.new_zeros(1), lacks.cumsum(0)]) / (~label).sum()
+    recall = 1 - torch.cat([positives.new_zeros(1), positives.cumsum(0)]) / label.sum()
+    specificity = torch.cat([negatives.new_zeros(1), negatives.cumsum(0)]) / (~label).sum()
     edges = torch.cat([values.new_full((1,), -1.0), values, values.new_full((1,), 2.0)])  # 0 and 1 do occur
     cuts = (edges[1:] + edges[:-1]) / 2
     balanced = recall + specificity
@@ -30,66 +35,97 @@ def best_threshold(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"]) 
     return float(best[(best - 0.5).abs().argmin()])
 
 
-def attribute_scores(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"], threshold: float) -> dict[str, float]:
-    """One row of a judge's table. `error` is the standard error of the balanced accuracy."""
-    said = probability.double() > threshold
+def score_attribute(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"], threshold: float) -> dict[str, float]:
+    """Score the readings of an attribute: one row of a judge's table.
+
+    Args:
+        probability: of the attribute.
+        label: whether the faces show it; both values occur.
+        threshold: the attribute is read where the probability is above.
+
+    Returns:
+        faces, positives, balanced_accuracy, error (its standard error), accuracy, recall, specificity,
+        average_precision.
+    """
+    reading = probability.double() > threshold
     positives, faces = int(label.sum()), len(label)
     negatives = faces - positives
-    recall = float((said & label).sum()) / positives
-    specificity = float((~said & ~label).sum()) / negatives
+    recall = float((reading & label).sum()) / positives
+    specificity = float((~reading & ~label).sum()) / negatives
     variance = recall * (1 - recall) / positives + specificity * (1 - specificity) / negatives
     return {
         "faces": float(faces),
         "positives": float(positives),
         "balanced_accuracy": (recall + specificity) / 2,
         "error": math.sqrt(variance) / 2,
-        "accuracy": float((said == label).double().mean()),
+        "accuracy": float((reading == label).double().mean()),
         "recall": recall,
         "specificity": specificity,
-        "average_precision": Ranking(torch.arange(faces), probability, label.double()).value(),
+        "average_precision": Ranking(torch.arange(faces), probability, label.double()).compute(),
     }
 
 
-def pose_scores(told: Float[Tensor, "n 3"], true: Float[Tensor, "n 3"]) -> dict[str, float]:
-    """The mean absolute error of each angle in degrees, and for comparison that of always telling the median."""
-    error = (told - true).abs().mean(0).tolist()
-    blind = (true - true.median(0).values).abs().mean(0).tolist()
-    names = ("yaw", "pitch", "roll")
-    return dict(zip(names, error)) | {f"{name}_of_median": value for name, value in zip(names, blind)}
+def score_pose(reading: Float[Tensor, "n 3"], true: Float[Tensor, "n 3"]) -> dict[str, float]:
+    """Compute the mean absolute error of each angle, and for comparison that of always answering the median.
 
+    Args:
+        reading: yaw, pitch and roll in degrees.
+        true: the same, correct.
 
-def part_scores(counts: Int64[Tensor, "c c"]) -> dict[str, float]:
-    """Mean intersection over union of the classes that occur, and the share of pixels that are right.
-
-    counts: pixels by (true class, told class).
+    Returns:
+        yaw, pitch, roll, and the same with `_of_median`, in degrees.
     """
-    right = counts.diagonal().double()
-    there = counts.sum(1) > 0
+    error = (reading - true).abs().mean(0).tolist()
+    median_error = (true - true.median(0).values).abs().mean(0).tolist()
+    names = ("yaw", "pitch", "roll")
+    return dict(zip(names, error)) | {f"{name}_of_median": value for name, value in zip(names, median_error)}
+
+
+def score_parts(counts: Int64[Tensor, "c c"]) -> dict[str, float]:
+    """Score a segmentation over all parts.
+
+    Args:
+        counts: pixels by (true class, class read).
+
+    Returns:
+        mean_iou over the classes that occur, pixel_accuracy, and classes, how many occur.
+    """
+    correct = counts.diagonal().double()
+    occurs = counts.sum(1) > 0
     return {
-        "mean_iou": float(overlaps(counts)[there].mean()),
-        "pixel_accuracy": float(right.sum() / counts.sum()),
-        "classes": float(there.sum()),
+        "mean_iou": float(compute_overlaps(counts)[occurs].mean()),
+        "pixel_accuracy": float(correct.sum() / counts.sum()),
+        "classes": float(occurs.sum()),
     }
 
 
-def overlaps(counts: Int64[Tensor, "c c"]) -> Float[Tensor, " c"]:
-    """Intersection over union of each class, over all faces together; 0 for one that is neither there nor told."""
+def compute_overlaps(counts: Int64[Tensor, "c c"]) -> Float[Tensor, " c"]:
+    """Compute the intersection over union of each class over all faces; 0 for a class that is nowhere.
+
+    Args:
+        counts: pixels by (true class, class read).
+    """
     union = counts.sum(0) + counts.sum(1) - counts.diagonal()
     return counts.diagonal().double() / union.clamp(min=1)
 
 
-def part_table(counts: Int64[Tensor, "c c"], names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """What is told of each class that occurs: `iou`; `share` of all pixels that are of it; `recall`, the share of its
-    pixels that were told; `precision`, the share of those told that are of it, 0 if none were.
+def score_each_part(counts: Int64[Tensor, "c c"], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Score each part that occurs.
 
-    counts: as of `part_scores`. names: of the classes.
+    Args:
+        counts: pixels by (true class, class read).
+        names: of the classes.
+
+    Returns:
+        By part: `iou`; `share` of all pixels that are of it; `recall`, the share of its pixels that were read as it;
+        `precision`, the share of pixels read as it that are of it, 0 without any.
     """
-    true, said, right = counts.sum(1).double(), counts.sum(0).double(), counts.diagonal().double()
+    true, read, correct = counts.sum(1).double(), counts.sum(0).double(), counts.diagonal().double()
     columns = {
-        "iou": overlaps(counts),
+        "iou": compute_overlaps(counts),
         "share": true / true.sum(),
-        "recall": right / true.clamp(min=1),
-        "precision": right / said.clamp(min=1),
+        "recall": correct / true.clamp(min=1),
+        "precision": correct / read.clamp(min=1),
     }
     return {
         name: {column: float(values[k]) for column, values in columns.items()}

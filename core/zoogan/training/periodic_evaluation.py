@@ -6,7 +6,8 @@ import json
 import math
 from typing import Any
 
-from zoogan.config import ConfigError, TrainingConfig, validate_model
+from zoogan.config import TrainingConfig, validate_model
+from zoogan.errors import ConfigError
 from zoogan.config.registry import Registry
 from zoogan.evaluation.metric_runner import explain_mismatch, run_metrics
 from zoogan.evaluation.metrics.lookup import list_default_metrics

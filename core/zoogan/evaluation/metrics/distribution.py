@@ -1,12 +1,12 @@
-"""Edits or samples as a set against a set of real faces: what the Frechet, kernel and manifold metrics share.
+"""Base of the metrics that compare a set of edits or samples with a set of real faces.
 
 The protocol. Per attribute, the generated faces are the edits, all of them flips. The real ones are as many faces of
 the train split, drawn without repetition so that the edited attribute is shown as often as the edits were asked to show
-it: a perfect editor's faces would look like them. Samples are one set, and the real ones as many faces of the train
-split, drawn without repetition (all of them, if it has no more). Both go through one resizer and one network.
+it: the faces of a perfect editor would look like them. Samples are one set, and the real ones as many faces of the
+train split, drawn without repetition (all of them, if it has no more). Both go through one resizer and one network.
 
-Edits may be looked at several times, by other seeds (`draws`), and as StarGAN v2's authors do (`pairs`): those from one
-domain to another are a set, the real ones are of the second domain, and the number is the mean over all such pairs.
+Each face may be edited with several seeds (`draws`). With `pairs`, as in StarGAN v2's evaluation, the edits from one
+domain to another are a set, the real ones are of the second domain, and the number is the mean over all ordered pairs.
 """
 
 from __future__ import annotations
@@ -16,35 +16,86 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
+from pydantic import Field
 from torch import Tensor
 
-from zoogan.auxiliary.config import DistributionConfig
 from zoogan.auxiliary.features import Features, open_features
-from zoogan.config import get_component_name
-from zoogan.evaluation.metrics.reals import SPLIT, RealFaces, any_faces, real_faces, reference
+from zoogan.config import ComponentConfig, get_component_name
+from zoogan.evaluation.metrics.real_faces import (
+    SPLIT,
+    RealFaces,
+    choose_any_faces,
+    choose_matching_faces,
+    load_reference,
+)
 from zoogan.facts import Facts
-from zoogan.interfaces.metric import Edits, Kind, Measure, Metric, Samples, Study, Unavailable
-from zoogan.interfaces.source import domain_of
-from zoogan.interfaces.statistic import Statistic, Whole
-from zoogan.interfaces.world import World
+from zoogan.interfaces import (
+    Better,
+    Edits,
+    Kind,
+    Measure,
+    Metric,
+    Samples,
+    SetStatistic,
+    Statistic,
+    Study,
+    Unavailable,
+    World,
+)
+from zoogan.interfaces.source import find_domains
 
-S = TypeVar("S")
-# What is held against what, by what is shown.
-SETS: Mapping[Kind | Literal["pairs"], tuple[str, str]] = {
+Self = TypeVar("Self")
+# The two sets that are compared, by what is measured; words of the title.
+COMPARED_SETS: Mapping[Kind | Literal["pairs"], tuple[str, str]] = {
     "edits": ("edits", "real faces that show the attribute as often"),
     "pairs": ("edits from one domain to another", "real faces of the second, mean over pairs"),
     "samples": ("samples", "real faces"),
 }
 
 
-class Task(NamedTuple):
-    """What one set was asked to show: an attribute; in pairs, the second of two domains; nothing, of samples.
+class DistributionConfig(ComponentConfig):
+    """Options of a metric that compares sets of faces.
 
-    pair: the domains, indices into the source's.
+    Attributes:
+        weights: File of the network's weights; by default the one in the folder of metric weights.
+        minimum: Images that either side needs; with fewer there is no number.
+        draws: Edits of each face, each with another seed; all of them are in the set.
+        pairs: Compare the edits of each ordered pair of domains with faces of the second, and average over pairs.
+    """
+
+    weights: Path | None = None
+    minimum: int = Field(50, ge=2)
+    draws: int = Field(1, ge=1)
+    pairs: bool = False
+
+    @property
+    def immaterial(self) -> frozenset[str]:
+        """Options that are not part of a measure's key: they change no number, or have their default."""
+        defaults = {name for name, value in {"draws": 1, "pairs": False}.items() if getattr(self, name) == value}
+        return frozenset({"weights", "minimum", "download", "floor"} | defaults)
+
+
+class InceptionConfig(DistributionConfig):
+    """Options of a metric through the Inception network of FID.
+
+    Attributes:
+        download: Fetch the network's weights (91 MB) where no file is found.
+    """
+
+    download: bool = True
+
+
+class FaceSet(NamedTuple):
+    """What the faces of one set have in common; neither of both for samples.
+
+    Attributes:
+        attribute: The edited attribute.
+        pair: With `pairs`: the domain that was edited and the domain that was asked for, indices into the source's.
     """
 
     attribute: str | None = None
@@ -52,219 +103,257 @@ class Task(NamedTuple):
 
 
 @runtime_checkable
-class Keeps(Protocol):
-    """What a metric keeps of the features it sees, batch after batch."""
+class FeatureStore(Protocol):
+    """What a metric stores of the features of a set, batch after batch."""
 
     def add(self, features: Float[Tensor, "n d"]) -> None:
-        """See a batch."""
+        """Add a batch."""
 
-    def joined(self: S, world: World) -> S:
-        """That of all processes."""
+    def gather(self: Self, world: World) -> Self:
+        """Return the store of all processes' batches."""
 
 
-class Rows:
-    """Every feature vector, in the order it came; then that of the processes."""
+class FeatureRows:
+    """A store of every feature vector, in the order in which they come, process after process.
+
+    Args:
+        dimensions: Length of a feature vector.
+        device: Device on which processes exchange rows.
+    """
 
     def __init__(self, dimensions: int, device: torch.device) -> None:
         self.device = device
         self.parts = [torch.zeros(0, dimensions)]
 
     def add(self, features: Float[Tensor, "n d"]) -> None:
-        """See a batch."""
+        """Add a batch."""
         self.parts.append(features)
 
-    def joined(self, world: World) -> Rows:
-        """All processes' rows, in rank order."""
-        rows = Rows(self.parts[0].shape[1], self.device)
-        rows.add(world.gather_all(self.all().to(self.device)).cpu())
+    def gather(self, world: World) -> FeatureRows:
+        """Return the rows of all processes, in rank order."""
+        rows = FeatureRows(self.parts[0].shape[1], self.device)
+        rows.add(world.gather_uneven(self.stack().to(self.device)).cpu())
         return rows
 
-    def all(self) -> Float[Tensor, "n d"]:
-        """The rows."""
+    def stack(self) -> Float[Tensor, "n d"]:
+        """Return the rows as one tensor."""
         return torch.cat(self.parts)
 
 
-K = TypeVar("K", bound=Keeps)
-Better = Literal["higher", "lower"]
+Store = TypeVar("Store", bound=FeatureStore)
 
 
-class Distribution(Metric, Generic[K]):
-    """Role `metric`: one number or a few for each attribute, from features of its edits and of real faces; and for
-    samples, which have no attribute.
-
-    titled: the title with {} for the two sets.
+class Distribution(Metric, Generic[Store]):
+    """Role `metric`: a few numbers of each attribute, from features of its edits and of real faces; or of the samples.
 
     Args:
-        features: the network; by default the one that the config names.
+        config: The options.
+        facts: Unused.
+        features: The network; by default `load_features` opens the one that `backbone` names.
+
+    Attributes:
+        backbone: The network, a key of `zoogan.auxiliary.features.BACKBONES`.
+        title_template: The title with {} for each of the two sets.
+        better: Suffix of a measure's name, such as `.recall` -> which way is good.
     """
 
-    looks_at = ("edits", "samples")
-    titled: ClassVar[str]
+    kinds = ("edits", "samples")
+    backbone: ClassVar[str]
+    title_template: ClassVar[str]
+    better: ClassVar[Mapping[str, Better]]
+    config: DistributionConfig
 
     def __init__(
-        self, config: DistributionConfig, facts: Facts | None = None, *, features: Features | None = None
+        self, config: DistributionConfig | None = None, facts: Facts | None = None, *, features: Features | None = None
     ) -> None:
-        self.config, self.name, self._given = config, get_component_name(config), features
-        self.name_sets("edits")
+        super().__init__(config, facts)
+        self.name, self._given_features = get_component_name(self.config), features
+        self._set_title("edits")
 
-    def name_sets(self, shows: Kind | Literal["pairs"]) -> None:
-        """Say in the title what is held against what."""
-        self.title = f"{self.titled.format(*SETS[shows])}, through {self.config.backbone}"
-
-    @abstractmethod
-    def keep(self, dimensions: int, device: torch.device) -> K:
-        """An empty store."""
+    def _set_title(self, sets: Kind | Literal["pairs"]) -> None:
+        """Put the names of the compared sets into the title."""
+        self.title = f"{self.title_template.format(*COMPARED_SETS[sets])}, through {self.backbone}"
 
     @abstractmethod
-    def compare(
-        self, task: Task, generated: K, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
+    def make_store(self, dimensions: int, device: torch.device) -> Store:
+        """Make an empty store for features of so many dimensions."""
+
+    @abstractmethod
+    def compare_sets(
+        self, face_set: FaceSet, generated: Store, real: Float[Tensor, "m d"], faces: Tensor, target: Tensor
     ) -> Mapping[str, tuple[Statistic, str]]:
-        """The numbers of one set, each with its note, by the end of its name: `""`, `.recall`.
+        """Compute the numbers of one set.
 
-        faces: numbers of the generated faces, row by row as they are in `generated`; wanted: what each should show.
+        Args:
+            face_set: The set.
+            generated: The features of the edits or samples.
+            real: The features of the real faces.
+            faces: Number of each generated face, row by row as in `generated`.
+            target: Requested value of the attribute for each generated face.
+
+        Returns:
+            Suffix of the measure's name -> its statistic and note, for each suffix of `better`.
         """
 
-    @abstractmethod
-    def ends(self) -> Mapping[str, Better]:
-        """The ends of the names of all numbers, each with which way is good."""
-
-    def start(self, study: Study) -> None:
+    def load_features(self, study: Study) -> Features:
         """Open the network.
 
         Raises:
-            Unavailable: no weights, no library, or too few faces.
+            Unavailable: Its weights or its library are missing.
         """
-        sampled = study.shows == "samples"
-        shown = {"samples": study.faces} if sampled else {f"{study.split} faces": study.held_out}
-        for what, count in ({f"{SPLIT} faces": study.source.size(SPLIT)} | shown).items():
-            if count < self.config.minimum:
-                message = f"too few images: {count} {what}, {self.config.minimum} needed ({self.name}.minimum)"
-                raise Unavailable(message)
-        self.study = study
-        self.tasks = self.tasks_of(study)  # all of them, so that every process joins the same ones
-        self.name_sets("pairs" if self.config.pairs else study.shows)
-        self.features = self._given or open_features(self.config, study)
-        self.kept = {task: self.keep(self.features.dimensions, study.device) for task in self.tasks}
-        self.varied = False  # whether another seed made another edit
-        nobody = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
-        self.seen: dict[Task, list[tuple[Tensor, Tensor]]] = {task: [nobody] for task in self.tasks}
+        download = isinstance(self.config, InceptionConfig) and self.config.download
+        return open_features(
+            self.backbone, study.device, study.world, metric=self.name, weights=self.config.weights, download=download
+        )
 
-    def tasks_of(self, study: Study) -> list[Task]:
-        """The sets that this study may fill.
+    def start(self, study: Study) -> None:
+        """Open the network and empty the stores.
 
         Raises:
-            Unavailable: options that are about edits, or about domains, where there are none.
+            Unavailable: No weights, no library, too few faces, or options that do not fit the study.
+        """
+        sampled = study.kind == "samples"
+        generated = {"samples": study.faces} if sampled else {f"{study.split} faces": study.held_out_count}
+        for images, count in ({f"{SPLIT} faces": study.source.count_faces(SPLIT)} | generated).items():
+            if count < self.config.minimum:
+                message = f"too few images: {count} {images}, {self.config.minimum} needed ({self.name}.minimum)"
+                raise Unavailable(message)
+        self.study = study
+        self.sets = self._list_sets(study)  # all of them, so that every process gathers the same ones
+        self._set_title("pairs" if self.config.pairs else study.kind)
+        self.features = self._given_features or self.load_features(study)
+        self.stores = {face_set: self.make_store(self.features.dimensions, study.device) for face_set in self.sets}
+        self.seeds_differ = False  # whether another seed made another edit
+        empty = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
+        self.rows: dict[FaceSet, list[tuple[Tensor, Tensor]]] = {face_set: [empty] for face_set in self.sets}
+
+    def _list_sets(self, study: Study) -> list[FaceSet]:
+        """List the sets that this study may fill.
+
+        Raises:
+            Unavailable: Options about edits in a study of samples, or about domains of a source without.
         """
         config, domains = self.config, study.source.domains
-        if study.shows == "samples":
+        if study.kind == "samples":
             if config.draws > 1 or config.pairs:
                 option = "pairs" if config.pairs else "draws"
                 raise Unavailable(f"{self.name}.{option} is about edits of faces, and these are samples: leave it out")
-            return [Task()]
+            return [FaceSet()]
         if not config.pairs:
-            return [Task(attribute) for attribute in study.source.attributes]
+            return [FaceSet(attribute) for attribute in study.source.attributes]
         if len(domains) < 2:
             raise Unavailable(
                 f"{self.name}.pairs needs two domains or more, as one attribute makes them, or a group of which a face "
                 f"shows one; these faces have {', '.join(study.source.attributes)}: leave it out"
             )
-        return [Task(pair=pair) for pair in permutations(range(len(domains)), 2)]
+        return [FaceSet(pair=pair) for pair in permutations(range(len(domains)), 2)]
 
     def update(self, edits: Edits) -> None:
-        """See a batch."""
+        """Add the features of a batch to the sets that it belongs to."""
         draws = self.config.draws
-        rows = self.features.of(edits, draws)
-        first, *others = rows.chunk(draws)
-        self.varied = self.varied or any(not torch.equal(first, other) for other in others)
-        for task in self.tasks:
-            some = self.belong(edits, task)
-            if bool(some.any()):
-                again = some.repeat(draws)
-                faces, wanted = (part.cpu().repeat(draws)[again] for part in (edits.faces, edits.wanted > 0.5))
-                self.kept[task].add(rows[again])
-                self.seen[task].append((faces, wanted))
+        features = self.features.extract_batch(edits, draws)
+        first, *others = features.chunk(draws)
+        self.seeds_differ = self.seeds_differ or any(not torch.equal(first, other) for other in others)
+        for face_set in self.sets:
+            chosen = self._select_edits(edits, face_set)
+            if bool(chosen.any()):
+                rows = chosen.repeat(draws)
+                faces, target = (part.cpu().repeat(draws)[rows] for part in (edits.faces, edits.target_value > 0.5))
+                self.stores[face_set].add(features[rows])
+                self.rows[face_set].append((faces, target))
 
-    def belong(self, edits: Edits, task: Task) -> Bool[Tensor, " n"]:
-        """Which edits of a batch a set is made of."""
-        if task.pair is None:
-            return torch.full((len(edits.faces),), edits.attribute == task.attribute)
-        own, target = (domain_of(labels.cpu(), len(self.study.source.domains)) for labels in (edits.own, edits.target))
-        return (own == task.pair[0]) & (target == task.pair[1])
+    def _select_edits(self, edits: Edits, face_set: FaceSet) -> Bool[Tensor, " n"]:
+        """Select the edits of a batch that belong to a set."""
+        if face_set.pair is None:
+            return torch.full((len(edits.faces),), edits.attribute == face_set.attribute)
+        own, target = (
+            find_domains(labels.cpu(), len(self.study.source.domains)) for labels in (edits.own, edits.target)
+        )
+        return (own == face_set.pair[0]) & (target == face_set.pair[1])
 
-    def see(self, samples: Samples) -> None:
-        """See a batch."""
-        (task,) = self.tasks
-        self.kept[task].add(self.features.of(samples))
-        self.seen[task].append((samples.faces.cpu(), torch.zeros(len(samples.faces), dtype=torch.bool)))
+    def update_samples(self, samples: Samples) -> None:
+        """Add the features of a batch to the only set."""
+        (face_set,) = self.sets
+        self.stores[face_set].add(self.features.extract_batch(samples))
+        self.rows[face_set].append((samples.faces.cpu(), torch.zeros(len(samples.faces), dtype=torch.bool)))
 
-    def measures(self) -> list[Measure]:
-        """The numbers of every attribute that was edited, of the pairs, or of the samples; nan where there were too few
-        faces.
+    def compute(self) -> list[Measure]:
+        """Compute the numbers of every set; nan where there were too few faces, none where there was no face.
 
         Raises:
-            Unavailable: several draws of an editor that draws nothing.
+            Unavailable: Several draws of a deterministic editor.
         """
-        told = {task: found for task in self.tasks if (found := self.of(task))}
+        results = {face_set: measures for face_set in self.sets if (measures := self._measure_set(face_set))}
         draws = self.config.draws
-        if told and draws > 1 and not any(self.study.world.everyone(self.varied)):
+        if results and draws > 1 and not any(self.study.world.gather_objects(self.seeds_differ)):
             raise Unavailable(f"{self.name}.draws={draws}: these edits are the same by every seed: leave it out")
-        if self.config.pairs and told:
-            return [self.mean_over(list(told), parts) for parts in zip(*told.values())]
-        return [measure for found in told.values() for measure in found]
+        if self.config.pairs and results:
+            return [self._average_pairs(list(results), parts) for parts in zip(*results.values())]
+        return [measure for measures in results.values() for measure in measures]
 
-    def mean_over(self, tasks: Sequence[Task], parts: Sequence[Measure]) -> Measure:
-        """The mean of one number over pairs; its note says each."""
-        names, values = self.study.source.domains, [part.statistic.value() for part in parts]
-        pairs = [f"{names[task.pair[0]]} to {names[task.pair[1]]}" for task in tasks if task.pair is not None]
-        told = "; ".join(
-            f"{pair} {value:.4g} ({part.statistic.faces()} faces)" for pair, value, part in zip(pairs, values, parts)
+    def _average_pairs(self, sets: Sequence[FaceSet], parts: Sequence[Measure]) -> Measure:
+        """Average one number over pairs of domains; its note lists the values of all pairs."""
+        names, values = self.study.source.domains, [part.statistic.compute() for part in parts]
+        pairs = [f"{names[item.pair[0]]} to {names[item.pair[1]]}" for item in sets if item.pair is not None]
+        listed = "; ".join(
+            f"{pair} {value:.4g} ({part.statistic.count_faces()} faces)"
+            for pair, value, part in zip(pairs, values, parts)
         )
-        sets = " ".join(part.reference or "" for part in parts)
-        mean = Whole(torch.cat([part.statistic.face for part in parts]), sum(values) / len(values))
-        note = f"mean over {len(pairs)} pairs: {told}. The first: {parts[0].note}"
-        return replace(parts[0], statistic=mean, reference=hashlib.sha256(sets.encode()).hexdigest(), note=note)
+        digests = " ".join(part.reference or "" for part in parts)
+        mean = SetStatistic(torch.cat([part.statistic.face for part in parts]), sum(values) / len(values))
+        note = f"mean over {len(pairs)} pairs: {listed}. The first: {parts[0].note}"
+        return replace(parts[0], statistic=mean, reference=hashlib.sha256(digests.encode()).hexdigest(), note=note)
 
-    def reals(self, task: Task, wanted: Bool[Tensor, " n"], *, others: bool = False) -> RealFaces:
-        """What a set is held against; see `real_faces`."""
+    def choose_real_faces(self, face_set: FaceSet, target: Bool[Tensor, " n"], *, others: bool = False) -> RealFaces:
+        """Choose the real faces that a set is compared with.
+
+        Args:
+            face_set: The set.
+            target: Requested value of the attribute for each generated face.
+            others: Choose a second such set, without a face of the first.
+        """
         source, seed = self.study.source, self.study.seed
-        if task.attribute is None:
-            domain = None if task.pair is None else task.pair[1]
-            return any_faces(source, len(wanted), seed, domain=domain, others=others)
-        return real_faces(source, task.attribute, wanted, seed, others=others)
+        if face_set.attribute is None:
+            domain = None if face_set.pair is None else face_set.pair[1]
+            return choose_any_faces(source, len(target), seed, domain=domain, others=others)
+        return choose_matching_faces(source, face_set.attribute, target, seed, others=others)
 
-    def of(self, task: Task) -> list[Measure]:
-        """The numbers of one set; none if there was nothing to see."""
-        faces, wanted = (self.gathered(task, column) for column in (0, 1))
-        generated = self.kept[task].joined(self.study.world)
+    def _measure_set(self, face_set: FaceSet) -> list[Measure]:
+        """Compute the measures of one set; none if it has no face."""
+        faces, target = (self._gather_column(face_set, column) for column in (0, 1))
+        generated = self.stores[face_set].gather(self.study.world)
         if not len(faces):
             return []
-        real, draws = self.reals(task, wanted > 0), self.config.draws
-        sets = f"{len(faces)} {self.study.shows}{f' ({draws} of a face)' if draws > 1 else ''}"
+        real, draws = self.choose_real_faces(face_set, target > 0), self.config.draws
+        sets = f"{len(faces)} {self.study.kind}{f' ({draws} of a face)' if draws > 1 else ''}"
         sets += f", {len(real.indices)} {SPLIT} faces"
         if min(len(faces), len(real.indices)) < self.config.minimum:
             digest = ""
-            found = self.nothing(faces, f"too few images, {self.config.minimum} needed ({self.name}.minimum)")
+            reason = f"too few images, {self.config.minimum} needed ({self.name}.minimum)"
+            statistics = self.make_missing(faces, reason)
         else:
-            known = reference(real, self.features, self.study)
-            digest = known.digest
-            sets += f" (set {known.digest[:12]}, seed {self.study.seed})"
-            found = self.compare(task, generated, known.features, faces, wanted > 0)
+            reference = load_reference(real, self.features, self.study)
+            digest = reference.digest
+            sets += f" (set {digest[:12]}, seed {self.study.seed})"
+            statistics = self.compare_sets(face_set, generated, reference.features, faces, target > 0)
         return [
-            self.measure(task.attribute, end, statistic, f"{sets}; {note}", digest)
-            for end, (statistic, note) in found.items()
+            self._make_measure(face_set.attribute, suffix, statistic, f"{sets}; {note}", digest)
+            for suffix, (statistic, note) in statistics.items()
         ]
 
-    def nothing(self, faces: Tensor, why: str) -> Mapping[str, tuple[Statistic, str]]:
-        """What stands in for numbers that cannot be had."""
-        return {end: (Whole(faces, float("nan")), why) for end in self.ends()}
+    def make_missing(self, faces: Tensor, reason: str) -> Mapping[str, tuple[Statistic, str]]:
+        """Make nan for every number, with the reason as its note."""
+        return {suffix: (SetStatistic(faces, float("nan")), reason) for suffix in self.better}
 
-    def measure(self, attribute: str | None, end: str, statistic: Statistic, note: str, reference: str) -> Measure:
-        """One number with all that must be known to compare it."""
+    def _make_measure(
+        self, attribute: str | None, suffix: str, statistic: Statistic, note: str, reference: str
+    ) -> Measure:
+        """Make one measure with everything that its key needs."""
         return Measure(
-            self.name + end,
+            self.name + suffix,
             attribute,
             statistic,
-            self.ends()[end],
+            self.better[suffix],
             backbone=self.features.name,
             weights=self.features.weights,
             resizer=self.features.resizer,
@@ -273,7 +362,7 @@ class Distribution(Metric, Generic[K]):
             libraries=self.features.libraries,
         )
 
-    def gathered(self, task: Task, column: int) -> Int64[Tensor, " n"]:
-        """A column of what was seen of all processes, row by row as the features are joined."""
-        own = torch.cat([rows[column] for rows in self.seen[task]]).long()
-        return self.study.world.gather_all(own.to(self.study.device)).cpu()
+    def _gather_column(self, face_set: FaceSet, column: int) -> Int64[Tensor, " n"]:
+        """Gather a column of the rows of all processes, in the order of the gathered features."""
+        own = torch.cat([rows[column] for rows in self.rows[face_set]]).long()
+        return self.study.world.gather_uneven(own.to(self.study.device)).cpu()

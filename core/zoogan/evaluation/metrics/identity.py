@@ -1,37 +1,64 @@
-"""Whether an edited face is still the same person, as a network that you name sees it.
+"""Identity: whether an edited face is still the same person, as a network that the user names sees it.
 
-No face-recognition network may be shipped or fetched here, so the person who measures brings one: a timm architecture
-and its weights. What comes out is the cosine similarity of that network's features, no more and no less; numbers
-through different weights never share a column.
+No face-recognition network may be shipped or fetched here, so the user brings one: a timm architecture and its weights.
+The result is the cosine similarity of that network's features; numbers through different weights are not comparable.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float64
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zoogan.auxiliary.features import Features
-from zoogan.auxiliary.weight_files import weights_folder
-from zoogan.evaluation.distribution_config import IdentityConfig
-from zoogan.evaluation.metrics.rows import Better, FaceMetric
-from zoogan.facts import Facts
+from zoogan.auxiliary.weight_files import get_weights_folder
+from zoogan.config import ComponentConfig
+from zoogan.evaluation.metrics.face_metric import FaceMetric
 from zoogan.files import hash_file
 from zoogan.interfaces import Edits, Measure, Statistic, Study, Unavailable
 from zoogan.names import suggest_name
 
 
+class IdentityConfig(ComponentConfig):
+    """Options of `identity`. The network is best a face recogniser.
+
+    Attributes:
+        backbone: timm's name of the network.
+        weights: Its safetensors file; by default `<backbone>.safetensors` in the folder of metric weights.
+        head: Use the last layer too, as in networks that embed faces; otherwise the pooled features are compared.
+        options: Options of timm's create_model, such as img_size.
+        size: Side of its input in pixels; by default timm's value for the backbone.
+        mean: Mean of its input, RGB in [0, 1]; by default timm's value for the backbone.
+        std: Standard deviation of its input, RGB in [0, 1]; by default timm's value for the backbone.
+    """
+
+    use: Literal["identity"] = "identity"
+    immaterial: ClassVar[frozenset[str]] = frozenset({"weights"})
+    backbone: str | None = None
+    weights: Path | None = None
+    head: bool = False
+    options: dict[str, Any] = Field(default_factory=dict)
+    size: int | None = Field(None, ge=8)
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+
 class NamedNetwork(Features):
     """A timm network with weights from a safetensors file: its pooled features, or its last layer's embedding.
 
+    Args:
+        config: Names the network and its file.
+        device: Device of the network.
+
     Raises:
-        Unavailable: timm or the file is missing, timm knows no such network, or the file holds another one.
+        Unavailable: timm or the file is missing, timm knows no such network, or the file is of another network.
     """
 
     libraries = ("torch", "timm")
@@ -43,32 +70,32 @@ class NamedNetwork(Features):
                 "no network is named: say identity.backbone=NAME (of timm) and identity.weights=FILE.safetensors; a "
                 "network trained to recognise faces is what tells persons apart"
             )
-        path = located(config.weights, config.backbone)
+        path = find_network_file(config.weights, config.backbone)
         self.weights = hash_file(path)
-        network = built(config, path)
-        known = network.pretrained_cfg
-        self.side = config.size or known["input_size"][-1]
-        self.mean = torch.tensor(config.mean or known["mean"], device=device).view(3, 1, 1)
-        self.std = torch.tensor(config.std or known["std"], device=device).view(3, 1, 1)
+        network = build_network(config, path)
+        defaults = network.pretrained_cfg
+        self.side = config.size or defaults["input_size"][-1]
+        self.mean = torch.tensor(config.mean or defaults["mean"], device=device).view(3, 1, 1)
+        self.std = torch.tensor(config.std or defaults["std"], device=device).view(3, 1, 1)
         self.network = network.eval().requires_grad_(False).to(device)
         self.dimensions = network.num_classes or network.num_features
         self.name = f"timm {config.backbone} {'last layer' if config.head else 'pooled features'}"
         self.resizer = f"bilinear {self.side} antialias=True align_corners=False (torch)"
 
     def extract(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        """Of RGB in [0, 1], less the mean, by the standard deviation."""
+        """Return the features of faces in [-1, 1], normalised as the network expects them."""
         size = (self.side, self.side)
         face = F.interpolate(image.float(), size, mode="bilinear", align_corners=False, antialias=True)
         return self.network((face.add(1).div(2) - self.mean) / self.std)
 
 
-def located(given: Path | None, backbone: str) -> Path:
-    """The weight file: where it is said to be, or `<backbone>.safetensors` in the folder of metric weights.
+def find_network_file(given: Path | None, backbone: str) -> Path:
+    """Find the weight file: the given one, or `<backbone>.safetensors` in the folder of metric weights.
 
     Raises:
-        Unavailable: it is not there.
+        Unavailable: There is no such file.
     """
-    path = weights_folder() / f"{backbone}.safetensors" if given is None else given.expanduser()
+    path = get_weights_folder() / f"{backbone}.safetensors" if given is None else given.expanduser()
     if not path.is_file():
         raise Unavailable(
             f"{path}: no such file, the weights of {backbone}. Say where they are with identity.weights=FILE, "
@@ -77,11 +104,11 @@ def located(given: Path | None, backbone: str) -> Path:
     return path
 
 
-def built(config: IdentityConfig, path: Path) -> Any:
-    """The network with the file's weights, and without its last layer unless `head`.
+def build_network(config: IdentityConfig, path: Path) -> Any:
+    """Build the timm network with the file's weights, without its last layer unless `head`.
 
     Raises:
-        Unavailable: see `NamedNetwork`.
+        Unavailable: See `NamedNetwork`.
     """
     assert config.backbone is not None
     try:
@@ -89,15 +116,15 @@ def built(config: IdentityConfig, path: Path) -> Any:
     except ImportError as error:
         raise Unavailable(f"identity looks through timm ({error}): pip install 'zoogan[evaluate]'") from error
     if not timm.is_model(config.backbone):
-        known = timm.list_models()
-        raise Unavailable(f"identity.backbone: timm knows no {config.backbone!r}{suggest_name(config.backbone, known)}")
+        hint = suggest_name(config.backbone, timm.list_models())
+        raise Unavailable(f"identity.backbone: timm knows no {config.backbone!r}{hint}")
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise Unavailable(f"{path}: not a safetensors file ({error})") from error
     try:
-        with torch.random.fork_rng(devices=[]):  # what it begins with is overwritten at once
-            last = last_layer(timm.create_model(config.backbone, **config.options))
+        with torch.random.fork_rng(devices=[]):  # initial weights are overwritten at once
+            last = get_classifier_name(timm.create_model(config.backbone, **config.options))
             outputs = len(state[f"{last}.weight"]) if config.head else 0
             network: Any = timm.create_model(config.backbone, num_classes=outputs, **config.options)
         if not config.head:
@@ -109,45 +136,46 @@ def built(config: IdentityConfig, path: Path) -> Any:
     return network
 
 
-def last_layer(network: nn.Module) -> str:
-    """The name of the layer that timm calls the classifier."""
+def get_classifier_name(network: nn.Module) -> str:
+    """Return the name of the layer that timm calls the classifier."""
     return str(network.pretrained_cfg["classifier"])  # type: ignore[index]
 
 
-def similarity(one: Float[Tensor, "n d"], other: Float[Tensor, "n d"]) -> Float64[Tensor, " n"]:
-    """The cosine between features, row by row."""
+def compute_cosine(one: Float[Tensor, "n d"], other: Float[Tensor, "n d"]) -> Float64[Tensor, " n"]:
+    """Compute the cosine between features, row by row."""
     return F.cosine_similarity(one.cpu().double(), other.cpu().double()).clamp(-1, 1)
 
 
 class Identity(FaceMetric):
-    """`identity.similarity`: of the input and its edit, from -1 to 1. `identity.truth`: of the input and the true
-    redraw, where it is known: so much of the change is what was asked for. Faces are seen as the source cuts them.
+    """Cosine similarity of faces in the features of a network that the user names.
+
+    `identity.similarity`: of the input and its edit, from -1 to 1. `identity.truth`: of the input and the true redraw,
+    where it is known: the change that the edit itself asks for. Faces are cropped as the source crops them.
     """
 
+    Config = IdentityConfig
     title = "Identity: cosine similarity of the input's and the edit's features in a network named by the user"
-    better: ClassVar[dict[str, Better]] = {"identity.similarity": "higher", "identity.truth": None}
-
-    def __init__(self, config: IdentityConfig, facts: Facts | None = None) -> None:
-        self.config = config
+    better: ClassVar = {"identity.similarity": "higher", "identity.truth": None}
+    config: IdentityConfig
 
     def start(self, study: Study) -> None:
         """Open the network.
 
         Raises:
-            Unavailable: see `NamedNetwork`.
+            Unavailable: See `NamedNetwork`.
         """
         super().start(study)
         self.network = NamedNetwork(self.config, study.device)
 
     def update(self, edits: Edits) -> None:
-        """One value a face, two where the truth is known."""
+        """Add one value a face, two where the true redraw is known."""
         before = self.network(edits.image)
-        self.add("identity.similarity", edits, similarity(before, self.network.of(edits)))
-        if edits.truth is not None:
-            self.add("identity.truth", edits, similarity(before, self.network(edits.truth)))
+        self.add_rows("identity.similarity", edits, compute_cosine(before, self.network.extract_batch(edits)))
+        if edits.true_redraw is not None:
+            self.add_rows("identity.truth", edits, compute_cosine(before, self.network(edits.true_redraw)))
 
-    def measure(self, name: str, attribute: str | None, statistic: Statistic) -> Measure:
-        """With the network that looks."""
+    def make_measure(self, name: str, attribute: str | None, statistic: Statistic) -> Measure:
+        """Make a measure with the network as backbone."""
         network = self.network
         return Measure(
             name, attribute, statistic, self.better[name], backbone=network.name, weights=network.weights,

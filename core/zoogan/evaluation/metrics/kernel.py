@@ -1,42 +1,55 @@
-"""Kernel distance: the unbiased squared maximum mean discrepancy under a cubic kernel (KID, Binkowski et al. 2018)."""
+"""Kernel distance between two sets of features, `kd_squeezenet` and `kid`.
+
+The unbiased squared maximum mean discrepancy under a cubic kernel. Source: Binkowski et al. 2018.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from zoogan.evaluation.metrics.distribution import Better, Distribution, Rows, Task
-from zoogan.interfaces.statistic import Statistic, Whole
+from zoogan.evaluation.metrics.distribution import (
+    Distribution,
+    DistributionConfig,
+    FaceSet,
+    FeatureRows,
+    InceptionConfig,
+)
+from zoogan.interfaces import Headline, SetStatistic, Statistic
 
-BLOCK = 512  # rows of the kernel matrix that are held at once
+BLOCK = 512  # rows of the kernel matrix that are in memory at once
 
 
-def cubic(x: Float64[Tensor, "n d"], y: Float64[Tensor, "m d"]) -> Float64[Tensor, "n m"]:
-    """(x.y / d + 1)^3."""
+def apply_cubic_kernel(x: Float64[Tensor, "n d"], y: Float64[Tensor, "m d"]) -> Float64[Tensor, "n m"]:
+    """Compute (x.y / d + 1)^3 of every pair of rows."""
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def kernel_sums(x: Float64[Tensor, "n d"], y: Float64[Tensor, "m d"]) -> Float64[Tensor, " n"]:
-    """For each x the sum of its kernel with every y, without the whole matrix in memory."""
-    return torch.cat([cubic(part, y).sum(1) for part in x.split(BLOCK)])
+def sum_kernel(x: Float64[Tensor, "n d"], y: Float64[Tensor, "m d"]) -> Float64[Tensor, " n"]:
+    """Sum the kernel of each x with every y, without the whole matrix in memory."""
+    return torch.cat([apply_cubic_kernel(part, y).sum(1) for part in x.split(BLOCK)])
 
 
-def kernel_distance(first: Float[Tensor, "n d"], second: Float[Tensor, "m d"]) -> tuple[float, float]:
-    """The distance and its standard error by the jackknife; 0 in expectation for two samples of one distribution.
+def compute_kernel_distance(first: Float[Tensor, "n d"], second: Float[Tensor, "m d"]) -> tuple[float, float]:
+    """Compute the distance and its standard error by the jackknife.
 
-    Mean of k(x, x') over pairs of one set, the same for the other, minus twice the mean over pairs of both. A sample
-    may come out below 0. nan with fewer than two rows, the error with fewer than three.
+    Mean of k(x, x') over pairs of one set, the same for the other, minus twice the mean over pairs of both. It is 0 in
+    expectation for two samples of one distribution, so that a single one may come out below 0.
+
+    Returns:
+        The distance, nan with fewer than two rows, and its error, nan with fewer than three.
     """
     x, y = first.double(), second.double()
     n, m = len(x), len(y)
     if min(n, m) < 2:
         return float("nan"), float("nan")
-    xx = kernel_sums(x, x) - (x.square().mean(1) + 1) ** 3
-    yy = kernel_sums(y, y) - (y.square().mean(1) + 1) ** 3
-    xy, yx = kernel_sums(x, y), kernel_sums(y, x)
+    xx = sum_kernel(x, x) - (x.square().mean(1) + 1) ** 3
+    yy = sum_kernel(y, y) - (y.square().mean(1) + 1) ** 3
+    xy, yx = sum_kernel(x, y), sum_kernel(y, x)
     within_x, within_y, across = xx.sum() / (n * (n - 1)), yy.sum() / (m * (m - 1)), xy.sum() / (n * m)
     if min(n, m) < 3:
         return float(within_x + within_y - 2 * across), float("nan")
@@ -47,25 +60,49 @@ def kernel_distance(first: Float[Tensor, "n d"], second: Float[Tensor, "m d"]) -
     return float(within_x + within_y - 2 * across), float(variance) ** 0.5
 
 
-class KernelDistance(Distribution[Rows]):
-    """Role `metric`: `kd_squeezenet` and `kid`. Unbiased, so that numbers of different sets can be compared."""
+class KernelDistance(Distribution[FeatureRows]):
+    """Kernel distance over the whole sets rather than subsets of them. Unbiased: sets of any sizes can be compared."""
 
-    titled = "Kernel distance from {} to {}"
+    title_template = "Kernel distance from {} to {}"
+    better: ClassVar = {"": "lower"}
 
-    def keep(self, dimensions: int, device: torch.device) -> Rows:
-        """No rows yet."""
-        return Rows(dimensions, device)
+    def make_store(self, dimensions: int, device: torch.device) -> FeatureRows:
+        """Make an empty store of rows."""
+        return FeatureRows(dimensions, device)
 
-    def ends(self) -> Mapping[str, Better]:
-        """One number."""
-        return {"": "lower"}
-
-    def compare(
-        self, task: Task, generated: Rows, real: Float[Tensor, "m d"], faces: Tensor, wanted: Tensor
+    def compare_sets(
+        self, face_set: FaceSet, generated: FeatureRows, real: Float[Tensor, "m d"], faces: Tensor, target: Tensor
     ) -> Mapping[str, tuple[Statistic, str]]:
-        """The distance and its error."""
-        distance, error = kernel_distance(generated.all(), real)
-        known = (
-            error if self.config.draws == 1 else None
-        )  # the jackknife leaves out rows, not faces with all their edits
-        return {"": (Whole(faces, distance, known), "not scaled; 0 or below is no difference seen")}
+        """Compute the distance and its error."""
+        distance, error = compute_kernel_distance(generated.stack(), real)
+        # The jackknife leaves out rows; with several draws it would have to leave out faces with all their edits.
+        usable_error = error if self.config.draws == 1 else None
+        return {"": (SetStatistic(faces, distance, usable_error), "not scaled; 0 or below is no difference seen")}
+
+
+class KernelSqueezeNet(KernelDistance):
+    """Kernel distance on SqueezeNet 1.1 features: not comparable with KID."""
+
+    class Config(DistributionConfig):
+        """Options of `kd_squeezenet`."""
+
+        use: Literal["kd_squeezenet"] = "kd_squeezenet"
+
+    backbone = "squeezenet"
+    default_for: ClassVar = {"edits": 110, "samples": 20}
+    headlines: ClassVar = {
+        "kd_squeezenet": Headline(
+            "Kernel distance", "to real faces, SqueezeNet features; not KID", comparison_place=90
+        ),
+    }
+
+
+class KernelInception(KernelDistance):
+    """Kernel Inception Distance."""
+
+    class Config(InceptionConfig):
+        """Options of `kid`."""
+
+        use: Literal["kid"] = "kid"
+
+    backbone = "inception"

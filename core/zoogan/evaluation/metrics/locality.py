@@ -1,40 +1,45 @@
-"""Locality: an edit should leave the rest of the picture alone."""
+"""Locality: how much an edit changes where it should change nothing."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from zoogan.evaluation.metrics.rows import Better, FaceMetric
-from zoogan.evaluation.metrics.similarity import compare
-from zoogan.interfaces import Edits
+from zoogan.evaluation.metrics.face_metric import FaceMetric
+from zoogan.evaluation.metrics.similarity import add_similarities
+from zoogan.interfaces import Edits, Headline
 
 SHUT, OPEN = 0.1, 0.5  # a mask below SHUT does not edit; one above OPEN does
 
 
 class Locality(FaceMetric):
-    """The change off the region of the attribute: the true one where it is known, and the method's own mask.
+    """The change outside the region of the attribute: the true one where it is known, and the method's own mask.
 
-    `mask.iou` holds the method's mask (above .5) against the true region; `mask.area` is its mean.
+    `mask.iou` compares the method's mask (above 0.5) with the true region; `mask.area` is the mean of the mask.
     """
 
     title = "Locality: how much changes outside the true region, and where the method's own mask is shut"
-    better: ClassVar[dict[str, Better]] = {
+    default_for: ClassVar = {"edits": 50}
+    headlines: ClassVar = {
+        "outside_truth.l1": Headline("Change outside", "mean L1 where the true redraw changes nothing", 40, 40),
+        "outside_mask.l1": Headline("Change outside its mask", "mean L1 where the method's own mask is shut", 140, 50),
+    }
+    better: ClassVar = {
         "outside_truth.l1": "lower", "outside_truth.psnr": "higher", "outside_truth.ssim": "higher",
         "outside_mask.l1": "lower", "outside_mask.psnr": "higher", "outside_mask.ssim": "higher",
         "mask.iou": "higher", "mask.area": None, "change.l1": None,
     }  # fmt: skip
 
     def update(self, edits: Edits) -> None:
-        """What the source and the editor know decides which of the names are told."""
-        self.add("change.l1", edits, (edits.edited - edits.image).abs().flatten(1).mean(1))
+        """Add the measures that the true redraw and the editor's mask allow."""
+        self.add_rows("change.l1", edits, (edits.edited_image - edits.image).abs().flatten(1).mean(1))
         if edits.region is not None:
-            compare(self, "outside_truth", edits, edits.edited, edits.image, ~edits.region)
+            add_similarities(self, "outside_truth", edits, edits.edited_image, edits.image, ~edits.region)
         mask = edits.edit.mask
         if mask is None:
             return
-        compare(self, "outside_mask", edits, edits.edited, edits.image, mask < SHUT)
-        self.add("mask.area", edits, mask.flatten(1).mean(1))
+        add_similarities(self, "outside_mask", edits, edits.edited_image, edits.image, mask < SHUT)
+        self.add_rows("mask.area", edits, mask.flatten(1).mean(1))
         if edits.region is not None:
             opened = mask > OPEN
             both, either = opened & edits.region, opened | edits.region
-            self.add("mask.iou", edits, both.flatten(1).sum(1), either.flatten(1).sum(1))
+            self.add_rows("mask.iou", edits, both.flatten(1).sum(1), either.flatten(1).sum(1))

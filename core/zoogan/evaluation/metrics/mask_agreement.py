@@ -1,4 +1,4 @@
-"""Whether the segmentation that a maker gives with a face fits that face."""
+"""Mask agreement: whether the segmentation that an editor makes with a face fits that face."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import torch
 
-from zoogan.evaluation.metrics.parts import check_parts, maker_of_parts, parser_of, reading
-from zoogan.evaluation.metrics.rows import Better, FaceMetric
-from zoogan.interfaces import Measure, Samples, Statistic, Study, Whole
+from zoogan.evaluation.metrics.face_metric import FaceMetric
+from zoogan.evaluation.metrics.parts import check_parts, read_parts_like, require_part_editor, require_part_judge
+from zoogan.interfaces import Headline, Measure, Samples, SetStatistic, Statistic, Study
 
 
 class MaskAgreement(FaceMetric):
@@ -17,64 +17,71 @@ class MaskAgreement(FaceMetric):
     `mask_agreement.miou`: intersection over union of each part, summed over faces, and its mean over the parts that
     occur in either. `mask_agreement.accuracy`: the share of pixels on which both agree. `mask_agreement.judge`: the
     judge's own mean on real held-out faces, which is the most that can be expected; parts that do not occur among those
-    are not in it.
+    do not count.
     """
 
-    looks_at = ("samples",)
+    kinds = ("samples",)
     title = "Mask agreement: the generated segmentation against what the judge reads off the generated picture"
-    better: ClassVar[dict[str, Better]] = {
+    default_for: ClassVar = {"parts": 10}
+    headlines: ClassVar = {
+        "mask_agreement.miou": Headline("Mask agreement", "mean IoU of the generated masks and the judge's", 100, 130),
+    }
+    better: ClassVar = {
         "mask_agreement.miou": "higher", "mask_agreement.accuracy": "higher", "mask_agreement.judge": None,
     }  # fmt: skip
 
     def start(self, study: Study) -> None:
-        """Refuses a study without a judge that tells parts apart.
+        """Check that there is a judge that reads parts.
 
         Raises:
-            Unavailable: so it is.
+            Unavailable: There is none.
         """
-        self.judge = parser_of(study)
+        self.judge = require_part_judge(study)
         super().start(study)
 
-    def see(self, samples: Samples) -> None:
-        """One row a face and part that either sees on it.
+    def update_samples(self, samples: Samples) -> None:
+        """Add one row a face and part that occurs in either segmentation.
 
         Raises:
-            Unavailable: the samples have no parts, or others than the judge knows.
+            Unavailable: The samples have no parts, or others than the judge reads.
         """
-        parts = maker_of_parts(samples.editor).generator.parts
+        parts = require_part_editor(samples.editor).generator.parts
         check_parts(self.judge, parts, self.study)
-        made = samples.made.segmentation
+        made = samples.edit.segmentation
         assert made is not None
-        seen = reading(self.judge, samples.image, parts, made)
+        read = read_parts_like(self.judge, samples.image, parts, made)
         for k, part in enumerate(parts):
-            a, b = made == k, seen == k
-            union = (a | b).flatten(1).sum(1)
-            self.add("mask_agreement.miou", samples, (a & b).flatten(1).sum(1), union, where=union > 0, attribute=part)
-        self.add("mask_agreement.accuracy", samples, (made == seen).float().flatten(1).mean(1))
+            a, b = made == k, read == k
+            both, either = (a & b).flatten(1).sum(1), (a | b).flatten(1).sum(1)
+            self.add_rows("mask_agreement.miou", samples, both, either, where=either > 0, attribute=part)
+        self.add_rows("mask_agreement.accuracy", samples, (made == read).float().flatten(1).mean(1))
 
-    def measures(self) -> list[Measure]:
-        """Each part's, the mean, and how right the judge itself is."""
+    def compute(self) -> list[Measure]:
+        """Compute each part's value, the mean, and the accuracy of the judge itself."""
         scores = self.judge.part_scores
-        tested = torch.arange(int(scores.get("faces", 0)))
-        own = self.measure("mask_agreement.judge", None, Whole(tested, scores.get("mean_iou", float("nan"))))
-        return [*super().measures(), own]
+        faces = torch.arange(int(scores.get("faces", 0)))
+        own = SetStatistic(faces, scores.get("mean_iou", float("nan")))
+        return [*super().compute(), self.make_measure("mask_agreement.judge", None, own)]
 
-    def measure(self, name: str, attribute: str | None, statistic: Statistic) -> Measure:
-        """With the judge as backbone, and what is known of its own mistakes."""
+    def make_measure(self, name: str, attribute: str | None, statistic: Statistic) -> Measure:
+        """Make a measure with the judge as backbone."""
         judge = self.judge
         return Measure(
             name, attribute, statistic, self.better[name], backbone=f"judge {judge.backbone}", weights=judge.digest,
-            resizer=judge.resizer, note=self.note(name, attribute), libraries=("timm",),
+            resizer=judge.resizer, note=self._describe_judge(name, attribute), libraries=("timm",),
         )  # fmt: skip
 
-    def note(self, name: str, attribute: str | None) -> str:
-        """What the judge itself reaches on real faces."""
+    def _describe_judge(self, name: str, attribute: str | None) -> str:
+        """Describe what the judge itself reaches on real faces."""
         if name == "mask_agreement.judge":
             return "of real held-out faces, as the judge stated when it was trained"
         if attribute is not None:
             row = self.judge.part_table.get(attribute)
             return "" if row is None else f"judge: IoU {row['iou']:.3f} on real faces"
-        told = {"mask_agreement.miou": ("mean_iou", "mean IoU"), "mask_agreement.accuracy": ("pixel_accuracy", "share")}
-        score, word = told[name]
+        scores = {
+            "mask_agreement.miou": ("mean_iou", "mean IoU"),
+            "mask_agreement.accuracy": ("pixel_accuracy", "share"),
+        }
+        score, word = scores[name]
         value = self.judge.part_scores.get(score)
         return "" if value is None else f"judge: {word} {value:.3f} on real faces"

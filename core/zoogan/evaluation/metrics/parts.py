@@ -1,4 +1,4 @@
-"""Makers of faces with parts: which parts there are, and how a judge reads them."""
+"""What metrics of faces with parts share: which parts an editor makes, and how a judge reads them."""
 
 from __future__ import annotations
 
@@ -9,55 +9,62 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from zoogan.editors.synthesis_editor import SynthesisEditor
-from zoogan.evaluation.metrics.judged import fitted, judge_of, other_parts
-from zoogan.interfaces import Editor, Parser, Study, Unavailable
+from zoogan.evaluation.metrics.judged import explain_other_parts, require_judge, resize_labels
+from zoogan.interfaces import Editor, PartJudge, Study, Unavailable
 
 
-def parts_made(editor: Editor) -> tuple[str, ...]:
-    """The parts of the faces that an editor makes, in the order of its segmentation; none for most editors."""
+def list_parts(editor: Editor) -> tuple[str, ...]:
+    """List the parts of the faces that an editor makes, in the order of its segmentation; empty for most editors."""
     return editor.generator.parts if isinstance(editor, SynthesisEditor) else ()
 
 
-def maker_of_parts(editor: Editor) -> SynthesisEditor:
-    """The editor as a maker of faces with parts.
+def require_part_editor(editor: Editor) -> SynthesisEditor:
+    """Return the editor if it makes faces with parts.
 
     Raises:
-        Unavailable: it makes none.
+        Unavailable: It makes none.
     """
-    if not parts_made(editor):
+    if not list_parts(editor):
         raise Unavailable("this run's faces have no parts: its generator makes no segmentation")
     assert isinstance(editor, SynthesisEditor)
     return editor
 
 
-def parser_of(study: Study) -> Parser:
-    """The study's judge, as one that tells parts apart.
+def require_part_judge(study: Study) -> PartJudge:
+    """Return the study's judge if it reads parts.
 
     Raises:
-        Unavailable: there is no judge, or it tells none apart.
+        Unavailable: There is no judge, or it reads none.
     """
-    judge = judge_of(study)
-    if not isinstance(judge, Parser) or not judge.parts:
+    judge = require_judge(study)
+    if not isinstance(judge, PartJudge) or not judge.parts:
         raise Unavailable(
             "this judge reads no segmentation: train one with `zoo judge train` on a source that has one, such as drawn"
         )
     return judge
 
 
-def check_parts(judge: Parser, parts: Sequence[str], study: Study) -> None:
-    """That a judge tells exactly these parts apart, in whatever order.
+def check_parts(judge: PartJudge, parts: Sequence[str], study: Study) -> None:
+    """Check that a judge reads exactly these parts, in any order.
 
     Raises:
-        Unavailable: if not; it says how to get one that does.
+        Unavailable: It reads others; the message says how to get a judge that reads these.
     """
     if set(judge.parts) != set(parts):
-        raise Unavailable(other_parts(judge.parts, parts, study))
+        raise Unavailable(explain_other_parts(judge.parts, parts, study))
 
 
-def reading(
-    judge: Parser, image: Float[Tensor, "n 3 _ _"], parts: Sequence[str], like: Int64[Tensor, "n h w"]
+def read_parts_like(
+    judge: PartJudge, image: Float[Tensor, "n 3 _ _"], parts: Sequence[str], like: Int64[Tensor, "n h w"]
 ) -> Int64[Tensor, "n h w"]:
-    """What a judge reads off faces in [-1, 1], numbered as `parts` are and of the size of `like`."""
-    told = judge.segmentation(image)
+    """Let a judge read the parts of faces in [-1, 1].
+
+    Args:
+        judge: The judge.
+        image: The faces.
+        parts: The parts; their order numbers the classes of the result.
+        like: A segmentation whose size and device the result has.
+    """
+    labels = judge.read_parts(image)
     number = torch.tensor([list(parts).index(part) for part in judge.parts], device=like.device)
-    return number[fitted(told, like).to(like.device)]
+    return number[resize_labels(labels, like).to(like.device)]

@@ -1,4 +1,4 @@
-"""The bootstrap over faces: how far a number would be elsewhere, had other faces of the same kind been measured."""
+"""The bootstrap over faces: how far a number would differ if other faces of the same kind had been measured."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.interfaces import Statistic, Whole
+from zoogan.interfaces import SetStatistic, Statistic
 
 RESAMPLES = 400
+FEWEST = 20  # finite values that an interval needs
 
 
-def face_weights(faces: int, resamples: int, seed: int) -> Float[Tensor, "resamples faces"]:
-    """How often each face is drawn in each resample: `faces` draws with replacement. The same for every run."""
+def draw_face_weights(faces: int, resamples: int, seed: int) -> Float[Tensor, "resamples faces"]:
+    """Draw how often each face occurs in each resample: `faces` draws with replacement, the same for every run."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(faces, (resamples, faces), generator=generator)
     return torch.zeros(resamples, faces).scatter_add_(1, drawn, torch.ones(resamples, faces))
 
 
-def resampled(statistic: Statistic, weights: Float[Tensor, "resamples faces"]) -> Float[Tensor, " resamples"] | None:
-    """The statistic on every resample of the faces; None for one that keeps no rows."""
-    if isinstance(statistic, Whole):
+def resample(statistic: Statistic, weights: Float[Tensor, "resamples faces"]) -> Float[Tensor, " resamples"] | None:
+    """Compute a statistic on every resample of the faces; None for a statistic without rows."""
+    if isinstance(statistic, SetStatistic):
         return None
-    return torch.tensor([statistic.value(drawn[statistic.face]) for drawn in weights], dtype=torch.float64)
+    return torch.tensor([statistic.compute(drawn[statistic.face]) for drawn in weights], dtype=torch.float64)
 
 
-def interval(values: Float[Tensor, " resamples"] | None) -> tuple[float | None, float | None]:
-    """The central 95 % of resampled values; (None, None) without enough of them."""
+def compute_interval(values: Float[Tensor, " resamples"] | None) -> tuple[float | None, float | None]:
+    """Compute the central 95 % of resampled values; (None, None) with fewer than 20 finite values."""
     if values is None:
         return None, None
     values = values[values.isfinite()]
-    if len(values) < 20:
+    if len(values) < FEWEST:
         return None, None
     low, high = torch.quantile(values, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low, high

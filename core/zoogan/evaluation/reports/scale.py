@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: no more digits than are known, and intervals as lines between round ends."""
+"""Numbers for readers: no more digits than are certain, and intervals as lines between round ends."""
 
 from __future__ import annotations
 
@@ -8,51 +8,68 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 DIGITS = 3  # of a number
-OF_ERROR = 2  # of half its interval
-SMALLEST = 8  # decimals; what needs more is written with a power of ten
+ERROR_DIGITS = 2  # of half its interval
+MOST_DECIMALS = 8  # a number that needs more is written with a power of ten
 
 
 @runtime_checkable
-class Measured(Protocol):
+class NumberWithInterval(Protocol):
     """A number with its interval: a value of a report, or a cell of a comparison."""
 
     @property
-    def value(self) -> float | None: ...
+    def value(self) -> float | None:
+        """The number."""
+
     @property
-    def low(self) -> float | None: ...
+    def low(self) -> float | None:
+        """The lower end of its interval."""
+
     @property
-    def high(self) -> float | None: ...
+    def high(self) -> float | None:
+        """The upper end of its interval."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A line from `begin` to `end`."""
+    """The line on which numbers and intervals are drawn.
+
+    Attributes:
+        begin: its left end.
+        end: its right end.
+    """
 
     begin: float
     end: float
 
     def at(self, number: float) -> float:
-        """Where a number lies, in percent of the line."""
+        """Locate a number, in percent of the line."""
         return round(100 * (number - self.begin) / (self.end - self.begin), 2)
 
     @property
     def ends(self) -> tuple[str, str]:
-        """What stands beside the line, left and right."""
+        """The labels of the ends, left and right."""
         return f"{self.begin:g}", f"{self.end:g}"
 
 
-def ends_of(shown: Measured) -> list[float]:
-    """The value and the ends of its interval, as far as there are any."""
-    return [number for number in (shown.value, shown.low, shown.high) if number is not None]
+def list_numbers(number: NumberWithInterval) -> list[float]:
+    """List the number and the ends of its interval, without those that are None."""
+    return [x for x in (number.value, number.low, number.high) if x is not None]
 
 
-def scale_of(shown: Iterable[Measured], from_zero: bool = True) -> Scale | None:
-    """One scale for all of these, with ends that are multiples of 1, 2 or 5 and a power of ten; None where a line would
-    tell nothing: nothing has an interval, or all is the same number."""
-    shown = list(shown)
-    numbers = [number for s in shown for number in ends_of(s)] + [0.0] * from_zero
-    low, high = min(numbers, default=0.0), max(numbers, default=0.0)
-    if all(s.low is None for s in shown) or math.isclose(low, high):
+def make_scale(numbers: Iterable[NumberWithInterval], from_zero: bool = True) -> Scale | None:
+    """Make one scale for several numbers, with ends that are multiples of 1, 2 or 5 and a power of ten.
+
+    Args:
+        numbers: with their intervals.
+        from_zero: include zero.
+
+    Returns:
+        The scale; None where a line would show nothing: no number has an interval, or all numbers are equal.
+    """
+    numbers = list(numbers)
+    points = [x for number in numbers for x in list_numbers(number)] + [0.0] * from_zero
+    low, high = min(points, default=0.0), max(points, default=0.0)
+    if all(number.low is None for number in numbers) or math.isclose(low, high):
         return None
     half = (high - low) / 2
     power = 10.0 ** math.floor(math.log10(half))
@@ -60,30 +77,41 @@ def scale_of(shown: Iterable[Measured], from_zero: bool = True) -> Scale | None:
     return Scale(math.floor(round(low / step, 6)) * step, math.ceil(round(high / step, 6)) * step)
 
 
-def decimals(shown: Measured) -> int:
-    """How many decimals of a number and its interval say something: three digits, and two of half the interval."""
-    places = DIGITS - before_the_point(abs(shown.value or 0.0) or max(map(abs, ends_of(shown)), default=0.0))
-    if shown.low is not None and shown.high is not None and shown.high > shown.low:
-        places = min(places, OF_ERROR - before_the_point((shown.high - shown.low) / 2))
+def count_decimals(number: NumberWithInterval) -> int:
+    """Count the decimals of a number that mean something: three digits, and two of half the interval."""
+    size = abs(number.value or 0.0) or max(map(abs, list_numbers(number)), default=0.0)
+    places = DIGITS - count_leading_digits(size)
+    if number.low is not None and number.high is not None and number.high > number.low:
+        places = min(places, ERROR_DIGITS - count_leading_digits((number.high - number.low) / 2))
     return max(0, places)
 
 
-def before_the_point(number: float) -> int:
-    """Digits before the decimal point; below one, minus the zeros after it. 1 counts as below, a share like others."""
+def count_leading_digits(number: float) -> int:
+    """Count the digits before the decimal point; below one, minus the zeros after it.
+
+    1 counts as below one, so that a share of 1 gets as many decimals as other shares.
+    """
     return math.ceil(math.log10(number)) if number > 0 else DIGITS
 
 
-def written(number: float | int | None, places: int) -> str:
-    """A number with so many decimals."""
+def format_number(number: float | int | None, places: int) -> str:
+    """Write a number with a number of decimals; an en dash for None."""
     if number is None:
         return "–"
-    if places > SMALLEST:
+    if places > MOST_DECIMALS:
         return f"{number:.{DIGITS - 1}e}"
     return f"{round(number, places) + 0.0:,.{places}f}".replace("-", "−")
 
 
-def interval_text(shown: Measured, places: int) -> str:
-    """Its interval, as `0.585 to 0.662`; nothing where it has none."""
-    if shown.low is None or shown.high is None:
+def format_briefly(value: float | None) -> str:
+    """Write a number in at most four significant digits; an en dash for None."""
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def format_interval(number: NumberWithInterval, places: int) -> str:
+    """Write the interval of a number, as `0.585 to 0.662`; nothing where it has none."""
+    if number.low is None or number.high is None:
         return ""
-    return f"{written(shown.low, places)} to {written(shown.high, places)}"
+    return f"{format_number(number.low, places)} to {format_number(number.high, places)}"

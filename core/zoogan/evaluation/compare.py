@@ -1,0 +1,301 @@
+"""`zoogan.compare`: runs side by side, on the same faces. Imports torch only when called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoogan.errors import ConfigError
+from zoogan.config.registry import Registry
+from zoogan.evaluation.inputs import FACES, check_jinja, choose_metrics, choose_source, open_run
+from zoogan.plugins.host import get_zoo
+
+if TYPE_CHECKING:
+    from zoogan.evaluation.measure import MeasureOptions
+    from zoogan.evaluation.reports.comparison import Column, Entrant, EvaluatedRun
+    from zoogan.interfaces import Kind
+    from zoogan.runs.loaded import LoadedRun
+
+Show = Callable[[str], object]
+"""Shows a person one message."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result of a comparison.
+
+    Attributes:
+        entrants: the runs; several seeds of one training are one entrant.
+        columns: all numbers; those in a column have equal keys.
+        headlines: the columns of the first table.
+        folder: of compare.html, compare.json, compare.md and the pictures.
+        notes: what a person should know, whole sentences.
+    """
+
+    entrants: list[Entrant]
+    columns: list[Column]
+    headlines: list[Column]
+    folder: Path
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A run to compare.
+
+    Attributes:
+        path: its folder.
+        run: opened.
+        data: config of the source that it is measured on.
+    """
+
+    path: Path
+    run: LoadedRun
+    data: Any
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.path.resolve().name
+
+
+def compare(
+    runs: Sequence[str | Path | LoadedRun],
+    *,
+    data: str | None = None,
+    root: str | Path | None = None,
+    metrics: Sequence[str] | None = None,
+    judge: str | Path | None = None,
+    faces: int = FACES,
+    seed: int = 0,
+    truncation: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: str | Path = "comparison",
+    device: str = "auto",
+    command: str = "zoogan.compare",
+    show: Show | None = None,
+) -> Comparison:
+    """Compare runs on the same faces or seeds, and write tables and pictures.
+
+    Without `data` the stored reports of the runs are compared; with it all runs are measured anew.
+
+    Args:
+        runs: run folders, or runs that `zoogan.load` opened; two or more.
+        data: name of a source to measure all runs on.
+        root: folder of the source.
+        metrics: as of `evaluate`.
+        judge: as of `evaluate`.
+        faces: how many held-out faces at most, or how many samples.
+        seed: of everything that draws.
+        truncation: of samples, 0 to 1.
+        settings: as of `evaluate`.
+        out: folder to write into.
+        device: auto, cpu, cuda or mps. An opened run is measured where it is.
+        command: that the pages name as their origin.
+        show: is called with each message about the progress; None = silence.
+
+    Returns:
+        The numbers, the folder and notes.
+
+    Raises:
+        ConfigError: The runs cannot be compared, an option is wrong, or no metric could be measured on a run.
+    """
+    paths = list_paths(runs)
+    if data is None and (any((metrics, settings, judge, root, seed)) or truncation is not None or faces != FACES):
+        raise ConfigError("these options measure anew: say on which faces with --data SOURCE")
+    check_jinja()
+    from zoogan.devices import choose_device
+    from zoogan.evaluation.measure import MeasureOptions
+    from zoogan.evaluation.metrics.lookup import collect_headlines
+    from zoogan.evaluation.reports.comparison import group_entrants, make_columns, read_evaluated_run
+    from zoogan.evaluation.reports.comparison_files import write_comparison
+    from zoogan.evaluation.reports.comparison_text import choose_headlines
+
+    registry, folder, where = get_zoo().registry, Path(out), choose_device(device)
+    opened = [open_run(run, where, registry)[0] for run in runs]
+    kind = get_common_kind(paths, opened)
+    attributes = list_shared_attributes(paths, opened) if kind == "edits" else []
+    settings = dict(settings or {})
+    compared, notes = choose_sources(
+        registry, paths, opened, data, None if root is None else Path(root), settings.pop("data", {})
+    )
+    if data is None:
+        evaluated = [read_evaluated_run(run.path / "report", run.name) for run in compared]
+    else:
+        only = find_faces_of_all(registry, compared, faces, show) if kind == "edits" else None
+        measure_options = MeasureOptions(
+            judge=None if judge is None else Path(judge), faces=faces, seed=seed, truncation=truncation,
+            attributes=attributes, only=only,
+        )  # fmt: skip
+        evaluated = measure_runs(registry, compared, kind, metrics, settings, measure_options, folder, notes, show)
+    try:
+        pictures = make_pictures(registry, compared, attributes, seed, truncation)
+    except ConfigError as error:  # stored reports can be compared without their faces
+        notes.append(f"no pictures: {error}")
+        pictures = {}
+    entrants = group_entrants(evaluated)
+    columns = make_columns(entrants)
+    headlines = choose_headlines(columns, collect_headlines(registry))
+    write_comparison(folder, entrants, columns, headlines, pictures, command)
+    return Comparison(entrants, columns, headlines, folder, tuple(dict.fromkeys(notes)))
+
+
+def list_paths(runs: Sequence[str | Path | LoadedRun]) -> list[Path]:
+    """List the folders of the runs, before any run is opened.
+
+    Raises:
+        ConfigError: There are fewer than two, two have the same name, or an opened run has no folder.
+    """
+    paths = []
+    for run in runs:
+        path = Path(run) if isinstance(run, str | Path) else run.path
+        if path is None:
+            raise ConfigError("runs: one has no folder; pass the path of one, or what zoogan.load returns")
+        paths.append(path)
+    if len({path.resolve() for path in paths}) < 2:
+        raise ConfigError("zoo compare needs two runs or more: zoo compare RUN RUN")
+    names = [path.resolve().name for path in paths]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigError(f"two of the runs are called {repeated[0]}: the tables could not tell them apart; rename one")
+    return paths
+
+
+def get_common_kind(paths: Sequence[Path], runs: Sequence[LoadedRun]) -> Kind:
+    """Get what is measured of every run, edits or samples.
+
+    Raises:
+        ConfigError: Some runs make faces and some edit them.
+    """
+    from zoogan.evaluation.study import get_kind
+
+    kinds = {path.resolve().name: get_kind(run.editor) for path, run in zip(paths, runs)}
+    makers, editors = ([name for name, kind in kinds.items() if kind == one] for one in ("samples", "edits"))
+    if makers and editors:
+        raise ConfigError(
+            f"{', '.join(makers)}: makes faces; {', '.join(editors)}: edits faces; no number tells of both, so compare "
+            "those that make faces with each other, and those that edit them"
+        )
+    return "samples" if makers else "edits"
+
+
+def list_shared_attributes(paths: Sequence[Path], runs: Sequence[LoadedRun]) -> list[str]:
+    """List the attributes that every run edits, in the order of the first.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    shared = [name for name in runs[0].facts.attributes if all(name in run.facts.attributes for run in runs)]
+    if not shared:
+        edits = "\n".join(f"  {path}: {', '.join(run.facts.attributes)}" for path, run in zip(paths, runs))
+        raise ConfigError(f"these runs have no attribute in common, so nothing can be compared:\n{edits}")
+    return shared
+
+
+def choose_sources(
+    registry: Registry,
+    paths: Sequence[Path],
+    runs: Sequence[LoadedRun],
+    data: str | None,
+    root: Path | None,
+    settings: Mapping[str, Any],
+) -> tuple[list[ComparedRun], list[str]]:
+    """Choose the source of each run, see `choose_source`; returns the runs with their sources, and notes."""
+    compared, notes = [], []
+    for path, run in zip(paths, runs):
+        config, remarks = choose_source(registry, run, data, root, settings)
+        compared.append(ComparedRun(path, run, config))
+        notes += remarks
+    return compared, notes
+
+
+def find_faces_of_all(
+    registry: Registry, runs: Sequence[ComparedRun], faces: int, show: Show | None
+) -> frozenset[int] | None:
+    """Find the faces that every run serves, and show how many there are where some are left out.
+
+    Raises:
+        ConfigError: The runs share no face.
+    """
+    from zoogan.evaluation.study import find_shared_faces
+
+    sources = [registry.build("source", run.data) for run in runs]
+    shared = find_shared_faces([run.run.editor for run in runs], sources, faces)
+    if shared is not None and show is not None:
+        show(f"on the {len(shared)} held-out faces that all of these runs are made for")
+    return shared
+
+
+def measure_runs(
+    registry: Registry,
+    runs: Sequence[ComparedRun],
+    kind: Kind,
+    metrics: Sequence[str] | None,
+    settings: Mapping[str, Any],
+    options: MeasureOptions,
+    out: Path,
+    notes: list[str],
+    show: Show | None,
+) -> list[EvaluatedRun]:
+    """Measure all runs with the same metrics.
+
+    Args:
+        registry: sources and metrics.
+        runs: with their sources.
+        kind: what is measured, edits or samples.
+        metrics: names; None = the default ones.
+        settings: of metrics.
+        options: how runs are measured.
+        out: folder of the comparison; each report goes to `out/reports/<run>`.
+        notes: receives what a person should know.
+        show: is called with each message about the progress.
+
+    Raises:
+        ConfigError: No metric could be measured on a run.
+    """
+    from zoogan.evaluation.measure import measure_run
+    from zoogan.evaluation.metrics.parts import list_parts
+    from zoogan.evaluation.reports.comparison import read_evaluated_run
+
+    has_parts = any(list_parts(run.run.editor) for run in runs)
+    configs = choose_metrics(registry, metrics, settings, kind, has_parts)
+    evaluated = []
+    for run in runs:
+        if show is not None:
+            show(f"measuring {run.path}")
+        folder = out / "reports" / run.name
+        result = measure_run(registry, run.run, run.path, run.data, configs, options, out=folder)
+        notes += result.notes
+        if not result.is_measured:
+            reasons = "\n".join(f"  {name}: {reason}" for name, reason in result.report.skipped.items())
+            raise ConfigError(f"{run.path}: nothing could be measured, so there is nothing to compare:\n{reasons}")
+        evaluated.append(read_evaluated_run(folder))
+    return evaluated
+
+
+def make_pictures(
+    registry: Registry, runs: Sequence[ComparedRun], attributes: Sequence[str], seed: int, truncation: float | None
+) -> dict[str, Any]:
+    """Make a picture of every run's edits of the same faces for each attribute; of runs that make faces, `samples`.
+
+    Raises:
+        ConfigError: A source cannot be opened.
+    """
+    from zoogan.evaluation.sheets import make_comparison_sheet, make_sample_sheet
+    from zoogan.evaluation.study import open_study
+
+    studies = [
+        open_study(
+            registry.build("source", run.data), run.data.source, seed=seed, device=run.run.device,
+            editor=run.run.editor, truncation=1.0 if truncation is None else truncation,
+        )
+        for run in runs
+    ]  # fmt: skip
+    editors = [(run.name, run.run.editor) for run in runs]
+    if studies[0].kind == "samples":
+        sheets = {"samples": make_sample_sheet(editors, studies)}
+    else:
+        sheets = {name: make_comparison_sheet(editors, studies, name) for name in attributes}
+    return {name: sheet for name, sheet in sheets.items() if sheet is not None}

@@ -1,0 +1,100 @@
+"""What a report says of its run, and the name of the report's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from zoogan.errors import ConfigError
+from zoogan.config.registry import Registry
+from zoogan.evaluation.reports.report import MeasuredRun
+from zoogan.interfaces import Source
+from zoogan.interfaces.source import LOADING_SETTINGS
+from zoogan.runs.loaded import LoadedRun
+
+# Settings that change no weight of a run.
+IMMATERIAL = {
+    "data": ("root", "workers"),
+    "training": (
+        "log_every", "sample_every", "checkpoint_every", "keep", "threads", "trackers", "evaluate_every", "evaluate",
+        "evaluate_faces", "best",
+    ),
+}  # fmt: skip
+
+
+def describe_mode(is_guided: bool, truncation: float | None) -> str:
+    """Describe how a run is asked to work, where that is unusual: `reference`, `truncation 0.7`, or nothing."""
+    return "reference" if is_guided else "" if truncation in (None, 1) else f"truncation {truncation:g}"
+
+
+def name_report_folder(run: LoadedRun, data: Any, checkpoint: str | None, seed: int, mode: str) -> str:
+    """Name the folder of a report, so that reports of different things do not overwrite each other.
+
+    Args:
+        run: that is measured.
+        data: config of the source.
+        checkpoint: that is measured; None = the model as training left it.
+        seed: of everything that draws.
+        mode: see `describe_mode`.
+
+    Returns:
+        `report`, followed by what differs from `zoo evaluate RUN`.
+    """
+    other, own = (config.model_dump(mode="json", exclude=LOADING_SETTINGS) for config in (data, run.config.data))
+    if own["root"] is None:  # the config of imported weights does not say where their faces lie
+        own["root"] = other["root"]
+    source = [data.source, data.root.name] if data.root and other["root"] != own["root"] else [data.source]
+    words = ["report", *mode.split()]
+    words += ["checkpoint", checkpoint] if checkpoint is not None else []
+    words += ["data", *source] if other != own else []
+    words += ["seed", str(seed)] if seed else []
+    return "-".join(words)
+
+
+def describe_run(run: LoadedRun, run_folder: Path, speed: dict[str, float], device: str, mode: str) -> MeasuredRun:
+    """Describe a run for its report.
+
+    Args:
+        run: that is measured.
+        run_folder: its folder, which gives it its name.
+        speed: `edits_per_second` or `samples_per_second`.
+        device: where it was measured.
+        mode: see `describe_mode`.
+    """
+    settings = run.config.model_dump(mode="json")
+    seed = settings["training"].pop("seed")
+    for group, names in IMMATERIAL.items():
+        for name in names:
+            settings[group].pop(name, None)
+    modes = [mode == "reference", *([mode] if mode.startswith("truncation") else [])]
+    return MeasuredRun(
+        run=run_folder.resolve().name + (f" ({mode})" if mode else ""), seed=seed,
+        method=run.config.method, recipe=run.config.recipe,
+        config=hashlib.sha256(json.dumps([settings, *modes], sort_keys=True).encode()).hexdigest(),
+        iteration=run.iteration, images=run.images, attributes=run.facts.attributes,
+        parameters={name: sum(p.numel() for p in network.parameters()) for name, network in run.networks.items()},
+        device=device, **speed,
+    )  # fmt: skip
+
+
+def hash_training_data(registry: Registry, run: LoadedRun, source: Source | None) -> str | None:
+    """Hash the faces and labels that a run was trained on; equal for seeds of one training, even on copies of the data.
+
+    Args:
+        registry: knows the sources.
+        run: whose data.
+        source: the run's own, if it is open.
+
+    Returns:
+        sha256; None where the faces are not at hand any more or have no stable hash.
+    """
+    try:
+        source = source or registry.build("source", run.config.data)
+        assert source is not None
+        pictures = source.compute_fingerprint("train", include_origin=False)
+    except (ConfigError, OSError):
+        return None
+    labels = source.read_labels("train").byte().contiguous().numpy().tobytes()
+    return None if pictures is None else hashlib.sha256(pictures.encode() + labels).hexdigest()

@@ -1,0 +1,104 @@
+"""`zoogan.evaluate`: measure one run and write its report. Imports torch only when called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoogan.errors import ConfigError
+from zoogan.evaluation.inputs import FACES, check_jinja, check_styles, choose_metrics, choose_source, open_run
+from zoogan.plugins.host import get_zoo
+
+if TYPE_CHECKING:
+    from zoogan.evaluation.measure import Evaluation
+    from zoogan.runs.loaded import LoadedRun
+
+
+def evaluate(
+    run: str | Path | LoadedRun,
+    *,
+    data: str | None = None,
+    root: str | Path | None = None,
+    metrics: Sequence[str] | None = None,
+    judge: str | Path | None = None,
+    faces: int = FACES,
+    seed: int = 0,
+    styles: str = "latent",
+    truncation: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    checkpoint: int | str | None = None,
+    device: str = "auto",
+) -> Evaluation:
+    """Measure a run's edits of held-out faces, or the faces that it makes, and write a report.
+
+    `zoogan.evaluate("runs/x", faces=100, metrics=["edit_error"]).report.find("edit_error").value`. Under
+    `accelerate launch` the processes share the work, and the main process writes.
+
+    Args:
+        run: a run folder, or a run that `zoogan.load` opened.
+        data: name of the source to measure on; by default the run's own.
+        root: folder of the source.
+        metrics: names; by default all that need no download.
+        judge: folder of a judge; by default the cached one of the source.
+        faces: how many held-out faces at most, or how many samples.
+        seed: of everything that draws.
+        styles: where styles come from: `latent`, or `reference` = other held-out faces.
+        truncation: of samples, 0 to 1; by default 1.
+        settings: of the source under `data`, and of metrics under their names, such as {"data": {"faces": 9000}}.
+        out: folder of the report; by default RUN/report, or a folder beside it for other faces, seeds or modes.
+        checkpoint: an iteration or `best`; by default the model as training left it.
+        device: auto, cpu, cuda or mps. An opened run is measured where it is.
+
+    Returns:
+        The report, its folder and notes. Nothing was written if no metric has a number (`is_measured`).
+
+    Raises:
+        ConfigError: An option is wrong, or the run cannot be measured on these faces.
+    """
+    check_styles(styles)
+    check_jinja()
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise ConfigError(f"--out {out}: a file of that name is there")
+    from zoogan.devices import join_processes
+    from zoogan.evaluation.describe_run import describe_mode, name_report_folder
+    from zoogan.evaluation.measure import Evaluation, MeasureOptions, measure_run
+    from zoogan.evaluation.metrics.parts import list_parts
+    from zoogan.evaluation.reports.report import find_lost_metrics
+    from zoogan.evaluation.study import get_kind
+    from zoogan.interfaces import World
+
+    zoo = get_zoo()
+    opened, run_folder = open_run(run, join_processes(device), zoo.registry, checkpoint)
+    settings = dict(settings or {})
+    data_settings = settings.pop("data", {})
+    kind, has_parts = get_kind(opened.editor), bool(list_parts(opened.editor))
+    configs = choose_metrics(zoo.registry, metrics, settings, kind, has_parts)
+    source, notes = choose_source(zoo.registry, opened, data, None if root is None else Path(root), data_settings)
+    is_guided = styles == "reference"
+    if checkpoint is None:
+        checkpoint = get_checkpoint(opened, run_folder)
+    name = name_report_folder(
+        opened, source, None if checkpoint is None else str(checkpoint), seed, describe_mode(is_guided, truncation)
+    )
+    folder = run_folder / name if out is None else Path(out)
+    lost = find_lost_metrics(folder, configs)
+    options = MeasureOptions(
+        judge=None if judge is None else Path(judge), faces=faces, seed=seed, is_guided=is_guided, truncation=truncation
+    )
+    result = measure_run(zoo.registry, opened, run_folder, source, configs, options, out=folder)
+    notes += result.notes
+    if World().rank == 0 and result.is_measured:
+        zoo.notify_observers("zoo_evaluated", run=run_folder, report=result.report.model_dump(mode="json"))
+        if lost:
+            notes.append(f"replaced the report in {folder}, which had {', '.join(lost)} too; --out keeps both")
+    return Evaluation(result.report, folder, tuple(notes), result.parts)
+
+
+def get_checkpoint(run: LoadedRun, run_folder: Path) -> int | None:
+    """Get the iteration of an opened run's checkpoint; None if it is the model as training left it."""
+    from zoogan.runs.folder import RunFolder
+
+    length = RunFolder(run_folder).read_model_length()
+    return None if length is None or length.iteration == run.iteration else run.iteration

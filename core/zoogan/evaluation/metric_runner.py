@@ -1,0 +1,214 @@
+"""Runs metrics over the edits or the samples of a study; a metric that fails takes out only itself."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from zoogan.errors import ConfigError
+from zoogan.evaluation.study import BATCH, get_kind, iterate_edits, iterate_samples, make_edit_targets
+from zoogan.interfaces import Edit, Editor, Headline, Measure, Metric, Study, Unavailable, World
+from zoogan.interfaces.metric import Kind, edit_to_labels, make_face_seeds
+from zoogan.pictures.photo import normalize_image
+
+
+@dataclass
+class Findings:
+    """The measures of a study.
+
+    Attributes:
+        measures: (name of the metric, one of its measures).
+        skipped: metric -> why it has no number; attribute -> why no face was edited.
+        titles: metric -> its title, one line.
+        headlines: measure -> how it is shown among the headline figures.
+        digests: attribute -> sha256 of the faces and that label, equal for equal studies; None = all attributes. Empty
+            for samples.
+        edited: attribute -> how many faces were edited; None = all together. For samples None -> how many were made.
+    """
+
+    measures: list[tuple[str, Measure]] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
+    headlines: dict[str, Headline] = field(default_factory=dict)
+    digests: dict[str | None, str] = field(default_factory=dict)
+    edited: dict[str | None, int] = field(default_factory=dict)
+
+
+@torch.no_grad()
+def run_metrics(
+    editor: Editor, study: Study, metrics: Mapping[str, Metric], attributes: Sequence[str], *, strict: bool = False
+) -> Findings:
+    """Show every metric all edits of all attributes, or all samples, and collect the measures.
+
+    A metric that is unavailable or raises is left out on all processes alike, and `skipped` says why.
+
+    Args:
+        editor: to be measured.
+        study: the faces, or how many samples.
+        metrics: by name.
+        attributes: to edit; ignored for samples.
+        strict: raise the errors of metrics.
+
+    Raises:
+        ConfigError: There is no face to measure on.
+        ValueError: The study was opened for another kind of editor, or for other exclusive groups.
+    """
+    if not study.faces:
+        raise ConfigError(f"split {study.split!r} has no faces to measure on")
+    if study.exclusive != editor.exclusive:
+        raise ValueError(f"exclusive groups differ: {study.exclusive} in the study, {editor.exclusive} in the editor")
+    if study.kind != get_kind(editor):
+        raise ValueError(f"a study of {study.kind}, but {type(editor).__name__} shows {get_kind(editor)}")
+    findings = Findings(digests={} if study.kind == "samples" else hash_faces(study, attributes))
+    editor.networks.eval()
+    for name, metric in metrics.items():
+        if reason := explain_mismatch(metric, study.kind):
+            findings.skipped[name] = reason
+    fitting = {name: metric for name, metric in metrics.items() if name not in findings.skipped}
+    runner = MetricRunner(study.world, fitting, findings.skipped, strict)
+    runner.call_each(lambda metric: metric.start(study))
+    if study.kind == "samples":
+        for samples in iterate_samples(editor, study):
+            runner.call_each(lambda metric, samples=samples: metric.update_samples(samples), together=False)  # type: ignore[misc]
+        findings.edited[None] = study.faces
+    else:
+        feed_edits(editor, study, runner, attributes, findings)
+    runner.call_each(lambda metric: None)  # agree on failures before metrics exchange rows
+    for name, measures in runner.call_each(lambda metric: metric.compute()).items():
+        findings.measures += [(name, measure) for measure in measures]
+        findings.titles[name] = metrics[name].title
+        findings.headlines |= metrics[name].headlines
+    return findings
+
+
+def explain_mismatch(metric: Metric, kind: Kind) -> str | None:
+    """Explain why a metric cannot measure edits or samples; None if it can."""
+    if kind in metric.kinds:
+        return None
+    if kind == "samples":
+        return "it looks at edits of faces, and this run makes faces of its own"
+    return "it looks at faces that a run makes of its own, and this run edits those that it is given"
+
+
+def feed_edits(
+    editor: Editor, study: Study, runner: MetricRunner, attributes: Sequence[str], findings: Findings
+) -> None:
+    """Show the metrics every edit of every attribute, and count the edits in `findings`."""
+    for attribute in attributes:
+        count = 0
+        for edits in iterate_edits(editor, study, attribute):
+            count += len(edits.faces)
+            runner.call_each(lambda metric, edits=edits: metric.update(edits), together=False)  # type: ignore[misc]
+        findings.edited[attribute] = sum(study.world.gather_objects(count))
+        if not findings.edited[attribute]:
+            findings.skipped[attribute] = "no face of the study can show it, or every face shows it already"
+    findings.edited[None] = sum(findings.edited.values())
+
+
+class MetricRunner:
+    """Calls metrics one by one and leaves out those that fail.
+
+    Args:
+        world: the processes that measure together.
+        metrics: by name.
+        skipped: receives the reasons of metrics that fail.
+        strict: raise what a metric raises, apart from `Unavailable`.
+    """
+
+    def __init__(self, world: World, metrics: dict[str, Metric], skipped: dict[str, str], strict: bool) -> None:
+        self.world, self.metrics, self.skipped, self.strict = world, metrics, skipped, strict
+        self.failed: dict[str, str] = {}
+
+    def call_each(self, call: Callable[[Metric], Any], together: bool = True) -> dict[str, Any]:
+        """Call every metric that has not failed.
+
+        Args:
+            call: what to do with a metric.
+            together: agree with the other processes on which metrics failed; all processes must call this together.
+
+        Returns:
+            The result of each metric that has not failed, by name.
+        """
+        results = {}
+        for name, metric in self.metrics.items():
+            if name in self.failed:
+                continue
+            try:
+                results[name] = call(metric)
+            except Unavailable as reason:
+                self.failed[name] = str(reason)
+            except Exception as error:
+                if self.strict:
+                    raise
+                self.failed[name] = f"it raised {type(error).__name__}: {error}"
+        if together:
+            for failures in self.world.gather_objects(self.failed):
+                self.failed |= failures
+            self.skipped |= self.failed
+        return {name: result for name, result in results.items() if name not in self.failed}
+
+
+def hash_faces(study: Study, attributes: Sequence[str]) -> dict[str | None, str]:
+    """Hash the faces and labels of a study, so that equal studies are recognised.
+
+    Args:
+        study: whose faces.
+        attributes: whose labels.
+
+    Returns:
+        sha256 of the pixels of all faces in order, the numbers of the edited faces where the study limits them, and
+        the labels: by attribute, and under None of all attributes together.
+    """
+    pixels = hashlib.sha256()
+    for first in range(0, study.faces, BATCH):
+        sample = study.source.read(study.split, list(range(first, min(first + BATCH, study.faces))))
+        pixels.update(sample["image"].numpy().tobytes())
+    if study.only is not None:
+        pixels.update(repr(sorted(study.only)).encode())
+    labels = study.source.read_labels(study.split)[: study.faces].to(torch.uint8)
+    digests: dict[str | None, str] = {}
+    joint = pixels.copy()
+    for attribute in sorted(attributes):  # the order in which a run names them must not matter
+        alone, column = pixels.copy(), labels[:, study.source.attributes.index(attribute)]
+        for digest in (alone, joint):
+            digest.update(attribute.encode() + column.numpy().tobytes())
+        digests[attribute] = alone.hexdigest()
+    digests[None] = joint.hexdigest()
+    return digests
+
+
+@torch.no_grad()
+def measure_speed(editor: Editor, study: Study, faces: int = BATCH, repeats: int = 3) -> float:
+    """Measure how many faces a second an editor edits or makes.
+
+    Args:
+        editor: to be measured.
+        study: the faces and the device.
+        faces: of the one batch, at most.
+        repeats: how many tries, after one that is not counted; their median is returned.
+    """
+    count = min(faces, study.faces)
+    if study.kind == "samples":
+        seeds = make_face_seeds(study.seed, torch.arange(count))
+
+        def run_editor() -> Edit:
+            return editor.sample(seeds)
+    else:
+        sample = study.source.read(study.split, list(range(count)))
+        image, own = normalize_image(sample["image"]).to(study.device), sample["attributes"].to(study.device)
+        target = make_edit_targets(study, sample["attributes"], study.source.attributes[0])[0].to(study.device)
+
+        def run_editor() -> Edit:
+            return edit_to_labels(editor, image, own, target, seed=study.seed, known=editor.read_masks(sample, image))
+
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        run_editor().image.sum().item()  # waits for the device
+        seconds.append(time.perf_counter() - start)
+    return count / sorted(seconds[1:])[repeats // 2]

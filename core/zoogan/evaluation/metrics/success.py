@@ -1,0 +1,69 @@
+"""Success: whether a judge sees the requested value after the edit."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zoogan.evaluation.metrics.judged import JudgedMetric, describe_accuracy
+from zoogan.interfaces import Edits, Headline, Measure, Ranking, Study
+
+
+class Success(JudgedMetric):
+    """Whether the judge sees the requested value after the edit.
+
+    `success`: balanced accuracy (mean of adding and removing); `success.accuracy`: over all edits alike. Average
+    precision and best F1 rank the edits by the judge's probability. `success.unedited`: `success` of the unedited
+    inputs, which is due to the judge's own mistakes.
+    """
+
+    title = "Success: the judge sees what was asked for"
+    default_for: ClassVar = {"edits": 30}
+    headlines: ClassVar = {"success": Headline("Success", "of the edits show what was asked for", 20, 20)}
+    better: ClassVar = {
+        "success": "higher", "success.adding": "higher", "success.removing": "higher", "success.accuracy": "higher",
+        "success.average_precision": "higher", "success.best_f1": "higher", "success.unedited": None,
+    }  # fmt: skip
+
+    def start(self, study: Study) -> None:
+        """Check the judge, and forget earlier scores."""
+        super().start(study)
+        self._scores: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
+
+    def update(self, edits: Edits) -> None:
+        """Read the edits and the inputs; attributes that the judge does not know are left out."""
+        if edits.attribute not in self.judge.attributes:
+            return
+        column = self.judge.attributes.index(edits.attribute)
+        threshold = self.judge.thresholds[column].to(edits.image)
+        before, after = (self.judge.read_attributes(x)[:, column] for x in (edits.image, edits.edited_image))
+        adding = edits.target_value > 0.5
+        right = ((after > threshold) == adding).float()
+        self.add_rows("success", edits, right, stratum=adding)
+        self.add_rows("success.accuracy", edits, right)
+        self.add_rows("success.adding", edits, right, where=adding)
+        self.add_rows("success.removing", edits, right, where=~adding)
+        self.add_rows("success.unedited", edits, ((before > threshold) == adding).float(), stratum=adding)
+        row = (edits.faces.cpu(), after.cpu().double(), adding.cpu().double())
+        self._scores.setdefault(edits.attribute, []).append(row)
+
+    def compute(self) -> list[Measure]:
+        """Compute the ratios, and the two rankings of each attribute."""
+        scores: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
+        for scores_of_process in self.study.world.gather_objects(self._scores):
+            for attribute, rows in scores_of_process.items():
+                scores.setdefault(attribute, []).extend(rows)
+        measures = super().compute()
+        for attribute, rows in scores.items():
+            face, score, label = (torch.cat(parts) for parts in zip(*rows))
+            order = face.argsort(stable=True)
+            for kind in ("average_precision", "best_f1"):
+                ranking = Ranking(face[order], score[order], label[order], kind)
+                measures.append(self.make_measure(f"success.{kind}", attribute, ranking))
+        return measures
+
+    def describe_judge(self, attribute: str | None) -> str:
+        """Describe the judge's accuracy on the edited attribute."""
+        return describe_accuracy(self.judge, [attribute] if attribute else self.study.source.attributes)

@@ -1,0 +1,65 @@
+"""The files of a comparison: compare.md, compare.json, compare.html and the pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from zoogan.evaluation.reports.comparison import Column, Entrant
+from zoogan.evaluation.reports.comparison_text import format_markdown
+from zoogan.evaluation.reports.page import render_comparison
+from zoogan.files import write_text_atomically
+from zoogan.pictures.photo import save_image
+
+
+def write_comparison(
+    folder: Path,
+    entrants: Sequence[Entrant],
+    columns: Sequence[Column],
+    headlines: Sequence[Column],
+    pictures: Mapping[str, UInt8[Tensor, "3 h w"]],
+    command: str,
+) -> None:
+    """Write a comparison.
+
+    Args:
+        folder: to write into; created if it is missing.
+        entrants: its rows.
+        columns: all numbers.
+        headlines: the columns of the first table.
+        pictures: by attribute, or `samples`.
+        command: that made the comparison.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(folder / "compare.md", format_markdown(entrants, headlines, command))
+    content = describe_comparison(entrants, columns, command)
+    write_text_atomically(folder / "compare.json", json.dumps(content, indent=1))
+    for name, picture in pictures.items():
+        save_image(picture, folder / f"grid-{name}.png")
+    page = render_comparison(entrants, columns, headlines, pictures, command)
+    write_text_atomically(folder / "compare.html", page)
+
+
+def describe_comparison(entrants: Sequence[Entrant], columns: Sequence[Column], command: str) -> dict[str, Any]:
+    """Make the content of compare.json."""
+    return {
+        "command": command,
+        "entrants": {e.name: [run.report.about.model_dump(mode="json") for run in e.runs] for e in entrants},
+        "columns": [
+            {
+                "name": column.name,
+                "attribute": column.attribute,
+                "better": column.better,
+                "key": column.key.model_dump(mode="json"),
+                "apart": column.apart,
+                "cells": {name: asdict(cell) for name, cell in column.cells.items()},
+            }
+            for column in columns
+        ],
+    }
