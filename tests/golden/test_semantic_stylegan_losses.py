@@ -13,6 +13,7 @@ from test_official_losses import played
 from torch import Tensor
 
 import zoogan.games.synthesis
+import zoogan.losses.synthesis
 from zoogan.composition.build import compose
 from zoogan.config import merge, validate
 from zoogan.config.registry import Registry
@@ -171,7 +172,7 @@ def report(case: Case, found: Mapping[str, float], wanted: Mapping[str, float], 
 def watch(monkeypatch: pytest.MonkeyPatch, run: Played) -> dict[str, Tensor]:
     """Scores and path lengths on their way through the game."""
     seen: dict[str, Tensor] = {}
-    adversarial, lengths = run.game.adversarial.discriminator, zoogan.games.synthesis.compute_path_lengths
+    adversarial, lengths = run.game.adversarial.discriminator_loss, zoogan.losses.synthesis.compute_path_lengths
 
     def watched(real: Tensor, fake: Tensor) -> Any:
         seen.update(real_score=real.detach(), fake_score=fake.detach())
@@ -182,7 +183,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, run: Played) -> dict[str, Tensor]:
         seen["path_lengths"] = found.detach()
         return found
 
-    monkeypatch.setattr(run.game.adversarial, "discriminator", watched)
+    monkeypatch.setattr(run.game.adversarial, "discriminator_loss", watched)
     monkeypatch.setattr(zoogan.games.synthesis, "compute_path_lengths", measured)
     return seen
 

@@ -14,6 +14,7 @@ from test_official_losses import played
 from torch import Tensor
 
 import zoogan.games.synthesis
+import zoogan.losses.synthesis
 from zoogan.composition.build import compose
 from zoogan.config import merge, validate
 from zoogan.config.registry import Registry
@@ -78,7 +79,7 @@ def test_losses(synthesis_losses_case: Case, registry: Registry, monkeypatch: py
     check_parameters(says, trainer.networks)
     game, steps = trainer.game, {step.name: step for step in trainer.game.steps}
     seen: dict[str, Tensor] = {}
-    adversarial, lengths = game.adversarial.discriminator, zoogan.games.synthesis.compute_path_lengths  # type: ignore[union-attr]
+    adversarial, lengths = game.adversarial.discriminator_loss, zoogan.losses.synthesis.compute_path_lengths  # type: ignore[union-attr]
 
     def watched(real_score: Tensor, fake_score: Tensor) -> Any:
         seen.update(real_logits=real_score.detach(), fake_logits=fake_score.detach())
@@ -88,7 +89,7 @@ def test_losses(synthesis_losses_case: Case, registry: Registry, monkeypatch: py
         seen["path_lengths"] = lengths(*arguments)
         return seen["path_lengths"]
 
-    monkeypatch.setattr(game.adversarial, "discriminator", watched)
+    monkeypatch.setattr(game.adversarial, "discriminator_loss", watched)
     monkeypatch.setattr(zoogan.games.synthesis, "compute_path_lengths", measured)
     found: dict[str, float] = {}
 

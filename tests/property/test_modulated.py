@@ -12,13 +12,7 @@ from test_synthesis_layers import ROOT, agree, leaky, plain_filter, random, real
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoogan.layers.modulated import (
-    ModulatedConv2d,
-    StyledConv2d,
-    ToRGB,
-    demodulation,
-    modulated_conv2d,
-)
+from zoogan.layers.modulated_conv import ModulatedConv2d, StyledConv2d, ToRGB, compute_demodulation, modulated_conv2d
 from zoogan.testing.strategies import seeds
 
 batches = st.integers(1, 4)
@@ -67,7 +61,7 @@ def test_both_forms_are_the_function_of_the_paper(
 @given(seed=seeds, n=batches, i=widths, o=widths, kernel=kernels)
 def test_demodulated_weights_have_norm_one(seed: int, n: int, i: int, o: int, kernel: int) -> None:
     _, weight, scale = example(seed, n, i, o, kernel)
-    each = weight * scale[:, None, :, None, None] * demodulation(weight, scale)[:, :, None, None, None]
+    each = weight * scale[:, None, :, None, None] * compute_demodulation(weight, scale)[:, :, None, None, None]
     torch.testing.assert_close(
         each.square().sum((2, 3, 4)), torch.ones(n, o, dtype=torch.float64), rtol=1e-4, atol=1e-4
     )
@@ -102,7 +96,7 @@ def test_scales_are_an_affine_function_of_the_latent(seed: int, n: int, affine: 
         scale = (latent @ inner.weight.T / math.sqrt(STYLE) + inner.bias) / math.sqrt(3 * kernel**2)  # type: ignore
     else:
         scale = 1 + latent @ inner.weight.T + inner.bias  # type: ignore[operator]
-    agree(layer.scale(latent), scale)
+    agree(layer.compute_scale(latent), scale)
     agree(layer(x, latent), plain(x, layer.weight, scale, True, up, 2.0))
 
 
@@ -110,9 +104,9 @@ def test_a_fresh_layer_scales_by_about_one() -> None:
     torch.manual_seed(0)
     latent = torch.zeros(1, STYLE)
     equalised = ModulatedConv2d(3, 2, 3, STYLE)
-    torch.testing.assert_close(equalised.scale(latent), torch.full((1, 3), 27**-0.5))
+    torch.testing.assert_close(equalised.compute_scale(latent), torch.full((1, 3), 27**-0.5))
     delta = ModulatedConv2d(3, 2, 3, STYLE, affine="delta")
-    torch.testing.assert_close(delta.scale(latent), 1 + delta.affine.bias[None])  # type: ignore[union-attr, index]
+    torch.testing.assert_close(delta.compute_scale(latent), 1 + delta.affine.bias[None])  # type: ignore[union-attr, index]
 
 
 @given(seed=seeds, n=batches, up=st.booleans(), rows=st.sampled_from(["each", "one", "none"]))
@@ -121,7 +115,7 @@ def test_styled_convolution_by_hand(seed: int, n: int, up: bool, rows: str) -> N
     assert isinstance(layer, StyledConv2d) and layer.strength is not None
     x, latent, side = real(seed + 9, n, 3, 4, 4), real(seed + 10, n, STYLE), 8 if up else 4
     noise = None if rows == "none" else real(seed + 11, n if rows == "each" else 1, 1, side, side)
-    y = plain(x, layer.conv.weight, layer.conv.scale(latent), True, up, 1.0) + layer.bias[None, :, None, None]
+    y = plain(x, layer.conv.weight, layer.conv.compute_scale(latent), True, up, 1.0) + layer.bias[None, :, None, None]
     y = y if noise is None else y + layer.strength * noise
     agree(layer(x, latent, noise), leaky(y))
     with torch.no_grad():
@@ -134,7 +128,7 @@ def test_to_rgb_by_hand(seed: int, n: int, channels: int) -> None:
     layer = random(ToRGB(3, channels, STYLE), seed)
     assert isinstance(layer, ToRGB)
     x, latent, skip = real(seed + 9, n, 3, 4, 4), real(seed + 10, n, STYLE), real(seed + 11, n, channels, 2, 2)
-    alone = plain(x, layer.conv.weight, layer.conv.scale(latent), False, False, 1.0) + layer.bias[None, :, None, None]
+    alone = plain(x, layer.conv.weight, layer.conv.compute_scale(latent), False, False, 1.0) + layer.bias[None, :, None, None]
     agree(layer(x, latent), alone)
     agree(layer(x, latent, skip), alone + plain_filter(skip, 2, 1, 2, 1))
 

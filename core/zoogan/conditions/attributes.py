@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from zoogan.conditions.config import AttributesConfig
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Condition, Request, Targets
 from zoogan.interfaces.draws import Draws

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoogan.conditions.attributes import parse_attribute_value
-from zoogan.config import ComponentConfig, ConfigError
+from zoogan.config import ComponentConfig
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Request
 from zoogan.interfaces.style import StyleCondition

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.games.config import AdversarialConfig
 from zoogan.interfaces import AdversarialLoss, Clock, DiscriminatorPenalty, Game, Term, Turn
@@ -113,7 +113,7 @@ class AdversarialGame(Game):
         """
         real, fake = ensure_float32(real), ensure_float32(fake)
         self.count_trust(turn, real)
-        return dict(zip(("real", "fake"), self.adversarial.discriminator(real, fake)))
+        return dict(zip(("real", "fake"), self.adversarial.discriminator_loss(real, fake)))
 
     def share_between_steps(
         self, turn: Turn, key: str, make: Callable[[], Any], uses: tuple[str, ...], keep_graph: bool
@@ -135,7 +135,7 @@ class AdversarialGame(Game):
         if has_batch_norm(turn.networks[uses[0]]):
             with torch.set_grad_enabled(keep_graph):
                 return make()
-        return turn.shared.once(key, make, uses=uses, grad=keep_graph)
+        return turn.shared.compute_once(key, make, uses=uses, grad=keep_graph)
 
     # ---- state ----
 
@@ -150,7 +150,7 @@ class AdversarialGame(Game):
         """
         if self.augment.every:
             images = len(score) * turn.world.size / self.updates_per_batch
-            self.trust_sum += turn.world.mean(score.detach().sign().mean()) * images
+            self.trust_sum += turn.world.reduce_mean(score.detach().sign().mean()) * images
             self.trust_images += images
 
     def end_iteration(self, clock: Clock) -> None:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from zoogan.conditions.attributes import AttributeCondition
 from zoogan.conditions.config import AttributesConfig
-from zoogan.config import ConfigError, get_component_name
+from zoogan.config import get_component_name
 from zoogan.editors.attribute_editor import AttributeEditor
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame
 from zoogan.games.config import AttributeEditingConfig
@@ -25,7 +26,7 @@ from zoogan.interfaces import (
     Classification,
     Clock,
     Draws,
-    Edited,
+    EditedImage,
     Editor,
     Need,
     Networks,
@@ -50,7 +51,7 @@ class AttributeEditing(AdversarialGame):
     target, edited (without a graph), real_verdict, fake_verdict.
 
     Terms of `generator`: adversarial, attribute, cycle, identity. Values for extra terms: image, own, target, edited,
-    cycled, identity (each an `Edited`, the last two None when their weight is 0), verdict.
+    cycled, identity (each an `EditedImage`, the last two None when their weight is 0), verdict.
 
     Figures: `change`, mean |edited - image|; with a mask `mask`, its mean, and `mask_open` and `mask_shut`, its shares
     above 0.9 and below 0.1; `raw_change`, mean |raw - image|.
@@ -122,7 +123,7 @@ class AttributeEditing(AdversarialGame):
     def compute_discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """Train the discriminator to tell real from edited images, and to read attributes off real ones."""
         image, own, target = self.unpack_batch(turn)
-        _, edited = self.edit_batch(turn, keep_graph="generator" in turn.later)
+        _, edited = self.edit_batch(turn, keep_graph="generator" in turn.later_steps)
         fake = edited.image.detach()
         discriminator = turn.networks["discriminator"]
         # The penalty is computed on images without augmentation. It comes first, so that its backward comes last: its
@@ -130,7 +131,7 @@ class AttributeEditing(AdversarialGame):
         # the sum must be copied.
         penalty = None
         if self.is_penalty_due(turn.clock):
-            eager = turn.eager(discriminator)
+            eager = turn.make_eager(discriminator)
             penalty = self.penalty(lambda x: eager(x, own).score, image, fake, turn.draw)
         augmented_real = self.augment_for_discriminator(image, turn, "real")
         augmented_fake = self.augment_for_discriminator(fake, turn, "fake")
@@ -181,7 +182,7 @@ class AttributeEditing(AdversarialGame):
         encoded, edited = self.edit_batch(turn, keep_graph=True)
         augmented = self.augment_for_discriminator(edited.image, turn, "edited")
         verdict = to_float32_verdict(turn.networks["discriminator"](augmented, target))
-        terms = {"adversarial": self.adversarial.generator(verdict.score)}
+        terms = {"adversarial": self.adversarial.generator_loss(verdict.score)}
         if "attribute" in enabled:
             terms["attribute"] = self.classification(verdict.attributes, target)
         cycled = identity = None
@@ -222,7 +223,7 @@ class AttributeEditing(AdversarialGame):
         source = turn.batch["source"]
         return source["image"], source["attributes"], turn.targets["attributes"]
 
-    def edit_batch(self, turn: Turn, keep_graph: bool) -> tuple[Any, Edited]:
+    def edit_batch(self, turn: Turn, keep_graph: bool) -> tuple[Any, EditedImage]:
         """Edit the batch towards its targets, once for all steps that read it.
 
         Args:
@@ -235,7 +236,7 @@ class AttributeEditing(AdversarialGame):
         generator: Any = turn.networks["generator"]
         image, _, target = self.unpack_batch(turn)
 
-        def edit() -> tuple[Any, Edited]:
+        def edit() -> tuple[Any, EditedImage]:
             encoded = generator.encode(image)
             return encoded, generator(image, target, encoded)
 
@@ -312,7 +313,7 @@ def to_float32_verdict(verdict: Verdict) -> Verdict:
 
 
 @torch.no_grad()
-def compute_edit_figures(image: Tensor, edited: Edited) -> dict[str, Tensor]:
+def compute_edit_figures(image: Tensor, edited: EditedImage) -> dict[str, Tensor]:
     """Compute the figures of an edit; see `AttributeEditing`.
 
     Args:

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.conditions.domain import DomainCondition
-from zoogan.config import ConfigError, get_component_name
+from zoogan.config import get_component_name
 from zoogan.editors.style_editor import StyleEditor
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame, get_common_style_dim
 from zoogan.games.config import StyleTranslationConfig
@@ -80,7 +81,7 @@ class StyleTranslation(AdversarialGame):
         super().__init__(config, facts, components)
         self.config, self.updates_per_batch = config, len(config.passes)
         self.heat_maps: HeatMaps = components["heat_maps"]
-        self.lacks_masks: bool = components["generator"].takes_masks and self.heat_maps.nowhere
+        self.lacks_masks: bool = components["generator"].takes_masks and self.heat_maps.is_empty
         self.latent_dim: int = components["mapping"].latent_dim
         get_common_style_dim(components, ("generator", "mapping", "style_encoder"), "style")
         self.needs = self.make_needs(config.picture)
@@ -158,12 +159,12 @@ class StyleTranslation(AdversarialGame):
     def compute_discriminator_terms(self, pass_name: str, turn: Turn) -> dict[str, Tensor]:
         """Train the discriminator to tell real faces of a domain from translated ones."""
         image, own, domain = self.unpack_batch(turn)
-        is_shared = pass_name == "latent" and f"generator_{pass_name}" in turn.later
+        is_shared = pass_name == "latent" and f"generator_{pass_name}" in turn.later_steps
         _, translated = self.translate(turn, pass_name, keep_graph=is_shared)
         fake, discriminator = translated.detach(), turn.networks["discriminator"]
         penalty = on_real = None
         if self.is_penalty_due(turn.clock):
-            eager = turn.eager(discriminator)
+            eager = turn.make_eager(discriminator)
             scores: list[Tensor] = []
 
             def score(x: Tensor) -> Tensor:
@@ -204,7 +205,7 @@ class StyleTranslation(AdversarialGame):
         style, translated = self.translate(turn, pass_name, keep_graph=True)
         augmented = self.augment_for_discriminator(translated, turn, "translated")
         score = turn.networks["discriminator"](augmented, domain)
-        terms = {"adversarial": self.adversarial.generator(ensure_float32(score))}
+        terms = {"adversarial": self.adversarial.generator_loss(ensure_float32(score))}
         if self.config.weights.style:
             terms["style"] = l1_loss(encoder(translated, domain), style)
         cycled = None
@@ -240,7 +241,7 @@ class StyleTranslation(AdversarialGame):
             return l1_loss(one, other)
         outside = 1 - F.interpolate(masks[0], one.shape[-2:], mode="bilinear").to(one.dtype)
         distance = (ensure_float32(outside) * (ensure_float32(one) - ensure_float32(other))).abs().sum()
-        return distance / turn.world.mean((outside > 0).sum().to(distance.dtype) * one.shape[1]).clamp(min=1)
+        return distance / turn.world.reduce_mean((outside > 0).sum().to(distance.dtype) * one.shape[1]).clamp(min=1)
 
     def cycle_loss(self, raw: Tensor, image: Tensor) -> Tensor:
         """Compute how far the restored picture is from the source.
@@ -295,7 +296,7 @@ class StyleTranslation(AdversarialGame):
         if self.heat_maps.field is not None:
             both = turn.batch["source"][self.heat_maps.field]
             return both[:, :1], both[:, 1:]
-        return turn.shared.once("masks", lambda: self.heat_maps(self.unpack_batch(turn)[0]), uses=())
+        return turn.shared.compute_once("masks", lambda: self.heat_maps(self.unpack_batch(turn)[0]), uses=())
 
     def encode_source(self, turn: Turn, keep_graph: bool) -> Any:
         """Encode the source faces, once for all steps.

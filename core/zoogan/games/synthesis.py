@@ -11,17 +11,17 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoogan.conditions.latent import LatentCondition
-from zoogan.config import ConfigError, get_component_name
+from zoogan.config import get_component_name
 from zoogan.editors.synthesis_editor import SynthesisEditor
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame, get_common_style_dim
 from zoogan.games.config import SynthesisConfig
-from zoogan.interfaces import Clock, Draws, Editor, Need, Networks, Step, Synthesised, Targets, Turn
+from zoogan.interfaces import Clock, Draws, Editor, Need, Networks, Step, SynthesisedFace, Targets, Turn
 from zoogan.layers.precision import ensure_float32
-from zoogan.losses.penalties import compute_gradient
+from zoogan.losses.synthesis import compute_path_lengths, mask_loss
 
 OVERFIT_ADVICE_IMAGES = 50_000
 MEAN_LATENT_DECAY = 0.998  # of the running mean latent (StyleGAN2-ADA's official code)
@@ -129,14 +129,14 @@ class Synthesis(AdversarialGame):
 
         Source: StyleGAN (Karras et al. 2019), section 3.1: style mixing.
         """
-        like, draw = turn.batch["source"]["image"][rows], turn.draw.some(rows)
+        like, draw = turn.batch["source"]["image"][rows], turn.draw.select_rows(rows)
         generator: Any = turn.networks["generator"]
         latent = mapping(draw.normal("latent", self.latent_dim, like=like))
-        latents = generator.extended(latent)
+        latents = generator.repeat_latent(latent)
         if self.config.mixing > 0:
             other = mapping(draw.normal("latent2", self.latent_dim, like=like))
             mixes = draw.uniform("mix", like=like) < self.config.mixing
-            mixed = generator.mixed(latents, generator.extended(other), draw)
+            mixed = generator.mix_latents(latents, generator.repeat_latent(other), draw)
             latents = torch.where(mixes[:, None, None], mixed, latents)
         return latent, latents
 
@@ -150,9 +150,9 @@ class Synthesis(AdversarialGame):
         Returns:
             A map (n, 1, h, w) for each of `generator.noise_sizes`.
         """
-        like, draw = turn.batch["source"]["image"][rows], turn.draw.some(rows)
+        like, draw = turn.batch["source"]["image"][rows], turn.draw.select_rows(rows)
         generator: Any = turn.networks["generator"]
-        return [draw.noise(f"noise{k}", 1, *size, like=like) for k, size in enumerate(generator.noise_sizes)]
+        return [draw.normal_on_device(f"noise{k}", 1, *size, like=like) for k, size in enumerate(generator.noise_sizes)]
 
     # ---- what the discriminator judges: images, with their segmentations behind them if it judges pairs ----
 
@@ -164,7 +164,7 @@ class Synthesis(AdversarialGame):
         layout = make_one_hot_maps(sample["segmentation"], len(self.parts), like=sample["image"])
         return torch.cat([sample["image"], layout], 1)
 
-    def make_fake_input(self, synthesised: Synthesised) -> Tensor:
+    def make_fake_input(self, synthesised: SynthesisedFace) -> Tensor:
         """Return generated images, or generated pairs."""
         if not self.judges_pairs:
             return synthesised.image
@@ -208,11 +208,11 @@ class Synthesis(AdversarialGame):
         discriminator = turn.networks["discriminator"]
         with torch.no_grad():
             latent, latents = self.sample_latents(turn, turn.networks["mapping"])
-            synthesised: Synthesised = turn.networks["generator"](latents, self.sample_noise(turn))
+            synthesised: SynthesisedFace = turn.networks["generator"](latents, self.sample_noise(turn))
         real = self.score(turn, discriminator, self.make_real_input(turn), "real")
         fake = self.score(turn, discriminator, self.make_fake_input(synthesised), "fake")
         terms = self.compute_discriminator_losses(turn, real, fake)
-        self.record_mean("mean_latent", turn.world.mean(ensure_float32(latent.detach()).mean(0)))
+        self.record_mean("mean_latent", turn.world.reduce_mean(ensure_float32(latent.detach()).mean(0)))
         for name, score in (("real_sign", real), ("fake_sign", fake)):
             self._signs.setdefault(name, []).append(score.detach().sign().mean())
         image = turn.batch["source"]["image"]
@@ -225,7 +225,7 @@ class Synthesis(AdversarialGame):
         The segmentation enters in other units than the image: divided by a factor that the scorer multiplies again, so
         that its squared gradient counts `segmentation_penalty` times as much.
         """
-        real, discriminator = self.make_real_input(turn), turn.eager(turn.networks["discriminator"])
+        real, discriminator = self.make_real_input(turn), turn.make_eager(turn.networks["discriminator"])
         fake = real
         if not self.penalty.on_real:
             with torch.no_grad():
@@ -248,9 +248,9 @@ class Synthesis(AdversarialGame):
     def compute_generator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """Train mapping and generator to fool the discriminator."""
         _, latents = self.sample_latents(turn, turn.networks["mapping"])
-        synthesised: Synthesised = turn.networks["generator"](latents, self.sample_noise(turn))
+        synthesised: SynthesisedFace = turn.networks["generator"](latents, self.sample_noise(turn))
         score = self.score(turn, turn.networks["discriminator"], self.make_fake_input(synthesised), "synthesised")
-        terms = {"adversarial": self.adversarial.generator(score)}
+        terms = {"adversarial": self.adversarial.generator_loss(score)}
         if self.config.weights.mask > 0:
             terms["mask"] = mask_loss(synthesised)
         values = {"synthesised": synthesised, "latents": latents, "score": score}
@@ -271,17 +271,17 @@ class Synthesis(AdversarialGame):
         image = turn.batch["source"]["image"]
         rows = slice(0, max(1, len(image) - len(image) % 2), 2)
         network: Any = turn.networks["generator"]
-        generator, mapping = turn.eager(network), turn.eager(turn.networks["mapping"])
+        generator, mapping = turn.make_eager(network), turn.make_eager(turn.networks["mapping"])
         with torch.set_grad_enabled(self.config.path_trains_mapping):
             _, latents = self.sample_latents(turn, mapping, rows)
-            latents = network.unrolled(latents)
+            latents = network.expand_rows(latents)
         if not latents.requires_grad:
             latents = latents.detach().requires_grad_()
         fake = generator(latents, self.sample_noise(turn, rows)).image
-        direction = turn.draw.some(rows).noise("path", *image.shape[1:], like=image[rows])
+        direction = turn.draw.select_rows(rows).normal_on_device("path", *image.shape[1:], like=image[rows])
         lengths = compute_path_lengths(fake, latents, direction)
         decay, before = self.config.weights.path_decay, self.path_mean.to(lengths.dtype)
-        mean = before + decay * (turn.world.mean(lengths.mean()) - before)
+        mean = before + decay * (turn.world.reduce_mean(lengths.mean()) - before)
         self.record_mean("path_mean", mean.detach())
         self._figures["path_mean"] = mean.detach()
         return {"path_length": (lengths - mean).square().mean()}
@@ -352,42 +352,3 @@ def make_one_hot_maps(labels: UInt8[Tensor, "n h w"], classes: int, *, like: Ten
     """
     indices = torch.arange(classes, device=labels.device, dtype=labels.dtype)[:, None, None]
     return (labels[:, None] == indices).to(like.dtype) * 2 - 1
-
-
-def mask_loss(synthesised: Synthesised) -> Float[Tensor, ""]:
-    """Compute the mean squared difference between the segmentation, pooled to coarse pixels, and the coarse masks.
-
-    Args:
-        synthesised: Generated faces with a segmentation and coarse masks.
-
-    Returns:
-        A 0-d tensor, at least 0.
-
-    Source: SemanticStyleGAN, section 3.4; official code: train.py.
-    """
-    coarse, segmentation = synthesised.coarse, synthesised.segmentation
-    assert coarse is not None and segmentation is not None
-    pooled = F.adaptive_avg_pool2d(ensure_float32(segmentation), (coarse.shape[2], coarse.shape[3]))
-    return (ensure_float32(coarse) - pooled).square().mean()
-
-
-def compute_path_lengths(
-    image: Float[Tensor, "n c h w"], latents: Float[Tensor, "n rows s"], direction: Float[Tensor, "n c h w"]
-) -> Float[Tensor, " n"]:
-    """Compute how far each face moves along a random direction when its latents move.
-
-    |J^T y| with y ~ N(0, 1) / sqrt(h w): the root of the mean over the rows of w+ of the sum over a row. Twice
-    differentiable.
-
-    Args:
-        image: Generated faces (n, c, h, w), with a graph to the latents.
-        latents: w+ (n, rows, style_dim).
-        direction: N(0, 1) of the shape of the faces.
-
-    Returns:
-        Lengths (n,), at least 0.
-
-    Source: StyleGAN2 (Karras et al. 2020), section 3.2.
-    """
-    scaled = direction / (image.shape[2] * image.shape[3]) ** 0.5
-    return compute_gradient((image * scaled).sum(), latents).square().sum(2).mean(1).sqrt()

@@ -70,7 +70,7 @@ class Changes(NamedTuple):
 class AdaptiveAugment(Augment):
     """ADA with the changes `bgc` of the paper: blitting, geometry and colour.
 
-    PerImage image gets each change with probability p, independently. A drawn change may do nothing: a flip in half of the
+    Each image gets each change with probability p, independently. A drawn change may do nothing: a flip in half of the
     cases, a turn in a quarter, so that it does not leak into the generated images. Geometry is computed in float32 or
     wider. Twice differentiable in the images. The host reads nothing from the device.
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.layers.norm import make_norm
 from zoogan.layers.resample import make_downsampling_conv, make_upsampling_conv
 from zoogan.layers.winograd import Conv3x3

@@ -79,7 +79,7 @@ WITHOUT_CONTOUR_AND_CORNERS = (*UPPER_CONTOUR, 33, 46, 76, 82)
 """Landmarks that StarGAN v2 leaves out: also one end of each eyebrow and the corners of the mouth."""
 
 
-def make_absolute(path: Path | None) -> Path | None:
+def to_absolute_path(path: Path | None) -> Path | None:
     """Make a path absolute, because a run keeps it and may be used from any folder.
 
     Args:
@@ -113,7 +113,7 @@ class LandmarkMapsConfig(ComponentConfig):
     """
 
     use: Literal["landmarks"] = "landmarks"
-    file: Annotated[Path | None, AfterValidator(make_absolute)] = None
+    file: Annotated[Path | None, AfterValidator(to_absolute_path)] = None
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     zeroed: Annotated[tuple[Annotated[int, Field(ge=0, lt=98)], ...], BeforeValidator(to_number_list)] = (
         WITHOUT_CONTOUR_AND_CORNERS

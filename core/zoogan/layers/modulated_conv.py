@@ -130,14 +130,14 @@ class ModulatedConv2d(nn.Module):
             self.offset, self.weight_gain = 1.0, 1.0
         self.demodulate, self.up, self.gain = demodulate, up, gain
 
-    def scale(self, latent: Float[Tensor, "n s"]) -> Scales:
+    def compute_scale(self, latent: Float[Tensor, "n s"]) -> Scales:
         """Compute the factors (n, inputs) of the input channels from latents (n, style_dim)."""
         return (self.affine(latent) + self.offset) * self.weight_gain
 
     def forward(self, x: Float[Tensor, "n i h w"], latent: Float[Tensor, "n s"]) -> Float[Tensor, "n o h2 w2"]:
         """Map (n, inputs, h, w) and latents (n, style_dim) to (n, outputs, h, w), or twice as high and wide."""
         return modulated_conv2d(
-            x, self.weight, self.scale(latent), demodulate=self.demodulate, up=self.up, gain=self.gain
+            x, self.weight, self.compute_scale(latent), demodulate=self.demodulate, up=self.up, gain=self.gain
         )
 
 
@@ -201,7 +201,7 @@ class StyledConv2d(nn.Module):
         Returns:
             Features (n, outputs, h, w), or twice as high and wide.
         """
-        return finished(self.conv(x, latent), self.bias, self.strength, noise)
+        return add_noise_and_activate(self.conv(x, latent), self.bias, self.strength, noise)
 
 
 class ToRGB(nn.Module):

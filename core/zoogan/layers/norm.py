@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from zoogan.interfaces import Synchronised, World
+from zoogan.interfaces import SynchronisedLayer, World
 
 
 class BatchStatistics(NamedTuple):
@@ -25,7 +25,7 @@ class BatchStatistics(NamedTuple):
     variance: Float[Tensor, "c"]
 
 
-class BatchNorm2d(nn.BatchNorm2d, Synchronised):
+class BatchNorm2d(nn.BatchNorm2d, SynchronisedLayer):
     """Torch's BatchNorm2d over the joint batch of all processes; its state_dict is torch's.
 
     With one process (`world` unset, or of size 1) it is torch's own. Every process must hold equally many rows.
@@ -82,7 +82,7 @@ class BatchNorm2d(nn.BatchNorm2d, Synchronised):
         x = input if input.dtype == torch.float64 else input.float()
         centre = x.new_zeros(self.num_features) if self.running_mean is None else self.running_mean.clone()
         offset = x - centre.view(1, -1, 1, 1)
-        moments = world.mean(torch.stack([offset.mean((0, 2, 3)), offset.square().mean((0, 2, 3))]))
+        moments = world.reduce_mean(torch.stack([offset.mean((0, 2, 3)), offset.square().mean((0, 2, 3))]))
         mean, variance = moments[0], moments[1] - moments[0].square()
         scale = (variance + self.eps).rsqrt()
         scale = scale if self.weight is None else scale * self.weight
@@ -108,7 +108,7 @@ def convert_batch_norms(network: nn.Module) -> nn.Module:
         if type(layer) is nn.BatchNorm2d:
             # In place: parameters, buffers, hooks and everybody's references to the layer stay.
             layer.__class__ = BatchNorm2d
-        elif isinstance(layer, _BatchNorm) and not isinstance(layer, Synchronised):
+        elif isinstance(layer, _BatchNorm) and not isinstance(layer, SynchronisedLayer):
             kind = type(layer).__name__
             raise ValueError(f"{name} is a {kind}, whose batch cannot span processes: use BatchNorm2d or one process")
     return network

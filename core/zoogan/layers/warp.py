@@ -168,7 +168,7 @@ def reflect_beyond_margin(position: Tensor, side: int, margin: int) -> Tensor:
 
 
 @torch.no_grad()
-def make_sampling_grid(
+def make_warp_grid(
     linear: Float[Tensor, "n 2 2"], offset: Float[Tensor, "n 2"], sides: tuple[int, int], margins: tuple[int, int]
 ) -> Float[Tensor, "n r s 2"]:
     """Compute where each pixel of the doubled output lies in the doubled input with its margins.
@@ -221,7 +221,7 @@ def warp_affine(image: Images, linear: Float[Tensor, "n 2 2"], offset: Float[Ten
     """
     h, w = image.shape[2:]
     margins = (-(-w // 8), -(-h // 8))
-    grid = make_sampling_grid(linear, offset, (w, h), margins)
+    grid = make_warp_grid(linear, offset, (w, h), margins)
     kind = (image.dtype, image.device)
     across, down = make_doubling_matrix(w, margins[0], *kind), make_doubling_matrix(h, margins[1], *kind)
     doubled = matmul_without_tf32(down, matmul_without_tf32(image, across.mT))

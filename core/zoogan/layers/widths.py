@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 
 STYLEGAN2_CHANNELS = 512  # of every StyleGAN2 up to 32 px
 

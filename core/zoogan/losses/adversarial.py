@@ -19,11 +19,11 @@ class WganLoss(OptionlessLoss, AdversarialLoss):
     Source: Arjovsky et al. 2017.
     """
 
-    def discriminator(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
+    def discriminator_loss(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
         """Return -mean(real) and mean(fake)."""
         return -real.mean(), fake.mean()
 
-    def generator(self, fake: Score) -> Cost:
+    def generator_loss(self, fake: Score) -> Cost:
         """Return -mean(fake)."""
         return -fake.mean()
 
@@ -34,11 +34,11 @@ class NonSaturatingLoss(OptionlessLoss, AdversarialLoss):
     Source: Goodfellow et al. 2014.
     """
 
-    def discriminator(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
+    def discriminator_loss(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
         """Return mean softplus(-real) and mean softplus(fake): the cross entropies, stable for large scores."""
         return F.softplus(-real).mean(), F.softplus(fake).mean()
 
-    def generator(self, fake: Score) -> Cost:
+    def generator_loss(self, fake: Score) -> Cost:
         """Return mean softplus(-fake)."""
         return F.softplus(-fake).mean()
 
@@ -49,11 +49,11 @@ class HingeLoss(OptionlessLoss, AdversarialLoss):
     Source: Lim and Ye 2017.
     """
 
-    def discriminator(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
+    def discriminator_loss(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
         """Return mean max(0, 1 - real) and mean max(0, 1 + fake)."""
         return F.relu(1 - real).mean(), F.relu(1 + fake).mean()
 
-    def generator(self, fake: Score) -> Cost:
+    def generator_loss(self, fake: Score) -> Cost:
         """Return -mean(fake)."""
         return -fake.mean()
 
@@ -64,10 +64,10 @@ class LsganLoss(OptionlessLoss, AdversarialLoss):
     Source: Mao et al. 2017, equation 9.
     """
 
-    def discriminator(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
+    def discriminator_loss(self, real: Score, fake: Score) -> tuple[Cost, Cost]:
         """Return mean (real - 1)^2 / 2 and mean fake^2 / 2."""
         return (real - 1).square().mean() / 2, fake.square().mean() / 2
 
-    def generator(self, fake: Score) -> Cost:
+    def generator_loss(self, fake: Score) -> Cost:
         """Return mean (fake - 1)^2 / 2."""
         return (fake - 1).square().mean() / 2

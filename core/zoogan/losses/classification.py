@@ -35,6 +35,6 @@ class SoftmaxClassification(OptionlessLoss, Classification):
         """Compute the cross entropy against the label that is set, mean over the batch."""
         return F.cross_entropy(logits, labels.argmax(1))
 
-    def read(self, logits: Float[Tensor, "n a"]) -> Float[Tensor, "n a"]:
+    def predict_labels(self, logits: Float[Tensor, "n a"]) -> Float[Tensor, "n a"]:
         """Return the most likely attribute as one-hot rows; of equals the first."""
         return F.one_hot(logits.argmax(1), logits.shape[1]).to(logits.dtype)

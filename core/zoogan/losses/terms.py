@@ -1,6 +1,6 @@
 """Extra terms that any step can be given: `--set extra_terms.generator.mask_area.weight=0.1`.
 
-They read the step's values by name: `image` (n, 3, h, w), `edited` and `identity` (each an `Edited`).
+They read the step's values by name: `image` (n, 3, h, w), `edited` and `identity` (each an `EditedImage`).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class WeightedTerm(Term):
         self.weight, self.name = config.weight, str(getattr(config, "use", ""))
 
     def get_field(self, values: Mapping[str, Any], value: str, field: str) -> Tensor:
-        """Return a field of an `Edited` among the step's values.
+        """Return a field of an `EditedImage` among the step's values.
 
         Args:
             values: The step's values by name.
-            value: Name of the `Edited`.
+            value: Name of the `EditedImage`.
             field: Name of its field.
 
         Returns:
