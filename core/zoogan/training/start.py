@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 
 from zoogan.composition.build import Composition
 from zoogan.composition.freezing import FrozenParameters
-from zoogan.config import ConfigError, GameConfig, TrainingConfig
+from zoogan.config import GameConfig, TrainingConfig
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.files import StateDict
 from zoogan.interfaces import Networks, World
@@ -124,13 +125,13 @@ def load_start(config: GameConfig, facts: Facts, registry: Registry, world: Worl
     """
     path = config.training.start_from
     assert path is not None
-    run, stored, before = open_origin(path, registry)
+    run_folder, stored, before = open_origin(path, registry)
     check_family(path, type(stored), stored.method, type(config), config.method)
     check_facts(path, stored, before, facts, registry)
     slots = get_network_roles(type(config))
-    files: WeightFiles = world.gather_objects(find_weights(run) if world.rank == 0 else None)[0]
+    files: WeightFiles = world.gather_objects(find_weights(run_folder) if world.rank == 0 else None)[0]
     tensors = read_weights(files, (*slots, GAME_FILE), world)
-    untrained = list_untrained(run) if files.folder == run.model else ()
+    untrained = list_untrained(run_folder) if files.folder == run_folder.model else ()
     networks = {slot: tensors[slot] for slot in slots if slot in tensors and slot not in untrained}
     averages = {slot: tensors[f"{slot}.average"] for slot in networks if f"{slot}.average" in tensors}
     averaging = make_decay(config.training, 1) is not None  # a training without averages begins with the run's
@@ -140,7 +141,7 @@ def load_start(config: GameConfig, facts: Facts, registry: Registry, world: Worl
     if not networks:
         raise ConfigError(f"training.start_from: {path} holds no trained weights yet; training saves them in time")
     messages = [f"warning: {message}; starting from an older one, or the model" for message in files.damaged]
-    if files.folder == run.model:
+    if files.folder == run_folder.model:
         apart = f", {' and '.join(raw)} apart from their averages" if raw else ""
         messages.append(f"starting from {path}: networks and averages from its model, for it has no checkpoint{apart}")
     else:
@@ -165,10 +166,10 @@ class WeightFiles(NamedTuple):
     damaged: list[str]
 
 
-def find_weights(run: RunFolder) -> WeightFiles:
+def find_weights(run_folder: RunFolder) -> WeightFiles:
     """Find the newest valid checkpoint of a run, or else its model; without the optimizers."""
-    checkpoint, damaged = find_newest_checkpoint(run.checkpoints)
-    folder = run.model if checkpoint is None else checkpoint
+    checkpoint, damaged = find_newest_checkpoint(run_folder.checkpoints)
+    folder = run_folder.model if checkpoint is None else checkpoint
     names = sorted(path.name.removesuffix(".safetensors") for path in folder.glob("*.safetensors"))
     return WeightFiles(folder, tuple(name for name in names if not name.endswith(".optimizer")), damaged)
 
@@ -192,7 +193,7 @@ def read_weights(files: WeightFiles, slots: Sequence[str], world: World) -> dict
     return tensors
 
 
-def list_untrained(run: RunFolder) -> tuple[str, ...]:
+def list_untrained(run_folder: RunFolder) -> tuple[str, ...]:
     """List the networks of a run's model that still have their random weights."""
-    file = run.model / "config.json"
+    file = run_folder.model / "config.json"
     return tuple(json.loads(file.read_text()).get("untrained", ())) if file.exists() else ()
