@@ -9,16 +9,17 @@ import pytest
 import torch
 from PIL import Image
 
-from zoogan.cli.editing.edit_grid import labelled
 from zoogan.composition.build import compose
 from zoogan.config import parse_sets
 from zoogan.interfaces import Request
-from zoogan.pictures.photo import to_range
+from zoogan.pictures.photo import normalize_image
 from zoogan.plugins.host import get_zoo
+from zoogan.runs.folder import RunFolder
 from zoogan.runs.loaded import LoadedRun
-from zoogan.runs.run import RunFolder, load
-from zoogan.testing.conformance import tiny_config, tiny_facts
-from zoogan.testing.tensors import faces
+from zoogan.runs.opening import load
+from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
+from zoogan.testing.tensors import make_faces
+from zoogan.workflows.edit_grid import read_labelled_photos
 
 DOMAINS = ("Angry", "Happy", "Sad")
 
@@ -27,13 +28,13 @@ DOMAINS = ("Angry", "Happy", "Sad")
 def test_labels_are_read_off_the_face_as_the_discriminator_was_taught(use: str, shown: list[list[float]]) -> None:
     registry = get_zoo().registry
     sets = {"classification": {"use": use}, "data": {"attributes": list(DOMAINS)}}
-    config = tiny_config("stargan", registry, sets)
-    composition = compose(config, tiny_facts(config), registry)
+    config = make_tiny_config("stargan", registry, sets)
+    composition = compose(config, make_tiny_facts(config), registry)
     discriminator = composition.networks["discriminator"]
-    image = faces(0, 2, 16)
+    image = make_faces(0, 2, 16)
     logits = torch.tensor([-1.0, -2.0, -3.0]).expand(2, -1)  # nothing above 0, and yet one domain is the likeliest
     discriminator.register_forward_hook(lambda module, given, verdict: verdict._replace(attributes=logits))
-    editor = composition.game.editor(composition.networks.eval(), attributes=DOMAINS)
+    editor = composition.game.make_editor(composition.networks.eval(), attributes=DOMAINS)
     assert editor.resolve(Request({"Happy": 0.0}), image)["attributes"].tolist() == shown
 
 
@@ -47,33 +48,33 @@ GROUPED = [
 @pytest.mark.parametrize("sets", GROUPED)
 def test_a_run_opened_from_disk_knows_which_labels_exclude_each_other(tmp_path: Path, sets: dict[str, Any]) -> None:
     registry = get_zoo().registry
-    config = tiny_config("stargan", registry, sets | {"data": {"attributes": list(DOMAINS)}})
-    facts = tiny_facts(config)
+    config = make_tiny_config("stargan", registry, sets | {"data": {"attributes": list(DOMAINS)}})
+    facts = make_tiny_facts(config)
     composition = compose(config, facts, registry)
     folder = RunFolder(tmp_path)
-    folder.write(config, facts)
+    folder.write_config(config, facts)
     folder.write_model(config, facts, composition.networks, composition.game)
     editor: Any = load(tmp_path, registry=registry).editor
     assert editor.exclusive == (DOMAINS,), "so that whoever measures it knows too"
     angry = torch.tensor([[1.0, 0.0, 0.0]])
     wish = editor.condition.parse({"Happy": 1})
-    assert editor.resolve(wish, faces(0, 1, 16), angry)["attributes"].tolist() == [[0.0, 1.0, 0.0]]
-    targets = [edit["attributes"][0].tolist() for _, edit in editor.condition.sweep(angry)]
+    assert editor.resolve(wish, make_faces(0, 1, 16), angry)["attributes"].tolist() == [[0.0, 1.0, 0.0]]
+    targets = [edit["attributes"][0].tolist() for _, edit in editor.condition.list_single_edits(angry)]
     assert targets == torch.eye(3).tolist()
 
 
 def test_photos_on_a_sheet_are_cropped_once_and_read_by_the_discriminator(tmp_path: Path) -> None:
     registry = get_zoo().registry
-    config = tiny_config("stargan", registry, {"data": {"attributes": list(DOMAINS)}})
-    facts = tiny_facts(config).model_copy(update={"crop": 0.5})
+    config = make_tiny_config("stargan", registry, {"data": {"attributes": list(DOMAINS)}})
+    facts = make_tiny_facts(config).model_copy(update={"crop": 0.5})
     composition = compose(config, facts, registry)
-    editor: Any = composition.game.editor(composition.networks.eval(), attributes=DOMAINS)
-    read, seen = editor.own, []
-    editor.own = lambda image: (seen.append(image), read(image))[1]
+    editor: Any = composition.game.make_editor(composition.networks.eval(), attributes=DOMAINS)
+    read, seen = editor.predict_labels, []
+    editor.predict_labels = lambda image: (seen.append(image), read(image))[1]
     run = LoadedRun(config, facts, editor)
     pixels = torch.randint(0, 256, (40, 40, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     Image.fromarray(pixels.numpy()).save(tmp_path / "me.png")
-    shown = labelled(run, [tmp_path / "me.png"])
-    prepared = run.prepare(tmp_path / "me.png")
-    assert torch.equal(to_range(shown["image"]), prepared)
+    shown = read_labelled_photos(run, [tmp_path / "me.png"])
+    prepared = run.prepare_images(tmp_path / "me.png")
+    assert torch.equal(normalize_image(shown["image"]), prepared)
     assert torch.equal(seen[0], prepared) and torch.equal(shown["attributes"], read(prepared))
