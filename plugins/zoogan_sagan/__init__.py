@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.config.registry import MethodSpec, Registry
-from zoogan.plugins.hooks import hookimpl
+from zoogan.plugins import MethodSpec, Registry, hookimpl
 
 API_VERSION = 1
 
@@ -15,9 +14,14 @@ def zoo_register(registry: Registry) -> None:
     """Register the method and its networks."""
     from zoogan_sagan.config import SaganConfig, SaganDiscriminatorConfig, SaganGeneratorConfig
 
-    registry.component("image_editor", "sagan", config=SaganGeneratorConfig, build="zoogan_sagan.networks:Generator")
     registry.component(
-        "attribute_discriminator", "sagan", config=SaganDiscriminatorConfig, build="zoogan_sagan.networks:Discriminator"
+        "image_editor", "sagan", config=SaganGeneratorConfig, build="zoogan_sagan.networks:SaganGenerator"
+    )
+    registry.component(
+        "attribute_discriminator",
+        "sagan",
+        config=SaganDiscriminatorConfig,
+        build="zoogan_sagan.networks:SaganDiscriminator",
     )
     registry.method(
         MethodSpec(
@@ -28,6 +32,6 @@ def zoo_register(registry: Registry) -> None:
             title="SaGAN: editing one attribute inside a predicted mask",
             paper="https://openaccess.thecvf.com/content_ECCV_2018/html/"
             "Gang_Zhang_Generative_Adversarial_Network_ECCV_2018_paper.html",
-            importer="zoogan_sagan.weights:import_weights",
+            importer="zoogan_sagan.weights:import_sagan",
         )
     )

@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zoogan.conditions.config import AttributesConfig
-from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
-from zoogan.data.config import DrawnData
-from zoogan.games.config import AttributeEditingConfig, Cadence, EditingOptimizers, EditingWeights
-from zoogan.layers.config import NoAugmentConfig
-from zoogan.losses.config import BinaryConfig, GradientPenaltyConfig, WganConfig
-from zoogan.training.config import AdamConfig
+from zoogan.conditions import AttributesConfig
+from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig, use_component
+from zoogan.data import DrawnData
+from zoogan.games import AttributeEditingConfig, Cadence, EditingOptimizers, EditingWeights
+from zoogan.losses import GradientPenaltyConfig
+from zoogan.training import AdamConfig
 
 
 class SaganGeneratorConfig(ComponentConfig):
@@ -64,10 +63,10 @@ class SaganConfig(AttributeEditingConfig):
     condition: Annotated[ComponentConfig, Slot("condition")] = AttributesConfig(draw="flip")
     generator: Annotated[ComponentConfig, Slot("image_editor")] = SaganGeneratorConfig()
     discriminator: Annotated[ComponentConfig, Slot("attribute_discriminator")] = SaganDiscriminatorConfig()
-    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = WganConfig()
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = use_component("adversarial_loss", "wgan")
     penalty: Annotated[ComponentConfig, Slot("discriminator_penalty")] = GradientPenaltyConfig(weight=10.0)
-    classification: Annotated[ComponentConfig, Slot("classification")] = BinaryConfig()
-    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
+    classification: Annotated[ComponentConfig, Slot("classification")] = use_component("classification", "binary")
+    augment: Annotated[ComponentConfig, Slot("augment")] = use_component("augment", "none")
     cadence: Cadence = Cadence(discriminator_repeat=3, generator_every=1, fresh_batch=True)
     weights: EditingWeights = EditingWeights(attribute=1.0, attribute_real=1.0, cycle=20.0, identity=100.0)
     optimizers: EditingOptimizers = EditingOptimizers(generator=ADAM, discriminator=ADAM)

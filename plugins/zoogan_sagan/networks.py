@@ -8,37 +8,44 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.facts import Facts
-from zoogan.interfaces import AttributeDiscriminator, Edited, ImageEditor, Verdict
-from zoogan.layers.blocks import EncoderDecoder, StridedTrunk, check_halvings, default_stages, normal_init
-from zoogan.layers.norm import BatchNorm2d, Statistics
-from zoogan.layers.planes import append_planes
+from zoogan.interfaces import AttributeDiscriminator, EditedImage, ImageEditor, Verdict
+from zoogan.layers import (
+    BatchNorm2d,
+    BatchStatistics,
+    EncoderDecoder,
+    StridedTrunk,
+    append_planes,
+    check_halvings,
+    get_default_stages,
+    init_normal,
+)
+from zoogan.plugins import Facts
 from zoogan_sagan.config import SaganDiscriminatorConfig, SaganGeneratorConfig
 
 
-class Pass:
+class AttentionPass:
     """Batch statistics that a training forward of the attention saw, and whether an edit has used it."""
 
-    def __init__(self, seen: list[tuple[BatchNorm2d, Statistics]]) -> None:
+    def __init__(self, seen: list[tuple[BatchNorm2d, BatchStatistics]]) -> None:
         self.seen, self.used = seen, False
 
-    def use(self) -> None:
+    def count_edit(self) -> None:
         """From the second edit on, move the running statistics as running the attention again would."""
         if self.used:
             for layer, statistics in self.seen:
-                layer.replay(statistics)
+                layer.update_running_statistics(statistics)
         self.used = True
 
 
-class Encoded(NamedTuple):
+class MaskedImage(NamedTuple):
     """An image and where to edit it. mask: None where it waits for the label."""
 
     image: Float[Tensor, "n c h w"]
     mask: Float[Tensor, "n 1 h w"] | None
-    attention: Pass | None
+    attention: AttentionPass | None
 
 
-class Generator(ImageEditor):
+class SaganGenerator(ImageEditor):
     """image = raw * mask + image * (1 - mask), with raw the modification and mask the attention network's.
 
     Unless the mask sees the label it depends on the image alone, so `encode` computes it once for all edits.
@@ -46,7 +53,7 @@ class Generator(ImageEditor):
 
     def __init__(self, config: SaganGeneratorConfig, facts: Facts) -> None:
         super().__init__()
-        check_halvings("generator 'sagan'", "downsamplings", config.downsamplings, facts.image_size, whole=True)
+        check_halvings("generator 'sagan'", "downsamplings", config.downsamplings, facts.image_size, exact=True)
         self.mask_sees_label = config.mask_sees_label
         labelled = facts.channels + len(facts.attributes)
 
@@ -69,26 +76,32 @@ class Generator(ImageEditor):
 
         self.modification = body(labelled, facts.channels)
         self.attention = body(labelled if config.mask_sees_label else facts.channels, 1)
-        normal_init(self)
+        init_normal(self)
         assert self.attention.head.bias is not None
         nn.init.constant_(self.attention.head.bias, config.mask_bias)
-        for layer in self.attention_norms():
-            layer.records = True
+        for layer in self.get_attention_norms():
+            layer.records_statistics = True
 
-    def attention_norms(self) -> list[BatchNorm2d]:
+    def get_attention_norms(self) -> list[BatchNorm2d]:
         """The attention's batch norms."""
         return [layer for layer in self.attention.modules() if isinstance(layer, BatchNorm2d)]
 
-    def encode(self, image: Float[Tensor, "n c h w"]) -> Encoded:
+    def encode(self, image: Float[Tensor, "n c h w"]) -> MaskedImage:
         """The image with its mask in [0, 1]."""
         if self.mask_sees_label:
-            return Encoded(image, None, None)
+            return MaskedImage(image, None, None)
         mask = self.attention(image).sigmoid()
         if not self.training:
-            return Encoded(image, mask, None)
-        return Encoded(image, mask, Pass([(layer, layer.last) for layer in self.attention_norms() if layer.last]))
+            return MaskedImage(image, mask, None)
+        return MaskedImage(
+            image,
+            mask,
+            AttentionPass(
+                [(layer, layer.last_statistics) for layer in self.get_attention_norms() if layer.last_statistics]
+            ),
+        )
 
-    def decode(self, encoded: Encoded, attributes: Float[Tensor, "n a"]) -> Edited:
+    def decode(self, encoded: MaskedImage, attributes: Float[Tensor, "n a"]) -> EditedImage:
         """The edit of the encoded image, its mask, and the modified image before the mask."""
         image, mask, attention = encoded
         labelled = append_planes(image, attributes)
@@ -96,15 +109,15 @@ class Generator(ImageEditor):
         if mask is None:
             mask = self.attention(labelled).sigmoid()
         if attention is not None:
-            attention.use()
-        return Edited(raw * mask + image * (1 - mask), mask, raw)
+            attention.count_edit()
+        return EditedImage(raw * mask + image * (1 - mask), mask, raw)
 
-    def compiled_parts(self) -> list[nn.Module]:
+    def list_compiled_modules(self) -> list[nn.Module]:
         """Both bodies."""
         return [self.modification, self.attention]
 
 
-class Discriminator(AttributeDiscriminator):
+class SaganDiscriminator(AttributeDiscriminator):
     """A realism map and attribute logits.
 
     With `score_heads: label` the map has one channel for each attribute and value, and `score` is (n, a, i,
@@ -113,24 +126,26 @@ class Discriminator(AttributeDiscriminator):
 
     def __init__(self, config: SaganDiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
-        stages = config.stages or default_stages(facts.image_size)
-        check_halvings("discriminator 'sagan'", "stages", stages, facts.image_size, whole=False)
+        stages = config.stages or get_default_stages(facts.image_size)
+        check_halvings("discriminator 'sagan'", "stages", stages, facts.image_size, exact=False)
         self.by_label, count = config.score_heads == "label", len(facts.attributes)
         self.trunk = StridedTrunk(facts.channels, width=config.width, stages=stages, slope=config.slope)
         self.score = nn.Conv2d(self.trunk.outputs, 2 * count if self.by_label else 1, 3, 1, 1)
         self.attributes = nn.Conv2d(self.trunk.outputs, count, facts.image_size >> stages)
-        normal_init(self)
+        init_normal(self)
 
     def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
         """Judge `image` in [-1, 1] that claims to show `attributes`."""
         features = self.trunk(image)
         score = self.score(features)
         if self.by_label:
-            score = of_label(score, attributes)
+            score = select_label_scores(score, attributes)
         return Verdict(score, self.attributes(features).flatten(1))
 
 
-def of_label(score: Float[Tensor, "n heads i j"], attributes: Float[Tensor, "n a"]) -> Float[Tensor, "n a i j"]:
+def select_label_scores(
+    score: Float[Tensor, "n heads i j"], attributes: Float[Tensor, "n a"]
+) -> Float[Tensor, "n a i j"]:
     """Of two maps an attribute (absent, present), that of its value; values from 0.5 up count as present."""
     absent, present = score.unflatten(1, (-1, 2)).unbind(2)
     return torch.where((attributes >= 0.5)[:, :, None, None], present, absent)

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from zoogan.config import ConfigError
-from zoogan.files import map_layer_names
-from zoogan.importing.official import (
+from zoogan import ConfigError
+from zoogan.importing import (
+    Choice,
     Imported,
-    attribute_names,
-    in_one_folder,
-    newest_numbered,
-    published,
+    Trial,
+    TrialFaces,
+    configure_discriminator,
+    find_newest_files,
+    make_published_layer,
+    map_layer_names,
     read_networks,
-    renamed,
-    same_number,
-    tell_discriminator,
-    translate,
+    rename_tensors,
+    require_attribute_names,
+    require_one_folder,
+    require_same_number,
+    translate_arguments,
 )
+from zoogan.interfaces import Editor, Request
 from zoogan_sagan.config import SaganConfig
 
 LAYOUT = "elvisyjlin/SpatialAttentionGAN"
 CROP, WIDTH = 170, 178  # pixels of the aligned CelebA pictures
 TRAINED_ON = {"source": "celeba", "crop": CROP, "split": "number"}
 BODIES = {"AMN": "modification", "SAN": "attention"}
+FIRST_VERSION = {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
+"""The settings of the code's first version, whose weights have the same keys and shapes."""
+MAX_CHANGE = 0.1  # mean |edit - input| of a face asked to stay as it is: reconstruction is what training weighs most
 
 # The official code's argument -> our setting.
 SETTINGS = {
@@ -42,24 +51,24 @@ SETTINGS = {
 }
 
 
-def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
+def import_sagan(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
     """Official files, or one folder `results/<experiment>`, as our networks.
 
     settings: names of the official code's arguments, over those of the folder's setting.json; `attributes`
     names the label where there is no setting.json.
 
     Raises:
-        ConfigError: files of another layout, two of one network, or settings that contradict the weights.
+        ConfigError: Files of another layout, two of one network, or settings that contradict the weights.
     """
-    found, read = checkpoints(files)
-    return convert(read_networks(found, recognised, LAYOUT), read | dict(settings))
+    found, read = find_checkpoints(files)
+    return convert_sagan(read_networks(found, identify_network, LAYOUT), read | dict(settings))
 
 
-def checkpoints(files: Iterable[Path]) -> tuple[list[Path], dict[str, Any]]:
+def find_checkpoints(files: Iterable[Path]) -> tuple[list[Path], dict[str, Any]]:
     """The weight files, of a folder its newest pair, and the arguments of its setting.json.
 
     Raises:
-        ConfigError: a folder of several experiments, or without a pair; a setting.json that cannot be read.
+        ConfigError: A folder of several experiments, or without a pair; a setting.json that cannot be read.
     """
     found: list[Path] = []
     arguments: dict[str, Any] = {}
@@ -70,10 +79,10 @@ def checkpoints(files: Iterable[Path]) -> tuple[list[Path], dict[str, Any]]:
             found.append(path)
         else:
             told = sorted(path.rglob("setting.json"))
-            in_one_folder(path, "setting.json", told)
+            require_one_folder(path, "setting.json", told)
             for setting in told:
                 arguments |= read_arguments(setting)
-            found += newest_numbered(path, ".G.pth", ".D.pth")
+            found += find_newest_files(path, ".G.pth", ".D.pth")
     return found, arguments
 
 
@@ -81,7 +90,7 @@ def read_arguments(path: Path) -> dict[str, Any]:
     """The official code's arguments.
 
     Raises:
-        ConfigError: not a JSON object.
+        ConfigError: Not a JSON object.
     """
     try:
         arguments = json.loads(path.read_text())
@@ -92,30 +101,32 @@ def read_arguments(path: Path) -> dict[str, Any]:
     return arguments
 
 
-def recognised(state: Mapping[str, Tensor]) -> str | None:
+def identify_network(state: Mapping[str, Tensor]) -> str | None:
     """The slot of official weights, by their keys."""
     if "src.weight" in state and "cls.0.weight" in state:
         return "discriminator"
     return "generator" if "AMN.conv.0.weight" in state and "SAN.conv.0.weight" in state else None
 
 
-def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
+def convert_sagan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
     """Official state_dicts by slot as ours, with their config; either slot may be missing.
 
     Raises:
-        ConfigError: another layout, or weights and settings that contradict each other.
+        ConfigError: Another layout, or weights and settings that contradict each other.
     """
-    imported = Imported(config=published(SaganConfig(), TRAINED_ON), networks={}, facts={"crop": CROP / WIDTH})
+    imported = Imported(
+        config=make_published_layer(SaganConfig(), TRAINED_ON), networks={}, facts={"crop": CROP / WIDTH}
+    )
     counts: list[tuple[str, int]] = []
     if "generator" in networks:
         state = networks["generator"]
-        shape = body_shape(state)
+        shape = read_body_shape(state)
         names: dict[str, str] = {}
         for official, ours in BODIES.items():
-            names |= body_names(official, ours, shape["downsamplings"], shape["blocks"])
-        ours_state = renamed(state, names, "generator", LAYOUT)
+            names |= map_body_names(official, ours, shape["downsamplings"], shape["blocks"])
+        ours_state = rename_tensors(state, names, "generator", LAYOUT)
         for ours in BODIES.values():
-            ours_state[f"{ours}.head.weight"] = as_convolution(ours_state[f"{ours}.head.weight"])
+            ours_state[f"{ours}.head.weight"] = convert_transposed_weight(ours_state[f"{ours}.head.weight"])
         imported.networks["generator"] = ours_state
         counts.append(("the generator", state["AMN.conv.0.weight"].shape[1] - 3))
         sees = state["SAN.conv.0.weight"].shape[1] > 3
@@ -123,29 +134,29 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     if "discriminator" in networks:
         discriminator = networks["discriminator"]
         stages = sum(re.fullmatch(r"conv\.\d+\.weight", key) is not None for key in discriminator)
-        imported.networks["discriminator"] = renamed(
-            discriminator, discriminator_names(stages), "discriminator", LAYOUT
+        imported.networks["discriminator"] = rename_tensors(
+            discriminator, map_discriminator_names(stages), "discriminator", LAYOUT
         )
         heads = discriminator["cls.0.weight"]
         counts.append(("the discriminator", heads.shape[0]))
-        tell_discriminator(imported, discriminator["conv.0.weight"].shape[0], stages, heads.shape[2], settings)
+        configure_discriminator(imported, discriminator["conv.0.weight"].shape[0], stages, heads.shape[2], settings)
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
-    count = same_number("the number of attributes", counts)
+    count = require_same_number("the number of attributes", counts)
     named = settings.get("attributes") or settings.get("target_attr")
-    imported.config["data"]["attributes"] = attribute_names(named, count)
-    translate(imported.config, SETTINGS, settings)
+    imported.config["data"]["attributes"] = require_attribute_names(named, count)
+    translate_arguments(imported.config, SETTINGS, settings)
     if settings.get("total_kimg"):  # counts the images of discriminator updates
         each = int(settings.get("batch_size", 16)) * int(settings.get("d_iters", 3))
         imported.config["training"]["iterations"] = -(-int(settings["total_kimg"]) * 1000 // each)
-    imported.alternative = {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
+    imported.choose = choose_version
     imported.notes.append(
         "the code's first version had no sum in its residual blocks and slope 0.01, under the same keys"
     )
     return imported
 
 
-def body_shape(state: Mapping[str, Tensor]) -> dict[str, int]:
+def read_body_shape(state: Mapping[str, Tensor]) -> dict[str, int]:
     """Width, kernel, halvings and residual blocks of a generator body."""
     down = sum(re.fullmatch(r"AMN\.conv\.\d+\.weight", key) is not None for key in state) - 1
     blocks = sum(re.fullmatch(r"AMN\.resblk\.\d+\.layers\.0\.weight", key) is not None for key in state)
@@ -153,12 +164,12 @@ def body_shape(state: Mapping[str, Tensor]) -> dict[str, int]:
     return {"width": stem.shape[0], "kernel": stem.shape[2], "downsamplings": down, "blocks": blocks}
 
 
-def as_convolution(weight: Tensor) -> Tensor:
+def convert_transposed_weight(weight: Tensor) -> Tensor:
     """A stride-1 transposed convolution's weight (i, o, k, k) as the equal convolution's (o, i, k, k)."""
     return weight.transpose(0, 1).flip(2, 3).contiguous()
 
 
-def body_names(official: str, ours: str, downsamplings: int, blocks: int) -> dict[str, str]:
+def map_body_names(official: str, ours: str, downsamplings: int, blocks: int) -> dict[str, str]:
     """Official key -> ours for one body. Instance norms have no state."""
     names = map_layer_names(f"{official}.conv.0", f"{ours}.stem.conv")
     for k in range(downsamplings):
@@ -175,9 +186,70 @@ def body_names(official: str, ours: str, downsamplings: int, blocks: int) -> dic
     return names | map_layer_names(f"{official}.deconv.{3 * downsamplings}", f"{ours}.head")
 
 
-def discriminator_names(stages: int) -> dict[str, str]:
+def map_discriminator_names(stages: int) -> dict[str, str]:
     """Official key -> ours."""
     names = map_layer_names("src", "score") | map_layer_names("cls.0", "attributes")
     for k in range(stages):
         names |= map_layer_names(f"conv.{2 * k}", f"trunk.{k}.conv")
     return names
+
+
+# ---- which version of the official code the weights belong to ----
+
+
+def choose_version(trial: Trial) -> Choice | None:
+    """Choose the version of the code whose networks return faces when they are asked to stay as they are.
+
+    Returns:
+        The settings of that version and notes; None if the person's settings name a version.
+
+    Raises:
+        ConfigError: A photo that cannot be read.
+    """
+    if has_setting(trial.settings, FIRST_VERSION):
+        return None
+    faces = trial.read_faces()
+    changes = [measure_change(trial.open_editor(layer), faces) for layer in ({}, FIRST_VERSION)]
+    options = list_options(FIRST_VERSION)
+    is_first_version = changes[1] < changes[0]
+    notes = [
+        f"tried on {faces.description} asked to stay as they are: mean |edit - input| is {changes[0]:.3f} as it stands "
+        f"and {changes[1]:.3f} with {', '.join(options)}; {'the second' if is_first_version else 'the first'} was taken"
+    ]
+    if changes[is_first_version] > MAX_CHANGE:
+        photos = "photos (--photo FILE), for drawn faces are not what it was trained on"
+        notes.append(
+            f"neither gives faces back (expected {MAX_CHANGE} or less): try "
+            f"{'other photos' if trial.has_photos else photos}, or decide by "
+            f"{' '.join(f'--set {option}' for option in options)} and what you see"
+        )
+    return Choice(FIRST_VERSION if is_first_version else {}, notes)
+
+
+@torch.no_grad()
+def measure_change(editor: Editor, faces: TrialFaces) -> float:
+    """Measure mean |edit - image| of faces edited to labels that they have, known or read by the editor.
+
+    Returns inf if it is not finite.
+    """
+    targets = editor.resolve(Request({}), faces.image, faces.labels)
+    change = float((editor.apply(faces.image, targets).image - faces.image).abs().mean())
+    return change if math.isfinite(change) else math.inf
+
+
+def has_setting(settings: Mapping[str, Any], layer: Mapping[str, Any]) -> bool:
+    """Return whether settings name any setting of a layer."""
+    return any(
+        has_setting(settings[key], value) if isinstance(value, Mapping) and isinstance(settings[key], Mapping) else True
+        for key, value in layer.items()
+        if key in settings
+    )
+
+
+def list_options(layer: Mapping[str, Any], parent: str = "") -> list[str]:
+    """List the settings of a layer as a person types them: `["generator.skip=false"]`."""
+    options = []
+    for key, value in layer.items():
+        path = f"{parent}.{key}" if parent else key
+        options += list_options(value, path) if isinstance(value, Mapping) else [f"{path}={json.dumps(value)}"]
+    return options

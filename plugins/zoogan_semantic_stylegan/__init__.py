@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.config.registry import MethodSpec, Registry
-from zoogan.plugins.hooks import hookimpl
+from zoogan.plugins import MethodSpec, Registry, hookimpl
 
 API_VERSION = 1
 
@@ -14,22 +13,26 @@ API_VERSION = 1
 def zoo_register(registry: Registry) -> None:
     """Register the method, its networks and its extra terms."""
     from zoogan_semantic_stylegan.config import (
-        ConsistencyConfig,
-        DiscriminatorConfig,
-        DiversityConfig,
-        GeneratorConfig,
-        MappingConfig,
+        SemanticConsistencyConfig,
+        SemanticDiversityConfig,
         SemanticStyleGANConfig,
+        SemanticStyleGANDiscriminatorConfig,
+        SemanticStyleGANGeneratorConfig,
+        SemanticStyleGANMappingConfig,
     )
 
     name = "semantic-stylegan"
     networks = "zoogan_semantic_stylegan.networks:"
-    registry.component("latent_generator", name, config=GeneratorConfig, build=networks + "Generator")
-    registry.component("image_discriminator", name, config=DiscriminatorConfig, build=networks + "Discriminator")
-    registry.component("latent_mapping", name, config=MappingConfig, build="zoogan.layers.mapping:PixelNormMapping")
+    registry.component("latent_generator", name, config=SemanticStyleGANGeneratorConfig, build=networks + "Generator")
+    registry.component(
+        "image_discriminator", name, config=SemanticStyleGANDiscriminatorConfig, build=networks + "Discriminator"
+    )
+    registry.component(
+        "latent_mapping", name, config=SemanticStyleGANMappingConfig, build="zoogan.layers.mapping:PixelNormMapping"
+    )
     terms = "zoogan_semantic_stylegan.terms:"
-    registry.component("term", "semantic_consistency", config=ConsistencyConfig, build=terms + "Consistency")
-    registry.component("term", "semantic_diversity", config=DiversityConfig, build=terms + "Diversity")
+    registry.component("term", "semantic_consistency", config=SemanticConsistencyConfig, build=terms + "Consistency")
+    registry.component("term", "semantic_diversity", config=SemanticDiversityConfig, build=terms + "Diversity")
     registry.method(
         MethodSpec(
             name=name,
@@ -38,6 +41,6 @@ def zoo_register(registry: Registry) -> None:
             recipes=Path(__file__).parent / "recipes",
             title="SemanticStyleGAN: faces made of parts, each with a shape and a texture of its own",
             paper="https://arxiv.org/abs/2112.02236",
-            importer="zoogan_semantic_stylegan.weights:import_weights",
+            importer="zoogan_semantic_stylegan.weights:import_semantic_stylegan",
         )
     )

@@ -7,23 +7,23 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
-from zoogan.data.config import DrawnData
-from zoogan.editors.config import InversionConfig
-from zoogan.games.config import SynthesisConfig, SynthesisOptimizers, SynthesisWeights
-from zoogan.layers.config import PixelNormMappingConfig
-from zoogan.losses.config import TermConfig
-from zoogan.training.config import AdamConfig
+from zoogan.data import DrawnData
+from zoogan.editors import InversionConfig
+from zoogan.games import SynthesisConfig, SynthesisOptimizers, SynthesisWeights
+from zoogan.layers import PixelNormMappingConfig
+from zoogan.losses import TermConfig
+from zoogan.training import AdamConfig
 
 NAME = "semantic-stylegan"
 
 
-class MappingConfig(PixelNormMappingConfig):
+class SemanticStyleGANMappingConfig(PixelNormMappingConfig):
     """From noise to a latent, as in StyleGAN2."""
 
     use: Literal["semantic-stylegan"] = "semantic-stylegan"
 
 
-class GeneratorConfig(ComponentConfig):
+class SemanticStyleGANGeneratorConfig(ComponentConfig):
     """A small MLP for each part makes features and a depth; the nearest show, and a network renders them (section 3).
 
     part_layers: of each part's MLP, part_width: its width. shared_layers: the first of them, whose latents all parts
@@ -53,7 +53,7 @@ class GeneratorConfig(ComponentConfig):
     noise: bool = True
 
     @model_validator(mode="after")
-    def _consistent(self) -> GeneratorConfig:
+    def _check_layers(self) -> SemanticStyleGANGeneratorConfig:
         if not self.shared_layers <= self.shape_layers <= self.part_layers:
             raise ValueError(
                 f"shared_layers {self.shared_layers}, shape_layers {self.shape_layers} and part_layers "
@@ -62,7 +62,7 @@ class GeneratorConfig(ComponentConfig):
         return self
 
 
-class DiscriminatorConfig(ComponentConfig):
+class SemanticStyleGANDiscriminatorConfig(ComponentConfig):
     """StyleGAN2's discriminator with a branch for images and one for segmentations, which add up (section 3.4).
 
     channel_multiplier, max_width: as there.
@@ -75,7 +75,7 @@ class DiscriminatorConfig(ComponentConfig):
     group: int = Field(4, ge=1)
 
 
-class ConsistencyConfig(TermConfig):
+class SemanticConsistencyConfig(TermConfig):
     """Two faces that share a part's latents should share its features (no part of the published method).
 
     same: `features` = of the part, where both show it; the cosine of their means should be 1.
@@ -84,7 +84,7 @@ class ConsistencyConfig(TermConfig):
     use: Literal["semantic_consistency"] = "semantic_consistency"
 
 
-class DiversityConfig(TermConfig):
+class SemanticDiversityConfig(TermConfig):
     """The textures of a face's parts should differ (no part of the published method).
 
     target: the cosine of two textures that costs nothing: 0 = and all below; -1 = that alone.
@@ -102,9 +102,9 @@ class SemanticStyleGANConfig(SynthesisConfig):
 
     method: Literal["semantic-stylegan"] = "semantic-stylegan"
     data: Annotated[DataConfig, Slot("source")] = DrawnData()
-    generator: Annotated[ComponentConfig, Slot("latent_generator")] = GeneratorConfig()
-    mapping: Annotated[ComponentConfig, Slot("latent_mapping")] = MappingConfig()
-    discriminator: Annotated[ComponentConfig, Slot("image_discriminator")] = DiscriminatorConfig()
+    generator: Annotated[ComponentConfig, Slot("latent_generator")] = SemanticStyleGANGeneratorConfig()
+    mapping: Annotated[ComponentConfig, Slot("latent_mapping")] = SemanticStyleGANMappingConfig()
+    discriminator: Annotated[ComponentConfig, Slot("image_discriminator")] = SemanticStyleGANDiscriminatorConfig()
     mixing: float = Field(0.3, ge=0, le=1)
     path_trains_mapping: bool = False
     inversion: InversionConfig = InversionConfig(

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from zoogan.config import ConfigError
-from zoogan.importing.synthesis import head_name, mapping_name, shape, trunk_blocks, trunk_name
+from zoogan import ConfigError
+from zoogan.importing import count_trunk_blocks, name_head_tensor, name_mapping_tensor, name_trunk_tensor, read_shape
 
 NAME = "seasonSH/SemanticStyleGAN"
 NAMES = {"g_ema": "generator", "g": "generator", "d": "discriminator"}
@@ -21,7 +21,7 @@ STAGE = {"up": 0, "conv": 1}
 
 
 @dataclass(frozen=True)
-class Origin:
+class TensorOrigin:
     """The official tensors that one of ours is made of, in the order in which ours holds them.
 
     axes: of ours that count them; 0 = there is one, and it is ours but for axes of length 1.
@@ -31,60 +31,62 @@ class Origin:
     axes: int = 0
 
 
-def recognised(state: Mapping[str, Tensor]) -> str | None:
+def identify_network(state: Mapping[str, Tensor]) -> str | None:
     """The official name of a bare state_dict; None = neither network."""
     if any(key.startswith("local_nets.") for key in state):
         return "g_ema"
     return "d" if any(key.startswith("convs_img.") for key in state) else None
 
 
-def origins(slot: str, keys: Sequence[str], numbers: Mapping[str, int]) -> dict[str, Origin]:
+def find_origins(slot: str, keys: Sequence[str], numbers: Mapping[str, int]) -> dict[str, TensorOrigin]:
     """Where each tensor of our network comes from. numbers: what the weights told of parts and their layers."""
     if slot == "generator":
-        return {key: generator_origin(key, numbers["the parts"], numbers["the layers of a part"]) for key in keys}
-    name = mapping_name if slot == "mapping" else discriminator_name
-    return {key: Origin([name(key)]) for key in keys}
+        return {key: find_generator_origin(key, numbers["the parts"], numbers["the layers of a part"]) for key in keys}
+    name = name_mapping_tensor if slot == "mapping" else name_discriminator_tensor
+    return {key: TensorOrigin([name(key)]) for key in keys}
 
 
-def discriminator_name(key: str) -> str:
+def name_discriminator_tensor(key: str) -> str:
     """The official name of a tensor of our discriminator."""
     part, _, rest = key.partition(".")
     trunks = {"trunk": "convs_img", "segmentation_trunk": "convs_seg"}
-    return head_name(rest) if part == "head" else trunk_name(rest, trunks[part])
+    return name_head_tensor(rest) if part == "head" else name_trunk_tensor(rest, trunks[part])
 
 
-def generator_origin(key: str, parts: int, layers: int) -> Origin:
+def find_generator_origin(key: str, parts: int, layers: int) -> TensorOrigin:
     """Where a tensor of our generator comes from; those of all parts and layers lie in one of ours."""
     part, _, rest = key.partition(".")
     if part == "positions":
-        return Origin(["pos_embed.weights"])
+        return TensorOrigin(["pos_embed.weights"])
     if part.startswith("noise_"):
-        return Origin([f"render_net.noises.{part}"])
+        return TensorOrigin([f"render_net.noises.{part}"])
     if part == "renderer":
-        return Origin([renderer_name(rest)])
+        return TensorOrigin([name_renderer_tensor(rest)])
     if part == "composition":
-        return Origin([f"local_nets.{k}.to_feat.{tail(rest)}" for k in range(parts)], 1)
+        return TensorOrigin([f"local_nets.{k}.to_feat.{name_output_tensor(rest)}" for k in range(parts)], 1)
     if rest.startswith("depth_"):
-        wanted = tail(rest.removeprefix("depth_"))
-        return Origin([f"local_nets.{k}.to_depth.{wanted}" for k in range(1, parts)], 1)
+        wanted = name_output_tensor(rest.removeprefix("depth_"))
+        return TensorOrigin([f"local_nets.{k}.to_depth.{wanted}" for k in range(1, parts)], 1)
     inside = {
         "weight": "conv.weight", "bias": "activate.bias",
         "affine_weight": "conv.modulation.weight", "affine_bias": "conv.modulation.bias",
     }[rest]  # fmt: skip
-    return Origin([f"local_nets.{k}.linears.{layer}.{inside}" for k in range(parts) for layer in range(layers)], 2)
+    return TensorOrigin(
+        [f"local_nets.{k}.linears.{layer}.{inside}" for k in range(parts) for layer in range(layers)], 2
+    )
 
 
-def renderer_name(key: str) -> str:
+def name_renderer_tensor(key: str) -> str:
     """The official name of a tensor of our renderer; two convolutions a stage are counted through."""
     _, stage, kind, what = key.split(".")
     if kind in STAGE:
         place = f"render_net.convs.{2 * int(stage) + STAGE[kind]}"
         named = {"weight": "weight", "scale": "modulation", "strength": "noise.weight", "bias": "activate.bias"}
         return f"{place}.{named[what]}"
-    return f"render_net.{'to_rgbs' if kind == 'image' else 'to_segs'}.{stage}.{tail(what)}"
+    return f"render_net.{'to_rgbs' if kind == 'image' else 'to_segs'}.{stage}.{name_output_tensor(what)}"
 
 
-def tail(what: str) -> str:
+def name_output_tensor(what: str) -> str:
     """The name inside an official layer that shows something: the convolution's tensors, and a bias after it."""
     return {"weight": "conv.weight", "scale": "conv.modulation", "bias": "bias"}[what]
 
@@ -92,7 +94,7 @@ def tail(what: str) -> str:
 # ---- what the weights tell ----
 
 
-def tell_generator(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], list[int], dict[str, int]]:
+def read_generator_shapes(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], list[int], dict[str, int]]:
     """Settings of ours, the widths of the renderer's stages, and the numbers that other networks or arguments tell too.
 
     Raises:
@@ -100,10 +102,10 @@ def tell_generator(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], list[in
     """
 
     def found(key: str, dims: int) -> tuple[int, ...]:
-        return shape(state, key, NAME, dims)
+        return read_shape(state, key, NAME, dims)
 
     parts, layers, stages = (
-        counted(state, name)
+        count_tensors(state, name)
         for name in (
             "local_nets.{}.to_feat.bias",
             "local_nets.0.linears.{}.activate.bias",
@@ -111,7 +113,8 @@ def tell_generator(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], list[in
         )
     )
     inputs, outputs = (
-        [shape(state, f"render_net.convs.{2 * k}.weight", NAME, 4)[place] for k in range(stages)] for place in (1, 0)
+        [read_shape(state, f"render_net.convs.{2 * k}.weight", NAME, 4)[place] for k in range(stages)]
+        for place in (1, 0)
     )
     width, places, *_ = found("pos_embed.weights", 4)
     features = found("local_nets.0.to_feat.conv.weight", 4)[0]
@@ -145,29 +148,29 @@ def tell_generator(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], list[in
     }  # fmt: skip
 
 
-def tell_discriminator(state: Mapping[str, Tensor]) -> tuple[list[int], dict[str, int]]:
+def read_discriminator_shapes(state: Mapping[str, Tensor]) -> tuple[list[int], dict[str, int]]:
     """Widths from 4 px up, and the numbers that other networks tell too.
 
     Raises:
         ConfigError: another layout, or branches of two sizes.
     """
-    blocks = trunk_blocks(state, "convs_img")
+    blocks = count_trunk_blocks(state, "convs_img")
     for name in ("convs_img", "convs_seg"):
-        if trunk_blocks(state, name) != blocks:
+        if count_trunk_blocks(state, name) != blocks:
             raise ConfigError(
                 f"the discriminator halves images {blocks} times, but segmentations "
-                f"{trunk_blocks(state, name)} times; ours sees both in one size"
+                f"{count_trunk_blocks(state, name)} times; ours sees both in one size"
             )
-    widest, channels = shape(state, "convs_img.0.0.weight", NAME, 4)[:2]
-    further = [shape(state, f"convs_img.{k}.conv2.1.weight", NAME, 4)[0] for k in range(1, blocks + 1)]
+    widest, channels = read_shape(state, "convs_img.0.0.weight", NAME, 4)[:2]
+    further = [read_shape(state, f"convs_img.{k}.conv2.1.weight", NAME, 4)[0] for k in range(1, blocks + 1)]
     return [widest, *further][::-1], {
         "the image size": 4 << blocks,
         "the channels of an image": channels,
-        "the parts": shape(state, "convs_seg.0.0.weight", NAME, 4)[1],
+        "the parts": read_shape(state, "convs_seg.0.0.weight", NAME, 4)[1],
     }
 
 
-def counted(state: Mapping[str, Tensor], name: str) -> int:
+def count_tensors(state: Mapping[str, Tensor], name: str) -> int:
     """How many tensors there are of a name with a number in it."""
     number = 0
     while name.format(number) in state:

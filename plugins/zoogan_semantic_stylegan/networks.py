@@ -6,18 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError
-from zoogan.facts import Facts
-from zoogan.interfaces import Draws, ImageDiscriminator, LatentGenerator, Synthesised
-from zoogan.interfaces.synthesis import Latents, Noise
-from zoogan.layers.residual_discriminator import ResidualTrunk, VerdictHead
-from zoogan.layers.widths import widths_to
-from zoogan_semantic_stylegan.config import NAME, DiscriminatorConfig, GeneratorConfig
-from zoogan_semantic_stylegan.parts import Composition, PartFeatures, PartGenerators, Places, Positions, grid
+from zoogan import ConfigError
+from zoogan.interfaces import Draws, ImageDiscriminator, LatentGenerator, Latents, Noise, SynthesisedFace
+from zoogan.layers import DiscriminatorHead, DiscriminatorTrunk, compute_synthesis_widths
+from zoogan.plugins import Facts
+from zoogan_semantic_stylegan.config import NAME, SemanticStyleGANDiscriminatorConfig, SemanticStyleGANGeneratorConfig
+from zoogan_semantic_stylegan.parts import Composition, PartFeatures, PartGenerators, Places, Positions, make_grid
 from zoogan_semantic_stylegan.render import Renderer
 
 
-class Generator(LatentGenerator):
+class SemanticStyleGANGenerator(LatentGenerator):
     """Latents to a face and its segmentation, both unbounded.
 
     Rows of w+: `shared_layers` for the coarse structure of all parts but the background, then two for each part, its
@@ -27,7 +25,7 @@ class Generator(LatentGenerator):
     place: Tensor
     source: Tensor
 
-    def __init__(self, config: GeneratorConfig, facts: Facts) -> None:
+    def __init__(self, config: SemanticStyleGANGeneratorConfig, facts: Facts) -> None:
         super().__init__()
         parts = len(facts.parts)
         side = min(64, facts.image_size // 2) if config.coarse_size is None else config.coarse_size
@@ -38,7 +36,7 @@ class Generator(LatentGenerator):
                 "use one that has segmentations (drawn, celebamask_hq, folder with data.label_maps), or start from a "
                 "trained run and adapt it to pictures without: --from RUN"
             )
-        widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
+        widths = compute_synthesis_widths(facts.image_size, config.channel_multiplier, config.max_width)
         if not 4 <= first < side < facts.image_size or first.bit_count() != 1 or side.bit_count() != 1:
             raise ConfigError(
                 f"{NAME} needs powers of two that rise from 4: generator.render_from {first}, generator.coarse_size "
@@ -70,10 +68,10 @@ class Generator(LatentGenerator):
         self.noise_sizes = self.renderer.noise_sizes
         for number, size in enumerate(self.noise_sizes):
             self.register_buffer(f"noise_{number}", torch.randn(1, 1, *size))
-        self.register_buffer("place", grid(side), persistent=False)
-        self.register_buffer("source", torch.tensor(self.sources()), persistent=False)
+        self.register_buffer("place", make_grid(side), persistent=False)
+        self.register_buffer("source", torch.tensor(self.list_source_rows()), persistent=False)
 
-    def sources(self) -> list[int]:
+    def list_source_rows(self) -> list[int]:
         """The row of w+ that each unrolled row comes from."""
         shared, shape, layers = self.config.shared_layers, self.config.shape_layers, self.config.part_layers
         rows: list[int] = []
@@ -83,7 +81,7 @@ class Generator(LatentGenerator):
             rows += coarse + [own] * (shape - shared) + [own + 1] * (layers - shape)
         return rows
 
-    def unrolled(self, latents: Latents) -> Float[Tensor, "n layers s"]:
+    def expand_rows(self, latents: Latents) -> Float[Tensor, "n layers s"]:
         """w+ as (n, parts * part_layers, style_dim); what is unrolled already stays as it is.
 
         Raises:
@@ -97,7 +95,7 @@ class Generator(LatentGenerator):
             )
         return latents.index_select(1, self.source)
 
-    def mixed(self, one: Latents, other: Latents, draw: Draws) -> Latents:
+    def mix_latents(self, one: Latents, other: Latents, draw: Draws) -> Latents:
         """For each part of each face, drawn with equal odds: `one`'s latents, its shape with the other's texture, or
         both of the other. The coarse structure is `one`'s (official code: mix_styles)."""
         kind = (draw.uniform("parts", len(self.parts), like=one) * 3).floor().clamp(max=2)
@@ -105,53 +103,53 @@ class Generator(LatentGenerator):
         own = takes.new_zeros(len(one), self.config.shared_layers)
         return torch.where(torch.cat([own, takes], 1)[..., None], other, one)
 
-    def fixed_noise(self) -> list[Tensor]:
+    def get_fixed_noise(self) -> list[Tensor]:
         """The network's own noise, of one row for all faces."""
         return [self.get_buffer(f"noise_{number}") for number in range(len(self.noise_sizes))]
 
-    def features(self, latents: Latents, places: Places | None = None) -> PartFeatures:
+    def compute_part_features(self, latents: Latents, places: Places | None = None) -> PartFeatures:
         """What each part's generator makes of latents. places: x and y of each pixel for each part, to move or scale
         one; None = the grid for all."""
         positions = self.positions(self.place if places is None else places)
-        return self.part_generators(self.unrolled(latents), positions, (self.side, self.side))
+        return self.part_generators(self.expand_rows(latents), positions, (self.side, self.side))
 
-    def forward(self, latents: Latents, noise: Noise | None = None) -> Synthesised:
+    def forward(self, latents: Latents, noise: Noise | None = None) -> SynthesisedFace:
         """(n, rows, style_dim), or unrolled -> image (n, c, s, s), segmentation (n, k, s, s), coarse and depth (n, k,
         coarse_size, coarse_size).
 
         noise: N(0, 1), two maps for each doubling of the renderer; None = the fixed ones. Empty without noise.
         """
-        return self.composed(latents, noise)
+        return self.generate_parts(latents, noise)
 
-    def composed(
+    def generate_parts(
         self,
         latents: Latents,
         noise: Noise | None = None,
         *,
-        kept: Float[Tensor, "#n k"] | None = None,
+        visible: Float[Tensor, "#n k"] | None = None,
         places: Places | None = None,
-    ) -> Synthesised:
-        """As `forward`, of some parts only. kept: (n, k) or (1, k), 1 = the part may show, 0 = it is left out, and its
+    ) -> SynthesisedFace:
+        """As `forward`, of some parts only. visible: (n, k) or (1, k), 1 = the part may show, 0 = it is left out, and its
         coarse mask is exactly -1. places: see `features`."""
-        made = self.features(latents, places)
-        masks = self.composition.masks(made.depth, kept)
+        made = self.compute_part_features(latents, places)
+        masks = self.composition.compute_masks(made.depth, visible)
         coarse = 2 * masks - 1
-        given = self.fixed_noise() if noise is None else noise
+        given = self.get_fixed_noise() if noise is None else noise
         maps: list[Tensor | None] = [*given] if given else [None] * (2 * len(self.renderer.stages))
         image, segmentation = self.renderer(self.composition(made.hidden, masks), coarse, maps)
-        return Synthesised(image, segmentation, coarse, made.depth)
+        return SynthesisedFace(image, segmentation, coarse, made.depth)
 
 
-class Discriminator(ImageDiscriminator):
+class SemanticStyleGANDiscriminator(ImageDiscriminator):
     """Residual halvings of the image and of the segmentation, each down to 4 x 4; their sum is judged."""
 
-    def __init__(self, config: DiscriminatorConfig, facts: Facts) -> None:
+    def __init__(self, config: SemanticStyleGANDiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
-        widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
+        widths = compute_synthesis_widths(facts.image_size, config.channel_multiplier, config.max_width)
         self.classes = len(facts.parts)
-        self.trunk = ResidualTrunk(facts.channels, widths[::-1])
-        self.segmentation_trunk = ResidualTrunk(self.classes, widths[::-1]) if self.classes else None
-        self.head = VerdictHead(widths[0], widths[0], config.group)
+        self.trunk = DiscriminatorTrunk(facts.channels, widths[::-1])
+        self.segmentation_trunk = DiscriminatorTrunk(self.classes, widths[::-1]) if self.classes else None
+        self.head = DiscriminatorHead(widths[0], widths[0], config.group)
 
     def forward(
         self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None

@@ -10,9 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoogan.layers.equalised import GAIN, activated
-from zoogan.layers.modulated import EPSILON, full_precision_on
-from zoogan.layers.precision import product
+from zoogan.layers import DEMODULATION_EPSILON, LRELU_GAIN, disable_autocast, leaky_relu, matmul_without_tf32
 
 Places = Float[Tensor, "#n k 2 h w"]
 
@@ -24,7 +22,7 @@ class PartFeatures(NamedTuple):
     depth: Float[Tensor, "n k h w"]
 
 
-def grid(side: int) -> Float[Tensor, "2 side side"]:
+def make_grid(side: int) -> Float[Tensor, "2 side side"]:
     """x and y of each pixel, -1 at the left and upper border and 1 at the others."""
     line = torch.linspace(-1, 1, side)
     return torch.stack(torch.meshgrid(line, line, indexing="xy"))
@@ -46,8 +44,8 @@ class Positions(nn.Module):
         angles = place[..., None, :, :] * self.waves[:, None, None]
         turned = torch.cat([angles.sin(), angles.cos()], -2).flatten(-3, -2)  # sin x, sin y, cos x, cos y of each
         features = torch.cat([place, turned], -2)
-        with full_precision_on(place):  # neighbours differ by less than bfloat16 can tell near the border
-            return product(self.weight / math.sqrt(self.weight.shape[1]), features)
+        with disable_autocast(place):  # neighbours differ by less than bfloat16 can tell near the border
+            return matmul_without_tf32(self.weight / math.sqrt(self.weight.shape[1]), features)
 
 
 class PartGenerators(nn.Module):
@@ -71,15 +69,15 @@ class PartGenerators(nn.Module):
         self.depth_scale = nn.Parameter(torch.ones(parts - 1, width))
         self.depth_bias = nn.Parameter(torch.zeros(parts - 1))
 
-    def weights(self, latents: Float[Tensor, "n rows s"]) -> Float[Tensor, "l nk c c"]:
+    def compute_weights(self, latents: Float[Tensor, "n rows s"]) -> Float[Tensor, "l nk c c"]:
         """The weights of each layer for each face and part, scaled, demodulated, with the activation's gain."""
         n, (k, layers, c) = len(latents), self.bias.shape
         affine = self.affine_weight.flatten(0, 1).transpose(1, 2) / math.sqrt(latents.shape[2])
         scale = torch.baddbmm(self.affine_bias.view(-1, 1, c), latents.transpose(0, 1), affine)  # (k * l, n, c)
-        with full_precision_on(scale):
+        with disable_autocast(scale):
             scale, weight = scale.to(self.weight.dtype) / math.sqrt(c), self.weight.flatten(0, 1)
             squares = torch.bmm(scale.square(), weight.square().transpose(1, 2))
-            after = torch.rsqrt(squares + EPSILON) * GAIN
+            after = torch.rsqrt(squares + DEMODULATION_EPSILON) * LRELU_GAIN
             scaled = weight[:, None] * scale[:, :, None] * after[..., None]  # (k * l, n, c, c)
         return scaled.view(k, layers, n, c, c).permute(1, 2, 0, 3, 4).reshape(layers, n * k, c, c)
 
@@ -89,8 +87,10 @@ class PartGenerators(nn.Module):
         positions: (width, h * w) of all, or (n, parts, width, h * w); or (1, ...) for the parts of all faces.
         """
         n, k, c = len(latents), self.parts, self.width
-        weights = self.weights(latents)
-        biases = (self.bias * GAIN).transpose(0, 1)[:, None].expand(-1, n, -1, -1).reshape(self.layers, n * k, c, 1)
+        weights = self.compute_weights(latents)
+        biases = (
+            (self.bias * LRELU_GAIN).transpose(0, 1)[:, None].expand(-1, n, -1, -1).reshape(self.layers, n * k, c, 1)
+        )
         x, depth = positions, positions
         for layer in range(self.layers):
             if x.ndim == 2:  # the same for all faces and parts: one product of two matrices
@@ -98,13 +98,13 @@ class PartGenerators(nn.Module):
             else:
                 x = x.expand(n, -1, -1, -1).reshape(n * k, c, -1) if x.ndim == 4 else x
                 x = torch.baddbmm(biases[layer], weights[layer], x)
-            x = activated(x)
+            x = leaky_relu(x, inplace=True)
             if layer == self.shape_layers - 1:
-                depth = self.depth(x.view(n, k, c, -1))
+                depth = self.compute_depth(x.view(n, k, c, -1))
                 x = x.detach() if self.detach_texture and layer < self.layers - 1 else x
         return PartFeatures(x.view(n, k, c, *side), depth.view(n, k, *side))
 
-    def depth(self, hidden: Float[Tensor, "n k c p"]) -> Float[Tensor, "n k p"]:
+    def compute_depth(self, hidden: Float[Tensor, "n k c p"]) -> Float[Tensor, "n k p"]:
         """How near each part is at each place; the background 0."""
         weight = F.pad(self.depth_weight * self.depth_scale / math.sqrt(self.width), (0, 0, 1, 0))
         depth = torch.matmul(weight[:, None], hidden).squeeze(2) + F.pad(self.depth_bias, (1, 0))[:, None]
@@ -130,11 +130,11 @@ class Composition(nn.Module):
         opaque[list(transparent)] = 0
         self.register_buffer("opaque", opaque, persistent=False)
 
-    def widening(self) -> Float[Tensor, "k o c"]:
+    def get_linear_weights(self) -> Float[Tensor, "k o c"]:
         """The linear layer of each part."""
         return self.weight * (self.scale / math.sqrt(self.scale.shape[1]))[:, None]
 
-    def masks(
+    def compute_masks(
         self, depth: Float[Tensor, "n k h w"], kept: Float[Tensor, "#n k"] | None = None
     ) -> Float[Tensor, "n k h w"]:
         """The share of each part at each place; over all parts they add up to 1.
@@ -145,25 +145,25 @@ class Composition(nn.Module):
         if kept is None:
             return masks
         masks = masks * kept[..., None, None]
-        return masks / (masks.sum(1, keepdim=True) + EPSILON)
+        return masks / (masks.sum(1, keepdim=True) + DEMODULATION_EPSILON)
 
-    def shares(self, masks: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k h w"]:
+    def compute_shares(self, masks: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k h w"]:
         """How much of each part's features a place takes: of the opaque ones as if no other were there, and the
         transparent ones on top."""
         if not self.transparent:
             return masks
         solid = masks * self.opaque
-        return solid / (solid.sum(1, keepdim=True) + EPSILON) + masks * (1 - self.opaque)
+        return solid / (solid.sum(1, keepdim=True) + DEMODULATION_EPSILON) + masks * (1 - self.opaque)
 
     def forward(self, hidden: Float[Tensor, "n k c h w"], masks: Float[Tensor, "n k h w"]) -> Float[Tensor, "n o h w"]:
         """What all parts show together."""
-        shares = self.shares(masks).to(hidden.dtype)
-        weight = self.widening().transpose(0, 1).flatten(1).to(hidden.dtype)  # (outputs, parts * width)
+        shares = self.compute_shares(masks).to(hidden.dtype)
+        weight = self.get_linear_weights().transpose(0, 1).flatten(1).to(hidden.dtype)  # (outputs, parts * width)
         shown = (hidden * shares[:, :, None]).flatten(1, 2)
         biases = F.conv2d(shares, self.bias.t()[..., None, None].to(hidden.dtype))
         return F.conv2d(shown, weight[..., None, None]) + biases
 
-    def each(self, hidden: Float[Tensor, "n k c h w"]) -> Float[Tensor, "n k o h w"]:
+    def compute_each_part(self, hidden: Float[Tensor, "n k c h w"]) -> Float[Tensor, "n k o h w"]:
         """The wide features of every part, before they are weighed."""
-        wide = torch.einsum("koc,nkchw->nkohw", self.widening(), hidden)
+        wide = torch.einsum("koc,nkchw->nkohw", self.get_linear_weights(), hidden)
         return wide + self.bias[:, :, None, None]

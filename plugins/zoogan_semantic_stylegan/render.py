@@ -10,19 +10,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoogan.layers.equalised import GAIN
-from zoogan.layers.fir import blurred, doubled
-from zoogan.layers.modulated import EPSILON, finished, full_precision_on
-from zoogan.layers.winograd import conv3x3
+from zoogan.layers import (
+    DEMODULATION_EPSILON,
+    LRELU_GAIN,
+    add_noise_and_activate,
+    conv3x3,
+    disable_autocast,
+    filter2d,
+    upsample2d,
+)
 
 
-def demodulated(
+def demodulate_weight(
     weight: Float[Tensor, "o i k k"], scale: Float[Tensor, " i"], gain: float = 1.0
 ) -> Float[Tensor, "o i k k"]:
     """A weight, its input channels scaled, each output channel brought to norm `gain`."""
-    with full_precision_on(weight):
+    with disable_autocast(weight):
         scaled = weight * (scale / math.sqrt(weight[0].numel()))[:, None, None]
-        return scaled * (torch.rsqrt(scaled.square().sum((1, 2, 3), keepdim=True) + EPSILON) * gain)
+        return scaled * (torch.rsqrt(scaled.square().sum((1, 2, 3), keepdim=True) + DEMODULATION_EPSILON) * gain)
 
 
 class LearnedScaleConv2d(nn.Module):
@@ -40,15 +45,15 @@ class LearnedScaleConv2d(nn.Module):
         self, x: Float[Tensor, "n i h w"], noise: Float[Tensor, "m 1 h2 w2"] | None = None
     ) -> Float[Tensor, "n o h2 w2"]:
         """(n, inputs, h, w) -> (n, outputs, h, w), or twice as high and wide. noise: of n rows, or one for all."""
-        weight = demodulated(self.weight, self.scale, GAIN).to(x.dtype)
+        weight = demodulate_weight(self.weight, self.scale, LRELU_GAIN).to(x.dtype)
         if self.up:
-            x = blurred(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), (1, 1), 4.0)
+            x = filter2d(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), (1, 1), 4.0)
         else:
             x = conv3x3(x, weight)
-        return finished(x, self.bias, self.strength, noise)
+        return add_noise_and_activate(x, self.bias, self.strength, noise)
 
 
-class Shown(nn.Module):
+class OutputConv(nn.Module):
     """What features show, a picture or a segmentation: a 1x1 convolution with learned scales."""
 
     def __init__(self, inputs: int, channels: int) -> None:
@@ -57,30 +62,30 @@ class Shown(nn.Module):
         self.scale = nn.Parameter(torch.ones(inputs))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def kernel(self) -> Float[Tensor, "c i 1 1"]:
+    def make_kernel(self) -> Float[Tensor, "c i 1 1"]:
         """The convolution's weights."""
         return (self.weight * (self.scale / math.sqrt(len(self.scale))))[..., None, None]
 
 
-class Stage(nn.Module):
+class RenderStage(nn.Module):
     """One resolution: twice the size, two convolutions, the picture and the segmentation so far."""
 
     def __init__(self, inputs: int, outputs: int, channels: int, parts: int, noise: bool) -> None:
         super().__init__()
         self.up = LearnedScaleConv2d(inputs, outputs, up=True, noise=noise)
         self.conv = LearnedScaleConv2d(outputs, outputs, noise=noise)
-        self.image = Shown(outputs, channels)
-        self.segmentation = Shown(outputs, parts)
+        self.image = OutputConv(outputs, channels)
+        self.segmentation = OutputConv(outputs, parts)
 
-    def shown(self, x: Float[Tensor, "n i h w"], before: Tensor | None) -> Float[Tensor, "n o h w"]:
+    def render_outputs(self, x: Float[Tensor, "n i h w"], before: Tensor | None) -> Float[Tensor, "n o h w"]:
         """Picture and segmentation, one behind the other, added to the doubled ones of the stage before."""
-        kernel = torch.cat([self.image.kernel(), self.segmentation.kernel()])
+        kernel = torch.cat([self.image.make_kernel(), self.segmentation.make_kernel()])
         bias = torch.cat([self.image.bias, self.segmentation.bias])[:, None, None]
         shown = F.conv2d(x, kernel.to(x.dtype)) + bias  # in the bias's precision, whatever the convolution's
         if before is None:
             return shown
-        with full_precision_on(before):  # what all resolutions add up to is not rounded at each of them
-            return shown + doubled(before)
+        with disable_autocast(before):  # what all resolutions add up to is not rounded at each of them
+            return shown + upsample2d(before)
 
 
 class Renderer(nn.Module):
@@ -111,7 +116,7 @@ class Renderer(nn.Module):
         for k, width in enumerate(widths[1:]):
             side = first * 2**k
             inputs += features if side == features_side else 0
-            self.stages.append(Stage(inputs, width, channels, parts, noise))
+            self.stages.append(RenderStage(inputs, width, channels, parts, noise))
             inputs = width
             sides += [2 * side] * 2
         self.noise_sizes = tuple((side, side) for side in sides) if noise else ()
@@ -126,11 +131,11 @@ class Renderer(nn.Module):
         x = F.adaptive_avg_pool2d(features, self.first)
         shown: Tensor | None = None
         for k, stage in enumerate(self.stages):
-            assert isinstance(stage, Stage)
+            assert isinstance(stage, RenderStage)
             if x.shape[2] == self.features_side:
                 x = torch.cat([x, features], 1)
             x = stage.conv(stage.up(x, noise[2 * k]), noise[2 * k + 1])
-            shown = stage.shown(x, shown)
+            shown = stage.render_outputs(x, shown)
             if self.refine and x.shape[2] == self.features_side:
                 image, segmentation = shown[:, : self.channels], shown[:, self.channels :]
                 shown = torch.cat([image, segmentation + coarse.to(segmentation.dtype)], 1)

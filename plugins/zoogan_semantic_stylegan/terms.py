@@ -13,69 +13,72 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoogan.facts import Facts
-from zoogan.interfaces import Turn
-from zoogan.interfaces.synthesis import Latents
-from zoogan.losses.terms import Configured
-from zoogan_semantic_stylegan.config import NAME, ConsistencyConfig, DiversityConfig
-from zoogan_semantic_stylegan.networks import Generator
+from zoogan.interfaces import Latents, Turn
+from zoogan.losses import WeightedTerm
+from zoogan.plugins import Facts
+from zoogan_semantic_stylegan.config import NAME, SemanticConsistencyConfig, SemanticDiversityConfig
+from zoogan_semantic_stylegan.networks import SemanticStyleGANGenerator
 
 EPSILON = 1e-8
 PRESENT = 1e-3  # of the places: what covers less is not there
 
 
-def part_means(generator: Generator, latents: Latents) -> tuple[Float[Tensor, "n k o"], Float[Tensor, "n k"]]:
+def compute_part_means(
+    generator: SemanticStyleGANGenerator, latents: Latents
+) -> tuple[Float[Tensor, "n k o"], Float[Tensor, "n k"]]:
     """(mean features of each part over its mask, share of the places that the mask covers)."""
-    made = generator.features(latents)
-    masks = generator.composition.masks(made.depth)
+    made = generator.compute_part_features(latents)
+    masks = generator.composition.compute_masks(made.depth)
     covered = masks.mean((2, 3))
     hidden = (made.hidden * masks[:, :, None]).mean((3, 4))
     composition = generator.composition
-    wide = torch.einsum("koc,nkc->nko", composition.widening(), hidden) + composition.bias * covered[..., None]
+    wide = (
+        torch.einsum("koc,nkc->nko", composition.get_linear_weights(), hidden) + composition.bias * covered[..., None]
+    )
     return wide / (covered[..., None] + EPSILON), covered
 
 
-class Consistency(Configured):
+class SemanticConsistency(WeightedTerm):
     """Pairs of faces that share the latents of one part, and nothing else."""
 
-    default = ConsistencyConfig
+    default = SemanticConsistencyConfig
 
     def __call__(self, turn: Turn, values: Mapping[str, Any]) -> Float[Tensor, ""]:
         """(1 - cosine)^2 of a part's mean features in both faces, averaged over the faces where both show it.
 
         Each face is paired with one of another latent that takes over a part, drawn for each face. In [0, 4].
         """
-        generator = own_generator(turn, self.name)
-        latents, parts = latents_of(values, self.name), len(generator.parts)
+        generator = get_part_generator(turn, self.name)
+        latents, parts = get_latents(values, self.name), len(generator.parts)
         drawn = turn.draw.normal("semantic_consistency", latents.shape[2], like=latents)
-        other = generator.extended(turn.networks["mapping"](drawn))
+        other = generator.repeat_latent(turn.networks["mapping"](drawn))
         part = (turn.draw.uniform("semantic_consistency.part", like=latents) * parts).long().clamp(max=parts - 1)
         rows = generator.config.shared_layers + 2 * part
         row = torch.arange(generator.rows, device=latents.device)
         shared = (row == rows[:, None]) | (row == rows[:, None] + 1)
-        means, covered = part_means(generator, latents)
-        others, covered_there = part_means(generator, torch.where(shared[..., None], latents, other))
+        means, covered = compute_part_means(generator, latents)
+        others, covered_there = compute_part_means(generator, torch.where(shared[..., None], latents, other))
         each = torch.arange(len(latents), device=latents.device)
         both = ((covered[each, part] > PRESENT) & (covered_there[each, part] > PRESENT)).to(means.dtype)
         apart = (1 - F.cosine_similarity(means[each, part], others[each, part])).square()
-        return turn.world.mean((apart * both).mean()) / turn.world.mean(both.mean()).clamp(min=EPSILON)
+        return turn.world.reduce_mean((apart * both).mean()) / turn.world.reduce_mean(both.mean()).clamp(min=EPSILON)
 
 
-class Diversity(Configured):
+class SemanticDiversity(WeightedTerm):
     """Pairs of parts of one face."""
 
-    default = DiversityConfig
+    default = SemanticDiversityConfig
 
-    def __init__(self, config: DiversityConfig | None = None, facts: Facts | None = None) -> None:
+    def __init__(self, config: SemanticDiversityConfig | None = None, facts: Facts | None = None) -> None:
         super().__init__(config, facts)
-        self.target = (config or DiversityConfig()).target
+        self.target = (config or SemanticDiversityConfig()).target
 
     def __call__(self, turn: Turn, values: Mapping[str, Any]) -> Float[Tensor, ""]:
         """Mean over faces and pairs of different parts of max(0, cosine)^2 of their texture latents, in [0, 1]; with
         target -1 of (cosine + 1)^2, in [0, 4], which more than two parts cannot bring to 0."""
-        generator = own_generator(turn, self.name)
+        generator = get_part_generator(turn, self.name)
         rows = [generator.part_rows[part]["texture"][0] for part in generator.parts]
-        textures = F.normalize(latents_of(values, self.name)[:, rows], dim=2)
+        textures = F.normalize(get_latents(values, self.name)[:, rows], dim=2)
         cosines = textures @ textures.transpose(1, 2)
         cost = (cosines + 1).square() if self.target == -1 else cosines.clamp(min=0).square()
         n, k = len(cosines), len(rows)
@@ -83,19 +86,19 @@ class Diversity(Configured):
         return (cost * off).sum() / (n * k * (k - 1))
 
 
-def own_generator(turn: Turn, term: str) -> Generator:
+def get_part_generator(turn: Turn, term: str) -> SemanticStyleGANGenerator:
     """The generator, if it has parts as this method's has.
 
     Raises:
         ValueError: another generator.
     """
     generator = turn.networks["generator"]
-    if not isinstance(generator, Generator):
+    if not isinstance(generator, SemanticStyleGANGenerator):
         raise ValueError(f"term {term!r} needs generator {NAME!r}, whose parts have latents of their own")
     return generator
 
 
-def latents_of(values: Mapping[str, Any], term: str) -> Latents:
+def get_latents(values: Mapping[str, Any], term: str) -> Latents:
     """w+ of the made faces.
 
     Raises:

@@ -9,42 +9,45 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError
-from zoogan.facts import Facts
-from zoogan.files import StateDict
-from zoogan.importing.official import (
+from zoogan import ConfigError
+from zoogan.importing import (
     Imported,
+    StateDict,
     add_raw,
-    newest_numbered,
-    published,
-    put,
-    renamed,
-    same_number,
-    translate,
+    find_newest_files,
+    make_mean_latent,
+    make_published_layer,
+    name_mapping_tensor,
+    read_latent_sizes,
+    read_official_weights,
+    read_widths,
+    remove_filters,
+    rename_tensors,
+    require_same_number,
+    reshape_tensor,
+    set_nested,
+    translate_arguments,
 )
-from zoogan.importing.synthesis import (
-    fitted,
-    mapping_name,
-    mean_latent,
-    read_official,
-    tell_latents,
-    widths_told,
-    without_filters,
+from zoogan.layers import PixelNormMapping
+from zoogan.plugins import Facts
+from zoogan_semantic_stylegan.config import (
+    SemanticStyleGANConfig,
+    SemanticStyleGANDiscriminatorConfig,
+    SemanticStyleGANGeneratorConfig,
+    SemanticStyleGANMappingConfig,
 )
-from zoogan.layers.mapping import PixelNormMapping
-from zoogan_semantic_stylegan.config import DiscriminatorConfig, GeneratorConfig, MappingConfig, SemanticStyleGANConfig
 from zoogan_semantic_stylegan.layout import (
     FILTERS,
     MAPPING,
     NAME,
     NAMES,
-    Origin,
-    origins,
-    recognised,
-    tell_discriminator,
-    tell_generator,
+    TensorOrigin,
+    find_origins,
+    identify_network,
+    read_discriminator_shapes,
+    read_generator_shapes,
 )
-from zoogan_semantic_stylegan.networks import Discriminator, Generator
+from zoogan_semantic_stylegan.networks import SemanticStyleGANDiscriminator, SemanticStyleGANGenerator
 
 TRAINED_ON: dict[str, Any] = {"source": "celebamask_hq", "attributes": [], "flip": False}
 """What the official code reads: CelebAMask-HQ, as it is."""
@@ -91,7 +94,7 @@ TOLD = {
 }
 
 
-def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
+def import_semantic_stylegan(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
     """Official files, or the folder they lie in, as our networks; what is what is told by keys, not by names.
 
     settings: names of official arguments; those inside a file come after them. And `parts` and `transparent`, names of
@@ -101,18 +104,22 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
         ConfigError: files of another layout, two of one network, weights or arguments that contradict each other, or
             parts without names.
     """
-    given = [file for path in map(Path, files) for file in (newest_numbered(path, ".pt") if path.is_dir() else [path])]
-    official = read_official(given, NAMES, recognised, "SemanticStyleGAN")
+    given = [
+        file for path in map(Path, files) for file in (find_newest_files(path, ".pt") if path.is_dir() else [path])
+    ]
+    official = read_official_weights(given, NAMES, identify_network, "SemanticStyleGAN")
     arguments = official.arguments | dict(settings)
-    imported = convert(official.networks, arguments, official.mean)
+    imported = convert_semantic_stylegan(official.networks, arguments, official.mean)
     if official.raw:
-        add_raw(imported, lambda: convert(official.raw, arguments, imported.game["mean_latent"]).networks)
+        add_raw(
+            imported, lambda: convert_semantic_stylegan(official.raw, arguments, imported.game["mean_latent"]).networks
+        )
     if not official.averaged:
         imported.notes.append("this is the generator as it was in training; g_ema would be the averaged one")
     return imported
 
 
-def convert(
+def convert_semantic_stylegan(
     states: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any], mean: Tensor | None = None
 ) -> Imported:
     """Official state_dicts, `generator` (mapping included) and `discriminator`, as ours; either may be missing.
@@ -122,16 +129,18 @@ def convert(
     Raises:
         ConfigError: as `import_weights`.
     """
-    imported = Imported(published(SemanticStyleGANConfig(), TRAINED_ON), networks={}, untrained=("discriminator",))
+    imported = Imported(
+        make_published_layer(SemanticStyleGANConfig(), TRAINED_ON), networks={}, untrained=("discriminator",)
+    )
     config, said = imported.config, settings.get("channel_multiplier")
-    translate(config, SETTINGS, settings)
-    penalties(imported, settings)
+    translate_arguments(config, SETTINGS, settings)
+    set_penalties(imported, settings)
     if settings.get("aug"):
         imported.notes.append(
             "args has aug: the official training also shifted, scaled and rotated half of the faces; ours mirrors them"
         )
     told = {"args": {what: int(settings[name]) for name, what in TOLD.items() if settings.get(name) is not None}}
-    clean = {slot: without_filters(state, FILTERS, slot) for slot, state in states.items()}
+    clean = {slot: remove_filters(state, FILTERS, slot) for slot, state in states.items()}
     networks: dict[str, StateDict] = {}
     if "generator" in clean:
         state = clean["generator"]
@@ -139,10 +148,10 @@ def convert(
             "mapping": {key: value for key, value in state.items() if key.startswith(MAPPING)},
             "generator": {key: value for key, value in state.items() if not key.startswith(MAPPING)},
         }
-        own, widths, told["the generator"] = tell_generator(networks["generator"])
-        told["the mapping"] = tell_latents(networks["mapping"], mapping_name, NAME)
-        shown = widths_told(widths, told["the generator"]["the image size"], said, "generator", usual=512)
-        config["generator"] |= own | shown | untold(settings, own["part_layers"], imported.notes)
+        own, widths, told["the generator"] = read_generator_shapes(networks["generator"])
+        told["the mapping"] = read_latent_sizes(networks["mapping"], name_mapping_tensor, NAME)
+        shown = read_widths(widths, told["the generator"]["the image size"], said, "generator", usual=512)
+        config["generator"] |= own | shown | read_generator_arguments(settings, own["part_layers"], imported.notes)
         config["discriminator"] |= shown  # a discriminator that starts afresh
         config["mapping"] |= {
             "style_dim": told["the mapping"]["the size of a latent"],
@@ -150,34 +159,34 @@ def convert(
         }
     if "discriminator" in clean:
         networks["discriminator"] = clean["discriminator"]
-        widths, told["the discriminator"] = tell_discriminator(networks["discriminator"])
+        widths, told["the discriminator"] = read_discriminator_shapes(networks["discriminator"])
         size = told["the discriminator"]["the image size"]
-        config["discriminator"] |= widths_told(widths, size, said, "discriminator")
+        config["discriminator"] |= read_widths(widths, size, said, "discriminator")
     agreed = {
-        what: same_number(what, [(who, says[what]) for who, says in told.items() if what in says])
+        what: require_same_number(what, [(who, says[what]) for who, says in told.items() if what in says])
         for what in dict.fromkeys(what for says in told.values() for what in says)
     }
-    put(config, "data.image_size", agreed["the image size"])
+    set_nested(config, "data.image_size", agreed["the image size"])
     if agreed["the channels of an image"] != 3:
         imported.facts["channels"] = agreed["the channels of an image"]
-    imported.facts |= named_parts(agreed["the parts"], settings, imported.notes)
+    imported.facts |= name_parts(agreed["the parts"], settings, imported.notes)
     facts = Facts(image_size=agreed["the image size"], **imported.facts)
     for slot, state in networks.items():
-        imported.networks[slot] = ours(slot, state, config[slot], facts, agreed)
+        imported.networks[slot] = convert_network(slot, state, config[slot], facts, agreed)
     if "mapping" in networks:
-        options = MappingConfig(**config["mapping"])
-        imported.game["mean_latent"] = mean_latent(options, imported.networks["mapping"], mean, imported.notes)
+        options = SemanticStyleGANMappingConfig(**config["mapping"])
+        imported.game["mean_latent"] = make_mean_latent(options, imported.networks["mapping"], mean, imported.notes)
     return imported
 
 
 # ---- what the arguments say ----
 
 
-def penalties(imported: Imported, settings: Mapping[str, Any]) -> None:
+def set_penalties(imported: Imported, settings: Mapping[str, Any]) -> None:
     """R1's two weights as ours: the image's, and how much more the segmentation counts."""
     image, segmentation = (settings.get(name) for name in ("r1_img", "r1_seg"))
     if image and segmentation:
-        put(imported.config, "weights.segmentation_penalty", segmentation / image)
+        set_nested(imported.config, "weights.segmentation_penalty", segmentation / image)
     elif image is not None and segmentation is not None:
         imported.notes.append(
             f"args has r1_img={image:g} and r1_seg={segmentation:g}; ours has no penalty of one of them alone, so "
@@ -185,7 +194,7 @@ def penalties(imported: Imported, settings: Mapping[str, Any]) -> None:
         )
 
 
-def untold(settings: Mapping[str, Any], layers: int, notes: list[str]) -> dict[str, Any]:
+def read_generator_arguments(settings: Mapping[str, Any], layers: int, notes: list[str]) -> dict[str, Any]:
     """Our settings that only arguments tell. layers: of each part's generator.
 
     Raises:
@@ -205,20 +214,20 @@ def untold(settings: Mapping[str, Any], layers: int, notes: list[str]) -> dict[s
     return found | {"shared_layers": shared, "shape_layers": shape}
 
 
-def named_parts(count: int, settings: Mapping[str, Any], notes: list[str]) -> dict[str, tuple[str, ...]]:
+def name_parts(count: int, settings: Mapping[str, Any], notes: list[str]) -> dict[str, tuple[str, ...]]:
     """`parts` and `transparent` of the facts, for so many parts.
 
     Raises:
         ConfigError: no names for them, or others than there are.
     """
-    names = listed(settings.get("parts")) or (PARTS if count == len(PARTS) else ())
+    names = as_names(settings.get("parts")) or (PARTS if count == len(PARTS) else ())
     if len(names) != count:
         named = f"{len(names)} are named" if names else "none are named"
         raise ConfigError(
             f"the weights know {count} parts, but {named}: give the label set of their training, "
             "--set data.label_set=FILE or --set data.label_set.names=background,..."
         )
-    said = listed(settings.get("transparent"))
+    said = as_names(settings.get("transparent"))
     if settings.get("transparent_dims") is not None:
         places = [int(place) for place in settings["transparent_dims"]]
         wrong = [place for place in places if not 0 <= place < count]
@@ -238,7 +247,7 @@ def named_parts(count: int, settings: Mapping[str, Any], notes: list[str]) -> di
     return {"parts": names, "transparent": transparent}
 
 
-def listed(names: Any) -> tuple[str, ...]:
+def as_names(names: Any) -> tuple[str, ...]:
     """Names as they are set: none, one or several."""
     return (names,) if isinstance(names, str) else tuple(names or ())
 
@@ -246,13 +255,13 @@ def listed(names: Any) -> tuple[str, ...]:
 # ---- what becomes of the weights ----
 
 NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
-    "generator": (GeneratorConfig, Generator),
-    "mapping": (MappingConfig, PixelNormMapping),
-    "discriminator": (DiscriminatorConfig, Discriminator),
+    "generator": (SemanticStyleGANGeneratorConfig, SemanticStyleGANGenerator),
+    "mapping": (SemanticStyleGANMappingConfig, PixelNormMapping),
+    "discriminator": (SemanticStyleGANDiscriminatorConfig, SemanticStyleGANDiscriminator),
 }
 
 
-def ours(
+def convert_network(
     slot: str, state: Mapping[str, Tensor], config: Mapping[str, Any], facts: Facts, numbers: Mapping[str, int]
 ) -> StateDict:
     """A network's state_dict under our names and in our shapes: the parts' tensors stacked, no axes of length 1.
@@ -263,17 +272,17 @@ def ours(
     options, network = NETWORKS[slot]
     with torch.device("meta"):
         wanted = network(options(**config), facts).state_dict()
-    sources = origins(slot, list(wanted), numbers)
+    sources = find_origins(slot, list(wanted), numbers)
     names = {name: name for origin in sources.values() for name in origin.names}
-    found = renamed(state, names, slot, NAME)
-    return {key: assembled(origin, found, wanted[key]) for key, origin in sources.items()}
+    found = rename_tensors(state, names, slot, NAME)
+    return {key: assemble_tensor(origin, found, wanted[key]) for key, origin in sources.items()}
 
 
-def assembled(origin: Origin, state: Mapping[str, Tensor], like: Tensor) -> Tensor:
+def assemble_tensor(origin: TensorOrigin, state: Mapping[str, Tensor], like: Tensor) -> Tensor:
     """One of our tensors, of the shape of `like`.
 
     Raises:
         ConfigError: an official one of another shape.
     """
-    each = [fitted(state[name], like.shape[origin.axes :], name) for name in origin.names]
+    each = [reshape_tensor(state[name], like.shape[origin.axes :], name) for name in origin.names]
     return torch.stack(each).view(like.shape) if origin.axes else each[0]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.config.registry import MethodSpec, Registry
-from zoogan.plugins.hooks import hookimpl
+from zoogan.plugins import MethodSpec, Registry, hookimpl
 
 API_VERSION = 1
 
@@ -21,15 +20,17 @@ def zoo_register(registry: Registry) -> None:
     )
 
     registry.component(
-        "image_editor", "stargan", config=StarganGeneratorConfig, build="zoogan_stargan.networks:Generator"
+        "image_editor", "stargan", config=StarganGeneratorConfig, build="zoogan_stargan.networks:StarganGenerator"
     )
     registry.component(
         "attribute_discriminator",
         "stargan",
         config=StarganDiscriminatorConfig,
-        build="zoogan_stargan.networks:Discriminator",
+        build="zoogan_stargan.networks:StarganDiscriminator",
     )
-    registry.component("schedule", "repo-2018", config=Repo2018Config, build="zoogan_stargan.schedule:repo_2018")
+    registry.component(
+        "schedule", "repo-2018", config=Repo2018Config, build="zoogan_stargan.schedule:make_repo_2018_schedule"
+    )
     registry.method(
         MethodSpec(
             name="stargan",
@@ -38,6 +39,6 @@ def zoo_register(registry: Registry) -> None:
             recipes=Path(__file__).parent / "recipes",
             title="StarGAN: whole-image editing of many attributes with one generator",
             paper="https://arxiv.org/abs/1711.09020",
-            importer="zoogan_stargan.weights:import_weights",
+            importer="zoogan_stargan.weights:import_stargan",
         )
     )

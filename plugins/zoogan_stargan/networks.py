@@ -5,16 +5,15 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.facts import Facts
-from zoogan.interfaces import AttributeDiscriminator, Edited, ImageEditor, Verdict
-from zoogan.layers.blocks import EncoderDecoder, StridedTrunk, check_halvings, default_stages
-from zoogan.layers.planes import append_planes
+from zoogan.interfaces import AttributeDiscriminator, EditedImage, ImageEditor, Verdict
+from zoogan.layers import EncoderDecoder, StridedTrunk, append_planes, check_halvings, get_default_stages
+from zoogan.plugins import Facts
 from zoogan_stargan.config import StarganDiscriminatorConfig, StarganGeneratorConfig
 
 DOWNSAMPLINGS = 2
 
 
-class Generator(ImageEditor):
+class StarganGenerator(ImageEditor):
     """Edits the whole image: no mask.
 
     Zero padding throughout lets the label through: with reflection, a constant plane and instance norm would
@@ -24,7 +23,7 @@ class Generator(ImageEditor):
 
     def __init__(self, config: StarganGeneratorConfig, facts: Facts) -> None:
         super().__init__()
-        check_halvings("generator 'stargan'", "downsamplings", DOWNSAMPLINGS, facts.image_size, whole=True)
+        check_halvings("generator 'stargan'", "downsamplings", DOWNSAMPLINGS, facts.image_size, exact=True)
         self.body = EncoderDecoder(
             facts.channels + len(facts.attributes),
             facts.channels,
@@ -37,24 +36,25 @@ class Generator(ImageEditor):
             bias=False,
             head_bias=False,
             upsample=config.upsample,
+            fast=True,
         )
 
-    def decode(self, encoded: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Edited:
+    def decode(self, encoded: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> EditedImage:
         """The edited image in [-1, 1]; mask and raw are None. `encoded` is the image."""
-        return Edited(self.body(append_planes(encoded, attributes)).tanh())
+        return EditedImage(self.body(append_planes(encoded, attributes)).tanh())
 
-    def compiled_parts(self) -> list[nn.Module]:
+    def list_compiled_modules(self) -> list[nn.Module]:
         """The body."""
         return [self.body]
 
 
-class Discriminator(AttributeDiscriminator):
+class StarganDiscriminator(AttributeDiscriminator):
     """A realism map of side image_size / 2^stages, and attribute logits; ignores the claimed attributes."""
 
     def __init__(self, config: StarganDiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
-        stages = config.stages or default_stages(facts.image_size)
-        check_halvings("discriminator 'stargan'", "stages", stages, facts.image_size, whole=False)
+        stages = config.stages or get_default_stages(facts.image_size)
+        check_halvings("discriminator 'stargan'", "stages", stages, facts.image_size, exact=False)
         self.trunk = StridedTrunk(facts.channels, width=config.width, stages=stages, slope=config.slope)
         self.score = nn.Conv2d(self.trunk.outputs, 1, 3, 1, 1, bias=False)
         self.attributes = nn.Conv2d(self.trunk.outputs, len(facts.attributes), facts.image_size >> stages, bias=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zoogan.facts import Facts
 from zoogan.interfaces import Clock
+from zoogan.plugins import Facts
 from zoogan_stargan.config import Repo2018Config
 
 
-def repo_2018(config: Repo2018Config, facts: Facts | None = None) -> Callable[[Clock], float]:
+def make_repo_2018_schedule(config: Repo2018Config, facts: Facts | None = None) -> Callable[[Clock], float]:
     """Factor 1, less 1 / decay after each `period`-th iteration of the last `decay` ones: 0.999 in the end.
 
     Meant was one subtraction an iteration, down to 0 (yunjey/stargan since commit c53e598).

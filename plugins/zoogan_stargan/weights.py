@@ -9,19 +9,19 @@ from typing import Any
 
 from torch import Tensor
 
-from zoogan.config import ConfigError
-from zoogan.files import map_layer_names
-from zoogan.importing.official import (
+from zoogan import ConfigError
+from zoogan.importing import (
     Imported,
-    attribute_names,
-    newest_numbered,
-    published,
-    put,
+    configure_discriminator,
+    find_newest_files,
+    make_published_layer,
+    map_layer_names,
     read_networks,
-    renamed,
-    same_number,
-    tell_discriminator,
-    translate,
+    rename_tensors,
+    require_attribute_names,
+    require_same_number,
+    set_nested,
+    translate_arguments,
 )
 from zoogan_stargan.config import StarganConfig
 
@@ -43,7 +43,7 @@ SETTINGS = {
 }
 
 
-def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
+def import_stargan(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
     """Official files, or the folder of their newest pair, as our networks; which file is which is told by its keys, not
     by its name.
 
@@ -56,49 +56,49 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     """
     found: list[Path] = []
     for path in map(Path, files):
-        found += newest_numbered(path, "-G.ckpt", "-D.ckpt") if path.is_dir() else [path]
-    return convert(read_networks(found, recognised, LAYOUT), settings)
+        found += find_newest_files(path, "-G.ckpt", "-D.ckpt") if path.is_dir() else [path]
+    return convert_stargan(read_networks(found, identify_network, LAYOUT), settings)
 
 
-def recognised(state: Mapping[str, Tensor]) -> str | None:
+def identify_network(state: Mapping[str, Tensor]) -> str | None:
     """The slot of official weights, by their keys."""
     if "conv1.weight" in state and "conv2.weight" in state:
         return "discriminator"
     return "generator" if "main.0.weight" in state and "main.9.main.0.weight" in state else None
 
 
-def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
+def convert_stargan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
     """Official state_dicts by slot as ours, with their config; either slot may be missing.
 
     Raises:
         ConfigError: another layout, or weights and settings that contradict each other.
     """
-    imported = Imported(config=published(StarganConfig(), trained_on(settings)), networks={})
+    imported = Imported(config=make_published_layer(StarganConfig(), get_training_data(settings)), networks={})
     if imported.config["data"]["source"] == "celeba":
         imported.facts["crop"] = imported.config["data"]["crop"] / WIDTH
     counts: list[tuple[str, int]] = []
     if "generator" in networks:
-        state = {k: v for k, v in networks["generator"].items() if not tracked(k)}
-        names, blocks = generator_names(state)
-        imported.networks["generator"] = renamed(state, names, "generator", LAYOUT)
+        state = {k: v for k, v in networks["generator"].items() if not is_running_statistic(k)}
+        names, blocks = map_generator_names(state)
+        imported.networks["generator"] = rename_tensors(state, names, "generator", LAYOUT)
         stem = state["main.0.weight"]
         counts.append(("the generator", stem.shape[1] - 3))
         imported.config["generator"] |= {"width": stem.shape[0], "blocks": blocks}
     if "discriminator" in networks:
         discriminator = networks["discriminator"]
-        names, stages = discriminator_names(discriminator)
-        imported.networks["discriminator"] = renamed(discriminator, names, "discriminator", LAYOUT)
+        names, stages = map_discriminator_names(discriminator)
+        imported.networks["discriminator"] = rename_tensors(discriminator, names, "discriminator", LAYOUT)
         heads = discriminator["conv2.weight"]
         counts.append(("the discriminator", heads.shape[0]))
-        tell_discriminator(imported, discriminator["main.0.weight"].shape[0], stages, heads.shape[2], settings)
+        configure_discriminator(imported, discriminator["main.0.weight"].shape[0], stages, heads.shape[2], settings)
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
-    name_attributes(imported, same_number("the number of attributes", counts), settings)
-    translate(imported.config, SETTINGS, settings)
+    name_attributes(imported, require_same_number("the number of attributes", counts), settings)
+    translate_arguments(imported.config, SETTINGS, settings)
     for optimizer in imported.config["optimizers"].values():  # what these weights were trained with
         optimizer["schedule"] = {"use": "repo-2018"}
-        put(optimizer, "schedule.decay", settings.get("num_iters_decay"))
-    if one_hot(settings):
+        set_nested(optimizer, "schedule.decay", settings.get("num_iters_decay"))
+    if has_one_hot_labels(settings):
         imported.config["classification"] = {"use": "softmax"}
         imported.facts["exclusive"] = (tuple(imported.config["data"]["attributes"]),)
         if settings.get("rafd_crop_size"):
@@ -109,14 +109,14 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
     return imported
 
 
-def one_hot(settings: Mapping[str, Any]) -> bool:
+def has_one_hot_labels(settings: Mapping[str, Any]) -> bool:
     """Whether the labels are kinds that exclude each other, a folder each, as the official code reads RaFD."""
     return settings.get("dataset") == "RaFD" or settings.get("source") == "folders"
 
 
-def trained_on(settings: Mapping[str, Any]) -> dict[str, Any]:
+def get_training_data(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The official code's data: CelebA, unless its arguments say RaFD, which is a folder of images for each label."""
-    if one_hot(settings):
+    if has_one_hot_labels(settings):
         return {"source": "folders", "flip": True}
     return {
         "source": "celeba",
@@ -126,31 +126,33 @@ def trained_on(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def tracked(key: str) -> bool:
+def is_running_statistic(key: str) -> bool:
     """Whether an entry is a running statistic. The official code, which never calls eval(), uses none."""
     return key.endswith(("running_mean", "running_var", "num_batches_tracked"))
 
 
-def block(index: int, ours: str, prefix: str = "main.") -> dict[str, str]:
+def map_block_names(index: int, ours: str, prefix: str = "main.") -> dict[str, str]:
     """A convolution without bias and the norm after it."""
     return map_layer_names(f"{prefix}{index}", f"{ours}.conv", ("weight",)) | map_layer_names(
         f"{prefix}{index + 1}", f"{ours}.norm"
     )
 
 
-def generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
+def map_generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
     """Official key -> ours, and the number of residual blocks."""
     blocks = sum(re.fullmatch(r"main\.\d+\.main\.0\.weight", key) is not None for key in state)
-    names = block(0, "body.stem") | block(3, "body.down.0") | block(6, "body.down.1")
+    names = map_block_names(0, "body.stem") | map_block_names(3, "body.down.0") | map_block_names(6, "body.down.1")
     for k in range(blocks):
         inside = f"main.{9 + k}.main."
-        names |= block(0, f"body.residual.{k}.first", inside) | block(3, f"body.residual.{k}.second", inside)
+        names |= map_block_names(0, f"body.residual.{k}.first", inside) | map_block_names(
+            3, f"body.residual.{k}.second", inside
+        )
     after = 9 + blocks
-    names |= block(after, "body.up.0") | block(after + 3, "body.up.1")
+    names |= map_block_names(after, "body.up.0") | map_block_names(after + 3, "body.up.1")
     return names | map_layer_names(f"main.{after + 6}", "body.head", ("weight",)), blocks
 
 
-def discriminator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
+def map_discriminator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
     """Official key -> ours, and the number of stages."""
     stages = sum(re.fullmatch(r"main\.\d+\.weight", key) is not None for key in state)
     names: dict[str, str] = {}
@@ -173,7 +175,7 @@ def name_attributes(imported: Imported, count: int, settings: Mapping[str, Any])
             "the weights do not name their attributes; they are taken for the official five, in order: "
             f"{', '.join(CELEBA_5)} (data.attributes says otherwise)"
         )
-    names = attribute_names(named, count)
+    names = require_attribute_names(named, count)
     imported.config["data"]["attributes"] = names
     hair = tuple(name for name in HAIR if name in names)
     if len(hair) > 1:

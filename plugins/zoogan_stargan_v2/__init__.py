@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.config.registry import MethodSpec, Registry
-from zoogan.plugins.hooks import hookimpl
+from zoogan.plugins import MethodSpec, Registry, hookimpl
 
 API_VERSION = 1
 
@@ -14,18 +13,18 @@ API_VERSION = 1
 def zoo_register(registry: Registry) -> None:
     """Register the method and its networks."""
     from zoogan_stargan_v2.config import (
-        DiscriminatorConfig,
-        MappingConfig,
         StarganV2Config,
-        StyleEncoderConfig,
-        TranslatorConfig,
+        StarganV2DiscriminatorConfig,
+        StarganV2GeneratorConfig,
+        StarganV2MappingConfig,
+        StarganV2StyleEncoderConfig,
     )
 
     for role, config, network in (
-        ("style_translator", TranslatorConfig, "Translator"),
-        ("style_mapping", MappingConfig, "Mapping"),
-        ("style_encoder", StyleEncoderConfig, "Encoder"),
-        ("style_discriminator", DiscriminatorConfig, "Discriminator"),
+        ("style_translator", StarganV2GeneratorConfig, "Translator"),
+        ("style_mapping", StarganV2MappingConfig, "Mapping"),
+        ("style_encoder", StarganV2StyleEncoderConfig, "Encoder"),
+        ("style_discriminator", StarganV2DiscriminatorConfig, "Discriminator"),
     ):
         registry.component(role, "stargan-v2", config=config, build=f"zoogan_stargan_v2.networks:{network}")
     registry.method(
@@ -36,7 +35,7 @@ def zoo_register(registry: Registry) -> None:
             recipes=Path(__file__).parent / "recipes",
             title="StarGAN v2: domains in many styles, from noise or from a reference",
             paper="https://arxiv.org/abs/1912.01865",
-            importer="zoogan_stargan_v2.weights:import_weights",
+            importer="zoogan_stargan_v2.weights:import_stargan_v2",
             smallest=32,
         )
     )

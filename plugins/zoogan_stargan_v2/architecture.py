@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from zoogan.config import ConfigError
+from zoogan import ConfigError
 
 LAYOUT = "clovaai/stargan-v2"
 
 
-class Told(NamedTuple):
+class Architecture(NamedTuple):
     """What the weights of one network tell. None: nothing."""
 
     config: dict[str, Any]
@@ -23,7 +23,7 @@ class Told(NamedTuple):
     style_dim: int | None = None
 
 
-def shape(state: Mapping[str, Tensor], key: str, dims: int) -> tuple[int, ...]:
+def get_tensor_shape(state: Mapping[str, Tensor], key: str, dims: int) -> tuple[int, ...]:
     """The shape of one tensor.
 
     Raises:
@@ -34,60 +34,64 @@ def shape(state: Mapping[str, Tensor], key: str, dims: int) -> tuple[int, ...]:
     return tuple(state[key].shape)
 
 
-def count(state: Mapping[str, Tensor], pattern: str) -> int:
+def count_layers(state: Mapping[str, Tensor], pattern: str) -> int:
     """How many numbers stand for the group of `pattern` in the names."""
     return len({found[1] for key in state if (found := re.fullmatch(pattern, key))})
 
 
-def generator(state: Mapping[str, Tensor]) -> Told:
+def read_generator(state: Mapping[str, Tensor]) -> Architecture:
     """Of the generator; its width tells the image size, by the official rule."""
-    width, channels = shape(state, "from_rgb.weight", 4)[:2]
-    last = count(state, r"encode\.(\d+)\.conv1\.weight") - 1
+    width, channels = get_tensor_shape(state, "from_rgb.weight", 4)[:2]
+    last = count_layers(state, r"encode\.(\d+)\.conv1\.weight") - 1
     config = {
         "width": width,
-        "max_width": shape(state, f"encode.{last}.conv1.weight", 4)[0],
-        "style_dim": shape(state, "decode.0.norm1.fc.weight", 2)[1],
+        "max_width": get_tensor_shape(state, f"encode.{last}.conv1.weight", 4)[0],
+        "style_dim": get_tensor_shape(state, "decode.0.norm1.fc.weight", 2)[1],
     }
-    return Told(config, image_size_of(width), channels, style_dim=config["style_dim"])
+    return Architecture(config, infer_image_size(width), channels, style_dim=config["style_dim"])
 
 
-def image_size_of(width: int) -> int:
+def infer_image_size(width: int) -> int:
     """The image size of a generator that is so wide at full size."""
     return 2**14 // width
 
 
-def mapping(state: Mapping[str, Tensor]) -> Told:
+def read_mapping(state: Mapping[str, Tensor]) -> Architecture:
     """Of the mapping network."""
-    width, latent_dim = shape(state, "shared.0.weight", 2)
-    style_dim = shape(state, "unshared.0.6.weight", 2)[0]
+    width, latent_dim = get_tensor_shape(state, "shared.0.weight", 2)
+    style_dim = get_tensor_shape(state, "unshared.0.6.weight", 2)[0]
     config = {"latent_dim": latent_dim, "style_dim": style_dim, "width": width}
-    return Told(config, domains=count(state, r"unshared\.(\d+)\.0\.weight"), style_dim=style_dim)
+    return Architecture(config, domains=count_layers(state, r"unshared\.(\d+)\.0\.weight"), style_dim=style_dim)
 
 
-def trunk(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Any], int, int]:
+def read_trunk(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Any], int, int]:
     """Widths, halvings and image channels of a style encoder or discriminator."""
-    halvings = count(state, rf"{prefix}\.(\d+)\.conv1\.weight")
-    width, channels = shape(state, f"{prefix}.0.weight", 4)[:2]
-    return {"width": width, "max_width": shape(state, f"{prefix}.{halvings + 2}.weight", 4)[0]}, halvings, channels
+    halvings = count_layers(state, rf"{prefix}\.(\d+)\.conv1\.weight")
+    width, channels = get_tensor_shape(state, f"{prefix}.0.weight", 4)[:2]
+    return (
+        {"width": width, "max_width": get_tensor_shape(state, f"{prefix}.{halvings + 2}.weight", 4)[0]},
+        halvings,
+        channels,
+    )
 
 
-def style_encoder(state: Mapping[str, Tensor]) -> Told:
+def read_style_encoder(state: Mapping[str, Tensor]) -> Architecture:
     """Of the style encoder."""
-    config, halvings, channels = trunk(state, "shared")
-    style_dim = shape(state, "unshared.0.weight", 2)[0]
-    domains = count(state, r"unshared\.(\d+)\.weight")
-    return Told(config | {"style_dim": style_dim}, 4 << halvings, channels, domains, style_dim)
+    config, halvings, channels = read_trunk(state, "shared")
+    style_dim = get_tensor_shape(state, "unshared.0.weight", 2)[0]
+    domains = count_layers(state, r"unshared\.(\d+)\.weight")
+    return Architecture(config | {"style_dim": style_dim}, 4 << halvings, channels, domains, style_dim)
 
 
-def discriminator(state: Mapping[str, Tensor]) -> Told:
+def read_discriminator(state: Mapping[str, Tensor]) -> Architecture:
     """Of the discriminator."""
-    config, halvings, channels = trunk(state, "main")
-    return Told(config, 4 << halvings, channels, shape(state, f"main.{halvings + 4}.weight", 4)[0])
+    config, halvings, channels = read_trunk(state, "main")
+    return Architecture(config, 4 << halvings, channels, get_tensor_shape(state, f"main.{halvings + 4}.weight", 4)[0])
 
 
-TELL: dict[str, Callable[[Mapping[str, Tensor]], Told]] = {
-    "generator": generator,
-    "mapping": mapping,
-    "style_encoder": style_encoder,
-    "discriminator": discriminator,
+READERS: dict[str, Callable[[Mapping[str, Tensor]], Architecture]] = {
+    "generator": read_generator,
+    "mapping": read_mapping,
+    "style_encoder": read_style_encoder,
+    "discriminator": read_discriminator,
 }

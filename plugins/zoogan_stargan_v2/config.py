@@ -6,16 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from zoogan.conditions.config import DomainConfig
-from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
-from zoogan.data.config import DrawnData
-from zoogan.games.config import StyleOptimizers, StyleTranslationConfig, StyleWeights
-from zoogan.layers.config import NoAugmentConfig, NoHeatMapsConfig
-from zoogan.losses.config import NonSaturatingConfig, R1Config
-from zoogan.training.config import AdamConfig
+from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig, use_component
+from zoogan.data import DrawnData
+from zoogan.games import StyleOptimizers, StyleTranslationConfig, StyleWeights
+from zoogan.losses import R1Config
+from zoogan.training import AdamConfig
 
 
-class TranslatorConfig(ComponentConfig):
+class StarganV2GeneratorConfig(ComponentConfig):
     """Encoder, and a decoder that takes the style by AdaIN (StarGAN v2, table 5).
 
     width: channels at full size; null = 2^14 / image_size. max_width: at most so many further down (max_conv_dim).
@@ -30,7 +28,7 @@ class TranslatorConfig(ComponentConfig):
     high_pass: float = Field(0.0, ge=0)
 
 
-class MappingConfig(ComponentConfig):
+class StarganV2MappingConfig(ComponentConfig):
     """From noise to a style: an MLP with a head for each domain (table 6). width: of its layers."""
 
     use: Literal["stargan-v2"] = "stargan-v2"
@@ -39,7 +37,7 @@ class MappingConfig(ComponentConfig):
     width: int = Field(512, ge=1)
 
 
-class StyleEncoderConfig(ComponentConfig):
+class StarganV2StyleEncoderConfig(ComponentConfig):
     """From an image to its style, with a head for each domain (table 7).
 
     width: channels at full size; null = 2^14 / image_size. max_width: at most so many further down.
@@ -51,7 +49,7 @@ class StyleEncoderConfig(ComponentConfig):
     style_dim: int = Field(64, ge=1)
 
 
-class DiscriminatorConfig(ComponentConfig):
+class StarganV2DiscriminatorConfig(ComponentConfig):
     """The style encoder's body with one realism score for each domain (table 7). width, max_width: as there."""
 
     use: Literal["stargan-v2"] = "stargan-v2"
@@ -67,15 +65,17 @@ class StarganV2Config(StyleTranslationConfig):
 
     method: Literal["stargan-v2"] = "stargan-v2"
     data: Annotated[DataConfig, Slot("source")] = DrawnData()
-    condition: Annotated[ComponentConfig, Slot("condition")] = DomainConfig()
-    generator: Annotated[ComponentConfig, Slot("style_translator")] = TranslatorConfig()
-    mapping: Annotated[ComponentConfig, Slot("style_mapping")] = MappingConfig()
-    style_encoder: Annotated[ComponentConfig, Slot("style_encoder")] = StyleEncoderConfig()
-    discriminator: Annotated[ComponentConfig, Slot("style_discriminator")] = DiscriminatorConfig()
-    heat_maps: Annotated[ComponentConfig, Slot("heat_maps")] = NoHeatMapsConfig()
-    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = NonSaturatingConfig()
+    condition: Annotated[ComponentConfig, Slot("condition")] = use_component("condition", "domain")
+    generator: Annotated[ComponentConfig, Slot("style_translator")] = StarganV2GeneratorConfig()
+    mapping: Annotated[ComponentConfig, Slot("style_mapping")] = StarganV2MappingConfig()
+    style_encoder: Annotated[ComponentConfig, Slot("style_encoder")] = StarganV2StyleEncoderConfig()
+    discriminator: Annotated[ComponentConfig, Slot("style_discriminator")] = StarganV2DiscriminatorConfig()
+    heat_maps: Annotated[ComponentConfig, Slot("heat_maps")] = use_component("heat_maps", "none")
+    adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")] = use_component(
+        "adversarial_loss", "non_saturating"
+    )
     penalty: Annotated[ComponentConfig, Slot("discriminator_penalty")] = R1Config(weight=1.0, every=1)
-    augment: Annotated[ComponentConfig, Slot("augment")] = NoAugmentConfig()
+    augment: Annotated[ComponentConfig, Slot("augment")] = use_component("augment", "none")
     weights: StyleWeights = StyleWeights(style=1.0, diversity=2.0, diversity_decay=100_000, cycle=1.0)
     optimizers: StyleOptimizers = StyleOptimizers(
         generator=ADAM, mapping=ADAM.model_copy(update={"lr": 1e-6}), style_encoder=ADAM, discriminator=ADAM

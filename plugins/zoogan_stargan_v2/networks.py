@@ -7,19 +7,35 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError
-from zoogan.facts import Facts
+from zoogan import ConfigError
 from zoogan.interfaces import Domain, Masks, Style, StyleDiscriminator, StyleEncoder, StyleMapping, StyleTranslator
-from zoogan.layers.heads import ConvTrunk, Heads, MultiHeadMLP, select
-from zoogan.layers.norm import InstanceNorm2d
-from zoogan.layers.style import SLOPE, AdainResBlock, Content, ContentEncoder, StyleDecoder, he_init, widths_of
-from zoogan_stargan_v2.config import DiscriminatorConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
+from zoogan.layers import (
+    LRELU_SLOPE,
+    AdainResidualBlock,
+    Content,
+    ContentEncoder,
+    ConvTrunk,
+    DomainHeads,
+    InstanceNorm2d,
+    MultiHeadMLP,
+    StyleDecoder,
+    compute_encoder_widths,
+    init_kaiming,
+    select_heads,
+)
+from zoogan.plugins import Facts
+from zoogan_stargan_v2.config import (
+    StarganV2DiscriminatorConfig,
+    StarganV2GeneratorConfig,
+    StarganV2MappingConfig,
+    StarganV2StyleEncoderConfig,
+)
 
 DETAILED_SIDES = (32, 64, 128)
 """The sides at which masks keep details."""
 
 
-def checked_power(who: str, image_size: int, least: int) -> int:
+def get_size_exponent(who: str, image_size: int, least: int) -> int:
     """log2 of the image size.
 
     Raises:
@@ -30,12 +46,12 @@ def checked_power(who: str, image_size: int, least: int) -> int:
     return image_size.bit_length() - 1
 
 
-def first_width(width: int | None, image_size: int) -> int:
+def choose_first_width(width: int | None, image_size: int) -> int:
     """Channels at full size: the given ones, or the official 2^14 / image size."""
     return width or max(1, 2**14 // image_size)
 
 
-def domains_of(who: str, facts: Facts) -> int:
+def count_domains(who: str, facts: Facts) -> int:
     """How many domains there are.
 
     Raises:
@@ -46,34 +62,36 @@ def domains_of(who: str, facts: Facts) -> int:
     return len(facts.domains)
 
 
-class Translator(StyleTranslator):
+class StarganV2Generator(StyleTranslator):
     """Redraws an image in a style; no tanh, so the output is unbounded.
 
     Down to 16 x 16 and up again; with high_pass down to 8 x 8, where more of the image is lost unless masks keep it.
     """
 
-    def __init__(self, config: TranslatorConfig, facts: Facts) -> None:
+    def __init__(self, config: StarganV2GeneratorConfig, facts: Facts) -> None:
         super().__init__()
         detailed = config.high_pass > 0
-        power = checked_power("generator 'stargan-v2'", facts.image_size, 16 if detailed else 32)
-        widths = widths_of(
-            first_width(config.width, facts.image_size), power - (3 if detailed else 4), config.max_width
+        power = get_size_exponent("generator 'stargan-v2'", facts.image_size, 16 if detailed else 32)
+        widths = compute_encoder_widths(
+            choose_first_width(config.width, facts.image_size), power - (3 if detailed else 4), config.max_width
         )
 
         def block(inputs: int, outputs: int, upsample: bool) -> nn.Module:
             # With high-pass details the official decoder drops its shortcuts but keeps their weights, which nothing
             # ever trains. Ours has none.
-            return AdainResBlock(inputs, outputs, style_dim=config.style_dim, upsample=upsample, shortcut=not detailed)
+            return AdainResidualBlock(
+                inputs, outputs, style_dim=config.style_dim, upsample=upsample, shortcut=not detailed
+            )
 
         head = nn.Sequential(OrderedDict(
             norm=InstanceNorm2d(widths[0], affine=True),
-            activation=nn.LeakyReLU(SLOPE, inplace=True),
+            activation=nn.LeakyReLU(LRELU_SLOPE, inplace=True),
             conv=nn.Conv2d(widths[0], facts.channels, 1),
         ))  # fmt: skip
         self.encoder = ContentEncoder(facts.channels, widths, keep=DETAILED_SIDES if detailed else ())
         self.decoder = StyleDecoder(widths, block, head, high_pass=config.high_pass)
         self.style_dim, self.takes_masks = config.style_dim, detailed
-        he_init(self)
+        init_kaiming(self)
 
     def encode(self, image: Float[Tensor, "n c h w"]) -> Content:
         """What all styles share: the bottleneck's features, and with high_pass the details on the way there."""
@@ -90,60 +108,63 @@ class Translator(StyleTranslator):
         """
         return self.decoder(encoded, style, masks)
 
-    def compiled_parts(self) -> list[nn.Module]:
+    def list_compiled_modules(self) -> list[nn.Module]:
         """Encoder and decoder."""
         return [self.encoder, self.decoder]
 
 
-class Mapping(StyleMapping):
+class StarganV2Mapping(StyleMapping):
     """Noise to style; row n takes what the head of its domain says."""
 
-    def __init__(self, config: MappingConfig, facts: Facts) -> None:
+    def __init__(self, config: StarganV2MappingConfig, facts: Facts) -> None:
         super().__init__()
-        heads = domains_of("mapping 'stargan-v2'", facts)
+        heads = count_domains("mapping 'stargan-v2'", facts)
         self.body = MultiHeadMLP(config.latent_dim, [config.style_dim] * heads, width=config.width)
         self.latent_dim, self.style_dim = config.latent_dim, config.style_dim
-        he_init(self)
+        init_kaiming(self)
 
     def forward(self, latent: Float[Tensor, "n z"], domain: Domain) -> Style:
         """(n, latent_dim), N(0, 1) -> (n, style_dim)."""
-        return select(self.body(latent), domain)
+        return select_heads(self.body(latent), domain)
 
 
-class Encoder(StyleEncoder):
+class StarganV2StyleEncoder(StyleEncoder):
     """An image's style; row n takes what the head of its domain says."""
 
-    def __init__(self, config: StyleEncoderConfig, facts: Facts) -> None:
+    def __init__(self, config: StarganV2StyleEncoderConfig, facts: Facts) -> None:
         super().__init__()
         who = "style encoder 'stargan-v2'"
-        self.trunk = trunk(who, config, facts)
-        self.heads = Heads(nn.Linear(self.trunk.outputs, config.style_dim) for _ in range(domains_of(who, facts)))
+        self.trunk = make_trunk(who, config, facts)
+        self.heads = DomainHeads(
+            nn.Linear(self.trunk.outputs, config.style_dim) for _ in range(count_domains(who, facts))
+        )
         self.style_dim = config.style_dim
-        he_init(self)
+        init_kaiming(self)
 
     def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Style:
         """(n, c, h, w) in [-1, 1] -> (n, style_dim), unbounded."""
-        return select(self.heads(self.trunk(image)), domain)
+        return select_heads(self.heads(self.trunk(image)), domain)
 
 
-class Discriminator(StyleDiscriminator):
+class StarganV2Discriminator(StyleDiscriminator):
     """A realism score for each domain; row n takes its domain's."""
 
-    def __init__(self, config: DiscriminatorConfig, facts: Facts) -> None:
+    def __init__(self, config: StarganV2DiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
         who = "discriminator 'stargan-v2'"
-        self.trunk = trunk(who, config, facts)
-        self.score = nn.Linear(self.trunk.outputs, domains_of(who, facts))
-        he_init(self)
+        self.trunk = make_trunk(who, config, facts)
+        self.score = nn.Linear(self.trunk.outputs, count_domains(who, facts))
+        init_kaiming(self)
 
     def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, "n *heads"]:
         """(n, c, h, w) in [-1, 1] -> (n,), unbounded."""
-        return select(self.score(self.trunk(image)), domain)
+        return select_heads(self.score(self.trunk(image)), domain)
 
 
-def trunk(who: str, config: StyleEncoderConfig | DiscriminatorConfig, facts: Facts) -> ConvTrunk:
+def make_trunk(who: str, config: StarganV2StyleEncoderConfig | StarganV2DiscriminatorConfig, facts: Facts) -> ConvTrunk:
     """The body of style encoder and discriminator: halvings down to 4 x 4."""
-    power = checked_power(who, facts.image_size, 16)
+    power = get_size_exponent(who, facts.image_size, 16)
     return ConvTrunk(
-        facts.channels, widths_of(first_width(config.width, facts.image_size), power - 2, config.max_width)
+        facts.channels,
+        compute_encoder_widths(choose_first_width(config.width, facts.image_size), power - 2, config.max_width),
     )

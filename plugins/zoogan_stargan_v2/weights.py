@@ -10,30 +10,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError
-from zoogan.facts import Facts
-from zoogan.files import StateDict
-from zoogan.importing.official import (
+from zoogan import ConfigError
+from zoogan.importing import (
     Imported,
+    StateDict,
     add_raw,
-    attribute_names,
-    newest_numbered,
-    published,
-    put,
+    find_newest_files,
+    make_published_layer,
     read_state_dicts,
-    renamed,
-    same_number,
+    rename_tensors,
+    require_attribute_names,
+    require_same_number,
+    set_nested,
 )
-from zoogan_stargan_v2.architecture import LAYOUT, TELL, Told, count, image_size_of, shape
+from zoogan.plugins import Facts
+from zoogan_stargan_v2.architecture import (
+    LAYOUT,
+    READERS,
+    Architecture,
+    count_layers,
+    get_tensor_shape,
+    infer_image_size,
+)
 from zoogan_stargan_v2.config import (
-    DiscriminatorConfig,
-    MappingConfig,
     StarganV2Config,
-    StyleEncoderConfig,
-    TranslatorConfig,
+    StarganV2DiscriminatorConfig,
+    StarganV2GeneratorConfig,
+    StarganV2MappingConfig,
+    StarganV2StyleEncoderConfig,
 )
-from zoogan_stargan_v2.networks import Discriminator, Encoder, Translator
-from zoogan_stargan_v2.networks import Mapping as StyleMapping
+from zoogan_stargan_v2.networks import StarganV2Discriminator, StarganV2Generator, StarganV2StyleEncoder
+from zoogan_stargan_v2.networks import StarganV2Mapping as StyleMapping
 
 SLOTS = {
     "generator": "generator",
@@ -43,17 +50,17 @@ SLOTS = {
 }
 """Official name of a network -> our slot."""
 NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
-    "generator": (TranslatorConfig, Translator),
-    "mapping": (MappingConfig, StyleMapping),
-    "style_encoder": (StyleEncoderConfig, Encoder),
-    "discriminator": (DiscriminatorConfig, Discriminator),
+    "generator": (StarganV2GeneratorConfig, StarganV2Generator),
+    "mapping": (StarganV2MappingConfig, StyleMapping),
+    "style_encoder": (StarganV2StyleEncoderConfig, StarganV2StyleEncoder),
+    "discriminator": (StarganV2DiscriminatorConfig, StarganV2Discriminator),
 }
 LANDMARKS = "fan"
 CELEBA_HQ, AFHQ = ("female", "male"), ("cat", "dog", "wild")
 FILTER = "hpf.filter"
 
 
-def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
+def import_stargan_v2(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
     """Official files, or the folder they lie in, as our networks. Averaged networks come before those in training.
 
     settings: `domains` (or `attributes`) names the domains in alphabetical order; `w_hpf` is the divisor of the
@@ -65,7 +72,7 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     training: dict[str, StateDict] = {}
     averaged: dict[str, StateDict] = {}
     holder = Path()  # of the landmark network
-    for path in (file for given in map(Path, files) for file in files_of(given)):
+    for path in (file for given in map(Path, files) for file in find_weight_files(given)):
         states = read_state_dicts(path)
         if not set(SLOTS) & set(states):
             raise ConfigError(f"{path}: none of the networks of {LAYOUT}; it holds {', '.join(states)}")
@@ -78,14 +85,16 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     if not training and not averaged:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     together = training | averaged
-    imported = convert({slot: together[name] for name, slot in SLOTS.items() if name in together}, settings)
+    imported = convert_stargan_v2({slot: together[name] for name, slot in SLOTS.items() if name in together}, settings)
     twice = {slot for name, slot in SLOTS.items() if name in training and name in averaged}
     if twice:
         beside = averaged | training
         trained = {slot: beside[name] for name, slot in SLOTS.items() if name in beside}
 
         def raw() -> dict[str, StateDict]:
-            return {slot: state for slot, state in convert(trained, settings).networks.items() if slot in twice}
+            return {
+                slot: state for slot, state in convert_stargan_v2(trained, settings).networks.items() if slot in twice
+            }
 
         add_raw(imported, raw)
     if not averaged:
@@ -104,40 +113,40 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     return imported
 
 
-def files_of(path: Path) -> list[Path]:
+def find_weight_files(path: Path) -> list[Path]:
     """A file, or the newest averaged networks of a folder and those in training beside them."""
     if not path.is_dir():
         return [path]
-    (averaged,) = newest_numbered(path, "_nets_ema.ckpt")
+    (averaged,) = find_newest_files(path, "_nets_ema.ckpt")
     training = averaged.with_name(averaged.name.replace("_ema", ""))
     return [averaged, training] if training.is_file() else [averaged]
 
 
-def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
+def convert_stargan_v2(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
     """Official state_dicts by our slot as ours, with their config and facts; any of them may be missing.
 
     Raises:
         ConfigError: another layout, or networks that contradict each other.
     """
     states = {slot: dict(state) for slot, state in networks.items()}
-    layer = published(StarganV2Config(), {"source": "folders"})  # what the official code reads
+    layer = make_published_layer(StarganV2Config(), {"source": "folders"})  # what the official code reads
     imported = Imported(config=layer, networks={}, untrained=("discriminator",))
-    divisor = left_out(states["generator"], settings, imported.notes) if "generator" in states else None
-    told = {slot: TELL[slot](state) for slot, state in states.items()}
+    divisor = remove_unused_weights(states["generator"], settings, imported.notes) if "generator" in states else None
+    told = {slot: READERS[slot](state) for slot, state in states.items()}
     if "generator" in told:
         told["generator"].config["high_pass"] = divisor
-        put(imported.config, "weights.diversity", 1.0 if divisor else 2.0)  # of faces, of animals
-    sizes = agreed("the image size", told, lambda t: t.image_size)
-    channels = agreed("the channels of an image", told, lambda t: t.channels)
-    agreed("the size of a style", told, lambda t: t.style_dim)
-    count = agreed("the number of domains", told, lambda t: t.domains)
-    names = domain_names(count, divisor, settings, imported.notes)
+        set_nested(imported.config, "weights.diversity", 1.0 if divisor else 2.0)  # of faces, of animals
+    sizes = check_agreement("the image size", told, lambda t: t.image_size)
+    channels = check_agreement("the channels of an image", told, lambda t: t.channels)
+    check_agreement("the size of a style", told, lambda t: t.style_dim)
+    count = check_agreement("the number of domains", told, lambda t: t.domains)
+    names = name_domains(count, divisor, settings, imported.notes)
     if sizes is not None:
-        put(imported.config, "data.image_size", sizes)
+        set_nested(imported.config, "data.image_size", sizes)
     if channels not in (None, 3):
         imported.facts["channels"] = channels
     if names:
-        put(imported.config, "data.attributes", list(names))
+        set_nested(imported.config, "data.attributes", list(names))
         imported.facts |= {"domains": names, "exclusive": (names,)}
     facts = Facts(image_size=sizes or 256, channels=channels or 3, domains=names)
     for slot, state in states.items():
@@ -145,21 +154,23 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str,
         imported.config[slot] |= told[slot].config
         with torch.device("meta"):
             ours = network(config(**told[slot].config), facts)
-        state = {key: value.flatten(1) if is_score(key, ours) else value for key, value in state.items()}
-        imported.networks[slot] = renamed(state, official_names(slot, ours), slot, LAYOUT)
+        state = {key: value.flatten(1) if is_score_weight(key, ours) else value for key, value in state.items()}
+        imported.networks[slot] = rename_tensors(state, map_official_names(slot, ours), slot, LAYOUT)
     return imported
 
 
 # ---- what the weights tell ----
 
 
-def agreed(what: str, told: Mapping[str, Told], part: Callable[[Told], int | None]) -> int | None:
+def check_agreement(
+    what: str, told: Mapping[str, Architecture], part: Callable[[Architecture], int | None]
+) -> int | None:
     """What all networks say that say anything."""
     found = [(f"the {slot}", number) for slot, says in told.items() if (number := part(says)) is not None]
-    return same_number(what, found) if found else None
+    return require_same_number(what, found) if found else None
 
 
-def left_out(state: StateDict, settings: Mapping[str, Any], notes: list[str]) -> float:
+def remove_unused_weights(state: StateDict, settings: Mapping[str, Any], notes: list[str]) -> float:
     """Take out of a generator's weights what ours does not have; returns the divisor of its high-pass filter, or 0.
 
     With the filter, the decoder's shortcuts are never used. Files from before October 2020 lack the filter.
@@ -167,8 +178,8 @@ def left_out(state: StateDict, settings: Mapping[str, Any], notes: list[str]) ->
     Raises:
         ConfigError: not as many encoding blocks as a generator of this width has, with or without the filter.
     """
-    size = image_size_of(shape(state, "from_rgb.weight", 4)[0])
-    blocks, power = count(state, r"encode\.(\d+)\.conv1\.weight"), size.bit_length() - 1
+    size = infer_image_size(get_tensor_shape(state, "from_rgb.weight", 4)[0])
+    blocks, power = count_layers(state, r"encode\.(\d+)\.conv1\.weight"), size.bit_length() - 1
     if blocks not in (power - 2, power - 1):
         raise ConfigError(
             f"the generator's width tells an image size of {size}, for which {LAYOUT} has {power - 2} or {power - 1} "
@@ -189,7 +200,7 @@ def left_out(state: StateDict, settings: Mapping[str, Any], notes: list[str]) ->
     return divisor
 
 
-def domain_names(
+def name_domains(
     count: int | None, high_pass: float | None, settings: Mapping[str, Any], notes: list[str]
 ) -> tuple[str, ...]:
     """The domains in the order of the heads, which know only how many there are.
@@ -207,21 +218,21 @@ def domain_names(
         )
     if count is None:
         return tuple(named or ())
-    return tuple(attribute_names(named, count, "domains"))
+    return tuple(require_attribute_names(named, count, "domains"))
 
 
 # ---- names ----
 
 
-def official_names(slot: str, ours: nn.Module) -> dict[str, str]:
+def map_official_names(slot: str, ours: nn.Module) -> dict[str, str]:
     """Official key -> ours, for every tensor of our network."""
-    return {official(slot, key, ours): key for key in ours.state_dict()}
+    return {get_official_name(slot, key, ours): key for key in ours.state_dict()}
 
 
-def official(slot: str, key: str, ours: nn.Module) -> str:
+def get_official_name(slot: str, key: str, ours: nn.Module) -> str:
     """The official name of one of our tensors."""
     key = key.replace(".shortcut.", ".conv1x1.")
-    if isinstance(ours, Encoder | Discriminator):
+    if isinstance(ours, StarganV2StyleEncoder | StarganV2Discriminator):
         prefix, halvings = "shared" if slot == "style_encoder" else "main", ours.trunk.halvings
         key = re.sub(r"^trunk\.blocks\.(\d+)", lambda found: f"{prefix}.{int(found[1]) + 1}", key)
         parts = {"trunk.stem": f"{prefix}.0", "trunk.whole": f"{prefix}.{halvings + 2}", "heads.": "unshared."}
@@ -236,6 +247,6 @@ def official(slot: str, key: str, ours: nn.Module) -> str:
     return key if found is None else parts[found] + key.removeprefix(found)
 
 
-def is_score(key: str, ours: nn.Module) -> bool:
+def is_score_weight(key: str, ours: nn.Module) -> bool:
     """Whether a tensor is the 1x1 convolution that gives the discriminator's scores, in ours a linear layer."""
-    return isinstance(ours, Discriminator) and key == f"main.{ours.trunk.halvings + 4}.weight"
+    return isinstance(ours, StarganV2Discriminator) and key == f"main.{ours.trunk.halvings + 4}.weight"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.config.registry import MethodSpec, Registry
-from zoogan.plugins.hooks import hookimpl
+from zoogan.plugins import MethodSpec, Registry, hookimpl
 
 API_VERSION = 1
 
@@ -13,15 +12,20 @@ API_VERSION = 1
 @hookimpl
 def zoo_register(registry: Registry) -> None:
     """Register the method and its networks."""
-    from zoogan_stylegan2.config import DiscriminatorConfig, GeneratorConfig, MappingConfig, StyleGAN2Config
+    from zoogan_stylegan2.config import (
+        StyleGAN2Config,
+        StyleGAN2DiscriminatorConfig,
+        StyleGAN2GeneratorConfig,
+        StyleGAN2MappingConfig,
+    )
 
     for role, config, network in (
-        ("latent_generator", GeneratorConfig, "Generator"),
-        ("image_discriminator", DiscriminatorConfig, "Discriminator"),
+        ("latent_generator", StyleGAN2GeneratorConfig, "Generator"),
+        ("image_discriminator", StyleGAN2DiscriminatorConfig, "Discriminator"),
     ):
         registry.component(role, "stylegan2", config=config, build=f"zoogan_stylegan2.networks:{network}")
     mapping = "zoogan.layers.mapping:PixelNormMapping"
-    registry.component("latent_mapping", "stylegan2", config=MappingConfig, build=mapping)
+    registry.component("latent_mapping", "stylegan2", config=StyleGAN2MappingConfig, build=mapping)
     registry.method(
         MethodSpec(
             name="stylegan2",
@@ -30,6 +34,6 @@ def zoo_register(registry: Registry) -> None:
             recipes=Path(__file__).parent / "recipes",
             title="StyleGAN2: faces from noise, in pure PyTorch",
             paper="https://arxiv.org/abs/1912.04958",
-            importer="zoogan_stylegan2.weights:import_weights",
+            importer="zoogan_stylegan2.weights:import_stylegan2",
         )
     )

@@ -7,19 +7,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig
-from zoogan.data.config import DrawnData
-from zoogan.games.config import SynthesisConfig, SynthesisOptimizers, SynthesisWeights
-from zoogan.layers.config import PixelNormMappingConfig
-from zoogan.training.config import AdamConfig
+from zoogan.data import DrawnData
+from zoogan.games import SynthesisConfig, SynthesisOptimizers, SynthesisWeights
+from zoogan.layers import PixelNormMappingConfig
+from zoogan.training import AdamConfig
 
 
-class MappingConfig(PixelNormMappingConfig):
+class StyleGAN2MappingConfig(PixelNormMappingConfig):
     """From noise to a latent: pixel norm and an MLP of one width (StyleGAN, figure 1)."""
 
     use: Literal["stylegan2"] = "stylegan2"
 
 
-class GeneratorConfig(ComponentConfig):
+class StyleGAN2GeneratorConfig(ComponentConfig):
     """From latents to a face: a learned constant, modulated convolutions, a sum of RGB skips (StyleGAN2, figure 7b).
 
     channel_multiplier: a layer at side s is this times 2^14 / s wide; 2 = configuration F. max_width: none is wider;
@@ -34,7 +34,7 @@ class GeneratorConfig(ComponentConfig):
     noise: bool = True
 
 
-class DiscriminatorConfig(ComponentConfig):
+class StyleGAN2DiscriminatorConfig(ComponentConfig):
     """Residual discriminator with batch deviation (StyleGAN2, figure 7c). channel_multiplier, max_width: as there.
 
     group: how a batch varies is seen in groups of its images, the largest up to this into which it divides.
@@ -54,9 +54,9 @@ class StyleGAN2Config(SynthesisConfig):
 
     method: Literal["stylegan2"] = "stylegan2"
     data: Annotated[DataConfig, Slot("source")] = DrawnData()
-    generator: Annotated[ComponentConfig, Slot("latent_generator")] = GeneratorConfig()
-    mapping: Annotated[ComponentConfig, Slot("latent_mapping")] = MappingConfig()
-    discriminator: Annotated[ComponentConfig, Slot("image_discriminator")] = DiscriminatorConfig()
+    generator: Annotated[ComponentConfig, Slot("latent_generator")] = StyleGAN2GeneratorConfig()
+    mapping: Annotated[ComponentConfig, Slot("latent_mapping")] = StyleGAN2MappingConfig()
+    discriminator: Annotated[ComponentConfig, Slot("image_discriminator")] = StyleGAN2DiscriminatorConfig()
     weights: SynthesisWeights = SynthesisWeights()
     optimizers: SynthesisOptimizers = SynthesisOptimizers(generator=ADAM, mapping=ADAM, discriminator=ADAM)
     training: TrainingConfig = TrainingConfig(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from zoogan.config import ConfigError
-from zoogan.importing.official import newest_numbered
-from zoogan_stylegan2.layouts import layout_of
+from zoogan import ConfigError
+from zoogan.importing import find_newest_files
+from zoogan_stylegan2.layouts import identify_layout
 
 NAMES = {
     "g_ema": "generator", "G_ema": "generator", "g": "generator", "G": "generator",
@@ -18,7 +18,7 @@ NAMES = {
 """Official name of a network -> what it is; of two that are the same the first is taken, so averaged ones are."""
 
 
-def files_of(path: Path) -> list[Path]:
+def find_weight_files(path: Path) -> list[Path]:
     """A file, or the newest one of a folder.
 
     Raises:
@@ -34,10 +34,10 @@ def files_of(path: Path) -> list[Path]:
             f'your own risk, inside the official repository, by  python -c "{export}"  (pickles of the TensorFlow code '
             "by convert_weight.py of rosinality/stylegan2-pytorch)"
         )
-    return newest_numbered(path, ".pt") if path.is_dir() else [path]
+    return find_newest_files(path, ".pt") if path.is_dir() else [path]
 
 
-def recognised(state: Mapping[str, Tensor]) -> str | None:
+def identify_network(state: Mapping[str, Tensor]) -> str | None:
     """The official name of a bare state_dict; None = neither network."""
-    layout = layout_of(state)
-    return None if layout is None else "d" if layout.holds_discriminator(state) else "g_ema"
+    layout = identify_layout(state)
+    return None if layout is None else "d" if layout.is_discriminator(state) else "g_ema"

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from zoogan.importing.synthesis import head_name, mapping_name, trunk_blocks, trunk_name
+from zoogan.importing import count_trunk_blocks, name_head_tensor, name_mapping_tensor, name_trunk_tensor
 
 STYLED = re.compile(r"(conv1|convs\.\d+)\.bias")
 """A bias as rosinality's first version had it, (1, c, 1, 1)."""
@@ -29,44 +29,44 @@ class Layout(ABC):
     filters: ClassVar[re.Pattern[str]]
 
     @abstractmethod
-    def generator(self, key: str) -> str:
+    def name_generator_tensor(self, key: str) -> str:
         """The official name of a tensor of our generator."""
 
     @abstractmethod
-    def mlp(self, key: str) -> str:
+    def name_mapping_tensor(self, key: str) -> str:
         """The official name of a tensor of our mapping."""
 
     @abstractmethod
-    def discriminator(self, key: str, blocks: int) -> str:
+    def name_discriminator_tensor(self, key: str, blocks: int) -> str:
         """The official name of a tensor of our discriminator of so many halvings."""
 
     @abstractmethod
-    def discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
+    def count_discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
         """How many halvings a discriminator has."""
 
     @abstractmethod
-    def holds_discriminator(self, state: Mapping[str, Tensor]) -> bool:
+    def is_discriminator(self, state: Mapping[str, Tensor]) -> bool:
         """Whether these are a discriminator's weights."""
 
-    def official(self, slot: str, key: str, blocks: int) -> str:
+    def get_official_name(self, slot: str, key: str, blocks: int) -> str:
         """The official name of one of our tensors."""
         if slot == "discriminator":
-            return self.discriminator(key, blocks)
-        return self.generator(key) if slot == "generator" else self.mlp(key)
+            return self.name_discriminator_tensor(key, blocks)
+        return self.name_generator_tensor(key) if slot == "generator" else self.name_mapping_tensor(key)
 
-    def modern(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def rename_old_keys(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights under the names of today."""
         return dict(state)
 
 
-class Rosinality(Layout):
+class RosinalityLayout(Layout):
     """rosinality/stylegan2-pytorch, and the many projects that took its networks over."""
 
     name = "rosinality/stylegan2-pytorch"
     mapping, mean = "style.", "latent_avg"
     filters = re.compile(r"\.kernel$")
 
-    def generator(self, key: str) -> str:
+    def name_generator_tensor(self, key: str) -> str:
         """`first`, `first_rgb` and `blocks.k` as `conv1`, `to_rgb1`, `convs` (two a block) and `to_rgbs`."""
         if key == "constant":
             return "input.input"
@@ -78,29 +78,29 @@ class Rosinality(Layout):
         key = re.sub(r"^first", "conv1", key)
         return re.sub(r"bias$", "activate.bias", key) if STYLED.fullmatch(key) else key
 
-    def mlp(self, key: str) -> str:
+    def name_mapping_tensor(self, key: str) -> str:
         """`layers.0` as `style.1`: number 0 is the pixel norm."""
-        return mapping_name(key)
+        return name_mapping_tensor(key)
 
-    def discriminator(self, key: str, blocks: int) -> str:
+    def name_discriminator_tensor(self, key: str, blocks: int) -> str:
         """Each layer a list: perhaps a filter, the convolution, perhaps its activation with the bias."""
         part, _, rest = key.partition(".")
-        return head_name(rest) if part == "head" else trunk_name(rest, "convs")
+        return name_head_tensor(rest) if part == "head" else name_trunk_tensor(rest, "convs")
 
-    def discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
+    def count_discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
         """As many as there are residual blocks."""
-        return trunk_blocks(state, "convs")
+        return count_trunk_blocks(state, "convs")
 
-    def holds_discriminator(self, state: Mapping[str, Tensor]) -> bool:
+    def is_discriminator(self, state: Mapping[str, Tensor]) -> bool:
         """It ends in `final_linear`."""
         return any(key.startswith("final_") for key in state)
 
-    def modern(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def rename_old_keys(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Biases of the first version moved into their activations later."""
         return {re.sub(r"bias$", "activate.bias", k) if STYLED.fullmatch(k) else k: v for k, v in state.items()}
 
 
-class Nvlabs(Layout):
+class NvlabsLayout(Layout):
     """NVlabs/stylegan2-ada-pytorch, and NVlabs/stylegan3 with its `stylegan2` configuration."""
 
     name = "NVlabs/stylegan2-ada-pytorch"
@@ -109,7 +109,7 @@ class Nvlabs(Layout):
     filters = re.compile(r"resample_filter$")
     parts: ClassVar[dict[str, str]] = {"up": "conv0", "conv": "conv1", "rgb": "torgb"}
 
-    def generator(self, key: str) -> str:
+    def name_generator_tensor(self, key: str) -> str:
         """`blocks.k` as `synthesis.b<side>`, with `conv0`, `conv1` and `torgb`."""
         if key == "constant":
             return "synthesis.b4.const"
@@ -122,11 +122,11 @@ class Nvlabs(Layout):
         key = re.sub(r"^blocks\.(\d+)\.(up|conv|rgb)", lambda f: f"synthesis.b{8 << int(f[1])}.{self.parts[f[2]]}", key)
         return key.replace(".conv.", ".").replace("strength", "noise_strength")
 
-    def mlp(self, key: str) -> str:
+    def name_mapping_tensor(self, key: str) -> str:
         """`layers.0` as `mapping.fc0`."""
         return re.sub(r"^layers\.", "mapping.fc", key)
 
-    def discriminator(self, key: str, blocks: int) -> str:
+    def name_discriminator_tensor(self, key: str, blocks: int) -> str:
         """Blocks by the side of what they read; the last one at 4 px."""
         if key.startswith("head."):
             return key.replace("head.", "b4.").replace("hidden", "fc").replace("score", "out")
@@ -134,17 +134,17 @@ class Nvlabs(Layout):
         key = re.sub(r"^trunk\.(\d+)", lambda f: f"b{8 << (blocks - int(f[1]))}", key)
         return key.replace(".first.", ".conv0.").replace(".second.", ".conv1.").replace(".shortcut.", ".skip.")
 
-    def discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
+    def count_discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
         """As many as there are residual blocks."""
         return sum(re.fullmatch(r"b\d+\.skip\.weight", key) is not None for key in state)
 
-    def holds_discriminator(self, state: Mapping[str, Tensor]) -> bool:
+    def is_discriminator(self, state: Mapping[str, Tensor]) -> bool:
         """It ends in `b4.out`."""
         return any(key.startswith("b4.") for key in state)
 
 
-def layout_of(state: Mapping[str, Tensor]) -> Layout | None:
+def identify_layout(state: Mapping[str, Tensor]) -> Layout | None:
     """Whose names these are; None = nobody's."""
     if any(re.match(r"style\.|input\.|convs\.|final_", key) for key in state):
-        return Rosinality()
-    return Nvlabs() if any(re.match(r"mapping\.|synthesis\.|b\d+\.", key) for key in state) else None
+        return RosinalityLayout()
+    return NvlabsLayout() if any(re.match(r"mapping\.|synthesis\.|b\d+\.", key) for key in state) else None

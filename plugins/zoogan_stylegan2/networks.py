@@ -9,18 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.facts import Facts
-from zoogan.interfaces import ImageDiscriminator, LatentGenerator, Synthesised
-from zoogan.interfaces.synthesis import Latents, Noise
-from zoogan.layers.modulated import StyledConv2d, ToRGB
-from zoogan.layers.residual_discriminator import ResidualTrunk, VerdictHead
-from zoogan.layers.widths import widths_to
-from zoogan_stylegan2.config import DiscriminatorConfig, GeneratorConfig
+from zoogan.interfaces import ImageDiscriminator, LatentGenerator, Latents, Noise, SynthesisedFace
+from zoogan.layers import DiscriminatorHead, DiscriminatorTrunk, StyledConv2d, ToRGB, compute_synthesis_widths
+from zoogan.plugins import Facts
+from zoogan_stylegan2.config import StyleGAN2DiscriminatorConfig, StyleGAN2GeneratorConfig
 
 SMALLEST = 4
 
 
-class Block(nn.Module):
+class SynthesisBlock(nn.Module):
     """One resolution: twice the size, two styled convolutions, and the image so far."""
 
     def __init__(self, inputs: int, outputs: int, channels: int, style_dim: int, noise: bool) -> None:
@@ -30,21 +27,21 @@ class Block(nn.Module):
         self.rgb = ToRGB(outputs, channels, style_dim)
 
 
-class Generator(LatentGenerator):
+class StyleGAN2Generator(LatentGenerator):
     """Latents to a face, unbounded (no tanh). rows: one for 4 x 4, two for each doubling, and the last image's.
 
     The image of a resolution shares its row of w+ with the first convolution of the next.
     """
 
-    def __init__(self, config: GeneratorConfig, facts: Facts) -> None:
+    def __init__(self, config: StyleGAN2GeneratorConfig, facts: Facts) -> None:
         super().__init__()
-        widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
+        widths = compute_synthesis_widths(facts.image_size, config.channel_multiplier, config.max_width)
         self.style_dim, self.rows = config.style_dim, 2 * len(widths)
         self.constant = nn.Parameter(torch.randn(1, widths[0], SMALLEST, SMALLEST))
         self.first = StyledConv2d(widths[0], widths[0], config.style_dim, noise=config.noise)
         self.first_rgb = ToRGB(widths[0], facts.channels, config.style_dim)
         self.blocks = nn.ModuleList(
-            Block(inputs, outputs, facts.channels, config.style_dim, config.noise)
+            SynthesisBlock(inputs, outputs, facts.channels, config.style_dim, config.noise)
             for inputs, outputs in pairwise(widths)
         )
         sides = [SMALLEST, *(SMALLEST * 2**k for k in range(1, len(widths)) for _ in range(2))]
@@ -52,16 +49,16 @@ class Generator(LatentGenerator):
         for place, size in enumerate(self.noise_sizes):
             self.register_buffer(f"noise_{place}", torch.randn(1, 1, *size))
 
-    def fixed_noise(self) -> list[Tensor]:
+    def get_fixed_noise(self) -> list[Tensor]:
         """The network's own noise, of one row for all faces."""
         return [self.get_buffer(f"noise_{place}") for place in range(len(self.noise_sizes))]
 
-    def forward(self, latents: Latents, noise: Noise | None = None) -> Synthesised:
+    def forward(self, latents: Latents, noise: Noise | None = None) -> SynthesisedFace:
         """(n, rows, style_dim) -> (n, c, s, s).
 
         noise: N(0, 1) for 4 x 4 and two for each doubling; None = the fixed ones. Empty without noise.
         """
-        given = self.fixed_noise() if noise is None else noise
+        given = self.get_fixed_noise() if noise is None else noise
         maps: list[Tensor | None] = [*given] if given else [None] * (self.rows - 1)
         x = self.constant.expand(len(latents), -1, -1, -1)
         x = self.first(x, latents[:, 0], maps[0])
@@ -72,17 +69,17 @@ class Generator(LatentGenerator):
             x = block.up(x, latents[:, row], maps[row])
             x = block.conv(x, latents[:, row + 1], maps[row + 1])
             image = block.rgb(x, latents[:, row + 2], image)
-        return Synthesised(image)
+        return SynthesisedFace(image)
 
 
-class Discriminator(ImageDiscriminator):
+class StyleGAN2Discriminator(ImageDiscriminator):
     """Residual halvings down to 4 x 4, how much the batch varies, one score."""
 
-    def __init__(self, config: DiscriminatorConfig, facts: Facts) -> None:
+    def __init__(self, config: StyleGAN2DiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
-        widths = widths_to(facts.image_size, config.channel_multiplier, config.max_width)
-        self.trunk = ResidualTrunk(facts.channels, widths[::-1])
-        self.head = VerdictHead(widths[0], widths[0], config.group)
+        widths = compute_synthesis_widths(facts.image_size, config.channel_multiplier, config.max_width)
+        self.trunk = DiscriminatorTrunk(facts.channels, widths[::-1])
+        self.head = DiscriminatorHead(widths[0], widths[0], config.group)
 
     def forward(
         self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None

@@ -9,25 +9,36 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError
-from zoogan.facts import Facts
-from zoogan.files import StateDict
-from zoogan.importing.official import Imported, add_raw, published, put, renamed, same_number, translate
-from zoogan.importing.synthesis import (
-    fitted,
-    mean_latent,
-    read_official,
-    shape,
-    tell_latents,
-    widths_told,
-    without_filters,
+from zoogan import ConfigError
+from zoogan.importing import (
+    Imported,
+    StateDict,
+    add_raw,
+    make_mean_latent,
+    make_published_layer,
+    read_latent_sizes,
+    read_official_weights,
+    read_shape,
+    read_widths,
+    remove_filters,
+    rename_tensors,
+    require_same_number,
+    reshape_tensor,
+    set_nested,
+    translate_arguments,
 )
-from zoogan.interfaces.draws import seed_of
-from zoogan.layers.mapping import PixelNormMapping
-from zoogan_stylegan2.config import DiscriminatorConfig, GeneratorConfig, MappingConfig, StyleGAN2Config
-from zoogan_stylegan2.files import NAMES, files_of, recognised
-from zoogan_stylegan2.layouts import Layout, layout_of
-from zoogan_stylegan2.networks import Discriminator, Generator
+from zoogan.interfaces import derive_seed
+from zoogan.layers import PixelNormMapping
+from zoogan.plugins import Facts
+from zoogan_stylegan2.config import (
+    StyleGAN2Config,
+    StyleGAN2DiscriminatorConfig,
+    StyleGAN2GeneratorConfig,
+    StyleGAN2MappingConfig,
+)
+from zoogan_stylegan2.files import NAMES, find_weight_files, identify_network
+from zoogan_stylegan2.layouts import Layout, identify_layout
+from zoogan_stylegan2.networks import StyleGAN2Discriminator, StyleGAN2Generator
 
 TRAINED_ON = {"source": "folder", "attributes": [], "flip": True}
 """What the official code reads: pictures without labels, mirrored at random."""
@@ -47,7 +58,7 @@ SETTINGS = {
 }
 
 
-def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
+def import_stylegan2(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
     """Official files, or the folder they lie in, as our networks; what is what is told by keys, not by names.
 
     settings: names of rosinality's arguments; those inside a file come after them.
@@ -55,18 +66,18 @@ def import_weights(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
     Raises:
         ConfigError: pickles, files of another layout, two of one network, or weights that contradict each other.
     """
-    given = [file for path in map(Path, files) for file in files_of(path)]
-    official = read_official(given, NAMES, recognised, "StyleGAN2")
+    given = [file for path in map(Path, files) for file in find_weight_files(path)]
+    official = read_official_weights(given, NAMES, identify_network, "StyleGAN2")
     arguments = official.arguments | dict(settings)
-    imported = convert(official.networks, arguments, official.mean)
+    imported = convert_stylegan2(official.networks, arguments, official.mean)
     if official.raw:
-        add_raw(imported, lambda: convert(official.raw, arguments, imported.game["mean_latent"]).networks)
+        add_raw(imported, lambda: convert_stylegan2(official.raw, arguments, imported.game["mean_latent"]).networks)
     if not official.averaged:
         imported.notes.append("this is the generator as it was in training; g_ema or G_ema would be the averaged one")
     return imported
 
 
-def convert(
+def convert_stylegan2(
     states: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any], mean: Tensor | None = None
 ) -> Imported:
     """Official state_dicts, `generator` (mapping included) and `discriminator`, as ours; either may be missing.
@@ -76,20 +87,20 @@ def convert(
     Raises:
         ConfigError: another layout, or weights and settings that contradict each other.
     """
-    imported = Imported(published(StyleGAN2Config(), TRAINED_ON), networks={}, untrained=("discriminator",))
+    imported = Imported(make_published_layer(StyleGAN2Config(), TRAINED_ON), networks={}, untrained=("discriminator",))
     config = imported.config
-    translate(config, SETTINGS, settings)
-    told, said = {"args": asked(settings)}, settings.get("channel_multiplier")
+    translate_arguments(config, SETTINGS, settings)
+    told, said = {"args": read_arguments(settings)}, settings.get("channel_multiplier")
     if "generator" in states:
-        layout, state = prepared(states["generator"], "generator")
+        layout, state = prepare_weights(states["generator"], "generator")
         mean = state.pop(layout.mean) if layout.mean in state else mean
-        widths, told["the generator"] = tell_generator(state, layout)
-        told["the mapping"] = tell_latents(state, layout.mlp, layout.name)
+        widths, told["the generator"] = read_generator_shapes(state, layout)
+        told["the mapping"] = read_latent_sizes(state, layout.name_mapping_tensor, layout.name)
         size = 2 << len(widths)
-        config["generator"] |= widths_told(widths, size, said, "generator")
-        config["discriminator"] |= widths_told(widths, size, said, "generator")  # a discriminator that starts afresh
+        config["generator"] |= read_widths(widths, size, said, "generator")
+        config["discriminator"] |= read_widths(widths, size, said, "generator")  # a discriminator that starts afresh
         config["generator"]["style_dim"] = told["the generator"]["the size of a latent"]
-        config["generator"]["noise"] = layout.generator("first.strength") in state
+        config["generator"]["noise"] = layout.name_generator_tensor("first.strength") in state
         config["mapping"] |= {
             "style_dim": told["the mapping"]["the size of a latent"],
             "layers": told["the mapping"]["the layers of the mapping"],
@@ -97,29 +108,29 @@ def convert(
         for slot in ("mapping", "generator"):
             mine = {key: value for key, value in state.items() if key.startswith(layout.mapping) == (slot == "mapping")}
             if slot == "generator" and config["generator"]["noise"]:
-                mine |= drawn_noise(mine, layout, len(widths), imported.notes)
-            imported.networks[slot] = ours(slot, mine, layout, config[slot], told["the generator"])
+                mine |= draw_missing_noise(mine, layout, len(widths), imported.notes)
+            imported.networks[slot] = convert_network(slot, mine, layout, config[slot], told["the generator"])
     if "discriminator" in states:
-        layout, state = prepared(states["discriminator"], "discriminator")
-        widths, told["the discriminator"] = tell_discriminator(state, layout)
-        config["discriminator"] |= widths_told(widths, 2 << len(widths), said, "discriminator")
-        imported.networks["discriminator"] = ours(
+        layout, state = prepare_weights(states["discriminator"], "discriminator")
+        widths, told["the discriminator"] = read_discriminator_shapes(state, layout)
+        config["discriminator"] |= read_widths(widths, 2 << len(widths), said, "discriminator")
+        imported.networks["discriminator"] = convert_network(
             "discriminator", state, layout, config["discriminator"], told["the discriminator"]
         )
     agreed = {
-        what: same_number(what, [(who, says[what]) for who, says in told.items() if what in says])
+        what: require_same_number(what, [(who, says[what]) for who, says in told.items() if what in says])
         for what in dict.fromkeys(what for says in told.values() for what in says)
     }
-    put(config, "data.image_size", agreed.get("the image size"))
+    set_nested(config, "data.image_size", agreed.get("the image size"))
     if agreed.get("the channels of an image", 3) != 3:
         imported.facts["channels"] = agreed["the channels of an image"]
     if "mapping" in imported.networks:
-        options = MappingConfig(**config["mapping"])
-        imported.game["mean_latent"] = mean_latent(options, imported.networks["mapping"], mean, imported.notes)
+        options = StyleGAN2MappingConfig(**config["mapping"])
+        imported.game["mean_latent"] = make_mean_latent(options, imported.networks["mapping"], mean, imported.notes)
     return imported
 
 
-def asked(settings: Mapping[str, Any]) -> dict[str, int]:
+def read_arguments(settings: Mapping[str, Any]) -> dict[str, int]:
     """What rosinality's arguments say of the networks."""
     what = {"size": "the image size", "latent": "the size of a latent", "n_mlp": "the layers of the mapping"}
     return {what[name]: int(settings[name]) for name in what if settings.get(name) is not None}
@@ -128,29 +139,29 @@ def asked(settings: Mapping[str, Any]) -> dict[str, int]:
 # ---- what the weights tell ----
 
 
-def prepared(given: Mapping[str, Tensor], what: str) -> tuple[Layout, StateDict]:
+def prepare_weights(given: Mapping[str, Tensor], what: str) -> tuple[Layout, StateDict]:
     """The layout of official weights, and the weights without their filters.
 
     Raises:
         ConfigError: another layout, labels, or another filter than ours.
     """
-    layout = layout_of(given)
+    layout = identify_layout(given)
     if layout is None:
         raise ConfigError(f"the {what} weights are in no layout of StyleGAN2; they begin with {next(iter(given), '-')}")
     labelled = [key for key in given if key.startswith(layout.labels)]
     if labelled:
         raise ConfigError(f"the {what} is one of classes ({labelled[0]!r}), for which ours has no place")
-    return layout, without_filters(layout.modern(given), layout.filters, what)
+    return layout, remove_filters(layout.rename_old_keys(given), layout.filters, what)
 
 
-def tell_generator(state: Mapping[str, Tensor], layout: Layout) -> tuple[list[int], dict[str, int]]:
+def read_generator_shapes(state: Mapping[str, Tensor], layout: Layout) -> tuple[list[int], dict[str, int]]:
     """Widths from 4 px up, and the numbers that other networks tell too."""
 
     def found(key: str, dims: int) -> tuple[int, ...]:
-        return shape(state, layout.generator(key), layout.name, dims)
+        return read_shape(state, layout.name_generator_tensor(key), layout.name, dims)
 
     blocks = 0
-    while layout.generator(f"blocks.{blocks}.rgb.bias") in state:
+    while layout.name_generator_tensor(f"blocks.{blocks}.rgb.bias") in state:
         blocks += 1
     widths = [found("constant", 3)[0], *(found(f"blocks.{k}.conv.conv.weight", 4)[0] for k in range(blocks))]
     return widths, {
@@ -160,12 +171,12 @@ def tell_generator(state: Mapping[str, Tensor], layout: Layout) -> tuple[list[in
     }
 
 
-def tell_discriminator(state: Mapping[str, Tensor], layout: Layout) -> tuple[list[int], dict[str, int]]:
+def read_discriminator_shapes(state: Mapping[str, Tensor], layout: Layout) -> tuple[list[int], dict[str, int]]:
     """Widths from 4 px up, and the numbers that other networks tell too."""
-    blocks = layout.discriminator_blocks(state)
-    widest, channels = shape(state, layout.discriminator("trunk.0.weight", blocks), layout.name, 4)[:2]
+    blocks = layout.count_discriminator_blocks(state)
+    widest, channels = read_shape(state, layout.name_discriminator_tensor("trunk.0.weight", blocks), layout.name, 4)[:2]
     further = [
-        shape(state, layout.discriminator(f"trunk.{k}.second.weight", blocks), layout.name, 4)[0]
+        read_shape(state, layout.name_discriminator_tensor(f"trunk.{k}.second.weight", blocks), layout.name, 4)[0]
         for k in range(1, blocks + 1)
     ]
     return [widest, *further][::-1], {"the image size": 4 << blocks, "the channels of an image": channels}
@@ -174,13 +185,13 @@ def tell_discriminator(state: Mapping[str, Tensor], layout: Layout) -> tuple[lis
 # ---- what becomes of them ----
 
 NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
-    "generator": (GeneratorConfig, Generator),
-    "mapping": (MappingConfig, PixelNormMapping),
-    "discriminator": (DiscriminatorConfig, Discriminator),
+    "generator": (StyleGAN2GeneratorConfig, StyleGAN2Generator),
+    "mapping": (StyleGAN2MappingConfig, PixelNormMapping),
+    "discriminator": (StyleGAN2DiscriminatorConfig, StyleGAN2Discriminator),
 }
 
 
-def ours(
+def convert_network(
     slot: str, state: Mapping[str, Tensor], layout: Layout, config: Mapping[str, Any], numbers: Mapping[str, int]
 ) -> StateDict:
     """A network's state_dict under our names and in our shapes, which differ in axes of length 1.
@@ -193,17 +204,17 @@ def ours(
     with torch.device("meta"):
         empty = network(options(**config), Facts(image_size=size, channels=numbers["the channels of an image"]))
     wanted = empty.state_dict()
-    names = {layout.official(slot, key, size.bit_length() - 3): key for key in wanted}
-    found = renamed(state, names, slot, layout.name)
-    return {key: fitted(found[key], wanted[key].shape, official) for official, key in names.items()}
+    names = {layout.get_official_name(slot, key, size.bit_length() - 3): key for key in wanted}
+    found = rename_tensors(state, names, slot, layout.name)
+    return {key: reshape_tensor(found[key], wanted[key].shape, official) for official, key in names.items()}
 
 
-def drawn_noise(state: Mapping[str, Tensor], layout: Layout, scales: int, notes: list[str]) -> StateDict:
+def draw_missing_noise(state: Mapping[str, Tensor], layout: Layout, scales: int, notes: list[str]) -> StateDict:
     """Maps of noise for a generator of before 2020, which has none of its own."""
-    names = [layout.generator(f"noise_{k}") for k in range(2 * scales - 1)]
+    names = [layout.name_generator_tensor(f"noise_{k}") for k in range(2 * scales - 1)]
     if any(name in state for name in names):
         return {}
     notes.append("no fixed noise is in the file; it was drawn, and is of use only to edits that repeat a face exactly")
     sides = [4 << (k + 1) // 2 for k in range(len(names))]
-    sources = [torch.Generator().manual_seed(seed_of("fixed noise", side, k)) for k, side in enumerate(sides)]
+    sources = [torch.Generator().manual_seed(derive_seed("fixed noise", side, k)) for k, side in enumerate(sides)]
     return {name: torch.randn(1, 1, s, s, generator=g) for name, s, g in zip(names, sides, sources)}
