@@ -16,21 +16,21 @@ import torch
 from PIL import Image
 from torch.nn.functional import max_pool2d
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.data.config import CelebAMaskHQData
 from zoogan.data.drawn import CLASSES
-from zoogan.data.label_sets import built_in
+from zoogan.data.label_sets.label_set import load_label_set
 from zoogan.data.sources import celebamask_hq
 from zoogan.data.sources.celebamask_hq import CelebAMaskHQ
-from zoogan.data.sources.labels import DataWarning
+from zoogan.data.sources.attribute_columns import DataWarning
 from zoogan.data.stream import FaceStream
-from zoogan.evaluation.inputs import source_config
+from zoogan.evaluation.inputs import choose_source
 from zoogan.interfaces import Need
 from zoogan.plugins.host import get_zoo
 
 SIDE = 32
 NUMBERS = (0, 1, 2, 3, 5, 7, 2000, 2001)  # gaps, as a part of the set has
-TABLE = np.array(built_in("celebamask-13").table(), dtype=np.uint8)
+TABLE = np.array(load_label_set("celebamask-13").list_parts(), dtype=np.uint8)
 
 
 def classes_of(number: int) -> np.ndarray[Any, Any]:
@@ -144,7 +144,7 @@ def test_the_official_split_needs_its_numbers(root: Path) -> None:
     assert [[source.numbers[i] for i in source.members[split]] for split in ("train", "valid", "test")] == [
         [0, 1, 2, 3, 5, 7, 27999], [], [28000],
     ]  # fmt: skip
-    assert opened(root, split="hash").size("test") == 0
+    assert opened(root, split="hash").count_faces("test") == 0
     with pytest.warns(DataWarning, match="split=number leaves no test faces"):
         (root / "CelebA-HQ-img" / "28000.jpg").unlink()
         CelebAMaskHQ(CelebAMaskHQData(root=root, image_size=16, split="number"))
@@ -163,27 +163,27 @@ def test_a_face_stays_on_its_side_when_others_come(root: Path) -> None:
 
 def test_attributes_are_those_of_the_list_by_number(root: Path) -> None:
     source = opened(root, attributes=("Male", "Eyeglasses"))
-    assert source.labels("train").tolist() == [[float(n % 2 == 0), float(n % 2)] for n in NUMBERS]
-    assert CelebAMaskHQ.known_attributes(CelebAMaskHQData(root=root)) == ("Eyeglasses", "Male")
+    assert source.read_labels("train").tolist() == [[float(n % 2 == 0), float(n % 2)] for n in NUMBERS]
+    assert CelebAMaskHQ.list_attributes(CelebAMaskHQData(root=root)) == ("Eyeglasses", "Male")
     (root / "CelebAMask-HQ-attribute-anno.txt").rename(root / "mask_derived_attr.txt")
-    assert torch.equal(opened(root, attributes=("Male", "Eyeglasses")).labels("train"), source.labels("train"))
+    assert torch.equal(opened(root, attributes=("Male", "Eyeglasses")).read_labels("train"), source.read_labels("train"))
     (root / "mask_derived_attr.txt").unlink()
-    assert CelebAMaskHQ.known_attributes(CelebAMaskHQData(root=root)) == ()
+    assert CelebAMaskHQ.list_attributes(CelebAMaskHQData(root=root)) == ()
     with pytest.raises(ConfigError, match=r"data.attributes: Male would be read from .* has neither"):
         opened(root, attributes=("Male",))
 
 
 def test_what_was_read_is_kept_within_bounds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    faces = opened(root).size("train")
+    faces = opened(root).count_faces("train")
     monkeypatch.setattr(celebamask_hq, "CACHE_BYTES", faces * 4 * 16 * 16)
     source, part, shared = opened(root), opened(root), opened(root, workers=2)
     first = source.read("train", [5, 2, 0])
-    assert len(source._kept["train"].known) == faces
+    assert len(source._caches["train"].is_filled) == faces
     shared.read("train", [0])
-    assert len(shared._kept["train"].known) == 0, "two workers would keep twice as much"
+    assert len(shared._caches["train"].is_filled) == 0, "two workers would keep twice as much"
     monkeypatch.setattr(celebamask_hq, "CACHE_BYTES", faces * 4 * 16 * 16 - 1)
     part.read("train", [0])
-    assert len(part._kept["train"].known) == 0, "a part of a set would rarely be asked for"
+    assert len(part._caches["train"].is_filled) == 0, "a part of a set would rarely be asked for"
     for path in (root / "CelebAMask-HQ-mask").iterdir():
         path.unlink()
     again = source.read("train", [0, 2])
@@ -191,15 +191,15 @@ def test_what_was_read_is_kept_within_bounds(root: Path, monkeypatch: pytest.Mon
     assert torch.equal(again["segmentation"], first["segmentation"][[2, 1]])
     with pytest.raises(ConfigError, match=r"\d\.png"):
         source.read("train", [0, 1])  # which was not read yet
-    assert pickle.loads(pickle.dumps(source))._kept == {}
+    assert pickle.loads(pickle.dumps(source))._caches == {}
 
 
 def test_a_stream_mirrors_image_and_parts(root: Path) -> None:
     source = opened(root, label_set="celebamask-19")
     stream = FaceStream(source, "source", Need(("image", "segmentation")), seed=0, flip=True)
-    flipped = [k for k in range(8) if stream.mirrored(k)]
+    flipped = [k for k in range(8) if stream.is_mirrored(k)]
     sample = stream.__getitems__(flipped)
-    plain = source.read("train", [stream.index_of(k) for k in flipped])
+    plain = source.read("train", [stream.get_index(k) for k in flipped])
     table = torch.arange(19, dtype=torch.uint8)
     table[[4, 5, 6, 7, 8, 9]] = torch.tensor([5, 4, 7, 6, 9, 8], dtype=torch.uint8)
     assert flipped and torch.equal(sample["image"], plain["image"].flip(-1))
@@ -208,10 +208,10 @@ def test_a_stream_mirrors_image_and_parts(root: Path) -> None:
 
 def test_a_run_is_measured_on_the_parts_and_the_split_of_its_training(root: Path) -> None:
     trained = CelebAMaskHQData(root=root, attributes=("Male",), crop=0.75, test_share=0.25, masks="parts")
-    trained = trained.model_copy(update={"label_set": built_in("celebamask-19")})
+    trained = trained.model_copy(update={"label_set": load_label_set("celebamask-19")})
     facts = SimpleNamespace(image_size=64, attributes=("Male",))
     run: Any = SimpleNamespace(config=SimpleNamespace(data=trained), facts=facts)
-    found = source_config(get_zoo().registry, run, "celebamask_hq", root, {})
+    found, _ = choose_source(get_zoo().registry, run, "celebamask_hq", root, {})
     assert found == trained.model_copy(update={"root": root.resolve()})
 
 
@@ -305,7 +305,7 @@ def test_both_layouts_agree_on_real_faces(tmp_path: Path) -> None:
     real = os.environ.get("ZOOGAN_CELEBAMASK_HQ")
     if not real:
         pytest.skip("ZOOGAN_CELEBAMASK_HQ names no copy of CelebAMask-HQ")
-    numbers = celebamask_hq.part_files(Path(real) / celebamask_hq.PARTS, CLASSES)
+    numbers = celebamask_hq.list_part_masks(Path(real) / celebamask_hq.PARTS, CLASSES)
     (tmp_path / "CelebA-HQ-img").mkdir()
     for number in sorted(numbers)[:10]:
         (tmp_path / "CelebA-HQ-img" / f"{number}.jpg").symlink_to(Path(real) / "CelebA-HQ-img" / f"{number}.jpg")

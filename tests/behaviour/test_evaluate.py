@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoogan.errors import ConfigError
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
+from zoogan.errors import ConfigError
 from zoogan.evaluation.build_report import build_report, collect_rows
 from zoogan.evaluation.metric_runner import Findings, run_metrics
 from zoogan.evaluation.metrics.diversity import Diversity
@@ -197,7 +197,7 @@ def test_a_true_redraw_is_shown_only_where_it_is_one_for_all_runs(
     source: DrawnSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[list[str]] = []
-    monkeypatch.setattr("zoogan.evaluation.sheets.grid", lambda pictures, columns: shown.append(columns))
+    monkeypatch.setattr("zoogan.evaluation.sheets.make_grid", lambda pictures, columns: shown.append(columns))
     for other in (known(), excluding(("Eyeglasses", "Blond_Hair"))):
         editors = [("a", known()), ("b", other)]
         make_comparison_sheet(

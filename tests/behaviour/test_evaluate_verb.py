@@ -220,7 +220,7 @@ def test_a_plugin_brings_a_metric(runs: list[Path], tmp_path: Path) -> None:
         values.append(read_report(out).find("redness", "Eyeglasses"))
     assert values[0] is not None and values[1] is not None
     assert values[1].value == pytest.approx(2 * values[0].value)
-    assert values[1].key.differs(values[0].key) == ["options: {'gain': 2.0} / {'gain': 1.0}"]
+    assert values[1].key.list_differences(values[0].key) == ["options: {'gain': 2.0} / {'gain': 1.0}"]
     assert "mean change of red" in (tmp_path / "1" / "report.html").read_text()
     registry = open_zoo(files=[plugin]).registry
     assert list_default_metrics(registry, "edits")[:2] == ["redness", "edit_error"]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_host, print_note, split_names
-from zoogan.config import ConfigError, parse_sets
+from zoogan.config import parse_sets
 from zoogan.devices import shutdown_distributed
+from zoogan.errors import ConfigError
 from zoogan.evaluation.evaluate import evaluate as evaluate_run
 from zoogan.evaluation.inputs import FACES
 
@@ -20,27 +21,27 @@ if TYPE_CHECKING:
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    data: Annotated[str | None, typer.Option(help="The source to measure on; by default the run's own.")] = None,
-    root: Annotated[Path | None, typer.Option(help="The folder of the source.")] = None,
-    metrics: Annotated[
-        str | None, typer.Option(help="Names with commas; by default all that need no download.")
+    data: Annotated[str | None, typer.Option(help="Source to measure on (default: the run's own).")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the source.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Names with commas (default: all that need no download).")] = None,
+    judge: Annotated[
+        Path | None, typer.Option(help="Folder of a judge (default: the cached one for the source).")
     ] = None,
-    judge: Annotated[Path | None, typer.Option(help="A judge's folder; by default the one for the source.")] = None,
-    faces: Annotated[int, typer.Option(min=1, help="How many held-out faces at most, or how many samples.")] = FACES,
-    seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
+    faces: Annotated[int, typer.Option(min=1, help="Number of held-out faces at most, or of samples.")] = FACES,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     styles: Annotated[
-        str, typer.Option(help="Where styles come from: latent, or reference = other held-out faces.")
+        str, typer.Option(help="Origin of styles: latent, or reference = other held-out faces.")
     ] = "latent",
     truncation: Annotated[
-        float | None, typer.Option(min=0, max=1, help="How far from the mean face samples may be; by default 1.")
+        float | None, typer.Option(min=0, max=1, help="How far from the mean face samples may be, 0 to 1 (default: 1).")
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="data.KEY of the source or METRIC.KEY; repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, data.KEY of the source or METRIC.KEY; repeatable."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The report's folder; by default RUN/report, or one beside it for other faces or seeds."),
+        typer.Option(help="Folder of the report (default: RUN/report, or one beside it for other faces or seeds)."),
     ] = None,
     checkpoint: Checkpoint = None,
     device: Device = "auto",

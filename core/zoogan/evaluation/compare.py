@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoogan.errors import ConfigError
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import FACES, check_jinja, choose_metrics, choose_source, open_run
 from zoogan.plugins.host import get_zoo
 

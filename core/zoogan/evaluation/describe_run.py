@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zoogan.errors import ConfigError
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.evaluation.reports.report import MeasuredRun
 from zoogan.interfaces import Source
 from zoogan.interfaces.source import LOADING_SETTINGS

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from zoogan.config import ComponentConfig, merge, validate_model
-from zoogan.errors import ConfigError
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.names import import_object, suggest_name
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from zoogan.config import ComponentConfig
-from zoogan.errors import ConfigError
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.evaluation.build_report import build_report, collect_rows
 from zoogan.evaluation.describe_run import describe_mode, describe_run, hash_training_data
 from zoogan.evaluation.inputs import (

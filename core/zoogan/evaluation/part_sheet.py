@@ -15,7 +15,7 @@ from zoogan.evaluation.study import iterate_samples
 from zoogan.interfaces import Editor, PartJudge, Study, World
 from zoogan.interfaces.metric import make_face_seeds
 from zoogan.interfaces.synthesis import collect_noise
-from zoogan.pictures.palette import colour_segmentation, choose_colours
+from zoogan.pictures.palette import choose_colours, colour_segmentation
 from zoogan.pictures.photo import normalize_image
 from zoogan.pictures.sheet import enlarge_pixels, make_grid
 
@@ -65,4 +65,6 @@ def make_part_sheet(editor: Editor, study: Study) -> UInt8[Tensor, "3 h w"] | No
 def make_part_legend(editor: Editor) -> list[tuple[str, str]]:
     """List the parts of an editor's faces with their colours in the sheet, `#rrggbb`; none for faces without parts."""
     parts = list_parts(editor)
-    return [(part, "#{:02x}{:02x}{:02x}".format(*colour)) for part, colour in zip(parts, choose_colours(max(1, len(parts))))]
+    return [
+        (part, "#{:02x}{:02x}{:02x}".format(*colour)) for part, colour in zip(parts, choose_colours(max(1, len(parts))))
+    ]

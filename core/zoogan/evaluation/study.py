@@ -59,7 +59,7 @@ def open_study(
         device: where the editor runs.
         judge: reads attributes and parts; None where no judge is at hand.
         split: by default the one that is held out for measuring.
-        world: the processes that share the work; by default all there are. `World.make_single()` measures in this one only.
+        world: the processes that share the work (default: all); `World.make_single()` = this one alone.
         editor: what will be measured; by default one that edits faces and has no exclusive groups of its own.
         truncation: of samples, 0 to 1.
         only: numbers of the faces to edit; None = all that the editor serves.
@@ -181,8 +181,8 @@ def _edit_batch(
             editor, image, own, target,
             seed=make_face_seeds(study.seed, torch.tensor(faces)), known=editor.read_masks(sample, image),
         ),
-        truth=None if redrawn is None else normalize_image(redrawn["image"]).to(device),
-        sample=sample, redrawn=redrawn, seed=study.seed,
+        true_redraw=None if redrawn is None else normalize_image(redrawn["image"]).to(device),
+        sample=sample, redraw_sample=redrawn, seed=study.seed,
     )  # fmt: skip
 
 
