@@ -11,23 +11,24 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from zoogan.config import ConfigError
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.drawn.source import DrawnSource
-from zoogan.interfaces.metric import Parser, Reader
+from zoogan.errors import ConfigError
+from zoogan.interfaces.metric import AttributeJudge, PartJudge
 from zoogan.judges import training as judge_training
-from zoogan.judges.augment import blurred, disturbed, moved
-from zoogan.judges.judge import Judge, default_judge, load_judge, read_facts, save_judge
-from zoogan.judges.splits import with_valid
-from zoogan.judges.training import Lesson, losses, train_judge, value_weights
-from zoogan.pictures.photo import to_range
+from zoogan.judges.augment import augment_faces, blur_faces, make_sampling_grid
+from zoogan.judges.calibration import fit_judge
+from zoogan.judges.judge import Judge, get_judge_folder, load_judge, read_judge_facts, save_judge
+from zoogan.judges.splits import add_valid_split
+from zoogan.judges.training import JudgeTrainingConfig, compute_losses, compute_value_weights
+from zoogan.pictures.photo import normalize_image
 
 pytest.importorskip("timm")
 
 NAMES = ("Wearing_Hat", "Bald", "Face_Mask")
 COMMON = {"Wearing_Hat": 0.4, "Bald": 0.3, "Face_Mask": 0.4}
-LESSON = Lesson(iterations=3, batch=8)
+LESSON = JudgeTrainingConfig(iterations=3, batch=8)
 CPU = torch.device("cpu")
 
 
@@ -39,7 +40,7 @@ def drawn(**settings: Any) -> tuple[DrawnSource, DrawnData]:
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:
-    trained = train_judge(*drawn(), LESSON, device=CPU)
+    trained = fit_judge(*drawn(), LESSON, device=CPU)
     assert trained is not None
     return trained
 
@@ -47,7 +48,7 @@ def judge() -> Judge:
 @pytest.fixture(scope="module")
 def faces() -> dict[str, torch.Tensor]:
     sample = drawn()[0].read("test", range(12))
-    return {**sample, "image": to_range(sample["image"])}
+    return {**sample, "image": normalize_image(sample["image"])}
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
@@ -59,8 +60,8 @@ def test_a_hidden_attribute_counts_neither_in_the_loss_nor_in_the_table(
     hidden = faces["visible"] < 0.5
     assert hidden.any()
     lied = {**faces, "attributes": torch.where(hidden, 1 - faces["attributes"], faces["attributes"])}
-    weights = value_weights(faces["attributes"])
-    told, again = (losses(judge.network, s, weights, LESSON)["attributes"] for s in (faces, lied))
+    weights = compute_value_weights(faces["attributes"])
+    told, again = (compute_losses(judge.network, s, weights, LESSON)["attributes"] for s in (faces, lied))
     assert torch.equal(told, again)
     source, _ = drawn()
     seen = source.read("test", range(40))["visible"]
@@ -69,8 +70,8 @@ def test_a_hidden_attribute_counts_neither_in_the_loss_nor_in_the_table(
 
 def test_the_same_seed_gives_the_same_judge(judge: Judge) -> None:
     state = torch.random.get_rng_state()
-    again = train_judge(*drawn(), LESSON, device=CPU)
-    other = train_judge(*drawn(), LESSON.model_copy(update={"seed": 1}), device=CPU)
+    again = fit_judge(*drawn(), LESSON, device=CPU)
+    other = fit_judge(*drawn(), LESSON.model_copy(update={"seed": 1}), device=CPU)
     assert torch.equal(torch.random.get_rng_state(), state), "the caller's random numbers are left alone"
     assert again is not None and other is not None
     mine, theirs = judge.network.state_dict(), other.network.state_dict()
@@ -80,7 +81,7 @@ def test_the_same_seed_gives_the_same_judge(judge: Judge) -> None:
 
 def test_it_learns() -> None:
     settings = {"faces": 128, "held_out": 60, "attributes": "Blond_Hair", "probabilities": {"Blond_Hair": 0.4}}
-    trained = train_judge(*drawn(**settings), Lesson(iterations=40, batch=16), device=CPU)
+    trained = fit_judge(*drawn(**settings), JudgeTrainingConfig(iterations=40, batch=16), device=CPU)
     assert trained is not None and trained.facts.segmentation is not None
     row = trained.table["Blond_Hair"]
     assert row["average_precision"] > row["positives"] / row["faces"] + 0.25
@@ -89,49 +90,53 @@ def test_it_learns() -> None:
 
 def test_a_source_without_a_valid_split_gives_its_tail(monkeypatch: pytest.MonkeyPatch) -> None:
     source, _ = drawn()
-    size = source.size
-    monkeypatch.setattr(source, "size", lambda split: 0 if split == "valid" else size(split))
-    divided = with_valid(source)
-    assert [divided.size(s) for s in ("train", "valid", "test")] == [58, 6, 40]
-    assert torch.equal(divided.labels("valid"), source.labels("train")[58:])
+    count = source.count_faces
+    monkeypatch.setattr(source, "count_faces", lambda split: 0 if split == "valid" else count(split))
+    divided = add_valid_split(source)
+    assert [divided.count_faces(s) for s in ("train", "valid", "test")] == [58, 6, 40]
+    assert torch.equal(divided.read_labels("valid"), source.read_labels("train")[58:])
     assert divided.groups == source.groups and source.groups
-    seen, domains = (torch.cat([told(s) for s in ("train", "valid")]) for told in (divided.visible, divided.domain))
-    assert torch.equal(seen, source.visible("train")) and not seen.all(), "a hat hides hair in both parts"
-    assert torch.equal(domains, source.domain("train"))
-    assert torch.equal(divided.visible("test"), source.visible("test"))
+    seen, domains = (
+        torch.cat([told(s) for s in ("train", "valid")]) for told in (divided.read_visibility, divided.read_domains)
+    )
+    assert torch.equal(seen, source.read_visibility("train")) and not seen.all(), "a hat hides hair in both parts"
+    assert torch.equal(domains, source.read_domains("train"))
+    assert torch.equal(divided.read_visibility("test"), source.read_visibility("test"))
     assert torch.equal(divided.read("valid", [0])["image"], source.read("train", [58])["image"])
     assert torch.equal(divided.read("train", [57])["image"], source.read("train", [57])["image"])
 
 
 def test_both_values_are_needed_in_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
     source, config = drawn()
-    labels = source.labels
-    monkeypatch.setattr(source, "labels", lambda split: labels(split) * (split != "valid"))
+    labels = source.read_labels
+    monkeypatch.setattr(source, "read_labels", lambda split: labels(split) * (split != "valid"))
     with pytest.raises(ConfigError, match="Bald is 0 on all 40 valid faces") as raised:
-        train_judge(source, config, LESSON, device=CPU)
+        fit_judge(source, config, LESSON, device=CPU)
     assert str(raised.value).count("\n") == 2, "all three at once"
-    monkeypatch.setattr(source, "size", lambda split: 0 if split == "test" else 40)
+    monkeypatch.setattr(source, "count_faces", lambda split: 0 if split == "test" else 40)
     with pytest.raises(ConfigError, match="the test split has no faces"):
-        train_judge(source, config, LESSON, device=CPU)
+        fit_judge(source, config, LESSON, device=CPU)
 
 
 def test_rare_values_weigh_more_up_to_a_bound() -> None:
     labels = torch.zeros(100, 2)
     labels[:20, 0] = labels[:1, 1] = 1
-    weights = value_weights(labels)
+    weights = compute_value_weights(labels)
     assert weights[:, 0].tolist() == pytest.approx([0.5 / 0.8, 0.5 / 0.2])
     assert weights[1, 1] == pytest.approx(0.5 / judge_training.RAREST)
 
 
 def test_a_parser_learns_parts_alone_and_states_its_overlap_part_by_part() -> None:
     source, config = drawn(attributes=(), faces=128)
-    before, after = (train_judge(source, config, Lesson(iterations=k, batch=16), device=CPU) for k in (1, 40))
-    assert before is not None and after is not None and isinstance(after, Parser)
+    before, after = (
+        fit_judge(source, config, JudgeTrainingConfig(iterations=k, batch=16), device=CPU) for k in (1, 40)
+    )
+    assert before is not None and after is not None and isinstance(after, PartJudge)
     facts = after.facts
     assert after.attributes == () and facts.table == {} and after.parts == facts.parts == CLASSES
-    assert after.probabilities(torch.zeros(2, 3, 16, 16)).shape == (2, 0)
+    assert after.read_attributes(torch.zeros(2, 3, 16, 16)).shape == (2, 0)
     truth = source.read("test", range(40))
-    told = after.segmentation(to_range(truth["image"]))
+    told = after.read_parts(normalize_image(truth["image"]))
     assert told is not None
     true, overlap = truth["segmentation"].long(), {}
     for k in true.unique().tolist():
@@ -150,10 +155,10 @@ def test_a_judge_takes_its_parts_from_the_source(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         source, "read", lambda *of: (s := read(*of)) | {"segmentation": (s["segmentation"] > 0).to(torch.uint8)}
     )
-    trained = train_judge(source, config, LESSON, device=CPU)
+    trained = fit_judge(source, config, LESSON, device=CPU)
     assert trained is not None and trained.parts == ("else", "person") and trained.facts.build.classes == 2
     assert set(trained.part_table) == {"else", "person"}
-    told = trained.segmentation(to_range(read("test", [0])["image"]))
+    told = trained.read_parts(normalize_image(read("test", [0])["image"]))
     assert told is not None and set(told.unique().tolist()) <= {0, 1}
 
 
@@ -161,7 +166,7 @@ def test_without_attributes_and_parts_there_is_nothing_to_learn(monkeypatch: pyt
     source, config = drawn(attributes=())
     monkeypatch.setattr(source, "fields", ("image", "attributes"))
     with pytest.raises(ConfigError, match="nothing to learn: name one attribute or more"):
-        train_judge(source, config, LESSON, device=CPU)
+        fit_judge(source, config, LESSON, device=CPU)
 
 
 # ---- disturbances ----------------------------------------------------------------------------------------------------
@@ -171,50 +176,52 @@ def test_a_turned_face_turns_clockwise_by_the_angle_added_to_its_roll() -> None:
     picture = torch.zeros(1, 1, 33, 33)
     picture[:, :, 16, 28] = 1  # to the right of the centre
     zero = torch.zeros(1)
-    grid = moved(torch.tensor([30.0]), zero + 1, torch.zeros(1, 2), 33)
+    grid = make_sampling_grid(torch.tensor([30.0]), zero + 1, torch.zeros(1, 2), 33)
     turned = torch.nn.functional.grid_sample(picture, grid, align_corners=False)[0, 0]
     row, column = divmod(int(turned.argmax()), 33)
     assert math.degrees(math.atan2(row - 16, column - 16)) == pytest.approx(30, abs=4), "rows go down: clockwise"
     sample = {"image": torch.zeros(5, 3, 16, 16), "pose": torch.zeros(5, 3)}
-    pose = disturbed(sample, torch.Generator().manual_seed(0))["pose"]
+    pose = augment_faces(sample, torch.Generator().manual_seed(0))["pose"]
     assert not pose[:, :2].any() and (pose[:, 2].abs() <= 8).all() and len(pose[:, 2].unique()) == 5
 
 
 def test_disturbances_keep_range_and_classes_and_are_drawn_face_by_face(faces: dict[str, torch.Tensor]) -> None:
-    one, two = (disturbed(faces, torch.Generator().manual_seed(3)) for _ in range(2))
+    one, two = (augment_faces(faces, torch.Generator().manual_seed(3)) for _ in range(2))
     assert all(torch.equal(one[k], two[k]) for k in one)
     assert one["image"].abs().max() <= 1 and one["segmentation"].dtype == torch.uint8
     assert set(one["segmentation"].unique().tolist()) <= set(faces["segmentation"].unique().tolist())
     assert torch.equal(one["attributes"], faces["attributes"])
     marked = {**faces, "image": (faces["segmentation"][:, None] > 0).float().expand(-1, 3, -1, -1) * 2 - 1}
-    moved_too = disturbed(marked, torch.Generator().manual_seed(3))
+    moved_too = augment_faces(marked, torch.Generator().manual_seed(3))
     person = moved_too["segmentation"] > 0
     inside, outside = (moved_too["image"].mean(1)[where].mean() for where in (person, ~person))
     assert inside > outside + 1, "what is pushed in at the border is segmented as it looks"
     flat = torch.full((2, 3, 8, 8), 0.25)
-    assert torch.allclose(blurred(flat, torch.tensor([0.5, 1.2])), flat, atol=1e-6)
+    assert torch.allclose(blur_faces(flat, torch.tensor([0.5, 1.2])), flat, atol=1e-6)
 
 
 # ---- judging ---------------------------------------------------------------------------------------------------------
 
 
 def test_it_is_a_reader_and_tells_all_that_it_learnt(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
-    assert isinstance(judge, Reader) and judge.attributes == NAMES == tuple(judge.table)
-    probability, pose, parts = (tell(faces["image"]) for tell in (judge.probabilities, judge.poses, judge.segmentation))
+    assert isinstance(judge, AttributeJudge) and judge.attributes == NAMES == tuple(judge.table)
+    probability, pose, parts = (
+        tell(faces["image"]) for tell in (judge.read_attributes, judge.read_poses, judge.read_parts)
+    )
     assert probability.shape == (12, 3) and ((probability >= 0) & (probability <= 1)).all()
     assert pose is not None and pose.shape == (12, 3)
     assert parts is not None and parts.shape == (12, 16, 16) and parts.max() < 19
 
 
 def test_a_face_is_judged_alone(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
-    together = judge.probabilities(faces["image"])
-    alone = default_collate([judge.probabilities(face[None])[0] for face in faces["image"]])
+    together = judge.read_attributes(faces["image"])
+    alone = default_collate([judge.read_attributes(face[None])[0] for face in faces["image"]])
     assert torch.allclose(together, alone, atol=1e-5)
 
 
 def test_other_sizes_are_resized(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
     large = faces["image"].repeat_interleave(2, 2).repeat_interleave(2, 3)
-    assert torch.allclose(judge.probabilities(large), judge.probabilities(faces["image"]), atol=0.05)
+    assert torch.allclose(judge.read_attributes(large), judge.read_attributes(faces["image"]), atol=0.05)
     assert judge.resizer == "bilinear-antialias-16"
 
 
@@ -227,27 +234,11 @@ def test_round_trip(judge: Judge, faces: dict[str, torch.Tensor], tmp_path: Path
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["judge"], "no drafts are left"
     assert loaded.facts == saved.facts and len(loaded.digest) == 64 and loaded.facts.source == "drawn"
     for one, other in ((judge, loaded), (saved, loaded)):
-        assert torch.equal(one.probabilities(faces["image"]), other.probabilities(faces["image"]))
-        assert torch.equal(one.segmentation(faces["image"]), other.segmentation(faces["image"]))
-        assert torch.equal(one.poses(faces["image"]), other.poses(faces["image"]))
+        assert torch.equal(one.read_attributes(faces["image"]), other.read_attributes(faces["image"]))
+        assert torch.equal(one.read_parts(faces["image"]), other.read_parts(faces["image"]))
+        assert torch.equal(one.read_poses(faces["image"]), other.read_poses(faces["image"]))
     assert torch.equal(loaded.thresholds, judge.thresholds) and loaded.table == judge.table
     assert loaded.parts == CLASSES and loaded.part_table == judge.part_table and loaded.part_scores["classes"] > 5
-
-
-def test_a_judge_from_before_parts_had_names_tells_those_of_drawn_faces(judge: Judge, tmp_path: Path) -> None:
-    save_judge(judge, tmp_path / "judge")
-    facts = tmp_path / "judge" / "judge.json"
-    content = json.loads(facts.read_text())
-    for name in ("parts", "part_table"):
-        content.pop(name)
-    facts.write_text(json.dumps(content))
-    old = load_judge(tmp_path / "judge")
-    assert old.parts == CLASSES and old.part_table == {} and old.part_scores == judge.part_scores
-    assert old.digest == load_judge(save_to(judge, tmp_path / "new")).digest
-    content["parts"] = ["background", "skin"]
-    facts.write_text(json.dumps(content))
-    with pytest.raises(ConfigError, match="2 parts and 19 classes"):
-        load_judge(tmp_path / "judge")
 
 
 def save_to(judge: Judge, folder: Path) -> Path:
@@ -279,7 +270,7 @@ def test_what_is_damaged_is_refused(judge: Judge, tmp_path: Path) -> None:
             load_judge(folder)
     facts.write_text(text[:-9])
     with pytest.raises(ConfigError, match="damaged"):
-        read_facts(folder)
+        read_judge_facts(folder)
 
 
 def test_a_failed_write_leaves_the_old_judge(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +288,7 @@ def test_a_failed_write_leaves_the_old_judge(judge: Judge, tmp_path: Path, monke
 
 def test_the_default_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path))
-    assert default_judge("drawn", 64) == tmp_path / "judges" / "drawn-64"
+    assert get_judge_folder("drawn", 64) == tmp_path / "judges" / "drawn-64"
     monkeypatch.delenv("ZOOGAN_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_judge("celeba", 128) == tmp_path / ".cache" / "zoogan" / "judges" / "celeba-128"
+    assert get_judge_folder("celeba", 128) == tmp_path / ".cache" / "zoogan" / "judges" / "celeba-128"

@@ -17,7 +17,7 @@ from zoogan.cli import main
 from zoogan.data.config import FolderData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.sources.folder import Folder
-from zoogan.evaluation.inputs import check_learnt
+from zoogan.evaluation.inputs import describe_judge_mismatch
 from zoogan.judges import training as judge_training
 from zoogan.judges.judge import load_judge
 from zoogan.plugins.host import get_zoo
@@ -62,13 +62,13 @@ def test_ctrl_c_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
-    learn = judge_training.losses
+    learn = judge_training.compute_losses
 
     def interrupted(*given: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         return learn(*given)
 
-    monkeypatch.setattr(judge_training, "losses", interrupted)
+    monkeypatch.setattr(judge_training, "compute_losses", interrupted)
     assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge")]) == 130
     assert "nothing was saved" in capsys.readouterr().out and not list(tmp_path.iterdir())
     assert signal.getsignal(signal.SIGINT) == before
@@ -87,14 +87,12 @@ def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "no valid split; the last tenth of train" in capsys.readouterr().out
     judge = load_judge(tmp_path / "judge")
     config = FolderData(root=root, image_size=16, attributes=("Dark",))
-    check_learnt(judge.facts, Folder(config))
-    assert "other pictures" not in capsys.readouterr().err
+    assert describe_judge_mismatch(judge.facts, Folder(config)) is None
     for k in range(60):
         Image.new("RGB", (40, 30), (9, 120, 3 * k)).save(root / f"{k}.png")
-    check_learnt(judge.facts, Folder(config))
-    assert "learnt from other pictures than these" in capsys.readouterr().err
-    assert judge.attributes == ("Dark",) and judge.poses(torch.zeros(1, 3, 16, 16)) is None
-    assert judge.segmentation(torch.zeros(1, 3, 16, 16)) is None
+    assert "learnt from other pictures than these" in str(describe_judge_mismatch(judge.facts, Folder(config)))
+    assert judge.attributes == ("Dark",) and judge.read_poses(torch.zeros(1, 3, 16, 16)) is None
+    assert judge.read_parts(torch.zeros(1, 3, 16, 16)) is None
 
 
 @pytest.mark.parametrize(

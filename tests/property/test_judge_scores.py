@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoogan.judges.scores import attribute_scores, best_threshold, part_scores, part_table, pose_scores
+from zoogan.judges.scores import choose_threshold, score_attribute, score_each_part, score_parts, score_pose
 
 # Few distinct probabilities, so that ties are common.
 FACES = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=2, max_size=40).filter(
@@ -24,7 +24,7 @@ def tensors(rows: list[tuple[int, bool]]) -> tuple[torch.Tensor, torch.Tensor]:
 def test_a_hand_made_row() -> None:
     probability = torch.tensor([0.9, 0.8, 0.3, 0.7, 0.2, 0.1, 0.1, 0.05])
     label = torch.tensor([True, True, True, False, False, False, False, False])
-    row = attribute_scores(probability, label, 0.5)
+    row = score_attribute(probability, label, 0.5)
     assert row["recall"] == pytest.approx(2 / 3) and row["specificity"] == pytest.approx(4 / 5)
     assert row["balanced_accuracy"] == pytest.approx(11 / 15) and row["accuracy"] == pytest.approx(6 / 8)
     assert row["error"] == pytest.approx(math.sqrt(2 / 9 / 3 + 4 / 25 / 5) / 2)
@@ -33,23 +33,23 @@ def test_a_hand_made_row() -> None:
 
 def test_calibration_finds_the_best_threshold_and_the_middle_of_a_gap() -> None:
     label = torch.tensor([False, False, False, True, True])
-    assert best_threshold(torch.tensor([0.01, 0.02, 0.04, 0.08, 0.2]), label) == pytest.approx(0.06)
+    assert choose_threshold(torch.tensor([0.01, 0.02, 0.04, 0.08, 0.2]), label) == pytest.approx(0.06)
     # One mistake is inevitable: a rare value's mistake is the dearer one.
-    assert best_threshold(torch.tensor([0.1, 0.2, 0.6, 0.5, 0.9]), label) == pytest.approx(0.35)
+    assert choose_threshold(torch.tensor([0.1, 0.2, 0.6, 0.5, 0.9]), label) == pytest.approx(0.35)
     # Saturated probabilities still have a side on either side.
-    assert best_threshold(torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0]), label) == pytest.approx(0.5)
+    assert choose_threshold(torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0]), label) == pytest.approx(0.5)
 
 
 def test_pose_and_part_scores() -> None:
     true = torch.tensor([[0.0, 0.0, 0.0], [10.0, -2.0, 4.0], [20.0, 2.0, 8.0]])
-    row = pose_scores(true + torch.tensor([1.0, -2.0, 3.0]), true)
+    row = score_pose(true + torch.tensor([1.0, -2.0, 3.0]), true)
     assert (row["yaw"], row["pitch"], row["roll"]) == (1, 2, 3)
     assert row["yaw_of_median"] == pytest.approx(20 / 3)
     counts = torch.tensor([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
-    scores = part_scores(counts)
+    scores = score_parts(counts)
     assert scores["mean_iou"] == pytest.approx((6 / 9 + 3 / 6) / 2) and scores["classes"] == 2
     assert scores["pixel_accuracy"] == pytest.approx(9 / 12)
-    table = part_table(counts, ("sky", "face", "hat"))
+    table = score_each_part(counts, ("sky", "face", "hat"))
     assert table["sky"] == pytest.approx({"iou": 6 / 9, "share": 8 / 12, "recall": 6 / 8, "precision": 6 / 7})
     assert table["face"] == pytest.approx({"iou": 3 / 6, "share": 4 / 12, "recall": 3 / 4, "precision": 3 / 5})
     assert set(table) == {"sky", "face"}, "no hat was there"
@@ -63,7 +63,7 @@ def test_no_threshold_is_better_than_the_best(rows: list[tuple[int, bool]]) -> N
         said = probability > threshold
         return float(said[label].float().mean() + (~said)[~label].float().mean()) / 2
 
-    best = balanced(best_threshold(probability, label))
+    best = balanced(choose_threshold(probability, label))
     assert best >= max(balanced((k + 0.5) / 12) for k in range(-1, 13)) - 1e-6
 
 
@@ -75,12 +75,12 @@ def test_average_precision_is_the_sum_over_thresholds(rows: list[tuple[int, bool
         above = [label for p, label in rows if p >= cut]
         expected += sum(above) / len(above) * (sum(above) / positives - recall)
         recall = sum(above) / positives
-    assert attribute_scores(*tensors(rows), 0.5)["average_precision"] == pytest.approx(expected)
+    assert score_attribute(*tensors(rows), 0.5)["average_precision"] == pytest.approx(expected)
 
 
 @given(FACES)
 def test_scores_are_counted_per_value(rows: list[tuple[int, bool]]) -> None:
-    row = attribute_scores(*tensors(rows), 0.5)
+    row = score_attribute(*tensors(rows), 0.5)
     shows = [p / 12 > 0.5 for p, label in rows if label]
     lacks = [p / 12 > 0.5 for p, label in rows if not label]
     assert row["recall"] == pytest.approx(sum(shows) / len(shows))

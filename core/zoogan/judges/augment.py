@@ -1,4 +1,4 @@
-"""What a judge's training faces go through, so that it bears what generators do to pictures."""
+"""The augmentation of a judge's training faces, so that it tolerates what generators do to images."""
 
 from __future__ import annotations
 
@@ -18,9 +18,18 @@ BLUR = 1.2  # px, the largest
 NOISE = 0.08  # of the range [-1, 1], the largest standard deviation
 
 
-def disturbed(sample: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Faces shifted, turned, zoomed, lit, tinted, blurred and made noisy, each by an amount of its own; segmentation
-    and pose go along. Images are (n, 3, s, s) in [-1, 1]. The draws are made on the CPU, alike for every device."""
+def augment_faces(sample: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Shift, turn, zoom, light, tint, blur and add noise to faces, each by its own amount.
+
+    Segmentation and pose are changed accordingly.
+
+    Args:
+        sample: `image` (n, 3, s, s) in [-1, 1], and other fields of a source.
+        generator: on the CPU, so that all devices get the same draws.
+
+    Returns:
+        The sample with the changed fields; images are in [-1, 1].
+    """
     image = sample["image"]
     rows = len(image)
 
@@ -28,29 +37,36 @@ def disturbed(sample: Mapping[str, Tensor], generator: torch.Generator) -> dict[
         return (2 * torch.rand(rows, *shape, generator=generator) - 1).to(image.device)
 
     turn, zoom = uniform() * TURN, 1 + uniform() * ZOOM
-    grid = moved(turn, zoom, uniform(2) * SHIFT, image.shape[-1])
-    changed = dict(sample)
-    seen = F.grid_sample(image, grid, padding_mode="reflection", align_corners=False)
+    grid = make_sampling_grid(turn, zoom, uniform(2) * SHIFT, image.shape[-1])
+    result = dict(sample)
+    face = F.grid_sample(image, grid, padding_mode="reflection", align_corners=False)
     if "segmentation" in sample:
         classes = sample["segmentation"][:, None].to(image.dtype)
         turned = F.grid_sample(classes, grid, mode="nearest", padding_mode="reflection", align_corners=False)
-        changed["segmentation"] = turned[:, 0].round().to(sample["segmentation"].dtype)
+        result["segmentation"] = turned[:, 0].round().to(sample["segmentation"].dtype)
     if "pose" in sample:
-        changed["pose"] = sample["pose"] + turn[:, None] * sample["pose"].new_tensor([0.0, 0.0, 1.0])
-    middle = seen.mean((1, 2, 3), keepdim=True)
-    seen = (seen - middle) * (1 + uniform(1, 1, 1) * CONTRAST) + middle + uniform(1, 1, 1) * BRIGHTNESS
-    seen = seen + uniform(3, 1, 1) * TINT
+        result["pose"] = sample["pose"] + turn[:, None] * sample["pose"].new_tensor([0.0, 0.0, 1.0])
+    mean = face.mean((1, 2, 3), keepdim=True)
+    face = (face - mean) * (1 + uniform(1, 1, 1) * CONTRAST) + mean + uniform(1, 1, 1) * BRIGHTNESS
+    face = face + uniform(3, 1, 1) * TINT
     blur = (uniform().abs() * BLUR).clamp(min=1e-3)
-    seen = torch.where((uniform() > 0)[:, None, None, None], blurred(seen, blur), seen)
+    face = torch.where((uniform() > 0)[:, None, None, None], blur_faces(face, blur), face)
     noise = torch.randn(image.shape, generator=generator).to(image.device)
-    changed["image"] = (seen + noise * (uniform(1, 1, 1).clamp(min=0) * NOISE)).clamp(-1, 1)
-    return changed
+    result["image"] = (face + noise * (uniform(1, 1, 1).clamp(min=0) * NOISE)).clamp(-1, 1)
+    return result
 
 
-def moved(
+def make_sampling_grid(
     turn: Float[Tensor, " n"], zoom: Float[Tensor, " n"], shift: Float[Tensor, "n 2"], size: int
 ) -> Float[Tensor, "n s s 2"]:
-    """Where each pixel comes from, so that a face turns clockwise by `turn` degrees."""
+    """Make the grid that says where each pixel comes from.
+
+    Args:
+        turn: degrees by which a face turns clockwise.
+        zoom: above 1 enlarges the face.
+        shift: in x and y, of half a side.
+        size: side of the faces in pixels.
+    """
     angle = -turn * (math.pi / 180)
     cos, sin = angle.cos() / zoom, angle.sin() / zoom
     # Rows of pixels go down, so this matrix turns clockwise; it maps where a pixel goes to where it comes from.
@@ -58,8 +74,13 @@ def moved(
     return F.affine_grid(theta, [len(turn), 1, size, size], align_corners=False)
 
 
-def blurred(image: Float[Tensor, "n 3 s s"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n 3 s s"]:
-    """Each face under a Gaussian of its own, 5 pixels wide."""
+def blur_faces(image: Float[Tensor, "n 3 s s"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n 3 s s"]:
+    """Blur each face with a Gaussian of its own.
+
+    Args:
+        image: the faces.
+        sigma: of the Gaussian in pixels; its kernel is 5 pixels wide.
+    """
     steps = torch.arange(-2, 3, device=image.device)
     bell = torch.exp(-(steps**2) / (2 * sigma[:, None] ** 2))
     bell = (bell / bell.sum(1, keepdim=True)).repeat_interleave(3, 0)

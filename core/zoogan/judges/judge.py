@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoogan.config import ConfigError, ConfigModel
+from zoogan.config import ConfigModel
+from zoogan.errors import ConfigError
 from zoogan.files import find_folder, get_cache_folder, hash_file, replace_folder, write_tensors
 from zoogan.judges.network import JudgeNetwork, JudgeNetworkConfig
 

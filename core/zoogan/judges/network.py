@@ -1,4 +1,4 @@
-"""What a judge looks with: a timm backbone, and one light head each for attributes, pose and parts."""
+"""The network of a judge: a timm backbone, and one light head each for attributes, pose and parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError, ConfigModel
+from zoogan.config import ConfigModel
+from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 
 BACKBONE = "resnet10t"
@@ -19,12 +20,20 @@ SMALL = 96  # px: at and below, a backbone made for 224 px would halve the faces
 WIDTH = 32  # channels of the pose and part heads
 
 
-class Build(ConfigModel):
-    """All that shapes a judge's network.
+class JudgeNetworkConfig(ConfigModel):
+    """Everything that shapes a judge's network.
 
-    backbone, options: timm's name and arguments. zoom: how many times faces are enlarged for it. pooled: whether a
-    pooling right behind the stem is kept. mean, std: of its input, by channel, for faces in [-1, 1]. attributes: how
-    many, 0 = none. pose: whether it tells pose. classes: parts that it tells apart, 0 = none.
+    Attributes:
+        backbone: timm's name of it.
+        options: timm's arguments for it.
+        image_size: side of the faces in pixels.
+        zoom: how many times faces are enlarged for the backbone.
+        pooled: whether the pooling right behind the stem is kept.
+        mean: of its input by channel, for faces in [-1, 1].
+        std: of its input by channel, for faces in [-1, 1].
+        attributes: how many it reads, 0 = none.
+        pose: whether it reads pose.
+        classes: how many parts it tells apart, 0 = none.
     """
 
     backbone: str
@@ -39,61 +48,83 @@ class Build(ConfigModel):
     classes: int
 
 
-def plan(
+def plan_network(
     name: str, image_size: int, attributes: int, *, pose: bool = False, classes: int = 0, pretrained: bool = False
-) -> Build:
-    """The build for faces of a size. Small faces are seen finer: without the stem's pooling, or else enlarged.
+) -> JudgeNetworkConfig:
+    """Plan the network for faces of a size.
+
+    Small faces need a finer view: the stem's pooling is left out where there is one, else the faces are enlarged.
+
+    Args:
+        name: timm's name of the backbone.
+        image_size: side of the faces in pixels.
+        attributes: how many it reads.
+        pose: whether it reads pose.
+        classes: how many parts it tells apart.
+        pretrained: whether the backbone begins with timm's weights.
 
     Raises:
-        ConfigError: timm is missing, or knows no such backbone.
+        ConfigError: timm is missing, or has no such backbone.
     """
     options = NARROW if name == BACKBONE and not pretrained else {}
-    with torch.random.fork_rng(devices=[]):  # a look at the network, whose weights nobody needs
-        trunk = pyramid(name, options)
-    small = image_size <= SMALL
-    dropped = small and not pretrained and hasattr(trunk, "maxpool")
-    known = getattr(trunk, "pretrained_cfg", {}) or {}
-    centred = {"mean": (0.5,) * 3, "std": (0.5,) * 3} | ({k: known[k] for k in ("mean", "std")} if pretrained else {})
-    return Build(
+    with torch.random.fork_rng(devices=[]):  # only looks at the network; its weights are not used
+        trunk = make_trunk(name, options)
+    is_small = image_size <= SMALL
+    drops_pooling = is_small and not pretrained and hasattr(trunk, "maxpool")
+    statistics = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    if pretrained:
+        timm_config = getattr(trunk, "pretrained_cfg", {}) or {}
+        statistics |= {key: timm_config[key] for key in statistics}
+    return JudgeNetworkConfig(
         backbone=name,
         options=options,
         image_size=image_size,
-        zoom=2 if small and not dropped else 1,
-        pooled=not dropped,
-        mean=tuple(2 * m - 1 for m in centred["mean"]),
-        std=tuple(2 * s for s in centred["std"]),
+        zoom=2 if is_small and not drops_pooling else 1,
+        pooled=not drops_pooling,
+        mean=tuple(2 * m - 1 for m in statistics["mean"]),
+        std=tuple(2 * s for s in statistics["std"]),
         attributes=attributes,
         pose=pose,
         classes=classes,
     )
 
 
-def pyramid(name: str, options: dict[str, Any], pretrained: bool = False) -> Any:
-    """timm's network as a pyramid of feature maps.
+def make_trunk(name: str, options: dict[str, Any], pretrained: bool = False) -> Any:
+    """Make timm's network as a pyramid of feature maps.
+
+    Args:
+        name: timm's name of it.
+        options: of timm's create_model.
+        pretrained: whether it begins with timm's weights, which may need a download.
 
     Raises:
-        ConfigError: timm is missing, knows no such network or has no pyramid for it; its weights cannot be had.
+        ConfigError: timm is missing, has no such network or no pyramid for it, or its weights cannot be downloaded.
     """
     try:
         import timm
     except ImportError as error:
-        raise ConfigError('a judge looks through timm, which is not here: pip install "zoogan[evaluate]"') from error
+        raise ConfigError('a judge needs timm: pip install "zoogan[evaluate]"') from error
     if not timm.is_model(name):
         raise ConfigError(f"--backbone {name}: timm has no such network{suggest_name(name, timm.list_models())}")
     try:
         return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
-    except Exception as error:  # what a download raises depends on the library below timm
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except Exception as error:  # a download raises whatever the library below timm raises
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if pretrained:
             raise ConfigError(
-                f"--pretrained: the weights of {name} cannot be had here ({said}); go online once (they are kept), or "
-                "leave it out and train from scratch"
+                f"--pretrained: the weights of {name} cannot be had here ({reason}); go online once (they are kept), "
+                "or leave it out and train from scratch"
             ) from error
-        raise ConfigError(f"--backbone {name}: it gives no feature maps at several scales ({said})") from error
+        raise ConfigError(f"--backbone {name}: it gives no feature maps at several scales ({reason})") from error
 
 
-class Parts(nn.Module):
-    """A decoder over the pyramid: coarse maps are enlarged onto finer ones, pixels are shuffled out at the end."""
+class PartDecoder(nn.Module):
+    """Decodes the pyramid into parts: coarse maps are enlarged onto finer ones, and pixels are shuffled out at the end.
+
+    Args:
+        channels: of the maps, finest first.
+        classes: how many parts.
+    """
 
     def __init__(self, channels: list[int], classes: int) -> None:
         super().__init__()
@@ -102,7 +133,12 @@ class Parts(nn.Module):
         self.out = nn.Conv2d(WIDTH, 4 * classes, 1)
 
     def forward(self, maps: list[Tensor], size: int) -> Float[Tensor, "n c s s"]:
-        """Logits of each class at the size of the faces."""
+        """Compute the logits of each class.
+
+        Args:
+            maps: the pyramid, finest first.
+            size: side of the result in pixels.
+        """
         merged = self.sides[-1](maps[-1])
         for side, finer in zip(reversed(self.sides[:-1]), reversed(maps[:-1])):
             merged = side(finer) + F.interpolate(merged, finer.shape[-2:], mode="bilinear", align_corners=False)
@@ -113,10 +149,14 @@ class Parts(nn.Module):
 
 
 class JudgeNetwork(nn.Module):
-    """Faces (n, 3, s, s) in [-1, 1] to maps, and maps to attributes (logits), pose (degrees) and parts (logits).
+    """Turns faces into a pyramid of maps, and maps into attributes (logits), pose (degrees) and parts (logits).
+
+    Args:
+        build: its shape.
+        pretrained: whether the backbone begins with timm's weights.
 
     Raises:
-        ConfigError: see `pyramid`.
+        ConfigError: see `make_trunk`.
     """
 
     mean: Tensor
@@ -124,18 +164,18 @@ class JudgeNetwork(nn.Module):
     pose_mean: Tensor
     pose_spread: Tensor
 
-    def __init__(self, build: Build, *, pretrained: bool = False) -> None:
+    def __init__(self, build: JudgeNetworkConfig, *, pretrained: bool = False) -> None:
         super().__init__()
         self.build = build
-        self.trunk = pyramid(build.backbone, build.options, pretrained)
+        self.trunk = make_trunk(build.backbone, build.options, pretrained)
         if not build.pooled:
             self.trunk.maxpool = nn.Identity()
         channels: list[int] = list(self.trunk.feature_info.channels())
         self.register_buffer("mean", torch.tensor(build.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(build.std).view(3, 1, 1), persistent=False)
         with torch.no_grad():
-            found = [m.shape[1] for m in self.eval().maps(torch.zeros(1, 3, build.image_size, build.image_size))]
-        if found != channels:  # some transformers put channels last
+            maps = self.eval().compute_maps(torch.zeros(1, 3, build.image_size, build.image_size))
+        if [m.shape[1] for m in maps] != channels:  # some transformers put channels last
             raise ConfigError(f"--backbone {build.backbone}: its maps are not laid out (n, channels, h, w)")
         pooled = 2 * sum(channels[-2:])
         if build.attributes:
@@ -145,27 +185,30 @@ class JudgeNetwork(nn.Module):
             self.pose = nn.Linear(16 * WIDTH, 3)
             self.register_buffer("pose_mean", torch.zeros(3))
             self.register_buffer("pose_spread", torch.ones(3))
-        self.parts = Parts(channels, build.classes) if build.classes else None
+        self.parts = PartDecoder(channels, build.classes) if build.classes else None
         self.train()
 
-    def maps(self, image: Float[Tensor, "n 3 s s"]) -> list[Tensor]:
-        """The pyramid, finest first."""
+    def compute_maps(self, image: Float[Tensor, "n 3 s s"]) -> list[Tensor]:
+        """Compute the pyramid of faces in [-1, 1], finest map first."""
         if self.build.zoom > 1:
             image = F.interpolate(image, scale_factor=self.build.zoom, mode="bilinear", align_corners=False)
         return list(self.trunk((image - self.mean) / self.std))
 
     def read_attributes(self, maps: list[Tensor]) -> Float[Tensor, "n a"]:
-        """Logits. Means tell what is all over a face, maxima what is small, such as earrings."""
+        """Compute the logits of attributes.
+
+        Means show what is all over a face, maxima what is small, such as earrings.
+        """
         if not self.build.attributes:
             return maps[0].new_zeros(len(maps[0]), 0)
         return self.attributes(torch.cat([pool for m in maps[-2:] for pool in (m.mean((2, 3)), m.amax((2, 3)))], 1))
 
     def read_pose(self, maps: list[Tensor]) -> Float[Tensor, "n 3"]:
-        """Yaw, pitch and roll in degrees."""
-        where = F.adaptive_avg_pool2d(self.squeeze(maps[-1]), 4).flatten(1)
-        return self.pose(where) * self.pose_spread + self.pose_mean
+        """Compute yaw, pitch and roll in degrees."""
+        places = F.adaptive_avg_pool2d(self.squeeze(maps[-1]), 4).flatten(1)
+        return self.pose(places) * self.pose_spread + self.pose_mean
 
     def read_parts(self, maps: list[Tensor]) -> Float[Tensor, "n c s s"]:
-        """Logits of each class."""
+        """Compute the logits of each part at the size of the faces."""
         assert self.parts is not None
         return self.parts(maps, self.build.image_size)

@@ -1,13 +1,10 @@
-"""How a judge learns: weighted losses over disturbed faces, then thresholds on one split and scores on another."""
+"""Trains the network of a judge: weighted losses over augmented faces, and an average of the last weights."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import metadata
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -16,30 +13,35 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from zoogan import __version__
-from zoogan.config import ConfigError, ConfigModel, DataConfig, get_component_name
-from zoogan.data.loader import loader, to_device
+from zoogan.config import ConfigModel, DataConfig
+from zoogan.data.loader import make_loader, move_batch
 from zoogan.interfaces import Source, World
-from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.game import Need
-from zoogan.interfaces.source import Split
-from zoogan.judges.augment import disturbed
-from zoogan.judges.judge import Judge, JudgeFacts
-from zoogan.judges.network import BACKBONE, JudgeNetwork, plan
-from zoogan.judges.scores import attribute_scores, best_threshold, part_scores, part_table, pose_scores
-from zoogan.judges.splits import check_splits, parts_of, with_valid
-from zoogan.pictures.photo import to_range
+from zoogan.judges.augment import augment_faces
+from zoogan.judges.network import BACKBONE, JudgeNetwork, plan_network
+from zoogan.judges.splits import list_learnable_parts
 
-RAREST = 0.05  # values rarer than this weigh no more: a handful of faces must not drown the rest
-TOLD_EVERY = 50  # iterations
+RAREST = 0.05  # values rarer than this weigh no more: a handful of faces must not dominate the loss
+REPORT_EVERY = 50  # iterations
 FIELDS = ("image", "attributes", "visible", "pose", "segmentation")
 Watch = Callable[[int, Mapping[str, float]], bool]
+"""Is called after each iteration with its number and, now and then, the terms of the loss; True stops the training."""
 
 
-class Lesson(ConfigModel):
-    """How a judge is trained. A face is seen `iterations * batch / faces` times or so.
+class JudgeTrainingConfig(ConfigModel):
+    """How a judge is trained. Each face is seen about `iterations * batch / faces` times.
 
-    rate: the peak of the one-cycle learning rate. pose, parts: weights of those losses beside that of the attributes.
+    Attributes:
+        backbone: timm's name of the network.
+        pretrained: begin with timm's weights, which may need a download.
+        iterations: of the optimizer.
+        batch: faces an iteration.
+        seed: of weights, order and augmentation.
+        rate: peak of the one-cycle learning rate.
+        decay: weight decay; norms and biases have none.
+        pose: weight of the pose loss; that of the attributes is 1.
+        parts: weight of the loss of parts.
     """
 
     backbone: str = BACKBONE
@@ -53,198 +55,138 @@ class Lesson(ConfigModel):
     parts: float = Field(0.3, ge=0)
 
 
-def value_weights(labels: Float[Tensor, "n a"]) -> Float[Tensor, "2 a"]:
-    """What each face counts for by its value, so that 0 and 1 count alike over all faces."""
-    share = labels.mean(0)
-    return torch.stack([0.5 / (1 - share).clamp(min=RAREST), 0.5 / share.clamp(min=RAREST)])
-
-
-def losses(
-    network: JudgeNetwork, sample: Mapping[str, Tensor], weights: Float[Tensor, "2 a"], lesson: Lesson
-) -> dict[str, Tensor]:
-    """Each head's loss, weighted. A hidden attribute does not count."""
-    maps, labels = network.maps(sample["image"]), sample["attributes"]
-    terms = {}
-    if network.build.attributes:
-        counts = torch.where(labels > 0.5, weights[1], weights[0])
-        if "visible" in sample:
-            counts = counts * sample["visible"]
-        logits = network.read_attributes(maps)
-        wrong = F.binary_cross_entropy_with_logits(logits, labels, counts, reduction="sum")
-        terms["attributes"] = wrong / counts.sum().clamp(min=1)
-    if network.build.pose:
-        off = (network.read_pose(maps) - sample["pose"]) / network.pose_spread
-        terms["pose"] = lesson.pose * F.smooth_l1_loss(off, torch.zeros_like(off))
-    if network.build.classes:
-        terms["parts"] = lesson.parts * F.cross_entropy(network.read_parts(maps), sample["segmentation"].long())
-    return terms
-
-
-def optimizer_of(
-    network: nn.Module, lesson: Lesson
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW under a one-cycle rate; norms and biases do not decay."""
-    parameters = list(network.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": lesson.decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lesson.rate)
-    warm = min(0.2, 500 / lesson.iterations)
-    # One step more than there are: the last would have a rate of almost nothing.
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, lesson.rate, total_steps=lesson.iterations + 1, pct_start=warm
-    )
-    return optimizer, cycle
-
-
-def fit(
-    source: Source, config: DataConfig, lesson: Lesson, device: torch.device, watch: Watch | None = None
+def fit_network(
+    source: Source, data: DataConfig, training: JudgeTrainingConfig, device: torch.device, watch: Watch | None = None
 ) -> JudgeNetwork | None:
-    """A trained network, the average over its last iterations; None if `watch` asked to stop.
+    """Train a network on the train split of a source.
 
-    watch: called after each iteration with its number and, now and then, the terms of the loss.
+    Args:
+        source: the faces.
+        data: config of the source; its workers load the faces.
+        training: how to train.
+        device: where to train.
+        watch: may stop the training.
+
+    Returns:
+        The average over the last iterations, in eval mode; None if `watch` stopped the training.
 
     Raises:
-        FloatingPointError: the loss is no longer finite.
+        FloatingPointError: The loss became NaN or infinite.
     """
-    fields = tuple(f for f in FIELDS if f in source.fields)
-    with torch.random.fork_rng():  # the weights, and whatever a backbone draws in training
-        torch.manual_seed(lesson.seed)
-        network = untrained(source, lesson).to(device).to(memory_format=torch.channels_last)
-        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(memory(lesson.iterations)))
-        optimizer, schedule = optimizer_of(network, lesson)
-        weights = value_weights(source.labels("train")).to(device)
-        mirrored = config.model_copy(update={"flip": True, "balance": None})
-        batches = loader(source, mirrored, {"judge": Need(fields)}, lesson.seed, World.alone(), 0, lesson.batch)
+    fields = tuple(name for name in FIELDS if name in source.fields)
+    with torch.random.fork_rng():  # the weights, and what a backbone draws in training
+        torch.manual_seed(training.seed)
+        network = make_network(source, training).to(device).to(memory_format=torch.channels_last)
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(choose_average_decay(training.iterations)))
+        optimizer, schedule = make_optimizer(network, training)
+        weights = compute_value_weights(source.read_labels("train")).to(device)
+        mirrored = data.model_copy(update={"flip": True, "balance": None})
+        batches = make_loader(
+            source, mirrored, {"judge": Need(fields)}, training.seed, World.make_single(), 0, training.batch
+        )
         with contextlib.closing(batches):
-            for iteration in range(1, lesson.iterations + 1):
-                sample = to_device(next(batches), device)["judge"]
-                draws = torch.Generator().manual_seed(seed_of(lesson.seed, "judge", iteration))
-                terms = losses(network, disturbed(sample, draws), weights, lesson)
+            for iteration in range(1, training.iterations + 1):
+                sample = move_batch(next(batches), device)["judge"]
+                draws = torch.Generator().manual_seed(derive_seed(training.seed, "judge", iteration))
+                terms = compute_losses(network, augment_faces(sample, draws), weights, training)
                 optimizer.zero_grad()
                 torch.stack(list(terms.values())).sum().backward()
                 optimizer.step()
                 schedule.step()
                 average.update_parameters(network)
-                told: dict[str, float] = {}
-                if iteration % TOLD_EVERY == 0 or iteration == lesson.iterations:
-                    told = {name: float(term.detach()) for name, term in terms.items()}
-                    if not all(map(math.isfinite, told.values())):
-                        raise FloatingPointError(f"the loss is not finite at iteration {iteration}: {told}")
-                if watch is not None and watch(iteration, told):
+                is_reported = iteration % REPORT_EVERY == 0 or iteration == training.iterations
+                values = read_terms(terms, iteration) if is_reported else {}
+                if watch is not None and watch(iteration, values):
                     return None
     trained = average.module
     assert isinstance(trained, JudgeNetwork)
     return trained.eval().requires_grad_(False)
 
 
-def untrained(source: Source, lesson: Lesson) -> JudgeNetwork:
-    """A network with a head for everything that the source tells; pose is scaled by what training faces have."""
-    build = plan(
-        lesson.backbone,
+def read_terms(terms: Mapping[str, Tensor], iteration: int) -> dict[str, float]:
+    """Read the terms of the loss from the device.
+
+    Raises:
+        FloatingPointError: One is NaN or infinite.
+    """
+    values = {name: float(term.detach()) for name, term in terms.items()}
+    if not all(map(math.isfinite, values.values())):
+        raise FloatingPointError(f"the loss is not finite at iteration {iteration}: {values}")
+    return values
+
+
+def make_network(source: Source, training: JudgeTrainingConfig) -> JudgeNetwork:
+    """Make an untrained network with a head for each kind of label of a source.
+
+    Pose is scaled by the mean and spread of training faces.
+    """
+    build = plan_network(
+        training.backbone,
         source.image_size,
         len(source.attributes),
         pose="pose" in source.fields,
-        classes=len(parts_of(source)),
-        pretrained=lesson.pretrained,
+        classes=len(list_learnable_parts(source)),
+        pretrained=training.pretrained,
     )
-    network = JudgeNetwork(build, pretrained=lesson.pretrained)
+    network = JudgeNetwork(build, pretrained=training.pretrained)
     if build.pose:
-        pose = source.read("train", range(min(1000, source.size("train"))))["pose"]
+        pose = source.read("train", range(min(1000, source.count_faces("train"))))["pose"]
         network.pose_mean, network.pose_spread = pose.mean(0), pose.std(0).clamp(min=1e-3)
     return network
 
 
-def memory(iterations: int) -> float:
-    """The decay of the average: long, but short enough to forget the first weights."""
-    return min(0.998, max(0.5, 1 - 10 / iterations))
+def compute_value_weights(labels: Float[Tensor, "n a"]) -> Float[Tensor, "2 a"]:
+    """Compute the weight of each face by its value, so that the values 0 and 1 count equally over all faces."""
+    share = labels.mean(0)
+    return torch.stack([0.5 / (1 - share).clamp(min=RAREST), 0.5 / share.clamp(min=RAREST)])
 
 
-@dataclass
-class Readings:
-    """What a network told of a split, and the truth. counts: pixels by (true class, told class)."""
+def compute_losses(
+    network: JudgeNetwork, sample: Mapping[str, Tensor], weights: Float[Tensor, "2 a"], training: JudgeTrainingConfig
+) -> dict[str, Tensor]:
+    """Compute the weighted loss of each head. Hidden attributes do not count.
 
-    probability: list[Tensor] = field(default_factory=list)
-    label: list[Tensor] = field(default_factory=list)
-    visible: list[Tensor] = field(default_factory=list)
-    pose: list[Tensor] = field(default_factory=list)
-    true_pose: list[Tensor] = field(default_factory=list)
-    counts: Tensor | None = None
-
-    def column(self, column: int) -> tuple[Tensor, Tensor]:
-        """(probability, label) of one attribute on the faces where it can be seen."""
-        seen = torch.cat(self.visible)[:, column] > 0.5
-        return torch.cat(self.probability)[seen, column], torch.cat(self.label)[seen, column] > 0.5
-
-
-@torch.no_grad()
-def read_split(network: JudgeNetwork, source: Source, split: Split, device: torch.device, batch: int = 64) -> Readings:
-    """Everything that a network tells of a split."""
-    told = Readings()
-    classes = network.build.classes
-    for first in range(0, source.size(split), batch):
-        sample = source.read(split, list(range(first, min(first + batch, source.size(split)))))
-        maps = network.maps(to_range(sample["image"].to(device)))
-        told.probability.append(network.read_attributes(maps).sigmoid().cpu())
-        told.label.append(sample["attributes"])
-        told.visible.append(sample.get("visible", torch.ones_like(sample["attributes"])))
-        if network.build.pose:
-            told.pose.append(network.read_pose(maps).cpu())
-            told.true_pose.append(sample["pose"])
-        if classes:
-            pairs = sample["segmentation"].long() * classes + network.read_parts(maps).argmax(1).cpu()
-            counts = torch.bincount(pairs.flatten(), minlength=classes**2).view(classes, classes)
-            told.counts = counts if told.counts is None else told.counts + counts
-    return told
-
-
-def check_seen(told: Readings, names: Sequence[str], split: str) -> None:
-    """That both values of every attribute are seen: a source may hide some.
-
-    Raises:
-        ConfigError: attributes with one value on all faces where they can be seen.
+    Args:
+        network: to be trained.
+        sample: augmented faces and their labels.
+        weights: see `compute_value_weights`.
+        training: weights of the heads.
     """
-    labels = [told.column(k)[1] for k in range(len(names))]
-    single = [name for name, label in zip(names, labels) if not 0 < int(label.sum()) < len(label)]
-    if single:
-        raise ConfigError(f"data.attributes: one value only on all visible {split} faces: {', '.join(single)}")
+    maps, labels = network.compute_maps(sample["image"]), sample["attributes"]
+    terms = {}
+    if network.build.attributes:
+        counts = torch.where(labels > 0.5, weights[1], weights[0])
+        if "visible" in sample:
+            counts = counts * sample["visible"]
+        logits = network.read_attributes(maps)
+        loss = F.binary_cross_entropy_with_logits(logits, labels, counts, reduction="sum")
+        terms["attributes"] = loss / counts.sum().clamp(min=1)
+    if network.build.pose:
+        error = (network.read_pose(maps) - sample["pose"]) / network.pose_spread
+        terms["pose"] = training.pose * F.smooth_l1_loss(error, torch.zeros_like(error))
+    if network.build.classes:
+        terms["parts"] = training.parts * F.cross_entropy(network.read_parts(maps), sample["segmentation"].long())
+    return terms
 
 
-def train_judge(
-    source: Source, config: DataConfig, lesson: Lesson, *, device: torch.device, watch: Watch | None = None
-) -> Judge | None:
-    """A judge of the source's faces, calibrated on its valid split and scored on its test split; the same for the same
-    seed on the same machine. None if `watch` asked to stop.
-
-    Raises:
-        ConfigError: see `check_splits` and `pyramid`.
-    """
-    pictures = source.fingerprint("train", dated=False) if source.files("train") is not None else None
-    source = with_valid(source)
-    check_splits(source)
-    network = fit(source, config, lesson, device, watch)
-    if network is None:
-        return None
-    valid, test = (read_split(network, source, split, device) for split in ("valid", "test"))
-    for told, split in ((valid, "valid"), (test, "test")):
-        check_seen(told, source.attributes, split)
-    thresholds = tuple(best_threshold(*valid.column(k)) for k in range(len(source.attributes)))
-    facts = JudgeFacts(
-        build=network.build,
-        attributes=source.attributes,
-        thresholds=thresholds,
-        table={name: attribute_scores(*test.column(k), thresholds[k]) for k, name in enumerate(source.attributes)},
-        pose_error=pose_scores(torch.cat(test.pose), torch.cat(test.true_pose)) if test.pose else None,
-        segmentation=None if test.counts is None else part_scores(test.counts) | {"faces": float(source.size("test"))},
-        parts=parts_of(source),
-        part_table=part_table(test.counts, source.parts) if test.counts is not None else {},
-        source=get_component_name(config),
-        data=config.model_dump(mode="json", exclude={"root", "workers", "batch", "balance", "flip"}),
-        pictures=pictures,
-        training=lesson.model_dump(mode="json") | {"faces": {s: source.size(s) for s in ("train", "valid", "test")}},
-        seed=lesson.seed,
-        versions={"zoogan": __version__, "torch": torch.__version__, "timm": metadata.version("timm")},
-        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+def make_optimizer(
+    network: nn.Module, training: JudgeTrainingConfig
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Make AdamW with a one-cycle learning rate; norms and biases have no weight decay."""
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": training.decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, training.rate)
+    warm_up = min(0.2, 500 / training.iterations)
+    # One step more than the iterations: the last step of a cycle has a rate of almost zero.
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, training.rate, total_steps=training.iterations + 1, pct_start=warm_up
     )
-    return Judge(network, facts)
+    return optimizer, cycle
+
+
+def choose_average_decay(iterations: int) -> float:
+    """Choose the decay of the average: long, but short enough to forget the first weights."""
+    return min(0.998, max(0.5, 1 - 10 / iterations))
