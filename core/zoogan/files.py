@@ -126,7 +126,7 @@ def sync_file(path: Path) -> None:
     """Make the content of a file durable.
 
     Raises:
-        OSError: the disk did not take it.
+        OSError: The disk did not take it.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -171,7 +171,7 @@ def read_weights_file(path: Path) -> Any:
     """Read a safetensors file, or one that `torch.save` wrote; tensors are on the CPU.
 
     Raises:
-        ConfigError: there is no such file, or it cannot be read without executing code.
+        ConfigError: There is no such file, or it cannot be read without executing code.
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
@@ -199,7 +199,7 @@ def as_state_dict(content: Any, path: Path) -> StateDict:
         path: The file, for messages.
 
     Raises:
-        ConfigError: it is anything else.
+        ConfigError: It is anything else.
     """
     is_named = isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
     if not is_named or not content or not all(isinstance(value, Tensor) for value in content.values()):

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.conditions.attributes import AttributeCondition
-from zoogan.interfaces import Classification, Column, Edit, Edited, Editor, Networks, Request, Seed, Targets
+from zoogan.interfaces import Classification, Column, Edit, EditedImage, Editor, Networks, Request, Seed, Targets
 
 
 class AttributeEditor(Editor):
@@ -47,7 +47,7 @@ class AttributeEditor(Editor):
         """Set the requested values; every other attribute keeps its known or predicted value.
 
         Raises:
-            ValueError: a reference; this game has no styles.
+            ValueError: A reference; this game has no styles.
         """
         if request.reference is not None:
             raise ValueError("this editor takes no style from a reference: leave the reference out")
@@ -70,11 +70,11 @@ class AttributeEditor(Editor):
         """Edit images; `strength` scales the change, which for masked editors is the same as scaling the mask.
 
         Raises:
-            ValueError: a threshold for an editor without a mask, or a truncation: nothing is drawn here.
+            ValueError: A threshold for an editor without a mask, or a truncation: nothing is drawn here.
         """
         if truncation is not None:
             raise ValueError("this editor draws no styles, so there is nothing to truncate: leave the truncation out")
-        edited: Edited = self.networks["generator"](image, targets["attributes"])
+        edited: EditedImage = self.networks["generator"](image, targets["attributes"])
         result, mask = edited.image, edited.mask
         if threshold is not None:
             if mask is None or edited.raw is None:

@@ -141,7 +141,7 @@ def choose_surest_faces(
         Indices of faces without, indices of faces with, and counts: all faces, those that show it, those chosen.
 
     Raises:
-        TooFewFacesError: fewer than 20 on one side.
+        TooFewFacesError: Fewer than 20 on one side.
     """
     order = probability.argsort(descending=True, stable=True).tolist()
     with_it, n = int((probability > threshold).sum()), len(order)
@@ -168,7 +168,7 @@ def fit_direction(
         share: See `choose_surest_faces`.
 
     Raises:
-        TooFewFacesError: see `choose_surest_faces`.
+        TooFewFacesError: See `choose_surest_faces`.
     """
     without, showing, counts = choose_surest_faces(probability, threshold, share)
     place = torch.arange(counts["kept"]).repeat(2)
@@ -186,7 +186,7 @@ def make_conditional(direction: Direction, others: Mapping[str, Direction]) -> D
     """Make a direction whose path stays at a constant distance from the others' planes.
 
     Raises:
-        ValueError: next to nothing of it is left.
+        ValueError: Next to nothing of it is left.
 
     Source: InterFaceGAN, section 2.3.
     """

@@ -50,7 +50,7 @@ def iterate_partial_faces(
         noise: Noise maps; None = the generator's own, fixed ones.
 
     Raises:
-        ValueError: a generator that makes faces in one piece.
+        ValueError: A generator that makes faces in one piece.
     """
     if not generator.parts:
         raise ValueError(NO_PARTS)

@@ -10,7 +10,7 @@ from torch import Tensor
 from zoogan.interfaces import Column, Editor, Source
 from zoogan.interfaces.source import Split
 from zoogan.pictures.palette import colour_segmentation
-from zoogan.pictures.photo import save_image, normalize_image
+from zoogan.pictures.photo import normalize_image, save_image
 from zoogan.pictures.sheet import enlarge_pixels, make_grid
 
 SAMPLE_FACES = 8
@@ -39,9 +39,9 @@ def save_sample_grid(editor: Editor, faces: dict[str, Tensor], path: Path) -> No
     """Save one row for each face: the input and the editor's columns. Networks come back in the mode they were in.
 
     Args:
-        editor: of any kind.
-        faces: as `Source.read` returns them.
-        path: of the PNG.
+        editor: Any editor.
+        faces: A sample as `Source.read` returns it.
+        path: The PNG to write.
     """
     modes = {name: network.training for name, network in editor.networks.items()}
     editor.networks.eval()

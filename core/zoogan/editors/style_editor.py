@@ -65,7 +65,7 @@ class StyleEditor(Editor):
         """Return {"domain": (n,)}, and with a reference {"style": (n, s)}, its style in that domain.
 
         Raises:
-            ValueError: the request names no domain, or references of another number than images.
+            ValueError: The request names no domain, or references of another number than images.
         """
         index = request.domain
         if index is None:
@@ -115,7 +115,7 @@ class StyleEditor(Editor):
         """Make a copy of this editor whose styles the style encoder reads from these faces, each in its own domain.
 
         Raises:
-            ValueError: no face shows one of the domains.
+            ValueError: No face shows one of the domains.
         """
         domain, editor = self.find_domain(own), copy.copy(self)
         missing = [name for k, name in enumerate(self.condition.names) if not bool((domain == k).any())]
@@ -165,7 +165,7 @@ class StyleEditor(Editor):
             The edit; `extras` has the `style` (n, s).
 
         Raises:
-            ValueError: a threshold, a truncation of a reference's style or out of range, a wrong number of seeds.
+            ValueError: A threshold, a truncation of a reference's style or out of range, a wrong number of seeds.
         """
         if threshold is not None:
             raise ValueError("this editor has no mask, so it cannot be made hard: leave the threshold out")

@@ -17,7 +17,7 @@ from zoogan.editors.directions import Direction, solve_move
 from zoogan.editors.parts import replace_rows
 from zoogan.interfaces import Column, Edit, Editor, Networks, Request, Seed, Targets
 from zoogan.interfaces.draws import derive_seed
-from zoogan.interfaces.synthesis import LatentGenerator, LatentMapping, Latents, Noise, name_noise, collect_noise
+from zoogan.interfaces.synthesis import LatentGenerator, LatentMapping, Latents, Noise, collect_noise, name_noise
 
 DRAWN_COLUMNS, TRUNCATED_COLUMNS, DIRECTION_COLUMNS = 6, 2, 3
 COLUMN_TRUNCATION = 0.7
@@ -107,7 +107,7 @@ class SynthesisEditor(Editor):
             cutoff: How many rows are truncated, the coarse ones first; None = all.
 
         Raises:
-            ValueError: a truncation outside of 0..1, a cutoff outside of 0..rows.
+            ValueError: A truncation outside of 0..1, a cutoff outside of 0..rows.
         """
         mapping, generator = self.mapping, self.generator
         if truncation is not None and not 0 <= truncation <= 1:
@@ -159,7 +159,7 @@ class SynthesisEditor(Editor):
         """Return w+ with the first `cut` rows of one face and the others of another.
 
         Raises:
-            ValueError: a cut outside of 1..rows - 1.
+            ValueError: A cut outside of 1..rows - 1.
 
         Source: StyleGAN, section 3.1.
         """
@@ -180,7 +180,7 @@ class SynthesisEditor(Editor):
             kinds: Which latents of the part are taken: `shape`, `texture`.
 
         Raises:
-            ValueError: faces that come in one piece, an unknown part or kind (with the nearest known one), a kind that
+            ValueError: Faces that come in one piece, an unknown part or kind (with the nearest known one), a kind that
                 the part does not have.
         """
         return replace_rows(latents, other, find_part_rows(self.part_rows, part, kinds))
@@ -198,7 +198,7 @@ class SynthesisEditor(Editor):
             `move` (n, s), which then brings them to the requested sides of the planes; and the noise maps.
 
         Raises:
-            ValueError: a request without latents: those of a photo must be found first. Parts without the face that
+            ValueError: A request without latents: those of a photo must be found first. Parts without the face that
                 they come from, see `check_donor`.
         """
         if request.latents is None:
@@ -228,7 +228,7 @@ class SynthesisEditor(Editor):
             has_donor: Whether a face was given.
 
         Raises:
-            ValueError: no face or two faces for the parts, or a face without parts.
+            ValueError: No face or two faces for the parts, or a face without parts.
         """
         if has_donor and not request.parts:
             names = ", ".join(self.part_rows)
@@ -243,7 +243,7 @@ class SynthesisEditor(Editor):
         """Refuse options that `apply` does not support.
 
         Raises:
-            ValueError: see `apply`.
+            ValueError: See `apply`.
         """
         if threshold is not None:
             raise ValueError("this editor has no mask, so it cannot be made hard: leave the threshold out")
@@ -266,7 +266,7 @@ class SynthesisEditor(Editor):
         By `strength` the `latents` move towards those with replaced parts, and along `move`.
 
         Raises:
-            ValueError: a threshold: there is no mask. A truncation: these faces have their latents.
+            ValueError: A threshold: there is no mask. A truncation: these faces have their latents.
         """
         self.check_options(threshold, truncation)
         latents = targets["latents"]

@@ -10,8 +10,11 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.config import ConfigError, DataConfig, GameConfig, merge
-from zoogan.files import StateDict, as_state_dict, read_weights_file
+from zoogan.config import DataConfig, GameConfig, merge
+from zoogan.errors import ConfigError
+from zoogan.files import StateDict as StateDict
+from zoogan.files import as_state_dict, read_weights_file
+from zoogan.files import map_layer_names as map_layer_names
 from zoogan.interfaces import Editor
 
 
@@ -103,7 +106,7 @@ def read_state_dict(path: Path) -> StateDict:
     """Read a safetensors file or a `torch.save`d state_dict, on the CPU.
 
     Raises:
-        ConfigError: no such file, or one that holds anything but named tensors.
+        ConfigError: No such file, or one that holds anything but named tensors.
     """
     return as_state_dict(read_weights_file(path), path)
 
@@ -112,7 +115,7 @@ def read_state_dicts(path: Path) -> dict[str, StateDict]:
     """Read a file that holds several networks: name -> state_dict, on the CPU.
 
     Raises:
-        ConfigError: no such file, or one that holds anything but named state_dicts.
+        ConfigError: No such file, or one that holds anything but named state_dicts.
     """
     content = read_weights_file(path)
     if not isinstance(content, Mapping) or not all(isinstance(part, Mapping) for part in content.values()):
@@ -131,7 +134,7 @@ def read_networks(
         layout: Whose layout this is, for messages.
 
     Raises:
-        ConfigError: a file of another layout, or two of one network.
+        ConfigError: A file of another layout, or two of one network.
     """
     networks: dict[str, StateDict] = {}
     for path in files:
@@ -153,7 +156,7 @@ def find_newest_files(folder: Path, *endings: str) -> list[Path]:
         endings: The endings of the files' names.
 
     Raises:
-        ConfigError: none of an ending, files in several folders, or no number that all have.
+        ConfigError: None of an ending, files in several folders, or no number that all have.
     """
     saved = {
         ending: [path for path in folder.rglob(f"*{ending}") if path.name.removesuffix(ending).isdigit()]
@@ -179,7 +182,7 @@ def require_one_folder(folder: Path, what: str, files: Iterable[Path]) -> None:
         files: The files found.
 
     Raises:
-        ConfigError: they lie in several folders; names them.
+        ConfigError: They lie in several folders; names them.
     """
     places = sorted({str(path.parent) for path in files})
     if len(places) > 1:
@@ -199,7 +202,7 @@ def rename_tensors(state: Mapping[str, Tensor], names: Mapping[str, str], what: 
         layout: Whose layout `names` is, for messages.
 
     Raises:
-        ConfigError: names missing, or left over.
+        ConfigError: Names missing, or left over.
     """
     missing, extra = [n for n in names if n not in state], [n for n in state if n not in names]
     if missing or extra:
@@ -217,7 +220,7 @@ def require_same_number(what: str, numbers: Iterable[tuple[str, int]]) -> int:
         numbers: Places and their numbers.
 
     Raises:
-        ConfigError: they differ; names each place and its number.
+        ConfigError: They differ; names each place and its number.
     """
     places = list(numbers)
     if len({number for _, number in places}) != 1:
@@ -235,7 +238,7 @@ def require_attribute_names(names: str | Sequence[str] | None, count: int, what:
         what: What the labels are, for messages.
 
     Raises:
-        ConfigError: another number of labels is named, or none.
+        ConfigError: Another number of labels is named, or none.
     """
     labels = [names] if isinstance(names, str) else list(names or ())
     if len(labels) != count:
@@ -263,7 +266,7 @@ def configure_discriminator(
         arguments: The official arguments.
 
     Raises:
-        ConfigError: the official arguments name a size that has another head.
+        ConfigError: The official arguments name a size that has another head.
     """
     imported.config["discriminator"] |= {"width": width, "stages": stages}
     named = int(arguments.get("image_size") or kernel << stages)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.files import StateDict, as_state_dict, read_weights_file
 from zoogan.interfaces.draws import derive_seed
@@ -64,7 +64,7 @@ def read_official_weights(
         what: The method, for messages.
 
     Raises:
-        ConfigError: files that are not read without executing code, or of another layout, or two of one network.
+        ConfigError: Files that are not read without executing code, or of another layout, or two of one network.
     """
     official = OfficialWeights()
     for path in files:
@@ -105,7 +105,7 @@ def split_networks(
         what: The method, for messages.
 
     Raises:
-        ConfigError: none of these layouts.
+        ConfigError: None of these layouts.
     """
     if not isinstance(content, Mapping):
         raise ConfigError(f"{path}: expected networks (names, and a state_dict for each)")
@@ -137,7 +137,7 @@ def read_shape(state: Mapping[str, Tensor], key: str, layout: str, dims: int) ->
         dims: How many dimensions.
 
     Raises:
-        ConfigError: there is no such tensor, or it has fewer.
+        ConfigError: There is no such tensor, or it has fewer.
     """
     if key not in state or state[key].dim() < dims:
         raise ConfigError(f"the weights are not in the layout of {layout}: no {key!r} of {dims} dimensions")
@@ -153,7 +153,7 @@ def remove_filters(state: Mapping[str, Tensor], names: re.Pattern[str], what: st
         what: The network, for messages.
 
     Raises:
-        ConfigError: another filter than ours.
+        ConfigError: Another filter than ours.
     """
     expected = torch.outer(torch.tensor(FIR_TAPS), torch.tensor(FIR_TAPS)) / sum(FIR_TAPS) ** 2
     weights = dict(state)
@@ -180,7 +180,7 @@ def read_widths(
         usual: The greatest width of a layer where the widths do not show it; None = they begin at 4 px, where they do.
 
     Raises:
-        ConfigError: not the widths of any StyleGAN2, or not those that the arguments ask for, or of tiny images.
+        ConfigError: Not the widths of any StyleGAN2, or not those that the arguments ask for, or of tiny images.
     """
     if size < MIN_IMAGE_SIZE:
         raise ConfigError(
@@ -209,7 +209,7 @@ def reshape_tensor(tensor: Tensor, shape: Sequence[int], name: str) -> Tensor:
         name: The official name, for messages.
 
     Raises:
-        ConfigError: it differs otherwise.
+        ConfigError: It differs otherwise.
     """
     if [d for d in tensor.shape if d != 1] != [d for d in shape if d != 1]:
         raise ConfigError(f"{name!r} has the shape {tuple(tensor.shape)}, but the other weights need {tuple(shape)}")
@@ -263,7 +263,7 @@ def read_latent_sizes(state: Mapping[str, Tensor], name: Callable[[str], str], l
         layout: Whose names these are, for messages.
 
     Raises:
-        ConfigError: noise and latent of two sizes.
+        ConfigError: Noise and latent of two sizes.
     """
     layers = 0
     while name(f"layers.{layers}.weight") in state:
@@ -288,7 +288,7 @@ def make_mean_latent(
         notes: Gets a note where latents are drawn.
 
     Raises:
-        ConfigError: a mean latent of another size.
+        ConfigError: A mean latent of another size.
     """
     if mean is not None:
         if mean.numel() != config.style_dim:

@@ -156,7 +156,7 @@ def read_checkpoint(path: Path) -> TrainingState:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: it is damaged, or of a newer format.
+        CheckpointError: It is damaged, or of a newer format.
     """
     problem = find_problem(path)
     if problem:

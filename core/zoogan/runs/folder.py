@@ -11,8 +11,9 @@ from types import MappingProxyType
 import yaml
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError, GameConfig, read_yaml, validate
+from zoogan.config import GameConfig, read_yaml, validate
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.files import find_folder, replace_folder, write_tensors, write_text_atomically
 from zoogan.interfaces import Networks
@@ -96,7 +97,7 @@ class RunFolder:
         """Read the stored config and facts.
 
         Raises:
-            ConfigError: not a run, a method that is not installed, or an edited config that no longer validates.
+            ConfigError: Not a run, a method that is not installed, or an edited config that no longer validates.
         """
         if not self.config.exists() or not self.facts.exists():
             raise ConfigError(f"{self.path}: not a run (no config.yaml and facts.json in it)")

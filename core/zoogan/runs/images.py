@@ -11,9 +11,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
-from zoogan.pictures.photo import crop_photo, read_photo, normalize_image
+from zoogan.pictures.photo import crop_photo, normalize_image, read_photo
 
 Photo = str | Path | Image.Image | Tensor
 Photos = Tensor | Photo | Sequence[Photo]
@@ -34,7 +34,7 @@ def prepare_images(images: Any, facts: Facts, device: torch.device) -> Float[Ten
         device: Where the result goes.
 
     Raises:
-        ConfigError: a tensor of another size, values outside [-1, 1], or another kind of thing.
+        ConfigError: A tensor of another size, values outside [-1, 1], or another kind of thing.
     """
     size = facts.image_size
     if isinstance(images, Tensor) and images.dtype != torch.uint8:

@@ -12,17 +12,18 @@ import torch
 from pydantic_core import PydanticCustomError
 
 from zoogan.composition.build import Composition, compose
-from zoogan.config import ConfigError, DataConfig, GameConfig, compose_config, merge
+from zoogan.config import DataConfig, GameConfig, compose_config, merge
 from zoogan.config.registry import MethodSpec, Registry
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.attributes import ATTRIBUTES
 from zoogan.data.drawn.source import DrawnSource
 from zoogan.data.label_sets.label_set import parse_label_set
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.importing.official import Imported, Trial, TrialFaces, lay_over
 from zoogan.interfaces import Editor
 from zoogan.names import import_object
-from zoogan.pictures.photo import crop_photo, read_photo, normalize_image
+from zoogan.pictures.photo import crop_photo, normalize_image, read_photo
 from zoogan.plugins.host import PluginHost, get_zoo
 from zoogan.runs.folder import RunFolder
 from zoogan.runs.loaded import LoadedRun
@@ -65,11 +66,11 @@ def import_weights(
         zoo: Methods and components; None = those of all installed plugins.
 
     Raises:
-        ConfigError: a method without importer, a folder in use, files that are not the method's, weights that do not
+        ConfigError: A method without importer, a folder in use, files that are not the method's, weights that do not
             fit the config, photos that cannot be read.
     """
     zoo, path, layer = zoo or get_zoo(), Path(out), dict(settings or {})
-    spec = zoo.method(method)
+    spec = zoo.get_method(method)
     if spec.importer is None:
         raise ConfigError(f"{method} has no importer of official weights")
     if problem := explain_occupied_folder(path):
@@ -111,7 +112,7 @@ def _read_parts(label_set: Any) -> dict[str, Any]:
     """Return `parts` and `transparent` of the setting `data.label_set`: a name, a file or a mapping; {} without one.
 
     Raises:
-        ConfigError: no such set or file, or every mistake in it.
+        ConfigError: No such set or file, or every mistake in it.
     """
     if label_set is None:
         return {}
@@ -165,7 +166,7 @@ def _build_composition(
     """Complete a config layer and build its networks with the imported weights.
 
     Raises:
-        ConfigError: weights that are missing, or do not fit the config.
+        ConfigError: Weights that are missing, or do not fit the config.
     """
     config = compose_config(spec, registry, sets=layer)
     config = config.model_copy(update={"recipe": None})  # the weights come from no recipe of ours
@@ -207,7 +208,7 @@ def _read_trial_faces(facts: Facts, photos: Sequence[Path]) -> TrialFaces:
     """Read the photos, cropped as the data was, or draw faces.
 
     Raises:
-        ConfigError: a photo that cannot be read.
+        ConfigError: A photo that cannot be read.
     """
     if photos:
         crops = torch.stack([crop_photo(read_photo(path), facts) for path in photos])

@@ -27,12 +27,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError
 from zoogan.editors.directions import Direction
 from zoogan.editors.synthesis_editor import SynthesisEditor
+from zoogan.errors import ConfigError
 from zoogan.files import hash_tensors, write_tensors_atomically
 from zoogan.interfaces import Edit
-from zoogan.interfaces.synthesis import name_noise, collect_noise
+from zoogan.interfaces.synthesis import collect_noise, name_noise
 from zoogan.names import suggest_name
 
 LATENT_SUFFIX = ".safetensors"
@@ -77,7 +77,7 @@ def read_latents(paths: Sequence[Path], editor: SynthesisEditor) -> list[Edit]:
     """Read files of latents and synthesise their faces, one edit for each file.
 
     Raises:
-        ConfigError: names at once every file that is missing, is no file of a latent, or is meant for another
+        ConfigError: Names at once every file that is missing, is no file of a latent, or is meant for another
             generator.
     """
     digest, edits, problems = hash_generator(editor), [], []
@@ -134,7 +134,7 @@ def read_tuned(path: Path, editor: SynthesisEditor, digest: str, expected: str) 
         expected: The hash of the tuned generator.
 
     Raises:
-        ConfigError: missing or damaged, tuned from the generator of another run, or not the one that was meant.
+        ConfigError: Missing or damaged, tuned from the generator of another run, or not the one that was meant.
     """
     tensors, metadata = read_tagged_tensors(path, TUNED_FORMAT, "tuned generator")
     hint = "`zoo invert --tune` makes it anew"
@@ -213,7 +213,7 @@ def read_tagged_tensors(path: Path, form: str, what: str) -> tuple[dict[str, Ten
         what: The kind of file, for messages.
 
     Raises:
-        ConfigError: no such file (with the nearest name beside it), another format, or damaged.
+        ConfigError: No such file (with the nearest name beside it), another format, or damaged.
     """
     if not path.is_file():
         neighbours = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

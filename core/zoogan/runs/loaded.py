@@ -12,12 +12,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.auxiliary.image_distance import DistanceChoice, choose_image_distance
-from zoogan.config import ConfigError, GameConfig, validate_model
+from zoogan.config import GameConfig, validate_model
 from zoogan.config.registry import Registry
 from zoogan.editors.config import InversionConfig
 from zoogan.editors.inversion import Inversion, InversionCallback, invert_photos
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.editors.tuning import tune_generator
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Edit, Editor, Targets, Unavailable
 from zoogan.interfaces.synthesis import collect_noise
@@ -70,7 +71,7 @@ class LoadedRun:
         """The editor of a run that generates faces.
 
         Raises:
-            ConfigError: this run edits photos.
+            ConfigError: This run edits photos.
         """
         if not isinstance(self.editor, SynthesisEditor):
             raise ConfigError("this run edits photos and makes no faces of its own; use `zoo edit`")
@@ -80,7 +81,7 @@ class LoadedRun:
         """Convert anything that shows faces to floats (n, c, s, s) in [-1, 1], see `zoogan.runs.images`.
 
         Raises:
-            ConfigError: a tensor of another size, values outside [-1, 1], or another kind of thing.
+            ConfigError: A tensor of another size, values outside [-1, 1], or another kind of thing.
         """
         return prepare_images(images, self.facts, self.device)
 
@@ -118,7 +119,7 @@ class LoadedRun:
                 they are. For faces made of parts `part`, one name or several, and `only`, `shape` or `texture`.
 
         Raises:
-            ConfigError: an option that the run was not trained for, a value out of range, images that do not fit.
+            ConfigError: An option that the run was not trained for, a value out of range, images that do not fit.
         """
         editor = self.editor
         if isinstance(editor, SynthesisEditor):
@@ -148,7 +149,7 @@ class LoadedRun:
             reference: See `edit`.
 
         Raises:
-            ConfigError: as `edit`.
+            ConfigError: As `edit`.
         """
         try:
             request = self.editor.condition.parse(options)
@@ -206,7 +207,7 @@ class LoadedRun:
             The faces; the latents and maps of noise are in `extras`.
 
         Raises:
-            ConfigError: a run that generates no faces, n < 1, a truncation or a cutoff out of range.
+            ConfigError: A run that generates no faces, n < 1, a truncation or a cutoff out of range.
         """
         editor = self.synthesis_editor
         if n < 1:
@@ -240,7 +241,7 @@ class LoadedRun:
             settings: See `zoogan.editors.config.InversionConfig`: iterations, space, noise...
 
         Raises:
-            ConfigError: a run that generates no faces, settings out of range, LPIPS without weights, images that do
+            ConfigError: A run that generates no faces, settings out of range, LPIPS without weights, images that do
                 not fit.
         """
         editor = self.synthesis_editor
@@ -264,7 +265,7 @@ class LoadedRun:
             seed: Seed of the search.
 
         Raises:
-            ConfigError: files that cannot be read or are meant for another generator, images that do not fit.
+            ConfigError: Files that cannot be read or are meant for another generator, images that do not fit.
         """
         editor, generator = self.synthesis_editor, self.synthesis_editor.generator
         rows, style_dim = generator.rows, generator.style_dim

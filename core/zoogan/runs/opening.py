@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from zoogan.composition.build import Composition, compose
-from zoogan.config import ConfigError
 from zoogan.config.registry import Registry
 from zoogan.editors.synthesis_editor import SynthesisEditor
+from zoogan.errors import ConfigError
 from zoogan.files import StateDict
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.checkpoints import find_problem, list_checkpoints, parse_iteration
@@ -37,7 +37,7 @@ def load(
         registry: Methods and components; None = those of all installed plugins.
 
     Raises:
-        ConfigError: not a run, no trained model in it yet, or no such checkpoint.
+        ConfigError: Not a run, no trained model in it yet, or no such checkpoint.
     """
     folder = RunFolder(Path(path))
     registry = registry or get_zoo().registry
@@ -90,7 +90,7 @@ def find_model_files(folder: RunFolder, composition: Composition) -> dict[str, P
     """Find the file of each network as training left it, and of the game's own state if it has any.
 
     Raises:
-        ConfigError: one is missing.
+        ConfigError: One is missing.
     """
     files = {name: folder.model / f"{name}.safetensors" for name in _list_model_names(composition)}
     for name, file in files.items():
@@ -120,7 +120,7 @@ def find_checkpoint(folder: RunFolder, checkpoint: int | str) -> Path:
         checkpoint: An iteration, or `best`.
 
     Raises:
-        ConfigError: no such checkpoint, a damaged one, or `best` of a run that does not look for it.
+        ConfigError: No such checkpoint, a damaged one, or `best` of a run that does not look for it.
     """
     paths = {parse_iteration(path): path for path in list_checkpoints(folder.checkpoints)}
     listed = ", ".join(map(str, paths)) or "none"

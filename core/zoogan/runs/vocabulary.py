@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.config import ConfigError, read_yaml
+from zoogan.config import read_yaml
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 
 CONDITIONS_OF_FACTS = ("attributes", "domain")  # conditions whose attribute names are those of the facts
