@@ -15,13 +15,19 @@ from zoogan.training import AdamConfig
 
 
 class SaganGeneratorConfig(ComponentConfig):
-    """Two bodies: one changes the image towards the label, one says where (SaGAN, section 3.1).
+    """One network changes the image towards the label, another predicts where (SaGAN, section 3.1).
 
-    width: channels at full size. downsamplings, blocks: halvings and residual blocks of each body. kernel: of
-    the first and last convolution, odd. norm: outside the residual blocks. res_norm: inside; released weights
-    need `batch`. upsample: `resize` leaves no lattice. mask_sees_label: one mask for each target instead of
-    one for all; for several attributes. skip: False = residual blocks without the sum, as in the first
-    version of the code. mask_bias: initial bias of the mask's last layer; above 0 the mask starts open.
+    Attributes:
+        width: Channels at full size.
+        downsamplings: Halvings of each network.
+        blocks: Residual blocks of each network.
+        kernel: Side of the first and last convolution.
+        norm: Normalisation outside the residual blocks.
+        res_norm: Normalisation inside the residual blocks; released weights need `batch`.
+        upsample: `transpose` or `resize`; `resize` leaves no lattice.
+        mask_sees_label: Predict a mask for each target instead of one for all, for several attributes.
+        skip: Add the input in residual blocks; false = the first version of the code.
+        mask_bias: Initial bias of the mask's last layer; above 0 the mask starts open.
     """
 
     use: Literal["sagan"] = "sagan"
@@ -40,9 +46,12 @@ class SaganGeneratorConfig(ComponentConfig):
 class SaganDiscriminatorConfig(ComponentConfig):
     """PatchGAN with a realism map and attribute logits.
 
-    width: channels of the first stage. stages: halvings; null = down to 2 x 2, at most 6. slope: of
-    LeakyReLU. score_heads: `joint` = one realism map; `label` = one for each value of each attribute, of
-    which that of the claimed value counts.
+    Attributes:
+        width: Channels of the first stage.
+        stages: Halvings; null = down to 2 x 2, at most 6.
+        slope: Slope of LeakyReLU.
+        score_heads: `joint` = one realism map; `label` = one for each value of each attribute, of which the map of the
+            claimed value counts.
     """
 
     use: Literal["sagan"] = "sagan"

@@ -24,21 +24,31 @@ from zoogan_sagan.config import SaganDiscriminatorConfig, SaganGeneratorConfig
 
 
 class AttentionPass:
-    """Batch statistics that a training forward of the attention saw, and whether an edit has used it."""
+    """Batch statistics of one training forward of the attention network, for edits that share its mask.
 
-    def __init__(self, seen: list[tuple[BatchNorm2d, BatchStatistics]]) -> None:
-        self.seen, self.used = seen, False
+    Args:
+        statistics: Each batch norm of the attention network with the statistics of its batch.
+    """
+
+    def __init__(self, statistics: list[tuple[BatchNorm2d, BatchStatistics]]) -> None:
+        self.statistics, self.used = statistics, False
 
     def count_edit(self) -> None:
-        """From the second edit on, move the running statistics as running the attention again would."""
+        """From the second edit on, update the running statistics as another forward would."""
         if self.used:
-            for layer, statistics in self.seen:
+            for layer, statistics in self.statistics:
                 layer.update_running_statistics(statistics)
         self.used = True
 
 
 class MaskedImage(NamedTuple):
-    """An image and where to edit it. mask: None where it waits for the label."""
+    """An image and where to edit it.
+
+    Attributes:
+        image: The image, in [-1, 1].
+        mask: Where to edit, in [0, 1]; None where the mask depends on the label.
+        attention: The forward that computed the mask; None outside training.
+    """
 
     image: Float[Tensor, "n c h w"]
     mask: Float[Tensor, "n 1 h w"] | None
@@ -46,18 +56,24 @@ class MaskedImage(NamedTuple):
 
 
 class SaganGenerator(ImageEditor):
-    """image = raw * mask + image * (1 - mask), with raw the modification and mask the attention network's.
+    """Edits inside a mask: raw * mask + image * (1 - mask), raw from one network and the mask from another.
 
     Unless the mask sees the label it depends on the image alone, so `encode` computes it once for all edits.
+
+    Args:
+        config: Settings of both networks.
+        facts: Image size, channels and attributes.
+
+    Source: SaGAN, section 3.1.
     """
 
     def __init__(self, config: SaganGeneratorConfig, facts: Facts) -> None:
         super().__init__()
         check_halvings("generator 'sagan'", "downsamplings", config.downsamplings, facts.image_size, exact=True)
         self.mask_sees_label = config.mask_sees_label
-        labelled = facts.channels + len(facts.attributes)
+        inputs_with_label = facts.channels + len(facts.attributes)
 
-        def body(inputs: int, outputs: int) -> EncoderDecoder:
+        def make_body(inputs: int, outputs: int) -> EncoderDecoder:
             return EncoderDecoder(
                 inputs,
                 outputs,
@@ -74,8 +90,8 @@ class SaganGenerator(ImageEditor):
                 skip=config.skip,
             )
 
-        self.modification = body(labelled, facts.channels)
-        self.attention = body(labelled if config.mask_sees_label else facts.channels, 1)
+        self.modification = make_body(inputs_with_label, facts.channels)
+        self.attention = make_body(inputs_with_label if config.mask_sees_label else facts.channels, 1)
         init_normal(self)
         assert self.attention.head.bias is not None
         nn.init.constant_(self.attention.head.bias, config.mask_bias)
@@ -83,45 +99,45 @@ class SaganGenerator(ImageEditor):
             layer.records_statistics = True
 
     def get_attention_norms(self) -> list[BatchNorm2d]:
-        """The attention's batch norms."""
+        """Return the batch norms of the attention network."""
         return [layer for layer in self.attention.modules() if isinstance(layer, BatchNorm2d)]
 
     def encode(self, image: Float[Tensor, "n c h w"]) -> MaskedImage:
-        """The image with its mask in [0, 1]."""
+        """Return the image (n, c, h, w) with its mask (n, 1, h, w)."""
         if self.mask_sees_label:
             return MaskedImage(image, None, None)
         mask = self.attention(image).sigmoid()
         if not self.training:
             return MaskedImage(image, mask, None)
-        return MaskedImage(
-            image,
-            mask,
-            AttentionPass(
-                [(layer, layer.last_statistics) for layer in self.get_attention_norms() if layer.last_statistics]
-            ),
-        )
+        norms = self.get_attention_norms()
+        statistics = [(layer, layer.last_statistics) for layer in norms if layer.last_statistics]
+        return MaskedImage(image, mask, AttentionPass(statistics))
 
     def decode(self, encoded: MaskedImage, attributes: Float[Tensor, "n a"]) -> EditedImage:
-        """The edit of the encoded image, its mask, and the modified image before the mask."""
+        """Return the edited image, its mask, and the modified image before the mask."""
         image, mask, attention = encoded
-        labelled = append_planes(image, attributes)
-        raw = self.modification(labelled).tanh()
+        labelled_image = append_planes(image, attributes)
+        raw = self.modification(labelled_image).tanh()
         if mask is None:
-            mask = self.attention(labelled).sigmoid()
+            mask = self.attention(labelled_image).sigmoid()
         if attention is not None:
             attention.count_edit()
         return EditedImage(raw * mask + image * (1 - mask), mask, raw)
 
     def list_compiled_modules(self) -> list[nn.Module]:
-        """Both bodies."""
+        """Return both networks."""
         return [self.modification, self.attention]
 
 
 class SaganDiscriminator(AttributeDiscriminator):
     """A realism map and attribute logits.
 
-    With `score_heads: label` the map has one channel for each attribute and value, and `score` is (n, a, i,
-    j): those of the claimed values. Otherwise it is (n, 1, i, j) and ignores the claim.
+    With `score_heads: label` the map has one channel for each attribute and value, and `score` is (n, a, i, j), the
+    channels of the claimed values. Otherwise it is (n, 1, i, j) and ignores the claim.
+
+    Args:
+        config: Settings of the network.
+        facts: Image size, channels and attributes.
     """
 
     def __init__(self, config: SaganDiscriminatorConfig, facts: Facts) -> None:
@@ -135,7 +151,7 @@ class SaganDiscriminator(AttributeDiscriminator):
         init_normal(self)
 
     def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
-        """Judge `image` in [-1, 1] that claims to show `attributes`."""
+        """Score images in [-1, 1] that claim to show `attributes` (n, a)."""
         features = self.trunk(image)
         score = self.score(features)
         if self.by_label:
@@ -146,6 +162,11 @@ class SaganDiscriminator(AttributeDiscriminator):
 def select_label_scores(
     score: Float[Tensor, "n heads i j"], attributes: Float[Tensor, "n a"]
 ) -> Float[Tensor, "n a i j"]:
-    """Of two maps an attribute (absent, present), that of its value; values from 0.5 up count as present."""
+    """Select the realism maps of the claimed values.
+
+    Args:
+        score: Two maps an attribute (n, 2 a, i, j): absent, present.
+        attributes: Claimed values (n, a); 0.5 and above count as present.
+    """
     absent, present = score.unflatten(1, (-1, 2)).unbind(2)
     return torch.where((attributes >= 0.5)[:, :, None, None], present, absent)

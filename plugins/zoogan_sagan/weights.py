@@ -52,42 +52,44 @@ SETTINGS = {
 
 
 def import_sagan(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
-    """Official files, or one folder `results/<experiment>`, as our networks.
+    """Import official files, or one folder `results/<experiment>`.
 
-    settings: names of the official code's arguments, over those of the folder's setting.json; `attributes`
-    names the label where there is no setting.json.
+    Args:
+        files: Weight files, setting.json, or the folder that holds them.
+        settings: Arguments of the official code, over those of setting.json; `attributes` names the label where there
+            is no setting.json.
 
     Raises:
         ConfigError: Files of another layout, two of one network, or settings that contradict the weights.
     """
-    found, read = find_checkpoints(files)
-    return convert_sagan(read_networks(found, identify_network, LAYOUT), read | dict(settings))
+    paths, arguments = find_checkpoints(files)
+    return convert_sagan(read_networks(paths, identify_network, LAYOUT), arguments | dict(settings))
 
 
 def find_checkpoints(files: Iterable[Path]) -> tuple[list[Path], dict[str, Any]]:
-    """The weight files, of a folder its newest pair, and the arguments of its setting.json.
+    """Find the weight files, of a folder its newest pair, and read the arguments of setting.json.
 
     Raises:
         ConfigError: A folder of several experiments, or without a pair; a setting.json that cannot be read.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     arguments: dict[str, Any] = {}
     for path in map(Path, files):
         if path.name == "setting.json":
             arguments |= read_arguments(path)
         elif not path.is_dir():
-            found.append(path)
+            paths.append(path)
         else:
-            told = sorted(path.rglob("setting.json"))
-            require_one_folder(path, "setting.json", told)
-            for setting in told:
+            setting_files = sorted(path.rglob("setting.json"))
+            require_one_folder(path, "setting.json", setting_files)
+            for setting in setting_files:
                 arguments |= read_arguments(setting)
-            found += find_newest_files(path, ".G.pth", ".D.pth")
-    return found, arguments
+            paths += find_newest_files(path, ".G.pth", ".D.pth")
+    return paths, arguments
 
 
 def read_arguments(path: Path) -> dict[str, Any]:
-    """The official code's arguments.
+    """Read the arguments of the official code.
 
     Raises:
         ConfigError: Not a JSON object.
@@ -102,14 +104,18 @@ def read_arguments(path: Path) -> dict[str, Any]:
 
 
 def identify_network(state: Mapping[str, Tensor]) -> str | None:
-    """The slot of official weights, by their keys."""
+    """Return the slot of official weights, by their keys; None = neither network."""
     if "src.weight" in state and "cls.0.weight" in state:
         return "discriminator"
     return "generator" if "AMN.conv.0.weight" in state and "SAN.conv.0.weight" in state else None
 
 
 def convert_sagan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
-    """Official state_dicts by slot as ours, with their config; either slot may be missing.
+    """Convert official state_dicts to our names, and their settings to our config.
+
+    Args:
+        networks: Official state_dicts by slot; either slot may be missing.
+        settings: Arguments of the official code, and `attributes`.
 
     Raises:
         ConfigError: Another layout, or weights and settings that contradict each other.
@@ -129,8 +135,8 @@ def convert_sagan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mappin
             ours_state[f"{ours}.head.weight"] = convert_transposed_weight(ours_state[f"{ours}.head.weight"])
         imported.networks["generator"] = ours_state
         counts.append(("the generator", state["AMN.conv.0.weight"].shape[1] - 3))
-        sees = state["SAN.conv.0.weight"].shape[1] > 3
-        imported.config["generator"] |= shape | {"mask_sees_label": sees}
+        mask_sees_label = state["SAN.conv.0.weight"].shape[1] > 3
+        imported.config["generator"] |= shape | {"mask_sees_label": mask_sees_label}
     if "discriminator" in networks:
         discriminator = networks["discriminator"]
         stages = sum(re.fullmatch(r"conv\.\d+\.weight", key) is not None for key in discriminator)
@@ -143,12 +149,12 @@ def convert_sagan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mappin
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     count = require_same_number("the number of attributes", counts)
-    named = settings.get("attributes") or settings.get("target_attr")
-    imported.config["data"]["attributes"] = require_attribute_names(named, count)
+    attributes = settings.get("attributes") or settings.get("target_attr")
+    imported.config["data"]["attributes"] = require_attribute_names(attributes, count)
     translate_arguments(imported.config, SETTINGS, settings)
     if settings.get("total_kimg"):  # counts the images of discriminator updates
-        each = int(settings.get("batch_size", 16)) * int(settings.get("d_iters", 3))
-        imported.config["training"]["iterations"] = -(-int(settings["total_kimg"]) * 1000 // each)
+        images = int(settings.get("batch_size", 16)) * int(settings.get("d_iters", 3))  # of an iteration
+        imported.config["training"]["iterations"] = -(-int(settings["total_kimg"]) * 1000 // images)
     imported.choose = choose_version
     imported.notes.append(
         "the code's first version had no sum in its residual blocks and slope 0.01, under the same keys"
@@ -157,7 +163,7 @@ def convert_sagan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mappin
 
 
 def read_body_shape(state: Mapping[str, Tensor]) -> dict[str, int]:
-    """Width, kernel, halvings and residual blocks of a generator body."""
+    """Read width, kernel, halvings and residual blocks of each of the generator's networks."""
     down = sum(re.fullmatch(r"AMN\.conv\.\d+\.weight", key) is not None for key in state) - 1
     blocks = sum(re.fullmatch(r"AMN\.resblk\.\d+\.layers\.0\.weight", key) is not None for key in state)
     stem = state["AMN.conv.0.weight"]
@@ -165,12 +171,12 @@ def read_body_shape(state: Mapping[str, Tensor]) -> dict[str, int]:
 
 
 def convert_transposed_weight(weight: Tensor) -> Tensor:
-    """A stride-1 transposed convolution's weight (i, o, k, k) as the equal convolution's (o, i, k, k)."""
+    """Convert the weight of a transposed convolution of stride 1, (i, o, k, k), to that of the equal convolution."""
     return weight.transpose(0, 1).flip(2, 3).contiguous()
 
 
 def map_body_names(official: str, ours: str, downsamplings: int, blocks: int) -> dict[str, str]:
-    """Official key -> ours for one body. Instance norms have no state."""
+    """Map official keys to ours for one of the generator's networks. Instance norms have no state."""
     names = map_layer_names(f"{official}.conv.0", f"{ours}.stem.conv")
     for k in range(downsamplings):
         names |= map_layer_names(f"{official}.conv.{3 * (k + 1)}", f"{ours}.down.{k}.conv")
@@ -187,7 +193,7 @@ def map_body_names(official: str, ours: str, downsamplings: int, blocks: int) ->
 
 
 def map_discriminator_names(stages: int) -> dict[str, str]:
-    """Official key -> ours."""
+    """Map official keys of the discriminator to ours."""
     names = map_layer_names("src", "score") | map_layer_names("cls.0", "attributes")
     for k in range(stages):
         names |= map_layer_names(f"conv.{2 * k}", f"trunk.{k}.conv")

@@ -23,16 +23,23 @@ def zoo_register(registry: Registry) -> None:
 
     name = "semantic-stylegan"
     networks = "zoogan_semantic_stylegan.networks:"
-    registry.component("latent_generator", name, config=SemanticStyleGANGeneratorConfig, build=networks + "Generator")
     registry.component(
-        "image_discriminator", name, config=SemanticStyleGANDiscriminatorConfig, build=networks + "Discriminator"
+        "latent_generator", name, config=SemanticStyleGANGeneratorConfig, build=networks + "SemanticStyleGANGenerator"
+    )
+    registry.component(
+        "image_discriminator",
+        name,
+        config=SemanticStyleGANDiscriminatorConfig,
+        build=networks + "SemanticStyleGANDiscriminator",
     )
     registry.component(
         "latent_mapping", name, config=SemanticStyleGANMappingConfig, build="zoogan.layers.mapping:PixelNormMapping"
     )
     terms = "zoogan_semantic_stylegan.terms:"
-    registry.component("term", "semantic_consistency", config=SemanticConsistencyConfig, build=terms + "Consistency")
-    registry.component("term", "semantic_diversity", config=SemanticDiversityConfig, build=terms + "Diversity")
+    registry.component(
+        "term", "semantic_consistency", config=SemanticConsistencyConfig, build=terms + "SemanticConsistency"
+    )
+    registry.component("term", "semantic_diversity", config=SemanticDiversityConfig, build=terms + "SemanticDiversity")
     registry.method(
         MethodSpec(
             name=name,

@@ -17,8 +17,10 @@ from zoogan.training import AdamConfig, LinearConfig
 class StarganGeneratorConfig(ComponentConfig):
     """Encoder, residual blocks, decoder on image and label planes (StarGAN, table 4).
 
-    width: channels at full size (official name: g_conv_dim). blocks: residual blocks (g_repeat_num).
-    upsample: `resize` leaves no lattice.
+    Attributes:
+        width: Channels at full size (official name: g_conv_dim).
+        blocks: Residual blocks (g_repeat_num).
+        upsample: `transpose` or `resize`; `resize` leaves no lattice.
     """
 
     use: Literal["stargan"] = "stargan"
@@ -30,8 +32,10 @@ class StarganGeneratorConfig(ComponentConfig):
 class StarganDiscriminatorConfig(ComponentConfig):
     """PatchGAN with a realism map and attribute logits (StarGAN, table 5).
 
-    width: channels of the first stage (d_conv_dim). stages: halvings (d_repeat_num); null = down to 2 x 2, at
-    most 6. slope: of LeakyReLU.
+    Attributes:
+        width: Channels of the first stage (official name: d_conv_dim).
+        stages: Halvings (d_repeat_num); null = down to 2 x 2, at most 6.
+        slope: Slope of LeakyReLU.
     """
 
     use: Literal["stargan"] = "stargan"
@@ -43,7 +47,9 @@ class StarganDiscriminatorConfig(ComponentConfig):
 class Repo2018Config(ComponentConfig):
     """The learning rate as the official code really sets it: it decays only once in `period` iterations.
 
-    decay: iterations over which it was meant to decay to 0 (num_iters_decay); null = half the run.
+    Attributes:
+        decay: Iterations over which it was meant to decay to 0 (official name: num_iters_decay); null = half the run.
+        period: Iterations from one decay to the next.
     """
 
     use: Literal["repo-2018"] = "repo-2018"

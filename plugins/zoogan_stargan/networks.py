@@ -14,11 +14,16 @@ DOWNSAMPLINGS = 2
 
 
 class StarganGenerator(ImageEditor):
-    """Edits the whole image: no mask.
+    """Edits the whole image, without a mask.
 
-    Zero padding throughout lets the label through: with reflection, a constant plane and instance norm would
-    cancel. Instance norm keeps no running statistics, so that eval is as training, which is all the official
-    code ever does.
+    Zero padding throughout lets the label through: with reflection, a constant plane and instance norm would cancel.
+    Instance norm keeps no running statistics, so that eval equals training, which is all the official code ever does.
+
+    Args:
+        config: Settings of the network.
+        facts: Image size, channels and attributes.
+
+    Source: StarGAN, table 4.
     """
 
     def __init__(self, config: StarganGeneratorConfig, facts: Facts) -> None:
@@ -40,16 +45,23 @@ class StarganGenerator(ImageEditor):
         )
 
     def decode(self, encoded: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> EditedImage:
-        """The edited image in [-1, 1]; mask and raw are None. `encoded` is the image."""
+        """Return the edited image in [-1, 1], without mask and raw. `encoded` is the image."""
         return EditedImage(self.body(append_planes(encoded, attributes)).tanh())
 
     def list_compiled_modules(self) -> list[nn.Module]:
-        """The body."""
+        """Return the body."""
         return [self.body]
 
 
 class StarganDiscriminator(AttributeDiscriminator):
-    """A realism map of side image_size / 2^stages, and attribute logits; ignores the claimed attributes."""
+    """A realism map of side image_size / 2^stages, and attribute logits; ignores the claimed attributes.
+
+    Args:
+        config: Settings of the network.
+        facts: Image size, channels and attributes.
+
+    Source: StarGAN, table 5.
+    """
 
     def __init__(self, config: StarganDiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
@@ -60,6 +72,6 @@ class StarganDiscriminator(AttributeDiscriminator):
         self.attributes = nn.Conv2d(self.trunk.outputs, len(facts.attributes), facts.image_size >> stages, bias=False)
 
     def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
-        """Judge `image` in [-1, 1]."""
+        """Score images (n, c, h, w) in [-1, 1]."""
         features = self.trunk(image)
         return Verdict(self.score(features), self.attributes(features).flatten(1))

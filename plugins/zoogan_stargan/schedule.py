@@ -10,15 +10,24 @@ from zoogan_stargan.config import Repo2018Config
 
 
 def make_repo_2018_schedule(config: Repo2018Config, facts: Facts | None = None) -> Callable[[Clock], float]:
-    """Factor 1, less 1 / decay after each `period`-th iteration of the last `decay` ones: 0.999 in the end.
+    """Make the schedule: factor 1, less 1 / decay after each `period`-th of the last `decay` iterations, 0.999 in the end.
 
-    Meant was one subtraction an iteration, down to 0 (yunjey/stargan since commit c53e598).
+    The official code meant to subtract once an iteration, down to 0.
+
+    Args:
+        config: Settings of the schedule.
+        facts: Unused.
+
+    Returns:
+        A function from the clock to the factor of the learning rate.
+
+    Source: yunjey/stargan since commit c53e598.
     """
 
-    def factor(clock: Clock) -> float:
+    def compute_factor(clock: Clock) -> float:
         decay = config.decay or max(1, clock.iterations // 2)
         first = max(0, clock.iterations - decay)
         subtractions = max(0, clock.iteration // config.period - first // config.period)
         return max(0.0, 1 - subtractions / decay)
 
-    return factor
+    return compute_factor

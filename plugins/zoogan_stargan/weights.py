@@ -1,4 +1,4 @@
-"""Import of yunjey/stargan's checkpoints: `200000-G.ckpt` and `200000-D.ckpt`, each a bare state_dict."""
+"""Import yunjey/stargan's checkpoints: `200000-G.ckpt` and `200000-D.ckpt`, each a bare state_dict."""
 
 from __future__ import annotations
 
@@ -44,34 +44,39 @@ SETTINGS = {
 
 
 def import_stargan(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
-    """Official files, or the folder of their newest pair, as our networks; which file is which is told by its keys, not
-    by its name.
+    """Import official files; their keys tell generator and discriminator, not their names.
 
-    settings: names of the official code's arguments; `attributes` (or `selected_attrs`) gives the label
-    order, which the weights do not tell. `dataset=RaFD`, or a `source` of folders: one label of all, by softmax.
+    Args:
+        files: Weight files, or a folder, whose newest pair is taken.
+        settings: Arguments of the official code. `attributes` (or `selected_attrs`) gives the order of the labels, which
+            the weights do not tell. `dataset=RaFD`, or a `source` of folders, means one label of all, by softmax.
 
     Raises:
-        ConfigError: files of another layout, two of one network, a folder of several experiments, or settings that
+        ConfigError: Files of another layout, two of one network, a folder of several experiments, or settings that
             contradict the weights.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for path in map(Path, files):
-        found += find_newest_files(path, "-G.ckpt", "-D.ckpt") if path.is_dir() else [path]
-    return convert_stargan(read_networks(found, identify_network, LAYOUT), settings)
+        paths += find_newest_files(path, "-G.ckpt", "-D.ckpt") if path.is_dir() else [path]
+    return convert_stargan(read_networks(paths, identify_network, LAYOUT), settings)
 
 
 def identify_network(state: Mapping[str, Tensor]) -> str | None:
-    """The slot of official weights, by their keys."""
+    """Return the slot of official weights, by their keys; None = neither network."""
     if "conv1.weight" in state and "conv2.weight" in state:
         return "discriminator"
     return "generator" if "main.0.weight" in state and "main.9.main.0.weight" in state else None
 
 
 def convert_stargan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
-    """Official state_dicts by slot as ours, with their config; either slot may be missing.
+    """Convert official state_dicts to our names, and their settings to our config.
+
+    Args:
+        networks: Official state_dicts by slot; either slot may be missing.
+        settings: See `import_stargan`.
 
     Raises:
-        ConfigError: another layout, or weights and settings that contradict each other.
+        ConfigError: Another layout, or weights and settings that contradict each other.
     """
     imported = Imported(config=make_published_layer(StarganConfig(), get_training_data(settings)), networks={})
     if imported.config["data"]["source"] == "celeba":
@@ -110,12 +115,12 @@ def convert_stargan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapp
 
 
 def has_one_hot_labels(settings: Mapping[str, Any]) -> bool:
-    """Whether the labels are kinds that exclude each other, a folder each, as the official code reads RaFD."""
+    """Tell whether labels exclude each other, with a folder for each, as the official code reads RaFD."""
     return settings.get("dataset") == "RaFD" or settings.get("source") == "folders"
 
 
 def get_training_data(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The official code's data: CelebA, unless its arguments say RaFD, which is a folder of images for each label."""
+    """Return the settings of the official data: CelebA, or with RaFD a folder of images for each label."""
     if has_one_hot_labels(settings):
         return {"source": "folders", "flip": True}
     return {
@@ -127,19 +132,19 @@ def get_training_data(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_running_statistic(key: str) -> bool:
-    """Whether an entry is a running statistic. The official code, which never calls eval(), uses none."""
+    """Tell whether a tensor is a running statistic. The official code, which never calls eval(), uses none."""
     return key.endswith(("running_mean", "running_var", "num_batches_tracked"))
 
 
 def map_block_names(index: int, ours: str, prefix: str = "main.") -> dict[str, str]:
-    """A convolution without bias and the norm after it."""
+    """Map the official keys of a convolution without bias and of the norm after it to ours."""
     return map_layer_names(f"{prefix}{index}", f"{ours}.conv", ("weight",)) | map_layer_names(
         f"{prefix}{index + 1}", f"{ours}.norm"
     )
 
 
 def map_generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
-    """Official key -> ours, and the number of residual blocks."""
+    """Map official keys of the generator to ours; return the map and the number of residual blocks."""
     blocks = sum(re.fullmatch(r"main\.\d+\.main\.0\.weight", key) is not None for key in state)
     names = map_block_names(0, "body.stem") | map_block_names(3, "body.down.0") | map_block_names(6, "body.down.1")
     for k in range(blocks):
@@ -153,7 +158,7 @@ def map_generator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], in
 
 
 def map_discriminator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
-    """Official key -> ours, and the number of stages."""
+    """Map official keys of the discriminator to ours; return the map and the number of stages."""
     stages = sum(re.fullmatch(r"main\.\d+\.weight", key) is not None for key in state)
     names: dict[str, str] = {}
     for k in range(stages):
@@ -163,10 +168,15 @@ def map_discriminator_names(state: Mapping[str, Tensor]) -> tuple[dict[str, str]
 
 
 def name_attributes(imported: Imported, count: int, settings: Mapping[str, Any]) -> None:
-    """Name the labels, in the order of the weights.
+    """Write the names of the labels into the imported config, in the order of the weights.
+
+    Args:
+        imported: Its config, facts and notes are changed.
+        count: Number of labels in the weights.
+        settings: See `import_stargan`.
 
     Raises:
-        ConfigError: the weights know another number of attributes than are named, or none are named.
+        ConfigError: The weights know another number of attributes than are named, or none are named.
     """
     named = settings.get("attributes") or settings.get("selected_attrs")
     if named is None and count == len(CELEBA_5):

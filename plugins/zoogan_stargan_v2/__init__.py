@@ -21,10 +21,10 @@ def zoo_register(registry: Registry) -> None:
     )
 
     for role, config, network in (
-        ("style_translator", StarganV2GeneratorConfig, "Translator"),
-        ("style_mapping", StarganV2MappingConfig, "Mapping"),
-        ("style_encoder", StarganV2StyleEncoderConfig, "Encoder"),
-        ("style_discriminator", StarganV2DiscriminatorConfig, "Discriminator"),
+        ("style_translator", StarganV2GeneratorConfig, "StarganV2Generator"),
+        ("style_mapping", StarganV2MappingConfig, "StarganV2Mapping"),
+        ("style_encoder", StarganV2StyleEncoderConfig, "StarganV2StyleEncoder"),
+        ("style_discriminator", StarganV2DiscriminatorConfig, "StarganV2Discriminator"),
     ):
         registry.component(role, "stargan-v2", config=config, build=f"zoogan_stargan_v2.networks:{network}")
     registry.method(

@@ -16,9 +16,12 @@ from zoogan.training import AdamConfig
 class StarganV2GeneratorConfig(ComponentConfig):
     """Encoder, and a decoder that takes the style by AdaIN (StarGAN v2, table 5).
 
-    width: channels at full size; null = 2^14 / image_size. max_width: at most so many further down (max_conv_dim).
-    high_pass: divisor of the image's high-pass details that masks add while decoding; a larger one keeps less, and 0
-    keeps none and lets the decoder have shortcuts instead (w_hpf; the official code has 1 for faces, 0 for animals).
+    Attributes:
+        width: Channels at full size; null = 2^14 / image_size.
+        max_width: Most channels at smaller sizes (official name: max_conv_dim).
+        style_dim: Length of a style.
+        high_pass: Divisor of the image's high-pass details that masks add while decoding; a larger one keeps less. 0
+            keeps none, and the decoder has shortcuts instead (w_hpf; the official code has 1 for faces, 0 for animals).
     """
 
     use: Literal["stargan-v2"] = "stargan-v2"
@@ -29,7 +32,13 @@ class StarganV2GeneratorConfig(ComponentConfig):
 
 
 class StarganV2MappingConfig(ComponentConfig):
-    """From noise to a style: an MLP with a head for each domain (table 6). width: of its layers."""
+    """From noise to a style: an MLP with a head for each domain (StarGAN v2, table 6).
+
+    Attributes:
+        latent_dim: Length of a noise vector.
+        style_dim: Length of a style.
+        width: Width of the hidden layers.
+    """
 
     use: Literal["stargan-v2"] = "stargan-v2"
     latent_dim: int = Field(16, ge=1)
@@ -38,9 +47,12 @@ class StarganV2MappingConfig(ComponentConfig):
 
 
 class StarganV2StyleEncoderConfig(ComponentConfig):
-    """From an image to its style, with a head for each domain (table 7).
+    """From an image to its style, with a head for each domain (StarGAN v2, table 7).
 
-    width: channels at full size; null = 2^14 / image_size. max_width: at most so many further down.
+    Attributes:
+        width: Channels at full size; null = 2^14 / image_size.
+        max_width: Most channels at smaller sizes.
+        style_dim: Length of a style.
     """
 
     use: Literal["stargan-v2"] = "stargan-v2"
@@ -50,7 +62,12 @@ class StarganV2StyleEncoderConfig(ComponentConfig):
 
 
 class StarganV2DiscriminatorConfig(ComponentConfig):
-    """The style encoder's body with one realism score for each domain (table 7). width, max_width: as there."""
+    """The style encoder's body with one realism score for each domain (StarGAN v2, table 7).
+
+    Attributes:
+        width: Channels at full size; null = 2^14 / image_size.
+        max_width: Most channels at smaller sizes.
+    """
 
     use: Literal["stargan-v2"] = "stargan-v2"
     width: int | None = Field(None, ge=1)

@@ -36,10 +36,15 @@ DETAILED_SIDES = (32, 64, 128)
 
 
 def get_size_exponent(who: str, image_size: int, least: int) -> int:
-    """log2 of the image size.
+    """Return log2 of the image size.
+
+    Args:
+        who: The component, for messages.
+        image_size: Side of the images in pixels.
+        least: The smallest size that the component takes.
 
     Raises:
-        ConfigError: the size is no power of two, or too small; names the component and the sizes that fit.
+        ConfigError: The size is no power of two, or too small; names the component and the sizes that fit.
     """
     if image_size < least or image_size.bit_count() != 1:
         raise ConfigError(f"{who}: needs an image size that is a power of two, at least {least}, got {image_size}")
@@ -47,15 +52,19 @@ def get_size_exponent(who: str, image_size: int, least: int) -> int:
 
 
 def choose_first_width(width: int | None, image_size: int) -> int:
-    """Channels at full size: the given ones, or the official 2^14 / image size."""
+    """Return the channels at full size: `width` if it is set, else the official 2^14 / image size."""
     return width or max(1, 2**14 // image_size)
 
 
 def count_domains(who: str, facts: Facts) -> int:
-    """How many domains there are.
+    """Count the domains of the data.
+
+    Args:
+        who: The component, for messages.
+        facts: What the data says about itself.
 
     Raises:
-        ConfigError: none.
+        ConfigError: There are none.
     """
     if not facts.domains:
         raise ConfigError(f"{who}: needs domains, one head each, but the data has none")
@@ -66,6 +75,12 @@ class StarganV2Generator(StyleTranslator):
     """Redraws an image in a style; no tanh, so the output is unbounded.
 
     Down to 16 x 16 and up again; with high_pass down to 8 x 8, where more of the image is lost unless masks keep it.
+
+    Args:
+        config: Settings of the network.
+        facts: Image size and channels.
+
+    Source: StarGAN v2, table 5.
     """
 
     def __init__(self, config: StarganV2GeneratorConfig, facts: Facts) -> None:
@@ -76,7 +91,7 @@ class StarganV2Generator(StyleTranslator):
             choose_first_width(config.width, facts.image_size), power - (3 if detailed else 4), config.max_width
         )
 
-        def block(inputs: int, outputs: int, upsample: bool) -> nn.Module:
+        def make_block(inputs: int, outputs: int, upsample: bool) -> nn.Module:
             # With high-pass details the official decoder drops its shortcuts but keeps their weights, which nothing
             # ever trains. Ours has none.
             return AdainResidualBlock(
@@ -89,32 +104,41 @@ class StarganV2Generator(StyleTranslator):
             conv=nn.Conv2d(widths[0], facts.channels, 1),
         ))  # fmt: skip
         self.encoder = ContentEncoder(facts.channels, widths, keep=DETAILED_SIDES if detailed else ())
-        self.decoder = StyleDecoder(widths, block, head, high_pass=config.high_pass)
+        self.decoder = StyleDecoder(widths, make_block, head, high_pass=config.high_pass)
         self.style_dim, self.takes_masks = config.style_dim, detailed
         init_kaiming(self)
 
     def encode(self, image: Float[Tensor, "n c h w"]) -> Content:
-        """What all styles share: the bottleneck's features, and with high_pass the details on the way there."""
+        """Encode what all styles share: the bottleneck's features, and with high_pass the details on the way there."""
         return self.encoder(image)
 
     def decode(self, encoded: Content, style: Style, masks: Masks | None = None) -> Float[Tensor, "n c h w"]:
-        """The image in `style` (n, style_dim).
+        """Decode the image in a style.
 
         Args:
-            masks: coarse, for details 32 pixels wide, and fine, for those of 64 and 128; None keeps none.
+            encoded: What `encode` returned.
+            style: Styles (n, style_dim).
+            masks: Coarse, for details 32 pixels wide, and fine, for those of 64 and 128; None keeps none.
 
         Raises:
-            ValueError: masks, but high_pass is 0.
+            ValueError: Masks, but high_pass is 0.
         """
         return self.decoder(encoded, style, masks)
 
     def list_compiled_modules(self) -> list[nn.Module]:
-        """Encoder and decoder."""
+        """Return encoder and decoder."""
         return [self.encoder, self.decoder]
 
 
 class StarganV2Mapping(StyleMapping):
-    """Noise to style; row n takes what the head of its domain says."""
+    """Maps noise to a style; row n takes the output of its domain's head.
+
+    Args:
+        config: Settings of the network.
+        facts: Domains.
+
+    Source: StarGAN v2, table 6.
+    """
 
     def __init__(self, config: StarganV2MappingConfig, facts: Facts) -> None:
         super().__init__()
@@ -124,12 +148,19 @@ class StarganV2Mapping(StyleMapping):
         init_kaiming(self)
 
     def forward(self, latent: Float[Tensor, "n z"], domain: Domain) -> Style:
-        """(n, latent_dim), N(0, 1) -> (n, style_dim)."""
+        """Map N(0, 1) of shape (n, latent_dim) to styles (n, style_dim)."""
         return select_heads(self.body(latent), domain)
 
 
 class StarganV2StyleEncoder(StyleEncoder):
-    """An image's style; row n takes what the head of its domain says."""
+    """Reads the style of an image; row n takes the output of its domain's head.
+
+    Args:
+        config: Settings of the network.
+        facts: Image size, channels and domains.
+
+    Source: StarGAN v2, table 7.
+    """
 
     def __init__(self, config: StarganV2StyleEncoderConfig, facts: Facts) -> None:
         super().__init__()
@@ -142,12 +173,19 @@ class StarganV2StyleEncoder(StyleEncoder):
         init_kaiming(self)
 
     def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Style:
-        """(n, c, h, w) in [-1, 1] -> (n, style_dim), unbounded."""
+        """Encode images (n, c, h, w) in [-1, 1] to styles (n, style_dim), unbounded."""
         return select_heads(self.heads(self.trunk(image)), domain)
 
 
 class StarganV2Discriminator(StyleDiscriminator):
-    """A realism score for each domain; row n takes its domain's."""
+    """A realism score for each domain; row n takes that of its domain.
+
+    Args:
+        config: Settings of the network.
+        facts: Image size, channels and domains.
+
+    Source: StarGAN v2, table 7.
+    """
 
     def __init__(self, config: StarganV2DiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
@@ -157,12 +195,18 @@ class StarganV2Discriminator(StyleDiscriminator):
         init_kaiming(self)
 
     def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, "n *heads"]:
-        """(n, c, h, w) in [-1, 1] -> (n,), unbounded."""
+        """Score images (n, c, h, w) in [-1, 1]: (n,), unbounded."""
         return select_heads(self.score(self.trunk(image)), domain)
 
 
 def make_trunk(who: str, config: StarganV2StyleEncoderConfig | StarganV2DiscriminatorConfig, facts: Facts) -> ConvTrunk:
-    """The body of style encoder and discriminator: halvings down to 4 x 4."""
+    """Make the body of style encoder and discriminator: halvings down to 4 x 4.
+
+    Args:
+        who: The component, for messages.
+        config: Its widths.
+        facts: Image size and channels.
+    """
     power = get_size_exponent(who, facts.image_size, 16)
     return ConvTrunk(
         facts.channels,

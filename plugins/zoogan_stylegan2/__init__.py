@@ -20,8 +20,8 @@ def zoo_register(registry: Registry) -> None:
     )
 
     for role, config, network in (
-        ("latent_generator", StyleGAN2GeneratorConfig, "Generator"),
-        ("image_discriminator", StyleGAN2DiscriminatorConfig, "Discriminator"),
+        ("latent_generator", StyleGAN2GeneratorConfig, "StyleGAN2Generator"),
+        ("image_discriminator", StyleGAN2DiscriminatorConfig, "StyleGAN2Discriminator"),
     ):
         registry.component(role, "stylegan2", config=config, build=f"zoogan_stylegan2.networks:{network}")
     mapping = "zoogan.layers.mapping:PixelNormMapping"

@@ -22,9 +22,11 @@ class StyleGAN2MappingConfig(PixelNormMappingConfig):
 class StyleGAN2GeneratorConfig(ComponentConfig):
     """From latents to a face: a learned constant, modulated convolutions, a sum of RGB skips (StyleGAN2, figure 7b).
 
-    channel_multiplier: a layer at side s is this times 2^14 / s wide; 2 = configuration F. max_width: none is wider;
-    null = 512 up to 32 px, and above what the multiplier says, be it wider.
-    noise: add noise after each convolution; for pictures without grain it is in the way.
+    Attributes:
+        style_dim: Length of a latent.
+        channel_multiplier: A layer at side s has this times 2^14 / s channels; 2 = configuration F.
+        max_width: Most channels of a layer; null = 512 up to 32 px, and above that no limit.
+        noise: Add noise after each convolution; not useful for images without grain.
     """
 
     use: Literal["stylegan2"] = "stylegan2"
@@ -35,9 +37,12 @@ class StyleGAN2GeneratorConfig(ComponentConfig):
 
 
 class StyleGAN2DiscriminatorConfig(ComponentConfig):
-    """Residual discriminator with batch deviation (StyleGAN2, figure 7c). channel_multiplier, max_width: as there.
+    """Residual discriminator with batch deviation (StyleGAN2, figure 7c).
 
-    group: how a batch varies is seen in groups of its images, the largest up to this into which it divides.
+    Attributes:
+        channel_multiplier: A layer at side s has this times 2^14 / s channels; 2 = configuration F.
+        max_width: Most channels of a layer; null = 512 up to 32 px, and above that no limit.
+        group: Most images whose deviation is computed together; the largest number up to this that divides the batch.
     """
 
     use: Literal["stylegan2"] = "stylegan2"

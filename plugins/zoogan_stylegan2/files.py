@@ -1,4 +1,4 @@
-"""What official files of StyleGAN2 hold: which networks, under which names."""
+"""Finds the official files of StyleGAN2, and the networks in them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NAMES = {
     "g_ema": "generator", "G_ema": "generator", "g": "generator", "G": "generator",
     "d": "discriminator", "D": "discriminator",
 }  # fmt: skip
-"""Official name of a network -> what it is; of two that are the same the first is taken, so averaged ones are."""
+"""Official name of a network -> our slot. Of two names of one slot the first is taken: the averaged network."""
 
 
 def find_weight_files(path: Path) -> list[Path]:
-    """A file, or the newest one of a folder.
+    """Find the files to read: the file itself, or the newest one of a folder.
 
     Raises:
-        ConfigError: a pickle.
+        ConfigError: A pickle.
     """
     if path.suffix == ".pkl":
         export = (
@@ -38,6 +38,6 @@ def find_weight_files(path: Path) -> list[Path]:
 
 
 def identify_network(state: Mapping[str, Tensor]) -> str | None:
-    """The official name of a bare state_dict; None = neither network."""
+    """Return the official name of the network of a bare state_dict; None = neither network."""
     layout = identify_layout(state)
     return None if layout is None else "d" if layout.is_discriminator(state) else "g_ema"

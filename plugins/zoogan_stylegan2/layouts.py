@@ -1,4 +1,4 @@
-"""The names of official weights: rosinality/stylegan2-pytorch's, and those of NVlabs' PyTorch code."""
+"""Names of official weights: those of rosinality/stylegan2-pytorch, and those of NVlabs' PyTorch code."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ STYLED = re.compile(r"(conv1|convs\.\d+)\.bias")
 class Layout(ABC):
     """How an official code names the tensors of a generator, of its mapping and of a discriminator.
 
-    mapping: how names of the mapping begin. mean: the name of the mean latent. labels: how names begin that only
-    networks of classes have. Blocks count from 0, that of 8 px; noise is numbered as in our generator.
+    Blocks count from 0, the block of 8 px; noise maps have the numbers of our generator.
+
+    Attributes:
+        name: The repository.
+        mapping: Prefix of the mapping's names.
+        mean: Name of the mean latent.
+        labels: Prefixes of names that only networks of classes have.
+        filters: Matches the names of low-pass filters.
     """
 
     name: ClassVar[str]
@@ -30,32 +36,32 @@ class Layout(ABC):
 
     @abstractmethod
     def name_generator_tensor(self, key: str) -> str:
-        """The official name of a tensor of our generator."""
+        """Return the official name of a tensor of our generator."""
 
     @abstractmethod
     def name_mapping_tensor(self, key: str) -> str:
-        """The official name of a tensor of our mapping."""
+        """Return the official name of a tensor of our mapping."""
 
     @abstractmethod
     def name_discriminator_tensor(self, key: str, blocks: int) -> str:
-        """The official name of a tensor of our discriminator of so many halvings."""
+        """Return the official name of a tensor of our discriminator with this number of halvings."""
 
     @abstractmethod
     def count_discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
-        """How many halvings a discriminator has."""
+        """Count the halvings of a discriminator."""
 
     @abstractmethod
     def is_discriminator(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether these are a discriminator's weights."""
+        """Tell whether these are the weights of a discriminator."""
 
     def get_official_name(self, slot: str, key: str, blocks: int) -> str:
-        """The official name of one of our tensors."""
+        """Return the official name of one of our tensors."""
         if slot == "discriminator":
             return self.name_discriminator_tensor(key, blocks)
         return self.name_generator_tensor(key) if slot == "generator" else self.name_mapping_tensor(key)
 
     def rename_old_keys(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weights under the names of today."""
+        """Return the weights with the names of older versions replaced."""
         return dict(state)
 
 
@@ -67,7 +73,7 @@ class RosinalityLayout(Layout):
     filters = re.compile(r"\.kernel$")
 
     def name_generator_tensor(self, key: str) -> str:
-        """`first`, `first_rgb` and `blocks.k` as `conv1`, `to_rgb1`, `convs` (two a block) and `to_rgbs`."""
+        """Name `first`, `first_rgb` and `blocks.k` as `conv1`, `to_rgb1`, `convs` (two a block) and `to_rgbs`."""
         if key == "constant":
             return "input.input"
         if key.startswith("noise_"):
@@ -79,24 +85,24 @@ class RosinalityLayout(Layout):
         return re.sub(r"bias$", "activate.bias", key) if STYLED.fullmatch(key) else key
 
     def name_mapping_tensor(self, key: str) -> str:
-        """`layers.0` as `style.1`: number 0 is the pixel norm."""
+        """Name `layers.0` as `style.1`: number 0 is the pixel norm."""
         return name_mapping_tensor(key)
 
     def name_discriminator_tensor(self, key: str, blocks: int) -> str:
-        """Each layer a list: perhaps a filter, the convolution, perhaps its activation with the bias."""
+        """Name each layer as a list: filter, convolution and activation with bias, as far as there are any."""
         part, _, rest = key.partition(".")
         return name_head_tensor(rest) if part == "head" else name_trunk_tensor(rest, "convs")
 
     def count_discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
-        """As many as there are residual blocks."""
+        """Count the residual blocks."""
         return count_trunk_blocks(state, "convs")
 
     def is_discriminator(self, state: Mapping[str, Tensor]) -> bool:
-        """It ends in `final_linear`."""
+        """Tell a discriminator by its end, `final_linear`."""
         return any(key.startswith("final_") for key in state)
 
     def rename_old_keys(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Biases of the first version moved into their activations later."""
+        """Move the biases of the first version into their activations, where later versions have them."""
         return {re.sub(r"bias$", "activate.bias", k) if STYLED.fullmatch(k) else k: v for k, v in state.items()}
 
 
@@ -110,7 +116,7 @@ class NvlabsLayout(Layout):
     parts: ClassVar[dict[str, str]] = {"up": "conv0", "conv": "conv1", "rgb": "torgb"}
 
     def name_generator_tensor(self, key: str) -> str:
-        """`blocks.k` as `synthesis.b<side>`, with `conv0`, `conv1` and `torgb`."""
+        """Name `blocks.k` as `synthesis.b<side>`, with `conv0`, `conv1` and `torgb`."""
         if key == "constant":
             return "synthesis.b4.const"
         noise = re.fullmatch(r"noise_(\d+)", key)
@@ -123,11 +129,11 @@ class NvlabsLayout(Layout):
         return key.replace(".conv.", ".").replace("strength", "noise_strength")
 
     def name_mapping_tensor(self, key: str) -> str:
-        """`layers.0` as `mapping.fc0`."""
+        """Name `layers.0` as `mapping.fc0`."""
         return re.sub(r"^layers\.", "mapping.fc", key)
 
     def name_discriminator_tensor(self, key: str, blocks: int) -> str:
-        """Blocks by the side of what they read; the last one at 4 px."""
+        """Name blocks by the side of their input; the last one is at 4 px."""
         if key.startswith("head."):
             return key.replace("head.", "b4.").replace("hidden", "fc").replace("score", "out")
         key = key.replace("trunk.0.", f"b{4 << blocks}.fromrgb.")
@@ -135,16 +141,16 @@ class NvlabsLayout(Layout):
         return key.replace(".first.", ".conv0.").replace(".second.", ".conv1.").replace(".shortcut.", ".skip.")
 
     def count_discriminator_blocks(self, state: Mapping[str, Tensor]) -> int:
-        """As many as there are residual blocks."""
+        """Count the residual blocks."""
         return sum(re.fullmatch(r"b\d+\.skip\.weight", key) is not None for key in state)
 
     def is_discriminator(self, state: Mapping[str, Tensor]) -> bool:
-        """It ends in `b4.out`."""
+        """Tell a discriminator by its end, `b4.out`."""
         return any(key.startswith("b4.") for key in state)
 
 
 def identify_layout(state: Mapping[str, Tensor]) -> Layout | None:
-    """Whose names these are; None = nobody's."""
+    """Return the layout whose names these are; None = an unknown layout."""
     if any(re.match(r"style\.|input\.|convs\.|final_", key) for key in state):
         return RosinalityLayout()
     return NvlabsLayout() if any(re.match(r"mapping\.|synthesis\.|b\d+\.", key) for key in state) else None

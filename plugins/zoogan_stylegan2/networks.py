@@ -18,7 +18,15 @@ SMALLEST = 4
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution: twice the size, two styled convolutions, and the image so far."""
+    """One resolution: doubles the size by the first of two styled convolutions, and adds to the image.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        channels: Channels of an image.
+        style_dim: Length of a latent.
+        noise: Add noise after each convolution.
+    """
 
     def __init__(self, inputs: int, outputs: int, channels: int, style_dim: int, noise: bool) -> None:
         super().__init__()
@@ -28,9 +36,16 @@ class SynthesisBlock(nn.Module):
 
 
 class StyleGAN2Generator(LatentGenerator):
-    """Latents to a face, unbounded (no tanh). rows: one for 4 x 4, two for each doubling, and the last image's.
+    """Generates faces from latents, unbounded (no tanh).
 
-    The image of a resolution shares its row of w+ with the first convolution of the next.
+    w+ has one row for 4 x 4, two for each doubling, and one for the last image. The image of a resolution shares its row
+    with the first convolution of the next.
+
+    Args:
+        config: Settings of the network.
+        facts: Image size and channels.
+
+    Source: StyleGAN2, figure 7b.
     """
 
     def __init__(self, config: StyleGAN2GeneratorConfig, facts: Facts) -> None:
@@ -50,16 +65,19 @@ class StyleGAN2Generator(LatentGenerator):
             self.register_buffer(f"noise_{place}", torch.randn(1, 1, *size))
 
     def get_fixed_noise(self) -> list[Tensor]:
-        """The network's own noise, of one row for all faces."""
+        """Return the network's own noise maps, one row for all faces."""
         return [self.get_buffer(f"noise_{place}") for place in range(len(self.noise_sizes))]
 
     def forward(self, latents: Latents, noise: Noise | None = None) -> SynthesisedFace:
-        """(n, rows, style_dim) -> (n, c, s, s).
+        """Generate faces (n, c, s, s).
 
-        noise: N(0, 1) for 4 x 4 and two for each doubling; None = the fixed ones. Empty without noise.
+        Args:
+            latents: w+ (n, rows, style_dim).
+            noise: Maps of N(0, 1), one for 4 x 4 and two for each doubling; empty for a network without noise. None =
+                the network's own.
         """
-        given = self.get_fixed_noise() if noise is None else noise
-        maps: list[Tensor | None] = [*given] if given else [None] * (self.rows - 1)
+        noise = self.get_fixed_noise() if noise is None else noise
+        maps: list[Tensor | None] = [*noise] if noise else [None] * (self.rows - 1)
         x = self.constant.expand(len(latents), -1, -1, -1)
         x = self.first(x, latents[:, 0], maps[0])
         image = self.first_rgb(x, latents[:, 1])
@@ -73,7 +91,14 @@ class StyleGAN2Generator(LatentGenerator):
 
 
 class StyleGAN2Discriminator(ImageDiscriminator):
-    """Residual halvings down to 4 x 4, how much the batch varies, one score."""
+    """Residual halvings down to 4 x 4, the deviation within the batch, one score.
+
+    Args:
+        config: Settings of the network.
+        facts: Image size and channels.
+
+    Source: StyleGAN2, figure 7c.
+    """
 
     def __init__(self, config: StyleGAN2DiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
@@ -84,8 +109,13 @@ class StyleGAN2Discriminator(ImageDiscriminator):
     def forward(
         self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None
     ) -> Float[Tensor, "n 1"]:
-        """(n, c, s, s) in [-1, 1] -> (n, 1), unbounded. Scores of a batch depend on each other (batch deviation).
+        """Score images; the scores of a batch depend on each other through the batch deviation.
 
-        It looks at images alone: segmentations are ignored.
+        Args:
+            image: Images (n, c, s, s) in [-1, 1].
+            segmentation: Ignored.
+
+        Returns:
+            Scores (n, 1), unbounded.
         """
         return self.head(self.trunk(image))

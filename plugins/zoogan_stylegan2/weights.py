@@ -1,4 +1,4 @@
-"""Import of rosinality/stylegan2-pytorch's `550000.pt` and of state_dicts exported from NVlabs' PyTorch code."""
+"""Import rosinality/stylegan2-pytorch's `550000.pt` and of state_dicts exported from NVlabs' PyTorch code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from zoogan_stylegan2.layouts import Layout, identify_layout
 from zoogan_stylegan2.networks import StyleGAN2Discriminator, StyleGAN2Generator
 
 TRAINED_ON = {"source": "folder", "attributes": [], "flip": True}
-"""What the official code reads: pictures without labels, mirrored at random."""
+"""The data of the official code: images without labels, mirrored at random."""
 
 # rosinality's argument -> our setting.
 SETTINGS = {
@@ -59,15 +59,17 @@ SETTINGS = {
 
 
 def import_stylegan2(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
-    """Official files, or the folder they lie in, as our networks; what is what is told by keys, not by names.
+    """Import official files; their keys tell the networks, not their names.
 
-    settings: names of rosinality's arguments; those inside a file come after them.
+    Args:
+        files: Weight files, or a folder, whose newest file is taken.
+        settings: Arguments of rosinality's code; they come before those inside a file.
 
     Raises:
-        ConfigError: pickles, files of another layout, two of one network, or weights that contradict each other.
+        ConfigError: Pickles, files of another layout, two of one network, or weights that contradict each other.
     """
-    given = [file for path in map(Path, files) for file in find_weight_files(path)]
-    official = read_official_weights(given, NAMES, identify_network, "StyleGAN2")
+    paths = [file for path in map(Path, files) for file in find_weight_files(path)]
+    official = read_official_weights(paths, NAMES, identify_network, "StyleGAN2")
     arguments = official.arguments | dict(settings)
     imported = convert_stylegan2(official.networks, arguments, official.mean)
     if official.raw:
@@ -80,42 +82,46 @@ def import_stylegan2(files: Iterable[Path], settings: Mapping[str, Any]) -> Impo
 def convert_stylegan2(
     states: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any], mean: Tensor | None = None
 ) -> Imported:
-    """Official state_dicts, `generator` (mapping included) and `discriminator`, as ours; either may be missing.
+    """Convert official state_dicts to our names and shapes, and what they tell to our config.
 
-    settings: names of rosinality's arguments. mean: the mean latent, if a file has it.
+    Args:
+        states: `generator`, with its mapping, and `discriminator`; either may be missing.
+        settings: Arguments of rosinality's code.
+        mean: The mean latent, if a file has it.
 
     Raises:
-        ConfigError: another layout, or weights and settings that contradict each other.
+        ConfigError: Another layout, or weights and settings that contradict each other.
     """
     imported = Imported(make_published_layer(StyleGAN2Config(), TRAINED_ON), networks={}, untrained=("discriminator",))
     config = imported.config
     translate_arguments(config, SETTINGS, settings)
-    told, said = {"args": read_arguments(settings)}, settings.get("channel_multiplier")
+    numbers, multiplier = {"args": read_arguments(settings)}, settings.get("channel_multiplier")
     if "generator" in states:
         layout, state = prepare_weights(states["generator"], "generator")
         mean = state.pop(layout.mean) if layout.mean in state else mean
-        widths, told["the generator"] = read_generator_shapes(state, layout)
-        told["the mapping"] = read_latent_sizes(state, layout.name_mapping_tensor, layout.name)
+        widths, numbers["the generator"] = read_generator_shapes(state, layout)
+        numbers["the mapping"] = read_latent_sizes(state, layout.name_mapping_tensor, layout.name)
         size = 2 << len(widths)
-        config["generator"] |= read_widths(widths, size, said, "generator")
-        config["discriminator"] |= read_widths(widths, size, said, "generator")  # a discriminator that starts afresh
-        config["generator"]["style_dim"] = told["the generator"]["the size of a latent"]
+        config["generator"] |= read_widths(widths, size, multiplier, "generator")
+        # The default for a discriminator that starts untrained.
+        config["discriminator"] |= read_widths(widths, size, multiplier, "generator")
+        config["generator"]["style_dim"] = numbers["the generator"]["the size of a latent"]
         config["generator"]["noise"] = layout.name_generator_tensor("first.strength") in state
         config["mapping"] |= {
-            "style_dim": told["the mapping"]["the size of a latent"],
-            "layers": told["the mapping"]["the layers of the mapping"],
+            "style_dim": numbers["the mapping"]["the size of a latent"],
+            "layers": numbers["the mapping"]["the layers of the mapping"],
         }
         for slot in ("mapping", "generator"):
-            mine = {key: value for key, value in state.items() if key.startswith(layout.mapping) == (slot == "mapping")}
+            part = {key: value for key, value in state.items() if key.startswith(layout.mapping) == (slot == "mapping")}
             if slot == "generator" and config["generator"]["noise"]:
-                mine |= draw_missing_noise(mine, layout, len(widths), imported.notes)
-            imported.networks[slot] = convert_network(slot, mine, layout, config[slot], told["the generator"])
+                part |= draw_missing_noise(part, layout, len(widths), imported.notes)
+            imported.networks[slot] = convert_network(slot, part, layout, config[slot], numbers["the generator"])
     if "discriminator" in states:
         layout, state = prepare_weights(states["discriminator"], "discriminator")
-        widths, told["the discriminator"] = read_discriminator_shapes(state, layout)
-        config["discriminator"] |= read_widths(widths, 2 << len(widths), said, "discriminator")
+        widths, numbers["the discriminator"] = read_discriminator_shapes(state, layout)
+        config["discriminator"] |= read_widths(widths, 2 << len(widths), multiplier, "discriminator")
         imported.networks["discriminator"] = convert_network(
-            "discriminator", state, layout, config["discriminator"], told["the discriminator"]
+            "discriminator", state, layout, config["discriminator"], numbers["the discriminator"]
         )
     agreed = {
         what: require_same_number(what, [(who, says[what]) for who, says in told.items() if what in says])
@@ -131,7 +137,7 @@ def convert_stylegan2(
 
 
 def read_arguments(settings: Mapping[str, Any]) -> dict[str, int]:
-    """What rosinality's arguments say of the networks."""
+    """Return what rosinality's arguments say about the networks."""
     what = {"size": "the image size", "latent": "the size of a latent", "n_mlp": "the layers of the mapping"}
     return {what[name]: int(settings[name]) for name in what if settings.get(name) is not None}
 
@@ -139,40 +145,45 @@ def read_arguments(settings: Mapping[str, Any]) -> dict[str, int]:
 # ---- what the weights tell ----
 
 
-def prepare_weights(given: Mapping[str, Tensor], what: str) -> tuple[Layout, StateDict]:
-    """The layout of official weights, and the weights without their filters.
+def prepare_weights(official: Mapping[str, Tensor], what: str) -> tuple[Layout, StateDict]:
+    """Return the layout of official weights, and the weights without their filters.
+
+    Args:
+        official: The weights.
+        what: The network, for messages.
 
     Raises:
-        ConfigError: another layout, labels, or another filter than ours.
+        ConfigError: Another layout, labels, or another filter than ours.
     """
-    layout = identify_layout(given)
+    layout = identify_layout(official)
     if layout is None:
-        raise ConfigError(f"the {what} weights are in no layout of StyleGAN2; they begin with {next(iter(given), '-')}")
-    labelled = [key for key in given if key.startswith(layout.labels)]
+        first = next(iter(official), "-")
+        raise ConfigError(f"the {what} weights are in no layout of StyleGAN2; they begin with {first}")
+    labelled = [key for key in official if key.startswith(layout.labels)]
     if labelled:
         raise ConfigError(f"the {what} is one of classes ({labelled[0]!r}), for which ours has no place")
-    return layout, remove_filters(layout.rename_old_keys(given), layout.filters, what)
+    return layout, remove_filters(layout.rename_old_keys(official), layout.filters, what)
 
 
 def read_generator_shapes(state: Mapping[str, Tensor], layout: Layout) -> tuple[list[int], dict[str, int]]:
-    """Widths from 4 px up, and the numbers that other networks tell too."""
+    """Read the widths from 4 px up, and the numbers that other networks tell too."""
 
-    def found(key: str, dims: int) -> tuple[int, ...]:
+    def read(key: str, dims: int) -> tuple[int, ...]:
         return read_shape(state, layout.name_generator_tensor(key), layout.name, dims)
 
     blocks = 0
     while layout.name_generator_tensor(f"blocks.{blocks}.rgb.bias") in state:
         blocks += 1
-    widths = [found("constant", 3)[0], *(found(f"blocks.{k}.conv.conv.weight", 4)[0] for k in range(blocks))]
+    widths = [read("constant", 3)[0], *(read(f"blocks.{k}.conv.conv.weight", 4)[0] for k in range(blocks))]
     return widths, {
         "the image size": 4 << blocks,
-        "the channels of an image": found("first_rgb.conv.weight", 4)[0],
-        "the size of a latent": found("first.conv.affine.weight", 2)[1],
+        "the channels of an image": read("first_rgb.conv.weight", 4)[0],
+        "the size of a latent": read("first.conv.affine.weight", 2)[1],
     }
 
 
 def read_discriminator_shapes(state: Mapping[str, Tensor], layout: Layout) -> tuple[list[int], dict[str, int]]:
-    """Widths from 4 px up, and the numbers that other networks tell too."""
+    """Read the widths from 4 px up, and the numbers that other networks tell too."""
     blocks = layout.count_discriminator_blocks(state)
     widest, channels = read_shape(state, layout.name_discriminator_tensor("trunk.0.weight", blocks), layout.name, 4)[:2]
     further = [
@@ -194,23 +205,40 @@ NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
 def convert_network(
     slot: str, state: Mapping[str, Tensor], layout: Layout, config: Mapping[str, Any], numbers: Mapping[str, int]
 ) -> StateDict:
-    """A network's state_dict under our names and in our shapes, which differ in axes of length 1.
+    """Convert a network's state_dict to our names and shapes, which differ in axes of length 1.
+
+    Args:
+        slot: Slot of the network.
+        state: The official state_dict.
+        layout: Its layout.
+        config: Settings of our network.
+        numbers: What the weights tell: image size and channels.
 
     Raises:
-        ConfigError: names missing or left over, or tensors whose shapes contradict the others'.
+        ConfigError: Names missing or left over, or tensors whose shapes contradict the others'.
     """
     options, network = NETWORKS[slot]
     size = numbers["the image size"]
     with torch.device("meta"):
         empty = network(options(**config), Facts(image_size=size, channels=numbers["the channels of an image"]))
-    wanted = empty.state_dict()
-    names = {layout.get_official_name(slot, key, size.bit_length() - 3): key for key in wanted}
-    found = rename_tensors(state, names, slot, layout.name)
-    return {key: reshape_tensor(found[key], wanted[key].shape, official) for official, key in names.items()}
+    shapes = empty.state_dict()
+    names = {layout.get_official_name(slot, key, size.bit_length() - 3): key for key in shapes}
+    renamed = rename_tensors(state, names, slot, layout.name)
+    return {key: reshape_tensor(renamed[key], shapes[key].shape, official) for official, key in names.items()}
 
 
 def draw_missing_noise(state: Mapping[str, Tensor], layout: Layout, scales: int, notes: list[str]) -> StateDict:
-    """Maps of noise for a generator of before 2020, which has none of its own."""
+    """Draw the noise maps of a generator from before 2020, whose files have none.
+
+    Args:
+        state: The official weights of the generator.
+        layout: Their layout.
+        scales: Number of resolutions.
+        notes: Gets a sentence for the person who imports.
+
+    Returns:
+        Noise maps by official name; empty if the weights have their own.
+    """
     names = [layout.name_generator_tensor(f"noise_{k}") for k in range(2 * scales - 1)]
     if any(name in state for name in names):
         return {}
