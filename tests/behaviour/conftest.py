@@ -7,13 +7,13 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
-from plugin_kit import GOOD, Shelf
 
 import zoogan
-from face_runs import liven, train_faces
-from part_faces import Says, write_run
-from style_runs import paint, sets, train_tiny
-from training_kit import FEW, NARROW, begin
+from support.generated_faces import liven, train_faces
+from support.part_runs import Says, write_run
+from support.plugins import GOOD, Shelf
+from support.style_runs import paint, sets, train_tiny
+from support.training_runs import FEW, NARROW, begin
 from zoogan.cli import main
 from zoogan.runs.loaded import LoadedRun
 
@@ -125,8 +125,8 @@ def glasses_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def few_resamples() -> Iterator[None]:
     """Enough for intervals, in a sixth of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("report", "comparison"):
-            patch.setattr(f"zoogan.evaluation.reports.{module}.RESAMPLES", 60)
+        for module in ("build_report", "reports.comparison"):
+            patch.setattr(f"zoogan.evaluation.{module}.RESAMPLES", 60)
         yield
 
 

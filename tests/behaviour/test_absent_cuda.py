@@ -14,32 +14,32 @@ import zoogan.interfaces.draws
 import zoogan.training.trainer
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.conformance import check_cuda
-from zoogan.testing.cuda import CUDA, AbsentCuda, HostWaits, absent_cuda, why_not
+from zoogan.testing.cuda import CUDA, FakeCudaMode, HostWaitError, find_obstacle, simulate_cuda
 
 REGISTRY = get_zoo().registry
 
 
 @pytest.fixture
-def cuda() -> Iterator[AbsentCuda]:
-    with absent_cuda() as mode:
+def cuda() -> Iterator[FakeCudaMode]:
+    with simulate_cuda() as mode:
         yield mode
 
 
-def test_networks_train_there(cuda: AbsentCuda) -> None:
+def test_networks_train_there(cuda: FakeCudaMode) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to(CUDA).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
-    cuda.hurried = True
+    cuda.forbids_waits = True
     image = torch.zeros(2, 3, 8, 8, device=CUDA, requires_grad=True)
     (slope,) = torch.autograd.grad(F.interpolate(network(image), 4).square().sum(), image, create_graph=True)
     slope.square().sum().backward()
     optimizer.step()
-    cuda.hurried = False
+    cuda.forbids_waits = False
     whole = [*network.state_dict().values(), *copy.deepcopy(network).parameters(), slope, image.new_zeros(3)]
     assert {value.device for value in whole} == {CUDA} and all(value.is_cuda for value in whole)
     assert all(p.grad is not None and p.grad.device == CUDA for p in network.parameters())
 
 
-def test_what_is_on_the_cpu_stays_real(cuda: AbsentCuda) -> None:
+def test_what_is_on_the_cpu_stays_real(cuda: FakeCudaMode) -> None:
     drawn = torch.randn(3, generator=torch.Generator().manual_seed(1))
     assert drawn.sum().item() != 0 and torch.equal(drawn, drawn.to(CUDA, copy=True).cpu() + drawn)
 
@@ -55,7 +55,7 @@ def test_what_is_on_the_cpu_stays_real(cuda: AbsentCuda) -> None:
     ],
     ids=["add", "cat", "index", "generator", "generator of CUDA"],
 )
-def test_devices_do_not_mix(cuda: AbsentCuda, mixed: Callable[[Tensor], Tensor]) -> None:
+def test_devices_do_not_mix(cuda: FakeCudaMode, mixed: Callable[[Tensor], Tensor]) -> None:
     x = torch.ones(3, device=CUDA)
     x += torch.tensor(2.0)  # numbers go along with the operator
     torch.rand(3, generator=torch.Generator(CUDA).manual_seed(5), device=CUDA)
@@ -72,14 +72,14 @@ def test_devices_do_not_mix(cuda: AbsentCuda, mixed: Callable[[Tensor], Tensor])
     ],
     ids=["item", "bool", "tolist", "cpu", "copy", "mask", "nonzero", "list", "to", "tensor"],
 )  # fmt: skip
-def test_the_host_does_not_wait(cuda: AbsentCuda, waiting: Callable[[Tensor], object]) -> None:
-    x, cuda.hurried = torch.ones(3, device=CUDA), True
+def test_the_host_does_not_wait(cuda: FakeCudaMode, waiting: Callable[[Tensor], object]) -> None:
+    x, cuda.forbids_waits = torch.ones(3, device=CUDA), True
     torch.ones(3).to(CUDA, non_blocking=True)
-    with pytest.raises(HostWaits, match="the host waits for the device"):
+    with pytest.raises(HostWaitError, match="the host waits for the device"):
         waiting(x)
 
 
-def test_where_the_host_may_wait_one_row_stands_for_as_many_as_values_say(cuda: AbsentCuda) -> None:
+def test_where_the_host_may_wait_one_row_stands_for_as_many_as_values_say(cuda: FakeCudaMode) -> None:
     x = torch.ones(3, 4, device=CUDA)
     assert x[x[:, 0] > 0].shape == (1, 4) and x[x > 0].shape == x.masked_select(x > 0).shape == (1,)
     values, which = x.unique(return_inverse=True)
@@ -87,7 +87,7 @@ def test_where_the_host_may_wait_one_row_stands_for_as_many_as_values_say(cuda: 
     assert len(cuda.waits) == 4
 
 
-def test_generators_of_one_seed_are_told_apart(cuda: AbsentCuda) -> None:
+def test_generators_of_one_seed_are_told_apart(cuda: FakeCudaMode) -> None:
     there, here = torch.Generator(CUDA).manual_seed(0), torch.Generator().manual_seed(0)
     assert torch.rand(2, generator=there, device=CUDA).is_cuda and torch.rand(2, generator=here).is_cpu
     assert torch.rand(2, generator=torch.Generator(CUDA), device=CUDA).is_cuda
@@ -97,16 +97,18 @@ def test_generators_of_one_seed_are_told_apart(cuda: AbsentCuda) -> None:
 
 def test_a_step_that_reads_or_waits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(zoogan.interfaces.draws, "sent", lambda drawn, like: drawn.to(like))
-        with pytest.raises(HostWaits, match=r"_to_copy.* copies from the host"):
+        patch.setattr(zoogan.interfaces.draws, "move_like", lambda drawn, like: drawn.to(like))
+        with pytest.raises(HostWaitError, match=r"_to_copy.* copies from the host"):
             check_cuda("stargan", REGISTRY)
     monkeypatch.setattr(zoogan.training.trainer, "supports_found_inf", lambda optimizer: False)
-    with pytest.raises(HostWaits, match="tells the host"):
+    with pytest.raises(HostWaitError, match="tells the host"):
         check_cuda("stargan", REGISTRY)
 
 
 def test_a_torch_that_cannot_is_told_and_the_rest_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert why_not() is None
+    assert find_obstacle() is None
     monkeypatch.delattr(torch._C, "_ensureCUDADeviceGuardSet")
-    with pytest.warns(UserWarning, match="sagan was not checked on CUDA without a GPU: torch .*_ensureCUDADevice"):
+    with pytest.warns(
+        UserWarning, match="sagan was not check_generator on CUDA without a GPU: torch .*_ensureCUDADevice"
+    ):
         check_cuda("sagan", REGISTRY)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from plugin_kit import GOOD, Shelf, only_failure
 
+from support.plugins import GOOD, Shelf, only_failure
 from zoogan.composition.build import compose
-from zoogan.config import ConfigError
-from zoogan.plugins.catalogue import catalogue_path, core_catalogue, read_catalogue
+from zoogan.errors import ConfigError
+from zoogan.plugins.catalogue import find_catalogue, read_catalogue, read_core_catalogue
 from zoogan.plugins.host import open_zoo
-from zoogan.testing.conformance import tiny_config, tiny_facts
+from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
 
 METHODS = ["sagan", "stargan", "stargan-v2", "stylegan2", "semantic-stylegan", "smile", "sd-gan"]
 SHEET = """
@@ -32,19 +32,19 @@ WITH_SHEET = GOOD + "\n    from pathlib import Path\n    CATALOGUE = Path(__file
 
 def written() -> list[str]:
     """The methods that the catalogue says come with zoogan."""
-    return [name for name, entry in core_catalogue().items() if entry.distribution == "zoogan"]
+    return [name for name, entry in read_core_catalogue().items() if entry.distribution == "zoogan"]
 
 
 def test_every_method_is_in_the_catalogue() -> None:
-    assert list(core_catalogue()) == METHODS
+    assert list(read_core_catalogue()) == METHODS
 
 
 def test_catalogue_and_registered_methods_agree() -> None:
     registered = {m.name: m for m in open_zoo(environment={}).registry.methods.values()}
-    in_tree = [name for name in registered if name in core_catalogue()]
+    in_tree = [name for name in registered if name in read_core_catalogue()]
     assert sorted(in_tree) == sorted(written())
     for name in in_tree:
-        entry, spec = core_catalogue()[name], registered[name]
+        entry, spec = read_core_catalogue()[name], registered[name]
         assert spec.title.startswith(entry.title)
         assert any(weights.importer for weights in entry.weights) == (spec.importer is not None)
 
@@ -53,22 +53,22 @@ def test_catalogue_and_registered_methods_agree() -> None:
 def test_needs_are_the_games(name: str) -> None:
     """Of its default configuration: a game may need less when it is told to."""
     registry = open_zoo(environment={}).registry
-    config = tiny_config(name, registry)
+    config = make_tiny_config(name, registry)
     with torch.device("meta"):
-        game = compose(config, tiny_facts(config), registry).game
-    assert {draw: need.fields for draw, need in game.needs.items()} == core_catalogue()[name].needs
+        game = compose(config, make_tiny_facts(config), registry).game
+    assert {draw: need.fields for draw, need in game.needs.items()} == read_core_catalogue()[name].needs
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_what_is_not_written_claims_nothing(name: str) -> None:
-    entry = core_catalogue()[name]
+    entry = read_core_catalogue()[name]
     planned = entry.distribution is None
     assert (entry.tier == "planned") == planned
     if planned:
         assert not entry.results and not any(weights.importer for weights in entry.weights)
     assert entry.tier != "reference" or entry.results, "measured, and not named"
     for result in entry.results:
-        assert (catalogue_path().parent / result).exists()
+        assert (find_catalogue().parent / result).exists()
 
 
 def test_a_plugin_brings_its_own_sheet(shelf: Shelf) -> None:
@@ -78,7 +78,7 @@ def test_a_plugin_brings_its_own_sheet(shelf: Shelf) -> None:
     assert not zoo.failures
     assert zoo.catalogue["demo"].distribution == "zoo-plugin-demo"
     assert set(METHODS) < set(zoo.catalogue)
-    assert "demo" not in core_catalogue()
+    assert "demo" not in read_core_catalogue()
 
 
 def test_a_plugin_may_bring_what_is_only_planned(shelf: Shelf) -> None:

@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from zoogan.config import ConfigError
 from zoogan.data.config import CelebAData
 from zoogan.data.sources import celeba
+from zoogan.data.sources.attribute_columns import DataWarning
 from zoogan.data.sources.celeba import CelebA
-from zoogan.data.sources.labels import DataWarning
+from zoogan.errors import ConfigError
 
 ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Eyeglasses", "Male")
 NUMBERS = (3, 7, 8, 12, 20, 199_999, 200_000, 200_001, 202_599)  # gaps, as a part of CelebA has
@@ -56,8 +56,8 @@ def test_labels_come_by_name_in_the_order_asked(root: Path) -> None:
     source = opened(root, attributes=("Eyeglasses", "Black_Hair"), split="number")
     assert source.names("train") == [f"{n:06}.jpg" for n in NUMBERS[:7]]
     assert source.names("test") == ["200001.jpg", "202599.jpg"]
-    assert source.labels("train").tolist() == [[label(row, 2), label(row, 0)] for row in range(7)]
-    assert torch.equal(source.read("test", [1])["attributes"], source.labels("test")[1:])
+    assert source.read_labels("train").tolist() == [[label(row, 2), label(row, 0)] for row in range(7)]
+    assert torch.equal(source.read("test", [1])["attributes"], source.read_labels("test")[1:])
 
 
 @pytest.mark.parametrize("scale, crop, box", [(1, 178, (0, 20, 178, 198)), (1, 170, (4, 24, 174, 194)),
@@ -83,7 +83,7 @@ def test_a_batch_is_its_faces_one_by_one(root: Path) -> None:
 def test_split_by_partition(root: Path) -> None:
     write_pairs(root / "list_eval_partition.txt", [0, 0, 0, 0, 0, 0, 1, 2, 2])
     source = opened(root, split="partition")
-    assert [source.size(split) for split in ("train", "valid", "test")] == [6, 1, 2]
+    assert [source.count_faces(split) for split in ("train", "valid", "test")] == [6, 1, 2]
 
 
 def test_split_by_identity_puts_nobody_on_both_sides(root: Path) -> None:
@@ -92,7 +92,7 @@ def test_split_by_identity_puts_nobody_on_both_sides(root: Path) -> None:
     source = opened(root, split="identity")
     sides = [{people[name] for name in source.names(split)} for split in ("train", "test")]
     assert sides[0].isdisjoint(sides[1]) and len(sides[0] | sides[1]) == 8
-    shares = [celeba._held_out(person) for person in range(10_177)]
+    shares = [celeba._is_held_out(person) for person in range(10_177)]
     assert sum(shares) / len(shares) == pytest.approx(0.2, abs=0.02)
 
 

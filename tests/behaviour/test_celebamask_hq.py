@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 from torch.nn.functional import max_pool2d
 
-from zoogan.errors import ConfigError
 from zoogan.data.config import CelebAMaskHQData
 from zoogan.data.drawn import CLASSES
-from zoogan.data.label_sets.label_set import load_label_set
+from zoogan.data.label_sets import load_label_set
 from zoogan.data.sources import celebamask_hq
-from zoogan.data.sources.celebamask_hq import CelebAMaskHQ
 from zoogan.data.sources.attribute_columns import DataWarning
+from zoogan.data.sources.celebamask_hq import CelebAMaskHQ
 from zoogan.data.stream import FaceStream
+from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import choose_source
 from zoogan.interfaces import Need
 from zoogan.plugins.host import get_zoo
@@ -166,7 +166,9 @@ def test_attributes_are_those_of_the_list_by_number(root: Path) -> None:
     assert source.read_labels("train").tolist() == [[float(n % 2 == 0), float(n % 2)] for n in NUMBERS]
     assert CelebAMaskHQ.list_attributes(CelebAMaskHQData(root=root)) == ("Eyeglasses", "Male")
     (root / "CelebAMask-HQ-attribute-anno.txt").rename(root / "mask_derived_attr.txt")
-    assert torch.equal(opened(root, attributes=("Male", "Eyeglasses")).read_labels("train"), source.read_labels("train"))
+    assert torch.equal(
+        opened(root, attributes=("Male", "Eyeglasses")).read_labels("train"), source.read_labels("train")
+    )
     (root / "mask_derived_attr.txt").unlink()
     assert CelebAMaskHQ.list_attributes(CelebAMaskHQData(root=root)) == ()
     with pytest.raises(ConfigError, match=r"data.attributes: Male would be read from .* has neither"):
@@ -279,7 +281,7 @@ def test_what_is_wrong_is_said_on_opening(root: Path, spoil: Any, settings: dict
         (lambda r: Image.new("L", (SIDE, 20)).save(hair_of_zero(r)), "parts",
          r"00000_hair.png: 32 x 20, but its image"),
         (lambda r: Image.fromarray((classes_of(0) % 2).astype(np.uint8)).save(hair_of_zero(r)), "parts",
-         r"00000_hair.png: a mask is 255 where .* has the values 0, 1 and no 255, .* Save it anew"),
+         r"00000_hair.png: a mask is 255 where .* has the values 0, 1 and no 255, .* Save it again"),
         (lambda r: write_map(r, 0, classes_of(0) + np.uint8(3)), "maps",
          r"mask/0.png: the value 21, but the label set has the classes 0 \(background\) to 18 \(cloth\)"),
         (lambda r: Image.new("RGB", (SIDE, SIDE)).save(r / "CelebAMask-HQ-mask/0.png"), "maps",

@@ -38,7 +38,10 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 def test_the_oldest_are_dropped(tmp_path: Path) -> None:
     for k in range(1, 6):
         checkpoints.prune_checkpoints(tmp_path, checkpoints.save_checkpoint(tmp_path, state(k)), keep=2)
-    assert [path.name for path in checkpoints.list_checkpoints(tmp_path)] == ["iteration-00000004", "iteration-00000005"]
+    assert [path.name for path in checkpoints.list_checkpoints(tmp_path)] == [
+        "iteration-00000004",
+        "iteration-00000005",
+    ]
 
 
 def test_what_is_spared_is_not_dropped(tmp_path: Path) -> None:
@@ -90,7 +93,9 @@ def test_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(0, 10**7), min_size=1, unique=True))
 def test_names_sort_by_iteration(iterations: list[int]) -> None:
-    assert sorted(map(checkpoints.make_checkpoint_name, iterations)) == [checkpoints.make_checkpoint_name(k) for k in sorted(iterations)]
+    assert sorted(map(checkpoints.make_checkpoint_name, iterations)) == [
+        checkpoints.make_checkpoint_name(k) for k in sorted(iterations)
+    ]
 
 
 def test_a_whole_checkpoint_is_never_dropped_for_a_damaged_newer_one(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from plugin_kit import Shelf
 
+from support.plugins import Shelf
 from zoogan import __version__
 from zoogan.cli import main
-from zoogan.cli.show import docs_of
+from zoogan.cli.show import parse_attribute_lines
 from zoogan.config.commands import VERBS
 from zoogan.plugins.host import get_zoo
 
@@ -22,7 +22,7 @@ SMALL = """
     from typing import Annotated, Literal
     import typer
     from pydantic import Field
-    from zoogan.config import ComponentConfig, DataConfig, Frozen, GameConfig, Slot
+    from zoogan.config import ComponentConfig, DataConfig, ConfigModel, GameConfig, Slot
     from zoogan.config.registry import MethodSpec
 
     class SmallSource(DataConfig):
@@ -135,7 +135,7 @@ def test_show_tells_slots_and_every_setting(capsys: Said) -> None:
     assert settings["depth"].split(maxsplit=2)[1:] == ["4", "how deep it is"]
     assert settings["regulariser.power"].endswith("how steep it is")
     assert settings["regulariser.ceiling"].endswith("bounds in units of w: both inclusive")
-    assert settings["data.batch"].endswith("faces a process reads for one micro-batch")
+    assert settings["data.batch"].endswith("Faces that a process reads for one micro-batch")
     (slot,) = [line for line in out.splitlines() if line.startswith("regulariser  ")]
     assert slot.split()[:3] == ["regulariser", "term", "small"]
 
@@ -164,9 +164,11 @@ def test_show_every_method_of_the_house(model: str, capsys: Said) -> None:
 
 
 def test_docs_of_settings() -> None:
-    told = docs_of("Head: no field.\n\nbatch: how many.\nflip: mirror, for batch: no.\n\nTail.", ["batch", "flip"])
+    told = parse_attribute_lines(
+        "Head: no field.\n\nbatch: how many.\nflip: mirror, for batch: no.\n\nTail.", ["batch", "flip"]
+    )
     assert told == {"batch": "no", "flip": "mirror, for"}  # a field's name and a colon always begin an entry
-    assert docs_of("lr: rate (of `data.lr: x`).", ["lr"]) == {"lr": "rate (of `data.lr: x`)"}
+    assert parse_attribute_lines("lr: rate (of `data.lr: x`).", ["lr"]) == {"lr": "rate (of `data.lr: x`)"}
 
 
 # ---- mistakes ----

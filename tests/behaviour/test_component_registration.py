@@ -9,9 +9,10 @@ from typing import Any, Literal
 import pytest
 from pydantic import ValidationError
 
-from zoogan.config import ComponentConfig, ConfigError
+from zoogan.config import ComponentConfig
 from zoogan.config.problems import validate_model
 from zoogan.config.registry import RegistrationError, Registry
+from zoogan.errors import ConfigError
 
 
 class BlueConfig(ComponentConfig):

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from zoogan.config import ConfigError, compose_config, merge, parse_sets, parse_value, validate
+from zoogan.config import compose_config, merge, parse_sets, parse_value, validate
+from zoogan.errors import ConfigError
 from zoogan.plugins.host import get_zoo
 
 
@@ -21,8 +22,12 @@ def test_layers_override_in_order(tmp_path: Any) -> None:
     recipe = compose().training.iterations
     file = tmp_path / "mine.yaml"
     file.write_text("training: {iterations: 7, log_every: 3}\npenalty: r1\n")
-    from_file = compose(files=[file])
-    assert (from_file.training.iterations, from_file.training.log_every, from_file.penalty.use) == (7, 3, "r1")
+    make_file_candidate = compose(files=[file])
+    assert (
+        make_file_candidate.training.iterations,
+        make_file_candidate.training.log_every,
+        make_file_candidate.penalty.use,
+    ) == (7, 3, "r1")
     both = compose("training.iterations=5", files=[file])
     assert (both.training.iterations, both.training.log_every) == (5, 3)
     assert recipe not in (5, 7)
@@ -104,7 +109,7 @@ def test_merge_is_by_key_and_copies() -> None:
 def test_every_recipe_round_trips(method: str) -> None:
     registry = get_zoo().registry
     spec = registry.methods[method]
-    for recipe in spec.recipe_names():
+    for recipe in spec.list_recipes():
         config = compose_config(spec, registry, recipe=recipe, sets={"data": {"root": "faces"}})
         assert validate(spec, registry, config.model_dump(mode="json")) == config
 

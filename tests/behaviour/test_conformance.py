@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import pytest
 
-from zoogan.composition.build import compose, fields_known
+from zoogan.composition.build import compose, find_fields
 from zoogan.composition.rehearsal import check_fields
-from zoogan.config import ConfigError
 from zoogan.data.drawn.source import DrawnSource
+from zoogan.errors import ConfigError
 from zoogan.interfaces.fields import Field
 from zoogan.interfaces.game import Need
 from zoogan.plugins.host import get_zoo
@@ -27,34 +27,34 @@ def test_conformance(method: str, check) -> None:  # type: ignore[no-untyped-def
 
 
 class Landmarked(DrawnSource):
-    described: ClassVar = {"landmarks": Field((5, 2))}
+    extra_fields: ClassVar = {"landmarks": Field((5, 2))}
 
 
 def test_a_game_may_read_all_that_sources_tell_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = conformance.tiny_config("sagan", REGISTRY)
-    composition = compose(config, conformance.tiny_facts(config), REGISTRY)
+    config = conformance.make_tiny_config("sagan", REGISTRY)
+    composition = compose(config, conformance.make_tiny_facts(config), REGISTRY)
     game = composition.game
     game.needs = {"source": Need(("image", "pose", "visible"))}
-    composition.fields = fields_known(config, game, REGISTRY)
-    batch = next(conformance.random_batches(composition))["source"]
+    composition.fields = find_fields(config, game, REGISTRY)
+    batch = next(conformance.make_random_batches(composition))["source"]
     assert batch["pose"].shape == (4, 3) and batch["visible"].shape == (4, len(composition.facts.attributes))
     game.needs = {"source": Need(("landmarks",))}
-    with pytest.raises(ConfigError, match=r"reads landmarks, of which a rehearsal knows .*pose.* `described`"):
-        check_fields(game, fields_known(config, game, REGISTRY))
+    with pytest.raises(ConfigError, match=r"reads landmarks, of which a rehearsal knows .*pose.* `extra_fields`"):
+        check_fields(game, find_fields(config, game, REGISTRY))
     drawn = replace(REGISTRY.components["source", "drawn"], build=f"{__name__}:Landmarked")
     monkeypatch.setitem(REGISTRY.components, ("source", "drawn"), drawn)
-    composition.fields = fields_known(config, game, REGISTRY)
-    assert next(conformance.random_batches(composition))["source"]["landmarks"].shape == (4, 5, 2)
+    composition.fields = find_fields(config, game, REGISTRY)
+    assert next(conformance.make_random_batches(composition))["source"]["landmarks"].shape == (4, 5, 2)
 
 
 MINE = """
 from dataclasses import replace
 from zoogan.plugins.hooks import hookimpl
-from zoogan.plugins.host import zoo
+from zoogan.plugins.host import get_zoo
 
 @hookimpl
 def zoo_register(registry):
-    registry.method(replace(zoo().registry.methods["sagan"], name="mine", plugin=""))
+    registry.method(replace(get_zoo().registry.methods["sagan"], name="mine", plugin=""))
 """
 
 

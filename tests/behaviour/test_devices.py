@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import zoogan.training.session as session
 from zoogan.composition.build import compose
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.interfaces import World
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.folder import RunFolder

@@ -13,17 +13,25 @@ import torch
 from PIL import Image
 
 import zoogan
-from face_runs import ROWS, SIZE, STYLE, ToyJudge, liven, set_inversion, toy_editor, toy_ways
-from style_runs import paint
+from support.generated_faces import ROWS, SIZE, STYLE, ToyJudge, liven, set_inversion, toy_editor, toy_ways
+from support.style_runs import paint
 from zoogan.cli import main
-from zoogan.config import ConfigError
-from zoogan.editors.directions import Direction, TooFew, conditional, cosines, fitted, moves, read_faces
+from zoogan.editors.directions import (
+    Direction,
+    TooFewFacesError,
+    fit_direction,
+    make_conditional,
+    measure_cosines,
+    read_sampled_faces,
+    solve_move,
+)
 from zoogan.editors.synthesis_editor import SynthesisEditor
+from zoogan.errors import ConfigError
 from zoogan.interfaces import Edit, Request
-from zoogan.pictures.photo import to_bytes
+from zoogan.pictures.photo import quantize_image
+from zoogan.runs.folder import RunFolder
 from zoogan.runs.latents import read_directions, write_direction
 from zoogan.runs.loaded import LoadedRun
-from zoogan.runs.run import RunFolder
 
 Says = Callable[..., str]
 
@@ -40,13 +48,15 @@ def ways() -> torch.Tensor:
 def toy(ways: torch.Tensor) -> SynthesisEditor:
     """An editor that knows Red and Green, whose true directions meet at 60 degrees."""
     editor, judge = toy_editor(ways), ToyJudge()
-    latents, probabilities = read_faces(editor, judge, 600)
-    editor.learn({name: fitted(latents, probabilities[:, k]) for k, name in enumerate(("Red", "Green"))})
+    latents, probabilities = read_sampled_faces(editor, judge, 600)
+    editor.set_directions(
+        {name: fit_direction(latents, probabilities[:, k]) for k, name in enumerate(("Red", "Green"))}
+    )
     return editor
 
 
 def shows(edit: Edit) -> torch.Tensor:
-    return ToyJudge().probabilities(edit.image) > 0.5
+    return ToyJudge().read_attributes(edit.image) > 0.5
 
 
 def asked(editor: SynthesisEditor, seeds: range, strength: float = 1.0, **values: float) -> Edit:
@@ -62,7 +72,7 @@ def test_the_true_direction_is_found(toy: SynthesisEditor, ways: torch.Tensor) -
         assert float(found.normal @ ways[k].double()) > 0.9 and abs(float(found.normal.norm()) - 1) < 1e-9
         assert found.facts["accuracy"] > 0.95 and found.facts["kept"] == 60 and found.facts["faces"] == 600
         assert found.sides[0] < -1 < 1 < found.sides[1] and abs(found.intercept) < 0.3
-    assert cosines(toy.directions["Red"], toy.directions)["Green"] == pytest.approx(0.5, abs=0.2)
+    assert measure_cosines(toy.directions["Red"], toy.directions)["Green"] == pytest.approx(0.5, abs=0.2)
     assert toy.attributes == toy.condition.names == ("Red", "Green")
 
 
@@ -73,10 +83,12 @@ def test_an_edit_crosses_to_the_side_that_was_asked_for(toy: SynthesisEditor) ->
     for value in (0.0, 1.0):
         edited = asked(toy, seeds, Red=value)
         assert bool((shows(edited)[:, 0] == bool(value)).all())
-        distance = toy.directions["Red"].distance(edited.extras["latents"])
-        torch.testing.assert_close(distance, torch.full_like(distance, toy.directions["Red"].aim(value)))
-    middle = toy.directions["Red"].distance(asked(toy, seeds, Red=0.5).extras["latents"])
-    torch.testing.assert_close(middle, torch.full_like(middle, toy.directions["Red"].aim(0.5)))
+        distance = toy.directions["Red"].measure_distance(edited.extras["latents"])
+        torch.testing.assert_close(
+            distance, torch.full_like(distance, toy.directions["Red"].get_typical_distance(value))
+        )
+    middle = toy.directions["Red"].measure_distance(asked(toy, seeds, Red=0.5).extras["latents"])
+    torch.testing.assert_close(middle, torch.full_like(middle, toy.directions["Red"].get_typical_distance(0.5)))
 
 
 def test_strength_scales_the_way(toy: SynthesisEditor) -> None:
@@ -93,17 +105,21 @@ def test_several_at_once_do_not_undo_each_other(toy: SynthesisEditor) -> None:
 
 
 def test_a_conditional_direction_leaves_the_other_attribute(toy: SynthesisEditor) -> None:
-    apart = conditional(toy.directions["Red"], {"Green": toy.directions["Green"]})
+    apart = make_conditional(toy.directions["Red"], {"Green": toy.directions["Green"]})
     assert abs(float(apart.path @ toy.directions["Green"].normal)) < 1e-9 and apart.facts["conditional"] == "Green"
     latents = toy.sample(range(10)).extras["latents"]
-    moved = latents + moves([apart], [1.0], latents)[:, None]
+    moved = latents + solve_move([apart], [1.0], latents)[:, None]
     other = toy.directions["Green"]
-    torch.testing.assert_close(other.distance(moved), other.distance(latents), atol=1e-5, rtol=0)
-    torch.testing.assert_close(apart.distance(moved), torch.full((10,), apart.aim(1.0), dtype=torch.float64))
-    plain = latents + moves([toy.directions["Red"]], [1.0], latents)[:, None]
-    assert (other.distance(plain) - other.distance(latents)).abs().mean() > 0.3, "the plain one does not leave it"
+    torch.testing.assert_close(other.measure_distance(moved), other.measure_distance(latents), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        apart.measure_distance(moved), torch.full((10,), apart.get_typical_distance(1.0), dtype=torch.float64)
+    )
+    plain = latents + solve_move([toy.directions["Red"]], [1.0], latents)[:, None]
+    assert (other.measure_distance(plain) - other.measure_distance(latents)).abs().mean() > 0.3, (
+        "the plain one does not leave it"
+    )
     with pytest.raises(ValueError, match="nearly that of Red"):
-        conditional(toy.directions["Red"], {"Red": toy.directions["Red"]})
+        make_conditional(toy.directions["Red"], {"Red": toy.directions["Red"]})
 
 
 def test_latents_of_many_rows_move_alike(toy: SynthesisEditor) -> None:
@@ -113,18 +129,19 @@ def test_latents_of_many_rows_move_alike(toy: SynthesisEditor) -> None:
     step = edited - latents
     torch.testing.assert_close(step, step[:, :1].expand_as(step), atol=1e-5, rtol=0)
     torch.testing.assert_close(
-        toy.directions["Red"].distance(edited), torch.full((2,), toy.directions["Red"].aim(1.0), dtype=torch.float64)
+        toy.directions["Red"].measure_distance(edited),
+        torch.full((2,), toy.directions["Red"].get_typical_distance(1.0), dtype=torch.float64),
     )
 
 
 def test_too_few_faces_of_a_kind() -> None:
     latents = torch.randn(100, 4)
     probability = (torch.arange(100) < 19).float()
-    with pytest.raises(TooFew, match="19 of 100 faces show it, and a direction needs 20"):
-        fitted(latents, probability)
-    with pytest.raises(TooFew, match="19 of 100 faces do not show it"):
-        fitted(latents, 1 - probability)
-    assert fitted(latents, (torch.arange(100) < 20).float()).facts["kept"] == 20
+    with pytest.raises(TooFewFacesError, match="19 of 100 faces show it, and a direction needs 20"):
+        fit_direction(latents, probability)
+    with pytest.raises(TooFewFacesError, match="19 of 100 faces do not show it"):
+        fit_direction(latents, 1 - probability)
+    assert fit_direction(latents, (torch.arange(100) < 20).float()).facts["kept"] == 20
 
 
 # ---- verbs ----
@@ -176,7 +193,7 @@ def test_directions_are_kept_in_the_run(own_run: Path, judge: FileJudge, capsys:
     assert fit(own_run, "--attribute", "Green", "--conditional", "Red", "--seed", "5") == 0
     said = capsys.readouterr().out
     assert f"zoo edit {own_run} --seed 0 --attribute Green=1" in said and ("Red +" in said or "Red -" in said)
-    editor = zoogan.load(own_run).maker
+    editor = zoogan.load(own_run).synthesis_editor
     assert editor.attributes == ("Green", "Red")
     facts = editor.directions["Green"].facts
     assert facts["judge"] == judge.digest and facts["faces"] == "200" and facts["conditional"] == "Red"
@@ -184,8 +201,8 @@ def test_directions_are_kept_in_the_run(own_run: Path, judge: FileJudge, capsys:
     assert float(editor.directions["Green"].path @ editor.directions["Red"].normal) == pytest.approx(0, abs=1e-9)
     wanted = zoogan.load(own_run)
     fit(own_run, "--attribute", "Red")  # the same faces give the same direction
-    again = zoogan.load(own_run).maker.directions["Red"]
-    assert torch.equal(again.normal, wanted.maker.directions["Red"].normal)
+    again = zoogan.load(own_run).synthesis_editor.directions["Red"]
+    assert torch.equal(again.normal, wanted.synthesis_editor.directions["Red"].normal)
 
 
 def test_made_faces_are_edited_by_seed_by_file_and_from_python(fitted_run: Path, tmp_path: Path) -> None:
@@ -197,10 +214,10 @@ def test_made_faces_are_edited_by_seed_by_file_and_from_python(fitted_run: Path,
     made = loaded.sample(1, seed=7)
     edited = loaded.edit(made, Red=1)
     for name, image in (("made", made.image), ("edited", edited.image)):
-        assert np.array_equal(written[f"seed-7-{name}.png"], to_bytes(image[0]).permute(1, 2, 0).numpy())
+        assert np.array_equal(written[f"seed-7-{name}.png"], quantize_image(image[0]).permute(1, 2, 0).numpy())
     assert not torch.equal(edited.image, made.image)
-    assert float(loaded.maker.directions["Red"].distance(edited.extras["latents"])) == pytest.approx(
-        loaded.maker.directions["Red"].aim(1.0), abs=1e-4
+    assert float(loaded.synthesis_editor.directions["Red"].measure_distance(edited.extras["latents"])) == pytest.approx(
+        loaded.synthesis_editor.directions["Red"].get_typical_distance(1.0), abs=1e-4
     )
     assert main(["sample", str(fitted_run), "--seed", "7", "-n", "1", "--out", str(tmp_path / "one")]) == 0
     file, two = tmp_path / "one/seed-7-latent.safetensors", tmp_path / "two"
@@ -221,7 +238,7 @@ def test_a_photo_is_inverted_first(fitted_run: Path, tmp_path: Path, capsys: pyt
     said = capsys.readouterr().err
     assert "`zoo invert` keeps them" in said and list(pictures(out)) == ["me-edited.png", "me-inverted.png"]
     loaded = zoogan.load(fitted_run)
-    wanted = to_bytes(loaded.edit(photo, strength=2.0, Red=1).image[0]).permute(1, 2, 0).numpy()
+    wanted = quantize_image(loaded.edit(photo, strength=2.0, Red=1).image[0]).permute(1, 2, 0).numpy()
     assert np.array_equal(pictures(out)["me-edited.png"], wanted)
 
 
@@ -242,11 +259,11 @@ def test_directions_of_other_weights_are_told(fitted_run: Path) -> None:
 
 
 def test_a_direction_comes_back_from_its_file(toy: SynthesisEditor, tmp_path: Path, face_run: Path) -> None:
-    from zoogan.runs.latents import generator_digest
+    from zoogan.runs.latents import hash_generator
 
-    editor = zoogan.load(face_run).maker
-    apart = conditional(toy.directions["Red"], {"Green": toy.directions["Green"]})
-    write_direction(RunFolder(tmp_path).directions, "Red", apart, {"generator": generator_digest(editor)})
+    editor = zoogan.load(face_run).synthesis_editor
+    apart = make_conditional(toy.directions["Red"], {"Green": toy.directions["Green"]})
+    write_direction(RunFolder(tmp_path).directions, "Red", apart, {"generator": hash_generator(editor)})
     (found, unusable) = read_directions(RunFolder(tmp_path).directions, editor)
     back: Direction = found["Red"]
     assert not unusable and torch.equal(back.normal, apart.normal) and torch.equal(back.path, apart.path)

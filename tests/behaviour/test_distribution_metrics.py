@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distribution_kit import (
+from support.set_metrics import (
     BATCHES,
     Difference,
     Filters,

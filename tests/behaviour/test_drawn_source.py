@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from zoogan.config import ConfigError
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn import ATTRIBUTES
 from zoogan.data.drawn import source as drawn_source
 from zoogan.data.drawn.source import DrawnSource
-from zoogan.data.stream import mirror
+from zoogan.data.stream import mirror_sample
+from zoogan.errors import ConfigError
 
 NAMES = ("Eyeglasses", "Blond_Hair", "Bald", "Wearing_Hat")
 
@@ -39,7 +39,7 @@ def test_what_is_kept_is_not_drawn_again_and_the_bound_holds(monkeypatch: pytest
     draw = source.faces.draw
     monkeypatch.setattr(source.faces, "draw", lambda numbers: drawn.extend(numbers) or draw(numbers))
     first, second = source.read("train", range(14)), source.read("train", range(14))
-    assert drawn == [*range(14), 10, 11, 12, 13] and len(source._kept["train"].known) == 10
+    assert drawn == [*range(14), 10, 11, 12, 13] and len(source._caches["train"].is_filled) == 10
     assert torch.equal(first["image"], second["image"])
     assert source.read("test", [0])["image"].shape == (1, 3, 16, 16)
 
@@ -53,15 +53,15 @@ def test_splits_share_no_face() -> None:
 
 def test_labels_agree_with_what_is_read_and_columns_follow_the_order_asked() -> None:
     source, turned = opened(), opened(attributes=NAMES[::-1])
-    assert torch.equal(source.labels("train"), source.read("train", range(60))["attributes"])
-    assert torch.equal(source.labels("train"), turned.labels("train").flip(1))
-    hat, hair = source.labels("train")[:, 3], source.labels("train")[:, 1]
+    assert torch.equal(source.read_labels("train"), source.read("train", range(60))["attributes"])
+    assert torch.equal(source.read_labels("train"), turned.read_labels("train").flip(1))
+    hat, hair = source.read_labels("train")[:, 3], source.read_labels("train")[:, 1]
     assert not (hat * hair).any() and not source.read("train", range(60))["visible"][hat == 1, 1].any()
 
 
 def test_redraw_changes_only_what_it_is_asked_to() -> None:
     source = opened()
-    own = source.labels("test")[:, 0]
+    own = source.read_labels("test")[:, 0]
     redrawn = source.redraw("test", range(20), Eyeglasses=1.0)
     same = (redrawn["image"] == source.read("test", range(20))["image"]).flatten(1).all(1)
     assert set(redrawn) == set(source.fields) and torch.equal(redrawn["pose"], source.read("test", range(20))["pose"])
@@ -76,7 +76,7 @@ def test_a_worker_is_not_sent_the_cache() -> None:
     source = opened()
     source.read("train", range(60))
     copy = pickle.loads(pickle.dumps(source))
-    assert copy._kept == {} and torch.equal(copy.read("train", [3])["image"], source.read("train", [3])["image"])
+    assert copy._caches == {} and torch.equal(copy.read("train", [3])["image"], source.read("train", [3])["image"])
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_pose_is_the_drawn_one_and_a_mirrored_face_looks_the_other_way() -> None
     sample = source.read("test", range(20))
     assert torch.equal(sample["pose"], source.faces.draw(range(2_000_000, 2_000_020)).pose)
     assert torch.equal(source.read("test", [3, 1])["pose"], sample["pose"][[3, 1]])
-    turned = mirror({"pose": sample["pose"]}, torch.arange(20) < 10)["pose"]
+    turned = mirror_sample({"pose": sample["pose"]}, torch.arange(20) < 10)["pose"]
     assert torch.equal(turned[:10], sample["pose"][:10] * torch.tensor([-1.0, 1.0, -1.0]))
     assert torch.equal(turned[10:], sample["pose"][10:])
 
 
 def test_all_that_can_be_drawn_is_known_without_opening_the_source() -> None:
-    assert DrawnSource.known_attributes(DrawnData()) == ATTRIBUTES
+    assert DrawnSource.list_attributes(DrawnData()) == ATTRIBUTES

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distribution_kit import SIDE, Filters, Lens, Noise, edits_of, in_two_processes, keep, measured, study_of
+from support.set_metrics import SIDE, Filters, Lens, Noise, edits_of, in_two_processes, keep, measured, study_of
 from zoogan.evaluation.metric_runner import run_metrics
 from zoogan.evaluation.metrics.frechet import FrechetSqueezeNet, Moments, compute_frechet_distance
 from zoogan.evaluation.metrics.kernel import KernelSqueezeNet

@@ -12,6 +12,9 @@ import torch
 
 import zoogan
 from zoogan.cli import main
+from zoogan.errors import ConfigError
+from zoogan.evaluation.compare import compare
+from zoogan.evaluation.evaluate import evaluate
 from zoogan.evaluation.metrics.lookup import list_default_metrics
 from zoogan.evaluation.reports.report import (
     read_report,
@@ -231,3 +234,36 @@ def test_a_metric_that_cannot_be_imported_leaves_the_others(tmp_path: Path) -> N
     registry.metric("nowhere", "zoogan_absent.metrics:Nowhere")
     with pytest.warns(UserWarning, match="metric 'nowhere' of plugin 'broken' is left out"):
         assert "edit_error" in list_default_metrics(registry, "edits")
+
+
+# ---- from Python ----
+
+
+def test_evaluate_takes_an_opened_run_and_returns_its_report(runs: list[Path], tmp_path: Path) -> None:
+    run = zoogan.load(runs[0])
+    result = evaluate(run, faces=6, metrics=["edit_error"], out=tmp_path / "report")
+    assert result.is_measured and result.folder == tmp_path / "report"
+    assert read_report(result.folder) == result.report
+    assert result.report.about.run == runs[0].name
+    with pytest.raises(ConfigError, match="this run is open already"):
+        evaluate(run, checkpoint=2)
+    nothing = evaluate(run, faces=6, metrics=["success"], out=tmp_path / "nothing")
+    assert not nothing.is_measured and "success" in nothing.report.skipped
+    assert not nothing.folder.exists()
+
+
+def test_compare_takes_opened_runs_and_returns_its_columns(runs: list[Path], tmp_path: Path) -> None:
+    messages: list[str] = []
+    result = compare(
+        [zoogan.load(runs[0]), runs[1]],
+        data="drawn",
+        faces=6,
+        metrics=["locality"],
+        settings={"data": {"held_out": 16}},
+        out=tmp_path,
+        show=messages.append,
+    )
+    assert [entrant.name for entrant in result.entrants] == ["sagan", "stargan"]
+    assert messages == [f"measuring {run}" for run in runs]
+    assert any(set(column.cells) == {"sagan", "stargan"} for column in result.columns)
+    assert "zoogan.compare" in (tmp_path / "compare.md").read_text()

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from zoogan.config import ConfigError
 from zoogan.data.config import FolderData
 from zoogan.data.sources.folder import Folder
+from zoogan.errors import ConfigError
 
 NAMES = ("a.png", "anna/1.png", "Zoë/größe 2.png", "日本/顔.png", "b.jpg", "c.png")
 
@@ -39,18 +39,18 @@ def opened(root: Path, **settings: Any) -> Folder:
 def test_names_of_any_script_and_depth_and_both_kinds_of_labels(root: Path) -> None:
     source = opened(root, attributes=("Smiling", "Eyeglasses"))
     assert tuple(source.names) == NAMES
-    assert source.labels("train").tolist() == [[float(i % 3 == 0), float(i % 2)] for i in range(6)]
+    assert source.read_labels("train").tolist() == [[float(i % 3 == 0), float(i % 2)] for i in range(6)]
     batch = source.read("train", [3, 1])
     assert batch["image"].shape == (2, 3, 16, 16)
     assert batch["image"].flatten(1).float().mean(1).tolist() == [60, 20]
-    assert torch.equal(batch["attributes"], source.labels("train")[[3, 1]])
+    assert torch.equal(batch["attributes"], source.read_labels("train")[[3, 1]])
 
 
 def test_where_nothing_is_asked_of_a_face_no_labels_are_needed(root: Path) -> None:
     (root / "labels.csv").unlink()
     source = opened(root, attributes=())
     assert sorted(source.names) == sorted(NAMES)
-    assert source.labels("train").shape == (6, 0) and source.read("train", [0])["attributes"].shape == (1, 0)
+    assert source.read_labels("train").shape == (6, 0) and source.read("train", [0])["attributes"].shape == (1, 0)
     with pytest.raises(ConfigError, match=r"no labels\.csv"):
         opened(root)
 

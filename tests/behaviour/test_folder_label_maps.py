@@ -12,13 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from zoogan.config import ConfigError
 from zoogan.data.config import FolderData
 from zoogan.data.sources.folder import Folder
-from zoogan.data.sources.label_maps import read_labels
+from zoogan.data.sources.segmentation_files import read_label_map
 from zoogan.data.stream import FaceStream
+from zoogan.errors import ConfigError
 from zoogan.interfaces import Need
-from zoogan.training.session import facts_of
+from zoogan.training.prepare import describe_source
 
 NAMES = ("a.png", "anna/1.jpg", "Zoë/größe 2.png", "b.jpeg")
 KINDS: dict[str, Any] = {"names": ["nothing", "face", "l_eye", "r_eye"], "mirrored": [["l_eye", "r_eye"]],
@@ -83,23 +83,23 @@ def test_a_set_without_label_maps_tells_the_parts_and_shows_none(root: Path) -> 
     (root / "maps").rename(root.parent / f"{root.name}-maps")
     source = opened(root, label_maps=None)
     assert source.fields == ("image", "attributes") and set(source.read("train", [0])) == set(source.fields)
-    facts = facts_of(source)
+    facts = describe_source(source)
     assert facts.parts == ("nothing", "face", "l_eye", "r_eye") and facts.transparent == ("l_eye",)
-    with pytest.raises(ConfigError, match="needs segmentation, which this source does not have"):
+    with pytest.raises(ConfigError, match="reads segmentation, which this source does not have"):
         FaceStream(source, "real", Need(("image", "segmentation")), seed=0)
 
 
 def test_without_a_set_nothing_is_different(root: Path) -> None:
     source = opened(root, label_set=None, label_maps=None)
-    assert source.fields == ("image", "attributes") and facts_of(source).parts == ()
+    assert source.fields == ("image", "attributes") and describe_source(source).parts == ()
     assert len(source.names) == 8  # a folder like any other
 
 
 def test_a_mirrored_face_has_its_eyes_swapped(root: Path) -> None:
     source = opened(root)
     stream = FaceStream(source, "real", Need(("segmentation",)), seed=0, flip=True)
-    flipped = [k for k in range(8) if stream.mirrored(k)]
-    plain = source.read("train", [stream.index_of(k) for k in flipped])["segmentation"].flip(-1)
+    flipped = [k for k in range(8) if stream.is_mirrored(k)]
+    plain = source.read("train", [stream.get_index(k) for k in flipped])["segmentation"].flip(-1)
     swap = torch.tensor([0, 1, 3, 2], dtype=torch.uint8)
     assert flipped and torch.equal(stream.__getitems__(flipped)["segmentation"], swap[plain.long()])
     with pytest.raises(ConfigError, match=r"data.random_crop cuts pictures only"):
@@ -159,7 +159,7 @@ def test_small_values_may_be_packed(tmp_path: Path, bits: int, colour: int) -> N
         del chunks[b"PLTE"]
     made = [struct.pack(">I", len(b)) + n + b + struct.pack(">I", zlib.crc32(n + b)) for n, b in chunks.items()]
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(made))
-    assert np.array_equal(read_labels(tmp_path / "a.png"), values)
+    assert np.array_equal(read_label_map(tmp_path / "a.png"), values)
 
 
 @pytest.mark.parametrize("shape", [(21, 15), (20, 16), (19, 15)])

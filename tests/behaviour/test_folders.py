@@ -13,12 +13,12 @@ import torch
 import yaml
 
 import zoogan
-from style_runs import SIZE, paint, sets, train_tiny
+from support.style_runs import SIZE, paint, sets, train_tiny
 from zoogan.cli import main
-from zoogan.errors import ConfigError
 from zoogan.data.config import FoldersData
 from zoogan.data.sources.folders import Folders
 from zoogan.data.sources.heat_map_files import get_masks_path
+from zoogan.errors import ConfigError
 from zoogan.evaluation.metrics.real_faces import hash_real_faces
 
 
@@ -176,9 +176,7 @@ def test_images_that_share_their_heat_maps_are_told_before_any_is_read(tmp_path:
     filled(tmp_path, {"train/cat": 2, "val/cat": 1})
     twin = paint(tmp_path / "train/cat/1.jpg")
     assert opened(tmp_path).count_faces("train") == 3, "who reads no heat maps may have both"
-    said = (
-        rf"{get_masks_path(tmp_path, twin)}: the heat maps of {twin} and of .*/train/cat/1.png; rename one of the images$"
-    )
+    said = rf"{get_masks_path(tmp_path, twin)}: the heat maps of {twin} and of .*/train/cat/1.png; rename one of the images$"
     with pytest.raises(ConfigError, match=said):
         opened(tmp_path, heat_maps=True)
     twin.rename(twin.with_stem("3"))

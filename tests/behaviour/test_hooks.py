@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_kit import GOOD, Shelf
 
+from support.plugins import GOOD, Shelf
 from zoogan import API_VERSION
 from zoogan.plugins import hooks
-from zoogan.plugins.isolation import hook_names
+from zoogan.plugins.isolation import list_hooks
 
 RUN = Path("runs/demo-001")
 
 
-@pytest.mark.parametrize("name", hook_names())
+@pytest.mark.parametrize("name", list_hooks())
 def test_a_hook_is_documented_typed_and_tested(name: str) -> None:
     hook = getattr(hooks, name)
     assert hook.zoogan_spec, f"{name} is not marked with @hookspec"
@@ -32,7 +32,7 @@ def test_a_hook_is_documented_typed_and_tested(name: str) -> None:
 
 def test_no_test_of_a_hook_that_is_gone() -> None:
     tested = {name.removeprefix("test_hook_") for name in globals() if name.startswith("test_hook_")}
-    assert tested == set(hook_names())
+    assert tested == set(list_hooks())
 
 
 def observed(shelf: Shelf, hook: str, **arguments: Any) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def observed(shelf: Shelf, hook: str, **arguments: Any) -> dict[str, Any]:
     shelf.install("watcher", f"seen = []\n@hookimpl\ndef {hook}({', '.join(names)}): seen.append(dict({given}))\n")
     zoo = shelf.open()
     assert not zoo.failures
-    zoo.notify(hook, **arguments)
+    zoo.notify_observers(hook, **arguments)
     (seen,) = zoo.manager.get_plugin("watcher").seen
     return dict(seen)
 

@@ -16,18 +16,18 @@ from PIL import Image
 from torch import Tensor
 
 import zoogan
-from face_runs import ROWS, SIZE, STYLE, liven, toy_editor, toy_ways
-from style_runs import paint
+from support.generated_faces import ROWS, SIZE, STYLE, liven, toy_editor, toy_ways
+from support.style_runs import paint
 from zoogan.auxiliary import image_distance
 from zoogan.auxiliary.image_distance import L1, choose_image_distance
 from zoogan.cli import main
-from zoogan.errors import ConfigError
 from zoogan.editors.config import InversionConfig
 from zoogan.editors.inversion import Inversion, invert_photos
 from zoogan.editors.synthesis_editor import SynthesisEditor
+from zoogan.errors import ConfigError
 from zoogan.interfaces import Unavailable
 from zoogan.interfaces.synthesis import collect_noise
-from zoogan.pictures.photo import save_image, quantize_image
+from zoogan.pictures.photo import quantize_image, save_image
 from zoogan.runs.latents import read_tagged_tensors
 from zoogan.runs.loaded import LoadedRun
 from zoogan.terminal.progress import Display

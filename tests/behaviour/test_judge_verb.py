@@ -20,6 +20,7 @@ from zoogan.data.sources.folder import Folder
 from zoogan.evaluation.inputs import describe_judge_mismatch
 from zoogan.judges import training as judge_training
 from zoogan.judges.judge import load_judge
+from zoogan.judges.train import plan_judge, train_judge
 from zoogan.plugins.host import get_zoo
 
 pytest.importorskip("timm")
@@ -135,3 +136,14 @@ def test_another_backbone_is_enlarged_for(tmp_path: Path) -> None:
     assert main(["judge", "train", *TINY, *options]) == 0
     judge = load_judge(tmp_path / "judge")
     assert judge.facts.build.zoom == 2 and judge.backbone == "mobilenetv3_small_050"
+
+
+def test_a_judge_is_planned_and_trained_from_python(tmp_path: Path) -> None:
+    settings = {"data": {"workers": 0, "faces": 80, "held_out": 60}}
+    plan = plan_judge(
+        size=16, iterations=2, device="cpu", attributes="Male,Smiling", settings=settings, out=tmp_path / "judge"
+    )
+    assert not plan.folder.exists() and plan.data.attributes == ("Male", "Smiling")
+    assert train_judge(plan, watch=lambda iteration, terms: True) is None and not plan.folder.exists()
+    judge = train_judge(plan)
+    assert judge is not None and load_judge(plan.folder).facts == judge.facts

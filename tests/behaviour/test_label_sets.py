@@ -14,15 +14,15 @@ import yaml
 from pydantic import ValidationError
 from torch import Tensor
 
-from face_runs import ToyJudge
+from support.generated_faces import ToyJudge
 from zoogan.cli.show import list_settings
 from zoogan.config import validate_model
-from zoogan.errors import ConfigError
 from zoogan.data.config import CelebAMaskHQData, DrawnData, FolderData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.drawn.source import DrawnSource
-from zoogan.data.label_sets.label_set import LabelSet, list_label_sets, load_label_set, read_label_set
+from zoogan.data.label_sets import LabelSet, list_label_sets, load_label_set, read_label_set
 from zoogan.data.sources.segmentation_files import make_part_table, map_parts, paint_parts
+from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import choose_source
 from zoogan.evaluation.metrics.segmentation import Segmentation
 from zoogan.evaluation.study import open_study

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distribution_kit import BATCHES, Difference, Lens, Noise, keep, measured, study_of
+from support.set_metrics import BATCHES, Difference, Lens, Noise, keep, measured, study_of
 from zoogan.evaluation.metrics.lpips import Lpips
 from zoogan.interfaces import Seed, Unavailable
 from zoogan.interfaces.metric import make_face_seeds

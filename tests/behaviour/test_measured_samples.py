@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 import zoogan
-from distribution_kit import Filters, Lens, Noise, in_two_processes, keep, study_of
-from style_runs import sets
+from support.set_metrics import Filters, Lens, Noise, in_two_processes, keep, study_of
+from support.style_runs import sets
 from zoogan.cli import main
 from zoogan.evaluation.build_report import build_report, collect_rows
 from zoogan.evaluation.metric_runner import Findings, run_metrics

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from distribution_kit import Noise, study_of
+from support.set_metrics import Noise, study_of
 from zoogan.auxiliary import inception, lpips, squeezenet
 from zoogan.auxiliary import weight_files as weights
 from zoogan.evaluation.metrics.frechet import FrechetInception, FrechetSqueezeNet

@@ -12,18 +12,19 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from style_kit import LATENT, REGISTRY, SIZE, TinyConfig, terms_of, tiny, tiny_registry
+from support.style_games import LATENT, REGISTRY, SIZE, TinyConfig, terms_of, tiny, tiny_registry
 from zoogan.composition.build import compose
 from zoogan.composition.rehearsal import rehearse
-from zoogan.config import ComponentConfig, ConfigError, GameConfig, merge, validate
+from zoogan.config import ComponentConfig, GameConfig, merge, validate
 from zoogan.config.registry import Registry
 from zoogan.data.drawn.source import DrawnSource
-from zoogan.data.loader import loader, to_device
+from zoogan.data.loader import make_loader, move_batch
 from zoogan.data.stream import FaceStream
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Request, StyleCondition, StyleDiscriminator, StyleEncoder, StyleMapping, World
-from zoogan.layers.heads import select
-from zoogan.testing.tensors import noise
+from zoogan.layers.multi_head import select_heads
+from zoogan.testing.tensors import make_noise
 from zoogan.training.trainer import Trainer
 
 ATTRIBUTES = ("Eyeglasses", "Smiling", "Male")
@@ -45,7 +46,7 @@ class PairsCondition(StyleCondition):
     def __init__(self, config: PairsConfig, facts: Facts) -> None:
         self.names = facts.attributes
 
-    def domain(self, sample: Mapping[str, Tensor]) -> Tensor:
+    def get_domains(self, sample: Mapping[str, Tensor]) -> Tensor:
         return pairs_of(sample["attributes"])
 
     def parse(self, words: Mapping[str, Any]) -> Request:
@@ -65,7 +66,7 @@ class PairsMapping(StyleMapping):
         self.heads = nn.ModuleList(nn.Linear(LATENT, config.style_dim) for _ in range(2 * self.pairs))
 
     def forward(self, latent: Tensor, domain: Tensor) -> Tensor:
-        return select(torch.stack([head(latent) for head in self.heads], 1), domain, self.pairs)
+        return select_heads(torch.stack([head(latent) for head in self.heads], 1), domain, self.pairs)
 
 
 class PairsEncoder(StyleEncoder):
@@ -76,7 +77,7 @@ class PairsEncoder(StyleEncoder):
 
     def forward(self, image: Tensor, domain: Tensor) -> Tensor:
         colour = image.square().mean((2, 3))
-        return select(torch.stack([head(colour) for head in self.heads], 1), domain, self.pairs)
+        return select_heads(torch.stack([head(colour) for head in self.heads], 1), domain, self.pairs)
 
 
 class PairsDiscriminator(StyleDiscriminator):
@@ -86,14 +87,14 @@ class PairsDiscriminator(StyleDiscriminator):
         self.body = nn.Conv2d(facts.channels, 2 * self.pairs, 3, padding=1)
 
     def forward(self, image: Tensor, domain: Tensor) -> Tensor:
-        return select(self.body(image).tanh().mean((2, 3)), domain, self.pairs)
+        return select_heads(self.body(image).tanh().mean((2, 3)), domain, self.pairs)
 
 
 class OneDiscriminator(PairsDiscriminator):
     """Made for faces of one domain."""
 
     def forward(self, image: Tensor, domain: Tensor) -> Tensor:
-        return select(self.body(image).mean((2, 3)), domain)
+        return select_heads(self.body(image).mean((2, 3)), domain)
 
 
 class PairsNetworkConfig(TinyConfig):
@@ -143,8 +144,8 @@ def test_a_face_of_several_domains_plays_through_loader_game_and_trainer() -> No
     assert needs["source"].fields == ("image", "attributes") and needs["reference"].fields == ("attributes",)
     source = DrawnSource(config.data)  # type: ignore[arg-type]
     assert source.attributes == ATTRIBUTES and not source.domains
-    raw = loader(source, config.data, needs, 0, World.alone(), 0, 4)
-    trainer = Trainer(composition, PLUGGED, Accelerator(cpu=True), (to_device(batch, "cpu") for batch in raw))
+    raw = make_loader(source, config.data, needs, 0, World.make_single(), 0, 4)
+    trainer = Trainer(composition, PLUGGED, Accelerator(cpu=True), (move_batch(batch, "cpu") for batch in raw))
     discriminator, maker = (terms_of(trainer, f"{side}_latent") for side in ("discriminator", "generator"))
     assert trainer.batch is not None
     x = trainer.batch["source"]["image"]
@@ -193,7 +194,7 @@ def test_conditions_that_tell_no_domains_are_refused() -> None:
 def test_the_cores_editor_says_that_it_knows_one_domain_a_face() -> None:
     composition = compose(composed(), FACTS, PLUGGED)
     with pytest.raises(ConfigError, match="subclass of this game with an `editor` of its own"):
-        composition.game.editor(composition.networks, attributes=ATTRIBUTES)
+        composition.game.make_editor(composition.networks, attributes=ATTRIBUTES)
 
 
 def test_networks_of_one_domain_a_face_refuse_several() -> None:
@@ -203,11 +204,11 @@ def test_networks_of_one_domain_a_face_refuse_several() -> None:
 
 
 def test_rows_with_another_number_of_ones_are_no_silent_choice() -> None:
-    outputs, two = noise(0, 2, 4), torch.tensor([[1.0, 0, 0, 1], [0, 1, 1, 0]])
-    assert torch.equal(select(outputs, two, 2), outputs[two.bool()].view(2, 2))
+    outputs, two = make_noise(0, 2, 4), torch.tensor([[1.0, 0, 0, 1], [0, 1, 1, 0]])
+    assert torch.equal(select_heads(outputs, two, 2), outputs[two.bool()].view(2, 2))
     for heads in (1, 3):
         with pytest.raises(RuntimeError, match=f"selects {heads} heads a row, but"):
-            select(outputs, two, heads)
+            select_heads(outputs, two, heads)
 
 
 def test_only_labels_are_read_of_faces_that_nobody_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:

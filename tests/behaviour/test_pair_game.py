@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthesis_kit import FACTS, PARTS, SIZE, played, trainer_of, turn_of
-from zoogan.config import ConfigError
+from support.synthesis_games import FACTS, PARTS, SIZE, played, trainer_of, turn_of
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
-from zoogan.games.synthesis import Synthesis, mask_loss, make_one_hot_maps
-from zoogan.interfaces import Synthesised
-from zoogan.testing.tensors import noise, make_segmentation
+from zoogan.games.synthesis import Synthesis, make_one_hot_maps
+from zoogan.interfaces import SynthesisedFace
+from zoogan.losses.synthesis import mask_loss
+from zoogan.testing.tensors import make_noise, make_segmentation
 
 METHOD = "semantic-stylegan"
 
@@ -98,7 +99,7 @@ def test_without_pairs_the_branch_of_segmentations_learns_nothing() -> None:
 
 
 def test_the_mask_term_by_hand() -> None:
-    coarse, segmentation = noise(0, 2, 3, 4, 4), noise(1, 2, 3, 8, 8)
+    coarse, segmentation = make_noise(0, 2, 3, 4, 4), make_noise(1, 2, 3, 8, 8)
     total = 0.0
     for n in range(2):
         for k in range(3):
@@ -106,7 +107,7 @@ def test_the_mask_term_by_hand() -> None:
                 for x in range(4):
                     pooled = segmentation[n, k, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean()
                     total += float(coarse[n, k, y, x] - pooled) ** 2
-    made = Synthesised(torch.zeros(2, 3, 8, 8), segmentation, coarse)
+    made = SynthesisedFace(torch.zeros(2, 3, 8, 8), segmentation, coarse)
     assert float(mask_loss(made)) == pytest.approx(total / (2 * 3 * 4 * 4), rel=1e-5)
 
 
@@ -129,7 +130,7 @@ def test_path_lengths_are_those_of_every_layers_own_latent() -> None:
     generator: Any = trainer.networks["generator"]
     forward = generator.forward
 
-    def spied(latents: Tensor, noise: Any = None) -> Synthesised:
+    def spied(latents: Tensor, noise: Any = None) -> SynthesisedFace:
         seen.append(latents)
         return forward(latents, noise)
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import zoogan
-from part_faces import RUN_PARTS, Says, pictures, pixels
-from style_runs import paint
+from support.part_runs import RUN_PARTS, Says, pictures, pixels
+from support.style_runs import paint
 from zoogan.cli import main
-from zoogan.config import ConfigError
-from zoogan.pictures.palette import coloured
+from zoogan.errors import ConfigError
+from zoogan.pictures.palette import colour_segmentation
 from zoogan.runs.loaded import LoadedRun
 
 # ---- edits ----
@@ -23,16 +23,18 @@ def test_parts_come_from_another_face(part_run: Path, loaded_parts: LoadedRun, t
     out = tmp_path / "edits"
     options = ["--part", "hair", "--part", "glasses", "--from-seed", "7", "--segmentation"]
     assert main(["edit", str(part_run), "--seed", "3", *options, "--out", str(out), "--device", "cpu"]) == 0
-    own, other = loaded_parts.sample(seed=3), loaded_parts.maker.latents([7])
+    own, other = loaded_parts.sample(seed=3), loaded_parts.synthesis_editor.draw_latents([7])
     latents = own.extras["latents"].clone()
     latents[:, 5:9] = other[:, 5:9]  # after the shared row, two rows a part
-    wanted = loaded_parts.maker.synthesise(latents, loaded_parts.maker.noise([3]))
+    wanted = loaded_parts.synthesis_editor.synthesise(latents, loaded_parts.synthesis_editor.draw_noise([3]))
     assert wanted.segmentation is not None and not torch.equal(wanted.image, own.image)
     written = pictures(out)
     assert list(written) == ["seed-3-edited.png", "seed-3-made.png", "seed-3-segmentation.png"]
     assert np.array_equal(written["seed-3-made.png"], pixels(own.image))
     assert np.array_equal(written["seed-3-edited.png"], pixels(wanted.image))
-    assert np.array_equal(written["seed-3-segmentation.png"], pixels(coloured(wanted.segmentation, len(RUN_PARTS))))
+    assert np.array_equal(
+        written["seed-3-segmentation.png"], pixels(colour_segmentation(wanted.segmentation, len(RUN_PARTS)))
+    )
     edit = loaded_parts.edit(own, part=["hair", "glasses"], from_seed=7)
     assert torch.equal(edit.image, wanted.image) and torch.equal(edit.extras["latents"], latents)
     torch.testing.assert_close(loaded_parts.edit(own, part=["hair", "glasses"], donor=other).image, wanted.image)
@@ -47,7 +49,7 @@ def test_only_a_kind_of_latent_comes(loaded_parts: LoadedRun) -> None:
     changed = (edit.extras["latents"] != own.extras["latents"]).any(2).any(0).tolist()
     assert [row for row, differs in enumerate(changed) if differs] == [4]
     assert torch.equal(edit.extras["latents"][:, 4], other[:, 4]), "each face from its own donor"
-    before, after = (loaded_parts.maker.generator(face.extras["latents"]) for face in (own, edit))
+    before, after = (loaded_parts.synthesis_editor.generator(face.extras["latents"]) for face in (own, edit))
     assert before.coarse is not None and after.coarse is not None
     assert torch.equal(before.coarse, after.coarse) and not torch.equal(before.image, after.image)
     shape = loaded_parts.edit(own, part="coarse", only="shape", donor=other[:1]).extras["latents"]
@@ -88,11 +90,11 @@ def test_parts_and_attributes_together(part_run: Path) -> None:
 
     loaded = zoogan.load(part_run)
     normal = torch.nn.functional.normalize(torch.linspace(-1, 1, 8, dtype=torch.float64), dim=0)
-    loaded.maker.learn({"Red": Direction(normal, 0.1, normal, (-1.0, 1.0), {})})
+    loaded.synthesis_editor.set_directions({"Red": Direction(normal, 0.1, normal, (-1.0, 1.0), {})})
     own = loaded.sample(seed=3)
     edit = loaded.edit(own, part="hair", from_seed=7, Red=1)
-    red = loaded.maker.directions["Red"]
-    assert float(red.distance(edit.extras["latents"])) == pytest.approx(red.aim(1.0), abs=1e-4)
+    red = loaded.synthesis_editor.directions["Red"]
+    assert float(red.measure_distance(edit.extras["latents"])) == pytest.approx(red.get_typical_distance(1.0), abs=1e-4)
     parts = loaded.edit(own, part="hair", from_seed=7)
     moved = edit.extras["latents"] - parts.extras["latents"]
     torch.testing.assert_close(moved, moved[:, :1].expand_as(moved)), "every row by as much"

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from part_faces import CELL, RUN_PARTS, Says, pixels
+from support.part_runs import CELL, RUN_PARTS, Says, pixels
 from zoogan.cli import main
-from zoogan.pictures.palette import coloured
-from zoogan.pictures.photo import to_bytes
+from zoogan.pictures.palette import colour_segmentation
+from zoogan.pictures.photo import quantize_image
 from zoogan.pictures.sheet import LEGIBLE
 from zoogan.runs.loaded import LoadedRun
 from zoogan.training.summary import suggest_commands
@@ -39,10 +39,12 @@ def test_a_face_is_shown_part_by_part(
     whole = loaded_parts.sample(seed=3)
     assert whole.segmentation is not None
     assert np.array_equal(cell(0, 3), pixels(whole.image))
-    assert np.array_equal(cell(1, 3), pixels(coloured(whole.segmentation, len(RUN_PARTS))))
+    assert np.array_equal(cell(1, 3), pixels(colour_segmentation(whole.segmentation, len(RUN_PARTS))))
     assert (cell(2, 0) == 255).all(), "alone, the background is everywhere"
     assert len({cell(0, k).tobytes() for k in range(4)}) == 4
-    made = loaded_parts.synthesis_editor.generator(whole.extras["latents"], loaded_parts.synthesis_editor.draw_noise([3]))
+    made = loaded_parts.synthesis_editor.generator(
+        whole.extras["latents"], loaded_parts.synthesis_editor.draw_noise([3])
+    )
     assert made.coarse is not None and made.depth is not None
     mask = made.coarse[:, 3:].repeat_interleave(2, 2).repeat_interleave(2, 3).expand(-1, 3, -1, -1)
     assert np.array_equal(cell(2, 3), pixels(mask))
@@ -88,7 +90,7 @@ def test_a_film_of_one_part(
         made = loaded_parts.synthesis_editor.synthesise(met)
         assert made.segmentation is not None
         shot = walked[k * BETWEEN][:, :: LEGIBLE // 16, :: LEGIBLE // 16]
-        near = torch.cat([to_bytes(made.image)[0], coloured(made.segmentation, len(RUN_PARTS))[0]], 2)
+        near = torch.cat([quantize_image(made.image)[0], colour_segmentation(made.segmentation, len(RUN_PARTS))[0]], 2)
         assert (shot.int() - near.int()).abs().max() <= 1
     assert len(frames(film)) > 30 and frames(film)[0].shape == (LEGIBLE, 2 * LEGIBLE, 3)
     steps = torch.stack([shot[:, :, :LEGIBLE].float() for shot in walked]).diff(dim=0).abs().amax((1, 2, 3))
@@ -116,12 +118,14 @@ def test_films_and_pictures_that_cannot_be_made(
 def test_a_sheet_shows_segmentations_and_parts_of_others(
     part_run: Path, loaded_parts: LoadedRun, tmp_path: Path
 ) -> None:
-    columns = loaded_parts.editor.sheet(torch.zeros(2, 3, 16, 16), torch.zeros(2, 0))
+    columns = loaded_parts.editor.make_columns(torch.zeros(2, 3, 16, 16), torch.zeros(2, 0))
     assert [column.caption for column in columns[8:]] == [
         "first, its segmentation", "first, hair of second", "its segmentation",
         "first, face of second", "its segmentation",
     ]  # fmt: skip
-    wanted = loaded_parts.edit(loaded_parts.sample(2), part="hair", donor=loaded_parts.synthesis_editor.draw_latents([2, 3]))
+    wanted = loaded_parts.edit(
+        loaded_parts.sample(2), part="hair", donor=loaded_parts.synthesis_editor.draw_latents([2, 3])
+    )
     torch.testing.assert_close(columns[9].images, wanted.image)
     assert torch.equal(columns[8].images, loaded_parts.sample(2).segmentation)
     assert main(["edit", str(part_run), "--grid", "--out", str(tmp_path / "grid.png"), "--device", "cpu"]) == 0
@@ -130,7 +134,7 @@ def test_a_sheet_shows_segmentations_and_parts_of_others(
     layout = loaded_parts.sample(8).segmentation
     assert layout is not None
     first = sheet[-8 * CELL :, 4 + 8 * CELL :][:LEGIBLE, :LEGIBLE][:: LEGIBLE // 16, :: LEGIBLE // 16]
-    assert np.array_equal(first, pixels(coloured(layout[:1], len(RUN_PARTS))))
+    assert np.array_equal(first, pixels(colour_segmentation(layout[:1], len(RUN_PARTS))))
 
 
 # ---- the end of a training ----

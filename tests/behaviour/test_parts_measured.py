@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from distribution_kit import Filters, Noise, in_two_processes, study_of
-from part_kit import PARTS, SIDE, Marked, maker, rectangles
+from support.part_metrics import PARTS, SIDE, Marked, maker, rectangles
+from support.set_metrics import Filters, Noise, in_two_processes, study_of
 from zoogan.cli.evaluate import print_values
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource

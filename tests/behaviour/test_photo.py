@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from zoogan.config import ConfigError, GameConfig
+from zoogan.config import GameConfig
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.pictures.decode import decode_picture
 from zoogan.pictures.photo import (

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from plugin_kit import GOOD, Shelf, only_failure
 
-from zoogan.config import ConfigError
+from support.plugins import GOOD, Shelf, only_failure
 from zoogan.config.commands import VERBS
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 
 REGISTERS_THEN = """
     from zoogan.config import ComponentConfig
@@ -239,11 +239,11 @@ def test_an_unknown_method_is_told_why(busy_shelf: Shelf) -> None:
     busy_shelf.install("my-gan", "import dlib_that_nobody_has")
     zoo = busy_shelf.open()
     with pytest.raises(ConfigError, match=r"'my-gan' is not available: .*dlib_that_nobody_has"):
-        zoo.method("my-gan")
+        zoo.get_method("my-gan")
     with pytest.raises(ConfigError, match=r"'smile' \(SMILE\) is not installed: planned"):
-        zoo.method("smile")
+        zoo.get_method("smile")
     with pytest.raises(ConfigError, match="no model is called 'smle', did you mean 'smile'"):
-        zoo.method("smle")
+        zoo.get_method("smle")
 
 
 # ---- observers ----
@@ -274,8 +274,8 @@ def test_an_observer_that_raises_is_named_once_and_dropped(
     plugins = [zoo.manager.get_plugin(name) for name in ("a-good", "b-bad", "c-good")]
     with caplog.at_level(logging.WARNING):
         for step in range(3):
-            zoo.notify("zoo_progress", run=Path("run"), clock=None, terms={"loss": float(step)})
-        zoo.notify("zoo_train_end", run=Path("run"), outcome="finished")
+            zoo.notify_observers("zoo_progress", run=Path("run"), clock=None, terms={"loss": float(step)})
+        zoo.notify_observers("zoo_train_end", run=Path("run"), outcome="finished")
     told = [{"loss": 0.0}, {"loss": 1.0}, {"loss": 2.0}, "end"]
     assert [plugin.seen for plugin in plugins] == [told, told[:1], told]
     (record,) = caplog.records
@@ -287,7 +287,7 @@ def test_an_observer_that_raises_is_named_once_and_dropped(
 def test_ctrl_c_in_an_observer_passes(shelf: Shelf) -> None:
     shelf.install("bad", OBSERVER.format(then="raise KeyboardInterrupt"))
     with pytest.raises(KeyboardInterrupt):
-        shelf.open().notify("zoo_progress", run=Path("run"), clock=None, terms={})
+        shelf.open().notify_observers("zoo_progress", run=Path("run"), clock=None, terms={})
 
 
 # ---- the registry ----

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import torch
 
-import launched_verbs
-from training_kit import PARTS, REGISTRY, part_config
+from support import launched_verbs
+from support.training_runs import PARTS, REGISTRY, part_config
 from zoogan.cli import main
 from zoogan.composition.build import compose
 from zoogan.evaluation.reports.report import read_report, read_rows
 from zoogan.interfaces import Ratio
 from zoogan.runs import checkpoints
-from zoogan.runs.run import RunFolder
-from zoogan.testing.conformance import tiny_facts
+from zoogan.runs.folder import RunFolder
+from zoogan.testing.conformance import make_tiny_facts
 
 COMMON = [
     "--device", "cpu", "--iterations", "2",
@@ -54,8 +54,8 @@ def trained(out: Path, method: str, batch: int, *more: str) -> list[str]:
 def narrow_parts(run: Path) -> Path:
     """A run of SemanticStyleGAN that was never trained, to start from; its discriminator too looks at each image alone."""
     config = part_config(discriminator={"group": 1})
-    composition = compose(config, tiny_facts(config), REGISTRY)
-    RunFolder(run).write(config, composition.facts)
+    composition = compose(config, make_tiny_facts(config), REGISTRY)
+    RunFolder(run).write_config(config, composition.facts)
     RunFolder(run).write_model(config, composition.facts, composition.networks, composition.game)
     return run
 
@@ -88,10 +88,10 @@ def unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def last_state(run: Path) -> checkpoints.State:
-    path, damaged = checkpoints.newest_valid(run / "checkpoints")
+def last_state(run: Path) -> checkpoints.TrainingState:
+    path, damaged = checkpoints.find_newest_checkpoint(run / "checkpoints")
     assert path is not None and not damaged
-    return checkpoints.load(path)
+    return checkpoints.read_checkpoint(path)
 
 
 def test_two_processes_do_what_one_does_on_the_joint_batch(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_two_processes_do_what_one_does_on_the_joint_batch(tmp_path: Path) -> No
     same_measures(tmp_path / "alone", tmp_path / "together")
 
 
-def same_training(method: str, one: checkpoints.State, two: checkpoints.State) -> None:
+def same_training(method: str, one: checkpoints.TrainingState, two: checkpoints.TrainingState) -> None:
     assert (one.iteration, one.position) == (two.iteration, two.position)
     assert one.game.keys() == two.game.keys()
     for key, tensor in one.game.items():  # path-length mean, mean latent

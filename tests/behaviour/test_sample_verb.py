@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 
 import zoogan
-from face_runs import ROWS, SIZE, STYLE, train_faces
-from style_runs import sets
+from support.generated_faces import ROWS, SIZE, STYLE, train_faces
+from support.style_runs import sets
 from zoogan.cli import main
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.pictures.film import SHARES
-from zoogan.pictures.photo import LEGIBLE, to_bytes
+from zoogan.pictures.photo import quantize_image
+from zoogan.pictures.sheet import LEGIBLE
 from zoogan.runs.loaded import LoadedRun
 
 Says = Callable[..., str]
@@ -82,14 +83,14 @@ def test_a_face_is_a_pure_function_of_its_seed(loaded: LoadedRun) -> None:
         one = loaded.sample(seed=seed)
         torch.testing.assert_close(one.image, many.image[seed - 3 : seed - 2], atol=1e-5, rtol=0)
         assert torch.equal(one.extras["noise_2"], many.extras["noise_2"][seed - 3 : seed - 2])
-    assert len({bytes(to_bytes(image).numpy()) for image in many.image}) == 20
+    assert len({bytes(quantize_image(image).numpy()) for image in many.image}) == 20
 
 
 def test_truncation_goes_from_one_face_to_the_faces_as_drawn(loaded: LoadedRun) -> None:
     drawn = loaded.sample(3)
     assert torch.equal(loaded.sample(3, truncation=1.0).image, drawn.image)
     mean = loaded.sample(3, truncation=0.0).extras["latents"]
-    assert torch.equal(mean, loaded.maker.mean_latent.expand_as(mean))
+    assert torch.equal(mean, loaded.synthesis_editor.mean_latent.expand_as(mean))
     half = loaded.sample(3, truncation=0.5, cutoff=2).extras["latents"]
     assert torch.equal(half[:, 2:], drawn.extras["latents"][:, 2:])
     torch.testing.assert_close(half[:, :2], mean[:, :2].lerp(drawn.extras["latents"][:, :2], 0.5))
@@ -102,7 +103,7 @@ def test_a_picture_of_all(
     sheet = sampled("-n", "3", "--seed", "5")  # two rows, with a blank at the end, each below its captions
     assert sheet.shape[1] == 4 + 2 * CELL
     height = sheet.shape[0] // 2
-    wanted = to_bytes(loaded.sample(3, seed=5).image)
+    wanted = quantize_image(loaded.sample(3, seed=5).image)
     for k in range(3):
         strip = sheet[k // 2 * height :][:height]
         assert torch.equal(cells(strip, 1, 2)[0][k % 2], wanted[k])
@@ -122,7 +123,7 @@ def test_a_folder_has_each_face_and_its_latent(
     assert {path.name for path in out.iterdir()} == wanted
     made = loaded.sample(18, seed=7, truncation=0.7)
     pixels = torch.from_numpy(np.array(Image.open(out / "seed-24.png"))).permute(2, 0, 1)
-    assert torch.equal(pixels, to_bytes(made.image[17]))
+    assert torch.equal(pixels, quantize_image(made.image[17]))
     back = loaded.edit([out / "seed-7-latent.safetensors", out / "seed-24-latent.safetensors"])
     torch.testing.assert_close(back.image, made.image[[0, 17]], atol=1e-5, rtol=0)
 
@@ -133,15 +134,17 @@ def test_a_mixing_figure_has_the_coarse_rows_of_one_face_and_the_fine_rows_of_an
     sheet = sampled("-n", "2", "--seed", "4", "--mix", "30", "--mix", "31", "--mix", "32", "--cut", "2")
     assert sheet.shape[1] == 4 + 4 * CELL
     table = cells(sheet, 3, 4)
-    left, top = loaded.maker.latents([4, 5]), loaded.maker.latents([30, 31, 32])
+    left, top = loaded.synthesis_editor.draw_latents([4, 5]), loaded.synthesis_editor.draw_latents([30, 31, 32])
     assert bool((table[0][0] == 255).all())
     for i in range(2):
-        assert torch.equal(table[i + 1][0], to_bytes(loaded.maker.synthesise(left[i : i + 1]).image)[0])
+        assert torch.equal(
+            table[i + 1][0], quantize_image(loaded.synthesis_editor.synthesise(left[i : i + 1]).image)[0]
+        )
         for j in range(3):
             by_hand = torch.cat([left[i, :2], top[j, 2:]])
-            near = to_bytes(loaded.maker.synthesise(by_hand[None]).image)[0]
+            near = quantize_image(loaded.synthesis_editor.synthesise(by_hand[None]).image)[0]
             assert (table[i + 1][j + 1].int() - near.int()).abs().max() <= 1
-            assert torch.equal(table[0][j + 1], to_bytes(loaded.maker.synthesise(top).image)[j])
+            assert torch.equal(table[0][j + 1], quantize_image(loaded.synthesis_editor.synthesise(top).image)[j])
 
 
 def test_a_film_walks_from_face_to_face_and_back(face_run: Path, tmp_path: Path) -> None:
@@ -159,10 +162,10 @@ def test_a_film_walks_from_face_to_face_and_back(face_run: Path, tmp_path: Path)
 
 
 def test_frames_along_latents_rest_go_and_rest() -> None:
-    from zoogan.pictures.film import frames_along
+    from zoogan.pictures.film import make_latent_frames
 
     latents = [torch.zeros(1, 1, 1), torch.ones(1, 1, 1), -torch.ones(1, 1, 1)]
-    frames = list(frames_along(latents, lambda one: one[..., None].expand(1, 3, 2, 2)))
+    frames = list(make_latent_frames(latents, lambda one: one[..., None].expand(1, 3, 2, 2)))
     shades = [int(frame[0, 0, 0]) for frame in frames]
     assert len(frames) == 2 * len(SHARES) and frames[0].shape == (3, 2, 2)
     assert shades[0] == 128 and shades[30] == 255 and shades[-1] == 0
@@ -206,10 +209,10 @@ def test_mistakes_from_python(loaded: LoadedRun) -> None:
     ):
         with pytest.raises(ConfigError, match=expected):
             loaded.sample(**options)
-    latents = loaded.maker.latents([1, 2])
+    latents = loaded.synthesis_editor.draw_latents([1, 2])
     for cut in (0, ROWS):
         with pytest.raises(ValueError, match="from 1 to 5, got"):
-            loaded.maker.mixed(latents, latents, cut)
+            loaded.synthesis_editor.mix_latents(latents, latents, cut)
 
 
 # ---- what training says ----

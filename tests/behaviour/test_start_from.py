@@ -15,16 +15,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import zoogan
-from distribution_kit import in_two_processes
-from style_runs import sets
-from training_kit import FEW, PARTS, REGISTRY, SIZE, begin, below, flat, newest, part_config, same
+from support.set_metrics import in_two_processes
+from support.style_runs import sets
+from support.training_runs import FEW, PARTS, REGISTRY, SIZE, begin, below, flat, newest, part_config, same
 from zoogan.cli import main
 from zoogan.composition.build import compose
-from zoogan.config import ConfigError, TrainingConfig, compose_config
+from zoogan.config import TrainingConfig, compose_config
+from zoogan.errors import ConfigError
 from zoogan.files import write_tensors
 from zoogan.interfaces import World
 from zoogan.runs import checkpoints
-from zoogan.testing.conformance import tiny_facts
+from zoogan.testing.conformance import make_tiny_facts
 from zoogan.training import prepare
 from zoogan.training.averages import make_decay
 from zoogan.training.origin import make_start_layer
@@ -112,14 +113,16 @@ def test_an_imported_generator_goes_on_with_what_its_training_had(semantic_run: 
     for slot in averaged:
         write_tensors(imported / f"model/{slot}.raw.safetensors", before.networks[slot])
     config = part_config(training={"start_from": str(imported)})
-    found = load_start(config, tiny_facts(config), REGISTRY, World.alone())
+    found = load_start(config, make_tiny_facts(config), REGISTRY, World.make_single())
     for slot in averaged:
         assert not same(before.networks[slot], before.averages[slot])
         assert same(found.networks[slot], before.networks[slot]) and same(found.averages[slot], before.averages[slot])
     assert "discriminator" in found.networks and "discriminator" not in found.averages
     assert "generator and mapping apart from their averages" in found.messages[0]
     alone = part_config(training={"start_from": str(imported), "average": None, "average_images": None})
-    begun = load_start(alone, tiny_facts(alone), REGISTRY, World.alone())  # with what the imported run makes faces with
+    begun = load_start(
+        alone, make_tiny_facts(alone), REGISTRY, World.make_single()
+    )  # with what the imported run makes faces with
     assert all(same(begun.networks[slot], before.averages[slot]) for slot in averaged)
     assert zoogan.load(imported).networks.keys() == {"generator", "mapping", "discriminator"}
 
@@ -154,14 +157,14 @@ def test_the_games_state_comes_along_but_an_adaptive_augmentation_begins_anew(
     game |= {"augment_p": torch.tensor(0.5), "path_mean": torch.tensor(3.0), "unknown": torch.zeros(2)}
     write_tensors(path / "game.safetensors", game)
     (path / "manifest.json").write_text(json.dumps({"files": {}}))
-    facts = tiny_facts(config)
+    facts = make_tiny_facts(config)
     composition = compose(config, facts, REGISTRY)
-    load_start(config, facts, REGISTRY, World.alone()).load_into(composition)
+    load_start(config, facts, REGISTRY, World.make_single()).load_into(composition)
     state = composition.game.state_dict()
     assert torch.equal(state["mean_latent"], game["mean_latent"]) and state["path_mean"] == 3
     assert state["augment_p"] == 0
     composition.game.mean_latent = torch.zeros(9)  # another size: it keeps its own
-    load_start(config, facts, REGISTRY, World.alone()).load_into(composition)
+    load_start(config, facts, REGISTRY, World.make_single()).load_into(composition)
     assert composition.game.state_dict()["mean_latent"].shape == (9,)
 
 

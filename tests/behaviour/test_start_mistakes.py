@@ -8,11 +8,12 @@ import pytest
 import yaml
 
 import zoogan
-from style_runs import paint, sets
-from training_kit import FEW, NARROW, REGISTRY, SIZE, begin
-from zoogan.config import ConfigError, GameConfig, validate
+from support.style_runs import paint, sets
+from support.training_runs import FEW, NARROW, REGISTRY, SIZE, begin
+from zoogan.config import GameConfig, validate
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
-from zoogan.testing.conformance import tiny_config
+from zoogan.testing.conformance import make_tiny_config
 
 
 def test_runs_that_are_none(glasses_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +88,7 @@ def test_facts_that_networks_do_not_need_may_differ(semantic_run: Path, tmp_path
     check_facts(
         semantic_run, stored, before, before.model_copy(update={"attributes": ("Bald",), "crop": 0.5}), REGISTRY
     )
-    plain = tiny_config("stylegan2", REGISTRY, {"data": {"image_size": SIZE}})
+    plain = make_tiny_config("stylegan2", REGISTRY, {"data": {"image_size": SIZE}})
     for parts in ((), ("background", "face")):
         check_facts(tmp_path, plain, Facts(image_size=SIZE, parts=("a", "b")), Facts(image_size=SIZE, parts=parts),
                     REGISTRY)  # fmt: skip

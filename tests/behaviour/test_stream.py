@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoogan.config import ConfigError, DataConfig
+from zoogan.config import DataConfig
 from zoogan.data.drawn import CLASSES
-from zoogan.data.loader import Loader, loader, to_device
-from zoogan.data.stream import FaceStream, mirror
+from zoogan.data.loader import Loader, make_loader, move_batch
+from zoogan.data.stream import FaceStream, mirror_sample
+from zoogan.errors import ConfigError
 from zoogan.interfaces import Need, Source, World
 
 
@@ -29,11 +30,11 @@ class Numbers(Source):
     def __init__(self, n: int = 20, broken: int = -1) -> None:
         self.n, self.broken = n, broken
 
-    def size(self, split: str) -> int:
+    def count_faces(self, split: str) -> int:
         return self.n if split == "train" else 0
 
-    def labels(self, split: str) -> Tensor:
-        return (torch.arange(self.size(split)) % 2).float()[:, None]
+    def read_labels(self, split: str) -> Tensor:
+        return (torch.arange(self.count_faces(split)) % 2).float()[:, None]
 
     def read(self, split: str, indices: Sequence[int]) -> dict[str, Tensor]:
         if self.broken in indices:
@@ -43,7 +44,7 @@ class Numbers(Source):
         image[:, :, :, :2] = which.view(-1, 1, 1, 1).to(torch.uint8)
         segmentation = torch.zeros(len(which), 4, 4, dtype=torch.uint8)
         segmentation[:, :, 0] = 4
-        return {"image": image, "attributes": self.labels(split)[which], "segmentation": segmentation}
+        return {"image": image, "attributes": self.read_labels(split)[which], "segmentation": segmentation}
 
 
 def world(rank: int = 0, size: int = 1) -> World:
@@ -55,7 +56,7 @@ def world(rank: int = 0, size: int = 1) -> World:
 def opened(*, start: int = 0, rows: int = 8, of: World | None = None, broken: int = -1, **settings: object) -> Loader:
     config = DataConfig(**{"source": "numbers", "attributes": ("Odd",), "flip": True, **settings})
     needs = {"source": Need(("image", "attributes")), "other": Need(("image",))}
-    return loader(Numbers(broken=broken), config, needs, 3, of or world(), start, rows)
+    return make_loader(Numbers(broken=broken), config, needs, 3, of or world(), start, rows)
 
 
 def taken(batches: Loader, n: int, draw: str = "source") -> Tensor:
@@ -89,7 +90,7 @@ def test_small_batches_are_read_together(side: int, rows: int, together: int) ->
             return super().read(split, indices)
 
     config = DataConfig(source="numbers", attributes=("Odd",))
-    batches = loader(Counted(), config, {"source": Need(("image",))}, 3, world(), 0, rows)
+    batches = make_loader(Counted(), config, {"source": Need(("image",))}, 3, world(), 0, rows)
     assert len(next(batches)["source"]["image"]) == rows
     batches.close()
     assert set(asked) == {together}
@@ -160,7 +161,7 @@ def test_balance_alternates_the_two_values() -> None:
 
 def test_mirroring_moves_pixels_and_swaps_left_and_right_parts() -> None:
     sample = Numbers().read("train", [5, 6])
-    flipped = mirror(sample, torch.tensor([True, False]), Numbers().mirrored_parts)
+    flipped = mirror_sample(sample, torch.tensor([True, False]), Numbers().mirrored_parts)
     assert flipped["image"][0, 0, 0].tolist() == [0, 0, 5, 5] and flipped["image"][1, 0, 0].tolist() == [
         6,
         6,
@@ -174,12 +175,12 @@ def test_mirroring_moves_pixels_and_swaps_left_and_right_parts() -> None:
 
 def test_half_of_the_faces_are_mirrored_and_none_unless_asked() -> None:
     stream = FaceStream(Numbers(), "source", Need(("image",)), seed=0, flip=True)
-    assert 0.45 < sum(stream.mirrored(k) for k in range(2000)) / 2000 < 0.55
-    assert not any(FaceStream(Numbers(), "source", Need(("image",)), seed=0).mirrored(k) for k in range(100))
+    assert 0.45 < sum(stream.is_mirrored(k) for k in range(2000)) / 2000 < 0.55
+    assert not any(FaceStream(Numbers(), "source", Need(("image",)), seed=0).is_mirrored(k) for k in range(100))
 
 
 def test_what_the_source_cannot_give_is_said_at_once() -> None:
-    with pytest.raises(ConfigError, match="draw 'pair' needs depth, which this source does not have"):
+    with pytest.raises(ConfigError, match="need 'pair' reads depth, which this source does not have"):
         FaceStream(Numbers(), "pair", Need(("image", "depth")), seed=0)
     with pytest.raises(ConfigError, match="no faces to read in the test split"):
         FaceStream(Numbers(), "source", Need(("image",)), seed=0, split="test")
@@ -188,6 +189,6 @@ def test_what_the_source_cannot_give_is_said_at_once() -> None:
 def test_on_the_device_pictures_are_floats_and_maps_stay() -> None:
     stream = FaceStream(Numbers(), "source", Need(Numbers.fields), seed=0)
     batch = {"source": stream.__getitems__(range(4))}
-    moved = to_device(batch, "cpu")["source"]
+    moved = move_batch(batch, "cpu")["source"]
     assert torch.equal(moved["image"], batch["source"]["image"].float() / 127.5 - 1)
     assert moved["segmentation"].dtype == torch.uint8

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 import zoogan
-from style_runs import SIZE, paint, sets, train_tiny
+from support.style_runs import SIZE, paint, sets, train_tiny
 from zoogan.cli import main
-from zoogan.config import ConfigError
-from zoogan.pictures.film import SHARES, frames_between
+from zoogan.errors import ConfigError
+from zoogan.pictures.film import SHARES, make_style_frames
 from zoogan.runs.loaded import LoadedRun
 
 Says = Callable[..., str]
@@ -99,7 +99,7 @@ def test_each_reference_gives_its_style(edits: Callable[..., dict[str, np.ndarra
 def test_strength_0_gives_the_crop_back(
     edits: Callable[..., dict[str, np.ndarray]], loaded: LoadedRun, photo: Path
 ) -> None:
-    crop = ((loaded.prepare(photo)[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    crop = ((loaded.prepare_images(photo)[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     assert np.array_equal(edits("--domain", "Eyeglasses", "--strength", "0")["me-edited"], crop)
 
 
@@ -108,7 +108,9 @@ def test_from_python(loaded: LoadedRun, photo: Path, tmp_path: Path) -> None:
     edit = loaded.edit(photo, domain="Eyeglasses", reference=he)
     assert edit.image.shape == (1, 3, SIZE, SIZE) and edit.mask is None
     assert torch.equal(edit.image, loaded.edit(photo, Eyeglasses=1, reference=Image.open(he)).image)
-    assert torch.equal(edit.image, loaded.edit(photo, domain="Eyeglasses", reference=loaded.prepare(he), seed=9).image)
+    assert torch.equal(
+        edit.image, loaded.edit(photo, domain="Eyeglasses", reference=loaded.prepare_images(he), seed=9).image
+    )
     mean = loaded.edit(photo, domain="Eyeglasses", truncation=0.0)
     assert torch.equal(mean.image, loaded.edit(photo, domain="Eyeglasses", truncation=0.0, seed=5).image)
     assert not torch.equal(mean.image, loaded.edit(photo, domain="Eyeglasses", truncation=0.5).image)
@@ -183,7 +185,7 @@ def test_what_cannot_be_trained_is_told_before_data_are_read(
 
 def test_the_frames_rest_go_and_rest(loaded: LoadedRun) -> None:
     image, styles = torch.zeros(2, 3, 4, 4), [torch.zeros(2, 1), torch.ones(2, 1), -torch.ones(2, 1)]
-    frames = list(frames_between(image, styles, lambda style: style[:, :, None, None].expand(2, 3, 4, 4)))
+    frames = list(make_style_frames(image, styles, lambda style: style[:, :, None, None].expand(2, 3, 4, 4)))
     assert len(SHARES) == 31 and len(frames) == 2 * 31
     assert all(frame.shape == (3, 8, 8) and frame.dtype == torch.uint8 for frame in frames)
     below = [int(frame[0, 4, 0]) for frame in frames]
@@ -251,10 +253,10 @@ def test_a_sheet_of_faces_that_show_no_domain() -> None:
     """With few held-out faces it may be that all of them are of another kind, such as grey-haired."""
     from zoogan.data.config import DrawnData
     from zoogan.data.drawn.source import DrawnSource
-    from zoogan.training.samples import held_out
+    from zoogan.editors.sample_grid import read_sample_faces
 
     rare = {"Black_Hair": 0.05, "Blond_Hair": 0.05}
     data = DrawnData(image_size=16, attributes=("Black_Hair", "Blond_Hair"), held_out=1, probabilities=rare)
     source = DrawnSource(data)
-    assert source.domain("test").tolist() == [-1]
-    assert len(held_out(source)["image"]) == 1
+    assert source.read_domains("test").tolist() == [-1]
+    assert len(read_sample_faces(source)["image"]) == 1

@@ -15,18 +15,18 @@ from PIL import Image
 from torch import Tensor, nn
 
 import zoogan
-from style_runs import paint, sets
+from support.style_runs import paint, sets
 from zoogan.cli import main
 from zoogan.composition.build import compose
 from zoogan.editors.style_editor import StyleEditor
 from zoogan.facts import Facts
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.folder import RunFolder
-from zoogan.testing.conformance import tiny_config, tiny_facts
+from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
 from zoogan.training.prepare import prepare
-from zoogan_stargan_v2.config import MappingConfig, StyleEncoderConfig, TranslatorConfig
-from zoogan_stargan_v2.networks import Encoder, Mapping, Translator
-from zoogan_stargan_v2.weights import SLOTS, official_names
+from zoogan_stargan_v2.config import StarganV2GeneratorConfig, StarganV2MappingConfig, StarganV2StyleEncoderConfig
+from zoogan_stargan_v2.networks import StarganV2Generator, StarganV2Mapping, StarganV2StyleEncoder
+from zoogan_stargan_v2.weights import SLOTS, map_official_names
 
 METRICS = ["--metrics", "edit_error,reconstruction,diversity"]
 
@@ -49,7 +49,7 @@ def own_style_run(style_run: Path, tmp_path: Path) -> Path:
 def test_details_that_no_heat_map_asks_for_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without masks the decoder has no skips, and with high_pass no shortcuts either; that may be meant."""
     registry = get_zoo().registry
-    config = tiny_config("stargan-v2", registry, {"generator": {"high_pass": 1.0}})
+    config = make_tiny_config("stargan-v2", registry, {"generator": {"high_pass": 1.0}})
     prepare(get_zoo(), config, RunFolder(tmp_path / "run"), device="cpu")
     said = [line for line in capsys.readouterr().out.splitlines() if "high_pass" in line]
     assert len(said) == 1 and said[0].startswith(
@@ -58,8 +58,8 @@ def test_details_that_no_heat_map_asks_for_are_told_of(tmp_path: Path, capsys: p
     assert "heat_maps.use=landmarks heat_maps.file=FILE" in said[0] and "generator.high_pass=0" in said[0]
 
     for generator, heat_maps in (({"high_pass": 0.0}, "none"), ({"high_pass": 1.0}, "files")):
-        config = tiny_config("stargan-v2", registry, {"generator": generator, "heat_maps": {"use": heat_maps}})
-        assert not compose(config, tiny_facts(config), registry).game.list_warnings()
+        config = make_tiny_config("stargan-v2", registry, {"generator": generator, "heat_maps": {"use": heat_maps}})
+        assert not compose(config, make_tiny_facts(config), registry).game.list_warnings()
 
 
 # ---- measured and compared ----
@@ -113,7 +113,7 @@ def test_two_kinds_of_editors_are_compared_by_what_they_share(
 ) -> None:
     """On the faces that both edit: of several domains, one of them edits faces that show one."""
     out = tmp_path / "comparison"
-    monkeypatch.setattr(StyleEditor, "serves", lambda self, own: own[:, 0] > 0.5)
+    monkeypatch.setattr(StyleEditor, "find_supported", lambda self, own: own[:, 0] > 0.5)
     options = ["--data", "drawn", *sets(["data.held_out=8", "data.faces=32"]), "--device", "cpu"]
     options += ["--metrics", "edit_error,diversity"]
     assert main(["compare", str(attribute_run), str(style_run), *options, "--out", str(out)]) == 0
@@ -132,7 +132,7 @@ def test_two_kinds_of_editors_are_compared_by_what_they_share(
     assert "attributes" in table and "styles" in table
     assert (out / "grid-Eyeglasses.png").exists()
 
-    monkeypatch.setattr(StyleEditor, "serves", lambda self, own: own[:, 0] > 1)
+    monkeypatch.setattr(StyleEditor, "find_supported", lambda self, own: own[:, 0] > 1)
     assert main(["compare", str(attribute_run), str(style_run), *options, "--out", str(out)]) == 2
     assert "these runs share none of the first" in capsys.readouterr().err
 
@@ -148,15 +148,19 @@ def official_file(path: Path, size: int = 128) -> dict[str, nn.Module]:
     facts, style = Facts(image_size=size, domains=("a", "b")), 6
     torch.manual_seed(0)
     networks: dict[str, nn.Module] = {
-        "generator": Translator(TranslatorConfig(width=2**14 // size, max_width=4, style_dim=style), facts),
-        "mapping": Mapping(MappingConfig(latent_dim=3, style_dim=style, width=8), facts),
-        "style_encoder": Encoder(StyleEncoderConfig(width=2, max_width=4, style_dim=style), facts),
+        "generator": StarganV2Generator(
+            StarganV2GeneratorConfig(width=2**14 // size, max_width=4, style_dim=style), facts
+        ),
+        "mapping": StarganV2Mapping(StarganV2MappingConfig(latent_dim=3, style_dim=style, width=8), facts),
+        "style_encoder": StarganV2StyleEncoder(
+            StarganV2StyleEncoderConfig(width=2, max_width=4, style_dim=style), facts
+        ),
     }
     saved: dict[str, dict[str, Tensor]] = {}
     for name, slot in SLOTS.items():
         if slot in networks:
             state = networks[slot].state_dict()
-            saved[name] = {official: state[ours] for official, ours in official_names(slot, networks[slot]).items()}
+            saved[name] = {official: state[ours] for official, ours in map_official_names(slot, networks[slot]).items()}
     torch.save(saved, path)
     return networks
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from style_kit import REGISTRY, SIZE, sample_batch, terms_of, tiny, tiny_trainer
+from support.style_games import REGISTRY, SIZE, sample_batch, terms_of, tiny, tiny_trainer
 from zoogan.composition.build import compose
 from zoogan.composition.rehearsal import rehearse
-from zoogan.config import ConfigError
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Request
 from zoogan.interfaces.metric import make_face_seeds
@@ -324,7 +324,7 @@ def test_masked_diversity_is_counted_over_the_joint_batch() -> None:
     turn = trainer.make_turn(trainer.game.steps[2], 0, Clock(0, 1), slice(None), frozenset())
     one, other = torch.ones(4, 3, 8, 8), torch.zeros(4, 3, 8, 8)
     assert float(trainer.game.diversity_loss(turn, one, other)) == 1.0  # type: ignore[operator]
-    turn.world.mean = lambda value: value * 1.5  # type: ignore[method-assign]
+    turn.world.reduce_mean = lambda value: value * 1.5  # type: ignore[method-assign]
     assert float(trainer.game.diversity_loss(turn, one, other)) == pytest.approx(1 / 1.5)  # type: ignore[operator]
 
 

@@ -11,14 +11,16 @@ from torch import Tensor
 
 import zoogan.games.synthesis as game_module
 import zoogan.layers.residual_discriminator as discriminator_module
-from synthesis_kit import BATCH, STYLE, played, trainer_of, turn_of
-from zoogan.config import ConfigError, merge
-from zoogan.games.synthesis import Synthesis, compute_path_lengths
+from support.synthesis_games import BATCH, STYLE, played, trainer_of, turn_of
+from zoogan.config import merge
+from zoogan.errors import ConfigError
+from zoogan.games.synthesis import Synthesis
 from zoogan.interfaces import Clock, Draws, Turn
 from zoogan.layers.fir import upsample2d
 from zoogan.layers.modulated_conv import ToRGB
+from zoogan.losses.synthesis import compute_path_lengths
 from zoogan.testing.conformance import collect_state_tensors
-from zoogan.testing.tensors import noise
+from zoogan.testing.tensors import make_noise
 
 # ---- lazy steps ----
 
@@ -132,12 +134,12 @@ def test_the_penalty_of_path_lengths_by_hand(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_path_lengths_are_those_of_the_jacobian() -> None:
-    mix = noise(0, 3 * 4 * 5, 2 * 6).double()
+    mix = make_noise(0, 3 * 4 * 5, 2 * 6).double()
 
     def image(latents: Tensor) -> Tensor:
         return (mix @ latents.sin().flatten()).view(1, 3, 4, 5)
 
-    latents, direction = noise(1, 1, 2, 6).double().requires_grad_(), noise(2, 1, 3, 4, 5).double()
+    latents, direction = make_noise(1, 1, 2, 6).double().requires_grad_(), make_noise(2, 1, 3, 4, 5).double()
     jacobian = torch.autograd.functional.jacobian(lambda x: image(x).flatten(), latents)[:, 0]
     moved = torch.einsum("p,prs->rs", direction.flatten() / 20**0.5, jacobian)
     torch.testing.assert_close(
@@ -155,7 +157,7 @@ def test_a_share_of_the_faces_is_mixed_from_a_cut_on(share: float) -> None:
     _, turn = turn_of(trainer, "generator")
     many = Turn(
         turn.networks, {"source": {"image": torch.zeros(n, 1, 1, 1)}}, turn.targets, turn.shared, turn.clock, turn.world,
-        Draws(3, turn.world, n, slice(None)), turn.later,
+        Draws(3, turn.world, n, slice(None)), turn.later_steps,
     )  # fmt: skip
     mapping, generator = trainer.networks["mapping"], trainer.networks["generator"]
     w, wplus = trainer.game.sample_latents(many, mapping)  # type: ignore[operator]
@@ -175,7 +177,9 @@ def test_one_update_sees_the_same_faces_whatever_its_rows() -> None:
     trainer = trainer_of(batch=6)
     _, turn = turn_of(trainer, "path_length")
     game: Any = trainer.game
-    whole, some = (game.sample_latents(turn, trainer.networks["mapping"], rows) for rows in (slice(None), slice(0, 6, 2)))
+    whole, some = (
+        game.sample_latents(turn, trainer.networks["mapping"], rows) for rows in (slice(None), slice(0, 6, 2))
+    )
     torch.testing.assert_close(some[1], whole[1][::2])
     maps = [game.sample_noise(turn, rows) for rows in (slice(None), slice(0, 6, 2))]
     assert all(torch.equal(few, all_[::2]) for all_, few in zip(*maps))
@@ -245,7 +249,7 @@ def test_lazy_steps_are_the_same_in_bf16_and_compiled(step: str, method: str) ->
     terms, gradients = played(trainer_of(method=method), step)
     half, compiled = trainer_of(method=method), trainer_of(method=method)
     networks: list[Any] = list(compiled.networks.values())
-    parts = [part for network in networks for part in network.compiled_parts()]
+    parts = [part for network in networks for part in network.list_compiled_modules()]
     for part in parts:
         part.compile(backend="aot_eager")
     one = played(half, step, mixed=True)
@@ -270,7 +274,7 @@ def test_a_compiled_iteration_has_the_eager_gradients(monkeypatch: pytest.Monkey
     eager, compiled = (trainer_of(training={"precision": "fp64"}) for _ in range(2))
     networks: list[Any] = list(compiled.networks.values())
     for network in networks:
-        for part in network.compiled_parts():
+        for part in network.list_compiled_modules():
             part.compile(backend="aot_eager")
     for trainer in (eager, compiled):
         trainer.iterate()
@@ -377,7 +381,7 @@ def test_a_mean_latent_that_came_with_weights_is_not_replaced_by_the_first_batch
 
 
 def test_what_the_resolutions_add_up_to_is_not_rounded_in_mixed_precision() -> None:
-    rgb, skip = ToRGB(4, 3, 5), noise(0, 2, 3, 8, 8)
+    rgb, skip = ToRGB(4, 3, 5), make_noise(0, 2, 3, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):
-        shown = rgb(torch.zeros(2, 4, 16, 16), noise(1, 2, 5), skip)
+        shown = rgb(torch.zeros(2, 4, 16, 16), make_noise(1, 2, 5), skip)
     assert torch.equal(shown, upsample2d(skip)), "features of zeros show nothing but the doubled skip"

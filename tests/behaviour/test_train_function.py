@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from style_runs import sets
-from training_kit import begin, newest, same
+from support.style_runs import sets
+from support.training_runs import begin, newest, same
 from zoogan.errors import ConfigError, TrainingStopped
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.loaded import LoadedRun

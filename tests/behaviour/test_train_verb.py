@@ -18,7 +18,7 @@ from PIL import Image
 
 import zoogan
 from zoogan.cli import main
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.runs import checkpoints
 
 TINY = [
@@ -96,7 +96,9 @@ def test_one_command_leaves_a_run_that_a_person_can_use(
 
     edit = loaded.edit(photo, **{name: 1})
     assert edit.image.shape == (1, 3, 16, 16) and edit.image.abs().max() <= 1
-    assert torch.equal(loaded.edit(loaded.prepare_images(photo), strength=0, **{name: 1}).image, loaded.prepare_images(photo))
+    assert torch.equal(
+        loaded.edit(loaded.prepare_images(photo), strength=0, **{name: 1}).image, loaded.prepare_images(photo)
+    )
     with pytest.raises(ConfigError, match="did you mean"):
         loaded.edit(photo, **{name[:-1]: 1})
     with pytest.raises(ConfigError, match="expected floats of shape"):

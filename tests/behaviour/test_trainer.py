@@ -8,13 +8,19 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from zoogan.composition.build import build as composition
+from zoogan.composition import rehearsal
 from zoogan.composition.build import compose
-from zoogan.composition.rehearsal import composed_on, play_once, rehearse
-from zoogan.config import ConfigError
+from zoogan.composition.rehearsal import compose_on_device, rehearse, run_steps_once
 from zoogan.config.registry import Component
+from zoogan.errors import ConfigError
 from zoogan.plugins.host import get_zoo
-from zoogan.testing.conformance import random_batches, tensors_of, tiny_config, tiny_facts, trained
+from zoogan.testing.conformance import (
+    collect_state_tensors,
+    make_random_batches,
+    make_tiny_config,
+    make_tiny_facts,
+    train_on_random_batches,
+)
 from zoogan.training.trainer import NotFinite, Trainer
 
 METHODS = ("sagan", "stargan")
@@ -25,8 +31,8 @@ REGISTRY = get_zoo().registry
 @pytest.mark.parametrize("adversarial", ["wgan", "non_saturating", "hinge", "lsgan"])
 @pytest.mark.parametrize("penalty", ["gradient", "r1", "none"])
 def test_every_loss_trains_with_both_methods(method: str, adversarial: str, penalty: str) -> None:
-    config = tiny_config(method, REGISTRY, {"adversarial": {"use": adversarial}, "penalty": {"use": penalty}})
-    trainer = trained(config, REGISTRY, 2)
+    config = make_tiny_config(method, REGISTRY, {"adversarial": {"use": adversarial}, "penalty": {"use": penalty}})
+    trainer = train_on_random_batches(config, REGISTRY, 2)
     terms = trainer.read_terms()
     assert all(torch.isfinite(torch.tensor(value)) for value in terms.values())
     assert ("discriminator/penalty" in terms) == (penalty != "none")
@@ -49,62 +55,64 @@ def test_every_loss_trains_with_both_methods(method: str, adversarial: str, pena
     ids=str,
 )
 def test_components_and_options_swap(method: str, sets: dict[str, Any]) -> None:
-    trained(tiny_config(method, REGISTRY, sets), REGISTRY, 2).check_finite()
+    train_on_random_batches(make_tiny_config(method, REGISTRY, sets), REGISTRY, 2).check_finite()
 
 
 @pytest.mark.parametrize(("fresh_batch", "batches"), [(False, 1), (True, 3)])
 def test_an_image_counts_once_for_the_augmentation(fresh_batch: bool, batches: int) -> None:
     """However many updates of the discriminator see it."""
     cadence = {"discriminator_repeat": 3, "fresh_batch": fresh_batch}
-    config = tiny_config("sagan", REGISTRY, {"augment": {"use": "ada"}, "cadence": cadence})
-    state = dict(trained(config, REGISTRY, 1).game.named_buffers())
+    config = make_tiny_config("sagan", REGISTRY, {"augment": {"use": "ada"}, "cadence": cadence})
+    state = dict(train_on_random_batches(config, REGISTRY, 1).game.named_buffers())
     assert float(state["trust_images"]) == pytest.approx(batches * config.data.batch)
     assert abs(float(state["trust_sum"])) <= batches * config.data.batch + 1e-3
 
 
 def test_extra_terms_join_a_step_by_name() -> None:
     sets = {"extra_terms": {"generator": {"mask_area": {"weight": 0.5}}}}
-    trainer = trained(tiny_config("sagan", REGISTRY, sets), REGISTRY, 1)
+    trainer = train_on_random_batches(make_tiny_config("sagan", REGISTRY, sets), REGISTRY, 1)
     terms = trainer.read_terms()
     assert 0 < terms["generator/mask_area"] < 1
     with pytest.raises(ConfigError, match="no step is called generatr"):
-        trained(tiny_config("sagan", REGISTRY, {"extra_terms": {"generatr": {"mask_area": {}}}}), REGISTRY, 0)
+        train_on_random_batches(
+            make_tiny_config("sagan", REGISTRY, {"extra_terms": {"generatr": {"mask_area": {}}}}), REGISTRY, 0
+        )
 
 
-@pytest.mark.parametrize("small", [0.0, composition.SMALL_WORK])  # played on meta, and on the CPU
+@pytest.mark.parametrize("small", [0.0, rehearsal.SMALL_WORK])  # played on meta, and on the CPU
 def test_a_misfit_is_one_sentence_before_any_data(small: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(composition, "SMALL_WORK", small)
-    config = tiny_config("sagan", REGISTRY, {"discriminator": {"score_heads": "joint"}})
-    rehearse(config, tiny_facts(config), REGISTRY)
+    monkeypatch.setattr(rehearsal, "SMALL_WORK", small)
+    config = make_tiny_config("sagan", REGISTRY, {"discriminator": {"score_heads": "joint"}})
+    rehearse(config, make_tiny_facts(config), REGISTRY)
     original = REGISTRY.components["attribute_discriminator", "sagan"]
     component = Component(
         "attribute_discriminator", "sagan", original.config, f"{__name__}:two_attribute_discriminator"
     )
     monkeypatch.setitem(REGISTRY.components, ("attribute_discriminator", "sagan"), component)
     with pytest.raises(ConfigError, match=r"discriminator 'sagan': attributes has shape \(\d+, 2\).*a=1"):
-        rehearse(config, tiny_facts(config), REGISTRY)
+        rehearse(config, make_tiny_facts(config), REGISTRY)
 
 
 def two_attribute_discriminator(config: Any, facts: Any) -> Any:
     from zoogan.names import import_object
 
     two = facts.model_copy(update={"attributes": ("Male", "Smiling")})
-    return import_object("zoogan_sagan.networks:Discriminator")(config, two)
+    return import_object("zoogan_sagan.networks:SaganDiscriminator")(config, two)
 
 
 def test_nothing_that_is_not_finite_is_applied() -> None:
-    config = tiny_config("stargan", REGISTRY, {"cadence": {"generator_every": 1}})
-    composition = compose(config, tiny_facts(config), REGISTRY)
-    batches = list(zip(range(6), random_batches(composition)))
+    config = make_tiny_config("stargan", REGISTRY, {"cadence": {"generator_every": 1}})
+    composition = compose(config, make_tiny_facts(config), REGISTRY)
+    batches = list(zip(range(6), make_random_batches(composition)))
     for _, batch in batches[3:]:
         batch["source"]["image"][0, 0, 0, 0] = float("nan")
     trainer = Trainer(composition, REGISTRY, Accelerator(cpu=True), (batch for _, batch in batches))
     for _ in range(3):
         trainer.iterate()
-    before = tensors_of(trainer)
+    before = collect_state_tensors(trainer)
     with pytest.raises(NotFinite, match=r"iteration 3: discriminator: real, fake, attribute, .*gradient"):
         trainer.iterate()
-    after = tensors_of(trainer)
+    after = collect_state_tensors(trainer)
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -112,11 +120,11 @@ def test_nothing_that_is_not_finite_is_applied() -> None:
 def test_accumulation_equals_the_joint_batch(method: str) -> None:
     """Without batch statistics, two micro-batches of 2 are one batch of 4."""
     sets: dict[str, Any] = {"generator": {"use": "stargan", "width": 4}, "training": {"precision": "fp64"}}
-    whole = tensors_of(trained(tiny_config(method, REGISTRY, sets), REGISTRY, 2))
-    halves = tiny_config(
+    whole = collect_state_tensors(train_on_random_batches(make_tiny_config(method, REGISTRY, sets), REGISTRY, 2))
+    halves = make_tiny_config(
         method, REGISTRY, {**sets, "data": {"batch": 2}, "training": {"precision": "fp64", "accumulate": 2}}
     )
-    parts = tensors_of(trained(halves, REGISTRY, 2))
+    parts = collect_state_tensors(train_on_random_batches(halves, REGISTRY, 2))
     for name, tensor in whole.items():
         assert torch.allclose(tensor, parts[name], atol=1e-9), name
 
@@ -127,11 +135,11 @@ def test_a_compiled_game_has_the_eager_gradients_penalty_included(method: str) -
     import zoogan.interfaces.game as game
 
     torch._dynamo.reset()
-    config = tiny_config(method, REGISTRY, {"generator": {"blocks": 1}, "training": {"precision": "fp64"}})
-    eager, compiled = trained(config, REGISTRY, 0), trained(config, REGISTRY, 0)
+    config = make_tiny_config(method, REGISTRY, {"generator": {"blocks": 1}, "training": {"precision": "fp64"}})
+    eager, compiled = train_on_random_batches(config, REGISTRY, 0), train_on_random_batches(config, REGISTRY, 0)
     # Compiling both of SaGAN's bodies takes half a minute; test_sagan.py compiles what StarGAN's one does not have.
     networks = [compiled.networks["discriminator"]] + ([compiled.networks["generator"]] if method == "stargan" else [])
-    parts = [part for network in networks for part in network.compiled_parts()]
+    parts = [part for network in networks for part in network.list_compiled_modules()]
     for part in parts:
         part.compile(backend="aot_eager")
     for trainer in (eager, compiled):
@@ -140,25 +148,25 @@ def test_a_compiled_game_has_the_eager_gradients_penalty_included(method: str) -
         for (key, p), q in zip(network.named_parameters(), compiled.networks[name].parameters()):
             if p.grad is not None:
                 assert torch.allclose(p.grad, q.grad, atol=1e-9), (name, key)
-    with game.uncompiled(compiled.networks["discriminator"]):
+    with game.disable_compilation(compiled.networks["discriminator"]):
         assert all(m._compiled_call_impl is None for m in compiled.networks["discriminator"].modules())
     assert any(part._compiled_call_impl is not None for part in parts)
 
 
-@pytest.mark.parametrize(("small", "penalty"), [(0.0, "ReadingPenalty"), (composition.SMALL_WORK, "ElsewherePenalty")])
+@pytest.mark.parametrize(("small", "penalty"), [(0.0, "ReadingPenalty"), (rehearsal.SMALL_WORK, "ElsewherePenalty")])
 def test_what_one_device_cannot_rehearse_the_other_does(
     small: float, penalty: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(composition, "SMALL_WORK", small)
-    config = tiny_config("sagan", REGISTRY)
+    monkeypatch.setattr(rehearsal, "SMALL_WORK", small)
+    config = make_tiny_config("sagan", REGISTRY)
     original = REGISTRY.components["discriminator_penalty", "r1"]
     component = Component("discriminator_penalty", "r1", original.config, f"{__name__}:{penalty}")
     monkeypatch.setitem(REGISTRY.components, ("discriminator_penalty", "r1"), component)
     first = torch.device("cpu" if small else "meta")
     with pytest.raises(NotImplementedError):
-        play_once(composed_on(first, config, tiny_facts(config), REGISTRY))
+        run_steps_once(compose_on_device(first, config, make_tiny_facts(config), REGISTRY))
     state = torch.get_rng_state()
-    rehearse(config, tiny_facts(config), REGISTRY)
+    rehearse(config, make_tiny_facts(config), REGISTRY)
     assert torch.equal(state, torch.get_rng_state())
 
 

@@ -10,22 +10,27 @@ import torch
 import yaml
 
 import zoogan
-from part_faces import Says, pictures, pixels, write_run
-from style_runs import paint
+from support.part_runs import Says, pictures, pixels, write_run
+from support.style_runs import paint
 from zoogan.cli import main
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.runs.loaded import LoadedRun
 
 
 def test_a_method_says_how_photos_are_found(part_run: Path, loaded_parts: LoadedRun, tmp_path: Path) -> None:
-    assert loaded_parts.maker.inversion.iterations == 5 and loaded_parts.maker.inversion.noise == "fixed"
-    assert loaded_parts.maker.inversion.mean_weight == 1.0, "what the config does not name is the method's own"
+    assert (
+        loaded_parts.synthesis_editor.inversion.iterations == 5
+        and loaded_parts.synthesis_editor.inversion.noise == "fixed"
+    )
+    assert loaded_parts.synthesis_editor.inversion.mean_weight == 1.0, (
+        "what the config does not name is the method's own"
+    )
     assert set(loaded_parts.invert(loaded_parts.sample().image).extras) == {"latents"}
     old = write_run(tmp_path / "old")
     config = yaml.safe_load((old / "config.yaml").read_text())
     del config["inversion"]
     (old / "config.yaml").write_text(yaml.safe_dump(config))
-    assert zoogan.load(old).maker.inversion.iterations == 400
+    assert zoogan.load(old).synthesis_editor.inversion.iterations == 400
 
 
 @pytest.mark.parametrize("kind", ["parts", "whole"])
@@ -50,7 +55,7 @@ def test_a_tuned_generator_is_nearer_to_the_photo_and_leaves_the_run_alone(
     assert torch.equal(loaded.edit(found).image, found.image), "an edit uses the tuned one"
     again = loaded.edit(loaded.edit(found))
     assert torch.equal(again.image, found.image) and again.generator is found.generator, "and an edit of an edit"
-    torch.testing.assert_close(loaded.edit(found.row(1)).image, found.image[1:], atol=1e-5, rtol=0)
+    torch.testing.assert_close(loaded.edit(found.select(1)).image, found.image[1:], atol=1e-5, rtol=0)
 
 
 def tune(run: Path, photo: Path, out: Path, *options: str) -> int:

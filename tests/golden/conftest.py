@@ -19,10 +19,10 @@ import zoogan_semantic_stylegan
 import zoogan_stargan
 import zoogan_stargan_v2
 import zoogan_stylegan2
-from zoogan.config import ConfigError
 from zoogan.config.registry import Registry
 from zoogan.devices import choose_device
-from zoogan.training.devices import training_on
+from zoogan.errors import ConfigError
+from zoogan.training.machine import use_cuda_flags
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def full_precision() -> Iterator[None]:
     """The cases' tolerances are those of float32."""
-    with training_on(official.accelerator().device, tf32=False):
+    with use_cuda_flags(official.accelerator().device, tf32=False):
         yield
 
 

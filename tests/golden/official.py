@@ -22,7 +22,7 @@ import zoogan_stargan.weights
 from zoogan.config.registry import Registry
 from zoogan.importing.official import Imported
 
-CONVERT = {"sagan": zoogan_sagan.weights.convert, "stargan": zoogan_stargan.weights.convert}
+CONVERT = {"sagan": zoogan_sagan.weights.convert_sagan, "stargan": zoogan_stargan.weights.convert_stargan}
 NETWORKS = ("generator", "discriminator")
 ROLES = {"generator": "image_editor", "discriminator": "attribute_discriminator"}
 

@@ -15,7 +15,7 @@ from official import Case, placed
 from torch import Tensor
 
 from zoogan.importing.official import Imported
-from zoogan_semantic_stylegan.weights import convert
+from zoogan_semantic_stylegan.weights import convert_semantic_stylegan
 
 ATOL, ATOL_LOGITS = 5e-5, 1e-5  # of the cases' description, section 10
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0])
@@ -67,7 +67,7 @@ def imported(*cases: Case) -> Imported:
     """The cases' weights through the importer."""
     states = {case.says["network"]: official_state(case.says) for case in cases}
     said = {name: value for case in cases for name, value in arguments(case.says["config"]).items()}
-    return convert(states, said, torch.zeros(said.get("latent", 1)))
+    return convert_semantic_stylegan(states, said, torch.zeros(said.get("latent", 1)))
 
 
 def latent(name: str, *shape: int) -> Tensor:

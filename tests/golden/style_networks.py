@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.importing.official import Imported
-from zoogan_stargan_v2.weights import SLOTS, convert
+from zoogan_stargan_v2.weights import SLOTS, convert_stargan_v2
 
 METHOD = "stargan-v2"
 ROLES = {
@@ -98,7 +98,7 @@ def names(count: int) -> list[str]:
 def imported(says: dict[str, Any], how: str = "hash") -> Imported:
     """The case's weights through the importer."""
     domains = names(says["config"].get("num_domains", 2))
-    return convert({slot_of(says): official_state(says, how)}, {"domains": domains})
+    return convert_stargan_v2({slot_of(says): official_state(says, how)}, {"domains": domains})
 
 
 def built(result: Imported, slot: str, registry: Registry, image_size: int) -> nn.Module:

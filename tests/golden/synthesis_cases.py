@@ -18,7 +18,7 @@ from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.importing.official import Imported
 from zoogan.interfaces import LatentMapping
-from zoogan_stylegan2.weights import convert
+from zoogan_stylegan2.weights import convert_stylegan2
 
 PARTS = {"G": "generator", "D": "discriminator"}
 ROLES = {"generator": "latent_generator", "mapping": "latent_mapping", "discriminator": "image_discriminator"}
@@ -67,7 +67,7 @@ def arguments(config: Mapping[str, Any]) -> dict[str, Any]:
 def imported(says: Mapping[str, Any], mean: Tensor | None = None) -> Imported:
     """The case's weights through the importer."""
     states = {PARTS[network]: official_state(says, network) for network in says["networks"]}
-    return convert(states, arguments(says["config"]), mean)
+    return convert_stylegan2(states, arguments(says["config"]), mean)
 
 
 def built(says: Mapping[str, Any], registry: Registry, mean: Tensor | None = None) -> tuple[nn.ModuleDict, Imported]:

@@ -62,7 +62,7 @@ def trainer_of(case: Case, registry: Registry) -> tuple[Trainer, dict[str, str]]
         injected["targets"] = official.given(case, "permutation")
     batch = {"source": {"image": image, "attributes": own}}
     trainer = Trainer(composition, registry, official.accelerator(), iter(lambda: batch, None), injected=injected)
-    trainer.fetch()
+    trainer.fetch_batch()
     wanted = official.given(case, "label_trg") if method == "stargan" else 1 - own
     assert torch.equal(trainer.targets["attributes"], wanted)
     names = {
@@ -117,8 +117,8 @@ def norm_of(parameters: Mapping[str, Tensor | None], prefix: str = "") -> float:
 def played(trainer: Trainer, step: Step) -> dict[str, float]:
     """A step's terms, with their gradients left in the networks and no update made."""
     clock = Clock(0, trainer.training.iterations)
-    with trainer.only(step, graph=False):
-        terms = step.terms(trainer.turn(step, 0, clock, slice(None), frozenset()))
+    with trainer.enable_gradients(step, graph=False):
+        terms = step.terms(trainer.make_turn(step, 0, clock, slice(None), frozenset()))
         weights = step.weights(clock)
         assert set(terms) == set(weights)
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()

@@ -20,7 +20,7 @@ from zoogan.facts import Facts
 from zoogan.files import StateDict
 from zoogan.interfaces import HeatMaps, Masks
 from zoogan.training.trainer import Trainer
-from zoogan_stargan_v2.weights import convert_stargan_v2, is_score_weight, get_official_name
+from zoogan_stargan_v2.weights import convert_stargan_v2, get_official_name, is_score_weight
 
 STEPS = {
     "D_latent": "discriminator_latent", "D_reference": "discriminator_reference",

@@ -11,8 +11,8 @@ from zoogan.conditions.latent import LatentCondition
 from zoogan.config.registry import Registry
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Draws, World
-from zoogan_stylegan2.networks import Discriminator, Generator
-from zoogan_stylegan2.weights import convert
+from zoogan_stylegan2.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from zoogan_stylegan2.weights import convert_stylegan2
 
 
 @torch.no_grad()
@@ -23,22 +23,22 @@ def test_generator(synthesis_generator_case: Case, registry: Registry) -> None:
     networks, result = built(says, registry, inputs["mean_latent"])
     check_parameters(says, networks)
     mapping, generator = networks["mapping"], networks["generator"]
-    assert isinstance(generator, Generator)
+    assert isinstance(generator, StyleGAN2Generator)
     w, w2 = mapping(inputs["z"]), mapping(inputs["z2"])
-    n, whole = len(w), generator.extended(w)
+    n, whole = len(w), generator.repeat_latent(w)
     assert list(whole.shape) == says["latents_shape"]
     found = {"w": w, "image": generator(whole).image}
     for name in says["outputs"]:
         if name.startswith("image_trunc"):
             stub = {"generator": generator, "mapping": Known(w)}
             editor = SynthesisEditor(stub, LatentCondition(), result.game["mean_latent"])
-            truncated = editor.latents(range(n), truncation=float(name.removeprefix("image_trunc")))
+            truncated = editor.draw_latents(range(n), truncation=float(name.removeprefix("image_trunc")))
             found[name] = generator(truncated).image
         if name.startswith("image_mix_inject"):
             cut = int(name.removeprefix("image_mix_inject"))
             share = torch.full((n,), (cut - 0.5) / (generator.rows - 1))
-            draw = Draws(0, World.alone(), n, slice(None), {"cut": share})
-            found[name] = generator(generator.mixed(whole, generator.extended(w2), draw)).image
+            draw = Draws(0, World.make_single(), n, slice(None), {"cut": share})
+            found[name] = generator(generator.mix_latents(whole, generator.repeat_latent(w2), draw)).image
         if name == "image_wplus":
             assert says["wplus"] == "layer i gets w*(1+0.1*i), input_is_latent=True"
             found[name] = generator(whole * (1 + 0.1 * torch.arange(generator.rows, device=w.device)[:, None])).image
@@ -54,7 +54,7 @@ def test_discriminator(synthesis_discriminator_case: Case, registry: Registry) -
     networks, _ = built(says, registry)
     check_parameters(says, networks)
     discriminator, image = networks["discriminator"], given(says["inputs"]["x"])
-    assert isinstance(discriminator, Discriminator)
+    assert isinstance(discriminator, StyleGAN2Discriminator)
     features = discriminator.trunk(image)
     found = {"logits": discriminator.head(features), "features_before_stddev": features}
     for name in says["outputs"]:
@@ -70,7 +70,7 @@ def test_what_a_case_says_is_what_is_imported(synthesis_generator_case: Case) ->
     says, config = synthesis_generator_case.says, synthesis_generator_case.says["config"]
     shapes = {key: torch.zeros(1).expand(shape) for key, shape in says["networks"]["G"]["state_dict"]}
     shapes = {key: value for key, value in shapes.items() if key not in says["networks"]["G"]["kept"]}
-    result = convert({"generator": shapes}, {}, torch.zeros(config["style_dim"]))
+    result = convert_stylegan2({"generator": shapes}, {}, torch.zeros(config["style_dim"]))
     assert result.config["data"]["image_size"] == config["size"]
     assert result.config["mapping"]["layers"] == config["n_mlp"]
     assert result.config["mapping"]["style_dim"] == result.config["generator"]["style_dim"] == config["style_dim"]

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ada_kit import HALF, draws, only, sides
+from support.augmentation import HALF, draws, only, sides
 from zoogan.facts import Facts
 from zoogan.layers.ada import AdaptiveAugment
 from zoogan.layers.augment import DiffAugment, NoAugment
 from zoogan.layers.config import AdaConfig, DiffAugmentConfig
 from zoogan.losses.penalties import R1Penalty
-from zoogan.testing.strategies import batches, faces, noise, seeds
+from zoogan.testing.strategies import batches, make_faces, make_noise, seeds
 
 chances = st.floats(0, 1)
 
@@ -26,7 +26,7 @@ chances = st.floats(0, 1)
 
 @given(seeds, batches, sides, chances, st.sampled_from([1, 3, 5]))
 def test_each_image_is_augmented_alone_and_repeatably(seed: int, n: int, side: int, p: float, channels: int) -> None:
-    augment, image, chance = AdaptiveAugment(), noise(seed, n, channels, side, side), torch.tensor(p)
+    augment, image, chance = AdaptiveAugment(), make_noise(seed, n, channels, side, side), torch.tensor(p)
     one, again = (augment(image, draws(seed, n), "x", chance) for _ in range(2))
     assert one.shape == image.shape and one.dtype == image.dtype and torch.equal(one, again) and one.isfinite().all()
     for k in range(n):
@@ -36,7 +36,7 @@ def test_each_image_is_augmented_alone_and_repeatably(seed: int, n: int, side: i
 
 @given(seeds, sides)
 def test_p_0_gives_the_images_back_and_p_1_does_not(seed: int, side: int) -> None:
-    augment, image = AdaptiveAugment(), faces(seed, 2, side)
+    augment, image = AdaptiveAugment(), make_faces(seed, 2, side)
     same = augment(image, draws(seed, 2), "x", torch.tensor(0.0))
     torch.testing.assert_close(same, image, rtol=0, atol=1e-6)
     other = augment(image, draws(seed, 2), "x", torch.tensor(1.0))
@@ -46,7 +46,7 @@ def test_p_0_gives_the_images_back_and_p_1_does_not(seed: int, side: int) -> Non
 
 @given(seeds)
 def test_the_gradient_reaches_its_own_image_only(seed: int) -> None:
-    image = faces(seed, 3, 16).requires_grad_()
+    image = make_faces(seed, 3, 16).requires_grad_()
     output = AdaptiveAugment()(image, draws(seed, 3), "x", torch.tensor(0.8))
     (gradient,) = torch.autograd.grad(output[1].square().sum(), image)
     assert not gradient[[0, 2]].any() and gradient[1].any() and gradient.isfinite().all()
@@ -63,7 +63,7 @@ def test_a_constant_stays_constant_wherever_it_is_moved(seed: int, p: float) -> 
 
 @given(seeds)
 def test_further_channels_move_with_the_picture_and_keep_their_values(seed: int) -> None:
-    p, image = torch.tensor(0.9), faces(seed, 2, 16)
+    p, image = torch.tensor(0.9), make_faces(seed, 2, 16)
     both = AdaptiveAugment()(torch.cat([image, image], 1), draws(seed, 2), "x", p)
     moved = AdaptiveAugment(AdaConfig(color=False))(image, draws(seed, 2), "x", p)
     torch.testing.assert_close(both[:, 3:], moved, rtol=0, atol=1e-4)
@@ -75,7 +75,7 @@ def test_further_channels_move_with_the_picture_and_keep_their_values(seed: int)
 @given(seeds)
 def test_behind_a_grey_picture_no_channel_is_coloured(seed: int) -> None:
     """A picture of one channel with a segmentation: as if nothing lay behind it, hue and saturation of no effect."""
-    image, facts = noise(seed, 2, 3, 16, 16), Facts(image_size=16, channels=1)
+    image, facts = make_noise(seed, 2, 3, 16, 16), Facts(image_size=16, channels=1)
     for augment in (
         AdaptiveAugment(AdaConfig(flip=False, turn=False, shift=False, geometry=False, fixed=0.9), facts),
         DiffAugment(DiffAugmentConfig(translation=0, cutout=0), facts),
@@ -94,7 +94,7 @@ def test_behind_a_grey_picture_no_channel_is_coloured(seed: int) -> None:
 @given(seeds)
 @settings(max_examples=5)
 def test_the_whole_pipe_is_twice_differentiable(seed: int) -> None:
-    image, p = noise(seed, 2, 3, 8, 8).double().requires_grad_(), torch.tensor(0.8)
+    image, p = make_noise(seed, 2, 3, 8, 8).double().requires_grad_(), torch.tensor(0.8)
 
     def squared(x: Tensor) -> Tensor:
         return AdaptiveAugment()(x, draws(seed, 2), "x", p).square()
@@ -108,7 +108,7 @@ def test_r1_passes_through_to_the_discriminator_also_beside_half_precision(half:
     """R1 of the augmented reals, against the same with the augmentation's matrix written out."""
     torch.manual_seed(0)
     discriminator = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(4 * 36, 1))
-    image, augment = noise(0, 1, 1, 8, 8), AdaptiveAugment(AdaConfig(color=False))
+    image, augment = make_noise(0, 1, 1, 8, 8), AdaptiveAugment(AdaConfig(color=False))
 
     def moved(x: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
@@ -147,7 +147,7 @@ def test_shapes_are_known_without_values(channels: int) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_geometry_keeps_its_precision(dtype: torch.dtype) -> None:
     """The output has the images' type; autocast changes nothing."""
-    image, p = faces(0, 2, 16), torch.tensor(0.9)
+    image, p = make_faces(0, 2, 16), torch.tensor(0.9)
     augment = AdaptiveAugment()
     full = augment(image, draws(3, 2), "x", p)
     with torch.autocast("cpu", torch.bfloat16):
@@ -182,7 +182,7 @@ def test_p_takes_the_named_number_of_images_from_0_to_1() -> None:
 
 def test_where_p_comes_from() -> None:
     """The game's if it adapts, else `start`; `fixed` wins over both, and never adapts."""
-    image = faces(0, 2, 16)
+    image = make_faces(0, 2, 16)
 
     def shown(p: Tensor | None, **options: Any) -> Tensor:
         return AdaptiveAugment(AdaConfig(**options))(image, draws(1, 2), "x", p)

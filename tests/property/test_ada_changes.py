@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ada_kit import HALF, draws, only, sides
+from support.augmentation import HALF, draws, only, sides
 from zoogan.layers.ada import CHANGE_GROUPS, CHANGE_KINDS, AdaptiveAugment
 from zoogan.layers.config import AdaConfig
-from zoogan.testing.strategies import faces, noise, seeds
+from zoogan.testing.strategies import make_faces, make_noise, seeds
 
 
 def waves(x: Tensor, y: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def middle(side: int) -> tuple[Tensor, Tensor]:
 
 @given(seeds, st.integers(0, 1), st.integers(0, 3), sides)
 def test_flips_and_quarter_turns_are_torchs(seed: int, flip: int, turn: int, side: int) -> None:
-    image = faces(seed, 1, side)
+    image = make_faces(seed, 1, side)
     draw = only("flip", "turn", flip=0.75 - flip / 2, turn=turn / 4 + 0.1)
     expected = (image.flip(3) if flip else image).rot90(turn, (2, 3))
     torch.testing.assert_close(AdaptiveAugment()(image, draw, "x", HALF), expected, rtol=0, atol=1e-6)
@@ -43,7 +43,7 @@ def test_flips_and_quarter_turns_are_torchs(seed: int, flip: int, turn: int, sid
 
 @given(seeds, st.floats(0, 0.999), st.floats(0, 0.999), sides)
 def test_a_shift_is_a_move_by_whole_pixels_into_the_mirror(seed: int, across: float, down: float, side: int) -> None:
-    image = faces(seed, 1, side)
+    image = make_faces(seed, 1, side)
     dx, dy = (round(float((torch.tensor(u) - 0.5) / 4 * side)) for u in (across, down))
     assert max(abs(dx), abs(dy)) <= round(side / 8)
     padded = F.pad(image, (4, 4, 4, 4), mode="reflect")
@@ -109,7 +109,7 @@ def test_resampling_is_true_to_smooth_pictures(turn: float, across: float, down:
 
 
 def test_only_squares_turn() -> None:
-    image = faces(0, 1, 16)[..., :12]
+    image = make_faces(0, 1, 16)[..., :12]
     with pytest.raises(ValueError, match=r"need square images, got 16 x 12"):
         AdaptiveAugment()(image, draws(0, 1), "x", HALF)
     assert AdaptiveAugment(AdaConfig(turn=False))(image, draws(0, 1), "x", torch.tensor(1.0)).shape == image.shape
@@ -122,7 +122,7 @@ def test_only_squares_turn() -> None:
 def test_colour_is_the_papers_product_of_matrices(
     seed: int, brightness: float, contrast: float, inversion: float, hue: float, saturation: float
 ) -> None:
-    image = faces(seed, 1, 8)
+    image = make_faces(seed, 1, 8)
     draw = only(*CHANGE_GROUPS["color"], brightness=brightness, contrast=contrast, inversion=inversion, hue=hue,
                 saturation=saturation)  # fmt: skip
     axis = torch.full((3, 1), 1 / sqrt(3))
@@ -143,7 +143,7 @@ def test_colour_is_the_papers_product_of_matrices(
 
 @given(evens, normals)
 def test_hue_and_saturation_leave_grey_alone(hue: float, saturation: float) -> None:
-    grey = noise(0, 1, 1, 8, 8).expand(1, 3, 8, 8)
+    grey = make_noise(0, 1, 1, 8, 8).expand(1, 3, 8, 8)
     output = AdaptiveAugment()(grey, only("hue", "saturation", hue=hue, saturation=saturation), "x", HALF)
     torch.testing.assert_close(output, grey, rtol=1e-4, atol=1e-5)
 
@@ -205,6 +205,6 @@ def test_a_switch_takes_its_own_changes_away_and_no_other(group: str) -> None:
 
 
 def test_without_any_change_the_images_pass() -> None:
-    image = faces(0, 2, 16)
+    image = make_faces(0, 2, 16)
     none = AdaptiveAugment(AdaConfig(**dict.fromkeys(CHANGE_GROUPS, False)))
     assert torch.equal(none(image, draws(0, 2), "x", torch.tensor(1.0)), image)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoogan.conditions.attributes import AttributeCondition
 from zoogan.conditions.config import AttributesConfig
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Draws, Request, World
 

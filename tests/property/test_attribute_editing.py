@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoogan.composition.build import compose
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.games.config import EditingWeights
 from zoogan.interfaces import Clock, Draws, World
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.conformance import make_tiny_config, make_tiny_facts, train_on_random_batches
-from zoogan.testing.tensors import noise
+from zoogan.testing.tensors import make_noise
 
 REGISTRY = get_zoo().registry
 LABELS = st.lists(st.tuples(*[st.sampled_from([0.0, 1.0])] * 4), min_size=1, max_size=4)
@@ -30,8 +30,8 @@ def game_with(**weights: Any) -> Any:
 @given(labels=LABELS)
 def test_what_an_edit_took_away_counts_less(share: float, labels: list[tuple[float, ...]]) -> None:
     own, target = torch.tensor(labels).split(2, dim=1)
-    image, cycled = noise(0, len(labels), 3, 4, 4), noise(1, len(labels), 3, 4, 4).requires_grad_()
-    cost = game_with(cycle_lost=share).restored(cycled, image, own, target)
+    image, cycled = make_noise(0, len(labels), 3, 4, 4), make_noise(1, len(labels), 3, 4, 4).requires_grad_()
+    cost = game_with(cycle_lost=share).cycle_loss(cycled, image, own, target)
     lost = [any(wanted < had for wanted, had in zip(t, o)) for t, o in zip(target.tolist(), own.tolist())]
     by_hand = sum((share if gone else 1.0) * (cycled[k] - image[k]).abs().mean() for k, gone in enumerate(lost))
     torch.testing.assert_close(cost, torch.as_tensor(by_hand) / len(lost))
@@ -71,7 +71,9 @@ def test_a_mask_is_reported_when_it_stays_and_its_small_changes_are_not() -> Non
     game = game_with()
     assert [game.suggest_remedy({"mask": 0.001, "change": 0.001}, n, n) for n in (1000, 3000, 5999)] == [None] * 3
     assert "lower weights.identity" in game.suggest_remedy({"mask": 0.001, "change": 0.001}, 6000, 6000)
-    assert game.suggest_remedy({"mask": 0.5, "change": 0.001}, 6100, 6100) is None  # it moved, and the count begins anew
+    assert (
+        game.suggest_remedy({"mask": 0.5, "change": 0.001}, 6100, 6100) is None
+    )  # it moved, and the count begins anew
     assert [game.suggest_remedy({"mask": 0.99}, n, n) for n in (6200, 11_199)] == [None] * 2
     assert game.suggest_remedy({}, 11_200, 11_200) is None  # the generator did not play
     assert "raise weights.identity" in game.suggest_remedy({"mask": 0.99}, 11_300, 11_300)
@@ -107,10 +109,12 @@ def test_a_face_alone_in_its_batch_has_nobody_to_swap_labels_with(
     ],
 )
 def test_a_sheet_shows_every_mask_once(sees: bool, names: list[str], captions: list[str]) -> None:
-    config = make_tiny_config("sagan", REGISTRY, {"generator": {"mask_sees_label": sees}, "data": {"attributes": names}})
+    config = make_tiny_config(
+        "sagan", REGISTRY, {"generator": {"mask_sees_label": sees}, "data": {"attributes": names}}
+    )
     composition = compose(config, make_tiny_facts(config), REGISTRY)
     editor = composition.game.make_editor(composition.networks.eval(), attributes=tuple(names))
-    image = noise(0, 2, 3, 16, 16).clamp(-1, 1)
+    image = make_noise(0, 2, 3, 16, 16).clamp(-1, 1)
     columns = editor.make_columns(image, torch.tensor([[0.0] * len(names), [1.0] * len(names)]))
     assert [column.caption for column in columns] == captions
     for column in columns:
@@ -137,7 +141,9 @@ def test_a_softmax_is_never_asked_to_show_nothing() -> None:
     config = make_tiny_config("stargan", REGISTRY, sets | {"data": {"attributes": ["Male", "Smiling", "Bangs"]}})
     game: Any = compose(config, make_tiny_facts(config), REGISTRY).game
     own = torch.eye(3).repeat(20, 1)
-    target = game.draw_targets({"source": {"attributes": own}}, Draws(0, World.alone(), 60, slice(None)))["attributes"]
+    target = game.draw_targets({"source": {"attributes": own}}, Draws(0, World.make_single(), 60, slice(None)))[
+        "attributes"
+    ]
     assert (target.sum(1) == 1).all() and not (target * own).any()
     with pytest.raises(ConfigError, match=r"classification.use=softmax .* \(got Male alone\): name two or more"):
         alone = make_tiny_config("stargan", REGISTRY, sets | {"data": {"attributes": ["Male"]}})

@@ -17,7 +17,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from distribution_kit import Filters, Noise
+from support.set_metrics import Filters, Noise
 from zoogan.auxiliary.features import Features
 from zoogan.auxiliary.squeezenet import SQUEEZENET_WEIGHTS, SqueezeNet
 from zoogan.data.config import DrawnData
@@ -148,7 +148,7 @@ def test_order_and_batches_do_not_show(seed: int, n: int, d: int, data: st.DataO
         compute_kernel_distance(x, y)[0], rel=1e-9, abs=1e-9
     )
     if n > 2:
-        assert torch.equal(compute_overlap(x[order], y, 2).dense, compute_overlap(x, y, 2).dense[order])
+        assert torch.equal(compute_overlap(x[order], y, 2).density, compute_overlap(x, y, 2).density[order])
 
 
 def test_sets_without_rows_have_no_distance() -> None:

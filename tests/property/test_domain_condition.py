@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoogan.conditions.domain import DomainCondition
-from zoogan.config import ConfigError, use_component
+from zoogan.config import use_component
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Draws, World
 from zoogan.interfaces.source import find_domains, make_domain_names
@@ -23,7 +24,8 @@ def condition(attributes: tuple[str, ...] = HAIR, exclusive: tuple[tuple[str, ..
     groups = (attributes,) * (len(attributes) > 1) if exclusive is None else exclusive
     domains = make_domain_names(attributes, groups)
     return DomainCondition(
-        use_component("condition", "domain"), Facts(image_size=32, attributes=attributes, exclusive=groups, domains=domains)
+        use_component("condition", "domain"),
+        Facts(image_size=32, attributes=attributes, exclusive=groups, domains=domains),
     )
 
 
@@ -92,7 +94,9 @@ def test_a_face_outside_the_one_domain_has_none() -> None:
 
 def test_targets_are_the_references_domains() -> None:
     own = torch.tensor([2, 0, 1])
-    assert torch.equal(condition().draw_targets({"domain": own}, Draws(0, World.alone(), 3, slice(None)))["domain"], own)
+    assert torch.equal(
+        condition().draw_targets({"domain": own}, Draws(0, World.make_single(), 3, slice(None)))["domain"], own
+    )
 
 
 def test_attributes_that_make_no_domains_are_refused() -> None:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from zoogan.config import ConfigError, DataConfig
-from zoogan.data.loader import Loader, cut_out, loader, to_device
+from zoogan.config import DataConfig
+from zoogan.data.loader import Loader, crop_boxes, make_loader, move_batch
 from zoogan.data.stream import FaceStream
+from zoogan.errors import ConfigError
 from zoogan.interfaces import Need, Source, World
-from zoogan.testing.strategies import faces
+from zoogan.testing.strategies import make_faces
 
 SIZE = 16
 WHOLE = [0.0, 0.0, 1.0, 1.0]
@@ -34,17 +35,17 @@ class Kinds(Source):
     def __init__(self, kinds: Sequence[int]) -> None:
         self.kinds = torch.tensor(kinds)
 
-    def size(self, split: str) -> int:
+    def count_faces(self, split: str) -> int:
         return len(self.kinds)
 
-    def labels(self, split: str) -> Tensor:
+    def read_labels(self, split: str) -> Tensor:
         shown = functional.one_hot(self.kinds.clamp(min=0), 3).float()
         return shown * (self.kinds >= 0)[:, None]
 
     def read(self, split: str, indices: Sequence[int]) -> dict[str, Tensor]:
         image = torch.zeros(len(indices), 3, SIZE, SIZE, dtype=torch.uint8)
         image[..., 2:] = torch.tensor(indices, dtype=torch.uint8).view(-1, 1, 1, 1)
-        return {"image": image, "attributes": self.labels(split)[list(indices)]}
+        return {"image": image, "attributes": self.read_labels(split)[list(indices)]}
 
 
 def complete(kinds: list[int]) -> bool:
@@ -80,14 +81,14 @@ def test_both_faces_of_an_item_show_the_domain_that_it_says(values: list[int], s
     found = stream(values, seed=seed)
     sample = found.__getitems__(ks)
     for k, domain, one, other in zip(ks, sample["domain"].tolist(), sample["image"], sample["image2"]):
-        assert domain == values[found.index_of(k)] == values[found.second_of(k)] >= 0
-        assert int(one.max()) == found.index_of(k) and int(other.max()) == found.second_of(k)
+        assert domain == values[found.get_index(k)] == values[found.get_second_index(k)] >= 0
+        assert int(one.max()) == found.get_index(k) and int(other.max()) == found.get_second_index(k)
 
 
 def test_every_domain_comes_equally_often_and_every_face_of_one_too() -> None:
     values = [0] * 90 + [1] * 9 + [2] + [-1] * 20
     found = stream(values)
-    count = Counter(found.index_of(k) for k in range(6000))
+    count = Counter(found.get_index(k) for k in range(6000))
     domains = Counter(values[i] for i in count.elements())
     assert set(domains) == {0, 1, 2}
     assert all(abs(n / 6000 - 1 / 3) < 0.025 for n in domains.values()), domains
@@ -98,14 +99,14 @@ def test_every_domain_comes_equally_often_and_every_face_of_one_too() -> None:
 def test_source_and_reference_know_nothing_of_each_other() -> None:
     values = [0] * 30 + [1] * 20 + [2] * 10
     source, reference = FaceStream(Kinds(values), "source", SOURCE, seed=0), stream(values)
-    pairs = Counter((values[source.index_of(k)], values[reference.index_of(k)]) for k in range(3000))
+    pairs = Counter((values[source.get_index(k)], values[reference.get_index(k)]) for k in range(3000))
     assert len(pairs) == 9 and all(abs(n / 3000 - 1 / 9) < 0.03 for n in pairs.values()), pairs
-    assert [source.index_of(k) for k in range(50)] != [reference.index_of(k) for k in range(50)]
+    assert [source.get_index(k) for k in range(50)] != [reference.get_index(k) for k in range(50)]
 
 
 def test_an_item_has_two_different_faces_as_often_as_chance_has_it() -> None:
     found = stream([0, 1, 1, 2, 2, 2, 2])
-    alike = [found.index_of(k) == found.second_of(k) for k in range(3000)]
+    alike = [found.get_index(k) == found.get_second_index(k) for k in range(3000)]
     assert abs(sum(alike) / 3000 - (1 + 1 / 2 + 1 / 4) / 3) < 0.04
 
 
@@ -113,7 +114,7 @@ def test_an_item_has_two_different_faces_as_often_as_chance_has_it() -> None:
 def test_seed_and_draw_each_change_the_order(seed: int) -> None:
     values = [0, 1, 2] * 10
     orders = [
-        tuple(found.index_of(k) for k in range(30))
+        tuple(found.get_index(k) for k in range(30))
         for found in (stream(values, seed=seed), stream(values, seed=seed + 1), stream(values, "other", seed))
     ]
     assert len(set(orders)) == 3
@@ -134,7 +135,7 @@ def opened(rows: int, rank: int = 0, size: int = 1, start: int = 0, workers: int
     world = World()
     world.rank, world.size = rank, size
     needs = {"source": SOURCE, "reference": REFERENCE}
-    return loader(Kinds([0] * 20 + [1] * 5 + [2, -1]), config, needs, 3, world, start, rows)
+    return make_loader(Kinds([0] * 20 + [1] * 5 + [2, -1]), config, needs, 3, world, start, rows)
 
 
 def taken(batches: Loader, n: int) -> list[dict[str, dict[str, Tensor]]]:
@@ -166,21 +167,21 @@ def test_processes_workers_and_resumes_do_not_show() -> None:
 
 def test_the_two_faces_are_flipped_and_cut_by_themselves() -> None:
     found, n = stream([0, 1, 2]), 3000
-    flips = Counter((found.mirrored(k), found.mirrored(k, "image2")) for k in range(n))
+    flips = Counter((found.is_mirrored(k), found.is_mirrored(k, "image2")) for k in range(n))
     assert all(abs(flips[one, other] / n - 0.25) < 0.03 for one in (True, False) for other in (True, False)), flips
-    cuts = Counter(tuple(found.box_of(k, p).tolist() != WHOLE for p in ("image", "image2")) for k in range(n))
+    cuts = Counter(tuple(found.draw_box(k, p).tolist() != WHOLE for p in ("image", "image2")) for k in range(n))
     assert all(abs(cuts[one, other] / n - 0.25) < 0.03 for one in (True, False) for other in (True, False)), cuts
-    both = [k for k in range(n) if all(found.box_of(k, p).tolist() != WHOLE for p in ("image", "image2"))]
-    assert all(not torch.equal(found.box_of(k, "image"), found.box_of(k, "image2")) for k in both)
+    both = [k for k in range(n) if all(found.draw_box(k, p).tolist() != WHOLE for p in ("image", "image2"))]
+    assert all(not torch.equal(found.draw_box(k, "image"), found.draw_box(k, "image2")) for k in both)
     sample = found.__getitems__(range(50))
     for picture in ("image", "image2"):  # number 0 is black, flipped or not
         flipped = [k for k in range(50) if sample[picture][k].max() and sample[picture][k, 0, 0, 0]]
-        assert flipped == [k for k in range(50) if found.mirrored(k, picture) and sample[picture][k].max()]
+        assert flipped == [k for k in range(50) if found.is_mirrored(k, picture) and sample[picture][k].max()]
 
 
 @given(seeds, st.integers(0, 10**6))
 def test_a_crop_lies_inside_and_keeps_most(seed: int, k: int) -> None:
-    left, top, width, height = stream([0, 1, 2], seed=seed, crop=1.0).box_of(k, "image").tolist()
+    left, top, width, height = stream([0, 1, 2], seed=seed, crop=1.0).draw_box(k, "image").tolist()
     assert min(left, top) >= 0 and left + width <= 1 + 1e-6 and top + height <= 1 + 1e-6
     assert 0.8 - 1e-6 <= width * height <= 1 + 1e-6
     assert 1 / 1.1 - 1e-6 <= width / height <= 1.1 + 1e-6
@@ -188,7 +189,7 @@ def test_a_crop_lies_inside_and_keeps_most(seed: int, k: int) -> None:
 
 def test_crops_reach_all_sizes_ratios_and_places() -> None:
     found = stream([0, 1, 2], crop=1.0)
-    boxes = torch.stack([found.box_of(k, "image") for k in range(2000)])
+    boxes = torch.stack([found.draw_box(k, "image") for k in range(2000)])
     left, top, width, height = boxes.unbind(1)
     area, ratio = width * height, width / height
     assert area.min() < 0.81 and area.max() > 0.98 and abs(float(area.mean()) - 0.9) < 0.01
@@ -204,19 +205,19 @@ def test_without_crops_there_are_no_boxes() -> None:
 
 @given(seeds)
 def test_the_whole_box_is_the_picture(seed: int) -> None:
-    image = faces(seed % 1000, 2, SIZE)
-    torch.testing.assert_close(cut_out(image, torch.tensor([WHOLE, WHOLE])), image, rtol=0, atol=1e-5)
+    image = make_faces(seed % 1000, 2, SIZE)
+    torch.testing.assert_close(crop_boxes(image, torch.tensor([WHOLE, WHOLE])), image, rtol=0, atol=1e-5)
 
 
 @given(seeds, st.integers(0, 3), st.integers(0, 3), st.integers(13, SIZE), st.integers(13, SIZE))
 def test_a_box_of_whole_pixels_is_the_enlarged_part(seed: int, x: int, y: int, width: int, height: int) -> None:
     x, y = min(x, SIZE - width), min(y, SIZE - height)
-    image = faces(seed % 1000, 1, SIZE)
+    image = make_faces(seed % 1000, 1, SIZE)
     box = torch.tensor([[x, y, width, height]]) / SIZE
     part = image[..., y : y + height, x : x + width]
     wanted = functional.interpolate(part, (SIZE, SIZE), mode="bilinear", align_corners=False)
     # At the rim the part alone repeats its last pixels, and the box looks half a pixel beyond them.
-    torch.testing.assert_close(cut_out(image, box)[..., 1:-1, 1:-1], wanted[..., 1:-1, 1:-1], rtol=0, atol=1e-5)
+    torch.testing.assert_close(crop_boxes(image, box)[..., 1:-1, 1:-1], wanted[..., 1:-1, 1:-1], rtol=0, atol=1e-5)
 
 
 @given(
@@ -224,21 +225,21 @@ def test_a_box_of_whole_pixels_is_the_enlarged_part(seed: int, x: int, y: int, w
 )
 def test_a_cut_repeats_the_border(seed: int, side: int, width: float, height: float, x: float, y: float) -> None:
     """As grid_sample's own padding does, which is not on every device."""
-    image, x, y = faces(seed % 1000, 1, side) + 2, x * (1 - width), y * (1 - height)  # far from the zeros outside
+    image, x, y = make_faces(seed % 1000, 1, side) + 2, x * (1 - width), y * (1 - height)  # far from the zeros outside
     where = torch.tensor([[[width, 0.0, 2 * x + width - 1], [0.0, height, 2 * y + height - 1]]])
     grid = functional.affine_grid(where, list(image.shape), align_corners=False)
     wanted = functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
-    cut = cut_out(image, torch.tensor([[x, y, width, height]]))
+    cut = crop_boxes(image, torch.tensor([[x, y, width, height]]))
     torch.testing.assert_close(cut, wanted, rtol=0, atol=2e-5)
 
 
 def test_on_the_device_each_row_is_cut_by_its_own_box_and_the_boxes_are_gone() -> None:
     batch = {"reference": stream([0, 1, 2] * 20, crop=0.7).__getitems__(range(8))}
-    moved = to_device(batch, "cpu")["reference"]
+    moved = move_batch(batch, "cpu")["reference"]
     assert set(moved) == {"image", "image2", "domain"}
     for picture in ("image", "image2"):
         for row in range(8):
             alone = {name: rows[row : row + 1] for name, rows in batch["reference"].items()}
             torch.testing.assert_close(
-                to_device({"d": alone}, "cpu")["d"][picture][0], moved[picture][row], rtol=0, atol=1e-6
+                move_batch({"d": alone}, "cpu")["d"][picture][0], moved[picture][row], rtol=0, atol=1e-6
             )

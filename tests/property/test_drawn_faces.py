@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoogan.data.drawn import ATTRIBUTES, CLASSES, EXCLUSIVE, DrawnFaces
-from zoogan.data.drawn.labels import HIDDEN_BY, column
-from zoogan.data.drawn.paint import Canvas, Window
+from zoogan.data.drawn.attributes import HIDDEN_BY, find_column
+from zoogan.data.drawn.canvas import Canvas, Window
 
 brief = settings(max_examples=15, deadline=None)
 indices = st.lists(st.integers(0, 2**40), min_size=1, max_size=5)
@@ -76,8 +76,8 @@ def test_no_part_is_cut_by_its_window(monkeypatch):
     # alone, since the windows of a batch are as wide as its widest face needs
     small = [source.redraw([k], **change) for k in range(24) for change in changes]
     large = lambda self, *box: Window(self, box[4] if len(box) > 4 else None, 0, 32, 0, 32)  # noqa: E731
-    monkeypatch.setattr(Canvas, "around", large)
-    monkeypatch.setattr(Canvas, "lower", lambda self, v: self.whole())
+    monkeypatch.setattr(Canvas, "window_around", large)
+    monkeypatch.setattr(Canvas, "window_below", large)
     assert all(map(same, small, [source.redraw([k], **change) for k in range(24) for change in changes]))
 
 
@@ -111,7 +111,7 @@ def test_an_attribute_set_to_what_is_seen_changes_nothing(who, seed, name):
     source = DrawnFaces(24, seed=seed)
     face = source.draw([who])
     assert same(face, source.redraw([who]))
-    assert same(face, source.redraw([who], **{name: face.attributes[0, column(name)]}))
+    assert same(face, source.redraw([who], **{name: face.attributes[0, find_column(name)]}))
 
 
 @brief
@@ -121,7 +121,7 @@ def test_what_is_hidden_changes_nothing(who, seed, value):
         source = DrawnFaces(24, seed=seed, probabilities={cover: 1.0})
         face = source.draw([who])
         for name in hidden:
-            assert not face.visible[0, column(name)] and not face.attributes[0, column(name)]
+            assert not face.visible[0, find_column(name)] and not face.attributes[0, find_column(name)]
             assert same(face, source.redraw([who], **{name: value}))
 
 
@@ -130,16 +130,16 @@ def test_what_is_hidden_changes_nothing(who, seed, value):
 def test_redrawing_shows_the_attribute_and_can_be_undone(who, seed, name, size):
     source = DrawnFaces(size, seed=seed, probabilities={"Wearing_Hat": 0.0, "Face_Mask": 0.0})
     face = source.draw([who])
-    value = not face.attributes[0, column(name)]
+    value = not face.attributes[0, find_column(name)]
     other = source.redraw([who], **{name: value})
-    assert other.attributes[0, column(name)] == value
+    assert other.attributes[0, find_column(name)] == value
     assert not torch.equal(face.image, other.image)
     rivals = {name} | ({n for group in EXCLUSIVE if name in group for n in group} if value else set())
     hides = HIDDEN_BY.get(name, ()) if value else ()
     for k, label in enumerate(ATTRIBUTES):
         if label not in rivals and label not in hides:
             assert other.attributes[0, k] == face.attributes[0, k], label
-    back = {n: bool(face.attributes[0, column(n)]) for n in ATTRIBUTES}
+    back = {n: bool(face.attributes[0, find_column(n)]) for n in ATTRIBUTES}
     assert same(face, source.redraw([who], **back))
 
 
@@ -150,10 +150,10 @@ def test_at_most_one_of_an_exclusive_group(who, seed):
     for group in EXCLUSIVE:
         for name in group:
             shown = source.redraw([who], **{name: 1}).attributes[0]
-            assert [n for n in group if shown[column(n)]] == [name]
-    labels, _ = DrawnFaces(16, seed=seed).attributes(range(200))
+            assert [n for n in group if shown[find_column(n)]] == [name]
+    labels, _ = DrawnFaces(16, seed=seed).draw_attributes(range(200))
     for group in EXCLUSIVE:
-        assert (labels[:, [column(n) for n in group]].sum(1) <= 1).all()
+        assert (labels[:, [find_column(n) for n in group]].sum(1) <= 1).all()
 
 
 @brief
@@ -217,8 +217,8 @@ def test_segmentation_agrees_with_the_labels():
     present = torch.stack([(faces.segmentation == k).flatten(1).any(1) for k in range(len(CLASSES))], 1)
     assert present.any(0).all(), [c for c, p in zip(CLASSES, present.any(0), strict=True) if not p]
     for part, name in (("hat", "Wearing_Hat"), ("eye_g", "Eyeglasses"), ("ear_r", "Wearing_Earrings")):
-        assert torch.equal(present[:, CLASSES.index(part)], faces.attributes[:, column(name)]), part
-    hairless = faces.attributes[:, column("Bald")] | faces.attributes[:, column("Wearing_Hat")]
+        assert torch.equal(present[:, CLASSES.index(part)], faces.attributes[:, find_column(name)]), part
+    hairless = faces.attributes[:, find_column("Bald")] | faces.attributes[:, find_column("Wearing_Hat")]
     assert torch.equal(present[:, CLASSES.index("hair")], ~hairless)
 
 
@@ -252,7 +252,7 @@ def test_the_nose_follows_the_yaw_and_the_eyes_stay_framed():
 @given(indices, seeds)
 def test_attributes_are_those_of_the_picture(who, seed):
     source = DrawnFaces(16, seed=seed)
-    labels, visible = source.attributes(who)
+    labels, visible = source.draw_attributes(who)
     faces = source.draw(who)
     assert torch.equal(labels, faces.attributes) and torch.equal(visible, faces.visible)
     assert not (labels & ~visible).any()
@@ -265,29 +265,31 @@ def test_marginals_follow_the_probabilities(name, probability, seed):
         probability = 1.0 - probability
     # nothing hidden, and no rivals in the way
     clear = {"Wearing_Hat": 0.0, "Face_Mask": 0.0, "Blond_Hair": 0.1, "Black_Hair": 0.1, "Brown_Hair": 0.1}
-    labels, _ = DrawnFaces(16, seed=seed, probabilities={**clear, name: probability}).attributes(MANY)
-    assert abs(labels[:, column(name)].float().mean() - probability) < 0.04
+    labels, _ = DrawnFaces(16, seed=seed, probabilities={**clear, name: probability}).draw_attributes(MANY)
+    assert abs(labels[:, find_column(name)].float().mean() - probability) < 0.04
 
 
 def test_default_habits_are_humanlike():
-    labels, _ = DrawnFaces(16).attributes(MANY)
+    labels, _ = DrawnFaces(16).draw_attributes(MANY)
     of = {name: labels[:, k] for k, name in enumerate(ATTRIBUTES)}
     assert (of["Bald"] & ~of["Male"]).sum() < 0.2 * of["Bald"].sum()
     assert (of["Wearing_Earrings"] & of["Male"]).sum() < 0.2 * of["Wearing_Earrings"].sum()
-    shaven, _ = DrawnFaces(16, probabilities={"Face_Mask": 0.0}).attributes(MANY)
-    assert not (~shaven[:, column("No_Beard")] & ~shaven[:, column("Male")]).any()
+    shaven, _ = DrawnFaces(16, probabilities={"Face_Mask": 0.0}).draw_attributes(MANY)
+    assert not (~shaven[:, find_column("No_Beard")] & ~shaven[:, find_column("Male")]).any()
 
 
 @brief
 @given(st.sampled_from(["Eyeglasses", "Smiling", "Wearing_Earrings"]), st.floats(0.1, 0.9), seeds)
 def test_cooccurrence_is_the_probability_given_the_cause(name, given_male, seed):
     for table in ({name: {"Male": given_male}}, {(name, "Male"): given_male}):
-        labels, _ = DrawnFaces(16, seed=seed, cooccurrence=table, probabilities={"Face_Mask": 0.0}).attributes(MANY)
-        male = labels[:, column("Male")]
-        assert abs(labels[male][:, column(name)].float().mean() - given_male) < 0.06
+        labels, _ = DrawnFaces(16, seed=seed, cooccurrence=table, probabilities={"Face_Mask": 0.0}).draw_attributes(
+            MANY
+        )
+        male = labels[:, find_column("Male")]
+        assert abs(labels[male][:, find_column(name)].float().mean() - given_male) < 0.06
     both = {"probabilities": {"Eyeglasses": 0.5}, "cooccurrence": {"Eyeglasses": {"Male": 0.9}}}
-    labels, _ = DrawnFaces(16, seed=seed, **both).attributes(MANY)
-    assert abs(labels[:, column("Eyeglasses")].float().mean() - 0.5) < 0.04
+    labels, _ = DrawnFaces(16, seed=seed, **both).draw_attributes(MANY)
+    assert abs(labels[:, find_column("Eyeglasses")].float().mean() - 0.5) < 0.04
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ import zoogan.builtin
 from zoogan.auxiliary.heat_maps import REGIONS, LandmarkMaps, NoHeatMaps, load_landmark_network, make_masks
 from zoogan.auxiliary.landmarks import LandmarkNetwork, convert_landmark_weights, make_coordinates, map_official_names
 from zoogan.config import use_component
-from zoogan.errors import ConfigError
 from zoogan.config.registry import Registry
 from zoogan.data.sources.heat_map_files import get_masks_path, read_masks, save_masks
+from zoogan.errors import ConfigError
 from zoogan.files import hash_file
 from zoogan.interfaces import ContractError, HeatMaps
 from zoogan.layers.config import UPPER_CONTOUR, WITHOUT_CONTOUR_AND_CORNERS, LandmarkMapsConfig
@@ -303,7 +303,11 @@ def test_a_file_keeps_masks(tmp_path_factory: pytest.TempPathFactory, seed: int,
 
 def test_where_masks_lie(tmp_path: Path) -> None:
     want = tmp_path / "heat_maps" / "cat" / "0001.png"
-    assert get_masks_path(tmp_path, Path("cat/0001.jpg")) == get_masks_path(tmp_path, tmp_path / "cat" / "0001.jpg") == want
+    assert (
+        get_masks_path(tmp_path, Path("cat/0001.jpg"))
+        == get_masks_path(tmp_path, tmp_path / "cat" / "0001.jpg")
+        == want
+    )
     with pytest.raises(ValueError, match="subpath"):
         get_masks_path(tmp_path / "a", tmp_path / "b" / "0001.jpg")
 

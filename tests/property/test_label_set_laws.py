@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoogan.data.label_sets import LabelSet, built_in
-from zoogan.data.sources.label_maps import painted, remapped, table_of
-from zoogan.data.stream import mirror
+from zoogan.data.label_sets import LabelSet, load_label_set
+from zoogan.data.sources.segmentation_files import make_part_table, map_parts, paint_parts
+from zoogan.data.stream import mirror_sample
 from zoogan.interfaces import Source
 
 SIDE = 6
@@ -42,51 +42,53 @@ def maps_over(kinds: LabelSet, seed: int) -> Tensor:
 def mirrored_parts(kinds: LabelSet) -> tuple[int, ...]:
     class Told(Source):
         parts, mirrored = kinds.names, kinds.mirrored
-        size = labels = read = None  # type: ignore[assignment]
+        count_faces = read_labels = read = None  # type: ignore[assignment]
 
     return Told().mirrored_parts
 
 
-any_set = st.one_of(label_sets(), st.sampled_from([built_in("celebamask-13"), built_in("celebamask-19")]))
+any_set = st.one_of(label_sets(), st.sampled_from([load_label_set("celebamask-13"), load_label_set("celebamask-19")]))
 seeds = st.integers(0, 2**32)
 
 
 @given(any_set, seeds)
 def test_the_table_is_the_painting_of_masks_that_do_not_overlap(kinds: LabelSet, seed: int) -> None:
     labels = maps_over(kinds, seed)[0]
-    masks = [(part, ((labels == kinds.classes.index(name)) * 255).to(torch.uint8)) for name, part in kinds.painting()]
-    assert torch.equal(painted(masks, SIDE), remapped(labels, table_of(kinds)))
+    masks = [
+        (part, ((labels == kinds.classes.index(name)) * 255).to(torch.uint8)) for name, part in kinds.list_layers()
+    ]
+    assert torch.equal(paint_parts(masks, SIDE), map_parts(labels, make_part_table(kinds)))
 
 
 @given(any_set, seeds)
 def test_every_class_lands_in_range_and_every_part_is_reached(kinds: LabelSet, seed: int) -> None:
-    parts = remapped(maps_over(kinds, seed), table_of(kinds))
+    parts = map_parts(maps_over(kinds, seed), make_part_table(kinds))
     assert parts.dtype == torch.uint8 and int(parts.max()) < len(kinds.names)
-    assert set(kinds.table()) | {0} == set(range(len(kinds.names)))
-    assert all(kinds.names[part] in kinds.names for _, part in kinds.painting())
+    assert set(kinds.list_parts()) | {0} == set(range(len(kinds.names)))
+    assert all(kinds.names[part] in kinds.names for _, part in kinds.list_layers())
 
 
 @given(any_set, seeds)
 def test_mirroring_twice_changes_nothing(kinds: LabelSet, seed: int) -> None:
-    sample = {"segmentation": remapped(maps_over(kinds, seed), table_of(kinds))}
+    sample = {"segmentation": map_parts(maps_over(kinds, seed), make_part_table(kinds))}
     everyone, swap = torch.ones(2, dtype=torch.bool), mirrored_parts(kinds)
-    once = mirror(sample, everyone, swap)
-    assert torch.equal(mirror(once, everyone, swap)["segmentation"], sample["segmentation"])
+    once = mirror_sample(sample, everyone, swap)
+    assert torch.equal(mirror_sample(once, everyone, swap)["segmentation"], sample["segmentation"])
     assert sorted(swap) == list(range(len(kinds.names)))
 
 
 @given(seeds)
 def test_flipping_commutes_with_merging(seed: int) -> None:
-    whole, merged = built_in("celebamask-19"), built_in("celebamask-13")
+    whole, merged = load_label_set("celebamask-19"), load_label_set("celebamask-13")
     classes, everyone = maps_over(whole, seed), torch.tensor([True, False])
-    first = mirror({"segmentation": classes}, everyone, mirrored_parts(whole))["segmentation"]
-    last = {"segmentation": remapped(classes, table_of(merged))}
+    first = mirror_sample({"segmentation": classes}, everyone, mirrored_parts(whole))["segmentation"]
+    last = {"segmentation": map_parts(classes, make_part_table(merged))}
     assert torch.equal(
-        remapped(first, table_of(merged)), mirror(last, everyone, mirrored_parts(merged))["segmentation"]
+        map_parts(first, make_part_table(merged)), mirror_sample(last, everyone, mirrored_parts(merged))["segmentation"]
     )
 
 
 @given(any_set)
 def test_a_set_survives_being_stored(kinds: LabelSet) -> None:
     stored = kinds.model_dump(mode="json")
-    assert (built_in(stored) if isinstance(stored, str) else LabelSet.model_validate(stored)) == kinds
+    assert (load_label_set(stored) if isinstance(stored, str) else LabelSet.model_validate(stored)) == kinds

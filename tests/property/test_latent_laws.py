@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from zoogan.editors.config import InversionConfig
-from zoogan.editors.directions import Direction, boundary, conditional, moves, surest
-from zoogan.editors.inversion import correlation, jitter, rate, renormalise
-from zoogan.interfaces.synthesis import named_noise, noise_among
-from zoogan.losses.reconstruction import scaled_l1
+from zoogan.editors.directions import Direction, choose_surest_faces, fit_plane, make_conditional, solve_move
+from zoogan.editors.inversion import get_jitter, get_learning_rate, measure_autocorrelation, normalise_noise
+from zoogan.interfaces.synthesis import collect_noise, name_noise
+from zoogan.losses.reconstruction import multiscale_l1
 from zoogan.testing.strategies import batches, seeds
-from zoogan.testing.tensors import noise
+from zoogan.testing.tensors import make_noise
 
 STYLE = 12
 
 
 def direction(seed: int) -> Direction:
-    normal = noise(seed, STYLE).double()
+    normal = make_noise(seed, STYLE).double()
     normal = normal / normal.norm()
-    low, width = noise(seed + 1, 2).double().tolist()
-    return Direction(normal, float(noise(seed + 2, 1)), normal, (low, low + 1 + abs(width)))
+    low, width = make_noise(seed + 1, 2).double().tolist()
+    return Direction(normal, float(make_noise(seed + 2, 1)), normal, (low, low + 1 + abs(width)))
 
 
 # ---- directions ----
@@ -31,14 +31,14 @@ def direction(seed: int) -> Direction:
 
 @given(seeds, batches, st.integers(1, 3), st.integers(1, 4))
 def test_every_face_comes_to_where_it_is_sent_by_the_shortest_way(seed: int, n: int, k: int, rows: int) -> None:
-    asked, latents = [direction(seed + 10 * i) for i in range(k)], noise(seed, n, rows, STYLE)
+    asked, latents = [direction(seed + 10 * i) for i in range(k)], make_noise(seed, n, rows, STYLE)
     normals = torch.stack([one.normal for one in asked])
     assume(float(torch.linalg.svdvals(normals)[-1]) > 0.4)  # nearly parallel planes are met halfway
     values = torch.rand(k, generator=torch.Generator().manual_seed(seed)).tolist()
-    move = moves(asked, values, latents)
+    move = solve_move(asked, values, latents)
     for one, value in zip(asked, values):
-        aim = torch.full((n,), one.aim(value), dtype=torch.float64)
-        torch.testing.assert_close(one.distance(latents + move[:, None]), aim, atol=1e-4, rtol=0)
+        aim = torch.full((n,), one.get_typical_distance(value), dtype=torch.float64)
+        torch.testing.assert_close(one.measure_distance(latents + move[:, None]), aim, atol=1e-4, rtol=0)
     inside = normals.T @ torch.linalg.pinv(normals.T) @ move.double().T
     torch.testing.assert_close(inside, move.double().T, atol=1e-4, rtol=0)
 
@@ -46,31 +46,36 @@ def test_every_face_comes_to_where_it_is_sent_by_the_shortest_way(seed: int, n: 
 @given(seeds, st.integers(1, 3))
 def test_a_conditional_way_keeps_every_other_distance(seed: int, k: int) -> None:
     one, others = direction(seed), {str(i): direction(seed + 10 * (i + 1)) for i in range(k)}
-    latents = noise(seed, 2, 3, STYLE)
-    apart = conditional(one, others)
+    latents = make_noise(seed, 2, 3, STYLE)
+    apart = make_conditional(one, others)
     assert abs(float(apart.path.norm()) - 1) < 1e-9
-    moved = latents + moves([apart], [1.0], latents)[:, None]
+    moved = latents + solve_move([apart], [1.0], latents)[:, None]
     far = float((moved - latents).norm())
     for other in others.values():
-        torch.testing.assert_close(other.distance(moved), other.distance(latents), atol=1e-5 * (1 + far), rtol=0)
+        torch.testing.assert_close(
+            other.measure_distance(moved), other.measure_distance(latents), atol=1e-5 * (1 + far), rtol=0
+        )
     torch.testing.assert_close(
-        apart.distance(moved), torch.full((2,), one.aim(1.0), dtype=torch.float64), atol=1e-5 * (1 + far), rtol=0
+        apart.measure_distance(moved),
+        torch.full((2,), one.get_typical_distance(1.0), dtype=torch.float64),
+        atol=1e-5 * (1 + far),
+        rtol=0,
     )
 
 
 @given(seeds, st.floats(0.1, 10.0), st.floats(-3.0, 3.0))
 def test_the_plane_lies_where_the_latents_lie(seed: int, scale: float, shift: float) -> None:
     """Latents that are larger or elsewhere have the same normal, and the plane moves with them."""
-    latents = noise(seed, 120, 4)
-    shown = latents @ torch.tensor([0.8, 0.6, 0.0, 0.0]) > 0.2 * noise(seed + 1, 120)
+    latents = make_noise(seed, 120, 4)
+    shown = latents @ torch.tensor([0.8, 0.6, 0.0, 0.0]) > 0.2 * make_noise(seed + 1, 120)
     assume(20 < int(shown.sum()) < 100)
-    normal, intercept = boundary(latents, shown)
+    normal, intercept = fit_plane(latents, shown)
     assert float(normal @ torch.tensor([0.8, 0.6, 0.0, 0.0], dtype=torch.float64)) > 0.9
-    other, there = boundary(scale * latents + shift, shown)
+    other, there = fit_plane(scale * latents + shift, shown)
     torch.testing.assert_close(other, normal, atol=1e-4, rtol=0)
     distance = (scale * latents + shift).double() @ other + there
     torch.testing.assert_close(distance, scale * (latents.double() @ normal + intercept), atol=1e-3 * scale, rtol=1e-3)
-    flipped, offset = boundary(latents, ~shown)
+    flipped, offset = fit_plane(latents, ~shown)
     torch.testing.assert_close(flipped, -normal, atol=1e-5, rtol=0)
     assert offset == pytest.approx(-intercept, abs=1e-4)
 
@@ -79,7 +84,7 @@ def test_the_plane_lies_where_the_latents_lie(seed: int, scale: float, shift: fl
 def test_the_surest_are_kept_as_many_of_each(seed: int, shown: int, share: float) -> None:
     order = torch.randperm(100, generator=torch.Generator().manual_seed(seed))
     probability = torch.where(torch.arange(100) < shown, 0.6 + order / 250, order / 250)
-    without, showing, counts = surest(probability, 0.5, share)
+    without, showing, counts = choose_surest_faces(probability, 0.5, share)
     assert len(without) == len(showing) == counts["kept"] == min(shown, 100 - shown, max(20, round(share * 100)))
     assert counts["with"] == shown and all(k < shown for k in showing) and all(k >= shown for k in without)
     rest = set(range(shown)) - set(showing)
@@ -92,35 +97,37 @@ def test_the_surest_are_kept_as_many_of_each(seed: int, shown: int, share: float
 @given(st.integers(1, 300))
 def test_the_rate_rises_stays_and_falls(iterations: int) -> None:
     config = InversionConfig(iterations=iterations)
-    rates = [rate(config, k) for k in range(iterations)]
+    rates = [get_learning_rate(config, k) for k in range(iterations)]
     assert rates[0] == 0 and all(0 <= value <= config.lr for value in rates)
     assert all(value == pytest.approx(config.lr) for value in rates[iterations // 20 + 1 : iterations * 3 // 4])
     assert all(a >= b for a, b in zip(rates[iterations * 3 // 4 + 1 :], rates[iterations * 3 // 4 + 2 :]))
-    shakes = [jitter(config, k) for k in range(iterations)]
+    shakes = [get_jitter(config, k) for k in range(iterations)]
     assert shakes[0] == 0.05 and shakes == sorted(shakes, reverse=True)
     assert all(value == 0 for value in shakes[-(-iterations * 3 // 4) :])
 
 
 def maps(seed: int, n: int) -> list[Tensor]:
-    return [noise(seed + k, n, 1, size, size) for k, size in enumerate((4, 8, 8, 32))]
+    return [make_noise(seed + k, n, 1, size, size) for k, size in enumerate((4, 8, 8, 32))]
 
 
 @given(seeds, batches)
 def test_noise_is_hardly_correlated_and_pictures_are(seed: int, n: int) -> None:
     drawn = maps(seed, n)
     smooth = [torch.linspace(-1.7, 1.7, 32).expand(n, 1, 32, 32).clone()]
-    renormalise(smooth)
-    assert correlation(drawn).shape == (n,) and bool((correlation(smooth) > 10).all())
-    assert bool((correlation([drawn[-1]]) < 0.1 * correlation(smooth)).all())
-    torch.testing.assert_close(correlation([level[-1:] for level in drawn]), correlation(drawn)[-1:])
+    normalise_noise(smooth)
+    assert measure_autocorrelation(drawn).shape == (n,) and bool((measure_autocorrelation(smooth) > 10).all())
+    assert bool((measure_autocorrelation([drawn[-1]]) < 0.1 * measure_autocorrelation(smooth)).all())
+    torch.testing.assert_close(
+        measure_autocorrelation([level[-1:] for level in drawn]), measure_autocorrelation(drawn)[-1:]
+    )
 
 
 @given(seeds, batches)
 def test_renormalised_maps_have_mean_0_and_variance_1(seed: int, n: int) -> None:
     drawn = [3 * level + 1 for level in maps(seed, n)]
-    renormalise(drawn)
+    normalise_noise(drawn)
     once = [level.clone() for level in drawn]
-    renormalise(drawn)
+    normalise_noise(drawn)
     for level, before in zip(drawn, once):
         torch.testing.assert_close(level.mean((1, 2, 3)), torch.zeros(n), atol=1e-5, rtol=0)
         torch.testing.assert_close(level.square().mean((1, 2, 3)), torch.ones(n), atol=1e-4, rtol=0)
@@ -129,17 +136,17 @@ def test_renormalised_maps_have_mean_0_and_variance_1(seed: int, n: int) -> None
 
 @given(seeds, st.integers(0, 12))
 def test_maps_of_noise_keep_their_order_among_other_tensors(seed: int, k: int) -> None:
-    given_maps = [noise(seed + i, 1, 1, 2, 2) for i in range(k)]
-    named: dict[str, Tensor] = {"latents": noise(seed, 1, 2, 3), **dict(reversed(named_noise(given_maps).items()))}
-    found = noise_among(named)
+    given_maps = [make_noise(seed + i, 1, 1, 2, 2) for i in range(k)]
+    named: dict[str, Tensor] = {"latents": make_noise(seed, 1, 2, 3), **dict(reversed(name_noise(given_maps).items()))}
+    found = collect_noise(named)
     assert (found is None) == (k == 0) and all(torch.equal(a, b) for a, b in zip(found or [], given_maps))
 
 
 @given(seeds, batches, st.sampled_from([3, 4, 9, 32]))
 def test_the_difference_over_scales_is_a_distance_of_each_pair(seed: int, n: int, size: int) -> None:
-    one, other = noise(seed, n, 3, size, size), noise(seed + 1, n, 3, size, size)
-    found = scaled_l1(one, other)
-    assert found.shape == (n,) and bool((found > 0).all()) and torch.equal(scaled_l1(one, one), torch.zeros(n))
-    torch.testing.assert_close(scaled_l1(other, one), found)
-    torch.testing.assert_close(scaled_l1(one[-1:], other[-1:]), found[-1:])
-    torch.testing.assert_close(scaled_l1(one + 0.5, one), torch.full((n,), 0.5))  # the same on every scale
+    one, other = make_noise(seed, n, 3, size, size), make_noise(seed + 1, n, 3, size, size)
+    found = multiscale_l1(one, other)
+    assert found.shape == (n,) and bool((found > 0).all()) and torch.equal(multiscale_l1(one, one), torch.zeros(n))
+    torch.testing.assert_close(multiscale_l1(other, one), found)
+    torch.testing.assert_close(multiscale_l1(one[-1:], other[-1:]), found[-1:])
+    torch.testing.assert_close(multiscale_l1(one + 0.5, one), torch.full((n,), 0.5))  # the same on every scale

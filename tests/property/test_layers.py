@@ -13,15 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.interfaces import Draws, World
 from zoogan.layers.augment import DiffAugment, NoAugment
-from zoogan.layers.blocks import EncoderDecoder, ResidualBlock, StridedTrunk, check_halvings, get_default_stages
+from zoogan.layers.blocks import (
+    EncoderDecoder,
+    ResidualBlock,
+    StridedTrunk,
+    append_planes,
+    check_halvings,
+    get_default_stages,
+)
 from zoogan.layers.config import DiffAugmentConfig
-from zoogan.layers.norm import BatchNorm2d, InstanceNorm2d, has_batch_norm, convert_batch_norms
-from zoogan.layers.blocks import append_planes
-from zoogan.layers.resample import make_upsampling_conv, make_downsampling_conv
-from zoogan.testing.strategies import batches, faces, labels, noise, seeds
+from zoogan.layers.norm import BatchNorm2d, InstanceNorm2d, convert_batch_norms, has_batch_norm
+from zoogan.layers.resample import make_downsampling_conv, make_upsampling_conv
+from zoogan.testing.strategies import batches, make_faces, make_labels, make_noise, seeds
 
 
 def same_state(one: nn.Module, other: nn.Module, **tolerances: Any) -> None:
@@ -36,7 +42,7 @@ def prepared(seed: int, channels: int, **options: Any) -> nn.BatchNorm2d:
     layer = nn.BatchNorm2d(channels, **options)
     with torch.no_grad():
         for k, tensor in enumerate(p for p in layer.state_dict().values() if p.is_floating_point()):
-            tensor.copy_(noise(seed + k, channels).abs() + 0.1)
+            tensor.copy_(make_noise(seed + k, channels).abs() + 0.1)
     return layer
 
 
@@ -51,7 +57,7 @@ def test_batch_norm_is_torchs(seed: int, n: int, momentum: float | None, records
     assert isinstance(ours, BatchNorm2d)
     ours.records_statistics = records
     for step in range(2):
-        x = noise(seed + step, n, 3, 4, 4).requires_grad_()
+        x = make_noise(seed + step, n, 3, 4, 4).requires_grad_()
         y = x.detach().clone().requires_grad_()
         one, other = theirs(x), ours(y)
         torch.testing.assert_close(one, other)
@@ -59,7 +65,7 @@ def test_batch_norm_is_torchs(seed: int, n: int, momentum: float | None, records
         other.square().sum().backward()
         torch.testing.assert_close(x.grad, y.grad)
     same_state(theirs, ours)
-    x = noise(seed, n, 3, 4, 4)
+    x = make_noise(seed, n, 3, 4, 4)
     torch.testing.assert_close(theirs.eval()(x), ours.eval()(x))
 
 
@@ -69,7 +75,7 @@ def test_replay_is_running_again(seed: int, momentum: float | None) -> None:
     once, twice = (convert_batch_norms(prepared(seed, 3, momentum=momentum)) for _ in range(2))
     assert isinstance(once, BatchNorm2d)
     once.records_statistics = True
-    x = noise(seed, 4, 3, 4, 4).requires_grad_()
+    x = make_noise(seed, 4, 3, 4, 4).requires_grad_()
     output = once(x)
     assert once.last_statistics is not None
     once.update_running_statistics(once.last_statistics)
@@ -85,7 +91,7 @@ class Pretend(World):
     def __init__(self, rank: int, size: int, table: dict[int, Tensor], gate: threading.Barrier) -> None:
         self.rank, self.size, self.table, self.gate = rank, size, table, gate
 
-    def mean(self, value: Tensor) -> Tensor:
+    def reduce_mean(self, value: Tensor) -> Tensor:
         self.table[self.rank] = value
         self.gate.wait()
         joint = torch.stack([self.table[rank] for rank in range(self.size)]).mean(0)
@@ -98,7 +104,7 @@ def test_batch_norm_spans_the_joint_batch(seed: int, size: int, offset: float, r
     """Processes together compute what torch computes on all rows, gradients included; far from zero too."""
     whole = prepared(seed, 3)
     layers = [convert_batch_norms(copy.deepcopy(whole)) for _ in range(size)]
-    x = (noise(seed, 2 * size, 3, 4, 4) + offset).requires_grad_()
+    x = (make_noise(seed, 2 * size, 3, 4, 4) + offset).requires_grad_()
     y = x.detach().clone().requires_grad_()
     expected = whole(x)
     table, gate, outputs = {}, threading.Barrier(size), {}
@@ -117,7 +123,7 @@ def test_batch_norm_spans_the_joint_batch(seed: int, size: int, offset: float, r
     loose = {"rtol": 1e-3, "atol": 1e-3} if offset else {"rtol": 1e-4, "atol": 1e-5}
     got = torch.cat([outputs[rank] for rank in range(size)])
     torch.testing.assert_close(got, expected, **loose)
-    weight = noise(seed + 9, *x.shape)
+    weight = make_noise(seed + 9, *x.shape)
     (expected * weight).sum().backward()
     (got * weight).sum().backward()
     torch.testing.assert_close(y.grad, x.grad, **loose)
@@ -139,7 +145,7 @@ def test_synchronised_keeps_identity_and_refuses_what_it_cannot_join() -> None:
 def test_couples_batch_tells_the_truth(norm: str, couples: bool) -> None:
     """Against the outputs: do batch mates change a face's?"""
     block = ResidualBlock(4, norm, bias=True).train()
-    x = noise(0, 3, 4, 8, 8)
+    x = make_noise(0, 3, 4, 8, 8)
     alone = torch.cat([block(x[:2])[:1], block(x[:1].repeat(2, 1, 1, 1))[:1]])
     assert has_batch_norm(block) is couples is (not torch.allclose(alone[0], alone[1], atol=1e-5))
 
@@ -148,10 +154,10 @@ def test_couples_batch_tells_the_truth(norm: str, couples: bool) -> None:
 def test_instance_norm_is_torchs(seed: int, n: int, affine: bool) -> None:
     ours, theirs = InstanceNorm2d(5, affine=affine), nn.InstanceNorm2d(5, affine=affine)
     if affine:
-        state = {"weight": noise(seed, 5), "bias": noise(seed + 1, 5)}
+        state = {"weight": make_noise(seed, 5), "bias": make_noise(seed + 1, 5)}
         ours.load_state_dict(state)
         theirs.load_state_dict(state)
-    x = noise(seed, n, 5, 6, 4)
+    x = make_noise(seed, n, 5, 6, 4)
     torch.testing.assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
     assert torch.equal(ours(x), ours.eval()(x))
 
@@ -161,7 +167,7 @@ def test_instance_norm_is_torchs(seed: int, n: int, affine: bool) -> None:
 
 @given(seed=seeds, n=batches, a=st.integers(1, 4))
 def test_planes_come_after_the_image(seed: int, n: int, a: int) -> None:
-    image, attributes = faces(seed, n, 16), labels(seed, n, a)
+    image, attributes = make_faces(seed, n, 16), make_labels(seed, n, a)
     joined = append_planes(image, attributes)
     assert torch.equal(joined[:, :3], image)
     assert torch.equal(joined[:, 3:], attributes[:, :, None, None].expand(-1, -1, 16, 16))
@@ -169,14 +175,15 @@ def test_planes_come_after_the_image(seed: int, n: int, a: int) -> None:
 
 @pytest.mark.parametrize("kind", ["transpose", "resize"])
 def test_doubling_undoes_halving_in_size(kind: str) -> None:
-    x = noise(0, 2, 3, 8, 12)
+    x = make_noise(0, 2, 3, 8, 12)
     assert make_upsampling_conv(kind, 5, 3)(make_downsampling_conv(3, 5)(x)).shape == x.shape
 
 
 def test_resizing_has_no_lattice() -> None:
     """A constant image stays constant inside; a transposed convolution gives it a 2 x 2 lattice."""
     inside = {
-        kind: make_upsampling_conv(kind, 1, 1)(torch.ones(1, 1, 8, 8))[..., 4:-4, 4:-4].std() for kind in ("transpose", "resize")
+        kind: make_upsampling_conv(kind, 1, 1)(torch.ones(1, 1, 8, 8))[..., 4:-4, 4:-4].std()
+        for kind in ("transpose", "resize")
     }
     assert inside["resize"] < 1e-6 < inside["transpose"]
 
@@ -188,16 +195,16 @@ def test_resizing_has_no_lattice() -> None:
 )
 def test_bodies_keep_the_size(downsamplings: int, blocks: int, upsample: str) -> None:
     body = EncoderDecoder(4, 2, width=4, downsamplings=downsamplings, blocks=blocks, upsample=upsample)
-    assert body(noise(0, 1, 4, 16, 24)).shape == (1, 2, 16, 24)
+    assert body(make_noise(0, 1, 4, 16, 24)).shape == (1, 2, 16, 24)
 
 
 @given(power=st.integers(4, 9))
 def test_default_stages_reach_two_pixels_but_stop_at_six(power: int) -> None:
     stages = get_default_stages(2**power)
     assert stages == min(6, power - 1)
-    assert StridedTrunk(3, width=1, stages=min(stages, 3), slope=0.2)(noise(0, 1, 3, 16, 16)).shape[-1] == 16 >> min(
-        stages, 3
-    )
+    assert StridedTrunk(3, width=1, stages=min(stages, 3), slope=0.2)(make_noise(0, 1, 3, 16, 16)).shape[
+        -1
+    ] == 16 >> min(stages, 3)
 
 
 def test_too_many_halvings_are_refused_in_a_sentence() -> None:
@@ -211,7 +218,7 @@ def test_too_many_halvings_are_refused_in_a_sentence() -> None:
 
 
 def draws(seed: int, n: int, **injected: Tensor) -> Draws:
-    return Draws(seed, World.alone(), n, slice(None), {k.replace("_", "."): v for k, v in injected.items()})
+    return Draws(seed, World.make_single(), n, slice(None), {k.replace("_", "."): v for k, v in injected.items()})
 
 
 @given(
@@ -225,7 +232,7 @@ def test_augmentation_treats_each_face_alone_and_repeats(
     seed: int, n: int, color: bool, shift: float, hole: float
 ) -> None:
     augment = DiffAugment(DiffAugmentConfig(color=color, translation=shift, cutout=hole))
-    image = faces(seed, n, 16).requires_grad_()
+    image = make_faces(seed, n, 16).requires_grad_()
     one, again, other = (augment(image, draws(s, n), "real") for s in (seed, seed, seed + 1))
     assert one.shape == image.shape and torch.equal(one, again)
     assert torch.equal(one, other) is not (color or bool(shift) or bool(hole)) or n * (color + shift + hole) < 1
@@ -237,7 +244,7 @@ def test_augmentation_treats_each_face_alone_and_repeats(
 @given(seed=seeds, down=st.floats(0, 0.999), across=st.floats(0, 0.999))
 def test_translation_moves_whole_pixels(seed: int, down: float, across: float) -> None:
     augment = DiffAugment(DiffAugmentConfig(color=False, cutout=0))
-    image = faces(seed, 1, 16) + 2  # nowhere 0
+    image = make_faces(seed, 1, 16) + 2  # nowhere 0
     moved = augment(image, draws(0, 1, x_shift=torch.tensor([[down, across]])), "x")
     dy, dx = (int(u * 5) - 2 for u in (down, across))  # 1/8 of 16 pixels either way
     expected = torch.roll(image, (dy, dx), (2, 3))
@@ -249,7 +256,7 @@ def test_translation_moves_whole_pixels(seed: int, down: float, across: float) -
 @given(seed=seeds, down=st.floats(0, 0.999), across=st.floats(0, 0.999))
 def test_cutout_blanks_one_square(seed: int, down: float, across: float) -> None:
     augment = DiffAugment(DiffAugmentConfig(color=False, translation=0, cutout=0.5))
-    image = faces(seed, 1, 16) + 2
+    image = make_faces(seed, 1, 16) + 2
     cut = augment(image, draws(0, 1, x_cutout=torch.tensor([[down, across]])), "x")
     hole = (cut == 0)[0, 0]
     assert torch.equal(cut[:, :, ~hole], image[:, :, ~hole])
@@ -260,7 +267,7 @@ def test_cutout_blanks_one_square(seed: int, down: float, across: float) -> None
 @given(seed=seeds)
 def test_colour_in_the_middle_of_its_range_changes_nothing(seed: int) -> None:
     augment = DiffAugment(DiffAugmentConfig(translation=0, cutout=0))
-    image, half = faces(seed, 2, 16), torch.full((2, 1, 1, 1), 0.5)
+    image, half = make_faces(seed, 2, 16), torch.full((2, 1, 1, 1), 0.5)
     same = augment(image, draws(0, 2, x_brightness=half, x_saturation=half, x_contrast=half), "x")
     torch.testing.assert_close(same, image)
     grey = augment(image, draws(0, 2, x_brightness=half, x_saturation=0 * half, x_contrast=half), "x")
@@ -271,7 +278,7 @@ def test_colour_in_the_middle_of_its_range_changes_nothing(seed: int) -> None:
 def test_a_resize_convolution_is_doubling_then_convolution(seed: int, n: int, size: int) -> None:
     torch.manual_seed(seed)
     layer = make_upsampling_conv("resize", 3, 4)
-    image = noise(seed, n, 3, size, size + 1)
+    image = make_noise(seed, n, 3, size, size + 1)
     plain = F.conv2d(F.interpolate(image, scale_factor=2, mode="nearest"), layer.weight, layer.bias, padding=1)
     assert torch.allclose(layer(image), plain, atol=1e-5)
 

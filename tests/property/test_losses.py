@@ -11,31 +11,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoogan.interfaces import Clock, Draws, Edited, Shared, Turn, World
+from zoogan.interfaces import Clock, Draws, EditedImage, Shared, Turn, World
 from zoogan.losses.adversarial import HingeLoss, LsganLoss, NonSaturatingLoss, WganLoss
 from zoogan.losses.classification import BinaryClassification, SoftmaxClassification
 from zoogan.losses.config import GradientPenaltyConfig, NoPenaltyConfig, R1Config, UnmaskedIdentityConfig
-from zoogan.losses.penalties import R1Penalty, GradientPenalty, NoPenalty
+from zoogan.losses.penalties import GradientPenalty, NoPenalty, R1Penalty
 from zoogan.losses.reconstruction import l1_loss
 from zoogan.losses.terms import MaskArea, MaskVariation, UnmaskedIdentity
-from zoogan.testing.strategies import batches, faces, labels, noise, seeds
+from zoogan.testing.strategies import batches, make_faces, make_labels, make_noise, seeds
 
 LOSSES = [WganLoss, NonSaturatingLoss, HingeLoss, LsganLoss]
 maps = st.tuples(batches, st.integers(1, 2), st.integers(1, 3), st.integers(1, 3))
 
 
 def draws(seed: int, rows: int, **injected: Tensor) -> Draws:
-    return Draws(seed, World.alone(), rows, slice(None), injected)
+    return Draws(seed, World.make_single(), rows, slice(None), injected)
 
 
 def turn() -> Turn:
     """A turn of which nothing is read."""
-    return Turn({}, {}, {}, Shared(), Clock(0, 1), World.alone(), draws(0, 1))
+    return Turn({}, {}, {}, Shared(), Clock(0, 1), World.make_single(), draws(0, 1))
 
 
 def discriminator(seed: int, channels: int = 3) -> Callable[[Tensor], Tensor]:
     """A smooth, nonlinear scorer (n, 3, h, w) -> (n, 1, h, w) in double precision."""
-    weight = noise(seed, 4, channels, 3, 3).double()
+    weight = make_noise(seed, 4, channels, 3, 3).double()
     return lambda image: torch.nn.functional.conv2d(image, weight, padding=1).tanh().sum(1, keepdim=True)
 
 
@@ -46,11 +46,11 @@ def discriminator(seed: int, channels: int = 3) -> Callable[[Tensor], Tensor]:
 @given(seed=seeds, shape=maps)
 def test_costs_are_means_over_all_scores(loss: type, seed: int, shape: tuple[int, ...]) -> None:
     """A map counts as its scores do, in any order and shape; every cost is 0-d."""
-    real, fake = noise(seed, *shape), noise(seed + 1, *shape)
-    costs = (*loss().discriminator(real, fake), loss().generator(fake))
+    real, fake = make_noise(seed, *shape), make_noise(seed + 1, *shape)
+    costs = (*loss().discriminator_loss(real, fake), loss().generator_loss(fake))
     flat = (
-        *loss().discriminator(real.flatten().flip(0), fake.flatten()),
-        loss().generator(fake.flatten().flip(0)),
+        *loss().discriminator_loss(real.flatten().flip(0), fake.flatten()),
+        loss().generator_loss(fake.flatten().flip(0)),
     )
     for one, other in zip(costs, flat):
         assert one.shape == ()
@@ -60,43 +60,45 @@ def test_costs_are_means_over_all_scores(loss: type, seed: int, shape: tuple[int
 @pytest.mark.parametrize("loss", LOSSES)
 @given(seed=seeds)
 def test_the_discriminator_wants_real_up_and_fake_down_and_the_generator_fake_up(loss: type, seed: int) -> None:
-    real, fake = (noise(seed + k, 2, 1, 2, 2).clamp(-0.9, 0.9).requires_grad_() for k in (0, 1))
+    real, fake = (make_noise(seed + k, 2, 1, 2, 2).clamp(-0.9, 0.9).requires_grad_() for k in (0, 1))
     if loss is LsganLoss:  # pulls to a value, not in a direction: below 1 and above 0 the direction is the same
         fake = (fake.detach().abs() + 0.05).clamp(max=0.9).requires_grad_()
-    on_real, on_fake = loss().discriminator(real, fake)
+    on_real, on_fake = loss().discriminator_loss(real, fake)
     (up,) = torch.autograd.grad(on_real, real)
     (down,) = torch.autograd.grad(on_fake, fake)
-    (fooled,) = torch.autograd.grad(loss().generator(fake), fake)
+    (fooled,) = torch.autograd.grad(loss().generator_loss(fake), fake)
     assert (up < 0).all() and (down > 0).all() and (fooled < 0).all()
 
 
 @given(score=st.floats(-200, 200))
 def test_non_saturating_is_the_cross_entropy_and_never_overflows(score: float) -> None:
     value = torch.tensor([score], dtype=torch.float64)
-    real, fake = NonSaturatingLoss().discriminator(value, value)
+    real, fake = NonSaturatingLoss().discriminator_loss(value, value)
     assert math.isfinite(real) and math.isfinite(fake)
     # softplus(x) - softplus(-x) = x, and -log sigmoid(x) = softplus(-x)
     assert float(fake - real) == pytest.approx(score, abs=1e-9)
-    assert float(NonSaturatingLoss().generator(value)) == pytest.approx(float(-torch.nn.functional.logsigmoid(value)))
+    assert float(NonSaturatingLoss().generator_loss(value)) == pytest.approx(
+        float(-torch.nn.functional.logsigmoid(value))
+    )
 
 
 @given(seed=seeds, shift=st.floats(-5, 5))
 def test_wgan_sees_only_the_difference(seed: int, shift: float) -> None:
-    real, fake = noise(seed, 3, 1, 2, 2).double(), noise(seed + 1, 3, 1, 2, 2).double()
-    plain, moved = WganLoss().discriminator(real, fake), WganLoss().discriminator(real + shift, fake + shift)
+    real, fake = make_noise(seed, 3, 1, 2, 2).double(), make_noise(seed + 1, 3, 1, 2, 2).double()
+    plain, moved = WganLoss().discriminator_loss(real, fake), WganLoss().discriminator_loss(real + shift, fake + shift)
     torch.testing.assert_close(sum(plain), sum(moved))
 
 
 @given(seed=seeds)
 def test_hinge_leaves_scores_beyond_the_margin_alone(seed: int) -> None:
-    beyond = 1 + noise(seed, 2, 1, 2, 2).abs()
-    assert [float(cost) for cost in HingeLoss().discriminator(beyond, -beyond)] == [0.0, 0.0]
+    beyond = 1 + make_noise(seed, 2, 1, 2, 2).abs()
+    assert [float(cost) for cost in HingeLoss().discriminator_loss(beyond, -beyond)] == [0.0, 0.0]
 
 
 def test_lsgan_is_at_rest_at_its_labels() -> None:
     one, zero = torch.ones(2, 1), torch.zeros(2, 1)
-    assert [float(c) for c in LsganLoss().discriminator(one, zero)] == [0.0, 0.0]
-    assert float(LsganLoss().generator(zero)) == 0.5
+    assert [float(c) for c in LsganLoss().discriminator_loss(one, zero)] == [0.0, 0.0]
+    assert float(LsganLoss().generator_loss(zero)) == 0.5
 
 
 # ---- penalties ----
@@ -105,7 +107,7 @@ def test_lsgan_is_at_rest_at_its_labels() -> None:
 @given(seed=seeds, slope=st.floats(0.01, 3), n=batches)
 def test_gradient_penalty_of_a_linear_discriminator(seed: int, slope: float, n: int) -> None:
     """Each of 4 patches scores slope * sum of pixels: the summed map's gradient is 4 * slope everywhere."""
-    image = faces(seed, n, 16).double()
+    image = make_faces(seed, n, 16).double()
     score = lambda x: (slope * x.sum((1, 2, 3), keepdim=True)).expand(-1, 1, 2, 2)  # noqa: E731
     got = GradientPenalty()(score, image, -image, draws(seed, n))
     norm = 4 * slope * math.sqrt(3 * 16 * 16)
@@ -115,7 +117,7 @@ def test_gradient_penalty_of_a_linear_discriminator(seed: int, slope: float, n: 
 @given(seed=seeds, n=batches)
 def test_gradient_penalty_mixes_real_by_alpha(seed: int, n: int) -> None:
     """alpha 1 is at the real image, alpha 0 at the fake one; between, against autograd image by image."""
-    score, real, fake = discriminator(seed), faces(seed, n, 16).double(), faces(seed + 1, n, 16).double()
+    score, real, fake = discriminator(seed), make_faces(seed, n, 16).double(), make_faces(seed + 1, n, 16).double()
     for value in (0.0, 0.3, 1.0):
         alpha = torch.full((n, 1, 1, 1), value, dtype=torch.float64)
         got = GradientPenalty()(score, real, fake, draws(0, n, alpha=alpha))
@@ -129,7 +131,7 @@ def test_gradient_penalty_mixes_real_by_alpha(seed: int, n: int) -> None:
 
 @given(seed=seeds, n=batches)
 def test_r1_is_half_the_squared_gradient_of_the_mean_map(seed: int, n: int) -> None:
-    score, real = discriminator(seed), faces(seed, n, 16).double()
+    score, real = discriminator(seed), make_faces(seed, n, 16).double()
     got = R1Penalty()(score, real, torch.full_like(real, torch.nan), draws(0, n))  # fake is not looked at
     expected = []
     for k in range(n):
@@ -144,7 +146,7 @@ def test_r1_is_half_the_squared_gradient_of_the_mean_map(seed: int, n: int) -> N
 def test_penalties_train_the_discriminator(penalty: type, seed: int) -> None:
     """Twice differentiable: the discriminator's own weights get a gradient, the images none."""
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Tanh(), torch.nn.Conv2d(4, 1, 3))
-    real, fake = faces(seed, 2, 16), faces(seed + 1, 2, 16)
+    real, fake = make_faces(seed, 2, 16), make_faces(seed + 1, 2, 16)
     penalty()(network, real, fake, draws(seed, 2)).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in list(network.parameters())[:1])
     assert not real.requires_grad and not fake.requires_grad
@@ -171,7 +173,7 @@ def test_weights_and_intervals_come_from_the_config() -> None:
 
 @given(seed=seeds, n=batches, a=st.integers(1, 6))
 def test_binary_sums_over_attributes(seed: int, n: int, a: int) -> None:
-    logits, wanted = noise(seed, n, a).double(), labels(seed, n, a).double()
+    logits, wanted = make_noise(seed, n, a).double(), make_labels(seed, n, a).double()
     probability = logits.sigmoid()
     by_hand = -(wanted * probability.log() + (1 - wanted) * (1 - probability).log()).sum(1).mean()
     torch.testing.assert_close(BinaryClassification()(logits, wanted), by_hand)
@@ -180,8 +182,8 @@ def test_binary_sums_over_attributes(seed: int, n: int, a: int) -> None:
 
 @given(seed=seeds, n=batches, a=st.integers(2, 6))
 def test_softmax_takes_the_label_that_is_set(seed: int, n: int, a: int) -> None:
-    logits = noise(seed, n, a).double()
-    index = (noise(seed, n).abs() * 7).long() % a
+    logits = make_noise(seed, n, a).double()
+    index = (make_noise(seed, n).abs() * 7).long() % a
     wanted = torch.nn.functional.one_hot(index, a).double()
     by_hand = (logits.exp().sum(1).log() - (logits * wanted).sum(1)).mean()
     torch.testing.assert_close(SoftmaxClassification()(logits, wanted), by_hand)
@@ -189,17 +191,17 @@ def test_softmax_takes_the_label_that_is_set(seed: int, n: int, a: int) -> None:
 
 @given(seed=seeds, n=batches, a=st.integers(2, 6))
 def test_labels_are_read_as_they_were_taught(seed: int, n: int, a: int) -> None:
-    index = (noise(seed, n).abs() * 7).long() % a
+    index = (make_noise(seed, n).abs() * 7).long() % a
     one_hot = torch.nn.functional.one_hot(index, a).double()
-    several = labels(seed, n, a).double()
-    shift = 10 * noise(seed + 1, n, 1).double()  # alike for every attribute: a softmax does not see it
+    several = make_labels(seed, n, a).double()
+    shift = 10 * make_noise(seed + 1, n, 1).double()  # alike for every attribute: a softmax does not see it
     assert torch.equal(SoftmaxClassification().read(one_hot + shift), one_hot)
-    assert torch.equal(BinaryClassification().read(several - 0.5), several)
+    assert torch.equal(BinaryClassification().predict_labels(several - 0.5), several)
 
 
 @given(seed=seeds, scale=st.floats(0, 4))
 def test_l1_is_a_distance(seed: int, scale: float) -> None:
-    one, other = faces(seed, 2, 16).double(), faces(seed + 1, 2, 16).double()
+    one, other = make_faces(seed, 2, 16).double(), make_faces(seed + 1, 2, 16).double()
     assert float(l1_loss(one, one)) == 0
     torch.testing.assert_close(l1_loss(one, other), l1_loss(other, one))
     torch.testing.assert_close(l1_loss(scale * one, scale * other), scale * l1_loss(one, other))
@@ -207,12 +209,12 @@ def test_l1_is_a_distance(seed: int, scale: float) -> None:
 
 @given(seed=seeds)
 def test_mask_terms(seed: int) -> None:
-    image, mask = faces(seed, 2, 16), noise(seed, 2, 1, 16, 16).sigmoid()
-    values = {"image": image, "edited": Edited(image, mask, image), "identity": Edited(image, mask, -image)}
+    image, mask = make_faces(seed, 2, 16), make_noise(seed, 2, 1, 16, 16).sigmoid()
+    values = {"image": image, "edited": EditedImage(image, mask, image), "identity": EditedImage(image, mask, -image)}
     assert float(MaskArea()(turn(), values)) == pytest.approx(float(mask.mean()))
-    flat = values | {"edited": Edited(image, torch.full_like(mask, 0.3), image)}
+    flat = values | {"edited": EditedImage(image, torch.full_like(mask, 0.3), image)}
     assert float(MaskVariation()(turn(), flat)) == 0 < float(MaskVariation()(turn(), values))
-    turned = values | {"edited": Edited(image, mask.transpose(2, 3), image)}
+    turned = values | {"edited": EditedImage(image, mask.transpose(2, 3), image)}
     torch.testing.assert_close(MaskVariation()(turn(), values), MaskVariation()(turn(), turned))
     assert float(UnmaskedIdentity()(turn(), values)) == pytest.approx(float(2 * image.abs().mean()))
 
@@ -220,6 +222,6 @@ def test_mask_terms(seed: int) -> None:
 def test_terms_name_themselves_when_they_cannot_be_computed() -> None:
     image = torch.zeros(1, 3, 16, 16)
     with pytest.raises(ValueError, match=r"'mask_area'.*mask"):
-        MaskArea()(turn(), {"edited": Edited(image)})
+        MaskArea()(turn(), {"edited": EditedImage(image)})
     with pytest.raises(ValueError, match=r"'unmasked_identity'.*weights\.identity"):
         UnmaskedIdentity(UnmaskedIdentityConfig())(turn(), {"image": image, "identity": None})

@@ -128,7 +128,10 @@ def test_to_rgb_by_hand(seed: int, n: int, channels: int) -> None:
     layer = random(ToRGB(3, channels, STYLE), seed)
     assert isinstance(layer, ToRGB)
     x, latent, skip = real(seed + 9, n, 3, 4, 4), real(seed + 10, n, STYLE), real(seed + 11, n, channels, 2, 2)
-    alone = plain(x, layer.conv.weight, layer.conv.compute_scale(latent), False, False, 1.0) + layer.bias[None, :, None, None]
+    alone = (
+        plain(x, layer.conv.weight, layer.conv.compute_scale(latent), False, False, 1.0)
+        + layer.bias[None, :, None, None]
+    )
     agree(layer(x, latent), alone)
     agree(layer(x, latent, skip), alone + plain_filter(skip, 2, 1, 2, 1))
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoogan.pictures.palette import colour_segmentation, choose_colours
+from zoogan.pictures.palette import choose_colours, colour_segmentation
 
 
 @given(st.integers(1, 60))

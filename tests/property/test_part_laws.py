@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distribution_kit import Noise, study_of
-from part_kit import PARTS, Marked, maker, rectangles
+from support.part_metrics import PARTS, Marked, maker, rectangles
+from support.set_metrics import Noise, study_of
 from zoogan.evaluation.metrics.mask_agreement import MaskAgreement
 from zoogan.evaluation.metrics.part_leak import PartLeak
 from zoogan.interfaces import Metric, Samples

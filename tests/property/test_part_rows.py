@@ -7,45 +7,45 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from face_runs import toy_editor, toy_ways
-from part_faces import PARTS, ROWS, part_editor
-from zoogan.conditions.parts import KINDS
-from zoogan.editors.parts import additions
-from zoogan.pictures.film import values_round
+from support.generated_faces import toy_editor, toy_ways
+from support.part_runs import PARTS, ROWS, part_editor
+from zoogan.conditions.parts import LATENT_KINDS
+from zoogan.editors.parts import iterate_partial_faces
+from zoogan.pictures.film import interpolate_loop
 
 EDITOR = part_editor()
 parts = st.sampled_from([*PARTS, "coarse"])
-some_kinds = st.sets(st.sampled_from(KINDS), min_size=1).map(lambda kinds: tuple(sorted(kinds)))
+some_kinds = st.sets(st.sampled_from(LATENT_KINDS), min_size=1).map(lambda kinds: tuple(sorted(kinds)))
 
 
 @given(parts, some_kinds, st.integers(0, 50))
 def test_a_replacement_takes_exactly_the_rows_of_the_part(part: str, kinds: tuple[str, ...], seed: int) -> None:
-    own, other = EDITOR.latents([seed, seed + 1]), EDITOR.latents([seed + 2])
+    own, other = EDITOR.draw_latents([seed, seed + 1]), EDITOR.draw_latents([seed + 2])
     rows = {row for kind in kinds for row in EDITOR.generator.part_rows[part].get(kind, ())}
     if not rows:
         with pytest.raises(ValueError, match="expected shape, which is all that it has"):
-            EDITOR.replaced(own, other, part, kinds)
+            EDITOR.replace_part(own, other, part, kinds)
         return
-    before, changed = own.clone(), EDITOR.replaced(own, other, part, kinds)
+    before, changed = own.clone(), EDITOR.replace_part(own, other, part, kinds)
     for row in range(ROWS):
         assert torch.equal(changed[:, row], (other.expand_as(own) if row in rows else own)[:, row])
     assert torch.equal(own, before), "what was given stays as it was"
-    assert torch.equal(EDITOR.replaced(own, own, part, kinds), own)
+    assert torch.equal(EDITOR.replace_part(own, own, part, kinds), own)
 
 
 @given(st.sampled_from(PARTS), st.integers(0, 50))
 def test_a_texture_leaves_all_masks_as_they_are(part: str, seed: int) -> None:
-    own, other = EDITOR.latents([seed]), EDITOR.latents([seed + 1])
-    before, after = (EDITOR.generator(w) for w in (own, EDITOR.replaced(own, other, part, ("texture",))))
+    own, other = EDITOR.draw_latents([seed]), EDITOR.draw_latents([seed + 1])
+    before, after = (EDITOR.generator(w) for w in (own, EDITOR.replace_part(own, other, part, ("texture",))))
     assert before.coarse is not None and after.coarse is not None
     assert torch.equal(before.coarse, after.coarse) and not torch.equal(before.image, after.image)
 
 
 @given(st.integers(0, 50), st.booleans())
 def test_a_face_adds_up_from_its_parts(seed: int, own_noise: bool) -> None:
-    latents = EDITOR.latents([seed, seed + 1])
-    noise = None if own_noise else EDITOR.noise([seed, seed + 1])
-    steps, whole = list(additions(EDITOR.generator, latents, noise)), EDITOR.synthesise(latents, noise)
+    latents = EDITOR.draw_latents([seed, seed + 1])
+    noise = None if own_noise else EDITOR.draw_noise([seed, seed + 1])
+    steps, whole = list(iterate_partial_faces(EDITOR.generator, latents, noise)), EDITOR.synthesise(latents, noise)
     assert tuple(step.part for step in steps) == PARTS
     assert torch.equal(steps[-1].image, whole.image)
     for last, step in enumerate(steps):
@@ -58,23 +58,23 @@ def test_a_face_adds_up_from_its_parts(seed: int, own_noise: bool) -> None:
 def test_a_face_in_one_piece_adds_up_from_nothing() -> None:
     whole = toy_editor(toy_ways())
     with pytest.raises(ValueError, match="in one piece"):
-        additions(whole.generator, whole.latents([1]))
+        iterate_partial_faces(whole.generator, whole.draw_latents([1]))
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 50))
 def test_a_round_meets_its_values_and_comes_back(k: int, between: int, seed: int) -> None:
     values = torch.randn(k, 2, 3, generator=torch.Generator().manual_seed(seed))
-    walked = values_round(values, between)
+    walked = interpolate_loop(values, between)
     assert walked.shape == (k * between + 1, 2, 3)
     assert torch.equal(walked[::between][:k], values) and torch.equal(walked[-1], walked[0])
-    shifted = values_round(values.roll(1, 0), between)[:-1]
+    shifted = interpolate_loop(values.roll(1, 0), between)[:-1]
     torch.testing.assert_close(shifted, walked[:-1].roll(between, 0)), "it begins nowhere"
 
 
 def test_a_round_is_smooth_where_it_meets_its_values() -> None:
     values = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     fine = 1000
-    walked = values_round(values, fine)[:-1]
+    walked = interpolate_loop(values, fine)[:-1]
     speed = (walked.roll(-1, 0) - walked) * fine
     bend = (speed - speed.roll(1, 0)) * fine
     scale = float(values.abs().max())
@@ -83,15 +83,15 @@ def test_a_round_is_smooth_where_it_meets_its_values() -> None:
 
 
 def test_parts_that_there_are_not() -> None:
-    latents = EDITOR.latents([1])
+    latents = EDITOR.draw_latents([1])
     for part, kinds, expected in (
-        ("hairs", KINDS, "part hairs: no part of that name, did you mean 'hair'.; known: coarse, background"),
+        ("hairs", LATENT_KINDS, "part hairs: no part of that name, did you mean 'hair'.; known: coarse, background"),
         ("hair", ("textur",), "no kind of latent is called 'textur', did you mean 'texture'.; kinds: shape, texture"),
         ("hair", (), "got no kind of latent, expected shape or texture"),
     ):
         with pytest.raises(ValueError, match=expected):
-            EDITOR.replaced(latents, latents, part, kinds)
+            EDITOR.replace_part(latents, latents, part, kinds)
     whole = toy_editor(toy_ways())
     with pytest.raises(ValueError, match="in one piece"):
-        whole.replaced(whole.latents([1]), whole.latents([2]), "hair")
+        whole.replace_part(whole.draw_latents([1]), whole.draw_latents([2]), "hair")
     assert EDITOR.parts == PARTS and whole.parts == ()

@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import zoogan.layers.precision as precision
 from zoogan.interfaces import Draws, World
 from zoogan.layers.ada import AdaptiveAugment
-from zoogan.layers.precision import Product, without_tf32
-from zoogan.testing.tensors import faces
-from zoogan_semantic_stylegan.parts import Positions, grid
+from zoogan.layers.precision import MatmulWithoutTF32, disable_tf32
+from zoogan.testing.tensors import make_faces
+from zoogan_semantic_stylegan.parts import Positions, make_grid
 
 PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm, torch.ops.aten.baddbmm}
 
@@ -44,7 +44,7 @@ class Rounded(TorchDispatchMode):
 
 
 def test_the_flag_is_down_inside_only() -> None:
-    with pytest.raises(KeyError), without_tf32():
+    with pytest.raises(KeyError), disable_tf32():
         assert not torch.backends.cuda.matmul.allow_tf32
         raise KeyError
     assert torch.backends.cuda.matmul.allow_tf32
@@ -56,13 +56,13 @@ def test_the_flag_is_down_inside_only() -> None:
 def test_a_product_has_the_derivatives_of_a_product(shapes: tuple[Any, Any]) -> None:
     torch.manual_seed(0)
     one, other = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
-    assert torch.equal(Product.apply(one, other), one @ other)
-    assert torch.autograd.gradcheck(Product.apply, (one, other))
-    assert torch.autograd.gradgradcheck(Product.apply, (one, other))
+    assert torch.equal(MatmulWithoutTF32.apply(one, other), one @ other)
+    assert torch.autograd.gradcheck(MatmulWithoutTF32.apply, (one, other))
+    assert torch.autograd.gradgradcheck(MatmulWithoutTF32.apply, (one, other))
 
 
 def augmented(image: Tensor) -> Tensor:
-    draw = Draws(3, World.alone(), len(image), slice(None))
+    draw = Draws(3, World.make_single(), len(image), slice(None))
     return AdaptiveAugment()(image, draw, "x", torch.tensor(0.8))
 
 
@@ -70,14 +70,14 @@ def test_adaptive_augmentation_never_rounds_pixels(monkeypatch: pytest.MonkeyPat
     """Nor gradients, nor the gradients of those: as R1 takes them."""
 
     def derived() -> list[Tensor]:
-        image = faces(0, 2, 16).requires_grad_()
+        image = make_faces(0, 2, 16).requires_grad_()
         output = augmented(image)
         (gradient,) = torch.autograd.grad(output.pow(3).sum(), image, create_graph=True)
         (second,) = torch.autograd.grad(gradient.square().sum(), image)
         return [output, gradient, second]
 
     usual = derived()
-    monkeypatch.setattr(precision, "rounds", lambda x: True)  # as on CUDA
+    monkeypatch.setattr(precision, "may_use_tf32", lambda x: True)  # as on CUDA
     with Rounded() as rounded:
         guarded = derived()
     assert rounded.all > 10 and not rounded.up
@@ -87,9 +87,9 @@ def test_adaptive_augmentation_never_rounds_pixels(monkeypatch: pytest.MonkeyPat
 
 def test_places_are_never_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
     positions = Positions(5, 8)
-    usual = positions(grid(16))
-    monkeypatch.setattr(precision, "rounds", lambda x: True)
+    usual = positions(make_grid(16))
+    monkeypatch.setattr(precision, "may_use_tf32", lambda x: True)
     with Rounded() as rounded:
-        guarded = positions(grid(16))
+        guarded = positions(make_grid(16))
         guarded.square().sum().backward()
     assert rounded.all >= 2 and not rounded.up and torch.equal(usual, guarded)

@@ -15,14 +15,21 @@ from hypothesis import strategies as st
 
 import zoogan
 from zoogan.cli import main
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
-from zoogan.layers.norm import couples_batch
+from zoogan.layers.norm import has_batch_norm
 from zoogan.pictures.photo import save_image
-from zoogan.testing.strategies import batches, faces, labels, seeds, sizes
+from zoogan.testing.strategies import batches, make_faces, make_labels, seeds, sizes
 from zoogan_sagan.config import SaganDiscriminatorConfig, SaganGeneratorConfig
-from zoogan_sagan.networks import Discriminator, Generator, of_label
-from zoogan_sagan.weights import as_convolution, body_names, discriminator_names, import_weights
+from zoogan_sagan.networks import SaganDiscriminator, SaganGenerator, select_label_scores
+from zoogan_sagan.weights import (
+    FIRST_VERSION,
+    choose_version,
+    convert_transposed_weight,
+    import_sagan,
+    map_body_names,
+    map_discriminator_names,
+)
 
 counts = st.integers(1, 3)
 options = st.fixed_dictionaries(
@@ -42,14 +49,14 @@ def facts(size: int, a: int) -> Facts:
     return Facts(image_size=size, attributes=tuple(f"A{k}" for k in range(a)))
 
 
-def generator(seed: int, size: int, a: int, **chosen: Any) -> Generator:
+def generator(seed: int, size: int, a: int, **chosen: Any) -> SaganGenerator:
     torch.manual_seed(seed)
-    return Generator(SaganGeneratorConfig(width=4, blocks=1, **chosen), facts(size, a))
+    return SaganGenerator(SaganGeneratorConfig(width=4, blocks=1, **chosen), facts(size, a))
 
 
-def discriminator(seed: int, size: int, a: int, **chosen: Any) -> Discriminator:
+def discriminator(seed: int, size: int, a: int, **chosen: Any) -> SaganDiscriminator:
     torch.manual_seed(seed)
-    return Discriminator(SaganDiscriminatorConfig(width=4, **chosen), facts(size, a))
+    return SaganDiscriminator(SaganDiscriminatorConfig(width=4, **chosen), facts(size, a))
 
 
 # ---- the masked edit ----
@@ -59,10 +66,10 @@ def discriminator(seed: int, size: int, a: int, **chosen: Any) -> Discriminator:
 def test_the_edit_is_the_mix(seed: int, size: int, n: int, a: int, chosen: dict[str, Any], train: bool) -> None:
     network, image, target = (
         generator(seed, size, a, **chosen).train(train),
-        faces(seed, n, size),
-        labels(seed, n, a),
+        make_faces(seed, n, size),
+        make_labels(seed, n, a),
     )
-    edited = net(image, target)
+    edited = network(image, target)
     assert edited.mask is not None and edited.raw is not None
     assert edited.mask.shape == (n, 1, size, size) and edited.image.shape == edited.raw.shape == image.shape
     assert edited.mask.min() >= 0 and edited.mask.max() <= 1 and edited.raw.abs().max() <= 1
@@ -73,15 +80,15 @@ def test_the_edit_is_the_mix(seed: int, size: int, n: int, a: int, chosen: dict[
 
 @given(seed=seeds, n=st.integers(2, 3), a=counts, chosen=options)
 def test_the_mask_sees_the_label_only_when_it_should(seed: int, n: int, a: int, chosen: dict[str, Any]) -> None:
-    network, image, target = generator(seed, 16, a, **chosen).eval(), faces(seed, n, 16), labels(seed, n, a)
-    one, other = net(image, target), net(image, 1 - target)
+    network, image, target = generator(seed, 16, a, **chosen).eval(), make_faces(seed, n, 16), make_labels(seed, n, a)
+    one, other = network(image, target), network(image, 1 - target)
     assert not torch.equal(one.raw, other.raw)
     assert torch.equal(one.mask, other.mask) is not chosen["mask_sees_label"]
 
 
 @given(seed=seeds, n=batches)
 def test_a_shut_mask_gives_the_image_back_and_an_open_one_the_raw(seed: int, n: int) -> None:
-    image, target = faces(seed, n, 16), labels(seed, n, 1)
+    image, target = make_faces(seed, n, 16), make_labels(seed, n, 1)
     assert torch.equal(generator(seed, 16, 1, mask_bias=-1e4).eval()(image, target).image, image)
     edited = generator(seed, 16, 1, mask_bias=1e4).eval()(image, target)
     torch.testing.assert_close(edited.image, edited.raw)
@@ -89,18 +96,20 @@ def test_a_shut_mask_gives_the_image_back_and_an_open_one_the_raw(seed: int, n: 
 
 @given(seed=seeds, n=st.integers(2, 4), chosen=options)
 def test_eval_treats_each_face_alone(seed: int, n: int, chosen: dict[str, Any]) -> None:
-    network, image, target = generator(seed, 16, 1, **chosen), faces(seed, n, 16), labels(seed, n, 1)
-    net(image, target)  # move the running statistics off their start
+    network, image, target = generator(seed, 16, 1, **chosen), make_faces(seed, n, 16), make_labels(seed, n, 1)
+    network(image, target)  # move the running statistics off their start
     network.eval()
     before = copy.deepcopy(network.state_dict())
-    torch.testing.assert_close(net(image, target).image[1:2], net(image[1:2], target[1:2]).image, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        network(image, target).image[1:2], network(image[1:2], target[1:2]).image, rtol=1e-4, atol=1e-5
+    )
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
 @given(seed=seeds, chosen=options, size=sizes)
 def test_gradients_reach_both_bodies_and_the_image(seed: int, chosen: dict[str, Any], size: int) -> None:
-    network, image = generator(seed, size, 1, **chosen), faces(seed, 2, size).requires_grad_()
-    net(image, labels(seed, 2, 1)).image.square().mean().backward()
+    network, image = generator(seed, size, 1, **chosen), make_faces(seed, 2, size).requires_grad_()
+    network(image, make_labels(seed, 2, 1)).image.square().mean().backward()
     assert image.grad is not None and image.grad.abs().sum() > 0
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
@@ -108,8 +117,8 @@ def test_gradients_reach_both_bodies_and_the_image(seed: int, chosen: dict[str, 
 def test_published_parameter_counts() -> None:
     with torch.device("meta"):
         whole, judge = (
-            Generator(SaganGeneratorConfig(), facts(128, 1)),
-            Discriminator(SaganDiscriminatorConfig(), facts(128, 1)),
+            SaganGenerator(SaganGeneratorConfig(), facts(128, 1)),
+            SaganDiscriminator(SaganDiscriminatorConfig(), facts(128, 1)),
         )
     size = {name: sum(p.numel() for p in network.parameters()) for name, network in
             {"AMN": whole.modification, "SAN": whole.attention, "D": judge}.items()}  # fmt: skip
@@ -118,7 +127,7 @@ def test_published_parameter_counts() -> None:
 
 @torch.no_grad()
 def test_initial_masks_are_near_the_middle_and_follow_their_bias() -> None:
-    image, target = faces(0, 2, 32), labels(0, 2, 1)
+    image, target = make_faces(0, 2, 32), make_labels(0, 2, 1)
     assert abs(float(generator(0, 32, 1)(image, target).mask.mean()) - 0.5) < 0.05
     assert abs(float(generator(0, 32, 1, mask_bias=1.0)(image, target).mask.mean()) - 0.731) < 0.05
 
@@ -135,22 +144,22 @@ def test_sizes_that_cannot_be_halved_are_refused() -> None:
 def test_decoding_again_is_running_again(seed: int, n: int, chosen: dict[str, Any], times: int) -> None:
     """Outputs, and the running statistics that the official order of forwards leaves behind."""
     shared, apart = generator(seed, 16, 1, **chosen), generator(seed, 16, 1, **chosen)
-    image = faces(seed, n, 16)
+    image = make_faces(seed, n, 16)
     encoded = shared.encode(image)
     for k in range(times):
-        target = labels(seed + k, n, 1)
+        target = make_labels(seed + k, n, 1)
         one, other = shared(image, target, encoded), apart(image, target)
         torch.testing.assert_close(one.image, other.image)
         torch.testing.assert_close(one.mask, other.mask)
     for (key, value), expected in zip(shared.state_dict().items(), apart.state_dict().values()):
         torch.testing.assert_close(value, expected, msg=key)
-    assert couples_batch(shared) is (chosen["res_norm"] == "batch")
+    assert has_batch_norm(shared) is (chosen["res_norm"] == "batch")
 
 
 @given(seed=seeds)
 def test_replay_between_forward_and_backward_changes_no_gradient(seed: int) -> None:
     shared, apart = generator(seed, 16, 1), generator(seed, 16, 1)
-    image, target = faces(seed, 2, 16), labels(seed, 2, 1)
+    image, target = make_faces(seed, 2, 16), make_labels(seed, 2, 1)
     encoded = shared.encode(image)
     (shared(image, target, encoded).image + shared(image, 1 - target, encoded).image).square().mean().backward()
     (apart(image, target).image + apart(image, 1 - target).image).square().mean().backward()
@@ -165,10 +174,10 @@ def test_compiled_residual_blocks_are_the_eager_ones() -> None:
     eager, compiled = (generator(0, 16, 1, res_norm="batch", downsamplings=1, kernel=3).double() for _ in range(2))
     compiled.attention.residual.compile(backend="aot_eager")
     for seed in (0, 1):  # the second batch meets what the first one left behind
-        image, target = faces(seed, 2, 16).double(), labels(seed, 2, 1).double()
+        image, target = make_faces(seed, 2, 16).double(), make_labels(seed, 2, 1).double()
         for network in (eager, compiled):
             encoded = network.encode(image)
-            edits = [net(image, each, encoded) for each in (target, 1 - target)]
+            edits = [network(image, each, encoded) for each in (target, 1 - target)]
             (edits[0].image + edits[1].image).square().mean().backward()
     for one, other in zip(eager.parameters(), compiled.parameters()):
         torch.testing.assert_close(one.grad, other.grad)
@@ -184,21 +193,25 @@ def test_compiled_residual_blocks_are_the_eager_ones() -> None:
 @given(seed=seeds, size=sizes, n=batches, a=counts, heads=st.sampled_from(["joint", "label"]))
 def test_discriminator_heads(seed: int, size: int, n: int, a: int, heads: str) -> None:
     """Logits never depend on the claim; scores do exactly with label heads, attribute by attribute."""
-    network, image, claim = discriminator(seed, size, a, score_heads=heads), faces(seed, n, size), labels(seed, n, a)
-    verdict, other = net(image, claim), net(image, 1 - claim)
+    network, image, claim = (
+        discriminator(seed, size, a, score_heads=heads),
+        make_faces(seed, n, size),
+        make_labels(seed, n, a),
+    )
+    verdict, other = network(image, claim), network(image, 1 - claim)
     assert verdict.attributes.shape == (n, a) and torch.equal(verdict.attributes, other.attributes)
     assert verdict.score.shape == (n, a if heads == "label" else 1, 2, 2)
     assert torch.equal(verdict.score, other.score) is (heads == "joint")
     if heads == "label":
         first = torch.cat([claim[:, :1], 1 - claim[:, 1:]], 1)
-        assert torch.equal(net(image, first).score[:, :1], verdict.score[:, :1])
+        assert torch.equal(network(image, first).score[:, :1], verdict.score[:, :1])
 
 
 @given(seed=seeds, n=batches, a=counts)
 def test_of_label_picks_the_claimed_map(seed: int, n: int, a: int) -> None:
     score = torch.arange(n * 2 * a * 4.0).view(n, 2 * a, 2, 2)
-    claim = labels(seed, n, a)
-    picked = of_label(score, claim)
+    claim = make_labels(seed, n, a)
+    picked = select_label_scores(score, claim)
     for i in range(n):
         for k in range(a):
             assert torch.equal(picked[i, k], score[i, 2 * k + int(claim[i, k])])
@@ -208,22 +221,22 @@ def test_of_label_picks_the_claimed_map(seed: int, n: int, a: int) -> None:
 
 
 def official_folder(
-    folder: Path, size: int, change: Callable[[Generator], None] = lambda ours: None
-) -> tuple[Generator, Discriminator]:
+    folder: Path, size: int, change: Callable[[SaganGenerator], None] = lambda ours: None
+) -> tuple[SaganGenerator, SaganDiscriminator]:
     """Our random networks, changed, in the official layout: `results/<experiment>` with its setting.json."""
     ours, judge = generator(0, size, 1), discriminator(1, size, 1)
     change(ours)
     names: dict[str, str] = {}
     for official, body in (("AMN", "modification"), ("SAN", "attention")):
-        names |= body_names(official, body, len(ours.modification.down), 1)
+        names |= map_body_names(official, body, len(ours.modification.down), 1)
     state = ours.state_dict()
     for body in ("modification", "attention"):  # its own inverse
-        state[f"{body}.head.weight"] = as_convolution(state[f"{body}.head.weight"])
+        state[f"{body}.head.weight"] = convert_transposed_weight(state[f"{body}.head.weight"])
     checkpoint = folder / "checkpoint"
     checkpoint.mkdir()
     torch.save({k: state[v] for k, v in names.items()}, checkpoint / "1000032.G.pth")
     torch.save(
-        {k: judge.state_dict()[v] for k, v in discriminator_names(len(judge.trunk)).items()},
+        {k: judge.state_dict()[v] for k, v in map_discriminator_names(len(judge.trunk)).items()},
         checkpoint / "1000032.D.pth",
     )
     for older in ("0050400.G.pth", "0050400.D.pth", "1000032.G_opt.pth"):
@@ -236,7 +249,7 @@ def official_folder(
 
 def test_import_gives_the_same_networks_and_training(tmp_path: Path) -> None:
     ours, judge = official_folder(tmp_path, 32)
-    result = import_weights([tmp_path], {})
+    result = import_sagan([tmp_path], {})
     assert result.config["data"] == {
         "source": "celeba", "root": None, "crop": 170, "split": "number", "balance": None, "image_size": 32,
         "attributes": ["Smiling"], "batch": 8,
@@ -246,14 +259,15 @@ def test_import_gives_the_same_networks_and_training(tmp_path: Path) -> None:
     assert result.config["training"]["iterations"] == 1000
     adam = result.config["optimizers"]["generator"]
     assert (adam["lr"], adam["betas"]) == (0.001, [0.4, 0.9])
-    rebuilt = Generator(SaganGeneratorConfig(**result.config["generator"]), facts(32, 1)).eval()
+    rebuilt = SaganGenerator(SaganGeneratorConfig(**result.config["generator"]), facts(32, 1)).eval()
     rebuilt.load_state_dict(result.networks["generator"], strict=True)
-    image, target = faces(0, 2, 32), labels(0, 2, 1)
+    image, target = make_faces(0, 2, 32), make_labels(0, 2, 1)
     torch.testing.assert_close(rebuilt(image, target).image, ours.eval()(image, target).image)
-    discriminators = Discriminator(SaganDiscriminatorConfig(**result.config["discriminator"]), facts(32, 1))
+    discriminators = SaganDiscriminator(SaganDiscriminatorConfig(**result.config["discriminator"]), facts(32, 1))
     discriminators.load_state_dict(result.networks["discriminator"], strict=True)
     assert torch.equal(discriminators(image, target).score, judge(image, target).score)
-    assert result.alternative == {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
+    assert result.choose is choose_version
+    assert FIRST_VERSION == {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
 
 
 def test_a_folder_means_its_newest_pair_of_one_experiment(tmp_path: Path) -> None:
@@ -262,16 +276,16 @@ def test_a_folder_means_its_newest_pair_of_one_experiment(tmp_path: Path) -> Non
         folder.mkdir()
         official_folder(folder, 16)
     (one / "checkpoint" / "2000000.G.pth").write_bytes(b"must not be read")  # saved before its discriminator was
-    assert len(import_weights([one], {}).networks) == 2
+    assert len(import_sagan([one], {}).networks) == 2
     with pytest.raises(ConfigError, match=rf"setting\.json of several experiments, in {one}, {other}: name one"):
-        import_weights([tmp_path], {})
+        import_sagan([tmp_path], {})
     (other / "setting.json").unlink()
     with pytest.raises(ConfigError, match=rf"weights of several experiments, in {one}/checkpoint, {other}/checkpoint"):
-        import_weights([tmp_path], {})
+        import_sagan([tmp_path], {})
 
 
 @torch.no_grad()
-def shuts_mask(ours: Generator, skip: bool) -> None:
+def shuts_mask(ours: SaganGenerator, skip: bool) -> None:
     """Make the mask 0 if residual blocks have their sum (or, `skip` False, have none), and 1 otherwise."""
     body = ours.attention
     for name, parameter in body.named_parameters():
@@ -290,7 +304,7 @@ def test_of_two_readings_that_one_is_imported_which_gives_faces_back(
     official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, skip))
     options = []
     for k in range(photos):
-        save_image(faces(k, 1, 40)[0], tmp_path / f"{k}.png")
+        save_image(make_faces(k, 1, 40)[0], tmp_path / f"{k}.png")
         options += ["--photo", str(tmp_path / f"{k}.png")]
     assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run"), *options]) == 0
     said = capsys.readouterr().out
@@ -316,7 +330,7 @@ def test_weights_that_give_no_face_back_are_told(tmp_path: Path, capsys: pytest.
 
 
 @torch.no_grad()
-def open_mask(ours: Generator) -> None:
+def open_mask(ours: SaganGenerator) -> None:
     ours.attention.head.weight.zero_()
     ours.attention.head.bias.fill_(20)
 
@@ -337,7 +351,7 @@ def test_an_imported_run_says_that_celeba_is_where_it_comes_from(
     (root / "img_align_celeba").mkdir(parents=True)
     numbers = (3, 7, 8, 200_001, 200_002, 200_003)
     for k in numbers:
-        save_image(faces(k, 1, 60)[0], root / "img_align_celeba" / f"{k:06}.jpg")
+        save_image(make_faces(k, 1, 60)[0], root / "img_align_celeba" / f"{k:06}.jpg")
     lines = [str(len(numbers)), "Smiling", *(f"{k:06}.jpg {1 if k % 2 else -1}" for k in numbers)]
     (root / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
     people = "".join(f"{k:06}.jpg {k}\n" for k in numbers)
@@ -359,24 +373,24 @@ def test_another_source_may_be_named_with_the_size_and_labels_of_the_weights(tmp
 
 @given(seed=seeds, size=st.integers(3, 7))
 def test_the_last_layer_is_converted_exactly(seed: int, size: int) -> None:
-    weight = faces(seed, 4, 7)[:, :2]
-    x = faces(seed + 1, 1, size)[:, :1].expand(1, 4, -1, -1).contiguous()
+    weight = make_faces(seed, 4, 7)[:, :2]
+    x = make_faces(seed + 1, 1, size)[:, :1].expand(1, 4, -1, -1).contiguous()
     transposed = torch.nn.functional.conv_transpose2d(x, weight, padding=3)
-    torch.testing.assert_close(torch.nn.functional.conv2d(x, as_convolution(weight), padding=3), transposed)
+    torch.testing.assert_close(torch.nn.functional.conv2d(x, convert_transposed_weight(weight), padding=3), transposed)
 
 
 def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
     official_folder(tmp_path, 16)
     files = [tmp_path / "checkpoint" / f"1000032.{side}.pth" for side in "GD"]
     with pytest.raises(ConfigError, match="know 1 attributes, but none are named"):
-        import_weights(files, {})
-    assert import_weights(files, {"attributes": ["Eyeglasses"]}).config["data"]["image_size"] == 16
+        import_sagan(files, {})
+    assert import_sagan(files, {"attributes": ["Eyeglasses"]}).config["data"]["image_size"] == 16
     with pytest.raises(ConfigError, match="the discriminator says 16, image_size says 128"):
-        import_weights(files, {"attributes": ["Eyeglasses"], "image_size": 128})
+        import_sagan(files, {"attributes": ["Eyeglasses"], "image_size": 128})
     (tmp_path / "setting.json").write_text("[")
     with pytest.raises(ConfigError, match=r"setting\.json: not valid JSON"):
-        import_weights([tmp_path], {})
+        import_sagan([tmp_path], {})
     with pytest.raises(ConfigError, match=r"no <number>\.G\.pth"):
         empty = tmp_path / "empty"
         empty.mkdir()
-        import_weights([empty], {})
+        import_sagan([empty], {})

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from semantic_kit import STYLE, Small, composed, part, smalls, unrolled, wplus
-from zoogan.config import ConfigError
+from support.semantic_networks import STYLE, Small, composed, part, smalls, unrolled, wplus
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
-from zoogan.interfaces import Draws, Synthesised, World
-from zoogan.testing.strategies import batches, noise, seeds
-from zoogan_semantic_stylegan.config import GeneratorConfig
-from zoogan_semantic_stylegan.networks import Generator
+from zoogan.interfaces import Draws, SynthesisedFace, World
+from zoogan.testing.strategies import batches, make_noise, seeds
+from zoogan_semantic_stylegan.config import SemanticStyleGANGeneratorConfig
+from zoogan_semantic_stylegan.networks import SemanticStyleGANGenerator
 from zoogan_semantic_stylegan.parts import Composition, PartGenerators
 
 
@@ -24,7 +24,7 @@ def close(one: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
 
 
-def fields(made: Synthesised) -> list[Tensor]:
+def fields(made: SynthesisedFace) -> list[Tensor]:
     """All that a generator of parts gives."""
     assert made.segmentation is not None and made.coarse is not None and made.depth is not None
     return [made.image, made.segmentation, made.coarse, made.depth]
@@ -37,13 +37,13 @@ def fields(made: Synthesised) -> list[Tensor]:
 def test_rows_are_unrolled_as_published(small: Small, seed: int, n: int) -> None:
     network = small.generator()
     latents = wplus(seed, n, network)
-    found = network.unrolled(latents)
+    found = network.expand_rows(latents)
     assert torch.equal(found, unrolled(small, latents)) and found.shape[1] == network.layers
-    assert torch.equal(network.unrolled(found), found)
-    for one, other in zip(fields(net(latents)), fields(net(found))):
+    assert torch.equal(network.expand_rows(found), found)
+    for one, other in zip(fields(network(latents)), fields(network(found))):
         assert torch.equal(one, other)
     with pytest.raises(ValueError, match=rf"expected {network.rows}, or {network.layers}"):
-        network.unrolled(noise(seed, n, network.rows + network.layers, STYLE))
+        network.expand_rows(make_noise(seed, n, network.rows + network.layers, STYLE))
 
 
 @given(small=smalls())
@@ -60,8 +60,8 @@ def test_mixing_takes_shapes_and_textures_by_part(small: Small, seed: int, data:
     network, n = small.generator(), 2
     one, other = wplus(seed, n, network), wplus(seed + 1, n, network)
     kinds = [[data.draw(st.integers(0, 2)) for _ in network.parts] for _ in range(n)]
-    draw = Draws(0, World.alone(), n, slice(None), {"parts": (torch.tensor(kinds) + 0.5) / 3})
-    mixed = network.mixed(one, other, draw)
+    draw = Draws(0, World.make_single(), n, slice(None), {"parts": (torch.tensor(kinds) + 0.5) / 3})
+    mixed = network.mix_latents(one, other, draw)
     for face in range(n):
         rows = [one[face, row] for row in range(small.shared)]
         for k, kind in enumerate(kinds[face]):
@@ -73,7 +73,7 @@ def test_mixing_takes_shapes_and_textures_by_part(small: Small, seed: int, data:
 def test_every_kind_of_mixture_is_drawn_for_every_part_of_every_face() -> None:
     network, n = Small().generator(), 6000
     one, other = torch.zeros(n, network.rows, 1), torch.ones(n, network.rows, 1)
-    mixed = network.mixed(one, other, Draws(5, World.alone(), n, slice(None)))[..., 0]
+    mixed = network.mix_latents(one, other, Draws(5, World.make_single(), n, slice(None)))[..., 0]
     assert not mixed[:, :1].any()
     kinds = mixed[:, 1::2] + mixed[:, 2::2]
     for k in range(4):
@@ -88,10 +88,10 @@ def test_every_kind_of_mixture_is_drawn_for_every_part_of_every_face() -> None:
 def test_batched_parts_are_the_loops_of_the_description(small: Small, seed: int, n: int) -> None:
     network = small.generator()
     latents = wplus(seed, n, network)
-    found = network.features(latents)
-    each = network.composition.each(found.hidden)
-    kept = (noise(seed, n, small.parts) > -0.5).double()
-    masks = network.composition.masks(found.depth, kept)
+    found = network.compute_part_features(latents)
+    each = network.composition.compute_each_part(found.hidden)
+    kept = (make_noise(seed, n, small.parts) > -0.5).double()
+    masks = network.composition.compute_masks(found.depth, kept)
     whole = network.composition(found.hidden, masks)
     for face in range(n):
         rows = unrolled(small, latents)[face].view(small.parts, small.layers, STYLE)
@@ -107,7 +107,7 @@ def test_batched_parts_are_the_loops_of_the_description(small: Small, seed: int,
 def test_shapes_ranges_and_repetition(small: Small, seed: int, n: int) -> None:
     network = small.generator()
     latents = wplus(seed, n, network)
-    made = net(latents)
+    made = network(latents)
     sides = [(8 << k // 2,) * 2 for k in range(2 * int(math.log2(small.size // 4)))]
     assert network.noise_sizes == (tuple(sides) if small.noise else ())
     image, segmentation, coarse, depth = fields(made)
@@ -116,7 +116,7 @@ def test_shapes_ranges_and_repetition(small: Small, seed: int, n: int) -> None:
     assert coarse.shape == depth.shape == (n, small.parts, small.coarse, small.coarse)
     close(((coarse + 1) / 2).sum(1), torch.ones_like(depth[:, 0]))
     assert coarse.min() >= -1 and coarse.max() <= 1 and not depth[:, 0].any()
-    for one, other in zip(fields(made), fields(network.eval()(latents, network.fixed_noise()))):
+    for one, other in zip(fields(made), fields(network.eval()(latents, network.get_fixed_noise()))):
         assert torch.equal(one, other) and one.isfinite().all()
 
 
@@ -125,12 +125,12 @@ def test_each_face_is_made_alone(small: Small, seed: int, order: list[int]) -> N
     network = small.generator()
     latents, maps = (
         wplus(seed, 3, network),
-        [noise(seed + k, 3, 1, *s).double() for k, s in enumerate(network.noise_sizes)],
+        [make_noise(seed + k, 3, 1, *s).double() for k, s in enumerate(network.noise_sizes)],
     )
-    whole = fields(net(latents, maps))
-    for one, other in zip(fields(net(latents[order], [level[order] for level in maps])), whole):
+    whole = fields(network(latents, maps))
+    for one, other in zip(fields(network(latents[order], [level[order] for level in maps])), whole):
         close(one, other[order])
-    for one, other in zip(fields(net(latents[:1], [level[:1] for level in maps])), whole):
+    for one, other in zip(fields(network(latents[:1], [level[:1] for level in maps])), whole):
         close(one, other[:1])
 
 
@@ -145,8 +145,8 @@ def test_a_row_acts_on_its_own_part_alone(small: Small, seed: int, data: st.Data
     row = data.draw(st.integers(0, network.rows - 1))
     changed = latents.clone()
     changed[:, row] += 1
-    before, after = network.features(latents), network.features(changed)
-    reached = (network.unrolled(latents) != network.unrolled(changed)).any(2)[0].view(small.parts, small.layers)
+    before, after = network.compute_part_features(latents), network.compute_part_features(changed)
+    reached = (network.expand_rows(latents) != network.expand_rows(changed)).any(2)[0].view(small.parts, small.layers)
     k, texture = divmod(row - small.shared, 2)
     assert not reached[
         [other for other in range(small.parts) if (other == 0 if row < small.shared else other != k)]
@@ -157,7 +157,7 @@ def test_a_row_acts_on_its_own_part_alone(small: Small, seed: int, data: st.Data
         assert torch.equal(before.hidden[:, other], after.hidden[:, other]) == (not reached[other].any())
     if row >= small.shared and texture:
         assert torch.equal(before.depth, after.depth)
-        for one, other_one in zip(fields(net(latents))[2:], fields(net(changed))[2:]):
+        for one, other_one in zip(fields(network(latents))[2:], fields(network(changed))[2:]):
             assert torch.equal(one, other_one)
 
 
@@ -166,16 +166,18 @@ def test_what_is_left_out_shows_nowhere(small: Small, seed: int, data: st.DataOb
     network = small.generator()
     latents = wplus(seed, 2, network)
     kept = torch.tensor([[data.draw(st.booleans()) for _ in network.parts] for _ in range(2)]).double()
-    made = network.composed(latents, kept=kept)
+    made = network.generate_parts(latents, visible=kept)
     _, _, coarse, depth = fields(made)
-    assert (coarse[kept == 0] == -1).all() and torch.equal(depth, fields(net(latents))[3])
+    assert (coarse[kept == 0] == -1).all() and torch.equal(depth, fields(network(latents))[3])
     shown = ((coarse + 1) / 2).sum(1)[kept.any(1)]
     torch.testing.assert_close(shown, torch.ones_like(shown), atol=1e-3, rtol=0)  # but for 1e-8 over a faint sum
     for one, other in zip(
-        fields(network.composed(latents, kept=kept[:1])), fields(network.composed(latents, kept=kept))
+        fields(network.generate_parts(latents, visible=kept[:1])), fields(network.generate_parts(latents, visible=kept))
     ):
         close(one[:1], other[:1])
-    for one, other in zip(fields(net.composed(latents, kept=torch.ones(1, small.parts))), fields(net(latents))):
+    for one, other in zip(
+        fields(network.generate_parts(latents, visible=torch.ones(1, small.parts))), fields(network(latents))
+    ):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
@@ -184,15 +186,15 @@ def test_moving_the_places_of_a_part_moves_it_alone(small: Small, seed: int, dat
     network = small.generator()
     latents, k = wplus(seed, 2, network), data.draw(st.integers(1, small.parts - 1))
     places = network.place.expand(1, small.parts, -1, -1, -1).clone()
-    for one, other in zip(fields(net.composed(latents, places=places)), fields(net(latents))):
+    for one, other in zip(fields(network.generate_parts(latents, places=places)), fields(network(latents))):
         close(one, other)
     places[:, k] = 0.5 * places[:, k] + 0.1
-    moved = network.features(latents, places)
-    again = network.features(latents, network.place.expand(2, small.parts, -1, -1, -1))
+    moved = network.compute_part_features(latents, places)
+    again = network.compute_part_features(latents, network.place.expand(2, small.parts, -1, -1, -1))
     for other in range(small.parts):
         assert torch.equal(moved.depth[:, other], again.depth[:, other]) == (other != k)
         assert torch.equal(moved.hidden[:, other], again.hidden[:, other]) == (other != k)
-    each = network.features(latents, places.expand(2, -1, -1, -1, -1))
+    each = network.compute_part_features(latents, places.expand(2, -1, -1, -1, -1))
     assert torch.equal(each.hidden, moved.hidden), "one set of places serves all faces"
 
 
@@ -203,8 +205,8 @@ def test_moving_the_places_of_a_part_moves_it_alone(small: Small, seed: int, dat
 def test_gradients_reach_every_parameter(small: Small, seed: int) -> None:
     """But for the background's shape where textures teach shapes nothing, for it has no depth."""
     network = small.generator()
-    made = net(wplus(seed, 2, net))
-    torch.stack([(x * noise(seed + 1, *x.shape).double()).sum() for x in fields(made)]).sum().backward()
+    made = network(wplus(seed, 2, network))
+    torch.stack([(x * make_noise(seed + 1, *x.shape).double()).sum() for x in fields(made)]).sum().backward()
     for name, parameter in network.named_parameters():
         gradient = parameter.grad
         assert gradient is not None and gradient.isfinite().all(), name
@@ -225,7 +227,7 @@ def test_parts_and_their_composition_have_second_derivatives() -> None:
 
     def shown(latents: Tensor, weight: Tensor) -> Tensor:
         found = torch.func.functional_call(parts, {"weight": weight}, (latents, places, (2, 2)))
-        return composition(found.hidden, composition.masks(found.depth))
+        return composition(found.hidden, composition.compute_masks(found.depth))
 
     latents = torch.randn(1, 4, 2, dtype=torch.float64, requires_grad=True)
     weight = parts.weight.detach().clone().requires_grad_()
@@ -242,8 +244,8 @@ def test_half_precision_keeps_sums_and_masks_in_full(small: Small, seed: int) ->
     network = small.generator(dtype=torch.float32)
     latents = wplus(seed, 2, network)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        made = net(latents)
-    for one, other in zip(fields(made), fields(net(latents))):
+        made = network(latents)
+    for one, other in zip(fields(made), fields(network(latents))):
         assert one.dtype == torch.float32
         assert (one - other).norm() <= 0.1 * other.norm()
     assert made.coarse is not None
@@ -254,22 +256,24 @@ def test_what_does_not_fit_is_refused_in_a_sentence() -> None:
     names = ("sky", "sea", "sand")
     for parts in ((), ("sky",)):
         with pytest.raises(ConfigError, match="faces of parts, of which this source names"):
-            Generator(Small().config(), Facts(image_size=16, parts=parts))
+            SemanticStyleGANGenerator(Small().config(), Facts(image_size=16, parts=parts))
     for config, size in (
-        (GeneratorConfig(coarse_size=16, render_from=8), 16),
-        (GeneratorConfig(coarse_size=12, render_from=4), 32),
-        (GeneratorConfig(coarse_size=8, render_from=2), 16),
-        (GeneratorConfig(coarse_size=16, render_from=16), 32),
-        (GeneratorConfig(coarse_size=32, render_from=24), 64),
+        (SemanticStyleGANGeneratorConfig(coarse_size=16, render_from=8), 16),
+        (SemanticStyleGANGeneratorConfig(coarse_size=12, render_from=4), 32),
+        (SemanticStyleGANGeneratorConfig(coarse_size=8, render_from=2), 16),
+        (SemanticStyleGANGeneratorConfig(coarse_size=16, render_from=16), 32),
+        (SemanticStyleGANGeneratorConfig(coarse_size=32, render_from=24), 64),
     ):
         with pytest.raises(ConfigError, match="powers of two that rise from 4"):
-            Generator(config, Facts(image_size=size, parts=names))
-    config = GeneratorConfig(part_layers=3, shared_layers=3, shape_layers=3, coarse_size=8, render_from=4)
+            SemanticStyleGANGenerator(config, Facts(image_size=size, parts=names))
+    config = SemanticStyleGANGeneratorConfig(
+        part_layers=3, shared_layers=3, shape_layers=3, coarse_size=8, render_from=4
+    )
     with pytest.raises(ConfigError, match="9 rows unrolled, as many as w\\+ has"):
-        Generator(config, Facts(image_size=16, parts=names))
+        SemanticStyleGANGenerator(config, Facts(image_size=16, parts=names))
     for wrong in ({"shared_layers": 4, "shape_layers": 3}, {"shape_layers": 11}):
         with pytest.raises(ValueError, match="must not fall"):
-            GeneratorConfig(**wrong)
+            SemanticStyleGANGeneratorConfig(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +281,9 @@ def test_what_does_not_fit_is_refused_in_a_sentence() -> None:
 )
 def test_sides_follow_from_the_pictures_size(size: int, coarse: int, first: int) -> None:
     with torch.device("meta"):
-        network = Generator(GeneratorConfig(), Facts(image_size=size, parts=("sky", "sea")))
-        made = net(torch.zeros(1, net.rows, 512))
+        network = SemanticStyleGANGenerator(
+            SemanticStyleGANGeneratorConfig(), Facts(image_size=size, parts=("sky", "sea"))
+        )
+        made = network(torch.zeros(1, network.rows, 512))
     assert fields(made)[2].shape == (1, 2, coarse, coarse) and network.noise_sizes[0] == (2 * first, 2 * first)
     assert made.image.shape == (1, 3, size, size)

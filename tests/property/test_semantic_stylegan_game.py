@@ -11,19 +11,20 @@ from torch.nn import functional as F
 
 import zoogan.builtin
 import zoogan_semantic_stylegan
-from semantic_kit import STYLE, Small, smalls, wplus
+from support.semantic_networks import STYLE, Small, smalls, wplus
 from zoogan.composition.build import Composition, compose
 from zoogan.config import validate
 from zoogan.config.registry import Registry
 from zoogan.facts import Facts
-from zoogan.games.synthesis import Synthesis, mask_loss, make_one_hot_maps
-from zoogan.interfaces import Clock, Draws, Shared, Synthesised, Turn, World
+from zoogan.games.synthesis import Synthesis, make_one_hot_maps
+from zoogan.interfaces import Clock, Draws, Shared, SynthesisedFace, Turn, World
 from zoogan.layers.mapping import PixelNormMapping
-from zoogan.testing.strategies import faces, noise, seeds
+from zoogan.losses.synthesis import mask_loss
+from zoogan.testing.strategies import make_faces, make_noise, seeds
 from zoogan_semantic_stylegan.config import (
     SemanticConsistencyConfig,
-    SemanticStyleGANDiscriminatorConfig,
     SemanticDiversityConfig,
+    SemanticStyleGANDiscriminatorConfig,
     SemanticStyleGANGeneratorConfig,
     SemanticStyleGANMappingConfig,
 )
@@ -43,8 +44,8 @@ def classes(seed: int, n: int, size: int, parts: int) -> Tensor:
 
 
 def turn_of(networks: nn.ModuleDict, n: int, seed: int, batch: dict[str, Tensor], **injected: Tensor) -> Turn:
-    draw = Draws(seed, World.alone(), n, slice(None), injected)
-    return Turn(networks, {"source": batch}, {}, Shared(), Clock(0, 1), World.alone(), draw)
+    draw = Draws(seed, World.make_single(), n, slice(None), injected)
+    return Turn(networks, {"source": batch}, {}, Shared(), Clock(0, 1), World.make_single(), draw)
 
 
 # ---- the discriminator ----
@@ -52,24 +53,26 @@ def turn_of(networks: nn.ModuleDict, n: int, seed: int, batch: dict[str, Tensor]
 
 @given(small=smalls(), seed=seeds, n=pairs)
 def test_the_discriminator_judges_pairs_and_images_alone(small: Small, seed: int, n: int) -> None:
-    network, image = small.discriminator(seed), faces(seed, n, small.size).double()
+    network, image = small.discriminator(seed), make_faces(seed, n, small.size).double()
     layout = make_one_hot_maps(classes(seed, n, small.size, small.parts), small.parts, like=image)
-    pair, alone = net(image, layout), net(image)
+    pair, alone = network(image, layout), network(image)
     assert pair.shape == alone.shape == (n, 1) and pair.isfinite().all() and not torch.equal(pair, alone)
-    assert torch.equal(net(image, layout), pair)
+    assert torch.equal(network(image, layout), pair)
     shuffled = layout.roll(1, 1)
-    assert not torch.equal(net(image, shuffled), pair), "which class is where counts"
+    assert not torch.equal(network(image, shuffled), pair), "which class is where counts"
     assert network.segmentation_trunk is not None
     with torch.no_grad():  # a branch that gives nothing
         last = network.segmentation_trunk[-1]
         for parameter in (last.second.weight, last.second.bias, last.shortcut.weight):
             parameter.zero_()
-    assert torch.equal(net(image, layout), alone)
+    assert torch.equal(network(image, layout), alone)
 
 
 def test_a_discriminator_without_parts_looks_at_images() -> None:
-    network = SemanticStyleGANDiscriminator(SemanticStyleGANDiscriminatorConfig(channel_multiplier=2**-8, max_width=5), Facts(image_size=16))
-    assert net.classes == 0 and net.segmentation_trunk is None and net(faces(0, 2, 16)).shape == (2, 1)
+    network = SemanticStyleGANDiscriminator(
+        SemanticStyleGANDiscriminatorConfig(channel_multiplier=2**-8, max_width=5), Facts(image_size=16)
+    )
+    assert network.classes == 0 and network.segmentation_trunk is None and network(make_faces(0, 2, 16)).shape == (2, 1)
 
 
 # ---- the published sizes ----
@@ -84,7 +87,10 @@ def test_published_parameter_counts_and_shapes(size: int) -> None:
     facts = Facts(image_size=size, parts=PARTS, transparent=PARTS[10:13:2])
     with torch.device("meta"):
         mapping = PixelNormMapping(SemanticStyleGANMappingConfig(), facts)
-        generator, discriminator = SemanticStyleGANGenerator(SemanticStyleGANGeneratorConfig(), facts), SemanticStyleGANDiscriminator(SemanticStyleGANDiscriminatorConfig(), facts)
+        generator, discriminator = (
+            SemanticStyleGANGenerator(SemanticStyleGANGeneratorConfig(), facts),
+            SemanticStyleGANDiscriminator(SemanticStyleGANDiscriminatorConfig(), facts),
+        )
         made = generator(torch.zeros(2, 28, 512))
         assert discriminator(made.image, made.segmentation).shape == (2, 1)
     counts = [sum(p.numel() for p in network.parameters()) for network in (mapping, generator, discriminator)]
@@ -99,13 +105,16 @@ def test_published_parameter_counts_and_shapes(size: int) -> None:
 
 @given(seed=seeds, n=st.integers(1, 3), parts=st.integers(2, 5), factor=st.sampled_from([1, 2, 4]))
 def test_the_mask_term_is_the_loop(seed: int, n: int, parts: int, factor: int) -> None:
-    coarse, whole = noise(seed, n, parts, 4, 4).double(), noise(seed + 1, n, parts, 4 * factor, 4 * factor).double()
+    coarse, whole = (
+        make_noise(seed, n, parts, 4, 4).double(),
+        make_noise(seed + 1, n, parts, 4 * factor, 4 * factor).double(),
+    )
     total = 0.0
     for place in torch.cartesian_prod(*(torch.arange(k) for k in coarse.shape)).tolist():
         face, part, y, x = place
         block = whole[face, part, factor * y : factor * (y + 1), factor * x : factor * (x + 1)]
         total += float(coarse[face, part, y, x] - block.mean()) ** 2
-    made = Synthesised(torch.zeros(n, 3, 4 * factor, 4 * factor), whole, coarse)
+    made = SynthesisedFace(torch.zeros(n, 3, 4 * factor, 4 * factor), whole, coarse)
     assert float(mask_loss(made)) == pytest.approx(total / coarse.numel(), rel=1e-9)
 
 
@@ -151,7 +160,7 @@ def test_the_penalty_weighs_the_segmentations_slope(registry: Registry, seed: in
     composition = composition_of(registry, small, weights={"segmentation_penalty": ratio})
     game, discriminator = composition.game, composition.networks["discriminator"]
     assert isinstance(game, Synthesis) and game.judges_pairs
-    image, label = faces(seed, n, small.size).double(), classes(seed, n, small.size, small.parts)
+    image, label = make_faces(seed, n, small.size).double(), classes(seed, n, small.size, small.parts)
     batch = {"image": image, "segmentation": label}
     found = game.compute_penalty_terms(turn_of(composition.networks, n, seed, batch))["penalty"]
     shown = image.clone().requires_grad_(), make_one_hot_maps(label, small.parts, like=image).requires_grad_()
@@ -165,7 +174,9 @@ def test_a_game_of_images_reads_no_segmentation(registry: Registry) -> None:
     composition = composition_of(registry, small, judge_segmentation=False)
     game = composition.game
     assert game.needs["source"].fields == ("image",)
-    terms = game.compute_penalty_terms(turn_of(composition.networks, 2, 0, {"image": faces(0, 2, small.size).double()}))
+    terms = game.compute_penalty_terms(
+        turn_of(composition.networks, 2, 0, {"image": make_faces(0, 2, small.size).double()})
+    )
     assert float(terms["penalty"].detach()) > 0
 
 
@@ -190,18 +201,20 @@ def consistency(networks: nn.ModuleDict, latents: Tensor, parts: list[int], othe
 def test_consistency_is_the_loop(small: Small, seed: int, data: st.DataObject) -> None:
     networks, n = networks(small), 2
     network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
-    latents, z = wplus(seed, n, network), noise(seed + 1, n, STYLE).double()
+    latents, z = wplus(seed, n, network), make_noise(seed + 1, n, STYLE).double()
     parts = [data.draw(st.integers(0, small.parts - 1)) for _ in range(n)]
     costs = []
     for face, k in enumerate(parts):
-        other = network.extended(networks["mapping"](z[face : face + 1])).clone()
+        other = network.repeat_latent(networks["mapping"](z[face : face + 1])).clone()
         rows = [small.shared + 2 * k, small.shared + 2 * k + 1]
         other[:, rows] = latents[face : face + 1, rows]
         means, shares = [], []
         for rows_of in (latents[face : face + 1], other):
             found = network.compute_part_features(rows_of)
             mask = found.depth.softmax(1)[0, k]
-            means.append((mask * network.composition.compute_each_part(found.hidden)[0, k]).sum((1, 2)) / (mask.sum() + 1e-8))
+            means.append(
+                (mask * network.composition.compute_each_part(found.hidden)[0, k]).sum((1, 2)) / (mask.sum() + 1e-8)
+            )
             shares.append(float(mask.detach().mean()))
         if min(shares) > 1e-3:
             costs.append((1 - F.cosine_similarity(*means, dim=0)).square())
@@ -216,7 +229,7 @@ def test_consistency_is_zero_where_a_parts_features_are_its_own_latents_alone() 
     for shared, own in ((2, False), (0, True)):
         networks = networks(Small(shared=shared))
         network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
-        latents, z = wplus(1, 2, network).requires_grad_(), noise(2, 2, STYLE).double()
+        latents, z = wplus(1, 2, network).requires_grad_(), make_noise(2, 2, STYLE).double()
         cost = consistency(networks, latents, [1, 2], z)
         assert float(cost.detach()) > (1e-6 if shared else 0)
         cost.backward()
@@ -233,7 +246,7 @@ def test_parts_that_do_not_show_have_no_consistency() -> None:
     network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
     with torch.no_grad():
         network.part_generators.depth_bias[1] = -1e3
-    latents, z = wplus(1, 2, network).requires_grad_(), noise(2, 2, STYLE).double()
+    latents, z = wplus(1, 2, network).requires_grad_(), make_noise(2, 2, STYLE).double()
     gone = consistency(networks, latents, [2, 2], z)
     gone.backward()
     assert float(gone.detach()) == 0 and latents.grad is not None and not latents.grad.any()
@@ -258,7 +271,9 @@ def test_diversity_of_known_textures(textures: list[list[float]], above: float, 
     for k, texture in enumerate(textures):
         latents[:, small.shared + 2 * k + 1] = F.pad(torch.tensor(texture, dtype=torch.float64), (0, STYLE - 2))
     turn, values = turn_of(networks, 2, 0, {}), {"latents": latents.requires_grad_()}
-    assert float(SemanticDiversity(SemanticDiversityConfig(weight=1.0))(turn, values).detach()) == pytest.approx(above, abs=1e-9)
+    assert float(SemanticDiversity(SemanticDiversityConfig(weight=1.0))(turn, values).detach()) == pytest.approx(
+        above, abs=1e-9
+    )
     cost = SemanticDiversity(SemanticDiversityConfig(weight=1.0, target=-1))(turn, values)
     assert float(cost.detach()) == pytest.approx(below, abs=1e-9)
     cost.backward()

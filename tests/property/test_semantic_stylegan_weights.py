@@ -18,17 +18,21 @@ from typer.testing import CliRunner
 import zoogan.builtin
 import zoogan.cli.import_ as import_verb
 import zoogan_semantic_stylegan
-from semantic_kit import STYLE, Small, smalls, wplus
-from zoogan.config import ConfigError
+from support.semantic_networks import STYLE, Small, smalls, wplus
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.importing.official import Imported
 from zoogan.layers.mapping import PixelNormMapping
-from zoogan.testing.tensors import faces, noise
-from zoogan_semantic_stylegan.config import DiscriminatorConfig, GeneratorConfig, MappingConfig
-from zoogan_semantic_stylegan.layout import origins, recognised
-from zoogan_semantic_stylegan.networks import Discriminator, Generator
-from zoogan_semantic_stylegan.weights import PARTS, convert, import_weights
+from zoogan.testing.tensors import make_faces, make_noise
+from zoogan_semantic_stylegan.config import (
+    SemanticStyleGANDiscriminatorConfig,
+    SemanticStyleGANGeneratorConfig,
+    SemanticStyleGANMappingConfig,
+)
+from zoogan_semantic_stylegan.layout import find_origins, identify_network
+from zoogan_semantic_stylegan.networks import SemanticStyleGANDiscriminator, SemanticStyleGANGenerator
+from zoogan_semantic_stylegan.weights import PARTS, convert_semantic_stylegan, import_semantic_stylegan
 
 Nets = dict[str, nn.Module]
 State = dict[str, Tensor]
@@ -39,7 +43,7 @@ SMALL = Small(shared=1, shape=2, transparent=(1, 2))
 def networks(small: Small = SMALL, seed: int = 0) -> Nets:
     """Narrow networks with nothing at its first value."""
     torch.manual_seed(seed)
-    mapping = PixelNormMapping(MappingConfig(style_dim=STYLE, layers=LAYERS), small.facts()).double()
+    mapping = PixelNormMapping(SemanticStyleGANMappingConfig(style_dim=STYLE, layers=LAYERS), small.facts()).double()
     return {"mapping": mapping, "generator": small.generator(seed), "discriminator": small.discriminator(seed)}
 
 
@@ -60,7 +64,7 @@ def official(made: Nets, small: Small = SMALL) -> dict[str, State]:
     numbers = {"the parts": small.parts, "the layers of a part": small.layers}
     for slot, network in made.items():
         state = network.state_dict()
-        for key, origin in origins(slot, list(state), numbers).items():
+        for key, origin in find_origins(slot, list(state), numbers).items():
             each = state[key].flatten(0, origin.axes - 1) if origin.axes else state[key][None]
             assert len(each) == len(origin.names)
             states["discriminator" if slot == "discriminator" else "generator"] |= {
@@ -92,8 +96,8 @@ def rebuilt(result: Imported) -> Nets:
     """The networks that an importer describes."""
     facts, made = Facts(image_size=result.config["data"]["image_size"], **result.facts), {}
     kinds: dict[str, Any] = {
-        "generator": (GeneratorConfig, Generator), "mapping": (MappingConfig, PixelNormMapping),
-        "discriminator": (DiscriminatorConfig, Discriminator),
+        "generator": (SemanticStyleGANGeneratorConfig, SemanticStyleGANGenerator), "mapping": (SemanticStyleGANMappingConfig, PixelNormMapping),
+        "discriminator": (SemanticStyleGANDiscriminatorConfig, SemanticStyleGANDiscriminator),
     }  # fmt: skip
     for slot, state in result.networks.items():
         config, network = kinds[slot]
@@ -104,13 +108,13 @@ def rebuilt(result: Imported) -> Nets:
 
 def assert_same(found: Nets, wanted: Nets, small: Small = SMALL) -> None:
     """The same bits out of the same in."""
-    z, image = noise(0, 2, STYLE).double(), faces(2, 3, small.size).double()
+    z, image = make_noise(0, 2, STYLE).double(), make_faces(2, 3, small.size).double()
     assert torch.equal(found["mapping"](z), wanted["mapping"](z))
     rows = wplus(1, 2, wanted["generator"])  # type: ignore[arg-type]
     for one, other in zip(found["generator"](rows), wanted["generator"](rows)):
         assert torch.equal(one, other)
     if "discriminator" in found:
-        layout = noise(3, 3, small.parts, small.size, small.size).double()
+        layout = make_noise(3, 3, small.parts, small.size, small.size).double()
         assert torch.equal(found["discriminator"](image, layout), wanted["discriminator"](image, layout))
 
 
@@ -119,9 +123,9 @@ def test_any_architecture_comes_back(small: Small) -> None:
     """Official weights have noise always; with it they tell the sizes."""
     made = networks(small)
     settings = arguments(small, parts=small.facts().parts)
-    result = convert(official(made, small), settings, torch.zeros(STYLE))
+    result = convert_semantic_stylegan(official(made, small), settings, torch.zeros(STYLE))
     assert_same(rebuilt(result), made, small)
-    generator = GeneratorConfig(**result.config["generator"])
+    generator = SemanticStyleGANGeneratorConfig(**result.config["generator"])
     assert generator.model_copy(update={"channel_multiplier": 0, "max_width": 0}) == small.config().model_copy(
         update={"channel_multiplier": 0, "max_width": 0}
     )
@@ -133,7 +137,7 @@ def test_any_architecture_comes_back(small: Small) -> None:
 def test_whatever_a_file_holds(tmp_path: Path, how: str) -> None:
     made, other = networks(), official(networks(seed=1))
     states = official(made)
-    assert (recognised(states["generator"]), recognised(states["discriminator"])) == ("g_ema", "d")
+    assert (identify_network(states["generator"]), identify_network(states["discriminator"])) == ("g_ema", "d")
     args = argparse.Namespace(**arguments(), wandb=False, ckpt=None)
     files = [tmp_path / "140000.pt"]
     settings: dict[str, Any] = dict(NAMES)
@@ -152,19 +156,19 @@ def test_whatever_a_file_holds(tmp_path: Path, how: str) -> None:
         settings |= arguments()
         for path, slot in zip(files, states):
             torch.save(states[slot], path)
-    result = import_weights(files, settings)
+    result = import_semantic_stylegan(files, settings)
     assert_same(rebuilt(result), made)
     assert set(result.raw) == ({"generator", "mapping"} if how == "checkpoint" else set())
     assert ("discriminator" in result.networks) == (how != "tuned")
     assert [note for note in result.notes if "4,096" in note] == result.notes
-    mean = made["mapping"](noise(9, 4096, STYLE).double()).mean(0)
+    mean = made["mapping"](make_noise(9, 4096, STYLE).double()).mean(0)
     torch.testing.assert_close(result.game["mean_latent"].double(), mean, atol=0.1, rtol=0)
     if how == "checkpoint":
         result.networks = result.raw
         assert_same(rebuilt(result), networks(seed=1))
         torch.save({"g": states["generator"], "args": args}, tmp_path / "20.pt")
-        assert_same(rebuilt(import_weights([tmp_path], settings)), made)
-        notes = import_weights([tmp_path / "20.pt"], settings).notes
+        assert_same(rebuilt(import_semantic_stylegan([tmp_path], settings)), made)
+        notes = import_semantic_stylegan([tmp_path / "20.pt"], settings).notes
         assert any("as it was in training" in note for note in notes)
 
 
@@ -174,7 +178,7 @@ def test_arguments_tell_the_training() -> None:
         "path_regularize": 0.25, "g_reg_every": 2, "mixing": 0.5, "aug": True,
     }  # fmt: skip
     states = official(networks())
-    result = convert(states, arguments(**NAMES, **said), torch.zeros(STYLE))
+    result = convert_semantic_stylegan(states, arguments(**NAMES, **said), torch.zeros(STYLE))
     c = result.config
     assert any("args has aug: the official training also shifted, scaled and rotated" in note for note in result.notes)
     assert (c["data"]["batch"], c["data"]["flip"], c["training"]["iterations"], c["mixing"]) == (4, True, 200001, 0.5)
@@ -182,7 +186,7 @@ def test_arguments_tell_the_training() -> None:
     w = c["weights"]
     assert (w["segmentation_penalty"], w["mask"], w["path_length"], w["path_every"]) == (200.0, 50.0, 0.25, 2)
     assert {optimizer["lr"] for optimizer in c["optimizers"].values()} == {0.01}
-    alone = convert(states, arguments(**NAMES, r1_img=10, r1_seg=0, aug=False), torch.zeros(STYLE))
+    alone = convert_semantic_stylegan(states, arguments(**NAMES, r1_img=10, r1_seg=0, aug=False), torch.zeros(STYLE))
     assert not any("aug" in note for note in alone.notes)
     assert alone.config["weights"]["segmentation_penalty"] == 100.0
     assert any("r1_img=10 and r1_seg=0" in note for note in alone.notes)
@@ -190,14 +194,16 @@ def test_arguments_tell_the_training() -> None:
 
 def test_what_no_weight_shows_is_the_readmes_and_is_said() -> None:
     small = Small(parts=13, layers=7, shared=2, shape=6, transparent=(10, 12))
-    result = convert(official(networks(small), small), {}, torch.zeros(STYLE))
+    result = convert_semantic_stylegan(official(networks(small), small), {}, torch.zeros(STYLE))
     assert result.facts == {"parts": PARTS, "transparent": ("glasses", "earring")}
     assert_same(rebuilt(result), networks(small), small)
     said = " ".join(result.notes)
     assert "base_layers=2, depth_layers=6, residual_refine=true, detach_texture=false" in said
     assert "transparent; taken: glasses, earring" in said
     named = {"parts": [f"p{k}" for k in range(13)], "transparent": "p3"}
-    assert convert(official(networks(small), small), named, torch.zeros(STYLE)).facts["transparent"] == ("p3",)
+    assert convert_semantic_stylegan(official(networks(small), small), named, torch.zeros(STYLE)).facts[
+        "transparent"
+    ] == ("p3",)
 
 
 def run_verb(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Registry, str]:
@@ -207,7 +213,7 @@ def run_verb(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Registry, st
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
     zoo = SimpleNamespace(registry=registry, method=lambda name: registry.methods[name])
-    monkeypatch.setattr(import_verb, "open_with", lambda plugin: zoo)
+    monkeypatch.setattr(import_verb, "open_host", lambda plugin: zoo)
     app = typer.Typer()
     app.command()(import_verb.import_)
     told = CliRunner().invoke(app, ["semantic-stylegan", *words])
@@ -226,9 +232,10 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
     sets = ["--set", f"data.label_set.names={names}"] if count != 13 else []
     registry, told = run_verb(monkeypatch, "--out", str(out), "--weights", str(file), *sets)
     assert "discriminator is not in the files and starts untrained" in told
-    from zoogan.runs.run import RunFolder, load
+    from zoogan.runs.folder import RunFolder
+    from zoogan.runs.opening import load
 
-    config, facts = RunFolder(out).read(registry)
+    config, facts = RunFolder(out).read_config(registry)
     data: Any = config.data
     assert facts.parts == (PARTS if count == 13 else tuple(names.split(","))) == data.label_set.names
     assert facts.transparent == data.label_set.transparent == (("glasses",) if count == 13 else ("hair",))
@@ -261,7 +268,7 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
 )
 def test_arguments_must_agree_with_the_weights(name: str, wrong: Any, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        convert(official(networks()), arguments(**NAMES) | {name: wrong}, torch.zeros(STYLE))
+        convert_semantic_stylegan(official(networks()), arguments(**NAMES) | {name: wrong}, torch.zeros(STYLE))
 
 
 def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
@@ -272,7 +279,7 @@ def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     def refused(sentence: str, changed: State, **more: Any) -> None:
         slot = "generator" if "pos_embed.weights" in changed else "discriminator"
         with pytest.raises(ConfigError, match=sentence):
-            convert({slot: changed}, settings | more, mean)
+            convert_semantic_stylegan({slot: changed}, settings | more, mean)
 
     def without(state: State, name: str) -> State:
         return {key: value for key, value in state.items() if key != name}
@@ -292,18 +299,18 @@ def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
             {**d, "convs_seg.1.conv2.0.kernel": torch.ones(4, 4) / 16})  # fmt: skip
     refused("from noise of 3; ours have one size", {**g, "style.1.weight": torch.zeros(STYLE, 3)})
     with pytest.raises(ConfigError, match="mean latent has 3 numbers, but a latent has 5"):
-        convert({"generator": g}, settings, torch.zeros(3))
+        convert_semantic_stylegan({"generator": g}, settings, torch.zeros(3))
     with pytest.raises(ConfigError, match="about the image size: the generator says 16, the discriminator says 32"):
         other = Small(size=32)
         both = {"generator": g, "discriminator": official(networks(other), other)["discriminator"]}
-        convert(both, {**NAMES, "base_layers": 1, "depth_layers": 2}, mean)
+        convert_semantic_stylegan(both, {**NAMES, "base_layers": 1, "depth_layers": 2}, mean)
     with pytest.raises(ConfigError, match="transparent: z: not among the parts"):
-        convert({"generator": g}, {**settings, "transparent_dims": None, "transparent": "z"}, mean)
+        convert_semantic_stylegan({"generator": g}, {**settings, "transparent_dims": None, "transparent": "z"}, mean)
     with pytest.raises(ConfigError, match="no weights of SemanticStyleGAN"):
-        import_weights([], {})
+        import_semantic_stylegan([], {})
     torch.save({"a": mean}, tmp_path / "a.pt")
     with pytest.raises(ConfigError, match="neither a generator nor a discriminator of SemanticStyleGAN"):
-        import_weights([tmp_path / "a.pt"], {})
+        import_semantic_stylegan([tmp_path / "a.pt"], {})
     torch.save(g, tmp_path / "a.pt")
     with pytest.raises(ConfigError, match="a second generator"):
-        import_weights([tmp_path / "a.pt"] * 2, {})
+        import_semantic_stylegan([tmp_path / "a.pt"] * 2, {})

@@ -9,22 +9,32 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import zoogan_stargan_v2
-from stargan_v2_kit import STYLE, facts, heads, indices
-from zoogan.config import ConfigError
+from support.stargan_v2_networks import STYLE, facts, heads, indices
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
-from zoogan.testing.strategies import batches, faces, noise, seeds
-from zoogan_stargan_v2.config import DiscriminatorConfig, MappingConfig, StyleEncoderConfig, TranslatorConfig
-from zoogan_stargan_v2.networks import Discriminator, Encoder, Mapping, Translator
+from zoogan.testing.strategies import batches, make_faces, make_noise, seeds
+from zoogan_stargan_v2.config import (
+    StarganV2DiscriminatorConfig,
+    StarganV2GeneratorConfig,
+    StarganV2MappingConfig,
+    StarganV2StyleEncoderConfig,
+)
+from zoogan_stargan_v2.networks import (
+    StarganV2Discriminator,
+    StarganV2Generator,
+    StarganV2Mapping,
+    StarganV2StyleEncoder,
+)
 
 counts = st.integers(1, 5)
 powers = st.sampled_from([16, 32, 64])
 
 
-def translator(seed: int, size: int = 32, high_pass: float = 0.0, channels: int = 3) -> Translator:
+def translator(seed: int, size: int = 32, high_pass: float = 0.0, channels: int = 3) -> StarganV2Generator:
     torch.manual_seed(seed)
-    config = TranslatorConfig(width=2, max_width=4, style_dim=STYLE, high_pass=high_pass)
-    return Translator(config, facts(size, channels=channels))
+    config = StarganV2GeneratorConfig(width=2, max_width=4, style_dim=STYLE, high_pass=high_pass)
+    return StarganV2Generator(config, facts(size, channels=channels))
 
 
 def close(one: Tensor, other: Tensor) -> None:
@@ -38,9 +48,9 @@ def close(one: Tensor, other: Tensor) -> None:
 def test_translation_keeps_the_shape_and_repeats(seed: int, size: int, n: int, high_pass: float, channels: int) -> None:
     if size == 16 and not high_pass:
         size = 32
-    network, image = translator(seed, size, high_pass, channels), noise(seed, n, channels, size, size)
-    style = noise(seed + 1, n, STYLE)
-    result = net(image, style)
+    network, image = translator(seed, size, high_pass, channels), make_noise(seed, n, channels, size, size)
+    style = make_noise(seed + 1, n, STYLE)
+    result = network(image, style)
     assert result.shape == image.shape and result.isfinite().all()
     assert torch.equal(result, network.eval()(image, style)) and not network.state_dict().keys() & dict(
         network.named_buffers()
@@ -48,26 +58,28 @@ def test_translation_keeps_the_shape_and_repeats(seed: int, size: int, n: int, h
     encoded = network.encode(image)
     assert encoded.features.shape[2] == (8 if high_pass else 16)
     assert set(encoded.details) == ({s for s in (32, 64, 128) if s <= size} if high_pass else set())
-    assert torch.equal(result, net(image, style, encoded=encoded))
+    assert torch.equal(result, network(image, style, encoded=encoded))
 
 
 @given(seed=seeds, high_pass=st.sampled_from([0.0, 1.0]), order=st.permutations(range(3)))
 def test_translation_treats_each_face_alone(seed: int, high_pass: float, order: list[int]) -> None:
-    network, image, style = translator(seed, 32, high_pass), faces(seed, 3, 32), noise(seed + 1, 3, STYLE)
-    masks = (noise(seed + 2, 3, 1, 8, 8).sigmoid(), noise(seed + 3, 3, 1, 8, 8).sigmoid()) if high_pass else None
-    whole = net(image, style, masks)
+    network, image, style = translator(seed, 32, high_pass), make_faces(seed, 3, 32), make_noise(seed + 1, 3, STYLE)
+    masks = (
+        (make_noise(seed + 2, 3, 1, 8, 8).sigmoid(), make_noise(seed + 3, 3, 1, 8, 8).sigmoid()) if high_pass else None
+    )
+    whole = network(image, style, masks)
     moved = None if masks is None else (masks[0][order], masks[1][order])
-    close(net(image[order], style[order], moved), whole[order])
+    close(network(image[order], style[order], moved), whole[order])
     alone = None if masks is None else (masks[0][:1], masks[1][:1])
-    close(net(image[:1], style[:1], alone), whole[:1])
+    close(network(image[:1], style[:1], alone), whole[:1])
 
 
 @given(seed=seeds, high_pass=st.sampled_from([0.0, 1.0]))
 def test_gradients_reach_image_style_and_every_parameter(seed: int, high_pass: float) -> None:
     """With high_pass too, where the official network has weights that nothing trains."""
     network = translator(seed, 32, high_pass)
-    image, style = faces(seed, 2, 32).requires_grad_(), noise(seed, 2, STYLE).requires_grad_()
-    (net(image, style) * noise(seed + 1, 2, 3, 32, 32)).sum().backward()
+    image, style = make_faces(seed, 2, 32).requires_grad_(), make_noise(seed, 2, STYLE).requires_grad_()
+    (network(image, style) * make_noise(seed + 1, 2, 3, 32, 32)).sum().backward()
     for tensor in (image, style, *network.parameters()):
         assert tensor.grad is not None and tensor.grad.isfinite().all()
     assert image.grad.any() and style.grad.any()  # type: ignore[union-attr]
@@ -78,12 +90,18 @@ def test_gradients_reach_image_style_and_every_parameter(seed: int, high_pass: f
 def test_translation_is_the_derivative_of_itself(seed: int) -> None:
     """Numerically, in image and style, with masks."""
     network = translator(seed, 32, 1.0).double()
-    image, style = faces(seed, 1, 32).double().requires_grad_(), noise(seed, 1, STYLE).double().requires_grad_()
-    masks = (noise(seed + 2, 1, 1, 8, 8).sigmoid().double(),) * 2
-    weight, along = noise(seed + 1, 1, 3, 32, 32).double(), (noise(seed + 3, 1, 3, 32, 32), noise(seed + 4, 1, STYLE))
+    image, style = (
+        make_faces(seed, 1, 32).double().requires_grad_(),
+        make_noise(seed, 1, STYLE).double().requires_grad_(),
+    )
+    masks = (make_noise(seed + 2, 1, 1, 8, 8).sigmoid().double(),) * 2
+    weight, along = (
+        make_noise(seed + 1, 1, 3, 32, 32).double(),
+        (make_noise(seed + 3, 1, 3, 32, 32), make_noise(seed + 4, 1, STYLE)),
+    )
 
     def total(step: float) -> Tensor:
-        return (net(image + step * along[0], style + step * along[1], masks) * weight).sum()
+        return (network(image + step * along[0], style + step * along[1], masks) * weight).sum()
 
     gradients = torch.autograd.grad(total(0), (image, style))
     slope = sum((gradient * direction).sum() for gradient, direction in zip(gradients, along))
@@ -94,10 +112,10 @@ def test_translation_is_the_derivative_of_itself(seed: int) -> None:
 
 @given(seed=seeds, size=powers)
 def test_empty_masks_keep_nothing_and_full_ones_something(seed: int, size: int) -> None:
-    network, image, style = translator(seed, size, 1.0), faces(seed, 2, size), noise(seed, 2, STYLE)
+    network, image, style = translator(seed, size, 1.0), make_faces(seed, 2, size), make_noise(seed, 2, STYLE)
     empty, full = (torch.full((2, 1, 256, 256), value) for value in (0.0, 1.0))
-    close(net(image, style, (empty, empty)), net(image, style))
-    changed = net(image, style, (full, full)) - net(image, style)
+    close(network(image, style, (empty, empty)), network(image, style))
+    changed = network(image, style, (full, full)) - network(image, style)
     assert bool(changed.abs().max() > 1e-4) is (size > 16)  # the coarsest details are 32 pixels wide
 
 
@@ -105,7 +123,7 @@ def test_masks_need_high_pass() -> None:
     network, masks = translator(0), (torch.zeros(1, 1, 256, 256),) * 2
     assert not network.takes_masks and translator(0, 32, 1.0).takes_masks
     with pytest.raises(ValueError, match="high_pass=0"):
-        net(faces(0, 1, 32), noise(0, 1, STYLE), masks)
+        network(make_faces(0, 1, 32), make_noise(0, 1, STYLE), masks)
 
 
 @pytest.mark.parametrize(("size", "high_pass", "least"), [(96, 0.0, 32), (16, 0.0, 32), (24, 1.0, 16), (200, 1.0, 16)])
@@ -113,7 +131,10 @@ def test_sizes_that_do_not_fit_are_refused_in_a_sentence(size: int, high_pass: f
     with pytest.raises(ConfigError, match=rf"generator 'stargan-v2'.*power of two, at least {least}, got {size}"):
         translator(0, size, high_pass)
     if size.bit_count() > 1:
-        for network, config in ((Encoder, StyleEncoderConfig()), (Discriminator, DiscriminatorConfig())):
+        for network, config in (
+            (StarganV2StyleEncoder, StarganV2StyleEncoderConfig()),
+            (StarganV2Discriminator, StarganV2DiscriminatorConfig()),
+        ):
             with pytest.raises(ConfigError, match=rf"'stargan-v2'.*power of two.*got {size}"):
                 network(config, facts(size))
 
@@ -122,7 +143,7 @@ def test_sizes_that_do_not_fit_are_refused_in_a_sentence(size: int, high_pass: f
 
 
 def inputs(slot: str, seed: int, n: int, size: int) -> Tensor:
-    return noise(seed, n, 3) if slot == "mapping" else faces(seed, n, size)
+    return make_noise(seed, n, 3) if slot == "mapping" else make_faces(seed, n, size)
 
 
 @given(
@@ -130,31 +151,31 @@ def inputs(slot: str, seed: int, n: int, size: int) -> Tensor:
 )
 def test_a_row_takes_its_own_head_alone(seed: int, size: int, n: int, k: int, slot: str) -> None:
     network, x, domain = heads(seed, size, k)[slot], inputs(slot, seed, n, size), indices(seed, n, k)
-    said = net(x, domain)
+    said = network(x, domain)
     assert said.shape == ((n,) if slot == "discriminator" else (n, STYLE)) and said.isfinite().all()
     assert torch.equal(said, network.eval()(x, domain))
     order = torch.arange(n).flip(0)
-    close(net(x[order], domain[order]), said[order])
-    close(net(x[:1], domain[:1]), said[:1])
+    close(network(x[order], domain[order]), said[order])
+    close(network(x[:1], domain[:1]), said[:1])
     rows = nn.functional.one_hot(domain, k)
-    assert torch.equal(net(x, rows)[:, 0], said)
+    assert torch.equal(network(x, rows)[:, 0], said)
     with torch.no_grad():  # disturb every head but the first row's
         for key, parameter in network.named_parameters():
             if key.startswith("score"):
                 parameter[torch.arange(k) != domain[0]] += 1
             elif "heads." in key and int(key.split("heads.")[1].split(".")[0]) != int(domain[0]):
                 parameter += 1
-    close(net(x, domain)[:1], said[:1])
+    close(network(x, domain)[:1], said[:1])
     others = domain != domain[0]
-    assert not others.any() or (net(x, domain)[others] - said[others]).abs().max() > 1e-3
+    assert not others.any() or (network(x, domain)[others] - said[others]).abs().max() > 1e-3
 
 
 @given(seed=seeds, size=powers, k=counts)
 def test_the_discriminators_penalty_has_gradients(seed: int, size: int, k: int) -> None:
     """R1 differentiates the squared gradient of the score with respect to the image."""
-    network, image, domain = heads(seed, size, k)["discriminator"], faces(seed, 2, size), indices(seed, 2, k)
+    network, image, domain = heads(seed, size, k)["discriminator"], make_faces(seed, 2, size), indices(seed, 2, k)
     image.requires_grad_()
-    (slope,) = torch.autograd.grad(net(image, domain).sum(), image, create_graph=True)
+    (slope,) = torch.autograd.grad(network(image, domain).sum(), image, create_graph=True)
     slope.square().sum().backward()
     kernels = [p for p in network.parameters() if p.dim() == 4]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in kernels) and any(p.grad.any() for p in kernels)
@@ -162,9 +183,9 @@ def test_the_discriminators_penalty_has_gradients(seed: int, size: int, k: int) 
 
 def test_networks_with_heads_need_domains() -> None:
     for network, config in (
-        (Mapping, MappingConfig()),
-        (Encoder, StyleEncoderConfig()),
-        (Discriminator, DiscriminatorConfig()),
+        (StarganV2Mapping, StarganV2MappingConfig()),
+        (StarganV2StyleEncoder, StarganV2StyleEncoderConfig()),
+        (StarganV2Discriminator, StarganV2DiscriminatorConfig()),
     ):
         with pytest.raises(ConfigError, match="'stargan-v2': needs domains"):
             network(config, Facts(image_size=32))
@@ -192,12 +213,12 @@ def size_of(network: nn.Module) -> int:
 @pytest.mark.parametrize("size", sorted(PARAMETERS))
 def test_published_parameter_counts(size: int) -> None:
     with torch.device("meta"):
-        found = [size_of(Translator(TranslatorConfig(), facts(size)))]
-        found += [size_of(Translator(TranslatorConfig(high_pass=1), facts(size))) + UNUSED[size]]
+        found = [size_of(StarganV2Generator(StarganV2GeneratorConfig(), facts(size)))]
+        found += [size_of(StarganV2Generator(StarganV2GeneratorConfig(high_pass=1), facts(size))) + UNUSED[size]]
         for k in (2, 3):
             found += [
-                size_of(Encoder(StyleEncoderConfig(), facts(size, k))),
-                size_of(Discriminator(DiscriminatorConfig(), facts(size, k))),
+                size_of(StarganV2StyleEncoder(StarganV2StyleEncoderConfig(), facts(size, k))),
+                size_of(StarganV2Discriminator(StarganV2DiscriminatorConfig(), facts(size, k))),
             ]
     assert tuple(found) == PARAMETERS[size]
 
@@ -207,7 +228,7 @@ def test_published_parameter_counts(size: int) -> None:
 )
 def test_published_parameter_counts_of_the_mapping(k: int, total: int) -> None:
     with torch.device("meta"):
-        assert size_of(Mapping(MappingConfig(), facts(32, k))) == total
+        assert size_of(StarganV2Mapping(StarganV2MappingConfig(), facts(32, k))) == total
 
 
 @pytest.mark.parametrize(("size", "high_pass"), [(16, 1.0), (64, 0.0), (256, 1.0), (1024, 0.0)])
@@ -215,11 +236,11 @@ def test_shapes_are_known_without_computing(size: int, high_pass: float) -> None
     with torch.device("meta"):
         image, masks = torch.zeros(2, 3, size, size), (torch.zeros(2, 1, 256, 256),) * 2
         domain = torch.zeros(2, dtype=torch.int64)
-        style = Mapping(MappingConfig(), facts(size))(torch.zeros(2, 16), domain)
-        network = Translator(TranslatorConfig(high_pass=high_pass), facts(size))
-        assert net(image, style, masks if high_pass else None).shape == image.shape
-        assert Encoder(StyleEncoderConfig(), facts(size))(image, domain).shape == style.shape
-        assert Discriminator(DiscriminatorConfig(), facts(size))(image, domain).shape == (2,)
+        style = StarganV2Mapping(StarganV2MappingConfig(), facts(size))(torch.zeros(2, 16), domain)
+        network = StarganV2Generator(StarganV2GeneratorConfig(high_pass=high_pass), facts(size))
+        assert network(image, style, masks if high_pass else None).shape == image.shape
+        assert StarganV2StyleEncoder(StarganV2StyleEncoderConfig(), facts(size))(image, domain).shape == style.shape
+        assert StarganV2Discriminator(StarganV2DiscriminatorConfig(), facts(size))(image, domain).shape == (2,)
 
 
 def test_networks_are_components() -> None:
@@ -229,4 +250,4 @@ def test_networks_are_components() -> None:
     for role in ("style_translator", "style_mapping", "style_encoder", "style_discriminator"):
         spec = registry.components[role, "stargan-v2"]
         with torch.device("meta"):
-            assert registry.build(role, spec.config(), facts(64)).compiled_parts()
+            assert registry.build(role, spec.config(), facts(64)).list_compiled_modules()

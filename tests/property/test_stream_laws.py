@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoogan.data.loader import _Positions
+from zoogan.data.loader import _PositionBatches
 from zoogan.data.stream import FaceStream
 from zoogan.interfaces import Need, Source, World
 
@@ -23,10 +23,10 @@ class Labels(Source):
     def __init__(self, labels: list[int]) -> None:
         self.table = torch.tensor(labels, dtype=torch.float32)[:, None]
 
-    def size(self, split: str) -> int:
+    def count_faces(self, split: str) -> int:
         return len(self.table)
 
-    def labels(self, split: str) -> Tensor:
+    def read_labels(self, split: str) -> Tensor:
         return self.table
 
     def read(self, split: str, indices: Sequence[int]) -> dict[str, Tensor]:
@@ -40,15 +40,15 @@ seeds = st.integers(0, 2**40)
 @given(labels, seeds, st.integers(0, 3))
 def test_an_epoch_visits_every_face_once(values: list[int], seed: int, epoch: int) -> None:
     stream, n = FaceStream(Labels(values), "d", Need(("image",)), seed=seed), len(values)
-    assert sorted(stream.index_of(k) for k in range(epoch * n, (epoch + 1) * n)) == list(range(n))
+    assert sorted(stream.get_index(k) for k in range(epoch * n, (epoch + 1) * n)) == list(range(n))
 
 
 @given(labels.filter(lambda v: 0 < sum(v) < len(v)), seeds, st.integers(0, 50))
 def test_balanced_classes_alternate_and_each_walks_its_own_epochs(values: list[int], seed: int, k: int) -> None:
     stream = FaceStream(Labels(values), "d", Need(("image",)), seed=seed, balance="A")
-    assert values[stream.index_of(2 * k)] == 1 and values[stream.index_of(2 * k + 1)] == 0
+    assert values[stream.get_index(2 * k)] == 1 and values[stream.get_index(2 * k + 1)] == 0
     positives = [i for i, value in enumerate(values) if value]
-    assert sorted(stream.index_of(2 * j) for j in range(len(positives))) == positives
+    assert sorted(stream.get_index(2 * j) for j in range(len(positives))) == positives
 
 
 @given(labels, seeds, st.lists(st.integers(0, 10**6), min_size=1, max_size=8))
@@ -57,8 +57,8 @@ def test_items_do_not_depend_on_what_was_asked_before(values: list[int], seed: i
         return FaceStream(Labels(values), "d", Need(("image",)), seed=seed, flip=True)
 
     one = stream()
-    together = [(one.index_of(k), one.mirrored(k)) for k in ks]
-    assert together == [(stream().index_of(k), stream().mirrored(k)) for k in reversed(ks)][::-1]
+    together = [(one.get_index(k), one.is_mirrored(k)) for k in ks]
+    assert together == [(stream().get_index(k), stream().is_mirrored(k)) for k in reversed(ks)][::-1]
 
 
 @settings(max_examples=50)
@@ -70,7 +70,7 @@ def test_processes_read_every_position_once_and_in_order(
     for rank in range(size):
         world = World()
         world.rank, world.size = rank, size
-        readers.append(iter(_Positions(start, rows, world, together)))
+        readers.append(iter(_PositionBatches(start, rows, world, together)))
     read: list[list[int]] = []
     for _ in range(batches):
         shares = [next(reader) for reader in readers]
@@ -83,7 +83,7 @@ def test_processes_read_every_position_once_and_in_order(
 def test_seed_draw_and_epoch_each_change_the_order(seed: int) -> None:
     def order(seed: int, draw: str, first: int = 0) -> list[int]:
         stream = FaceStream(Labels([0] * 40), draw, Need(("image",)), seed=seed)
-        return [stream.index_of(k) for k in range(first, first + 40)]
+        return [stream.get_index(k) for k in range(first, first + 40)]
 
     orders = [order(seed, "a"), order(seed + 1, "a"), order(seed, "b"), order(seed, "a", 40)]
     assert len({tuple(o) for o in orders}) == 4

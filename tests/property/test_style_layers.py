@@ -14,9 +14,18 @@ from torch.nn import functional as F
 from zoogan.layers import resample
 from zoogan.layers.multi_head import ConvTrunk, DomainHeads, MultiHeadMLP, select_heads
 from zoogan.layers.resample import PooledConv2d, ResizeConv2d
-from zoogan.layers.style_blocks import AdaIN, AdainResidualBlock, Content, ContentEncoder, HighPass, PreActResidualBlock, StyleDecoder, init_kaiming
+from zoogan.layers.style_blocks import (
+    AdaIN,
+    AdainResidualBlock,
+    Content,
+    ContentEncoder,
+    HighPass,
+    PreActResidualBlock,
+    StyleDecoder,
+    init_kaiming,
+)
 from zoogan.layers.widths import compute_encoder_widths
-from zoogan.testing.strategies import batches, noise, seeds
+from zoogan.testing.strategies import batches, make_noise, seeds
 
 sides = st.sampled_from([2, 4, 8])
 channels = st.sampled_from([(3, 3), (3, 5), (40, 2)])
@@ -27,12 +36,12 @@ def random(network: nn.Module, seed: int) -> nn.Module:
     """With arbitrary parameters, in double precision."""
     with torch.no_grad():
         for k, parameter in enumerate(network.parameters()):
-            parameter.copy_(noise(seed + k, *parameter.shape) / max(1, parameter[0].numel()) ** 0.5)
+            parameter.copy_(make_noise(seed + k, *parameter.shape) / max(1, parameter[0].numel()) ** 0.5)
     return network.double()
 
 
 def image(seed: int, *shape: int) -> Tensor:
-    return noise(seed, *shape).double()
+    return make_noise(seed, *shape).double()
 
 
 def agree(one: Tensor, other: Tensor) -> None:
@@ -185,12 +194,12 @@ def test_details_are_what_enters_a_block_and_masks_keep_them(seed: int) -> None:
     agree(content.details[8], encoder.blocks[0](encoder.stem(x)))  # type: ignore[index, operator]
     network, style = random(decoder(1.0, coarse=8), seed), image(seed + 1, 2, 4)
     none, one = torch.zeros(2, 1, 4, 4).double(), torch.ones(2, 1, 4, 4).double()
-    plain = net(content, style)
-    agree(net(content, style, (none, none)), plain)
+    plain = network(content, style)
+    agree(network(content, style, (none, none)), plain)
     assert network.high_pass is not None
-    agree(net(content, style, (none, one)), plain + net.high_pass(content.details[16]))  # type: ignore[operator]
+    agree(network(content, style, (none, one)), plain + network.high_pass(content.details[16]))  # type: ignore[operator]
     without = Content(content.features, {16: content.details[16]})
-    agree(net(without, style, (one, none)), plain)
+    agree(network(without, style, (one, none)), plain)
 
 
 def test_masks_without_details_are_refused() -> None:
@@ -203,7 +212,7 @@ def test_masks_without_details_are_refused() -> None:
 @given(seed=seeds, halvings=st.integers(0, 2))
 def test_trunk_ends_in_a_row_of_features(seed: int, halvings: int) -> None:
     trunk = ConvTrunk(5, compute_encoder_widths(2, halvings, 4))
-    x = noise(seed, 2, 5, 4 << halvings, 4 << halvings)
+    x = make_noise(seed, 2, 5, 4 << halvings, 4 << halvings)
     assert trunk(x).shape == (2, trunk.outputs) and trunk.halvings == halvings
 
 
@@ -212,7 +221,7 @@ def test_trunk_ends_in_a_row_of_features(seed: int, halvings: int) -> None:
 
 @given(seed=seeds, n=batches, k=st.integers(1, 5), rest=st.sampled_from([(), (3,), (2, 2)]))
 def test_an_index_selects_its_head(seed: int, n: int, k: int, rest: tuple[int, ...]) -> None:
-    outputs = noise(seed, n, k, *rest)
+    outputs = make_noise(seed, n, k, *rest)
     domain = torch.randint(k, (n,), generator=torch.Generator().manual_seed(seed))
     chosen = select_heads(outputs, domain)
     assert chosen.shape == (n, *rest)
@@ -227,8 +236,8 @@ def test_ones_select_their_heads_in_order(
     seed: int, n: int, pairs: int, rest: tuple[int, ...], dtype: torch.dtype
 ) -> None:
     """As boolean selection would, but with shapes that are known before the data."""
-    outputs = noise(seed, n, 2 * pairs, *rest)
-    first = noise(seed + 1, n, pairs) > 0
+    outputs = make_noise(seed, n, 2 * pairs, *rest)
+    first = make_noise(seed + 1, n, pairs) > 0
     domain = torch.stack([first, ~first], 2).flatten(1).to(dtype)
     chosen = select_heads(outputs, domain, pairs)
     agree(chosen, outputs[domain.bool()].view(n, pairs, *rest))
@@ -240,7 +249,7 @@ def test_ones_select_their_heads_in_order(
 def test_narrow_heads_repeat(seed: int) -> None:
     """Heads of 2 and of 6 numbers stand side by side; every parameter has a gradient, chosen or not."""
     body = MultiHeadMLP(3, [6, 2, 2], width=4, shared=1, unshared=1)
-    said = body(noise(seed, 2, 3))
+    said = body(make_noise(seed, 2, 3))
     assert said.shape == (2, 3, 6)
     assert torch.equal(said[:, 1, :2], said[:, 1, 2:4]) and torch.equal(said[:, 1, :2], said[:, 1, 4:])
     select_heads(said, torch.zeros(2, dtype=torch.int64)).sum().backward()

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylegan2_kit import assert_same, networks, official, rebuilt
-from zoogan.config import ConfigError
-from zoogan_stylegan2.layouts import Nvlabs, Rosinality
-from zoogan_stylegan2.weights import import_weights
+from support.stylegan2_weights import assert_same, networks, official, rebuilt
+from zoogan.errors import ConfigError
+from zoogan_stylegan2.layouts import NvlabsLayout, RosinalityLayout
+from zoogan_stylegan2.weights import import_stylegan2
 
 
 class Harmful:
@@ -29,14 +29,14 @@ def test_nothing_is_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (tmp_path / "stylegan2-ffhq-config-f.pkl").write_bytes(pickle.dumps(Harmful()))
     export = re.escape("python -c \"import pickle, torch; n = pickle.load(open('stylegan2-ffhq-config-f.pkl', 'rb'))")
     with pytest.raises(ConfigError, match=rf"executes whatever code is in it.*at your own risk.*{export}"):
-        import_weights([tmp_path / "stylegan2-ffhq-config-f.pkl"], {})
-    state = official(Rosinality(), networks())["generator"]
+        import_stylegan2([tmp_path / "stylegan2-ffhq-config-f.pkl"], {})
+    state = official(RosinalityLayout(), networks())["generator"]
     torch.save({"g_ema": state, "args": Harmful()}, tmp_path / "a.pt")
     with pytest.raises(ConfigError, match="without executing code"):
-        import_weights([tmp_path / "a.pt"], {})
+        import_stylegan2([tmp_path / "a.pt"], {})
     torch.save({"g_ema": state, "args": argparse.Namespace(path=Harmful())}, tmp_path / "b.pt")
     with pytest.raises(ConfigError, match="without executing code"):
-        import_weights([tmp_path / "b.pt"], {})
+        import_stylegan2([tmp_path / "b.pt"], {})
     assert "executed" not in capsys.readouterr().out
 
 
@@ -51,13 +51,13 @@ class Pickled:
 
 
 def test_the_line_for_pickles_exports_what_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    states = official(Nvlabs(), networks())
+    states = official(NvlabsLayout(), networks())
     content = {"G_ema": Pickled(states["generator"]), "D": Pickled(states["discriminator"])}
     (tmp_path / "n.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(ConfigError) as refused:
-        import_weights([tmp_path / "n.pkl"], {})
+        import_stylegan2([tmp_path / "n.pkl"], {})
     line = re.search(r'python -c "(.+?)"', str(refused.value))
     assert line is not None
     monkeypatch.chdir(tmp_path)
     exec(line[1], {})
-    assert_same(rebuilt(import_weights([tmp_path / "n.pt"], {})), networks())
+    assert_same(rebuilt(import_stylegan2([tmp_path / "n.pt"], {})), networks())

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import zoogan.builtin
 import zoogan.cli.import_ as import_verb
 import zoogan_stylegan2
-from stylegan2_kit import (
+from support.stylegan2_weights import (
     LAYERS,
     LAYOUTS,
     MULTIPLIER,
@@ -32,15 +32,15 @@ from stylegan2_kit import (
     official,
     rebuilt,
 )
-from zoogan.config import ConfigError
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.layers.mapping import PixelNormMapping as LatentMLP
-from zoogan.testing.tensors import noise
-from zoogan_stylegan2.config import DiscriminatorConfig, GeneratorConfig, MappingConfig
-from zoogan_stylegan2.layouts import Layout, Nvlabs, Rosinality, layout_of
-from zoogan_stylegan2.networks import Discriminator, Generator
-from zoogan_stylegan2.weights import convert, import_weights
+from zoogan.testing.tensors import make_noise
+from zoogan_stylegan2.config import StyleGAN2DiscriminatorConfig, StyleGAN2GeneratorConfig, StyleGAN2MappingConfig
+from zoogan_stylegan2.layouts import Layout, NvlabsLayout, RosinalityLayout, identify_layout
+from zoogan_stylegan2.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from zoogan_stylegan2.weights import convert_stylegan2, import_stylegan2
 
 # ---- whatever way a file keeps them ----
 
@@ -72,10 +72,12 @@ def kept(path: Path, how: str, states: Mapping[str, dict[str, Tensor]], rosinali
 @pytest.mark.parametrize("channels", [3, 1])
 def test_import_gives_the_same_networks(tmp_path: Path, layout: Layout, how: str, channels: int) -> None:
     made = networks(channels=channels)
-    mean = noise(5, STYLE)
+    mean = make_noise(5, STYLE)
     states = official(layout, made, mean)
-    assert all(layout_of(state) == layout or type(layout_of(state)) is type(layout) for state in states.values())
-    result = import_weights(kept(tmp_path, how, states, isinstance(layout, Rosinality)), {})
+    assert all(
+        identify_layout(state) == layout or type(identify_layout(state)) is type(layout) for state in states.values()
+    )
+    result = import_stylegan2(kept(tmp_path, how, states, isinstance(layout, RosinalityLayout)), {})
     assert set(result.networks) == set(made)
     assert_same(rebuilt(result), made)
     assert result.config["data"]["image_size"] == SIZE
@@ -83,10 +85,10 @@ def test_import_gives_the_same_networks(tmp_path: Path, layout: Layout, how: str
     assert result.config["generator"]["max_width"] == result.config["discriminator"]["max_width"] == WIDEST
     assert result.config["mapping"]["layers"] == LAYERS and result.config["mapping"]["style_dim"] == STYLE
     assert result.facts == ({} if channels == 3 else {"channels": channels})
-    if isinstance(layout, Nvlabs):
+    if isinstance(layout, NvlabsLayout):
         assert torch.equal(result.game["mean_latent"], mean) and not result.notes
     else:  # the mean of drawn latents
-        wanted = made["mapping"](noise(9, 4096, STYLE)).mean(0)
+        wanted = made["mapping"](make_noise(9, 4096, STYLE)).mean(0)
         torch.testing.assert_close(result.game["mean_latent"], wanted, atol=0.1, rtol=0)
         assert [note for note in result.notes if "4,096" in note]
 
@@ -99,19 +101,19 @@ def test_shapes_tell_the_architecture_at_every_size(layout: Layout, size: int, m
     facts = Facts(image_size=size)
     with torch.device("meta"):
         made: Nets = {
-            "mapping": LatentMLP(MappingConfig(), facts),
-            "generator": Generator(GeneratorConfig(channel_multiplier=multiplier), facts),
-            "discriminator": Discriminator(DiscriminatorConfig(channel_multiplier=multiplier), facts),
+            "mapping": LatentMLP(StyleGAN2MappingConfig(), facts),
+            "generator": StyleGAN2Generator(StyleGAN2GeneratorConfig(channel_multiplier=multiplier), facts),
+            "discriminator": StyleGAN2Discriminator(StyleGAN2DiscriminatorConfig(channel_multiplier=multiplier), facts),
         }
     states = official(layout, made)
-    if isinstance(layout, Nvlabs):
+    if isinstance(layout, NvlabsLayout):
         del states["generator"]["mapping.w_avg"]
-    result = convert(states, {"size": size, "channel_multiplier": multiplier}, torch.zeros(512))
+    result = convert_stylegan2(states, {"size": size, "channel_multiplier": multiplier}, torch.zeros(512))
     assert result.config["data"]["image_size"] == size
     for slot, network in made.items():
         wanted = {key: tensor.shape for key, tensor in network.state_dict().items()}
         assert {key: tensor.shape for key, tensor in result.networks[slot].items()} == wanted
-    told = convert(states, {}, torch.zeros(512)).config["generator"]
+    told = convert_stylegan2(states, {}, torch.zeros(512)).config["generator"]
     assert told["max_width"] == 512 and (size <= 32 or told["channel_multiplier"] == multiplier)
 
 
@@ -122,13 +124,13 @@ def test_networks_wider_than_512_are_imported(size: int, multiplier: float, told
     facts, options = Facts(image_size=size), {"channel_multiplier": multiplier, "max_width": None}
     with torch.device("meta"):
         made: Nets = {
-            "mapping": LatentMLP(MappingConfig(), facts),
-            "generator": Generator(GeneratorConfig(**options), facts),
-            "discriminator": Discriminator(DiscriminatorConfig(**options), facts),
+            "mapping": LatentMLP(StyleGAN2MappingConfig(), facts),
+            "generator": StyleGAN2Generator(StyleGAN2GeneratorConfig(**options), facts),
+            "discriminator": StyleGAN2Discriminator(StyleGAN2DiscriminatorConfig(**options), facts),
         }
-    states = official(Rosinality(), made)
+    states = official(RosinalityLayout(), made)
     assert states["discriminator"]["convs.0.0.weight"].shape[0] == 256 * multiplier * 64 // size
-    result = convert(states, {"channel_multiplier": multiplier} if told else {}, torch.zeros(512))
+    result = convert_stylegan2(states, {"channel_multiplier": multiplier} if told else {}, torch.zeros(512))
     for slot in ("generator", "discriminator"):
         assert {key: result.config[slot][key] for key in options} == options
         wanted = {key: tensor.shape for key, tensor in made[slot].state_dict().items()}
@@ -139,17 +141,20 @@ def test_networks_wider_than_512_are_imported(size: int, multiplier: float, told
 
 
 def test_arguments_tell_the_training_and_must_agree_with_the_weights(tmp_path: Path) -> None:
-    states = official(Rosinality(), networks())
+    states = official(RosinalityLayout(), networks())
     arguments = {
         "size": SIZE, "latent": STYLE, "n_mlp": LAYERS, "batch": 8, "iter": 1234, "r1": 5.0, "d_reg_every": 8,
         "path_regularize": 1.0, "g_reg_every": 2, "mixing": 0.5, "lr": 0.01, "wandb": False, "ckpt": None,
     }  # fmt: skip
     content: dict[str, Any] = {"g_ema": states["generator"], "d": states["discriminator"]}
-    content |= {"g": official(Rosinality(), networks(seed=1))["generator"], "d_optim": {"state": {0: {"step": 1}}}}
+    content |= {
+        "g": official(RosinalityLayout(), networks(seed=1))["generator"],
+        "d_optim": {"state": {0: {"step": 1}}},
+    }
     content |= {"args": argparse.Namespace(**arguments), "ada_aug_p": 0.1, "latent_avg": torch.ones(1, STYLE)}
     torch.save(content, tmp_path / "000100.pt")
     torch.save(content | {"latent_avg": torch.zeros(STYLE)}, tmp_path / "000020.pt")
-    result = import_weights([tmp_path], {})
+    result = import_stylegan2([tmp_path], {})
     assert_same(rebuilt(result), networks())
     result.networks = result.raw
     assert set(result.raw) == {"generator", "mapping"}
@@ -169,56 +174,56 @@ def test_arguments_tell_the_training_and_must_agree_with_the_weights(tmp_path: P
         content["args"] = argparse.Namespace(**arguments | {name: wrong})
         torch.save(content, tmp_path / "000100.pt")
         with pytest.raises(ConfigError, match=sentence):
-            import_weights([tmp_path / "000100.pt"], {})
+            import_stylegan2([tmp_path / "000100.pt"], {})
 
 
 def test_the_first_version_kept_its_biases_elsewhere_and_had_no_noise() -> None:
     made = networks()
-    states = official(Rosinality(), made)
+    states = official(RosinalityLayout(), made)
     old = {}
     for name, value in states["generator"].items():
         if name.startswith("noises."):
             continue
         moved = name.endswith("activate.bias")
         old[name.replace("activate.bias", "bias")] = value[None, :, None, None] if moved else value
-    result = convert({"generator": old}, {}, torch.zeros(STYLE))
+    result = convert_stylegan2({"generator": old}, {}, torch.zeros(STYLE))
     assert [note for note in result.notes if "no fixed noise" in note]
     again = rebuilt(result)
-    given = [noise(k, 2, 1, *size) for k, size in enumerate(made["generator"].noise_sizes)]  # type: ignore
-    wplus = noise(1, 2, made["generator"].rows, STYLE)  # type: ignore[arg-type]
+    given = [make_noise(k, 2, 1, *size) for k, size in enumerate(made["generator"].noise_sizes)]  # type: ignore
+    wplus = make_noise(1, 2, made["generator"].rows, STYLE)  # type: ignore[arg-type]
     assert torch.equal(again["generator"](wplus, given).image, made["generator"](wplus, given).image)
-    repeated = convert({"generator": old}, {}, torch.zeros(STYLE)).networks["generator"]
+    repeated = convert_stylegan2({"generator": old}, {}, torch.zeros(STYLE)).networks["generator"]
     assert all(torch.equal(result.networks["generator"][key], value) for key, value in repeated.items())
 
 
 def test_a_generator_without_noise_is_told_by_its_names() -> None:
     torch.manual_seed(0)
     made = networks()
-    config = GeneratorConfig(style_dim=STYLE, channel_multiplier=MULTIPLIER, max_width=WIDEST, noise=False)
-    made["generator"] = Generator(config, Facts(image_size=SIZE))
-    result = convert({"generator": official(Nvlabs(), made)["generator"]}, {})
+    config = StyleGAN2GeneratorConfig(style_dim=STYLE, channel_multiplier=MULTIPLIER, max_width=WIDEST, noise=False)
+    made["generator"] = StyleGAN2Generator(config, Facts(image_size=SIZE))
+    result = convert_stylegan2({"generator": official(NvlabsLayout(), made)["generator"]}, {})
     assert result.config["generator"]["noise"] is False and not result.notes
-    wplus = noise(1, 2, made["generator"].rows, STYLE)
+    wplus = make_noise(1, 2, made["generator"].rows, STYLE)
     assert torch.equal(rebuilt(result)["generator"](wplus).image, made["generator"](wplus).image)
 
 
 def test_networks_in_training_are_taken_for_want_of_averages(tmp_path: Path) -> None:
-    states = official(Nvlabs(), networks())
+    states = official(NvlabsLayout(), networks())
     torch.save({"G": states["generator"], "D": states["discriminator"]}, tmp_path / "a.pt")
-    assert any("as it was in training" in note for note in import_weights([tmp_path / "a.pt"], {}).notes)
+    assert any("as it was in training" in note for note in import_stylegan2([tmp_path / "a.pt"], {}).notes)
     torch.save(
-        {"G": states["generator"], "G_ema": official(Nvlabs(), networks(seed=1))["generator"]}, tmp_path / "a.pt"
+        {"G": states["generator"], "G_ema": official(NvlabsLayout(), networks(seed=1))["generator"]}, tmp_path / "a.pt"
     )
-    result = import_weights([tmp_path / "a.pt"], {})
+    result = import_stylegan2([tmp_path / "a.pt"], {})
     assert not result.notes
     assert_same(rebuilt(result), networks(seed=1))
 
 
 def test_files_of_both_layouts_may_meet(tmp_path: Path) -> None:
     made = networks()
-    one = kept(tmp_path, "alone", {"generator": official(Nvlabs(), made)["generator"]}, False)
-    other = kept(tmp_path, "alone", {"discriminator": official(Rosinality(), made)["discriminator"]}, True)
-    assert_same(rebuilt(import_weights([*other, *one], {})), made)
+    one = kept(tmp_path, "alone", {"generator": official(NvlabsLayout(), made)["generator"]}, False)
+    other = kept(tmp_path, "alone", {"discriminator": official(RosinalityLayout(), made)["discriminator"]}, True)
+    assert_same(rebuilt(import_stylegan2([*other, *one], {})), made)
 
 
 # ---- a run ----
@@ -230,12 +235,12 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
     zoo = SimpleNamespace(registry=registry, method=lambda name: registry.methods[name])
-    made, mean, out = networks(), noise(5, STYLE), tmp_path / "run"
-    states = official(Rosinality(), made)
+    made, mean, out = networks(), make_noise(5, STYLE), tmp_path / "run"
+    states = official(RosinalityLayout(), made)
     trained = networks(seed=1)
-    raw = official(Rosinality(), trained)["generator"]
+    raw = official(RosinalityLayout(), trained)["generator"]
     torch.save({"g_ema": states["generator"], "g": raw, "latent_avg": mean}, tmp_path / "ffhq.pt")
-    monkeypatch.setattr(import_verb, "open_with", lambda plugin: zoo)
+    monkeypatch.setattr(import_verb, "open_host", lambda plugin: zoo)
     app = typer.Typer()
     app.command()(import_verb.import_)
     told = CliRunner().invoke(app, ["stylegan2", "--out", str(out), "--weights", str(tmp_path / "ffhq.pt")])
@@ -247,11 +252,11 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
     for slot in ("generator", "mapping"):  # what a training would go on with
         saved = load_file(out / "model" / f"{slot}.raw.safetensors")
         assert all(torch.equal(saved[key], value) for key, value in trained[slot].state_dict().items())
-    from zoogan.runs.run import load
+    from zoogan.runs.opening import load
 
     editor: Any = load(out, registry=registry).editor
-    assert torch.equal(editor.mean_latent, mean) and editor.makes_faces
-    torch.testing.assert_close(editor.latents([1, 2], truncation=0.0), mean.expand(2, made["generator"].rows, -1))  # type: ignore
+    assert torch.equal(editor.mean_latent, mean) and editor.can_sample
+    torch.testing.assert_close(editor.draw_latents([1, 2], truncation=0.0), mean.expand(2, made["generator"].rows, -1))  # type: ignore
     assert editor.sample([0, 1]).image.shape == (2, 3, SIZE, SIZE)
 
 
@@ -259,59 +264,63 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_edits_do_not_need_never_stops_an_import(tmp_path: Path) -> None:
-    made = official(Rosinality(), networks())["generator"]
+    made = official(RosinalityLayout(), networks())["generator"]
     part = {key: value for key, value in list(made.items())[:5]}
     torch.save({"g_ema": made, "g": part}, tmp_path / "part.pt")
-    result = import_weights([tmp_path / "part.pt"], {})
+    result = import_stylegan2([tmp_path / "part.pt"], {})
     assert not result.raw and set(result.networks) == {"generator", "mapping"}
     assert any("what the training had beside the averages is left out" in note for note in result.notes)
     torch.save({"g_ema": made, "G_ema": made}, tmp_path / "twice.pt")
-    assert not import_weights([tmp_path / "twice.pt"], {}).raw  # neither is what the training had
+    assert not import_stylegan2([tmp_path / "twice.pt"], {}).raw  # neither is what the training had
 
 
 def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
     made = networks()
-    states = official(Rosinality(), made)
-    g, d, n = states["generator"], states["discriminator"], official(Nvlabs(), made)
+    states = official(RosinalityLayout(), made)
+    g, d, n = states["generator"], states["discriminator"], official(NvlabsLayout(), made)
     mean = torch.zeros(STYLE)
     with pytest.raises(ConfigError, match="no weights of StyleGAN2"):
-        import_weights([], {})
+        import_stylegan2([], {})
     with pytest.raises(ConfigError, match=r"no <number>\.pt"):
-        import_weights([tmp_path], {})
+        import_stylegan2([tmp_path], {})
     for content, sentence in (
         ([1], "expected networks"), ({"a": torch.zeros(1)}, "neither a generator nor a discriminator of StyleGAN2"),
         ({"g_ema": {"a": 1}}, "expected a bare state_dict"), ({"odd": {"a": torch.zeros(1)}}, "expected a bare"),
     ):  # fmt: skip
         torch.save(content, tmp_path / "a.pt")
         with pytest.raises(ConfigError, match=sentence):
-            import_weights([tmp_path / "a.pt"], {})
+            import_stylegan2([tmp_path / "a.pt"], {})
     one = kept(tmp_path, "alone", {"generator": g}, True)
     with pytest.raises(ConfigError, match="a second generator"):
-        import_weights(one + one, {})
+        import_stylegan2(one + one, {})
     with pytest.raises(ConfigError, match=r"no 'convs\.1\.noise\.weight' and 0 more"):
-        convert({"generator": {k: v for k, v in g.items() if k != "convs.1.noise.weight"}}, {}, mean)
+        convert_stylegan2({"generator": {k: v for k, v in g.items() if k != "convs.1.noise.weight"}}, {}, mean)
     with pytest.raises(ConfigError, match=r"an unknown 'synthesis\.odd'"):
-        convert({"generator": {**n["generator"], "synthesis.odd": mean}}, {})
+        convert_stylegan2({"generator": {**n["generator"], "synthesis.odd": mean}}, {})
     with pytest.raises(ConfigError, match=r"no 'mapping\.fc0\.weight' of 2 dimensions"):
-        convert({"generator": {k: v for k, v in n["generator"].items() if not k.startswith("mapping.")}}, {})
+        convert_stylegan2({"generator": {k: v for k, v in n["generator"].items() if not k.startswith("mapping.")}}, {})
     with pytest.raises(ConfigError, match=r"about the image size: the generator says 32, the discriminator says 16"):
-        convert({"generator": g, "discriminator": official(Rosinality(), networks(16))["discriminator"]}, {}, mean)
+        convert_stylegan2(
+            {"generator": g, "discriminator": official(RosinalityLayout(), networks(16))["discriminator"]}, {}, mean
+        )
     with pytest.raises(ConfigError, match=r"about the channels of an image: the generator says 3, .* says 1"):
-        convert({"generator": g, "discriminator": official(Nvlabs(), networks(32, 1))["discriminator"]}, {}, mean)
+        convert_stylegan2(
+            {"generator": g, "discriminator": official(NvlabsLayout(), networks(32, 1))["discriminator"]}, {}, mean
+        )
     with pytest.raises(ConfigError, match=r"'noises\.noise_2' has the shape \(1, 1, 4, 4\).* need \(1, 1, 8, 8\)"):
-        convert({"generator": {**g, "noises.noise_2": g["noises.noise_0"]}}, {}, mean)
+        convert_stylegan2({"generator": {**g, "noises.noise_2": g["noises.noise_0"]}}, {}, mean)
     with pytest.raises(ConfigError, match="mean latent has 3 numbers, but a latent has 6"):
-        convert({"generator": g}, {}, torch.zeros(3))
+        convert_stylegan2({"generator": g}, {}, torch.zeros(3))
     with pytest.raises(ConfigError, match=r"filter 'convs\.1\.skip\.0\.kernel' is not that of \[1, 3, 3, 1\]"):
-        convert({"discriminator": {**d, "convs.1.skip.0.kernel": torch.ones(4, 4) / 16}}, {})
+        convert_stylegan2({"discriminator": {**d, "convs.1.skip.0.kernel": torch.ones(4, 4) / 16}}, {})
     with pytest.raises(ConfigError, match="one of classes"):
-        convert({"generator": {**n["generator"], "mapping.embed.weight": mean}}, {})
+        convert_stylegan2({"generator": {**n["generator"], "mapping.embed.weight": mean}}, {})
     with pytest.raises(ConfigError, match="latents of 6 numbers from noise of 4"):
-        convert({"generator": {**n["generator"], "mapping.fc0.weight": torch.zeros(STYLE, 4)}}, {})
+        convert_stylegan2({"generator": {**n["generator"], "mapping.fc0.weight": torch.zeros(STYLE, 4)}}, {})
     wide = {**g, "input.input": torch.zeros(1, 7, 4, 4)}
     with pytest.raises(ConfigError, match=r"from 4 to 32 px, are 7, 5, 4, 2: not those of a StyleGAN2 with at most 7"):
-        convert({"generator": wide}, {}, mean)
+        convert_stylegan2({"generator": wide}, {}, mean)
     small = {k: v for k, v in n["discriminator"].items() if not re.match(r"b(32|16)\.(conv|skip|resample)", k)}
     small = {k.replace("b32.", "b8."): v for k, v in small.items()}
     with pytest.raises(ConfigError, match="8 px; the smallest that the zoo takes are 16 px"):
-        convert({"discriminator": small}, {})
+        convert_stylegan2({"discriminator": small}, {})

@@ -14,10 +14,17 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zoogan.layers.equalised import EqualisedConv2d, EqualisedLinear, PixelNormMLP, pixel_norm
-from zoogan.layers.fir import blurred, doubled, halved
-from zoogan.layers.residual_discriminator import HalvingResBlock, ResidualTrunk, VerdictHead, batch_deviation, group_of
-from zoogan.testing.strategies import batches, noise, seeds
+from zoogan.layers.equalized import EqualizedConv2d, EqualizedLinear
+from zoogan.layers.fir import downsample2d, filter2d, upsample2d
+from zoogan.layers.mapping import PixelNormMLP, pixel_norm
+from zoogan.layers.residual_discriminator import (
+    DiscriminatorBlock,
+    DiscriminatorHead,
+    DiscriminatorTrunk,
+    compute_minibatch_std,
+    get_group_size,
+)
+from zoogan.testing.strategies import batches, make_noise, seeds
 
 sides = st.sampled_from([2, 4, 6])
 widths = st.integers(1, 5)
@@ -28,12 +35,12 @@ def random(network: nn.Module, seed: int) -> nn.Module:
     """With arbitrary parameters, in double precision."""
     with torch.no_grad():
         for k, parameter in enumerate(network.parameters()):
-            parameter.copy_(noise(seed + k, *parameter.shape))
+            parameter.copy_(make_noise(seed + k, *parameter.shape))
     return network.double()
 
 
 def real(seed: int, *shape: int) -> Tensor:
-    return noise(seed, *shape).double()
+    return make_noise(seed, *shape).double()
 
 
 def agree(one: Tensor, other: Tensor) -> None:
@@ -55,8 +62,8 @@ def leaky(x: Tensor) -> Tensor:
 
 @given(seed=seeds, n=batches, i=widths, o=widths, lr=st.sampled_from([1.0, 0.01]), activate=st.booleans())
 def test_equalised_linear_by_hand(seed: int, n: int, i: int, o: int, lr: float, activate: bool) -> None:
-    layer, x = random(EqualisedLinear(i, o, lr_multiplier=lr, activate=activate), seed), real(seed + 9, n, i)
-    assert isinstance(layer, EqualisedLinear) and layer.bias is not None
+    layer, x = random(EqualizedLinear(i, o, lr_multiplier=lr, activate=activate), seed), real(seed + 9, n, i)
+    assert isinstance(layer, EqualizedLinear) and layer.bias is not None
     plain = x @ (layer.weight * (lr / math.sqrt(i))).T + layer.bias * lr
     agree(layer(x), leaky(plain) if activate else plain)
     agree(layer(x[:, None]), layer(x)[:, None])
@@ -66,14 +73,14 @@ def test_equalised_linear_by_hand(seed: int, n: int, i: int, o: int, lr: float, 
 def test_equalised_layers_start_with_unit_variance(seed: int, lr: float, bias: float | None) -> None:
     """Whatever the multiplier: stored weights N(0, 1) over it, and the first value of the bias as it is used."""
     torch.manual_seed(seed)
-    layer = EqualisedLinear(64, 300, lr_multiplier=lr, bias=bias)
+    layer = EqualizedLinear(64, 300, lr_multiplier=lr, bias=bias)
     assert float(layer.weight.detach().std()) == pytest.approx(1 / lr, rel=0.05)
     zero = layer(torch.zeros(1, 64))
     torch.testing.assert_close(zero, torch.full_like(zero, bias or 0.0))
-    assert float((layer(noise(seed, 40, 64)) - zero).std()) == pytest.approx(1, rel=0.2)
-    conv = EqualisedConv2d(16, 32, 3)
+    assert float((layer(make_noise(seed, 40, 64)) - zero).std()) == pytest.approx(1, rel=0.2)
+    conv = EqualizedConv2d(16, 32, 3)
     assert float(conv.weight.detach().std()) == pytest.approx(1, rel=0.1)
-    assert float(conv(noise(seed, 4, 16, 12, 12))[:, :, 1:-1, 1:-1].std()) == pytest.approx(1, rel=0.2)
+    assert float(conv(make_noise(seed, 4, 16, 12, 12))[:, :, 1:-1, 1:-1].std()) == pytest.approx(1, rel=0.2)
 
 
 @given(
@@ -83,9 +90,9 @@ def test_equalised_layers_start_with_unit_variance(seed: int, lr: float, bias: f
 def test_equalised_convolution_by_hand(
     seed: int, n: int, i: int, o: int, side: int, kernel: int, activate: bool, gain: float, stride: int, bias: bool
 ) -> None:
-    made = EqualisedConv2d(i, o, kernel, stride=stride, bias=bias, activate=activate, gain=gain)
+    made = EqualizedConv2d(i, o, kernel, stride=stride, bias=bias, activate=activate, gain=gain)
     layer, x = random(made, seed), real(seed + 9, n, i, side, side)
-    assert isinstance(layer, EqualisedConv2d)
+    assert isinstance(layer, EqualizedConv2d)
     plain = F.conv2d(x, layer.weight / math.sqrt(i * kernel**2), layer.bias, stride, kernel // 2)
     agree(layer(x), gain * (leaky(plain) if activate else plain))
 
@@ -101,12 +108,12 @@ def test_pixel_norm_has_a_mean_square_of_one_whatever_the_scale(seed: int, n: in
 
 @pytest.mark.parametrize("activate", [False, True])
 def test_equalised_layers_are_twice_differentiable(activate: bool) -> None:
-    linear, x = random(EqualisedLinear(3, 2, activate=activate, lr_multiplier=0.5), 1), real(2, 2, 3)
+    linear, x = random(EqualizedLinear(3, 2, activate=activate, lr_multiplier=0.5), 1), real(2, 2, 3)
     parameters = dict(linear.named_parameters())
     assert twice_differentiable(
         lambda x, w, b: torch.func.functional_call(linear, {"weight": w, "bias": b}, (x,)), x, *parameters.values()
     )
-    conv, image = random(EqualisedConv2d(2, 2, 3, stride=2, activate=activate), 3), real(4, 1, 2, 4, 4)
+    conv, image = random(EqualizedConv2d(2, 2, 3, stride=2, activate=activate), 3), real(4, 1, 2, 4, 4)
     parameters = dict(conv.named_parameters())
     assert twice_differentiable(
         lambda x, w, b: torch.func.functional_call(conv, {"weight": w, "bias": b}, (x,)), image, *parameters.values()
@@ -131,18 +138,18 @@ def plain_filter(x: Tensor, up: int, down: int, before: int, after: int) -> Tens
 @given(seed=seeds, n=batches, c=widths, h=sides, w=sides)
 def test_filters_against_their_definition(seed: int, n: int, c: int, h: int, w: int) -> None:
     x = real(seed, n, c, h, w)
-    agree(doubled(x), plain_filter(x, 2, 1, 2, 1))
-    agree(halved(x), plain_filter(x, 1, 2, 1, 1))
+    agree(upsample2d(x), plain_filter(x, 2, 1, 2, 1))
+    agree(downsample2d(x), plain_filter(x, 1, 2, 1, 1))
     for padding in ((1, 1), (2, 2), (2, 1), (1, 2)):
-        agree(blurred(x, padding), plain_filter(x, 1, 1, *padding))
-        agree(blurred(x, padding, 4.0), 4 * plain_filter(x, 1, 1, *padding))
-        agree(blurred(x, padding, stride=2), plain_filter(x, 1, 2, *padding))
+        agree(filter2d(x, padding), plain_filter(x, 1, 1, *padding))
+        agree(filter2d(x, padding, 4.0), 4 * plain_filter(x, 1, 1, *padding))
+        agree(filter2d(x, padding, stride=2), plain_filter(x, 1, 2, *padding))
 
 
 @given(seed=seeds, side=st.sampled_from([6, 8]), value=st.floats(-2, 2))
 def test_filters_keep_constants_inside(seed: int, side: int, value: float) -> None:
     x = torch.full((1, 2, side, side), value, dtype=torch.float64)
-    for y in (doubled(x), halved(x), blurred(x, (2, 1))):
+    for y in (upsample2d(x), downsample2d(x), filter2d(x, (2, 1))):
         inside = y[..., 2:-2, 2:-2] if y.shape[-1] > 4 else y[..., 1:-1, 1:-1]
         agree(inside, torch.full_like(inside, value))
 
@@ -150,15 +157,15 @@ def test_filters_keep_constants_inside(seed: int, side: int, value: float) -> No
 @given(seed=seeds, n=batches, c=widths, side=sides)
 def test_doubling_is_four_times_the_transpose_of_halving(seed: int, n: int, c: int, side: int) -> None:
     x, y = real(seed, n, c, side, side), real(seed + 1, n, c, 2 * side, 2 * side)
-    agree((doubled(x) * y).sum(), 4 * (x * halved(y)).sum())
+    agree((upsample2d(x) * y).sum(), 4 * (x * downsample2d(y)).sum())
 
 
 def test_the_filters_second_derivative_takes_all_channels_at_once() -> None:
     """torch's own takes those of a depthwise convolution one by one."""
-    for filtered in (halved, doubled):
+    for filtered in (downsample2d, upsample2d):
         counts = []
         for channels in (2, 32):
-            image = noise(0, 1, channels, 8, 8).requires_grad_()
+            image = make_noise(0, 1, channels, 8, 8).requires_grad_()
             with Calls() as calls:
                 (slope,) = torch.autograd.grad(filtered(image).square().sum(), image, create_graph=True)
                 slope.square().sum().backward()
@@ -178,7 +185,7 @@ class Calls(TorchDispatchMode):
 
 def test_filters_are_twice_differentiable() -> None:
     x = real(0, 1, 2, 4, 4)
-    for function in (doubled, halved, lambda x: blurred(x, (2, 1), 4.0)):
+    for function in (upsample2d, downsample2d, lambda x: filter2d(x, (2, 1), 4.0)):
         assert twice_differentiable(lambda x, f=function: f(x).sin(), x)
 
 
@@ -188,13 +195,13 @@ def test_filters_are_twice_differentiable() -> None:
 @pytest.mark.parametrize("batch", range(1, 13))
 @pytest.mark.parametrize("most", [1, 4, 8])
 def test_a_group_is_the_largest_that_divides_the_batch(batch: int, most: int) -> None:
-    assert group_of(batch, most) == max(size for size in range(1, most + 1) if batch % size == 0)
+    assert get_group_size(batch, most) == max(size for size in range(1, most + 1) if batch % size == 0)
 
 
 @given(seed=seeds, n=st.integers(1, 9), c=widths, side=sides)
 def test_batch_deviation_against_a_loop(seed: int, n: int, c: int, side: int) -> None:
-    x, size = real(seed, n, c, side, side), group_of(n)
-    found = batch_deviation(x)
+    x, size = real(seed, n, c, side, side), get_group_size(n)
+    found = compute_minibatch_std(x)
     assert found.shape == (n, 1, side, side) and found.dtype == x.dtype
     groups = n // size
     for image in range(n):
@@ -208,23 +215,23 @@ def test_batch_deviation_against_a_loop(seed: int, n: int, c: int, side: int) ->
 @given(seed=seeds, n=st.integers(1, 8), c=widths)
 def test_equal_images_do_not_vary_and_order_within_a_group_is_nothing(seed: int, n: int, c: int) -> None:
     x = real(seed, n, c, 4, 4)
-    same = batch_deviation(x[:1].expand(n, -1, -1, -1))
+    same = compute_minibatch_std(x[:1].expand(n, -1, -1, -1))
     torch.testing.assert_close(same, torch.full_like(same, 1e-4))  # the root of 1e-8
-    size = group_of(n)
+    size = get_group_size(n)
     order = torch.arange(n).view(size, n // size).roll(1, 0).flatten()  # each image to the next place of its group
-    agree(batch_deviation(x[order]), batch_deviation(x))
-    agree(batch_deviation(x + 3), batch_deviation(x))
+    agree(compute_minibatch_std(x[order]), compute_minibatch_std(x))
+    agree(compute_minibatch_std(x + 3), compute_minibatch_std(x))
 
 
 @given(seed=seeds, n=st.sampled_from([1, 3, 5, 8]), channels=st.sampled_from([1, 3]))
 def test_the_discriminator_takes_any_batch_and_groups_see_only_themselves(seed: int, n: int, channels: int) -> None:
-    trunk, head = random(ResidualTrunk(channels, [2, 3, 4]), seed), random(VerdictHead(4, 4), seed + 50)
+    trunk, head = random(DiscriminatorTrunk(channels, [2, 3, 4]), seed), random(DiscriminatorHead(4, 4), seed + 50)
     image = real(seed + 1, n, channels, 16, 16)
     features = trunk(image)
     score = head(features)
     assert features.shape == (n, 4, 4, 4) and score.shape == (n, 1) and score.isfinite().all()
     agree(trunk(image[:1]), features[:1])
-    groups = n // group_of(n)
+    groups = n // get_group_size(n)
     mates = torch.arange(n) % groups == 0
     agree(head(features[mates]), score[mates])
     if n in (3, 8):  # of 5 no group but the single image divides
@@ -233,8 +240,8 @@ def test_the_discriminator_takes_any_batch_and_groups_see_only_themselves(seed: 
 
 @given(seed=seeds, n=batches, i=widths, o=widths)
 def test_halving_block_by_hand(seed: int, n: int, i: int, o: int) -> None:
-    block, x = random(HalvingResBlock(i, o), seed), real(seed + 9, n, i, 8, 8)
-    assert isinstance(block, HalvingResBlock)
+    block, x = random(DiscriminatorBlock(i, o), seed), real(seed + 9, n, i, 8, 8)
+    assert isinstance(block, DiscriminatorBlock)
     before = x.clone()
     y = leaky(F.conv2d(x, block.first.weight / math.sqrt(9 * i), block.first.bias, padding=1))
     y = F.conv2d(plain_filter(y, 1, 1, 2, 2), block.second.weight / math.sqrt(9 * i), block.second.bias, stride=2)
@@ -244,8 +251,8 @@ def test_halving_block_by_hand(seed: int, n: int, i: int, o: int) -> None:
 
 
 def test_the_discriminators_parts_are_twice_differentiable() -> None:
-    block = random(HalvingResBlock(2, 2), 0)
+    block = random(DiscriminatorBlock(2, 2), 0)
     assert twice_differentiable(block, real(1, 1, 2, 4, 4))
-    assert twice_differentiable(batch_deviation, real(2, 4, 2, 2, 2))
-    head = random(VerdictHead(2, 2), 3)
+    assert twice_differentiable(compute_minibatch_std, real(2, 4, 2, 2, 2))
+    head = random(DiscriminatorHead(2, 2), 3)
     assert twice_differentiable(head, real(4, 2, 2, 4, 4))

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoogan.layers.warp import CENTRE, SYM6, Sampled, mirrored, plain, warped
-from zoogan.testing.strategies import faces, noise, seeds
+from zoogan.layers.warp import SYM6, SYM6_CENTRE, BilinearSample, reflect_positions, sample_bilinear, warp_affine
+from zoogan.testing.strategies import make_faces, make_noise, seeds
 
 # ---- the filter ----
 
@@ -25,7 +25,7 @@ def test_the_filter_is_the_wavelet_it_says() -> None:
     mirror = (-1.0) ** k * h
     assert all(abs((mirror * (k / 12) ** power).sum()) < 1e-10 for power in range(6))
     assert abs((mirror * (k / 12) ** 6).sum()) > 1e-4, "no seventh"
-    assert abs(CENTRE - 5.5) < 0.5, "the least asymmetric of its family"
+    assert abs(SYM6_CENTRE - 5.5) < 0.5, "the least asymmetric of its family"
 
 
 @given(st.integers(1, 9), st.floats(-50, 50))
@@ -34,7 +34,7 @@ def test_mirrored_is_reflection_for_ever(side: int, place: float) -> None:
     expected = place
     while last and not 0 <= expected <= last:
         expected = -expected if expected < 0 else 2 * last - expected
-    assert float(mirrored(torch.tensor(place), side)) == pytest.approx(expected if last else 0, abs=1e-4)
+    assert float(reflect_positions(torch.tensor(place), side)) == pytest.approx(expected if last else 0, abs=1e-4)
 
 
 # ---- beyond the border ----
@@ -43,9 +43,9 @@ def test_mirrored_is_reflection_for_ever(side: int, place: float) -> None:
 @given(seeds, st.integers(-2, 2), st.integers(-2, 2))
 def test_far_beyond_the_border_the_picture_repeats_mirrored(seed: int, across: int, down: int) -> None:
     side = 24
-    image = faces(seed, 1, side)
+    image = make_faces(seed, 1, side)
     period = 2.0 * (side - 1) * torch.tensor([[across, down]])
-    moved = warped(image, torch.eye(2)[None], period)
+    moved = warp_affine(image, torch.eye(2)[None], period)
     torch.testing.assert_close(moved[..., 6:-6, 6:-6], image[..., 6:-6, 6:-6], rtol=0, atol=1e-3)
 
 
@@ -54,9 +54,9 @@ def test_far_beyond_the_border_the_picture_repeats_mirrored(seed: int, across: i
 
 @given(seeds)
 def test_sampling_and_its_first_gradient_are_torchs(seed: int) -> None:
-    image, grid = noise(seed, 2, 3, 7, 5).requires_grad_(), noise(seed + 1, 2, 6, 4, 2) / 2
-    twin, weight = image.detach().clone().requires_grad_(), noise(seed + 2, 2, 3, 6, 4)
-    ours, torchs = Sampled.apply(image, grid), plain(twin, grid)
+    image, grid = make_noise(seed, 2, 3, 7, 5).requires_grad_(), make_noise(seed + 1, 2, 6, 4, 2) / 2
+    twin, weight = image.detach().clone().requires_grad_(), make_noise(seed + 2, 2, 3, 6, 4)
+    ours, torchs = BilinearSample.apply(image, grid), sample_bilinear(twin, grid)
     assert torch.equal(ours, torchs)
     for output, leaf in ((ours, image), (torchs, twin)):
         (output.square() * weight).sum().backward()
@@ -67,6 +67,6 @@ def test_sampling_and_its_first_gradient_are_torchs(seed: int) -> None:
 @given(seeds)
 @settings(max_examples=3)
 def test_sampling_has_the_derivatives_that_finite_differences_show(seed: int) -> None:
-    image, grid = noise(seed, 1, 1, 5, 4).double().requires_grad_(), noise(seed + 1, 1, 3, 4, 2).double() / 2
-    assert torch.autograd.gradcheck(lambda x: Sampled.apply(x, grid).square(), image)
-    assert torch.autograd.gradgradcheck(lambda x: Sampled.apply(x, grid).square(), image)
+    image, grid = make_noise(seed, 1, 1, 5, 4).double().requires_grad_(), make_noise(seed + 1, 1, 3, 4, 2).double() / 2
+    assert torch.autograd.gradcheck(lambda x: BilinearSample.apply(x, grid).square(), image)
+    assert torch.autograd.gradgradcheck(lambda x: BilinearSample.apply(x, grid).square(), image)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from zoogan.layers import winograd
 from zoogan.layers.winograd import WinogradConvolution, WinogradWeightGradient, conv3x3, is_faster_than_direct
-from zoogan.testing.strategies import noise, seeds
+from zoogan.testing.strategies import make_noise, seeds
 
 sides = st.sampled_from([4, 8, 12])
 
@@ -23,22 +23,25 @@ def direct(x: Tensor, weight: Tensor) -> Tensor:
 
 @given(seeds, st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), sides, sides)
 def test_it_is_the_convolution(seed: int, n: int, inputs: int, outputs: int, height: int, width: int) -> None:
-    x, weight = noise(seed, n, inputs, height, width).double(), noise(seed + 1, outputs, inputs, 3, 3).double()
+    x, weight = (
+        make_noise(seed, n, inputs, height, width).double(),
+        make_noise(seed + 1, outputs, inputs, 3, 3).double(),
+    )
     torch.testing.assert_close(WinogradConvolution.apply(x, weight), direct(x, weight), rtol=0, atol=1e-12)
 
 
 @given(seeds, st.booleans())
 def test_memory_layout_does_not_show(seed: int, last: bool) -> None:
-    x, weight = noise(seed, 2, 3, 8, 8).double(), noise(seed + 1, 4, 3, 3, 3).double()
+    x, weight = make_noise(seed, 2, 3, 8, 8).double(), make_noise(seed + 1, 4, 3, 3, 3).double()
     laid = x.to(memory_format=torch.channels_last) if last else x
     torch.testing.assert_close(WinogradConvolution.apply(laid, weight), direct(x, weight), rtol=0, atol=1e-12)
 
 
 @given(seeds)
 def test_gradients_are_those_of_the_convolution(seed: int) -> None:
-    x = noise(seed, 2, 3, 8, 4).double().requires_grad_()
-    weight = noise(seed + 1, 4, 3, 3, 3).double().requires_grad_()
-    back = noise(seed + 2, 2, 4, 8, 4).double()
+    x = make_noise(seed, 2, 3, 8, 4).double().requires_grad_()
+    weight = make_noise(seed + 1, 4, 3, 3, 3).double().requires_grad_()
+    back = make_noise(seed + 2, 2, 4, 8, 4).double()
     ours = torch.autograd.grad((WinogradConvolution.apply(x, weight) * back).sum(), (x, weight))
     theirs = torch.autograd.grad((direct(x, weight) * back).sum(), (x, weight))
     for one, other in zip(ours, theirs):
@@ -48,7 +51,7 @@ def test_gradients_are_those_of_the_convolution(seed: int) -> None:
 @pytest.mark.parametrize("function", [WinogradConvolution, WinogradWeightGradient])
 def test_derivatives_of_every_order_asked_for(function: type[torch.autograd.Function]) -> None:
     second = (2, 2, 3, 3) if function is WinogradConvolution else (1, 2, 4, 4)
-    arguments = tuple(noise(k, *shape).double().requires_grad_() for k, shape in enumerate([(1, 2, 4, 4), second]))
+    arguments = tuple(make_noise(k, *shape).double().requires_grad_() for k, shape in enumerate([(1, 2, 4, 4), second]))
     assert gradcheck(function.apply, arguments)
     assert gradgradcheck(function.apply, arguments)
 
@@ -66,7 +69,8 @@ def rounding_deviation(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     (n, inputs, height, width), outputs = x.shape, weight.shape[0]
     unit = ROUNDING**2
     image, kernel, tile = (
-        winograd.make_transform(rows, torch.float64) for rows in (winograd.IMAGE_TRANSFORM, winograd.KERNEL_TRANSFORM, winograd.TILE_TRANSFORM)
+        winograd.make_transform(rows, torch.float64)
+        for rows in (winograd.IMAGE_TRANSFORM, winograd.KERNEL_TRANSFORM, winograd.TILE_TRANSFORM)
     )
     framed = F.pad(x.double().permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     windows = framed.unfold(1, 6, 4).unfold(2, 6, 4).permute(4, 5, 0, 1, 2, 3).reshape(36, -1)
@@ -89,7 +93,7 @@ def rounding_deviation(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_rounding_stays_within_six_deviations_of_the_model() -> None:
     """Six deviations of 262,144 normal errors are exceeded once in 2,000 draws; here the worst is 1.5 deviations."""
-    x, weight = noise(0, 2, 128, 32, 32), noise(1, 128, 128, 3, 3) / (9 * 128) ** 0.5
+    x, weight = make_noise(0, 2, 128, 32, 32), make_noise(1, 128, 128, 3, 3) / (9 * 128) ** 0.5
     assert is_faster_than_direct(x, weight)
     minimal, plain = rounding_deviation(x, weight)
     error = (conv3x3(x, weight) - direct(x.double(), weight.double())).abs()
@@ -99,7 +103,11 @@ def test_rounding_stays_within_six_deviations_of_the_model() -> None:
 
 
 def test_a_penalty_on_gradients_trains_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, weight, bias = noise(0, 1, 128, 32, 32), (noise(1, 128, 128, 3, 3) / 34).requires_grad_(), noise(2, 128)
+    x, weight, bias = (
+        make_noise(0, 1, 128, 32, 32),
+        (make_noise(1, 128, 128, 3, 3) / 34).requires_grad_(),
+        make_noise(2, 128),
+    )
 
     def learnt() -> Tensor:
         image = x.clone().requires_grad_()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo_plugin_demo.config import DemoClassification, DemoConfig, DemoDiscriminator, DemoGenerator
-from zoogan.config.registry import MethodSpec, Registry
-from zoogan.plugins.hooks import hookimpl
+from zoogan.plugins import MethodSpec, Registry, hookimpl
 
 API_VERSION = 1
 CATALOGUE = Path(__file__).with_name("zoo.yaml")
@@ -23,7 +22,7 @@ def zoo_register(registry: Registry) -> None:
         MethodSpec(
             name="demo-gan",
             config=DemoConfig,
-            game="zoogan.games.attribute_editing:AttributeEditing",
+            game="zoogan.games:AttributeEditing",
             recipes=Path(__file__).with_name("recipes"),
             title="DemoGAN",
         )

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from zoogan.config import ComponentConfig
-from zoogan.games.config import AttributeEditingConfig
+from zoogan.games import AttributeEditingConfig
 
 
 class DemoGenerator(ComponentConfig):

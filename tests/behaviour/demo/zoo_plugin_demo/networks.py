@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo_plugin_demo.config import DemoClassification, DemoDiscriminator, DemoGenerator
-from zoogan.facts import Facts
-from zoogan.interfaces import AttributeDiscriminator, Classification, Edited, ImageEditor, Verdict
+from zoogan.interfaces import AttributeDiscriminator, Classification, EditedImage, ImageEditor, Verdict
+from zoogan.plugins import Facts
 
 
 class Generator(ImageEditor):
@@ -18,11 +18,11 @@ class Generator(ImageEditor):
         self.first = nn.Conv2d(facts.channels + len(facts.attributes), config.width, 3, padding=1)
         self.last = nn.Conv2d(config.width, facts.channels, 3, padding=1)
 
-    def decode(self, encoded: Tensor, attributes: Tensor) -> Edited:
+    def decode(self, encoded: Tensor, attributes: Tensor) -> EditedImage:
         """The edit."""
         planes = attributes[:, :, None, None].expand(-1, -1, *encoded.shape[2:])
         hidden = torch.tanh(self.first(torch.cat([encoded, planes], 1)))
-        return Edited(torch.tanh(self.last(hidden)))
+        return EditedImage(torch.tanh(self.last(hidden)))
 
 
 class Discriminator(AttributeDiscriminator):

@@ -110,7 +110,7 @@ def edits_of(source: Source, editor: Editor, attribute: str, faces: Sequence[int
     edit = editor.apply(image, {"attributes": target}, seed=make_face_seeds(0, torch.tensor(faces)))
     return Edits(
         editor, attribute, faces=torch.tensor(faces, dtype=torch.int64), image=image, own=own, target=target,
-        edit=edit, truth=None, sample=sample,
+        edit=edit, true_redraw=None, sample=sample,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from zoogan.config import merge, validate
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Turn
 from zoogan.plugins.host import get_zoo
-from zoogan.testing.tensors import faces, noise, parts_shown
+from zoogan.testing.tensors import make_faces, make_noise, make_segmentation
 from zoogan.training.trainer import Batch, Trainer
 
 SIZE, STYLE, BATCH = 16, 6, 4
@@ -48,30 +48,35 @@ def trainer_of(batch: int = BATCH, facts: Facts | None = None, method: str = "st
     def batches() -> Iterator[Batch]:
         k = 0
         while True:
-            yield {"source": {"image": faces(k, rows, SIZE), "segmentation": parts_shown(k, rows, SIZE, len(PARTS))}}
+            yield {
+                "source": {
+                    "image": make_faces(k, rows, SIZE),
+                    "segmentation": make_segmentation(k, rows, SIZE, len(PARTS)),
+                }
+            }
             k += 1
 
     composition = compose(config, facts or FACTS[method], REGISTRY)
     with torch.no_grad():  # noise that is heard, biases that are not 0
         for seed, parameter in enumerate(p for network in composition.networks.values() for p in network.parameters()):
-            parameter += 0.1 * noise(seed, *parameter.shape)
+            parameter += 0.1 * make_noise(seed, *parameter.shape)
     return Trainer(composition, REGISTRY, Accelerator(cpu=True), batches())
 
 
 def turn_of(trainer: Trainer, step: str, iteration: int = 0) -> tuple[Any, Turn]:
     """A step, and what it sees of the first micro-batch."""
     if trainer.batch is None:
-        trainer.fetch()
+        trainer.fetch_batch()
     trainer.iteration = iteration
     chosen = next(s for s in trainer.game.steps if s.name == step)
-    return chosen, trainer.turn(chosen, 0, Clock(iteration, 100), slice(0, trainer.config.data.batch), frozenset())
+    return chosen, trainer.make_turn(chosen, 0, Clock(iteration, 100), slice(0, trainer.config.data.batch), frozenset())
 
 
 def played(trainer: Trainer, name: str, mixed: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
     """A step's terms, perhaps in mixed precision, and the gradients that they leave in what it trains."""
     trainer.networks.zero_grad()
     step, turn = turn_of(trainer, name)
-    with trainer.only(step, graph=False):
+    with trainer.enable_gradients(step, graph=False):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
             terms = step.terms(turn)
         torch.stack([weight * terms[term] for term, weight in step.weights(turn.clock).items()]).sum().backward()

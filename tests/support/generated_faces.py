@@ -10,7 +10,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from style_runs import sets
+from support.style_runs import sets
 from zoogan.cli import main
 from zoogan.conditions.latent import LatentCondition
 from zoogan.editors.synthesis_editor import SynthesisEditor

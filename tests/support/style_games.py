@@ -13,13 +13,13 @@ from torch import Tensor, nn
 import zoogan.builtin
 from zoogan.composition.build import compose
 from zoogan.config import ComponentConfig, DataConfig, Slot, TrainingConfig, merge, use_component, validate
-from zoogan.config.registry import MethodSpec, Registry, make_component_config
+from zoogan.config.registry import MethodSpec, Registry
 from zoogan.data.config import DrawnData
 from zoogan.facts import Facts
 from zoogan.games.config import StyleOptimizers, StyleTranslationConfig
 from zoogan.interfaces import StyleDiscriminator, StyleEncoder, StyleMapping, StyleTranslator
 from zoogan.losses.config import R1Config
-from zoogan.testing.tensors import faces, noise
+from zoogan.testing.tensors import make_faces, make_noise
 from zoogan.training.config import AdamConfig
 from zoogan.training.trainer import Batch, Trainer
 
@@ -156,8 +156,8 @@ def sample_batch(seed: int, n: int = 4, domains: int = 2, picture: str = "image"
 
     def pictures(k: int) -> Tensor:
         if picture == "image":
-            return faces(seed + k, n, SIZE)
-        classes = noise(seed + k, n, channels, SIZE, SIZE).argmax(1)
+            return make_faces(seed + k, n, SIZE)
+        classes = make_noise(seed + k, n, channels, SIZE, SIZE).argmax(1)
         return nn.functional.one_hot(classes, channels).permute(0, 3, 1, 2).float()
 
     index = torch.arange(n) % domains

@@ -12,16 +12,17 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from face_runs import ToyMapping
+from support.generated_faces import ToyMapping
 from zoogan.composition.build import compose
 from zoogan.conditions.latent import LatentCondition
 from zoogan.config import validate
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.facts import Facts
-from zoogan.interfaces import LatentGenerator, Synthesised
-from zoogan.pictures.photo import LEGIBLE, to_bytes
+from zoogan.interfaces import LatentGenerator, SynthesisedFace
+from zoogan.pictures.photo import quantize_image
+from zoogan.pictures.sheet import LEGIBLE
 from zoogan.plugins.host import get_zoo
-from zoogan.runs.run import RunFolder
+from zoogan.runs.folder import RunFolder
 
 PARTS = ("background", "face", "hair")
 SIDE, COARSE_SIDE, STYLE = 8, 4, 5
@@ -46,25 +47,25 @@ class PartGenerator(LatentGenerator):
         self.heights = nn.Parameter(HEIGHTS.flip(0) + HEIGHTS.roll(3, 0).cos())
         self.register_buffer("noise_0", torch.linspace(-1, 1, SIDE * SIDE).view(1, 1, SIDE, SIDE))
 
-    def forward(self, latents: Tensor, noise: object = None) -> Synthesised:
-        """As `composed`, of all parts."""
-        return self.composed(latents, noise)
+    def forward(self, latents: Tensor, noise: object = None) -> SynthesisedFace:
+        """As `generate_parts`, of all parts."""
+        return self.generate_parts(latents, noise)
 
-    def composed(
-        self, latents: Tensor, noise: object = None, *, kept: Float[Tensor, "#n k"] | None = None
-    ) -> Synthesised:
+    def generate_parts(
+        self, latents: Tensor, noise: object = None, *, visible: Float[Tensor, "#n k"] | None = None
+    ) -> SynthesisedFace:
         """Masks are the softmax of depths, the image is the sum of what they show, and a little noise."""
         shapes = latents[:, 1::2] + latents[:, :1]
         depth = (shapes @ self.heights.T).unflatten(-1, (COARSE_SIDE, COARSE_SIDE))
         masks = depth.softmax(1)
-        if kept is not None:
-            masks = masks * kept[..., None, None]
+        if visible is not None:
+            masks = masks * visible[..., None, None]
             masks = masks / (masks.sum(1, keepdim=True) + 1e-8)
         wide = masks.repeat_interleave(SIDE // COARSE_SIDE, 2).repeat_interleave(SIDE // COARSE_SIDE, 3)
         colour = latents[:, 2::2] @ self.colours.T / 4
         maps = self.get_buffer("noise_0") if noise is None else noise[0]
         image = torch.einsum("nkhw,nkc->nchw", wide, colour) + 0.01 * maps
-        return Synthesised(image, 2 * wide - 1, 2 * masks - 1, depth)
+        return SynthesisedFace(image, 2 * wide - 1, 2 * masks - 1, depth)
 
 
 NARROW = {
@@ -96,7 +97,7 @@ def write_run(path: Path, seed: int = 0) -> Path:
             if name.endswith("strength"):
                 weight.fill_(0.3)
     run = RunFolder(path)
-    run.write(config, facts)
+    run.write_config(config, facts)
     run.write_model(config, facts, composition.networks, composition.game)
     return path
 
@@ -108,7 +109,7 @@ def pictures(folder: Path) -> dict[str, np.ndarray]:
 
 def pixels(image: torch.Tensor) -> np.ndarray:
     """One face as a file has it."""
-    shown = image if image.dtype == torch.uint8 else to_bytes(image)
+    shown = image if image.dtype == torch.uint8 else quantize_image(image)
     return shown[0].permute(1, 2, 0).numpy()
 
 

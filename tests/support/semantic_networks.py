@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.facts import Facts
-from zoogan.testing.tensors import noise
-from zoogan_semantic_stylegan.config import DiscriminatorConfig, GeneratorConfig
-from zoogan_semantic_stylegan.networks import Discriminator, Generator
+from zoogan.testing.tensors import make_noise
+from zoogan_semantic_stylegan.config import SemanticStyleGANDiscriminatorConfig, SemanticStyleGANGeneratorConfig
+from zoogan_semantic_stylegan.networks import SemanticStyleGANDiscriminator, SemanticStyleGANGenerator
 
 STYLE = 5
 
@@ -35,8 +35,8 @@ class Small:
     detach: bool = False
     noise: bool = True
 
-    def config(self) -> GeneratorConfig:
-        return GeneratorConfig(
+    def config(self) -> SemanticStyleGANGeneratorConfig:
+        return SemanticStyleGANGeneratorConfig(
             style_dim=STYLE, part_layers=self.layers, part_width=self.width, shared_layers=self.shared,
             shape_layers=self.shape, coarse_size=self.coarse, feature_width=self.features, render_from=4,
             refine=self.refine, detach_texture=self.detach, channel_multiplier=2**-8, max_width=5, noise=self.noise,
@@ -46,18 +46,20 @@ class Small:
         names = tuple(f"part {k}" for k in range(self.parts))
         return Facts(image_size=self.size, parts=names, transparent=tuple(names[k] for k in self.transparent))
 
-    def generator(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> Generator:
+    def generator(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> SemanticStyleGANGenerator:
         """One whose noise is heard, and with nothing at its first value."""
         torch.manual_seed(seed)
-        network = Generator(self.config(), self.facts())
+        network = SemanticStyleGANGenerator(self.config(), self.facts())
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.normal_()
         return network.to(dtype)
 
-    def discriminator(self, seed: int = 0) -> Discriminator:
+    def discriminator(self, seed: int = 0) -> SemanticStyleGANDiscriminator:
         torch.manual_seed(seed)
-        network = Discriminator(DiscriminatorConfig(channel_multiplier=2**-8, max_width=5), self.facts())
+        network = SemanticStyleGANDiscriminator(
+            SemanticStyleGANDiscriminatorConfig(channel_multiplier=2**-8, max_width=5), self.facts()
+        )
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.normal_()
@@ -79,8 +81,8 @@ def smalls(draw: st.DrawFn) -> Small:
     return Small(parts, layers, shared, shape, width, features, size, coarse, transparent, *flags)
 
 
-def wplus(seed: int, n: int, network: Generator) -> Tensor:
-    return noise(seed, n, network.rows, STYLE).to(network.positions.weight.dtype)
+def wplus(seed: int, n: int, network: SemanticStyleGANGenerator) -> Tensor:
+    return make_noise(seed, n, network.rows, STYLE).to(network.positions.weight.dtype)
 
 
 # ---- the description again, in loops ----
@@ -101,7 +103,7 @@ def unrolled(small: Small, latents: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def positions(network: Generator, place: Tensor) -> Tensor:
+def positions(network: SemanticStyleGANGenerator, place: Tensor) -> Tensor:
     """Features (width, h, w) of places (2, h, w) (section 2.2, 2)."""
     weight, channels = network.positions.weight, [place[0], place[1]]
     for k in range((weight.shape[1] - 2) // 4):
@@ -110,7 +112,9 @@ def positions(network: Generator, place: Tensor) -> Tensor:
     return torch.einsum("oi,ihw->ohw", weight / math.sqrt(weight.shape[1]), torch.stack(channels))
 
 
-def part(network: Generator, small: Small, k: int, rows: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+def part(
+    network: SemanticStyleGANGenerator, small: Small, k: int, rows: Tensor, place: Tensor
+) -> tuple[Tensor, Tensor]:
     """Wide features (o, h, w) and depth (h, w) of one part of one face (sections 2.1 and 2.2, 3). rows: of its
     layers."""
     networks, x = network.part_generators, positions(network, place)

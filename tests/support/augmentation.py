@@ -14,7 +14,7 @@ sides = st.sampled_from([8, 16, 21])
 
 
 def draws(seed: int, n: int, part: slice = slice(None), **injected: Tensor) -> Draws:
-    return Draws(seed, World.alone(), n, part, {f"x.{name}": tensor for name, tensor in injected.items()})
+    return Draws(seed, World.make_single(), n, part, {f"x.{name}": tensor for name, tensor in injected.items()})
 
 
 def only(*kinds: str, n: int = 1, **values: float) -> Draws:

@@ -42,14 +42,14 @@ def part_config(**others: Any) -> GameConfig:
     return compose_config(spec, REGISTRY, sets=merge(layer, others))
 
 
-def newest(run: Path) -> checkpoints.State:
+def newest(run: Path) -> checkpoints.TrainingState:
     """The last checkpoint."""
-    path, damaged = checkpoints.newest_valid(run / "checkpoints")
+    path, damaged = checkpoints.find_newest_checkpoint(run / "checkpoints")
     assert path is not None and not damaged
-    return checkpoints.load(path)
+    return checkpoints.read_checkpoint(path)
 
 
-def flat(state: checkpoints.State) -> dict[str, Tensor]:
+def flat(state: checkpoints.TrainingState) -> dict[str, Tensor]:
     """All its tensors by name."""
     groups = {"": state.networks, ".average": state.averages, ".optimizer": state.optimizers, "game": {"": state.game}}
     return {f"{n}{g}/{k}": t for g, group in groups.items() for n, ts in group.items() for k, t in ts.items()}

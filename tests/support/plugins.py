@@ -64,8 +64,8 @@ class Shelf:
 def only_failure(zoo: PluginHost) -> PluginFailure:
     """The one failure; the plugin called `good` and the core must be in use all the same."""
     assert {"zoogan", "good"} <= {info.name for info in zoo.plugins}, zoo.failures
-    assert "plain" in zoo.registry.names("term")
-    assert "adam" in zoo.registry.names("optimizer")
+    assert "plain" in zoo.registry.list_names("term")
+    assert "adam" in zoo.registry.list_names("optimizer")
     (failure,) = zoo.failures
     assert failure.name not in {info.name for info in zoo.plugins}
     assert not zoo.manager.has_plugin(failure.name)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from zoogan.facts import Facts
-from zoogan_stargan_v2.config import DiscriminatorConfig, MappingConfig, StyleEncoderConfig
-from zoogan_stargan_v2.networks import Discriminator, Encoder, Mapping
+from zoogan_stargan_v2.config import StarganV2DiscriminatorConfig, StarganV2MappingConfig, StarganV2StyleEncoderConfig
+from zoogan_stargan_v2.networks import StarganV2Discriminator, StarganV2Mapping, StarganV2StyleEncoder
 
 STYLE = 6
 
@@ -20,9 +20,11 @@ def heads(seed: int, size: int, k: int) -> dict[str, nn.Module]:
     """The networks with a head for each domain."""
     torch.manual_seed(seed)
     return {
-        "mapping": Mapping(MappingConfig(latent_dim=3, style_dim=STYLE, width=8), facts(size, k)),
-        "style_encoder": Encoder(StyleEncoderConfig(width=2, max_width=4, style_dim=STYLE), facts(size, k)),
-        "discriminator": Discriminator(DiscriminatorConfig(width=2, max_width=4), facts(size, k)),
+        "mapping": StarganV2Mapping(StarganV2MappingConfig(latent_dim=3, style_dim=STYLE, width=8), facts(size, k)),
+        "style_encoder": StarganV2StyleEncoder(
+            StarganV2StyleEncoderConfig(width=2, max_width=4, style_dim=STYLE), facts(size, k)
+        ),
+        "discriminator": StarganV2Discriminator(StarganV2DiscriminatorConfig(width=2, max_width=4), facts(size, k)),
     }
 
 
