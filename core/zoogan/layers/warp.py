@@ -54,7 +54,9 @@ def reflect_positions(position: Tensor, side: int) -> Tensor:
         Positions of the same shape.
     """
     last = side - 1
-    return last - (position.remainder(max(1, 2 * last)) - last).abs()
+    if last == 0:
+        return torch.zeros_like(position)
+    return last - (position.remainder(2 * last) - last).abs()
 
 
 @lru_cache(maxsize=16)
