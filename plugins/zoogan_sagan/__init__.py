@@ -27,7 +27,7 @@ def zoo_register(registry: Registry) -> None:
         MethodSpec(
             name="sagan",
             config=SaganConfig,
-            game="zoogan.games.attribute_editing:AttributeEditing",
+            game="zoogan.games:AttributeEditing",
             recipes=Path(__file__).parent / "recipes",
             title="SaGAN: editing one attribute inside a predicted mask",
             paper="https://openaccess.thecvf.com/content_ECCV_2018/html/"

@@ -33,7 +33,7 @@ def zoo_register(registry: Registry) -> None:
         build=networks + "SemanticStyleGANDiscriminator",
     )
     registry.component(
-        "latent_mapping", name, config=SemanticStyleGANMappingConfig, build="zoogan.layers.mapping:PixelNormMapping"
+        "latent_mapping", name, config=SemanticStyleGANMappingConfig, build="zoogan.layers:PixelNormMapping"
     )
     terms = "zoogan_semantic_stylegan.terms:"
     registry.component(
@@ -44,7 +44,7 @@ def zoo_register(registry: Registry) -> None:
         MethodSpec(
             name=name,
             config=SemanticStyleGANConfig,
-            game="zoogan.games.synthesis:Synthesis",
+            game="zoogan.games:Synthesis",
             recipes=Path(__file__).parent / "recipes",
             title="SemanticStyleGAN: faces made of parts, each with a shape and a texture of its own",
             paper="https://arxiv.org/abs/2112.02236",

@@ -18,22 +18,29 @@ NAME = "semantic-stylegan"
 
 
 class SemanticStyleGANMappingConfig(PixelNormMappingConfig):
-    """From noise to a latent, as in StyleGAN2."""
+    """From noise to a latent, as in StyleGAN2 (StyleGAN, figure 1)."""
 
     use: Literal["semantic-stylegan"] = "semantic-stylegan"
 
 
 class SemanticStyleGANGeneratorConfig(ComponentConfig):
-    """A small MLP for each part makes features and a depth; the nearest show, and a network renders them (section 3).
+    """An MLP for each part makes features and a depth; the nearest parts show, and a network renders them (section 3).
 
-    part_layers: of each part's MLP, part_width: its width. shared_layers: the first of them, whose latents all parts
-    but the background share. shape_layers: those whose features tell the depth; the rest are texture. coarse_size: side
-    of the parts' features in pixels, null = half the image's, at most 64. feature_width: of what they add up to.
-    render_from: side at which rendering begins, null = a quarter of coarse_size, at least 4. frequencies: of the sines
-    that tell a place, null = log2 of the image's side. refine: the segmentation is the coarse masks plus what rendering
-    learns. detach_texture: textures teach shapes nothing. channel_multiplier: a layer of the renderer at side s is this
-    times 2^14 / s wide; max_width: none is wider; null = 512 up to 32 px, and above what the multiplier says. noise:
-    add noise after each convolution of the renderer.
+    Attributes:
+        style_dim: Length of a latent.
+        part_layers: Layers of each part's MLP.
+        part_width: Width of these layers.
+        shared_layers: The first layers, whose latents all parts but the background share.
+        shape_layers: The layers whose features tell the depth; the rest are texture.
+        coarse_size: Side of the parts' features in pixels; null = half the image's, at most 64.
+        feature_width: Channels of the composed features.
+        render_from: Side in pixels at which rendering begins; null = a quarter of coarse_size, at least 4.
+        frequencies: Number of frequencies of the positions' sines; null = log2 of the image's side.
+        refine: The segmentation is the coarse masks plus a rendered residual; false = what is rendered alone.
+        detach_texture: Stop the gradient from textures to shapes.
+        channel_multiplier: A layer of the renderer at side s has this times 2^14 / s channels.
+        max_width: Most channels of a layer; null = 512 up to 32 px, and above that no limit.
+        noise: Add noise after each convolution of the renderer.
     """
 
     use: Literal["semantic-stylegan"] = "semantic-stylegan"
@@ -65,8 +72,10 @@ class SemanticStyleGANGeneratorConfig(ComponentConfig):
 class SemanticStyleGANDiscriminatorConfig(ComponentConfig):
     """StyleGAN2's discriminator with a branch for images and one for segmentations, which add up (section 3.4).
 
-    channel_multiplier, max_width: as there.
-    group: how a batch varies is seen in groups of its images, the largest up to this into which it divides.
+    Attributes:
+        channel_multiplier: A layer at side s has this times 2^14 / s channels; 2 = configuration F of StyleGAN2.
+        max_width: Most channels of a layer; null = 512 up to 32 px, and above that no limit.
+        group: Most images whose deviation is computed together; the largest number up to this that divides the batch.
     """
 
     use: Literal["semantic-stylegan"] = "semantic-stylegan"
@@ -76,10 +85,7 @@ class SemanticStyleGANDiscriminatorConfig(ComponentConfig):
 
 
 class SemanticConsistencyConfig(TermConfig):
-    """Two faces that share a part's latents should share its features (no part of the published method).
-
-    same: `features` = of the part, where both show it; the cosine of their means should be 1.
-    """
+    """Two faces that share a part's latents should share its features (no part of the published method)."""
 
     use: Literal["semantic_consistency"] = "semantic_consistency"
 
@@ -87,7 +93,8 @@ class SemanticConsistencyConfig(TermConfig):
 class SemanticDiversityConfig(TermConfig):
     """The textures of a face's parts should differ (no part of the published method).
 
-    target: the cosine of two textures that costs nothing: 0 = and all below; -1 = that alone.
+    Attributes:
+        target: Cosine of two textures that costs nothing; 0 = all cosines up to 0, -1 = -1 alone.
     """
 
     use: Literal["semantic_diversity"] = "semantic_diversity"

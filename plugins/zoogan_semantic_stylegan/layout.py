@@ -1,4 +1,4 @@
-"""The names of seasonSH/SemanticStyleGAN's weights, and the numbers that the weights tell."""
+"""Names of seasonSH/SemanticStyleGAN's weights, and the numbers that the weights tell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoogan.importing import count_trunk_blocks, name_head_tensor, name_mapping_
 
 NAME = "seasonSH/SemanticStyleGAN"
 NAMES = {"g_ema": "generator", "g": "generator", "d": "discriminator"}
-"""Official name of a network -> what it is; the averaged one first."""
+"""Official name of a network -> our slot; the averaged network first."""
 FILTERS = re.compile(r"\.kernel$")
 MAPPING = "style."
 STAGE = {"up": 0, "conv": 1}
@@ -22,9 +22,11 @@ STAGE = {"up": 0, "conv": 1}
 
 @dataclass(frozen=True)
 class TensorOrigin:
-    """The official tensors that one of ours is made of, in the order in which ours holds them.
+    """The official tensors of which one of ours is made.
 
-    axes: of ours that count them; 0 = there is one, and it is ours but for axes of length 1.
+    Attributes:
+        names: Official names, in the order in which our tensor holds them.
+        axes: Leading axes of our tensor that count them; 0 = one tensor, equal to ours but for axes of length 1.
     """
 
     names: Sequence[str]
@@ -32,14 +34,20 @@ class TensorOrigin:
 
 
 def identify_network(state: Mapping[str, Tensor]) -> str | None:
-    """The official name of a bare state_dict; None = neither network."""
+    """Return the official name of the network of a bare state_dict; None = neither network."""
     if any(key.startswith("local_nets.") for key in state):
         return "g_ema"
     return "d" if any(key.startswith("convs_img.") for key in state) else None
 
 
 def find_origins(slot: str, keys: Sequence[str], numbers: Mapping[str, int]) -> dict[str, TensorOrigin]:
-    """Where each tensor of our network comes from. numbers: what the weights told of parts and their layers."""
+    """Find the official tensors of each tensor of our network.
+
+    Args:
+        slot: Slot of the network.
+        keys: Names of our tensors.
+        numbers: What the weights tell about parts and their layers.
+    """
     if slot == "generator":
         return {key: find_generator_origin(key, numbers["the parts"], numbers["the layers of a part"]) for key in keys}
     name = name_mapping_tensor if slot == "mapping" else name_discriminator_tensor
@@ -47,14 +55,14 @@ def find_origins(slot: str, keys: Sequence[str], numbers: Mapping[str, int]) -> 
 
 
 def name_discriminator_tensor(key: str) -> str:
-    """The official name of a tensor of our discriminator."""
+    """Return the official name of a tensor of our discriminator."""
     part, _, rest = key.partition(".")
     trunks = {"trunk": "convs_img", "segmentation_trunk": "convs_seg"}
     return name_head_tensor(rest) if part == "head" else name_trunk_tensor(rest, trunks[part])
 
 
 def find_generator_origin(key: str, parts: int, layers: int) -> TensorOrigin:
-    """Where a tensor of our generator comes from; those of all parts and layers lie in one of ours."""
+    """Find the official tensors of a tensor of our generator, which holds those of all parts and layers."""
     part, _, rest = key.partition(".")
     if part == "positions":
         return TensorOrigin(["pos_embed.weights"])
@@ -65,8 +73,8 @@ def find_generator_origin(key: str, parts: int, layers: int) -> TensorOrigin:
     if part == "composition":
         return TensorOrigin([f"local_nets.{k}.to_feat.{name_output_tensor(rest)}" for k in range(parts)], 1)
     if rest.startswith("depth_"):
-        wanted = name_output_tensor(rest.removeprefix("depth_"))
-        return TensorOrigin([f"local_nets.{k}.to_depth.{wanted}" for k in range(1, parts)], 1)
+        name = name_output_tensor(rest.removeprefix("depth_"))
+        return TensorOrigin([f"local_nets.{k}.to_depth.{name}" for k in range(1, parts)], 1)
     inside = {
         "weight": "conv.weight", "bias": "activate.bias",
         "affine_weight": "conv.modulation.weight", "affine_bias": "conv.modulation.bias",
@@ -77,17 +85,17 @@ def find_generator_origin(key: str, parts: int, layers: int) -> TensorOrigin:
 
 
 def name_renderer_tensor(key: str) -> str:
-    """The official name of a tensor of our renderer; two convolutions a stage are counted through."""
+    """Return the official name of a tensor of our renderer; its convolutions, two a stage, are numbered through."""
     _, stage, kind, what = key.split(".")
     if kind in STAGE:
         place = f"render_net.convs.{2 * int(stage) + STAGE[kind]}"
-        named = {"weight": "weight", "scale": "modulation", "strength": "noise.weight", "bias": "activate.bias"}
-        return f"{place}.{named[what]}"
+        names = {"weight": "weight", "scale": "modulation", "strength": "noise.weight", "bias": "activate.bias"}
+        return f"{place}.{names[what]}"
     return f"render_net.{'to_rgbs' if kind == 'image' else 'to_segs'}.{stage}.{name_output_tensor(what)}"
 
 
 def name_output_tensor(what: str) -> str:
-    """The name inside an official layer that shows something: the convolution's tensors, and a bias after it."""
+    """Return the name inside an official output layer: the convolution's tensors, and a bias after it."""
     return {"weight": "conv.weight", "scale": "conv.modulation", "bias": "bias"}[what]
 
 
@@ -95,13 +103,13 @@ def name_output_tensor(what: str) -> str:
 
 
 def read_generator_shapes(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], list[int], dict[str, int]]:
-    """Settings of ours, the widths of the renderer's stages, and the numbers that other networks or arguments tell too.
+    """Read the generator's settings, the widths of its renderer, and the numbers that other networks tell too.
 
     Raises:
-        ConfigError: another layout, or no size at which the parts' features enter again.
+        ConfigError: Another layout, or no size at which the parts' features enter again.
     """
 
-    def found(key: str, dims: int) -> tuple[int, ...]:
+    def read(key: str, dims: int) -> tuple[int, ...]:
         return read_shape(state, key, NAME, dims)
 
     parts, layers, stages = (
@@ -116,10 +124,10 @@ def read_generator_shapes(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], 
         [read_shape(state, f"render_net.convs.{2 * k}.weight", NAME, 4)[place] for k in range(stages)]
         for place in (1, 0)
     )
-    width, places, *_ = found("pos_embed.weights", 4)
-    features = found("local_nets.0.to_feat.conv.weight", 4)[0]
-    first = found("render_net.noises.noise_0", 2)[0] // 2
-    style_dim = found("local_nets.0.linears.0.conv.modulation.weight", 2)[1]
+    width, places, *_ = read("pos_embed.weights", 4)
+    features = read("local_nets.0.to_feat.conv.weight", 4)[0]
+    first = read("render_net.noises.noise_0", 2)[0] // 2
+    style_dim = read("local_nets.0.linears.0.conv.modulation.weight", 2)[1]
     again = [first << k for k in range(1, stages) if inputs[k] == outputs[k - 1] + features]
     if len(again) != 1:
         raise ConfigError(
@@ -137,7 +145,7 @@ def read_generator_shapes(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], 
     }  # fmt: skip
     return settings, outputs, {
         "the image size": size,
-        "the channels of an image": found("render_net.to_rgbs.0.conv.weight", 4)[0],
+        "the channels of an image": read("render_net.to_rgbs.0.conv.weight", 4)[0],
         "the size of a latent": style_dim,
         "the parts": parts,
         "the layers of a part": layers,
@@ -149,10 +157,10 @@ def read_generator_shapes(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], 
 
 
 def read_discriminator_shapes(state: Mapping[str, Tensor]) -> tuple[list[int], dict[str, int]]:
-    """Widths from 4 px up, and the numbers that other networks tell too.
+    """Read the discriminator's widths from 4 px up, and the numbers that other networks tell too.
 
     Raises:
-        ConfigError: another layout, or branches of two sizes.
+        ConfigError: Another layout, or branches of two sizes.
     """
     blocks = count_trunk_blocks(state, "convs_img")
     for name in ("convs_img", "convs_seg"):
@@ -171,7 +179,7 @@ def read_discriminator_shapes(state: Mapping[str, Tensor]) -> tuple[list[int], d
 
 
 def count_tensors(state: Mapping[str, Tensor], name: str) -> int:
-    """How many tensors there are of a name with a number in it."""
+    """Count the tensors of a name with a number in it, from 0."""
     number = 0
     while name.format(number) in state:
         number += 1

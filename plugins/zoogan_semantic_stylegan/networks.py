@@ -1,4 +1,7 @@
-"""SemanticStyleGAN's networks (Shi et al. 2022, section 3): parts, their composition, rendering; a discriminator of pairs."""
+"""SemanticStyleGAN's networks: a generator of parts, and a discriminator of images with segmentations.
+
+Source: Shi et al. 2022, section 3.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,18 @@ from zoogan_semantic_stylegan.render import Renderer
 
 
 class SemanticStyleGANGenerator(LatentGenerator):
-    """Latents to a face and its segmentation, both unbounded.
+    """Generates a face and its segmentation from latents, both unbounded.
 
     Rows of w+: `shared_layers` for the coarse structure of all parts but the background, then two for each part, its
     shape and its texture. Unrolled, each layer of each part has a row of its own; the layers of a part lie together.
+
+    Args:
+        config: Settings of the network.
+        facts: Image size, channels, parts and the transparent ones among them.
+
+    Raises:
+        ConfigError: Fewer than two parts, sizes that are no rising powers of two, or latents whose kind would be
+            ambiguous.
     """
 
     place: Tensor
@@ -72,7 +83,7 @@ class SemanticStyleGANGenerator(LatentGenerator):
         self.register_buffer("source", torch.tensor(self.list_source_rows()), persistent=False)
 
     def list_source_rows(self) -> list[int]:
-        """The row of w+ that each unrolled row comes from."""
+        """List the row of w+ from which each unrolled row comes."""
         shared, shape, layers = self.config.shared_layers, self.config.shape_layers, self.config.part_layers
         rows: list[int] = []
         for part in range(len(self.parts)):
@@ -82,10 +93,10 @@ class SemanticStyleGANGenerator(LatentGenerator):
         return rows
 
     def expand_rows(self, latents: Latents) -> Float[Tensor, "n layers s"]:
-        """w+ as (n, parts * part_layers, style_dim); what is unrolled already stays as it is.
+        """Unroll w+ to (n, parts * part_layers, style_dim); unrolled latents are returned unchanged.
 
         Raises:
-            ValueError: neither w+ nor unrolled.
+            ValueError: The latents are neither w+ nor unrolled.
         """
         if latents.shape[1] == self.layers:
             return latents
@@ -96,28 +107,42 @@ class SemanticStyleGANGenerator(LatentGenerator):
         return latents.index_select(1, self.source)
 
     def mix_latents(self, one: Latents, other: Latents, draw: Draws) -> Latents:
-        """For each part of each face, drawn with equal odds: `one`'s latents, its shape with the other's texture, or
-        both of the other. The coarse structure is `one`'s (official code: mix_styles)."""
+        """Mix the parts of two faces.
+
+        For each part of each face, with equal probability: shape and texture of `one`, its shape with the texture of
+        `other`, or both of `other`. The coarse structure is that of `one`.
+
+        Source: mix_styles of the official code.
+        """
         kind = (draw.uniform("parts", len(self.parts), like=one) * 3).floor().clamp(max=2)
-        takes = torch.stack([kind == 2, kind >= 1], 2).flatten(1)  # shape, texture of each part
-        own = takes.new_zeros(len(one), self.config.shared_layers)
-        return torch.where(torch.cat([own, takes], 1)[..., None], other, one)
+        from_other = torch.stack([kind == 2, kind >= 1], 2).flatten(1)  # shape, texture of each part
+        coarse = from_other.new_zeros(len(one), self.config.shared_layers)
+        return torch.where(torch.cat([coarse, from_other], 1)[..., None], other, one)
 
     def get_fixed_noise(self) -> list[Tensor]:
-        """The network's own noise, of one row for all faces."""
+        """Return the network's own noise maps, one row for all faces."""
         return [self.get_buffer(f"noise_{number}") for number in range(len(self.noise_sizes))]
 
     def compute_part_features(self, latents: Latents, places: Places | None = None) -> PartFeatures:
-        """What each part's generator makes of latents. places: x and y of each pixel for each part, to move or scale
-        one; None = the grid for all."""
+        """Compute the features and the depth of each part.
+
+        Args:
+            latents: w+, or unrolled.
+            places: x and y of each pixel for each part, to move or scale a part; None = the grid for all.
+        """
         positions = self.positions(self.place if places is None else places)
         return self.part_generators(self.expand_rows(latents), positions, (self.side, self.side))
 
     def forward(self, latents: Latents, noise: Noise | None = None) -> SynthesisedFace:
-        """(n, rows, style_dim), or unrolled -> image (n, c, s, s), segmentation (n, k, s, s), coarse and depth (n, k,
-        coarse_size, coarse_size).
+        """Generate faces with their segmentation.
 
-        noise: N(0, 1), two maps for each doubling of the renderer; None = the fixed ones. Empty without noise.
+        Args:
+            latents: w+ (n, rows, style_dim), or unrolled.
+            noise: Maps of N(0, 1), two for each doubling of the renderer; empty for a network without noise. None = the
+                network's own.
+
+        Returns:
+            Image (n, c, s, s), segmentation (n, k, s, s), coarse and depth (n, k, coarse_size, coarse_size).
         """
         return self.generate_parts(latents, noise)
 
@@ -129,19 +154,33 @@ class SemanticStyleGANGenerator(LatentGenerator):
         visible: Float[Tensor, "#n k"] | None = None,
         places: Places | None = None,
     ) -> SynthesisedFace:
-        """As `forward`, of some parts only. visible: (n, k) or (1, k), 1 = the part may show, 0 = it is left out, and its
-        coarse mask is exactly -1. places: see `features`."""
-        made = self.compute_part_features(latents, places)
-        masks = self.composition.compute_masks(made.depth, visible)
+        """Generate a face of some parts only.
+
+        Args:
+            latents: See `forward`.
+            noise: See `forward`.
+            visible: (n, k) or (1, k); 1 = the part may show, 0 = it is left out and its coarse mask is exactly -1.
+                None = all parts.
+            places: See `compute_part_features`.
+        """
+        features = self.compute_part_features(latents, places)
+        masks = self.composition.compute_masks(features.depth, visible)
         coarse = 2 * masks - 1
-        given = self.get_fixed_noise() if noise is None else noise
-        maps: list[Tensor | None] = [*given] if given else [None] * (2 * len(self.renderer.stages))
-        image, segmentation = self.renderer(self.composition(made.hidden, masks), coarse, maps)
-        return SynthesisedFace(image, segmentation, coarse, made.depth)
+        noise = self.get_fixed_noise() if noise is None else noise
+        maps: list[Tensor | None] = [*noise] if noise else [None] * (2 * len(self.renderer.stages))
+        image, segmentation = self.renderer(self.composition(features.hidden, masks), coarse, maps)
+        return SynthesisedFace(image, segmentation, coarse, features.depth)
 
 
 class SemanticStyleGANDiscriminator(ImageDiscriminator):
-    """Residual halvings of the image and of the segmentation, each down to 4 x 4; their sum is judged."""
+    """Residual halvings of the image and of the segmentation, each down to 4 x 4; one head scores their sum.
+
+    Args:
+        config: Settings of the network.
+        facts: Image size, channels and parts; without parts there is no branch for segmentations.
+
+    Source: SemanticStyleGAN, section 3.4.
+    """
 
     def __init__(self, config: SemanticStyleGANDiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
@@ -154,7 +193,15 @@ class SemanticStyleGANDiscriminator(ImageDiscriminator):
     def forward(
         self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None
     ) -> Float[Tensor, "n 1"]:
-        """(n, c, s, s) in [-1, 1] and (n, k, s, s), -1 or 1 -> (n, 1), unbounded; see `ImageDiscriminator`."""
+        """Score images with their segmentations.
+
+        Args:
+            image: Images (n, c, s, s) in [-1, 1].
+            segmentation: Segmentations (n, k, s, s), -1 or 1; None = score the images alone.
+
+        Returns:
+            Scores (n, 1), unbounded.
+        """
         x = self.trunk(image)
         if segmentation is not None:
             assert isinstance(self.segmentation_trunk, nn.Module)

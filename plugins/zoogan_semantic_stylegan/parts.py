@@ -1,4 +1,7 @@
-"""The generators of all parts side by side (SemanticStyleGAN, section 3.2): one product a layer for them all."""
+"""The generators of all parts side by side, one product a layer for them all, and the composition of parts.
+
+Source: SemanticStyleGAN, section 3.2.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,30 @@ Places = Float[Tensor, "#n k 2 h w"]
 
 
 class PartFeatures(NamedTuple):
-    """What the parts' generators make of latents: hidden (n, k, c, h, w), and depth (n, k, h, w), 0 for the first."""
+    """The output of the parts' generators.
+
+    Attributes:
+        hidden: Features of each part.
+        depth: How near each part is; 0 for the first part, the background.
+    """
 
     hidden: Float[Tensor, "n k c h w"]
     depth: Float[Tensor, "n k h w"]
 
 
 def make_grid(side: int) -> Float[Tensor, "2 side side"]:
-    """x and y of each pixel, -1 at the left and upper border and 1 at the others."""
+    """Return x and y of each pixel, -1 at the left and upper border and 1 at the others."""
     line = torch.linspace(-1, 1, side)
     return torch.stack(torch.meshgrid(line, line, indexing="xy"))
 
 
 class Positions(nn.Module):
-    """Fourier features of a place, mixed into `width` channels: x, y, and sine and cosine of 2^f times both."""
+    """Fourier features of places, x, y, and sine and cosine of 2^f times both, mixed into channels.
+
+    Args:
+        frequencies: Number of frequencies, f = 0, 1, ...
+        width: Channels of the mixture.
+    """
 
     waves: Tensor
 
@@ -39,11 +52,11 @@ class Positions(nn.Module):
         self.register_buffer("waves", 2.0 ** torch.arange(frequencies), persistent=False)
 
     def forward(self, place: Float[Tensor, "*n 2 h w"]) -> Float[Tensor, "*n c h*w"]:
-        """(..., 2, h, w) -> (..., width, h * w)."""
+        """Encode places (..., 2, h, w) to (..., width, h * w)."""
         place = place.flatten(-2)
         angles = place[..., None, :, :] * self.waves[:, None, None]
-        turned = torch.cat([angles.sin(), angles.cos()], -2).flatten(-3, -2)  # sin x, sin y, cos x, cos y of each
-        features = torch.cat([place, turned], -2)
+        waves = torch.cat([angles.sin(), angles.cos()], -2).flatten(-3, -2)  # sin x, sin y, cos x, cos y of each
+        features = torch.cat([place, waves], -2)
         with disable_autocast(place):  # neighbours differ by less than bfloat16 can tell near the border
             return matmul_without_tf32(self.weight / math.sqrt(self.weight.shape[1]), features)
 
@@ -51,8 +64,16 @@ class Positions(nn.Module):
 class PartGenerators(nn.Module):
     """An MLP over the pixels for each part, whose weights the part's latents scale as in StyleGAN2.
 
-    They share the places, and nothing else. The first part, the background, has no depth: it is 0 everywhere. The
+    The parts share the places, and nothing else. The first part, the background, has no depth: it is 0 everywhere. The
     weights of all parts and layers lie in one tensor, so that a layer is one batched product, whatever their number.
+
+    Args:
+        parts: Number of parts.
+        layers: Layers of each MLP.
+        shape_layers: The depth is read after this many layers.
+        width: Width of the layers.
+        style_dim: Length of a latent.
+        detach_texture: Stop the gradient from the later layers to the earlier ones.
     """
 
     def __init__(
@@ -70,7 +91,7 @@ class PartGenerators(nn.Module):
         self.depth_bias = nn.Parameter(torch.zeros(parts - 1))
 
     def compute_weights(self, latents: Float[Tensor, "n rows s"]) -> Float[Tensor, "l nk c c"]:
-        """The weights of each layer for each face and part, scaled, demodulated, with the activation's gain."""
+        """Compute each layer's weights for each face and part: scaled, demodulated, with the activation's gain."""
         n, (k, layers, c) = len(latents), self.bias.shape
         affine = self.affine_weight.flatten(0, 1).transpose(1, 2) / math.sqrt(latents.shape[2])
         scale = torch.baddbmm(self.affine_bias.view(-1, 1, c), latents.transpose(0, 1), affine)  # (k * l, n, c)
@@ -82,9 +103,13 @@ class PartGenerators(nn.Module):
         return scaled.view(k, layers, n, c, c).permute(1, 2, 0, 3, 4).reshape(layers, n * k, c, c)
 
     def forward(self, latents: Float[Tensor, "n rows s"], positions: Tensor, side: tuple[int, int]) -> PartFeatures:
-        """Latents with a row for each part and layer, (n, parts * layers, style_dim), layers of a part together.
+        """Compute features and depth of all parts.
 
-        positions: (width, h * w) of all, or (n, parts, width, h * w); or (1, ...) for the parts of all faces.
+        Args:
+            latents: A row for each part and layer (n, parts * layers, style_dim), the layers of a part together.
+            positions: (width, h * w) for all, (n, parts, width, h * w) for each face and part, or (1, ...) for the
+                parts of all faces.
+            side: Height and width of the features.
         """
         n, k, c = len(latents), self.parts, self.width
         weights = self.compute_weights(latents)
@@ -105,17 +130,23 @@ class PartGenerators(nn.Module):
         return PartFeatures(x.view(n, k, c, *side), depth.view(n, k, *side))
 
     def compute_depth(self, hidden: Float[Tensor, "n k c p"]) -> Float[Tensor, "n k p"]:
-        """How near each part is at each place; the background 0."""
+        """Compute how near each part is at each place; the background is 0."""
         weight = F.pad(self.depth_weight * self.depth_scale / math.sqrt(self.width), (0, 0, 1, 0))
         depth = torch.matmul(weight[:, None], hidden).squeeze(2) + F.pad(self.depth_bias, (1, 0))[:, None]
         return depth.to(torch.promote_types(depth.dtype, torch.float32))
 
 
 class Composition(nn.Module):
-    """Parts as one feature map: of each place those of the nearest parts, softly; transparent parts lie over them.
+    """Composes one feature map from the parts: the nearest ones by a softmax, transparent parts over them.
 
     Weighs the parts' features before the linear layer that widens them, so that the wide maps of all parts need never
     exist: the same numbers, an eighth of the memory at the published widths.
+
+    Args:
+        parts: Number of parts.
+        width: Channels of a part's features.
+        outputs: Channels of the feature map.
+        transparent: Indices of the transparent parts.
     """
 
     opaque: Tensor
@@ -131,39 +162,43 @@ class Composition(nn.Module):
         self.register_buffer("opaque", opaque, persistent=False)
 
     def get_linear_weights(self) -> Float[Tensor, "k o c"]:
-        """The linear layer of each part."""
+        """Return the weights of each part's linear layer."""
         return self.weight * (self.scale / math.sqrt(self.scale.shape[1]))[:, None]
 
     def compute_masks(
-        self, depth: Float[Tensor, "n k h w"], kept: Float[Tensor, "#n k"] | None = None
+        self, depth: Float[Tensor, "n k h w"], visible: Float[Tensor, "#n k"] | None = None
     ) -> Float[Tensor, "n k h w"]:
-        """The share of each part at each place; over all parts they add up to 1.
+        """Compute the share of each part at each place; the shares of all parts add up to 1.
 
-        kept: 1 = the part may show, 0 = it is left out.
+        Args:
+            depth: How near each part is.
+            visible: 1 = the part may show, 0 = it is left out; None = all parts.
         """
         masks = depth.softmax(1)
-        if kept is None:
+        if visible is None:
             return masks
-        masks = masks * kept[..., None, None]
+        masks = masks * visible[..., None, None]
         return masks / (masks.sum(1, keepdim=True) + DEMODULATION_EPSILON)
 
     def compute_shares(self, masks: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k h w"]:
-        """How much of each part's features a place takes: of the opaque ones as if no other were there, and the
-        transparent ones on top."""
+        """Compute the weight of each part's features at each place.
+
+        The opaque parts are weighed as if there were no others; the transparent ones are added on top.
+        """
         if not self.transparent:
             return masks
         solid = masks * self.opaque
         return solid / (solid.sum(1, keepdim=True) + DEMODULATION_EPSILON) + masks * (1 - self.opaque)
 
     def forward(self, hidden: Float[Tensor, "n k c h w"], masks: Float[Tensor, "n k h w"]) -> Float[Tensor, "n o h w"]:
-        """What all parts show together."""
+        """Compose the features of all parts, weighed by their masks."""
         shares = self.compute_shares(masks).to(hidden.dtype)
         weight = self.get_linear_weights().transpose(0, 1).flatten(1).to(hidden.dtype)  # (outputs, parts * width)
-        shown = (hidden * shares[:, :, None]).flatten(1, 2)
+        weighed = (hidden * shares[:, :, None]).flatten(1, 2)
         biases = F.conv2d(shares, self.bias.t()[..., None, None].to(hidden.dtype))
-        return F.conv2d(shown, weight[..., None, None]) + biases
+        return F.conv2d(weighed, weight[..., None, None]) + biases
 
     def compute_each_part(self, hidden: Float[Tensor, "n k c h w"]) -> Float[Tensor, "n k o h w"]:
-        """The wide features of every part, before they are weighed."""
+        """Compute the wide features of every part, before they are weighed."""
         wide = torch.einsum("koc,nkchw->nkohw", self.get_linear_weights(), hidden)
         return wide + self.bias[:, :, None, None]

@@ -1,4 +1,7 @@
-"""From the parts' features to a picture and its segmentation (SemanticStyleGAN, section 3.3); no latent enters here."""
+"""Renders an image and its segmentation from the parts' features; no latent enters here.
+
+Source: SemanticStyleGAN, section 3.3.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,27 @@ from zoogan.layers import (
 def demodulate_weight(
     weight: Float[Tensor, "o i k k"], scale: Float[Tensor, " i"], gain: float = 1.0
 ) -> Float[Tensor, "o i k k"]:
-    """A weight, its input channels scaled, each output channel brought to norm `gain`."""
+    """Scale the input channels of a weight and bring each output channel to norm `gain`.
+
+    Args:
+        weight: Kernels (o, i, k, k).
+        scale: One factor an input channel.
+        gain: Norm of each output channel.
+    """
     with disable_autocast(weight):
         scaled = weight * (scale / math.sqrt(weight[0].numel()))[:, None, None]
         return scaled * (torch.rsqrt(scaled.square().sum((1, 2, 3), keepdim=True) + DEMODULATION_EPSILON) * gain)
 
 
 class LearnedScaleConv2d(nn.Module):
-    """StyleGAN2's styled 3x3 convolution with learned scales in the place of a latent's; noise, bias, leaky ReLU."""
+    """StyleGAN2's styled 3x3 convolution, with learned scales instead of a latent's; noise, bias, leaky ReLU.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        up: Double height and width.
+        noise: Add noise.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, up: bool = False, noise: bool = True) -> None:
         super().__init__()
@@ -44,7 +60,12 @@ class LearnedScaleConv2d(nn.Module):
     def forward(
         self, x: Float[Tensor, "n i h w"], noise: Float[Tensor, "m 1 h2 w2"] | None = None
     ) -> Float[Tensor, "n o h2 w2"]:
-        """(n, inputs, h, w) -> (n, outputs, h, w), or twice as high and wide. noise: of n rows, or one for all."""
+        """Convolve (n, inputs, h, w) to (n, outputs, h, w), or twice as high and wide.
+
+        Args:
+            x: Features.
+            noise: A map of N(0, 1) with n rows, or one for all; None = none is added.
+        """
         weight = demodulate_weight(self.weight, self.scale, LRELU_GAIN).to(x.dtype)
         if self.up:
             x = filter2d(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), (1, 1), 4.0)
@@ -54,7 +75,12 @@ class LearnedScaleConv2d(nn.Module):
 
 
 class OutputConv(nn.Module):
-    """What features show, a picture or a segmentation: a 1x1 convolution with learned scales."""
+    """The 1x1 convolution with learned scales that reads an image or a segmentation from features.
+
+    Args:
+        inputs: Channels in.
+        channels: Channels out.
+    """
 
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
@@ -63,12 +89,20 @@ class OutputConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def make_kernel(self) -> Float[Tensor, "c i 1 1"]:
-        """The convolution's weights."""
+        """Make the weights of the convolution."""
         return (self.weight * (self.scale / math.sqrt(len(self.scale))))[..., None, None]
 
 
 class RenderStage(nn.Module):
-    """One resolution: twice the size, two convolutions, the picture and the segmentation so far."""
+    """One resolution: doubles the size by the first of two convolutions, and adds to image and segmentation.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        channels: Channels of an image.
+        parts: Channels of a segmentation.
+        noise: Add noise after each convolution.
+    """
 
     def __init__(self, inputs: int, outputs: int, channels: int, parts: int, noise: bool) -> None:
         super().__init__()
@@ -78,23 +112,36 @@ class RenderStage(nn.Module):
         self.segmentation = OutputConv(outputs, parts)
 
     def render_outputs(self, x: Float[Tensor, "n i h w"], before: Tensor | None) -> Float[Tensor, "n o h w"]:
-        """Picture and segmentation, one behind the other, added to the doubled ones of the stage before."""
+        """Render image and segmentation as channels of one tensor, added to the doubled outputs of the stage before.
+
+        Args:
+            x: Features of this stage.
+            before: Outputs of the stage before; None = this is the first.
+        """
         kernel = torch.cat([self.image.make_kernel(), self.segmentation.make_kernel()])
         bias = torch.cat([self.image.bias, self.segmentation.bias])[:, None, None]
-        shown = F.conv2d(x, kernel.to(x.dtype)) + bias  # in the bias's precision, whatever the convolution's
+        outputs = F.conv2d(x, kernel.to(x.dtype)) + bias  # in the bias's precision, whatever the convolution's
         if before is None:
-            return shown
+            return outputs
         with disable_autocast(before):  # what all resolutions add up to is not rounded at each of them
-            return shown + upsample2d(before)
+            return outputs + upsample2d(before)
 
 
 class Renderer(nn.Module):
-    """Features at side `features_side`, pooled to `first`, rendered up to the picture's side.
+    """Pools features to side `first` and renders them up to the image's side.
 
-    Where rendering comes by the features' own side they are laid beside, in full; so are the coarse masks when the
-    segmentation gets there, if `refine`.
+    At the features' own side they are concatenated again, in full. With `refine` the coarse masks are added to the
+    segmentation there.
 
-    widths: of the layers at first, 2 * first, ... up to the picture's side.
+    Args:
+        features: Channels of the features.
+        features_side: Side of the features in pixels.
+        first: Side at which rendering begins.
+        widths: Channels at first, 2 * first, ... up to the image's side.
+        channels: Channels of an image.
+        parts: Channels of a segmentation.
+        refine: Add the coarse masks to the segmentation.
+        noise: Add noise after each convolution.
     """
 
     def __init__(
@@ -127,17 +174,26 @@ class Renderer(nn.Module):
         coarse: Float[Tensor, "n k h w"],
         noise: Sequence[Tensor | None],
     ) -> tuple[Float[Tensor, "n c s s"], Float[Tensor, "n k s s"]]:
-        """(picture, segmentation); coarse: the parts' masks in [-1, 1]. noise: two maps for each stage."""
+        """Render an image and its segmentation.
+
+        Args:
+            features: The composed features of the parts.
+            coarse: Masks of the parts in [-1, 1].
+            noise: Two maps for each stage.
+
+        Returns:
+            Image and segmentation, unbounded.
+        """
         x = F.adaptive_avg_pool2d(features, self.first)
-        shown: Tensor | None = None
+        outputs: Tensor | None = None
         for k, stage in enumerate(self.stages):
             assert isinstance(stage, RenderStage)
             if x.shape[2] == self.features_side:
                 x = torch.cat([x, features], 1)
             x = stage.conv(stage.up(x, noise[2 * k]), noise[2 * k + 1])
-            shown = stage.render_outputs(x, shown)
+            outputs = stage.render_outputs(x, outputs)
             if self.refine and x.shape[2] == self.features_side:
-                image, segmentation = shown[:, : self.channels], shown[:, self.channels :]
-                shown = torch.cat([image, segmentation + coarse.to(segmentation.dtype)], 1)
-        assert shown is not None
-        return shown[:, : self.channels], shown[:, self.channels :]
+                image, segmentation = outputs[:, : self.channels], outputs[:, self.channels :]
+                outputs = torch.cat([image, segmentation + coarse.to(segmentation.dtype)], 1)
+        assert outputs is not None
+        return outputs[:, : self.channels], outputs[:, self.channels :]

@@ -1,6 +1,6 @@
 """Two terms that are no part of the published method: parts that share latents agree, textures of parts differ.
 
-`--set extra_terms.generator.semantic_consistency.weight=1`, likewise `semantic_diversity`.
+Example: `--set extra_terms.generator.semantic_consistency.weight=1`, likewise `semantic_diversity`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,22 @@ from zoogan_semantic_stylegan.config import NAME, SemanticConsistencyConfig, Sem
 from zoogan_semantic_stylegan.networks import SemanticStyleGANGenerator
 
 EPSILON = 1e-8
-PRESENT = 1e-3  # of the places: what covers less is not there
+MIN_COVER = 1e-3  # share of the places; a part that covers less is not visible
 
 
 def compute_part_means(
     generator: SemanticStyleGANGenerator, latents: Latents
 ) -> tuple[Float[Tensor, "n k o"], Float[Tensor, "n k"]]:
-    """(mean features of each part over its mask, share of the places that the mask covers)."""
-    made = generator.compute_part_features(latents)
-    masks = generator.composition.compute_masks(made.depth)
+    """Compute the mean features of each part over its mask, and the share of the places that the mask covers.
+
+    Args:
+        generator: The generator.
+        latents: w+.
+    """
+    features = generator.compute_part_features(latents)
+    masks = generator.composition.compute_masks(features.depth)
     covered = masks.mean((2, 3))
-    hidden = (made.hidden * masks[:, :, None]).mean((3, 4))
+    hidden = (features.hidden * masks[:, :, None]).mean((3, 4))
     composition = generator.composition
     wide = (
         torch.einsum("koc,nkc->nko", composition.get_linear_weights(), hidden) + composition.bias * covered[..., None]
@@ -39,14 +44,19 @@ def compute_part_means(
 
 
 class SemanticConsistency(WeightedTerm):
-    """Pairs of faces that share the latents of one part, and nothing else."""
+    """Makes the features of a part agree in two faces that share its latents and nothing else.
+
+    Args:
+        config: The weight; None = the default.
+        facts: Unused.
+    """
 
     default = SemanticConsistencyConfig
 
     def __call__(self, turn: Turn, values: Mapping[str, Any]) -> Float[Tensor, ""]:
-        """(1 - cosine)^2 of a part's mean features in both faces, averaged over the faces where both show it.
+        """Return the mean of (1 - cosine)^2 of a part's mean features in two faces, where both show it; in [0, 4].
 
-        Each face is paired with one of another latent that takes over a part, drawn for each face. In [0, 4].
+        Each face is paired with one of another latent that takes over a part, which is drawn for each face.
         """
         generator = get_part_generator(turn, self.name)
         latents, parts = get_latents(values, self.name), len(generator.parts)
@@ -57,15 +67,20 @@ class SemanticConsistency(WeightedTerm):
         row = torch.arange(generator.rows, device=latents.device)
         shared = (row == rows[:, None]) | (row == rows[:, None] + 1)
         means, covered = compute_part_means(generator, latents)
-        others, covered_there = compute_part_means(generator, torch.where(shared[..., None], latents, other))
+        others, others_covered = compute_part_means(generator, torch.where(shared[..., None], latents, other))
         each = torch.arange(len(latents), device=latents.device)
-        both = ((covered[each, part] > PRESENT) & (covered_there[each, part] > PRESENT)).to(means.dtype)
+        both = ((covered[each, part] > MIN_COVER) & (others_covered[each, part] > MIN_COVER)).to(means.dtype)
         apart = (1 - F.cosine_similarity(means[each, part], others[each, part])).square()
         return turn.world.reduce_mean((apart * both).mean()) / turn.world.reduce_mean(both.mean()).clamp(min=EPSILON)
 
 
 class SemanticDiversity(WeightedTerm):
-    """Pairs of parts of one face."""
+    """Makes the texture latents of a face's parts differ.
+
+    Args:
+        config: The weight and the target cosine; None = the defaults.
+        facts: Unused.
+    """
 
     default = SemanticDiversityConfig
 
@@ -74,8 +89,10 @@ class SemanticDiversity(WeightedTerm):
         self.target = (config or SemanticDiversityConfig()).target
 
     def __call__(self, turn: Turn, values: Mapping[str, Any]) -> Float[Tensor, ""]:
-        """Mean over faces and pairs of different parts of max(0, cosine)^2 of their texture latents, in [0, 1]; with
-        target -1 of (cosine + 1)^2, in [0, 4], which more than two parts cannot bring to 0."""
+        """Return the mean of max(0, cosine)^2 over all pairs of a face's texture latents, in [0, 1].
+
+        With target -1 it is the mean of (cosine + 1)^2, in [0, 4], which more than two parts cannot bring to 0.
+        """
         generator = get_part_generator(turn, self.name)
         rows = [generator.part_rows[part]["texture"][0] for part in generator.parts]
         textures = F.normalize(get_latents(values, self.name)[:, rows], dim=2)
@@ -87,10 +104,14 @@ class SemanticDiversity(WeightedTerm):
 
 
 def get_part_generator(turn: Turn, term: str) -> SemanticStyleGANGenerator:
-    """The generator, if it has parts as this method's has.
+    """Return the generator, which must be this method's.
+
+    Args:
+        turn: The update.
+        term: Name of the term, for messages.
 
     Raises:
-        ValueError: another generator.
+        ValueError: It is another generator.
     """
     generator = turn.networks["generator"]
     if not isinstance(generator, SemanticStyleGANGenerator):
@@ -99,10 +120,14 @@ def get_part_generator(turn: Turn, term: str) -> SemanticStyleGANGenerator:
 
 
 def get_latents(values: Mapping[str, Any], term: str) -> Latents:
-    """w+ of the made faces.
+    """Return w+ of the generated faces.
+
+    Args:
+        values: The step's values by name.
+        term: Name of the term, for messages.
 
     Raises:
-        ValueError: the step has none.
+        ValueError: The step has no latents.
     """
     if "latents" not in values:
         raise ValueError(f"term {term!r} needs the value 'latents', which only the generator's step computes")

@@ -1,4 +1,4 @@
-"""Import of official SemanticStyleGAN checkpoints: the released ones, those of trainings and of pivotal tuning."""
+"""Import official SemanticStyleGAN checkpoints: the released ones, those of trainings and of pivotal tuning."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zoogan.importing import (
     read_widths,
     remove_filters,
     rename_tensors,
-    require_same_number,
+    require_same_numbers,
     reshape_tensor,
     set_nested,
     translate_arguments,
@@ -50,7 +50,7 @@ from zoogan_semantic_stylegan.layout import (
 from zoogan_semantic_stylegan.networks import SemanticStyleGANDiscriminator, SemanticStyleGANGenerator
 
 TRAINED_ON: dict[str, Any] = {"source": "celebamask_hq", "attributes": [], "flip": False}
-"""What the official code reads: CelebAMask-HQ, as it is."""
+"""The data of the official code: CelebAMask-HQ, without changes."""
 
 PARTS = (
     "background", "face", "eye", "eyebrow", "mouth", "nose", "ear",
@@ -95,19 +95,21 @@ TOLD = {
 
 
 def import_semantic_stylegan(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
-    """Official files, or the folder they lie in, as our networks; what is what is told by keys, not by names.
+    """Import official files; their keys tell the networks, not their names.
 
-    settings: names of official arguments; those inside a file come after them. And `parts` and `transparent`, names of
-    parts, for weights of other than the 13 published ones.
+    Args:
+        files: Weight files, or a folder, whose newest numbered file is taken.
+        settings: Official arguments; they come before those inside a file. `parts` and `transparent` name the parts of
+            weights with other than the 13 published ones.
 
     Raises:
-        ConfigError: files of another layout, two of one network, weights or arguments that contradict each other, or
+        ConfigError: Files of another layout, two of one network, weights or arguments that contradict each other, or
             parts without names.
     """
-    given = [
+    paths = [
         file for path in map(Path, files) for file in (find_newest_files(path, ".pt") if path.is_dir() else [path])
     ]
-    official = read_official_weights(given, NAMES, identify_network, "SemanticStyleGAN")
+    official = read_official_weights(paths, NAMES, identify_network, "SemanticStyleGAN")
     arguments = official.arguments | dict(settings)
     imported = convert_semantic_stylegan(official.networks, arguments, official.mean)
     if official.raw:
@@ -122,50 +124,53 @@ def import_semantic_stylegan(files: Iterable[Path], settings: Mapping[str, Any])
 def convert_semantic_stylegan(
     states: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any], mean: Tensor | None = None
 ) -> Imported:
-    """Official state_dicts, `generator` (mapping included) and `discriminator`, as ours; either may be missing.
+    """Convert official state_dicts to our names and shapes, and what they tell to config and facts.
 
-    settings: as for `import_weights`. mean: the mean latent, if it is known.
+    Args:
+        states: `generator`, with its mapping, and `discriminator`; either may be missing.
+        settings: See `import_semantic_stylegan`.
+        mean: The mean latent, if a file has it.
 
     Raises:
-        ConfigError: as `import_weights`.
+        ConfigError: See `import_semantic_stylegan`.
     """
     imported = Imported(
         make_published_layer(SemanticStyleGANConfig(), TRAINED_ON), networks={}, untrained=("discriminator",)
     )
-    config, said = imported.config, settings.get("channel_multiplier")
+    config, multiplier = imported.config, settings.get("channel_multiplier")
     translate_arguments(config, SETTINGS, settings)
     set_penalties(imported, settings)
     if settings.get("aug"):
         imported.notes.append(
             "args has aug: the official training also shifted, scaled and rotated half of the faces; ours mirrors them"
         )
-    told = {"args": {what: int(settings[name]) for name, what in TOLD.items() if settings.get(name) is not None}}
-    clean = {slot: remove_filters(state, FILTERS, slot) for slot, state in states.items()}
+    arguments = {what: int(settings[name]) for name, what in TOLD.items() if settings.get(name) is not None}
+    numbers = {"args": arguments}
+    states = {slot: remove_filters(state, FILTERS, slot) for slot, state in states.items()}
     networks: dict[str, StateDict] = {}
-    if "generator" in clean:
-        state = clean["generator"]
+    if "generator" in states:
+        state = states["generator"]
         networks = {
             "mapping": {key: value for key, value in state.items() if key.startswith(MAPPING)},
             "generator": {key: value for key, value in state.items() if not key.startswith(MAPPING)},
         }
-        own, widths, told["the generator"] = read_generator_shapes(networks["generator"])
-        told["the mapping"] = read_latent_sizes(networks["mapping"], name_mapping_tensor, NAME)
-        shown = read_widths(widths, told["the generator"]["the image size"], said, "generator", usual=512)
-        config["generator"] |= own | shown | read_generator_arguments(settings, own["part_layers"], imported.notes)
-        config["discriminator"] |= shown  # a discriminator that starts afresh
+        shapes, widths, numbers["the generator"] = read_generator_shapes(networks["generator"])
+        numbers["the mapping"] = read_latent_sizes(networks["mapping"], name_mapping_tensor, NAME)
+        size = numbers["the generator"]["the image size"]
+        width_settings = read_widths(widths, size, multiplier, "generator", usual=512)
+        further = read_generator_arguments(settings, shapes["part_layers"], imported.notes)
+        config["generator"] |= shapes | width_settings | further
+        config["discriminator"] |= width_settings  # the default for a discriminator that starts untrained
         config["mapping"] |= {
-            "style_dim": told["the mapping"]["the size of a latent"],
-            "layers": told["the mapping"]["the layers of the mapping"],
+            "style_dim": numbers["the mapping"]["the size of a latent"],
+            "layers": numbers["the mapping"]["the layers of the mapping"],
         }
-    if "discriminator" in clean:
-        networks["discriminator"] = clean["discriminator"]
-        widths, told["the discriminator"] = read_discriminator_shapes(networks["discriminator"])
-        size = told["the discriminator"]["the image size"]
-        config["discriminator"] |= read_widths(widths, size, said, "discriminator")
-    agreed = {
-        what: require_same_number(what, [(who, says[what]) for who, says in told.items() if what in says])
-        for what in dict.fromkeys(what for says in told.values() for what in says)
-    }
+    if "discriminator" in states:
+        networks["discriminator"] = dict(states["discriminator"])
+        widths, numbers["the discriminator"] = read_discriminator_shapes(networks["discriminator"])
+        size = numbers["the discriminator"]["the image size"]
+        config["discriminator"] |= read_widths(widths, size, multiplier, "discriminator")
+    agreed = require_same_numbers(numbers)
     set_nested(config, "data.image_size", agreed["the image size"])
     if agreed["the channels of an image"] != 3:
         imported.facts["channels"] = agreed["the channels of an image"]
@@ -183,7 +188,7 @@ def convert_semantic_stylegan(
 
 
 def set_penalties(imported: Imported, settings: Mapping[str, Any]) -> None:
-    """R1's two weights as ours: the image's, and how much more the segmentation counts."""
+    """Write R1's two weights into the config: the image's, and how much more the segmentation counts."""
     image, segmentation = (settings.get(name) for name in ("r1_img", "r1_seg"))
     if image and segmentation:
         set_nested(imported.config, "weights.segmentation_penalty", segmentation / image)
@@ -195,49 +200,59 @@ def set_penalties(imported: Imported, settings: Mapping[str, Any]) -> None:
 
 
 def read_generator_arguments(settings: Mapping[str, Any], layers: int, notes: list[str]) -> dict[str, Any]:
-    """Our settings that only arguments tell. layers: of each part's generator.
+    """Return our settings of the generator that arguments tell and weights do not.
+
+    Args:
+        settings: Official arguments.
+        layers: Layers of each part's generator.
+        notes: Gets a sentence for the person who imports.
 
     Raises:
-        ConfigError: arguments that these layers do not allow.
+        ConfigError: Arguments that these layers do not allow.
     """
     missing = [name for name in UNTOLD if settings.get(name) is None]
     if missing:
         usual = ", ".join(f"{name}={str(UNTOLD[name][1]).lower()}" for name in missing)
         notes.append(f"no weight shows {usual}: taken from the official README, for args does not say")
-    found = {ours: usual if settings.get(name) is None else settings[name] for name, (ours, usual) in UNTOLD.items()}
-    shared, shape = int(found["shared_layers"]), int(found["shape_layers"])
+    values = {ours: usual if settings.get(name) is None else settings[name] for name, (ours, usual) in UNTOLD.items()}
+    shared, shape = int(values["shared_layers"]), int(values["shape_layers"])
     if not 0 <= shared <= shape <= layers or shape < 1:
         raise ConfigError(
             f"args says base_layers={shared} and depth_layers={shape}, but the generator has {layers} layers a part: "
             "the first are some of the second, those some of all"
         )
-    return found | {"shared_layers": shared, "shape_layers": shape}
+    return values | {"shared_layers": shared, "shape_layers": shape}
 
 
 def name_parts(count: int, settings: Mapping[str, Any], notes: list[str]) -> dict[str, tuple[str, ...]]:
-    """`parts` and `transparent` of the facts, for so many parts.
+    """Return `parts` and `transparent` of the facts.
+
+    Args:
+        count: Number of parts in the weights.
+        settings: See `import_semantic_stylegan`.
+        notes: Gets sentences for the person who imports.
 
     Raises:
-        ConfigError: no names for them, or others than there are.
+        ConfigError: No names for them, or others than there are.
     """
     names = as_names(settings.get("parts")) or (PARTS if count == len(PARTS) else ())
     if len(names) != count:
-        named = f"{len(names)} are named" if names else "none are named"
+        given = f"{len(names)} are named" if names else "none are named"
         raise ConfigError(
-            f"the weights know {count} parts, but {named}: give the label set of their training, "
+            f"the weights know {count} parts, but {given}: give the label set of their training, "
             "--set data.label_set=FILE or --set data.label_set.names=background,..."
         )
-    said = as_names(settings.get("transparent"))
+    chosen = as_names(settings.get("transparent"))
     if settings.get("transparent_dims") is not None:
         places = [int(place) for place in settings["transparent_dims"]]
         wrong = [place for place in places if not 0 <= place < count]
         if wrong:
             raise ConfigError(f"args says transparent_dims={places}, but the weights know {count} parts, from 0")
         transparent = tuple(names[place] for place in sorted(set(places)))
-        if said and set(said) != set(transparent):
+        if chosen and set(chosen) != set(transparent):
             notes.append(f"args says that {', '.join(transparent) or 'none'} are transparent; so they are here")
-    elif said:
-        transparent = said
+    elif chosen:
+        transparent = chosen
         unknown = [name for name in transparent if name not in names]
         if unknown:
             raise ConfigError(f"transparent: {', '.join(unknown)}: not among the parts {', '.join(names)}")
@@ -248,7 +263,7 @@ def name_parts(count: int, settings: Mapping[str, Any], notes: list[str]) -> dic
 
 
 def as_names(names: Any) -> tuple[str, ...]:
-    """Names as they are set: none, one or several."""
+    """Return names as a tuple; settings hold none, one or several."""
     return (names,) if isinstance(names, str) else tuple(names or ())
 
 
@@ -264,25 +279,37 @@ NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
 def convert_network(
     slot: str, state: Mapping[str, Tensor], config: Mapping[str, Any], facts: Facts, numbers: Mapping[str, int]
 ) -> StateDict:
-    """A network's state_dict under our names and in our shapes: the parts' tensors stacked, no axes of length 1.
+    """Convert a network's state_dict to our names and shapes: the parts' tensors stacked, no axes of length 1.
+
+    Args:
+        slot: Slot of the network.
+        state: The official state_dict.
+        config: Settings of our network.
+        facts: What the weights tell about the data.
+        numbers: What the weights tell about parts and layers.
 
     Raises:
-        ConfigError: names missing or left over, or tensors whose shapes contradict the others'.
+        ConfigError: Names missing or left over, or tensors whose shapes contradict the others'.
     """
     options, network = NETWORKS[slot]
     with torch.device("meta"):
-        wanted = network(options(**config), facts).state_dict()
-    sources = find_origins(slot, list(wanted), numbers)
-    names = {name: name for origin in sources.values() for name in origin.names}
-    found = rename_tensors(state, names, slot, NAME)
-    return {key: assemble_tensor(origin, found, wanted[key]) for key, origin in sources.items()}
+        shapes = network(options(**config), facts).state_dict()
+    origins = find_origins(slot, list(shapes), numbers)
+    names = {name: name for origin in origins.values() for name in origin.names}
+    tensors = rename_tensors(state, names, slot, NAME)
+    return {key: assemble_tensor(origin, tensors, shapes[key]) for key, origin in origins.items()}
 
 
 def assemble_tensor(origin: TensorOrigin, state: Mapping[str, Tensor], like: Tensor) -> Tensor:
-    """One of our tensors, of the shape of `like`.
+    """Assemble one of our tensors from official ones.
+
+    Args:
+        origin: The official tensors.
+        state: The official state_dict.
+        like: A tensor of our shape.
 
     Raises:
-        ConfigError: an official one of another shape.
+        ConfigError: An official one of another shape.
     """
-    each = [reshape_tensor(state[name], like.shape[origin.axes :], name) for name in origin.names]
-    return torch.stack(each).view(like.shape) if origin.axes else each[0]
+    tensors = [reshape_tensor(state[name], like.shape[origin.axes :], name) for name in origin.names]
+    return torch.stack(tensors).view(like.shape) if origin.axes else tensors[0]

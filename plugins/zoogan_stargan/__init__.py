@@ -35,7 +35,7 @@ def zoo_register(registry: Registry) -> None:
         MethodSpec(
             name="stargan",
             config=StarganConfig,
-            game="zoogan.games.attribute_editing:AttributeEditing",
+            game="zoogan.games:AttributeEditing",
             recipes=Path(__file__).parent / "recipes",
             title="StarGAN: whole-image editing of many attributes with one generator",
             paper="https://arxiv.org/abs/1711.09020",

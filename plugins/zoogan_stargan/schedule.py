@@ -10,7 +10,7 @@ from zoogan_stargan.config import Repo2018Config
 
 
 def make_repo_2018_schedule(config: Repo2018Config, facts: Facts | None = None) -> Callable[[Clock], float]:
-    """Make the schedule: factor 1, less 1 / decay after each `period`-th of the last `decay` iterations, 0.999 in the end.
+    """Make a schedule that falls from 1 by 1 / decay after each `period`-th of the last `decay` iterations, to 0.999.
 
     The official code meant to subtract once an iteration, down to 0.
 

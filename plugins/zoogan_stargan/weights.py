@@ -48,8 +48,8 @@ def import_stargan(files: Iterable[Path], settings: Mapping[str, Any]) -> Import
 
     Args:
         files: Weight files, or a folder, whose newest pair is taken.
-        settings: Arguments of the official code. `attributes` (or `selected_attrs`) gives the order of the labels, which
-            the weights do not tell. `dataset=RaFD`, or a `source` of folders, means one label of all, by softmax.
+        settings: Arguments of the official code. `attributes` (or `selected_attrs`) gives the order of the labels,
+            which the weights do not tell. `dataset=RaFD`, or a `source` of folders, means one label of all, by softmax.
 
     Raises:
         ConfigError: Files of another layout, two of one network, a folder of several experiments, or settings that

@@ -31,7 +31,7 @@ def zoo_register(registry: Registry) -> None:
         MethodSpec(
             name="stargan-v2",
             config=StarganV2Config,
-            game="zoogan.games.style_translation:StyleTranslation",
+            game="zoogan.games:StyleTranslation",
             recipes=Path(__file__).parent / "recipes",
             title="StarGAN v2: domains in many styles, from noise or from a reference",
             paper="https://arxiv.org/abs/1912.01865",

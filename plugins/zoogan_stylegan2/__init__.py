@@ -24,13 +24,13 @@ def zoo_register(registry: Registry) -> None:
         ("image_discriminator", StyleGAN2DiscriminatorConfig, "StyleGAN2Discriminator"),
     ):
         registry.component(role, "stylegan2", config=config, build=f"zoogan_stylegan2.networks:{network}")
-    mapping = "zoogan.layers.mapping:PixelNormMapping"
+    mapping = "zoogan.layers:PixelNormMapping"
     registry.component("latent_mapping", "stylegan2", config=StyleGAN2MappingConfig, build=mapping)
     registry.method(
         MethodSpec(
             name="stylegan2",
             config=StyleGAN2Config,
-            game="zoogan.games.synthesis:Synthesis",
+            game="zoogan.games:Synthesis",
             recipes=Path(__file__).parent / "recipes",
             title="StyleGAN2: faces from noise, in pure PyTorch",
             paper="https://arxiv.org/abs/1912.04958",

@@ -38,8 +38,8 @@ class SynthesisBlock(nn.Module):
 class StyleGAN2Generator(LatentGenerator):
     """Generates faces from latents, unbounded (no tanh).
 
-    w+ has one row for 4 x 4, two for each doubling, and one for the last image. The image of a resolution shares its row
-    with the first convolution of the next.
+    w+ has one row for 4 x 4, two for each doubling, and one for the last image. The image of a resolution shares its
+    row with the first convolution of the next.
 
     Args:
         config: Settings of the network.

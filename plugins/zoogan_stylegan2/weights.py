@@ -22,7 +22,7 @@ from zoogan.importing import (
     read_widths,
     remove_filters,
     rename_tensors,
-    require_same_number,
+    require_same_numbers,
     reshape_tensor,
     set_nested,
     translate_arguments,
@@ -123,10 +123,7 @@ def convert_stylegan2(
         imported.networks["discriminator"] = convert_network(
             "discriminator", state, layout, config["discriminator"], numbers["the discriminator"]
         )
-    agreed = {
-        what: require_same_number(what, [(who, says[what]) for who, says in told.items() if what in says])
-        for what in dict.fromkeys(what for says in told.values() for what in says)
-    }
+    agreed = require_same_numbers(numbers)
     set_nested(config, "data.image_size", agreed.get("the image size"))
     if agreed.get("the channels of an image", 3) != 3:
         imported.facts["channels"] = agreed["the channels of an image"]
