@@ -54,8 +54,8 @@ def opened(root: Path, **settings: Any) -> CelebA:
 
 def test_labels_come_by_name_in_the_order_asked(root: Path) -> None:
     source = opened(root, attributes=("Eyeglasses", "Black_Hair"), split="number")
-    assert source.names("train") == [f"{n:06}.jpg" for n in NUMBERS[:7]]
-    assert source.names("test") == ["200001.jpg", "202599.jpg"]
+    assert source.list_files("train")[1] == [f"{n:06}.jpg" for n in NUMBERS[:7]]
+    assert source.list_files("test")[1] == ["200001.jpg", "202599.jpg"]
     assert source.read_labels("train").tolist() == [[label(row, 2), label(row, 0)] for row in range(7)]
     assert torch.equal(source.read("test", [1])["attributes"], source.read_labels("test")[1:])
 
@@ -90,7 +90,7 @@ def test_split_by_identity_puts_nobody_on_both_sides(root: Path) -> None:
     write_pairs(root / "identity_CelebA.txt", PEOPLE)
     people = dict(zip((f"{n:06}.jpg" for n in NUMBERS), PEOPLE))
     source = opened(root, split="identity")
-    sides = [{people[name] for name in source.names(split)} for split in ("train", "test")]
+    sides = [{people[name] for name in source.list_files(split)[1]} for split in ("train", "test")]
     assert sides[0].isdisjoint(sides[1]) and len(sides[0] | sides[1]) == 8
     shares = [celeba._is_held_out(person) for person in range(10_177)]
     assert sum(shares) / len(shares) == pytest.approx(0.2, abs=0.02)
@@ -102,7 +102,7 @@ def test_split_by_shuffled_lines_is_stargans(root: Path, monkeypatch: pytest.Mon
     random.seed(1234)
     random.shuffle(lines)
     source = opened(root, split="shuffle")
-    assert set(source.names("test")) == {line.split()[0] for line in lines[:3]}
+    assert set(source.list_files("test")[1]) == {line.split()[0] for line in lines[:3]}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Configs of the sources. Imports no torch."""
+"""Settings of the sources. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from zoogan.config import ConfigError, DataConfig, Names
+from zoogan.config import DataConfig, Names
 from zoogan.config.registry import Registry
-from zoogan.data.label_sets import AnyLabelSet, CelebAMaskLabelSet, built_in
+from zoogan.data.label_sets import AnyLabelSet, CelebAMaskLabelSet, load_label_set
+from zoogan.errors import ConfigError
 
 
 class DrawnData(DataConfig):
-    """Procedural portraits: nothing to download, every answer known.
+    """Settings of the drawn faces: nothing to download, and every label is known exactly.
 
-    faces: how many the train split has. held_out: how many valid and test have, each. seed: of the renderer,
-    apart from training's. probabilities: attribute -> share of faces that have it. cooccurrence: attribute ->
-    cause -> P(attribute | cause), `{"Eyeglasses": {"Male": 0.9}}`; both as `zoogan.data.drawn` explains.
-    label_set: the parts of the segmentation, made of CelebAMask-HQ's classes: a name, a YAML file or a mapping (see
-    `zoogan.data.label_sets`).
+    Attributes:
+        faces: Number of faces of the train split.
+        held_out: Number of faces of the valid split, and of the test split.
+        seed: Seed of the renderer, independent of the training's.
+        probabilities: Attribute -> share of the faces that have it, as `zoogan.data.drawn` explains.
+        cooccurrence: Attribute -> cause -> P(attribute | cause), as in `{"Eyeglasses": {"Male": 0.9}}`.
+        label_set: The parts of the segmentation, made of CelebAMask-HQ's classes; a name, a YAML file or a mapping
+            (`zoogan.data.label_sets`).
     """
 
     source: Literal["drawn"] = "drawn"
@@ -29,36 +33,37 @@ class DrawnData(DataConfig):
     seed: int = 0
     probabilities: dict[str, float] = Field(default_factory=dict)
     cooccurrence: dict[str, dict[str, float]] = Field(default_factory=dict)
-    label_set: CelebAMaskLabelSet = Field(default_factory=partial(built_in, "celebamask-19"))
+    label_set: CelebAMaskLabelSet = Field(default_factory=partial(load_label_set, "celebamask-19"))
 
 
 class FilesData(DataConfig):
-    """A source on the disk. Recipes leave its root open, so that it is asked for when the source opens."""
+    """Settings of a source on the disk. Recipes leave its root open, and the source requires it when it opens."""
 
-    def folder(self) -> Path:
-        """The root.
+    def get_root(self) -> Path:
+        """Return the root folder.
 
         Raises:
-            ConfigError: it was not given, or is not a folder.
+            ConfigError: The root was not given, or is not a folder.
         """
         if self.root is None:
             raise ConfigError(f"data.root: source {self.source!r} reads files; say where they are with --root DIR")
         root = self.root.expanduser()
         if not root.is_dir():
-            what = "is not a folder" if root.exists() else "is not there"
-            raise ConfigError(f"data.root: {root} {what}; say where the source's files are with --root DIR")
+            reason = "is not a folder" if root.exists() else "is not there"
+            raise ConfigError(f"data.root: {root} {reason}; say where the source's files are with --root DIR")
         return root
 
 
 class CelebAData(FilesData):
-    """CelebA as it is distributed: `img_align_celeba/`, `list_attr_celeba.txt` and perhaps more lists.
+    """Settings of CelebA as it is distributed: `img_align_celeba/`, `list_attr_celeba.txt` and perhaps more lists.
 
-    crop: side of the centre square in pixels of the 178 x 218 original; smaller copies are cropped likewise.
-    split: partition = list_eval_partition.txt; identity = one person in five is test, by hash
-    (identity_CelebA.txt); number = files 1..200000 train, the rest test (the SaGAN repository); shuffle =
-    lines shuffled with seed 1234, the first 2,000 test (StarGAN); auto = by person where the identity file is
-    there: the official partition if nobody is on two sides of it, else identity; without that file partition if
-    it is there, else number.
+    Attributes:
+        crop: Side of the centre square, in pixels of the 178 x 218 original; smaller copies are cropped in proportion.
+        split: partition = list_eval_partition.txt; identity = one person in five is test, by hash
+            (identity_CelebA.txt); number = files 1 to 200000 are train, the rest test (the SaGAN repository);
+            shuffle = lines shuffled with seed 1234, the first 2,000 are test (StarGAN); auto = with identity_CelebA.txt
+            the official partition if it divides no person, else identity; without that file partition if its list is
+            there, else number.
     """
 
     source: Literal["celeba"] = "celeba"
@@ -67,20 +72,26 @@ class CelebAData(FilesData):
 
 
 class CelebAMaskHQData(FilesData):
-    """CelebAMask-HQ as it is distributed: `CelebA-HQ-img/`, and masks of each part in `CelebAMask-HQ-mask-anno/`, or
-    label maps of all parts in `CelebAMask-HQ-mask/`.
+    """Settings of CelebAMask-HQ as it is distributed.
 
-    attributes: of `CelebAMask-HQ-attribute-anno.txt`, or else of `mask_derived_attr.txt`; none named = no list is read.
-    label_set: the parts, made of CelebAMask-HQ's classes: a name, a YAML file or a mapping (zoogan.data.label_sets).
-    masks: maps = label maps; parts = a mask a part; auto = label maps if there are any. split: number = images 0..27999
-    train, the rest test (the official one); hash = a share of the images is test, by a hash of the number; auto =
-    number if there are images on both sides of it. test_share: that share. crop: side of the centre square that is
-    kept, as a share of the shorter side.
+    The folder holds `CelebA-HQ-img/`, and a mask of each part in `CelebAMask-HQ-mask-anno/` or a label map of all parts
+    in `CelebAMask-HQ-mask/`.
+
+    Attributes:
+        attributes: Names from `CelebAMask-HQ-attribute-anno.txt`, or else from `mask_derived_attr.txt`; empty = no list
+            is read.
+        label_set: The parts, made of CelebAMask-HQ's classes; a name, a YAML file or a mapping
+            (`zoogan.data.label_sets`).
+        masks: maps = label maps; parts = one mask a part; auto = label maps if there are any.
+        split: number = images 0 to 27999 are train, the rest test (the official split); hash = the share `test_share`
+            of the images is test, by a hash of the number; auto = number if it leaves images in both, else hash.
+        test_share: Share of the images in the test split of split=hash.
+        crop: Side of the centre square that is kept, as a share of the shorter side.
     """
 
     source: Literal["celebamask_hq"] = "celebamask_hq"
     attributes: Names = ()
-    label_set: CelebAMaskLabelSet = Field(default_factory=partial(built_in, "celebamask-13"))
+    label_set: CelebAMaskLabelSet = Field(default_factory=partial(load_label_set, "celebamask-13"))
     masks: Literal["auto", "maps", "parts"] = "auto"
     split: Literal["auto", "number", "hash"] = "auto"
     test_share: float = Field(0.1, ge=0, lt=1)
@@ -88,13 +99,14 @@ class CelebAMaskHQData(FilesData):
 
 
 class FolderData(FilesData):
-    """A folder of images with `labels.csv`: `file,Name1,...`, then a row an image, values 0/1 or -1/1.
+    """Settings of a folder of images with `labels.csv`: `file,Name1,...`, then a row an image, values 0/1 or -1/1.
 
-    test_share: share of the images held out, by a hash of the file name, so that adding images moves none.
-    crop: side of the centre square that is kept, as a share of the shorter side. label_set: the parts of a face: a
-    name, a YAML file or a mapping (zoogan.data.label_sets). label_maps: folder in the root with the label map of each
-    image, `a/1.png` for `a/1.jpg`, whose values count the classes of the label set; without it the parts are known, and
-    no picture shows where they are.
+    Attributes:
+        test_share: Share of the images in the test split, by a hash of the file name, so that adding images moves none.
+        crop: Side of the centre square that is kept, as a share of the shorter side.
+        label_set: The parts of a face; a name, a YAML file or a mapping (`zoogan.data.label_sets`).
+        label_maps: Folder in the root with the label map of each image, `a/1.png` for `a/1.jpg`; its values are indices
+            of the classes of the label set. Default: the source has parts, but no segmentation.
     """
 
     source: Literal["folder"] = "folder"
@@ -105,12 +117,14 @@ class FolderData(FilesData):
 
 
 class FoldersData(FilesData):
-    """A folder of images for each domain: `female/`, `male/`; perhaps below `train/` and `val/` (or `test/`).
+    """Settings of a folder of images for each domain: `female/`, `male/`; or these in `train/` and `val/` (or `test/`).
 
-    attributes: the domains, by folder; none named = every folder. test_share: share of each folder that is held out, by
-    a hash of the file name, where there is no `val` or `test` folder. crop: side of the centre square that is kept, as
-    a share of the shorter side. heat_maps: read `heat_maps/<folder>/<image>.png` with each image, for the component
-    `files` of heat maps.
+    Attributes:
+        attributes: The domains, by folder name; empty = every folder.
+        test_share: Share of each folder in the test split, by a hash of the file name, where there is no `val` or
+            `test` folder.
+        crop: Side of the centre square that is kept, as a share of the shorter side.
+        heat_maps: Read `heat_maps/<folder>/<image>.png` with each image, for the heat maps component `files`.
     """
 
     source: Literal["folders"] = "folders"
@@ -122,7 +136,7 @@ class FoldersData(FilesData):
 
 
 def register(registry: Registry) -> None:
-    """Register the core's sources."""
+    """Register the sources of the core."""
     sources: dict[str, tuple[Any, str]] = {
         "drawn": (DrawnData, "zoogan.data.drawn.source:DrawnSource"),
         "celeba": (CelebAData, "zoogan.data.sources.celeba:CelebA"),

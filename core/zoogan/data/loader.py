@@ -1,4 +1,4 @@
-"""Batches of streams, read ahead and brought to the device. Nobody sees how many processes or workers read them."""
+"""Loaders: batches of streams, read ahead and moved to the device, the same for any number of processes and workers."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from zoogan.config import ConfigError, DataConfig
+from zoogan.config import DataConfig
 from zoogan.data.stream import FaceStream
+from zoogan.errors import ConfigError
 from zoogan.interfaces.game import Need, Sample
 from zoogan.interfaces.source import Source
 from zoogan.interfaces.world import World
-from zoogan.pictures.photo import to_range
+from zoogan.pictures.photo import normalize_image
 
-# Read together, small batches cost a drawn face a third of what they do one by one.
+# Small batches are read together: drawing a face then costs a third.
 FACES_AT_ONCE, PIXELS_AT_ONCE = 32, 32 * 128**2
 
 
-class _Draws(Dataset[Any]):
-    """All draws of a game, read at the same positions. A user's mistake comes back as a value: raised in a
-    worker, its message would be buried in two tracebacks."""
+class _NeedsDataset(Dataset[Any]):
+    """The streams of all needs of a game, read at the same positions.
+
+    A ConfigError is returned, not raised: raised in a worker, its message would be buried in two tracebacks.
+    """
 
     def __init__(self, streams: Mapping[str, FaceStream]) -> None:
         self.streams = streams
@@ -41,8 +44,8 @@ class _Draws(Dataset[Any]):
             return error
 
 
-class _Positions:
-    """The positions of this process, without end: lists of `batches` batches that are read together."""
+class _PositionBatches:
+    """The positions of this process, without end, in lists of `batches` batches that are read together."""
 
     def __init__(self, start: int, rows: int, world: World, batches: int) -> None:
         self.first, self.step, self.rows, self.batches = start + world.rank * rows, world.size * rows, rows, batches
@@ -54,7 +57,11 @@ class _Positions:
 
 
 class Loader(Iterator[dict[str, Sample]]):
-    """Batches by draw, without end; see `loader`. `position` counts the joint items that were handed out."""
+    """Batches by need, without end; see `make_loader`.
+
+    Attributes:
+        position: Number of items of the joint batches that were handed out.
+    """
 
     def __init__(self, batches: Generator[Any], position: int, step: int) -> None:
         self._batches, self.position, self._step = batches, position, step
@@ -68,11 +75,11 @@ class Loader(Iterator[dict[str, Sample]]):
         return batch
 
     def close(self) -> None:
-        """Stop reading ahead and let the workers go."""
+        """Stop reading ahead and end the workers."""
         self._batches.close()
 
 
-def loader(
+def make_loader(
     source: Source,
     config: DataConfig,
     needs: Mapping[str, Need],
@@ -83,20 +90,27 @@ def loader(
     *,
     pin: bool = False,
 ) -> Loader:
-    """The batches of this process, by draw, pictures still uint8 on the CPU (see `to_device`).
+    """Make the loader of this process. Images stay uint8 on the CPU until `move_batch`.
 
-    Joint batch j holds the items start + j * world.size * rows_per_update and on; process r takes the r-th
-    part of them. The sequence of items is the same for any number of processes and workers, and goes on at
-    any `start`.
+    Joint batch j begins with item start + j * world.size * rows_per_update; process r reads the r-th slice of it. The
+    sequence of items is the same for any number of processes and workers, and continues at any `start`.
 
     Args:
-        start: joint items that the run to be resumed was trained on. Its trainer counts them: a loader may have
+        source: The source to read.
+        config: The settings `balance`, `flip`, `random_crop` and `workers` are used.
+        needs: The needs of the game, by name.
+        seed: Seed of the run.
+        world: The processes that train together.
+        start: Number of joint items that a resumed run was trained on, as its trainer counted them; its loader may have
             handed out more.
-        rows_per_update: rows that this process reads for one update, over all its micro-batches.
-        pin: page-locked memory, for copies to a CUDA device that do not wait.
+        rows_per_update: Rows that this process reads for one update, over all its micro-batches.
+        pin: Use page-locked memory, for asynchronous copies to a CUDA device.
+
+    Returns:
+        The loader.
 
     Raises:
-        ConfigError: now, when the source cannot serve the needs; on reading, a picture that cannot be read.
+        ConfigError: At once if the source cannot serve the needs; while reading, if an image cannot be read.
     """
     streams = {
         name: FaceStream(
@@ -105,95 +119,122 @@ def loader(
         for name, need in needs.items()
     }
     at_once = min(FACES_AT_ONCE, PIXELS_AT_ONCE // source.image_size**2) // rows_per_update
-    positions = _Positions(start, rows_per_update, world, max(1, at_once))
-    read = _Draws(streams)
-    several = _from_workers(read, positions, config.workers, pin) if config.workers else _ahead(read, positions, pin)
-    return Loader(_one_by_one(several, rows_per_update), start, world.size * rows_per_update)
+    positions = _PositionBatches(start, rows_per_update, world, max(1, at_once))
+    dataset = _NeedsDataset(streams)
+    if config.workers:
+        chunks = _read_with_workers(dataset, positions, config.workers, pin)
+    else:
+        chunks = _read_ahead(dataset, positions, pin)
+    return Loader(_split_batches(chunks, rows_per_update), start, world.size * rows_per_update)
 
 
-def _one_by_one(several: Generator[Any], rows: int) -> Generator[Any]:
-    """The batches of what was read together."""
-    with contextlib.closing(several):
-        for read in several:
-            if isinstance(read, ConfigError):
-                yield read
+def _split_batches(chunks: Generator[Any], rows: int) -> Generator[Any]:
+    """Split chunks, which were read together, into batches of `rows` rows."""
+    with contextlib.closing(chunks):
+        for chunk in chunks:
+            if isinstance(chunk, ConfigError):
+                yield chunk
                 continue
-            n = len(next(iter(next(iter(read.values())).values())))
+            n = len(next(iter(next(iter(chunk.values())).values())))
             for first in range(0, n, rows):
-                yield {d: {name: x[first : first + rows] for name, x in sample.items()} for d, sample in read.items()}
+                part = slice(first, first + rows)
+                yield {need: {name: x[part] for name, x in sample.items()} for need, sample in chunk.items()}
 
 
-def _same(batch: Any) -> Any:
+def _return_batch(batch: Any) -> Any:
+    """Collate nothing: the dataset returns whole batches. (A worker process needs a function it can import.)"""
     return batch
 
 
-def _deaf(worker: int) -> None:
-    """Workers leave signals to the training, which finishes its iteration, saves, and then lets them go."""
+def _ignore_signals(worker: int) -> None:
+    """Make a worker ignore SIGINT and SIGTERM; the main process saves and stops the workers."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
-def _from_workers(read: _Draws, positions: _Positions, workers: int, pin: bool) -> Generator[Any]:
-    """Batches in order from worker processes, which live until the generator is closed."""
+def _read_with_workers(dataset: _NeedsDataset, positions: _PositionBatches, workers: int, pin: bool) -> Generator[Any]:
+    """Read batches in order with worker processes, which live until the generator is closed."""
     yield from DataLoader(
-        read,
+        dataset,
         batch_sampler=positions,
         num_workers=workers,
-        collate_fn=_same,
-        worker_init_fn=_deaf,
+        collate_fn=_return_batch,
+        worker_init_fn=_ignore_signals,
         pin_memory=pin,
-        # The workers' base seed would otherwise be drawn from, and so move, the global generator.
+        # Without it the base seed of the workers would be drawn from the global generator, and so advance it.
         generator=torch.Generator().manual_seed(0),
     )
 
 
-def _ahead(read: _Draws, positions: _Positions, pin: bool) -> Generator[Any]:
-    """Batches read by a thread, one ahead, so that drawing or decoding overlaps the training step."""
+def _read_ahead(dataset: _NeedsDataset, positions: _PositionBatches, pin: bool) -> Generator[Any]:
+    """Read batches in a thread, one ahead, so that drawing or decoding overlaps the training step."""
 
-    def work(ks: list[int]) -> Any:
-        batch = read.__getitems__(ks)
+    def read_batch(ks: list[int]) -> Any:
+        batch = dataset.__getitems__(ks)
         if pin and isinstance(batch, dict):
-            return {d: {name: rows.pin_memory() for name, rows in sample.items()} for d, sample in batch.items()}
+            return {need: {name: rows.pin_memory() for name, rows in s.items()} for need, s in batch.items()}
         return batch
 
-    wanted = iter(positions)
+    upcoming = iter(positions)
     with ThreadPoolExecutor(1, thread_name_prefix="zoogan-faces") as thread:
-        ahead = thread.submit(work, next(wanted))
+        future = thread.submit(read_batch, next(upcoming))
         while True:
-            batch = ahead.result()
-            ahead = thread.submit(work, next(wanted))
+            batch = future.result()
+            future = thread.submit(read_batch, next(upcoming))
             yield batch
 
 
-def on_device(batches: Loader, device: torch.device) -> Generator[dict[str, Sample]]:
-    """Batches on the device; closes their reading when it is closed."""
+def move_batches(batches: Loader, device: torch.device) -> Generator[dict[str, Sample]]:
+    """Move every batch of a loader to the device. Closing the generator closes the loader.
+
+    Args:
+        batches: The loader.
+        device: Where the batches go.
+
+    Yields:
+        Batches, see `move_batch`.
+    """
     with contextlib.closing(batches):
         for batch in batches:
-            yield to_device(batch, device)
+            yield move_batch(batch, device)
 
 
-def to_device(batch: Mapping[str, Sample], device: torch.device | str) -> dict[str, Sample]:
-    """A batch on the device, its pictures as floats in [-1, 1], cropped as their boxes say. The copy is made as bytes,
-    a quarter of the floats."""
+def move_batch(batch: Mapping[str, Sample], device: torch.device | str) -> dict[str, Sample]:
+    """Move a batch to the device, convert its images to floats in [-1, 1], and crop them to their boxes.
+
+    The images are copied as bytes, a quarter of the floats.
+
+    Args:
+        batch: Sample by need, as a loader returns it.
+        device: Where the batch goes.
+
+    Returns:
+        Sample by need, without the boxes; heat maps in [0, 1].
+    """
     ready: dict[str, Sample] = {}
-    for d, sample in batch.items():
+    for need, sample in batch.items():
         moved = {name: rows.to(device, non_blocking=True) for name, rows in sample.items()}
         boxes = {name: moved.pop(name) for name in list(moved) if name.endswith("_box")}
-        pictures = {name: to_range(rows) for name, rows in moved.items() if name.startswith("image")}
+        pictures = {name: normalize_image(rows) for name, rows in moved.items() if name.startswith("image")}
         pictures |= {"heat_maps": moved["heat_maps"].float() / 255} if "heat_maps" in moved else {}
-        of = {name: boxes.get(f"{'image' if name == 'heat_maps' else name}_box") for name in pictures}
-        ready[d] = moved | {
-            name: rows if (box := of[name]) is None else cut_out(rows, box) for name, rows in pictures.items()
-        }
+        for name, rows in pictures.items():
+            box = boxes.get("image_box" if name == "heat_maps" else f"{name}_box")
+            moved[name] = rows if box is None else crop_boxes(rows, box)
+        ready[need] = moved
     return ready
 
 
-def cut_out(image: Float[Tensor, "n c s s"], box: Float[Tensor, "n 4"]) -> Float[Tensor, "n c s s"]:
-    """The parts of pictures that lie in boxes (left, top, width, height, shares of the side), enlarged to the whole."""
+def crop_boxes(image: Float[Tensor, "n c s s"], box: Float[Tensor, "n 4"]) -> Float[Tensor, "n c s s"]:
+    """Crop images to boxes and enlarge the crops to the size of the images, bilinear.
+
+    Args:
+        image: The images.
+        box: Left, top, width and height of each box, as shares of the side.
+    """
     left, top, width, height = box.to(image).unbind(1)
-    none = torch.zeros_like(left)
-    rows = (width, none, 2 * left + width - 1, none, height, 2 * top + height - 1)
-    where = functional.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(image.shape), align_corners=False)
-    # Kept within the middles of the outermost pixels, as padding_mode="border" does, which not every torch has on MPS.
+    zero = torch.zeros_like(left)
+    rows = (width, zero, 2 * left + width - 1, zero, height, 2 * top + height - 1)
+    grid = F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(image.shape), align_corners=False)
+    # Clamp to the centres of the outermost pixels: padding_mode="border", which some torch versions lack on MPS.
     last = 1 - 1 / image.shape[3]
-    return functional.grid_sample(image, where.clamp(-last, last), padding_mode="zeros", align_corners=False)
+    return F.grid_sample(image, grid.clamp(-last, last), padding_mode="zeros", align_corners=False)

@@ -6,7 +6,7 @@ shapes become pixels; `head`, `hair`, `features` and `worn` paint one thing a fu
 together.
 """
 
-from zoogan.data.drawn.faces import DrawnFaces, Faces
-from zoogan.data.drawn.labels import ATTRIBUTES, CLASSES, EXCLUSIVE
+from zoogan.data.drawn.attributes import ATTRIBUTES, CLASSES, EXCLUSIVE
+from zoogan.data.drawn.faces import DrawnFaces, FaceBatch
 
-__all__ = ["ATTRIBUTES", "CLASSES", "EXCLUSIVE", "DrawnFaces", "Faces"]
+__all__ = ["ATTRIBUTES", "CLASSES", "EXCLUSIVE", "DrawnFaces", "FaceBatch"]

@@ -11,15 +11,16 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from zoogan.data.drawn import features, hair, head, identity, worn
-from zoogan.data.drawn.labels import Habits, column, rivals, seen
-from zoogan.data.drawn.paint import Canvas
+from zoogan.data.drawn import accessories, features, hair, head, identity
+from zoogan.data.drawn.attributes import find_column, find_rivals, hide_attributes
+from zoogan.data.drawn.canvas import Canvas
+from zoogan.data.drawn.distribution import AttributeDistribution
 
 _PIXELS_AT_ONCE = 128 * 64 * 64  # bounds the memory that one call needs
 
 
 @dataclass(frozen=True)
-class Faces:
+class FaceBatch:
     """A batch of drawn faces.
 
     `attributes` is what is SEEN: an attribute that something hides (see `labels.HIDDEN_BY`) reads False, and
@@ -55,47 +56,49 @@ class DrawnFaces:
         if image_size < 16:
             raise ValueError(f"image_size is {image_size}; a drawn face needs 16 pixels or more.")
         self.image_size, self.seed = int(image_size), int(seed)
-        self.habits = Habits(probabilities, cooccurrence)
+        self.distribution = AttributeDistribution(probabilities, cooccurrence)
 
-    def draw(self, indices: Sequence[int] | Tensor) -> Faces:
+    def draw(self, indices: Sequence[int] | Tensor) -> FaceBatch:
         """The faces with these indices (0 and up)."""
-        numbers = _numbers(indices)
-        born = self._born(numbers)
+        numbers = _check_indices(indices)
+        born = self._draw_attributes(numbers)
         return self._paint(numbers, born, born)
 
-    def redraw(self, indices: Sequence[int] | Tensor, **attributes: float | bool | int | Tensor) -> Faces:
+    def redraw(self, indices: Sequence[int] | Tensor, **attributes: float | bool | int | Tensor) -> FaceBatch:
         """The same faces with only these attributes changed, to a value (0.5 and up is 1) or to one a face
         (n,).
 
         Setting an attribute clears those it excludes. Changing what is hidden changes nothing. Unknown names,
         values outside 0..1 and two attributes set that exclude each other raise ValueError.
         """
-        numbers = _numbers(indices)
-        born = self._born(numbers)
+        numbers = _check_indices(indices)
+        born = self._draw_attributes(numbers)
         has = born.clone()
-        wanted = {name: _wanted(name, value, len(numbers)) for name, value in attributes.items()}
+        wanted = {name: _check_values(name, value, len(numbers)) for name, value in attributes.items()}
         for name, value in wanted.items():
-            for rival in rivals(name):
+            for rival in find_rivals(name):
                 if rival in wanted and bool((value & wanted[rival]).any()):
                     raise ValueError(f"{name} and {rival} exclude each other; set one of them.")
-                has[:, column(rival)] &= ~value
+                has[:, find_column(rival)] &= ~value
         for name, value in wanted.items():
-            has[:, column(name)] = value
+            has[:, find_column(name)] = value
         return self._paint(numbers, has, born)
 
-    def attributes(self, indices: Sequence[int] | Tensor) -> tuple[Bool[Tensor, "n 13"], Bool[Tensor, "n 13"]]:
+    def draw_attributes(self, indices: Sequence[int] | Tensor) -> tuple[Bool[Tensor, "n 13"], Bool[Tensor, "n 13"]]:
         """(attributes, visible) of `draw(indices)`, without painting."""
-        return seen(self._born(_numbers(indices)))
+        return hide_attributes(self._draw_attributes(_check_indices(indices)))
 
-    def pose(self, indices: Sequence[int] | Tensor) -> Float[Tensor, "n 3"]:
+    def draw_pose(self, indices: Sequence[int] | Tensor) -> Float[Tensor, "n 3"]:
         """The pose of `draw(indices)`, without painting."""
-        return identity.angles(self.seed, _numbers(indices))
+        return identity.draw_angles(self.seed, _check_indices(indices))
 
-    def _born(self, numbers: np.ndarray) -> Bool[Tensor, "n 13"]:
-        return self.habits.draw(identity.uniform(self.seed, numbers, Habits.names()))
+    def _draw_attributes(self, numbers: np.ndarray) -> Bool[Tensor, "n 13"]:
+        return self.distribution.draw(
+            identity.hash_uniform(self.seed, numbers, AttributeDistribution.list_draw_names())
+        )
 
-    def _paint(self, numbers: np.ndarray, has: Tensor, born: Tensor) -> Faces:
-        labels, visible = seen(has)
+    def _paint(self, numbers: np.ndarray, has: Tensor, born: Tensor) -> FaceBatch:
+        labels, visible = hide_attributes(has)
         n, size = len(numbers), self.image_size
         image = torch.empty(n, 3, size, size, dtype=torch.uint8)
         segmentation = torch.empty(n, size, size, dtype=torch.uint8)
@@ -103,65 +106,69 @@ class DrawnFaces:
         with torch.no_grad():
             for start in range(0, n, step):
                 part = slice(start, start + step)
-                canvas = Canvas(size, identity.traits(self.seed, numbers[part], has[part], labels[part], born[part]))
-                portrait(canvas, labels[part])
+                canvas = Canvas(
+                    size, identity.make_traits(self.seed, numbers[part], has[part], labels[part], born[part])
+                )
+                paint_portrait(canvas, labels[part])
                 image[part] = canvas.image.mul_(255.0).add_(0.5).clamp_(0.0, 255.0)
                 segmentation[part] = canvas.segmentation
-        return Faces(
+        return FaceBatch(
             image,
             labels,
             visible,
             segmentation,
-            identity.angles(self.seed, numbers),
+            identity.draw_angles(self.seed, numbers),
             torch.from_numpy(numbers),
         )
 
 
-def portrait(canvas: Canvas, shows: Bool[Tensor, "n 13"]) -> None:
+def paint_portrait(canvas: Canvas, shows: Bool[Tensor, "n 13"]) -> None:
     """Paint everything, from back to front."""
 
     def those(name: str, value: bool = True) -> Tensor:
-        return (shows[:, column(name)] == value).nonzero().view(-1)
+        return (shows[:, find_column(name)] == value).nonzero().view(-1)
 
-    hatless = ~shows[:, column("Wearing_Hat")]
-    haired = (hatless & ~shows[:, column("Bald")]).nonzero().view(-1)
-    unmasked = ~shows[:, column("Face_Mask")]
-    bearded = (unmasked & (~shows[:, column("No_Beard")] | (canvas.traits.stubble.view(-1) > 0))).nonzero().view(-1)
+    hatless = ~shows[:, find_column("Wearing_Hat")]
+    haired = (hatless & ~shows[:, find_column("Bald")]).nonzero().view(-1)
+    unmasked = ~shows[:, find_column("Face_Mask")]
+    bearded = (
+        (unmasked & (~shows[:, find_column("No_Beard")] | (canvas.traits.stubble.view(-1) > 0))).nonzero().view(-1)
+    )
 
     solid = head.Head(canvas)
-    head.background(canvas)
-    head.neck_and_clothes(canvas)
+    head.paint_background(canvas)
+    head.paint_neck_and_clothes(canvas)
     if len(haired):
-        hair.behind(canvas, solid, haired)
-    head.far_ears(canvas)
-    head.skin(canvas, solid)
-    head.near_ears(canvas)
+        hair.paint_hair_behind(canvas, solid, haired)
+    head.paint_far_ears(canvas)
+    head.paint_skin(canvas, solid)
+    head.paint_near_ears(canvas)
     if len(bearded):
-        hair.beard(canvas, solid, bearded)
-    features.mouth(canvas)
-    features.nose(canvas, solid)
-    features.eyes(canvas)
-    features.brows(canvas)
-    for name, paint in (("Face_Mask", worn.mask), ("Wearing_Hat", worn.hat)):
+        hair.paint_beard(canvas, solid, bearded)
+    features.paint_mouth(canvas)
+    features.paint_nose(canvas, solid)
+    features.paint_eyes(canvas)
+    features.paint_brows(canvas)
+    for name, paint in (("Face_Mask", accessories.paint_mask), ("Wearing_Hat", accessories.paint_hat)):
         if name == "Wearing_Hat" and len(haired):
-            hair.around(canvas, solid, haired)
+            hair.paint_hair_around(canvas, solid, haired)
         if len(those(name)):
             paint(canvas, solid, those(name))
     if len(those("Wearing_Earrings")):
-        worn.earrings(canvas, those("Wearing_Earrings"))
+        accessories.paint_earrings(canvas, those("Wearing_Earrings"))
     if len(those("Eyeglasses")):
-        worn.glasses(canvas, solid, those("Eyeglasses"))
+        accessories.paint_glasses(canvas, solid, those("Eyeglasses"))
 
 
-def _numbers(indices: Sequence[int] | Tensor) -> np.ndarray:
+def _check_indices(indices: Sequence[int] | Tensor) -> np.ndarray:
     numbers = np.asarray(torch.as_tensor(indices).cpu().numpy()).astype(np.int64).reshape(-1).copy()
     if (numbers < 0).any():
         raise ValueError(f"index {numbers.min()} is negative; drawn faces are numbered from 0.")
     return numbers
 
 
-def _wanted(name: str, value: float | bool | int | Tensor, n: int) -> Bool[Tensor, " n"]:
-    column(name)
+def _check_values(name: str, value: float | bool | int | Tensor, n: int) -> Bool[Tensor, " n"]:
+    find_column(name)
     values = torch.as_tensor(value).float().reshape(-1)
     if len(values) not in (1, n) or not bool(((values >= 0) & (values <= 1)).all()):
         raise ValueError(f"{name} is {value!r}; it takes a value between 0 and 1, or {n} of them.")

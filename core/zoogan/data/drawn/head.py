@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoogan.data.drawn.canvas import Canvas
 from zoogan.data.drawn.identity import Traits
-from zoogan.data.drawn.paint import Canvas, Plane, band, cover, ellipse, glow, wave
+from zoogan.data.drawn.shapes import Plane, cover_line, cover_shape, make_spot, make_wave, measure_ellipse
 
 NEAR_EAR = 0.97  # where on the half width of the face the ear sits
 
@@ -32,7 +33,7 @@ class Head:
         square2 = (nx2 * nx2).add_(ny2 * ny2).sqrt_()
         squareness = t.square * below
         self.radius: Plane = (square2 - round2).mul_(squareness).add_(round2).sqrt_()
-        self.inside: Plane = cover((self.radius - 1.0).mul_(t.face_width * 1.05), canvas.pixel)
+        self.inside: Plane = cover_shape((self.radius - 1.0).mul_(t.face_width * 1.05), canvas.pixel)
         self.nx, self.ny = nx, ny
         # on the cylinder of the head: undo the turn
         nz = (1.0 - nx2).clamp_(min=0.0).sqrt_()
@@ -47,17 +48,17 @@ class Head:
         self.shade: Plane = (light - 0.16 * round2 * round2).add_(0.12 * bulge).add_(0.93).clamp_(0.25, 1.12)
 
 
-def background(canvas: Canvas) -> None:
+def paint_background(canvas: Canvas) -> None:
     """A gradient with stripes, spots, a weave or nothing on it, darker towards the corners."""
     t = canvas.traits
     u, v = canvas.u, canvas.v
-    turn = wave(t.ground_angle), wave(t.ground_angle + 0.25)
+    turn = make_wave(t.ground_angle), make_wave(t.ground_angle + 0.25)
     along = u * turn[0] + v * turn[1]
     pattern = along * 0.4 + 0.5
     kind = t.ground_kind
     striped, spotted, woven = (kind < 0.22), (kind >= 0.22) & (kind < 0.55), (kind >= 0.55) & (kind < 0.72)
-    pattern += wave(along * t.ground_pitch + t.ground_phase).mul_(striped * t.ground_depth)
-    pattern += wave(u * t.ground_pitch + t.ground_phase) * wave(v * t.ground_pitch) * (woven * t.ground_depth)
+    pattern += make_wave(along * t.ground_pitch + t.ground_phase).mul_(striped * t.ground_depth)
+    pattern += make_wave(u * t.ground_pitch + t.ground_phase) * make_wave(v * t.ground_pitch) * (woven * t.ground_depth)
     for x, y, r in ((t.blob_x, t.blob_y, t.blob_r), (t.blob_x2, t.blob_y2, t.blob_r2)):
         spot = (((u - x) / r) * ((u - x) / r)) + (((v - y) / r) * ((v - y) / r))
         pattern += (1.0 - spot).mul_(4.0).clamp_(0.0, 1.0).mul_(spotted * (t.ground_depth + 0.1))
@@ -67,10 +68,10 @@ def background(canvas: Canvas) -> None:
     canvas.image *= (1.03 - 0.10 * (u * u + v * v)).unsqueeze(1)
 
 
-def neck_and_clothes(canvas: Canvas) -> None:
+def paint_neck_and_clothes(canvas: Canvas) -> None:
     """The body stays upright below the turned head."""
     whole = canvas.traits
-    with canvas.lower(float((whole.place_v + 0.2).amin())) as w:
+    with canvas.window_below(float((whole.place_v + 0.2).amin())) as w:
         t, u, v = w.traits, w.u, w.v
         pixel = 2.0 / canvas.size
         middle = t.place_u + t.scale * (0.10 * t.yaw_sin - 0.5 * t.roll_sin)
@@ -78,15 +79,17 @@ def neck_and_clothes(canvas: Canvas) -> None:
         aside = from_middle.abs()
         low = (v - t.shoulder).clamp(min=0.0)
         high = (t.shoulder - 0.12 - v).clamp(min=0.0)
-        neck = cover(aside - t.neck_width * t.scale - 0.5 * (v - t.shoulder + 0.10).clamp(min=0.0) + 0.06 * high, pixel)
-        neck *= cover(t.place_v + 0.25 - v, pixel)
+        neck = cover_shape(
+            aside - t.neck_width * t.scale - 0.5 * (v - t.shoulder + 0.10).clamp(min=0.0) + 0.06 * high, pixel
+        )
+        neck *= cover_shape(t.place_v + 0.25 - v, pixel)
         chin = t.place_v + t.scale * (t.chin - 0.10 * t.pitch_sin)
         shadow = (1.0 - (v - chin - 0.02).clamp_(min=0.0) * 3.2).clamp_(0.0, 1.0) * 0.34
         shade = (0.94 - shadow) + from_middle * (t.light_x * t.light_strength * 1.6) - aside * aside * 1.6
         w.paint(neck, t.skin_colour, shade.clamp_(0.3, 1.1), 17)
         worn = t.necklace * (t.shoulder - 0.01)
         drop = v - (worn - 0.9 * (t.neck_width * t.neck_width - from_middle * from_middle * 0.2).clamp(min=0.0))
-        chain = band(drop + 0.02 - 1.2 * t.necklace * (0.05 - aside * aside), 0.040, pixel) * neck * t.necklace
+        chain = cover_line(drop + 0.02 - 1.2 * t.necklace * (0.05 - aside * aside), 0.040, pixel) * neck * t.necklace
         w.paint(chain, t.metal_colour, None, 16)
         # shoulders fall away to both sides; the neckline is round, pointed or high
         top = t.shoulder + t.slope * aside * (aside * 0.75 + 0.25) - 0.02
@@ -94,19 +97,22 @@ def neck_and_clothes(canvas: Canvas) -> None:
         hole = t.collar - aside * (1.15 * pointed) - (aside * aside * 2.6) * (1.0 - pointed)
         turtle = (t.collar_kind < 0.12).float() * 0.16
         neckline = torch.maximum(top, t.shoulder + hole * (1.0 - 6.0 * turtle) - turtle)
-        cloth = cover(neckline - v, pixel)
-        fold = wave(
+        cloth = cover_shape(neckline - v, pixel)
+        fold = make_wave(
             u * t.cloth_pitch * (t.cloth_kind < 0.3) + v * t.cloth_pitch * (t.cloth_kind < 0.55) + from_middle * 0.4
         )
         strong = torch.where(t.cloth_kind < 0.55, 0.5, 0.08)
         shade = (
-            1.0 - 0.25 * low + from_middle * (t.light_x * t.light_strength) - cover(v - neckline - 0.05, pixel) * 0.12
+            1.0
+            - 0.25 * low
+            + from_middle * (t.light_x * t.light_strength)
+            - cover_shape(v - neckline - 0.05, pixel) * 0.12
         )
         w.paint(cloth, t.cloth_colour, shade.clamp_(0.3, 1.1), 18)
         w.paint(cloth * (fold * 3.0).clamp_(0.0, 1.0) * strong, t.cloth_colour2, shade)
 
 
-def _ear(canvas: Canvas, side: float, near: bool) -> None:
+def _paint_ear(canvas: Canvas, side: float, near: bool) -> None:
     """The ear on one side of the picture (-1: left), if it is the one nearer to us (painted over the head) or
     not.
     """
@@ -116,39 +122,39 @@ def _ear(canvas: Canvas, side: float, near: bool) -> None:
     faces = wanted.view(-1).nonzero().view(-1)
     if len(faces) == 0:
         return
-    t = t.take(faces)
-    x, y = ear(t, side)
+    t = t.select(faces)
+    x, y = locate_ear(t, side)
     size = t.ear_size
     wide = size * (0.52 + 0.5 * (-side * t.yaw_sin).clamp(-0.45, 0.6))
-    with canvas.around(x, y, wide + 0.02, size * 1.25, faces) as w:
+    with canvas.window_around(x, y, wide + 0.02, size * 1.25, faces) as w:
         lx, ly = w.x - x, w.y - y
-        shape = cover(ellipse(lx - side * 0.12 * -ly, ly, wide, size), w.pixel)
+        shape = cover_shape(measure_ellipse(lx - side * 0.12 * -ly, ly, wide, size), w.pixel)
         shade = 0.90 + side * t.light_x * t.light_strength * 0.8 + lx * 0.0
         w.paint(shape, t.skin_colour, shade, 8 if side > 0 else 9)
-        hollow = glow((lx / (wide * 0.75)) * (lx / (wide * 0.75)) + (ly / (size * 0.72)) * (ly / (size * 0.72)))
+        hollow = make_spot((lx / (wide * 0.75)) * (lx / (wide * 0.75)) + (ly / (size * 0.72)) * (ly / (size * 0.72)))
         w.paint(hollow * shape * 0.55, t.skin_shadow)
 
 
-def ear(t: Traits, side: float) -> tuple[Tensor, Tensor]:
+def locate_ear(t: Traits, side: float) -> tuple[Tensor, Tensor]:
     """The middle of the ear on one side of the picture, in head units (m, 1, 1)."""
     x = side * (t.face_width * NEAR_EAR * t.yaw_cos + t.ear_out) - 0.05 * t.yaw_sin
     return x, 0.07 + 0.02 * t.pitch_sin + 0.0 * x
 
 
-def far_ears(canvas: Canvas) -> None:
+def paint_far_ears(canvas: Canvas) -> None:
     for side in (-1.0, 1.0):
-        _ear(canvas, side, near=False)
+        _paint_ear(canvas, side, near=False)
 
 
-def near_ears(canvas: Canvas) -> None:
+def paint_near_ears(canvas: Canvas) -> None:
     for side in (-1.0, 1.0):
-        _ear(canvas, side, near=True)
+        _paint_ear(canvas, side, near=True)
 
 
-def skin(canvas: Canvas, head: Head) -> None:
+def paint_skin(canvas: Canvas, head: Head) -> None:
     """The bare head, modelled by the light, with blush, freckles, a mole and the lines of age."""
     t = canvas.traits
-    with canvas.around(torch.zeros_like(t.scale), (t.chin - t.crown) / 2, t.face_width * 1.12 + 0.1,
+    with canvas.window_around(torch.zeros_like(t.scale), (t.chin - t.crown) / 2, t.face_width * 1.12 + 0.1,
                        (t.chin + t.crown) / 2 + 0.02) as w:  # fmt: skip
         shade, inside = w.crop(head.shade), w.crop(head.inside)
         # shadows are redder than light: between two colours instead of down to black
@@ -158,34 +164,39 @@ def skin(canvas: Canvas, head: Head) -> None:
         w.label(inside, 1)
         across, down = w.crop(head.across), w.crop(head.down)
         cheeks = across.abs() - 0.56
-        cheek = glow((cheeks * cheeks).mul_(9.0).add_((down - 0.23) * (down - 0.23) * 30.0))
+        cheek = make_spot((cheeks * cheeks).mul_(9.0).add_((down - 0.23) * (down - 0.23) * 30.0))
         w.paint(cheek.mul_(inside * t.blush), t.blush_colour)
         brow_bone = across.abs() - 0.44
-        socket = glow((brow_bone * brow_bone).mul_(10.0).add_(down * down * 55.0))
+        socket = make_spot((brow_bone * brow_bone).mul_(10.0).add_(down * down * 55.0))
         w.paint(socket.mul_(inside * (0.10 + 0.16 * t.age)), t.skin_shadow)
     chosen = (t.freckles > 0.90).view(-1).nonzero().view(-1)
     if len(chosen):
-        f = t.take(chosen)
-        with canvas.around(f.scale * 0, f.scale * 0 + 0.18, f.face_width + 0.1, 0.32, chosen) as w:
+        f = t.select(chosen)
+        with canvas.window_around(f.scale * 0, f.scale * 0 + 0.18, f.face_width + 0.1, 0.32, chosen) as w:
             across, down = w.crop(head.across), w.crop(head.down)
-            dots = wave(across * 5.3 + wave(down * 6.1) * 0.35) * wave(down * 11.7 + wave(across * 3.7) * 0.3)
-            where = glow((down - 0.17) * (down - 0.17) * 40.0) * glow(across * across)
+            dots = make_wave(across * 5.3 + make_wave(down * 6.1) * 0.35) * make_wave(
+                down * 11.7 + make_wave(across * 3.7) * 0.3
+            )
+            where = make_spot((down - 0.17) * (down - 0.17) * 40.0) * make_spot(across * across)
             w.paint((dots - 0.35).clamp_(0.0, 0.5) * where * w.crop(head.inside) * 0.6, f.skin_shadow)
     chosen = (t.mole > 0.80).view(-1).nonzero().view(-1)
     if len(chosen):
-        f = t.take(chosen)
-        with canvas.around(f.scale * 0, f.scale * 0 + 0.3, f.face_width + 0.1, 0.4, chosen) as w:
+        f = t.select(chosen)
+        with canvas.window_around(f.scale * 0, f.scale * 0 + 0.3, f.face_width + 0.1, 0.4, chosen) as w:
             a, d = (w.crop(head.across) - f.mole_x) * f.face_width, w.crop(head.down) - f.mole_y
-            w.paint(cover(ellipse(a, d, 0.017, 0.017), w.pixel) * w.crop(head.inside) * 0.8, f.skin_shadow * 0.6)
+            w.paint(
+                cover_shape(measure_ellipse(a, d, 0.017, 0.017), w.pixel) * w.crop(head.inside) * 0.8,
+                f.skin_shadow * 0.6,
+            )
     chosen = (t.age > 0.62).view(-1).nonzero().view(-1)
     if len(chosen):
-        f = t.take(chosen)
+        f = t.select(chosen)
         strength = (f.age - 0.62) * 1.3
-        with canvas.around(f.scale * 0, f.scale * 0 + 0.05, f.face_width + 0.1, 0.55, chosen) as w:
+        with canvas.window_around(f.scale * 0, f.scale * 0 + 0.05, f.face_width + 0.1, 0.55, chosen) as w:
             across, down = w.crop(head.across), w.crop(head.down)
             ridge = 0.02 * across * across
-            lines = band(down + 0.26 + ridge, 0.014, w.pixel) + band(down + 0.20 + ridge, 0.014, w.pixel)
-            lines *= glow(across * across * 2.2)
+            lines = cover_line(down + 0.26 + ridge, 0.014, w.pixel) + cover_line(down + 0.20 + ridge, 0.014, w.pixel)
+            lines *= make_spot(across * across * 2.2)
             crease = across.abs() * f.face_width - 0.13 - 0.28 * (down - 0.22)
-            folds = band(crease, 0.016, w.pixel) * glow((down - 0.32) * (down - 0.32) * 70.0)
+            folds = cover_line(crease, 0.016, w.pixel) * make_spot((down - 0.32) * (down - 0.32) * 70.0)
             w.paint((lines + folds).mul_(w.crop(head.inside) * strength).clamp_(0.0, 1.0), f.skin_shadow)

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from zoogan.data.drawn.labels import column
+from zoogan.data.drawn.attributes import find_column
 
 # name -> (low, high), evenly between; head units, turns or plain amounts
 RANGES: dict[str, tuple[float, float]] = {
@@ -86,31 +86,31 @@ _HAIR = {"Black_Hair": ((.055, .05, .06), (.13, .11, .11)), "Brown_Hair": ((.24,
 
 
 @lru_cache(maxsize=8)
-def _salts(names: tuple[str, ...]) -> np.ndarray:
+def _hash_names(names: tuple[str, ...]) -> np.ndarray:
     return np.array(
         [int.from_bytes(hashlib.blake2b(n.encode(), digest_size=8).digest(), "little") for n in names],
         np.uint64,
     )[:, None]
 
 
-def _mixed(x: np.ndarray) -> np.ndarray:
+def _mix_bits(x: np.ndarray) -> np.ndarray:
     """The finaliser of splitmix64: every bit of x reaches every bit of the result."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
-def uniform(seed: int, indices: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+def hash_uniform(seed: int, indices: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     """Even numbers in [0, 1), shape (names, n): a pure function of seed, index and name."""
-    start = _mixed(np.array([seed % 2**64], np.uint64) + np.uint64(0x9E3779B97F4A7C15))
-    face = _mixed(start ^ (indices.astype(np.uint64) * np.uint64(0xD1342543DE82EF95) + np.uint64(1)))
-    return (_mixed(face[None] ^ _salts(names)) >> np.uint64(11)) * (1.0 / 2**53)
+    start = _mix_bits(np.array([seed % 2**64], np.uint64) + np.uint64(0x9E3779B97F4A7C15))
+    face = _mix_bits(start ^ (indices.astype(np.uint64) * np.uint64(0xD1342543DE82EF95) + np.uint64(1)))
+    return (_mix_bits(face[None] ^ _hash_names(names)) >> np.uint64(11)) * (1.0 / 2**53)
 
 
-def angles(seed: int, indices: np.ndarray) -> Float[Tensor, "n 3"]:
+def draw_angles(seed: int, indices: np.ndarray) -> Float[Tensor, "n 3"]:
     """Yaw (positive: towards the picture's right), pitch (positive: up) and roll (clockwise) in degrees."""
     names = tuple(f"{name}.{k}" for name in ANGLES for k in range(3))
-    bell = uniform(seed, indices, names).reshape(len(ANGLES), 3, -1)
+    bell = hash_uniform(seed, indices, names).reshape(len(ANGLES), 3, -1)
     mean = (bell[:, 0] + bell[:, 1] + bell[:, 2]) * (2.0 / 3.0) - 1.0
     return torch.from_numpy(mean * np.array(list(ANGLES.values()))[:, None]).float().T.contiguous()
 
@@ -135,11 +135,11 @@ class Traits:
         self.__dict__[name] = value
         return value
 
-    def take(self, rows: Int64[Tensor, " m"]) -> Traits:
+    def select(self, rows: Int64[Tensor, " m"]) -> Traits:
         return Traits(self._values, rows if self._rows is None else self._rows[rows])
 
 
-def _sine(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _compute_sine_cosine(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(sin, cos) by their series: numpy's own differ between the vector loop and its tail."""
     x = degrees * (np.pi / 180.0)
     x2 = x * x
@@ -147,14 +147,14 @@ def _sine(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             1 - x2 / 2 * (1 - x2 / 12 * (1 - x2 / 30 * (1 - x2 / 56 * (1 - x2 / 90)))))  # fmt: skip
 
 
-def hue(h: np.ndarray, grey: np.ndarray, value: np.ndarray) -> np.ndarray:
+def convert_hue(h: np.ndarray, grey: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Colours (n, 3) from hue in turns, greyness and value in [0, 1]."""
     turn = (h[:, None] + np.array([0.0, 2.0 / 3.0, 1.0 / 3.0])) % 1.0
     full = np.clip(np.abs(turn * 6.0 - 3.0) - 1.0, 0.0, 1.0)
     return np.clip(value, 0.0, 1.0)[:, None] * (1.0 - (1.0 - grey[:, None]) * (1.0 - full))
 
 
-def ramp(at: np.ndarray, stops: Sequence[Sequence[float]]) -> np.ndarray:
+def interpolate_colour(at: np.ndarray, stops: Sequence[Sequence[float]]) -> np.ndarray:
     """Colours (n, 3) along evenly spaced stops; at in [0, 1]."""
     table = np.asarray(stops)
     place = np.clip(at, 0.0, 1.0) * (len(table) - 1)
@@ -163,7 +163,7 @@ def ramp(at: np.ndarray, stops: Sequence[Sequence[float]]) -> np.ndarray:
     return table[low] * (1 - part) + table[low + 1] * part
 
 
-def traits(
+def make_traits(
     seed: int,
     indices: np.ndarray,
     has: Bool[Tensor, "n 13"],
@@ -173,14 +173,15 @@ def traits(
     """The facts of faces that show `shows`; `has` counts the hidden too, `born` is before redrawing."""
     names = tuple(RANGES)
     low, high = np.array(list(RANGES.values())).T[:, :, None]
-    t = dict(zip(names, low + (high - low) * uniform(seed, indices, names), strict=True))
+    t = dict(zip(names, low + (high - low) * hash_uniform(seed, indices, names), strict=True))
     on = {
-        name: has[:, column(name)].numpy().astype(float) for name in ("Male", "Black_Hair", "Blond_Hair", "Brown_Hair")
+        name: has[:, find_column(name)].numpy().astype(float)
+        for name in ("Male", "Black_Hair", "Blond_Hair", "Brown_Hair")
     }
     male, age = on["Male"], t["age"]
 
-    for name, degrees in zip(ANGLES, angles(seed, indices).double().numpy().T, strict=True):
-        t[f"{name}_sin"], t[f"{name}_cos"] = _sine(degrees)
+    for name, degrees in zip(ANGLES, draw_angles(seed, indices).double().numpy().T, strict=True):
+        t[f"{name}_sin"], t[f"{name}_cos"] = _compute_sine_cosine(degrees)
     # photographs are aligned by the eyes, so a turned head moves against its turn
     t["place_u"] = t["place_x"] - 0.24 * t["yaw_sin"]
     t["place_v"] = t["place_y"] - 0.10 + 0.22 * t["pitch_sin"]
@@ -215,12 +216,12 @@ def traits(
     curl = np.clip(t["her_curl"] * 1.7 - 0.7, 0, 1) * (1.0 - male) + np.clip(t["his_curl"] * 2.2 - 1.2, 0, 1) * male
     t["curl"] = curl
     # hair over the ears also lies over what runs back to them
-    under = has[:, column("Bald")] | has[:, column("Wearing_Hat")]
+    under = has[:, find_column("Bald")] | has[:, find_column("Wearing_Hat")]
     t["ears_free"] = np.where(under.numpy(), 1.0, (t["hair_end"] < 0.16).astype(float))
     t["hair_flare"] = t["her_flare"] * (1.0 - male)
     t["hairline"] = t["hairline"] + t["his_recede"] * male * (0.4 + 0.6 * age)
 
-    skin = ramp(t["skin"], _SKIN) * (1.0 + t["undertone"][:, None] * np.array([0.012, -0.008, -0.045]))
+    skin = interpolate_colour(t["skin"], _SKIN) * (1.0 + t["undertone"][:, None] * np.array([0.012, -0.008, -0.045]))
     warm = 1.0 + t["light_warmth"][:, None] * np.array([0.05, 0.005, -0.07])
     light = warm * t["light_level"][:, None]
     dark = 1.0 - t["skin"]
@@ -231,21 +232,21 @@ def traits(
     aged = (t["hair_other"] < 0.45 + 0.5 * (age > 0.5))[:, None]
     native = np.where(
         aged,
-        ramp(tone, ((0.50, 0.50, 0.51), (0.86, 0.85, 0.83))),
-        ramp(tone, ((0.48, 0.15, 0.07), (0.80, 0.38, 0.14))),
+        interpolate_colour(tone, ((0.50, 0.50, 0.51), (0.86, 0.85, 0.83))),
+        interpolate_colour(tone, ((0.48, 0.15, 0.07), (0.80, 0.38, 0.14))),
     )
-    dyed = hue(t["hair_other"], np.full_like(age, 0.25), np.full_like(age, 0.78))
+    dyed = convert_hue(t["hair_other"], np.full_like(age, 0.25), np.full_like(age, 0.78))
     hair = np.where((t["hair_dye"] > 0.90)[:, None], dyed, native)
     for name, stops in _HAIR.items():
-        shade = ramp(tone, stops)
+        shade = interpolate_colour(tone, stops)
         hair = np.where(on[name][:, None] > 0, shade, hair)
-        native = np.where(born[:, column(name)].numpy()[:, None], shade, native)
+        native = np.where(born[:, find_column(name)].numpy()[:, None], shade, native)
     # beard and brows keep the colour one is born with, so that other hair leaves them as they are
-    bald = born[:, column("Bald")].numpy()[:, None]
-    native = np.where(bald, ramp(np.clip(grey, 0, 1), ((0.16, 0.11, 0.085), (0.62, 0.60, 0.58))), native)
+    bald = born[:, find_column("Bald")].numpy()[:, None]
+    native = np.where(bald, interpolate_colour(np.clip(grey, 0, 1), ((0.16, 0.11, 0.085), (0.62, 0.60, 0.58))), native)
     c["hair_colour"], c["brow_colour"] = hair, native * 0.62 + skin * 0.10
     c["beard_colour"] = native * 0.78 + skin * 0.06
-    iris = ramp(
+    iris = interpolate_colour(
         t["eye_hue"],
         (
             (0.23, 0.13, 0.07),
@@ -262,20 +263,23 @@ def traits(
     stick = np.clip(t["lip_colour"] * 2.0 - 0.9, 0, 0.9)[:, None] * (1.0 - male)[:, None]
     c["lip_colour"] = (
         natural * (1 - stick)
-        + ramp(t["lip_hue"], ((0.72, 0.10, 0.16), (0.80, 0.25, 0.35), (0.48, 0.10, 0.20), (0.85, 0.36, 0.28))) * stick
+        + interpolate_colour(
+            t["lip_hue"], ((0.72, 0.10, 0.16), (0.80, 0.25, 0.35), (0.48, 0.10, 0.20), (0.85, 0.36, 0.28))
+        )
+        * stick
     )
-    c["shadow_colour"] = ramp(
+    c["shadow_colour"] = interpolate_colour(
         t["shadow_hue"], ((0.30, 0.20, 0.32), (0.42, 0.26, 0.18), (0.22, 0.32, 0.45), (0.55, 0.30, 0.36))
     )
     full = np.ones_like(age)
-    c["ground_colour"] = hue(t["ground_hue"], 0.40 + 0.60 * t["ground_grey"], t["ground_value"])
-    c["ground_colour2"] = hue(t["ground_hue"] + t["ground_hue2"], 0.40 + 0.60 * t["ground_grey"],
+    c["ground_colour"] = convert_hue(t["ground_hue"], 0.40 + 0.60 * t["ground_grey"], t["ground_value"])
+    c["ground_colour2"] = convert_hue(t["ground_hue"] + t["ground_hue2"], 0.40 + 0.60 * t["ground_grey"],
                               np.clip(t["ground_value"] + t["ground_value2"], 0.06, 1.0))  # fmt: skip
-    c["cloth_colour"] = hue(t["cloth_hue"], 0.1 + 0.9 * t["cloth_grey"], t["cloth_value"])
-    c["cloth_colour2"] = hue(t["cloth_hue"] + 0.33, 0.3 * full, 1.0 - 0.8 * t["cloth_value"])
-    c["hat_colour"] = hue(t["hat_hue"], t["hat_grey"], t["hat_value"])
-    c["hat_colour2"] = hue(t["hat_hue"] + 0.4, t["hat_grey"], np.clip(1.15 - t["hat_value"], 0.1, 1))
-    metal = ramp(
+    c["cloth_colour"] = convert_hue(t["cloth_hue"], 0.1 + 0.9 * t["cloth_grey"], t["cloth_value"])
+    c["cloth_colour2"] = convert_hue(t["cloth_hue"] + 0.33, 0.3 * full, 1.0 - 0.8 * t["cloth_value"])
+    c["hat_colour"] = convert_hue(t["hat_hue"], t["hat_grey"], t["hat_value"])
+    c["hat_colour2"] = convert_hue(t["hat_hue"] + 0.4, t["hat_grey"], np.clip(1.15 - t["hat_value"], 0.1, 1))
+    metal = interpolate_colour(
         t["earring_colour"],
         (
             (0.95, 0.78, 0.30),
@@ -291,26 +295,27 @@ def traits(
     kinds = np.array([0.45, 0.68, 0.82, 0.91])  # black, brown, dark blue, gold, red
     frames = np.stack(
         [
-            ramp(tone, ((0.03, 0.03, 0.035), (0.10, 0.10, 0.11))),
-            ramp(tone, ((0.20, 0.10, 0.05), (0.36, 0.19, 0.09))),
-            ramp(tone, ((0.05, 0.08, 0.20), (0.10, 0.15, 0.34))),
-            ramp(tone, ((0.62, 0.46, 0.16), (0.80, 0.64, 0.30))),
-            ramp(tone, ((0.50, 0.05, 0.07), (0.68, 0.10, 0.13))),
+            interpolate_colour(tone, ((0.03, 0.03, 0.035), (0.10, 0.10, 0.11))),
+            interpolate_colour(tone, ((0.20, 0.10, 0.05), (0.36, 0.19, 0.09))),
+            interpolate_colour(tone, ((0.05, 0.08, 0.20), (0.10, 0.15, 0.34))),
+            interpolate_colour(tone, ((0.62, 0.46, 0.16), (0.80, 0.64, 0.30))),
+            interpolate_colour(tone, ((0.50, 0.05, 0.07), (0.68, 0.10, 0.13))),
         ]
     )
     c["frame_colour"] = frames[np.searchsorted(kinds, t["frame_colour"]), np.arange(len(age))]
     shades = (t["lens_dark"] < 0.15).astype(float)
     t["lens_tint"] = t["lens_tint"] * (1 - shades) + (0.80 + t["lens_tint"]) * shades
     t["glint"] = 0.42 - 0.12 * shades
-    tint = ramp(t["lens_hue"], ((0.82, 0.90, 0.98), (0.93, 0.95, 0.98), (0.95, 0.92, 0.82)))
+    tint = interpolate_colour(t["lens_hue"], ((0.82, 0.90, 0.98), (0.93, 0.95, 0.98), (0.95, 0.92, 0.82)))
     c["lens_colour"] = (
         tint * (1 - shades[:, None])
-        + ramp(t["lens_hue"], ((0.05, 0.05, 0.06), (0.16, 0.09, 0.05), (0.05, 0.09, 0.16))) * shades[:, None]
+        + interpolate_colour(t["lens_hue"], ((0.05, 0.05, 0.06), (0.16, 0.09, 0.05), (0.05, 0.09, 0.16)))
+        * shades[:, None]
     )
     c["mask_colour"] = np.where(
         (t["mask_kind"] < 0.55)[:, None],
-        ramp(t["mask_hue"], ((0.62, 0.80, 0.90), (0.90, 0.94, 0.96), (0.70, 0.86, 0.82))),
-        hue(t["mask_hue"] * 5 % 1.0, 0.35 * full, 0.25 + 0.65 * (t["mask_hue"] * 7 % 1.0)),
+        interpolate_colour(t["mask_hue"], ((0.62, 0.80, 0.90), (0.90, 0.94, 0.96), (0.70, 0.86, 0.82))),
+        convert_hue(t["mask_hue"] * 5 % 1.0, 0.35 * full, 0.25 + 0.65 * (t["mask_hue"] * 7 % 1.0)),
     )
     c["dark_colour"] = np.broadcast_to(np.array([0.10, 0.045, 0.05]), skin.shape)
     c["lash_colour"] = skin * 0.12 + np.array([0.03, 0.02, 0.02])
@@ -322,5 +327,5 @@ def traits(
         lit = colour if name == "light_colour" else np.clip(colour * light, 0.0, 1.0)
         values[name] = torch.from_numpy(np.ascontiguousarray(lit)).float().view(-1, 3, 1, 1)
     for name in ("Bald", "Bangs", "Smiling", "Mouth_Slightly_Open", "No_Beard"):
-        values[name] = shows[:, column(name)].float().view(-1, 1, 1)
+        values[name] = shows[:, find_column(name)].float().view(-1, 1, 1)
     return Traits(values)

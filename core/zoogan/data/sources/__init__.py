@@ -1,1 +1,1 @@
-"""Sources of real faces."""
+"""Sources that read faces from files."""

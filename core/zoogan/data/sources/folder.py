@@ -1,4 +1,4 @@
-"""A folder of anybody's images, with their labels in `labels.csv`."""
+"""A folder of images with their labels in `labels.csv`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,24 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from zoogan.config import ConfigError, DataConfig
+from zoogan.config import DataConfig
 from zoogan.data.config import FolderData
-from zoogan.data.label_sets import built_in_names
-from zoogan.data.sources.label_maps import read_parts, table_of
-from zoogan.data.sources.labels import HAIR_COLOURS, check_balance, check_both_values, columns, exclusive_among
+from zoogan.data.label_sets import list_label_sets
+from zoogan.data.sources.attribute_columns import (
+    HAIR_COLOURS,
+    check_balance,
+    check_both_values,
+    find_columns,
+    select_exclusive,
+)
+from zoogan.data.sources.segmentation_files import make_part_table, read_parts
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
-from zoogan.interfaces.draws import seed_of
+from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.source import Source, Split
 from zoogan.names import join_problems, suggest_name
-from zoogan.pictures.photo import SUFFIXES, read_quickly, resized, square
+from zoogan.pictures.decode import decode_picture
+from zoogan.pictures.photo import SUFFIXES, crop_square, resize_squares
 
 EXAMPLE = """expected in the folder (--root), beside the images, which may lie in folders of their own:
   labels.csv   file,Eyeglasses,Smiling
@@ -31,87 +39,111 @@ VALUES = {"0": 0.0, "-1": 0.0, "1": 1.0}
 
 
 class Folder(Source):
-    """Role `source`: images and `labels.csv`; held-out faces are chosen by a hash of the file name.
+    """Role `source`: images and `labels.csv`; a hash of the file name decides which faces are held out.
+
+    Args:
+        config: Its settings.
+        facts: Unused.
 
     Raises:
-        ConfigError: see `read_labels`; an unknown attribute, or one that has only one value in training.
+        ConfigError: The labels or label maps are missing or malformed, an attribute is unknown, or it has only one
+            value in training.
     """
 
     def __init__(self, config: FolderData, facts: Facts | None = None) -> None:
-        self.root = config.folder()
+        self.root = config.get_root()
         check_balance(config.balance, config.attributes)
         self.image_size, self.crop = config.image_size, config.crop
         self.attributes = config.attributes
-        self.exclusive, self.groups = exclusive_among(self.attributes, [HAIR_COLOURS]), (tuple(HAIR_COLOURS),)
+        self.exclusive, self.groups = select_exclusive(self.attributes, [HAIR_COLOURS]), (tuple(HAIR_COLOURS),)
         kinds = self.label_set = config.label_set
         if kinds is not None:
             self.parts, self.transparent, self.mirrored = kinds.names, kinds.transparent, kinds.mirrored
-        maps = label_maps_folder(self.root, config)
-        self.names, self._labels = read_labels(self.root, config.attributes, without=maps)
+        maps = _find_label_maps_folder(self.root, config)
+        self.names, self._labels = _read_labels(self.root, config.attributes, without=maps)
         if maps is not None and kinds is not None:
             self.fields = ("image", "attributes", "segmentation")
-            self.table = table_of(kinds)
-            self.maps = maps_of(self.names, maps)
-        held_out = [seed_of("folder", spelled(name)) / 2**56 < config.test_share for name in self.names]
+            self.table = make_part_table(kinds)
+            self.maps = _match_label_maps(self.names, maps)
+        held_out = [derive_seed("folder", normalize_name(name)) / 2**56 < config.test_share for name in self.names]
         self.members: dict[str, list[int]] = {
             "train": [i for i, out in enumerate(held_out) if not out],
             "valid": [],
             "test": [i for i, out in enumerate(held_out) if out],
         }
-        check_both_values(self.attributes, self.labels("train"), config.balance, str(self.root))
+        check_both_values(self.attributes, self.read_labels("train"), config.balance, str(self.root))
 
     @classmethod
-    def known_attributes(cls, config: DataConfig) -> tuple[str, ...]:
-        """The names in line 1 of `labels.csv`.
+    def list_attributes(cls, config: DataConfig) -> tuple[str, ...]:
+        """Read the names in line 1 of `labels.csv`.
+
+        Args:
+            config: The settings of the source.
 
         Raises:
-            ConfigError: there is no such list.
+            ConfigError: There is no such file.
         """
         assert isinstance(config, FolderData)
-        return tuple(read_table(config.folder())[0][1:])
+        return tuple(_read_table(config.get_root())[0][1:])
 
-    def size(self, split: Split) -> int:
-        """How many faces the split has."""
+    def count_faces(self, split: Split) -> int:
+        """Return the number of faces of a split."""
         return len(self.members[split])
 
-    def labels(self, split: Split) -> Float[Tensor, "n a"]:
-        """All labels of a split, 0 or 1."""
+    def read_labels(self, split: Split) -> Float[Tensor, "n a"]:
+        """Return all labels of a split, 0 or 1."""
         return self._labels[self.members[split]]
 
-    def files(self, split: Split) -> tuple[Path, list[str]]:
-        """The root, and each face's picture by its path from there."""
+    def list_files(self, split: Split) -> tuple[Path, list[str]]:
+        """Return the root, and the path of each face's image from there."""
         return self.root, [self.names[i] for i in self.members[split]]
 
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """image uint8 (n, 3, s, s): centre square, resized; attributes (n, a); with label maps segmentation
-        uint8 (n, s, s), indices into `parts`, the same square, nearest pixels.
+        """Read faces.
+
+        Args:
+            split: The split.
+            indices: Numbers of the faces in the split.
+
+        Returns:
+            `image` uint8 (n, 3, s, s), the centre square, resized; `attributes` (n, a); with label maps `segmentation`
+            uint8 (n, s, s), indices into `parts`, the same square by nearest neighbour.
 
         Raises:
-            ConfigError: an image or its label map cannot be decoded; a label map of other proportions, or with values
-                that the label set does not have.
+            ConfigError: An image or its label map cannot be decoded, or a label map has other proportions than its
+                image, or values that the label set does not have.
         """
         rows = [self.members[split][i] for i in indices]
-        photos = [read_quickly(self.root / self.names[row]) for row in rows]
-        squares = [square(photo, self.crop) for photo in photos]
-        read = {"image": resized(squares, self.image_size), "attributes": self._labels[rows]}
+        photos = [decode_picture(self.root / self.names[row]) for row in rows]
+        squares = [crop_square(photo, self.crop) for photo in photos]
+        read = {"image": resize_squares(squares, self.image_size), "attributes": self._labels[rows]}
         if "segmentation" in self.fields:
             sizes = [tuple(photo.shape[-2:]) for photo in photos]
-            read["segmentation"] = torch.stack([self._segmented(row, *size) for row, size in zip(rows, sizes)])
+            read["segmentation"] = torch.stack([self._read_segmentation(row, *size) for row, size in zip(rows, sizes)])
         return read
 
-    def _segmented(self, row: int, height: int, width: int) -> UInt8[Tensor, "s s"]:
+    def _read_segmentation(self, row: int, height: int, width: int) -> UInt8[Tensor, "s s"]:
+        """Read the segmentation of one face, whose image is `height` x `width`."""
         assert self.label_set is not None
         path, photo = self.maps[row], self.root / self.names[row]
         return read_parts(path, photo, height, width, self.label_set, self.table, self.crop, self.image_size)
 
 
-def spelled(name: str) -> str:
-    """One spelling of a name: composed accents (macOS lists them decomposed), forward slashes."""
+def normalize_name(name: str) -> str:
+    """Normalize a file name: composed accents (macOS lists them decomposed) and forward slashes."""
     return unicodedata.normalize("NFC", name.strip().replace("\\", "/").removeprefix("./"))
 
 
-def images_under(root: Path, without: Path | None = None) -> Iterator[str]:
-    """Every image below `root`, relative to it; hidden files and folders, and `without`, are passed over."""
+def list_images(root: Path, without: Path | None = None) -> Iterator[str]:
+    """List the images in a folder and all folders below it, without hidden files and folders.
+
+    Args:
+        root: The folder.
+        without: A folder to leave out.
+
+    Yields:
+        Paths relative to `root`, with forward slashes.
+    """
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(folder, name) != without)
         for name in sorted(files):
@@ -119,66 +151,69 @@ def images_under(root: Path, without: Path | None = None) -> Iterator[str]:
                 yield Path(folder, name).relative_to(root).as_posix()
 
 
-def label_maps_folder(root: Path, config: FolderData) -> Path | None:
-    """Where the label maps lie, if they are asked for.
+def _find_label_maps_folder(root: Path, config: FolderData) -> Path | None:
+    """Find the folder of the label maps; None if the config names none.
 
     Raises:
-        ConfigError: no label set says what they hold, or there is no such folder in the root.
+        ConfigError: The config has no label set, or there is no such folder in the root.
     """
     if config.label_maps is None:
         return None
     if config.label_set is None:
         raise ConfigError(
             f"data.label_maps={config.label_maps}: say what their values mean with data.label_set: a name, a YAML file "
-            f"or a mapping; names: {', '.join(built_in_names())}"
+            f"or a mapping; names: {', '.join(list_label_sets())}"
         )
     folder = root / config.label_maps
     if not config.label_maps or folder == root or ".." in folder.parts or not folder.is_relative_to(root):
         raise ConfigError(f"data.label_maps={config.label_maps}: expected a folder in {root}")
     if not folder.is_dir():
-        beside = [path.name for path in root.iterdir() if path.is_dir()]
+        folders = [path.name for path in root.iterdir() if path.is_dir()]
+        hint = suggest_name(config.label_maps, folders)
         raise ConfigError(
-            f"data.label_maps: {folder} is not there{suggest_name(config.label_maps, beside)}; {layout(config.label_maps)}"
+            f"data.label_maps: {folder} is not there{hint}; {_describe_layout(config.label_maps)}"
         )
     return folder
 
 
-def layout(folder: str) -> str:
-    """How label maps lie beside their images."""
+def _describe_layout(folder: str) -> str:
+    """Describe where the label map of an image is expected."""
     return f"""expected in the root, a PNG for each image, with the same path and name:
   anna/1.jpg   {folder}/anna/1.png
   ben.png      {folder}/ben.png"""
 
 
-def maps_of(names: Sequence[str], folder: Path) -> list[Path]:
-    """The label map of each image: the same path and name below `folder`, as a PNG.
+def _match_label_maps(names: Sequence[str], folder: Path) -> list[Path]:
+    """Find the label map of each image: the same path and name below `folder`, as a PNG.
 
     Raises:
-        ConfigError: images without one, or that share one: the first few, and how many.
+        ConfigError: Images have none, or share one; the message lists the first few and counts them.
     """
-    pictures = [name for name in images_under(folder) if name.lower().endswith(".png")]
-    there = {spelled(name).rpartition(".")[0]: folder / name for name in pictures}
-    found, problems = [], []
+    pictures = [name for name in list_images(folder) if name.lower().endswith(".png")]
+    present = {normalize_name(name).rpartition(".")[0]: folder / name for name in pictures}
+    paths, problems = [], []
     taken: dict[str, str] = {}
     for name in names:
-        stem = spelled(name).rpartition(".")[0]
-        if stem not in there:
-            problems.append(f"{folder / stem}.png: no such label map, for the image {name}; add it, or take that away")
+        stem = normalize_name(name).rpartition(".")[0]
+        if stem not in present:
+            problems.append(
+                f"{folder / stem}.png: no such label map, for the image {name}; add it, or remove the image"
+            )
         elif stem in taken:
-            problems.append(f"{there[stem]}: the label map of {taken[stem]} and of {name}; rename one of the images")
+            problems.append(f"{present[stem]}: the label map of {taken[stem]} and of {name}; rename one of the images")
         else:
-            found.append(there[stem])
+            paths.append(present[stem])
         taken.setdefault(stem, name)
     if problems:
         raise ConfigError(join_problems(problems))
-    return found
+    return paths
 
 
-def read_table(root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The names in line 1 of `labels.csv`, `file` first, and the rows below with their line numbers.
+def _read_table(root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Read `labels.csv`: the names in line 1, `file` first, and the rows below with their line numbers.
 
     Raises:
-        ConfigError: no such file, not a CSV file, or another first column.
+        ConfigError: There is no such file, it is no CSV file, or it has another first column.
     """
     path = root / "labels.csv"
     if not path.is_file():
@@ -194,60 +229,61 @@ def read_table(root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, rows[1:]
 
 
-def read_labels(
-    root: Path, asked: Sequence[str], without: Path | None = None
+def _read_labels(
+    root: Path, attributes: Sequence[str], without: Path | None = None
 ) -> tuple[list[str], Float[Tensor, "n a"]]:
-    """(image names as the disk spells them, the columns asked for as 0/1), in the order of the rows.
+    """Read the file names of the images, as on the disk, and their labels, 0 or 1, in the order of the rows.
 
-    What lies in the folder `without` is no image. Where no column is asked for, a folder without `labels.csv` will do:
-    its images, by name.
+    Files in the folder `without` are no images. For no attributes `labels.csv` may be missing; then all images are
+    read, in the order of their names.
 
     Raises:
-        ConfigError: rows with missing or odd values, without an image or for one that was there before, and
-            images without a row: the first few, with line numbers, and how many.
+        ConfigError: Rows have missing or wrong values, no image, or an image of an earlier row, or images have no row;
+            the message lists the first few, with line numbers, and counts them.
     """
     path = root / "labels.csv"
-    if not asked and not path.exists():
-        names = list(images_under(root, without))
+    if not attributes and not path.exists():
+        names = list(list_images(root, without))
         if not names:
             raise ConfigError(f"data.root: {root} has no images in it ({', '.join(SUFFIXES)})")
         return names, torch.zeros(len(names), 0)
-    header, rows = read_table(root)
-    chosen = [column + 1 for column in columns(asked, header[1:], str(path))]
-    there = {spelled(name): name for name in images_under(root, without)}
+    header, rows = _read_table(root)
+    chosen = [column + 1 for column in find_columns(attributes, header[1:], str(path))]
+    present = {normalize_name(name): name for name in list_images(root, without)}
     names, values, problems = [], [], []
     lines: dict[str, int] = {}
     for number, row in rows:
-        name, cells = spelled(row[0]), [cell.strip() for cell in row]
-        found = _problem(name, cells, header, chosen, there, lines)
-        if found:
-            problems.append(f"{path}, line {number}: {found}")
+        name, cells = normalize_name(row[0]), [cell.strip() for cell in row]
+        problem = _find_problem(name, cells, header, chosen, present, lines)
+        if problem:
+            problems.append(f"{path}, line {number}: {problem}")
         else:
-            names.append(there[name])
+            names.append(present[name])
             values.append([VALUES[cells[column]] for column in chosen])
         lines.setdefault(name, number)
-    problems += [f"{root / name}: no row in labels.csv" for key, name in there.items() if key not in lines]
+    problems += [f"{root / name}: no row in labels.csv" for key, name in present.items() if key not in lines]
     if problems:
         raise ConfigError(join_problems(problems))
     return names, torch.tensor(values, dtype=torch.float32).reshape(len(names), len(chosen))
 
 
-def _problem(
+def _find_problem(
     name: str,
     cells: list[str],
     header: list[str],
     chosen: list[int],
-    there: dict[str, str],
+    present: dict[str, str],
     lines: dict[str, int],
 ) -> str | None:
+    """Find what is wrong with a row: the number of cells, a repeated or missing image, or a value; None = nothing."""
     if len(cells) != len(header):
         return f"{len(cells) - 1} values for {len(header) - 1} attributes"
     if name in lines:
         return f"{name} was already in line {lines[name]}"
-    if name not in there:
+    if name not in present:
         return f"no image {name}"
     for column in chosen:
         if cells[column] not in VALUES:
-            what = f"the value {cells[column]!r}" if cells[column] else "no value"
-            return f"{what} for {header[column]}; 0 (or -1) and 1 are known"
+            value = f"the value {cells[column]!r}" if cells[column] else "no value"
+            return f"{value} for {header[column]}; 0 (or -1) and 1 are known"
     return None

@@ -1,7 +1,7 @@
-"""Heat maps computed beforehand, as files beside the images: `<root>/heat_maps/<image without suffix>.png`.
+"""Heat maps computed beforehand, in files beside the images: `<root>/heat_maps/<image without suffix>.png`.
 
-One PNG an image, of two channels (`LA`): the coarse mask as grey, the fine one as alpha. Both in one file, so that one
-is never that of another image. Eight bits: a mask is kept to 1/510.
+Each image has one PNG of two channels (`LA`): the coarse mask as grey, the fine mask as alpha. Both are in one file, so
+that they always belong to the same image. A channel has 8 bits: masks are accurate to 1/510.
 """
 
 from __future__ import annotations
@@ -15,36 +15,42 @@ from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
+from zoogan.files import replace_file
 from zoogan.interfaces import Masks
 from zoogan.names import join_problems
 
-FOLDER = "heat_maps"
+HEAT_MAPS = "heat_maps"
 
 
-def masks_path(root: Path, image: Path) -> Path:
-    """Where the masks of an image lie; its folders below the root stay.
+def get_masks_path(root: Path, image: Path) -> Path:
+    """Return the path of an image's masks, in the same folders below `heat_maps` as the image below the root.
 
     Args:
-        image: relative to `root`, or below it.
+        root: The root of the source.
+        image: The image, relative to `root`, or below it.
 
     Raises:
-        ValueError: the image lies elsewhere.
+        ValueError: The image lies elsewhere.
     """
     inside = image.relative_to(root) if image.is_absolute() or image.is_relative_to(root) else image
-    return root / FOLDER / inside.with_suffix(".png")
+    return root / HEAT_MAPS / inside.with_suffix(".png")
 
 
-def check_apart(root: Path, images: Iterable[Path]) -> None:
-    """That no two images share their masks, as `a.jpg` and `a.png` would.
+def check_distinct_masks(root: Path, images: Iterable[Path]) -> None:
+    """Check that no two images share the path of their masks, as `a.jpg` and `a.png` would.
+
+    Args:
+        root: The root of the source.
+        images: The images, see `get_masks_path`.
 
     Raises:
-        ConfigError: the first few that do, and how many.
+        ConfigError: Some do; the message lists the first few and counts them.
     """
     taken: dict[Path, Path] = {}
     problems = []
     for image in images:
-        masks = masks_path(root, image)
+        masks = get_masks_path(root, image)
         if masks in taken:
             problems.append(f"{masks}: the heat maps of {taken[masks]} and of {image}; rename one of the images")
         taken.setdefault(masks, image)
@@ -53,26 +59,34 @@ def check_apart(root: Path, images: Iterable[Path]) -> None:
 
 
 def save_masks(path: Path, masks: Masks) -> None:
-    """Write the masks of one image, (1, 1, h, w) each in [0, 1], whole or not at all; makes its folder.
+    """Write the masks of one image atomically. Makes the folder.
+
+    Args:
+        path: The PNG, see `get_masks_path`.
+        masks: The coarse and the fine mask, (1, 1, h, w) each, in [0, 1].
 
     Raises:
-        ValueError: masks of several images, or of two sizes.
+        ValueError: The masks are of several images or of two sizes.
     """
     coarse, fine = masks
     if coarse.shape != fine.shape or len(coarse) != 1:
         raise ValueError(f"expected two masks (1, 1, h, w), got {tuple(coarse.shape)} and {tuple(fine.shape)}")
     both = torch.cat([coarse, fine], 1)[0].detach().float().clamp(0, 1).mul(255).round()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.tmp")
-    Image.fromarray(both.permute(1, 2, 0).to("cpu", torch.uint8).numpy()).save(draft, format="PNG")
-    draft.replace(path)
+    with replace_file(path) as draft:
+        Image.fromarray(both.permute(1, 2, 0).to("cpu", torch.uint8).numpy()).save(draft, format="PNG")
 
 
 def read_masks(path: Path) -> tuple[Float[Tensor, "1 1 h w"], Float[Tensor, "1 1 h w"]]:
-    """The masks that `save_masks` wrote, in [0, 1], float32 on the CPU.
+    """Read the masks that `save_masks` wrote.
+
+    Args:
+        path: The PNG.
+
+    Returns:
+        The coarse and the fine mask, in [0, 1], float32 on the CPU.
 
     Raises:
-        ConfigError: no such file, a damaged one, or another kind of picture.
+        ConfigError: There is no such file, it is damaged, or it is another kind of picture.
     """
     try:
         with Image.open(path) as picture:

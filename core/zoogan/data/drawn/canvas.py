@@ -1,9 +1,6 @@
-"""Vectorised painting of soft-edged shapes on a batch of pictures.
+"""The batch of pictures that painters paint on, and the windows through which they do it.
 
-Only + - * / sqrt, comparisons and floor touch pixels: those are exactly rounded everywhere, so a face comes
-out bit for bit the same alone, in a batch, on one thread or on many. (exp, sin, lerp and addcmul differ
-between the vector loop and its tail.) Distances are in head units: 1 is half the picture's height for a head
-of scale 1.
+Painters compute with the functions of `shapes` only, so that a face is the same bit for bit in every batch.
 """
 
 from __future__ import annotations
@@ -13,55 +10,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from zoogan.data.drawn.identity import Traits
-
-Plane = Float[Tensor, "#n #h #w"]  # broadcasts
-
-
-def cover(distance: Plane, pixel: Tensor | float) -> Plane:
-    """How much of each pixel lies inside a shape, from the signed distance (negative inside) to its edge."""
-    return (0.5 - distance / pixel).clamp_(0.0, 1.0)
-
-
-def band(distance: Plane, thickness: Tensor | float, pixel: Tensor | float) -> Plane:
-    """How much of each pixel lies on a line of `thickness` along distance 0, however thin it is."""
-    across = distance / pixel
-    half = 0.5 * thickness / pixel
-    return (across + (half + 0.5)).clamp_(0.0, 1.0).sub_((across - (half - 0.5)).clamp_(0.0, 1.0))
-
-
-def span(y: Plane, top: Plane, bottom: Plane, pixel: Tensor | float) -> Plane:
-    """How much of each pixel lies between the lines top and bottom; nothing where they have crossed."""
-    return cover(y - bottom, pixel).sub_(cover(y - top, pixel)).clamp_(min=0.0)
-
-
-def glow(squared: Plane) -> Plane:
-    """A soft spot: 1 in the middle, 0 where the squared distance is 1 or more."""
-    spot = (1.0 - squared).clamp_(min=0.0)
-    return spot.mul_(spot)
-
-
-def wave(phase: Plane) -> Plane:
-    """A smooth wave between -1 and 1 with period 1, made of parabolas."""
-    part = (phase - phase.floor()).sub_(0.5)
-    return part.mul_((1.0 - 2.0 * part.abs()).mul_(8.0))
-
-
-def ellipse(x: Plane, y: Plane, rx: Tensor | float, ry: Tensor | float) -> Plane:
-    """Signed distance to an ellipse at the origin, right to first order at its edge."""
-    x, y = x / rx, y / ry
-    x2, y2 = x * x, y * y
-    radius = (x2 + y2).sqrt_()
-    slope = (x2 / (rx * rx) + y2 / (ry * ry)).sqrt_().clamp_(min=1e-6)
-    return radius.sub(1.0).mul_(radius).div_(slope)
-
-
-def rounded(x: Plane, y: Plane, rx: Tensor, ry: Tensor, corner: Tensor) -> Plane:
-    """Signed distance to a rectangle of half sizes rx, ry whose corners have radius `corner`."""
-    x = x.abs().sub_(rx - corner)
-    y = y.abs().sub_(ry - corner)
-    inside = torch.maximum(x, y).clamp_(max=0.0)
-    x, y = x.clamp_(min=0.0), y.clamp_(min=0.0)
-    return (x.mul_(x)).add_(y.mul_(y)).sqrt_().add_(inside).sub_(corner)
+from zoogan.data.drawn.shapes import Plane
 
 
 class Canvas:
@@ -88,11 +37,11 @@ class Canvas:
         """All of every picture."""
         return Window(self, None, 0, self.size, 0, self.size)
 
-    def lower(self, v: float) -> Window:
+    def window_below(self, v: float) -> Window:
         """Every picture from height v down."""
         return Window(self, None, max(0, int((v + 1.0) * self.size / 2.0)), self.size, 0, self.size)
 
-    def around(
+    def window_around(
         self, x: Tensor, y: Tensor, rx: Tensor | float, ry: Tensor | float, faces: Tensor | None = None
     ) -> Window:
         """The smallest window that holds the box x±rx, y±ry (head units) of every one of `faces` (default:
@@ -100,7 +49,7 @@ class Canvas:
 
         It depends on the batch, what is painted does not: outside its shape a part covers exactly nothing.
         """
-        t = self.traits if faces is None else self.traits.take(faces)
+        t = self.traits if faces is None else self.traits.select(faces)
         du = t.scale * (t.roll_cos * rx + t.roll_sin.abs() * ry)
         dv = t.scale * (t.roll_cos * ry + t.roll_sin.abs() * rx)
         u = t.place_u + t.scale * (x * t.roll_cos - y * t.roll_sin)
@@ -117,7 +66,7 @@ class Window:
     def __init__(self, canvas: Canvas, faces: Int64[Tensor, " m"] | None, top: int, bottom: int, left: int, right: int):
         self.canvas, self.faces = canvas, faces
         self.rows, self.columns = slice(top, bottom), slice(left, right)
-        self.traits = canvas.traits if faces is None else canvas.traits.take(faces)
+        self.traits = canvas.traits if faces is None else canvas.traits.select(faces)
         self.pixel = self.crop(canvas.pixel, place=False)
         self.u, self.v = canvas.u[:, :, self.columns], canvas.v[:, self.rows]
         self._x: Tensor | None = None

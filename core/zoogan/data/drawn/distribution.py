@@ -1,12 +1,7 @@
-"""What a drawn face has: the attributes, how they go together, and which of them can be seen.
-
-A face *has* attributes (a bald head stays bald under a hat) and *shows* attributes (nobody can tell under the
-hat). `Habits` draws what a face has, `seen` says what it shows.
-"""
+"""How often drawn faces have each attribute, and how attributes depend on each other."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -16,32 +11,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-ATTRIBUTES: tuple[str, ...] = (
-    "Male", "Eyeglasses", "Bald", "Bangs", "Wearing_Hat", "Wearing_Earrings", "Smiling",
-    "Mouth_Slightly_Open", "No_Beard", "Blond_Hair", "Black_Hair", "Brown_Hair", "Face_Mask",
-)  # fmt: skip
-
-EXCLUSIVE: tuple[tuple[str, ...], ...] = (
-    ("Blond_Hair", "Black_Hair", "Brown_Hair", "Bald"),
-    ("Bangs", "Bald"),
-)
-"""At most one name of each group is 1. All of a group may be 0: hair that is grey, red or dyed is none of the
-three.
-"""
-
-CLASSES: tuple[str, ...] = (
-    "background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear",
-    "mouth", "u_lip", "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth",
-)  # fmt: skip
-"""CelebAMask-HQ's classes in its order; l_* parts are the person's left, on the picture's right."""
-
-HIDDEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "Wearing_Hat": ("Bald", "Bangs", "Blond_Hair", "Black_Hair", "Brown_Hair"),
-        "Face_Mask": ("Smiling", "Mouth_Slightly_Open", "No_Beard"),
-    }
-)
-"""What each worn thing hides. Hair is tucked into the hat, so none of it is painted."""
+from zoogan.data.drawn.attributes import ATTRIBUTES, find_column, find_rivals
 
 PROBABILITIES: Mapping[str, float] = MappingProxyType(
     {
@@ -60,7 +30,6 @@ PROBABILITIES: Mapping[str, float] = MappingProxyType(
         "Face_Mask": 0.05,
     }
 )
-
 # attribute -> (cause, how many times likelier with it than without); of No_Beard it is the beard that is
 # likelier
 _RATIOS: Mapping[str, tuple[str, float]] = MappingProxyType(
@@ -78,33 +47,8 @@ _RATIOS: Mapping[str, tuple[str, float]] = MappingProxyType(
     }
 )
 
-_COLUMN = {name: column for column, name in enumerate(ATTRIBUTES)}
 
-
-def column(name: str) -> int:
-    """The column of attribute `name`. ValueError with the nearest known name for one that is not drawn."""
-    if name not in _COLUMN:
-        near = difflib.get_close_matches(name, ATTRIBUTES, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{name!r} is not an attribute of drawn faces.{hint} They are: {', '.join(ATTRIBUTES)}.")
-    return _COLUMN[name]
-
-
-def rivals(name: str) -> tuple[str, ...]:
-    """The attributes that cannot be 1 together with `name`."""
-    return tuple(dict.fromkeys(n for group in EXCLUSIVE if name in group for n in group if n != name))
-
-
-def seen(has: Bool[Tensor, "n 13"]) -> tuple[Bool[Tensor, "n 13"], Bool[Tensor, "n 13"]]:
-    """What faces that have `has` show: (labels, visible). A label that cannot be judged is False in both."""
-    visible = torch.ones_like(has)
-    for cover, hidden in HIDDEN_BY.items():
-        for name in hidden:
-            visible[:, column(name)] &= ~has[:, column(cover)]
-    return has & visible, visible
-
-
-class Habits:
+class AttributeDistribution:
     """Which attributes go together, as a small tree of conditional probabilities.
 
     `probabilities` maps attributes to P(attribute), over all faces, of what a face *has* (see `seen`).
@@ -117,22 +61,24 @@ class Habits:
     """
 
     def __init__(self, probabilities: Mapping[str, float] | None = None, cooccurrence: Mapping[Any, Any] | None = None):
-        asked = {name: _probability(f"probabilities[{name!r}]", p, name) for name, p in (probabilities or {}).items()}
-        causes = _causes(cooccurrence or {})
+        asked = {
+            name: _check_probability(f"probabilities[{name!r}]", p, name) for name, p in (probabilities or {}).items()
+        }
+        causes = _parse_causes(cooccurrence or {})
         parents = {name: causes[name][0] if name in causes else _RATIOS.get(name, (None,))[0] for name in ATTRIBUTES}
         # a default tie must not close a circle with those asked for
         for name in ATTRIBUTES:
-            if name not in causes and _circular(name, parents):
+            if name not in causes and _is_circular(name, parents):
                 parents[name] = None
         self._rows: list[tuple[str, str | None, float, float]] = []
         order: list[str] = []
         joint = np.ones(())
-        for name in _causes_first(parents):
+        for name in _sort_causes_first(parents):
             parent = parents[name]
             axis = order.index(parent) if parent else None
-            cause = _share(joint, axis)
+            cause = _measure_share(joint, axis)
             free = np.ones(joint.shape)
-            for rival in rivals(name):
+            for rival in find_rivals(name):
                 if rival in order:
                     free[(slice(None),) * order.index(rival) + (1,)] = 0.0
             # P(no rival is there | cause or not): more than that cannot have it
@@ -141,7 +87,9 @@ class Habits:
                 part = joint if axis is None else np.take(joint, [value], axis)
                 room = part * (free if axis is None else np.take(free, [value], axis))
                 rooms.append(float(room.sum() / part.sum()) if part.sum() > 0 else 1.0)
-            given = _conditionals(name, parent, asked.get(name), cause, causes.get(name, (None, None))[1], rooms)
+            given = _compute_conditionals(
+                name, parent, asked.get(name), cause, causes.get(name, (None, None))[1], rooms
+            )
             # among the faces with room for it, it must be likelier, so that over all faces it comes out as
             # wanted
             chances = [min(1.0, p / room) if room > 0 else 0.0 for p, room in zip(given, rooms, strict=True)]
@@ -153,7 +101,7 @@ class Habits:
             order.append(name)
 
     @staticmethod
-    def names() -> tuple[str, ...]:
+    def list_draw_names() -> tuple[str, ...]:
         """The names under which `draw` wants its uniform numbers."""
         return tuple(f"attribute.{name}" for name in ATTRIBUTES)
 
@@ -161,23 +109,23 @@ class Habits:
         """What faces have, from uniform numbers (13, n) in the order of `names`."""
         has = np.zeros((uniform.shape[1], len(ATTRIBUTES)), bool)
         for name, parent, without, given in self._rows:
-            chance = without if parent is None else np.where(has[:, column(parent)], given, without)
+            chance = without if parent is None else np.where(has[:, find_column(parent)], given, without)
             taken = np.zeros(uniform.shape[1], bool)
-            for rival in rivals(name):
-                taken |= has[:, column(rival)]
-            has[:, column(name)] = (uniform[column(name)] < chance) & ~taken
+            for rival in find_rivals(name):
+                taken |= has[:, find_column(rival)]
+            has[:, find_column(name)] = (uniform[find_column(name)] < chance) & ~taken
         return torch.from_numpy(has)
 
 
-def _probability(where: str, value: float, *names: str) -> float:
+def _check_probability(where: str, value: float, *names: str) -> float:
     for name in names:
-        column(name)
+        find_column(name)
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"{where} is {value}; a probability lies between 0 and 1.")
     return float(value)
 
 
-def _causes(cooccurrence: Mapping[Any, Any]) -> dict[str, tuple[str, float]]:
+def _parse_causes(cooccurrence: Mapping[Any, Any]) -> dict[str, tuple[str, float]]:
     """{attribute: (cause, P(attribute | cause))} from either way of writing it."""
     pairs: list[tuple[str, str, float]] = []
     for key, value in cooccurrence.items():
@@ -188,23 +136,23 @@ def _causes(cooccurrence: Mapping[Any, Any]) -> dict[str, tuple[str, float]]:
         elif isinstance(value, Mapping):
             pairs.extend((key, cause, p) for cause, p in value.items())
         else:
-            column(key)
+            find_column(key)
             raise ValueError(f"cooccurrence[{key!r}] is {value!r}; write {{{key!r}: {{'Male': 0.9}}}}.")
     causes: dict[str, tuple[str, float]] = {}
     for name, cause, value in pairs:
-        p = _probability(f"cooccurrence[{name!r}][{cause!r}]", value, name, cause)
+        p = _check_probability(f"cooccurrence[{name!r}][{cause!r}]", value, name, cause)
         if name in causes:
             raise ValueError(f"cooccurrence gives {name} two causes, {causes[name][0]} and {cause}; it takes one.")
-        if cause in rivals(name):
+        if cause in find_rivals(name):
             raise ValueError(f"cooccurrence[{name!r}][{cause!r}]: the two exclude each other.")
         causes[name] = (cause, p)
     for name in causes:
-        if _circular(name, {**dict.fromkeys(ATTRIBUTES), **{n: c for n, (c, _) in causes.items()}}):
+        if _is_circular(name, {**dict.fromkeys(ATTRIBUTES), **{n: c for n, (c, _) in causes.items()}}):
             raise ValueError(f"cooccurrence goes round in a circle through {name}.")
     return causes
 
 
-def _circular(name: str, parents: Mapping[str, str | None]) -> bool:
+def _is_circular(name: str, parents: Mapping[str, str | None]) -> bool:
     walked, at = {name}, parents[name]
     while at is not None and at not in walked:
         walked.add(at)
@@ -212,18 +160,18 @@ def _circular(name: str, parents: Mapping[str, str | None]) -> bool:
     return at is not None
 
 
-def _causes_first(parents: Mapping[str, str | None]) -> Iterable[str]:
+def _sort_causes_first(parents: Mapping[str, str | None]) -> Iterable[str]:
     done: list[str] = []
     while len(done) < len(ATTRIBUTES):
         done.append(next(n for n in ATTRIBUTES if n not in done and (parents[n] is None or parents[n] in done)))
     return done
 
 
-def _share(joint: np.ndarray, axis: int | None) -> float:
+def _measure_share(joint: np.ndarray, axis: int | None) -> float:
     return float(np.take(joint, 1, axis).sum()) if axis is not None else 0.0
 
 
-def _by_ratio(name: str, wanted: float, cause: float, rooms: list[float]) -> tuple[float, float]:
+def _split_by_ratio(name: str, wanted: float, cause: float, rooms: list[float]) -> tuple[float, float]:
     """(P(name | not cause), P(name | cause)): in the default ratio as far as there is room, P(name) first."""
     flip = name == "No_Beard"  # the ratio is that of the beard
     p = 1.0 - wanted if flip else wanted
@@ -237,7 +185,7 @@ def _by_ratio(name: str, wanted: float, cause: float, rooms: list[float]) -> tup
     return (1.0 - without, 1.0 - given) if flip else (without, given)
 
 
-def _conditionals(
+def _compute_conditionals(
     name: str, parent: str | None, asked: float | None, cause: float, fixed: float | None, rooms: list[float]
 ) -> tuple[float, float]:
     """(P(name | not parent), P(name | parent)), at most `rooms`; what was asked for holds or raises
@@ -258,13 +206,13 @@ def _conditionals(
             )
         pair = min(1.0, max(0.0, rest)), fixed
     elif asked is None:
-        pair = _by_ratio(name, wanted, PROBABILITIES[parent], [1.0, 1.0])
+        pair = _split_by_ratio(name, wanted, PROBABILITIES[parent], [1.0, 1.0])
     else:
-        pair = _by_ratio(name, wanted, cause, rooms)
+        pair = _split_by_ratio(name, wanted, cause, rooms)
     if asked is not None or fixed is not None:
         held = (1.0 - cause, cause)
         for p, room, share in zip(pair, rooms, held, strict=True):
             if share > 0 and p > room + 1e-9:
-                others = ", ".join(rivals(name))
+                others = ", ".join(find_rivals(name))
                 raise ValueError(f"{name} cannot have probability {p:.3g}: it excludes {others}, leaving {room:.3g}.")
     return min(pair[0], rooms[0]), min(pair[1], rooms[1])
