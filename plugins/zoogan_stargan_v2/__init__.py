@@ -36,6 +36,6 @@ def zoo_register(registry: Registry) -> None:
             title="StarGAN v2: domains in many styles, from noise or from a reference",
             paper="https://arxiv.org/abs/1912.01865",
             importer="zoogan_stargan_v2.weights:import_stargan_v2",
-            smallest=32,
+            min_image_size=32,
         )
     )

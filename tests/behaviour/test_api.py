@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 import re
 import subprocess
 import sys
@@ -51,7 +50,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
     import zoogan
 
     with pytest.raises(AttributeError, match="no_such_name"):
-        _ = zoogan.no_such_name  # type: ignore[attr-defined]
+        _ = zoogan.no_such_name
 
 
 def test_public_name_stands_in_one_package() -> None:
@@ -76,21 +75,13 @@ def test_public_class_is_defined_once_in_the_sources() -> None:
     assert {name: paths for name, paths in files.items() if len(paths) > 1} == {}
 
 
-def test_public_function_and_class_has_a_docstring() -> None:
-    for package, names in EXPORTS.items():
-        for name in names:
-            value = getattr(importlib.import_module(package), name)
-            if inspect.isclass(value) or inspect.isfunction(value):
-                assert value.__doc__, f"{package}.{name}"
-
-
 def test_torch_free_names_import_no_torch() -> None:
     lines = ["import sys, zoogan", "zoogan.ConfigError, zoogan.API_VERSION, zoogan.list_methods()"]
     for package, pattern in TORCH_FREE.items():
         names = [name for name in EXPORTS[package] if pattern is None or re.search(pattern, name)]
         assert names
         lines.append(f"from {package} import {', '.join(names)}")
-    lines.append("sys.exit(', '.join({'torch', 'torchvision', 'accelerate'} & set(sys.modules)))")
+    lines.append("sys.exit(', '.join({'torch', 'torchvision', 'accelerate'} & set(sys.modules)) or None)")
     result = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
 

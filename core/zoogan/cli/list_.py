@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zoogan.cli.arguments import Json, PluginFiles
@@ -11,8 +12,9 @@ from zoogan.terminal.tables import print_table
 if TYPE_CHECKING:
     from zoogan.plugins.host import PluginHost
 
-INSTALLED = ("name", "title", "paper", "year", "recipes", "plugin")
-KNOWN = ("name", "title", "paper", "year", "distribution")
+INSTALLED = ("name", "title", "summary", "paper", "year", "recipes", "plugin")
+KNOWN = ("name", "title", "summary", "paper", "year", "distribution")
+SUMMARY = "summary"  # in JSON only
 
 
 def format_cell(value: Any) -> str:
@@ -30,11 +32,13 @@ def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    print_table(["model", *INSTALLED[1:]], [[format_cell(row[key]) for key in INSTALLED] for row in facts["installed"]])
+    columns = [key for key in INSTALLED if key != SUMMARY]
+    print_table(["model", *columns[1:]], [[format_cell(row[key]) for key in columns] for row in facts["installed"]])
     if facts["known"]:
         print()
-        rows = [[format_cell(row[key]) for key in KNOWN] for row in facts["known"]]
-        print_table(["model", *KNOWN[1:-1], "comes with"], rows, title="Known, not installed:")
+        columns = [key for key in KNOWN if key != SUMMARY]
+        rows = [[format_cell(row[key]) for key in columns] for row in facts["known"]]
+        print_table(["model", *columns[1:-1], "comes with"], rows, title="Known, not installed:")
     for failure in host.failures:
         print(f"\n{failure}")
 
@@ -46,32 +50,15 @@ def gather_facts(host: PluginHost) -> dict[str, list[dict[str, Any]]]:
         `installed`: one record for each installed method; `known`: methods of the catalogue that are not installed;
         `failures`: plugins that failed.
     """
-    catalogue = host.catalogue
-    installed = []
-    for name, spec in sorted(host.registry.methods.items()):
-        entry = catalogue.get(name)
-        installed.append(
-            {
-                "name": name,
-                "title": entry.title if entry else spec.title,
-                "summary": entry.summary if entry else "",
-                "paper": entry.paper.short() if entry else spec.paper,
-                "year": entry.year if entry else None,
-                "recipes": spec.recipe_names(),
-                "plugin": spec.plugin,
-            }
-        )
-    others = [
-        {
-            "name": name,
-            "title": entry.title,
-            "summary": entry.summary,
-            "paper": entry.paper.short(),
-            "year": entry.year,
-            "distribution": entry.distribution or "(planned)",
-        }
-        for name, entry in catalogue.items()
-        if name not in host.registry.methods
-    ]
-    failures = [failure.summary() for failure in host.failures]
-    return {"installed": installed, "known": others, "failures": failures}
+    from zoogan.plugins.methods import list_methods
+
+    rows = [asdict(method) | {"recipes": list(method.recipes)} for method in list_methods(host=host)]
+    return {
+        "installed": [{key: row[key] for key in INSTALLED} for row in rows if row["installed"]],
+        "known": [
+            {key: row[key] for key in KNOWN} | {"distribution": row["distribution"] or "(planned)"}
+            for row in rows
+            if not row["installed"]
+        ],
+        "failures": [failure.as_json() for failure in host.failures],
+    }

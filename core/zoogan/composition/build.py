@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoogan.config import ConfigError, GameConfig, find_slots, get_component_name
+from zoogan.config import GameConfig, find_slots, get_component_name
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Game
 from zoogan.interfaces.draws import derive_seed

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from zoogan.config import ConfigError, TrainingConfig
+from zoogan.config import TrainingConfig
+from zoogan.errors import ConfigError
 from zoogan.interfaces import Game, Networks, Step
 from zoogan.names import suggest_name
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from zoogan.composition.build import Composition, compose
 from zoogan.composition.freezing import find_frozen
-from zoogan.config import ConfigError, GameConfig
+from zoogan.config import GameConfig
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, ContractError, Draws, Game, Shared, Step, Turn, World
 from zoogan.interfaces.fields import Field

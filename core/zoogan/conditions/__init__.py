@@ -1,1 +1,5 @@
 """Conditions that ship with the core: what the output should show."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -111,6 +111,7 @@ def as_list(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+"""A tuple of names; a single name counts as a tuple of one."""
 
 
 class DataConfig(ComponentConfig):

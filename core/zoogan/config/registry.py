@@ -169,7 +169,7 @@ class MethodSpec:
     title: str
     paper: str = ""
     importer: str | None = None
-    smallest: int = 16
+    min_image_size: int = 16
     plugin: str = ""
 
     def list_recipes(self) -> list[str]:

@@ -229,6 +229,21 @@ def require_same_number(what: str, numbers: Iterable[tuple[str, int]]) -> int:
     return places[0][1]
 
 
+def require_same_numbers(numbers: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Return the numbers on which all places agree that tell them.
+
+    Args:
+        numbers: By place, its numbers by what they count.
+
+    Raises:
+        ConfigError: Two places differ; names each place and its number.
+    """
+    return {
+        what: require_same_number(what, [(place, told[what]) for place, told in numbers.items() if what in told])
+        for what in dict.fromkeys(what for told in numbers.values() for what in told)
+    }
+
+
 def require_attribute_names(names: str | Sequence[str] | None, count: int, what: str = "attributes") -> list[str]:
     """Return the labels in the order of the weights, which know only how many there are.
 

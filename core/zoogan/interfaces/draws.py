@@ -46,22 +46,22 @@ class Draws:
     ) -> None:
         self.seed, self.world, self.rows, self.micro_batch = seed, world, rows, micro_batch
         self.injected = dict(injected or {})
-        self.chosen = slice(None)
+        self.selected = slice(None)
 
-    def select_rows(self, chosen: slice) -> Draws:
+    def select_rows(self, rows: slice) -> Draws:
         """Make a copy that draws for some rows of the micro-batch only. Injected draws are returned as they are."""
-        fewer = copy.copy(self)
-        fewer.chosen = chosen
-        return fewer
+        selection = copy.copy(self)
+        selection.selected = rows
+        return selection
 
-    def _generator(self, name: str) -> torch.Generator:
+    def _make_generator(self, name: str) -> torch.Generator:
         """Make the generator of a name."""
         return torch.Generator().manual_seed(derive_seed(self.seed, name))
 
-    def _own(self, joint: Tensor) -> Tensor:
+    def _select_own(self, joint: Tensor) -> Tensor:
         """Select the rows of this process and micro-batch."""
         first = self.world.rank * self.rows
-        return joint[first : first + self.rows][self.micro_batch][self.chosen]
+        return joint[first : first + self.rows][self.micro_batch][self.selected]
 
     def _draw(self, sample: Callable[..., Tensor], name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Draw for the joint batch on the CPU and return the rows of this process."""
@@ -69,8 +69,8 @@ class Draws:
             return torch.empty((len(like), *shape), dtype=like.dtype, device="meta")
         if name in self.injected:
             return move_like(self.injected[name], like)
-        joint = sample((self.world.size * self.rows, *shape), generator=self._generator(name), dtype=torch.float32)
-        return move_like(self._own(joint), like)
+        joint = sample((self.world.size * self.rows, *shape), generator=self._make_generator(name), dtype=torch.float32)
+        return move_like(self._select_own(joint), like)
 
     def uniform(self, name: str, *shape: int, like: Tensor) -> Tensor:
         """Draw U(0, 1) of shape (n, *shape).
@@ -93,12 +93,13 @@ class Draws:
         """
         if like.device.type in ("cpu", "meta") or name in self.injected:
             return self.normal(name, *shape, like=like)
-        # Each process draws the rows of all and keeps its own. A generator for each row would save that, at a launch a
-        # row, and give every run other noise. There is little to save: on a CPU all maps of 8 processes at 64 px, of 4
-        # faces each, take 1.5 ms (row by row .4 ms), a generator's forward and backward 1.5 s; not measured on a GPU.
+        # Each process draws the rows of all processes and keeps its own. One generator a row would avoid that, at one
+        # launch a row, and change the noise of every run. It would save little: on a CPU all maps of 8 processes at
+        # 64 px, of 4 faces each, take 1.5 ms (row by row 0.4 ms), a generator's forward and backward
+        # 1.5 s; not measured on a GPU.
         generator = torch.Generator(like.device).manual_seed(derive_seed(self.seed, name))
         joint = torch.randn(self.world.size * self.rows, *shape, generator=generator, device=like.device)
-        return self._own(joint).to(like.dtype)
+        return self._select_own(joint).to(like.dtype)
 
     def permute(self, name: str, rows: Tensor) -> Tensor:
         """Return rows of the joint batch in a random order, (n, ...) -> (n, ...); rows may come from any process."""
@@ -108,5 +109,5 @@ class Draws:
         if name in self.injected:
             order = self.injected[name].long()
         else:
-            order = torch.randperm(len(joint), generator=self._generator(name))
-        return self._own(joint[order.to(rows.device, non_blocking=rows.is_cuda)])
+            order = torch.randperm(len(joint), generator=self._make_generator(name))
+        return self._select_own(joint[order.to(rows.device, non_blocking=rows.is_cuda)])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zoogan.interfaces.condition import Condition, Request, Targets
 
 Seed = int | Sequence[int]
+"""One seed for all images, or one for each."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ class Field(NamedTuple):
         return (rows, *(sizes[size] if isinstance(size, str) else size for size in self.shape))
 
 
-# Fields that everything knows; a source describes further ones in `Source.extra_fields`.
 FIELDS: Mapping[str, Field] = MappingProxyType({
     "image": Field(("c", "h", "w")),
     "image2": Field(("c", "h", "w")),
@@ -36,3 +35,4 @@ FIELDS: Mapping[str, Field] = MappingProxyType({
     "segmentation": Field(("h", "w"), torch.uint8),
     "heat_maps": Field((2, "h", "w")),
 })  # fmt: skip
+"""Fields that everything knows; a source describes further ones in `Source.extra_fields`."""

@@ -18,7 +18,9 @@ from zoogan.interfaces.sharing import Shared
 from zoogan.interfaces.world import World
 
 Sample = dict[str, Tensor]
+"""Fields of a batch by name."""
 Networks = nn.ModuleDict | Mapping[str, nn.Module]
+"""Networks by slot."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,9 @@ class ImageEditor(Network):
     def decode(self, encoded: Any, attributes: Float[Tensor, "n a"]) -> EditedImage:
         """Edit the encoded image towards `attributes`, values in [0, 1]."""
 
-    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], encoded: Any = None) -> EditedImage:
+    def forward(
+        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], encoded: Any = None
+    ) -> EditedImage:
         """Edit images so that they show attributes.
 
         Args:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from zoogan.interfaces.game import Turn
 
 Score = Float[Tensor, "n *patches"]
+"""Raw realism scores, one image a row."""
 Scorer = Callable[[Float[Tensor, "n c h w"]], Score]
+"""Computes the raw realism scores of images."""
 
 
 class AdversarialLoss(ABC):

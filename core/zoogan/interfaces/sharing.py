@@ -47,10 +47,10 @@ class Shared:
             uses: Networks that the value depends on.
             grad: Compute it with gradients enabled.
         """
-        kept = self._values.get(key)
-        if kept is not None and (kept[2] or not grad):
+        cached = self._values.get(key)
+        if cached is not None and (cached[2] or not grad):
             self.hits += 1
-            return kept[0]
+            return cached[0]
         with torch.set_grad_enabled(grad):
             value = fn()
         if self.enabled:
@@ -67,7 +67,7 @@ class Shared:
     def drop_values_of(self, networks: Iterable[str]) -> None:
         """Drop the values that used any of these networks, which were updated."""
         changed = set(networks)
-        self._values = {key: kept for key, kept in self._values.items() if not kept[1] & changed}
+        self._values = {key: cached for key, cached in self._values.items() if not cached[1] & changed}
 
     def clear(self) -> None:
         """Drop every value: the batch has changed."""

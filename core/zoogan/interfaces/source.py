@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from jaxtyping import Float, Int64
 from pydantic import BaseModel
@@ -17,11 +17,9 @@ from torch import Tensor
 
 from zoogan.interfaces.fields import Field
 
-if TYPE_CHECKING:
-    from zoogan.config import DataConfig
-
 Split = Literal["train", "valid", "test"]
-MAX_HASHED_SIZES = 1000  # are looked at, where there may be hundreds of thousands
+"""A split of a source."""
+MAX_HASHED_SIZES = 1000  # file sizes that a fingerprint hashes, where there may be hundreds of thousands of files
 LOADING_SETTINGS = {"batch", "workers", "flip", "balance"}  # settings of a source that change none of its pictures
 
 
@@ -55,7 +53,7 @@ class Source(ABC):
     crop: float = 1.0
 
     @classmethod
-    def list_attributes(cls, config: DataConfig) -> tuple[str, ...]:
+    def list_attributes(cls, config: Any) -> tuple[str, ...]:
         """Return all attributes that a config may ask for, without reading an image. By default those of the config.
 
         Args:
@@ -74,8 +72,8 @@ class Source(ABC):
         -1 = the face shows none or several, or something hides it.
         """
         labels, visible = self.read_labels(split), self.read_visibility(split)
-        found = find_domains(labels, len(self.domains))
-        return found if visible is None else found.masked_fill((visible < 0.5).any(1), -1)
+        domains = find_domains(labels, len(self.domains))
+        return domains if visible is None else domains.masked_fill((visible < 0.5).any(1), -1)
 
     @property
     def mirrored_parts(self) -> tuple[int, ...]:
@@ -125,21 +123,21 @@ class Source(ABC):
         Returns:
             The hash; None if no stable hash exists, and then nothing computed from the images may be cached.
         """
-        found, config = self.list_files(split), getattr(self, "config", None)
-        told: list[object] = [f"{type(self).__module__}.{type(self).__qualname__}"]
-        if found is not None:
-            root, names = found
-            chosen = list(names) if indices is None else [names[i] for i in indices]
-            states = [os.stat(root / name) for name in (chosen if include_origin else sample_evenly(chosen))]
-            told += [chosen, [state.st_size for state in states]]
+        files, config = self.list_files(split), getattr(self, "config", None)
+        hashed: list[object] = [f"{type(self).__module__}.{type(self).__qualname__}"]
+        if files is not None:
+            root, paths = files
+            selected = list(paths) if indices is None else [paths[i] for i in indices]
+            states = [os.stat(root / path) for path in (selected if include_origin else sample_evenly(selected))]
+            hashed += [selected, [state.st_size for state in states]]
             if include_origin:
-                told += [str(root.resolve()), [state.st_mtime_ns for state in states]]
+                hashed += [str(root.resolve()), [state.st_mtime_ns for state in states]]
         elif isinstance(config, BaseModel) and getattr(config, "root", None) is None:
             faces = self.count_faces(split) if indices is None else list(indices)
-            told += [config.model_dump(mode="json", exclude=LOADING_SETTINGS), split, faces]
+            hashed += [config.model_dump(mode="json", exclude=LOADING_SETTINGS), split, faces]
         else:
             return None
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
     def read_visibility(self, split: Split) -> Float[Tensor, "n a"] | None:
         """Return 1 where a face can show an attribute, 0 where something (a hat) hides it; None = always 1."""

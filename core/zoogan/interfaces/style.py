@@ -19,8 +19,11 @@ from zoogan.interfaces.draws import Draws
 from zoogan.interfaces.network import Network
 
 Domain = Shaped[Tensor, "n *k"]
+"""The domain of each image, an index (n,) or rows (n, k) of 0 and 1."""
 Style = Float[Tensor, "n *heads s"]
+"""Style vectors, one image a row."""
 Masks = tuple[Float[Tensor, "n 1 i j"], Float[Tensor, "n 1 i j"]]
+"""How much of the image's detail to keep, in [0, 1]: a coarse and a fine mask."""
 
 
 class StyleCondition(Condition):

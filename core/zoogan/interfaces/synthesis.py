@@ -22,8 +22,11 @@ from zoogan.interfaces.draws import Draws
 from zoogan.interfaces.network import Network
 
 Latent = Float[Tensor, "n s"]
+"""Latents w, one image a row."""
 Latents = Float[Tensor, "n rows s"]
+"""Latents w+, with a row for each place where a latent enters the generator."""
 Noise = Sequence[Float[Tensor, "#n 1 _ _"]]
+"""Noise maps of a generator, each with n rows or one for all."""
 
 
 NOISE_PREFIX = "noise_"  # and the place of a map, where maps of noise stand among other tensors

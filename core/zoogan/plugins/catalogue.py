@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from zoogan.config import ConfigError, ConfigModel, read_yaml
+from zoogan.config import ConfigModel, read_yaml
 from zoogan.config.registry import RegistrationError
+from zoogan.errors import ConfigError
 
 
 class Paper(ConfigModel):

@@ -40,7 +40,7 @@ class Candidate:
 
 def find_candidates(files: Sequence[Path], environment: Mapping[str, str]) -> Iterator[Candidate]:
     """Yield every plugin in loading order: the core's own, entry points by name, ZOO_PLUGINS, files."""
-    yield core()
+    yield make_core_candidate()
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
         yield Candidate(entry.name, entry.load, f"entry point {entry.value}", name, version)
@@ -53,12 +53,14 @@ def find_candidates(files: Sequence[Path], environment: Mapping[str, str]) -> It
         yield make_file_candidate(path)
 
 
-def core() -> Candidate:
+def make_core_candidate() -> Candidate:
     """Make the candidate of the core's own components, which are loaded like every plugin."""
-    from zoogan import __version__
-
     load = partial(importlib.import_module, "zoogan.builtin")
-    return Candidate("zoogan", load, "zoogan.builtin", "zoogan", __version__)
+    try:
+        version = metadata.version("zoogan")
+    except metadata.PackageNotFoundError:  # a source tree on PYTHONPATH, never installed
+        version = None
+    return Candidate("zoogan", load, "zoogan.builtin", "zoogan", version)
 
 
 def split_names(text: str) -> list[str]:

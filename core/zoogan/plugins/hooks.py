@@ -11,8 +11,12 @@ import pluggy
 if TYPE_CHECKING:
     from zoogan.config.registry import Registry
 
+# The version of the plugin API. Raised when a hook, a role or a base class changes incompatibly.
+API_VERSION = 1
+
 hookspec = pluggy.HookspecMarker("zoogan")
 hookimpl = pluggy.HookimplMarker("zoogan")
+"""Decorator that marks a function as the implementation of a hook."""
 
 
 @hookspec

@@ -19,8 +19,8 @@ from typing import Any
 
 import pluggy
 
-from zoogan.config import ConfigError
 from zoogan.config.registry import MethodSpec, Registry
+from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 from zoogan.plugins import hooks
 from zoogan.plugins.catalogue import Entry, merge_catalogues, read_catalogue, read_core_catalogue
@@ -80,7 +80,7 @@ class PluginFailure:
     hint: str
     error: BaseException | None = field(default=None, repr=False, compare=False)
 
-    def summary(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, str]:
         """Return the fields that JSON output shows."""
         return {"plugin": self.name, "where": self.where, "reason": self.reason, "hint": self.hint}
 

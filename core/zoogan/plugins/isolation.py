@@ -10,11 +10,11 @@ from typing import Any
 import pluggy
 from pydantic import ValidationError
 
-from zoogan import API_VERSION
-from zoogan.config import ConfigError
 from zoogan.config.registry import RegistrationError
+from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 from zoogan.plugins import hooks
+from zoogan.plugins.hooks import API_VERSION
 
 
 class RejectedError(Exception):

@@ -49,7 +49,7 @@ def make_tiny_config(name: str, registry: Registry, sets: Mapping[str, Any] | No
     spec = registry.methods[name]
     config = compose_config(spec, registry)
     small = {
-        "data": {"image_size": spec.smallest, "batch": BATCH},
+        "data": {"image_size": spec.min_image_size, "batch": BATCH},
         "training": {"iterations": 4, "precision": "fp32", "compile": False},
     }
     values = merge(config.model_dump(mode="json"), small)
@@ -273,6 +273,7 @@ CHECKS: tuple[Callable[[str, Registry], None], ...] = (
     check_rehearsal, check_round_trip, check_updates, check_sharing, check_resume, check_determinism, check_editor,
     check_cuda,
 )  # fmt: skip
+"""The checks of the suite, each called with a method's id and a registry."""
 
 
 def check_method(name: str, registry: Registry | None = None, *, plugin: Path | None = None) -> None:

@@ -1,1 +1,5 @@
 """Training: preparation, the trainer, moving averages, resuming, sample grids and the log of a run."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
