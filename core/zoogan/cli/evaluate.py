@@ -74,8 +74,8 @@ def print_values(report: Report, hidden: Collection[str] = ()) -> None:
     """Print the values of a report as a table.
 
     Args:
-        report: whose values.
-        hidden: attributes or parts whose rows are left to the page, because they are many.
+        report: Whose values.
+        hidden: Attributes or parts whose rows are left to the page, because they are many.
     """
     from zoogan.evaluation.reports.scale import format_briefly
     from zoogan.terminal.tables import print_table

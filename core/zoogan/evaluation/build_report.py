@@ -29,12 +29,12 @@ def build_report(
     """Build the report of the measures of a study.
 
     Args:
-        findings: the measures.
-        study: what they were measured on.
-        about: the run.
-        judge: facts of the judge; None where no judge was at hand.
-        date: of the measuring, ISO 8601.
-        options: of each metric, as far as they change its numbers.
+        findings: The measures.
+        study: What they were measured on.
+        about: The run.
+        judge: Facts of the judge; None where no judge was at hand.
+        date: Date of the measuring, ISO 8601.
+        options: Options of each metric, as far as they change its numbers.
     """
     weights = draw_face_weights(study.faces, RESAMPLES, study.seed)
     values = [
@@ -58,12 +58,12 @@ def make_value(
     """Make a value of a report: a measure with its interval and key.
 
     Args:
-        metric: name of the metric.
-        measure: one of its measures.
-        findings: how many faces were edited, and their digests.
-        study: what was measured on.
-        weights: see `draw_face_weights`.
-        options: of the metric, as far as they change its numbers.
+        metric: Name of the metric.
+        measure: One of its measures.
+        findings: How many faces were edited, and their digests.
+        study: What was measured on.
+        weights: See `draw_face_weights`.
+        options: Options of the metric, as far as they change its numbers.
     """
     statistic = measure.statistic
     number = statistic.compute()

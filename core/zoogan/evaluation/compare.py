@@ -14,7 +14,7 @@ from zoogan.plugins.host import get_zoo
 
 if TYPE_CHECKING:
     from zoogan.evaluation.measure import MeasureOptions
-    from zoogan.evaluation.reports.comparison import Column, Entrant, EvaluatedRun
+    from zoogan.evaluation.reports.comparison import ComparisonColumn, Entrant, EvaluatedRun
     from zoogan.interfaces import Kind
     from zoogan.runs.loaded import LoadedRun
 
@@ -27,16 +27,16 @@ class Comparison:
     """The result of a comparison.
 
     Attributes:
-        entrants: the runs; several seeds of one training are one entrant.
-        columns: all numbers; those in a column have equal keys.
-        headlines: the columns of the first table.
-        folder: of compare.html, compare.json, compare.md and the pictures.
-        notes: what a person should know, whole sentences.
+        entrants: The runs; several seeds of one training are one entrant.
+        columns: All numbers; those in a column have equal keys.
+        headlines: The columns of the first table.
+        folder: Folder of compare.html, compare.json, compare.md and the pictures.
+        notes: What a person should know, whole sentences.
     """
 
     entrants: list[Entrant]
-    columns: list[Column]
-    headlines: list[Column]
+    columns: list[ComparisonColumn]
+    headlines: list[ComparisonColumn]
     folder: Path
     notes: tuple[str, ...] = ()
 
@@ -46,9 +46,9 @@ class ComparedRun:
     """A run to compare.
 
     Attributes:
-        path: its folder.
-        run: opened.
-        data: config of the source that it is measured on.
+        path: Its folder.
+        run: The opened run.
+        data: Config of the source that it is measured on.
     """
 
     path: Path
@@ -82,19 +82,19 @@ def compare(
     Without `data` the stored reports of the runs are compared; with it all runs are measured anew.
 
     Args:
-        runs: run folders, or runs that `zoogan.load` opened; two or more.
-        data: name of a source to measure all runs on.
-        root: folder of the source.
-        metrics: as of `evaluate`.
-        judge: as of `evaluate`.
-        faces: how many held-out faces at most, or how many samples.
-        seed: of everything that draws.
-        truncation: of samples, 0 to 1.
-        settings: as of `evaluate`.
-        out: folder to write into.
+        runs: Run folders, or runs that `zoogan.load` opened; two or more.
+        data: Name of a source to measure all runs on.
+        root: Folder of the source.
+        metrics: As of `evaluate`.
+        judge: As of `evaluate`.
+        faces: How many held-out faces at most, or how many samples.
+        seed: Seed of everything that is drawn.
+        truncation: How far from the mean face samples may be, 0 to 1.
+        settings: As of `evaluate`.
+        out: Folder to write into.
         device: auto, cpu, cuda or mps. An opened run is measured where it is.
-        command: that the pages name as their origin.
-        show: is called with each message about the progress; None = silence.
+        command: The command that the pages name as their origin.
+        show: Is called with each message about the progress; None = silence.
 
     Returns:
         The numbers, the folder and notes.
@@ -242,15 +242,15 @@ def measure_runs(
     """Measure all runs with the same metrics.
 
     Args:
-        registry: sources and metrics.
-        runs: with their sources.
-        kind: what is measured, edits or samples.
-        metrics: names; None = the default ones.
-        settings: of metrics.
-        options: how runs are measured.
-        out: folder of the comparison; each report goes to `out/reports/<run>`.
-        notes: receives what a person should know.
-        show: is called with each message about the progress.
+        registry: Sources and metrics.
+        runs: The runs with their sources.
+        kind: What is measured, edits or samples.
+        metrics: Names; None = the default ones.
+        settings: Settings of the metrics, by name.
+        options: How runs are measured.
+        out: Folder of the comparison; each report goes to `out/reports/<run>`.
+        notes: Receives what a person should know.
+        show: Is called with each message about the progress.
 
     Raises:
         ConfigError: No metric could be measured on a run.

@@ -33,11 +33,11 @@ def name_report_folder(run: LoadedRun, data: Any, checkpoint: str | None, seed: 
     """Name the folder of a report, so that reports of different things do not overwrite each other.
 
     Args:
-        run: that is measured.
-        data: config of the source.
-        checkpoint: that is measured; None = the model as training left it.
-        seed: of everything that draws.
-        mode: see `describe_mode`.
+        run: The run that is measured.
+        data: Config of the source.
+        checkpoint: The one that is measured; None = the model as training left it.
+        seed: Seed of everything that is drawn.
+        mode: See `describe_mode`.
 
     Returns:
         `report`, followed by what differs from `zoo evaluate RUN`.
@@ -57,11 +57,11 @@ def describe_run(run: LoadedRun, run_folder: Path, speed: dict[str, float], devi
     """Describe a run for its report.
 
     Args:
-        run: that is measured.
-        run_folder: its folder, which gives it its name.
+        run: The run that is measured.
+        run_folder: Its folder, which gives it its name.
         speed: `edits_per_second` or `samples_per_second`.
-        device: where it was measured.
-        mode: see `describe_mode`.
+        device: Where it was measured.
+        mode: See `describe_mode`.
     """
     settings = run.config.model_dump(mode="json")
     seed = settings["training"].pop("seed")
@@ -83,9 +83,9 @@ def hash_training_data(registry: Registry, run: LoadedRun, source: Source | None
     """Hash the faces and labels that a run was trained on; equal for seeds of one training, even on copies of the data.
 
     Args:
-        registry: knows the sources.
-        run: whose data.
-        source: the run's own, if it is open.
+        registry: The registered sources.
+        run: The run whose data are hashed.
+        source: The run's own, if it is open.
 
     Returns:
         sha256; None where the faces are not at hand any more or have no stable hash.

@@ -37,18 +37,18 @@ def evaluate(
     `accelerate launch` the processes share the work, and the main process writes.
 
     Args:
-        run: a run folder, or a run that `zoogan.load` opened.
-        data: name of the source to measure on; by default the run's own.
-        root: folder of the source.
-        metrics: names; by default all that need no download.
-        judge: folder of a judge; by default the cached one of the source.
-        faces: how many held-out faces at most, or how many samples.
-        seed: of everything that draws.
-        styles: where styles come from: `latent`, or `reference` = other held-out faces.
-        truncation: of samples, 0 to 1; by default 1.
-        settings: of the source under `data`, and of metrics under their names, such as {"data": {"faces": 9000}}.
-        out: folder of the report; by default RUN/report, or a folder beside it for other faces, seeds or modes.
-        checkpoint: an iteration or `best`; by default the model as training left it.
+        run: A run folder, or a run that `zoogan.load` opened.
+        data: Name of the source to measure on; by default the run's own.
+        root: Folder of the source.
+        metrics: Names; by default all that need no download.
+        judge: Folder of a judge; by default the cached one of the source.
+        faces: How many held-out faces at most, or how many samples.
+        seed: Seed of everything that is drawn.
+        styles: Where styles come from: `latent`, or `reference` = other held-out faces.
+        truncation: How far from the mean face samples may be, 0 to 1; by default 1.
+        settings: Settings of the source under `data`, and of metrics under their names, such as {"data": {"faces": 9000}}.
+        out: Folder of the report; by default RUN/report, or a folder beside it for other faces, seeds or modes.
+        checkpoint: An iteration or `best`; by default the model as training left it.
         device: auto, cpu, cuda or mps. An opened run is measured where it is.
 
     Returns:

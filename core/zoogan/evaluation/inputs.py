@@ -52,10 +52,10 @@ def open_run(
     """Open a run, unless it is open already.
 
     Args:
-        run: a run folder or an opened run.
-        device: where its networks go; an opened run stays where it is.
-        registry: methods and components.
-        checkpoint: an iteration or `best`; None = the model as training left it.
+        run: A run folder or an opened run.
+        device: Where its networks go; an opened run stays where it is.
+        registry: Methods and components.
+        checkpoint: An iteration or `best`; None = the model as training left it.
 
     Returns:
         (the run, its folder).
@@ -86,11 +86,11 @@ def choose_metrics(
     """Choose the metrics and make their configs.
 
     Args:
-        registry: knows the metrics.
-        names: of the metrics; None = the default ones for what is measured.
-        settings: of each metric, by name.
-        kind: what is measured, edits or samples.
-        has_parts: whether the samples have parts.
+        registry: The registered metrics.
+        names: Names of the metrics; None = the default ones for what is measured.
+        settings: Settings of the metrics, by name.
+        kind: What is measured, edits or samples.
+        has_parts: Whether the samples have parts.
 
     Returns:
         The config of each metric, by name.
@@ -135,11 +135,11 @@ def choose_source(
     run's kind of source is cropped and split as the run's was, so that no training face is measured on.
 
     Args:
-        registry: knows the sources.
-        run: to be measured.
-        name: of the source; None = the run's own.
-        root: its folder; None = as in the run, or the source's default.
-        settings: of the source.
+        registry: The registered sources.
+        run: The run to measure.
+        name: Name of the source; None = the run's own.
+        root: Its folder; None = as in the run, or the source's default.
+        settings: Settings of the source.
 
     Returns:
         (the config of the source, notes).
@@ -184,9 +184,9 @@ def carry_label_set(registry: Registry, label_set: Any, name: str) -> tuple[dict
     """Carry a run's label set over to another source, if that source can be read with it.
 
     Args:
-        registry: knows the sources.
-        label_set: as config.yaml stores it, a name or a mapping; None = the run has none.
-        name: of the other source.
+        registry: The registered sources.
+        label_set: As config.yaml stores it, a name or a mapping; None = the run has none.
+        name: Name of the other source.
 
     Returns:
         (settings of the source, notes where its own label set would have been another one).
@@ -259,8 +259,8 @@ def describe_missing_fields(editor: Editor, fields: Collection[str] = ()) -> str
     """Warn where a run was trained with data that the faces to edit lack, such as heat maps; None if they lack nothing.
 
     Args:
-        editor: of the run.
-        fields: that the faces have.
+        editor: Editor of the run.
+        fields: Fields that the faces have.
     """
     missing = [name for name in editor.mask_fields if name not in fields]
     if not missing:

@@ -42,13 +42,13 @@ class MeasureOptions:
     """How a run is measured.
 
     Attributes:
-        judge: folder of the judge; None = the cached one of the source, if there is one.
-        faces: how many held-out faces at most, or how many samples.
-        seed: of everything that draws.
-        is_guided: take the style of each edit from another face of the split that shows what is asked for.
-        truncation: of samples, 0 to 1; None = 1.
-        attributes: to edit; None = all of the source.
-        only: numbers of the faces to edit; None = all that the run serves.
+        judge: Folder of the judge; None = the cached one of the source, if there is one.
+        faces: How many held-out faces at most, or how many samples.
+        seed: Seed of everything that is drawn.
+        is_guided: Take the style of each edit from another face of the split that shows what is asked for.
+        truncation: How far from the mean face samples may be, 0 to 1; None = 1.
+        attributes: Attributes to edit; None = all of the source.
+        only: Numbers of the faces to edit; None = all that the run serves.
     """
 
     judge: Path | None = None
@@ -65,10 +65,10 @@ class Evaluation:
     """The result of an evaluation.
 
     Attributes:
-        report: all numbers, and why others are missing.
-        folder: of the report's files; they were written if anything was measured.
-        notes: what a person should know, whole sentences.
-        parts: of the faces that the run makes; none for most runs.
+        report: All numbers, and why others are missing.
+        folder: Folder of the report's files; they were written if anything was measured.
+        notes: What a person should know, whole sentences.
+        parts: Parts of the faces that the run makes; none for most runs.
     """
 
     report: Report
@@ -87,12 +87,12 @@ class PreparedStudy:
     """A study that is ready to be measured.
 
     Attributes:
-        study: the faces or samples, with the judge.
-        editor: of the run, with the styles of the study's faces where it is guided.
-        source: the faces.
-        judge: or None.
-        attributes: to edit; none for samples.
-        notes: what a person should know.
+        study: The faces or samples, with the judge.
+        editor: Editor of the run, with the styles of the study's faces where it is guided.
+        source: The faces.
+        judge: Or None.
+        attributes: Attributes to edit; none for samples.
+        notes: What a person should know.
     """
 
     study: Study
@@ -116,13 +116,13 @@ def measure_run(
     """Measure an opened run and write its report on the main process, unless no metric has a number.
 
     Args:
-        registry: sources and metrics.
-        run: to be measured, on its own device.
-        run_folder: its folder, which gives it its name.
-        data: config of the source.
-        metrics: the config of each metric.
-        options: how it is measured.
-        out: the folder of the report.
+        registry: Sources and metrics.
+        run: The run to measure, on its own device.
+        run_folder: Its folder, which gives it its name.
+        data: Config of the source.
+        metrics: The config of each metric.
+        options: How it is measured.
+        out: Folder of the report.
 
     Raises:
         ConfigError: The run edits faces and samples are to be truncated, it takes no styles from faces and is to be

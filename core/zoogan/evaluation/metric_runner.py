@@ -13,7 +13,8 @@ import torch
 from zoogan.errors import ConfigError
 from zoogan.evaluation.study import BATCH, get_kind, iterate_edits, iterate_samples, make_edit_targets
 from zoogan.interfaces import Edit, Editor, Headline, Measure, Metric, Study, Unavailable, World
-from zoogan.interfaces.metric import Kind, edit_to_labels, make_face_seeds
+from zoogan.interfaces.edits import edit_to_labels, make_face_seeds
+from zoogan.interfaces.study import Kind
 from zoogan.pictures.photo import normalize_image
 
 
@@ -48,11 +49,11 @@ def run_metrics(
     A metric that is unavailable or raises is left out on all processes alike, and `skipped` says why.
 
     Args:
-        editor: to be measured.
-        study: the faces, or how many samples.
-        metrics: by name.
-        attributes: to edit; ignored for samples.
-        strict: raise the errors of metrics.
+        editor: The editor to measure.
+        study: The faces, or how many samples.
+        metrics: The metrics by name.
+        attributes: Attributes to edit; ignored for samples.
+        strict: Raise the errors of metrics.
 
     Raises:
         ConfigError: There is no face to measure on.
@@ -114,10 +115,10 @@ class MetricRunner:
     """Calls metrics one by one and leaves out those that fail.
 
     Args:
-        world: the processes that measure together.
-        metrics: by name.
-        skipped: receives the reasons of metrics that fail.
-        strict: raise what a metric raises, apart from `Unavailable`.
+        world: The processes that measure together.
+        metrics: The metrics by name.
+        skipped: Receives the reasons of metrics that fail.
+        strict: Raise what a metric raises, apart from `Unavailable`.
     """
 
     def __init__(self, world: World, metrics: dict[str, Metric], skipped: dict[str, str], strict: bool) -> None:
@@ -128,8 +129,8 @@ class MetricRunner:
         """Call every metric that has not failed.
 
         Args:
-            call: what to do with a metric.
-            together: agree with the other processes on which metrics failed; all processes must call this together.
+            call: What to do with a metric.
+            together: Agree with the other processes on which metrics failed; all processes must call this together.
 
         Returns:
             The result of each metric that has not failed, by name.
@@ -157,8 +158,8 @@ def hash_faces(study: Study, attributes: Sequence[str]) -> dict[str | None, str]
     """Hash the faces and labels of a study, so that equal studies are recognised.
 
     Args:
-        study: whose faces.
-        attributes: whose labels.
+        study: The study whose faces are hashed.
+        attributes: The attributes whose labels are hashed.
 
     Returns:
         sha256 of the pixels of all faces in order, the numbers of the edited faces where the study limits them, and
@@ -187,10 +188,10 @@ def measure_speed(editor: Editor, study: Study, faces: int = BATCH, repeats: int
     """Measure how many faces a second an editor edits or makes.
 
     Args:
-        editor: to be measured.
-        study: the faces and the device.
-        faces: of the one batch, at most.
-        repeats: how many tries, after one that is not counted; their median is returned.
+        editor: The editor to measure.
+        study: The faces and the device.
+        faces: Number of faces of the one batch, at most.
+        repeats: How many tries, after one that is not counted; their median is returned.
     """
     count = min(faces, study.faces)
     if study.kind == "samples":
@@ -204,7 +205,7 @@ def measure_speed(editor: Editor, study: Study, faces: int = BATCH, repeats: int
         target = make_edit_targets(study, sample["attributes"], study.source.attributes[0])[0].to(study.device)
 
         def run_editor() -> Edit:
-            return edit_to_labels(editor, image, own, target, seed=study.seed, known=editor.read_masks(sample, image))
+            return edit_to_labels(editor, image, own, target, seed=study.seed, masks=editor.read_masks(sample, image))
 
     seconds = []
     for _ in range(repeats + 1):

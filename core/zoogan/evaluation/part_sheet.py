@@ -13,7 +13,7 @@ from zoogan.evaluation.metrics.parts import list_parts, read_parts_like, require
 from zoogan.evaluation.sheets import FACES
 from zoogan.evaluation.study import iterate_samples
 from zoogan.interfaces import Editor, PartJudge, Study, World
-from zoogan.interfaces.metric import make_face_seeds
+from zoogan.interfaces.edits import make_face_seeds
 from zoogan.interfaces.synthesis import collect_noise
 from zoogan.pictures.palette import choose_colours, colour_segmentation
 from zoogan.pictures.photo import normalize_image
@@ -30,8 +30,8 @@ def make_part_sheet(editor: Editor, study: Study) -> UInt8[Tensor, "3 h w"] | No
     with one part of that face, and its segmentation then.
 
     Args:
-        editor: makes the faces.
-        study: the seeds and the judge.
+        editor: Makes the faces.
+        study: The seeds and the judge.
 
     Returns:
         The sheet; None for faces without parts.

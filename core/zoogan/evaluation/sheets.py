@@ -26,9 +26,9 @@ def make_edit_sheet(editor: Editor, study: Study, attribute: str) -> UInt8[Tenso
     """Make a sheet of faces with their edit, and with the true redraw and the mask where there are any.
 
     Args:
-        editor: edits the faces.
-        study: which faces.
-        attribute: to edit.
+        editor: Edits the faces.
+        study: Which faces.
+        attribute: The attribute to edit.
 
     Returns:
         The sheet; None if no face can be edited.
@@ -56,8 +56,8 @@ def make_comparison_sheet(
 
     Args:
         editors: (name, editor) of each run.
-        studies: one for each editor.
-        attribute: to edit.
+        studies: One for each editor.
+        attribute: The attribute to edit.
 
     Returns:
         The sheet; None unless all studies show the same faces.
@@ -103,7 +103,7 @@ def make_sample_sheet(editors: Sequence[tuple[str, Editor]], studies: Sequence[S
 
     Args:
         editors: (name, editor) of each run. All make faces of the same seeds.
-        studies: one for each editor; the real faces are the first held-out ones of the first study.
+        studies: One for each editor; the real faces are the first held-out ones of the first study.
 
     Returns:
         The sheet; None unless all runs make faces of one size.
@@ -130,7 +130,7 @@ def choose_rows(values: Float[Tensor, " n"]) -> Int64[Tensor, " rows"]:
     """Choose rows to show: as many faces that gain the attribute as faces that lose it, where there are enough.
 
     Args:
-        values: of the edited attribute that each face is to get, 0 or 1.
+        values: Values of the edited attribute that each face is to get, 0 or 1.
     """
     adding, removing = (values > 0.5).nonzero().flatten(), (values <= 0.5).nonzero().flatten()
     half = max(FACES // 2, FACES - min(len(adding), len(removing)))

@@ -15,8 +15,9 @@ from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import FACES
 from zoogan.files import get_cache_folder
 from zoogan.interfaces import AttributeJudge, Editor, Edits, Samples, Source, Study, World
-from zoogan.interfaces.metric import Kind, edit_to_labels, make_face_seeds
+from zoogan.interfaces.edits import edit_to_labels, make_face_seeds
 from zoogan.interfaces.source import Split
+from zoogan.interfaces.study import Kind
 from zoogan.pictures.photo import normalize_image
 
 BATCH = 50
@@ -52,17 +53,17 @@ def open_study(
     """Open a study of the first faces of a split, or of a number of samples.
 
     Args:
-        source: the faces.
-        source_name: its name, as in `--data`.
-        faces: how many faces at most, or how many samples.
-        seed: of everything that draws.
-        device: where the editor runs.
-        judge: reads attributes and parts; None where no judge is at hand.
-        split: by default the one that is held out for measuring.
-        world: the processes that share the work (default: all); `World.make_single()` = this one alone.
-        editor: what will be measured; by default one that edits faces and has no exclusive groups of its own.
-        truncation: of samples, 0 to 1.
-        only: numbers of the faces to edit; None = all that the editor serves.
+        source: The faces.
+        source_name: Its name, as in `--data`.
+        faces: How many faces at most, or how many samples.
+        seed: Seed of everything that is drawn.
+        device: Where the editor runs.
+        judge: Reads attributes and parts; None where no judge is at hand.
+        split: By default the one that is held out for measuring.
+        world: The processes that share the work (default: all); `World.make_single()` = this one alone.
+        editor: What will be measured; by default one that edits faces and has no exclusive groups of its own.
+        truncation: How far from the mean face samples may be, 0 to 1.
+        only: Numbers of the faces to edit; None = all that the editor serves.
 
     Raises:
         ConfigError: The source holds no faces out.
@@ -86,9 +87,9 @@ def find_shared_faces(editors: Sequence[Editor], sources: Sequence[Source], face
     """Find the held-out faces that every editor serves.
 
     Args:
-        editors: to be compared.
-        sources: the source of each editor, whose labels decide which faces it serves.
-        faces: how many held-out faces to look at, from the first.
+        editors: The editors to compare.
+        sources: The source of each editor, whose labels decide which faces it serves.
+        faces: How many held-out faces to look at, from the first.
 
     Returns:
         The numbers of the shared faces; None where all faces are shared.
@@ -113,9 +114,9 @@ def make_edit_targets(
     since every face has some hair.
 
     Args:
-        study: knows the exclusive groups.
-        own: labels of the faces.
-        attribute: to edit.
+        study: Knows the exclusive groups.
+        own: Labels of the faces.
+        attribute: The attribute to edit.
 
     Returns:
         (the target labels, the rows where there is something to edit).
@@ -144,10 +145,10 @@ def iterate_edits(editor: Editor, study: Study, attribute: str, batch: int = BAT
     """Iterate over this process's share of the edits of one attribute.
 
     Args:
-        editor: edits the faces.
-        study: which faces.
-        attribute: to edit.
-        batch: how many faces are read at once; faces that cannot be edited are left out of the batch.
+        editor: Edits the faces.
+        study: Which faces.
+        attribute: The attribute to edit.
+        batch: How many faces are read at once; faces that cannot be edited are left out of the batch.
     """
     source = study.source
     mine = list(range(study.faces))[study.world.rank :: study.world.size]
@@ -179,7 +180,7 @@ def _edit_batch(
         editor, attribute, faces=torch.tensor(faces), image=image, own=own, target=target,
         edit=edit_to_labels(
             editor, image, own, target,
-            seed=make_face_seeds(study.seed, torch.tensor(faces)), known=editor.read_masks(sample, image),
+            seed=make_face_seeds(study.seed, torch.tensor(faces)), masks=editor.read_masks(sample, image),
         ),
         true_redraw=None if redrawn is None else normalize_image(redrawn["image"]).to(device),
         sample=sample, redraw_sample=redrawn, seed=study.seed,
@@ -190,9 +191,9 @@ def iterate_samples(editor: Editor, study: Study, batch: int = BATCH) -> Iterato
     """Iterate over this process's share of the samples.
 
     Args:
-        editor: makes the faces.
-        study: how many, their seed and their truncation.
-        batch: how many are made at once.
+        editor: Makes the faces.
+        study: How many, their seed and their truncation.
+        batch: How many are made at once.
     """
     mine = torch.arange(study.faces)[study.world.rank :: study.world.size]
     for faces in mine.split(batch) if len(mine) else ():

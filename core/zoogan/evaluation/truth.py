@@ -17,11 +17,11 @@ def measure_truth(
     """Measure how far edits of held-out faces are from the true results.
 
     Args:
-        source: of the faces.
-        source_name: as `data.source` names it.
-        editor: to be measured.
-        attributes: to be edited.
-        device: to edit on.
+        source: Source of the faces.
+        source_name: As `data.source` names it.
+        editor: The editor to measure.
+        attributes: The attributes to edit.
+        device: The device to edit on.
 
     Returns:
         One line for each attribute. None at all where the source cannot redraw a face, or where the editor makes faces

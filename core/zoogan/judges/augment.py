@@ -25,7 +25,7 @@ def augment_faces(sample: Mapping[str, Tensor], generator: torch.Generator) -> d
 
     Args:
         sample: `image` (n, 3, s, s) in [-1, 1], and other fields of a source.
-        generator: on the CPU, so that all devices get the same draws.
+        generator: On the CPU, so that all devices get the same draws.
 
     Returns:
         The sample with the changed fields; images are in [-1, 1].
@@ -62,10 +62,10 @@ def make_sampling_grid(
     """Make the grid that says where each pixel comes from.
 
     Args:
-        turn: degrees by which a face turns clockwise.
-        zoom: above 1 enlarges the face.
-        shift: in x and y, of half a side.
-        size: side of the faces in pixels.
+        turn: Degrees by which a face turns clockwise.
+        zoom: Above 1 enlarges the face.
+        shift: In x and y, of half a side.
+        size: Side of the faces in pixels.
     """
     angle = -turn * (math.pi / 180)
     cos, sin = angle.cos() / zoom, angle.sin() / zoom
@@ -78,8 +78,8 @@ def blur_faces(image: Float[Tensor, "n 3 s s"], sigma: Float[Tensor, " n"]) -> F
     """Blur each face with a Gaussian of its own.
 
     Args:
-        image: the faces.
-        sigma: of the Gaussian in pixels; its kernel is 5 pixels wide.
+        image: The faces.
+        sigma: Sigma of the Gaussian in pixels; its kernel is 5 pixels wide.
     """
     steps = torch.arange(-2, 3, device=image.device)
     bell = torch.exp(-(steps**2) / (2 * sigma[:, None] ** 2))

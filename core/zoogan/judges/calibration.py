@@ -29,12 +29,12 @@ class Readings:
     """What a network reads off the faces of a split, and the truth; tensors by batch.
 
     Attributes:
-        probability: of each attribute, (n, a).
-        label: of each attribute, (n, a).
+        probability: Probability of each attribute, (n, a).
+        label: Label of each attribute, (n, a).
         visible: 1 where a face can show the attribute, (n, a).
-        pose: in degrees, (n, 3).
-        true_pose: in degrees, (n, 3).
-        counts: pixels by (true class, class read); None without parts.
+        pose: In degrees, (n, 3).
+        true_pose: In degrees, (n, 3).
+        counts: Pixels by (true class, class read); None without parts.
     """
 
     probability: list[Tensor] = field(default_factory=list)
@@ -55,11 +55,11 @@ def read_split(network: JudgeNetwork, source: Source, split: Split, device: torc
     """Read everything that a network can off the faces of a split.
 
     Args:
-        network: trained, in eval mode.
-        source: the faces.
-        split: of the source.
-        device: where the network is.
-        batch: faces at once.
+        network: Trained, in eval mode.
+        source: The faces.
+        split: Split of the source.
+        device: Where the network is.
+        batch: Faces at once.
     """
     readings = Readings()
     classes = network.build.classes
@@ -104,11 +104,11 @@ def fit_judge(
     The same seed gives the same judge on the same machine.
 
     Args:
-        source: the faces; a source without a valid split gives the last tenth of its train split.
-        data: config of the source.
-        training: how to train.
-        device: where to train.
-        watch: may stop the training.
+        source: The faces; a source without a valid split gives the last tenth of its train split.
+        data: Config of the source.
+        training: How it is trained.
+        device: Where to train.
+        watch: May stop the training.
 
     Returns:
         The judge; None if `watch` stopped the training.
@@ -140,13 +140,13 @@ def make_facts(
     """Make the facts of a judge from its readings of the valid and the test split.
 
     Args:
-        network: trained.
-        source: the faces.
-        data: config of the source.
-        training: how it was trained.
-        valid: readings that decide the thresholds.
-        test: readings that are scored.
-        pictures: fingerprint of the source's files; None without files.
+        network: The trained network.
+        source: The faces.
+        data: Config of the source.
+        training: How it was trained.
+        valid: Readings that decide the thresholds.
+        test: Readings that are scored.
+        pictures: Fingerprint of the source's files; None without files.
     """
     names = source.attributes
     thresholds = tuple(choose_threshold(*valid.select_attribute(k)) for k in range(len(names)))

@@ -33,22 +33,22 @@ class JudgeFacts(ConfigModel):
     """The content of judge.json.
 
     Attributes:
-        format: of the file.
-        build: shape of the network.
-        attributes: that it reads.
-        thresholds: a face shows an attribute where its probability is above.
+        format: Format of the file.
+        build: Shape of the network.
+        attributes: Attributes that it reads.
+        thresholds: A face shows an attribute where its probability is above.
         table: attribute -> scores on the test split, see `score_attribute`.
-        pose_error: in degrees, see `score_pose`; None if it reads no pose.
-        segmentation: scores of its segmentation, see `score_parts`, and `faces`, how many were scored.
-        parts: names of the classes that it tells apart.
+        pose_error: In degrees, see `score_pose`; None if it reads no pose.
+        segmentation: Scores of its segmentation, see `score_parts`, and `faces`, how many were scored.
+        parts: Names of the classes that it tells apart.
         part_table: part -> scores, see `score_each_part`.
-        source: that it was trained on.
-        data: settings of the source.
-        pictures: fingerprint of the source's files; None without files.
-        training: how it was trained, and `faces` by split.
-        seed: of the training.
+        source: The source that it was trained on.
+        data: Settings of the source.
+        pictures: Fingerprint of the source's files; None without files.
+        training: How it was trained, and `faces` by split.
+        seed: Seed of the training.
         digest: sha256 of the weights.
-        versions: of the libraries that it was trained with.
+        versions: Versions of the libraries that it was trained with.
         date: ISO 8601.
     """
 
@@ -78,8 +78,8 @@ class Judge:
     read independently of its batch.
 
     Args:
-        network: trained.
-        facts: of the judge.
+        network: The trained network.
+        facts: Facts of the judge.
     """
 
     def __init__(self, network: JudgeNetwork, facts: JudgeFacts) -> None:
@@ -152,9 +152,9 @@ def find_judge(path: Path | None, source: str, image_size: int) -> tuple[Judge |
     """Load the named judge, or the cached one of a source.
 
     Args:
-        path: the judge's folder; None = the cached one.
-        source: name of the source.
-        image_size: of its faces, in pixels.
+        path: The judge's folder; None = the cached one.
+        source: Name of the source.
+        image_size: Image size of its faces, in pixels.
 
     Returns:
         As of `load_cached_judge`.
@@ -182,8 +182,8 @@ def load_judge(path: str | Path, *, device: torch.device | str = "cpu") -> Judge
     """Load a judge. None of its files is a pickle.
 
     Args:
-        path: its folder.
-        device: where its network goes.
+        path: Its folder.
+        device: Where its network goes.
 
     Raises:
         ConfigError: See `read_judge_facts`; the weights are missing, damaged or do not fit; or timm is missing.
@@ -240,8 +240,8 @@ def check_judge_folder(folder: Path, force: bool) -> None:
     """Check that a judge may be written to a folder.
 
     Args:
-        folder: of the judge.
-        force: whether it may replace a judge; it never replaces anything else.
+        folder: Folder of the judge.
+        force: Whether it may replace a judge; it never replaces anything else.
 
     Raises:
         ConfigError: The folder is in use.
@@ -262,9 +262,9 @@ def save_judge(judge: Judge, folder: Path, *, force: bool = False) -> Judge:
     """Write a judge, the whole folder or nothing.
 
     Args:
-        judge: to store.
-        folder: to write.
-        force: replace the judge in the folder.
+        judge: The judge to store.
+        folder: Folder of the judge.
+        force: Replace the judge in the folder.
 
     Returns:
         The judge with the digest of its weights.

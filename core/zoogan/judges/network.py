@@ -26,14 +26,14 @@ class JudgeNetworkConfig(ConfigModel):
     Attributes:
         backbone: timm's name of it.
         options: timm's arguments for it.
-        image_size: side of the faces in pixels.
-        zoom: how many times faces are enlarged for the backbone.
-        pooled: whether the pooling right behind the stem is kept.
-        mean: of its input by channel, for faces in [-1, 1].
-        std: of its input by channel, for faces in [-1, 1].
-        attributes: how many it reads, 0 = none.
-        pose: whether it reads pose.
-        classes: how many parts it tells apart, 0 = none.
+        image_size: Side of the faces in pixels.
+        zoom: How many times faces are enlarged for the backbone.
+        pooled: Whether the pooling right behind the stem is kept.
+        mean: Mean of its input by channel, for faces in [-1, 1].
+        std: Std of its input by channel, for faces in [-1, 1].
+        attributes: How many it reads, 0 = none.
+        pose: Whether it reads pose.
+        classes: How many parts it tells apart, 0 = none.
     """
 
     backbone: str
@@ -57,11 +57,11 @@ def plan_network(
 
     Args:
         name: timm's name of the backbone.
-        image_size: side of the faces in pixels.
-        attributes: how many it reads.
-        pose: whether it reads pose.
-        classes: how many parts it tells apart.
-        pretrained: whether the backbone begins with timm's weights.
+        image_size: Side of the faces in pixels.
+        attributes: How many it reads.
+        pose: Whether it reads pose.
+        classes: How many parts it tells apart.
+        pretrained: Whether the backbone begins with timm's weights.
 
     Raises:
         ConfigError: timm is missing, or has no such backbone.
@@ -94,8 +94,8 @@ def make_trunk(name: str, options: dict[str, Any], pretrained: bool = False) -> 
 
     Args:
         name: timm's name of it.
-        options: of timm's create_model.
-        pretrained: whether it begins with timm's weights, which may need a download.
+        options: Options of timm's create_model.
+        pretrained: Whether it begins with timm's weights, which may need a download.
 
     Raises:
         ConfigError: timm is missing, has no such network or no pyramid for it, or its weights cannot be downloaded.
@@ -122,8 +122,8 @@ class PartDecoder(nn.Module):
     """Decodes the pyramid into parts: coarse maps are enlarged onto finer ones, and pixels are shuffled out at the end.
 
     Args:
-        channels: of the maps, finest first.
-        classes: how many parts.
+        channels: Channels of the maps, finest first.
+        classes: How many parts.
     """
 
     def __init__(self, channels: list[int], classes: int) -> None:
@@ -136,8 +136,8 @@ class PartDecoder(nn.Module):
         """Compute the logits of each class.
 
         Args:
-            maps: the pyramid, finest first.
-            size: side of the result in pixels.
+            maps: The pyramid, finest first.
+            size: Side of the result in pixels.
         """
         merged = self.sides[-1](maps[-1])
         for side, finer in zip(reversed(self.sides[:-1]), reversed(maps[:-1])):
@@ -152,8 +152,8 @@ class JudgeNetwork(nn.Module):
     """Turns faces into a pyramid of maps, and maps into attributes (logits), pose (degrees) and parts (logits).
 
     Args:
-        build: its shape.
-        pretrained: whether the backbone begins with timm's weights.
+        build: Its shape.
+        pretrained: Whether the backbone begins with timm's weights.
 
     Raises:
         ConfigError: see `make_trunk`.

@@ -19,8 +19,8 @@ def choose_threshold(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"]
     A face shows the attribute where its probability is above the threshold.
 
     Args:
-        probability: of the attribute.
-        label: whether the faces show it; both values occur.
+        probability: P(attribute) of each face.
+        label: Whether the faces show it; both values occur.
     """
     values, which = probability.double().unique(return_inverse=True)
     positives = torch.zeros(len(values), dtype=torch.float64).index_add_(0, which, label.double())
@@ -39,9 +39,9 @@ def score_attribute(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"],
     """Score the readings of an attribute: one row of a judge's table.
 
     Args:
-        probability: of the attribute.
-        label: whether the faces show it; both values occur.
-        threshold: the attribute is read where the probability is above.
+        probability: P(attribute) of each face.
+        label: Whether the faces show it; both values occur.
+        threshold: The attribute is read where the probability is above.
 
     Returns:
         faces, positives, balanced_accuracy, error (its standard error), accuracy, recall, specificity,
@@ -69,8 +69,8 @@ def score_pose(reading: Float[Tensor, "n 3"], true: Float[Tensor, "n 3"]) -> dic
     """Compute the mean absolute error of each angle, and for comparison that of always answering the median.
 
     Args:
-        reading: yaw, pitch and roll in degrees.
-        true: the same, correct.
+        reading: Yaw, pitch and roll in degrees.
+        true: The same, correct.
 
     Returns:
         yaw, pitch, roll, and the same with `_of_median`, in degrees.
@@ -85,7 +85,7 @@ def score_parts(counts: Int64[Tensor, "c c"]) -> dict[str, float]:
     """Score a segmentation over all parts.
 
     Args:
-        counts: pixels by (true class, class read).
+        counts: Pixels by (true class, class read).
 
     Returns:
         mean_iou over the classes that occur, pixel_accuracy, and classes, how many occur.
@@ -103,7 +103,7 @@ def compute_overlaps(counts: Int64[Tensor, "c c"]) -> Float[Tensor, " c"]:
     """Compute the intersection over union of each class over all faces; 0 for a class that is nowhere.
 
     Args:
-        counts: pixels by (true class, class read).
+        counts: Pixels by (true class, class read).
     """
     union = counts.sum(0) + counts.sum(1) - counts.diagonal()
     return counts.diagonal().double() / union.clamp(min=1)
@@ -113,8 +113,8 @@ def score_each_part(counts: Int64[Tensor, "c c"], names: Sequence[str]) -> dict[
     """Score each part that occurs.
 
     Args:
-        counts: pixels by (true class, class read).
-        names: of the classes.
+        counts: Pixels by (true class, class read).
+        names: Names of the classes.
 
     Returns:
         By part: `iou`; `share` of all pixels that are of it; `recall`, the share of its pixels that were read as it;

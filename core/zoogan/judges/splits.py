@@ -20,7 +20,7 @@ class SourceWithValid(Source):
     """A source without a valid split, whose last tenth of training faces becomes one.
 
     Args:
-        source: that has no valid split.
+        source: A source without a valid split.
     """
 
     def __init__(self, source: Source) -> None:

@@ -44,12 +44,12 @@ class JudgePlan:
     """A judge's training that is ready to begin; nothing was written yet.
 
     Attributes:
-        source: the faces.
-        data: config of the source.
-        training: how to train.
-        folder: of the judge.
-        force: whether a judge in the folder is replaced.
-        device: where to train.
+        source: The faces.
+        data: Config of the source.
+        training: How it is trained.
+        folder: Folder of the judge.
+        force: Whether a judge in the folder is replaced.
+        device: Where to train.
     """
 
     source: Source
@@ -78,18 +78,18 @@ def plan_judge(
     """Check the options of a judge's training and open its source.
 
     Args:
-        data: name of the source.
-        root: folder of the source.
-        attributes: to learn, names with commas, or `all` that the source knows, or `none`. Where the source has a
+        data: Name of the source.
+        root: Folder of the source.
+        attributes: The attributes to learn, names with commas, or `all` that the source knows, or `none`. Where the source has a
             segmentation the judge learns to segment too; with `none` that alone.
-        size: side of the faces in pixels.
-        backbone: a network of timm; by default a narrow resnet10t.
-        pretrained: begin with timm's weights, which may need a download.
-        iterations: of the training; by default 3000.
-        seed: of weights, order and augmentation.
-        out: the judge's folder; by default in the cache, where evaluations find it.
-        force: replace the judge in the folder.
-        settings: of the source, such as {"data": {"faces": 9000}}.
+        size: Side of the faces in pixels.
+        backbone: A network of timm; by default a narrow resnet10t.
+        pretrained: Begin with timm's weights, which may need a download.
+        iterations: Length of the training; by default 3000.
+        seed: Seed of weights, order and augmentation.
+        out: The judge's folder; by default in the cache, where evaluations find it.
+        force: Replace the judge in the folder.
+        settings: Settings of the source, such as {"data": {"faces": 9000}}.
         device: auto, cpu, cuda or mps.
 
     Raises:
@@ -117,8 +117,8 @@ def train_judge(plan: JudgePlan, watch: Watch | None = None) -> Judge | None:
     `train_judge(plan_judge("drawn", size=64))` is `zoo judge train --data drawn --size 64`.
 
     Args:
-        plan: what `plan_judge` returned.
-        watch: is called after each iteration with its number and, now and then, the terms of the loss; True stops.
+        plan: What `plan_judge` returned.
+        watch: Is called after each iteration with its number and, now and then, the terms of the loss; True stops.
 
     Returns:
         The stored judge; None if `watch` stopped the training, and then nothing was written.

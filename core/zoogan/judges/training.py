@@ -34,14 +34,14 @@ class JudgeTrainingConfig(ConfigModel):
 
     Attributes:
         backbone: timm's name of the network.
-        pretrained: begin with timm's weights, which may need a download.
-        iterations: of the optimizer.
-        batch: faces an iteration.
-        seed: of weights, order and augmentation.
-        rate: peak of the one-cycle learning rate.
-        decay: weight decay; norms and biases have none.
-        pose: weight of the pose loss; that of the attributes is 1.
-        parts: weight of the loss of parts.
+        pretrained: Begin with timm's weights, which may need a download.
+        iterations: Iterations of the optimizer.
+        batch: Faces an iteration.
+        seed: Seed of weights, order and augmentation.
+        rate: Peak of the one-cycle learning rate.
+        decay: Weight decay; norms and biases have none.
+        pose: Weight of the pose loss; that of the attributes is 1.
+        parts: Weight of the loss of parts.
     """
 
     backbone: str = BACKBONE
@@ -61,11 +61,11 @@ def fit_network(
     """Train a network on the train split of a source.
 
     Args:
-        source: the faces.
-        data: config of the source; its workers load the faces.
-        training: how to train.
-        device: where to train.
-        watch: may stop the training.
+        source: The faces.
+        data: Config of the source; its workers load the faces.
+        training: How it is trained.
+        device: Where to train.
+        watch: May stop the training.
 
     Returns:
         The average over the last iterations, in eval mode; None if `watch` stopped the training.
@@ -147,10 +147,10 @@ def compute_losses(
     """Compute the weighted loss of each head. Hidden attributes do not count.
 
     Args:
-        network: to be trained.
-        sample: augmented faces and their labels.
-        weights: see `compute_value_weights`.
-        training: weights of the heads.
+        network: The network to train.
+        sample: Augmented faces and their labels.
+        weights: See `compute_value_weights`.
+        training: Weights of the heads.
     """
     maps, labels = network.compute_maps(sample["image"]), sample["attributes"]
     terms = {}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoogan.data.label_sets.label_set import list_label_sets, load_label_set
+from zoogan.data.label_sets import list_label_sets, load_label_set
 from zoogan.evaluation.metrics.face_metric import FaceMetric
 from zoogan.interfaces import AttributeJudge, Measure, Statistic, Study, Unavailable
 from zoogan.pictures.photo import normalize_image

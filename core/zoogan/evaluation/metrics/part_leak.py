@@ -14,7 +14,7 @@ from zoogan.config import ComponentConfig
 from zoogan.evaluation.metrics.face_metric import FaceMetric
 from zoogan.evaluation.metrics.parts import require_part_editor
 from zoogan.interfaces import Headline, Measure, Samples, Statistic
-from zoogan.interfaces.metric import make_face_seeds
+from zoogan.interfaces.edits import make_face_seeds
 from zoogan.interfaces.synthesis import LatentGenerator, collect_noise
 
 REPLACED = MappingProxyType({"shape": ("shape",), "texture": ("texture",), "both": ("shape", "texture")})

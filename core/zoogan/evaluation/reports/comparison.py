@@ -25,8 +25,8 @@ class EvaluatedRun:
     """A run's report with the rows behind it.
 
     Attributes:
-        report: of the run.
-        statistics: one for each value of the report.
+        report: Report of the run.
+        statistics: One for each value of the report.
     """
 
     report: Report
@@ -38,8 +38,8 @@ class Entrant:
     """A row of a comparison: one run, or all runs of one training that differ only in their seed.
 
     Attributes:
-        name: of the run, or of all runs joined by ` + `.
-        runs: with different seeds.
+        name: Name of the run, or of all runs joined by ` + `.
+        runs: Runs with different seeds.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Cell:
     """An entrant's number in a column.
 
     Attributes:
-        value: the mean over its runs.
-        low: lower end of the 95 % interval; None without an interval.
-        high: upper end of it.
-        runs: how many.
-        best: whether no other entrant is better.
-        tied: whether it cannot be told from the best with these faces and seeds: the 95 % interval of the paired
+        value: The mean over its runs.
+        low: Lower end of the 95 % interval; None without an interval.
+        high: Upper end of it.
+        runs: How many.
+        best: Whether no other entrant is better.
+        tied: Whether it cannot be told from the best with these faces and seeds: the 95 % interval of the paired
             difference holds 0. None = unknown.
     """
 
@@ -69,17 +69,17 @@ class Cell:
 
 
 @dataclass
-class Column:
+class ComparisonColumn:
     """Comparable numbers: all have the same key.
 
     Attributes:
-        name: of the measure.
-        metric: that computed it.
-        attribute: as of `Key`.
-        better: which way is good; None = neither.
-        key: of all numbers.
+        name: Name of the measure.
+        metric: The metric that computed it.
+        attribute: As of `Key`.
+        better: Which way is good; None = neither.
+        key: Key of all numbers.
         cells: name of an entrant -> its number.
-        apart: how the key differs from that of the first column of the same name.
+        apart: How the key differs from that of the first column of the same name.
     """
 
     name: str
@@ -95,8 +95,8 @@ def read_evaluated_run(folder: Path, name: str | None = None) -> EvaluatedRun:
     """Read a stored report with its rows.
 
     Args:
-        folder: of the report.
-        name: what the run is called now; by default what it was called when it was evaluated.
+        folder: Folder of the report.
+        name: What the run is called now; by default what it was called when it was evaluated.
 
     Raises:
         ConfigError: The run was not evaluated, or its report is damaged or of another version.
@@ -133,9 +133,9 @@ def group_entrants(runs: Sequence[EvaluatedRun]) -> list[Entrant]:
     return entrants
 
 
-def make_columns(entrants: Sequence[Entrant]) -> list[Column]:
+def make_columns(entrants: Sequence[Entrant]) -> list[ComparisonColumn]:
     """Sort every number of every run into columns of equal keys."""
-    columns: dict[tuple[str, str | None, str], Column] = {}
+    columns: dict[tuple[str, str | None, str], ComparisonColumn] = {}
     members: dict[tuple[str, str | None, str], dict[str, list[Measured]]] = {}
     for entrant in entrants:
         for run in entrant.runs:
@@ -143,10 +143,12 @@ def make_columns(entrants: Sequence[Entrant]) -> list[Column]:
                 if value.value is None:
                     continue
                 place = (value.name, value.attribute, value.key.digest)
-                columns.setdefault(place, Column(value.name, value.metric, value.attribute, value.better, value.key))
+                columns.setdefault(
+                    place, ComparisonColumn(value.name, value.metric, value.attribute, value.better, value.key)
+                )
                 members.setdefault(place, {}).setdefault(entrant.name, []).append((value, statistic))
     faces = max(run.report.faces for entrant in entrants for run in entrant.runs)
-    first: dict[tuple[str, str | None], Column] = {}
+    first: dict[tuple[str, str | None], ComparisonColumn] = {}
     for place, column in columns.items():
         leader = first.setdefault(place[:2], column)
         column.apart = [] if leader is column else column.key.list_differences(leader.key)
@@ -154,13 +156,13 @@ def make_columns(entrants: Sequence[Entrant]) -> list[Column]:
     return list(columns.values())
 
 
-def make_cells(members: dict[str, list[Measured]], column: Column, faces: int) -> dict[str, Cell]:
+def make_cells(members: dict[str, list[Measured]], column: ComparisonColumn, faces: int) -> dict[str, Cell]:
     """Make the cells of a column, by entrant, with the best one marked.
 
     Args:
         members: name of an entrant -> the numbers of its runs.
-        column: tells the seed of the bootstrap and which way is good.
-        faces: how many are resampled.
+        column: Tells the seed of the bootstrap and which way is good.
+        faces: How many are resampled.
     """
     weights = draw_face_weights(faces, RESAMPLES, column.key.seed)
     samples = {name: resample_entrant(name, numbers, weights) for name, numbers in members.items()}
@@ -174,9 +176,9 @@ def resample_entrant(
     """Resample an entrant's number over the choice of faces and, with several runs, of seeds.
 
     Args:
-        name: of the entrant; seeds the choice of its runs, since the seeds of two entrants are no pairs.
-        numbers: of its runs.
-        weights: see `draw_face_weights`.
+        name: Name of the entrant; seeds the choice of its runs, since the seeds of two entrants are no pairs.
+        numbers: The numbers of its runs.
+        weights: See `draw_face_weights`.
 
     Returns:
         The resampled numbers; None for one run without rows.

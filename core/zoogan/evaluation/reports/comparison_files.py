@@ -11,7 +11,7 @@ from typing import Any
 from jaxtyping import UInt8
 from torch import Tensor
 
-from zoogan.evaluation.reports.comparison import Column, Entrant
+from zoogan.evaluation.reports.comparison import ComparisonColumn, Entrant
 from zoogan.evaluation.reports.comparison_text import format_markdown
 from zoogan.evaluation.reports.page import render_comparison
 from zoogan.files import write_text_atomically
@@ -21,20 +21,20 @@ from zoogan.pictures.photo import save_image
 def write_comparison(
     folder: Path,
     entrants: Sequence[Entrant],
-    columns: Sequence[Column],
-    headlines: Sequence[Column],
+    columns: Sequence[ComparisonColumn],
+    headlines: Sequence[ComparisonColumn],
     pictures: Mapping[str, UInt8[Tensor, "3 h w"]],
     command: str,
 ) -> None:
     """Write a comparison.
 
     Args:
-        folder: to write into; created if it is missing.
-        entrants: its rows.
-        columns: all numbers.
-        headlines: the columns of the first table.
-        pictures: by attribute, or `samples`.
-        command: that made the comparison.
+        folder: Folder to write into; created if it is missing.
+        entrants: Its rows.
+        columns: All numbers.
+        headlines: The columns of the first table.
+        pictures: Pictures by attribute, or `samples`.
+        command: The command that made the comparison.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomically(folder / "compare.md", format_markdown(entrants, headlines, command))
@@ -46,7 +46,9 @@ def write_comparison(
     write_text_atomically(folder / "compare.html", page)
 
 
-def describe_comparison(entrants: Sequence[Entrant], columns: Sequence[Column], command: str) -> dict[str, Any]:
+def describe_comparison(
+    entrants: Sequence[Entrant], columns: Sequence[ComparisonColumn], command: str
+) -> dict[str, Any]:
     """Make the content of compare.json."""
     return {
         "command": command,

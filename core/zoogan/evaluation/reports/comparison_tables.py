@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from zoogan.evaluation.reports.comparison import Cell, Column, Entrant
+from zoogan.evaluation.reports.comparison import Cell, ComparisonColumn, Entrant
 from zoogan.evaluation.reports.comparison_text import list_key_differences
 from zoogan.evaluation.reports.scale import Scale, make_scale
 
@@ -15,11 +15,11 @@ class ComparedRow:
     """Comparable numbers, one a run.
 
     Attributes:
-        column: their measure and key.
-        cells: one for each entrant; None where it was not measured.
+        column: Their measure and key.
+        cells: One for each entrant; None where it was not measured.
     """
 
-    column: Column
+    column: ComparisonColumn
     cells: list[Cell | None]
 
     @property
@@ -33,10 +33,10 @@ class Table:
     """The compared numbers of a metric.
 
     Attributes:
-        metric: its name.
-        title: its title.
-        rows: its numbers.
-        differences: why columns of one name are apart, a sentence each.
+        metric: Its name.
+        title: Its title.
+        rows: Its numbers.
+        differences: Why columns of one name are apart, a sentence each.
     """
 
     metric: str
@@ -45,14 +45,14 @@ class Table:
     differences: list[str]
 
 
-def make_table(metric: str, title: str, columns: Sequence[Column], entrants: Iterable[Entrant]) -> Table:
+def make_table(metric: str, title: str, columns: Sequence[ComparisonColumn], entrants: Iterable[Entrant]) -> Table:
     """Make a table with a row for each column of the comparison, and a column for each entrant."""
     names = [entrant.name for entrant in entrants]
     rows = [ComparedRow(column, [column.cells.get(name) for name in names]) for column in columns]
     return Table(metric, title, rows, list_key_differences(columns))
 
 
-def make_tables(columns: Sequence[Column], entrants: Sequence[Entrant]) -> dict[str, Table]:
+def make_tables(columns: Sequence[ComparisonColumn], entrants: Sequence[Entrant]) -> dict[str, Table]:
     """Make the table of each metric, by its name."""
     titles = {name: title for e in entrants for run in e.runs for name, title in run.report.titles.items()}
     return {

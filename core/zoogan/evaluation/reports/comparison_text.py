@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from zoogan.evaluation.reports.comparison import Cell, Column, Entrant
+from zoogan.evaluation.reports.comparison import Cell, ComparisonColumn, Entrant
 from zoogan.interfaces import Headline
 
 
-def choose_headlines(columns: Sequence[Column], headlines: Mapping[str, Headline]) -> list[Column]:
+def choose_headlines(columns: Sequence[ComparisonColumn], headlines: Mapping[str, Headline]) -> list[ComparisonColumn]:
     """Choose the columns of the first table, in the order of the headlines' `comparison_place`.
 
     Args:
-        columns: all numbers.
-        headlines: of the metrics, by measure.
+        columns: All numbers.
+        headlines: Headlines of the metrics, by measure.
     """
     places = {name: line.comparison_place for name, line in headlines.items() if line.comparison_place is not None}
     names = sorted(places, key=lambda name: (places[name], name))
     return [column for name in names for column in columns if column.name == name]
 
 
-def format_heading(column: Column) -> str:
+def format_heading(column: ComparisonColumn) -> str:
     """Write the name of a column: its measure, its attribute and an arrow that shows which way is good."""
     arrow = {"higher": " ↑", "lower": " ↓", None: ""}[column.better]
     return f"{column.name} {column.attribute or 'all'}{arrow}"
 
 
-def list_key_differences(columns: Sequence[Column]) -> list[str]:
+def list_key_differences(columns: Sequence[ComparisonColumn]) -> list[str]:
     """List why columns of one name are apart, a sentence each."""
     return [
         f"{format_heading(column)}: not comparable with the other: {'; '.join(column.apart)}"
@@ -35,7 +35,9 @@ def list_key_differences(columns: Sequence[Column]) -> list[str]:
     ]
 
 
-def make_text_table(entrants: Sequence[Entrant], columns: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
+def make_text_table(
+    entrants: Sequence[Entrant], columns: Sequence[ComparisonColumn]
+) -> tuple[list[str], list[list[str]]]:
     """Make the first table with speed and size.
 
     Returns:
@@ -49,7 +51,7 @@ def make_text_table(entrants: Sequence[Entrant], columns: Sequence[Column]) -> t
     return headings, rows
 
 
-def format_markdown(entrants: Sequence[Entrant], headlines: Sequence[Column], command: str) -> str:
+def format_markdown(entrants: Sequence[Entrant], headlines: Sequence[ComparisonColumn], command: str) -> str:
     """Write the first table in Markdown, and the command that made it."""
     headings, rows = make_text_table(entrants, headlines)
     lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]

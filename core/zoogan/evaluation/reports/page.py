@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from zoogan.evaluation.reports.comparison import Column, Entrant
+from zoogan.evaluation.reports.comparison import ComparisonColumn, Entrant
 from zoogan.evaluation.reports.comparison_tables import make_table, make_tables
 from zoogan.evaluation.reports.comparison_text import format_costs, name_speed
 from zoogan.evaluation.reports.report import Report
@@ -32,10 +32,10 @@ def render_report(
     """Render a report as a page.
 
     Args:
-        report: the numbers.
-        headlines: of the metrics, by measure.
-        pictures: of edits by attribute; for samples, `samples` and `parts`.
-        legend: the parts of segmentations with their colours, `#rrggbb`.
+        report: The numbers.
+        headlines: Headlines of the metrics, by measure.
+        pictures: Pictures of edits by attribute; for samples, `samples` and `parts`.
+        legend: The parts of segmentations with their colours, `#rrggbb`.
     """
     return render_template(
         "report.html",
@@ -51,19 +51,19 @@ def render_report(
 
 def render_comparison(
     entrants: Sequence[Entrant],
-    columns: Sequence[Column],
-    headlines: Sequence[Column],
+    columns: Sequence[ComparisonColumn],
+    headlines: Sequence[ComparisonColumn],
     pictures: Mapping[str, UInt8[Tensor, "3 h w"]],
     command: str,
 ) -> str:
     """Render a comparison as a page.
 
     Args:
-        entrants: rows of the comparison.
-        columns: all numbers.
-        headlines: the columns of the first table.
-        pictures: of edits by attribute; for samples, `samples`.
-        command: that made the comparison.
+        entrants: Rows of the comparison.
+        columns: All numbers.
+        headlines: The columns of the first table.
+        pictures: Pictures of edits by attribute; for samples, `samples`.
+        command: The command that made the comparison.
     """
     return render_template(
         "compare.html",

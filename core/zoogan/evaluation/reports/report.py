@@ -30,22 +30,22 @@ class Key(Stored):
     """Everything that a number depends on besides the run; only numbers with equal keys are comparable.
 
     Attributes:
-        name: of the measure.
-        metric: the component that computed it.
-        attribute: the edited one, or the one that is looked for; None = all together.
-        options: of the metric.
-        backbone: the network that the metric looks through; None = no network.
+        name: Name of the measure.
+        metric: The component that computed it.
+        attribute: The edited one, or the one that is looked for; None = all together.
+        options: Options of the metric.
+        backbone: The network that the metric looks through; None = no network.
         weights: sha256 of its weights.
-        resizer: how faces are resized for it.
-        reference: digest of the real faces that edits or samples are compared with.
-        n: how many faces were edited or made.
-        source: the name of the source.
-        split: of the source.
+        resizer: How faces are resized for it.
+        reference: Digest of the real faces that edits or samples are compared with.
+        n: How many faces were edited or made.
+        source: The name of the source.
+        split: Split of the source.
         faces: sha256 of the pixels and labels measured on; empty for samples.
-        image_size: in pixels.
-        seed: of everything that draws.
-        versions: of the libraries that can change the number.
-        truncation: of samples; None for edits.
+        image_size: In pixels.
+        seed: Seed of everything that is drawn.
+        versions: Versions of the libraries that can change the number.
+        truncation: Truncation of samples; None for edits.
         rivals: edited attribute -> attributes that exclude it in the run and not in the source, so that its edits clear
             them; None where there are none.
     """
@@ -91,17 +91,17 @@ class Value(Stored):
     """One number of a report.
 
     Attributes:
-        name: of the measure.
-        metric: the component that computed it.
-        attribute: as of `Key`.
-        value: the number; None where it is not finite.
-        low: lower end of the 95 % interval over the choice of faces (bootstrap); None without an interval.
-        high: upper end of it.
-        n: how many faces it is over.
-        better: which way is good; None = neither.
-        note: what a reader must know.
-        kind: the statistic whose rows are in faces.safetensors under this value's place in the list, such as `ratio`.
-        key: what the number depends on.
+        name: Name of the measure.
+        metric: The component that computed it.
+        attribute: As of `Key`.
+        value: The number; None where it is not finite.
+        low: Lower end of the 95 % interval over the choice of faces (bootstrap); None without an interval.
+        high: Upper end of it.
+        n: How many faces it is over.
+        better: Which way is good; None = neither.
+        note: What a reader must know.
+        kind: The statistic whose rows are in faces.safetensors under this value's place in the list, such as `ratio`.
+        key: What the number depends on.
     """
 
     name: str
@@ -121,20 +121,20 @@ class MeasuredRun(Stored):
     """The run that was measured.
 
     Attributes:
-        run: its name.
-        method: of the run.
-        recipe: of the run.
+        run: Its name.
+        method: Method of the run.
+        recipe: Recipe of the run.
         config: sha256 of its settings without the seed; equal for seeds of one training.
         data: sha256 of the training faces and labels as they are now; None where they are not at hand or have no
             stable hash.
-        seed: of its training.
-        iteration: how long it was trained; None for imported weights.
-        images: how many it had seen in training; None for imported weights.
-        attributes: that it edits.
+        seed: Seed of its training.
+        iteration: How long it was trained; None for imported weights.
+        images: How many it had seen in training; None for imported weights.
+        attributes: Attributes that it edits.
         parameters: network -> number of parameters.
-        edits_per_second: on `device`; None for samples.
-        samples_per_second: on `device`; None for edits.
-        device: where it was measured.
+        edits_per_second: On `device`; None for samples.
+        samples_per_second: On `device`; None for edits.
+        device: Where it was measured.
     """
 
     run: str
@@ -166,15 +166,15 @@ class Report(Stored):
     """The content of report.json.
 
     Attributes:
-        format: of the file.
-        date: of the measuring, ISO 8601.
-        about: the run.
-        faces: how many held-out faces were looked at, of which not every one can show every attribute; or how many
+        format: Format of the file.
+        date: Date of the measuring, ISO 8601.
+        about: The run.
+        faces: How many held-out faces were looked at, of which not every one can show every attribute; or how many
             samples were made.
-        judge: facts of the judge; None where no judge was at hand.
+        judge: Facts of the judge; None where no judge was at hand.
         titles: metric -> its title, one line.
         skipped: metric -> why it has no number.
-        values: all numbers.
+        values: All numbers.
         rows: sha256 of faces.safetensors.
     """
 
@@ -215,9 +215,9 @@ def write_report(folder: Path, report: Report, rows: dict[str, Tensor]) -> Repor
     """Write report.json and faces.safetensors, each whole or not at all.
 
     Args:
-        folder: of the report; created if it is missing.
-        report: to write.
-        rows: behind its values, see `zoogan.evaluation.build_report.collect_rows`.
+        folder: Folder of the report; created if it is missing.
+        report: The report to write.
+        rows: The rows behind its values, see `zoogan.evaluation.build_report.collect_rows`.
 
     Returns:
         The report with the sha256 of its rows.

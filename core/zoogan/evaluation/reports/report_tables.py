@@ -19,9 +19,9 @@ class Row:
     """A number of a report.
 
     Attributes:
-        value: the number.
-        scale: of its line, shared by the rows of its unit; None = no line.
-        note: the part of its note that no other row shares.
+        value: The number.
+        scale: Scale of its line, shared by the rows of its unit; None = no line.
+        note: The part of its note that no other row shares.
     """
 
     value: Value
@@ -44,10 +44,10 @@ class Card:
     """A headline figure.
 
     Attributes:
-        label: its name.
-        meaning: what it says, in a few words.
-        row: the number.
-        yardstick: what to compare it with, the last clause of its note.
+        label: Its name.
+        meaning: What it says, in a few words.
+        row: The number.
+        yardstick: What to compare it with, the last clause of its note.
     """
 
     label: str
@@ -61,11 +61,11 @@ class Section:
     """The numbers of a metric.
 
     Attributes:
-        metric: its name.
-        title: its title.
-        rows: that are shown.
-        folded: rows of single attributes, where there are many.
-        shared: clauses of the notes of all rows, or of all rows of an attribute.
+        metric: Its name.
+        title: Its title.
+        rows: The rows that are shown.
+        folded: Rows of single attributes, where there are many.
+        shared: Clauses of the notes of all rows, or of all rows of an attribute.
     """
 
     metric: str
@@ -79,8 +79,8 @@ def make_cards(report: Report, headlines: Mapping[str, Headline]) -> list[Card]:
     """Make the headline figures: the first few that were measured, over all attributes or of the only one.
 
     Args:
-        report: the numbers.
-        headlines: of the metrics, by measure; their `report_place` is the order.
+        report: The numbers.
+        headlines: Headlines of the metrics, by measure; their `report_place` is the order.
     """
     places = {name: line.report_place for name, line in headlines.items() if line.report_place is not None}
     cards = []

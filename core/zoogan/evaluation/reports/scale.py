@@ -34,8 +34,8 @@ class Scale:
     """The line on which numbers and intervals are drawn.
 
     Attributes:
-        begin: its left end.
-        end: its right end.
+        begin: Its left end.
+        end: Its right end.
     """
 
     begin: float
@@ -60,8 +60,8 @@ def make_scale(numbers: Iterable[NumberWithInterval], from_zero: bool = True) ->
     """Make one scale for several numbers, with ends that are multiples of 1, 2 or 5 and a power of ten.
 
     Args:
-        numbers: with their intervals.
-        from_zero: include zero.
+        numbers: Numbers with their intervals.
+        from_zero: Include zero.
 
     Returns:
         The scale; None where a line would show nothing: no number has an interval, or all numbers are equal.
