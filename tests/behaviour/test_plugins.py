@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.plugins import GOOD, Shelf, only_failure
+from support.plugins import GOOD_PLUGIN, PluginFolder, get_only_failure
 from zoogan.config.commands import VERBS
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
@@ -54,7 +54,7 @@ BROKEN = {
         "its zoo_register takes 'registri', which the hook does not pass",
         "may take registry",
     ),
-    "unmarked hook": ("def zoo_register(registry): pass", "not marked as a hook", "@zoogan.plugins.hooks.hookimpl"),
+    "unmarked hook": ("def zoo_register(registry): pass", "not marked as a hook", "@zoogan.plugins.hookimpl"),
     "no hook": ("x = 1", "implements no hook", "zoo_register(registry)"),
     "later API": (
         "API_VERSION = 2\n@hookimpl\ndef zoo_register(registry): pass",
@@ -100,17 +100,17 @@ BROKEN = {
     "unknown role": (
         REGISTERS_THEN + "        registry.component('optimiser', 'x', config=OtherConfig, build='m:f')",
         "no role is called 'optimiser', did you mean 'optimizer'?",
-        "mend",
+        "correct",
     ),
     "builder that is no import string": (
         REGISTERS_THEN + "        registry.component('term', 'other2', config=OtherConfig, build='print')",
         "expected an import string like 'package.module:Name'",
-        "mend",
+        "correct",
     ),
     "config of another name": (
         REGISTERS_THEN + "        registry.component('term', 'third', config=OtherConfig, build='m:f')",
         "field `use` of OtherConfig accepts only 'other'",
-        "mend",
+        "correct",
     ),
     "bad catalogue": (
         REGISTERS_THEN
@@ -119,115 +119,115 @@ BROKEN = {
     CATALOGUE = Path(__file__).with_name("nowhere.yaml")
 """,
         "nowhere.yaml: cannot be read",
-        "mend",
+        "correct",
     ),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_plugin_is_named_and_the_rest_works(busy_shelf: Shelf, case: str) -> None:
+def test_a_broken_plugin_is_named_and_the_rest_works(good_plugin_folder: PluginFolder, case: str) -> None:
     body, reason, hint = BROKEN[case]
-    busy_shelf.install("bad", body)
-    failure = only_failure(busy_shelf.open())
+    good_plugin_folder.install("bad", body)
+    failure = get_only_failure(good_plugin_folder.open_zoo())
     assert (failure.name, failure.distribution, failure.version) == ("bad", "bad", "1.2")
     assert reason in failure.reason and "\n" not in failure.reason
     assert hint in failure.hint
     assert "bad" in str(failure) and failure.reason in str(failure)
 
 
-def test_ctrl_c_while_a_plugin_loads_is_not_swallowed(busy_shelf: Shelf) -> None:
-    busy_shelf.install("bad", "raise KeyboardInterrupt")
+def test_ctrl_c_while_a_plugin_loads_is_not_swallowed(good_plugin_folder: PluginFolder) -> None:
+    good_plugin_folder.install("bad", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
-        busy_shelf.open()
+        good_plugin_folder.open_zoo()
 
 
-def test_an_entry_point_that_names_no_module(busy_shelf: Shelf) -> None:
-    busy_shelf.install("bad", "", value="no_such_module_here")
-    assert "no_such_module_here" in only_failure(busy_shelf.open()).reason
+def test_an_entry_point_that_names_no_module(good_plugin_folder: PluginFolder) -> None:
+    good_plugin_folder.install("bad", "", value="no_such_module_here")
+    assert "no_such_module_here" in get_only_failure(good_plugin_folder.open_zoo()).reason
 
 
-def test_two_plugins_of_one_name(busy_shelf: Shelf) -> None:
-    busy_shelf.install("good", GOOD, distribution="impostor")
-    zoo = busy_shelf.open()
+def test_two_plugins_of_one_name(good_plugin_folder: PluginFolder) -> None:
+    good_plugin_folder.install("good", GOOD_PLUGIN, distribution="impostor")
+    zoo = good_plugin_folder.open_zoo()
     (failure,) = zoo.failures
     assert failure.name == "good" and "has the same name" in failure.reason
     assert [info.name for info in zoo.plugins].count("good") == 1
 
 
-def test_a_plugin_says_what_it_brought(busy_shelf: Shelf) -> None:
-    info = next(info for info in busy_shelf.open().plugins if info.name == "good")
+def test_a_plugin_says_what_it_brought(good_plugin_folder: PluginFolder) -> None:
+    info = next(info for info in good_plugin_folder.open_zoo().plugins if info.name == "good")
     assert (info.distribution, info.version) == ("good", "1.2")
     assert info.components == (("term", "plain"),)
     assert info.hooks == ("zoo_register",)
     assert info.warnings == ()
 
 
-def test_plugins_load_after_the_core_and_in_order_of_name(shelf: Shelf) -> None:
+def test_plugins_load_after_the_core_and_in_order_of_name(plugin_folder: PluginFolder) -> None:
     for name in ("zebra", "ant"):
-        shelf.install(name, "@hookimpl\ndef zoo_train_end(run): pass")
-    extra = shelf.module("beetle", "@hookimpl\ndef zoo_train_end(run): pass")
-    shelf.module("cat_module", "@hookimpl\ndef zoo_train_end(run): pass")
-    names = [info.name for info in shelf.open(extra, ZOO_PLUGINS="cat_module").plugins]
+        plugin_folder.install(name, "@hookimpl\ndef zoo_train_end(run): pass")
+    extra = plugin_folder.write_module("beetle", "@hookimpl\ndef zoo_train_end(run): pass")
+    plugin_folder.write_module("cat_module", "@hookimpl\ndef zoo_train_end(run): pass")
+    names = [info.name for info in plugin_folder.open_zoo(extra, ZOO_PLUGINS="cat_module").plugins]
     assert names[0] == "zoogan"
     mine = [name for name in names if name in {"zebra", "ant", "beetle", "cat_module"}]
     assert mine == ["ant", "zebra", "cat_module", "beetle"]
 
 
 @pytest.mark.parametrize("separator", [",", os.pathsep, " , "])
-def test_zoo_plugins_names_modules_and_files(shelf: Shelf, separator: str) -> None:
-    shelf.module("by_module", GOOD)
-    path = shelf.module("by_file", "@hookimpl\ndef zoo_train_end(run): pass")
-    zoo = shelf.open(ZOO_PLUGINS=separator.join(["by_module", str(path)]))
+def test_zoo_plugins_names_modules_and_files(plugin_folder: PluginFolder, separator: str) -> None:
+    plugin_folder.write_module("by_module", GOOD_PLUGIN)
+    path = plugin_folder.write_module("by_file", "@hookimpl\ndef zoo_train_end(run): pass")
+    zoo = plugin_folder.open_zoo(ZOO_PLUGINS=separator.join(["by_module", str(path)]))
     assert not zoo.failures
     assert {"by_module", "by_file"} <= {info.name for info in zoo.plugins}
 
 
-def test_zoo_plugins_may_name_what_is_installed(busy_shelf: Shelf) -> None:
-    zoo = busy_shelf.open(ZOO_PLUGINS="good_module")
+def test_zoo_plugins_may_name_what_is_installed(good_plugin_folder: PluginFolder) -> None:
+    zoo = good_plugin_folder.open_zoo(ZOO_PLUGINS="good_module")
     assert not zoo.failures
     assert [info.name for info in zoo.plugins].count("good") == 1
 
 
-def test_disabled_plugins_are_not_even_imported(busy_shelf: Shelf) -> None:
-    busy_shelf.install("bad", "raise SystemExit")
-    zoo = busy_shelf.open(ZOO_DISABLE_PLUGINS="bad,godo")
+def test_disabled_plugins_are_not_even_imported(good_plugin_folder: PluginFolder) -> None:
+    good_plugin_folder.install("bad", "raise SystemExit")
+    zoo = good_plugin_folder.open_zoo(ZOO_DISABLE_PLUGINS="bad,godo")
     assert not zoo.failures
     assert zoo.disabled == ["bad", "godo"]
-    assert zoo.warnings == ["ZOO_DISABLE_PLUGINS names 'godo', which is not there, did you mean 'good'?"]
+    assert zoo.warnings == ["ZOO_DISABLE_PLUGINS names 'godo', which no plugin is called, did you mean 'good'?"]
     assert "bad_module" not in sys.modules
 
 
-def test_files_of_one_name_do_not_meet(shelf: Shelf, tmp_path: Path) -> None:
+def test_files_of_one_name_do_not_meet(plugin_folder: PluginFolder, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         text = f"from zoogan.plugins.hooks import hookimpl\nWHO = {folder!r}\n@hookimpl\ndef zoo_train_end(run): pass\n"
         (tmp_path / folder / "plugin.py").write_text(text)
-    first, second = shelf.open(tmp_path / "a/plugin.py"), shelf.open(tmp_path / "b/plugin.py")
+    first, second = plugin_folder.open_zoo(tmp_path / "a/plugin.py"), plugin_folder.open_zoo(tmp_path / "b/plugin.py")
     assert first.manager.get_plugin("plugin").WHO == "a"
     assert second.manager.get_plugin("plugin").WHO == "b"
 
 
-def test_a_file_is_found_by_the_import_strings_of_its_components(shelf: Shelf) -> None:
-    path = shelf.module("single", GOOD + "\n    def build(config, facts):\n        return config.use\n")
-    zoo = shelf.open(path)
+def test_a_file_is_found_by_the_import_strings_of_its_components(plugin_folder: PluginFolder) -> None:
+    path = plugin_folder.write_module("single", GOOD_PLUGIN + "\n    def build(config, facts):\n        return config.use\n")
+    zoo = plugin_folder.open_zoo(path)
     zoo.load_files([path])  # a second time, as when two commands run in one process
     assert not zoo.failures
     config = zoo.registry.components["term", "plain"].config()
     assert zoo.registry.build("term", config) == "plain"
 
 
-def test_a_file_that_is_not_there(busy_shelf: Shelf) -> None:
-    failure = only_failure(busy_shelf.open(Path("nowhere/my_plugin.py")))
+def test_a_file_that_is_not_there(good_plugin_folder: PluginFolder) -> None:
+    failure = get_only_failure(good_plugin_folder.open_zoo(Path("nowhere/my_plugin.py")))
     assert failure.name == "my_plugin"
     assert "no file" in failure.reason and failure.hint == "check the path"
 
 
-def test_importing_torch_at_import_is_a_warning(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_importing_torch_at_import_is_a_warning(plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    shelf.module("torch", "")  # stands for the real one, which would take seconds
-    shelf.install("slow", "import torch\n@hookimpl\ndef zoo_train_end(run): pass")
+    plugin_folder.write_module("torch", "")  # stands for the real one, which would take seconds
+    plugin_folder.install("slow", "import torch\n@hookimpl\ndef zoo_train_end(run): pass")
     try:
-        zoo = shelf.open()
+        zoo = plugin_folder.open_zoo()
     finally:
         sys.modules.pop("torch", None)
     assert not zoo.failures
@@ -235,9 +235,9 @@ def test_importing_torch_at_import_is_a_warning(shelf: Shelf, monkeypatch: pytes
     assert "imports torch when it is loaded" in warning
 
 
-def test_an_unknown_method_is_told_why(busy_shelf: Shelf) -> None:
-    busy_shelf.install("my-gan", "import dlib_that_nobody_has")
-    zoo = busy_shelf.open()
+def test_an_unknown_method_is_told_why(good_plugin_folder: PluginFolder) -> None:
+    good_plugin_folder.install("my-gan", "import dlib_that_nobody_has")
+    zoo = good_plugin_folder.open_zoo()
     with pytest.raises(ConfigError, match=r"'my-gan' is not available: .*dlib_that_nobody_has"):
         zoo.get_method("my-gan")
     with pytest.raises(ConfigError, match=r"'smile' \(SMILE\) is not installed: planned"):
@@ -264,12 +264,12 @@ OBSERVER = """
 
 @pytest.mark.parametrize("then", ["raise ValueError('full disk')", "terms['loss'] = 0", "raise SystemExit"])
 def test_an_observer_that_raises_is_named_once_and_dropped(
-    shelf: Shelf, caplog: pytest.LogCaptureFixture, then: str
+    plugin_folder: PluginFolder, caplog: pytest.LogCaptureFixture, then: str
 ) -> None:
-    shelf.install("a-good", OBSERVER.format(then=""))
-    shelf.install("b-bad", OBSERVER.format(then=then))
-    shelf.install("c-good", OBSERVER.format(then=""))
-    zoo = shelf.open()
+    plugin_folder.install("a-good", OBSERVER.format(then=""))
+    plugin_folder.install("b-bad", OBSERVER.format(then=then))
+    plugin_folder.install("c-good", OBSERVER.format(then=""))
+    zoo = plugin_folder.open_zoo()
     assert not zoo.failures
     plugins = [zoo.manager.get_plugin(name) for name in ("a-good", "b-bad", "c-good")]
     with caplog.at_level(logging.WARNING):
@@ -284,10 +284,10 @@ def test_an_observer_that_raises_is_named_once_and_dropped(
     assert failure.name == "b-bad" and failure.reason.startswith("in zoo_progress: ")
 
 
-def test_ctrl_c_in_an_observer_passes(shelf: Shelf) -> None:
-    shelf.install("bad", OBSERVER.format(then="raise KeyboardInterrupt"))
+def test_ctrl_c_in_an_observer_passes(plugin_folder: PluginFolder) -> None:
+    plugin_folder.install("bad", OBSERVER.format(then="raise KeyboardInterrupt"))
     with pytest.raises(KeyboardInterrupt):
-        shelf.open().notify_observers("zoo_progress", run=Path("run"), clock=None, terms={})
+        plugin_folder.open_zoo().notify_observers("zoo_progress", run=Path("run"), clock=None, terms={})
 
 
 # ---- the registry ----

@@ -214,9 +214,9 @@ class Registry:
         check_import_string(f"game of method {spec.name!r}", spec.game)
         if spec.importer is not None:
             check_import_string(f"importer of method {spec.name!r}", spec.importer)
-        taken = self.methods.get(spec.name)
-        if taken is not None:
-            raise RegistrationError(f"method {spec.name!r} is already registered by plugin {taken.plugin!r}")
+        other = self.methods.get(spec.name)
+        if other is not None:
+            raise RegistrationError(f"method {spec.name!r} is already registered by plugin {other.plugin!r}")
         self.methods[spec.name] = MethodSpec(**{**spec.__dict__, "plugin": self.plugin})
 
     def component(self, role: str, name: str, *, build: str, config: type[ComponentConfig] | None = None) -> None:
@@ -258,9 +258,9 @@ class Registry:
         if role not in ROLES:
             hint = suggest_name(role, ROLES)
             raise RegistrationError(f"no role is called {role!r}{hint}; roles: {', '.join(ROLES)}")
-        taken = self.components.get((role, name))
-        if taken is not None:
-            raise RegistrationError(f"{role} {name!r} is already registered by plugin {taken.plugin!r}")
+        other = self.components.get((role, name))
+        if other is not None:
+            raise RegistrationError(f"{role} {name!r} is already registered by plugin {other.plugin!r}")
         check_import_string(f"build of {role} {name!r}", build)
 
     def command(self, name: str, build: str) -> None:
@@ -275,9 +275,9 @@ class Registry:
         """
         if name in VERBS:
             raise RegistrationError(f"command {name!r} is one of zoo's own verbs")
-        taken = self.commands.get(name)
-        if taken is not None:
-            raise RegistrationError(f"command {name!r} is already registered by plugin {taken.plugin!r}")
+        other = self.commands.get(name)
+        if other is not None:
+            raise RegistrationError(f"command {name!r} is already registered by plugin {other.plugin!r}")
         check_import_string(f"build of command {name!r}", build)
         self.commands[name] = Command(name, build, self.plugin)
 

@@ -86,7 +86,7 @@ class AttributeEditor(Editor):
         return Edit(result, None if mask is None else (mask * strength).clamp(0, 1), None, extras)
 
     def make_columns(
-        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], known: Targets | None = None
+        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None
     ) -> list[Column]:
         """Make the columns of a sample grid.
 

@@ -184,20 +184,20 @@ class StyleEditor(Editor):
         return Edit(result, extras={"style": style, "residual": (result - image).abs()})
 
     def make_columns(
-        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], known: Targets | None = None
+        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None
     ) -> list[Column]:
         """Make the columns of a sample grid.
 
         For each domain two drawn styles, then the styles of two of the faces themselves, which are shown on top.
         """
-        own, columns, known = self.find_domain(attributes), [], known or {}
+        own, columns, masks = self.find_domain(attributes), [], masks or {}
         for k, name in enumerate(self.condition.names[:COLUMN_DOMAINS]):
             domain = torch.full((len(image),), k, dtype=torch.int64, device=image.device)
             columns += [
-                Column(f"{name}, seed {seed}", self.apply(image, {"domain": domain} | known, seed=seed).image)
+                Column(f"{name}, seed {seed}", self.apply(image, {"domain": domain} | masks, seed=seed).image)
                 for seed in range(COLUMN_STYLES)
             ]
             for row in (own == k).nonzero().flatten().tolist()[:COLUMN_STYLES]:
-                targets = self.resolve(Request(domain=k, reference=image[row : row + 1]), image) | known
+                targets = self.resolve(Request(domain=k, reference=image[row : row + 1]), image) | masks
                 columns.append(Column(f"{name} like", self.apply(image, targets).image, image[row]))
         return columns

@@ -276,7 +276,7 @@ class SynthesisEditor(Editor):
     # ---- sample grids ----
 
     def make_columns(
-        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], known: Targets | None = None
+        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None
     ) -> list[Column]:
         """Make the columns of a sample grid.
 

@@ -168,13 +168,13 @@ class Editor(ABC):
         raise ValueError("this editor reads no labels off faces")
 
     def make_columns(
-        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], known: Targets | None = None
+        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None
     ) -> list[Column]:
         """Make the columns of a sample grid, without the input.
 
         Args:
             image: Faces in [-1, 1].
             attributes: Their labels, 0 or 1.
-            known: What `read_masks` returned for them.
+            masks: What `read_masks` returned for them.
         """
         return []

@@ -28,7 +28,9 @@ from zoogan.plugins.discovery import Candidate, find_candidates, make_file_candi
 from zoogan.plugins.isolation import RejectedError, check_hooks, check_version, explain_failure, list_implemented_hooks
 
 log = logging.getLogger(__name__)
-SLOW = "it imports torch when it is loaded, which makes every command slow: import torch where it is used"
+SLOW = (
+    "it imports torch when it is loaded, which makes every command slow. Import torch inside the functions that use it"
+)
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,12 @@ class PluginHost:
         self.warnings: list[str] = []
         self.manager = pluggy.PluginManager("zoogan")
         self.manager.add_hookspecs(hooks)
-        self._sheets: dict[str, Entry] = {}  # the plugins' own catalogues
+        self._plugin_catalogues: dict[str, Entry] = {}  # the plugins' own catalogues
 
     @cached_property
     def catalogue(self) -> dict[str, Entry]:
         """What is known of each method, installed or not, by id."""
-        return merge_catalogues(read_core_catalogue(), self._sheets)
+        return merge_catalogues(read_core_catalogue(), self._plugin_catalogues)
 
     def get_method(self, name: str) -> MethodSpec:
         """Return an installed method.
@@ -126,13 +128,13 @@ class PluginHost:
         broken = [failure for failure in self.failures if failure.name in (name, name.replace("-", "_"))]
         if broken:
             raise ConfigError(f"model {name!r} is not available: {broken[0]}")
-        known = sorted(self.registry.methods)
-        installed = f"installed: {', '.join(known) or 'none'}"
+        names = sorted(self.registry.methods)
+        installed = f"installed: {', '.join(names) or 'none'}"
         entry = self.catalogue.get(name)
         if entry is not None:
             state = f"it comes with {entry.distribution}" if entry.distribution else "planned, not written yet"
             raise ConfigError(f"model {name!r} ({entry.title}) is not installed: {state}; {installed}")
-        hint = suggest_name(name, [*known, *self.catalogue])
+        hint = suggest_name(name, [*names, *self.catalogue])
         raise ConfigError(f"no model is called {name!r}{hint}; {installed}")
 
     # ---- loading --------------------------------------------------------------------------------------
@@ -152,8 +154,8 @@ class PluginHost:
             raise
         except BaseException as error:  # SystemExit too: a plugin may not end the program
             reason, hint = explain_failure(error, candidate.distribution)
-            found = (candidate.name, candidate.distribution, candidate.version, candidate.where)
-            self.failures.append(PluginFailure(*found, reason, hint, error))
+            origin = (candidate.name, candidate.distribution, candidate.version, candidate.where)
+            self.failures.append(PluginFailure(*origin, reason, hint, error))
 
     def _load(self, candidate: Candidate) -> None:
         """Import, check and register one plugin."""
@@ -162,9 +164,9 @@ class PluginHost:
         warnings = (SLOW,) if not had_torch and "torch" in sys.modules else ()
         if self.manager.is_registered(plugin):  # by another way in: ZOO_PLUGINS may name what is installed
             return
-        taken = next((info for info in self.plugins if info.name == candidate.name), None)
-        if taken is not None:
-            raise RejectedError(f"another plugin ({taken.where}) has the same name", "rename or uninstall one")
+        other = next((info for info in self.plugins if info.name == candidate.name), None)
+        if other is not None:
+            raise RejectedError(f"another plugin ({other.where}) has the same name", "rename or uninstall one")
         check_version(plugin)
         check_hooks(plugin)
         draft = self.registry.draft(candidate.name)
@@ -172,14 +174,14 @@ class PluginHost:
         try:
             self.manager.check_pending()
             self.call_hook(plugin, "zoo_register", registry=draft)
-            sheet = read_catalogue(Path(plugin.CATALOGUE)) if hasattr(plugin, "CATALOGUE") else {}
-            if sheet:
-                merge_catalogues(self.catalogue, sheet)
+            catalogue = read_catalogue(Path(plugin.CATALOGUE)) if hasattr(plugin, "CATALOGUE") else {}
+            if catalogue:
+                merge_catalogues(self.catalogue, catalogue)
         except BaseException:
             self.manager.unregister(plugin)
             raise
-        if sheet:
-            self._sheets |= sheet
+        if catalogue:
+            self._plugin_catalogues |= catalogue
             del self.catalogue
         self.registry.commit(draft)
         self.plugins.append(make_plugin_info(candidate, plugin, draft, warnings))
@@ -205,10 +207,10 @@ class PluginHost:
                 self.call_hook(plugin, hook, **observed)
             except (Exception, SystemExit) as error:
                 reason, hint = explain_failure(error)
-                log.warning("plugin %r failed in %s and is told nothing more: %s", name, hook, reason)
+                log.warning("plugin %r failed in %s and is not called again: %s", name, hook, reason)
                 info = next(info for info in self.plugins if info.name == name)
-                found = (name, info.distribution, info.version, info.where)
-                self.failures.append(PluginFailure(*found, f"in {hook}: {reason}", hint, error))
+                origin = (name, info.distribution, info.version, info.where)
+                self.failures.append(PluginFailure(*origin, f"in {hook}: {reason}", hint, error))
                 self.manager.unregister(plugin)
 
 
@@ -236,17 +238,17 @@ def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.env
         environment: Environment variables. ZOO_PLUGINS names modules or .py files to load as well; ZOO_DISABLE_PLUGINS
             names plugins to leave out (they are not even imported). Both take lists separated by commas.
     """
-    opened = PluginHost()
-    opened.disabled = split_names(environment.get("ZOO_DISABLE_PLUGINS", ""))
-    found = list(find_candidates(files, environment))
-    names = [candidate.name for candidate in found]
-    for name in opened.disabled:
+    host = PluginHost()
+    host.disabled = split_names(environment.get("ZOO_DISABLE_PLUGINS", ""))
+    candidates = list(find_candidates(files, environment))
+    names = [candidate.name for candidate in candidates]
+    for name in host.disabled:
         if name not in names:
             hint = suggest_name(name, names)
-            opened.warnings.append(f"ZOO_DISABLE_PLUGINS names {name!r}, which is not there{hint}")
-    for candidate in found:
-        opened.load(candidate)
-    return opened
+            host.warnings.append(f"ZOO_DISABLE_PLUGINS names {name!r}, which no plugin is called{hint}")
+    for candidate in candidates:
+        host.load(candidate)
+    return host
 
 
 @cache

@@ -230,11 +230,10 @@ def check_faces(editor: Editor, facts: Facts) -> None:
 
 
 def check_cuda(name: str, registry: Registry) -> None:
-    """Check that on CUDA no tensor meets one of the CPU, and that a training step does not make the host wait for the
-    device.
+    """Check that no tensor on CUDA meets one on the CPU, and that training steps never make the host wait.
 
     A wait that happens once may be a copy that is cached on the device, so the steps are run again, with no more
-    waiting allowed. Where torch cannot simulate CUDA without a GPU, a warning says that this was not check_generator.
+    waiting allowed. Where torch cannot simulate CUDA without a GPU, a warning says that this was not checked.
     """
     if reason := find_obstacle():
         warnings.warn(f"{name} was not check_generator on CUDA without a GPU: {reason}", stacklevel=2)

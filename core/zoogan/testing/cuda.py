@@ -77,6 +77,7 @@ class FakeCudaGenerator(torch.Generator):
     device_type: str
 
     def __new__(cls, device: Any = "cpu") -> FakeCudaGenerator:
+        """Make a generator that claims to be on `device`."""
         generator = super().__new__(cls, "cpu")  # type: ignore[call-arg]
         generator.device_type = torch.device(device).type
         return generator.manual_seed(0) if generator.device_type == "cuda" else generator

@@ -100,8 +100,8 @@ class TrueRedraw:
             ValueError: The source cannot redraw its faces.
         """
         numbers = [self.known[face.numpy().tobytes()] for face in quantize_image(image)]
-        wanted = target[:, self.source.attributes.index(self.attribute)].cpu()
-        redrawn = self.source.redraw(self.split, numbers, **{self.attribute: wanted})
+        values = target[:, self.source.attributes.index(self.attribute)].cpu()
+        redrawn = self.source.redraw(self.split, numbers, **{self.attribute: values})
         if redrawn is None:
             raise ValueError(f"{type(self.source).__name__} cannot redraw its faces; drawn faces can")
         self.remember(redrawn["image"], numbers)
