@@ -1,7 +1,8 @@
-"""Fixtures of the behaviour tests."""
+"""Fixtures of the behaviour tests: tiny runs, plugin folders and ways to run a verb."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,121 +10,131 @@ import jaxtyping
 import pytest
 
 import zoogan
-from support.generated_faces import liven, train_faces
-from support.part_runs import Says, write_run
-from support.plugins import GOOD, Shelf
-from support.style_runs import paint, sets, train_tiny
-from support.training_runs import FEW, NARROW, begin
+from support.part_runs import ErrorReader, write_part_run
+from support.pictures import save_picture
+from support.plugins import GOOD_PLUGIN, PluginFolder
+from support.runs import tiny_run
+from support.toy_faces import fill_noise_and_mean
 from zoogan.cli import main
 from zoogan.runs.loaded import LoadedRun
 
+EYEGLASSES = {"attributes": "Eyeglasses", "probabilities": {"Eyeglasses": 0.5}}
+"""Data settings of drawn faces of which every second one wears eyeglasses."""
 
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
-    """An empty folder of installed plugins."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    shelf = Shelf(folder, monkeypatch)
-    yield shelf
-    shelf.clean()
-
-
-@pytest.fixture
-def busy_shelf(shelf: Shelf) -> Shelf:
-    """A shelf with the plugin `good`, which a failing neighbour must not disturb."""
-    shelf.install("good", GOOD)
-    return shelf
+# ---- runs, trained once a session; tests read them and copy them before they write ----
 
 
 @pytest.fixture(scope="session")
-def style_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny StarGAN v2 run on drawn faces without and with eyeglasses; to be looked at, not to be written into."""
-    run = tmp_path_factory.mktemp("style") / "styles"
-    few = ["data.attributes=Eyeglasses", "data.faces=32", "data.held_out=16", "data.probabilities.Eyeglasses=0.5"]
-    assert train_tiny(run, *sets(few)) == 0
+def stargan_v2_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny StarGAN v2 run on drawn faces without and with eyeglasses."""
+    run = tmp_path_factory.mktemp("stargan_v2") / "styles"
+    assert tiny_run("stargan-v2", run, data=EYEGLASSES) == 0
     return run
 
 
 @pytest.fixture(scope="session")
-def attribute_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny SaGAN run on the faces of `style_run`."""
-    run = tmp_path_factory.mktemp("attribute") / "attributes"
-    few = [
-        "data.image_size=32", "data.batch=4", "data.workers=0", "data.attributes=Eyeglasses", "data.faces=32",
-        "data.held_out=16",
-        "data.probabilities.Eyeglasses=0.5", "generator.width=4", "discriminator.width=4",
-    ]  # fmt: skip
-    options = ["--out", str(run), "--device", "cpu", "--iterations", "1", *sets(few)]
-    assert main(["train", "--model", "sagan", *options]) == 0
+def sagan_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SaGAN run of one iteration on the faces of `stargan_v2_run`."""
+    run = tmp_path_factory.mktemp("sagan") / "attributes"
+    assert tiny_run("sagan", run, iterations=1, data={"image_size": 32, **EYEGLASSES}) == 0
     return run
-
-
-@pytest.fixture(scope="session")
-def face_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny StyleGAN2 run, its noise and mean latent made to count; to be looked at, not to be written into."""
-    run = tmp_path_factory.mktemp("faces") / "faces"
-    assert train_faces(run) == 0
-    liven(run)
-    return run
-
-
-@pytest.fixture(scope="session")
-def part_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of untrained networks whose faces are made of parts; to be looked at, not to be written into."""
-    return write_run(tmp_path_factory.mktemp("parts") / "run")
-
-
-@pytest.fixture(scope="session")
-def loaded_parts(part_run: Path) -> LoadedRun:
-    return zoogan.load(part_run)
 
 
 @pytest.fixture
-def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Says:
-    """What a verb says to a mistake; that nothing was written besides."""
-    monkeypatch.chdir(tmp_path)
-
-    def said(*arguments: object) -> str:
-        capsys.readouterr()
-        before = sorted(tmp_path.rglob("*"))
-        assert main([*map(str, arguments), "--device", "cpu"]) == 2
-        told = capsys.readouterr()
-        assert "Traceback" not in told.err and not told.out and sorted(tmp_path.rglob("*")) == before
-        return told.err
-
-    return said
+def sagan_copy(sagan_run: Path, tmp_path: Path) -> Path:
+    """A copy of `sagan_run` that a test may change."""
+    return Path(shutil.copytree(sagan_run, tmp_path / "run"))
 
 
 @pytest.fixture(scope="session")
-def semantic_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny SemanticStyleGAN on drawn faces of 13 parts, its averages unlike its networks; not to be written into."""
-    run = tmp_path_factory.mktemp("parts") / "parts"
-    slow = ["training.average_images=null", "training.average=0.9", "training.average_warm_up=false"]
-    assert begin("semantic-stylegan", run, *sets([*FEW, *NARROW, *slow])) == 0
+def averaged_sagan_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SaGAN run with moving averages and widths other than the recipe's."""
+    run = tmp_path_factory.mktemp("averaged_sagan") / "glasses"
+    assert tiny_run("sagan", run, data={"attributes": "Eyeglasses"}, training={"average": 0.5}) == 0
     return run
 
 
 @pytest.fixture(scope="session")
-def cartoons(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures without labels and label maps."""
+def stylegan2_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny StyleGAN2 run whose noise and mean latent change its faces."""
+    run = tmp_path_factory.mktemp("stylegan2") / "faces"
+    assert tiny_run("stylegan2", run) == 0
+    fill_noise_and_mean(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def semantic_stylegan_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SemanticStyleGAN run on drawn faces of 13 parts, whose averages differ from its networks."""
+    run = tmp_path_factory.mktemp("semantic_stylegan") / "parts"
+    averages = {"average_images": None, "average": 0.9, "average_warm_up": False}
+    assert tiny_run("semantic-stylegan", run, training=averages) == 0
+    return run
+
+
+@pytest.fixture(scope="session")
+def untrained_part_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SemanticStyleGAN run of untrained networks, with four parts."""
+    return write_part_run(tmp_path_factory.mktemp("untrained") / "run")
+
+
+@pytest.fixture(scope="session")
+def loaded_part_run(untrained_part_run: Path) -> LoadedRun:
+    """Open `untrained_part_run`."""
+    return zoogan.load(untrained_part_run)
+
+
+@pytest.fixture(scope="session")
+def plain_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures without labels or segmentations."""
     root = tmp_path_factory.mktemp("pictures") / "cartoons"
     for number in range(12):
-        paint(root / f"{number}.png")
+        save_picture(root / f"{number}.png")
     return root
 
 
-@pytest.fixture(scope="session")
-def glasses_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny SaGAN of one width of its own, with averages; to be looked at, not to be written into."""
-    run = tmp_path_factory.mktemp("glasses") / "glasses"
-    own = ["generator.width=4", "discriminator.width=4", "training.average=0.5", "data.attributes=Eyeglasses"]
-    assert begin("sagan", run, *sets([*FEW, *own]), "--set", "training.sample_every=0") == 0
-    return run
+# ---- plugins ----
+
+
+@pytest.fixture
+def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginFolder]:
+    """An empty folder of installed plugins."""
+    path = tmp_path / "site"
+    path.mkdir()
+    folder = PluginFolder(path, monkeypatch)
+    yield folder
+    folder.unload_modules()
+
+
+@pytest.fixture
+def good_plugin_folder(plugin_folder: PluginFolder) -> PluginFolder:
+    """A folder with the plugin `good`, which a broken plugin must not disturb."""
+    plugin_folder.install("good", GOOD_PLUGIN)
+    return plugin_folder
+
+
+# ---- verbs ----
+
+
+@pytest.fixture
+def read_error(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> ErrorReader:
+    """Run a verb that must refuse its arguments and write nothing; return its error message."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_refused(*arguments: object) -> str:
+        capsys.readouterr()
+        before = sorted(tmp_path.rglob("*"))
+        assert main([*map(str, arguments), "--device", "cpu"]) == 2
+        output = capsys.readouterr()
+        assert "Traceback" not in output.err and not output.out and sorted(tmp_path.rglob("*")) == before
+        return output.err
+
+    return run_refused
 
 
 @pytest.fixture(scope="module")
-def few_resamples() -> Iterator[None]:
-    """Enough for intervals, in a sixth of the time."""
+def fast_bootstrap() -> Iterator[None]:
+    """Resample 60 times for an interval, which takes a sixth of the usual time."""
     with pytest.MonkeyPatch.context() as patch:
         for module in ("build_report", "reports.comparison"):
             patch.setattr(f"zoogan.evaluation.{module}.RESAMPLES", 60)
@@ -131,16 +142,18 @@ def few_resamples() -> Iterator[None]:
 
 
 @pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def temporary_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use an empty cache, and no weights of metrics."""
     monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ZOOGAN_METRIC_WEIGHTS", raising=False)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def as_a_person_runs_it(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Verbs run without the checks of shapes, as they do outside of tests: the checks would take half of their time.
+def disable_shape_checks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run verbs without shape checks, as they run outside of tests; the checks would take half of the time.
 
-    The same functions are checked by the properties, the golden cases and the conformance suite.
+    Property tests, golden cases and the conformance suite check the same functions. The fixture applies to test
+    modules that import `main`.
     """
     with pytest.MonkeyPatch.context() as patch:
         if getattr(request.module, "main", None) is main:

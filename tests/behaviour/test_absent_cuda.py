@@ -25,7 +25,7 @@ def cuda() -> Iterator[FakeCudaMode]:
         yield mode
 
 
-def test_networks_train_there(cuda: FakeCudaMode) -> None:
+def test_networks_train_on_simulated_cuda(cuda: FakeCudaMode) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to(CUDA).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
     cuda.forbids_waits = True
@@ -39,7 +39,7 @@ def test_networks_train_there(cuda: FakeCudaMode) -> None:
     assert all(p.grad is not None and p.grad.device == CUDA for p in network.parameters())
 
 
-def test_what_is_on_the_cpu_stays_real(cuda: FakeCudaMode) -> None:
+def test_cpu_tensors_keep_their_values(cuda: FakeCudaMode) -> None:
     drawn = torch.randn(3, generator=torch.Generator().manual_seed(1))
     assert drawn.sum().item() != 0 and torch.equal(drawn, drawn.to(CUDA, copy=True).cpu() + drawn)
 
@@ -55,7 +55,7 @@ def test_what_is_on_the_cpu_stays_real(cuda: FakeCudaMode) -> None:
     ],
     ids=["add", "cat", "index", "generator", "generator of CUDA"],
 )
-def test_devices_do_not_mix(cuda: FakeCudaMode, mixed: Callable[[Tensor], Tensor]) -> None:
+def test_mixed_devices_are_refused(cuda: FakeCudaMode, mixed: Callable[[Tensor], Tensor]) -> None:
     x = torch.ones(3, device=CUDA)
     x += torch.tensor(2.0)  # numbers go along with the operator
     torch.rand(3, generator=torch.Generator(CUDA).manual_seed(5), device=CUDA)
@@ -72,14 +72,14 @@ def test_devices_do_not_mix(cuda: FakeCudaMode, mixed: Callable[[Tensor], Tensor
     ],
     ids=["item", "bool", "tolist", "cpu", "copy", "mask", "nonzero", "list", "to", "tensor"],
 )  # fmt: skip
-def test_the_host_does_not_wait(cuda: FakeCudaMode, waiting: Callable[[Tensor], object]) -> None:
+def test_training_step_never_waits_for_device(cuda: FakeCudaMode, waiting: Callable[[Tensor], object]) -> None:
     x, cuda.forbids_waits = torch.ones(3, device=CUDA), True
     torch.ones(3).to(CUDA, non_blocking=True)
     with pytest.raises(HostWaitError, match="the host waits for the device"):
         waiting(x)
 
 
-def test_where_the_host_may_wait_one_row_stands_for_as_many_as_values_say(cuda: FakeCudaMode) -> None:
+def test_allowed_waits_return_one_row(cuda: FakeCudaMode) -> None:
     x = torch.ones(3, 4, device=CUDA)
     assert x[x[:, 0] > 0].shape == (1, 4) and x[x > 0].shape == x.masked_select(x > 0).shape == (1,)
     values, which = x.unique(return_inverse=True)
@@ -87,7 +87,7 @@ def test_where_the_host_may_wait_one_row_stands_for_as_many_as_values_say(cuda: 
     assert len(cuda.waits) == 4
 
 
-def test_generators_of_one_seed_are_told_apart(cuda: FakeCudaMode) -> None:
+def test_generators_with_equal_seeds_are_distinguished(cuda: FakeCudaMode) -> None:
     there, here = torch.Generator(CUDA).manual_seed(0), torch.Generator().manual_seed(0)
     assert torch.rand(2, generator=there, device=CUDA).is_cuda and torch.rand(2, generator=here).is_cpu
     assert torch.rand(2, generator=torch.Generator(CUDA), device=CUDA).is_cuda
@@ -95,7 +95,7 @@ def test_generators_of_one_seed_are_told_apart(cuda: FakeCudaMode) -> None:
         torch.rand(2, generator=here, device=CUDA)
 
 
-def test_a_step_that_reads_or_waits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_that_reads_device_values_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(zoogan.interfaces.draws, "move_like", lambda drawn, like: drawn.to(like))
         with pytest.raises(HostWaitError, match=r"_to_copy.* copies from the host"):
@@ -105,7 +105,7 @@ def test_a_step_that_reads_or_waits_is_found(monkeypatch: pytest.MonkeyPatch) ->
         check_cuda("stargan", REGISTRY)
 
 
-def test_a_torch_that_cannot_is_told_and_the_rest_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_torch_skips_cuda_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_obstacle() is None
     monkeypatch.delattr(torch._C, "_ensureCUDADeviceGuardSet")
     with pytest.warns(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from support.plugins import GOOD, Shelf, only_failure
+from support.plugins import GOOD_PLUGIN, PluginFolder, get_only_failure
 from zoogan.composition.build import compose
 from zoogan.errors import ConfigError
 from zoogan.plugins.catalogue import find_catalogue, read_catalogue, read_core_catalogue
@@ -27,7 +27,7 @@ SHEET = """
   tier: community
   code: {{repository: null, official: false, licence: Apache-2.0}}
 """
-WITH_SHEET = GOOD + "\n    from pathlib import Path\n    CATALOGUE = Path(__file__).with_name('zoo.yaml')\n"
+WITH_SHEET = GOOD_PLUGIN + "\n    from pathlib import Path\n    CATALOGUE = Path(__file__).with_name('zoo.yaml')\n"
 
 
 def written() -> list[str]:
@@ -71,26 +71,26 @@ def test_what_is_not_written_claims_nothing(name: str) -> None:
         assert (find_catalogue().parent / result).exists()
 
 
-def test_a_plugin_brings_its_own_sheet(shelf: Shelf) -> None:
-    shelf.install("good", WITH_SHEET)
-    (shelf.folder / "zoo.yaml").write_text(SHEET.format(name="demo"))
-    zoo = shelf.open()
+def test_a_plugin_brings_its_own_sheet(plugin_folder: PluginFolder) -> None:
+    plugin_folder.install("good", WITH_SHEET)
+    (plugin_folder.folder / "zoo.yaml").write_text(SHEET.format(name="demo"))
+    zoo = plugin_folder.open_zoo()
     assert not zoo.failures
     assert zoo.catalogue["demo"].distribution == "zoo-plugin-demo"
     assert set(METHODS) < set(zoo.catalogue)
     assert "demo" not in read_core_catalogue()
 
 
-def test_a_plugin_may_bring_what_is_only_planned(shelf: Shelf) -> None:
-    shelf.install("good", WITH_SHEET)
-    (shelf.folder / "zoo.yaml").write_text(SHEET.format(name="smile"))
-    assert shelf.open().catalogue["smile"].tier == "community"
+def test_a_plugin_may_bring_what_is_only_planned(plugin_folder: PluginFolder) -> None:
+    plugin_folder.install("good", WITH_SHEET)
+    (plugin_folder.folder / "zoo.yaml").write_text(SHEET.format(name="smile"))
+    assert plugin_folder.open_zoo().catalogue["smile"].tier == "community"
 
 
-def test_a_sheet_may_not_rewrite_what_is_written(busy_shelf: Shelf) -> None:
-    busy_shelf.install("bad", WITH_SHEET.replace("plain", "other"))
-    (busy_shelf.folder / "zoo.yaml").write_text(SHEET.format(name="stargan"))
-    assert "method 'stargan' is in the catalogue already" in only_failure(busy_shelf.open()).reason
+def test_a_sheet_may_not_rewrite_what_is_written(good_plugin_folder: PluginFolder) -> None:
+    good_plugin_folder.install("bad", WITH_SHEET.replace("plain", "other"))
+    (good_plugin_folder.folder / "zoo.yaml").write_text(SHEET.format(name="stargan"))
+    assert "method 'stargan' is in the catalogue already" in get_only_failure(good_plugin_folder.open_zoo()).reason
 
 
 def test_every_problem_of_a_sheet_at_once(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def opened(root: Path, **settings: Any) -> CelebA:
         return CelebA(CelebAData(**{"root": root, "image_size": 16, **settings}))
 
 
-def test_labels_come_by_name_in_the_order_asked(root: Path) -> None:
+def test_labels_follow_requested_order(root: Path) -> None:
     source = opened(root, attributes=("Eyeglasses", "Black_Hair"), split="number")
     assert source.list_files("train")[1] == [f"{n:06}.jpg" for n in NUMBERS[:7]]
     assert source.list_files("test")[1] == ["200001.jpg", "202599.jpg"]
@@ -62,7 +62,7 @@ def test_labels_come_by_name_in_the_order_asked(root: Path) -> None:
 
 @pytest.mark.parametrize("scale, crop, box", [(1, 178, (0, 20, 178, 198)), (1, 170, (4, 24, 174, 194)),
                                                (2, 178, (0, 10, 89, 99))])  # fmt: skip
-def test_the_centre_square_is_kept(root: Path, scale: int, crop: int, box: tuple[int, ...]) -> None:
+def test_crop_keeps_the_centre_square(root: Path, scale: int, crop: int, box: tuple[int, ...]) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (218 // scale, 178 // scale, 3), dtype=np.uint8)
     path = root / "img_align_celeba" / "000003.jpg"
     Image.fromarray(picture).save(path, format="png")  # without loss; the content counts, not the suffix
@@ -73,7 +73,7 @@ def test_the_centre_square_is_kept(root: Path, scale: int, crop: int, box: tuple
     assert source.crop == pytest.approx(crop / 178)
 
 
-def test_a_batch_is_its_faces_one_by_one(root: Path) -> None:
+def test_batch_equals_single_reads(root: Path) -> None:
     source = opened(root)
     batch = source.read("train", [4, 0, 4])["image"]
     assert batch.shape == (3, 3, 16, 16) and batch.dtype == torch.uint8
@@ -86,7 +86,7 @@ def test_split_by_partition(root: Path) -> None:
     assert [source.count_faces(split) for split in ("train", "valid", "test")] == [6, 1, 2]
 
 
-def test_split_by_identity_puts_nobody_on_both_sides(root: Path) -> None:
+def test_identity_split_separates_people(root: Path) -> None:
     write_pairs(root / "identity_CelebA.txt", PEOPLE)
     people = dict(zip((f"{n:06}.jpg" for n in NUMBERS), PEOPLE))
     source = opened(root, split="identity")
@@ -96,7 +96,7 @@ def test_split_by_identity_puts_nobody_on_both_sides(root: Path) -> None:
     assert sum(shares) / len(shares) == pytest.approx(0.2, abs=0.02)
 
 
-def test_split_by_shuffled_lines_is_stargans(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shuffled_split_equals_stargan(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(celeba, "SHUFFLE_TEST", 3)
     lines = (root / "list_attr_celeba.txt").read_text().splitlines()[2:]
     random.seed(1234)
@@ -115,7 +115,7 @@ def test_split_by_shuffled_lines_is_stargans(root: Path, monkeypatch: pytest.Mon
         (PEOPLE, [0, 2] + [0] * 7, "identity"),  # person 1 is on both sides
     ],
 )
-def test_auto_takes_the_best_split_that_the_files_allow(root: Path, people: Any, parts: Any, expected: str) -> None:
+def test_auto_split_uses_best_available_files(root: Path, people: Any, parts: Any, expected: str) -> None:
     if people:
         write_pairs(root / "identity_CelebA.txt", people)
     if parts:
@@ -155,14 +155,14 @@ def edit(root: Path, old: str, new: str) -> None:
          r"Male is 0 on all 2 training faces"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said(root: Path, spoil: Any, settings: dict[str, Any], message: str) -> None:
+def test_invalid_sources_are_reported(root: Path, spoil: Any, settings: dict[str, Any], message: str) -> None:
     opened(root)
     spoil(root)
     with pytest.raises(ConfigError, match=message):
         opened(**{"root": root, **settings})
 
 
-def test_all_missing_images_are_counted_and_a_few_named(root: Path) -> None:
+def test_missing_images_are_counted(root: Path) -> None:
     for path in (root / "img_align_celeba").iterdir():
         path.unlink()
     with pytest.raises(ConfigError, match=r"and 4 more \(9 in all\)\n.*none of the images") as caught:
@@ -170,14 +170,14 @@ def test_all_missing_images_are_counted_and_a_few_named(root: Path) -> None:
     assert str(caught.value).count("listed, but") == 5
 
 
-def test_a_damaged_image_is_named(root: Path) -> None:
+def test_damaged_image_is_named(root: Path) -> None:
     path = root / "img_align_celeba" / "000003.jpg"
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(ConfigError, match=r"000003.jpg: damaged"):
         opened(root, split="number").read("train", [0])
 
 
-def test_a_rare_attribute_is_warned_of_unless_balanced(tmp_path: Path) -> None:
+def test_rare_attribute_warns_unless_balanced(tmp_path: Path) -> None:
     (tmp_path / "img_align_celeba").mkdir()
     rows = [f"{n:06}.jpg {1 if n == 5 else -1}" for n in range(1, 301)]
     for n in range(1, 301):

@@ -77,7 +77,7 @@ def opened(root: Path, **settings: Any) -> CelebAMaskHQ:
         return CelebAMaskHQ(CelebAMaskHQData(**{"root": root, "image_size": 16, "test_share": 0.0, **settings}))
 
 
-def test_both_layouts_give_the_same_thirteen_parts(root: Path) -> None:
+def test_both_layouts_give_equal_parts(root: Path) -> None:
     maps, parts = (opened(root, masks=masks).read("train", range(8)) for masks in ("maps", "parts"))
     for name in CelebAMaskHQ.fields:
         assert torch.equal(maps[name], parts[name]), name
@@ -87,7 +87,7 @@ def test_both_layouts_give_the_same_thirteen_parts(root: Path) -> None:
     assert opened(root).masks == "maps" and opened(root).attributes == ()
 
 
-def test_without_label_maps_the_masks_are_read_wherever_they_lie(root: Path) -> None:
+def test_part_masks_are_found_in_subfolders(root: Path) -> None:
     expected = opened(root).read("train", range(8))["segmentation"]
     for path in (root / "CelebAMask-HQ-mask").iterdir():
         path.unlink()
@@ -97,7 +97,7 @@ def test_without_label_maps_the_masks_are_read_wherever_they_lie(root: Path) -> 
     assert source.masks == "parts" and torch.equal(source.read("train", range(8))["segmentation"], expected)
 
 
-def test_a_part_without_a_file_is_absent_and_overlaps_go_to_the_later_one(root: Path) -> None:
+def test_missing_and_overlapping_part_masks(root: Path) -> None:
     folder = root / "CelebAMask-HQ-mask-anno" / "0"
     for path in folder.glob("00003_*"):
         path.unlink()
@@ -117,7 +117,7 @@ def test_a_part_without_a_file_is_absent_and_overlaps_go_to_the_later_one(root: 
 
 @pytest.mark.parametrize("size, crop", [(16, 1.0), (16, 0.5), (24, 0.75), (40, 0.9)])
 @pytest.mark.parametrize("shape", [(32, 32), (48, 32), (32, 56)])
-def test_image_and_map_are_cut_alike(root: Path, shape: tuple[int, int], size: int, crop: float) -> None:
+def test_image_and_segmentation_are_cropped_alike(root: Path, shape: tuple[int, int], size: int, crop: float) -> None:
     """An image that shows its own label map agrees with the segmentation wherever no two parts meet."""
     blocks = np.random.default_rng(0).permutation(28).reshape(4, 7) % 19
     labels = blocks.astype(np.uint8).repeat(12, 0).repeat(8, 1)[: shape[0], : shape[1]]
@@ -133,7 +133,7 @@ def test_image_and_map_are_cut_alike(root: Path, shape: tuple[int, int], size: i
     assert source.crop == crop
 
 
-def test_the_official_split_needs_its_numbers(root: Path) -> None:
+def test_official_split_needs_numbered_files(root: Path) -> None:
     assert opened(root).split == "hash"
     (root / "CelebA-HQ-img" / "2001.jpg").rename(root / "CelebA-HQ-img" / "28000.jpg")
     (root / "CelebA-HQ-img" / "2000.jpg").rename(root / "CelebA-HQ-img" / "27999.jpg")
@@ -150,7 +150,7 @@ def test_the_official_split_needs_its_numbers(root: Path) -> None:
         CelebAMaskHQ(CelebAMaskHQData(root=root, image_size=16, split="number"))
 
 
-def test_a_face_stays_on_its_side_when_others_come(root: Path) -> None:
+def test_hash_split_is_stable_when_images_are_added(root: Path) -> None:
     before = opened(root, test_share=0.5)
     tested = {before.numbers[i] for i in before.members["test"]}
     for number in (9, 11, 12):
@@ -161,7 +161,7 @@ def test_a_face_stays_on_its_side_when_others_come(root: Path) -> None:
     assert 0 < len(tested) < len(NUMBERS)
 
 
-def test_attributes_are_those_of_the_list_by_number(root: Path) -> None:
+def test_attributes_follow_the_numbered_list(root: Path) -> None:
     source = opened(root, attributes=("Male", "Eyeglasses"))
     assert source.read_labels("train").tolist() == [[float(n % 2 == 0), float(n % 2)] for n in NUMBERS]
     assert CelebAMaskHQ.list_attributes(CelebAMaskHQData(root=root)) == ("Eyeglasses", "Male")
@@ -175,7 +175,7 @@ def test_attributes_are_those_of_the_list_by_number(root: Path) -> None:
         opened(root, attributes=("Male",))
 
 
-def test_what_was_read_is_kept_within_bounds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoded_images_are_cached_within_limit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = opened(root).count_faces("train")
     monkeypatch.setattr(celebamask_hq, "CACHE_BYTES", faces * 4 * 16 * 16)
     source, part, shared = opened(root), opened(root), opened(root, workers=2)
@@ -196,7 +196,7 @@ def test_what_was_read_is_kept_within_bounds(root: Path, monkeypatch: pytest.Mon
     assert pickle.loads(pickle.dumps(source))._caches == {}
 
 
-def test_a_stream_mirrors_image_and_parts(root: Path) -> None:
+def test_stream_mirrors_image_and_parts(root: Path) -> None:
     source = opened(root, label_set="celebamask-19")
     stream = FaceStream(source, "source", Need(("image", "segmentation")), seed=0, flip=True)
     flipped = [k for k in range(8) if stream.is_mirrored(k)]
@@ -208,7 +208,7 @@ def test_a_stream_mirrors_image_and_parts(root: Path) -> None:
     assert torch.equal(sample["segmentation"], table[plain["segmentation"].flip(-1).long()])
 
 
-def test_a_run_is_measured_on_the_parts_and_the_split_of_its_training(root: Path) -> None:
+def test_run_is_measured_on_its_parts_and_split(root: Path) -> None:
     trained = CelebAMaskHQData(root=root, attributes=("Male",), crop=0.75, test_share=0.25, masks="parts")
     trained = trained.model_copy(update={"label_set": load_label_set("celebamask-19")})
     facts = SimpleNamespace(image_size=64, attributes=("Male",))
@@ -260,7 +260,7 @@ def elsewhere(root: Path) -> None:
          {"attributes": ("Male",)}, r"attribute-anno.txt: no row for image 4"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_on_opening(root: Path, spoil: Any, settings: dict[str, Any], message: str) -> None:
+def test_invalid_files_are_reported_on_opening(root: Path, spoil: Any, settings: dict[str, Any], message: str) -> None:
     opened(root)
     spoil(root)
     with pytest.raises(ConfigError, match=message):
@@ -288,7 +288,7 @@ def test_what_is_wrong_is_said_on_opening(root: Path, spoil: Any, settings: dict
          r"mask/0.png: a label map has one value a pixel.*this one is RGB"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_on_reading(root: Path, spoil: Any, masks: str, message: str) -> None:
+def test_invalid_files_are_reported_on_reading(root: Path, spoil: Any, masks: str, message: str) -> None:
     opened(root, masks=masks).read("train", [0])
     source = opened(root, masks=masks)
     spoil(root)

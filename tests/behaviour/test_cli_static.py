@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.plugins import Shelf
+from support.plugins import PluginFolder
 from zoogan import __version__
 from zoogan.cli import main
 from zoogan.cli.show import parse_attribute_lines
@@ -72,9 +72,9 @@ SMALL = """
 
 
 @pytest.fixture(autouse=True)
-def a_zoo_of_its_own(shelf: Shelf) -> Iterator[None]:
-    """The process's zoo, opened anew with what is on this test's shelf."""
-    shelf.install("small", SMALL)
+def a_zoo_of_its_own(plugin_folder: PluginFolder) -> Iterator[None]:
+    """The process's zoo, opened anew with what is on this test's plugin_folder."""
+    plugin_folder.install("small", SMALL)
     get_zoo.cache_clear()
     yield
     get_zoo.cache_clear()
@@ -86,8 +86,8 @@ Said = pytest.CaptureFixture[str]
 # ---- list ----
 
 
-def test_list_shows_models_known_ones_and_failures(shelf: Shelf, capsys: Said) -> None:
-    shelf.install("bad", "import dlib_that_nobody_has")
+def test_list_shows_models_known_ones_and_failures(plugin_folder: PluginFolder, capsys: Said) -> None:
+    plugin_folder.install("bad", "import dlib_that_nobody_has")
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["model", "title", "paper", "year", "recipes", "plugin"]
@@ -98,8 +98,8 @@ def test_list_shows_models_known_ones_and_failures(shelf: Shelf, capsys: Said) -
     assert lines[-1].startswith("plugin 'bad' is not in use: it needs module 'dlib_that_nobody_has'")
 
 
-def test_list_json(shelf: Shelf, capsys: Said) -> None:
-    shelf.install("bad", "1 / 0")
+def test_list_json(plugin_folder: PluginFolder, capsys: Said) -> None:
+    plugin_folder.install("bad", "1 / 0")
     assert main(["list", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert "small-gan" in [row["name"] for row in facts["installed"]]
@@ -107,8 +107,8 @@ def test_list_json(shelf: Shelf, capsys: Said) -> None:
     assert [failure["plugin"] for failure in facts["failures"]] == ["bad"]
 
 
-def test_list_with_a_file(shelf: Shelf, capsys: Said) -> None:
-    path = shelf.module("one_file", SMALL.replace("small", "other").replace('"answer", "broken", ', ""))
+def test_list_with_a_file(plugin_folder: PluginFolder, capsys: Said) -> None:
+    path = plugin_folder.write_module("one_file", SMALL.replace("small", "other").replace('"answer", "broken", ', ""))
     path.write_text(path.read_text().replace('("crash", "answer", "broken")', "()"))
     assert main(["list", "--plugin", str(path)]) == 0
     out = capsys.readouterr().out
@@ -236,13 +236,13 @@ def test_version_and_no_verb(capsys: Said) -> None:
 # ---- doctor ----
 
 
-def test_doctor_is_content_and_then_not(shelf: Shelf, capsys: Said) -> None:
+def test_doctor_is_content_and_then_not(plugin_folder: PluginFolder, capsys: Said) -> None:
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "0 problems" in out and "python:" in out and "cpu:" in out and "small (small 1.2)" in out
     assert "pyyaml:" in out and "numpy:" in out and "pillow:" in out and "jinja2:" in out and "pytest:" not in out
     assert "fp16" not in out.replace("bf16", ""), "no training takes it"
-    shelf.install("bad", "import dlib_that_nobody_has")
+    plugin_folder.install("bad", "import dlib_that_nobody_has")
     get_zoo.cache_clear()
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
@@ -262,7 +262,7 @@ def test_torch_is_not_imported(command: list[str]) -> None:
 
 
 def test_completion_knows_verbs_and_models_without_torch(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, capsys: Said
+    plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
     monkeypatch.setenv("_ZOO_COMPLETE", "complete_bash")
     for words, expected in (("zoo sh", "show"), ("zoo show small-", "small-gan")):

@@ -39,7 +39,7 @@ def flags() -> tuple[bool, bool, bool]:
 
 
 @pytest.mark.parametrize("tf32", [True, False])
-def test_training_sets_cudas_flags_and_gives_them_back(tf32: bool) -> None:
+def test_cuda_flags_are_set_and_restored(tf32: bool) -> None:
     before = flags()
     with pytest.raises(KeyError), use_cuda_flags(CUDA, tf32):
         assert flags() == (tf32, tf32, True)
@@ -76,7 +76,7 @@ def test_a_session_trains_with_the_flags_of_its_config(
 # ---- what a device cannot do ----
 
 
-def test_adaptive_augmentation_is_refused_on_mps_before_training() -> None:
+def test_ada_is_refused_on_mps() -> None:
     for use, refused in (("ada", True), ("diffaugment", False), ("none", False)):
         config = make_tiny_config("sagan", REGISTRY, {"augment": {"use": use}})
         game = compose(config, make_tiny_facts(config), REGISTRY).game
@@ -89,7 +89,7 @@ def test_adaptive_augmentation_is_refused_on_mps_before_training() -> None:
             check_augment(config, game, torch.device("mps"))
 
 
-def test_a_session_asks_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_session_checks_augmentation_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoogan.layers.ada.AdaptiveAugment.unsupported_devices", ("cpu",))
     sets = {"augment": {"use": "ada"}, "data": {"faces": 16, "held_out": 8, "workers": 0}}
     with pytest.raises(ConfigError, match=r"augment\.use: ada"):
@@ -121,7 +121,7 @@ def weights(trainer: Trainer) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("fused", [True, False])
-def test_nothing_that_is_not_finite_is_applied_on_cuda(fused: bool) -> None:
+def test_non_finite_update_is_not_applied_on_cuda(fused: bool) -> None:
     """A fused optimizer is told by the flag, and the host does not look; for others the host must look at once."""
     trainer = broken(fused)
     assert all(supports_found_inf(optimizer) == fused for optimizer in trainer.optimizers.values())
@@ -140,7 +140,7 @@ def test_nothing_that_is_not_finite_is_applied_on_cuda(fused: bool) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_an_average_told_on_the_device_is_that_told_on_the_host(dtype: torch.dtype) -> None:
+def test_average_on_device_equals_host(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3)).to(dtype)
     network = network.to(memory_format=torch.channels_last)
@@ -156,7 +156,7 @@ def test_an_average_told_on_the_device_is_that_told_on_the_host(dtype: torch.dty
 
 
 @pytest.mark.parametrize("value", [1.0, float("nan"), float("inf"), -float("inf")])
-def test_an_average_stays_bit_for_bit_where_nothing_is_applied(value: float) -> None:
+def test_average_is_unchanged_without_update(value: float) -> None:
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     with torch.no_grad():
         network[0].bias.copy_(torch.tensor([0.0, -0.0, 1e-40, 3.0]))
@@ -208,7 +208,7 @@ def together(gradients: list[list[Tensor | None]], monkeypatch: pytest.MonkeyPat
     return processes
 
 
-def test_gradients_are_averaged_and_what_nobody_has_stays_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_gradients_stay_none_after_reduction(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     a, b, c = (torch.randn(2, 3) for _ in range(3))
     nan = torch.full((2, 3), float("nan"))
@@ -218,7 +218,7 @@ def test_gradients_are_averaged_and_what_nobody_has_stays_none(monkeypatch: pyte
         assert torch.equal(second, b.double() / 2) and torch.equal(third, b.double() / 2)
 
 
-def test_where_all_gradients_are_there_the_host_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradient_reduction_reads_nothing_on_host(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tolist", "item", "__bool__", "__float__"):
         monkeypatch.setattr(Tensor, name, lambda *a, **k: pytest.fail("the host waits for the device"))
     found = together([[torch.ones(2, 3)] * 2, [torch.zeros(2, 3)] * 2], monkeypatch)

@@ -13,8 +13,17 @@ import torch
 from PIL import Image
 
 import zoogan
-from support.generated_faces import ROWS, SIZE, STYLE, ToyJudge, liven, set_inversion, toy_editor, toy_ways
-from support.style_runs import paint
+from support.pictures import save_picture
+from support.toy_faces import (
+    ROWS,
+    SIZE,
+    STYLE,
+    ToyJudge,
+    fill_noise_and_mean,
+    make_toy_axes,
+    make_toy_editor,
+    set_inversion,
+)
 from zoogan.cli import main
 from zoogan.editors.directions import (
     Direction,
@@ -41,13 +50,13 @@ Says = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def ways() -> torch.Tensor:
-    return toy_ways(math.radians(60))
+    return make_toy_axes(math.radians(60))
 
 
 @pytest.fixture(scope="module")
 def toy(ways: torch.Tensor) -> SynthesisEditor:
     """An editor that knows Red and Green, whose true directions meet at 60 degrees."""
-    editor, judge = toy_editor(ways), ToyJudge()
+    editor, judge = make_toy_editor(ways), ToyJudge()
     latents, probabilities = read_sampled_faces(editor, judge, 600)
     editor.set_directions(
         {name: fit_direction(latents, probabilities[:, k]) for k, name in enumerate(("Red", "Green"))}
@@ -66,7 +75,7 @@ def asked(editor: SynthesisEditor, seeds: range, strength: float = 1.0, **values
     return editor.apply(made.image, editor.resolve(request, made.image), strength=strength)
 
 
-def test_the_true_direction_is_found(toy: SynthesisEditor, ways: torch.Tensor) -> None:
+def test_fit_finds_the_true_direction(toy: SynthesisEditor, ways: torch.Tensor) -> None:
     for k, name in enumerate(("Red", "Green")):
         found = toy.directions[name]
         assert float(found.normal @ ways[k].double()) > 0.9 and abs(float(found.normal.norm()) - 1) < 1e-9
@@ -76,7 +85,7 @@ def test_the_true_direction_is_found(toy: SynthesisEditor, ways: torch.Tensor) -
     assert toy.attributes == toy.condition.names == ("Red", "Green")
 
 
-def test_an_edit_crosses_to_the_side_that_was_asked_for(toy: SynthesisEditor) -> None:
+def test_edit_reaches_requested_side(toy: SynthesisEditor) -> None:
     seeds = range(1000, 1040)
     before = shows(toy.sample(seeds))[:, 0]
     assert 5 < int(before.sum()) < 35
@@ -91,20 +100,20 @@ def test_an_edit_crosses_to_the_side_that_was_asked_for(toy: SynthesisEditor) ->
     torch.testing.assert_close(middle, torch.full_like(middle, toy.directions["Red"].get_typical_distance(0.5)))
 
 
-def test_strength_scales_the_way(toy: SynthesisEditor) -> None:
+def test_strength_scales_the_move(toy: SynthesisEditor) -> None:
     made, seeds = toy.sample(range(4)), range(4)
     assert torch.equal(asked(toy, seeds, 0.0, Red=1.0).image, made.image)
     start, once, twice = (asked(toy, seeds, k, Red=1.0).extras["latents"] for k in (0.0, 1.0, 2.0))
     torch.testing.assert_close(twice - start, 2 * (once - start))
 
 
-def test_several_at_once_do_not_undo_each_other(toy: SynthesisEditor) -> None:
+def test_several_directions_are_solved_jointly(toy: SynthesisEditor) -> None:
     for red, green in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
         edited = asked(toy, range(20), Red=red, Green=green)
         assert bool((shows(edited)[:, :2] == torch.tensor([red, green]).bool()).all())
 
 
-def test_a_conditional_direction_leaves_the_other_attribute(toy: SynthesisEditor) -> None:
+def test_conditional_direction_keeps_other_attribute(toy: SynthesisEditor) -> None:
     apart = make_conditional(toy.directions["Red"], {"Green": toy.directions["Green"]})
     assert abs(float(apart.path @ toy.directions["Green"].normal)) < 1e-9 and apart.facts["conditional"] == "Green"
     latents = toy.sample(range(10)).extras["latents"]
@@ -122,7 +131,7 @@ def test_a_conditional_direction_leaves_the_other_attribute(toy: SynthesisEditor
         make_conditional(toy.directions["Red"], {"Red": toy.directions["Red"]})
 
 
-def test_latents_of_many_rows_move_alike(toy: SynthesisEditor) -> None:
+def test_latent_rows_move_alike(toy: SynthesisEditor) -> None:
     latents = torch.randn(2, ROWS, STYLE, generator=torch.Generator().manual_seed(1))
     targets = toy.resolve(Request({"Red": 1.0}, latents=latents), torch.zeros(2, 3, SIZE, SIZE))
     edited = toy.apply(torch.zeros(2, 3, SIZE, SIZE), targets).extras["latents"]
@@ -134,7 +143,7 @@ def test_latents_of_many_rows_move_alike(toy: SynthesisEditor) -> None:
     )
 
 
-def test_too_few_faces_of_a_kind() -> None:
+def test_fit_refuses_too_few_faces() -> None:
     latents = torch.randn(100, 4)
     probability = (torch.arange(100) < 19).float()
     with pytest.raises(TooFewFacesError, match="19 of 100 faces show it, and a direction needs 20"):
@@ -158,15 +167,15 @@ class FileJudge(ToyJudge):
 
 
 @pytest.fixture
-def own_run(face_run: Path, tmp_path: Path) -> Path:
+def own_run(stylegan2_run: Path, tmp_path: Path) -> Path:
     """A copy of the run, to write directions into."""
-    return Path(shutil.copytree(face_run, tmp_path / "faces"))
+    return Path(shutil.copytree(stylegan2_run, tmp_path / "faces"))
 
 
 @pytest.fixture(autouse=True)
-def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, face_run: Path) -> FileJudge:
+def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stylegan2_run: Path) -> FileJudge:
     """The judge that `--judge` opens; there is none in the cache."""
-    mean = zoogan.load(face_run).sample(64).image.mean((0, 2, 3))[:2].mean()
+    mean = zoogan.load(stylegan2_run).sample(64).image.mean((0, 2, 3))[:2].mean()
     found = FileJudge(-float(mean))
     monkeypatch.setattr("zoogan.judges.judge.load_judge", lambda path: found)
     monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path / "cache"))
@@ -188,7 +197,7 @@ def pictures(out: Path) -> dict[str, np.ndarray]:
     return {path.name: np.asarray(Image.open(path)) for path in sorted(out.iterdir())}
 
 
-def test_directions_are_kept_in_the_run(own_run: Path, judge: FileJudge, capsys: pytest.CaptureFixture[str]) -> None:
+def test_directions_are_stored_in_the_run(own_run: Path, judge: FileJudge, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit(own_run, "--attribute", "Red") == 0
     assert fit(own_run, "--attribute", "Green", "--conditional", "Red", "--seed", "5") == 0
     said = capsys.readouterr().out
@@ -205,7 +214,7 @@ def test_directions_are_kept_in_the_run(own_run: Path, judge: FileJudge, capsys:
     assert torch.equal(again.normal, wanted.synthesis_editor.directions["Red"].normal)
 
 
-def test_made_faces_are_edited_by_seed_by_file_and_from_python(fitted_run: Path, tmp_path: Path) -> None:
+def test_generated_faces_are_edited_by_seed_file_and_python(fitted_run: Path, tmp_path: Path) -> None:
     loaded, out = zoogan.load(fitted_run), tmp_path / "edits"
     wish = ("--attribute", "Red=1", "--device", "cpu")
     assert main(["edit", str(fitted_run), "--seed", "7", "--seed", "9", *wish, "--out", str(out)]) == 0
@@ -230,9 +239,9 @@ def test_made_faces_are_edited_by_seed_by_file_and_from_python(fitted_run: Path,
     torch.testing.assert_close(loaded.edit(latents[:, 0], Red=1).image, loaded.edit(latents, Red=1).image)
 
 
-def test_a_photo_is_inverted_first(fitted_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_photo_is_inverted_before_editing(fitted_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     set_inversion(fitted_run, iterations=5, mean_of=20)
-    photo, out = paint(tmp_path / "me.png"), tmp_path / "edits"
+    photo, out = save_picture(tmp_path / "me.png"), tmp_path / "edits"
     options = ["--attribute", "Red=1", "--strength", "2", "--out", str(out), "--device", "cpu"]
     assert main(["edit", str(fitted_run), str(photo), *options]) == 0
     said = capsys.readouterr().err
@@ -242,13 +251,13 @@ def test_a_photo_is_inverted_first(fitted_run: Path, tmp_path: Path, capsys: pyt
     assert np.array_equal(pictures(out)["me-edited.png"], wanted)
 
 
-def test_a_sheet_shows_directions(fitted_run: Path, tmp_path: Path) -> None:
+def test_sheet_shows_directions(fitted_run: Path, tmp_path: Path) -> None:
     assert main(["edit", str(fitted_run), "--grid", "--out", str(tmp_path / "grid.png")]) == 0
     assert Image.open(tmp_path / "grid.png").size[0] == 4 + (8 + 4) * 132
 
 
-def test_directions_of_other_weights_are_told(fitted_run: Path) -> None:
-    liven(fitted_run, 0.5)  # as if the run had been trained further
+def test_directions_of_other_weights_are_reported(fitted_run: Path) -> None:
+    fill_noise_and_mean(fitted_run, 0.5)  # as if the run had been trained further
     loaded = zoogan.load(fitted_run)
     assert not loaded.editor.attributes
     with pytest.raises(ConfigError, match=r"Red: .* other weights .*`zoo direction RUN --attribute Red` fits it anew"):
@@ -258,10 +267,10 @@ def test_directions_of_other_weights_are_told(fitted_run: Path) -> None:
         zoogan.load(fitted_run).edit(loaded.sample(), Green=1)
 
 
-def test_a_direction_comes_back_from_its_file(toy: SynthesisEditor, tmp_path: Path, face_run: Path) -> None:
+def test_direction_file_round_trip(toy: SynthesisEditor, tmp_path: Path, stylegan2_run: Path) -> None:
     from zoogan.runs.latents import hash_generator
 
-    editor = zoogan.load(face_run).synthesis_editor
+    editor = zoogan.load(stylegan2_run).synthesis_editor
     apart = make_conditional(toy.directions["Red"], {"Green": toy.directions["Green"]})
     write_direction(RunFolder(tmp_path).directions, "Red", apart, {"generator": hash_generator(editor)})
     (found, unusable) = read_directions(RunFolder(tmp_path).directions, editor)
@@ -287,7 +296,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Says:
     return said
 
 
-def test_attributes_that_cannot_be_fitted(own_run: Path, refused: Says) -> None:
+def test_unfittable_attributes_are_reported(own_run: Path, refused: Says) -> None:
     base = ("direction", own_run, "--judge", "judge")
     said = refused(*base, "--attribute", "Rad", "--attribute", "Blue", "--conditional", "Gren")
     assert len(said.strip().splitlines()) == 3
@@ -303,17 +312,17 @@ def test_attributes_that_cannot_be_fitted(own_run: Path, refused: Says) -> None:
     assert "Green: not stored, for Never could not be fitted" in said
 
 
-def test_no_judge_and_no_maker(own_run: Path, attribute_run: Path, refused: Says) -> None:
+def test_direction_needs_judge_and_generator(own_run: Path, sagan_run: Path, refused: Says) -> None:
     said = refused("direction", own_run, "--attribute", "Red")
     assert "no judge reads drawn faces of 16 pixels yet" in said and "zoo judge train --data drawn --size 16" in said
-    assert "use `zoo edit`" in refused("direction", attribute_run, "--attribute", "Red", "--judge", "judge")
+    assert "use `zoo edit`" in refused("direction", sagan_run, "--attribute", "Red", "--judge", "judge")
 
 
-def test_edits_that_cannot_be_made(
-    face_run: Path, fitted_run: Path, attribute_run: Path, refused: Says, tmp_path: Path
+def test_impossible_edits_are_refused(
+    stylegan2_run: Path, fitted_run: Path, sagan_run: Path, refused: Says, tmp_path: Path
 ) -> None:
-    photo, out = paint(tmp_path / "me.png"), ("--out", tmp_path / "none")
-    said = refused("edit", face_run, "--seed", 1, "--attribute", "Eyeglasses=1", *out)
+    photo, out = save_picture(tmp_path / "me.png"), ("--out", tmp_path / "none")
+    said = refused("edit", stylegan2_run, "--seed", 1, "--attribute", "Eyeglasses=1", *out)
     assert "known: none yet; `zoo direction RUN --attribute Eyeglasses` fits one" in said
     said = refused(
         "edit", fitted_run, photo, "--seed", 1, "--attribute", "Rad=1", "--attribute", "Green=2", "--domain", "x",
@@ -327,11 +336,11 @@ def test_edits_that_cannot_be_made(
     assert "have their latents" in refused("edit", fitted_run, photo, "--truncation", 0.5, *wish)
     assert "--threshold: this run makes faces" in refused("edit", fitted_run, "--seed", 1, "--threshold", 0, *wish)
     assert "no such file, did you mean 'me.png'?" in refused("edit", fitted_run, tmp_path / "mee.png", *wish)
-    assert "no photo given" in refused("edit", attribute_run, "--seed", 1, "--attribute", "Eyeglasses=1", *out)
+    assert "no photo given" in refused("edit", sagan_run, "--seed", 1, "--attribute", "Eyeglasses=1", *out)
     assert not (tmp_path / "none").exists()
 
 
-def test_mistakes_from_python(fitted_run: Path, photo_edit: Edit) -> None:
+def test_python_mistakes_raise_clear_errors(fitted_run: Path, photo_edit: Edit) -> None:
     loaded = zoogan.load(fitted_run)
     made = loaded.sample(2)
     for images, options, expected in (
@@ -353,7 +362,7 @@ def photo_edit() -> Edit:
     return Edit(torch.zeros(1, 3, SIZE, SIZE))
 
 
-def test_the_judge_in_the_cache_is_the_default(
+def test_cached_judge_is_the_default(
     own_run: Path, judge: FileJudge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / f"cache/judges/drawn-{SIZE}").mkdir(parents=True)

@@ -22,7 +22,7 @@ def opened(**settings: Any) -> DrawnSource:
     return DrawnSource(DrawnData(**{"image_size": 16, "faces": 60, "held_out": 20, "attributes": NAMES, **settings}))
 
 
-def test_a_face_is_the_same_however_it_is_read() -> None:
+def test_drawn_face_is_equal_however_it_is_read() -> None:
     source, fresh = opened(), opened()
     batch = source.read("train", [5, 0, 5, 9])
     again = source.read("train", [9, 3, 5])  # two of them kept, one new
@@ -32,7 +32,7 @@ def test_a_face_is_the_same_however_it_is_read() -> None:
         assert torch.equal(batch[name][0], batch[name][2]) and torch.equal(batch[name][3], expected[name][0]), name
 
 
-def test_what_is_kept_is_not_drawn_again_and_the_bound_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_avoids_redrawing_within_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawn_source, "CACHE_BYTES", 10 * 4 * 16 * 16)
     source = opened()
     drawn: list[int] = []
@@ -44,14 +44,14 @@ def test_what_is_kept_is_not_drawn_again_and_the_bound_holds(monkeypatch: pytest
     assert source.read("test", [0])["image"].shape == (1, 3, 16, 16)
 
 
-def test_splits_share_no_face() -> None:
+def test_splits_are_disjoint() -> None:
     source = opened()
     images = [source.read(split, range(20))["image"].flatten(1) for split in ("train", "valid", "test")]
     everything = torch.cat(images)
     assert len(torch.unique(everything, dim=0)) == 60
 
 
-def test_labels_agree_with_what_is_read_and_columns_follow_the_order_asked() -> None:
+def test_labels_agree_with_read_samples() -> None:
     source, turned = opened(), opened(attributes=NAMES[::-1])
     assert torch.equal(source.read_labels("train"), source.read("train", range(60))["attributes"])
     assert torch.equal(source.read_labels("train"), turned.read_labels("train").flip(1))
@@ -59,7 +59,7 @@ def test_labels_agree_with_what_is_read_and_columns_follow_the_order_asked() -> 
     assert not (hat * hair).any() and not source.read("train", range(60))["visible"][hat == 1, 1].any()
 
 
-def test_redraw_changes_only_what_it_is_asked_to() -> None:
+def test_redraw_changes_only_the_requested_attribute() -> None:
     source = opened()
     own = source.read_labels("test")[:, 0]
     redrawn = source.redraw("test", range(20), Eyeglasses=1.0)
@@ -68,11 +68,11 @@ def test_redraw_changes_only_what_it_is_asked_to() -> None:
     assert torch.equal(same, own == 1)
 
 
-def test_groups_are_those_of_the_chosen_attributes() -> None:
+def test_exclusive_groups_follow_chosen_attributes() -> None:
     assert opened().exclusive == (("Blond_Hair", "Bald"),)
 
 
-def test_a_worker_is_not_sent_the_cache() -> None:
+def test_cache_is_not_pickled_to_workers() -> None:
     source = opened()
     source.read("train", range(60))
     copy = pickle.loads(pickle.dumps(source))
@@ -88,17 +88,17 @@ def test_a_worker_is_not_sent_the_cache() -> None:
         ({"probabilities": {"Eyeglasses": 0.0}}, r"Eyeglasses is 0 on all 60 training faces"),
     ],
 )
-def test_what_is_wrong_is_said(settings: dict[str, Any], message: str) -> None:
+def test_invalid_sources_are_reported(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         opened(**settings)
 
 
-def test_an_index_outside_the_split_is_refused() -> None:
+def test_index_outside_split_is_refused() -> None:
     with pytest.raises(IndexError, match="face 20 of test, which has 20"):
         opened().read("test", [20])
 
 
-def test_pose_is_the_drawn_one_and_a_mirrored_face_looks_the_other_way() -> None:
+def test_pose_is_true_and_mirrors() -> None:
     source = opened()
     sample = source.read("test", range(20))
     assert torch.equal(sample["pose"], source.faces.draw(range(2_000_000, 2_000_020)).pose)
@@ -108,5 +108,5 @@ def test_pose_is_the_drawn_one_and_a_mirrored_face_looks_the_other_way() -> None
     assert torch.equal(turned[10:], sample["pose"][10:])
 
 
-def test_all_that_can_be_drawn_is_known_without_opening_the_source() -> None:
+def test_known_attributes_need_no_opened_source() -> None:
     assert DrawnSource.list_attributes(DrawnData()) == ATTRIBUTES

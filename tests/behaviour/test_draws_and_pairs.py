@@ -12,7 +12,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from support.set_metrics import SIDE, Filters, Lens, Noise, edits_of, in_two_processes, keep, measured, study_of
+from support.set_metrics import (
+    SIDE,
+    FunctionEditor,
+    NoiseSource,
+    RandomFilters,
+    keep_image,
+    make_flips,
+    make_study,
+    measure_edits,
+    run_in_two_threads,
+)
 from zoogan.evaluation.metric_runner import run_metrics
 from zoogan.evaluation.metrics.frechet import FrechetSqueezeNet, Moments, compute_frechet_distance
 from zoogan.evaluation.metrics.kernel import KernelSqueezeNet
@@ -32,11 +42,11 @@ METRICS: dict[str, tuple[Any, Any]] = {
 
 def built(name: str, **options: Any) -> Metric:
     metric, config = METRICS[name]
-    made: Metric = metric(config(minimum=2, **options), features=Filters())
+    made: Metric = metric(config(minimum=2, **options), features=RandomFilters())
     return made
 
 
-class Kinds(Noise):
+class Kinds(NoiseSource):
     """Faces of three domains, of which each shows one: the later, the brighter."""
 
     attributes, exclusive = NAMES, (NAMES,)
@@ -56,7 +66,7 @@ def speckled(image: Tensor, target: Tensor, seed: Any) -> Tensor:
     return (image + 0.3 * torch.stack(patterns)).clamp(-1, 1)
 
 
-class Translator(Lens):
+class Translator(FunctionEditor):
     """Edits between the domains of `Kinds`."""
 
     attributes = NAMES
@@ -72,10 +82,10 @@ def found_by(metric: Metric, study: Study) -> dict[str, Any]:
 # ---- several edits of a face ----
 
 
-def test_all_draws_are_in_the_set_and_as_many_real_faces(tmp_path: Path) -> None:
-    source, network, editor = Noise(train=900), Filters(), Lens(speckled)
-    (measure,) = measured(built("fd_squeezenet", draws=3), study_of(source, tmp_path), editor, BATCHES)
-    edits = edits_of(source, editor, "A", range(80))
+def test_draws_add_edits_and_real_faces(tmp_path: Path) -> None:
+    source, network, editor = NoiseSource(train=900), RandomFilters(), FunctionEditor(speckled)
+    (measure,) = measure_edits(built("fd_squeezenet", draws=3), make_study(source, tmp_path), editor, BATCHES)
+    edits = make_flips(source, editor, "A", range(80))
     shown = torch.cat([edits.edited_image, edits.edit_with_seed(1), edits.edit_with_seed(2)])
     chosen = choose_matching_faces(source, "A", (edits.target_value > 0.5).repeat(3), seed=0).indices
     real = normalize_image(source.read("train", chosen)["image"])
@@ -85,23 +95,23 @@ def test_all_draws_are_in_the_set_and_as_many_real_faces(tmp_path: Path) -> None
     assert measure.note.startswith("240 edits (3 of a face), 240 train faces (set ")
 
 
-def test_draws_are_looked_at_once_by_all_metrics(tmp_path: Path) -> None:
+def test_draws_are_computed_once_for_all_metrics(tmp_path: Path) -> None:
     calls = []
 
-    class Counted(Filters):
+    class Counted(RandomFilters):
         def extract(self, image: Tensor) -> Tensor:
             calls.append(len(image))
             return super().extract(image)
 
-    network, edits = Counted(), edits_of(Noise(), Lens(speckled), "A", range(10))
+    network, edits = Counted(), make_flips(NoiseSource(), FunctionEditor(speckled), "A", range(10))
     for draws in (1, 2, 3, 2):
         metric = FrechetSqueezeNet(FrechetSqueezeNet.Config(draws=draws), features=network)
-        metric.start(study_of(Noise(), tmp_path))
+        metric.start(make_study(NoiseSource(), tmp_path))
         metric.update(edits)
     assert calls == [10, 10, 10]
 
 
-def test_the_key_knows_of_draws_and_pairs_and_is_what_it_was_without() -> None:
+def test_key_records_draws_and_pairs() -> None:
     def options(**given: Any) -> set[str]:
         config = PrecisionRecallSqueezeNet.Config(**given)
         return set(config.model_dump(exclude={"use", *config.immaterial}))
@@ -110,21 +120,21 @@ def test_the_key_knows_of_draws_and_pairs_and_is_what_it_was_without() -> None:
     assert options(draws=10) == {"k", "draws"} and options(pairs=True) == {"k", "pairs"}
 
 
-def test_an_error_that_counts_every_edit_alone_is_not_told(tmp_path: Path) -> None:
+def test_dependent_draws_have_no_error_estimate(tmp_path: Path) -> None:
     for draws, known in ((1, True), (2, False)):
-        study = study_of(Noise(), tmp_path)
-        (measure,) = measured(built("kd_squeezenet", draws=draws), study, Lens(speckled), BATCHES)
+        study = make_study(NoiseSource(), tmp_path)
+        (measure,) = measure_edits(built("kd_squeezenet", draws=draws), study, FunctionEditor(speckled), BATCHES)
         assert (measure.statistic.error is not None) is known
 
 
 # ---- pairs of domains ----
 
 
-def test_the_mean_over_ordered_pairs_is_that_of_sets_apart(tmp_path: Path) -> None:
-    source, network = Kinds(), Filters()
-    study = study_of(source, tmp_path)
+def test_pair_mean_equals_separate_sets(tmp_path: Path) -> None:
+    source, network = Kinds(), RandomFilters()
+    study = make_study(source, tmp_path)
     measure = found_by(built("fd_squeezenet", pairs=True, draws=2), study)["fd_squeezenet"]
-    edits = {name: edits_of(source, Translator(speckled), name, range(80)) for name in NAMES}
+    edits = {name: make_flips(source, Translator(speckled), name, range(80)) for name in NAMES}
     expected = []
     for own, target in permutations(range(3), 2):
         rows = (edits[NAMES[target]].own.argmax(1) == own).repeat(2)
@@ -142,24 +152,24 @@ def test_the_mean_over_ordered_pairs_is_that_of_sets_apart(tmp_path: Path) -> No
     assert "54 edits (2 of a face), 40 train faces" in measure.note
 
 
-def test_one_attribute_makes_two_pairs_and_four_numbers_are_averaged_alike(tmp_path: Path) -> None:
-    class Plain(Noise):
+def test_single_attribute_makes_two_pairs(tmp_path: Path) -> None:
+    class Plain(NoiseSource):
         attributes = ("A",)
 
         def table(self, split: str) -> Tensor:
             return super().table(split)[:, :1]
 
-    class Flip(Lens):
+    class Flip(FunctionEditor):
         attributes = ("A",)
 
     metric = built("prdc_squeezenet", pairs=True)
-    found = run_metrics(Flip(keep), study_of(Plain(), tmp_path), {"it": metric}, ("A",), strict=True).measures
+    found = run_metrics(Flip(keep_image), make_study(Plain(), tmp_path), {"it": metric}, ("A",), strict=True).measures
     assert [measure.name.partition(".")[2] for _, measure in found] == ["precision", "recall", "density", "coverage"]
     for _, measure in found:
         assert "mean over 2 pairs: no_A to A " in measure.note and "; A to no_A " in measure.note
 
 
-def test_other_faces_of_a_domain_are_others() -> None:
+def test_reference_faces_differ_within_domain() -> None:
     source = Kinds()
     some, others = (choose_any_faces(source, 15, 3, domain=1, others=flag) for flag in (False, True))
     assert len(some.indices) == len(others.indices) == 15 and not set(some.indices) & set(others.indices)
@@ -171,24 +181,24 @@ def test_other_faces_of_a_domain_are_others() -> None:
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_two_processes_say_what_one_says(name: str, tmp_path: Path) -> None:
+def test_two_processes_measure_like_one(name: str, tmp_path: Path) -> None:
     options = {"pairs": True, "draws": 2}
-    alone = found_by(built(name, **options), study_of(Kinds(), tmp_path / "one"))
+    alone = found_by(built(name, **options), make_study(Kinds(), tmp_path / "one"))
 
     def work(rank: int, world: World) -> dict[str, Any]:
-        return found_by(built(name, **options), study_of(Kinds(), tmp_path / "two", world=world))
+        return found_by(built(name, **options), make_study(Kinds(), tmp_path / "two", world=world))
 
-    for found in in_two_processes(work):
+    for found in run_in_two_threads(work):
         for key, measure in alone.items():
             assert found[key].statistic.compute() == pytest.approx(measure.statistic.compute(), rel=1e-6)
             assert found[key].note == measure.note and found[key].reference == measure.reference
 
 
-def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
-    study = study_of(Noise(), tmp_path)
+def test_unmeasurable_pairs_are_reported(tmp_path: Path) -> None:
+    study = make_study(NoiseSource(), tmp_path)
     with pytest.raises(Unavailable, match=r"fd_squeezenet.draws=2: these edits are the same by every seed: leave it"):
-        measured(built("fd_squeezenet", draws=2), study, Lens(keep), BATCHES)
-    assert measured(built("fd_squeezenet", draws=2), study, Lens(keep), []) == []
+        measure_edits(built("fd_squeezenet", draws=2), study, FunctionEditor(keep_image), BATCHES)
+    assert measure_edits(built("fd_squeezenet", draws=2), study, FunctionEditor(keep_image), []) == []
     with pytest.raises(Unavailable, match=r"pairs needs two domains or more.*; these faces have A, B: leave it out"):
         built("fd_squeezenet", pairs=True).start(study)
     for option in ({"draws": 2}, {"pairs": True}):

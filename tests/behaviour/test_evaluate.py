@@ -40,7 +40,7 @@ DATA = DrawnData(
     probabilities={"Eyeglasses": 0.5},
 )  # fmt: skip
 
-pytestmark = pytest.mark.usefixtures("few_resamples", "own_cache")
+pytestmark = pytest.mark.usefixtures("fast_bootstrap", "temporary_cache")
 
 
 def known(change: Change | None = None) -> KnownEditor:
@@ -109,7 +109,7 @@ def about(run: str, **changes: Any) -> MeasuredRun:
 # ---- the best and the worst ----
 
 
-def test_the_identity_edits_nothing_and_keeps_everything(study: Study) -> None:
+def test_identity_editor_scores_no_edit(study: Study) -> None:
     values = values_of(run_metrics(known(), study, all_metrics(), DATA.attributes))
     for name in ("Eyeglasses", "Black_Hair", "all"):
         assert values[f"edit_error {name}"] == pytest.approx(1.0)
@@ -121,7 +121,7 @@ def test_the_identity_edits_nothing_and_keeps_everything(study: Study) -> None:
     assert values["success.unedited Eyeglasses"] == 0.0
 
 
-def test_the_true_redraw_is_perfect(source: DrawnSource, study: Study) -> None:
+def test_true_redraw_scores_perfectly(source: DrawnSource, study: Study) -> None:
     values = values_of(run_metrics(known(TrueRedraw(source, "Eyeglasses")), study, all_metrics(), ["Eyeglasses"]))
     assert values["edit_error Eyeglasses"] == values["truth.inside.l1 Eyeglasses"] == 0.0
     assert values["truth.inside.ssim Eyeglasses"] == pytest.approx(1.0, abs=1e-5)
@@ -131,7 +131,7 @@ def test_the_true_redraw_is_perfect(source: DrawnSource, study: Study) -> None:
     assert values["cycle.l1 Eyeglasses"] == values["outside_truth.l1 Eyeglasses"] == 0.0
 
 
-def test_a_grey_picture_is_bad_at_everything(study: Study) -> None:
+def test_grey_editor_scores_badly(study: Study) -> None:
     metrics: dict[str, Metric] = {"edit_error": EditError(), "locality": Locality(), "cycle": Reconstruction()}
     values = values_of(
         run_metrics(known(lambda image, target: torch.zeros_like(image)), study, metrics, ["Eyeglasses"])
@@ -141,7 +141,7 @@ def test_a_grey_picture_is_bad_at_everything(study: Study) -> None:
     assert values["outside_truth.psnr Eyeglasses"] < 15
 
 
-def test_the_edit_error_is_the_ratio_of_sums_by_hand(source: DrawnSource, study: Study) -> None:
+def test_edit_error_equals_hand_computation(source: DrawnSource, study: Study) -> None:
     half = known(lambda image, target: image * 0.5)
     value = values_of(run_metrics(half, study, {"e": EditError()}, ["Eyeglasses"]))["edit_error Eyeglasses"]
     wrong = needed = 0.0
@@ -159,7 +159,7 @@ def test_the_edit_error_is_the_ratio_of_sums_by_hand(source: DrawnSource, study:
 # ---- what is edited ----
 
 
-def test_hair_colours_are_set_and_clear_their_rivals_and_the_rest_is_turned_over(study: Study) -> None:
+def test_exclusive_attributes_are_set_and_others_flipped(study: Study) -> None:
     own = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     target, some = make_edit_targets(study, own, "Blond_Hair")
     assert target.tolist() == [[1, 0, 1], [0, 0, 1]]
@@ -175,7 +175,7 @@ def excluding(*groups: tuple[str, ...]) -> KnownEditor:
     return editor
 
 
-def test_what_excludes_each_other_in_the_run_is_never_asked_for_together(source: DrawnSource) -> None:
+def test_run_exclusive_labels_are_never_requested_together(source: DrawnSource) -> None:
     editor = excluding(("Eyeglasses", "Blond_Hair"))
     study = open_study(source, "drawn", editor=editor, judge=Eye(source))
     own = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -193,7 +193,7 @@ def test_what_excludes_each_other_in_the_run_is_never_asked_for_together(source:
     assert metric.list_others("Eyeglasses") == ["Black_Hair", "Male"]
 
 
-def test_a_true_redraw_is_shown_only_where_it_is_one_for_all_runs(
+def test_grid_shows_redraw_only_if_equal_for_all_runs(
     source: DrawnSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[list[str]] = []
@@ -206,7 +206,7 @@ def test_a_true_redraw_is_shown_only_where_it_is_one_for_all_runs(
     assert shown == [["input", "true redraw", "a", "b"], ["input", "a", "b"]]
 
 
-def test_keys_tell_what_a_run_excludes_only_where_the_source_does_not(source: DrawnSource) -> None:
+def test_keys_record_groups_unknown_to_source(source: DrawnSource) -> None:
     def keys(editor: KnownEditor) -> dict[str | None, Key]:
         study = open_study(source, "drawn", editor=editor)
         found = run_metrics(editor, study, {"edit_error": EditError()}, ["Eyeglasses", "Black_Hair"])
@@ -225,12 +225,12 @@ def test_keys_tell_what_a_run_excludes_only_where_the_source_does_not(source: Dr
         assert Key.model_validate_json(told[name].model_dump_json()) == told[name]
 
 
-def test_a_study_is_of_the_editor_that_it_was_opened_for(study: Study) -> None:
+def test_study_belongs_to_its_editor(study: Study) -> None:
     with pytest.raises(ValueError, match="Eyeglasses"):
         run_metrics(excluding(("Eyeglasses", "Blond_Hair")), study, {}, ["Eyeglasses"])
 
 
-def test_hidden_attributes_are_left_out(source: DrawnSource, study: Study) -> None:
+def test_hidden_attributes_are_not_measured(source: DrawnSource, study: Study) -> None:
     visible = source.read("test", list(range(study.faces)))["visible"][:, 1] > 0
     blond = source.read_labels("test")[:, 1] < 0.5
     edited = torch.cat([edits.faces for edits in iterate_edits(known(), study, "Black_Hair")])
@@ -238,7 +238,7 @@ def test_hidden_attributes_are_left_out(source: DrawnSource, study: Study) -> No
     assert not bool(visible.all())
 
 
-def test_neither_batches_nor_processes_show(source: DrawnSource, study: Study) -> None:
+def test_evaluation_ignores_batches_and_processes(source: DrawnSource, study: Study) -> None:
     half = known(lambda image, target: image * 0.5)
     whole = EditError()
     whole.start(study)
@@ -263,14 +263,14 @@ def test_neither_batches_nor_processes_show(source: DrawnSource, study: Study) -
         assert torch.equal(ours.statistic.numerator, theirs.statistic.numerator)
 
 
-def test_without_a_judge_or_a_truth_the_report_says_so(source: DrawnSource, study: Study) -> None:
+def test_report_explains_missing_judge_and_truth(source: DrawnSource, study: Study) -> None:
     blind = Study(**{**study.__dict__, "judge": None})
     found = run_metrics(known(), blind, {"success": Success(), "edit_error": EditError()}, ["Eyeglasses"])
     assert "zoo judge train" in found.skipped["success"]
     assert {metric for metric, _ in found.measures} == {"edit_error"}
 
 
-def test_a_metric_that_raises_takes_only_itself_out(study: Study) -> None:
+def test_failing_metric_skips_only_itself(study: Study) -> None:
     class Broken(EditError):
         def update(self, edits: Any) -> None:
             raise ValueError("seventeen")
@@ -282,7 +282,7 @@ def test_a_metric_that_raises_takes_only_itself_out(study: Study) -> None:
         run_metrics(known(), study, {"broken": Broken()}, ["Eyeglasses"], strict=True)
 
 
-def test_the_true_redraw_of_a_hair_colour_preserves_the_rest_even_the_rivals_that_the_run_does_not_know() -> None:
+def test_hair_colour_redraw_preserves_other_attributes() -> None:
     data = DATA.model_copy(update={"attributes": ("Black_Hair",)})
     alone = DrawnSource(data)
     metric = Preservation()
@@ -291,7 +291,7 @@ def test_the_true_redraw_of_a_hair_colour_preserves_the_rest_even_the_rivals_tha
     assert "Blond_Hair" not in metric.list_others("Black_Hair") and "Eyeglasses" in metric.list_others("Black_Hair")
 
 
-def test_an_empty_split_is_an_error() -> None:
+def test_empty_split_is_an_error() -> None:
     class Empty(DrawnSource):
         def count_faces(self, split: str) -> int:
             return 0 if split != "train" else super().count_faces("train")
@@ -313,7 +313,7 @@ def stored(folder: Path, study: Study, editor: Editor, who: MeasuredRun) -> Eval
     return EvaluatedRun(again, read_rows(folder, again))
 
 
-def test_a_report_comes_back_with_the_rows_behind_it(study: Study, tmp_path: Path) -> None:
+def test_report_round_trip_keeps_rows(study: Study, tmp_path: Path) -> None:
     found = run_metrics(known(), study, {"edit_error": EditError(), "success": Success()}, ["Eyeglasses"])
     report = build_report(found, study, about("a"), None, "2026-11-21")
     write_report(tmp_path, report, collect_rows(found))
@@ -324,7 +324,7 @@ def test_a_report_comes_back_with_the_rows_behind_it(study: Study, tmp_path: Pat
     assert error is not None and error.low == pytest.approx(1) and error.n == error.key.n
 
 
-def test_the_bootstrap_knows_the_standard_error_of_a_mean() -> None:
+def test_bootstrap_matches_standard_error_of_mean() -> None:
     from zoogan.evaluation.reports.bootstrap import compute_interval, draw_face_weights, resample
     from zoogan.interfaces import Ratio
 
@@ -337,7 +337,7 @@ def test_the_bootstrap_knows_the_standard_error_of_a_mean() -> None:
     assert low < float(values.mean()) < high
 
 
-def test_equal_keys_share_a_column_and_another_resizer_does_not(study: Study, tmp_path: Path) -> None:
+def test_only_equal_keys_share_a_column(study: Study, tmp_path: Path) -> None:
     one = stored(tmp_path / "a", study, known(), about("a"))
     two = stored(tmp_path / "b", study, known(), about("b"))
     columns = make_columns(group_entrants([one, two]))
@@ -360,7 +360,7 @@ def test_equal_keys_share_a_column_and_another_resizer_does_not(study: Study, tm
     assert "edit_error Eyeglasses ↓" in table and "zoo compare a b" in table
 
 
-def test_the_better_run_is_marked_and_the_equal_one_is_tied(source: DrawnSource, study: Study, tmp_path: Path) -> None:
+def test_better_run_is_marked_and_ties_shown(source: DrawnSource, study: Study, tmp_path: Path) -> None:
     truth = TrueRedraw(source, "Eyeglasses")
     most = known(lambda image, target: 0.9 * truth(image, target) + 0.1 * image)
     some = known(lambda image, target: 0.5 * truth(image, target) + 0.5 * image)
@@ -371,7 +371,7 @@ def test_the_better_run_is_marked_and_the_equal_one_is_tied(source: DrawnSource,
     assert cells["most"].best and cells["same"].tied and not cells["some"].tied
 
 
-def test_two_runs_that_had_one_name_are_not_averaged(study: Study, tmp_path: Path) -> None:
+def test_runs_with_equal_names_are_not_averaged(study: Study, tmp_path: Path) -> None:
     """A report knows what its run was called when it was evaluated; both folders may have been renamed since."""
     for k in (0, 1):
         stored(tmp_path / str(k), study, known(), about("sagan", config=str(k)))
@@ -382,14 +382,14 @@ def test_two_runs_that_had_one_name_are_not_averaged(study: Study, tmp_path: Pat
     assert all(len(column.cells) == 2 for column in make_columns(entrants))
 
 
-def test_trainings_on_other_faces_are_no_seeds_of_one(study: Study, tmp_path: Path) -> None:
+def test_runs_on_other_data_are_not_joined_as_seeds(study: Study, tmp_path: Path) -> None:
     """Where the data lie is no setting that matters; what they are does."""
     told = [("a", 0, "x"), ("b", 1, "x"), ("c", 2, "y"), ("d", 3, None), ("e", 4, None)]
     runs = [stored(tmp_path / n, study, known(), about(n, seed=seed, config="c", data=data)) for n, seed, data in told]
     assert [entrant.name for entrant in group_entrants(runs)] == ["a + b", "c", "d + e"]
 
 
-def test_seeds_of_one_training_are_one_row_with_an_interval_over_both(study: Study, tmp_path: Path) -> None:
+def test_seeds_of_one_training_form_one_row(study: Study, tmp_path: Path) -> None:
     blind = Study(**{**study.__dict__, "judge": None})
     runs = [
         stored(tmp_path / str(k), blind, known(lambda i, t, k=k: i * (1 - 0.1 * k)), about(str(k), seed=k, config="c"))
@@ -404,7 +404,7 @@ def test_seeds_of_one_training_are_one_row_with_an_interval_over_both(study: Stu
     assert cell.low is not None and cell.high is not None and cell.low < cell.value < cell.high
 
 
-def test_a_report_whose_rows_were_damaged_is_refused(study: Study, tmp_path: Path) -> None:
+def test_report_with_damaged_rows_is_refused(study: Study, tmp_path: Path) -> None:
     stored(tmp_path, study, known(), about("a"))
     (tmp_path / "faces.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ConfigError, match="evaluate the run again"):

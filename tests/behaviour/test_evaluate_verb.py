@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import zoogan
+from support.runs import make_set_options, tiny_run
 from zoogan.cli import main
 from zoogan.errors import ConfigError
 from zoogan.evaluation.compare import compare
@@ -21,14 +22,7 @@ from zoogan.evaluation.reports.report import (
 )
 from zoogan.plugins.host import get_zoo, open_zoo
 
-TINY = [
-    "--device", "cpu", "--set", "data.image_size=16", "--set", "data.batch=4", "--set", "data.workers=0",
-    "--set", "data.faces=32",
-    "--set", "data.held_out=16", "--set", "generator.width=4", "--set", "discriminator.width=4",
-    "--set", "training.log_every=1",
-]  # fmt: skip
-
-pytestmark = pytest.mark.usefixtures("few_resamples", "own_cache")
+pytestmark = pytest.mark.usefixtures("fast_bootstrap", "temporary_cache")
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +30,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """SaGAN and StarGAN after two iterations, on different attributes."""
     folder = tmp_path_factory.mktemp("runs")
     for method, attributes in (("sagan", "Eyeglasses"), ("stargan", "Male,Eyeglasses")):
-        options = ["--iterations", "2", "--set", f"data.attributes={attributes}"]
-        assert main(["train", "--model", method, "--out", str(folder / method), *TINY, *options]) == 0
+        assert tiny_run(method, folder / method, data={"attributes": attributes}) == 0
     return [folder / "sagan", folder / "stargan"]
 
 
-def test_zoo_evaluate_leaves_a_report_to_read(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_zoo_evaluate_writes_a_report(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(runs[0]), "--faces", "12"]) == 0
     said = capsys.readouterr()
     assert "edit_error" in said.out and "report.html" in said.out
@@ -56,7 +49,7 @@ def test_zoo_evaluate_leaves_a_report_to_read(runs: list[Path], capsys: pytest.C
     assert "data:image/png;base64" in page and "edit_error" in page and "<script" not in page
 
 
-def test_metrics_that_were_named_and_not_measured_are_a_failure(
+def test_requested_metric_without_number_fails(
     runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["evaluate", str(runs[0]), "--faces", "4", "--device", "cpu", "--out", str(tmp_path / "report")]
@@ -68,7 +61,7 @@ def test_metrics_that_were_named_and_not_measured_are_a_failure(
     assert main([*options, "--metrics", "success,edit_error"]) == 0, "one of the two was measured"
 
 
-def test_another_evaluation_takes_no_reports_place(
+def test_other_evaluation_keeps_existing_report(
     runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, options = tmp_path / "sagan", ["--faces", "4", "--device", "cpu", "--metrics", "reconstruction"]
@@ -115,7 +108,7 @@ def test_zoo_compare_measures_runs_on_the_same_faces(
         (["--checkpoint", "last"], "expected an iteration or best"),
     ],
 )
-def test_mistakes_are_told(runs: list[Path], options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_mistakes_are_reported(runs: list[Path], options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(runs[0]), *options]) == 2
     assert told in capsys.readouterr().err
 
@@ -127,7 +120,7 @@ def test_mistakes_are_told(runs: list[Path], options: list[str], told: str, caps
         ([0, 1, "--metrics", "edit_error"], "say on which faces"),
     ],
 )
-def test_mistakes_of_a_comparison_are_told(
+def test_compare_mistakes_are_reported(
     runs: list[Path], options: list[Any], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", *(str(runs[o]) if isinstance(o, int) else o for o in options)]) == 2
@@ -137,13 +130,12 @@ def test_mistakes_of_a_comparison_are_told(
 # ---- while training ----
 
 
-def test_a_training_measures_itself_and_keeps_its_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_keeps_its_best_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
-    watch = [
-        "--iterations", "4", "--set", "training.evaluate_every=1", "--set", "training.evaluate=edit_error,locality",
-        "--set", "training.best=edit_error", "--set", "training.keep=1", "--set", "training.checkpoint_every=1",
-    ]  # fmt: skip
-    assert main(["train", "--model", "sagan", "--out", str(out), *TINY, *watch]) == 0
+    training = {
+        "evaluate_every": 1, "evaluate": "edit_error,locality", "best": "edit_error", "keep": 1, "checkpoint_every": 1,
+    }  # fmt: skip
+    assert tiny_run("sagan", out, iterations=4, training=training) == 0
     entries = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     curve = {e["iteration"]: e["evaluation"]["edit_error.Eyeglasses"] for e in entries if "evaluation" in e}
     assert list(curve) == [1, 2, 3, 4]
@@ -156,11 +148,10 @@ def test_a_training_measures_itself_and_keeps_its_best(tmp_path: Path, capsys: p
     assert "the best so far" in capsys.readouterr().out
 
 
-def test_watching_does_not_change_the_training(tmp_path: Path) -> None:
+def test_evaluation_does_not_change_training(tmp_path: Path) -> None:
     plain, watched = tmp_path / "plain", tmp_path / "watched"
-    assert main(["train", "--model", "stargan", "--out", str(plain), *TINY, "--iterations", "3"]) == 0
-    options = ["--iterations", "3", "--set", "training.evaluate_every=1"]
-    assert main(["train", "--model", "stargan", "--out", str(watched), *TINY, *options]) == 0
+    assert tiny_run("stargan", plain, iterations=3) == 0
+    assert tiny_run("stargan", watched, iterations=3, training={"evaluate_every": 1}) == 0
     for name in ("generator", "discriminator"):
         one, other = ((run / "model" / f"{name}.safetensors").read_bytes() for run in (plain, watched))
         assert one == other
@@ -174,11 +165,10 @@ def test_watching_does_not_change_the_training(tmp_path: Path) -> None:
         (["training.best=edit_eror"], "did you mean 'edit_error"),
     ],
 )
-def test_a_watch_that_cannot_be_kept_is_told_before_training(
+def test_impossible_evaluation_is_refused_before_training(
     tmp_path: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sets = [part for option in (*options, "training.evaluate_every=1") for part in ("--set", option)]
-    assert main(["train", "--model", "sagan", "--out", str(tmp_path / "run"), *TINY, *sets]) == 2
+    assert tiny_run("sagan", tmp_path / "run", *make_set_options([*options, "training.evaluate_every=1"])) == 2
     assert told in capsys.readouterr().err
 
 
@@ -212,7 +202,7 @@ def zoo_register(registry):
 """
 
 
-def test_a_plugin_brings_a_metric(runs: list[Path], tmp_path: Path) -> None:
+def test_plugin_metric_is_measured(runs: list[Path], tmp_path: Path) -> None:
     plugin = tmp_path / "red.py"
     plugin.write_text(PLUGIN)
     values = []
@@ -229,7 +219,7 @@ def test_a_plugin_brings_a_metric(runs: list[Path], tmp_path: Path) -> None:
     assert list_default_metrics(registry, "edits")[:2] == ["redness", "edit_error"]
 
 
-def test_a_metric_that_cannot_be_imported_leaves_the_others(tmp_path: Path) -> None:
+def test_unimportable_metric_leaves_the_others(tmp_path: Path) -> None:
     registry = get_zoo().registry.draft("broken")
     registry.metric("nowhere", "zoogan_absent.metrics:Nowhere")
     with pytest.warns(UserWarning, match="metric 'nowhere' of plugin 'broken' is left out"):

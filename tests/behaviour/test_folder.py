@@ -36,7 +36,7 @@ def opened(root: Path, **settings: Any) -> Folder:
     return Folder(FolderData(**{"root": root, "image_size": 16, "test_share": 0, **settings}))
 
 
-def test_names_of_any_script_and_depth_and_both_kinds_of_labels(root: Path) -> None:
+def test_folder_reads_nested_unicode_names_and_labels(root: Path) -> None:
     source = opened(root, attributes=("Smiling", "Eyeglasses"))
     assert tuple(source.names) == NAMES
     assert source.read_labels("train").tolist() == [[float(i % 3 == 0), float(i % 2)] for i in range(6)]
@@ -46,7 +46,7 @@ def test_names_of_any_script_and_depth_and_both_kinds_of_labels(root: Path) -> N
     assert torch.equal(batch["attributes"], source.read_labels("train")[[3, 1]])
 
 
-def test_where_nothing_is_asked_of_a_face_no_labels_are_needed(root: Path) -> None:
+def test_folder_without_attributes_needs_no_labels(root: Path) -> None:
     (root / "labels.csv").unlink()
     source = opened(root, attributes=())
     assert sorted(source.names) == sorted(NAMES)
@@ -55,25 +55,25 @@ def test_where_nothing_is_asked_of_a_face_no_labels_are_needed(root: Path) -> No
         opened(root)
 
 
-def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
+def test_folder_without_images_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no images"):
         opened(tmp_path, attributes=())
 
 
-def test_accents_may_be_spelled_either_way(root: Path) -> None:
+def test_unicode_normal_forms_match(root: Path) -> None:
     path = root / "labels.csv"
     path.write_text(unicodedata.normalize("NFD", path.read_text(encoding="utf-8")), encoding="utf-8")
     assert len(opened(root).names) == 6
 
 
-def test_a_file_as_spreadsheets_write_it(root: Path) -> None:
+def test_spreadsheet_csv_is_read(root: Path) -> None:
     path = root / "labels.csv"
     text = path.read_text(encoding="utf-8").replace("anna/1", "anna\\1").replace("\n", "\r\n")
     path.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\r\n")
     assert tuple(opened(root).names) == NAMES
 
 
-def test_adding_images_moves_none_between_train_and_test(tmp_path: Path) -> None:
+def test_split_is_stable_when_images_are_added(tmp_path: Path) -> None:
     def sides(n: int) -> dict[str, str]:
         for i in range(n):
             if not (tmp_path / f"{i}.png").exists():
@@ -101,7 +101,7 @@ def test_adding_images_moves_none_between_train_and_test(tmp_path: Path) -> None
         ("file,Eyeglasses", "file,Mood", r"known attributes: Mood.* are the recipe's, and --set data.attributes=NAME"),
     ],
 )
-def test_what_is_wrong_is_said(root: Path, old: str, new: str, message: str) -> None:
+def test_invalid_sources_are_reported(root: Path, old: str, new: str, message: str) -> None:
     path = root / "labels.csv"
     assert old in path.read_text(encoding="utf-8")
     path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
@@ -109,7 +109,7 @@ def test_what_is_wrong_is_said(root: Path, old: str, new: str, message: str) -> 
         opened(root)
 
 
-def test_problems_are_counted_and_a_few_named(root: Path) -> None:
+def test_label_problems_are_counted(root: Path) -> None:
     rows = "".join(f"ghost{i}.png,1,0\n" for i in range(20))
     with (root / "labels.csv").open("a", encoding="utf-8") as file:
         file.write(rows)
@@ -117,13 +117,13 @@ def test_problems_are_counted_and_a_few_named(root: Path) -> None:
         opened(root)
 
 
-def test_without_labels_an_example_is_shown(tmp_path: Path) -> None:
+def test_missing_labels_show_an_example(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"has no labels.csv(?s:.*)file,Eyeglasses,Smiling"):
         opened(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n broken"])
-def test_a_corrupt_image_is_named_when_it_is_read(root: Path, content: bytes) -> None:
+def test_corrupt_image_is_named_on_reading(root: Path, content: bytes) -> None:
     (root / "anna/1.png").write_bytes(content)
     source = opened(root)
     with pytest.raises(ConfigError, match=r"anna/1.png"):

@@ -45,7 +45,7 @@ def opened(root: Path, **settings: Any) -> Folder:
     return Folder(FolderData(**{"root": root, "image_size": 16, **given, **settings}))
 
 
-def test_each_image_has_its_label_map_and_no_label_map_is_an_image(root: Path) -> None:
+def test_label_maps_pair_with_images(root: Path) -> None:
     source = opened(root)
     assert sorted(source.names) == sorted(NAMES) and source.fields == ("image", "attributes", "segmentation")
     index = [source.names.index(name) for name in NAMES]
@@ -58,13 +58,13 @@ def test_each_image_has_its_label_map_and_no_label_map_is_an_image(root: Path) -
     assert read["segmentation"].dtype == torch.uint8
 
 
-def test_the_ending_of_a_label_map_may_be_in_capitals(root: Path) -> None:
+def test_label_map_suffix_ignores_case(root: Path) -> None:
     expected = opened(root).read("train", range(4))["segmentation"]
     (root / "maps" / "a.png").rename(root / "maps" / "a.PNG")
     assert torch.equal(opened(root).read("train", range(4))["segmentation"], expected)
 
 
-def test_classes_are_merged_where_the_set_says_so(root: Path) -> None:
+def test_label_set_merges_classes(root: Path) -> None:
     merged = {"names": ["rest", "eye"], "classes": KINDS["names"], "merges": {"eye": ["l_eye", "r_eye"]}}
     source = opened(root, label_set=merged)
     whole = opened(root).read("train", range(4))["segmentation"]
@@ -72,14 +72,14 @@ def test_classes_are_merged_where_the_set_says_so(root: Path) -> None:
     assert source.parts == ("rest", "eye") and source.mirrored == ()
 
 
-def test_labels_and_label_maps_go_together(root: Path) -> None:
+def test_labels_and_label_maps_are_combined(root: Path) -> None:
     rows = [f"{name},{k % 2}" for k, name in enumerate(NAMES)]
     (root / "labels.csv").write_text("\n".join(["file,Odd", *rows]) + "\n", encoding="utf-8")
     read = opened(root, attributes=("Odd",)).read("train", [2, 1])
     assert read["attributes"].tolist() == [[0], [1]] and read["segmentation"].shape == (2, 16, 16)
 
 
-def test_a_set_without_label_maps_tells_the_parts_and_shows_none(root: Path) -> None:
+def test_label_set_without_maps_gives_parts_only(root: Path) -> None:
     (root / "maps").rename(root.parent / f"{root.name}-maps")
     source = opened(root, label_maps=None)
     assert source.fields == ("image", "attributes") and set(source.read("train", [0])) == set(source.fields)
@@ -89,13 +89,13 @@ def test_a_set_without_label_maps_tells_the_parts_and_shows_none(root: Path) -> 
         FaceStream(source, "real", Need(("image", "segmentation")), seed=0)
 
 
-def test_without_a_set_nothing_is_different(root: Path) -> None:
+def test_no_label_set_changes_nothing(root: Path) -> None:
     source = opened(root, label_set=None, label_maps=None)
     assert source.fields == ("image", "attributes") and describe_source(source).parts == ()
     assert len(source.names) == 8  # a folder like any other
 
 
-def test_a_mirrored_face_has_its_eyes_swapped(root: Path) -> None:
+def test_mirroring_swaps_left_and_right_parts(root: Path) -> None:
     source = opened(root)
     stream = FaceStream(source, "real", Need(("segmentation",)), seed=0, flip=True)
     flipped = [k for k in range(8) if stream.is_mirrored(k)]
@@ -120,7 +120,7 @@ def test_a_mirrored_face_has_its_eyes_swapped(root: Path) -> None:
         (lambda r: None, {"label_set": None}, r"label_maps=maps: say what their values mean with data.label_set"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_on_opening(root: Path, spoil: Any, settings: dict[str, Any], message: str) -> None:
+def test_invalid_files_are_reported_on_opening(root: Path, spoil: Any, settings: dict[str, Any], message: str) -> None:
     opened(root)
     spoil(root)
     with pytest.raises(ConfigError, match=message):
@@ -136,7 +136,7 @@ def test_what_is_wrong_is_said_on_opening(root: Path, spoil: Any, settings: dict
         (np.zeros((20, 15), np.uint16), r"maps/a.png: a label map has one value a pixel"),
     ],
 )
-def test_what_is_wrong_is_said_on_reading(root: Path, labels: np.ndarray[Any, Any], message: str) -> None:
+def test_invalid_files_are_reported_on_reading(root: Path, labels: np.ndarray[Any, Any], message: str) -> None:
     Image.fromarray(labels).save(root / "maps" / "a.png")
     source = opened(root)
     a = source.names.index("a.png")
@@ -147,7 +147,7 @@ def test_what_is_wrong_is_said_on_reading(root: Path, labels: np.ndarray[Any, An
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
 @pytest.mark.parametrize("colour", [0, 3])
-def test_small_values_may_be_packed(tmp_path: Path, bits: int, colour: int) -> None:
+def test_packed_label_maps_are_read(tmp_path: Path, bits: int, colour: int) -> None:
     """Grey (0) and palette (3) PNGs whose pixels share bytes, made by hand: Pillow writes no such grey ones."""
     values = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2**bits
     packed = [np.packbits(np.unpackbits(row[:, None], axis=1)[:, -bits:]).tobytes() for row in values]
@@ -163,7 +163,7 @@ def test_small_values_may_be_packed(tmp_path: Path, bits: int, colour: int) -> N
 
 
 @pytest.mark.parametrize("shape", [(21, 15), (20, 16), (19, 15)])
-def test_a_pixel_of_rounding_does_no_harm(root: Path, shape: tuple[int, int]) -> None:
+def test_label_map_size_may_differ_by_rounding(root: Path, shape: tuple[int, int]) -> None:
     Image.new("L", shape[::-1], 3).save(root / "maps" / "a.png")
     source = opened(root)
     assert (source.read("train", [source.names.index("a.png")])["segmentation"] == 3).all()

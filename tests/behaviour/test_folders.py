@@ -13,7 +13,8 @@ import torch
 import yaml
 
 import zoogan
-from support.style_runs import SIZE, paint, sets, train_tiny
+from support.pictures import save_picture
+from support.runs import STARGAN_V2_SIZE, make_set_options, tiny_run
 from zoogan.cli import main
 from zoogan.data.config import FoldersData
 from zoogan.data.sources.folders import Folders
@@ -26,7 +27,7 @@ def filled(root: Path, counts: Mapping[str, int]) -> Path:
     """Folders of grey pictures, those of the k-th folder in the grey 40 k."""
     for k, (folder, count) in enumerate(counts.items()):
         for i in range(count):
-            paint(root / folder / f"{i}.png", 40 * k)
+            save_picture(root / folder / f"{i}.png", 40 * k)
     return root
 
 
@@ -38,7 +39,7 @@ def names(source: Folders, split: Any) -> set[str]:
     return {f"{path.parent.name}/{path.name}" for path, _ in source.members[split]}
 
 
-def test_equal_names_and_labels_are_not_equal_pictures(tmp_path: Path) -> None:
+def test_fingerprint_depends_on_image_content(tmp_path: Path) -> None:
     """Or features kept of one folder would be taken for those of another."""
     one, other = (opened(filled(tmp_path / name, {"cat": 2, "dog": 2})) for name in ("one", "other"))
     assert hash_real_faces(one, [0, 1]) == hash_real_faces(opened(tmp_path / "one"), [0, 1])
@@ -47,7 +48,7 @@ def test_equal_names_and_labels_are_not_equal_pictures(tmp_path: Path) -> None:
         "train", include_origin=False
     ), "a copy"
     before = hash_real_faces(one, range(4))
-    paint(tmp_path / "one/cat/0.png", 200)
+    save_picture(tmp_path / "one/cat/0.png", 200)
     assert hash_real_faces(one, range(4)) != before, "a picture replaced under its name"
     filled(tmp_path / "other", {"cat": 3})
     assert opened(tmp_path / "other").compute_fingerprint("train", include_origin=False) != other.compute_fingerprint(
@@ -58,7 +59,7 @@ def test_equal_names_and_labels_are_not_equal_pictures(tmp_path: Path) -> None:
 # ---- layouts ----
 
 
-def test_folders_are_domains_in_alphabetical_order(tmp_path: Path) -> None:
+def test_folders_are_alphabetical_domains(tmp_path: Path) -> None:
     source = opened(filled(tmp_path, {"wild": 2, "cat": 3, "dog": 1}))
     assert source.attributes == source.domains == ("cat", "dog", "wild") and source.exclusive == (source.domains,)
     assert source.count_faces("train") == 6 and source.count_faces("test") == source.count_faces("valid") == 0
@@ -72,13 +73,13 @@ def test_folders_are_domains_in_alphabetical_order(tmp_path: Path) -> None:
     assert torch.equal(batch["image"].float().mean((1, 2, 3)).round().long(), greys[domain])
 
 
-def test_the_order_asked_for_is_the_order_of_the_domains(tmp_path: Path) -> None:
+def test_domains_follow_requested_order(tmp_path: Path) -> None:
     source = opened(filled(tmp_path, {"cat": 2, "dog": 1, "wild": 1}), attributes=("wild", "cat"))
     assert source.domains == ("wild", "cat") and source.read_domains("train").bincount().tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("held_out", ["val", "valid", "test"])
-def test_train_and_held_out_folders(tmp_path: Path, held_out: str) -> None:
+def test_folders_read_train_and_val(tmp_path: Path, held_out: str) -> None:
     filled(tmp_path, {f"train/{d}": n for d, n in (("a", 4), ("b", 3))} | {f"{held_out}/a": 2, f"{held_out}/b": 1})
     source = opened(tmp_path, test_share=0.5)
     assert source.domains == ("a", "b")
@@ -86,22 +87,22 @@ def test_train_and_held_out_folders(tmp_path: Path, held_out: str) -> None:
     assert source.read_domains("test").bincount().tolist() == [2, 1]
 
 
-def test_train_alone_holds_out_some_of_itself(tmp_path: Path) -> None:
+def test_train_folder_alone_holds_out_a_share(tmp_path: Path) -> None:
     source = opened(filled(tmp_path, {"train/a": 40, "train/b": 40}), test_share=0.25)
     assert source.count_faces("train") + source.count_faces("test") == 80 and 8 <= source.count_faces("test") <= 32
 
 
-def test_all_kinds_of_files_are_read_and_everything_else_passed_over(tmp_path: Path) -> None:
+def test_folders_read_images_and_ignore_other_files(tmp_path: Path) -> None:
     kinds = ("1.jpg", "2.JPG", "3.jpeg", "4.PNG", "5.webp", "deeper/6.Png", "größe 7.bmp")
     for folder in ("a", "b"):
         for kind in kinds:
-            paint(tmp_path / folder / kind, 90)
+            save_picture(tmp_path / folder / kind, 90)
         (tmp_path / folder / "notes.txt").write_text("no picture")
-        paint(tmp_path / folder / ".hidden.png")
-        paint(tmp_path / folder / ".thumbnails/1.png")
+        save_picture(tmp_path / folder / ".hidden.png")
+        save_picture(tmp_path / folder / ".thumbnails/1.png")
     (tmp_path / "README.md").write_text("beside the folders")
-    paint(tmp_path / "stray.png")
-    paint(tmp_path / ".cache/1.png")
+    save_picture(tmp_path / "stray.png")
+    save_picture(tmp_path / ".cache/1.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("no picture")
@@ -111,13 +112,13 @@ def test_all_kinds_of_files_are_read_and_everything_else_passed_over(tmp_path: P
     assert (image - 90).abs().max() <= 2
 
 
-def test_heat_maps_beside_the_folders_are_no_domain(tmp_path: Path) -> None:
+def test_heat_map_folder_is_no_domain(tmp_path: Path) -> None:
     filled(tmp_path, {"cat": 2, "dog": 2})
-    paint(get_masks_path(tmp_path, tmp_path / "cat/1.png"))
+    save_picture(get_masks_path(tmp_path, tmp_path / "cat/1.png"))
     assert opened(tmp_path).domains == ("cat", "dog")
 
 
-def test_one_folder_is_one_domain(tmp_path: Path) -> None:
+def test_single_folder_is_one_domain(tmp_path: Path) -> None:
     source = opened(filled(tmp_path, {"face": 3}))
     assert source.domains == ("face",) and source.read_domains("train").tolist() == [0, 0, 0]
     assert source.read_labels("train").tolist() == [[1], [1], [1]]
@@ -127,7 +128,7 @@ def test_one_folder_is_one_domain(tmp_path: Path) -> None:
 # ---- splits ----
 
 
-def test_adding_images_moves_none_between_train_and_test(tmp_path: Path) -> None:
+def test_split_is_stable_when_images_are_added(tmp_path: Path) -> None:
     before = opened(filled(tmp_path, {"a": 40, "b": 20}), test_share=0.3)
     after = opened(filled(tmp_path, {"a": 60, "b": 40, "c": 5}), test_share=0.3)
     for split in ("train", "test"):
@@ -135,7 +136,7 @@ def test_adding_images_moves_none_between_train_and_test(tmp_path: Path) -> None
     assert 15 <= after.count_faces("test") <= 45 and not names(after, "train") & names(after, "test")
 
 
-def test_the_first_few_faces_of_a_split_show_every_domain(tmp_path: Path) -> None:
+def test_first_faces_cover_every_domain(tmp_path: Path) -> None:
     """Evaluations look at the first 500."""
     source = opened(filled(tmp_path, {"train/a": 30, "train/b": 30, "val/a": 30, "val/b": 30}))
     for split in ("train", "test"):
@@ -146,7 +147,7 @@ def test_the_first_few_faces_of_a_split_show_every_domain(tmp_path: Path) -> Non
 # ---- mistakes ----
 
 
-def test_what_is_wrong_is_said(tmp_path: Path) -> None:
+def test_invalid_sources_are_reported(tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     with pytest.raises(ConfigError, match=r"no folder with images in .*bare; expected .*(?s:.)*female/1.jpg"):
         opened(tmp_path / "bare")
@@ -166,15 +167,15 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         opened(filled(tmp_path / "tiny", {"female": 1}), test_share=0.999)
 
 
-def test_other_domains_in_val_than_in_train_are_named(tmp_path: Path) -> None:
+def test_differing_val_domains_are_reported(tmp_path: Path) -> None:
     filled(tmp_path, {"train/a": 1, "train/b": 1, "val/a": 1, "val/c": 1})
     with pytest.raises(ConfigError, match=r"train and .*val differ in the folders b, c$"):
         opened(tmp_path)
 
 
-def test_images_that_share_their_heat_maps_are_told_before_any_is_read(tmp_path: Path) -> None:
+def test_shared_heat_map_files_are_refused(tmp_path: Path) -> None:
     filled(tmp_path, {"train/cat": 2, "val/cat": 1})
-    twin = paint(tmp_path / "train/cat/1.jpg")
+    twin = save_picture(tmp_path / "train/cat/1.jpg")
     assert opened(tmp_path).count_faces("train") == 3, "who reads no heat maps may have both"
     said = rf"{get_masks_path(tmp_path, twin)}: the heat maps of {twin} and of .*/train/cat/1.png; rename one of the images$"
     with pytest.raises(ConfigError, match=said):
@@ -183,7 +184,7 @@ def test_images_that_share_their_heat_maps_are_told_before_any_is_read(tmp_path:
     assert opened(tmp_path, heat_maps=True).count_faces("test") == 1, "0.png is in both, in folders of their own"
 
 
-def test_a_corrupt_image_is_named_when_it_is_read(tmp_path: Path) -> None:
+def test_corrupt_image_is_named_on_reading(tmp_path: Path) -> None:
     source = opened(filled(tmp_path, {"a": 2}))
     source.members["train"][0][0].write_bytes(b"\xff\xd8 broken")
     with pytest.raises(ConfigError, match=source.members["train"][0][0].name):
@@ -199,16 +200,16 @@ def report_of(run: Path) -> dict[str, Any]:
     return content
 
 
-def test_two_folders_with_fewer_images_than_a_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_smaller_than_a_batch_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, run = tmp_path / "data", tmp_path / "run"
     for k, folder in enumerate(("train/female", "train/male", "val/female", "val/male")):
         for i in range(2 if k < 2 else 1):
-            paint(root / folder / f"{i}.jpg")
-    assert train_tiny(run, "--data", "folders", "--root", str(root)) == 0
+            save_picture(root / folder / f"{i}.jpg")
+    assert tiny_run("stargan-v2", run, "--data", "folders", "--root", str(root)) == 0
     assert "female, male" in capsys.readouterr().out
     assert yaml.safe_load((run / "config.yaml").read_text())["data"]["attributes"] == ["female", "male"]
     assert len(list((run / "samples").iterdir())) == 1
-    paint(root / "train/other/1.png"), paint(root / "val/other/1.png")  # a folder that came later
+    save_picture(root / "train/other/1.png"), save_picture(root / "val/other/1.png")  # a folder that came later
     assert main(["evaluate", str(run), "--device", "cpu", "--metrics", "locality,diversity"]) == 0
     assert {value["attribute"] for value in report_of(run)["values"]} == {"female", "male", None}
     assert main(["evaluate", str(run), "--device", "cpu", "--metrics", "diversity", "--styles", "reference"]) == 0
@@ -216,23 +217,23 @@ def test_two_folders_with_fewer_images_than_a_batch(tmp_path: Path, capsys: pyte
     assert zoogan.load(run).facts.domains == ("female", "male")
 
 
-def test_no_held_out_images_can_be_trained_on_but_not_measured(
+def test_run_without_held_out_images_is_not_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = filled(tmp_path / "data", {"a": 2, "b": 1})
     options = ["--data", "folders", "--root", str(root), "--set", "data.test_share=0"]
-    assert train_tiny(tmp_path / "run", *options, iterations=1) == 0
+    assert tiny_run("stargan-v2", tmp_path / "run", *options, iterations=1) == 0
     capsys.readouterr()
     assert main(["evaluate", str(tmp_path / "run"), "--device", "cpu"]) == 2
     assert "holds no faces out" in capsys.readouterr().err
 
 
-def test_one_domain_trains_and_edits_and_has_nothing_to_turn_over(
+def test_single_domain_run_trains_and_edits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, run = tmp_path / "data", tmp_path / "run"
-    photos = [paint(root / f"{part}/cat/{i}.png") for part in ("train", "val") for i in range(3)]
-    assert train_tiny(run, "--data", "folders", "--root", str(root)) == 0
+    photos = [save_picture(root / f"{part}/cat/{i}.png") for part in ("train", "val") for i in range(3)]
+    assert tiny_run("stargan-v2", run, "--data", "folders", "--root", str(root)) == 0
     edit = ["edit", str(run), str(photos[0]), "--device", "cpu", "--out", str(tmp_path / "edits")]
     like = ["--reference", str(photos[1])]
     for wish in (["--domain", "cat"], ["--attribute", "cat=1", *like], like):
@@ -240,7 +241,7 @@ def test_one_domain_trains_and_edits_and_has_nothing_to_turn_over(
     assert main([*edit, "--attribute", "cat=0"]) == 2
     assert "the one domain of this model" in capsys.readouterr().err
     loaded = zoogan.load(run)
-    image = torch.rand(2, 3, SIZE, SIZE) * 2 - 1
+    image = torch.rand(2, 3, STARGAN_V2_SIZE, STARGAN_V2_SIZE) * 2 - 1
     columns = loaded.editor.make_columns(image, torch.ones(2, 1))
     assert [column.caption for column in columns] == ["cat, seed 0", "cat, seed 1", "cat like", "cat like"]
     assert loaded.editor.find_supported(torch.ones(2, 1)).all()
@@ -249,7 +250,7 @@ def test_one_domain_trains_and_edits_and_has_nothing_to_turn_over(
     assert report_of(run)["skipped"] == {"cat": "no face of the study can show it, or every face shows it already"}
 
 
-def test_heat_maps_from_files_reach_the_generator_and_the_way_back(tmp_path: Path) -> None:
+def test_heat_map_files_reach_generator_and_cycle(tmp_path: Path) -> None:
     """Masks that lie beside the images are read, mirrored with them, and keep details in both translations."""
     from zoogan.composition.build import compose
     from zoogan.composition.rehearsal import rehearse
@@ -293,7 +294,7 @@ def test_heat_maps_from_files_reach_the_generator_and_the_way_back(tmp_path: Pat
     assert fields == ["image"], "who does not ask for them does not get them"
 
 
-def test_heat_maps_of_held_out_faces_reach_what_is_sampled_and_measured(
+def test_heat_map_files_reach_samples_and_metrics(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A network that learnt with masks is shown with them wherever its source has them; of a photo there are none."""
@@ -304,12 +305,15 @@ def test_heat_maps_of_held_out_faces_reach_what_is_sampled_and_measured(
 
     root, run = tmp_path / "data", tmp_path / "run"
     for part, name, k in itertools.product(("train", "val"), ("cat", "dog"), range(2)):
-        image = paint(root / part / name / f"{part}{name}{k}.png")
+        image = save_picture(root / part / name / f"{part}{name}{k}.png")
         masks = torch.zeros(1, 1, 32, 32)
         masks[..., : 8 * (k + 1)] = 1.0
         save_masks(get_masks_path(root, image), (masks, masks / 2))
     masked = ["generator.high_pass=1", "heat_maps.use=files", "data.heat_maps=true"]
-    assert train_tiny(run, "--data", "folders", "--root", str(root), *sets(masked), iterations=1) == 0
+    assert (
+        tiny_run("stargan-v2", run, "--data", "folders", "--root", str(root), *make_set_options(masked), iterations=1)
+        == 0
+    )
     loaded = zoogan.load(run)
     source = get_zoo().registry.build("source", loaded.config.data)
     told: list[torch.Tensor | None] = []

@@ -1,4 +1,4 @@
-"""Parts of networks that stay as they are while the rest is trained."""
+"""Freezing: parts of networks that do not change while the rest is trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from support.training_runs import PARTS, REGISTRY, SIZE, below, part_config, same
+from support.runs import PART_MODULES, REGISTRY, SIZE, are_same_tensors, make_semantic_config, select_below
 from zoogan.composition.build import compose
 from zoogan.composition.freezing import FrozenParameters
 from zoogan.composition.rehearsal import rehearse
@@ -20,57 +20,59 @@ from zoogan.testing.tensors import make_faces, make_segmentation
 from zoogan.training.trainer import Batch, Trainer
 
 
-def part_trainer(config: GameConfig) -> Trainer:
-    """Its trainer, on random faces with random parts."""
+def make_part_trainer(config: GameConfig) -> Trainer:
+    """Make a trainer on random faces with random segmentations."""
     facts = make_tiny_facts(config)
     composition = compose(config, facts, REGISTRY)
 
-    def batches() -> Iterator[Batch]:
+    def iterate_batches() -> Iterator[Batch]:
         rows, k = config.data.batch * config.training.accumulate, 0
         while True:
-            parts = make_segmentation(k, rows, SIZE, len(facts.parts))
-            sample = {"image": make_faces(k, rows, SIZE), "segmentation": parts}
+            segmentation = make_segmentation(k, rows, SIZE, len(facts.parts))
+            sample = {"image": make_faces(k, rows, SIZE), "segmentation": segmentation}
             yield {"source": {field: sample[field] for field in composition.game.needs["source"].fields}}
             k += 1
 
-    return Trainer(composition, REGISTRY, Accelerator(cpu=True), batches())
+    return Trainer(composition, REGISTRY, Accelerator(cpu=True), iterate_batches())
 
 
 @pytest.mark.parametrize("sets", [{}, {"training": {"accumulate": 2}}, {"judge_segmentation": False}], ids=str)
-def test_what_is_frozen_never_moves_and_lets_gradients_through(sets: dict[str, Any]) -> None:
-    """Both lazy steps play in iteration 0: the penalty and the path lengths reach what is free through what is not."""
-    frozen = {"training": {"freeze": [*PARTS, "discriminator.trunk"], "start_from": "run"}}
-    trainer = part_trainer(part_config(**merge(sets, frozen)))
-    held = {id(p) for group in ("generator", "discriminator") for g in trainer.optimizers[group].param_groups
+def test_frozen_parts_stay_and_pass_gradients_on(sets: dict[str, Any]) -> None:
+    """In iteration 0 the lazy steps run too; penalty and path lengths reach trainable parts through frozen ones."""
+    frozen = {"training": {"freeze": [*PART_MODULES, "discriminator.trunk"], "start_from": "run"}}
+    trainer = make_part_trainer(make_semantic_config(**merge(sets, frozen)))
+    optimized = {id(p) for group in ("generator", "discriminator") for g in trainer.optimizers[group].param_groups
             for p in g["params"]}  # fmt: skip
-    assert not held & {id(p) for p in trainer.frozen.parameters}
+    assert not optimized & {id(p) for p in trainer.frozen.parameters}
     before, reached = trainer.get_state(), {}
     update = trainer.update
 
-    def looked_at(step: Any, *rest: Any) -> None:
+    def record(step: Any, *rest: Any) -> None:
         update(step, *rest)
         parameters = [p for slot in step.trains for p in trainer.frozen.list_trainable(slot)]
         reached[step.name] = any(p.grad is not None and bool(p.grad.any()) for p in parameters)
 
-    trainer.update = looked_at  # type: ignore[method-assign]
+    trainer.update = record  # type: ignore[method-assign]
     for _ in range(3):
         trainer.iterate()
     assert reached == dict.fromkeys(("discriminator", "penalty", "generator", "path_length"), True)
     assert all(p.grad is None and not p.requires_grad for p in trainer.frozen.parameters)
-    after, inside = trainer.get_state(), [path.partition(".")[2] for path in PARTS]
+    after, inside = trainer.get_state(), [path.partition(".")[2] for path in PART_MODULES]
     for group in ("networks", "averages"):
         old, new = getattr(before, group)["generator"], getattr(after, group)["generator"]
-        assert same(below(old, *inside), below(new, *inside))
-        assert not same(below(old, "renderer"), below(new, "renderer"))
+        assert are_same_tensors(select_below(old, *inside), select_below(new, *inside))
+        assert not are_same_tensors(select_below(old, "renderer"), select_below(new, "renderer"))
     discriminator = before.networks["discriminator"], after.networks["discriminator"]
-    assert same(*(below(state, "trunk") for state in discriminator)) and not same(
-        *(below(state, "head") for state in discriminator)
+    assert are_same_tensors(*(select_below(state, "trunk") for state in discriminator)) and not are_same_tensors(
+        *(select_below(state, "head") for state in discriminator)
     )
-    assert not below(after.optimizers["generator"], *inside) and below(after.optimizers["generator"], "renderer")
+    assert not select_below(after.optimizers["generator"], *inside) and select_below(
+        after.optimizers["generator"], "renderer"
+    )
 
 
-def test_statistics_of_batches_stay_too() -> None:
-    """A frozen norm computes what it did, whatever the mode that others put the network in."""
+def test_frozen_batch_norm_keeps_its_statistics() -> None:
+    """A frozen norm stays in eval mode, though `train()` is called on its network."""
     sets: dict[str, Any] = {"generator": {"res_norm": "batch"}, "training": {"average": 0.5}}
     free = make_tiny_config("sagan", REGISTRY, sets)
     names = [
@@ -79,12 +81,12 @@ def test_statistics_of_batches_stay_too() -> None:
         if hasattr(module, "running_var")
     ]
     assert names
-    held = make_tiny_config("sagan", REGISTRY, merge(sets, {"training": {"freeze": names}}))
-    for config, moves in ((free, True), (held, False)):
+    frozen = make_tiny_config("sagan", REGISTRY, merge(sets, {"training": {"freeze": names}}))
+    for config, moves in ((free, True), (frozen, False)):
         trainer = train_on_random_batches(config, REGISTRY, 0)
         before = collect_state_tensors(trainer)
         trainer.iterate()
-        trainer.networks.train()  # as who has measured it does
+        trainer.networks.train()  # as an evaluation does at its end
         trainer.iterate()
         after = collect_state_tensors(trainer)
         norms = [key for key in before if key.endswith(("running_mean", "running_var", "num_batches_tracked"))]
@@ -93,20 +95,22 @@ def test_statistics_of_batches_stay_too() -> None:
         assert any(not torch.equal(before[key], after[key]) for key in before if key.startswith("average/"))
 
 
-def test_an_average_may_stay_while_its_network_moves() -> None:
-    """The official code's way: the trained copy learns on."""
-    trainer = part_trainer(part_config(training={"freeze_average": list(PARTS), "start_from": "run"}))
+def test_frozen_average_stays_while_its_network_trains() -> None:
+    """The official code does this: the trained copy goes on learning."""
+    trainer = make_part_trainer(make_semantic_config(training={"freeze_average": list(PART_MODULES), "start_from": "run"}))
     before = trainer.get_state()
     for _ in range(2):
         trainer.iterate()
-    after, inside = trainer.get_state(), [path.partition(".")[2] for path in PARTS]
+    after, inside = trainer.get_state(), [path.partition(".")[2] for path in PART_MODULES]
     for path in inside:
-        assert not same(below(before.networks["generator"], path), below(after.networks["generator"], path))
-    assert same(*(below(s.averages["generator"], *inside) for s in (before, after)))
-    assert not same(*(below(s.averages["generator"], "renderer") for s in (before, after)))
+        assert not are_same_tensors(
+            select_below(before.networks["generator"], path), select_below(after.networks["generator"], path)
+        )
+    assert are_same_tensors(*(select_below(s.averages["generator"], *inside) for s in (before, after)))
+    assert not are_same_tensors(*(select_below(s.averages["generator"], "renderer") for s in (before, after)))
 
 
-def test_a_compiled_game_freezes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_game_freezes_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     import jaxtyping
 
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # checks of shapes are slow to compile
@@ -122,23 +126,23 @@ def test_a_compiled_game_freezes_too(monkeypatch: pytest.MonkeyPatch) -> None:
         trainer.iterate()
     after = collect_state_tensors(trainer)
     name = "network/discriminator/"
-    still = {key for key in before if key.startswith(name) and torch.equal(before[key], after[key])}
-    assert still == {name + key for key in trainer.frozen.list_frozen_names("discriminator")} != set()
+    unchanged = {key for key in before if key.startswith(name) and torch.equal(before[key], after[key])}
+    assert unchanged == {name + key for key in trainer.frozen.list_frozen_names("discriminator")} != set()
 
 
-def test_a_network_may_be_frozen_whole() -> None:
-    config = part_config(training={"freeze": ["mapping"]})
+def test_whole_network_can_be_frozen() -> None:
+    config = make_semantic_config(training={"freeze": ["mapping"]})
     rehearse(config, make_tiny_facts(config), REGISTRY)
-    trainer = part_trainer(config)
+    trainer = make_part_trainer(config)
     before = trainer.get_state()
     trainer.iterate()
     after = trainer.get_state()
     for group in ("networks", "averages"):
-        assert same(getattr(before, group)["mapping"], getattr(after, group)["mapping"])
+        assert are_same_tensors(getattr(before, group)["mapping"], getattr(after, group)["mapping"])
     assert not after.optimizers["mapping"]
 
 
-def test_names_below_a_path_are_whole_words() -> None:
+def test_frozen_paths_match_whole_names() -> None:
     networks = torch.nn.ModuleDict({"a": torch.nn.ModuleDict({"one": torch.nn.Linear(1, 1), "oner": torch.nn.Linear(1, 1)}),
                                 "ab": torch.nn.Linear(1, 1)})  # fmt: skip
     frozen = FrozenParameters(networks, ["a.one"])
@@ -155,8 +159,8 @@ def test_names_below_a_path_are_whole_words() -> None:
 # ---- mistakes ----
 
 
-def test_paths_that_lead_nowhere_are_told_before_any_data() -> None:
-    config = part_config(
+def test_invalid_paths_are_reported_before_data_is_read() -> None:
+    config = make_semantic_config(
         training={"freeze": ["generator.part_generator", "generater.positions", "discriminator.trunk.9"]}
     )
     with pytest.raises(ConfigError) as error:
@@ -166,17 +170,17 @@ def test_paths_that_lead_nowhere_are_told_before_any_data() -> None:
     assert "no module 'part_generator' in generator, did you mean 'generator.part_generators'?" in lines[0]
     assert "no network 'generater', did you mean 'generator'?" in lines[1]
     assert "no module '9' in discriminator.trunk" in lines[2] and "known there: " in lines[2]
-    for wrong, said in (
+    for training, message in (
         ({"freeze_average": ["generator.part"]}, "freeze_average: generator.part: no module 'part' in generator"),
         ({"freeze_average": ["discriminator"]}, "averages are kept of generator and mapping"),
-        ({"freeze_average": list(PARTS), "average": None}, "no moving average is kept"),
+        ({"freeze_average": list(PART_MODULES), "average": None}, "no moving average is kept"),
         ({"freeze": ["discriminator"]}, "'discriminator' would train nothing.*\n.*'penalty' would train nothing"),
     ):
-        config = part_config(training=wrong)
-        with pytest.raises(ConfigError, match=said):
+        config = make_semantic_config(training=training)
+        with pytest.raises(ConfigError, match=message):
             rehearse(config, make_tiny_facts(config), REGISTRY)
-    # Images alone are judged: what looks at segmentations cannot learn.
-    wrong = {"freeze": ["discriminator.trunk", "discriminator.head"]}
-    config = part_config(training=wrong, judge_segmentation=False, weights={"mask": 0})
+    # Without judged segmentations, the discriminator's trunk and head are all that could learn.
+    training = {"freeze": ["discriminator.trunk", "discriminator.head"]}
+    config = make_semantic_config(training=training, judge_segmentation=False, weights={"mask": 0})
     with pytest.raises(ConfigError, match=r"step 'discriminator' reaches nothing but what training\.freeze names"):
         rehearse(config, make_tiny_facts(config), REGISTRY)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.plugins import GOOD, Shelf
+from support.plugins import GOOD_PLUGIN, PluginFolder
 from zoogan import API_VERSION
 from zoogan.plugins import hooks
 from zoogan.plugins.isolation import list_hooks
@@ -35,46 +35,48 @@ def test_no_test_of_a_hook_that_is_gone() -> None:
     assert tested == set(list_hooks())
 
 
-def observed(shelf: Shelf, hook: str, **arguments: Any) -> dict[str, Any]:
+def observed(plugin_folder: PluginFolder, hook: str, **arguments: Any) -> dict[str, Any]:
     """What a plugin that implements `hook` with all of its arguments is given."""
     names = list(inspect.signature(getattr(hooks, hook)).parameters)
     assert sorted(names) == sorted(arguments)
     given = ", ".join(f"{name}={name}" for name in names)
-    shelf.install("watcher", f"seen = []\n@hookimpl\ndef {hook}({', '.join(names)}): seen.append(dict({given}))\n")
-    zoo = shelf.open()
+    plugin_folder.install(
+        "watcher", f"seen = []\n@hookimpl\ndef {hook}({', '.join(names)}): seen.append(dict({given}))\n"
+    )
+    zoo = plugin_folder.open_zoo()
     assert not zoo.failures
     zoo.notify_observers(hook, **arguments)
     (seen,) = zoo.manager.get_plugin("watcher").seen
     return dict(seen)
 
 
-def test_hook_zoo_register(shelf: Shelf) -> None:
-    shelf.install("good", GOOD)
-    zoo = shelf.open()
+def test_hook_zoo_register(plugin_folder: PluginFolder) -> None:
+    plugin_folder.install("good", GOOD_PLUGIN)
+    zoo = plugin_folder.open_zoo()
     assert zoo.registry.components["term", "plain"].plugin == "good"
 
 
-def test_hook_zoo_train_start(shelf: Shelf) -> None:
-    assert observed(shelf, "zoo_train_start", run=RUN) == {"run": RUN}
+def test_hook_zoo_train_start(plugin_folder: PluginFolder) -> None:
+    assert observed(plugin_folder, "zoo_train_start", run=RUN) == {"run": RUN}
 
 
-def test_hook_zoo_progress(shelf: Shelf) -> None:
-    seen = observed(shelf, "zoo_progress", run=RUN, clock="clock", terms={"generator/cycle": 0.5})
+def test_hook_zoo_progress(plugin_folder: PluginFolder) -> None:
+    seen = observed(plugin_folder, "zoo_progress", run=RUN, clock="clock", terms={"generator/cycle": 0.5})
     assert seen["run"] == RUN and seen["clock"] == "clock"
     assert isinstance(seen["terms"], Mapping) and dict(seen["terms"]) == {"generator/cycle": 0.5}
     with pytest.raises(TypeError):
         seen["terms"]["generator/cycle"] = 0.0
 
 
-def test_hook_zoo_checkpoint_saved(shelf: Shelf) -> None:
+def test_hook_zoo_checkpoint_saved(plugin_folder: PluginFolder) -> None:
     path = RUN / "checkpoints/iteration-00000500"
-    assert observed(shelf, "zoo_checkpoint_saved", run=RUN, path=path) == {"run": RUN, "path": path}
+    assert observed(plugin_folder, "zoo_checkpoint_saved", run=RUN, path=path) == {"run": RUN, "path": path}
 
 
-def test_hook_zoo_evaluated(shelf: Shelf) -> None:
-    seen = observed(shelf, "zoo_evaluated", run=RUN, report={"fid": 12.5})
+def test_hook_zoo_evaluated(plugin_folder: PluginFolder) -> None:
+    seen = observed(plugin_folder, "zoo_evaluated", run=RUN, report={"fid": 12.5})
     assert seen["run"] == RUN and dict(seen["report"]) == {"fid": 12.5}
 
 
-def test_hook_zoo_train_end(shelf: Shelf) -> None:
-    assert observed(shelf, "zoo_train_end", run=RUN, outcome="stopped") == {"run": RUN, "outcome": "stopped"}
+def test_hook_zoo_train_end(plugin_folder: PluginFolder) -> None:
+    assert observed(plugin_folder, "zoo_train_end", run=RUN, outcome="stopped") == {"run": RUN, "outcome": "stopped"}

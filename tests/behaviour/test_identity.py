@@ -50,7 +50,7 @@ def values(metric: Identity, study: Study, change: Any = None) -> dict[str, floa
 
 
 @pytest.mark.parametrize("head", [False, True])
-def test_a_face_is_like_itself_and_a_redraw_like_the_truth(study: Study, weights: Path, head: bool) -> None:
+def test_identity_similarity_of_equal_faces_is_one(study: Study, weights: Path, head: bool) -> None:
     metric = Identity(config(weights, head=head))
     untouched = values(metric, study)
     assert untouched["identity.similarity"] == pytest.approx(1, abs=1e-6)
@@ -61,7 +61,7 @@ def test_a_face_is_like_itself_and_a_redraw_like_the_truth(study: Study, weights
     assert metric.network.dimensions == (10 if head else 8)
 
 
-def test_neither_the_order_nor_the_size_of_batches_shows(study: Study, weights: Path) -> None:
+def test_identity_ignores_batching(study: Study, weights: Path) -> None:
     told = []
     for size, backwards in ((5, True), (12, False)):
         metric = Identity(config(weights))
@@ -77,7 +77,7 @@ def test_neither_the_order_nor_the_size_of_batches_shows(study: Study, weights: 
         torch.testing.assert_close(statistic.numerator, told[1][name].numerator, atol=1e-6, rtol=0)
 
 
-def test_the_number_carries_the_network(study: Study, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_key_names_the_network(study: Study, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOOGAN_METRIC_WEIGHTS", str(weights.parent))
     metric = Identity(config(weights).model_copy(update={"weights": None}))
     metric.start(study)
@@ -98,7 +98,7 @@ def test_the_number_carries_the_network(study: Study, weights: Path, monkeypatch
         ({"weights": Path(__file__)}, "not a safetensors file"),
     ],
 )
-def test_what_is_missing_is_told(
+def test_identity_reports_missing_settings(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], told: str
 ) -> None:
     monkeypatch.setenv("ZOOGAN_METRIC_WEIGHTS", str(tmp_path))
@@ -106,11 +106,8 @@ def test_what_is_missing_is_told(
         NamedNetwork(config(weights, **changes), torch.device("cpu"))
 
 
-def test_it_is_measured_on_request(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run, small = str(tmp_path / "run"), ("image_size=16", "batch=4", "faces=32", "held_out=16")
-    options = ["--device", "cpu", "--iterations", "1", *(part for size in small for part in ("--set", f"data.{size}"))]
-    options += ["--set", "generator.width=4", "--set", "discriminator.width=4"]
-    assert main(["train", "--model", "sagan", "--out", run, *options]) == 0
+def test_identity_is_measured_on_request(sagan_copy: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(sagan_copy)
     asked = {
         "backbone": BACKBONE,
         "weights": weights,

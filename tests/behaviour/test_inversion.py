@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 import zoogan
-from support.generated_faces import ROWS, SIZE, STYLE, liven, toy_editor, toy_ways
-from support.style_runs import paint
+from support.pictures import save_picture
+from support.toy_faces import ROWS, SIZE, STYLE, fill_noise_and_mean, make_toy_axes, make_toy_editor
 from zoogan.auxiliary import image_distance
 from zoogan.auxiliary.image_distance import L1, choose_image_distance
 from zoogan.cli import main
@@ -36,8 +36,8 @@ Says = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def loaded(face_run: Path) -> LoadedRun:
-    return zoogan.load(face_run)
+def loaded(stylegan2_run: Path) -> LoadedRun:
+    return zoogan.load(stylegan2_run)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def inverted(run: Path, photos: list[Path], out: Path, *options: str) -> int:
 # ---- what is found ----
 
 
-def test_a_face_that_the_run_can_make_is_found_again(loaded: LoadedRun) -> None:
+def test_inversion_finds_a_generated_face(loaded: LoadedRun) -> None:
     latents = loaded.synthesis_editor.draw_latents(
         [41, 1]
     )  # for others, networks that learnt so little have valleys on the way
@@ -71,7 +71,7 @@ def test_a_face_that_the_run_can_make_is_found_again(loaded: LoadedRun) -> None:
     torch.testing.assert_close(loaded.synthesis_editor.synthesise(found.extras["latents"]).image, found.image)
 
 
-def test_a_latent_for_each_row_and_maps_of_noise(loaded: LoadedRun) -> None:
+def test_inversion_finds_w_plus_and_noise(loaded: LoadedRun) -> None:
     wanted = loaded.sample(1, seed=41).image
     found = loaded.invert(wanted, iterations=12, mean_of=20)
     latents, maps = found.extras["latents"], collect_noise(found.extras) or []
@@ -87,7 +87,7 @@ def test_a_latent_for_each_row_and_maps_of_noise(loaded: LoadedRun) -> None:
     assert found.loss < drawn.loss and not torch.equal(maps[0], drawn.extras["noise_0"])
 
 
-def test_maps_of_noise_may_be_held_by_their_mean_square(loaded: LoadedRun) -> None:
+def test_noise_norm_weight_bounds_noise(loaded: LoadedRun) -> None:
     """Instead of being scaled to variance 1, which would undo it."""
     wanted = loaded.sample(1, seed=41).image
     held = [loaded.invert(wanted, iterations=6, mean_of=20, noise_weight=0, noise_norm_weight=w) for w in (0.0, 1e4)]
@@ -99,7 +99,7 @@ def test_maps_of_noise_may_be_held_by_their_mean_square(loaded: LoadedRun) -> No
 @pytest.fixture(scope="module")
 def toy() -> SynthesisEditor:
     """Faces whose colours are linear in w."""
-    return toy_editor(toy_ways())
+    return make_toy_editor(make_toy_axes())
 
 
 def found_by(toy: SynthesisEditor, image: Tensor, seed: int = 0, **settings: Any) -> Inversion:
@@ -107,7 +107,7 @@ def found_by(toy: SynthesisEditor, image: Tensor, seed: int = 0, **settings: Any
     return invert_photos(toy, image, L1, config, seed=seed)
 
 
-def test_what_is_found_depends_on_the_photo_and_the_seed_alone(toy: SynthesisEditor) -> None:
+def test_inversion_depends_on_photo_and_seed_only(toy: SynthesisEditor) -> None:
     two = toy.sample([40, 41]).image
     together, again, alone = found_by(toy, two), found_by(toy, two), found_by(toy, two[1:])
     assert torch.equal(together.extras["latents"], again.extras["latents"])
@@ -117,7 +117,7 @@ def test_what_is_found_depends_on_the_photo_and_the_seed_alone(toy: SynthesisEdi
     assert not torch.equal(found_by(toy, two, seed=1).extras["latents"], together.extras["latents"])
 
 
-def test_settings_that_weigh_pixels_and_the_mean(toy: SynthesisEditor) -> None:
+def test_pixel_and_mean_weights_take_effect(toy: SynthesisEditor) -> None:
     wanted = toy.sample([40]).image
     far, near = found_by(toy, wanted), found_by(toy, wanted, mean_weight=1000.0)
     start = found_by(toy, wanted, iterations=1).extras["latents"]  # the first step has length 0
@@ -128,11 +128,11 @@ def test_settings_that_weigh_pixels_and_the_mean(toy: SynthesisEditor) -> None:
 # ---- files ----
 
 
-def test_a_latent_file_is_the_face_that_was_found(
-    face_run: Path, photos: list[Path], loaded: LoadedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_latent_file_reproduces_the_face(
+    stylegan2_run: Path, photos: list[Path], loaded: LoadedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "found"
-    assert inverted(face_run, photos, out, "--iterations", "12", "--seed", "3") == 0
+    assert inverted(stylegan2_run, photos, out, "--iterations", "12", "--seed", "3") == 0
     said = capsys.readouterr()
     assert "note: faces are compared by L1 over scales: LPIPS needs faces of 32 pixels or more" in said.err
     assert "(the mean face: " in said.out and str(out / "me1-latent.safetensors") in said.out
@@ -151,11 +151,11 @@ def test_a_latent_file_is_the_face_that_was_found(
     assert float(facts["loss"]) == pytest.approx(float(found.loss[1]), rel=1e-4)
 
 
-def test_a_latent_of_another_run_is_refused(
-    face_run: Path, attribute_run: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_latent_of_another_run_is_refused(
+    stylegan2_run: Path, sagan_run: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other, out = shutil.copytree(face_run, tmp_path / "other"), tmp_path / "found"
-    liven(other, 0.4)
+    other, out = shutil.copytree(stylegan2_run, tmp_path / "other"), tmp_path / "found"
+    fill_noise_and_mean(other, 0.4)
     assert inverted(other, photos[:1], out, "--iterations", "1") == 0
     latent, torn, plain = out / "me0-latent.safetensors", out / "torn.safetensors", tmp_path / "plain.safetensors"
     torn.write_bytes(latent.read_bytes()[:200])
@@ -163,13 +163,13 @@ def test_a_latent_of_another_run_is_refused(
     capsys.readouterr()
     files = [latent, torn, plain, out / "me1-latent.safetensors"]
     with pytest.raises(ConfigError) as told:
-        zoogan.load(face_run).edit(files)
+        zoogan.load(stylegan2_run).edit(files)
     lines = str(told.value).splitlines()
     assert len(lines) == 4, "all of them at once"
     assert "meant for another generator" in lines[0] and "`zoo invert` finds one anew" in lines[0]
     assert "damaged" in lines[1] and "not a file of a latent" in lines[2]
     assert "no such file, did you mean 'me0-latent.safetensors'?" in lines[3]
-    for run in (face_run, attribute_run):
+    for run in (stylegan2_run, sagan_run):
         capsys.readouterr()
         assert main(["edit", str(run), str(latent), "--attribute", "Eyeglasses=1", "--out", str(tmp_path / "no")]) == 2
         said = capsys.readouterr().err
@@ -177,8 +177,8 @@ def test_a_latent_of_another_run_is_refused(
     assert "a latent is for a run that makes faces, and this one edits photos" in said
 
 
-def test_each_run_keeps_its_own_and_no_other_is_replaced(
-    face_run: Path,
+def test_latents_of_other_runs_are_not_replaced(
+    stylegan2_run: Path,
     photos: list[Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -186,8 +186,8 @@ def test_each_run_keeps_its_own_and_no_other_is_replaced(
 ) -> None:
     """The same photo with two runs, from one working folder."""
     monkeypatch.chdir(tmp_path)
-    one, other = (shutil.copytree(face_run, tmp_path / name) for name in ("one", "other"))
-    liven(other, 0.4)
+    one, other = (shutil.copytree(stylegan2_run, tmp_path / name) for name in ("one", "other"))
+    fill_noise_and_mean(other, 0.4)
     short = [str(photos[0]), "--device", "cpu", "--iterations", "1"]
     for run in (one, other):
         assert main(["invert", str(run), *short]) == 0
@@ -210,8 +210,8 @@ def test_each_run_keeps_its_own_and_no_other_is_replaced(
     assert {name: (shared / name).read_bytes() for name in kept} == kept
 
 
-def test_ctrl_c_keeps_what_was_found(
-    face_run: Path,
+def test_ctrl_c_saves_finished_latents(
+    stylegan2_run: Path,
     photos: list[Path],
     loaded: LoadedRun,
     tmp_path: Path,
@@ -228,7 +228,7 @@ def test_ctrl_c_keeps_what_was_found(
 
     monkeypatch.setattr(Display, "advance", interrupted)
     monkeypatch.setattr("zoogan.workflows.invert.BATCH", 1)
-    assert inverted(face_run, photos, tmp_path / "found", "--iterations", "50") == 130
+    assert inverted(stylegan2_run, photos, tmp_path / "found", "--iterations", "50") == 130
     said = capsys.readouterr().out
     assert f"stopped after 3 iterations; what was found is saved; nothing yet of {photos[1]}" in said
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == [
@@ -242,7 +242,7 @@ def test_ctrl_c_keeps_what_was_found(
 # ---- what tells how like a photo a face is ----
 
 
-def test_lpips_is_taken_where_its_weights_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lpips_is_used_if_weights_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("lpips")
     monkeypatch.setenv("ZOOGAN_METRIC_WEIGHTS", str(tmp_path))
     absent = choose_image_distance("auto", 32, "cpu")
@@ -259,7 +259,7 @@ def test_lpips_is_taken_where_its_weights_are(tmp_path: Path, monkeypatch: pytes
         seen.append(tuple(one.shape))
         return (one - other).square().mean((1, 2, 3), keepdim=True)
 
-    monkeypatch.setattr(image_distance, "find_weights", lambda *_: tmp_path)
+    monkeypatch.setattr(image_distance, "find_weight_file", lambda *_: tmp_path)
     monkeypatch.setattr(image_distance, "open_lpips", lambda *_: network)
     chosen = choose_image_distance("auto", 512, "cpu")
     assert chosen.name == "LPIPS (AlexNet)" and not chosen.note
@@ -277,7 +277,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Says:
 
     def said(run: Path, *options: str, photo: Path | None = None) -> str:
         capsys.readouterr()
-        photo = photo or paint(tmp_path / "me.png")
+        photo = photo or save_picture(tmp_path / "me.png")
         assert inverted(run, [photo], tmp_path / "none", *options) == 2
         told = capsys.readouterr()
         assert "Traceback" not in told.err and not told.out and not (tmp_path / "none").exists()
@@ -286,16 +286,16 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Says:
     return said
 
 
-def test_mistakes_are_told_at_once(face_run: Path, attribute_run: Path, refused: Says, tmp_path: Path) -> None:
-    said = refused(face_run, "--space", "w++", "--noise", "fixd", "--likeness", "lpip", "--iterations", "0")
+def test_invert_mistakes_are_reported_at_once(stylegan2_run: Path, sagan_run: Path, refused: Says, tmp_path: Path) -> None:
+    said = refused(stylegan2_run, "--space", "w++", "--noise", "fixd", "--likeness", "lpip", "--iterations", "0")
     assert len(said.strip().splitlines()) == 4
     assert "did you mean 'fixed'?" in said and "did you mean 'lpips'?" in said and "expected 1 or more" in said
-    assert "use `zoo edit`" in refused(attribute_run)
-    assert "did you mean 'me.png'?" in refused(face_run, photo=tmp_path / "mee.png")
-    assert "LPIPS needs faces of 32 pixels or more" in refused(face_run, "--likeness", "lpips")
+    assert "use `zoo edit`" in refused(sagan_run)
+    assert "did you mean 'me.png'?" in refused(stylegan2_run, photo=tmp_path / "mee.png")
+    assert "LPIPS needs faces of 32 pixels or more" in refused(stylegan2_run, "--likeness", "lpips")
 
 
-def test_mistakes_from_python(loaded: LoadedRun) -> None:
+def test_python_mistakes_raise_clear_errors(loaded: LoadedRun) -> None:
     image = loaded.sample(1).image
     with pytest.raises(ConfigError, match=r"iterations: .*greater than or equal to 1") as told:
         loaded.invert(image, iterations=0, spaces="w")
@@ -306,9 +306,9 @@ def test_mistakes_from_python(loaded: LoadedRun) -> None:
         loaded.invert(image, likeness="lpips")
 
 
-def test_noise_counts_in_these_runs(face_run: Path) -> None:
+def test_fixture_noise_changes_images(stylegan2_run: Path) -> None:
     """Or the tests above would pass where noise does nothing."""
-    loaded = zoogan.load(face_run)
+    loaded = zoogan.load(stylegan2_run)
     latents = loaded.synthesis_editor.draw_latents([1, 1])
     image = loaded.synthesis_editor.synthesise(latents, loaded.synthesis_editor.draw_noise([1, 2])).image
     assert (image[0] - image[1]).abs().mean() > 0.01

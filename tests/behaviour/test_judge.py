@@ -15,7 +15,7 @@ from zoogan.data.config import DrawnData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.drawn.source import DrawnSource
 from zoogan.errors import ConfigError
-from zoogan.interfaces.metric import AttributeJudge, PartJudge
+from zoogan.interfaces.study import AttributeJudge, PartJudge
 from zoogan.judges import training as judge_training
 from zoogan.judges.augment import augment_faces, blur_faces, make_sampling_grid
 from zoogan.judges.calibration import fit_judge
@@ -54,7 +54,7 @@ def faces() -> dict[str, torch.Tensor]:
 # ---- training --------------------------------------------------------------------------------------------------------
 
 
-def test_a_hidden_attribute_counts_neither_in_the_loss_nor_in_the_table(
+def test_hidden_attributes_count_in_no_score(
     judge: Judge, faces: dict[str, torch.Tensor]
 ) -> None:
     hidden = faces["visible"] < 0.5
@@ -68,7 +68,7 @@ def test_a_hidden_attribute_counts_neither_in_the_loss_nor_in_the_table(
     assert [judge.table[n]["faces"] for n in NAMES] == seen.sum(0).tolist() and seen[:, 1].sum() < 40
 
 
-def test_the_same_seed_gives_the_same_judge(judge: Judge) -> None:
+def test_judge_training_is_deterministic(judge: Judge) -> None:
     state = torch.random.get_rng_state()
     again = fit_judge(*drawn(), LESSON, device=CPU)
     other = fit_judge(*drawn(), LESSON.model_copy(update={"seed": 1}), device=CPU)
@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_judge(judge: Judge) -> None:
     assert again.table == judge.table and not all(torch.equal(mine[k], v) for k, v in theirs.items())
 
 
-def test_it_learns() -> None:
+def test_judge_learns() -> None:
     settings = {"faces": 128, "held_out": 60, "attributes": "Blond_Hair", "probabilities": {"Blond_Hair": 0.4}}
     trained = fit_judge(*drawn(**settings), JudgeTrainingConfig(iterations=40, batch=16), device=CPU)
     assert trained is not None and trained.facts.segmentation is not None
@@ -88,7 +88,7 @@ def test_it_learns() -> None:
     assert trained.facts.segmentation["pixel_accuracy"] > 0.5
 
 
-def test_a_source_without_a_valid_split_gives_its_tail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_valid_split_uses_train_tail(monkeypatch: pytest.MonkeyPatch) -> None:
     source, _ = drawn()
     count = source.count_faces
     monkeypatch.setattr(source, "count_faces", lambda split: 0 if split == "valid" else count(split))
@@ -106,7 +106,7 @@ def test_a_source_without_a_valid_split_gives_its_tail(monkeypatch: pytest.Monke
     assert torch.equal(divided.read("train", [57])["image"], source.read("train", [57])["image"])
 
 
-def test_both_values_are_needed_in_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_judge_needs_both_values_in_every_split(monkeypatch: pytest.MonkeyPatch) -> None:
     source, config = drawn()
     labels = source.read_labels
     monkeypatch.setattr(source, "read_labels", lambda split: labels(split) * (split != "valid"))
@@ -118,7 +118,7 @@ def test_both_values_are_needed_in_every_split(monkeypatch: pytest.MonkeyPatch) 
         fit_judge(source, config, LESSON, device=CPU)
 
 
-def test_rare_values_weigh_more_up_to_a_bound() -> None:
+def test_rare_values_weigh_more_up_to_limit() -> None:
     labels = torch.zeros(100, 2)
     labels[:20, 0] = labels[:1, 1] = 1
     weights = compute_value_weights(labels)
@@ -126,7 +126,7 @@ def test_rare_values_weigh_more_up_to_a_bound() -> None:
     assert weights[1, 1] == pytest.approx(0.5 / judge_training.RAREST)
 
 
-def test_a_parser_learns_parts_alone_and_states_its_overlap_part_by_part() -> None:
+def test_parser_learns_parts_and_reports_iou() -> None:
     source, config = drawn(attributes=(), faces=128)
     before, after = (
         fit_judge(source, config, JudgeTrainingConfig(iterations=k, batch=16), device=CPU) for k in (1, 40)
@@ -147,7 +147,7 @@ def test_a_parser_learns_parts_alone_and_states_its_overlap_part_by_part() -> No
         assert after.part_scores[score] > before.part_scores[score] + more, "it learns"
 
 
-def test_a_judge_takes_its_parts_from_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_judge_parts_follow_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another label set: fewer classes, other names."""
     source, config = drawn()
     read = source.read
@@ -162,7 +162,7 @@ def test_a_judge_takes_its_parts_from_the_source(monkeypatch: pytest.MonkeyPatch
     assert told is not None and set(told.unique().tolist()) <= {0, 1}
 
 
-def test_without_attributes_and_parts_there_is_nothing_to_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_judge_needs_attributes_or_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     source, config = drawn(attributes=())
     monkeypatch.setattr(source, "fields", ("image", "attributes"))
     with pytest.raises(ConfigError, match="nothing to learn: name one attribute or more"):
@@ -172,7 +172,7 @@ def test_without_attributes_and_parts_there_is_nothing_to_learn(monkeypatch: pyt
 # ---- disturbances ----------------------------------------------------------------------------------------------------
 
 
-def test_a_turned_face_turns_clockwise_by_the_angle_added_to_its_roll() -> None:
+def test_judge_augmentation_rotates_image_and_roll() -> None:
     picture = torch.zeros(1, 1, 33, 33)
     picture[:, :, 16, 28] = 1  # to the right of the centre
     zero = torch.zeros(1)
@@ -185,7 +185,7 @@ def test_a_turned_face_turns_clockwise_by_the_angle_added_to_its_roll() -> None:
     assert not pose[:, :2].any() and (pose[:, 2].abs() <= 8).all() and len(pose[:, 2].unique()) == 5
 
 
-def test_disturbances_keep_range_and_classes_and_are_drawn_face_by_face(faces: dict[str, torch.Tensor]) -> None:
+def test_judge_augmentation_keeps_range_and_classes(faces: dict[str, torch.Tensor]) -> None:
     one, two = (augment_faces(faces, torch.Generator().manual_seed(3)) for _ in range(2))
     assert all(torch.equal(one[k], two[k]) for k in one)
     assert one["image"].abs().max() <= 1 and one["segmentation"].dtype == torch.uint8
@@ -203,7 +203,7 @@ def test_disturbances_keep_range_and_classes_and_are_drawn_face_by_face(faces: d
 # ---- judging ---------------------------------------------------------------------------------------------------------
 
 
-def test_it_is_a_reader_and_tells_all_that_it_learnt(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
+def test_judge_reports_everything_it_reads(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
     assert isinstance(judge, AttributeJudge) and judge.attributes == NAMES == tuple(judge.table)
     probability, pose, parts = (
         tell(faces["image"]) for tell in (judge.read_attributes, judge.read_poses, judge.read_parts)
@@ -213,13 +213,13 @@ def test_it_is_a_reader_and_tells_all_that_it_learnt(judge: Judge, faces: dict[s
     assert parts is not None and parts.shape == (12, 16, 16) and parts.max() < 19
 
 
-def test_a_face_is_judged_alone(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
+def test_judge_treats_faces_independently(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
     together = judge.read_attributes(faces["image"])
     alone = default_collate([judge.read_attributes(face[None])[0] for face in faces["image"]])
     assert torch.allclose(together, alone, atol=1e-5)
 
 
-def test_other_sizes_are_resized(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
+def test_judge_resizes_other_sizes(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
     large = faces["image"].repeat_interleave(2, 2).repeat_interleave(2, 3)
     assert torch.allclose(judge.read_attributes(large), judge.read_attributes(faces["image"]), atol=0.05)
     assert judge.resizer == "bilinear-antialias-16"
@@ -246,7 +246,7 @@ def save_to(judge: Judge, folder: Path) -> Path:
     return folder
 
 
-def test_what_is_damaged_is_refused(judge: Judge, tmp_path: Path) -> None:
+def test_damaged_judge_is_refused(judge: Judge, tmp_path: Path) -> None:
     folder = tmp_path / "judge"
     with pytest.raises(ConfigError, match="not a judge"):
         load_judge(folder)
@@ -273,7 +273,7 @@ def test_what_is_damaged_is_refused(judge: Judge, tmp_path: Path) -> None:
         read_judge_facts(folder)
 
 
-def test_a_failed_write_leaves_the_old_judge(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_keeps_the_old_judge(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_judge(judge, tmp_path / "judge")
 
     def full(*_: object) -> None:
@@ -286,7 +286,7 @@ def test_a_failed_write_leaves_the_old_judge(judge: Judge, tmp_path: Path, monke
     assert [p.name for p in tmp_path.iterdir()] == ["judge"]
 
 
-def test_the_default_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_default_judge_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path))
     assert get_judge_folder("drawn", 64) == tmp_path / "judges" / "drawn-64"
     monkeypatch.delenv("ZOOGAN_CACHE")

@@ -59,7 +59,7 @@ def test_train_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert "mine.txt" in capsys.readouterr().err and (folder / "mine.txt").exists()
 
 
-def test_ctrl_c_leaves_nothing(
+def test_ctrl_c_writes_no_judge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
@@ -112,7 +112,7 @@ def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["--plugin", "nowhere.py"], "nowhere.py"),
     ],
 )
-def test_a_persons_mistake_exits_2_without_a_traceback(
+def test_judge_mistakes_exit_2(
     options: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failures = get_zoo().failures
@@ -123,7 +123,7 @@ def test_a_persons_mistake_exits_2_without_a_traceback(
     assert expected in said and "Traceback" not in said and not list(tmp_path.iterdir())
 
 
-def test_without_timm_it_says_what_to_install(
+def test_missing_timm_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
@@ -131,7 +131,7 @@ def test_without_timm_it_says_what_to_install(
     assert 'pip install "zoogan[evaluate]"' in capsys.readouterr().err
 
 
-def test_another_backbone_is_enlarged_for(tmp_path: Path) -> None:
+def test_small_images_are_enlarged_for_backbone(tmp_path: Path) -> None:
     options = ["--backbone", "mobilenetv3_small_050", "--attributes", "Male", "--out", str(tmp_path / "judge")]
     assert main(["judge", "train", *TINY, *options]) == 0
     judge = load_judge(tmp_path / "judge")

@@ -14,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 from torch import Tensor
 
-from support.generated_faces import ToyJudge
+from support.toy_faces import ToyJudge
 from zoogan.cli.show import list_settings
 from zoogan.config import validate_model
 from zoogan.data.config import CelebAMaskHQData, DrawnData, FolderData
@@ -44,7 +44,7 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_the_nineteen_classes_are_what_is_drawn_and_stay_as_they_are() -> None:
+def test_celebamask_19_keeps_all_classes() -> None:
     kinds = load_label_set("celebamask-19")
     assert kinds.names == kinds.classes == CLASSES
     assert kinds.list_parts() == tuple(range(19)) and kinds.list_layers() == tuple(zip(CLASSES, range(19)))
@@ -52,7 +52,7 @@ def test_the_nineteen_classes_are_what_is_drawn_and_stay_as_they_are() -> None:
     assert DrawnSource(DrawnData(faces=60, image_size=16)).mirrored_parts == tuple(swapped.get(k, k) for k in range(19))
 
 
-def test_the_thirteen_parts_are_those_of_semantic_stylegan() -> None:
+def test_celebamask_13_has_semantic_stylegan_parts() -> None:
     kinds = load_label_set("celebamask-13")
     assert kinds.names == (
         "background", "face", "eye", "eyebrow", "mouth", "nose", "ear", "hair", "neck", "cloth", "glasses", "hat",
@@ -64,7 +64,7 @@ def test_the_thirteen_parts_are_those_of_semantic_stylegan() -> None:
     assert [kinds.names.index(name) for name in kinds.transparent] == [10, 12] and kinds.mirrored == ()
 
 
-def test_later_masks_are_painted_over_earlier_ones_and_only_where_they_are_255() -> None:
+def test_later_masks_cover_earlier_ones() -> None:
     whole, grey = torch.full((2, 2), 255, dtype=torch.uint8), torch.full((2, 2), 254, dtype=torch.uint8)
     left = torch.tensor([[255, 0], [255, 0]], dtype=torch.uint8)
     assert paint_parts([(1, whole), (10, left), (2, grey)], 2).tolist() == [[10, 1], [10, 1]]
@@ -72,14 +72,14 @@ def test_later_masks_are_painted_over_earlier_ones_and_only_where_they_are_255()
     assert paint_parts([], 2).tolist() == [[0, 0], [0, 0]]
 
 
-def test_a_part_that_merges_do_not_name_is_the_class_of_its_name() -> None:
+def test_unmerged_part_is_the_class_of_its_name() -> None:
     kinds = LabelSet(**SMALL)
     assert kinds.list_parts() == (0, 1, 1, 2) and kinds.list_layers() == (("skin", 1), ("nose", 1), ("hair", 2))
     turned = LabelSet(**SMALL, order=("hair", "nose", "skin"))
     assert turned.list_parts() == kinds.list_parts() and turned.list_layers() == (("hair", 2), ("nose", 1), ("skin", 1))
 
 
-def test_classes_that_no_part_takes_are_background_and_cover_nothing() -> None:
+def test_unused_classes_become_background() -> None:
     kinds = CelebAMaskHQData(label_set={"names": ["background", "skin", "hair"]}).label_set
     assert kinds.list_parts() == tuple({"skin": 1, "hair": 2}.get(name, 0) for name in CLASSES)
     assert kinds.list_layers() == (("background", 0), ("skin", 1), ("hair", 2))
@@ -114,13 +114,13 @@ def test_remapping_keeps_bytes_and_shape() -> None:
         ({"mirrored": [["hair", "face"], ["face", "nothing"]]}, r"mirrored: 'face' swaps twice"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said(change: dict[str, Any], message: str) -> None:
+def test_invalid_sources_are_reported(change: dict[str, Any], message: str) -> None:
     LabelSet(**SMALL)
     with pytest.raises(ValidationError, match=message):
         LabelSet(**{**SMALL, **change})
 
 
-def test_everything_wrong_is_said_at_once_with_the_key_or_the_file(tmp_path: Path) -> None:
+def test_label_set_problems_are_reported_at_once(tmp_path: Path) -> None:
     wrong = {**SMALL, "transparent": ["glass"], "mirrored": [["l", "r"]], "order": ["hat"]}
     values = {"source": "folder", "label_set": wrong, "batch": 0}
     with pytest.raises(ConfigError) as caught:
@@ -151,25 +151,25 @@ def test_everything_wrong_is_said_at_once_with_the_key_or_the_file(tmp_path: Pat
         ("celebamask_13.yaml", r"no such file, did you mean 'celebamask-13'"),
     ],
 )
-def test_a_set_that_cannot_be_read_is_named(value: Any, message: str) -> None:
+def test_unreadable_label_set_is_named(value: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         validate_model(FolderData, {"source": "folder", "label_set": value}, get_zoo().registry, "data")
 
 
-def test_a_file_of_nearly_that_name_is_offered(tmp_path: Path) -> None:
+def test_similar_label_set_file_is_suggested(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(SMALL))
     with pytest.raises(ValidationError, match=r"mien.yaml: cannot be read: no such file, did you mean '.*mine.yaml'"):
         FolderData(label_set=str(tmp_path / "mien.yaml"))
 
 
-def test_sources_of_celebamask_take_no_other_classes() -> None:
+def test_celebamask_sources_refuse_other_classes() -> None:
     for config in (DrawnData, CelebAMaskHQData):
         with pytest.raises(ValidationError, match=r"this source's are background, skin.*; the set is over bg, skin"):
             config(label_set=SMALL)
     assert FolderData(label_set=SMALL).label_set == LabelSet(**SMALL)
 
 
-def test_a_run_keeps_a_built_in_set_by_name_and_any_other_whole(tmp_path: Path) -> None:
+def test_run_stores_built_in_label_set_by_name(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump({"names": ["background", "face"], "merges": {"face": ["skin", "nose"]}}))
     config = CelebAMaskHQData(label_set=str(path))
@@ -184,13 +184,13 @@ def test_a_run_keeps_a_built_in_set_by_name_and_any_other_whole(tmp_path: Path) 
     assert "name, a YAML file" in rows["data.label_set"]["doc"]
 
 
-def test_every_built_in_set_is_sound() -> None:
+def test_built_in_label_sets_are_valid() -> None:
     assert set(list_label_sets()) >= {"celebamask-19", "celebamask-13"}
     for name in list_label_sets():
         assert len(load_label_set(name).list_parts()) == len(load_label_set(name).classes)
 
 
-def test_drawn_faces_show_the_parts_of_the_set() -> None:
+def test_drawn_faces_use_the_label_set() -> None:
     whole, merged = (
         DrawnSource(DrawnData(image_size=32, faces=60, label_set=name)) for name in ("celebamask-19", "celebamask-13")
     )
@@ -203,7 +203,7 @@ def test_drawn_faces_show_the_parts_of_the_set() -> None:
     assert torch.equal(merged.read("train", [3])["image"], whole.read("train", [3])["image"])
 
 
-def test_facts_know_the_parts() -> None:
+def test_facts_store_the_parts() -> None:
     facts = describe_source(DrawnSource(DrawnData(image_size=16, faces=60, label_set="celebamask-13")))
     assert len(facts.parts) == 13 and facts.transparent == ("glasses", "earring")
     assert Facts.model_validate_json(facts.model_dump_json()) == facts
@@ -212,7 +212,7 @@ def test_facts_know_the_parts() -> None:
     assert make_tiny_facts(config).parts == facts.parts and make_tiny_facts(config).transparent == facts.transparent
 
 
-def test_a_judge_of_other_parts_measures_no_segmentation() -> None:
+def test_judge_of_other_parts_measures_no_segmentation() -> None:
     class Reads(ToyJudge):
         attributes = ("Male",)
         parts = load_label_set("celebamask-19").names
@@ -227,7 +227,7 @@ def test_a_judge_of_other_parts_measures_no_segmentation() -> None:
             Segmentation().start(study)
 
 
-def test_the_message_for_an_unknown_value_is_one_line_a_problem() -> None:
+def test_unknown_value_message_has_one_line_per_problem() -> None:
     with pytest.raises(ValidationError) as caught:
         LabelSet(names=("a", "b"), transparent=("c",), mirrored=(("a", "d"),))
     assert len(re.findall(r"no part is called", str(caught.value))) == 2
@@ -243,7 +243,7 @@ def measured_on(trained: Any, data: str | None, **sets: Any) -> tuple[Any, list[
     return choose_source(get_zoo().registry, run, data, Path("faces"), sets)
 
 
-def test_another_source_is_read_with_the_parts_of_the_run() -> None:
+def test_other_source_uses_the_run_label_set() -> None:
     nineteen, thirteen = (load_label_set(f"celebamask-{count}") for count in (19, 13))
     own = nineteen.model_copy(update={"transparent": ("hair",)})  # no name of its own: kept as a mapping
     usual = {"celebamask_hq": thirteen, "drawn": nineteen, "folder": None}
@@ -263,7 +263,7 @@ def test_another_source_is_read_with_the_parts_of_the_run() -> None:
         assert not hasattr(measured_on(trained, "celeba")[0], "label_set")
 
 
-def test_parts_that_another_source_cannot_tell_are_not_taken() -> None:
+def test_incompatible_label_set_is_not_inherited() -> None:
     trained = FolderData(image_size=16, attributes=("Male",), label_set=SMALL)
     config, (note,) = measured_on(trained, "drawn")
     assert config.label_set == load_label_set("celebamask-19")

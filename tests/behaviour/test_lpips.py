@@ -8,13 +8,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from support.set_metrics import BATCHES, Difference, Lens, Noise, keep, measured, study_of
+from support.set_metrics import (
+    BATCHES,
+    FunctionEditor,
+    MeanDifference,
+    NoiseSource,
+    keep_image,
+    make_study,
+    measure_edits,
+)
 from zoogan.evaluation.metrics.lpips import Lpips
 from zoogan.interfaces import Seed, Unavailable
-from zoogan.interfaces.metric import make_face_seeds
+from zoogan.interfaces.edits import make_face_seeds
 
 
-def test_lpips_measures_what_comes_back_and_what_seeds_change(tmp_path: Path) -> None:
+def test_lpips_measures_cycle_and_diversity(tmp_path: Path) -> None:
     def amounts(seed: Seed) -> Tensor:
         seeds = [seed] if isinstance(seed, int) else seed
         return torch.tensor([one % 3 * 0.1 for one in seeds])
@@ -22,11 +30,11 @@ def test_lpips_measures_what_comes_back_and_what_seeds_change(tmp_path: Path) ->
     def darker(image: Tensor, target: Tensor, seed: Seed) -> Tensor:
         return image * 0.5 + amounts(seed).view(-1, 1, 1, 1)
 
-    source = Noise()
+    source = NoiseSource()
     source.image_size = 32
-    found = measured(
-        Lpips(Lpips.Config(draws=3), distance=Difference()),
-        study_of(source, tmp_path), Lens(darker), BATCHES, "A", "B",
+    found = measure_edits(
+        Lpips(Lpips.Config(draws=3), distance=MeanDifference()),
+        make_study(source, tmp_path), FunctionEditor(darker), BATCHES, "A", "B",
     )  # fmt: skip
     by_name = {(m.name, m.attribute): m for m in found}
     assert set(by_name) == {
@@ -46,10 +54,15 @@ def test_lpips_measures_what_comes_back_and_what_seeds_change(tmp_path: Path) ->
     assert values["lpips.cycled", None] == pytest.approx(values["lpips.cycled", "B"])
     assert by_name["lpips.kept", None].statistic.count_faces() == 80
     assert len(by_name["lpips.kept", None].statistic.face) == 80, "once for each face, not for each attribute"
-    still = measured(Lpips(Lpips.Config(), distance=Difference()), study_of(source, tmp_path), Lens(keep), BATCHES)
+    still = measure_edits(
+        Lpips(Lpips.Config(), distance=MeanDifference()),
+        make_study(source, tmp_path),
+        FunctionEditor(keep_image),
+        BATCHES,
+    )
     assert {m.statistic.compute() for m in still} == {0.0}
 
 
-def test_lpips_says_when_faces_are_too_small(tmp_path: Path) -> None:
+def test_lpips_refuses_small_faces(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="32 pixels or more, these have 16"):
-        Lpips(Lpips.Config(), distance=Difference()).start(study_of(Noise(), tmp_path))
+        Lpips(Lpips.Config(), distance=MeanDifference()).start(make_study(NoiseSource(), tmp_path))

@@ -1,4 +1,4 @@
-"""Threads and memory of the machine: OpenMP's spinning is bounded before torch is imported, freed memory is kept."""
+"""OpenMP spinning, freed memory, threads and device names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoogan.devices import SPIN_COUNT, check_device_name, choose_device, limit_o
 from zoogan.errors import ConfigError
 from zoogan.training import machine
 
-# The variable as it is when torch's module begins to run, in a process that imports zoogan first.
+# Prints the variable at the moment of the import of torch, in a process that imports zoogan first.
 PROBE = """
 import os, sys
 class Probe:
@@ -27,7 +27,8 @@ zoogan.load
 """
 
 
-def probe(**variables: str) -> str:
+def read_spin_count(**variables: str) -> str:
+    """Read GOMP_SPINCOUNT in a new process with these environment variables, when torch is imported."""
     environment = {name: v for name, v in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     command = [sys.executable, "-c", PROBE]
     return subprocess.run(
@@ -36,12 +37,12 @@ def probe(**variables: str) -> str:
 
 
 def test_spin_count_is_set_before_torch_is_imported() -> None:
-    assert probe() == SPIN_COUNT
+    assert read_spin_count() == SPIN_COUNT
 
 
 def test_users_openmp_variables_are_left_alone() -> None:
-    assert probe(GOMP_SPINCOUNT="7") == "7"
-    assert probe(OMP_WAIT_POLICY="active") == "None"
+    assert read_spin_count(GOMP_SPINCOUNT="7") == "7"
+    assert read_spin_count(OMP_WAIT_POLICY="active") == "None"
     environment = {"GOMP_SPINCOUNT": "7", "OMP_WAIT_POLICY": "passive"}
     limit_openmp_spinning(environment)
     assert environment == {"GOMP_SPINCOUNT": "7", "OMP_WAIT_POLICY": "passive"}
@@ -49,7 +50,7 @@ def test_users_openmp_variables_are_left_alone() -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="options of glibc")
 def test_freed_memory_is_kept_on_glibc() -> None:
-    """Large tensors come from the heap and freed pages stay: after a while no page is fetched anew."""
+    """Large tensors come from the heap and freed pages stay, so that later tensors cause few page faults."""
     code = """
 import ctypes, resource, torch
 from zoogan.training.machine import keep_freed_memory
@@ -66,7 +67,7 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 2000
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_memory_options_are_skipped_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_freed_memory_is_not_kept_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: object())  # another C library
     assert not machine.keep_freed_memory()
     monkeypatch.setattr(machine.sys, "platform", "darwin")

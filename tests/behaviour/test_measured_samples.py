@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 import zoogan
-from support.set_metrics import Filters, Lens, Noise, in_two_processes, keep, study_of
-from support.style_runs import sets
+from support.runs import list_settings, make_set_options, tiny_run
+from support.set_metrics import FunctionEditor, NoiseSource, RandomFilters, keep_image, make_study, run_in_two_threads
 from zoogan.cli import main
 from zoogan.evaluation.build_report import build_report, collect_rows
 from zoogan.evaluation.metric_runner import Findings, run_metrics
@@ -35,7 +35,7 @@ from zoogan.evaluation.reports.comparison_text import choose_headlines, list_key
 from zoogan.evaluation.reports.report import MeasuredRun, read_report, read_rows, write_report
 from zoogan.evaluation.study import iterate_samples
 from zoogan.interfaces import Metric, Samples, Study, World
-from zoogan.interfaces.metric import make_face_seeds, round_as_saved
+from zoogan.interfaces.edits import make_face_seeds, round_as_saved
 from zoogan.judges.judge import Judge, get_judge_folder, load_judge
 from zoogan.pictures.photo import normalize_image
 from zoogan.plugins.host import get_zoo
@@ -66,7 +66,7 @@ def study(tmp_path: Path) -> Study:
 
 
 def samples_study(cache: Path, faces: int = 60, **options: Any) -> Study:
-    return study_of(Noise(), cache, faces=faces, judge=Eye(), kind="samples", **options)
+    return make_study(NoiseSource(), cache, faces=faces, judge=Eye(), kind="samples", **options)
 
 
 def drawn(seeds: Sequence[int]) -> Tensor:
@@ -82,11 +82,11 @@ def shows(faces: Tensor) -> KnownGenerator:
 
 
 def real(split: Any, faces: int) -> Tensor:
-    return normalize_image(Noise().read(split, range(faces))["image"])
+    return normalize_image(NoiseSource().read(split, range(faces))["image"])
 
 
 def all_metrics() -> dict[str, Metric]:
-    network = Filters()
+    network = RandomFilters()
     return {
         "fd": FrechetSqueezeNet(FrechetSqueezeNet.Config(), features=network),
         "kd": KernelSqueezeNet(KernelSqueezeNet.Config(), features=network),
@@ -102,7 +102,7 @@ def values_of(found: Findings) -> dict[str, float]:
 # ---- by hand ----
 
 
-def test_frequencies_and_their_errors_by_hand(study: Study) -> None:
+def test_frequency_equals_hand_computation(study: Study) -> None:
     found = run_metrics(KnownGenerator(drawn), study, {"frequency": Frequency()}, [])
     told = {(m.name, m.attribute): m for _, m in found.measures}
     made = Eye().read_attributes(torch.cat([s.image for s in iterate_samples(KnownGenerator(drawn), study)])).double()
@@ -116,7 +116,7 @@ def test_frequencies_and_their_errors_by_hand(study: Study) -> None:
         statistic: Any = told["frequency", name].statistic
         assert statistic.compute() == pytest.approx(gaps[k]) and statistic.error == pytest.approx(errors[k])
         assert f"{p:.3f} of 60 samples, {q:.3f} of 60 test faces" in told["frequency", name].note
-    labels = Noise().read_labels("test")[:60, 0].mean()
+    labels = NoiseSource().read_labels("test")[:60, 0].mean()
     assert f"({labels:.3f} by their labels); judge: balanced accuracy 0.900 ± 0.010" in told["frequency", "A"].note
     assert "labels" not in told["frequency", "Corner"].note, "the source knows nothing of it"
     mean, worst = (told[f"frequency.{end}", None] for end in ("mean", "worst"))
@@ -129,7 +129,7 @@ def test_frequencies_and_their_errors_by_hand(study: Study) -> None:
     assert (mean.better, mean.backbone, mean.weights) == ("lower", "judge eye", "1" * 64)
 
 
-def test_real_faces_are_as_frequent_as_themselves_and_one_face_is_not(study: Study) -> None:
+def test_frequency_of_real_faces_is_zero(study: Study) -> None:
     metrics = {"frequency": Frequency(), "diversity": Diversity()}
     same = values_of(run_metrics(shows(real("test", 60)), study, metrics, []))
     assert same["frequency.worst all"] == same["frequency.mean all"] == 0
@@ -141,7 +141,7 @@ def test_real_faces_are_as_frequent_as_themselves_and_one_face_is_not(study: Stu
     assert one["diversity.l1.real all"] == pytest.approx(float((faces - faces.roll(-1, 0)).abs().mean()), rel=1e-5)
 
 
-def test_the_reference_set_is_at_no_distance_from_itself(tmp_path: Path) -> None:
+def test_reference_set_has_zero_distance_to_itself(tmp_path: Path) -> None:
     """All 120 train faces, in another order, are what 120 samples are held against."""
     study = samples_study(tmp_path, faces=120)
     metrics = {name: metric for name, metric in all_metrics().items() if name in ("fd", "prdc")}
@@ -156,8 +156,8 @@ def test_the_reference_set_is_at_no_distance_from_itself(tmp_path: Path) -> None
     assert far["fd_squeezenet all"] > 1 and far["prdc_squeezenet.recall all"] == 0
 
 
-def test_as_many_real_faces_as_samples_none_twice_and_others_apart() -> None:
-    source = Noise()
+def test_real_set_matches_sample_count() -> None:
+    source = NoiseSource()
     some, others = (choose_any_faces(source, 50, 3, others=flag) for flag in (False, True))
     assert len(set(some.indices)) == 50 and not set(some.indices) & set(others.indices) and len(others.indices) == 50
     assert choose_any_faces(source, 50, 4) != some
@@ -170,7 +170,7 @@ def test_as_many_real_faces_as_samples_none_twice_and_others_apart() -> None:
 # ---- what does not show ----
 
 
-def test_a_sample_is_a_function_of_the_seed_and_its_number(study: Study) -> None:
+def test_sample_depends_on_seed_and_index_only(study: Study) -> None:
     whole = torch.cat([s.image for s in iterate_samples(KnownGenerator(drawn), study)])
     parts = torch.cat([s.image for s in iterate_samples(KnownGenerator(drawn), study, batch=7)])
     assert torch.equal(whole, parts) and len(whole) == 60
@@ -183,7 +183,7 @@ def test_a_sample_is_a_function_of_the_seed_and_its_number(study: Study) -> None
 
 
 @pytest.mark.parametrize("name", all_metrics())
-def test_neither_batches_nor_their_order_show(name: str, study: Study) -> None:
+def test_sample_metrics_ignore_batching(name: str, study: Study) -> None:
     metric = all_metrics()[name]
     told = []
     for split in ([range(50), range(50, 60)], [range(30, 60), range(7), range(7, 30)]):
@@ -194,7 +194,7 @@ def test_neither_batches_nor_their_order_show(name: str, study: Study) -> None:
     assert told[0] == told[1] and told[0]
 
 
-def test_two_processes_say_what_one_says(tmp_path: Path) -> None:
+def test_two_processes_measure_like_one(tmp_path: Path) -> None:
     alone = run_metrics(KnownGenerator(drawn), samples_study(tmp_path / "one", faces=101), all_metrics(), [])
 
     def work(rank: int, world: World) -> Findings:
@@ -202,7 +202,7 @@ def test_two_processes_say_what_one_says(tmp_path: Path) -> None:
             KnownGenerator(drawn), samples_study(tmp_path / "two", faces=101, world=world), all_metrics(), []
         )
 
-    for found in in_two_processes(work):
+    for found in run_in_two_threads(work):
         assert values_of(found) == pytest.approx(values_of(alone), rel=1e-6)
         for (_, one), (_, two) in zip(alone.measures, found.measures):
             assert sorted(one.statistic.face.tolist()) == sorted(two.statistic.face.tolist())
@@ -212,22 +212,22 @@ def test_two_processes_say_what_one_says(tmp_path: Path) -> None:
 # ---- who looks at what ----
 
 
-def test_metrics_of_edits_are_not_asked_about_samples_nor_the_other_way_round(study: Study, tmp_path: Path) -> None:
+def test_metrics_apply_to_their_kind_only(study: Study, tmp_path: Path) -> None:
     metrics: dict[str, Metric] = {"edit_error": EditError(), "locality": Locality(), "diversity": Diversity()}
     found = run_metrics(KnownGenerator(drawn), study, metrics, ["A"])
     why = "it looks at edits of faces, and this run makes faces of its own"
     assert found.skipped == {"edit_error": why, "locality": why}
     assert [m.name for _, m in found.measures] == ["diversity.l1", "diversity.l1.real"]
     assert found.measures[0][1].better is None, "more than real faces is not better"
-    edits = study_of(Noise(), tmp_path, judge=Eye())
-    found = run_metrics(Lens(keep), edits, {"frequency": Frequency(), "diversity": Diversity()}, ["A"])
+    edits = make_study(NoiseSource(), tmp_path, judge=Eye())
+    found = run_metrics(FunctionEditor(keep_image), edits, {"frequency": Frequency(), "diversity": Diversity()}, ["A"])
     assert found.skipped["frequency"].startswith("it looks at faces that a run makes of its own")
     assert [(m.name, m.better) for _, m in found.measures] == [("diversity.l1", "higher")]
     with pytest.raises(ValueError, match="a study of samples, but Lens shows edits"):
-        run_metrics(Lens(keep), study, {}, [])
+        run_metrics(FunctionEditor(keep_image), study, {}, [])
 
 
-def test_without_a_judge_or_with_too_few_samples_the_report_says_so(study: Study) -> None:
+def test_sample_report_explains_skipped_metrics(study: Study) -> None:
     few = replace(study, judge=None, faces=12)
     found = run_metrics(KnownGenerator(drawn), few, all_metrics(), [])
     assert "zoo judge train" in found.skipped["frequency"]
@@ -250,7 +250,7 @@ def stored(folder: Path, study: Study, run: str, make: Any = drawn) -> Evaluated
     return EvaluatedRun(report, read_rows(folder, report))
 
 
-def test_makers_share_a_column_and_two_truncations_never_do(study: Study, tmp_path: Path) -> None:
+def test_truncations_never_share_a_column(study: Study, tmp_path: Path) -> None:
     one = stored(tmp_path / "a", study, "a")
     bright = stored(tmp_path / "b", study, "b", lambda seeds: (drawn(seeds) + 1).clamp(-1, 1))
     cut = stored(tmp_path / "c", replace(study, truncation=0.5), "c")
@@ -276,12 +276,7 @@ def test_keys_of_edits_and_of_samples_differ(study: Study, tmp_path: Path) -> No
 # ---- the verbs ----
 
 CPU = ["--device", "cpu"]
-FEW = ["data.image_size=16", "data.faces=80", "data.held_out=60"]
-NARROW = [
-    *FEW, "data.batch=4", "data.workers=0",
-    "generator.style_dim=8", "generator.channel_multiplier=0.01", "generator.max_width=8",
-    "mapping.style_dim=8", "mapping.layers=2", "discriminator.channel_multiplier=0.01", "discriminator.max_width=8",
-]  # fmt: skip
+FEW = {"faces": 80, "held_out": 60}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -299,27 +294,32 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
     pytest.importorskip("timm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOOGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        tiny = ["--size", "16", "--iterations", "1", *sets([*FEW[1:], "data.workers=0"])]
+        tiny = [
+            "--size",
+            "16",
+            "--iterations",
+            "1",
+            "--set",
+            "data.workers=0",
+            *make_set_options(list_settings({"data": FEW})),
+        ]
         assert main(["judge", "train", "--attributes", "Eyeglasses,Male", *tiny, *CPU]) == 0
         yield load_judge(get_judge_folder("drawn", 16))
-
-
-def make(out: Path, *settings: str) -> int:
-    options = ["--out", str(out), "--iterations", "2", *CPU, *sets([*NARROW, *settings])]
-    return main(["train", "--model", "stylegan2", *options])
 
 
 @pytest.fixture(scope="module")
 def makers(tmp_path_factory: pytest.TempPathFactory, judge: Judge) -> list[Path]:
     """A tiny StyleGAN2 that measures itself while it trains, and its twin."""
     folder = tmp_path_factory.mktemp("makers")
-    watch = ["evaluate_every=1", "evaluate=frequency,diversity", "evaluate_faces=20", "best=frequency.mean"]
-    assert make(folder / "one", *(f"training.{option}" for option in watch)) == 0
+    training = {
+        "evaluate_every": 1, "evaluate": "frequency,diversity", "evaluate_faces": 20, "best": "frequency.mean",
+    }  # fmt: skip
+    assert tiny_run("stylegan2", folder / "one", data=FEW, training=training) == 0
     shutil.copytree(folder / "one", folder / "two")
     return [folder / "one", folder / "two"]
 
 
-def test_a_training_measures_its_samples_and_keeps_its_best(makers: list[Path]) -> None:
+def test_training_keeps_best_checkpoint_by_samples(makers: list[Path]) -> None:
     entries = [json.loads(line) for line in (makers[0] / "metrics.jsonl").read_text().splitlines()]
     curve = {e["iteration"]: e["evaluation"] for e in entries if "evaluation" in e}
     assert list(curve) == [1, 2]
@@ -329,10 +329,10 @@ def test_a_training_measures_its_samples_and_keeps_its_best(makers: list[Path]) 
     assert zoogan.load(makers[0], checkpoint="best").iteration == best["iteration"]
 
 
-def test_edits_are_not_watched_where_faces_are_made(
+def test_edit_metrics_are_refused_for_generators(
     judge: Judge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert make(tmp_path / "run", "training.evaluate_every=1") == 2
+    assert tiny_run("stylegan2", tmp_path / "run", data=FEW, training={"evaluate_every": 1}) == 2
     said = capsys.readouterr().err
     assert "training.evaluate: edit_error: it looks at edits of faces" in said and "frequency" in said
 
@@ -363,11 +363,20 @@ def test_zoo_evaluate_measures_samples(makers: list[Path], tmp_path: Path, capsy
         assert told in capsys.readouterr().err
 
 
-def test_zoo_compare_puts_makers_in_one_table_and_refuses_editors(
-    makers: list[Path], attribute_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_zoo_compare_refuses_mixed_kinds(
+    makers: list[Path], sagan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "comparison"
-    anew = ["--data", "drawn", "--faces", "20", "--metrics", "frequency", *sets(FEW[1:]), *CPU]
+    anew = [
+        "--data",
+        "drawn",
+        "--faces",
+        "20",
+        "--metrics",
+        "frequency",
+        *make_set_options(list_settings({"data": FEW})),
+        *CPU,
+    ]
     assert main(["compare", *map(str, makers), "--out", str(out), *anew]) == 0
     content = json.loads((out / "compare.json").read_text())
     mean = [c for c in content["columns"] if c["name"] == "frequency.mean"]
@@ -376,7 +385,7 @@ def test_zoo_compare_puts_makers_in_one_table_and_refuses_editors(
     assert "samples/s" in (out / "compare.md").read_text() and (out / "grid-samples.png").exists()
     assert "from the same seeds" in (out / "compare.html").read_text()
     assert "samples/s" in capsys.readouterr().out
-    assert main(["compare", str(makers[0]), str(attribute_run), "--out", str(out), *CPU]) == 2
+    assert main(["compare", str(makers[0]), str(sagan_run), "--out", str(out), *CPU]) == 2
     assert "one: makes faces; attributes: edits faces; no number tells of both" in capsys.readouterr().err
-    assert main(["evaluate", str(attribute_run), "--truncation", "0.5", *CPU]) == 2
+    assert main(["evaluate", str(sagan_run), "--truncation", "0.5", *CPU]) == 2
     assert "edits faces and makes none that could be truncated" in capsys.readouterr().err

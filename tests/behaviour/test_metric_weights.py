@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from support.set_metrics import Noise, study_of
+from support.set_metrics import NoiseSource, make_study
 from zoogan.auxiliary import inception, lpips, squeezenet
 from zoogan.auxiliary import weight_files as weights
 from zoogan.evaluation.metrics.frechet import FrechetInception, FrechetSqueezeNet
@@ -46,18 +46,18 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (Lpips(Lpips.Config(trunk="vgg")), "vgg16-397923af.pth"),
     ],
 )
-def test_missing_weights_say_what_to_do(metric: Any, file: str, no_weights: Path, tmp_path: Path) -> None:
+def test_missing_metric_weights_give_advice(metric: Any, file: str, no_weights: Path, tmp_path: Path) -> None:
     """Also offline, where the download fails."""
     pytest.importorskip("lpips"), pytest.importorskip("torch_fidelity")
-    source = Noise()
+    source = NoiseSource()
     source.image_size = 32
     with pytest.raises(Unavailable) as caught:
-        metric.start(study_of(source, tmp_path))
+        metric.start(make_study(source, tmp_path))
     for words in (file, str(no_weights), "ZOOGAN_METRIC_WEIGHTS", ".weights=PATH"):
         assert words in str(caught.value)
 
 
-def test_other_weights_are_refused(no_weights: Path, tmp_path: Path) -> None:
+def test_wrong_metric_weights_are_refused(no_weights: Path, tmp_path: Path) -> None:
     no_weights.mkdir()
     (no_weights / squeezenet.SQUEEZENET_WEIGHTS.name).write_bytes(b"something else")
     wrong = hashlib.sha256(b"something else").hexdigest()[:12]
@@ -66,10 +66,10 @@ def test_other_weights_are_refused(no_weights: Path, tmp_path: Path) -> None:
         FrechetSqueezeNet.Config(weights=no_weights / squeezenet.SQUEEZENET_WEIGHTS.name),
     ):
         with pytest.raises(Unavailable, match=rf"not the SqueezeNet 1.1 .* sha256 {wrong}... instead of 22d989bac136"):
-            FrechetSqueezeNet(config).start(study_of(Noise(), tmp_path))
+            FrechetSqueezeNet(config).start(make_study(NoiseSource(), tmp_path))
 
 
-def test_a_download_is_used(no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloaded_weights_are_used(no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = b"the weights"
     file = weights.WeightFile(
         "network.pth", hashlib.sha256(content).hexdigest(), "a network's", url="https://host/network.pth"
@@ -80,7 +80,7 @@ def test_a_download_is_used(no_weights: Path, tmp_path: Path, monkeypatch: pytes
         Path(path).write_bytes(content)
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    found = weights.find_weights(file, None, "fid", World.make_single(), download=True)
+    found = weights.find_weight_file(file, None, "fid", World.make_single(), download=True)
     assert found == no_weights / "network.pth" and found.read_bytes() == content
 
 
@@ -88,7 +88,7 @@ def test_a_download_is_used(no_weights: Path, tmp_path: Path, monkeypatch: pytes
     "package, metric",
     [("torch_fidelity", FrechetInception(FrechetInception.Config())), ("lpips", Lpips(Lpips.Config()))],
 )
-def test_a_missing_library_names_the_extra(
+def test_missing_library_names_the_extra(
     package: str, metric: Any, no_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = builtins.__import__
@@ -99,16 +99,16 @@ def test_a_missing_library_names_the_extra(
         return real(name, *given, **options)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    source = Noise()
+    source = NoiseSource()
     source.image_size = 32
     with pytest.raises(Unavailable, match=r"zoogan\[evaluate\]"):
-        metric.start(study_of(source, tmp_path))
+        metric.start(make_study(source, tmp_path))
 
 
 # ---- the networks themselves, with weights that are not the real ones ----
 
 
-def test_squeezenet_reads_an_npz_strictly_and_draws_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_squeezenet_loads_weights_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.models import squeezenet1_1
 
     torch.manual_seed(3)
@@ -131,7 +131,7 @@ def test_squeezenet_reads_an_npz_strictly_and_draws_nothing(tmp_path: Path, monk
         squeezenet.SqueezeNet(path, torch.device("cpu"))
 
 
-def test_inception_is_torch_fidelitys_on_bytes(tmp_path: Path) -> None:
+def test_inception_equals_torch_fidelity(tmp_path: Path) -> None:
     module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     path = tmp_path / "inception.pth"
     with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
@@ -157,7 +157,7 @@ def test_inception_is_torch_fidelitys_on_bytes(tmp_path: Path) -> None:
         inception.Inception(path, torch.device("cpu"))
 
 
-def test_lpips_takes_torchvisions_trunk(tmp_path: Path) -> None:
+def test_lpips_loads_torchvision_trunk(tmp_path: Path) -> None:
     pytest.importorskip("lpips")
     with torch.random.fork_rng():
         torch.manual_seed(0)

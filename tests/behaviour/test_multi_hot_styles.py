@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from support.style_games import LATENT, REGISTRY, SIZE, TinyConfig, terms_of, tiny, tiny_registry
+from support.style_games import LATENT, REGISTRY, SIZE, TinyConfig, compute_terms, make_tiny_config, make_tiny_registry
 from zoogan.composition.build import compose
 from zoogan.composition.rehearsal import rehearse
 from zoogan.config import ComponentConfig, GameConfig, merge, validate
@@ -111,7 +111,7 @@ class OneConfig(TinyConfig):
 
 def pairs_registry() -> Registry:
     """The tiny method of the style tests, and what another plugin adds."""
-    registry = tiny_registry()
+    registry = make_tiny_registry()
     registry.plugin = __name__
     registry.component("condition", "pairs", config=PairsConfig, build=f"{__name__}:PairsCondition")
     for role, name in (
@@ -135,7 +135,7 @@ def composed(**sets: Any) -> GameConfig:
 FACTS = Facts(image_size=SIZE, attributes=ATTRIBUTES)
 
 
-def test_a_face_of_several_domains_plays_through_loader_game_and_trainer() -> None:
+def test_multi_hot_faces_train_end_to_end() -> None:
     """An iteration on drawn faces with three pairs of domains each: every term as SMILE's paper has it."""
     config = composed()
     rehearse(config, FACTS, PLUGGED)
@@ -146,7 +146,7 @@ def test_a_face_of_several_domains_plays_through_loader_game_and_trainer() -> No
     assert source.attributes == ATTRIBUTES and not source.domains
     raw = make_loader(source, config.data, needs, 0, World.make_single(), 0, 4)
     trainer = Trainer(composition, PLUGGED, Accelerator(cpu=True), (move_batch(batch, "cpu") for batch in raw))
-    discriminator, maker = (terms_of(trainer, f"{side}_latent") for side in ("discriminator", "generator"))
+    discriminator, maker = (compute_terms(trainer, f"{side}_latent") for side in ("discriminator", "generator"))
     assert trainer.batch is not None
     x = trainer.batch["source"]["image"]
     own, to = (pairs_of(trainer.batch[draw]["attributes"]) for draw in ("source", "reference"))
@@ -181,29 +181,33 @@ def test_a_face_of_several_domains_plays_through_loader_game_and_trainer() -> No
     raw.close()
 
 
-def test_second_references_need_faces_drawn_by_domain() -> None:
+def test_second_references_need_domain_sampler() -> None:
     with pytest.raises(ConfigError, match=r"condition 'pairs' draws no faces by domain: set passes=latent"):
         compose(composed(passes=["latent", "reference"]), FACTS, PLUGGED)
 
 
-def test_conditions_that_tell_no_domains_are_refused() -> None:
+def test_conditions_without_domains_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"condition 'attributes' tells no domains.*condition.use=domain"):
-        compose(tiny(condition={"use": "attributes"}), FACTS.model_copy(update={"domains": ("a", "b")}), REGISTRY)
+        compose(
+            make_tiny_config(condition={"use": "attributes"}),
+            FACTS.model_copy(update={"domains": ("a", "b")}),
+            REGISTRY,
+        )
 
 
-def test_the_cores_editor_says_that_it_knows_one_domain_a_face() -> None:
+def test_style_editor_refuses_multi_hot_labels() -> None:
     composition = compose(composed(), FACTS, PLUGGED)
     with pytest.raises(ConfigError, match="subclass of this game with an `editor` of its own"):
         composition.game.make_editor(composition.networks, attributes=ATTRIBUTES)
 
 
-def test_networks_of_one_domain_a_face_refuse_several() -> None:
+def test_single_domain_networks_refuse_multi_hot() -> None:
     """They dropped all but the first."""
     with pytest.raises(ConfigError, match=r"discriminator 'one'.*selects 1 heads a row, but"):
         rehearse(composed(discriminator={"use": "one"}), FACTS, PLUGGED)
 
 
-def test_rows_with_another_number_of_ones_are_no_silent_choice() -> None:
+def test_uneven_multi_hot_rows_are_refused() -> None:
     outputs, two = make_noise(0, 2, 4), torch.tensor([[1.0, 0, 0, 1], [0, 1, 1, 0]])
     assert torch.equal(select_heads(outputs, two, 2), outputs[two.bool()].view(2, 2))
     for heads in (1, 3):
@@ -211,12 +215,14 @@ def test_rows_with_another_number_of_ones_are_no_silent_choice() -> None:
             select_heads(outputs, two, heads)
 
 
-def test_only_labels_are_read_of_faces_that_nobody_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unused_reference_images_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The references of a game without reference styles, by domain."""
     game = compose(
-        tiny(passes=["latent"]), Facts(image_size=SIZE, attributes=("Eyeglasses",), domains=("a", "b")), REGISTRY
+        make_tiny_config(passes=["latent"]),
+        Facts(image_size=SIZE, attributes=("Eyeglasses",), domains=("a", "b")),
+        REGISTRY,
     ).game
-    config = tiny(data={"attributes": ["Eyeglasses"]}).data
+    config = make_tiny_config(data={"attributes": ["Eyeglasses"]}).data
     source = DrawnSource(config)  # type: ignore[arg-type]
     monkeypatch.setattr(DrawnSource, "read", lambda *_: pytest.fail("a face was drawn"))
     stream = FaceStream(source, "reference", game.needs["reference"], seed=0, flip=True)

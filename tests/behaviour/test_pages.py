@@ -118,7 +118,7 @@ def told(number: float, low: float | None = None, high: float | None = None) -> 
         (3e-9, None, None, ("3.00e-09", "")),
     ],
 )
-def test_numbers_have_the_digits_that_are_known(
+def test_page_numbers_show_significant_digits(
     number: float, low: float | None, high: float | None, expected: tuple[str, str]
 ) -> None:
     assert told(number, low, high) == expected
@@ -134,7 +134,7 @@ def test_numbers_have_the_digits_that_are_known(
         ((829.0, 781.0, 864.0), False, ("780", "880")),
     ],
 )
-def test_lines_lie_between_round_ends_that_hold_all_of_them(
+def test_page_scales_have_round_ends(
     numbers: tuple[float, float, float], from_zero: bool, ends: tuple[str, str]
 ) -> None:
     scale = make_scale([value("a", *numbers)], from_zero)
@@ -142,7 +142,7 @@ def test_lines_lie_between_round_ends_that_hold_all_of_them(
     assert all(0 <= scale.at(number) <= 100 for number in numbers)
 
 
-def test_a_line_that_would_tell_nothing_is_not_drawn() -> None:
+def test_page_omits_uninformative_scales() -> None:
     assert make_scale([]) is None
     assert make_scale([value("a", 5.0)]) is None, "no interval"
     assert make_scale([value("a", 0.0, 0.0, 0.0)]) is None
@@ -153,7 +153,7 @@ def test_a_line_that_would_tell_nothing_is_not_drawn() -> None:
 # ---- what a table says ----
 
 
-def test_what_rows_share_is_said_once() -> None:
+def test_page_states_shared_facts_once() -> None:
     eye = {"attribute": "Eyeglasses", "backbone": "judge x"}
     once, own = split_shared_clauses([
         value("a", 1, note="k=5; judge 0.9", **eye), value("a.b", 1, note="k=5; judge 0.9; odd", **eye),
@@ -163,7 +163,7 @@ def test_what_rows_share_is_said_once() -> None:
     assert own == ["", "odd", "judge 0.8"], "a single row says its own"
 
 
-def test_rows_of_one_unit_share_a_scale() -> None:
+def test_page_rows_of_one_unit_share_a_scale() -> None:
     (section,) = make_sections(
         report(value("t.in.l1", 0.3, 0.2, 0.31), value("t.out.l1", 0.01, 0.01, 0.02), value("t.psnr", 30, 29, 31))
     )
@@ -171,7 +171,7 @@ def test_rows_of_one_unit_share_a_scale() -> None:
     assert scales == [("0", "0.4"), ("0", "0.4"), ("0", "40")]
 
 
-def test_many_attributes_are_folded_and_what_is_told_of_all_stays() -> None:
+def test_page_folds_many_attributes() -> None:
     many = [value("part", 0.5, attribute=str(k)) for k in range(MANY)]
     (few,) = make_sections(report(*many))
     assert len(few.rows) == MANY and not few.folded
@@ -181,7 +181,7 @@ def test_many_attributes_are_folded_and_what_is_told_of_all_stays() -> None:
     assert len(page.each("details")) == 1 and f"{MANY} rows" in page.text
 
 
-def test_headline_figures_are_of_all_attributes_or_of_the_only_one() -> None:
+def test_headlines_use_joint_or_single_attribute() -> None:
     shown = make_cards(report(
         value("success", 0.9, attribute="Eyeglasses", note="x; judge: 0.99"), value("edit_error", 0.2, attribute="A"),
         value("edit_error", 0.4, attribute="B"), value("edit_error", 0.3), value("fid", 8, attribute="A"),
@@ -194,7 +194,7 @@ def test_headline_figures_are_of_all_attributes_or_of_the_only_one() -> None:
     assert len(make_cards(report(*[value(name, 1.0) for name in names]), HEADLINES)) == CARDS == len(names) - 1
 
 
-def test_headlines_stand_in_their_order() -> None:
+def test_headlines_keep_their_order() -> None:
     names = {
         place: [name for name, _ in sorted(places, key=lambda item: item[1])]
         for place in ("report_place", "comparison_place")
@@ -212,7 +212,7 @@ def test_headlines_stand_in_their_order() -> None:
     ]  # fmt: skip
 
 
-def test_facts_hold_every_library_and_every_set_of_faces() -> None:
+def test_page_facts_list_libraries_and_faces() -> None:
     found = list_facts(report(value("success", 1, attribute="A"), value("fid", 1, attribute="B")))
     assert found["versions"] == "zoogan 1, success 2, fid 2" and found["images seen"] == "48,000"
     assert found["sets of faces"] == "A 70, sha256 ffffffffffff; B 70, sha256 ffffffffffff"
@@ -244,7 +244,7 @@ def measured() -> list[Value]:
     ]
 
 
-def test_a_report_to_read() -> None:
+def test_report_page_renders() -> None:
     judge = {
         "backbone": "tiny", "source": "drawn", "segmentation": {"mean_iou": 0.5571, "pixel_accuracy": 0.9},
         "pose_error": {"yaw": 1.79, "pitch": 2.0, "roll": 0.9},
@@ -264,7 +264,7 @@ def test_a_report_to_read() -> None:
     assert widths == ["name", "value", "interval", None, "count"] * 2, "all tables of one width"
 
 
-def test_a_report_of_nothing_still_says_why() -> None:
+def test_empty_report_page_explains_why() -> None:
     page = Page(render_report(report(skipped={"fid": "no weights"}), HEADLINES, {}))
     check_page(page)
     assert "no weights" in page.text and "All measures" not in page.text
@@ -280,7 +280,7 @@ def compared(run: str, shift: float, resizer: str = "none") -> EvaluatedRun:
     return EvaluatedRun(report(*values, run=run), list(statistics))
 
 
-def test_a_comparison_to_read() -> None:
+def test_comparison_page_renders() -> None:
     entrants = group_entrants([compared("one", 0.0), compared("two", 0.5), compared("three", 0.1, resizer="bicubic")])
     columns = make_columns(entrants)
     first = choose_headlines(columns, HEADLINES)

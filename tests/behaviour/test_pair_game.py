@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from support.synthesis_games import FACTS, PARTS, SIZE, played, trainer_of, turn_of
+from support.synthesis_games import FACTS, PARTS, SIZE, compute_step, make_trainer, make_turn
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.games.synthesis import Synthesis, make_one_hot_maps
@@ -21,12 +21,12 @@ METHOD = "semantic-stylegan"
 
 def game_of(**sets: Any) -> Synthesis:
     """The game alone."""
-    game = trainer_of(method=METHOD, **sets).game
+    game = make_trainer(method=METHOD, **sets).game
     assert isinstance(game, Synthesis)
     return game
 
 
-def test_segmentations_are_read_only_where_the_discriminator_looks_at_them() -> None:
+def test_segmentation_is_read_only_if_judged() -> None:
     assert game_of().needs["source"].fields == ("image", "segmentation")
     alone = {"judge_segmentation": False, "weights": {"mask": 0}}
     assert game_of(**alone).needs["source"].fields == ("image",)
@@ -34,19 +34,19 @@ def test_segmentations_are_read_only_where_the_discriminator_looks_at_them() -> 
     assert game_of(**blind).needs["source"].fields == ("image",)
 
 
-def test_networks_that_do_not_fit_are_told_apart() -> None:
+def test_mismatched_pair_networks_are_refused() -> None:
     one_piece = {"generator": {"use": "stylegan2", "style_dim": 6}, "weights": {"mask": 0}}
     with pytest.raises(ConfigError, match="looks at segmentations of 4 classes, but generator 'stylegan2' gives none"):
-        trainer_of(method=METHOD, **one_piece)
+        make_trainer(method=METHOD, **one_piece)
     with pytest.raises(ConfigError, match=r"weights.mask: generator 'stylegan2' has no parts"):
-        trainer_of(method=METHOD, **one_piece | {"weights": {"mask": 1}, "judge_segmentation": False})
+        make_trainer(method=METHOD, **one_piece | {"weights": {"mask": 1}, "judge_segmentation": False})
     with pytest.raises(ConfigError, match="makes faces of parts, of which this source names none"):
-        trainer_of(method=METHOD, facts=Facts(image_size=SIZE))
+        make_trainer(method=METHOD, facts=Facts(image_size=SIZE))
 
 
-def test_a_pair_is_a_picture_with_minus_one_and_one_for_each_class_behind_it() -> None:
-    trainer = trainer_of(method=METHOD)
-    _, turn = turn_of(trainer, "discriminator")
+def test_pair_appends_class_planes_to_image() -> None:
+    trainer = make_trainer(method=METHOD)
+    _, turn = make_turn(trainer, "discriminator")
     assert isinstance(trainer.game, Synthesis)
     real, sample = trainer.game.make_real_input(turn), turn.batch["source"]
     assert torch.equal(real[:, :3], sample["image"])
@@ -55,13 +55,13 @@ def test_a_pair_is_a_picture_with_minus_one_and_one_for_each_class_behind_it() -
     assert (real[:, 3:].sum(1) == 2 - len(PARTS)).all()
 
 
-def test_the_augmentation_moves_pictures_and_segmentations_alike_and_colours_pictures_alone() -> None:
+def test_pair_augmentation_colours_only_the_image() -> None:
     labels = make_segmentation(0, 4, SIZE, len(PARTS))
     layout = make_one_hot_maps(labels, len(PARTS), like=torch.zeros(1))
     image = layout[:, :3].clone()  # a picture that is the segmentation: what moves one moves the other
     for use in ({"use": "diffaugment", "color": False}, {"use": "ada", "start": 1.0}):
-        trainer = trainer_of(method=METHOD, augment=use)
-        _, turn = turn_of(trainer, "discriminator")
+        trainer = make_trainer(method=METHOD, augment=use)
+        _, turn = make_turn(trainer, "discriminator")
         assert isinstance(trainer.game, Synthesis)
         seen = trainer.game.augment_for_discriminator(torch.cat([image, layout], 1), turn, "real")
         moved = seen[:, 3:] - layout
@@ -76,10 +76,10 @@ def test_the_augmentation_moves_pictures_and_segmentations_alike_and_colours_pic
 
 
 @pytest.mark.parametrize("ratio", [1.0, 100.0])
-def test_the_penalty_counts_the_segmentations_slope_as_asked(ratio: float) -> None:
-    trainer = trainer_of(method=METHOD, weights={"segmentation_penalty": ratio}, training={"precision": "fp64"})
+def test_penalty_uses_segmentation_weight(ratio: float) -> None:
+    trainer = make_trainer(method=METHOD, weights={"segmentation_penalty": ratio}, training={"precision": "fp64"})
     trainer.networks.double()
-    step, turn = turn_of(trainer, "penalty")
+    step, turn = make_turn(trainer, "penalty")
     sample, discriminator = turn.batch["source"], trainer.networks["discriminator"]
     image = sample["image"].double().requires_grad_()
     layout = make_one_hot_maps(sample["segmentation"], len(PARTS), like=image.detach()).requires_grad_()
@@ -89,16 +89,16 @@ def test_the_penalty_counts_the_segmentations_slope_as_asked(ratio: float) -> No
     torch.testing.assert_close(step.terms(turn)["penalty"], (of_image + ratio * of_layout) / 2)
 
 
-def test_without_pairs_the_branch_of_segmentations_learns_nothing() -> None:
-    trainer = trainer_of(method=METHOD, judge_segmentation=False)
+def test_segmentation_branch_needs_pairs() -> None:
+    trainer = make_trainer(method=METHOD, judge_segmentation=False)
     for name in ("discriminator", "penalty"):
-        gradients = played(trainer, name)[1]
+        gradients = compute_step(trainer, name)[1]
         branch = {key: g for key, g in gradients.items() if "segmentation_trunk" in key}
         assert branch and all(g is None for g in branch.values())
         assert any(g is not None and bool(g.any()) for key, g in gradients.items() if key not in branch)
 
 
-def test_the_mask_term_by_hand() -> None:
+def test_mask_term_equals_hand_computation() -> None:
     coarse, segmentation = make_noise(0, 2, 3, 4, 4), make_noise(1, 2, 3, 8, 8)
     total = 0.0
     for n in range(2):
@@ -111,9 +111,9 @@ def test_the_mask_term_by_hand() -> None:
     assert float(mask_loss(made)) == pytest.approx(total / (2 * 3 * 4 * 4), rel=1e-5)
 
 
-def test_the_mask_term_teaches_both_the_parts_and_the_renderer() -> None:
-    trainer = trainer_of(method=METHOD)
-    step, turn = turn_of(trainer, "generator")
+def test_mask_term_trains_parts_and_renderer() -> None:
+    trainer = make_trainer(method=METHOD)
+    step, turn = make_turn(trainer, "generator")
     with trainer.enable_gradients(step, graph=False):
         terms = step.terms(turn)
         terms["mask"].backward()
@@ -123,9 +123,9 @@ def test_the_mask_term_teaches_both_the_parts_and_the_renderer() -> None:
     assert step.weights(turn.clock) == {"adversarial": 1.0, "mask": 100.0}
 
 
-def test_path_lengths_are_those_of_every_layers_own_latent() -> None:
+def test_path_length_uses_latent_of_every_layer() -> None:
     """Not of w+: a row that six layers read would count once."""
-    trainer = trainer_of(method=METHOD)
+    trainer = make_trainer(method=METHOD)
     seen: list[Tensor] = []
     generator: Any = trainer.networks["generator"]
     forward = generator.forward
@@ -135,7 +135,7 @@ def test_path_lengths_are_those_of_every_layers_own_latent() -> None:
         return forward(latents, noise)
 
     generator.forward = spied
-    _, gradients = played(trainer, "path_length")
+    _, gradients = compute_step(trainer, "path_length")
     assert seen[0].shape[1] == generator.layers == len(PARTS) * 3 and seen[0].requires_grad
     assert all(g is None for key, g in gradients.items() if key.startswith("mapping"))
     assert FACTS[METHOD].parts == generator.parts

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from support.part_metrics import PARTS, SIDE, Marked, maker, rectangles
-from support.set_metrics import Filters, Noise, in_two_processes, study_of
+from support.part_metrics import PARTS, SIDE, ColourJudge, make_painted_editor, make_rectangle_painter
+from support.set_metrics import NoiseSource, RandomFilters, make_study, run_in_two_threads
 from zoogan.cli.evaluate import print_values
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
@@ -29,14 +29,14 @@ from zoogan.evaluation.part_sheet import make_part_legend, make_part_sheet
 from zoogan.evaluation.reports.page import render_report
 from zoogan.evaluation.reports.report import MeasuredRun, read_report, read_rows, write_report
 from zoogan.interfaces import Editor, Metric, Study, World
-from zoogan.interfaces.metric import make_face_seeds
+from zoogan.interfaces.edits import make_face_seeds
 from zoogan.pictures.palette import choose_colours
 from zoogan.plugins.host import open_zoo
 from zoogan.testing.editors import KnownGenerator
 
 
 def parts_study(cache: Path, faces: int = 40, judge: Any = None, **options: Any) -> Study:
-    return study_of(Noise(), cache, faces=faces, judge=judge or Marked(), kind="samples", **options)
+    return make_study(NoiseSource(), cache, faces=faces, judge=judge or ColourJudge(), kind="samples", **options)
 
 
 @pytest.fixture
@@ -56,14 +56,16 @@ def values_of(found: Findings) -> dict[str, float]:
 # ---- by hand ----
 
 
-def test_agreement_by_hand(tmp_path: Path) -> None:
+def test_mask_agreement_equals_hand_computation(tmp_path: Path) -> None:
     """Two by two pixels, of which the judge calls one hair, one a hat and two the background."""
     image = torch.tensor([[-1.0, -1.0], [-0.8, -0.6]]).expand(1, 3, 2, 2)
     labels = torch.tensor([[[0, 1], [1, 1]]])
-    fixed = maker(lambda latents: (image.expand(len(latents), -1, -1, -1), labels.expand(len(latents), -1, -1)))
+    fixed = make_painted_editor(
+        lambda latents: (image.expand(len(latents), -1, -1, -1), labels.expand(len(latents), -1, -1))
+    )
     parts = ("background", "hair", "hat", "nose")
     fixed.generator.parts = parts
-    judge = Marked(("nose", "hair", "background", "hat"), parts)
+    judge = ColourJudge(("nose", "hair", "background", "hat"), parts)
     found = run_metrics(fixed, parts_study(tmp_path, 3, judge), {"mask_agreement": MaskAgreement()}, [])
     told = {(m.name, m.attribute): m for _, m in found.measures}
     iou = {part: told["mask_agreement.miou", part].statistic for part in parts}
@@ -79,9 +81,9 @@ def test_agreement_by_hand(tmp_path: Path) -> None:
     assert (own.backbone, own.weights) == ("judge marked", "2" * 64)
 
 
-def test_what_leaks_is_told_by_its_number(study: Study) -> None:
+def test_part_leak_equals_known_leak(study: Study) -> None:
     """Every part's colour reaches all other pixels, a quarter as strong; shapes touch nothing else."""
-    values = values_of(run_metrics(maker(rectangles(leak=0.25)), study, both(), []))
+    values = values_of(run_metrics(make_painted_editor(make_rectangle_painter(leak=0.25)), study, both(), []))
     for part in (*PARTS[1:], "all"):
         assert values[f"part_leak.texture {part}"] == pytest.approx(0.25, rel=1e-4)
         assert values[f"part_leak.others.both {part}"] == 1 and values[f"part_leak.relabelled {part}"] == 0
@@ -89,10 +91,12 @@ def test_what_leaks_is_told_by_its_number(study: Study) -> None:
     assert values["mask_agreement.miou all"] == values["mask_agreement.accuracy all"] == 1
 
 
-def test_faces_without_the_part_are_left_out_and_their_share_is_told(study: Study) -> None:
-    found = run_metrics(maker(rectangles()), study, {"part_leak": PartLeak(PartLeak.Config(faces=30))}, [])
+def test_faces_without_part_are_excluded(study: Study) -> None:
+    found = run_metrics(
+        make_painted_editor(make_rectangle_painter()), study, {"part_leak": PartLeak(PartLeak.Config(faces=30))}, []
+    )
     told = {(m.name, m.attribute): m for _, m in found.measures}
-    editor = maker(rectangles())
+    editor = make_painted_editor(make_rectangle_painter())
     one, two = (editor.draw_latents(make_face_seeds(seed, torch.arange(30))) for seed in (0, 1))
     for k, part in enumerate(PARTS[1:], 1):
         before, after = (
@@ -106,14 +110,14 @@ def test_faces_without_the_part_are_left_out_and_their_share_is_told(study: Stud
         assert told["part_leak.both", part].note == "of the first 30 samples"
 
 
-def test_a_part_that_drags_another_along_is_seen_by_the_others(study: Study) -> None:
-    values = values_of(run_metrics(maker(rectangles(drag=True)), study, both(), []))
+def test_dragged_parts_lower_other_masks(study: Study) -> None:
+    values = values_of(run_metrics(make_painted_editor(make_rectangle_painter(drag=True)), study, both(), []))
     assert values["part_leak.others.shape hair"] < 0.9 and values["part_leak.shape hair"] > 0.05
     assert values["part_leak.others.shape nose"] == 1, "its own shape does nothing"
     assert values["part_leak.others.texture hair"] == 1 and values["part_leak.texture hair"] == 0
 
 
-def test_labels_that_follow_a_texture_are_counted(tmp_path: Path) -> None:
+def test_texture_changes_of_labels_are_counted(tmp_path: Path) -> None:
     """Hair is the left half; where its texture says so, a quarter of the hair becomes a nose."""
 
     def paint(latents: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,16 +126,18 @@ def test_labels_that_follow_a_texture_are_counted(tmp_path: Path) -> None:
         labels[:, 0, :2] = torch.where(latents[:, 3, :1] > 0, 2, 1)
         return latents[:, 3, :1, None, None].expand(-1, 3, 4, 4) * (labels == 1)[:, None], labels
 
-    found = run_metrics(maker(paint), parts_study(tmp_path), {"part_leak": PartLeak()}, [])
+    found = run_metrics(make_painted_editor(paint), parts_study(tmp_path), {"part_leak": PartLeak()}, [])
     values = values_of(found)
-    signs = [maker(paint).draw_latents(make_face_seeds(seed, torch.arange(40)))[:, 3, 0] > 0 for seed in (0, 1)]
+    signs = [
+        make_painted_editor(paint).draw_latents(make_face_seeds(seed, torch.arange(40)))[:, 3, 0] > 0 for seed in (0, 1)
+    ]
     changed = float((signs[0] != signs[1]).float().mean())
     assert 0.2 < changed < 0.8, "a share that tells something"
     assert values["part_leak.relabelled hair"] == pytest.approx(changed * 2 / 16)
     assert values["part_leak.relabelled nose"] == 0 and values["part_leak.texture hair"] == 0
 
 
-def test_pairs_of_labels_are_counted_face_by_face() -> None:
+def test_label_pairs_are_counted_per_face() -> None:
     draw = torch.Generator().manual_seed(0)
     before, after = (torch.randint(3, (2, 4, 5), generator=draw) for _ in range(2))
     where = torch.rand(2, 4, 5, generator=draw) > 0.5
@@ -143,30 +149,39 @@ def test_pairs_of_labels_are_counted_face_by_face() -> None:
     assert count_label_pairs(before, after, 3).sum() == 40
 
 
-def test_distances_need_no_attributes(tmp_path: Path) -> None:
+def test_part_distances_need_no_attributes(tmp_path: Path) -> None:
     """Makers of parts are trained on faces without a label."""
     source = DrawnSource(DrawnData(image_size=16, faces=60, held_out=60, attributes=(), label_set="celebamask-13"))
-    study = study_of(source, tmp_path, faces=60, judge=Marked(), kind="samples")
+    study = make_study(source, tmp_path, faces=60, judge=ColourJudge(), kind="samples")
     metrics = {
-        "fd": FrechetSqueezeNet(FrechetSqueezeNet.Config(), features=Filters()),
-        "kd": KernelSqueezeNet(KernelSqueezeNet.Config(), features=Filters()),
-        "prdc": PrecisionRecallSqueezeNet(PrecisionRecallSqueezeNet.Config(), features=Filters()),
+        "fd": FrechetSqueezeNet(FrechetSqueezeNet.Config(), features=RandomFilters()),
+        "kd": KernelSqueezeNet(KernelSqueezeNet.Config(), features=RandomFilters()),
+        "prdc": PrecisionRecallSqueezeNet(PrecisionRecallSqueezeNet.Config(), features=RandomFilters()),
         "diversity": Diversity(),
     }
-    values = values_of(run_metrics(maker(rectangles()), study, metrics, []))
+    values = values_of(run_metrics(make_painted_editor(make_rectangle_painter()), study, metrics, []))
     assert values["fd_squeezenet all"] > 0 and values["kd_squeezenet all"] > 0 and values["diversity.l1 all"] > 0
 
 
 # ---- what does not show ----
 
 
-def test_two_processes_say_what_one_says(tmp_path: Path) -> None:
-    alone = values_of(run_metrics(maker(rectangles(0.1)), parts_study(tmp_path / "one", faces=41), both(), []))
+def test_two_processes_measure_like_one(tmp_path: Path) -> None:
+    alone = values_of(
+        run_metrics(
+            make_painted_editor(make_rectangle_painter(0.1)), parts_study(tmp_path / "one", faces=41), both(), []
+        )
+    )
 
     def work(rank: int, world: World) -> Findings:
-        return run_metrics(maker(rectangles(0.1)), parts_study(tmp_path / "two", faces=41, world=world), both(), [])
+        return run_metrics(
+            make_painted_editor(make_rectangle_painter(0.1)),
+            parts_study(tmp_path / "two", faces=41, world=world),
+            both(),
+            [],
+        )
 
-    for found in in_two_processes(work):
+    for found in run_in_two_threads(work):
         assert values_of(found) == pytest.approx(alone, rel=1e-6, nan_ok=True)
 
 
@@ -176,12 +191,20 @@ def test_two_processes_say_what_one_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("editor", "judge", "told"),
     [
-        (KnownGenerator(lambda seeds: torch.zeros(len(seeds), 3, 16, 16)), Marked(), "this run's faces have no parts"),
-        (maker(rectangles()), Marked(()), "this judge reads no segmentation"),
-        (maker(rectangles()), Marked(PARTS[:3]), "the judge tells 3 parts apart, 4 are asked for (they differ in hat)"),
+        (
+            KnownGenerator(lambda seeds: torch.zeros(len(seeds), 3, 16, 16)),
+            ColourJudge(),
+            "this run's faces have no parts",
+        ),
+        (make_painted_editor(make_rectangle_painter()), ColourJudge(()), "this judge reads no segmentation"),
+        (
+            make_painted_editor(make_rectangle_painter()),
+            ColourJudge(PARTS[:3]),
+            "the judge tells 3 parts apart, 4 are asked for (they differ in hat)",
+        ),
     ],
 )
-def test_what_cannot_be_measured_is_told_in_a_sentence(editor: Editor, judge: Any, told: str, tmp_path: Path) -> None:
+def test_unmeasurable_parts_are_reported(editor: Editor, judge: Any, told: str, tmp_path: Path) -> None:
     found = run_metrics(editor, parts_study(tmp_path, 4, judge), both(), [])
     assert found.skipped["mask_agreement"].startswith(told)
     if "differ" in told:
@@ -192,15 +215,15 @@ def test_what_cannot_be_measured_is_told_in_a_sentence(editor: Editor, judge: An
     assert ("part_leak" in found.skipped) is isinstance(editor, KnownGenerator)
 
 
-def test_without_a_judge_and_with_one_of_parts_alone_the_report_says_so(study: Study) -> None:
-    found = run_metrics(maker(rectangles()), replace(study, judge=None), both(), [])
+def test_part_report_explains_missing_judge(study: Study) -> None:
+    found = run_metrics(make_painted_editor(make_rectangle_painter()), replace(study, judge=None), both(), [])
     assert "zoo judge train" in found.skipped["mask_agreement"] and "part_leak" not in found.skipped
-    found = run_metrics(maker(rectangles()), study, {"frequency": Frequency()}, [])
+    found = run_metrics(make_painted_editor(make_rectangle_painter()), study, {"frequency": Frequency()}, [])
     assert found.skipped["frequency"].startswith("this judge reads no attributes, only parts")
 
 
-def test_a_part_that_nobody_knows_is_refused_with_the_nearest(study: Study) -> None:
-    editor = maker(rectangles())
+def test_unknown_part_suggests_the_nearest(study: Study) -> None:
+    editor = make_painted_editor(make_rectangle_painter())
     latents = editor.draw_latents([1, 2])
     with pytest.raises(ValueError, match="did you mean 'hair'"):
         editor.replace_part(latents, latents, "hairs")
@@ -208,8 +231,8 @@ def test_a_part_that_nobody_knows_is_refused_with_the_nearest(study: Study) -> N
         editor.replace_part(latents, latents, "hair", ("textur",))
 
 
-def test_only_the_rows_of_the_part_are_replaced() -> None:
-    editor = maker(rectangles())
+def test_part_leak_replaces_only_its_rows() -> None:
+    editor = make_painted_editor(make_rectangle_painter())
     one, other = editor.draw_latents([1, 2]), editor.draw_latents([3, 4])
     for kinds, rows in ((("shape", "texture"), [2, 3]), (("shape",), [2]), (("texture",), [3])):
         mixed = editor.replace_part(one, other, "hair", kinds)
@@ -220,7 +243,7 @@ def test_only_the_rows_of_the_part_are_replaced() -> None:
 # ---- reports ----
 
 
-def test_they_are_measured_by_default_where_there_are_parts() -> None:
+def test_part_metrics_are_default_with_parts() -> None:
     registry = open_zoo().registry
     sets = ["fd_squeezenet", "kd_squeezenet", "prdc_squeezenet"]
     assert list(choose_metrics(registry, None, {}, "samples")) == [*sets, "frequency", "diversity"]
@@ -234,11 +257,11 @@ def test_they_are_measured_by_default_where_there_are_parts() -> None:
     assert registry.build("metric", chosen["part_leak"]).config.faces == 7
 
 
-def test_a_report_keeps_them_and_shows_the_parts(
+def test_report_shows_part_metrics(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("zoogan.evaluation.build_report.RESAMPLES", 40)
-    editor = maker(rectangles(0.1))
+    editor = make_painted_editor(make_rectangle_painter(0.1))
     found = run_metrics(editor, study, both(), [])
     about = MeasuredRun(
         run="known", method="known", recipe=None, config="known", seed=0, iteration=1, images=4, attributes=(),

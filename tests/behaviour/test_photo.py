@@ -42,7 +42,7 @@ def chw(array: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_a_photo_is_turned_as_its_exif_says(tmp_path: Path, turn: int) -> None:
+def test_photo_follows_exif_orientation(tmp_path: Path, turn: int) -> None:
     back = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
             5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a),
             7: lambda a: np.rot90(a, 2).swapaxes(0, 1), 8: lambda a: np.rot90(a, -1)}  # fmt: skip
@@ -59,7 +59,7 @@ def test_a_photo_is_turned_as_its_exif_says(tmp_path: Path, turn: int) -> None:
 
 
 @pytest.mark.parametrize("read", [read_photo, decode_picture])
-def test_every_colour_space_becomes_rgb(tmp_path: Path, read) -> None:
+def test_photo_colour_spaces_become_rgb(tmp_path: Path, read) -> None:
     grey = pixels()[:, :, 0]
 
     def saved(picture: Image.Image, name: str, **options: object) -> torch.Tensor:
@@ -78,7 +78,7 @@ def test_every_colour_space_becomes_rgb(tmp_path: Path, read) -> None:
     assert torch.equal(palette[0], torch.from_numpy(grey))
 
 
-def test_what_is_no_picture_is_said(tmp_path: Path) -> None:
+def test_unreadable_photos_are_reported(tmp_path: Path) -> None:
     (tmp_path / "anna.jpg").write_text("hello")
     Image.fromarray(pixels(200, 200)).save(tmp_path / "cut.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:900])
@@ -93,14 +93,14 @@ def test_what_is_no_picture_is_said(tmp_path: Path) -> None:
             read(tmp_path)
 
 
-def test_the_crop_is_the_centre_square() -> None:
+def test_photo_crop_is_the_centre_square() -> None:
     photo = chw(pixels(40, 24))
     assert torch.equal(crop_photo(photo, Facts(image_size=24)), photo[:, 8:32])
     assert torch.equal(crop_photo(photo, Facts(image_size=18, crop=0.75)), photo[:, 11:29, 3:21])
     assert crop_photo(photo, Facts(image_size=16)).shape == (3, 16, 16)
 
 
-def test_a_run_of_grey_faces_gets_grey_photos() -> None:
+def test_grey_run_gets_grey_photos() -> None:
     """The numbers of Pillow's L."""
     photo = torch.randint(0, 256, (3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     pillow = Image.fromarray(photo.permute(1, 2, 0).numpy()).convert("L")
@@ -113,14 +113,14 @@ def test_a_run_of_grey_faces_gets_grey_photos() -> None:
     assert torch.equal(crop_photo(shades.expand(3, -1, -1), Facts(image_size=16, channels=1)), shades)
 
 
-def test_shrinking_is_antialiased() -> None:
+def test_photo_resize_is_antialiased() -> None:
     stripes = torch.zeros(3, 64, 64, dtype=torch.uint8)
     stripes[:, :, ::4] = 255  # bilinear alone reads between two of the dark columns
     small = crop_photo(stripes, Facts(image_size=16))
     assert 55 < small.float().mean() < 75
 
 
-def test_poor_photos_are_warned_of() -> None:
+def test_poor_photos_give_warnings() -> None:
     facts = Facts(image_size=64, crop=0.5)
     assert list_crop_warnings(torch.zeros(3, 218, 178, dtype=torch.uint8), facts) == []
     assert "far from square" in list_crop_warnings(torch.zeros(3, 200, 400, dtype=torch.uint8), facts)[0]
@@ -130,7 +130,7 @@ def test_poor_photos_are_warned_of() -> None:
     )
 
 
-def test_bytes_survive_the_way_to_floats_and_back(tmp_path: Path) -> None:
+def test_byte_float_round_trip(tmp_path: Path) -> None:
     every = torch.arange(256, dtype=torch.uint8).repeat(3, 2, 1)
     floats = normalize_image(every)
     assert floats.min() == -1 and floats.max() == 1
@@ -140,14 +140,14 @@ def test_bytes_survive_the_way_to_floats_and_back(tmp_path: Path) -> None:
     assert quantize_image(torch.tensor([-3.0, 7.0])).tolist() == [0, 255]
 
 
-def test_a_grid_has_one_row_a_face_and_white_gutters() -> None:
+def test_grid_has_rows_and_white_gutters() -> None:
     rows = torch.full((2, 3, 3, 10, 8), -1.0)
     sheet = make_grid(rows)
     assert sheet.shape == (3, 4 + 2 * 14, 4 + 3 * 12)
     assert (sheet == 0).sum() == 2 * 3 * 3 * 80 and (sheet[:, :4] == 255).all() and (sheet[:, :, 12:16] == 255).all()
 
 
-def test_captions_stand_above_their_columns() -> None:
+def test_grid_captions_are_above_columns() -> None:
     rows = [[torch.zeros(3, 60, 60, dtype=torch.uint8), torch.ones(1, 60, 60)]]
     plain, long = make_grid(rows, ["", "Male"]), make_grid(rows, ["x", "Mouth_Slightly_Open"])
     head = plain.shape[1] - 68

@@ -208,7 +208,9 @@ def test_files_of_one_name_do_not_meet(plugin_folder: PluginFolder, tmp_path: Pa
 
 
 def test_a_file_is_found_by_the_import_strings_of_its_components(plugin_folder: PluginFolder) -> None:
-    path = plugin_folder.write_module("single", GOOD_PLUGIN + "\n    def build(config, facts):\n        return config.use\n")
+    path = plugin_folder.write_module(
+        "single", GOOD_PLUGIN + "\n    def build(config, facts):\n        return config.use\n"
+    )
     zoo = plugin_folder.open_zoo(path)
     zoo.load_files([path])  # a second time, as when two commands run in one process
     assert not zoo.failures

@@ -1,4 +1,4 @@
-"""Two processes train and measure what one does on the joint batch, launched the way a person would launch them."""
+"""Two launched processes train and measure like one process on the joint batch."""
 
 from __future__ import annotations
 
@@ -8,60 +8,59 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from support import launched_verbs
-from support.training_runs import PARTS, REGISTRY, part_config
+from support.runs import PART_MODULES, REGISTRY, make_semantic_config, make_train_command, read_newest_checkpoint
 from zoogan.cli import main
 from zoogan.composition.build import compose
 from zoogan.evaluation.reports.report import read_report, read_rows
 from zoogan.interfaces import Ratio
-from zoogan.runs import checkpoints
+from zoogan.config import merge
+from zoogan.runs.checkpoints import TrainingState
 from zoogan.runs.folder import RunFolder
 from zoogan.testing.conformance import make_tiny_facts
 
-COMMON = [
-    "--device", "cpu", "--iterations", "2",
-    "--set", "data.image_size=16", "--set", "data.faces=64", "--set", "data.held_out=16",
-    "--set", "training.average=0.9", "--set", "training.sample_every=0", "--precision", "fp64",
-]  # fmt: skip
-NARROW = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "cadence.generator_every=1"]
-OPTIONS = {
+pytestmark = pytest.mark.slow
+
+SETTINGS: dict[str, dict[str, Any]] = {
     # the paper's normalisation, whose statistics must span the joint batch
-    "sagan": [*NARROW, "--set", "generator.res_norm=batch"],
-    "stargan": NARROW,
-    # each image alone: groups of images that are compared do not span processes
-    "stylegan2": [
-        "--set", "generator.max_width=4", "--set", "discriminator.max_width=4", "--set", "discriminator.group=1",
-        "--set", "weights.path_length=2", "--set", "generator.noise=true", "--set", "mixing=0.5",
-        "--set", "training.average_images=null",
-    ],
-    # the networks of `narrow_parts`, some of which are frozen
-    "semantic-stylegan": [
-        "--set", "weights.path_length=2", "--set", "mixing=0.5", "--set", "training.average_images=null",
-        "--set", f"training.freeze={','.join(PARTS)}",
-    ],
+    "sagan": {"cadence": {"generator_every": 1}, "generator": {"res_norm": "batch"}},
+    "stargan": {"cadence": {"generator_every": 1}},
+    # groups of one image each, because groups of compared images do not span processes
+    "stylegan2": {
+        "discriminator": {"group": 1}, "weights": {"path_length": 2}, "mixing": 0.5,
+        "training": {"average_images": None},
+    },
+    # starts from the run of `write_narrow_run`; some of its networks are frozen
+    "semantic-stylegan": {
+        "weights": {"path_length": 2}, "mixing": 0.5,
+        "training": {"average_images": None, "freeze": ",".join(PART_MODULES)},
+    },
 }  # fmt: skip
 
 
-def trained(out: Path, method: str, batch: int, *more: str) -> list[str]:
-    """The command that trains `method` into `out`."""
-    sets = ["--set", f"data.batch={batch}", "--set", "data.workers=0"]
-    return ["train", "--model", method, "--out", str(out), *COMMON, *OPTIONS[method], *sets, *more]
+def make_command(method: str, out: Path, batch: int, start_from: Path | None = None) -> list[str]:
+    """Make the command that trains a method with a number of faces for each process."""
+    common = {"data": {"batch": batch, "faces": 64}, "training": {"average": 0.9, "sample_every": 0}}
+    settings = merge(SETTINGS[method], common)
+    return make_train_command(method, out, "--precision", "fp64", start_from=start_from, **settings)
 
 
-def narrow_parts(run: Path) -> Path:
-    """A run of SemanticStyleGAN that was never trained, to start from; its discriminator too looks at each image alone."""
-    config = part_config(discriminator={"group": 1})
+def write_narrow_run(run: Path) -> Path:
+    """Write an untrained SemanticStyleGAN run to start from; its discriminator does not compare images either."""
+    config = make_semantic_config(discriminator={"group": 1})
     composition = compose(config, make_tiny_facts(config), REGISTRY)
     RunFolder(run).write_config(config, composition.facts)
     RunFolder(run).write_model(config, composition.facts, composition.networks, composition.game)
     return run
 
 
-def measured(run: Path, out: Path) -> list[str]:
-    """The command that measures a run into `out`; an odd number of faces: unequal shares."""
+def make_evaluate_command(run: Path, out: Path) -> list[str]:
+    """Make the command that measures a run on an odd number of faces, so that processes get unequal shares."""
     return [
         "evaluate", str(run), "--device", "cpu", "--faces", "13", "--metrics", "edit_error,reconstruction",
         "--out", str(out),
@@ -69,50 +68,47 @@ def measured(run: Path, out: Path) -> list[str]:
 
 
 def launch(commands: list[list[str]], jobs: Path) -> str:
-    """Each command in two processes; what they said."""
-    jobs.write_text(json.dumps([(unused_port(), options) for options in commands]))
-    # `--multi_gpu` is accelerate's word for several processes on one machine; `--device cpu` makes them use gloo.
+    """Run each command in two processes; return their output."""
+    jobs.write_text(json.dumps([(find_unused_port(), arguments) for arguments in commands]))
+    # `--multi_gpu` means several processes on one machine to accelerate; `--device cpu` makes them use gloo.
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
     launcher += ["--num_processes", "2", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    launcher += ["--main_process_port", str(unused_port())]
+    launcher += ["--main_process_port", str(find_unused_port())]
     command = [*launcher, launched_verbs.__file__, str(jobs)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
 
 
-def unused_port() -> int:
+def find_unused_port() -> int:
+    """Find a free TCP port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def last_state(run: Path) -> checkpoints.TrainingState:
-    path, damaged = checkpoints.find_newest_checkpoint(run / "checkpoints")
-    assert path is not None and not damaged
-    return checkpoints.read_checkpoint(path)
-
-
-def test_two_processes_do_what_one_does_on_the_joint_batch(tmp_path: Path) -> None:
-    """Every game trains to the same weights, and a run is measured alike. One test, for there is one launch."""
-    ones, twos = ({method: tmp_path / name / method for method in OPTIONS} for name in ("one", "two"))
-    more = {method: list[str]() for method in OPTIONS}
-    more["semantic-stylegan"] = ["--from", str(narrow_parts(tmp_path / "parts"))]
+def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path) -> None:
+    """Every game trains to the same weights, and measures are equal. One test, because the launch is slow."""
+    ones, twos = ({method: tmp_path / name / method for method in SETTINGS} for name in ("one", "two"))
+    starts = {"semantic-stylegan": write_narrow_run(tmp_path / "parts")}
     for method, run in ones.items():
-        assert main(trained(run, method, 8, *more[method])) == 0
-    assert main(measured(ones["sagan"], tmp_path / "alone")) == 0
-    commands = [trained(run, method, 4, *more[method]) for method, run in twos.items()]
-    said = launch([*commands, measured(ones["sagan"], tmp_path / "together")], tmp_path / "jobs.json")
-    for method in OPTIONS:
-        same_training(method, last_state(ones[method]), last_state(twos[method]))
+        assert main(make_command(method, run, 8, starts.get(method))) == 0
+    assert main(make_evaluate_command(ones["sagan"], tmp_path / "alone")) == 0
+    commands = [make_command(method, run, 4, starts.get(method)) for method, run in twos.items()]
+    commands.append(make_evaluate_command(ones["sagan"], tmp_path / "together"))
+    output = launch(commands, tmp_path / "jobs.json")
+    for method in SETTINGS:
+        one, two = (read_newest_checkpoint(runs[method]) for runs in (ones, twos))
+        assert_same_training(method, one, two)
         metrics = (twos[method] / "metrics.jsonl").read_text().splitlines()
-        assert len(metrics) == 1, "only one process writes"
-    assert said.count("report.html") == 1, "two that know of each other, not one twice"
-    same_measures(tmp_path / "alone", tmp_path / "together")
+        assert len(metrics) == 2, "one line an iteration: only one process writes"
+    assert output.count("report.html") == 1, "the processes formed one world"
+    assert_same_measures(tmp_path / "alone", tmp_path / "together")
 
 
-def same_training(method: str, one: checkpoints.TrainingState, two: checkpoints.TrainingState) -> None:
+def assert_same_training(method: str, one: TrainingState, two: TrainingState) -> None:
+    """Check that two training states agree within 1e-8."""
     assert (one.iteration, one.position) == (two.iteration, two.position)
     assert one.game.keys() == two.game.keys()
     for key, tensor in one.game.items():  # path-length mean, mean latent
@@ -121,11 +117,12 @@ def same_training(method: str, one: checkpoints.TrainingState, two: checkpoints.
         for name, tensors in getattr(one, group).items():
             for key, tensor in tensors.items():
                 other = getattr(two, group)[name][key]
-                apart = (tensor - other).abs().max()
-                assert torch.allclose(tensor, other, atol=1e-8), (method, group, name, key, apart)
+                difference = (tensor - other).abs().max()
+                assert torch.allclose(tensor, other, atol=1e-8), (method, group, name, key, difference)
 
 
-def same_measures(alone: Path, together: Path) -> None:
+def assert_same_measures(alone: Path, together: Path) -> None:
+    """Check that two reports hold the same rows."""
     one, two = read_report(alone), read_report(together)
     assert one.values and [v.key for v in one.values] == [v.key for v in two.values]
     for ours, theirs in zip(read_rows(alone, one), read_rows(together, two)):

@@ -1,4 +1,4 @@
-"""What a person is told while a training runs."""
+"""The progress display of a training."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pytest
 from zoogan.terminal import progress
 
 
-def test_the_time_left_is_told_from_the_last_reports(
+def test_time_left_is_computed_from_the_last_reports(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A slow start (imports, the first batches, another program) does not count for ever."""
+    """A slow start (imports, first batches, another program) is forgotten after some reports."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     display = progress.Display(0, 1000, 8)

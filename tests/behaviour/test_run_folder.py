@@ -1,4 +1,4 @@
-"""The run folder: whose it is, and what of it can be lost without losing the run."""
+"""The run folder: which folder a training gets, and which of its files can be lost without losing the run."""
 
 from __future__ import annotations
 
@@ -12,198 +12,184 @@ import torch
 from PIL import Image
 
 import zoogan
+from support.runs import tiny_run
 from zoogan.cli import main
 from zoogan.runs import locations
 from zoogan.runs.folder import RunFolder
 from zoogan.training.session import Session
 
-TINY = [
-    "--device", "cpu", "--iterations", "1", "--set", "data.image_size=16", "--set", "data.batch=2", "--set",
-    "data.workers=0", "--set", "data.faces=16", "--set", "data.held_out=4", "--set", "generator.width=4", "--set",
-    "discriminator.width=4", "--set", "training.sample_every=0",
-]  # fmt: skip
+
+def read_model_files(run: Path) -> dict[str, bytes]:
+    """Read all files of a run's model by name."""
+    return {path.name: path.read_bytes() for path in (run / "model").iterdir()}
 
 
-def train(*options: str) -> int:
-    return main(["train", "--model", "sagan", *TINY, *options])
-
-
-def test_two_trainings_that_saw_the_same_free_number_take_two_folders(
+def test_two_trainings_that_choose_one_number_get_two_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked = locations.choose_run_folder
+    choose = locations.choose_run_folder
 
-    def slow(parent: Path, stem: str) -> Path:
-        found = asked(parent, stem)
-        if found.name == "sagan-drawn-64-001":
-            found.mkdir(parents=True)  # by another training, after this one has looked
-        return found
+    def choose_slowly(parent: Path, stem: str) -> Path:
+        folder = choose(parent, stem)
+        if folder.name == "sagan-drawn-64-001":
+            folder.mkdir(parents=True)  # another training takes it after this one has chosen it
+        return folder
 
-    monkeypatch.setattr(locations, "choose_run_folder", slow)
-    assert train() == 0
+    monkeypatch.setattr(locations, "choose_run_folder", choose_slowly)
+    assert tiny_run("sagan", None, iterations=1) == 0
     assert "finished: runs/sagan-drawn-64-002" in capsys.readouterr().out
     assert (tmp_path / "runs/sagan-drawn-64-002/metrics.jsonl").exists()
     assert not list((tmp_path / "runs/sagan-drawn-64-001").iterdir())
 
 
-def test_a_training_that_writes_nothing_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_that_writes_nothing_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert train("--set", "training.evaluate_every=1", "--set", "training.evaluate=edit_eror") == 2
+    assert tiny_run("sagan", None, training={"evaluate_every": 1, "evaluate": "edit_eror"}) == 2
     assert not (tmp_path / "runs").exists()
 
     def fail(self: Session) -> None:
         raise RuntimeError("no tracker answers")
 
     monkeypatch.setattr(Session, "run_loop", fail)
-    assert train() == 1
+    assert tiny_run("sagan", None) == 1
     assert not list((tmp_path / "runs").iterdir())
 
 
-def test_each_checkpoint_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though the last iteration, its turn, a measuring that was the best and the end all ask for it."""
-    written: list[int] = []
+def test_checkpoint_with_several_reasons_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interval, the best measure and the end of the training all ask for the checkpoint of the last iteration."""
+    saved: list[int] = []
     save = Session.save
-    monkeypatch.setattr(Session, "save", lambda session: (written.append(session.trainer.iteration), save(session)))
-    watched = ["evaluate_every=1", "evaluate=edit_error", "best=edit_error", "evaluate_faces=4", "checkpoint_every=2"]
-    sets = [part for setting in watched for part in ("--set", f"training.{setting}")]
-    assert train("--out", str(tmp_path / "run"), *sets, "--iterations", "2") == 0
-    assert written == [1, 2]
+    monkeypatch.setattr(Session, "save", lambda session: (saved.append(session.trainer.iteration), save(session)))
+    training = {
+        "evaluate_every": 1, "evaluate": "edit_error", "best": "edit_error", "evaluate_faces": 4, "checkpoint_every": 2,
+    }  # fmt: skip
+    assert tiny_run("sagan", tmp_path / "run", training=training) == 0
+    assert saved == [1, 2]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one iteration, to be copied."""
-    run = tmp_path_factory.mktemp("finished") / "run"
-    assert train("--out", str(run)) == 0
-    return run
+# ---- the model ----
 
 
-def test_a_lost_model_comes_back_from_the_checkpoint(
-    tmp_path: Path, finished: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = Path(shutil.copytree(finished, tmp_path / "run"))
-    resume = ["train", "--out", str(run), "--resume", "--device", "cpu"]
-    was = (run / "model/generator.safetensors").read_bytes()
+def test_lost_model_is_restored_from_the_checkpoint(sagan_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generator = sagan_copy / "model/generator.safetensors"
+    resume = ["train", "--out", str(sagan_copy), "--resume", "--device", "cpu"]
+    before = generator.read_bytes()
     assert main(resume) == 0
     assert "written anew" not in capsys.readouterr().out
-    shutil.rmtree(run / "model")
+    shutil.rmtree(sagan_copy / "model")
     assert main(resume) == 0
     assert "written anew" in capsys.readouterr().out
-    assert (run / "model/generator.safetensors").read_bytes() == was
-    (run / "model/generator.safetensors").write_bytes(b"of iteration 0")
-    about = json.loads((run / "model/config.json").read_text())
-    (run / "model/config.json").write_text(json.dumps(about | {"iteration": 0}))
+    assert generator.read_bytes() == before
+    generator.write_bytes(b"of iteration 0")
+    about = json.loads((sagan_copy / "model/config.json").read_text())
+    (sagan_copy / "model/config.json").write_text(json.dumps(about | {"iteration": 0}))
     assert main(resume) == 0
-    assert (run / "model/generator.safetensors").read_bytes() == was
+    assert generator.read_bytes() == before
 
 
-def test_a_model_tells_its_own_iteration(tmp_path: Path, finished: Path) -> None:
-    run = Path(shutil.copytree(finished, tmp_path / "run"))
-    (newest,) = (run / "checkpoints").iterdir()
+def test_model_stores_its_own_iteration(sagan_copy: Path) -> None:
+    (newest,) = (sagan_copy / "checkpoints").iterdir()
     state = (newest / "state.json").read_text()
     (newest / "state.json").unlink()
-    loaded = zoogan.load(run)
+    loaded = zoogan.load(sagan_copy)
     assert (loaded.iteration, loaded.images) == (1, json.loads(state)["position"])
-    about = json.loads((run / "model/config.json").read_text())
+    about = json.loads((sagan_copy / "model/config.json").read_text())
     del about["iteration"], about["position"]  # as an import writes it
-    (run / "model/config.json").write_text(json.dumps(about))
-    assert zoogan.load(run).iteration is None
+    (sagan_copy / "model/config.json").write_text(json.dumps(about))
+    assert zoogan.load(sagan_copy).iteration is None
 
 
-def test_a_model_whose_replacement_was_interrupted_is_found(tmp_path: Path, finished: Path) -> None:
-    run = Path(shutil.copytree(finished, tmp_path / "run"))
-    before = {path.name: path.read_bytes() for path in (run / "model").iterdir()}
-    (run / "model").rename(run / ".model.old")
-    loaded = zoogan.load(run)
+def test_model_whose_replacement_was_interrupted_is_found(sagan_copy: Path) -> None:
+    before = read_model_files(sagan_copy)
+    (sagan_copy / "model").rename(sagan_copy / ".model.old")
+    loaded = zoogan.load(sagan_copy)
     assert loaded.iteration == 1
-    assert main(["train", "--resume", str(run), "--set", "training.iterations=1"]) in (0, 2)
+    assert main(["train", "--resume", str(sagan_copy), "--set", "training.iterations=1"]) in (0, 2)
     networks: Any = loaded.networks
-    RunFolder(run).write_model(loaded.config, loaded.facts, networks, torch.nn.Module())
-    assert not (run / ".model.old").exists()
-    after = {path.name: path.read_bytes() for path in (run / "model").iterdir()}
-    assert after["generator.safetensors"] == before["generator.safetensors"]
+    RunFolder(sagan_copy).write_model(loaded.config, loaded.facts, networks, torch.nn.Module())
+    assert not (sagan_copy / ".model.old").exists()
+    assert read_model_files(sagan_copy)["generator.safetensors"] == before["generator.safetensors"]
 
 
-def test_a_model_that_is_being_written_stands_beside_the_old_one(
-    tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = Path(shutil.copytree(finished, tmp_path / "run"))
-    before = {path.name: path.read_bytes() for path in (run / "model").iterdir()}
-    loaded, written = zoogan.load(run), []
+def test_failed_write_of_a_model_keeps_the_old_model(sagan_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, loaded = read_model_files(sagan_copy), zoogan.load(sagan_copy)
+    written: list[Path] = []
 
-    def full(path: Path, tensors: object) -> None:
+    def fail_at_second_file(path: Path, tensors: object) -> None:
         if written:
             raise OSError("No space left on device")
         written.append(path)
         path.write_bytes(b"new")
 
-    monkeypatch.setattr("zoogan.runs.folder.write_tensors", full)
+    monkeypatch.setattr("zoogan.runs.folder.write_tensors", fail_at_second_file)
     networks: Any = loaded.networks
     with pytest.raises(OSError, match="No space"):
-        RunFolder(run).write_model(loaded.config, loaded.facts, networks, torch.nn.Module())
-    assert {path.name: path.read_bytes() for path in (run / "model").iterdir()} == before
+        RunFolder(sagan_copy).write_model(loaded.config, loaded.facts, networks, torch.nn.Module())
+    assert read_model_files(sagan_copy) == before
 
 
-def test_a_resumed_training_counts_its_seconds_on(tmp_path: Path, finished: Path) -> None:
-    run = Path(shutil.copytree(finished, tmp_path / "run"))
-    (first,) = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    (run / "metrics.jsonl").write_text(json.dumps(first | {"seconds": 1000.0}) + "\n")
-    assert main(["train", "--out", str(run), "--resume", "--device", "cpu", "--iterations", "2"]) == 0
-    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+def test_resumed_training_continues_the_count_of_seconds(sagan_copy: Path) -> None:
+    (first,) = map(json.loads, (sagan_copy / "metrics.jsonl").read_text().splitlines())
+    (sagan_copy / "metrics.jsonl").write_text(json.dumps(first | {"seconds": 1000.0}) + "\n")
+    assert main(["train", "--out", str(sagan_copy), "--resume", "--device", "cpu", "--iterations", "2"]) == 0
+    last = json.loads((sagan_copy / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["iteration"] == 2 and last["seconds"] > 1000
 
 
+# ---- mistakes ----
+
+
 @pytest.mark.parametrize(
-    ("setting", "says"),
+    ("setting", "expected"),
     [
         ("data=null", "--set data: expected single settings, like data.root=FOLDER, got data=None"),
         ("training=5", "--set training: expected single settings, like training.iterations=N, got training=5"),
     ],
 )
-def test_a_resume_explains_a_value_in_place_of_settings(
-    finished: Path, setting: str, says: str, capsys: pytest.CaptureFixture[str]
+def test_resume_with_a_value_for_a_group_is_explained(
+    sagan_run: Path, setting: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "--out", str(finished), "--resume", "--set", setting]) == 2
-    assert says in capsys.readouterr().err
+    assert main(["train", "--out", str(sagan_run), "--resume", "--set", setting]) == 2
+    assert expected in capsys.readouterr().err
 
 
-def test_a_value_in_place_of_settings_is_explained(
-    tmp_path: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+def test_value_for_a_group_of_settings_is_explained(
+    tmp_path: Path, sagan_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = ["--out", str(tmp_path / "run")]
-    assert train("--set", "extra_terms=5", *out) == 2
+    assert tiny_run("sagan", tmp_path / "run", "--set", "extra_terms=5") == 2
     assert "extra_terms: " in capsys.readouterr().err
-    assert main(["train", "--model", "sagan", "--from", str(finished), "--set", "data=5", *out]) == 2
+    start = ["--from", str(sagan_run), "--out", str(tmp_path / "run")]
+    assert main(["train", "--model", "sagan", *start, "--set", "data=5"]) == 2
     assert "data: expected a source" in capsys.readouterr().err
 
 
-def test_attributes_must_be_named_to_be_edited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train("--set", "data.attributes=[]", "--out", str(tmp_path / "run")) == 2
+def test_train_without_attributes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny_run("sagan", tmp_path / "run", data={"attributes": []}) == 2
     assert "data.attributes: sagan edits attributes" in capsys.readouterr().err
 
 
-def test_a_file_at_out_is_told(tmp_path: Path, finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_out_that_names_a_file_is_refused(tmp_path: Path, sagan_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "file.txt"
     file.write_text("precious")
     photo = tmp_path / "me.png"
     Image.new("RGB", (20, 20)).save(photo)
-    wish = ["edit", str(finished), str(photo), "--attribute", "Eyeglasses=1"]
-    assert train("--out", str(file)) == 2
+    edit = ["edit", str(sagan_run), str(photo), "--attribute", "Eyeglasses=1"]
+    assert tiny_run("sagan", file) == 2
     assert "a file of that name is there" in capsys.readouterr().err
-    for options, says in (
-        ([*wish, "--out", str(file)], "edits go into a folder"),
+    for command, expected in (
+        ([*edit, "--out", str(file)], "edits go into a folder"),
         (["edit", str(tmp_path / "norun"), "--grid", "--out", str(file)], "no picture ends in '.txt'"),
         (["edit", str(tmp_path / "norun"), "--grid", "--out", str(tmp_path)], "that is a folder"),
-        ([*wish, "--strength", "nan"], "--strength nan: expected a number"),
-        ([*wish, "--seed", "1", "--seed", "2"], "edits draw nothing"),
+        ([*edit, "--strength", "nan"], "--strength nan: expected a number"),
+        ([*edit, "--seed", "1", "--seed", "2"], "edits draw nothing"),
     ):
-        assert main(options) == 2, options
-        assert says in capsys.readouterr().err
+        assert main(command) == 2, command
+        assert expected in capsys.readouterr().err
     assert file.read_text() == "precious"
 
 
-def test_a_judge_takes_its_source_from_one_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_judge_source_in_settings_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["judge", "train", "--set", "data.source=celeba"]) == 2
     assert "the source is named by --data, which is drawn" in capsys.readouterr().err
 
@@ -213,7 +199,7 @@ def test_workers_share_the_memory_for_drawn_faces(monkeypatch: pytest.MonkeyPatc
     from zoogan.data.drawn import source as drawn_source
 
     monkeypatch.setattr(drawn_source, "CACHE_BYTES", 8 * 4 * 16 * 16)
-    for workers, kept in ((0, 8), (1, 8), (4, 2)):
+    for workers, faces in ((0, 8), (1, 8), (4, 2)):
         source = drawn_source.DrawnSource(DrawnData(image_size=16, faces=32, held_out=4, workers=workers))
         source.read("train", [0])
-        assert len(source._caches["train"].is_filled) == kept
+        assert len(source._caches["train"].is_filled) == faces

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 import zoogan
-from support.generated_faces import ROWS, SIZE, STYLE, train_faces
-from support.style_runs import sets
+from support.runs import make_set_options, tiny_run
+from support.toy_faces import ROWS, SIZE, STYLE
 from zoogan.cli import main
 from zoogan.errors import ConfigError
 from zoogan.pictures.film import SHARES
@@ -25,17 +25,17 @@ CELL = LEGIBLE + 4  # a face enlarged to what can be looked at, and the gutter
 
 
 @pytest.fixture(scope="module")
-def loaded(face_run: Path) -> LoadedRun:
-    return zoogan.load(face_run)
+def loaded(stylegan2_run: Path) -> LoadedRun:
+    return zoogan.load(stylegan2_run)
 
 
 @pytest.fixture
-def sampled(face_run: Path, tmp_path: Path) -> Callable[..., np.ndarray]:
+def sampled(stylegan2_run: Path, tmp_path: Path) -> Callable[..., np.ndarray]:
     """The picture of `zoo sample`."""
 
     def picture(*options: str) -> np.ndarray:
         out = tmp_path / f"faces-{len(list(tmp_path.iterdir()))}.png"
-        assert main(["sample", str(face_run), "--out", str(out), "--device", "cpu", *options]) == 0
+        assert main(["sample", str(stylegan2_run), "--out", str(out), "--device", "cpu", *options]) == 0
         return np.asarray(Image.open(out))
 
     return picture
@@ -75,7 +75,7 @@ def cells(sheet: np.ndarray, rows: int, columns: int) -> list[list[torch.Tensor]
 # ---- faces ----
 
 
-def test_a_face_is_a_pure_function_of_its_seed(loaded: LoadedRun) -> None:
+def test_sample_depends_only_on_its_seed(loaded: LoadedRun) -> None:
     many = loaded.sample(20, seed=3)
     assert many.image.shape == (20, 3, SIZE, SIZE) and many.image.abs().max() <= 1
     assert many.extras["latents"].shape == (20, ROWS, STYLE)
@@ -86,7 +86,7 @@ def test_a_face_is_a_pure_function_of_its_seed(loaded: LoadedRun) -> None:
     assert len({bytes(quantize_image(image).numpy()) for image in many.image}) == 20
 
 
-def test_truncation_goes_from_one_face_to_the_faces_as_drawn(loaded: LoadedRun) -> None:
+def test_truncation_moves_from_mean_to_sample(loaded: LoadedRun) -> None:
     drawn = loaded.sample(3)
     assert torch.equal(loaded.sample(3, truncation=1.0).image, drawn.image)
     mean = loaded.sample(3, truncation=0.0).extras["latents"]
@@ -97,7 +97,7 @@ def test_truncation_goes_from_one_face_to_the_faces_as_drawn(loaded: LoadedRun) 
     assert torch.equal(loaded.sample(3, truncation=0.5, cutoff=ROWS).image, loaded.sample(3, truncation=0.5).image)
 
 
-def test_a_picture_of_all(
+def test_zoo_sample_writes_one_sheet(
     sampled: Callable[..., np.ndarray], loaded: LoadedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sheet = sampled("-n", "3", "--seed", "5")  # two rows, with a blank at the end, each below its captions
@@ -112,12 +112,12 @@ def test_a_picture_of_all(
     assert "faces-0.png" in capsys.readouterr().out
 
 
-def test_a_folder_has_each_face_and_its_latent(
-    face_run: Path, tmp_path: Path, loaded: LoadedRun, capsys: pytest.CaptureFixture[str]
+def test_zoo_sample_folder_has_faces_and_latents(
+    stylegan2_run: Path, tmp_path: Path, loaded: LoadedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "singles"
     options = ["-n", "18", "--seed", "7", "--truncation", "0.7", "--out", str(out), "--device", "cpu"]
-    assert main(["sample", str(face_run), *options]) == 0
+    assert main(["sample", str(stylegan2_run), *options]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 36
     wanted = {f"seed-{k}{ending}" for k in range(7, 25) for ending in (".png", "-latent.safetensors")}
     assert {path.name for path in out.iterdir()} == wanted
@@ -128,7 +128,7 @@ def test_a_folder_has_each_face_and_its_latent(
     torch.testing.assert_close(back.image, made.image[[0, 17]], atol=1e-5, rtol=0)
 
 
-def test_a_mixing_figure_has_the_coarse_rows_of_one_face_and_the_fine_rows_of_another(
+def test_mixing_table_combines_coarse_and_fine_rows(
     sampled: Callable[..., np.ndarray], loaded: LoadedRun
 ) -> None:
     sheet = sampled("-n", "2", "--seed", "4", "--mix", "30", "--mix", "31", "--mix", "32", "--cut", "2")
@@ -147,9 +147,9 @@ def test_a_mixing_figure_has_the_coarse_rows_of_one_face_and_the_fine_rows_of_an
             assert torch.equal(table[0][j + 1], quantize_image(loaded.synthesis_editor.synthesise(top).image)[j])
 
 
-def test_a_film_walks_from_face_to_face_and_back(face_run: Path, tmp_path: Path) -> None:
+def test_sample_film_visits_faces_and_returns(stylegan2_run: Path, tmp_path: Path) -> None:
     film = tmp_path / "films/walk.gif"
-    assert main(["sample", str(face_run), "-n", "2", "--film", str(film), "--device", "cpu"]) == 0
+    assert main(["sample", str(stylegan2_run), "-n", "2", "--film", str(film), "--device", "cpu"]) == 0
     with Image.open(film) as picture:
         assert picture.size == (LEGIBLE, LEGIBLE)
         milliseconds, first = 0, np.asarray(picture.convert("RGB"), dtype=int)
@@ -161,7 +161,7 @@ def test_a_film_walks_from_face_to_face_and_back(face_run: Path, tmp_path: Path)
     assert np.abs(first - last).mean() < 8, "it ends where it began, but for the palette"
 
 
-def test_frames_along_latents_rest_go_and_rest() -> None:
+def test_latent_frames_ease_in_and_out() -> None:
     from zoogan.pictures.film import make_latent_frames
 
     latents = [torch.zeros(1, 1, 1), torch.ones(1, 1, 1), -torch.ones(1, 1, 1)]
@@ -175,33 +175,33 @@ def test_frames_along_latents_rest_go_and_rest() -> None:
 # ---- mistakes ----
 
 
-def test_a_run_that_edits_photos_makes_no_faces(attribute_run: Path, refused: Says) -> None:
-    assert "this run edits photos and makes no faces of its own; use `zoo edit`" in refused(attribute_run)
+def test_zoo_sample_refuses_photo_editors(sagan_run: Path, refused: Says) -> None:
+    assert "this run edits photos and makes no faces of its own; use `zoo edit`" in refused(sagan_run)
     with pytest.raises(ConfigError, match="use `zoo edit`"):
-        zoogan.load(attribute_run).sample(2)
+        zoogan.load(sagan_run).sample(2)
 
 
-def test_numbers_out_of_range_are_told_at_once(face_run: Path, refused: Says) -> None:
-    said = refused(face_run, "-n", "0", "--truncation", "1.5", "--cutoff", "7", "--mix", "1", "--cut", "6")
+def test_sample_numbers_out_of_range_are_reported(stylegan2_run: Path, refused: Says) -> None:
+    said = refused(stylegan2_run, "-n", "0", "--truncation", "1.5", "--cutoff", "7", "--mix", "1", "--cut", "6")
     assert len(said.strip().splitlines()) == 4
     assert "-n 0: expected 1 faces or more" in said and "--truncation 1.5: expected a share from 0" in said
     assert f"--cutoff 7: expected a number of rows from 0 to {ROWS}" in said
     assert f"--cut 6: expected a row from 1 to {ROWS - 1}" in said
-    assert "give --truncation as well" in refused(face_run, "--cutoff", "2")
-    assert "-n 1: expected 2 faces or more" in refused(face_run, "-n", "1", "--film", "x.gif")
+    assert "give --truncation as well" in refused(stylegan2_run, "--cutoff", "2")
+    assert "-n 1: expected 2 faces or more" in refused(stylegan2_run, "-n", "1", "--film", "x.gif")
 
 
-def test_what_does_not_go_together_is_told_at_once(face_run: Path, refused: Says, tmp_path: Path) -> None:
-    said = refused(face_run, "--film", "x.avi", "--mix", "1", "--out", "folder")
+def test_contradicting_sample_options_are_reported(stylegan2_run: Path, refused: Says, tmp_path: Path) -> None:
+    said = refused(stylegan2_run, "--film", "x.avi", "--mix", "1", "--out", "folder")
     assert len(said.strip().splitlines()) == 4
     assert "leave one of them out" in said and "leave --out out" in said and "ends in .gif or .mp4" in said
     assert "--out folder: --mix makes one picture" in said
-    assert "--cut says where --mix takes over" in refused(face_run, "--cut", "2")
-    assert "films are made by --film" in refused(face_run, "--out", "x.gif")
+    assert "--cut says where --mix takes over" in refused(stylegan2_run, "--cut", "2")
+    assert "films are made by --film" in refused(stylegan2_run, "--out", "x.gif")
     assert "not a run" in refused(tmp_path / "nowhere")
 
 
-def test_mistakes_from_python(loaded: LoadedRun) -> None:
+def test_python_mistakes_raise_clear_errors(loaded: LoadedRun) -> None:
     for options, expected in (
         ({"n": 0}, "expected one face or more"),
         ({"truncation": -0.1}, "a share from 0 to 1, got -0.1"),
@@ -218,11 +218,11 @@ def test_mistakes_from_python(loaded: LoadedRun) -> None:
 # ---- what training says ----
 
 
-def test_a_training_ends_with_what_such_a_run_is_for_and_may_have_no_noise(
+def test_generator_training_suggests_sampling(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, out = tmp_path / "run", tmp_path / "one"
-    assert train_faces(run, *sets(["generator.noise=false"]), iterations=1) == 0
+    assert tiny_run("stylegan2", run, *make_set_options(["generator.noise=false"]), iterations=1) == 0
     said = capsys.readouterr().out
     assert f"zoo sample {run}" in said and f"zoo direction {run} --attribute NAME" in said
     assert "PHOTO" not in said and "edit error" not in said
@@ -232,6 +232,6 @@ def test_a_training_ends_with_what_such_a_run_is_for_and_may_have_no_noise(
     assert set(loaded.invert(loaded.sample(seed=3).image, iterations=2).extras) == {"latents"}
 
 
-def test_a_sheet_of_drawn_faces(face_run: Path, tmp_path: Path) -> None:
-    assert main(["edit", str(face_run), "--grid", "--out", str(tmp_path / "grid.png")]) == 0
+def test_sheet_of_generated_faces(stylegan2_run: Path, tmp_path: Path) -> None:
+    assert main(["edit", str(stylegan2_run), "--grid", "--out", str(tmp_path / "grid.png")]) == 0
     assert Image.open(tmp_path / "grid.png").size[0] == 4 + 8 * CELL

@@ -65,7 +65,7 @@ def taken(batches: Loader, n: int, draw: str = "source") -> Tensor:
     return got
 
 
-def test_processes_and_workers_do_not_show() -> None:
+def test_loader_ignores_processes_and_workers() -> None:
     joint = taken(opened(rows=8), 6)
     halves = [opened(rows=4, of=world(rank, 2)) for rank in range(2)]
     parts = [next(half)["source"]["image"] for _ in range(6) for half in halves]
@@ -78,7 +78,7 @@ def test_processes_and_workers_do_not_show() -> None:
 
 
 @pytest.mark.parametrize(("side", "rows", "together"), [(4, 8, 32), (4, 40, 40), (256, 2, 8), (1024, 2, 2)])
-def test_small_batches_are_read_together(side: int, rows: int, together: int) -> None:
+def test_loader_reads_small_batches_together(side: int, rows: int, together: int) -> None:
     """As many as have 32 faces, or the pixels of 32 faces of 128 px; a batch is never cut."""
     asked: list[int] = []
 
@@ -96,7 +96,7 @@ def test_small_batches_are_read_together(side: int, rows: int, together: int) ->
     assert set(asked) == {together}
 
 
-def test_the_position_counts_what_was_consumed_not_what_was_read_ahead() -> None:
+def test_loader_position_counts_consumed_items() -> None:
     first = opened(rows=4, of=world(0, 2), start=100)
     assert first.position == 100
     next(first), next(first)
@@ -108,7 +108,7 @@ def test_the_position_counts_what_was_consumed_not_what_was_read_ahead() -> None
     assert torch.equal(taken(follow_up, 2), taken(straight, 4)[8:])
 
 
-def test_draws_see_different_orders_and_only_their_fields() -> None:
+def test_needs_have_own_order_and_fields() -> None:
     batches = opened()
     batch = next(batches)
     batches.close()
@@ -117,14 +117,14 @@ def test_draws_see_different_orders_and_only_their_fields() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_that_cannot_be_read_ends_the_stream_with_its_name(workers: int) -> None:
+def test_unreadable_image_ends_the_stream_by_name(workers: int) -> None:
     batches = opened(broken=7, workers=workers)
     with pytest.raises(ConfigError, match=r"^face\.jpg: damaged$"):
         for _ in range(4):
             next(batches)
 
 
-def test_closing_stops_the_thread() -> None:
+def test_closing_the_loader_stops_its_thread() -> None:
     def readers() -> int:
         return sum(thread.name.startswith("zoogan-faces") for thread in threading.enumerate())
 
@@ -138,7 +138,7 @@ def test_closing_stops_the_thread() -> None:
         next(batches)
 
 
-def test_the_next_batch_is_read_while_this_one_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loader_reads_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[int] = []
     read = Numbers.read
     monkeypatch.setattr(Numbers, "read", lambda *a: reads.append(1) or read(*a))
@@ -152,14 +152,14 @@ def test_the_next_batch_is_read_while_this_one_is_used(monkeypatch: pytest.Monke
     batches.close()
 
 
-def test_balance_alternates_the_two_values() -> None:
+def test_balanced_loader_alternates_values() -> None:
     batches = opened(balance="Odd", rows=6)
     for _ in range(5):
         assert next(batches)["source"]["attributes"].flatten().tolist() == [1, 0, 1, 0, 1, 0]
     batches.close()
 
 
-def test_mirroring_moves_pixels_and_swaps_left_and_right_parts() -> None:
+def test_mirror_swaps_left_and_right_parts() -> None:
     sample = Numbers().read("train", [5, 6])
     flipped = mirror_sample(sample, torch.tensor([True, False]), Numbers().mirrored_parts)
     assert flipped["image"][0, 0, 0].tolist() == [0, 0, 5, 5] and flipped["image"][1, 0, 0].tolist() == [
@@ -173,20 +173,20 @@ def test_mirroring_moves_pixels_and_swaps_left_and_right_parts() -> None:
     assert torch.equal(flipped["attributes"], sample["attributes"])
 
 
-def test_half_of_the_faces_are_mirrored_and_none_unless_asked() -> None:
+def test_flip_mirrors_half_of_the_faces() -> None:
     stream = FaceStream(Numbers(), "source", Need(("image",)), seed=0, flip=True)
     assert 0.45 < sum(stream.is_mirrored(k) for k in range(2000)) / 2000 < 0.55
     assert not any(FaceStream(Numbers(), "source", Need(("image",)), seed=0).is_mirrored(k) for k in range(100))
 
 
-def test_what_the_source_cannot_give_is_said_at_once() -> None:
+def test_missing_source_fields_are_reported() -> None:
     with pytest.raises(ConfigError, match="need 'pair' reads depth, which this source does not have"):
         FaceStream(Numbers(), "pair", Need(("image", "depth")), seed=0)
     with pytest.raises(ConfigError, match="no faces to read in the test split"):
         FaceStream(Numbers(), "source", Need(("image",)), seed=0, split="test")
 
 
-def test_on_the_device_pictures_are_floats_and_maps_stay() -> None:
+def test_moved_batch_has_float_images() -> None:
     stream = FaceStream(Numbers(), "source", Need(Numbers.fields), seed=0)
     batch = {"source": stream.__getitems__(range(4))}
     moved = move_batch(batch, "cpu")["source"]

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 import zoogan
-from support.style_runs import SIZE, paint, sets, train_tiny
+from support.pictures import save_picture
+from support.runs import STARGAN_V2_SIZE, make_set_options, tiny_run
 from zoogan.cli import main
 from zoogan.errors import ConfigError
 from zoogan.pictures.film import SHARES, make_style_frames
@@ -22,21 +23,21 @@ Says = Callable[..., str]
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    return paint(tmp_path / "me.jpg", size=(60, 50))
+    return save_picture(tmp_path / "me.jpg", size=(60, 50))
 
 
 @pytest.fixture(scope="module")
-def loaded(style_run: Path) -> LoadedRun:
-    return zoogan.load(style_run)
+def loaded(stargan_v2_run: Path) -> LoadedRun:
+    return zoogan.load(stargan_v2_run)
 
 
 @pytest.fixture
-def edits(style_run: Path, photo: Path, tmp_path: Path) -> Callable[..., dict[str, np.ndarray]]:
+def edits(stargan_v2_run: Path, photo: Path, tmp_path: Path) -> Callable[..., dict[str, np.ndarray]]:
     """Edit the photo; gives the pictures that were written, by name."""
 
     def edited(*options: str) -> dict[str, np.ndarray]:
         out = tmp_path / f"edits-{len(list(tmp_path.iterdir()))}"
-        assert main(["edit", str(style_run), str(photo), "--out", str(out), *options]) == 0
+        assert main(["edit", str(stargan_v2_run), str(photo), "--out", str(out), *options]) == 0
         return {path.stem: np.asarray(Image.open(path)) for path in sorted(out.iterdir())}
 
     return edited
@@ -59,16 +60,16 @@ def refused(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 # ---- domains, seeds, references ----
 
 
-def test_a_domain_may_be_named_or_shown(edits: Callable[..., dict[str, np.ndarray]]) -> None:
+def test_domain_is_given_by_name_or_attribute(edits: Callable[..., dict[str, np.ndarray]]) -> None:
     named, shown = edits("--domain", "Eyeglasses"), edits("--attribute", "Eyeglasses=1")
-    assert list(named) == ["me-edited"] and named["me-edited"].shape == (SIZE, SIZE, 3)
+    assert list(named) == ["me-edited"] and named["me-edited"].shape == (STARGAN_V2_SIZE, STARGAN_V2_SIZE, 3)
     assert np.array_equal(named["me-edited"], shown["me-edited"])
     without = edits("--domain", "no_Eyeglasses")["me-edited"]
     assert np.array_equal(without, edits("--attribute", "Eyeglasses=off")["me-edited"])
     assert not np.array_equal(without, named["me-edited"])
 
 
-def test_each_seed_is_a_picture_and_seed_0_the_default(edits: Callable[..., dict[str, np.ndarray]]) -> None:
+def test_each_seed_writes_one_edit(edits: Callable[..., dict[str, np.ndarray]]) -> None:
     several = edits("--domain", "Eyeglasses", "--seed", "0", "--seed", "1", "--seed", "2")
     assert list(several) == ["me-edited-seed-0", "me-edited-seed-1", "me-edited-seed-2"]
     assert len({picture.tobytes() for picture in several.values()}) == 3
@@ -76,7 +77,7 @@ def test_each_seed_is_a_picture_and_seed_0_the_default(edits: Callable[..., dict
     assert np.array_equal(edits("--domain", "Eyeglasses", "--seed", "2")["me-edited"], several["me-edited-seed-2"])
 
 
-def test_truncation_goes_from_the_mean_style_to_the_drawn_one(edits: Callable[..., dict[str, np.ndarray]]) -> None:
+def test_style_truncation_moves_from_mean_to_sample(edits: Callable[..., dict[str, np.ndarray]]) -> None:
     def at(truncation: str, seed: str) -> bytes:
         return edits("--domain", "Eyeglasses", "--seed", seed, "--truncation", truncation)["me-edited"].tobytes()
 
@@ -84,29 +85,29 @@ def test_truncation_goes_from_the_mean_style_to_the_drawn_one(edits: Callable[..
     assert at("1", "1") == edits("--domain", "Eyeglasses", "--seed", "1")["me-edited"].tobytes()
 
 
-def test_each_reference_gives_its_style(edits: Callable[..., dict[str, np.ndarray]], tmp_path: Path) -> None:
-    she, he = paint(tmp_path / "refs/she.png", 30), paint(tmp_path / "refs/he.webp", 220)
+def test_each_reference_writes_one_edit(edits: Callable[..., dict[str, np.ndarray]], tmp_path: Path) -> None:
+    she, he = save_picture(tmp_path / "refs/she.png", 30), save_picture(tmp_path / "refs/he.webp", 220)
     both = edits("--domain", "Eyeglasses", "--reference", str(she), "--reference", str(he))
     assert list(both) == ["me-edited-like-he", "me-edited-like-she"]
     assert not np.array_equal(*both.values())
-    twins = [paint(tmp_path / folder / "same.png", value) for folder, value in (("a", 30), ("b", 220))]
+    twins = [save_picture(tmp_path / folder / "same.png", value) for folder, value in (("a", 30), ("b", 220))]
     numbered = edits("--domain", "Eyeglasses", *(part for twin in twins for part in ("--reference", str(twin))))
     assert [picture.tobytes() for picture in numbered.values()] == [
         both[f"me-edited-like-{name}"].tobytes() for name in ("he", "she")
     ], "the second of a name is numbered: me-2-edited-like-same, which comes first in the folder"
 
 
-def test_strength_0_gives_the_crop_back(
+def test_strength_zero_returns_the_crop(
     edits: Callable[..., dict[str, np.ndarray]], loaded: LoadedRun, photo: Path
 ) -> None:
     crop = ((loaded.prepare_images(photo)[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     assert np.array_equal(edits("--domain", "Eyeglasses", "--strength", "0")["me-edited"], crop)
 
 
-def test_from_python(loaded: LoadedRun, photo: Path, tmp_path: Path) -> None:
-    he = paint(tmp_path / "he.png")
+def test_style_edits_from_python(loaded: LoadedRun, photo: Path, tmp_path: Path) -> None:
+    he = save_picture(tmp_path / "he.png")
     edit = loaded.edit(photo, domain="Eyeglasses", reference=he)
-    assert edit.image.shape == (1, 3, SIZE, SIZE) and edit.mask is None
+    assert edit.image.shape == (1, 3, STARGAN_V2_SIZE, STARGAN_V2_SIZE) and edit.mask is None
     assert torch.equal(edit.image, loaded.edit(photo, Eyeglasses=1, reference=Image.open(he)).image)
     assert torch.equal(
         edit.image, loaded.edit(photo, domain="Eyeglasses", reference=loaded.prepare_images(he), seed=9).image
@@ -127,32 +128,34 @@ def test_from_python(loaded: LoadedRun, photo: Path, tmp_path: Path) -> None:
 # ---- mistakes ----
 
 
-def test_mistakes_are_told_in_a_sentence(style_run: Path, refused: Says, photo: Path, tmp_path: Path) -> None:
+def test_style_edit_mistakes_are_reported(stargan_v2_run: Path, refused: Says, photo: Path, tmp_path: Path) -> None:
     domain, like = ("--domain", "Eyeglasses"), ("--reference", str(photo))
-    assert "did you mean 'Eyeglasses'?; known: no_Eyeglasses, Eyeglasses" in refused(style_run, "--domain", "Eyeglases")
-    asked = "which of no_Eyeglasses, Eyeglasses does the reference show? --domain NAME"
-    assert asked in refused(style_run, *like)
-    assert "say what to show" in refused(style_run), "neither a domain nor a reference"
-    assert "Eyeglasses and no_Eyeglasses are asked for" in refused(
-        style_run, "--domain", "no_Eyeglasses", "--attribute", "Eyeglasses=1"
+    assert "did you mean 'Eyeglasses'?; known: no_Eyeglasses, Eyeglasses" in refused(
+        stargan_v2_run, "--domain", "Eyeglases"
     )
-    assert "leave one of them out" in refused(style_run, *domain, *like, "--seed", "1")
-    assert "truncation is for drawn styles" in refused(style_run, *domain, *like, "--truncation", "0.5")
-    assert "has no mask" in refused(style_run, *domain, "--threshold", "0.5")
-    assert "expected 0 or 1, got '0.5'" in refused(style_run, "--attribute", "Eyeglasses=0.5")
-    gone = refused(style_run, *domain, "--reference", str(tmp_path / "mee.jpg"))
+    asked = "which of no_Eyeglasses, Eyeglasses does the reference show? --domain NAME"
+    assert asked in refused(stargan_v2_run, *like)
+    assert "say what to show" in refused(stargan_v2_run), "neither a domain nor a reference"
+    assert "Eyeglasses and no_Eyeglasses are asked for" in refused(
+        stargan_v2_run, "--domain", "no_Eyeglasses", "--attribute", "Eyeglasses=1"
+    )
+    assert "leave one of them out" in refused(stargan_v2_run, *domain, *like, "--seed", "1")
+    assert "truncation is for drawn styles" in refused(stargan_v2_run, *domain, *like, "--truncation", "0.5")
+    assert "has no mask" in refused(stargan_v2_run, *domain, "--threshold", "0.5")
+    assert "expected 0 or 1, got '0.5'" in refused(stargan_v2_run, "--attribute", "Eyeglasses=0.5")
+    gone = refused(stargan_v2_run, *domain, "--reference", str(tmp_path / "mee.jpg"))
     assert "mee.jpg: no such file, did you mean 'me.jpg'?" in gone
-    assert "no photo given" in refused(style_run, *domain, photos=())
+    assert "no photo given" in refused(stargan_v2_run, *domain, photos=())
 
 
-def test_an_attribute_editor_takes_no_styles(attribute_run: Path, refused: Says, photo: Path) -> None:
+def test_attribute_editor_refuses_styles(sagan_run: Path, refused: Says, photo: Path) -> None:
     wish = ("--attribute", "Eyeglasses=1")
-    assert "takes no style from a reference" in refused(attribute_run, *wish, "--reference", str(photo))
-    assert "say what to show" in refused(attribute_run, "--reference", str(photo))
-    assert "nothing to truncate" in refused(attribute_run, *wish, "--truncation", "0.5")
-    assert "it knows Eyeglasses" in refused(attribute_run, "--domain", "Eyeglasses")
+    assert "takes no style from a reference" in refused(sagan_run, *wish, "--reference", str(photo))
+    assert "say what to show" in refused(sagan_run, "--reference", str(photo))
+    assert "nothing to truncate" in refused(sagan_run, *wish, "--truncation", "0.5")
+    assert "it knows Eyeglasses" in refused(sagan_run, "--domain", "Eyeglasses")
     film = ("--film", "x.gif", "--seed", "1", "--seed", "2")
-    assert "no styles to go between" in refused(attribute_run, *wish, *film)
+    assert "no styles to go between" in refused(sagan_run, *wish, *film)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ def test_an_attribute_editor_takes_no_styles(attribute_run: Path, refused: Says,
         ("data.attributes=Eyeglases", "did you mean 'Eyeglasses'"),
     ],
 )
-def test_what_cannot_be_trained_is_told_before_data_are_read(
+def test_untrainable_settings_are_refused_before_reading_data(
     setting: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from zoogan.data.drawn.source import DrawnSource
@@ -174,7 +177,7 @@ def test_what_cannot_be_trained_is_told_before_data_are_read(
         raise AssertionError("a face was read")
 
     monkeypatch.setattr(DrawnSource, "read", read)
-    assert train_tiny(tmp_path / "run", *sets([setting])) == 2
+    assert tiny_run("stargan-v2", tmp_path / "run", *make_set_options([setting])) == 2
     said = capsys.readouterr().err
     assert expected in said and "Traceback" not in said
     assert not (tmp_path / "run").exists()
@@ -183,7 +186,7 @@ def test_what_cannot_be_trained_is_told_before_data_are_read(
 # ---- films and sheets ----
 
 
-def test_the_frames_rest_go_and_rest(loaded: LoadedRun) -> None:
+def test_style_frames_ease_in_and_out(loaded: LoadedRun) -> None:
     image, styles = torch.zeros(2, 3, 4, 4), [torch.zeros(2, 1), torch.ones(2, 1), -torch.ones(2, 1)]
     frames = list(make_style_frames(image, styles, lambda style: style[:, :, None, None].expand(2, 3, 4, 4)))
     assert len(SHARES) == 31 and len(frames) == 2 * 31
@@ -194,16 +197,16 @@ def test_the_frames_rest_go_and_rest(loaded: LoadedRun) -> None:
     assert below[:31] == sorted(below[:31]) and below[31:] == sorted(below[31:], reverse=True)
 
 
-def test_a_gif_from_seed_to_seed(
-    style_run: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_gif_moves_between_seeds(
+    stargan_v2_run: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    film, other = tmp_path / "films/x.gif", paint(tmp_path / "you.png")
+    film, other = tmp_path / "films/x.gif", save_picture(tmp_path / "you.png")
     seeds = ("--seed", "1", "--seed", "2", "--seed", "3")
     faces = (str(photo), str(other))
-    assert main(["edit", str(style_run), *faces, "--domain", "Eyeglasses", *seeds, "--film", str(film)]) == 0
+    assert main(["edit", str(stargan_v2_run), *faces, "--domain", "Eyeglasses", *seeds, "--film", str(film)]) == 0
     assert str(film) in capsys.readouterr().out
     with Image.open(film) as picture:
-        assert picture.size == (2 * SIZE, 2 * SIZE) and picture.n_frames > 2 * 20
+        assert picture.size == (2 * STARGAN_V2_SIZE, 2 * STARGAN_V2_SIZE) and picture.n_frames > 2 * 20
         milliseconds = 0
         for k in range(picture.n_frames):  # equal frames are stored once, and shown as long
             picture.seek(k)
@@ -211,45 +214,52 @@ def test_a_gif_from_seed_to_seed(
     assert abs(milliseconds / (2 * 31 * 1000 / 30) - 1) < 0.12
 
 
-def test_an_mp4_from_reference_to_reference(style_run: Path, photo: Path, tmp_path: Path) -> None:
+def test_mp4_moves_between_references(stargan_v2_run: Path, photo: Path, tmp_path: Path) -> None:
     pytest.importorskip("imageio_ffmpeg")
     import imageio.v2 as imageio
 
-    film, other = tmp_path / "x.MP4", paint(tmp_path / "you.png")
+    film, other = tmp_path / "x.MP4", save_picture(tmp_path / "you.png")
     references = ("--reference", str(photo), "--reference", str(other))
-    assert main(["edit", str(style_run), str(photo), "--domain", "Eyeglasses", *references, "--film", str(film)]) == 0
+    assert (
+        main(["edit", str(stargan_v2_run), str(photo), "--domain", "Eyeglasses", *references, "--film", str(film)]) == 0
+    )
     with imageio.get_reader(film, format="FFMPEG") as reader:
-        assert reader.get_meta_data()["size"] == (SIZE, 2 * SIZE) and reader.get_meta_data()["fps"] == 30
+        assert (
+            reader.get_meta_data()["size"] == (STARGAN_V2_SIZE, 2 * STARGAN_V2_SIZE)
+            and reader.get_meta_data()["fps"] == 30
+        )
         assert sum(1 for _ in reader) == 31
 
 
-def test_films_that_cannot_be_made(
-    style_run: Path, refused: Says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_impossible_films_are_refused(
+    stargan_v2_run: Path, refused: Says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import importlib.util
 
     wish, seeds = ("--domain", "Eyeglasses"), ("--seed", "1", "--seed", "2")
-    assert "ends in .gif or .mp4" in refused(style_run, *wish, *seeds, "--film", str(tmp_path / "x.avi"))
-    assert "twice or more" in refused(style_run, *wish, "--seed", "1", "--film", str(tmp_path / "x.gif"))
-    assert "twice or more" in refused(style_run, *wish, "--film", str(tmp_path / "x.gif"))
+    assert "ends in .gif or .mp4" in refused(stargan_v2_run, *wish, *seeds, "--film", str(tmp_path / "x.avi"))
+    assert "twice or more" in refused(stargan_v2_run, *wish, "--seed", "1", "--film", str(tmp_path / "x.gif"))
+    assert "twice or more" in refused(stargan_v2_run, *wish, "--film", str(tmp_path / "x.gif"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert "zoogan[film]" in refused(style_run, *wish, *seeds, "--film", str(tmp_path / "x.mp4"))
+    assert "zoogan[film]" in refused(stargan_v2_run, *wish, *seeds, "--film", str(tmp_path / "x.mp4"))
     assert not list(tmp_path.glob("x.*"))
 
 
-def test_a_sheet_has_a_row_of_whose_style_a_column_takes(style_run: Path, attribute_run: Path, tmp_path: Path) -> None:
+def test_style_sheet_shows_reference_row(stargan_v2_run: Path, sagan_run: Path, tmp_path: Path) -> None:
     sizes = []
-    for run in (style_run, attribute_run):
+    for run in (stargan_v2_run, sagan_run):
         assert main(["edit", str(run), "--grid", "--out", str(tmp_path / "grid.png")]) == 0
         sizes.append(Image.open(tmp_path / "grid.png").size)
-    photo = paint(tmp_path / "me.png")
-    assert main(["edit", str(style_run), str(photo), "--grid", "--out", str(tmp_path / "mine.png")]) == 2  # no labels
+    photo = save_picture(tmp_path / "me.png")
+    assert (
+        main(["edit", str(stargan_v2_run), str(photo), "--grid", "--out", str(tmp_path / "mine.png")]) == 2
+    )  # no labels
     assert not (tmp_path / "mine.png").exists()
     rows = [(height - 4) // (128 + 4) for _, height in sizes]  # small faces are enlarged to 128 pixels
     assert rows == [9, 8] and sizes[0][0] == 4 + 9 * 132, "input, and two seeds and two references a domain"
 
 
-def test_a_sheet_of_faces_that_show_no_domain() -> None:
+def test_sheet_accepts_faces_without_domain() -> None:
     """With few held-out faces it may be that all of them are of another kind, such as grey-haired."""
     from zoogan.data.config import DrawnData
     from zoogan.data.drawn.source import DrawnSource

@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 import zoogan
-from support.style_runs import paint, sets
+from support.pictures import save_picture
+from support.runs import make_set_options
 from zoogan.cli import main
 from zoogan.composition.build import compose
 from zoogan.editors.style_editor import StyleEditor
@@ -38,15 +39,15 @@ def measured(folder: Path) -> tuple[dict[str, Any], dict[tuple[str, str | None],
 
 
 @pytest.fixture
-def own_style_run(style_run: Path, tmp_path: Path) -> Path:
+def own_style_run(stargan_v2_run: Path, tmp_path: Path) -> Path:
     """A copy of the run, to write reports into."""
-    return Path(shutil.copytree(style_run, tmp_path / "styles"))
+    return Path(shutil.copytree(stargan_v2_run, tmp_path / "styles"))
 
 
 # ---- trained ----
 
 
-def test_details_that_no_heat_map_asks_for_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unused_high_pass_details_warn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without masks the decoder has no skips, and with high_pass no shortcuts either; that may be meant."""
     registry = get_zoo().registry
     config = make_tiny_config("stargan-v2", registry, {"generator": {"high_pass": 1.0}})
@@ -65,7 +66,7 @@ def test_details_that_no_heat_map_asks_for_are_told_of(tmp_path: Path, capsys: p
 # ---- measured and compared ----
 
 
-def test_styles_may_be_drawn_or_come_from_other_faces(own_style_run: Path) -> None:
+def test_styles_come_from_latents_or_references(own_style_run: Path) -> None:
     options = ["evaluate", str(own_style_run), "--faces", "10", "--device", "cpu", *METRICS]
     assert main(options) == 0
     assert main([*options, "--styles", "reference"]) == 0
@@ -82,12 +83,12 @@ def test_styles_may_be_drawn_or_come_from_other_faces(own_style_run: Path) -> No
         assert (name, "Eyeglasses") in reference
 
 
-def test_where_styles_come_from_is_checked(
-    style_run: Path, attribute_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_invalid_style_source_is_refused(
+    stargan_v2_run: Path, sagan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for run, styles, expected in (
-        (style_run, "refrence", "expected latent or reference, did you mean 'reference'?"),
-        (attribute_run, "reference", "--styles reference: this editor takes no style from other faces"),
+        (stargan_v2_run, "refrence", "expected latent or reference, did you mean 'reference'?"),
+        (sagan_run, "reference", "--styles reference: this editor takes no style from other faces"),
     ):
         out = tmp_path / "report"
         assert main(["evaluate", str(run), "--styles", styles, "--out", str(out), "--device", "cpu", *METRICS]) == 2
@@ -95,18 +96,18 @@ def test_where_styles_come_from_is_checked(
         assert expected in said and "Traceback" not in said and not out.exists()
 
 
-def test_too_few_faces_for_a_reference_of_each_domain(
-    style_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_too_few_reference_faces_are_reported(
+    stargan_v2_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--styles", "reference", "--faces", "1", "--out", str(tmp_path / "report"), "--device", "cpu"]
-    assert main(["evaluate", str(style_run), *options, *METRICS]) == 2
+    assert main(["evaluate", str(stargan_v2_run), *options, *METRICS]) == 2
     said = capsys.readouterr().err
     assert "there is no reference that shows" in said and "the 1 held-out faces" in said
 
 
-def test_two_kinds_of_editors_are_compared_by_what_they_share(
-    style_run: Path,
-    attribute_run: Path,
+def test_compare_uses_attributes_shared_by_runs(
+    stargan_v2_run: Path,
+    sagan_run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -114,9 +115,9 @@ def test_two_kinds_of_editors_are_compared_by_what_they_share(
     """On the faces that both edit: of several domains, one of them edits faces that show one."""
     out = tmp_path / "comparison"
     monkeypatch.setattr(StyleEditor, "find_supported", lambda self, own: own[:, 0] > 0.5)
-    options = ["--data", "drawn", *sets(["data.held_out=8", "data.faces=32"]), "--device", "cpu"]
+    options = ["--data", "drawn", *make_set_options(["data.held_out=8", "data.faces=32"]), "--device", "cpu"]
     options += ["--metrics", "edit_error,diversity"]
-    assert main(["compare", str(attribute_run), str(style_run), *options, "--out", str(out)]) == 0
+    assert main(["compare", str(sagan_run), str(stargan_v2_run), *options, "--out", str(out)]) == 0
     told = re.search(r"on the (\d+) held-out faces that all of these runs are made for", capsys.readouterr().out)
     assert told is not None and 0 < int(told[1]) < 8
     content = json.loads((out / "compare.json").read_text())
@@ -133,7 +134,7 @@ def test_two_kinds_of_editors_are_compared_by_what_they_share(
     assert (out / "grid-Eyeglasses.png").exists()
 
     monkeypatch.setattr(StyleEditor, "find_supported", lambda self, own: own[:, 0] > 1)
-    assert main(["compare", str(attribute_run), str(style_run), *options, "--out", str(out)]) == 2
+    assert main(["compare", str(sagan_run), str(stargan_v2_run), *options, "--out", str(out)]) == 2
     assert "these runs share none of the first" in capsys.readouterr().err
 
 
@@ -165,11 +166,15 @@ def official_file(path: Path, size: int = 128) -> dict[str, nn.Module]:
     return networks
 
 
-def test_a_published_file_is_imported_and_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, run, photo = tmp_path / "100000_nets_ema.ckpt", tmp_path / "run", paint(tmp_path / "me.png", size=(200, 180))
+def test_published_file_imports_and_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, run, photo = (
+        tmp_path / "100000_nets_ema.ckpt",
+        tmp_path / "run",
+        save_picture(tmp_path / "me.png", size=(200, 180)),
+    )
     networks = official_file(file)
     options = ["--weights", str(file), "--out", str(run)]
-    assert main(["import", "stargan-v2", *options, *sets(["data.attributes=female,male"])]) == 0
+    assert main(["import", "stargan-v2", *options, *make_set_options(["data.attributes=female,male"])]) == 0
     assert "the discriminator is not in the files" in capsys.readouterr().out
     edit = ["edit", str(run), str(photo), "--device", "cpu", "--out", str(tmp_path / "edits"), "--domain"]
     assert main([*edit, "male", "--reference", str(photo)]) == 0
@@ -186,16 +191,24 @@ def test_a_published_file_is_imported_and_edits(tmp_path: Path, capsys: pytest.C
     assert abs(written.astype(float) - ((wanted[0] + 1) * 127.5).permute(1, 2, 0).numpy()).max() <= 1
 
 
-def test_an_imported_run_is_measured_on_folders_of_its_domains(
+def test_imported_run_is_measured_on_domain_folders(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, run, root = tmp_path / "100000_nets_ema.ckpt", tmp_path / "run", tmp_path / "faces"
     official_file(file)
     for folder in ("female", "male", "other"):
-        paint(root / f"train/{folder}/1.png"), paint(root / f"val/{folder}/2.png")
+        save_picture(root / f"train/{folder}/1.png"), save_picture(root / f"val/{folder}/2.png")
     assert (
         main(
-            ["import", "stargan-v2", "--weights", str(file), "--out", str(run), *sets(["data.attributes=female,male"])]
+            [
+                "import",
+                "stargan-v2",
+                "--weights",
+                str(file),
+                "--out",
+                str(run),
+                *make_set_options(["data.attributes=female,male"]),
+            ]
         )
         == 0
     )
@@ -214,10 +227,10 @@ def test_an_imported_run_is_measured_on_folders_of_its_domains(
         ("data.attributes=a,b,c", "know 2 domains, but 3 are named"),
     ],
 )
-def test_names_for_other_than_the_heads_are_refused(
+def test_wrong_number_of_domain_names_is_refused(
     names: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     official_file(tmp_path / "1_nets_ema.ckpt")
-    options = ["--weights", str(tmp_path), "--out", str(tmp_path / "run"), *sets([names])]
+    options = ["--weights", str(tmp_path), "--out", str(tmp_path / "run"), *make_set_options([names])]
     assert main(["import", "stargan-v2", *options]) == 2
     assert expected in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from support.style_games import REGISTRY, SIZE, sample_batch, terms_of, tiny, tiny_trainer
+from support.style_games import REGISTRY, SIZE, compute_terms, make_batch, make_tiny_config, make_tiny_trainer
 from zoogan.composition.build import compose
 from zoogan.composition.rehearsal import rehearse
 from zoogan.data.config import DrawnData
@@ -16,14 +16,14 @@ from zoogan.data.drawn.source import DrawnSource
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Clock, Request
-from zoogan.interfaces.metric import make_face_seeds
+from zoogan.interfaces.edits import make_face_seeds
 from zoogan.testing.conformance import assert_equal_bits, collect_state_tensors
 
 
-def test_terms_by_hand() -> None:
+def test_style_terms_equal_hand_computation() -> None:
     """StarGAN v2, section 3: every term of the four passes, written out."""
-    trainer = tiny_trainer(tiny())
-    found = {step.name: terms_of(trainer, step.name) for step in trainer.game.steps}
+    trainer = make_tiny_trainer(make_tiny_config())
+    found = {step.name: compute_terms(trainer, step.name) for step in trainer.game.steps}
     networks, batch = trainer.networks, trainer.batch
     assert batch is not None
     g, f, e, d = (networks[name] for name in ("generator", "mapping", "style_encoder", "discriminator"))
@@ -52,21 +52,21 @@ def test_terms_by_hand() -> None:
             torch.testing.assert_close(found[f"generator_{way}"][name], value, msg=f"{way} {name}")
 
 
-def test_steps_train_what_the_paper_says() -> None:
-    steps = {step.name: step.trains for step in tiny_trainer(tiny()).game.steps}
+def test_style_steps_train_the_published_networks() -> None:
+    steps = {step.name: step.trains for step in make_tiny_trainer(make_tiny_config()).game.steps}
     assert steps == {
         "discriminator_latent": ("discriminator",), "discriminator_reference": ("discriminator",),
         "generator_latent": ("generator", "mapping", "style_encoder"), "generator_reference": ("generator",),
     }  # fmt: skip
-    both = tiny_trainer(tiny(passes=["latent"])).game.steps
+    both = make_tiny_trainer(make_tiny_config(passes=["latent"])).game.steps
     assert [step.name for step in both] == ["discriminator_latent", "generator_latent"]
-    also = tiny_trainer(tiny(reference_trains=["generator", "style_encoder"])).game.steps[-1]
+    also = make_tiny_trainer(make_tiny_config(reference_trains=["generator", "style_encoder"])).game.steps[-1]
     assert also.trains == ("generator", "style_encoder")
 
 
-def test_each_network_moves_when_it_should() -> None:
+def test_each_step_updates_only_its_networks() -> None:
     """The mapping learns in one pass out of four, the style encoder too."""
-    trainer = tiny_trainer(tiny())
+    trainer = make_tiny_trainer(make_tiny_config())
     moved: list[tuple[str, set[str]]] = []
     update = trainer.update
 
@@ -84,8 +84,8 @@ def test_each_network_moves_when_it_should() -> None:
     assert moved == [(step.name, set(step.trains)) for step in trainer.game.steps]
 
 
-def test_sharing_changes_nothing_and_is_used() -> None:
-    on, off = tiny_trainer(tiny()), tiny_trainer(tiny(), sharing=False)
+def test_sharing_is_used_and_bit_equal() -> None:
+    on, off = make_tiny_trainer(make_tiny_config()), make_tiny_trainer(make_tiny_config(), sharing=False)
     for trainer in (on, off):
         for _ in range(3):
             trainer.iterate()
@@ -95,11 +95,11 @@ def test_sharing_changes_nothing_and_is_used() -> None:
     assert on.shared.hits > off.shared.hits == 0
 
 
-def test_what_the_discriminator_judged_serves_the_generator() -> None:
+def test_generator_reuses_discriminator_inputs() -> None:
     """With sharing the generator runs seven times an iteration instead of eight, and encodes once for two passes."""
     counts = {}
     for sharing in (True, False):
-        trainer = tiny_trainer(tiny(), sharing=sharing)
+        trainer = make_tiny_trainer(make_tiny_config(), sharing=sharing)
         calls = {"encode": 0, "decode": 0}
         generator = trainer.networks["generator"]
         for name in calls:
@@ -116,23 +116,23 @@ def test_what_the_discriminator_judged_serves_the_generator() -> None:
     assert counts[True]["encode"] == 4, "two for the source, two for the way back"
 
 
-def test_diversity_decays_as_a_function_of_the_iteration() -> None:
-    game = tiny_trainer(tiny(weights={"diversity": 2.0, "diversity_decay": 4})).game
+def test_diversity_weight_decays_by_iteration() -> None:
+    game = make_tiny_trainer(make_tiny_config(weights={"diversity": 2.0, "diversity_decay": 4})).game
     latent = game.steps[2]
     weights = [latent.weights(Clock(k, 10)).get("diversity") for k in range(6)]
     assert weights == [-2.0, -1.5, -1.0, -0.5, None, None]
-    whole = tiny_trainer(tiny(weights={"diversity": 1.0})).game.steps[2]
+    whole = make_tiny_trainer(make_tiny_config(weights={"diversity": 1.0})).game.steps[2]
     assert whole.weights(Clock(5, 10))["diversity"] == -0.5
 
 
-def test_resume_in_the_middle_of_the_decay_is_bit_equal() -> None:
-    config = tiny(weights={"diversity_decay": 4}, training={"average": 0.9, "iterations": 6})
-    whole, half = tiny_trainer(config), tiny_trainer(config)
+def test_resume_during_decay_is_bit_equal() -> None:
+    config = make_tiny_config(weights={"diversity_decay": 4}, training={"average": 0.9, "iterations": 6})
+    whole, half = make_tiny_trainer(config), make_tiny_trainer(config)
     for _ in range(6):
         whole.iterate()
     for _ in range(2):
         half.iterate()
-    rest = tiny_trainer(config)
+    rest = make_tiny_trainer(config)
     for _ in range(2):
         next(rest.batches)
     rest.restore(half.get_state())
@@ -141,31 +141,31 @@ def test_resume_in_the_middle_of_the_decay_is_bit_equal() -> None:
     assert_equal_bits(collect_state_tensors(whole), collect_state_tensors(rest), "resume")
 
 
-def test_a_term_without_weight_is_not_computed() -> None:
-    trainer = tiny_trainer(tiny(weights={"style": 0, "diversity": 0, "cycle": 0}, penalty="none"))
-    assert set(terms_of(trainer, "generator_latent")) == {"adversarial"}
-    assert set(terms_of(trainer, "discriminator_latent")) == {"real", "fake"}
+def test_zero_weight_term_is_not_computed() -> None:
+    trainer = make_tiny_trainer(make_tiny_config(weights={"style": 0, "diversity": 0, "cycle": 0}, penalty="none"))
+    assert set(compute_terms(trainer, "generator_latent")) == {"adversarial"}
+    assert set(compute_terms(trainer, "discriminator_latent")) == {"real", "fake"}
 
 
-def test_the_cycle_may_leave_the_style_encoder_alone() -> None:
+def test_detached_cycle_style_skips_the_encoder() -> None:
     """SMILE's choice: the style encoder learns from the style term alone."""
     gradients = {}
     for detach in (False, True):
         weights = {"style": 0, "diversity": 0}
-        trainer = tiny_trainer(tiny(detach_cycle_style=detach, weights=weights))
-        terms_of(trainer, "generator_latent")["cycle"].backward()
+        trainer = make_tiny_trainer(make_tiny_config(detach_cycle_style=detach, weights=weights))
+        compute_terms(trainer, "generator_latent")["cycle"].backward()
         gradients[detach] = [p.grad for p in trainer.networks["style_encoder"].parameters()]
     assert all(g is not None for g in gradients[False]) and all(g is None for g in gradients[True])
 
 
-def test_layouts_are_restored_by_cross_entropy_and_judged_as_shares() -> None:
+def test_layout_cycle_uses_cross_entropy() -> None:
     """SMILE's choice: one-hot maps in, logits out, several heads an image."""
     facts = Facts(image_size=SIZE, channels=5, attributes=("A", "B"), domains=("no A", "A", "no B", "B"))
-    batch = sample_batch(3, picture="layout", channels=5)
+    batch = make_batch(3, picture="layout", channels=5)
     rows = torch.tensor([[1, 0, 0, 1], [0, 1, 1, 0], [1, 0, 1, 0], [0, 1, 0, 1]])
     batch["source"]["domain"], batch["reference"]["domain"] = rows, rows.flip(0)
-    trainer = tiny_trainer(tiny(picture="layout", passes=["latent"]), facts, batch)
-    terms = terms_of(trainer, "generator_latent")
+    trainer = make_tiny_trainer(make_tiny_config(picture="layout", passes=["latent"]), facts, batch)
+    terms = compute_terms(trainer, "generator_latent")
     g, f, e = (trainer.networks[name] for name in ("generator", "mapping", "style_encoder"))
     x = batch["source"]["layout"]
     style = f(trainer.targets["latent"], rows.flip(0))
@@ -179,8 +179,8 @@ def test_layouts_are_restored_by_cross_entropy_and_judged_as_shares() -> None:
     trainer.iterate()
 
 
-def test_styles_may_agree_where_heat_maps_keep_the_face() -> None:
-    trainer = tiny_trainer(tiny(diversity_outside_masks=True))
+def test_masked_diversity_ignores_kept_regions() -> None:
+    trainer = make_tiny_trainer(make_tiny_config(diversity_outside_masks=True))
     trainer.fetch_batch()
     game, step = trainer.game, trainer.game.steps[2]
     one, other = torch.ones(2, 3, 8, 8), torch.zeros(2, 3, 8, 8)
@@ -200,36 +200,36 @@ def test_style_sizes_must_agree() -> None:
     facts = Facts(image_size=SIZE, attributes=("A",), domains=("a", "b"))
     message = r"generator.style_dim=3, mapping.style_dim=4, style_encoder.style_dim=3: a style has one size"
     with pytest.raises(ConfigError, match=message):
-        compose(tiny(mapping={"style_dim": 4}), facts, REGISTRY)
+        compose(make_tiny_config(mapping={"style_dim": 4}), facts, REGISTRY)
 
 
-def test_attributes_that_make_no_domains_are_refused_before_data_are_read() -> None:
+def test_attributes_without_domains_are_refused_early() -> None:
     with pytest.raises(ConfigError, match=r"this method needs domains.*name one attribute.*got Male, Smiling"):
-        rehearse(tiny(), Facts(image_size=SIZE, attributes=("Male", "Smiling")), REGISTRY)
+        rehearse(make_tiny_config(), Facts(image_size=SIZE, attributes=("Male", "Smiling")), REGISTRY)
 
 
 # ---- augmentation ----
 
 
 @pytest.mark.parametrize("passes", [["latent"], ["latent", "reference"]])
-def test_a_batch_counts_once_for_the_augmentation_however_many_passes_judge_it(passes: list[str]) -> None:
-    trainer = tiny_trainer(tiny(passes=passes, augment={"use": "ada", "every": 2, "images": 100}))
+def test_augmentation_counts_each_batch_once(passes: list[str]) -> None:
+    trainer = make_tiny_trainer(make_tiny_config(passes=passes, augment={"use": "ada", "every": 2, "images": 100}))
     game: Any = trainer.game
     trainer.networks["discriminator"].forward = lambda image, domain: image.mean((1, 2, 3)) * 0 + 1  # type: ignore[method-assign]
     for step in game.steps[: len(passes)]:
-        terms_of(trainer, step.name)
+        compute_terms(trainer, step.name)
     assert float(game.trust_images) == 4 and float(game.trust_sum) == pytest.approx(4), "of four faces it is sure"
     game.end_iteration(Clock(1, 10))
     assert float(game.augment_p) == pytest.approx(4 / 100)
 
 
 @pytest.mark.parametrize("way", ["latent", "reference"])
-def test_the_penaltys_gradient_goes_through_the_augmentation(way: str) -> None:
+def test_penalty_gradient_passes_augmentation(way: str) -> None:
     """As StyleGAN2-ADA has it: with respect to the picture before the augmentation, which here triples it."""
-    trainer = tiny_trainer(tiny())
+    trainer = make_tiny_trainer(make_tiny_config())
     trainer.game.augment = lambda image, draw, name, p=None: 3 * image  # type: ignore[union-attr, assignment]
     trainer.game.augment.every = 0  # type: ignore[union-attr]
-    terms = terms_of(trainer, f"discriminator_{way}")
+    terms = compute_terms(trainer, f"discriminator_{way}")
     assert trainer.batch is not None
     x, own = trainer.batch["source"]["image"].clone().requires_grad_(), trainer.batch["source"]["domain"]
     on_real = trainer.networks["discriminator"](3 * x, own)
@@ -241,10 +241,10 @@ def test_the_penaltys_gradient_goes_through_the_augmentation(way: str) -> None:
 # ---- the editor ----
 
 
-def test_one_seed_is_one_style_for_every_face() -> None:
-    trainer = tiny_trainer(tiny())
+def test_one_seed_gives_one_style_to_all_faces() -> None:
+    trainer = make_tiny_trainer(make_tiny_config())
     editor = trainer.game.make_editor(trainer.networks, attributes=("Eyeglasses",))
-    image = sample_batch(1)["source"]["image"]
+    image = make_batch(1)["source"]["image"]
     targets = editor.resolve(Request({"Eyeglasses": 1.0}), image)
     assert targets["domain"].tolist() == [1] * 4
     style = editor.apply(image, targets, seed=3).extras["style"]
@@ -253,10 +253,10 @@ def test_one_seed_is_one_style_for_every_face() -> None:
     assert torch.equal(each[0], style[0]) and torch.equal(each[0], each[3]) and not torch.equal(each[0], each[1])
 
 
-def test_truncation_pulls_drawn_styles_to_the_mean_of_their_domain() -> None:
-    trainer = tiny_trainer(tiny())
+def test_truncation_moves_styles_to_domain_mean() -> None:
+    trainer = make_tiny_trainer(make_tiny_config())
     editor = trainer.game.make_editor(trainer.networks, attributes=("Eyeglasses",))
-    image = sample_batch(1)["source"]["image"]
+    image = make_batch(1)["source"]["image"]
     targets = {"domain": torch.tensor([0, 1, 0, 1])}
     full, none, half = (editor.apply(image, targets, seed=2, truncation=psi).extras["style"] for psi in (1.0, 0.0, 0.5))
     torch.testing.assert_close(half, (full + none) / 2)
@@ -268,10 +268,10 @@ def test_truncation_pulls_drawn_styles_to_the_mean_of_their_domain() -> None:
     )
 
 
-def test_a_reference_gives_its_own_style_to_all_or_each_to_its_own() -> None:
-    trainer = tiny_trainer(tiny())
+def test_references_apply_to_all_or_one_each() -> None:
+    trainer = make_tiny_trainer(make_tiny_config())
     editor = trainer.game.make_editor(trainer.networks, attributes=("Eyeglasses",))
-    image, faces = (sample_batch(k)["source"]["image"] for k in (1, 2))
+    image, faces = (make_batch(k)["source"]["image"] for k in (1, 2))
     encoder = trainer.networks["style_encoder"]
     one = editor.resolve(Request(domain=1, reference=faces[:1]), image)
     each = editor.resolve(Request(domain=1, reference=faces), image)
@@ -286,10 +286,10 @@ def test_a_reference_gives_its_own_style_to_all_or_each_to_its_own() -> None:
         editor.apply(image, one, threshold=0.5)
 
 
-def test_the_sheet_shows_whose_style_a_column_takes() -> None:
-    trainer = tiny_trainer(tiny())
+def test_sheet_shows_style_references() -> None:
+    trainer = make_tiny_trainer(make_tiny_config())
     editor = trainer.game.make_editor(trainer.networks, attributes=("Eyeglasses",))
-    image = sample_batch(1)["source"]["image"]
+    image = make_batch(1)["source"]["image"]
     columns = editor.make_columns(image, torch.tensor([[0.0], [1.0], [0.0], [1.0]]))
     assert [column.caption for column in columns] == [
         "without, seed 0", "without, seed 1", "without like", "without like",
@@ -299,10 +299,10 @@ def test_the_sheet_shows_whose_style_a_column_takes() -> None:
     assert columns[6].head is not None and torch.equal(columns[6].head, image[1])
 
 
-def test_references_may_stand_in_for_drawn_styles() -> None:
-    trainer = tiny_trainer(tiny())
+def test_references_replace_random_styles() -> None:
+    trainer = make_tiny_trainer(make_tiny_config())
     editor = trainer.game.make_editor(trainer.networks, attributes=("Eyeglasses",))
-    image, faces = (sample_batch(k)["source"]["image"] for k in (1, 2))
+    image, faces = (make_batch(k)["source"]["image"] for k in (1, 2))
     own = torch.tensor([[0.0], [1.0], [0.0], [1.0]])
     guided = editor.make_guided_editor(faces, own)
     targets = editor.resolve(Request({"Eyeglasses": 1.0}), image)
@@ -315,9 +315,9 @@ def test_references_may_stand_in_for_drawn_styles() -> None:
         editor.make_guided_editor(faces[1::2], own[1::2])
 
 
-def test_masked_diversity_is_counted_over_the_joint_batch() -> None:
+def test_masked_diversity_uses_joint_batch() -> None:
     """Another process with twice the free pixels: the count is the mean of both."""
-    trainer = tiny_trainer(tiny(diversity_outside_masks=True))
+    trainer = make_tiny_trainer(make_tiny_config(diversity_outside_masks=True))
     trainer.fetch_batch()
     free = (torch.zeros(4, 1, 8, 8),) * 2
     trainer.game.heat_maps = type("Maps", (), {"field": None, "__call__": lambda self, image: free})()  # type: ignore[assignment]
@@ -328,10 +328,10 @@ def test_masked_diversity_is_counted_over_the_joint_batch() -> None:
     assert float(trainer.game.diversity_loss(turn, one, other)) == pytest.approx(1 / 1.5)  # type: ignore[operator]
 
 
-def test_a_generator_with_batch_statistics_is_not_shared() -> None:
+def test_batch_norm_generator_is_not_shared() -> None:
     trained = []
     for sharing in (True, False):
-        trainer = tiny_trainer(tiny(), sharing=sharing)
+        trainer = make_tiny_trainer(make_tiny_config(), sharing=sharing)
         body = trainer.networks["generator"].body
         trainer.networks["generator"].body = torch.nn.Sequential(body, torch.nn.BatchNorm2d(3))
         trainer.iterate()
@@ -339,13 +339,13 @@ def test_a_generator_with_batch_statistics_is_not_shared() -> None:
     assert_equal_bits(*trained, "sharing with batch statistics")
 
 
-def test_faces_are_measured_from_seeds_of_their_own() -> None:
+def test_each_face_is_measured_with_its_own_seed() -> None:
     seeds = make_face_seeds(0, torch.arange(5))
     assert len(set(seeds)) == 5 and seeds[2:4] == make_face_seeds(0, torch.tensor([2, 3])), "whatever the batch"
     assert not set(seeds) & set(make_face_seeds(1, torch.arange(5)))
 
 
-def test_hidden_faces_are_in_no_domain() -> None:
+def test_faces_with_hidden_labels_have_no_domain() -> None:
     source = DrawnSource(DrawnData(image_size=16, attributes=("Blond_Hair",), faces=200, held_out=20))
     hidden = source.read_visibility("train")[:, 0] < 0.5
     assert hidden.any() and not hidden.all()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import zoogan.games.synthesis as game_module
 import zoogan.layers.residual_discriminator as discriminator_module
-from support.synthesis_games import BATCH, STYLE, played, trainer_of, turn_of
+from support.synthesis_games import BATCH, STYLE, compute_step, make_trainer, make_turn
 from zoogan.config import merge
 from zoogan.errors import ConfigError
 from zoogan.games.synthesis import Synthesis
@@ -25,8 +25,8 @@ from zoogan.testing.tensors import make_noise
 # ---- lazy steps ----
 
 
-def test_lazy_steps_are_played_every_sixteenth_and_every_fourth_time() -> None:
-    trainer, seen = trainer_of(), []
+def test_lazy_steps_run_at_their_interval() -> None:
+    trainer, seen = make_trainer(), []
     trainer.update = lambda step, *rest: seen.append((trainer.iteration, step.name))  # type: ignore[method-assign]
     for _ in range(18):
         trainer.iterate()
@@ -35,9 +35,9 @@ def test_lazy_steps_are_played_every_sixteenth_and_every_fourth_time() -> None:
         assert [name for at, name in seen if at == k] == ["discriminator", *lazy[0], "generator", *lazy[1]]
 
 
-def test_a_lazy_step_weighs_as_much_as_it_plays_rarely() -> None:
+def test_lazy_step_weight_equals_its_interval() -> None:
     sets = {"penalty": {"use": "r1", "weight": 0.5, "every": 8}, "weights": {"path_length": 3, "path_every": 5}}
-    steps = {step.name: step for step in trainer_of(**sets).game.steps}
+    steps = {step.name: step for step in make_trainer(**sets).game.steps}
     assert steps["penalty"].weights(Clock(8, 9)) == {"penalty": 4.0}
     assert steps["path_length"].weights(Clock(5, 9)) == {"path_length": 15.0}
     assert steps["discriminator"].weights(Clock(0, 9)) == {"real": 1.0, "fake": 1.0}
@@ -56,18 +56,18 @@ def test_a_lazy_step_weighs_as_much_as_it_plays_rarely() -> None:
     ],
     ids=str,
 )
-def test_optimizers_are_corrected_for_lazy_steps_exactly(sets: dict[str, Any], shares: dict[str, float]) -> None:
-    trainer = trainer_of(**sets)
+def test_lazy_optimizer_correction_is_exact(sets: dict[str, Any], shares: dict[str, float]) -> None:
+    trainer = make_trainer(**sets)
     trainer.iterate()  # the schedule sets the rate anew
     for name, share in shares.items():
         for group in trainer.optimizers[name].param_groups:
             assert group["lr"] == 0.002 * share and group["betas"] == (0.0, 0.99**share)
 
 
-def test_what_a_lazy_step_does_not_reach_stays_where_it_is() -> None:
+def test_lazy_step_keeps_unreached_parameters() -> None:
     """The score's own bias: no gradient of a gradient depends on it."""
-    trainer = trainer_of()
-    _, gradients = played(trainer, "penalty")
+    trainer = make_trainer()
+    _, gradients = compute_step(trainer, "penalty")
     missed = [name for name, gradient in gradients.items() if gradient is None]
     assert "discriminator/head.score.bias" in missed and not any(name.endswith("weight") for name in missed)
     before = {name: p.clone() for name, p in trainer.networks["discriminator"].named_parameters()}
@@ -80,9 +80,9 @@ def test_what_a_lazy_step_does_not_reach_stays_where_it_is() -> None:
 # ---- running means ----
 
 
-def test_running_means_against_a_loop_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_means_equal_reference_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mean path length moves when its step plays; the mean latent in every iteration, from the discriminator's faces."""
-    trainer, lengths, drawn = trainer_of(weights={"path_every": 2}), [], []
+    trainer, lengths, drawn = make_trainer(weights={"path_every": 2}), [], []
     game: Any = trainer.game
     latents = game.sample_latents
 
@@ -114,9 +114,9 @@ def test_running_means_against_a_loop_by_hand(monkeypatch: pytest.MonkeyPatch) -
     assert trainer.read_terms()["path_mean"] == pytest.approx(float(path))
 
 
-def test_the_penalty_of_path_lengths_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_path_length_penalty_equals_hand_computation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its gradient goes through the running mean, as in the official code."""
-    trainer, seen = trainer_of(weights={"path_decay": 0.5}), []
+    trainer, seen = make_trainer(weights={"path_decay": 0.5}), []
 
     def measured(*arguments: Tensor) -> Tensor:
         seen.append(compute_path_lengths(*arguments))
@@ -124,7 +124,7 @@ def test_the_penalty_of_path_lengths_by_hand(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(game_module, "compute_path_lengths", measured)
     trainer.game.path_mean.fill_(0.7)  # type: ignore[operator, union-attr]
-    step, turn = turn_of(trainer, "path_length")
+    step, turn = make_turn(trainer, "path_length")
     term = step.terms(turn)["path_length"]
     mean = 0.7 + 0.5 * (seen[0].mean() - 0.7)
     torch.testing.assert_close(term, (seen[0] - mean).square().mean())
@@ -133,7 +133,7 @@ def test_the_penalty_of_path_lengths_by_hand(monkeypatch: pytest.MonkeyPatch) ->
     torch.testing.assert_close(gradient, wanted)
 
 
-def test_path_lengths_are_those_of_the_jacobian() -> None:
+def test_path_length_equals_jacobian_norm() -> None:
     mix = make_noise(0, 3 * 4 * 5, 2 * 6).double()
 
     def image(latents: Tensor) -> Tensor:
@@ -151,10 +151,10 @@ def test_path_lengths_are_those_of_the_jacobian() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.9, 1.0])
-def test_a_share_of_the_faces_is_mixed_from_a_cut_on(share: float) -> None:
+def test_mixing_share_and_cut_follow_config(share: float) -> None:
     """StyleGAN, section 3.1: coarse rows of one latent, fine ones of another."""
-    trainer, n = trainer_of(mixing=share), 2000
-    _, turn = turn_of(trainer, "generator")
+    trainer, n = make_trainer(mixing=share), 2000
+    _, turn = make_turn(trainer, "generator")
     many = Turn(
         turn.networks, {"source": {"image": torch.zeros(n, 1, 1, 1)}}, turn.targets, turn.shared, turn.clock, turn.world,
         Draws(3, turn.world, n, slice(None)), turn.later_steps,
@@ -172,10 +172,10 @@ def test_a_share_of_the_faces_is_mixed_from_a_cut_on(share: float) -> None:
         assert cuts[0] == 0 and (cuts[1:] > 0).all()
 
 
-def test_one_update_sees_the_same_faces_whatever_its_rows() -> None:
+def test_update_draws_do_not_depend_on_micro_batches() -> None:
     """The path step's faces are those that the whole batch would have had."""
-    trainer = trainer_of(batch=6)
-    _, turn = turn_of(trainer, "path_length")
+    trainer = make_trainer(batch=6)
+    _, turn = make_turn(trainer, "path_length")
     game: Any = trainer.game
     whole, some = (
         game.sample_latents(turn, trainer.networks["mapping"], rows) for rows in (slice(None), slice(0, 6, 2))
@@ -186,8 +186,8 @@ def test_one_update_sees_the_same_faces_whatever_its_rows() -> None:
 
 
 @pytest.mark.parametrize(("batch", "rows"), [(1, [0]), (2, [0]), (3, [0]), (4, [0, 2]), (5, [0, 2]), (6, [0, 2, 4])])
-def test_path_lengths_are_of_every_second_face(batch: int, rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer, seen = trainer_of(batch), []
+def test_path_length_uses_half_of_the_batch(batch: int, rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, seen = make_trainer(batch), []
     game: Any = trainer.game
     latents = game.sample_latents
 
@@ -196,21 +196,21 @@ def test_path_lengths_are_of_every_second_face(batch: int, rows: list[int], monk
         return latents(turn, mapping, rows)
 
     monkeypatch.setattr(game, "sample_latents", watched)
-    played(trainer, "path_length")
+    compute_step(trainer, "path_length")
     assert seen == [rows]
 
 
 # ---- what the discriminator sees ----
 
 
-def test_the_discriminator_sees_real_and_made_faces_apart() -> None:
+def test_discriminator_scores_real_and_fake_separately() -> None:
     """How much a batch varies must not be seen across them."""
-    trainer, seen = trainer_of(), []
+    trainer, seen = make_trainer(), []
     discriminator = trainer.networks["discriminator"]
     hook = discriminator.register_forward_hook(
         lambda module, args, score: seen.append((args[0].detach(), score.detach()))
     )
-    step, turn = turn_of(trainer, "discriminator")
+    step, turn = make_turn(trainer, "discriminator")
     step.terms(turn)
     hook.remove()
     (real, on_real), (made, on_made) = seen
@@ -220,9 +220,9 @@ def test_the_discriminator_sees_real_and_made_faces_apart() -> None:
     assert not on_made.requires_grad
 
 
-def test_the_penaltys_gradient_goes_through_the_augmentation() -> None:
-    trainer = trainer_of(augment={"use": "diffaugment"})
-    step, turn = turn_of(trainer, "penalty")
+def test_penalty_gradient_passes_augmentation() -> None:
+    trainer = make_trainer(augment={"use": "diffaugment"})
+    step, turn = make_turn(trainer, "penalty")
     image, discriminator = turn.batch["source"]["image"].clone().requires_grad_(), trainer.networks["discriminator"]
     game: Any = trainer.game
 
@@ -243,19 +243,19 @@ def test_the_penaltys_gradient_goes_through_the_augmentation() -> None:
 
 @pytest.mark.parametrize("method", ["stylegan2", "semantic-stylegan"])
 @pytest.mark.parametrize("step", ["penalty", "path_length"])
-def test_lazy_steps_are_the_same_in_bf16_and_compiled(step: str, method: str) -> None:
+def test_lazy_steps_equal_in_bf16_and_compiled(step: str, method: str) -> None:
     """They differentiate twice: so they run eagerly and in full precision whatever the rest does."""
     torch._dynamo.reset()
-    terms, gradients = played(trainer_of(method=method), step)
-    half, compiled = trainer_of(method=method), trainer_of(method=method)
+    terms, gradients = compute_step(make_trainer(method=method), step)
+    half, compiled = make_trainer(method=method), make_trainer(method=method)
     networks: list[Any] = list(compiled.networks.values())
     parts = [part for network in networks for part in network.list_compiled_modules()]
     for part in parts:
         part.compile(backend="aot_eager")
-    one = played(half, step, mixed=True)
-    rough, exact = (played(half, "generator", mixed=mixed)[0] for mixed in (True, False))
+    one = compute_step(half, step, mixed=True)
+    rough, exact = (compute_step(half, "generator", mixed=mixed)[0] for mixed in (True, False))
     assert rough["adversarial"] != exact["adversarial"], "autocast does something"
-    for found, found_gradients in (one, played(compiled, step)):
+    for found, found_gradients in (one, compute_step(compiled, step)):
         assert all(value.dtype == torch.float32 for value in found.values())
         torch.testing.assert_close(found, terms, rtol=1e-5, atol=0)
         assert set(found_gradients) == set(gradients)
@@ -267,11 +267,11 @@ def test_lazy_steps_are_the_same_in_bf16_and_compiled(step: str, method: str) ->
     assert all(part._compiled_call_impl is not None for part in parts)
 
 
-def test_a_compiled_iteration_has_the_eager_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_iteration_equals_eager_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """All four steps, in float64."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # checks of shapes are slow to compile
     torch._dynamo.reset()
-    eager, compiled = (trainer_of(training={"precision": "fp64"}) for _ in range(2))
+    eager, compiled = (make_trainer(training={"precision": "fp64"}) for _ in range(2))
     networks: list[Any] = list(compiled.networks.values())
     for network in networks:
         for part in network.list_compiled_modules():
@@ -285,9 +285,9 @@ def test_a_compiled_iteration_has_the_eager_gradients(monkeypatch: pytest.Monkey
                 assert torch.allclose(p.grad, q.grad, atol=1e-9), (name, key)  # type: ignore[arg-type]
 
 
-def test_lazy_steps_are_outside_of_mixed_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lazy_steps_run_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """What they augment too."""
-    trainer, seen = trainer_of(), []
+    trainer, seen = make_trainer(), []
     monkeypatch.setattr(trainer.accelerator, "autocast", lambda: torch.autocast("cpu", dtype=torch.bfloat16))
     trainer.game.augment = lambda image, draw, name, p=None: (  # type: ignore[union-attr, assignment]
         seen.append((name, torch.is_autocast_enabled("cpu"))) or image
@@ -302,8 +302,8 @@ def test_lazy_steps_are_outside_of_mixed_precision(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("augment", ["none", "diffaugment"])
-def test_odd_batches_train(batch: int, augment: str) -> None:
-    trainer = trainer_of(batch, augment={"use": augment})
+def test_odd_batch_sizes_train(batch: int, augment: str) -> None:
+    trainer = make_trainer(batch, augment={"use": augment})
     for _ in range(2):
         trainer.iterate()
     assert all(torch.isfinite(torch.tensor(value)) for value in trainer.read_terms().values())
@@ -312,7 +312,7 @@ def test_odd_batches_train(batch: int, augment: str) -> None:
 def accumulated(**sets: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The state after two iterations of a batch of 4, and of two micro-batches of 2."""
     sets = merge({"training": {"precision": "fp64"}}, sets)
-    trainers = trainer_of(4, **sets), trainer_of(2, **merge(sets, {"training": {"accumulate": 2}}))
+    trainers = make_trainer(4, **sets), make_trainer(2, **merge(sets, {"training": {"accumulate": 2}}))
     for trainer in trainers:
         for _ in range(2):
             trainer.iterate()
@@ -325,7 +325,7 @@ def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[str]:
     return {"/".join(n.split("/")[:2]) for n in one if not torch.allclose(one[n], other[n], rtol=1e-6, atol=1e-9)}
 
 
-def test_accumulation_equals_the_joint_batch_but_for_what_a_batch_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accumulation_equals_joint_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """How a batch varies is seen within a micro-batch, and its path lengths are held to a mean that they move.
 
     Without the one, and with a mean that hardly moves, latents, mixes, noise and running means are the same.
@@ -343,24 +343,24 @@ def test_accumulation_equals_the_joint_batch_but_for_what_a_batch_shares(monkeyp
 # ---- words ----
 
 
-def test_latents_of_one_size() -> None:
+def test_mismatched_latent_sizes_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"generator\.style_dim=6, mapping\.style_dim=7: a latent has one size"):
-        trainer_of(mapping={"use": "stylegan2", "style_dim": 7})
+        make_trainer(mapping={"use": "stylegan2", "style_dim": 7})
 
 
-def test_a_discriminator_that_knows_its_faces_by_heart_is_reported() -> None:
-    game: Any = trainer_of().game
+def test_overfitting_discriminator_is_reported() -> None:
+    game: Any = make_trainer().game
     assert isinstance(game, Synthesis)
     assert "augment.use=ada" in (game.suggest_remedy({"real_sign": 0.97}, 60_000, 7500) or "")
     assert game.suggest_remedy({"real_sign": 0.97}, 40_000, 5000) is None
     assert game.suggest_remedy({"real_sign": 0.5}, 60_000, 7500) is None
 
 
-def test_the_signs_told_are_those_of_every_batch_since_they_were_last_told() -> None:
-    game: Any = trainer_of().game
+def test_logged_signs_cover_all_batches_since_last_log() -> None:
+    game: Any = make_trainer().game
     game._signs = {"real_sign": [torch.tensor(1.0), torch.tensor(-1.0), torch.tensor(0.5), torch.tensor(0.5)]}
     assert float(game.collect_figures()["real_sign"]) == 0.25
-    trainer = trainer_of()
+    trainer = make_trainer()
     for _ in range(3):
         trainer.iterate()
     signs: Any = trainer.game._signs
@@ -369,18 +369,18 @@ def test_the_signs_told_are_those_of_every_batch_since_they_were_last_told() -> 
     assert not trainer.game._signs
 
 
-def test_a_mean_latent_that_came_with_weights_is_not_replaced_by_the_first_batch() -> None:
-    trainer = trainer_of()
+def test_imported_mean_latent_is_kept() -> None:
+    trainer = make_trainer()
     game: Any = trainer.game
     game.mean_latent.fill_(7.0)
     trainer.iterate()
     assert (game.mean_latent - 7).abs().max() < 0.2, "moved by two thousandths"
-    fresh: Any = trainer_of()
+    fresh: Any = make_trainer()
     fresh.iterate()
     assert fresh.game.mean_latent.any(), "where there was none, the first batch's"
 
 
-def test_what_the_resolutions_add_up_to_is_not_rounded_in_mixed_precision() -> None:
+def test_rgb_sum_stays_float32_under_autocast() -> None:
     rgb, skip = ToRGB(4, 3, 5), make_noise(0, 2, 3, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):
         shown = rgb(torch.zeros(2, 4, 16, 16), make_noise(1, 2, 5), skip)

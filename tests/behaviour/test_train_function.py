@@ -1,4 +1,4 @@
-"""`zoogan.train`: what `zoo train` does, from Python."""
+"""`zoogan.train` does from Python what `zoo train` does."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ import pytest
 import torch
 import yaml
 
-from support.style_runs import sets
-from support.training_runs import begin, newest, same
+from support.runs import (
+    FEW_FACES, NARROW, SIZE, are_same_tensors, list_settings, make_set_options, read_newest_checkpoint,
+)
+from zoogan.cli import main
 from zoogan.errors import ConfigError, TrainingStopped
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.loaded import LoadedRun
 from zoogan.training.train import train
 from zoogan.training.trainer import Trainer
 
-FEW = {"image_size": 16, "batch": 4, "workers": 0, "faces": 32, "held_out": 8}
-NARROW: dict[str, Any] = {"generator": {"width": 4}, "discriminator": {"width": 4}}
+SMALL_DATA = {"image_size": SIZE, **FEW_FACES}
+WIDTHS: dict[str, Any] = NARROW["sagan"]
 
 
-def test_train_returns_the_opened_run_of_the_same_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_returns_the_run_that_the_verb_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = train(
-        "sagan", data={"source": "drawn", **FEW}, iterations=2, out=tmp_path / "python", seed=3, device="cpu",
-        quiet=True, training={"sample_every": 0}, **NARROW,
+        "sagan", data={"source": "drawn", **SMALL_DATA}, iterations=2, out=tmp_path / "python", seed=3, device="cpu",
+        quiet=True, training={"sample_every": 0}, **WIDTHS,
     )  # fmt: skip
     assert capsys.readouterr().out == ""
     assert isinstance(run, LoadedRun) and run.iteration == 2
-    settings = [f"data.{key}={value}" for key, value in FEW.items()]
-    settings += ["generator.width=4", "discriminator.width=4", "training.seed=3", "training.sample_every=0"]
-    assert begin("sagan", tmp_path / "verb", "--data", "drawn", *sets(settings)) == 0
-    one, other = newest(tmp_path / "python"), newest(tmp_path / "verb")
-    assert all(same(one.networks[slot], other.networks[slot]) for slot in one.networks)
+    settings = list_settings({"data": SMALL_DATA, **WIDTHS, "training": {"seed": 3, "sample_every": 0}})
+    command = ["train", "--model", "sagan", "--out", str(tmp_path / "verb"), "--device", "cpu", "--iterations", "2"]
+    assert main([*command, "--data", "drawn", *make_set_options(settings)]) == 0
+    one, other = read_newest_checkpoint(tmp_path / "python"), read_newest_checkpoint(tmp_path / "verb")
+    assert all(are_same_tensors(one.networks[slot], other.networks[slot]) for slot in one.networks)
     files = [(tmp_path / name / "config.yaml").read_text() for name in ("python", "verb")]
     assert files[0] == files[1]
 
 
-def test_groups_are_laid_over_settings_and_options_over_groups(tmp_path: Path) -> None:
+def test_groups_win_over_settings_and_options_over_groups(tmp_path: Path) -> None:
     run = train(
         "sagan", out=tmp_path / "run", device="cpu", quiet=True, iterations=1,
-        settings={"data": FEW, "training": {"seed": 1, "log_every": 7, "iterations": 9}, "augment": "none", **NARROW},
+        settings={"data": SMALL_DATA, "training": {"seed": 1, "log_every": 7, "iterations": 9}, "augment": "none", **WIDTHS},
         training={"seed": 2, "sample_every": 0},
     )  # fmt: skip
     training = run.config.training
@@ -50,7 +52,7 @@ def test_groups_are_laid_over_settings_and_options_over_groups(tmp_path: Path) -
     assert run.config.data.source == "drawn"
 
 
-def test_a_signal_raises_and_the_run_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_raises_and_the_run_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     iterate = Trainer.iterate
 
     def interrupt(trainer: Trainer) -> None:
@@ -61,9 +63,9 @@ def test_a_signal_raises_and_the_run_can_be_resumed(tmp_path: Path, monkeypatch:
     options: dict[str, Any] = {"device": "cpu", "quiet": True, "training": {"sample_every": 0}}
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "iterate", interrupt)
-        with pytest.raises(TrainingStopped, match="saved at iteration 1; go on") as caught:
-            train("sagan", data=FEW, iterations=3, out=out, **options, **NARROW)
-    assert (caught.value.folder, caught.value.iteration, caught.value.signal) == (out, 1, signal.SIGINT)
+        with pytest.raises(TrainingStopped, match="saved at iteration 1; go on") as error:
+            train("sagan", data=SMALL_DATA, iterations=3, out=out, **options, **WIDTHS)
+    assert (error.value.folder, error.value.iteration, error.value.signal) == (out, 1, signal.SIGINT)
     run = train(out=out, resume=True, device="cpu", quiet=True)
     assert run.iteration == 3
     before = {path.name: path.read_bytes() for path in (out / "model").iterdir()}
@@ -71,7 +73,7 @@ def test_a_signal_raises_and_the_run_can_be_resumed(tmp_path: Path, monkeypatch:
     assert again.iteration == 3 and before == {path.name: path.read_bytes() for path in (out / "model").iterdir()}
 
 
-def test_mistakes_are_config_errors_that_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_options_raise_and_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(get_zoo(), "failures", [])
     for method, options, expected in (
@@ -89,9 +91,9 @@ def test_mistakes_are_config_errors_that_write_nothing(tmp_path: Path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-def test_notes_and_progress_are_printed_unless_quiet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options: dict[str, Any] = {"data": FEW, "iterations": 1, "device": "cpu", "training": {"sample_every": 0}}
-    train("sagan", out=tmp_path / "first", **options, **NARROW)
+def test_progress_and_start_are_printed_unless_quiet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options: dict[str, Any] = {"data": SMALL_DATA, "iterations": 1, "device": "cpu", "training": {"sample_every": 0}}
+    train("sagan", out=tmp_path / "first", **options, **WIDTHS)
     assert "iteration 1/1" in capsys.readouterr().out
     train("sagan", out=tmp_path / "next", start_from=tmp_path / "first", **options)
     assert f"starting from {tmp_path / 'first'}" in capsys.readouterr().out

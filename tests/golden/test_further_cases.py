@@ -34,7 +34,7 @@ def saved(folder: Path, name: str, says: dict[str, Any], **arrays: np.ndarray) -
     return next(case for case in load_cases([folder]) if case.name == name)
 
 
-def test_a_loss_case_has_the_networks_of_its_own_folder(tmp_path: Path) -> None:
+def test_loss_case_uses_networks_of_its_folder(tmp_path: Path) -> None:
     for kind in ("generator", "discriminator", "losses"):
         shutil.copy(HERE / f"semantic-stylegan-{kind}-s64p4.json", tmp_path / f"semantic-stylegan-{kind}-other.json")
     shutil.copy(HERE / "semantic-stylegan-losses-s64p4.json", tmp_path)

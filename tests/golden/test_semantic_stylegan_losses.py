@@ -80,7 +80,7 @@ class Played:
         self.trainer = Trainer(composition, registry, accelerator(), batches, injected=self.injected)
         self.trainer.fetch_batch()
         network: Any = self.trainer.networks["generator"]
-        self.injected |= {f"noise{k}": noise.clone() for k, noise in enumerate(network.fixed_noise())}
+        self.injected |= {f"noise{k}": noise.clone() for k, noise in enumerate(network.get_fixed_noise())}
         self.game: Any = self.trainer.game
 
     def turn(self, name: str, noise: str) -> tuple[Step, Turn]:

@@ -60,7 +60,7 @@ def trainer_of(says: Mapping[str, Any], registry: Registry, real: Tensor, z: Ten
     for slot, state in result.networks.items():
         composition.networks[slot].load_state_dict(state, strict=True)
     injected = {"latent": z, "path": direction}
-    fixed = composition.networks["generator"].fixed_noise()  # type: ignore[operator]
+    fixed = composition.networks["generator"].get_fixed_noise()  # type: ignore[operator]
     injected |= {f"noise{k}": noise.clone() for k, noise in enumerate(fixed)}
     batch = {"source": {"image": real}}
     trainer = Trainer(composition, registry, accelerator(), iter(lambda: batch, None), injected=injected)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from support.augmentation import HALF, draws, only, sides
+from support.augmentation import HALF, draw_only, image_sizes, make_draws
 from zoogan.facts import Facts
 from zoogan.layers.ada import AdaptiveAugment
 from zoogan.layers.augment import DiffAugment, NoAugment
@@ -24,67 +24,69 @@ chances = st.floats(0, 1)
 # ---- what holds for all changes together ----
 
 
-@given(seeds, batches, sides, chances, st.sampled_from([1, 3, 5]))
-def test_each_image_is_augmented_alone_and_repeatably(seed: int, n: int, side: int, p: float, channels: int) -> None:
+@given(seeds, batches, image_sizes, chances, st.sampled_from([1, 3, 5]))
+def test_augment_treats_images_independently_and_repeatably(seed: int, n: int, side: int, p: float, channels: int) -> None:
     augment, image, chance = AdaptiveAugment(), make_noise(seed, n, channels, side, side), torch.tensor(p)
-    one, again = (augment(image, draws(seed, n), "x", chance) for _ in range(2))
+    one, again = (augment(image, make_draws(seed, n), "x", chance) for _ in range(2))
     assert one.shape == image.shape and one.dtype == image.dtype and torch.equal(one, again) and one.isfinite().all()
     for k in range(n):
-        alone = augment(image[k : k + 1], draws(seed, n, slice(k, k + 1)), "x", chance)
+        alone = augment(image[k : k + 1], make_draws(seed, n, slice(k, k + 1)), "x", chance)
         torch.testing.assert_close(alone, one[k : k + 1], rtol=1e-4, atol=1e-4)
 
 
-@given(seeds, sides)
-def test_p_0_gives_the_images_back_and_p_1_does_not(seed: int, side: int) -> None:
+@given(seeds, image_sizes)
+def test_augment_probability_zero_is_identity(seed: int, side: int) -> None:
     augment, image = AdaptiveAugment(), make_faces(seed, 2, side)
-    same = augment(image, draws(seed, 2), "x", torch.tensor(0.0))
+    same = augment(image, make_draws(seed, 2), "x", torch.tensor(0.0))
     torch.testing.assert_close(same, image, rtol=0, atol=1e-6)
-    other = augment(image, draws(seed, 2), "x", torch.tensor(1.0))
+    other = augment(image, make_draws(seed, 2), "x", torch.tensor(1.0))
     assert ((other - image).abs().amax((1, 2, 3)) > 0.1).all()
-    assert not torch.equal(other, augment(image, draws(seed + 1, 2), "x", torch.tensor(1.0)))
+    assert not torch.equal(other, augment(image, make_draws(seed + 1, 2), "x", torch.tensor(1.0)))
 
 
 @given(seeds)
-def test_the_gradient_reaches_its_own_image_only(seed: int) -> None:
+def test_augment_gradient_reaches_only_its_own_image(seed: int) -> None:
     image = make_faces(seed, 3, 16).requires_grad_()
-    output = AdaptiveAugment()(image, draws(seed, 3), "x", torch.tensor(0.8))
+    output = AdaptiveAugment()(image, make_draws(seed, 3), "x", torch.tensor(0.8))
     (gradient,) = torch.autograd.grad(output[1].square().sum(), image)
     assert not gradient[[0, 2]].any() and gradient[1].any() and gradient.isfinite().all()
 
 
 @given(seeds, chances)
-def test_a_constant_stays_constant_wherever_it_is_moved(seed: int, p: float) -> None:
+def test_geometry_keeps_a_constant_image_constant(seed: int, p: float) -> None:
     """Nothing dark comes in from outside."""
     output = AdaptiveAugment(AdaConfig(color=False))(
-        torch.full((3, 2, 9, 9), 0.7), draws(seed, 3), "x", torch.tensor(p)
+        torch.full((3, 2, 9, 9), 0.7), make_draws(seed, 3), "x", torch.tensor(p)
     )
     torch.testing.assert_close(output, torch.full_like(output, 0.7), rtol=0, atol=1e-4)
 
 
 @given(seeds)
-def test_further_channels_move_with_the_picture_and_keep_their_values(seed: int) -> None:
+def test_extra_channels_follow_geometry_without_recolouring(seed: int) -> None:
     p, image = torch.tensor(0.9), make_faces(seed, 2, 16)
-    both = AdaptiveAugment()(torch.cat([image, image], 1), draws(seed, 2), "x", p)
-    moved = AdaptiveAugment(AdaConfig(color=False))(image, draws(seed, 2), "x", p)
+    both = AdaptiveAugment()(torch.cat([image, image], 1), make_draws(seed, 2), "x", p)
+    moved = AdaptiveAugment(AdaConfig(color=False))(image, make_draws(seed, 2), "x", p)
     torch.testing.assert_close(both[:, 3:], moved, rtol=0, atol=1e-4)
-    torch.testing.assert_close(both[:, :3], AdaptiveAugment()(image, draws(seed, 2), "x", p), rtol=0, atol=1e-4)
-    behind = DiffAugment(DiffAugmentConfig(translation=0, cutout=0))(torch.cat([image, image], 1), draws(seed, 2), "x")
+    torch.testing.assert_close(both[:, :3], AdaptiveAugment()(image, make_draws(seed, 2), "x", p), rtol=0, atol=1e-4)
+    behind = DiffAugment(DiffAugmentConfig(translation=0, cutout=0))(
+        torch.cat([image, image], 1), make_draws(seed, 2), "x"
+    )
     assert torch.equal(behind[:, 3:], image) and not torch.equal(behind[:, :3], image)
 
 
 @given(seeds)
-def test_behind_a_grey_picture_no_channel_is_coloured(seed: int) -> None:
+def test_extra_channels_of_grey_images_are_not_coloured(seed: int) -> None:
     """A picture of one channel with a segmentation: as if nothing lay behind it, hue and saturation of no effect."""
     image, facts = make_noise(seed, 2, 3, 16, 16), Facts(image_size=16, channels=1)
     for augment in (
         AdaptiveAugment(AdaConfig(flip=False, turn=False, shift=False, geometry=False, fixed=0.9), facts),
         DiffAugment(DiffAugmentConfig(translation=0, cutout=0), facts),
     ):
-        both = augment(image, draws(seed, 2), "x")
+        both = augment(image, make_draws(seed, 2), "x")
         assert torch.equal(both[:, 1:], image[:, 1:])
-        torch.testing.assert_close(both[:, :1], augment(image[:, :1], draws(seed, 2), "x"), rtol=0, atol=1e-6)
+        torch.testing.assert_close(both[:, :1], augment(image[:, :1], make_draws(seed, 2), "x"), rtol=0, atol=1e-6)
     ada = AdaptiveAugment(facts=facts)
-    still = ada(image[:1], only("hue", "saturation", hue=0.3, saturation=1.5), "x", HALF)
+    still = ada(image[:1], draw_only("hue", "saturation", hue=0.3, saturation=1.5), "x", HALF)
     torch.testing.assert_close(still, image[:1], rtol=0, atol=1e-6)
 
 
@@ -93,18 +95,18 @@ def test_behind_a_grey_picture_no_channel_is_coloured(seed: int) -> None:
 
 @given(seeds)
 @settings(max_examples=5)
-def test_the_whole_pipe_is_twice_differentiable(seed: int) -> None:
+def test_augment_pipeline_is_twice_differentiable(seed: int) -> None:
     image, p = make_noise(seed, 2, 3, 8, 8).double().requires_grad_(), torch.tensor(0.8)
 
     def squared(x: Tensor) -> Tensor:
-        return AdaptiveAugment()(x, draws(seed, 2), "x", p).square()
+        return AdaptiveAugment()(x, make_draws(seed, 2), "x", p).square()
 
     assert torch.autograd.gradcheck(squared, image, fast_mode=True)
     assert torch.autograd.gradgradcheck(squared, image, fast_mode=True)
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_r1_passes_through_to_the_discriminator_also_beside_half_precision(half: bool) -> None:
+def test_r1_passes_augmentation_under_mixed_precision(half: bool) -> None:
     """R1 of the augmented reals, against the same with the augmentation's matrix written out."""
     torch.manual_seed(0)
     discriminator = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(4 * 36, 1))
@@ -112,7 +114,7 @@ def test_r1_passes_through_to_the_discriminator_also_beside_half_precision(half:
 
     def moved(x: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            return augment(x, draws(2, len(x)), "x", torch.tensor(1.0))
+            return augment(x, make_draws(2, len(x)), "x", torch.tensor(1.0))
 
     matrix = torch.autograd.functional.jacobian(moved, image).view(64, 64)
     gradients = []
@@ -121,7 +123,7 @@ def test_r1_passes_through_to_the_discriminator_also_beside_half_precision(half:
         lambda x: discriminator((x.flatten(1) @ matrix.T).view(-1, 1, 8, 8)),
     ):
         discriminator.zero_grad()
-        R1Penalty()(scorer, image, image, draws(0, 1)).backward()
+        R1Penalty()(scorer, image, image, make_draws(0, 1)).backward()
         gradients.append([p.grad.clone() for p in discriminator.parameters() if p.grad is not None])
     assert gradients[0][0].abs().max() > 1e-4
     for one, other in zip(*gradients):
@@ -132,11 +134,11 @@ def test_r1_passes_through_to_the_discriminator_also_beside_half_precision(half:
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
-def test_shapes_are_known_without_values(channels: int) -> None:
+def test_augment_on_meta_device_keeps_shapes(channels: int) -> None:
     """On `meta` nothing can be read: so neither forward nor the penalty's two backwards make the host wait."""
     image = torch.empty(2, channels, 16, 16, device="meta", requires_grad=True)
     augment, p = AdaptiveAugment(), torch.empty((), device="meta")
-    output = augment(image, draws(0, 2), "x", p)
+    output = augment(image, make_draws(0, 2), "x", p)
     assert output.shape == image.shape and output.is_meta
     (gradient,) = torch.autograd.grad(output.square().sum(), image, create_graph=True)
     (second,) = torch.autograd.grad(gradient.square().sum(), image)
@@ -145,16 +147,16 @@ def test_shapes_are_known_without_values(channels: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_geometry_keeps_its_precision(dtype: torch.dtype) -> None:
+def test_geometry_under_autocast_keeps_precision(dtype: torch.dtype) -> None:
     """The output has the images' type; autocast changes nothing."""
     image, p = make_faces(0, 2, 16), torch.tensor(0.9)
     augment = AdaptiveAugment()
-    full = augment(image, draws(3, 2), "x", p)
+    full = augment(image, make_draws(3, 2), "x", p)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(augment(image, draws(3, 2), "x", p), full)
-        other = augment(image.to(dtype), draws(3, 2), "x", p)
+        assert torch.equal(augment(image, make_draws(3, 2), "x", p), full)
+        other = augment(image.to(dtype), make_draws(3, 2), "x", p)
     assert other.dtype == dtype
-    coarse = augment(image.to(dtype).float(), draws(3, 2), "x", p).to(dtype)
+    coarse = augment(image.to(dtype).float(), make_draws(3, 2), "x", p).to(dtype)
     torch.testing.assert_close(other, coarse, rtol=0.01, atol=1e-4)
 
 
@@ -164,7 +166,7 @@ trusts, counts = st.floats(-1, 1), st.integers(1, 10_000)
 
 
 @given(chances, trusts, counts, st.floats(-1, 1), st.sampled_from([1000, 500_000]))
-def test_p_follows_trust_at_the_promised_speed(p: float, trust: float, seen: int, target: float, speed: int) -> None:
+def test_probability_follows_real_signs_at_documented_speed(p: float, trust: float, seen: int, target: float, speed: int) -> None:
     augment = AdaptiveAugment(AdaConfig(target=target, images=speed))
     after = augment.adapt_probability(*(torch.tensor(v, dtype=torch.float64) for v in (p, trust)), torch.tensor(seen))
     way = (trust > target) - (trust < target)
@@ -172,7 +174,7 @@ def test_p_follows_trust_at_the_promised_speed(p: float, trust: float, seen: int
     assert float(after) == pytest.approx(min(1.0, max(0.0, p + way * seen / speed)))
 
 
-def test_p_takes_the_named_number_of_images_from_0_to_1() -> None:
+def test_probability_reaches_one_after_configured_images() -> None:
     augment, p = AdaptiveAugment(AdaConfig(images=640)), torch.tensor(0.0)
     for step in range(11):
         assert float(p) == pytest.approx(min(1, step / 10), abs=1e-6)
@@ -180,12 +182,12 @@ def test_p_takes_the_named_number_of_images_from_0_to_1() -> None:
     assert torch.equal(augment.adapt_probability(HALF, torch.tensor(float("nan")), torch.tensor(64)), HALF)
 
 
-def test_where_p_comes_from() -> None:
+def test_probability_source_depends_on_config() -> None:
     """The game's if it adapts, else `start`; `fixed` wins over both, and never adapts."""
     image = make_faces(0, 2, 16)
 
     def shown(p: Tensor | None, **options: Any) -> Tensor:
-        return AdaptiveAugment(AdaConfig(**options))(image, draws(1, 2), "x", p)
+        return AdaptiveAugment(AdaConfig(**options))(image, make_draws(1, 2), "x", p)
 
     torch.testing.assert_close(shown(None), image, rtol=0, atol=1e-6)
     assert torch.equal(shown(None, start=0.7), shown(torch.tensor(0.7)))
@@ -197,5 +199,5 @@ def test_where_p_comes_from() -> None:
     for augment in (still, NoAugment(), DiffAugment()):
         assert augment.adapt_probability(HALF, torch.tensor(1.0), torch.tensor(10**6)) is HALF
     assert (NoAugment().every, DiffAugment().every, DiffAugment().start) == (0, 0, 0.0)
-    assert torch.equal(DiffAugment()(image, draws(1, 2), "x", HALF), DiffAugment()(image, draws(1, 2), "x"))
-    assert NoAugment()(image, draws(1, 2), "x", HALF) is image
+    assert torch.equal(DiffAugment()(image, make_draws(1, 2), "x", HALF), DiffAugment()(image, make_draws(1, 2), "x"))
+    assert NoAugment()(image, make_draws(1, 2), "x", HALF) is image

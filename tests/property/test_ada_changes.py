@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from support.augmentation import HALF, draws, only, sides
+from support.augmentation import HALF, draw_only, image_sizes, make_draws
 from zoogan.layers.ada import CHANGE_GROUPS, CHANGE_KINDS, AdaptiveAugment
 from zoogan.layers.config import AdaConfig
 from zoogan.testing.strategies import make_faces, make_noise, seeds
@@ -33,22 +33,22 @@ def middle(side: int) -> tuple[Tensor, Tensor]:
 # ---- geometry ----
 
 
-@given(seeds, st.integers(0, 1), st.integers(0, 3), sides)
-def test_flips_and_quarter_turns_are_torchs(seed: int, flip: int, turn: int, side: int) -> None:
+@given(seeds, st.integers(0, 1), st.integers(0, 3), image_sizes)
+def test_flips_and_quarter_turns_equal_torch(seed: int, flip: int, turn: int, side: int) -> None:
     image = make_faces(seed, 1, side)
-    draw = only("flip", "turn", flip=0.75 - flip / 2, turn=turn / 4 + 0.1)
+    draw = draw_only("flip", "turn", flip=0.75 - flip / 2, turn=turn / 4 + 0.1)
     expected = (image.flip(3) if flip else image).rot90(turn, (2, 3))
     torch.testing.assert_close(AdaptiveAugment()(image, draw, "x", HALF), expected, rtol=0, atol=1e-6)
 
 
-@given(seeds, st.floats(0, 0.999), st.floats(0, 0.999), sides)
-def test_a_shift_is_a_move_by_whole_pixels_into_the_mirror(seed: int, across: float, down: float, side: int) -> None:
+@given(seeds, st.floats(0, 0.999), st.floats(0, 0.999), image_sizes)
+def test_shift_moves_whole_pixels_and_mirrors_border(seed: int, across: float, down: float, side: int) -> None:
     image = make_faces(seed, 1, side)
     dx, dy = (round(float((torch.tensor(u) - 0.5) / 4 * side)) for u in (across, down))
     assert max(abs(dx), abs(dy)) <= round(side / 8)
     padded = F.pad(image, (4, 4, 4, 4), mode="reflect")
     expected = padded[..., 4 - dy : 4 - dy + side, 4 - dx : 4 - dx + side]
-    shifted = AdaptiveAugment()(image, only("shift", shift_across=across, shift_down=down), "x", HALF)
+    shifted = AdaptiveAugment()(image, draw_only("shift", shift_across=across, shift_down=down), "x", HALF)
     torch.testing.assert_close(shifted, expected, rtol=0, atol=2e-5)
 
 
@@ -68,13 +68,13 @@ normals, evens = st.floats(-2, 2), st.floats(0, 0.999)
 
 
 @given(normals, normals, evens, evens, st.tuples(normals, normals), st.tuples(evens, evens))
-def test_geometry_is_the_papers_product_of_matrices(
+def test_geometry_equals_matrix_product_of_paper(
     scale: float, stretch: float, before: float, after: float, move: tuple[float, float], shift: tuple[float, float]
 ) -> None:
     """On a ramp, which every step of the resampling keeps exactly, and on waves, which it keeps nearly."""
     side = 48
     values = dict(zip(("move_across", "move_down", "shift_across", "shift_down"), (*move, *shift)))
-    draw = only("shift", *CHANGE_GROUPS["geometry"], n=1, scale=scale, stretch=stretch, rotation_before=before,
+    draw = draw_only("shift", *CHANGE_GROUPS["geometry"], n=1, scale=scale, stretch=stretch, rotation_before=before,
                 rotation_after=after, **values)  # fmt: skip
     a = 2 ** (0.2 * stretch)
     product = (
@@ -96,10 +96,10 @@ def test_geometry_is_the_papers_product_of_matrices(
 
 
 @given(evens, st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
-def test_resampling_is_true_to_smooth_pictures(turn: float, across: float, down: float) -> None:
+def test_resampling_reproduces_smooth_images(turn: float, across: float, down: float) -> None:
     """Waves of 7 pixels, rotated and moved by parts of pixels: what is lost is small, and nothing is displaced."""
     x, y = middle(32)
-    draw = only("rotation_before", "move", rotation_before=turn, move_across=across, move_down=down)
+    draw = draw_only("rotation_before", "move", rotation_before=turn, move_across=across, move_down=down)
     output = AdaptiveAugment()(waves(x, y)[None], draw, "x", HALF)[0]
     angle, dx, dy = pi * (2 * turn - 1), 4 * across, 4 * down
     u = cos(angle) * (x - dx) + sin(angle) * (y - dy)
@@ -108,22 +108,22 @@ def test_resampling_is_true_to_smooth_pictures(turn: float, across: float, down:
     assert (output - waves(u, v))[:, inside].abs().max() < 0.1
 
 
-def test_only_squares_turn() -> None:
+def test_quarter_turns_need_square_images() -> None:
     image = make_faces(0, 1, 16)[..., :12]
     with pytest.raises(ValueError, match=r"need square images, got 16 x 12"):
-        AdaptiveAugment()(image, draws(0, 1), "x", HALF)
-    assert AdaptiveAugment(AdaConfig(turn=False))(image, draws(0, 1), "x", torch.tensor(1.0)).shape == image.shape
+        AdaptiveAugment()(image, make_draws(0, 1), "x", HALF)
+    assert AdaptiveAugment(AdaConfig(turn=False))(image, make_draws(0, 1), "x", torch.tensor(1.0)).shape == image.shape
 
 
 # ---- colour ----
 
 
 @given(seeds, normals, normals, evens, evens, normals)
-def test_colour_is_the_papers_product_of_matrices(
+def test_colour_equals_matrix_product_of_paper(
     seed: int, brightness: float, contrast: float, inversion: float, hue: float, saturation: float
 ) -> None:
     image = make_faces(seed, 1, 8)
-    draw = only(*CHANGE_GROUPS["color"], brightness=brightness, contrast=contrast, inversion=inversion, hue=hue,
+    draw = draw_only(*CHANGE_GROUPS["color"], brightness=brightness, contrast=contrast, inversion=inversion, hue=hue,
                 saturation=saturation)  # fmt: skip
     axis = torch.full((3, 1), 1 / sqrt(3))
     grey, one = axis @ axis.T, torch.eye(3)
@@ -142,9 +142,9 @@ def test_colour_is_the_papers_product_of_matrices(
 
 
 @given(evens, normals)
-def test_hue_and_saturation_leave_grey_alone(hue: float, saturation: float) -> None:
+def test_hue_and_saturation_keep_grey_unchanged(hue: float, saturation: float) -> None:
     grey = make_noise(0, 1, 1, 8, 8).expand(1, 3, 8, 8)
-    output = AdaptiveAugment()(grey, only("hue", "saturation", hue=hue, saturation=saturation), "x", HALF)
+    output = AdaptiveAugment()(grey, draw_only("hue", "saturation", hue=hue, saturation=saturation), "x", HALF)
     torch.testing.assert_close(output, grey, rtol=1e-4, atol=1e-5)
 
 
@@ -155,7 +155,7 @@ MANY = 4000
 
 def drawn(p: float, config: AdaConfig | None = None, seed: int = 5) -> Mapping[str, Tensor]:
     image = torch.zeros(MANY, 1, 16, 16)
-    return AdaptiveAugment(config).sample_changes(image, draws(seed, MANY), "x", torch.tensor(p))._asdict()
+    return AdaptiveAugment(config).sample_changes(image, make_draws(seed, MANY), "x", torch.tensor(p))._asdict()
 
 
 NEUTRAL = {"scale": 1, "stretch": 1, "contrast": 1, "inversion": 1, "saturation": 1}
@@ -169,7 +169,7 @@ def happened(changes: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("p", [0.2, 0.7, 1.0])
-def test_each_change_comes_with_its_probability_and_independently(p: float) -> None:
+def test_changes_occur_independently_with_their_probability(p: float) -> None:
     came = happened(drawn(p))
     rotation = 1 - sqrt(1 - p)
     special = {"flip": p / 2, "inversion": p / 2, "turn": 3 / 4 * p, "shift": p * (1 - 1 / 16),
@@ -182,7 +182,7 @@ def test_each_change_comes_with_its_probability_and_independently(p: float) -> N
         assert (table.corrcoef() - torch.eye(len(CHANGE_KINDS))).abs().max() < 5 / sqrt(MANY)
 
 
-def test_how_much_each_change_does() -> None:
+def test_change_strengths_follow_the_paper() -> None:
     """Means and standard deviations of the draws, and that the four turns are equally likely."""
     changes = drawn(1.0)
     spread = {"brightness": 0.2, "move": 0.125 * 16, "shift": sqrt(16.5 / 12)}
@@ -197,14 +197,14 @@ def test_how_much_each_change_does() -> None:
 
 
 @pytest.mark.parametrize("group", CHANGE_GROUPS)
-def test_a_switch_takes_its_own_changes_away_and_no_other(group: str) -> None:
+def test_switch_disables_only_its_own_changes(group: str) -> None:
     all_of_them, without = drawn(0.6), drawn(0.6, AdaConfig(**{group: False}))
     for kind in CHANGE_KINDS:
         assert torch.equal(all_of_them[kind], without[kind]) is (kind not in CHANGE_GROUPS[group])
     assert not any(happened(without)[kind].any() for kind in CHANGE_GROUPS[group])
 
 
-def test_without_any_change_the_images_pass() -> None:
+def test_augment_without_changes_is_identity() -> None:
     image = make_faces(0, 2, 16)
     none = AdaptiveAugment(AdaConfig(**dict.fromkeys(CHANGE_GROUPS, False)))
-    assert torch.equal(none(image, draws(0, 2), "x", torch.tensor(1.0)), image)
+    assert torch.equal(none(image, make_draws(0, 2), "x", torch.tensor(1.0)), image)

@@ -52,7 +52,7 @@ seeds = st.integers(0, 2**32)
 
 
 @given(faces(), seeds)
-def test_flip_changes_one_attribute_and_only_its_rivals_with_it(own: Tensor, seed: int) -> None:
+def test_flip_changes_one_attribute_and_its_exclusive_group(own: Tensor, seed: int) -> None:
     assume(lawful(own))
     target = condition("flip").draw_targets({"attributes": own}, draws(seed, len(own)))["attributes"]
     assert lawful(target)
@@ -64,26 +64,26 @@ def test_flip_changes_one_attribute_and_only_its_rivals_with_it(own: Tensor, see
         assert len(changed) == 1 or set(changed) <= rivals
 
 
-def test_flip_reaches_every_attribute_about_equally() -> None:
+def test_flip_chooses_attributes_uniformly() -> None:
     own = torch.zeros(7000, len(NAMES))
     target = condition("flip").draw_targets({"attributes": own}, draws(0, len(own)))["attributes"]
     assert (target.sum(1) == 1).all() and (target.mean(0) - 1 / len(NAMES)).abs().max() < 0.02
 
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=9), seeds)
-def test_flip_of_one_attribute_is_its_opposite(values: list[int], seed: int) -> None:
+def test_flip_of_single_attribute_is_its_opposite(values: list[int], seed: int) -> None:
     own = torch.tensor(values, dtype=torch.float32)[:, None]
     single = condition("flip", Facts(image_size=64, attributes=("Eyeglasses",)))
     assert torch.equal(single.draw_targets({"attributes": own}, draws(seed, len(own)))["attributes"], 1 - own)
 
 
 @given(faces(), seeds)
-def test_permute_only_reorders_the_labels_that_occur(own: Tensor, seed: int) -> None:
+def test_permute_reorders_existing_labels(own: Tensor, seed: int) -> None:
     target = condition("permute").draw_targets({"attributes": own}, draws(seed, len(own)))["attributes"]
     assert sorted(target.tolist()) == sorted(own.tolist())
 
 
-def test_uniform_shows_free_attributes_half_the_time_and_never_two_rivals() -> None:
+def test_uniform_targets_respect_exclusive_groups() -> None:
     own = torch.zeros(8000, len(NAMES))
     target = condition("uniform").draw_targets({"attributes": own}, draws(0, len(own)))["attributes"]
     assert lawful(target)
@@ -93,7 +93,7 @@ def test_uniform_shows_free_attributes_half_the_time_and_never_two_rivals() -> N
     assert max(hair) - min(hair) < 0.03 and min(hair) > 0.15
 
 
-def test_rivals_of_equal_rank_do_not_both_survive() -> None:
+def test_exclusive_group_tie_keeps_one_attribute() -> None:
     chosen = draws(0, 1)
     chosen.injected = {"attributes": torch.zeros(1, len(NAMES)), "rank": torch.full((1, len(NAMES)), 0.5)}
     target = condition("uniform").draw_targets({"attributes": torch.zeros(1, len(NAMES))}, chosen)["attributes"]
@@ -101,7 +101,7 @@ def test_rivals_of_equal_rank_do_not_both_survive() -> None:
 
 
 @pytest.mark.parametrize("draw", ["flip", "uniform"])
-def test_processes_draw_what_one_would_for_the_joint_batch(draw: str) -> None:
+def test_targets_of_processes_equal_joint_batch(draw: str) -> None:
     own = (torch.arange(8 * len(NAMES)).view(8, -1) % 3 == 0).float() * torch.tensor([1.0, 1, 0, 0, 0, 1, 1])
     joint = condition(draw).draw_targets({"attributes": own}, draws(5, 8))["attributes"]
     parts = [condition(draw).draw_targets({"attributes": own[r * 4 : r * 4 + 4]}, draws(5, 4, r, 2)) for r in range(2)]
@@ -109,7 +109,7 @@ def test_processes_draw_what_one_would_for_the_joint_batch(draw: str) -> None:
 
 
 @pytest.mark.parametrize("draw", ["flip", "permute", "uniform"])
-def test_targets_can_be_rehearsed_without_data(draw: str) -> None:
+def test_targets_on_meta_device_have_shapes(draw: str) -> None:
     own = torch.empty(4, len(NAMES), device="meta")
     one = condition(draw)
     for show_one in (False, True):
@@ -120,19 +120,19 @@ def test_targets_can_be_rehearsed_without_data(draw: str) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(("Male", "Eyeglasses", "Bangs")), st.floats(0, 1)))
-def test_values_are_read_however_they_are_written(values: dict[str, float]) -> None:
+def test_attribute_values_accept_numbers_and_words(values: dict[str, float]) -> None:
     spoken = {name: repr(value) for name, value in values.items()}
     assert dict(condition().parse(values).attributes) == values == dict(condition().parse(spoken).attributes)
 
 
-def test_words_for_on_and_off() -> None:
+def test_attribute_value_words_are_parsed() -> None:
     words = {"Male": "on", "Eyeglasses": " Yes ", "Bald": True, "Bangs": "FALSE", "Black_Hair": "no"}
     assert dict(condition().parse(words).attributes) == {
         "Male": 1, "Eyeglasses": 1, "Bald": 1, "Bangs": 0, "Black_Hair": 0,
     }  # fmt: skip
 
 
-def test_every_problem_of_a_request_is_said_at_once() -> None:
+def test_request_problems_are_all_reported_at_once() -> None:
     words = {"Eyeglases": 1, "Male": 2, "Bald": "nan", "Bangs": -0.1, "Black_Hair": 1, "Brown_Hair": "on"}
     with pytest.raises(ValueError) as caught:
         condition().parse(words)
@@ -144,7 +144,7 @@ def test_every_problem_of_a_request_is_said_at_once() -> None:
 
 
 @given(faces(), st.dictionaries(st.sampled_from(NAMES), st.sampled_from([0.0, 0.3, 1.0])))
-def test_a_request_sets_what_it_says_and_clears_only_rivals(own: Tensor, values: dict[str, float]) -> None:
+def test_request_sets_attributes_and_clears_exclusive_ones(own: Tensor, values: dict[str, float]) -> None:
     assume(lawful(own))
     try:
         request = condition().parse(values)
@@ -160,7 +160,7 @@ def test_a_request_sets_what_it_says_and_clears_only_rivals(own: Tensor, values:
 
 
 @given(faces())
-def test_sweep_is_stargans_test_mode(own: Tensor) -> None:
+def test_sweep_equals_stargan_test_mode(own: Tensor) -> None:
     """Hair colours are set, the other selected ones cleared; all else is flipped (solver.py)."""
     hair = [1, 2, 3]
     facts = Facts(image_size=64, attributes=NAMES[:4], exclusive=(NAMES[1:4],))
@@ -186,7 +186,7 @@ def declared(*groups: tuple[str, ...], known: tuple[tuple[str, ...], ...] = ()) 
     return AttributeCondition(AttributesConfig(exclusive=groups), facts)
 
 
-def test_declared_groups_exclude_as_those_of_the_source_do() -> None:
+def test_declared_groups_exclude_like_source_groups() -> None:
     own = torch.tensor([[1.0, 0.0, 0.0, 1.0]])
     told = declared(HAPPY[:3], known=(("angry", "happy"),))
     assert told.groups == (HAPPY[:3],)  # the source's pair says nothing more
@@ -202,7 +202,7 @@ def test_declared_groups_exclude_as_those_of_the_source_do() -> None:
 
 
 @given(st.integers(2, 5).flatmap(lambda a: st.lists(st.tuples(*[st.integers(0, 1)] * a), min_size=1)), seeds)
-def test_where_one_of_all_must_be_shown_another_one_is_asked_for(labels: list[tuple[int, ...]], seed: int) -> None:
+def test_softmax_flip_targets_another_label(labels: list[tuple[int, ...]], seed: int) -> None:
     own = torch.tensor(labels, dtype=torch.float32)
     facts = Facts(image_size=64, attributes=NAMES[: own.shape[1]])
     for draw in ("flip", "uniform"):
@@ -216,7 +216,7 @@ def test_where_one_of_all_must_be_shown_another_one_is_asked_for(labels: list[tu
 
 
 @pytest.mark.parametrize("draw", ["flip", "uniform"])
-def test_each_of_all_is_asked_for_about_equally(draw: str) -> None:
+def test_softmax_targets_are_uniform(draw: str) -> None:
     one = condition(draw, Facts(image_size=64, attributes=NAMES[:4]))
     one.require_exactly_one()
     own = torch.eye(4)[torch.arange(8000) % 4]
@@ -226,7 +226,7 @@ def test_each_of_all_is_asked_for_about_equally(draw: str) -> None:
     assert (of_first - (torch.tensor([0, 1, 1, 1]) / 3 if draw == "flip" else 1 / 4)).abs().max() < 0.04
 
 
-def test_names_alone_are_one_group_and_unknown_ones_are_told_at_once() -> None:
+def test_exclusive_names_form_one_group_or_are_reported() -> None:
     assert AttributesConfig.model_validate({"exclusive": ["a", "b"]}).exclusive == (("a", "b"),)
     assert AttributesConfig.model_validate({"exclusive": [["a", "b"], ["c", "d"]]}).exclusive == (
         ("a", "b"),
@@ -240,6 +240,6 @@ def test_names_alone_are_one_group_and_unknown_ones_are_told_at_once() -> None:
     assert "condition.exclusive: 'hapy'" in first and "did you mean 'happy'" in first and "'cross'" in second
 
 
-def test_an_empty_request_changes_nothing() -> None:
+def test_empty_request_keeps_labels() -> None:
     own = torch.eye(len(NAMES))
     assert torch.equal(condition().apply_request(own, Request())["attributes"], own)

@@ -28,7 +28,7 @@ def game_with(**weights: Any) -> Any:
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 @given(labels=LABELS)
-def test_what_an_edit_took_away_counts_less(share: float, labels: list[tuple[float, ...]]) -> None:
+def test_cycle_loss_weighs_lost_attributes_less(share: float, labels: list[tuple[float, ...]]) -> None:
     own, target = torch.tensor(labels).split(2, dim=1)
     image, cycled = make_noise(0, len(labels), 3, 4, 4), make_noise(1, len(labels), 3, 4, 4).requires_grad_()
     cost = game_with(cycle_lost=share).cycle_loss(cycled, image, own, target)
@@ -45,7 +45,7 @@ WEIGHT = st.sampled_from([0.0, 0.05, 0.3, 1.0, 20.0])
 
 
 @given(first=st.tuples(WEIGHT, WEIGHT, WEIGHT), last=st.tuples(WEIGHT, WEIGHT, WEIGHT), share=st.floats(0.0, 1.0))
-def test_weights_move_in_equal_steps_to_their_ends(
+def test_term_weights_move_linearly_to_final_values(
     first: tuple[float, ...], last: tuple[float, ...], share: float
 ) -> None:
     names = ("attribute", "cycle", "identity")
@@ -58,7 +58,7 @@ def test_weights_move_in_equal_steps_to_their_ends(
     assert EditingWeights(**starts).compute_at(share) == {name: w for name, w in starts.items() if w}  # type: ignore[arg-type]
 
 
-def test_a_training_ends_with_the_final_weights() -> None:
+def test_training_ends_with_final_weights() -> None:
     game = game_with(attribute=0.5, final={"attribute": 0.0, "identity": 3.0})
     first, middle, last, after = (game.get_generator_weights(Clock(k, 11)) for k in (0, 5, 10, 12))
     assert (first["attribute"], middle["attribute"], last["attribute"]) == (0.5, 0.25, 0.0) and after == last
@@ -67,7 +67,7 @@ def test_a_training_ends_with_the_final_weights() -> None:
         game_with(final={"cycles": 1.0})
 
 
-def test_a_mask_is_reported_when_it_stays_and_its_small_changes_are_not() -> None:
+def test_stuck_mask_is_reported_once() -> None:
     game = game_with()
     assert [game.suggest_remedy({"mask": 0.001, "change": 0.001}, n, n) for n in (1000, 3000, 5999)] == [None] * 3
     assert "lower weights.identity" in game.suggest_remedy({"mask": 0.001, "change": 0.001}, 6000, 6000)
@@ -80,7 +80,7 @@ def test_a_mask_is_reported_when_it_stays_and_its_small_changes_are_not() -> Non
     assert game.suggest_remedy({"mask": 0.001}, 11_400, 11_400) is None  # from one extreme to the other
 
 
-def test_faint_edits_are_reported_late() -> None:
+def test_faint_edits_are_reported_after_warm_up() -> None:
     game = game_with()
     assert game.suggest_remedy({"change": 0.001}, 80_000, 4999) is None
     assert "change almost nothing" in game.suggest_remedy({"change": 0.001}, 80_000, 5000)
@@ -91,7 +91,7 @@ def test_faint_edits_are_reported_late() -> None:
     ("draw", "batch", "accumulate", "told"),
     [("permute", 1, 1, True), ("permute", 2, 1, False), ("permute", 1, 2, False), ("flip", 1, 1, False)],
 )
-def test_a_face_alone_in_its_batch_has_nobody_to_swap_labels_with(
+def test_permute_with_batch_of_one_warns(
     draw: str, batch: int, accumulate: int, told: bool
 ) -> None:
     sets = {"data": {"batch": batch}, "training": {"accumulate": accumulate}, "condition": {"draw": draw}}
@@ -108,7 +108,7 @@ def test_a_face_alone_in_its_batch_has_nobody_to_swap_labels_with(
         (True, ["Male", "Smiling"], ["Male", "Smiling", "mask Male", "mask Smiling"]),
     ],
 )
-def test_a_sheet_shows_every_mask_once(sees: bool, names: list[str], captions: list[str]) -> None:
+def test_sheet_shows_each_mask_once(sees: bool, names: list[str], captions: list[str]) -> None:
     config = make_tiny_config(
         "sagan", REGISTRY, {"generator": {"mask_sees_label": sees}, "data": {"attributes": names}}
     )
@@ -121,7 +121,7 @@ def test_a_sheet_shows_every_mask_once(sees: bool, names: list[str], captions: l
         assert column.images.shape == image.shape and column.images.abs().max() <= 1
 
 
-def test_the_cycle_of_a_training_is_that() -> None:
+def test_training_uses_weighted_cycle_loss() -> None:
     """With no cycle for what is lost, a batch whose every face loses something has none."""
     sets: dict[str, Any] = {"weights": {"cycle": 10.0, "cycle_lost": 0.0}}
     trainer = train_on_random_batches(make_tiny_config("sagan", REGISTRY, sets), REGISTRY, 0)
@@ -136,7 +136,7 @@ def test_the_cycle_of_a_training_is_that() -> None:
         assert (cost == 0) == bool((target < own).any(1).all())
 
 
-def test_a_softmax_is_never_asked_to_show_nothing() -> None:
+def test_softmax_target_is_never_empty() -> None:
     sets: dict[str, Any] = {"classification": {"use": "softmax"}, "condition": {"draw": "flip"}}
     config = make_tiny_config("stargan", REGISTRY, sets | {"data": {"attributes": ["Male", "Smiling", "Bangs"]}})
     game: Any = compose(config, make_tiny_facts(config), REGISTRY).game

@@ -17,7 +17,7 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from support.set_metrics import Filters, Noise
+from support.set_metrics import NoiseSource, RandomFilters
 from zoogan.auxiliary.features import Features
 from zoogan.auxiliary.squeezenet import SQUEEZENET_WEIGHTS, SqueezeNet
 from zoogan.data.config import DrawnData
@@ -26,7 +26,7 @@ from zoogan.evaluation.metrics.frechet import Moments, compute_frechet_distance
 from zoogan.evaluation.metrics.kernel import apply_cubic_kernel, compute_kernel_distance
 from zoogan.evaluation.metrics.manifold import compute_overlap
 from zoogan.evaluation.metrics.real_faces import choose_matching_faces
-from zoogan.interfaces.metric import round_as_saved
+from zoogan.interfaces.edits import round_as_saved
 from zoogan.pictures.photo import normalize_image
 from zoogan.testing.strategies import make_noise, seeds
 
@@ -42,7 +42,7 @@ def distance(first: Tensor, second: Tensor) -> float:
 
 
 @given(seed=seeds, n=counts, m=counts, d=widths)
-def test_frechet_is_what_the_matrix_root_gives(seed: int, n: int, m: int, d: int) -> None:
+def test_frechet_distance_equals_matrix_root_formula(seed: int, n: int, m: int, d: int) -> None:
     """Also with fewer rows than dimensions, where scipy's root is the one that loses digits."""
     x, y = make_noise(seed, n, d).double().numpy(), 2 * make_noise(seed + 1, m, d).double().numpy() + 1
     one, two = np.cov(x, rowvar=False).reshape(d, d), np.cov(y, rowvar=False).reshape(d, d)
@@ -52,7 +52,7 @@ def test_frechet_is_what_the_matrix_root_gives(seed: int, n: int, m: int, d: int
     assert distance(torch.tensor(x), torch.tensor(y)) == pytest.approx(expected, rel=1e-3, abs=1e-2)
 
 
-def test_frechet_and_kernel_distance_are_those_of_torch_fidelity() -> None:
+def test_frechet_and_kernel_distance_equal_torch_fidelity() -> None:
     fid, kid = pytest.importorskip("torch_fidelity.metric_fid"), pytest.importorskip("torch_fidelity.metric_kid")
     x, y = make_noise(0, 70, 16).double(), make_noise(1, 70, 16).double() * 1.5 + 0.2
     theirs = fid.fid_statistics_to_metric(
@@ -65,7 +65,7 @@ def test_frechet_and_kernel_distance_are_those_of_torch_fidelity() -> None:
 
 
 @given(seed=seeds, n=st.integers(3, 7), m=st.integers(3, 7), d=widths)
-def test_kernel_distance_and_its_error_by_hand(seed: int, n: int, m: int, d: int) -> None:
+def test_kernel_distance_and_error_equal_hand_computation(seed: int, n: int, m: int, d: int) -> None:
     """Pair by pair, and leaving out each row in turn."""
     x, y = make_noise(seed, n, d).double(), make_noise(seed + 1, m, d).double()
 
@@ -87,7 +87,7 @@ def test_kernel_distance_and_its_error_by_hand(seed: int, n: int, m: int, d: int
 
 
 @given(seed=seeds, n=st.integers(4, 9), m=st.integers(4, 9), k=st.integers(1, 3))
-def test_overlap_by_hand(seed: int, n: int, m: int, k: int) -> None:
+def test_precision_recall_equal_hand_computation(seed: int, n: int, m: int, k: int) -> None:
     """The definitions of Kynkaanniemi et al. and Naeem et al., face by face."""
     x, y = make_noise(seed, n, 2), make_noise(seed + 1, m, 2)
 
@@ -110,7 +110,7 @@ def test_overlap_by_hand(seed: int, n: int, m: int, k: int) -> None:
 
 
 @given(seed=seeds, n=counts, d=widths)
-def test_a_set_is_at_no_distance_from_itself(seed: int, n: int, d: int) -> None:
+def test_distance_of_set_to_itself_is_zero(seed: int, n: int, d: int) -> None:
     """Frechet 0, whatever the rank; the kernel distance of a set to itself is below what it is to itself moved."""
     x = make_noise(seed, n, d)
     assert distance(x, x) == pytest.approx(0, abs=1e-9 * float(Moments.from_features(x).covariance.trace() + 1))
@@ -121,7 +121,7 @@ def test_a_set_is_at_no_distance_from_itself(seed: int, n: int, d: int) -> None:
 
 
 @given(seed=seeds, n=counts, m=counts, d=widths)
-def test_distances_are_symmetric(seed: int, n: int, m: int, d: int) -> None:
+def test_set_distances_are_symmetric(seed: int, n: int, m: int, d: int) -> None:
     x, y = make_noise(seed, n, d), make_noise(seed + 1, m, d) + 0.5
     assert distance(x, y) == pytest.approx(distance(y, x), rel=1e-9, abs=1e-9)
     assert compute_kernel_distance(x, y) == pytest.approx(
@@ -133,7 +133,7 @@ def test_distances_are_symmetric(seed: int, n: int, m: int, d: int) -> None:
 
 
 @given(seed=seeds, n=counts, d=widths, data=st.data())
-def test_order_and_batches_do_not_show(seed: int, n: int, d: int, data: st.DataObject) -> None:
+def test_distances_ignore_order_and_batching(seed: int, n: int, d: int, data: st.DataObject) -> None:
     """Moments of parts, in any order, are those of the whole."""
     x, y = make_noise(seed, n, d), make_noise(seed + 1, 9, d)
     order = data.draw(st.permutations(range(n)))
@@ -151,13 +151,13 @@ def test_order_and_batches_do_not_show(seed: int, n: int, d: int, data: st.DataO
         assert torch.equal(compute_overlap(x[order], y, 2).density, compute_overlap(x, y, 2).density[order])
 
 
-def test_sets_without_rows_have_no_distance() -> None:
+def test_empty_sets_have_no_distance() -> None:
     x, none = make_noise(0, 5, 3), torch.zeros(0, 3)
     assert math.isnan(distance(x, none)) and math.isnan(distance(none, none))
     assert all(map(math.isnan, compute_kernel_distance(x, none)))
 
 
-def test_the_kernel_is_the_published_one() -> None:
+def test_kernel_equals_published_formula() -> None:
     assert float(apply_cubic_kernel(torch.full((1, 4), 2.0).double(), torch.full((1, 4), 3.0).double())) == (6 + 1) ** 3
 
 
@@ -165,7 +165,7 @@ def test_the_kernel_is_the_published_one() -> None:
 
 
 def mean_filters() -> Features:
-    return Filters(24)
+    return RandomFilters(24)
 
 
 def squeezenet() -> Features:
@@ -186,7 +186,7 @@ def blurred(image: Tensor, sigma: float) -> Tensor:
 
 @pytest.mark.parametrize("network, faces", [(mean_filters, 32), (squeezenet, 6)])
 @pytest.mark.parametrize("damage, levels", [(noisy, (10, 25, 50)), (blurred, (1, 2, 4))])
-def test_more_damage_is_farther_away(
+def test_distance_grows_with_damage(
     network: Callable[[], Features], faces: int, damage: Callable[[Tensor, float], Tensor], levels: Sequence[float]
 ) -> None:
     features = network()
@@ -202,15 +202,15 @@ def test_more_damage_is_farther_away(
 
 
 @given(seed=seeds, on=st.integers(0, 70), off=st.integers(0, 130), data=st.data())
-def test_real_faces_show_the_attribute_as_often_as_the_edits_should(
+def test_real_set_matches_target_attribute_share(
     seed: int, on: int, off: int, data: st.DataObject
 ) -> None:
-    source = Noise()
+    source = NoiseSource()
     shows = source.read_labels("train")[:, 0] > 0.5
     wanted = torch.arange(on + off) < on
     shuffled = wanted[data.draw(st.permutations(range(on + off)))]
     first = choose_matching_faces(source, "A", wanted, seed)
-    assert first == choose_matching_faces(Noise(), "A", shuffled, seed), "only the targets and the seed decide"
+    assert first == choose_matching_faces(NoiseSource(), "A", shuffled, seed), "only the targets and the seed decide"
     assert len(set(first.indices)) == len(first.indices) <= on + off
     had = int(shows[list(first.indices)].sum())
     if on <= int(shows.sum()) and off <= int((~shows).sum()):

@@ -41,7 +41,7 @@ names = st.lists(st.text("abcde", min_size=1, max_size=4), min_size=1, max_size=
 
 
 @given(names, st.data())
-def test_members_of_one_group_are_its_domains_in_the_order_asked_for(
+def test_domains_follow_requested_attribute_order(
     group: tuple[str, ...], data: st.DataObject
 ) -> None:
     asked = tuple(data.draw(st.permutations(group)))[: data.draw(st.integers(1, len(group)))]
@@ -49,12 +49,12 @@ def test_members_of_one_group_are_its_domains_in_the_order_asked_for(
 
 
 @given(names)
-def test_free_attributes_make_domains_only_alone(free: tuple[str, ...]) -> None:
+def test_independent_attributes_make_no_domains(free: tuple[str, ...]) -> None:
     found = make_domain_names(free, ())
     assert found == ((f"no_{free[0]}", free[0]) if len(free) == 1 else ())
 
 
-def test_attributes_with_a_word_for_their_absence() -> None:
+def test_negated_attributes_name_their_absence() -> None:
     assert make_domain_names(("Male",), ()) == ("Female", "Male")
     assert make_domain_names(("Eyeglasses",), (HAIR,)) == ("no_Eyeglasses", "Eyeglasses")
     assert make_domain_names(("Black_Hair", "Male"), (HAIR,)) == () == make_domain_names((), ())
@@ -65,7 +65,7 @@ def test_attributes_with_a_word_for_their_absence() -> None:
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=9), st.integers(1, 5))
-def test_one_hot_rows_show_their_own_domain(shown: list[int], k: int) -> None:
+def test_one_hot_labels_map_to_their_domain(shown: list[int], k: int) -> None:
     index = torch.tensor(shown) % k
     labels = torch.nn.functional.one_hot(index, k).float()
     if k > 1:
@@ -75,31 +75,31 @@ def test_one_hot_rows_show_their_own_domain(shown: list[int], k: int) -> None:
 
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=9))
-def test_one_attribute_is_without_and_with(values: list[int]) -> None:
+def test_single_attribute_makes_two_domains(values: list[int]) -> None:
     assert find_domains(torch.tensor(values).float()[:, None], 2).tolist() == values
 
 
 @given(st.lists(st.lists(st.integers(0, 1), min_size=3, max_size=3), min_size=1, max_size=9))
-def test_faces_that_show_none_or_several_have_no_domain(rows: list[list[int]]) -> None:
+def test_faces_with_no_or_several_labels_have_no_domain(rows: list[list[int]]) -> None:
     wanted = [row.index(1) if sum(row) == 1 else -1 for row in rows]
     assert find_domains(torch.tensor(rows).float(), 3).tolist() == wanted
 
 
-def test_a_face_outside_the_one_domain_has_none() -> None:
+def test_face_outside_single_domain_has_no_domain() -> None:
     assert find_domains(torch.tensor([[1.0], [0.0]]), 1).tolist() == [0, -1]
 
 
 # ---- targets ----
 
 
-def test_targets_are_the_references_domains() -> None:
+def test_targets_are_reference_domains() -> None:
     own = torch.tensor([2, 0, 1])
     assert torch.equal(
         condition().draw_targets({"domain": own}, Draws(0, World.make_single(), 3, slice(None)))["domain"], own
     )
 
 
-def test_attributes_that_make_no_domains_are_refused() -> None:
+def test_attributes_without_domains_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"name one attribute .* or several that exclude .*; got Male, Bangs"):
         condition(("Male", "Bangs"), ())
 
@@ -108,12 +108,12 @@ def test_attributes_that_make_no_domains_are_refused() -> None:
 
 
 @given(st.sampled_from(range(3)))
-def test_a_domain_may_be_named_or_shown(k: int) -> None:
+def test_domain_is_given_by_name_or_attribute(k: int) -> None:
     asked = [{"domain": HAIR[k]}, {HAIR[k]: 1}, {HAIR[k]: "on"}, {"domain": HAIR[k], HAIR[k]: "1"}]
     assert [condition().parse(words).domain for words in asked] == [k] * 4
 
 
-def test_one_attribute_may_be_shown_or_not() -> None:
+def test_single_attribute_request_accepts_both_values() -> None:
     for words, domain in (
         ({"Male": 0}, 0), ({"Male": "off"}, 0), ({"domain": "Female"}, 0),
         ({"Male": True}, 1), ({"Male": " Yes "}, 1), ({"domain": "Male"}, 1),
@@ -122,13 +122,13 @@ def test_one_attribute_may_be_shown_or_not() -> None:
         assert condition(("Male",)).parse(words).reference is None
 
 
-def test_folders_are_named_whatever_they_are_called() -> None:
+def test_domain_names_may_be_any_folder_name() -> None:
     folders = ("Katze 1", "größe", "日本")
     assert [condition(folders).parse({"domain": name}).domain for name in folders] == [0, 1, 2]
     assert condition(("Katze 1",), (("Katze 1",),)).parse({"Katze 1": 1}).domain == 0
 
 
-def test_unknown_names_come_with_the_nearest() -> None:
+def test_unknown_names_suggest_the_nearest() -> None:
     assert refused({"domain": "Blond_Hare"}) == [
         "domain: no domain is called 'Blond_Hare', did you mean 'Blond_Hair'?; known: " + ", ".join(HAIR)
     ]
@@ -139,13 +139,13 @@ def test_unknown_names_come_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("word", [0.5, "0.5", 2, "nan", "perhaps", None])
-def test_a_face_shows_a_domain_or_does_not(word: Any) -> None:
+def test_domain_values_must_be_zero_or_one(word: Any) -> None:
     assert refused({"Blond_Hair": word}) == [
         f"Blond_Hair: a face shows it or not: expected 0 or 1, got {word!r} (strength makes an edit weaker)"
     ]
 
 
-def test_what_is_to_be_left_says_nothing_of_where_to_go() -> None:
+def test_leaving_a_domain_needs_a_target_domain() -> None:
     assert refused({"Blond_Hair": 0}) == [
         "Blond_Hair: say which of Black_Hair, Blond_Hair, Brown_Hair to show instead, not which to leave"
     ]
@@ -154,13 +154,13 @@ def test_what_is_to_be_left_says_nothing_of_where_to_go() -> None:
     ]
 
 
-def test_one_domain_is_asked_for_no_more_and_no_less() -> None:
+def test_request_needs_exactly_one_domain() -> None:
     assert refused({}) == ["expected one domain out of Black_Hair, Blond_Hair, Brown_Hair"]
     assert refused({"domain": "Black_Hair", "Brown_Hair": 1}) == [
         "expected one domain out of Black_Hair, Blond_Hair, Brown_Hair; Black_Hair and Brown_Hair are asked for"
     ]
 
 
-def test_every_problem_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     lines = refused({"domain": "Gold", "Beard": 1, "Black_Hair": "x", "Brown_Hair": 0})
     assert [line.split(":")[0] for line in lines] == ["domain", "Beard", "Black_Hair", "Brown_Hair"]

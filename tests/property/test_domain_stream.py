@@ -69,7 +69,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 @given(kinds, seeds, items)
-def test_items_do_not_depend_on_what_was_asked_before(values: list[int], seed: int, ks: list[int]) -> None:
+def test_stream_items_do_not_depend_on_history(values: list[int], seed: int, ks: list[int]) -> None:
     together = stream(values, seed=seed).__getitems__(ks)
     for row, k in reversed(list(enumerate(ks))):
         alone = stream(values, seed=seed).__getitems__([k])
@@ -77,7 +77,7 @@ def test_items_do_not_depend_on_what_was_asked_before(values: list[int], seed: i
 
 
 @given(kinds, seeds, items)
-def test_both_faces_of_an_item_show_the_domain_that_it_says(values: list[int], seed: int, ks: list[int]) -> None:
+def test_pair_items_share_their_domain(values: list[int], seed: int, ks: list[int]) -> None:
     found = stream(values, seed=seed)
     sample = found.__getitems__(ks)
     for k, domain, one, other in zip(ks, sample["domain"].tolist(), sample["image"], sample["image2"]):
@@ -85,7 +85,7 @@ def test_both_faces_of_an_item_show_the_domain_that_it_says(values: list[int], s
         assert int(one.max()) == found.get_index(k) and int(other.max()) == found.get_second_index(k)
 
 
-def test_every_domain_comes_equally_often_and_every_face_of_one_too() -> None:
+def test_domain_sampler_is_uniform_over_domains_and_faces() -> None:
     values = [0] * 90 + [1] * 9 + [2] + [-1] * 20
     found = stream(values)
     count = Counter(found.get_index(k) for k in range(6000))
@@ -96,7 +96,7 @@ def test_every_domain_comes_equally_often_and_every_face_of_one_too() -> None:
     assert len([i for i in count if i < 90]) == 90, "every face of a large domain comes"
 
 
-def test_source_and_reference_know_nothing_of_each_other() -> None:
+def test_source_and_reference_streams_are_independent() -> None:
     values = [0] * 30 + [1] * 20 + [2] * 10
     source, reference = FaceStream(Kinds(values), "source", SOURCE, seed=0), stream(values)
     pairs = Counter((values[source.get_index(k)], values[reference.get_index(k)]) for k in range(3000))
@@ -104,14 +104,14 @@ def test_source_and_reference_know_nothing_of_each_other() -> None:
     assert [source.get_index(k) for k in range(50)] != [reference.get_index(k) for k in range(50)]
 
 
-def test_an_item_has_two_different_faces_as_often_as_chance_has_it() -> None:
+def test_pairs_differ_as_often_as_chance() -> None:
     found = stream([0, 1, 1, 2, 2, 2, 2])
     alike = [found.get_index(k) == found.get_second_index(k) for k in range(3000)]
     assert abs(sum(alike) / 3000 - (1 + 1 / 2 + 1 / 4) / 3) < 0.04
 
 
 @given(seeds)
-def test_seed_and_draw_each_change_the_order(seed: int) -> None:
+def test_stream_order_depends_on_seed_and_need(seed: int) -> None:
     values = [0, 1, 2] * 10
     orders = [
         tuple(found.get_index(k) for k in range(30))
@@ -120,10 +120,10 @@ def test_seed_and_draw_each_change_the_order(seed: int) -> None:
     assert len(set(orders)) == 3
 
 
-def test_a_domain_without_faces_is_named() -> None:
+def test_empty_domain_is_reported_by_name() -> None:
     with pytest.raises(ConfigError, match=r"the train split has no faces of the domain a, c$"):
         stream([1, 1, -1])
-    with pytest.raises(ConfigError, match="shows all domains equally often: set it to null"):
+    with pytest.raises(ConfigError, match="reads all domains equally often; set it to null"):
         FaceStream(Kinds([0, 1, 2]), "source", SOURCE, seed=0, balance="a")
 
 
@@ -153,7 +153,7 @@ def joined(batches: list[dict[str, dict[str, Tensor]]]) -> dict[str, Tensor]:
     }
 
 
-def test_processes_workers_and_resumes_do_not_show() -> None:
+def test_stream_ignores_processes_workers_and_resume() -> None:
     whole = taken(opened(8), 4)
     assert {"source image_box", "reference image_box", "reference image2_box"} <= set(joined(whole))
     halves = [taken(opened(4, rank, 2), 4) for rank in range(2)]
@@ -165,7 +165,7 @@ def test_processes_workers_and_resumes_do_not_show() -> None:
 # ---- flips and crops ----
 
 
-def test_the_two_faces_are_flipped_and_cut_by_themselves() -> None:
+def test_pair_faces_are_augmented_independently() -> None:
     found, n = stream([0, 1, 2]), 3000
     flips = Counter((found.is_mirrored(k), found.is_mirrored(k, "image2")) for k in range(n))
     assert all(abs(flips[one, other] / n - 0.25) < 0.03 for one in (True, False) for other in (True, False)), flips
@@ -180,14 +180,14 @@ def test_the_two_faces_are_flipped_and_cut_by_themselves() -> None:
 
 
 @given(seeds, st.integers(0, 10**6))
-def test_a_crop_lies_inside_and_keeps_most(seed: int, k: int) -> None:
+def test_random_crop_lies_inside_and_keeps_most(seed: int, k: int) -> None:
     left, top, width, height = stream([0, 1, 2], seed=seed, crop=1.0).draw_box(k, "image").tolist()
     assert min(left, top) >= 0 and left + width <= 1 + 1e-6 and top + height <= 1 + 1e-6
     assert 0.8 - 1e-6 <= width * height <= 1 + 1e-6
     assert 1 / 1.1 - 1e-6 <= width / height <= 1.1 + 1e-6
 
 
-def test_crops_reach_all_sizes_ratios_and_places() -> None:
+def test_random_crops_cover_sizes_ratios_and_positions() -> None:
     found = stream([0, 1, 2], crop=1.0)
     boxes = torch.stack([found.draw_box(k, "image") for k in range(2000)])
     left, top, width, height = boxes.unbind(1)
@@ -199,18 +199,18 @@ def test_crops_reach_all_sizes_ratios_and_places() -> None:
         assert abs(float(place[length < 0.999].mean()) - 0.5) < 0.02
 
 
-def test_without_crops_there_are_no_boxes() -> None:
+def test_no_random_crop_yields_no_boxes() -> None:
     assert not any(name.endswith("_box") for name in stream([0, 1, 2], crop=0.0).__getitems__([0, 1]))
 
 
 @given(seeds)
-def test_the_whole_box_is_the_picture(seed: int) -> None:
+def test_full_box_returns_the_image(seed: int) -> None:
     image = make_faces(seed % 1000, 2, SIZE)
     torch.testing.assert_close(crop_boxes(image, torch.tensor([WHOLE, WHOLE])), image, rtol=0, atol=1e-5)
 
 
 @given(seeds, st.integers(0, 3), st.integers(0, 3), st.integers(13, SIZE), st.integers(13, SIZE))
-def test_a_box_of_whole_pixels_is_the_enlarged_part(seed: int, x: int, y: int, width: int, height: int) -> None:
+def test_integer_box_equals_enlarged_crop(seed: int, x: int, y: int, width: int, height: int) -> None:
     x, y = min(x, SIZE - width), min(y, SIZE - height)
     image = make_faces(seed % 1000, 1, SIZE)
     box = torch.tensor([[x, y, width, height]]) / SIZE
@@ -223,7 +223,7 @@ def test_a_box_of_whole_pixels_is_the_enlarged_part(seed: int, x: int, y: int, w
 @given(
     seeds, st.sampled_from([7, 16, 32, 33]), st.floats(0.05, 1), st.floats(0.05, 1), st.floats(0, 1), st.floats(0, 1)
 )
-def test_a_cut_repeats_the_border(seed: int, side: int, width: float, height: float, x: float, y: float) -> None:
+def test_crop_at_border_repeats_edge_pixels(seed: int, side: int, width: float, height: float, x: float, y: float) -> None:
     """As grid_sample's own padding does, which is not on every device."""
     image, x, y = make_faces(seed % 1000, 1, side) + 2, x * (1 - width), y * (1 - height)  # far from the zeros outside
     where = torch.tensor([[[width, 0.0, 2 * x + width - 1], [0.0, height, 2 * y + height - 1]]])
@@ -233,7 +233,7 @@ def test_a_cut_repeats_the_border(seed: int, side: int, width: float, height: fl
     torch.testing.assert_close(cut, wanted, rtol=0, atol=2e-5)
 
 
-def test_on_the_device_each_row_is_cut_by_its_own_box_and_the_boxes_are_gone() -> None:
+def test_move_batch_crops_each_row_by_its_box() -> None:
     batch = {"reference": stream([0, 1, 2] * 20, crop=0.7).__getitems__(range(8))}
     moved = move_batch(batch, "cpu")["reference"]
     assert set(moved) == {"image", "image2", "domain"}

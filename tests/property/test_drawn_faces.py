@@ -32,7 +32,7 @@ def touched(a, b) -> torch.Tensor:
 
 @brief
 @given(indices, seeds, sizes)
-def test_the_same_face_every_time(who, seed, size):
+def test_drawn_face_is_deterministic(who, seed, size):
     faces = DrawnFaces(size, seed=seed).draw(who)
     assert same(faces, DrawnFaces(size, seed=seed).draw(torch.tensor(who)))
     assert faces.image.shape == (len(who), 3, size, size) and faces.image.dtype == torch.uint8
@@ -42,7 +42,7 @@ def test_the_same_face_every_time(who, seed, size):
 
 @brief
 @given(indices, seeds, sizes)
-def test_a_face_does_not_depend_on_its_batch(who, seed, size):
+def test_drawn_face_does_not_depend_on_batch(who, seed, size):
     source = DrawnFaces(size, seed=seed)
     together = source.draw([*who, 7, 8, 9])
     for k, one in enumerate(who):
@@ -53,7 +53,7 @@ def test_a_face_does_not_depend_on_its_batch(who, seed, size):
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_worn_or_not_a_face_does_not_depend_on_its_batch(name):
+def test_drawn_accessories_do_not_depend_on_batch(name):
     source = DrawnFaces(33, seed=3)
     for value in (0, 1):
         together = source.redraw(range(12), **{name: value})
@@ -61,7 +61,7 @@ def test_worn_or_not_a_face_does_not_depend_on_its_batch(name):
             assert torch.equal(source.redraw([k], **{name: value}).image[0], together.image[k])
 
 
-def test_no_part_is_cut_by_its_window(monkeypatch):
+def test_drawing_windows_contain_their_parts(monkeypatch):
     source = DrawnFaces(32, seed=11)
     everything = {
         "Wearing_Hat": 0,
@@ -81,7 +81,7 @@ def test_no_part_is_cut_by_its_window(monkeypatch):
     assert all(map(same, small, [source.redraw([k], **change) for k in range(24) for change in changes]))
 
 
-def test_threads_do_not_show():
+def test_drawing_does_not_depend_on_threads():
     before = torch.get_num_threads()
     pictures = []
     try:
@@ -95,7 +95,7 @@ def test_threads_do_not_show():
 
 @brief
 @given(st.lists(numbers, min_size=4, max_size=4, unique=True), seeds)
-def test_another_size_is_the_same_drawing(who, seed):
+def test_drawing_is_consistent_across_sizes(who, seed):
     large, small = (DrawnFaces(size, seed=seed).draw(who) for size in (64, 32))
     assert torch.equal(large.attributes, small.attributes) and torch.equal(large.pose, small.pose)
     shrunk = torch.nn.functional.avg_pool2d(large.image.float(), 2)
@@ -107,7 +107,7 @@ def test_another_size_is_the_same_drawing(who, seed):
 
 @brief
 @given(numbers, seeds, names)
-def test_an_attribute_set_to_what_is_seen_changes_nothing(who, seed, name):
+def test_redraw_with_current_value_changes_nothing(who, seed, name):
     source = DrawnFaces(24, seed=seed)
     face = source.draw([who])
     assert same(face, source.redraw([who]))
@@ -116,7 +116,7 @@ def test_an_attribute_set_to_what_is_seen_changes_nothing(who, seed, name):
 
 @brief
 @given(numbers, seeds, st.booleans())
-def test_what_is_hidden_changes_nothing(who, seed, value):
+def test_redraw_of_hidden_attribute_changes_nothing(who, seed, value):
     for cover, hidden in HIDDEN_BY.items():
         source = DrawnFaces(24, seed=seed, probabilities={cover: 1.0})
         face = source.draw([who])
@@ -127,7 +127,7 @@ def test_what_is_hidden_changes_nothing(who, seed, value):
 
 @brief
 @given(numbers, seeds, names, sizes)
-def test_redrawing_shows_the_attribute_and_can_be_undone(who, seed, name, size):
+def test_redraw_shows_attribute_and_is_reversible(who, seed, name, size):
     source = DrawnFaces(size, seed=seed, probabilities={"Wearing_Hat": 0.0, "Face_Mask": 0.0})
     face = source.draw([who])
     value = not face.attributes[0, find_column(name)]
@@ -145,7 +145,7 @@ def test_redrawing_shows_the_attribute_and_can_be_undone(who, seed, name, size):
 
 @brief
 @given(numbers, seeds)
-def test_at_most_one_of_an_exclusive_group(who, seed):
+def test_drawn_faces_respect_exclusive_groups(who, seed):
     source = DrawnFaces(16, seed=seed, probabilities={"Wearing_Hat": 0.0})
     for group in EXCLUSIVE:
         for name in group:
@@ -158,7 +158,7 @@ def test_at_most_one_of_an_exclusive_group(who, seed):
 
 @brief
 @given(numbers, seeds)
-def test_glasses_change_the_eyes_and_nothing_far_from_them(who, seed):
+def test_glasses_change_only_the_eye_region(who, seed):
     source = DrawnFaces(64, seed=seed)
     bare, worn = source.redraw([who], Eyeglasses=0), source.redraw([who], Eyeglasses=1)
     where = touched(bare, worn)[0]
@@ -188,7 +188,7 @@ REGIONS = {  # rows and columns of the picture, in parts of its size, that an at
 
 @brief
 @given(numbers, seeds, st.sampled_from(sorted(REGIONS)))
-def test_an_attribute_touches_only_its_own_region(who, seed, name):
+def test_attribute_changes_only_its_true_region(who, seed, name):
     source = DrawnFaces(32, seed=seed, probabilities={"Wearing_Hat": 0.0, "Face_Mask": 0.0, "Bald": 0.0})
     where = touched(source.redraw([who], **{name: 0}), source.redraw([who], **{name: 1}))[0]
     low, high = REGIONS[name]
@@ -200,7 +200,7 @@ def test_an_attribute_touches_only_its_own_region(who, seed, name):
 
 @brief
 @given(indices, seeds)
-def test_the_hair_colour_changes_hair_alone(who, seed):
+def test_hair_colour_changes_only_hair(who, seed):
     source = DrawnFaces(32, seed=seed, probabilities={"Wearing_Hat": 0.0, "Bald": 0.0})
     black, blond = source.redraw(who, Black_Hair=1), source.redraw(who, Blond_Hair=1)
     assert torch.equal(black.segmentation, blond.segmentation)
@@ -211,7 +211,7 @@ def test_the_hair_colour_changes_hair_alone(who, seed):
     assert torch.equal(black.image[:, :, -1, 0][hair[:, -1, 0] == 0], blond.image[:, :, -1, 0][hair[:, -1, 0] == 0])
 
 
-def test_segmentation_agrees_with_the_labels():
+def test_segmentation_agrees_with_labels():
     faces = DrawnFaces(64, seed=5).draw(range(96))
     assert faces.segmentation.max() < len(CLASSES)
     present = torch.stack([(faces.segmentation == k).flatten(1).any(1) for k in range(len(CLASSES))], 1)
@@ -222,7 +222,7 @@ def test_segmentation_agrees_with_the_labels():
     assert torch.equal(present[:, CLASSES.index("hair")], ~hairless)
 
 
-def test_left_is_on_the_pictures_right():
+def test_left_parts_are_on_the_image_right():
     source = DrawnFaces(64, seed=1, probabilities={"Eyeglasses": 0.0, "Wearing_Hat": 0.0, "Bald": 1.0})
     faces = source.draw(range(64))
     across = torch.arange(64.0)
@@ -235,7 +235,7 @@ def test_left_is_on_the_pictures_right():
         assert both.sum() > 20 and (middles[0] > middles[1])[both].all()
 
 
-def test_the_nose_follows_the_yaw_and_the_eyes_stay_framed():
+def test_nose_follows_yaw_and_eyes_stay_in_frame():
     faces = DrawnFaces(64, seed=2, probabilities={"Eyeglasses": 0.0, "Face_Mask": 0.0}).draw(range(200))
     grid = torch.arange(64.0)
     nose = (faces.segmentation == 2).float()
@@ -250,7 +250,7 @@ def test_the_nose_follows_the_yaw_and_the_eyes_stay_framed():
 
 @brief
 @given(indices, seeds)
-def test_attributes_are_those_of_the_picture(who, seed):
+def test_drawn_labels_match_the_image(who, seed):
     source = DrawnFaces(16, seed=seed)
     labels, visible = source.draw_attributes(who)
     faces = source.draw(who)
@@ -260,7 +260,7 @@ def test_attributes_are_those_of_the_picture(who, seed):
 
 @brief
 @given(names, st.floats(0.0, 0.45), seeds)
-def test_marginals_follow_the_probabilities(name, probability, seed):
+def test_attribute_frequencies_follow_probabilities(name, probability, seed):
     if name == "No_Beard":
         probability = 1.0 - probability
     # nothing hidden, and no rivals in the way
@@ -269,7 +269,7 @@ def test_marginals_follow_the_probabilities(name, probability, seed):
     assert abs(labels[:, find_column(name)].float().mean() - probability) < 0.04
 
 
-def test_default_habits_are_humanlike():
+def test_default_distribution_resembles_people():
     labels, _ = DrawnFaces(16).draw_attributes(MANY)
     of = {name: labels[:, k] for k, name in enumerate(ATTRIBUTES)}
     assert (of["Bald"] & ~of["Male"]).sum() < 0.2 * of["Bald"].sum()
@@ -280,7 +280,7 @@ def test_default_habits_are_humanlike():
 
 @brief
 @given(st.sampled_from(["Eyeglasses", "Smiling", "Wearing_Earrings"]), st.floats(0.1, 0.9), seeds)
-def test_cooccurrence_is_the_probability_given_the_cause(name, given_male, seed):
+def test_cooccurrence_is_conditional_probability(name, given_male, seed):
     for table in ({name: {"Male": given_male}}, {(name, "Male"): given_male}):
         labels, _ = DrawnFaces(16, seed=seed, cooccurrence=table, probabilities={"Face_Mask": 0.0}).draw_attributes(
             MANY
@@ -313,16 +313,16 @@ def test_cooccurrence_is_the_probability_given_the_cause(name, given_male, seed)
         (lambda: DrawnFaces(16, probabilities={"Bald": 0.6, "Black_Hair": 0.6}), "excludes"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_a_reason(make, words):
+def test_impossible_distributions_are_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
 
 
-def test_sizes_that_are_not_powers_of_two():
+def test_drawing_supports_any_image_size():
     for size in (17, 50, 97):
         faces = DrawnFaces(size).draw([3])
         assert faces.image.shape[-2:] == (size, size) and faces.image.float().std() > 10
 
 
-def test_no_faces_is_a_batch_too():
+def test_empty_batch_is_drawn():
     assert DrawnFaces(16).draw([]).image.shape == (0, 3, 16, 16)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import zoogan.builtin
 from zoogan.auxiliary.heat_maps import REGIONS, LandmarkMaps, NoHeatMaps, load_landmark_network, make_masks
-from zoogan.auxiliary.landmarks import LandmarkNetwork, convert_landmark_weights, make_coordinates, map_official_names
+from zoogan.auxiliary.landmarks import LandmarkNetwork, convert_landmark_weights, make_coordinates, map_landmark_names
 from zoogan.config import use_component
 from zoogan.config.registry import Registry
 from zoogan.data.sources.heat_map_files import get_masks_path, read_masks, save_masks
@@ -45,7 +45,7 @@ def weights() -> dict[str, Tensor]:
     with torch.no_grad():
         network.maps.weight.mul_(5)
     state = network.state_dict()
-    return {official: state[ours] for official, ours in map_official_names().items()}
+    return {official: state[ours] for official, ours in map_landmark_names().items()}
 
 
 @pytest.fixture(scope="session")
@@ -68,14 +68,14 @@ def in_range(masks: Any) -> None:
 # ---- masks of maps ----
 
 
-def test_every_landmark_has_its_region() -> None:
+def test_each_landmark_belongs_to_a_region() -> None:
     channels = [channel for region in REGIONS for channel in region.channels]
     assert sorted(set(channels)) == list(range(98))
     assert {c for c in channels if channels.count(c) == 2} == set(range(60, 76))
 
 
 @given(landmark=st.integers(0, 97), row=st.integers(0, 255), column=st.integers(0, 255), smile=st.booleans())
-def test_a_landmark_shows_where_its_region_moves_it(landmark: int, row: int, column: int, smile: bool) -> None:
+def test_landmark_map_follows_its_region(landmark: int, row: int, column: int, smile: bool) -> None:
     """Around the edge, too."""
     zeroed = UPPER_CONTOUR if smile else WITHOUT_CONTOUR_AND_CORNERS
     maps = torch.zeros(1, 98, 256, 256)
@@ -92,7 +92,7 @@ def test_a_landmark_shows_where_its_region_moves_it(landmark: int, row: int, col
 
 
 @given(seed=seeds, n=st.integers(1, 2), side=st.sampled_from([16, 64]), scale=st.sampled_from([0.01, 1.0, 100.0]))
-def test_masks_are_in_range_and_images_apart(seed: int, n: int, side: int, scale: float) -> None:
+def test_masks_are_in_range_and_independent(seed: int, n: int, side: int, scale: float) -> None:
     maps = make_noise(seed, n, 98, side, side).mul(scale).requires_grad_()
     masks = make_masks(maps)
     in_range(masks)
@@ -104,14 +104,14 @@ def test_masks_are_in_range_and_images_apart(seed: int, n: int, side: int, scale
 
 
 @pytest.mark.parametrize("value", [0.0, 0.05, 3.0, -3.0])
-def test_a_blank_map_shows_nothing(value: float) -> None:
+def test_blank_heat_map_gives_empty_mask(value: float) -> None:
     """At full size; enlarging leaves the rounding of a constant, which stretching to [0, 1] makes visible."""
     assert all(not mask.any() for mask in make_masks(torch.full((1, 98, 256, 256), value)))
     in_range(make_masks(torch.full((1, 98, 64, 64), value)))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_no_mask_has_what_is_no_number(bad: float) -> None:
+def test_masks_are_finite(bad: float) -> None:
     maps = torch.rand(1, 98, 64, 64)
     maps[0, 62, 5, 5] = bad
     in_range(make_masks(maps))
@@ -122,19 +122,19 @@ def test_no_mask_has_what_is_no_number(bad: float) -> None:
     assert fine.any()
 
 
-def test_all_landmarks_may_be_left_out() -> None:
+def test_heat_maps_accept_no_landmarks() -> None:
     assert all(not mask.any() for mask in make_masks(torch.rand(1, 98, 64, 64), range(98)))
 
 
 # ---- the network ----
 
 
-def test_the_network_is_as_large_as_published() -> None:
+def test_landmark_network_has_published_parameters() -> None:
     assert sum(p.numel() for p in LandmarkNetwork().parameters()) == 6_333_603
 
 
 @given(height=st.integers(2, 40), width=st.integers(2, 40))
-def test_coordinates(height: int, width: int) -> None:
+def test_coordinate_channels_equal_hand_computation(height: int, width: int) -> None:
     row, column, radius = make_coordinates(height, width, torch.device("cpu"), torch.float32)[0]
     assert row[0].unique() == -1 and row[-1].unique() == 1 and column[:, 0].unique() == -1
     assert radius[0, 0] == 1 == radius.max() and bool((radius >= 0).all())
@@ -142,7 +142,7 @@ def test_coordinates(height: int, width: int) -> None:
 
 @settings(max_examples=5)
 @given(seed=seeds, n=st.integers(1, 2), height=st.integers(16, 300), width=st.integers(16, 300))
-def test_images_of_any_size(landmarks: LandmarkMaps, seed: int, n: int, height: int, width: int) -> None:
+def test_heat_maps_accept_any_image_size(landmarks: LandmarkMaps, seed: int, n: int, height: int, width: int) -> None:
     image = make_noise(seed, n, 3, height, width).requires_grad_()
     masks = landmarks(image)
     in_range(masks)
@@ -155,11 +155,11 @@ def test_images_of_any_size(landmarks: LandmarkMaps, seed: int, n: int, height: 
 
 
 @pytest.mark.parametrize("level", [-1.0, 0.0, 1.0])
-def test_a_blank_image_has_masks(landmarks: LandmarkMaps, level: float) -> None:
+def test_blank_image_has_finite_masks(landmarks: LandmarkMaps, level: float) -> None:
     in_range(landmarks(torch.full((1, 3, 64, 64), level)))
 
 
-def test_nothing_is_trained(landmarks: LandmarkMaps) -> None:
+def test_heat_map_network_is_frozen(landmarks: LandmarkMaps) -> None:
     landmarks(torch.zeros(1, 3, 32, 32))
     assert isinstance(landmarks, HeatMaps) and not isinstance(landmarks, nn.Module)
     assert landmarks.network is not None and not landmarks.network.training
@@ -167,7 +167,7 @@ def test_nothing_is_trained(landmarks: LandmarkMaps) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_masks_are_precise_whatever_the_image_is(landmarks: LandmarkMaps, dtype: torch.dtype) -> None:
+def test_masks_stay_float32_for_half_images(landmarks: LandmarkMaps, dtype: torch.dtype) -> None:
     image = make_noise(0, 1, 3, 64, 64).bfloat16().to(dtype)
     with torch.autocast("cpu", torch.bfloat16):
         masks = landmarks(image)
@@ -176,7 +176,7 @@ def test_masks_are_precise_whatever_the_image_is(landmarks: LandmarkMaps, dtype:
     assert all(torch.equal(mask.float(), one) for mask, one in zip(masks, want))
 
 
-def test_a_rehearsal_reads_nothing(file: Path) -> None:
+def test_rehearsal_reads_no_weight_file(file: Path) -> None:
     with torch.device("meta"):
         component = LandmarkMaps(LandmarkMapsConfig(file=file))
         masks = component(torch.zeros(4, 3, 64, 64))
@@ -184,7 +184,7 @@ def test_a_rehearsal_reads_nothing(file: Path) -> None:
     assert all(mask.is_meta and mask.shape == (4, 1, 256, 256) for mask in masks)
 
 
-def test_the_network_is_real_wherever_it_is_first_needed(landmarks: LandmarkMaps, file: Path) -> None:
+def test_network_loads_on_first_use_outside_meta(landmarks: LandmarkMaps, file: Path) -> None:
     image = make_noise(1, 1, 3, 64, 64)
     component = LandmarkMaps(LandmarkMapsConfig(file=file))
     with torch.device("meta"):
@@ -194,7 +194,7 @@ def test_the_network_is_real_wherever_it_is_first_needed(landmarks: LandmarkMaps
     assert all(torch.equal(a, b) for a, b in zip(masks, landmarks(image)))
 
 
-def test_only_colour_images(landmarks: LandmarkMaps) -> None:
+def test_heat_maps_refuse_grey_images(landmarks: LandmarkMaps) -> None:
     with pytest.raises(ContractError, match=r"RGB.*\(1, 4, 32, 32\)"):
         landmarks(torch.zeros(1, 4, 32, 32))
 
@@ -217,7 +217,7 @@ def containers(weights: dict[str, Tensor]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["bare", "wrapped", "old", "wing", "stargan-v2", "stargan-v2-wrapped"])
-def test_every_container_is_read(kind: str, weights: dict[str, Tensor], tmp_path: Path) -> None:
+def test_landmark_weights_load_from_every_container(kind: str, weights: dict[str, Tensor], tmp_path: Path) -> None:
     path = tmp_path / "file.ckpt"
     torch.save(containers(weights)[kind], path)
     found, wanted = load_landmark_network(path).state_dict(), convert_landmark_weights(weights)
@@ -225,7 +225,7 @@ def test_every_container_is_read(kind: str, weights: dict[str, Tensor], tmp_path
     assert all(torch.equal(found[key], wanted[key]) for key in wanted)
 
 
-def test_no_pickle_is_executed(tmp_path: Path) -> None:
+def test_weights_with_code_are_not_executed(tmp_path: Path) -> None:
     path, trace = tmp_path / "file.ckpt", tmp_path / "trace"
 
     class Hostile:
@@ -238,7 +238,7 @@ def test_no_pickle_is_executed(tmp_path: Path) -> None:
     assert not trace.exists()
 
 
-def test_a_wrong_file_is_told(weights: dict[str, Tensor], tmp_path: Path) -> None:
+def test_wrong_weight_file_is_reported(weights: dict[str, Tensor], tmp_path: Path) -> None:
     def message(content: Any) -> str:
         path = tmp_path / "file.ckpt"
         torch.save(content, path)
@@ -256,7 +256,7 @@ def test_a_wrong_file_is_told(weights: dict[str, Tensor], tmp_path: Path) -> Non
     assert "expected a bare state_dict" in message([torch.ones(1)])
 
 
-def test_missing_files_are_told_when_built(file: Path, tmp_path: Path) -> None:
+def test_missing_weight_files_are_reported_at_build(file: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         LandmarkMaps(LandmarkMapsConfig())
     for part in ("heat_maps.file", "AdaptiveWingLoss", "StarGAN v2", "generator.high_pass=0", "heat_maps.use=none"):
@@ -268,7 +268,7 @@ def test_missing_files_are_told_when_built(file: Path, tmp_path: Path) -> None:
     LandmarkMaps(LandmarkMapsConfig(file=file, sha256=hash_file(file)))
 
 
-def test_configs() -> None:
+def test_heat_map_configs_validate() -> None:
     assert LandmarkMapsConfig(zeroed=3).zeroed == (3,)  # type: ignore[arg-type]
     with pytest.raises(ValidationError):
         LandmarkMapsConfig(zeroed=(98,))
@@ -276,7 +276,7 @@ def test_configs() -> None:
         LandmarkMapsConfig(sha256="abc")
 
 
-def test_components(file: Path) -> None:
+def test_heat_map_components_are_registered(file: Path) -> None:
     registry = Registry()
     zoogan.builtin.zoo_register(registry)
     assert registry.list_names("heat_maps") == ["files", "landmarks", "none"]
@@ -289,7 +289,7 @@ def test_components(file: Path) -> None:
 
 
 @given(seed=seeds, side=st.sampled_from([16, 256]))
-def test_a_file_keeps_masks(tmp_path_factory: pytest.TempPathFactory, seed: int, side: int) -> None:
+def test_mask_file_round_trip(tmp_path_factory: pytest.TempPathFactory, seed: int, side: int) -> None:
     path = get_masks_path(tmp_path_factory.mktemp("faces"), Path("cat/0001.jpg"))
     masks = make_noise(seed, 1, 1, side, side).sigmoid(), make_noise(seed + 1, 1, 1, side, side).sigmoid()
     save_masks(path, masks)
@@ -301,7 +301,7 @@ def test_a_file_keeps_masks(tmp_path_factory: pytest.TempPathFactory, seed: int,
     assert [p.name for p in path.parent.iterdir()] == ["0001.png"]
 
 
-def test_where_masks_lie(tmp_path: Path) -> None:
+def test_mask_path_follows_image_path(tmp_path: Path) -> None:
     want = tmp_path / "heat_maps" / "cat" / "0001.png"
     assert (
         get_masks_path(tmp_path, Path("cat/0001.jpg"))
@@ -312,7 +312,7 @@ def test_where_masks_lie(tmp_path: Path) -> None:
         get_masks_path(tmp_path / "a", tmp_path / "b" / "0001.jpg")
 
 
-def test_wrong_mask_files_are_told(tmp_path: Path) -> None:
+def test_wrong_mask_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         read_masks(tmp_path / "0001.png")
     Image.new("RGB", (8, 8)).save(tmp_path / "rgb.png")

@@ -21,7 +21,7 @@ def tensors(rows: list[tuple[int, bool]]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor([p / 12 for p, _ in rows]), torch.tensor([label for _, label in rows])
 
 
-def test_a_hand_made_row() -> None:
+def test_judge_scores_equal_hand_computation() -> None:
     probability = torch.tensor([0.9, 0.8, 0.3, 0.7, 0.2, 0.1, 0.1, 0.05])
     label = torch.tensor([True, True, True, False, False, False, False, False])
     row = score_attribute(probability, label, 0.5)
@@ -31,7 +31,7 @@ def test_a_hand_made_row() -> None:
     assert row["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
 
 
-def test_calibration_finds_the_best_threshold_and_the_middle_of_a_gap() -> None:
+def test_calibration_finds_best_threshold_in_gap_middle() -> None:
     label = torch.tensor([False, False, False, True, True])
     assert choose_threshold(torch.tensor([0.01, 0.02, 0.04, 0.08, 0.2]), label) == pytest.approx(0.06)
     # One mistake is inevitable: a rare value's mistake is the dearer one.
@@ -40,7 +40,7 @@ def test_calibration_finds_the_best_threshold_and_the_middle_of_a_gap() -> None:
     assert choose_threshold(torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0]), label) == pytest.approx(0.5)
 
 
-def test_pose_and_part_scores() -> None:
+def test_pose_and_part_scores_equal_hand_computation() -> None:
     true = torch.tensor([[0.0, 0.0, 0.0], [10.0, -2.0, 4.0], [20.0, 2.0, 8.0]])
     row = score_pose(true + torch.tensor([1.0, -2.0, 3.0]), true)
     assert (row["yaw"], row["pitch"], row["roll"]) == (1, 2, 3)
@@ -56,7 +56,7 @@ def test_pose_and_part_scores() -> None:
 
 
 @given(FACES)
-def test_no_threshold_is_better_than_the_best(rows: list[tuple[int, bool]]) -> None:
+def test_calibrated_threshold_is_optimal(rows: list[tuple[int, bool]]) -> None:
     probability, label = tensors(rows)
 
     def balanced(threshold: float) -> float:
@@ -68,7 +68,7 @@ def test_no_threshold_is_better_than_the_best(rows: list[tuple[int, bool]]) -> N
 
 
 @given(FACES)
-def test_average_precision_is_the_sum_over_thresholds(rows: list[tuple[int, bool]]) -> None:
+def test_average_precision_equals_threshold_sum(rows: list[tuple[int, bool]]) -> None:
     positives = sum(label for _, label in rows)
     expected, recall = 0.0, 0.0
     for cut in sorted({p for p, _ in rows}, reverse=True):
@@ -79,7 +79,7 @@ def test_average_precision_is_the_sum_over_thresholds(rows: list[tuple[int, bool
 
 
 @given(FACES)
-def test_scores_are_counted_per_value(rows: list[tuple[int, bool]]) -> None:
+def test_scores_are_counted_per_label_value(rows: list[tuple[int, bool]]) -> None:
     row = score_attribute(*tensors(rows), 0.5)
     shows = [p / 12 > 0.5 for p, label in rows if label]
     lacks = [p / 12 > 0.5 for p, label in rows if not label]

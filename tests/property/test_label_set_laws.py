@@ -52,7 +52,7 @@ seeds = st.integers(0, 2**32)
 
 
 @given(any_set, seeds)
-def test_the_table_is_the_painting_of_masks_that_do_not_overlap(kinds: LabelSet, seed: int) -> None:
+def test_label_table_equals_painting_disjoint_masks(kinds: LabelSet, seed: int) -> None:
     labels = maps_over(kinds, seed)[0]
     masks = [
         (part, ((labels == kinds.classes.index(name)) * 255).to(torch.uint8)) for name, part in kinds.list_layers()
@@ -61,7 +61,7 @@ def test_the_table_is_the_painting_of_masks_that_do_not_overlap(kinds: LabelSet,
 
 
 @given(any_set, seeds)
-def test_every_class_lands_in_range_and_every_part_is_reached(kinds: LabelSet, seed: int) -> None:
+def test_label_table_covers_all_classes_and_parts(kinds: LabelSet, seed: int) -> None:
     parts = map_parts(maps_over(kinds, seed), make_part_table(kinds))
     assert parts.dtype == torch.uint8 and int(parts.max()) < len(kinds.names)
     assert set(kinds.list_parts()) | {0} == set(range(len(kinds.names)))
@@ -69,7 +69,7 @@ def test_every_class_lands_in_range_and_every_part_is_reached(kinds: LabelSet, s
 
 
 @given(any_set, seeds)
-def test_mirroring_twice_changes_nothing(kinds: LabelSet, seed: int) -> None:
+def test_mirroring_twice_is_identity(kinds: LabelSet, seed: int) -> None:
     sample = {"segmentation": map_parts(maps_over(kinds, seed), make_part_table(kinds))}
     everyone, swap = torch.ones(2, dtype=torch.bool), mirrored_parts(kinds)
     once = mirror_sample(sample, everyone, swap)
@@ -78,7 +78,7 @@ def test_mirroring_twice_changes_nothing(kinds: LabelSet, seed: int) -> None:
 
 
 @given(seeds)
-def test_flipping_commutes_with_merging(seed: int) -> None:
+def test_mirroring_commutes_with_merging(seed: int) -> None:
     whole, merged = load_label_set("celebamask-19"), load_label_set("celebamask-13")
     classes, everyone = maps_over(whole, seed), torch.tensor([True, False])
     first = mirror_sample({"segmentation": classes}, everyone, mirrored_parts(whole))["segmentation"]
@@ -89,6 +89,6 @@ def test_flipping_commutes_with_merging(seed: int) -> None:
 
 
 @given(any_set)
-def test_a_set_survives_being_stored(kinds: LabelSet) -> None:
+def test_label_set_round_trip(kinds: LabelSet) -> None:
     stored = kinds.model_dump(mode="json")
     assert (load_label_set(stored) if isinstance(stored, str) else LabelSet.model_validate(stored)) == kinds

@@ -30,7 +30,7 @@ def direction(seed: int) -> Direction:
 
 
 @given(seeds, batches, st.integers(1, 3), st.integers(1, 4))
-def test_every_face_comes_to_where_it_is_sent_by_the_shortest_way(seed: int, n: int, k: int, rows: int) -> None:
+def test_move_reaches_target_by_shortest_path(seed: int, n: int, k: int, rows: int) -> None:
     asked, latents = [direction(seed + 10 * i) for i in range(k)], make_noise(seed, n, rows, STYLE)
     normals = torch.stack([one.normal for one in asked])
     assume(float(torch.linalg.svdvals(normals)[-1]) > 0.4)  # nearly parallel planes are met halfway
@@ -44,7 +44,7 @@ def test_every_face_comes_to_where_it_is_sent_by_the_shortest_way(seed: int, n: 
 
 
 @given(seeds, st.integers(1, 3))
-def test_a_conditional_way_keeps_every_other_distance(seed: int, k: int) -> None:
+def test_conditional_direction_keeps_other_distances(seed: int, k: int) -> None:
     one, others = direction(seed), {str(i): direction(seed + 10 * (i + 1)) for i in range(k)}
     latents = make_noise(seed, 2, 3, STYLE)
     apart = make_conditional(one, others)
@@ -64,7 +64,7 @@ def test_a_conditional_way_keeps_every_other_distance(seed: int, k: int) -> None
 
 
 @given(seeds, st.floats(0.1, 10.0), st.floats(-3.0, 3.0))
-def test_the_plane_lies_where_the_latents_lie(seed: int, scale: float, shift: float) -> None:
+def test_fitted_plane_follows_shifted_latents(seed: int, scale: float, shift: float) -> None:
     """Latents that are larger or elsewhere have the same normal, and the plane moves with them."""
     latents = make_noise(seed, 120, 4)
     shown = latents @ torch.tensor([0.8, 0.6, 0.0, 0.0]) > 0.2 * make_noise(seed + 1, 120)
@@ -81,7 +81,7 @@ def test_the_plane_lies_where_the_latents_lie(seed: int, scale: float, shift: fl
 
 
 @given(seeds, st.integers(20, 80), st.floats(0.01, 0.5))
-def test_the_surest_are_kept_as_many_of_each(seed: int, shown: int, share: float) -> None:
+def test_surest_faces_are_balanced(seed: int, shown: int, share: float) -> None:
     order = torch.randperm(100, generator=torch.Generator().manual_seed(seed))
     probability = torch.where(torch.arange(100) < shown, 0.6 + order / 250, order / 250)
     without, showing, counts = choose_surest_faces(probability, 0.5, share)
@@ -95,7 +95,7 @@ def test_the_surest_are_kept_as_many_of_each(seed: int, shown: int, share: float
 
 
 @given(st.integers(1, 300))
-def test_the_rate_rises_stays_and_falls(iterations: int) -> None:
+def test_inversion_rate_ramps_up_and_down(iterations: int) -> None:
     config = InversionConfig(iterations=iterations)
     rates = [get_learning_rate(config, k) for k in range(iterations)]
     assert rates[0] == 0 and all(0 <= value <= config.lr for value in rates)
@@ -111,7 +111,7 @@ def maps(seed: int, n: int) -> list[Tensor]:
 
 
 @given(seeds, batches)
-def test_noise_is_hardly_correlated_and_pictures_are(seed: int, n: int) -> None:
+def test_noise_correlation_is_low_for_noise_only(seed: int, n: int) -> None:
     drawn = maps(seed, n)
     smooth = [torch.linspace(-1.7, 1.7, 32).expand(n, 1, 32, 32).clone()]
     normalise_noise(smooth)
@@ -123,7 +123,7 @@ def test_noise_is_hardly_correlated_and_pictures_are(seed: int, n: int) -> None:
 
 
 @given(seeds, batches)
-def test_renormalised_maps_have_mean_0_and_variance_1(seed: int, n: int) -> None:
+def test_normalised_noise_has_zero_mean_unit_variance(seed: int, n: int) -> None:
     drawn = [3 * level + 1 for level in maps(seed, n)]
     normalise_noise(drawn)
     once = [level.clone() for level in drawn]
@@ -135,7 +135,7 @@ def test_renormalised_maps_have_mean_0_and_variance_1(seed: int, n: int) -> None
 
 
 @given(seeds, st.integers(0, 12))
-def test_maps_of_noise_keep_their_order_among_other_tensors(seed: int, k: int) -> None:
+def test_noise_maps_keep_their_order(seed: int, k: int) -> None:
     given_maps = [make_noise(seed + i, 1, 1, 2, 2) for i in range(k)]
     named: dict[str, Tensor] = {"latents": make_noise(seed, 1, 2, 3), **dict(reversed(name_noise(given_maps).items()))}
     found = collect_noise(named)
@@ -143,7 +143,7 @@ def test_maps_of_noise_keep_their_order_among_other_tensors(seed: int, k: int) -
 
 
 @given(seeds, batches, st.sampled_from([3, 4, 9, 32]))
-def test_the_difference_over_scales_is_a_distance_of_each_pair(seed: int, n: int, size: int) -> None:
+def test_multiscale_l1_is_a_distance_per_pair(seed: int, n: int, size: int) -> None:
     one, other = make_noise(seed, n, 3, size, size), make_noise(seed + 1, n, 3, size, size)
     found = multiscale_l1(one, other)
     assert found.shape == (n,) and bool((found > 0).all()) and torch.equal(multiscale_l1(one, one), torch.zeros(n))

@@ -50,7 +50,7 @@ def prepared(seed: int, channels: int, **options: Any) -> nn.BatchNorm2d:
 
 
 @given(seed=seeds, n=st.integers(2, 4), momentum=st.sampled_from([0.1, 0.5, None]), records=st.booleans())
-def test_batch_norm_is_torchs(seed: int, n: int, momentum: float | None, records: bool) -> None:
+def test_batch_norm_equals_torch(seed: int, n: int, momentum: float | None, records: bool) -> None:
     """Outputs, gradients and running statistics, in training and in eval."""
     theirs = prepared(seed, 3, momentum=momentum)
     ours = convert_batch_norms(copy.deepcopy(theirs))
@@ -70,7 +70,7 @@ def test_batch_norm_is_torchs(seed: int, n: int, momentum: float | None, records
 
 
 @given(seed=seeds, momentum=st.sampled_from([0.1, None]))
-def test_replay_is_running_again(seed: int, momentum: float | None) -> None:
+def test_norm_replay_equals_second_forward(seed: int, momentum: float | None) -> None:
     """Also between a forward and its backward, which must not notice."""
     once, twice = (convert_batch_norms(prepared(seed, 3, momentum=momentum)) for _ in range(2))
     assert isinstance(once, BatchNorm2d)
@@ -100,7 +100,7 @@ class Pretend(World):
 
 
 @given(seed=seeds, size=st.integers(2, 3), offset=st.sampled_from([0.0, 10.0]), records=st.booleans())
-def test_batch_norm_spans_the_joint_batch(seed: int, size: int, offset: float, records: bool) -> None:
+def test_batch_norm_uses_joint_batch_statistics(seed: int, size: int, offset: float, records: bool) -> None:
     """Processes together compute what torch computes on all rows, gradients included; far from zero too."""
     whole = prepared(seed, 3)
     layers = [convert_batch_norms(copy.deepcopy(whole)) for _ in range(size)]
@@ -131,7 +131,7 @@ def test_batch_norm_spans_the_joint_batch(seed: int, size: int, offset: float, r
         same_state(layer, whole, **loose)
 
 
-def test_synchronised_keeps_identity_and_refuses_what_it_cannot_join() -> None:
+def test_synchronised_norm_refuses_unsupported_layers() -> None:
     norm = nn.BatchNorm2d(4)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), norm)
     before = list(network.parameters())
@@ -142,7 +142,7 @@ def test_synchronised_keeps_identity_and_refuses_what_it_cannot_join() -> None:
 
 
 @pytest.mark.parametrize(("norm", "couples"), [("batch", True), ("instance", False), ("group", False)])
-def test_couples_batch_tells_the_truth(norm: str, couples: bool) -> None:
+def test_couples_batch_detects_batch_dependence(norm: str, couples: bool) -> None:
     """Against the outputs: do batch mates change a face's?"""
     block = ResidualBlock(4, norm, bias=True).train()
     x = make_noise(0, 3, 4, 8, 8)
@@ -151,7 +151,7 @@ def test_couples_batch_tells_the_truth(norm: str, couples: bool) -> None:
 
 
 @given(seed=seeds, n=batches, affine=st.booleans())
-def test_instance_norm_is_torchs(seed: int, n: int, affine: bool) -> None:
+def test_instance_norm_equals_torch(seed: int, n: int, affine: bool) -> None:
     ours, theirs = InstanceNorm2d(5, affine=affine), nn.InstanceNorm2d(5, affine=affine)
     if affine:
         state = {"weight": make_noise(seed, 5), "bias": make_noise(seed + 1, 5)}
@@ -166,7 +166,7 @@ def test_instance_norm_is_torchs(seed: int, n: int, affine: bool) -> None:
 
 
 @given(seed=seeds, n=batches, a=st.integers(1, 4))
-def test_planes_come_after_the_image(seed: int, n: int, a: int) -> None:
+def test_label_planes_follow_image_channels(seed: int, n: int, a: int) -> None:
     image, attributes = make_faces(seed, n, 16), make_labels(seed, n, a)
     joined = append_planes(image, attributes)
     assert torch.equal(joined[:, :3], image)
@@ -174,12 +174,12 @@ def test_planes_come_after_the_image(seed: int, n: int, a: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["transpose", "resize"])
-def test_doubling_undoes_halving_in_size(kind: str) -> None:
+def test_upsampling_restores_downsampled_size(kind: str) -> None:
     x = make_noise(0, 2, 3, 8, 12)
     assert make_upsampling_conv(kind, 5, 3)(make_downsampling_conv(3, 5)(x)).shape == x.shape
 
 
-def test_resizing_has_no_lattice() -> None:
+def test_resize_upsampling_has_no_checkerboard() -> None:
     """A constant image stays constant inside; a transposed convolution gives it a 2 x 2 lattice."""
     inside = {
         kind: make_upsampling_conv(kind, 1, 1)(torch.ones(1, 1, 8, 8))[..., 4:-4, 4:-4].std()
@@ -193,13 +193,13 @@ def test_resizing_has_no_lattice() -> None:
     blocks=st.integers(0, 2),
     upsample=st.sampled_from(["transpose", "resize"]),
 )
-def test_bodies_keep_the_size(downsamplings: int, blocks: int, upsample: str) -> None:
+def test_generator_body_keeps_image_size(downsamplings: int, blocks: int, upsample: str) -> None:
     body = EncoderDecoder(4, 2, width=4, downsamplings=downsamplings, blocks=blocks, upsample=upsample)
     assert body(make_noise(0, 1, 4, 16, 24)).shape == (1, 2, 16, 24)
 
 
 @given(power=st.integers(4, 9))
-def test_default_stages_reach_two_pixels_but_stop_at_six(power: int) -> None:
+def test_default_stages_reach_two_pixels_at_most_six(power: int) -> None:
     stages = get_default_stages(2**power)
     assert stages == min(6, power - 1)
     assert StridedTrunk(3, width=1, stages=min(stages, 3), slope=0.2)(make_noise(0, 1, 3, 16, 16)).shape[
@@ -207,7 +207,7 @@ def test_default_stages_reach_two_pixels_but_stop_at_six(power: int) -> None:
     ] == 16 >> min(stages, 3)
 
 
-def test_too_many_halvings_are_refused_in_a_sentence() -> None:
+def test_too_many_stages_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"discriminator 'x': stages=6 .*at least 64 .*got 32"):
         check_halvings("discriminator 'x'", "stages", 6, 32, exact=False)
     with pytest.raises(ConfigError, match=r"a multiple of 8 .*got 20"):
@@ -228,7 +228,7 @@ def draws(seed: int, n: int, **injected: Tensor) -> Draws:
     shift=st.sampled_from([0, 0.125]),
     hole=st.sampled_from([0, 0.5]),
 )
-def test_augmentation_treats_each_face_alone_and_repeats(
+def test_diffaugment_is_independent_and_repeatable(
     seed: int, n: int, color: bool, shift: float, hole: float
 ) -> None:
     augment = DiffAugment(DiffAugmentConfig(color=color, translation=shift, cutout=hole))
@@ -242,7 +242,7 @@ def test_augmentation_treats_each_face_alone_and_repeats(
 
 
 @given(seed=seeds, down=st.floats(0, 0.999), across=st.floats(0, 0.999))
-def test_translation_moves_whole_pixels(seed: int, down: float, across: float) -> None:
+def test_diffaugment_translation_moves_whole_pixels(seed: int, down: float, across: float) -> None:
     augment = DiffAugment(DiffAugmentConfig(color=False, cutout=0))
     image = make_faces(seed, 1, 16) + 2  # nowhere 0
     moved = augment(image, draws(0, 1, x_shift=torch.tensor([[down, across]])), "x")
@@ -254,7 +254,7 @@ def test_translation_moves_whole_pixels(seed: int, down: float, across: float) -
 
 
 @given(seed=seeds, down=st.floats(0, 0.999), across=st.floats(0, 0.999))
-def test_cutout_blanks_one_square(seed: int, down: float, across: float) -> None:
+def test_diffaugment_cutout_blanks_one_square(seed: int, down: float, across: float) -> None:
     augment = DiffAugment(DiffAugmentConfig(color=False, translation=0, cutout=0.5))
     image = make_faces(seed, 1, 16) + 2
     cut = augment(image, draws(0, 1, x_cutout=torch.tensor([[down, across]])), "x")
@@ -265,7 +265,7 @@ def test_cutout_blanks_one_square(seed: int, down: float, across: float) -> None
 
 
 @given(seed=seeds)
-def test_colour_in_the_middle_of_its_range_changes_nothing(seed: int) -> None:
+def test_diffaugment_neutral_colour_is_identity(seed: int) -> None:
     augment = DiffAugment(DiffAugmentConfig(translation=0, cutout=0))
     image, half = make_faces(seed, 2, 16), torch.full((2, 1, 1, 1), 0.5)
     same = augment(image, draws(0, 2, x_brightness=half, x_saturation=half, x_contrast=half), "x")
@@ -275,7 +275,7 @@ def test_colour_in_the_middle_of_its_range_changes_nothing(seed: int) -> None:
 
 
 @given(seeds, batches, st.sampled_from([1, 2, 5]))
-def test_a_resize_convolution_is_doubling_then_convolution(seed: int, n: int, size: int) -> None:
+def test_resize_conv_equals_upsample_then_conv(seed: int, n: int, size: int) -> None:
     torch.manual_seed(seed)
     layer = make_upsampling_conv("resize", 3, 4)
     image = make_noise(seed, n, 3, size, size + 1)
@@ -284,7 +284,7 @@ def test_a_resize_convolution_is_doubling_then_convolution(seed: int, n: int, si
 
 
 @pytest.mark.parametrize("affine", [False, True])
-def test_instance_norm_channels_last_has_first_and_second_derivatives(affine: bool) -> None:
+def test_instance_norm_channels_last_is_twice_differentiable(affine: bool) -> None:
     layer = InstanceNorm2d(3, affine=affine)
     x = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last).requires_grad_()
     plain = x.detach().contiguous().requires_grad_()
@@ -298,7 +298,7 @@ def test_instance_norm_channels_last_has_first_and_second_derivatives(affine: bo
         assert torch.allclose(ours, theirs, atol=1e-4)
 
 
-def test_an_activation_in_place_may_follow_instance_norm_channels_last() -> None:
+def test_inplace_activation_after_instance_norm_is_safe() -> None:
     layer, x = InstanceNorm2d(3, affine=False), torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
     leaf = x.clone(memory_format=torch.preserve_format).requires_grad_()
     torch.relu_(layer(leaf)).sum().backward()

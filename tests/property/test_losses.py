@@ -44,7 +44,7 @@ def discriminator(seed: int, channels: int = 3) -> Callable[[Tensor], Tensor]:
 
 @pytest.mark.parametrize("loss", LOSSES)
 @given(seed=seeds, shape=maps)
-def test_costs_are_means_over_all_scores(loss: type, seed: int, shape: tuple[int, ...]) -> None:
+def test_adversarial_losses_are_means_over_scores(loss: type, seed: int, shape: tuple[int, ...]) -> None:
     """A map counts as its scores do, in any order and shape; every cost is 0-d."""
     real, fake = make_noise(seed, *shape), make_noise(seed + 1, *shape)
     costs = (*loss().discriminator_loss(real, fake), loss().generator_loss(fake))
@@ -59,7 +59,7 @@ def test_costs_are_means_over_all_scores(loss: type, seed: int, shape: tuple[int
 
 @pytest.mark.parametrize("loss", LOSSES)
 @given(seed=seeds)
-def test_the_discriminator_wants_real_up_and_fake_down_and_the_generator_fake_up(loss: type, seed: int) -> None:
+def test_adversarial_losses_have_correct_gradient_signs(loss: type, seed: int) -> None:
     real, fake = (make_noise(seed + k, 2, 1, 2, 2).clamp(-0.9, 0.9).requires_grad_() for k in (0, 1))
     if loss is LsganLoss:  # pulls to a value, not in a direction: below 1 and above 0 the direction is the same
         fake = (fake.detach().abs() + 0.05).clamp(max=0.9).requires_grad_()
@@ -71,7 +71,7 @@ def test_the_discriminator_wants_real_up_and_fake_down_and_the_generator_fake_up
 
 
 @given(score=st.floats(-200, 200))
-def test_non_saturating_is_the_cross_entropy_and_never_overflows(score: float) -> None:
+def test_non_saturating_equals_stable_cross_entropy(score: float) -> None:
     value = torch.tensor([score], dtype=torch.float64)
     real, fake = NonSaturatingLoss().discriminator_loss(value, value)
     assert math.isfinite(real) and math.isfinite(fake)
@@ -83,19 +83,19 @@ def test_non_saturating_is_the_cross_entropy_and_never_overflows(score: float) -
 
 
 @given(seed=seeds, shift=st.floats(-5, 5))
-def test_wgan_sees_only_the_difference(seed: int, shift: float) -> None:
+def test_wgan_loss_ignores_constant_offset(seed: int, shift: float) -> None:
     real, fake = make_noise(seed, 3, 1, 2, 2).double(), make_noise(seed + 1, 3, 1, 2, 2).double()
     plain, moved = WganLoss().discriminator_loss(real, fake), WganLoss().discriminator_loss(real + shift, fake + shift)
     torch.testing.assert_close(sum(plain), sum(moved))
 
 
 @given(seed=seeds)
-def test_hinge_leaves_scores_beyond_the_margin_alone(seed: int) -> None:
+def test_hinge_ignores_scores_beyond_margin(seed: int) -> None:
     beyond = 1 + make_noise(seed, 2, 1, 2, 2).abs()
     assert [float(cost) for cost in HingeLoss().discriminator_loss(beyond, -beyond)] == [0.0, 0.0]
 
 
-def test_lsgan_is_at_rest_at_its_labels() -> None:
+def test_lsgan_is_zero_at_its_labels() -> None:
     one, zero = torch.ones(2, 1), torch.zeros(2, 1)
     assert [float(c) for c in LsganLoss().discriminator_loss(one, zero)] == [0.0, 0.0]
     assert float(LsganLoss().generator_loss(zero)) == 0.5
@@ -105,7 +105,7 @@ def test_lsgan_is_at_rest_at_its_labels() -> None:
 
 
 @given(seed=seeds, slope=st.floats(0.01, 3), n=batches)
-def test_gradient_penalty_of_a_linear_discriminator(seed: int, slope: float, n: int) -> None:
+def test_gradient_penalty_of_linear_network_is_exact(seed: int, slope: float, n: int) -> None:
     """Each of 4 patches scores slope * sum of pixels: the summed map's gradient is 4 * slope everywhere."""
     image = make_faces(seed, n, 16).double()
     score = lambda x: (slope * x.sum((1, 2, 3), keepdim=True)).expand(-1, 1, 2, 2)  # noqa: E731
@@ -115,7 +115,7 @@ def test_gradient_penalty_of_a_linear_discriminator(seed: int, slope: float, n: 
 
 
 @given(seed=seeds, n=batches)
-def test_gradient_penalty_mixes_real_by_alpha(seed: int, n: int) -> None:
+def test_gradient_penalty_interpolates_by_alpha(seed: int, n: int) -> None:
     """alpha 1 is at the real image, alpha 0 at the fake one; between, against autograd image by image."""
     score, real, fake = discriminator(seed), make_faces(seed, n, 16).double(), make_faces(seed + 1, n, 16).double()
     for value in (0.0, 0.3, 1.0):
@@ -130,7 +130,7 @@ def test_gradient_penalty_mixes_real_by_alpha(seed: int, n: int) -> None:
 
 
 @given(seed=seeds, n=batches)
-def test_r1_is_half_the_squared_gradient_of_the_mean_map(seed: int, n: int) -> None:
+def test_r1_equals_half_squared_gradient_of_mean_map(seed: int, n: int) -> None:
     score, real = discriminator(seed), make_faces(seed, n, 16).double()
     got = R1Penalty()(score, real, torch.full_like(real, torch.nan), draws(0, n))  # fake is not looked at
     expected = []
@@ -143,7 +143,7 @@ def test_r1_is_half_the_squared_gradient_of_the_mean_map(seed: int, n: int) -> N
 
 @pytest.mark.parametrize("penalty", [GradientPenalty, R1Penalty])
 @given(seed=seeds)
-def test_penalties_train_the_discriminator(penalty: type, seed: int) -> None:
+def test_penalties_have_discriminator_gradients(penalty: type, seed: int) -> None:
     """Twice differentiable: the discriminator's own weights get a gradient, the images none."""
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Tanh(), torch.nn.Conv2d(4, 1, 3))
     real, fake = make_faces(seed, 2, 16), make_faces(seed + 1, 2, 16)
@@ -153,14 +153,14 @@ def test_penalties_train_the_discriminator(penalty: type, seed: int) -> None:
 
 
 @pytest.mark.parametrize("penalty", [GradientPenalty, R1Penalty, NoPenalty])
-def test_penalties_can_be_rehearsed(penalty: type) -> None:
+def test_penalties_run_on_meta_device(penalty: type) -> None:
     with torch.device("meta"):
         network, image = torch.nn.Conv2d(3, 1, 3), torch.zeros(4, 3, 16, 16)
     value = penalty()(network, image, image, draws(0, 4))
     assert value.shape == () and value.is_meta
 
 
-def test_weights_and_intervals_come_from_the_config() -> None:
+def test_penalty_weight_and_interval_follow_config() -> None:
     assert (GradientPenalty().weight, GradientPenalty().every) == (10.0, 1)
     lazy = R1Penalty(R1Config(weight=0.2))
     assert (lazy.weight, lazy.every) == (0.2, 16)
@@ -172,7 +172,7 @@ def test_weights_and_intervals_come_from_the_config() -> None:
 
 
 @given(seed=seeds, n=batches, a=st.integers(1, 6))
-def test_binary_sums_over_attributes(seed: int, n: int, a: int) -> None:
+def test_binary_classification_sums_over_attributes(seed: int, n: int, a: int) -> None:
     logits, wanted = make_noise(seed, n, a).double(), make_labels(seed, n, a).double()
     probability = logits.sigmoid()
     by_hand = -(wanted * probability.log() + (1 - wanted) * (1 - probability).log()).sum(1).mean()
@@ -181,7 +181,7 @@ def test_binary_sums_over_attributes(seed: int, n: int, a: int) -> None:
 
 
 @given(seed=seeds, n=batches, a=st.integers(2, 6))
-def test_softmax_takes_the_label_that_is_set(seed: int, n: int, a: int) -> None:
+def test_softmax_classification_uses_set_label(seed: int, n: int, a: int) -> None:
     logits = make_noise(seed, n, a).double()
     index = (make_noise(seed, n).abs() * 7).long() % a
     wanted = torch.nn.functional.one_hot(index, a).double()
@@ -190,7 +190,7 @@ def test_softmax_takes_the_label_that_is_set(seed: int, n: int, a: int) -> None:
 
 
 @given(seed=seeds, n=batches, a=st.integers(2, 6))
-def test_labels_are_read_as_they_were_taught(seed: int, n: int, a: int) -> None:
+def test_predicted_labels_match_training_form(seed: int, n: int, a: int) -> None:
     index = (make_noise(seed, n).abs() * 7).long() % a
     one_hot = torch.nn.functional.one_hot(index, a).double()
     several = make_labels(seed, n, a).double()
@@ -200,7 +200,7 @@ def test_labels_are_read_as_they_were_taught(seed: int, n: int, a: int) -> None:
 
 
 @given(seed=seeds, scale=st.floats(0, 4))
-def test_l1_is_a_distance(seed: int, scale: float) -> None:
+def test_l1_loss_is_a_distance(seed: int, scale: float) -> None:
     one, other = make_faces(seed, 2, 16).double(), make_faces(seed + 1, 2, 16).double()
     assert float(l1_loss(one, one)) == 0
     torch.testing.assert_close(l1_loss(one, other), l1_loss(other, one))
@@ -208,7 +208,7 @@ def test_l1_is_a_distance(seed: int, scale: float) -> None:
 
 
 @given(seed=seeds)
-def test_mask_terms(seed: int) -> None:
+def test_mask_terms_equal_hand_computation(seed: int) -> None:
     image, mask = make_faces(seed, 2, 16), make_noise(seed, 2, 1, 16, 16).sigmoid()
     values = {"image": image, "edited": EditedImage(image, mask, image), "identity": EditedImage(image, mask, -image)}
     assert float(MaskArea()(turn(), values)) == pytest.approx(float(mask.mean()))
@@ -219,7 +219,7 @@ def test_mask_terms(seed: int) -> None:
     assert float(UnmaskedIdentity()(turn(), values)) == pytest.approx(float(2 * image.abs().mean()))
 
 
-def test_terms_name_themselves_when_they_cannot_be_computed() -> None:
+def test_terms_name_themselves_in_errors() -> None:
     image = torch.zeros(1, 3, 16, 16)
     with pytest.raises(ValueError, match=r"'mask_area'.*mask"):
         MaskArea()(turn(), {"edited": EditedImage(image)})

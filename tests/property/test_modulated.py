@@ -44,7 +44,7 @@ def example(seed: int, n: int, i: int, o: int, kernel: int, side: int = 4) -> tu
 @given(
     seed=seeds, n=batches, i=widths, o=widths, kernel=kernels, demodulate=st.booleans(), up=st.booleans(), gain=gains
 )
-def test_both_forms_are_the_function_of_the_paper(
+def test_modulated_conv_forms_equal_paper_formula(
     seed: int, n: int, i: int, o: int, kernel: int, demodulate: bool, up: bool, gain: float
 ) -> None:
     x, weight, scale = example(seed, n, i, o, kernel)
@@ -59,7 +59,7 @@ def test_both_forms_are_the_function_of_the_paper(
 
 
 @given(seed=seeds, n=batches, i=widths, o=widths, kernel=kernels)
-def test_demodulated_weights_have_norm_one(seed: int, n: int, i: int, o: int, kernel: int) -> None:
+def test_demodulated_weights_have_unit_norm(seed: int, n: int, i: int, o: int, kernel: int) -> None:
     _, weight, scale = example(seed, n, i, o, kernel)
     each = weight * scale[:, None, :, None, None] * compute_demodulation(weight, scale)[:, :, None, None, None]
     torch.testing.assert_close(
@@ -68,7 +68,7 @@ def test_demodulated_weights_have_norm_one(seed: int, n: int, i: int, o: int, ke
 
 
 @given(seed=seeds, n=batches, kernel=kernels, up=st.booleans(), factor=st.floats(0.5, 20))
-def test_a_demodulated_convolution_ignores_the_scale_of_the_style(
+def test_demodulation_ignores_style_scale(
     seed: int, n: int, kernel: int, up: bool, factor: float
 ) -> None:
     x, weight, scale = example(seed, n, 3, 2, kernel)
@@ -79,7 +79,7 @@ def test_a_demodulated_convolution_ignores_the_scale_of_the_style(
 
 
 @given(seed=seeds, kernel=kernels, up=st.booleans(), order=st.permutations(range(3)))
-def test_each_image_has_its_own_weights(seed: int, kernel: int, up: bool, order: list[int]) -> None:
+def test_modulated_conv_uses_weights_per_image(seed: int, kernel: int, up: bool, order: list[int]) -> None:
     x, weight, scale = example(seed, 3, 3, 2, kernel)
     whole = modulated_conv2d(x, weight, scale, up=up)
     agree(modulated_conv2d(x[order], weight, scale[order], up=up), whole[order])
@@ -87,7 +87,7 @@ def test_each_image_has_its_own_weights(seed: int, kernel: int, up: bool, order:
 
 
 @given(seed=seeds, n=batches, affine=st.sampled_from(["equalised", "delta"]), kernel=kernels, up=st.booleans())
-def test_scales_are_an_affine_function_of_the_latent(seed: int, n: int, affine: str, kernel: int, up: bool) -> None:
+def test_style_scales_are_affine_in_latent(seed: int, n: int, affine: str, kernel: int, up: bool) -> None:
     layer = random(ModulatedConv2d(3, 2, kernel, STYLE, affine=affine, up=up, gain=2.0), seed)  # type: ignore[arg-type]
     assert isinstance(layer, ModulatedConv2d)
     x, latent, inner = real(seed + 9, n, 3, 4, 4), real(seed + 10, n, STYLE), layer.affine
@@ -100,7 +100,7 @@ def test_scales_are_an_affine_function_of_the_latent(seed: int, n: int, affine: 
     agree(layer(x, latent), plain(x, layer.weight, scale, True, up, 2.0))
 
 
-def test_a_fresh_layer_scales_by_about_one() -> None:
+def test_fresh_layer_scales_by_about_one() -> None:
     torch.manual_seed(0)
     latent = torch.zeros(1, STYLE)
     equalised = ModulatedConv2d(3, 2, 3, STYLE)
@@ -110,7 +110,7 @@ def test_a_fresh_layer_scales_by_about_one() -> None:
 
 
 @given(seed=seeds, n=batches, up=st.booleans(), rows=st.sampled_from(["each", "one", "none"]))
-def test_styled_convolution_by_hand(seed: int, n: int, up: bool, rows: str) -> None:
+def test_styled_conv_equals_hand_computation(seed: int, n: int, up: bool, rows: str) -> None:
     layer = random(StyledConv2d(3, 2, STYLE, up=up), seed)
     assert isinstance(layer, StyledConv2d) and layer.strength is not None
     x, latent, side = real(seed + 9, n, 3, 4, 4), real(seed + 10, n, STYLE), 8 if up else 4
@@ -124,7 +124,7 @@ def test_styled_convolution_by_hand(seed: int, n: int, up: bool, rows: str) -> N
 
 
 @given(seed=seeds, n=batches, channels=st.sampled_from([1, 3]))
-def test_to_rgb_by_hand(seed: int, n: int, channels: int) -> None:
+def test_to_rgb_equals_hand_computation(seed: int, n: int, channels: int) -> None:
     layer = random(ToRGB(3, channels, STYLE), seed)
     assert isinstance(layer, ToRGB)
     x, latent, skip = real(seed + 9, n, 3, 4, 4), real(seed + 10, n, STYLE), real(seed + 11, n, channels, 2, 2)

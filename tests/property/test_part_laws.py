@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.part_metrics import PARTS, Marked, maker, rectangles
-from support.set_metrics import Noise, study_of
+from support.part_metrics import PARTS, ColourJudge, make_painted_editor, make_rectangle_painter
+from support.set_metrics import NoiseSource, make_study
 from zoogan.evaluation.metrics.mask_agreement import MaskAgreement
 from zoogan.evaluation.metrics.part_leak import PartLeak
 from zoogan.interfaces import Metric, Samples
@@ -20,16 +20,20 @@ FACES = 8
 
 
 def told(metric: Metric, batches: list[list[int]], seed: int, leak: float = 0.0) -> dict[tuple[str, str | None], float]:
-    study = study_of(Noise(), Path("unused"), faces=FACES, judge=Marked(PARTS[::-1]), kind="samples", seed=seed)
+    study = make_study(
+        NoiseSource(), Path("unused"), faces=FACES, judge=ColourJudge(PARTS[::-1]), kind="samples", seed=seed
+    )
     metric.start(study)
     for faces in batches:
-        metric.update_samples(Samples(maker(rectangles(leak)), torch.tensor(faces), seed=seed))
+        metric.update_samples(
+            Samples(make_painted_editor(make_rectangle_painter(leak)), torch.tensor(faces), seed=seed)
+        )
     return {(m.name, m.attribute): m.statistic.compute() for m in metric.compute()}
 
 
 @settings(max_examples=8)
 @given(SEEDS)
-def test_parts_that_are_apart_leak_nothing_and_masks_that_are_right_agree(seed: int) -> None:
+def test_disjoint_parts_have_no_leak_and_full_agreement(seed: int) -> None:
     everyone = [list(range(FACES))]
     leaks = told(PartLeak(), everyone, seed)
     assert all(leaks[f"part_leak.{kind}", None] == 0 for kind in ("shape", "texture", "both", "relabelled"))
@@ -39,14 +43,14 @@ def test_parts_that_are_apart_leak_nothing_and_masks_that_are_right_agree(seed: 
 
 @settings(max_examples=8)
 @given(SEEDS, st.floats(0.05, 0.5))
-def test_a_leak_is_its_share_of_the_change(seed: int, leak: float) -> None:
+def test_part_leak_equals_its_share_of_change(seed: int, leak: float) -> None:
     leaks = told(PartLeak(), [list(range(FACES))], seed, leak)
     assert leaks["part_leak.texture", None] == pytest.approx(leak, rel=1e-3)
 
 
 @settings(max_examples=6)
 @given(SEEDS, st.permutations(range(FACES)), st.integers(1, FACES), st.integers(1, FACES))
-def test_neither_order_nor_batches_show(seed: int, order: list[int], size: int, looked_at: int) -> None:
+def test_part_metrics_ignore_order_and_batching(seed: int, order: list[int], size: int, looked_at: int) -> None:
     batches = [list(order[k : k + size]) for k in range(0, FACES, size)]
     for metric in (PartLeak(PartLeak.Config(faces=looked_at)), MaskAgreement()):
         whole = told(metric, [list(range(FACES))], seed, 0.3)

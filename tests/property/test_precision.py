@@ -43,7 +43,7 @@ class Rounded(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_the_flag_is_down_inside_only() -> None:
+def test_tf32_flag_is_off_inside_context_only() -> None:
     with pytest.raises(KeyError), disable_tf32():
         assert not torch.backends.cuda.matmul.allow_tf32
         raise KeyError
@@ -53,7 +53,7 @@ def test_the_flag_is_down_inside_only() -> None:
 @pytest.mark.parametrize(
     "shapes", [((2, 3), (3, 4)), ((5, 6), (2, 3, 6, 4)), ((2, 3, 4, 6), (6, 5)), ((2, 3, 3), (2, 3, 7))]
 )
-def test_a_product_has_the_derivatives_of_a_product(shapes: tuple[Any, Any]) -> None:
+def test_exact_matmul_has_product_derivatives(shapes: tuple[Any, Any]) -> None:
     torch.manual_seed(0)
     one, other = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
     assert torch.equal(MatmulWithoutTF32.apply(one, other), one @ other)
@@ -66,7 +66,7 @@ def augmented(image: Tensor) -> Tensor:
     return AdaptiveAugment()(image, draw, "x", torch.tensor(0.8))
 
 
-def test_adaptive_augmentation_never_rounds_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ada_never_uses_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor gradients, nor the gradients of those: as R1 takes them."""
 
     def derived() -> list[Tensor]:
@@ -85,7 +85,7 @@ def test_adaptive_augmentation_never_rounds_pixels(monkeypatch: pytest.MonkeyPat
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_places_are_never_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coordinates_never_use_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     positions = Positions(5, 8)
     usual = positions(make_grid(16))
     monkeypatch.setattr(precision, "may_use_tf32", lambda x: True)

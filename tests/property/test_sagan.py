@@ -63,7 +63,7 @@ def discriminator(seed: int, size: int, a: int, **chosen: Any) -> SaganDiscrimin
 
 
 @given(seed=seeds, size=sizes, n=st.integers(2, 3), a=counts, chosen=options, train=st.booleans())
-def test_the_edit_is_the_mix(seed: int, size: int, n: int, a: int, chosen: dict[str, Any], train: bool) -> None:
+def test_edit_mixes_image_and_raw_by_mask(seed: int, size: int, n: int, a: int, chosen: dict[str, Any], train: bool) -> None:
     network, image, target = (
         generator(seed, size, a, **chosen).train(train),
         make_faces(seed, n, size),
@@ -79,7 +79,7 @@ def test_the_edit_is_the_mix(seed: int, size: int, n: int, a: int, chosen: dict[
 
 
 @given(seed=seeds, n=st.integers(2, 3), a=counts, chosen=options)
-def test_the_mask_sees_the_label_only_when_it_should(seed: int, n: int, a: int, chosen: dict[str, Any]) -> None:
+def test_mask_depends_on_label_only_if_configured(seed: int, n: int, a: int, chosen: dict[str, Any]) -> None:
     network, image, target = generator(seed, 16, a, **chosen).eval(), make_faces(seed, n, 16), make_labels(seed, n, a)
     one, other = network(image, target), network(image, 1 - target)
     assert not torch.equal(one.raw, other.raw)
@@ -87,7 +87,7 @@ def test_the_mask_sees_the_label_only_when_it_should(seed: int, n: int, a: int, 
 
 
 @given(seed=seeds, n=batches)
-def test_a_shut_mask_gives_the_image_back_and_an_open_one_the_raw(seed: int, n: int) -> None:
+def test_closed_mask_returns_input_and_open_mask_raw(seed: int, n: int) -> None:
     image, target = make_faces(seed, n, 16), make_labels(seed, n, 1)
     assert torch.equal(generator(seed, 16, 1, mask_bias=-1e4).eval()(image, target).image, image)
     edited = generator(seed, 16, 1, mask_bias=1e4).eval()(image, target)
@@ -95,7 +95,7 @@ def test_a_shut_mask_gives_the_image_back_and_an_open_one_the_raw(seed: int, n: 
 
 
 @given(seed=seeds, n=st.integers(2, 4), chosen=options)
-def test_eval_treats_each_face_alone(seed: int, n: int, chosen: dict[str, Any]) -> None:
+def test_eval_treats_faces_independently(seed: int, n: int, chosen: dict[str, Any]) -> None:
     network, image, target = generator(seed, 16, 1, **chosen), make_faces(seed, n, 16), make_labels(seed, n, 1)
     network(image, target)  # move the running statistics off their start
     network.eval()
@@ -107,7 +107,7 @@ def test_eval_treats_each_face_alone(seed: int, n: int, chosen: dict[str, Any]) 
 
 
 @given(seed=seeds, chosen=options, size=sizes)
-def test_gradients_reach_both_bodies_and_the_image(seed: int, chosen: dict[str, Any], size: int) -> None:
+def test_gradients_reach_both_branches_and_image(seed: int, chosen: dict[str, Any], size: int) -> None:
     network, image = generator(seed, size, 1, **chosen), make_faces(seed, 2, size).requires_grad_()
     network(image, make_labels(seed, 2, 1)).image.square().mean().backward()
     assert image.grad is not None and image.grad.abs().sum() > 0
@@ -126,13 +126,13 @@ def test_published_parameter_counts() -> None:
 
 
 @torch.no_grad()
-def test_initial_masks_are_near_the_middle_and_follow_their_bias() -> None:
+def test_initial_mask_follows_its_bias() -> None:
     image, target = make_faces(0, 2, 32), make_labels(0, 2, 1)
     assert abs(float(generator(0, 32, 1)(image, target).mask.mean()) - 0.5) < 0.05
     assert abs(float(generator(0, 32, 1, mask_bias=1.0)(image, target).mask.mean()) - 0.731) < 0.05
 
 
-def test_sizes_that_cannot_be_halved_are_refused() -> None:
+def test_indivisible_image_sizes_are_refused() -> None:
     with pytest.raises(ConfigError, match="multiple of 8"):
         generator(0, 20, 1, downsamplings=3)
 
@@ -141,7 +141,7 @@ def test_sizes_that_cannot_be_halved_are_refused() -> None:
 
 
 @given(seed=seeds, n=st.integers(2, 3), chosen=options, times=st.integers(1, 3))
-def test_decoding_again_is_running_again(seed: int, n: int, chosen: dict[str, Any], times: int) -> None:
+def test_second_decode_equals_second_forward(seed: int, n: int, chosen: dict[str, Any], times: int) -> None:
     """Outputs, and the running statistics that the official order of forwards leaves behind."""
     shared, apart = generator(seed, 16, 1, **chosen), generator(seed, 16, 1, **chosen)
     image = make_faces(seed, n, 16)
@@ -157,7 +157,7 @@ def test_decoding_again_is_running_again(seed: int, n: int, chosen: dict[str, An
 
 
 @given(seed=seeds)
-def test_replay_between_forward_and_backward_changes_no_gradient(seed: int) -> None:
+def test_norm_replay_changes_no_gradient(seed: int) -> None:
     shared, apart = generator(seed, 16, 1), generator(seed, 16, 1)
     image, target = make_faces(seed, 2, 16), make_labels(seed, 2, 1)
     encoded = shared.encode(image)
@@ -167,7 +167,7 @@ def test_replay_between_forward_and_backward_changes_no_gradient(seed: int) -> N
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-6)
 
 
-def test_compiled_residual_blocks_are_the_eager_ones() -> None:
+def test_compiled_residual_blocks_equal_eager() -> None:
     """Gradients, and the running statistics: recorded inside of what is compiled and replayed outside of it. The blocks
     have all of the attention's batch norms; compiling the rest of it takes twice as long."""
     torch._dynamo.reset()
@@ -208,7 +208,7 @@ def test_discriminator_heads(seed: int, size: int, n: int, a: int, heads: str) -
 
 
 @given(seed=seeds, n=batches, a=counts)
-def test_of_label_picks_the_claimed_map(seed: int, n: int, a: int) -> None:
+def test_label_scores_select_the_claimed_map(seed: int, n: int, a: int) -> None:
     score = torch.arange(n * 2 * a * 4.0).view(n, 2 * a, 2, 2)
     claim = make_labels(seed, n, a)
     picked = select_label_scores(score, claim)
@@ -247,7 +247,7 @@ def official_folder(
     return ours, judge
 
 
-def test_import_gives_the_same_networks_and_training(tmp_path: Path) -> None:
+def test_import_restores_networks_and_training_settings(tmp_path: Path) -> None:
     ours, judge = official_folder(tmp_path, 32)
     result = import_sagan([tmp_path], {})
     assert result.config["data"] == {
@@ -270,7 +270,7 @@ def test_import_gives_the_same_networks_and_training(tmp_path: Path) -> None:
     assert FIRST_VERSION == {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
 
 
-def test_a_folder_means_its_newest_pair_of_one_experiment(tmp_path: Path) -> None:
+def test_import_folder_uses_newest_checkpoint_pair(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     for folder in (one, other):
         folder.mkdir()
@@ -298,7 +298,7 @@ def shuts_mask(ours: SaganGenerator, skip: bool) -> None:
 
 @pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("photos", [0, 2])
-def test_of_two_readings_that_one_is_imported_which_gives_faces_back(
+def test_import_keeps_layout_that_reconstructs_faces(
     tmp_path: Path, skip: bool, photos: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, skip))
@@ -315,7 +315,7 @@ def test_of_two_readings_that_one_is_imported_which_gives_faces_back(
     assert config["generator"]["skip"] is skip and config["discriminator"]["slope"] == (0.2 if skip else 0.01)
 
 
-def test_what_a_person_says_is_not_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_settings_disable_layout_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, True))
     said = ["--set", "generator.skip=false"]
     assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run"), *said]) == 0
@@ -323,7 +323,7 @@ def test_what_a_person_says_is_not_tried(tmp_path: Path, capsys: pytest.CaptureF
     assert zoogan.load(tmp_path / "run").config.model_dump()["generator"]["skip"] is False
 
 
-def test_weights_that_give_no_face_back_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_without_reconstruction_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     official_folder(tmp_path, 32, open_mask)
     assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run")]) == 0
     assert "neither gives faces back" in capsys.readouterr().out
@@ -335,7 +335,7 @@ def open_mask(ours: SaganGenerator) -> None:
     ours.attention.head.bias.fill_(20)
 
 
-def test_an_imported_run_says_that_celeba_is_where_it_comes_from(
+def test_imported_run_names_celeba_as_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, True))
@@ -363,7 +363,7 @@ def test_an_imported_run_says_that_celeba_is_where_it_comes_from(
         assert report["faces"] == 3, "the files from 200001 on, which the weights have not seen"
 
 
-def test_another_source_may_be_named_with_the_size_and_labels_of_the_weights(tmp_path: Path) -> None:
+def test_import_accepts_another_source(tmp_path: Path) -> None:
     official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, True))
     other = ["--set", "data.source=drawn"]
     assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run"), *other]) == 0
@@ -372,14 +372,14 @@ def test_another_source_may_be_named_with_the_size_and_labels_of_the_weights(tmp
 
 
 @given(seed=seeds, size=st.integers(3, 7))
-def test_the_last_layer_is_converted_exactly(seed: int, size: int) -> None:
+def test_last_layer_conversion_is_exact(seed: int, size: int) -> None:
     weight = make_faces(seed, 4, 7)[:, :2]
     x = make_faces(seed + 1, 1, size)[:, :1].expand(1, 4, -1, -1).contiguous()
     transposed = torch.nn.functional.conv_transpose2d(x, weight, padding=3)
     torch.testing.assert_close(torch.nn.functional.conv2d(x, convert_transposed_weight(weight), padding=3), transposed)
 
 
-def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
+def test_import_reports_mismatches(tmp_path: Path) -> None:
     official_folder(tmp_path, 16)
     files = [tmp_path / "checkpoint" / f"1000032.{side}.pth" for side in "GD"]
     with pytest.raises(ConfigError, match="know 1 attributes, but none are named"):

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from support.semantic_networks import STYLE, Small, composed, part, smalls, unrolled, wplus
+from support.semantic_networks import (
+    STYLE,
+    NetworkSizes,
+    compose_parts,
+    generate_part,
+    make_latents,
+    network_sizes,
+    select_layer_rows,
+)
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Draws, SynthesisedFace, World
@@ -33,12 +41,12 @@ def fields(made: SynthesisedFace) -> list[Tensor]:
 # ---- latents ----
 
 
-@given(small=smalls(), seed=seeds, n=batches)
-def test_rows_are_unrolled_as_published(small: Small, seed: int, n: int) -> None:
-    network = small.generator()
-    latents = wplus(seed, n, network)
+@given(small=network_sizes(), seed=seeds, n=batches)
+def test_latent_rows_unroll_as_published(small: NetworkSizes, seed: int, n: int) -> None:
+    network = small.make_generator()
+    latents = make_latents(seed, n, network)
     found = network.expand_rows(latents)
-    assert torch.equal(found, unrolled(small, latents)) and found.shape[1] == network.layers
+    assert torch.equal(found, select_layer_rows(small, latents)) and found.shape[1] == network.layers
     assert torch.equal(network.expand_rows(found), found)
     for one, other in zip(fields(network(latents)), fields(network(found))):
         assert torch.equal(one, other)
@@ -46,19 +54,19 @@ def test_rows_are_unrolled_as_published(small: Small, seed: int, n: int) -> None
         network.expand_rows(make_noise(seed, n, network.rows + network.layers, STYLE))
 
 
-@given(small=smalls())
-def test_every_row_has_a_name(small: Small) -> None:
-    network = small.generator()
+@given(small=network_sizes())
+def test_latent_rows_are_all_named(small: NetworkSizes) -> None:
+    network = small.make_generator()
     named = [row for kinds in network.part_rows.values() for rows in kinds.values() for row in rows]
     assert sorted(named) == list(range(network.rows)) and network.rows == small.shared + 2 * small.parts
     assert [name for name in network.part_rows if name != "coarse"] == list(network.parts)
     assert ("coarse" in network.part_rows) == (small.shared > 0)
 
 
-@given(small=smalls(), seed=seeds, data=st.data())
-def test_mixing_takes_shapes_and_textures_by_part(small: Small, seed: int, data: st.DataObject) -> None:
-    network, n = small.generator(), 2
-    one, other = wplus(seed, n, network), wplus(seed + 1, n, network)
+@given(small=network_sizes(), seed=seeds, data=st.data())
+def test_mixing_swaps_shape_and_texture_by_part(small: NetworkSizes, seed: int, data: st.DataObject) -> None:
+    network, n = small.make_generator(), 2
+    one, other = make_latents(seed, n, network), make_latents(seed + 1, n, network)
     kinds = [[data.draw(st.integers(0, 2)) for _ in network.parts] for _ in range(n)]
     draw = Draws(0, World.make_single(), n, slice(None), {"parts": (torch.tensor(kinds) + 0.5) / 3})
     mixed = network.mix_latents(one, other, draw)
@@ -70,8 +78,8 @@ def test_mixing_takes_shapes_and_textures_by_part(small: Small, seed: int, data:
         assert torch.equal(mixed[face], torch.stack(rows))
 
 
-def test_every_kind_of_mixture_is_drawn_for_every_part_of_every_face() -> None:
-    network, n = Small().generator(), 6000
+def test_mixing_draws_every_kind_for_every_part() -> None:
+    network, n = NetworkSizes().make_generator(), 6000
     one, other = torch.zeros(n, network.rows, 1), torch.ones(n, network.rows, 1)
     mixed = network.mix_latents(one, other, Draws(5, World.make_single(), n, slice(None)))[..., 0]
     assert not mixed[:, :1].any()
@@ -84,29 +92,29 @@ def test_every_kind_of_mixture_is_drawn_for_every_part_of_every_face() -> None:
 # ---- the generator against its description ----
 
 
-@given(small=smalls(), seed=seeds, n=st.integers(1, 2))
-def test_batched_parts_are_the_loops_of_the_description(small: Small, seed: int, n: int) -> None:
-    network = small.generator()
-    latents = wplus(seed, n, network)
+@given(small=network_sizes(), seed=seeds, n=st.integers(1, 2))
+def test_batched_parts_equal_reference_loops(small: NetworkSizes, seed: int, n: int) -> None:
+    network = small.make_generator()
+    latents = make_latents(seed, n, network)
     found = network.compute_part_features(latents)
     each = network.composition.compute_each_part(found.hidden)
     kept = (make_noise(seed, n, small.parts) > -0.5).double()
     masks = network.composition.compute_masks(found.depth, kept)
     whole = network.composition(found.hidden, masks)
     for face in range(n):
-        rows = unrolled(small, latents)[face].view(small.parts, small.layers, STYLE)
-        wide, depth = zip(*(part(network, small, k, rows[k], network.place) for k in range(small.parts)))
+        rows = select_layer_rows(small, latents)[face].view(small.parts, small.layers, STYLE)
+        wide, depth = zip(*(generate_part(network, small, k, rows[k], network.place) for k in range(small.parts)))
         close(each[face], torch.stack(wide))
         close(found.depth[face], torch.stack(depth))
-        features, shown = composed(small, torch.stack(wide), torch.stack(depth), kept[face])
+        features, shown = compose_parts(small, torch.stack(wide), torch.stack(depth), kept[face])
         torch.testing.assert_close(masks[face], shown, atol=1e-7, rtol=1e-6)
         torch.testing.assert_close(whole[face], features, atol=1e-6, rtol=1e-6)
 
 
-@given(small=smalls(), seed=seeds, n=batches)
-def test_shapes_ranges_and_repetition(small: Small, seed: int, n: int) -> None:
-    network = small.generator()
-    latents = wplus(seed, n, network)
+@given(small=network_sizes(), seed=seeds, n=batches)
+def test_shapes_ranges_and_repetition(small: NetworkSizes, seed: int, n: int) -> None:
+    network = small.make_generator()
+    latents = make_latents(seed, n, network)
     made = network(latents)
     sides = [(8 << k // 2,) * 2 for k in range(2 * int(math.log2(small.size // 4)))]
     assert network.noise_sizes == (tuple(sides) if small.noise else ())
@@ -120,11 +128,11 @@ def test_shapes_ranges_and_repetition(small: Small, seed: int, n: int) -> None:
         assert torch.equal(one, other) and one.isfinite().all()
 
 
-@given(small=smalls(), seed=seeds, order=st.permutations(range(3)))
-def test_each_face_is_made_alone(small: Small, seed: int, order: list[int]) -> None:
-    network = small.generator()
+@given(small=network_sizes(), seed=seeds, order=st.permutations(range(3)))
+def test_faces_are_generated_independently(small: NetworkSizes, seed: int, order: list[int]) -> None:
+    network = small.make_generator()
     latents, maps = (
-        wplus(seed, 3, network),
+        make_latents(seed, 3, network),
         [make_noise(seed + k, 3, 1, *s).double() for k, s in enumerate(network.noise_sizes)],
     )
     whole = fields(network(latents, maps))
@@ -137,11 +145,11 @@ def test_each_face_is_made_alone(small: Small, seed: int, order: list[int]) -> N
 # ---- what acts on what ----
 
 
-@given(small=smalls(), seed=seeds, data=st.data())
-def test_a_row_acts_on_its_own_part_alone(small: Small, seed: int, data: st.DataObject) -> None:
+@given(small=network_sizes(), seed=seeds, data=st.data())
+def test_latent_row_changes_only_its_part(small: NetworkSizes, seed: int, data: st.DataObject) -> None:
     """A shape leaves the depths of all others, a texture all depths and masks, the shared ones the background: bits."""
-    network = small.generator()
-    latents = wplus(seed, 2, network)
+    network = small.make_generator()
+    latents = make_latents(seed, 2, network)
     row = data.draw(st.integers(0, network.rows - 1))
     changed = latents.clone()
     changed[:, row] += 1
@@ -161,10 +169,10 @@ def test_a_row_acts_on_its_own_part_alone(small: Small, seed: int, data: st.Data
             assert torch.equal(one, other_one)
 
 
-@given(small=smalls(), seed=seeds, data=st.data())
-def test_what_is_left_out_shows_nowhere(small: Small, seed: int, data: st.DataObject) -> None:
-    network = small.generator()
-    latents = wplus(seed, 2, network)
+@given(small=network_sizes(), seed=seeds, data=st.data())
+def test_invisible_parts_do_not_show(small: NetworkSizes, seed: int, data: st.DataObject) -> None:
+    network = small.make_generator()
+    latents = make_latents(seed, 2, network)
     kept = torch.tensor([[data.draw(st.booleans()) for _ in network.parts] for _ in range(2)]).double()
     made = network.generate_parts(latents, visible=kept)
     _, _, coarse, depth = fields(made)
@@ -181,10 +189,10 @@ def test_what_is_left_out_shows_nowhere(small: Small, seed: int, data: st.DataOb
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
-@given(small=smalls(), seed=seeds, data=st.data())
-def test_moving_the_places_of_a_part_moves_it_alone(small: Small, seed: int, data: st.DataObject) -> None:
-    network = small.generator()
-    latents, k = wplus(seed, 2, network), data.draw(st.integers(1, small.parts - 1))
+@given(small=network_sizes(), seed=seeds, data=st.data())
+def test_moving_part_coordinates_moves_only_that_part(small: NetworkSizes, seed: int, data: st.DataObject) -> None:
+    network = small.make_generator()
+    latents, k = make_latents(seed, 2, network), data.draw(st.integers(1, small.parts - 1))
     places = network.place.expand(1, small.parts, -1, -1, -1).clone()
     for one, other in zip(fields(network.generate_parts(latents, places=places)), fields(network(latents))):
         close(one, other)
@@ -201,11 +209,11 @@ def test_moving_the_places_of_a_part_moves_it_alone(small: Small, seed: int, dat
 # ---- gradients ----
 
 
-@given(small=smalls(), seed=seeds)
-def test_gradients_reach_every_parameter(small: Small, seed: int) -> None:
+@given(small=network_sizes(), seed=seeds)
+def test_gradients_reach_every_parameter(small: NetworkSizes, seed: int) -> None:
     """But for the background's shape where textures teach shapes nothing, for it has no depth."""
-    network = small.generator()
-    made = network(wplus(seed, 2, network))
+    network = small.make_generator()
+    made = network(make_latents(seed, 2, network))
     torch.stack([(x * make_noise(seed + 1, *x.shape).double()).sum() for x in fields(made)]).sum().backward()
     for name, parameter in network.named_parameters():
         gradient = parameter.grad
@@ -220,7 +228,7 @@ def test_gradients_reach_every_parameter(small: Small, seed: int) -> None:
             assert gradient.any(), name
 
 
-def test_parts_and_their_composition_have_second_derivatives() -> None:
+def test_parts_are_twice_differentiable() -> None:
     torch.manual_seed(3)
     parts, composition = PartGenerators(2, 2, 1, 2, 2).double(), Composition(2, 2, 2, (1,)).double()
     places = torch.randn(2, 4, dtype=torch.float64)
@@ -238,11 +246,11 @@ def test_parts_and_their_composition_have_second_derivatives() -> None:
 # ---- precision, sizes, refusals ----
 
 
-@given(small=smalls(), seed=seeds)
-def test_half_precision_keeps_sums_and_masks_in_full(small: Small, seed: int) -> None:
+@given(small=network_sizes(), seed=seeds)
+def test_half_precision_keeps_sums_and_masks_float32(small: NetworkSizes, seed: int) -> None:
     """What stages and masks add up to is not rounded; the rest is near."""
-    network = small.generator(dtype=torch.float32)
-    latents = wplus(seed, 2, network)
+    network = small.make_generator(dtype=torch.float32)
+    latents = make_latents(seed, 2, network)
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         made = network(latents)
     for one, other in zip(fields(made), fields(network(latents))):
@@ -252,11 +260,11 @@ def test_half_precision_keeps_sums_and_masks_in_full(small: Small, seed: int) ->
     torch.testing.assert_close(((made.coarse + 1) / 2).sum(1), torch.ones(2, small.coarse, small.coarse))
 
 
-def test_what_does_not_fit_is_refused_in_a_sentence() -> None:
+def test_mismatched_configs_are_refused() -> None:
     names = ("sky", "sea", "sand")
     for parts in ((), ("sky",)):
         with pytest.raises(ConfigError, match="faces of parts, of which this source names"):
-            SemanticStyleGANGenerator(Small().config(), Facts(image_size=16, parts=parts))
+            SemanticStyleGANGenerator(NetworkSizes().make_config(), Facts(image_size=16, parts=parts))
     for config, size in (
         (SemanticStyleGANGeneratorConfig(coarse_size=16, render_from=8), 16),
         (SemanticStyleGANGeneratorConfig(coarse_size=12, render_from=4), 32),
@@ -279,7 +287,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("size", "coarse", "first"), [(16, 8, 4), (32, 16, 4), (64, 32, 8), (128, 64, 16), (256, 64, 16), (512, 64, 16)]
 )
-def test_sides_follow_from_the_pictures_size(size: int, coarse: int, first: int) -> None:
+def test_layer_sizes_follow_image_size(size: int, coarse: int, first: int) -> None:
     with torch.device("meta"):
         network = SemanticStyleGANGenerator(
             SemanticStyleGANGeneratorConfig(), Facts(image_size=size, parts=("sky", "sea"))

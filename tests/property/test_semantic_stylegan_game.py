@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 import zoogan.builtin
 import zoogan_semantic_stylegan
-from support.semantic_networks import STYLE, Small, smalls, wplus
+from support.semantic_networks import STYLE, NetworkSizes, make_latents, network_sizes
 from zoogan.composition.build import Composition, compose
 from zoogan.config import validate
 from zoogan.config.registry import Registry
@@ -51,9 +51,9 @@ def turn_of(networks: nn.ModuleDict, n: int, seed: int, batch: dict[str, Tensor]
 # ---- the discriminator ----
 
 
-@given(small=smalls(), seed=seeds, n=pairs)
-def test_the_discriminator_judges_pairs_and_images_alone(small: Small, seed: int, n: int) -> None:
-    network, image = small.discriminator(seed), make_faces(seed, n, small.size).double()
+@given(small=network_sizes(), seed=seeds, n=pairs)
+def test_discriminator_scores_pairs_and_images(small: NetworkSizes, seed: int, n: int) -> None:
+    network, image = small.make_discriminator(seed), make_faces(seed, n, small.size).double()
     layout = make_one_hot_maps(classes(seed, n, small.size, small.parts), small.parts, like=image)
     pair, alone = network(image, layout), network(image)
     assert pair.shape == alone.shape == (n, 1) and pair.isfinite().all() and not torch.equal(pair, alone)
@@ -68,7 +68,7 @@ def test_the_discriminator_judges_pairs_and_images_alone(small: Small, seed: int
     assert torch.equal(network(image, layout), alone)
 
 
-def test_a_discriminator_without_parts_looks_at_images() -> None:
+def test_discriminator_without_parts_scores_images() -> None:
     network = SemanticStyleGANDiscriminator(
         SemanticStyleGANDiscriminatorConfig(channel_multiplier=2**-8, max_width=5), Facts(image_size=16)
     )
@@ -104,7 +104,7 @@ def test_published_parameter_counts_and_shapes(size: int) -> None:
 
 
 @given(seed=seeds, n=st.integers(1, 3), parts=st.integers(2, 5), factor=st.sampled_from([1, 2, 4]))
-def test_the_mask_term_is_the_loop(seed: int, n: int, parts: int, factor: int) -> None:
+def test_mask_term_equals_reference_loop(seed: int, n: int, parts: int, factor: int) -> None:
     coarse, whole = (
         make_noise(seed, n, parts, 4, 4).double(),
         make_noise(seed + 1, n, parts, 4 * factor, 4 * factor).double(),
@@ -119,7 +119,7 @@ def test_the_mask_term_is_the_loop(seed: int, n: int, parts: int, factor: int) -
 
 
 @given(seed=seeds, n=st.integers(1, 3), parts=st.integers(1, 6))
-def test_classes_become_one_and_minus_one(seed: int, n: int, parts: int) -> None:
+def test_segmentation_encodes_as_plus_minus_one(seed: int, n: int, parts: int) -> None:
     label = classes(seed, n, 3, parts)
     shown = make_one_hot_maps(label, parts, like=torch.zeros(1, dtype=torch.float64))
     assert shown.dtype == torch.float64 and shown.shape == (n, parts, 3, 3)
@@ -139,24 +139,24 @@ def registry() -> Registry:
     return registry
 
 
-def composition_of(registry: Registry, small: Small, **settings: object) -> Composition:
+def composition_of(registry: Registry, small: NetworkSizes, **settings: object) -> Composition:
     narrow = {"channel_multiplier": 2**-8, "max_width": 5}
     layer = {
         "data": {"source": "drawn", "image_size": small.size},
-        "generator": small.config().model_dump(),
+        "generator": small.make_config().model_dump(),
         "mapping": {"use": "semantic-stylegan", "style_dim": STYLE, "layers": 2},
         "discriminator": {"use": "semantic-stylegan", **narrow},
         **settings,
     }
     config = validate(registry.methods["semantic-stylegan"], registry, layer)
-    composition = compose(config, small.facts(), registry)
+    composition = compose(config, small.make_facts(), registry)
     composition.networks.double()
     return composition
 
 
 @given(seed=seeds, n=pairs, ratio=st.floats(0.1, 1000.0))
-def test_the_penalty_weighs_the_segmentations_slope(registry: Registry, seed: int, n: int, ratio: float) -> None:
-    small = Small()
+def test_penalty_weighs_segmentation_gradient(registry: Registry, seed: int, n: int, ratio: float) -> None:
+    small = NetworkSizes()
     composition = composition_of(registry, small, weights={"segmentation_penalty": ratio})
     game, discriminator = composition.game, composition.networks["discriminator"]
     assert isinstance(game, Synthesis) and game.judges_pairs
@@ -169,8 +169,8 @@ def test_the_penalty_weighs_the_segmentations_slope(registry: Registry, seed: in
     close(found, (r1_img + ratio * r1_seg) / 2)
 
 
-def test_a_game_of_images_reads_no_segmentation(registry: Registry) -> None:
-    small = Small()
+def test_image_game_reads_no_segmentation(registry: Registry) -> None:
+    small = NetworkSizes()
     composition = composition_of(registry, small, judge_segmentation=False)
     game = composition.game
     assert game.needs["source"].fields == ("image",)
@@ -183,9 +183,9 @@ def test_a_game_of_images_reads_no_segmentation(registry: Registry) -> None:
 # ---- terms that are no part of the published method ----
 
 
-def networks(small: Small, seed: int = 0) -> nn.ModuleDict:
-    mapping = PixelNormMapping(SemanticStyleGANMappingConfig(style_dim=STYLE, layers=1), small.facts()).double()
-    return nn.ModuleDict({"generator": small.generator(seed), "mapping": mapping})
+def networks(small: NetworkSizes, seed: int = 0) -> nn.ModuleDict:
+    mapping = PixelNormMapping(SemanticStyleGANMappingConfig(style_dim=STYLE, layers=1), small.make_facts()).double()
+    return nn.ModuleDict({"generator": small.make_generator(seed), "mapping": mapping})
 
 
 def consistency(networks: nn.ModuleDict, latents: Tensor, parts: list[int], other: Tensor) -> Tensor:
@@ -197,11 +197,11 @@ def consistency(networks: nn.ModuleDict, latents: Tensor, parts: list[int], othe
     return SemanticConsistency(SemanticConsistencyConfig(weight=1.0))(turn, {"latents": latents})
 
 
-@given(small=smalls(), seed=seeds, data=st.data())
-def test_consistency_is_the_loop(small: Small, seed: int, data: st.DataObject) -> None:
+@given(small=network_sizes(), seed=seeds, data=st.data())
+def test_consistency_term_equals_reference_loop(small: NetworkSizes, seed: int, data: st.DataObject) -> None:
     networks, n = networks(small), 2
     network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
-    latents, z = wplus(seed, n, network), make_noise(seed + 1, n, STYLE).double()
+    latents, z = make_latents(seed, n, network), make_noise(seed + 1, n, STYLE).double()
     parts = [data.draw(st.integers(0, small.parts - 1)) for _ in range(n)]
     costs = []
     for face, k in enumerate(parts):
@@ -224,12 +224,12 @@ def test_consistency_is_the_loop(small: Small, seed: int, data: st.DataObject) -
     assert 0 <= float(found_term.detach()) <= 4
 
 
-def test_consistency_is_zero_where_a_parts_features_are_its_own_latents_alone() -> None:
+def test_consistency_is_zero_for_independent_parts() -> None:
     """No shared rows and no places: then a part looks the same whatever the others do."""
     for shared, own in ((2, False), (0, True)):
-        networks = networks(Small(shared=shared))
+        networks = networks(NetworkSizes(shared=shared))
         network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
-        latents, z = wplus(1, 2, network).requires_grad_(), make_noise(2, 2, STYLE).double()
+        latents, z = make_latents(1, 2, network).requires_grad_(), make_noise(2, 2, STYLE).double()
         cost = consistency(networks, latents, [1, 2], z)
         assert float(cost.detach()) > (1e-6 if shared else 0)
         cost.backward()
@@ -241,12 +241,12 @@ def test_consistency_is_zero_where_a_parts_features_are_its_own_latents_alone() 
         assert (float(consistency(networks, latents, [1, 3], z).detach()) < 1e-20) == own
 
 
-def test_parts_that_do_not_show_have_no_consistency() -> None:
-    networks = networks(Small())
+def test_invisible_parts_have_no_consistency() -> None:
+    networks = networks(NetworkSizes())
     network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
     with torch.no_grad():
         network.part_generators.depth_bias[1] = -1e3
-    latents, z = wplus(1, 2, network).requires_grad_(), make_noise(2, 2, STYLE).double()
+    latents, z = make_latents(1, 2, network).requires_grad_(), make_noise(2, 2, STYLE).double()
     gone = consistency(networks, latents, [2, 2], z)
     gone.backward()
     assert float(gone.detach()) == 0 and latents.grad is not None and not latents.grad.any()
@@ -263,11 +263,11 @@ def test_parts_that_do_not_show_have_no_consistency() -> None:
         ([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], 0.0, 2 / 3),
     ],
 )
-def test_diversity_of_known_textures(textures: list[list[float]], above: float, below: float) -> None:
-    small = Small(parts=len(textures), transparent=())
+def test_diversity_term_of_known_textures(textures: list[list[float]], above: float, below: float) -> None:
+    small = NetworkSizes(parts=len(textures), transparent=())
     networks = networks(small)
     network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
-    latents = wplus(0, 2, network)
+    latents = make_latents(0, 2, network)
     for k, texture in enumerate(textures):
         latents[:, small.shared + 2 * k + 1] = F.pad(torch.tensor(texture, dtype=torch.float64), (0, STYLE - 2))
     turn, values = turn_of(networks, 2, 0, {}), {"latents": latents.requires_grad_()}
@@ -284,8 +284,8 @@ def test_diversity_of_known_textures(textures: list[list[float]], above: float, 
 
 
 @pytest.mark.parametrize("term", [SemanticConsistency(), SemanticDiversity()])
-def test_terms_explain_what_they_need(term: SemanticConsistency | SemanticDiversity) -> None:
-    networks = networks(Small())
+def test_terms_report_missing_networks(term: SemanticConsistency | SemanticDiversity) -> None:
+    networks = networks(NetworkSizes())
     with pytest.raises(ValueError, match="needs the value 'latents', which only the generator's step computes"):
         term(turn_of(networks, 2, 0, {}), {})
     networks["generator"] = nn.Identity()
@@ -293,11 +293,11 @@ def test_terms_explain_what_they_need(term: SemanticConsistency | SemanticDivers
         term(turn_of(networks, 2, 0, {}), {"latents": torch.zeros(2, 9, STYLE)})
 
 
-def test_terms_are_left_out_unless_they_are_asked_for(registry: Registry) -> None:
-    assert not composition_of(registry, Small()).game.get_extra_weights("generator")
+def test_optional_terms_are_off_by_default(registry: Registry) -> None:
+    assert not composition_of(registry, NetworkSizes()).game.get_extra_weights("generator")
     asked = {"generator": {"semantic_diversity": {"weight": 2.0}, "semantic_consistency": {"weight": 1.0}}}
-    composition = composition_of(registry, Small(), extra_terms=asked)
-    game, latents = composition.game, wplus(0, 2, composition.networks["generator"])  # type: ignore[arg-type]
+    composition = composition_of(registry, NetworkSizes(), extra_terms=asked)
+    game, latents = composition.game, make_latents(0, 2, composition.networks["generator"])  # type: ignore[arg-type]
     assert game.get_extra_weights("generator") == {"semantic_diversity": 2.0, "semantic_consistency": 1.0}
     terms = game.compute_extra_terms("generator", turn_of(composition.networks, 2, 0, {}), {"latents": latents})
     assert set(terms) == set(asked["generator"]) and all(term.isfinite() for term in terms.values())

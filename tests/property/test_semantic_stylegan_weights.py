@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,12 +17,13 @@ from typer.testing import CliRunner
 import zoogan.builtin
 import zoogan.cli.import_ as import_verb
 import zoogan_semantic_stylegan
-from support.semantic_networks import STYLE, Small, smalls, wplus
+from support.semantic_networks import STYLE, NetworkSizes, make_latents, network_sizes
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.importing.official import Imported
 from zoogan.layers.mapping import PixelNormMapping
+from zoogan.plugins.host import PluginHost
 from zoogan.testing.tensors import make_faces, make_noise
 from zoogan_semantic_stylegan.config import (
     SemanticStyleGANDiscriminatorConfig,
@@ -37,14 +37,20 @@ from zoogan_semantic_stylegan.weights import PARTS, convert_semantic_stylegan, i
 Nets = dict[str, nn.Module]
 State = dict[str, Tensor]
 LAYERS = 2  # of the mapping
-SMALL = Small(shared=1, shape=2, transparent=(1, 2))
+SMALL = NetworkSizes(shared=1, shape=2, transparent=(1, 2))
 
 
-def networks(small: Small = SMALL, seed: int = 0) -> Nets:
+def networks(small: NetworkSizes = SMALL, seed: int = 0) -> Nets:
     """Narrow networks with nothing at its first value."""
     torch.manual_seed(seed)
-    mapping = PixelNormMapping(SemanticStyleGANMappingConfig(style_dim=STYLE, layers=LAYERS), small.facts()).double()
-    return {"mapping": mapping, "generator": small.generator(seed), "discriminator": small.discriminator(seed)}
+    mapping = PixelNormMapping(
+        SemanticStyleGANMappingConfig(style_dim=STYLE, layers=LAYERS), small.make_facts()
+    ).double()
+    return {
+        "mapping": mapping,
+        "generator": small.make_generator(seed),
+        "discriminator": small.make_discriminator(seed),
+    }
 
 
 def official_shape(name: str, value: Tensor) -> Tensor:
@@ -58,7 +64,7 @@ def official_shape(name: str, value: Tensor) -> Tensor:
     return value
 
 
-def official(made: Nets, small: Small = SMALL) -> dict[str, State]:
+def official(made: Nets, small: NetworkSizes = SMALL) -> dict[str, State]:
     """Our networks as official state_dicts, `generator` (mapping included) and `discriminator`, filters and all."""
     states: dict[str, State] = {"generator": {}, "discriminator": {}}
     numbers = {"the parts": small.parts, "the layers of a part": small.layers}
@@ -79,7 +85,7 @@ def official(made: Nets, small: Small = SMALL) -> dict[str, State]:
     return states
 
 
-def arguments(small: Small = SMALL, **more: Any) -> dict[str, Any]:
+def arguments(small: NetworkSizes = SMALL, **more: Any) -> dict[str, Any]:
     """What args says of these networks."""
     return {
         "size": small.size, "latent": STYLE, "n_mlp": LAYERS, "seg_dim": small.parts, "local_layers": small.layers,
@@ -89,7 +95,7 @@ def arguments(small: Small = SMALL, **more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
-NAMES = {"parts": SMALL.facts().parts}
+NAMES = {"parts": SMALL.make_facts().parts}
 
 
 def rebuilt(result: Imported) -> Nets:
@@ -106,11 +112,11 @@ def rebuilt(result: Imported) -> Nets:
     return made
 
 
-def assert_same(found: Nets, wanted: Nets, small: Small = SMALL) -> None:
+def assert_same(found: Nets, wanted: Nets, small: NetworkSizes = SMALL) -> None:
     """The same bits out of the same in."""
     z, image = make_noise(0, 2, STYLE).double(), make_faces(2, 3, small.size).double()
     assert torch.equal(found["mapping"](z), wanted["mapping"](z))
-    rows = wplus(1, 2, wanted["generator"])  # type: ignore[arg-type]
+    rows = make_latents(1, 2, wanted["generator"])  # type: ignore[arg-type]
     for one, other in zip(found["generator"](rows), wanted["generator"](rows)):
         assert torch.equal(one, other)
     if "discriminator" in found:
@@ -118,23 +124,23 @@ def assert_same(found: Nets, wanted: Nets, small: Small = SMALL) -> None:
         assert torch.equal(found["discriminator"](image, layout), wanted["discriminator"](image, layout))
 
 
-@given(small=smalls().filter(lambda small: small.noise))
-def test_any_architecture_comes_back(small: Small) -> None:
+@given(small=network_sizes().filter(lambda small: small.noise))
+def test_import_restores_any_architecture(small: NetworkSizes) -> None:
     """Official weights have noise always; with it they tell the sizes."""
     made = networks(small)
-    settings = arguments(small, parts=small.facts().parts)
+    settings = arguments(small, parts=small.make_facts().parts)
     result = convert_semantic_stylegan(official(made, small), settings, torch.zeros(STYLE))
     assert_same(rebuilt(result), made, small)
     generator = SemanticStyleGANGeneratorConfig(**result.config["generator"])
-    assert generator.model_copy(update={"channel_multiplier": 0, "max_width": 0}) == small.config().model_copy(
+    assert generator.model_copy(update={"channel_multiplier": 0, "max_width": 0}) == small.make_config().model_copy(
         update={"channel_multiplier": 0, "max_width": 0}
     )
     assert result.config["data"]["image_size"] == small.size and not result.notes
-    assert result.facts == {"parts": small.facts().parts, "transparent": small.facts().transparent}
+    assert result.facts == {"parts": small.make_facts().parts, "transparent": small.make_facts().transparent}
 
 
 @pytest.mark.parametrize("how", ["checkpoint", "tuned", "bare", "parallel"])
-def test_whatever_a_file_holds(tmp_path: Path, how: str) -> None:
+def test_import_reads_every_file_layout(tmp_path: Path, how: str) -> None:
     made, other = networks(), official(networks(seed=1))
     states = official(made)
     assert (identify_network(states["generator"]), identify_network(states["discriminator"])) == ("g_ema", "d")
@@ -148,8 +154,8 @@ def test_whatever_a_file_holds(tmp_path: Path, how: str) -> None:
     elif how == "tuned":
         torch.save({"g_ema": states["generator"], "args": args}, files[0])
     elif how == "parallel":
-        networks = {"g_ema": states["generator"], "d": states["discriminator"]}
-        prefixed = {name: {f"module.{k}": v for k, v in state.items()} for name, state in networks.items()}
+        by_name = {"g_ema": states["generator"], "d": states["discriminator"]}
+        prefixed = {name: {f"module.{k}": v for k, v in state.items()} for name, state in by_name.items()}
         torch.save(prefixed | {"args": args}, files[0])
     else:
         files += [tmp_path / "d.pt"]
@@ -172,7 +178,7 @@ def test_whatever_a_file_holds(tmp_path: Path, how: str) -> None:
         assert any("as it was in training" in note for note in notes)
 
 
-def test_arguments_tell_the_training() -> None:
+def test_import_reads_training_arguments() -> None:
     said = {
         "batch": 4, "iter": 200001, "lr": 0.01, "r1_img": 5.0, "r1_seg": 1000.0, "d_reg_every": 8, "lambda_mask": 50.0,
         "path_regularize": 0.25, "g_reg_every": 2, "mixing": 0.5, "aug": True,
@@ -192,8 +198,8 @@ def test_arguments_tell_the_training() -> None:
     assert any("r1_img=10 and r1_seg=0" in note for note in alone.notes)
 
 
-def test_what_no_weight_shows_is_the_readmes_and_is_said() -> None:
-    small = Small(parts=13, layers=7, shared=2, shape=6, transparent=(10, 12))
+def test_import_notes_settings_taken_from_readme() -> None:
+    small = NetworkSizes(parts=13, layers=7, shared=2, shape=6, transparent=(10, 12))
     result = convert_semantic_stylegan(official(networks(small), small), {}, torch.zeros(STYLE))
     assert result.facts == {"parts": PARTS, "transparent": ("glasses", "earring")}
     assert_same(rebuilt(result), networks(small), small)
@@ -212,7 +218,8 @@ def run_verb(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Registry, st
     for module in (zoogan.builtin, zoogan_semantic_stylegan):
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
-    zoo = SimpleNamespace(registry=registry, method=lambda name: registry.methods[name])
+    zoo = PluginHost()
+    zoo.registry = registry
     monkeypatch.setattr(import_verb, "open_host", lambda plugin: zoo)
     app = typer.Typer()
     app.command()(import_verb.import_)
@@ -222,9 +229,9 @@ def run_verb(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Registry, st
 
 
 @pytest.mark.parametrize("count", [13, 4])
-def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+def test_imported_weights_make_a_run_that_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Of the published parts, and of others that a label set names."""
-    small = Small(parts=count, transparent=(10,) if count == 13 else (2,))
+    small = NetworkSizes(parts=count, transparent=(10,) if count == 13 else (2,))
     made, out, file = networks(small), tmp_path / "run", tmp_path / "a.pt"
     args = argparse.Namespace(**arguments(small))
     torch.save({"g_ema": official(made, small)["generator"], "args": args}, file)
@@ -240,7 +247,7 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
     assert facts.parts == (PARTS if count == 13 else tuple(names.split(","))) == data.label_set.names
     assert facts.transparent == data.label_set.transparent == (("glasses",) if count == 13 else ("hair",))
     editor: Any = load(out, registry=registry).editor
-    rows = wplus(1, 2, made["generator"])  # type: ignore[arg-type]
+    rows = make_latents(1, 2, made["generator"])  # type: ignore[arg-type]
     image, wanted = editor.generator(rows.float()).image, made["generator"](rows).image.float()
     assert (image - wanted).norm() < 1e-3 * wanted.norm()
     assert editor.sample([0, 1]).image.shape == (2, 3, small.size, small.size)
@@ -266,12 +273,12 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
         ("parts", (), "know 4 parts, but none are named"),
     ],
 )
-def test_arguments_must_agree_with_the_weights(name: str, wrong: Any, sentence: str) -> None:
+def test_import_refuses_contradicting_arguments(name: str, wrong: Any, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         convert_semantic_stylegan(official(networks()), arguments(**NAMES) | {name: wrong}, torch.zeros(STYLE))
 
 
-def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
+def test_import_reports_mismatched_weights(tmp_path: Path) -> None:
     settings, mean = arguments(**NAMES), torch.zeros(STYLE)
     states = official(networks())
     g, d = states["generator"], states["discriminator"]
@@ -301,7 +308,7 @@ def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="mean latent has 3 numbers, but a latent has 5"):
         convert_semantic_stylegan({"generator": g}, settings, torch.zeros(3))
     with pytest.raises(ConfigError, match="about the image size: the generator says 16, the discriminator says 32"):
-        other = Small(size=32)
+        other = NetworkSizes(size=32)
         both = {"generator": g, "discriminator": official(networks(other), other)["discriminator"]}
         convert_semantic_stylegan(both, {**NAMES, "base_layers": 1, "depth_layers": 2}, mean)
     with pytest.raises(ConfigError, match="transparent: z: not among the parts"):

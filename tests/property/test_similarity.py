@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from zoogan.evaluation.metrics.similarity import BEST_PSNR, RANGE, compute_l1, compute_psnr, compute_ssim
-from zoogan.interfaces.metric import round_as_saved
+from zoogan.interfaces.edits import round_as_saved
 
 seeds = st.integers(0, 1000)
 
@@ -19,7 +19,7 @@ def faces(seed: int, n: int = 3, side: int = 24) -> torch.Tensor:
 
 
 @given(seeds)
-def test_they_are_the_libraries(seed: int) -> None:
+def test_similarity_equals_torchmetrics(seed: int) -> None:
     a, b = faces(seed), faces(seed + 1)
     assert compute_l1(a, b) == pytest.approx((a - b).abs().mean((1, 2, 3)))
     for k in range(len(a)):
@@ -31,7 +31,7 @@ def test_they_are_the_libraries(seed: int) -> None:
 
 
 @given(seeds)
-def test_identical_pictures_are_perfect(seed: int) -> None:
+def test_identical_images_are_perfectly_similar(seed: int) -> None:
     a = faces(seed)
     assert torch.equal(compute_l1(a, a), torch.zeros(3))
     assert torch.allclose(compute_psnr(a, a), torch.full((3,), BEST_PSNR))
@@ -39,14 +39,14 @@ def test_identical_pictures_are_perfect(seed: int) -> None:
 
 
 @given(seeds)
-def test_both_ways_give_the_same(seed: int) -> None:
+def test_similarity_is_symmetric(seed: int) -> None:
     a, b = faces(seed), faces(seed + 1)
     for measure in (compute_l1, compute_psnr, compute_ssim):
         assert torch.allclose(measure(a, b), measure(b, a), atol=1e-5)
 
 
 @given(seeds)
-def test_more_noise_is_never_better(seed: int) -> None:
+def test_similarity_falls_with_noise(seed: int) -> None:
     a = faces(seed) * 0.5
     noise = torch.randn(a.shape, generator=torch.Generator().manual_seed(seed + 7))
     some, more = a + 0.05 * noise, a + 0.3 * noise
@@ -56,7 +56,7 @@ def test_more_noise_is_never_better(seed: int) -> None:
 
 
 @given(seeds)
-def test_what_is_outside_the_region_does_not_show(seed: int) -> None:
+def test_similarity_ignores_pixels_outside_region(seed: int) -> None:
     a, b = faces(seed), faces(seed + 1)
     region = torch.zeros(3, 1, 24, 24, dtype=torch.bool)
     region[:, :, 4:9, 5:20] = True
@@ -68,7 +68,7 @@ def test_what_is_outside_the_region_does_not_show(seed: int) -> None:
 
 
 @given(seeds)
-def test_pictures_are_measured_as_they_are_saved(seed: int) -> None:
+def test_similarity_uses_quantized_images(seed: int) -> None:
     image = faces(seed) * 1.2
     saved = round_as_saved(image)
     assert torch.allclose(round_as_saved(saved), saved, atol=1e-6)

@@ -51,7 +51,7 @@ def test_generator_shapes_range_and_modes(seed: int, size: int, n: int, a: int) 
 
 
 @given(seed=seeds, n=st.integers(2, 4), a=counts)
-def test_generator_treats_each_face_alone(seed: int, n: int, a: int) -> None:
+def test_generator_treats_faces_independently(seed: int, n: int, a: int) -> None:
     network, image, target = generator(seed, 16, a), make_faces(seed, n, 16), make_labels(seed, n, a)
     whole = network(image, target).image
     one = network(image[1:2], target[1:2]).image
@@ -75,7 +75,7 @@ def test_gradients_reach_every_parameter_and_the_image(seed: int, size: int, a: 
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
-def test_generator_is_free_of_size_and_refuses_what_it_cannot_halve() -> None:
+def test_generator_accepts_divisible_sizes_only() -> None:
     network = generator(0, 16, 2)
     assert network(make_noise(0, 1, 3, 24, 32), make_labels(0, 1, 2)).image.shape == (1, 3, 24, 32)
     with pytest.raises(ConfigError, match="multiple of 4"):
@@ -83,7 +83,7 @@ def test_generator_is_free_of_size_and_refuses_what_it_cannot_halve() -> None:
 
 
 @given(seed=seeds, size=sizes, n=batches, a=counts)
-def test_discriminator_ignores_the_claim_and_its_batch_mates(seed: int, size: int, n: int, a: int) -> None:
+def test_discriminator_ignores_label_and_batch(seed: int, size: int, n: int, a: int) -> None:
     network, image, claim = discriminator(seed, size, a), make_faces(seed, n, size), make_labels(seed, n, a)
     verdict, other = network(image, claim), network(image, 1 - claim)
     assert verdict.score.shape == (n, 1, 2, 2) and verdict.attributes.shape == (n, a)
@@ -129,14 +129,14 @@ def test_published_parameter_counts(a: int, size: int | None, total: int) -> Non
 
 
 @given(iteration=st.integers(0, 199_999))
-def test_repo_2018_subtracts_as_the_official_loop_does(iteration: int) -> None:
+def test_repo_2018_schedule_equals_official_loop(iteration: int) -> None:
     subtractions = sum((i + 1) % 1000 == 0 and (i + 1) > 100_000 for i in range(99_999, iteration))
     factor = make_repo_2018_schedule(Repo2018Config(decay=100_000))(Clock(iteration, 200_000))
     assert factor == pytest.approx(1 - subtractions / 100_000)
 
 
 @given(total=st.integers(1, 5000), decay=st.none() | st.integers(1, 9000), period=st.integers(1, 50))
-def test_repo_2018_never_rises_nor_turns_negative(total: int, decay: int | None, period: int) -> None:
+def test_repo_2018_schedule_is_monotone_and_positive(total: int, decay: int | None, period: int) -> None:
     factor = make_repo_2018_schedule(Repo2018Config(decay=decay, period=period))
     values = [factor(Clock(i, total)) for i in range(0, total, max(1, total // 50))]
     assert values[0] == 1 and all(0 <= b <= a for a, b in itertools.pairwise(values))
@@ -169,7 +169,7 @@ def names_of(network: StarganGenerator | StarganDiscriminator) -> dict[str, str]
 
 
 @pytest.mark.parametrize(("a", "size"), [(5, 32), (3, 16)])
-def test_import_gives_the_same_networks(tmp_path: Path, a: int, size: int) -> None:
+def test_import_restores_networks(tmp_path: Path, a: int, size: int) -> None:
     """From a legacy pickle with running statistics, files in any order, architecture told by the weights."""
     ours, judge = official_files(tmp_path, a, size)
     files = [tmp_path / "200000-D.ckpt", tmp_path / "200000-G.ckpt"]
@@ -191,7 +191,7 @@ def test_import_gives_the_same_networks(tmp_path: Path, a: int, size: int) -> No
 
 
 @pytest.mark.parametrize(("size", "least"), [(80, 64), (96, 96)])
-def test_sizes_whose_border_the_discriminator_wastes(tmp_path: Path, size: int, least: int) -> None:
+def test_discriminator_accepts_sizes_with_unused_border(tmp_path: Path, size: int, least: int) -> None:
     """80 pixels come down to 2 in 5 halvings, as 64 do: only the arguments, or a person, know which it was."""
     _, judge = official_files(tmp_path, 2, size)
     named = {"attributes": NAMES[:2]}
@@ -204,7 +204,7 @@ def test_sizes_whose_border_the_discriminator_wastes(tmp_path: Path, size: int, 
     assert torch.equal(discriminators(image, target).attributes, judge(image, target).attributes)
 
 
-def test_a_folder_means_its_newest_pair_of_one_experiment(tmp_path: Path) -> None:
+def test_import_folder_uses_newest_checkpoint_pair(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir()
     official_files(one, 2, 16)
@@ -220,7 +220,7 @@ def test_a_folder_means_its_newest_pair_of_one_experiment(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("told", [{"dataset": "RaFD", "rafd_crop_size": 200}, {"source": "folders"}])
-def test_one_hot_labels_are_imported_as_folders_that_exclude_each_other(tmp_path: Path, told: dict[str, Any]) -> None:
+def test_one_hot_import_makes_exclusive_folders(tmp_path: Path, told: dict[str, Any]) -> None:
     official_files(tmp_path, 3, 16)
     kinds = ("angry", "happy", "sad")
     result = import_stargan([tmp_path], told | {"attributes": list(kinds)})
@@ -237,7 +237,7 @@ def test_one_hot_labels_are_imported_from_the_command_line(tmp_path: Path) -> No
     assert "use: softmax" in config and "source: folders" in config
 
 
-def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
+def test_import_reports_mismatches(tmp_path: Path) -> None:
     official_files(tmp_path, 3, 16)
     g, d = tmp_path / "200000-G.ckpt", tmp_path / "200000-D.ckpt"
     with pytest.raises(ConfigError, match=r"know 3 attributes, but none are named"):
@@ -273,7 +273,7 @@ class Harmful:
         Harmful.touched = True
 
 
-def test_reading_executes_nothing(tmp_path: Path) -> None:
+def test_import_executes_no_code(tmp_path: Path) -> None:
     path = tmp_path / "200000-G.ckpt"
     torch.save({"main.0.weight": Harmful()}, path)
     with pytest.raises(ConfigError, match="without executing code"):
@@ -289,7 +289,7 @@ def test_reading_executes_nothing(tmp_path: Path) -> None:
         read_state_dict(tmp_path / "missing.pth")
 
 
-def test_wrapped_and_safetensors_files_are_read(tmp_path: Path) -> None:
+def test_import_reads_wrapped_and_safetensors_files(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     state = {"a.weight": torch.arange(3.0)}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import zoogan_stargan_v2
-from support.stargan_v2_networks import STYLE, facts, heads, indices
+from support.stargan_v2_networks import STYLE, draw_domains, make_facts, make_networks
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
@@ -34,7 +34,7 @@ powers = st.sampled_from([16, 32, 64])
 def translator(seed: int, size: int = 32, high_pass: float = 0.0, channels: int = 3) -> StarganV2Generator:
     torch.manual_seed(seed)
     config = StarganV2GeneratorConfig(width=2, max_width=4, style_dim=STYLE, high_pass=high_pass)
-    return StarganV2Generator(config, facts(size, channels=channels))
+    return StarganV2Generator(config, make_facts(size, channels=channels))
 
 
 def close(one: Tensor, other: Tensor) -> None:
@@ -45,7 +45,7 @@ def close(one: Tensor, other: Tensor) -> None:
 
 
 @given(seed=seeds, size=powers, n=batches, high_pass=st.sampled_from([0.0, 1.0, 2.0]), channels=st.sampled_from([1, 3]))
-def test_translation_keeps_the_shape_and_repeats(seed: int, size: int, n: int, high_pass: float, channels: int) -> None:
+def test_translation_keeps_shape_and_is_deterministic(seed: int, size: int, n: int, high_pass: float, channels: int) -> None:
     if size == 16 and not high_pass:
         size = 32
     network, image = translator(seed, size, high_pass, channels), make_noise(seed, n, channels, size, size)
@@ -62,7 +62,7 @@ def test_translation_keeps_the_shape_and_repeats(seed: int, size: int, n: int, h
 
 
 @given(seed=seeds, high_pass=st.sampled_from([0.0, 1.0]), order=st.permutations(range(3)))
-def test_translation_treats_each_face_alone(seed: int, high_pass: float, order: list[int]) -> None:
+def test_translation_treats_faces_independently(seed: int, high_pass: float, order: list[int]) -> None:
     network, image, style = translator(seed, 32, high_pass), make_faces(seed, 3, 32), make_noise(seed + 1, 3, STYLE)
     masks = (
         (make_noise(seed + 2, 3, 1, 8, 8).sigmoid(), make_noise(seed + 3, 3, 1, 8, 8).sigmoid()) if high_pass else None
@@ -87,7 +87,7 @@ def test_gradients_reach_image_style_and_every_parameter(seed: int, high_pass: f
 
 @settings(max_examples=5)
 @given(seed=seeds)
-def test_translation_is_the_derivative_of_itself(seed: int) -> None:
+def test_translation_gradients_match_finite_differences(seed: int) -> None:
     """Numerically, in image and style, with masks."""
     network = translator(seed, 32, 1.0).double()
     image, style = (
@@ -111,7 +111,7 @@ def test_translation_is_the_derivative_of_itself(seed: int) -> None:
 
 
 @given(seed=seeds, size=powers)
-def test_empty_masks_keep_nothing_and_full_ones_something(seed: int, size: int) -> None:
+def test_masks_pass_details_only_where_set(seed: int, size: int) -> None:
     network, image, style = translator(seed, size, 1.0), make_faces(seed, 2, size), make_noise(seed, 2, STYLE)
     empty, full = (torch.full((2, 1, 256, 256), value) for value in (0.0, 1.0))
     close(network(image, style, (empty, empty)), network(image, style))
@@ -127,7 +127,7 @@ def test_masks_need_high_pass() -> None:
 
 
 @pytest.mark.parametrize(("size", "high_pass", "least"), [(96, 0.0, 32), (16, 0.0, 32), (24, 1.0, 16), (200, 1.0, 16)])
-def test_sizes_that_do_not_fit_are_refused_in_a_sentence(size: int, high_pass: float, least: int) -> None:
+def test_unsupported_image_sizes_are_refused(size: int, high_pass: float, least: int) -> None:
     with pytest.raises(ConfigError, match=rf"generator 'stargan-v2'.*power of two, at least {least}, got {size}"):
         translator(0, size, high_pass)
     if size.bit_count() > 1:
@@ -136,7 +136,7 @@ def test_sizes_that_do_not_fit_are_refused_in_a_sentence(size: int, high_pass: f
             (StarganV2Discriminator, StarganV2DiscriminatorConfig()),
         ):
             with pytest.raises(ConfigError, match=rf"'stargan-v2'.*power of two.*got {size}"):
-                network(config, facts(size))
+                network(config, make_facts(size))
 
 
 # ---- networks with heads ----
@@ -149,8 +149,8 @@ def inputs(slot: str, seed: int, n: int, size: int) -> Tensor:
 @given(
     seed=seeds, size=powers, n=batches, k=counts, slot=st.sampled_from(["mapping", "style_encoder", "discriminator"])
 )
-def test_a_row_takes_its_own_head_alone(seed: int, size: int, n: int, k: int, slot: str) -> None:
-    network, x, domain = heads(seed, size, k)[slot], inputs(slot, seed, n, size), indices(seed, n, k)
+def test_each_row_uses_its_own_head(seed: int, size: int, n: int, k: int, slot: str) -> None:
+    network, x, domain = make_networks(seed, size, k)[slot], inputs(slot, seed, n, size), draw_domains(seed, n, k)
     said = network(x, domain)
     assert said.shape == ((n,) if slot == "discriminator" else (n, STYLE)) and said.isfinite().all()
     assert torch.equal(said, network.eval()(x, domain))
@@ -171,9 +171,13 @@ def test_a_row_takes_its_own_head_alone(seed: int, size: int, n: int, k: int, sl
 
 
 @given(seed=seeds, size=powers, k=counts)
-def test_the_discriminators_penalty_has_gradients(seed: int, size: int, k: int) -> None:
+def test_discriminator_penalty_has_gradients(seed: int, size: int, k: int) -> None:
     """R1 differentiates the squared gradient of the score with respect to the image."""
-    network, image, domain = heads(seed, size, k)["discriminator"], make_faces(seed, 2, size), indices(seed, 2, k)
+    network, image, domain = (
+        make_networks(seed, size, k)["discriminator"],
+        make_faces(seed, 2, size),
+        draw_domains(seed, 2, k),
+    )
     image.requires_grad_()
     (slope,) = torch.autograd.grad(network(image, domain).sum(), image, create_graph=True)
     slope.square().sum().backward()
@@ -213,12 +217,12 @@ def size_of(network: nn.Module) -> int:
 @pytest.mark.parametrize("size", sorted(PARAMETERS))
 def test_published_parameter_counts(size: int) -> None:
     with torch.device("meta"):
-        found = [size_of(StarganV2Generator(StarganV2GeneratorConfig(), facts(size)))]
-        found += [size_of(StarganV2Generator(StarganV2GeneratorConfig(high_pass=1), facts(size))) + UNUSED[size]]
+        found = [size_of(StarganV2Generator(StarganV2GeneratorConfig(), make_facts(size)))]
+        found += [size_of(StarganV2Generator(StarganV2GeneratorConfig(high_pass=1), make_facts(size))) + UNUSED[size]]
         for k in (2, 3):
             found += [
-                size_of(StarganV2StyleEncoder(StarganV2StyleEncoderConfig(), facts(size, k))),
-                size_of(StarganV2Discriminator(StarganV2DiscriminatorConfig(), facts(size, k))),
+                size_of(StarganV2StyleEncoder(StarganV2StyleEncoderConfig(), make_facts(size, k))),
+                size_of(StarganV2Discriminator(StarganV2DiscriminatorConfig(), make_facts(size, k))),
             ]
     assert tuple(found) == PARAMETERS[size]
 
@@ -228,19 +232,21 @@ def test_published_parameter_counts(size: int) -> None:
 )
 def test_published_parameter_counts_of_the_mapping(k: int, total: int) -> None:
     with torch.device("meta"):
-        assert size_of(StarganV2Mapping(StarganV2MappingConfig(), facts(32, k))) == total
+        assert size_of(StarganV2Mapping(StarganV2MappingConfig(), make_facts(32, k))) == total
 
 
 @pytest.mark.parametrize(("size", "high_pass"), [(16, 1.0), (64, 0.0), (256, 1.0), (1024, 0.0)])
-def test_shapes_are_known_without_computing(size: int, high_pass: float) -> None:
+def test_networks_run_on_meta_device(size: int, high_pass: float) -> None:
     with torch.device("meta"):
         image, masks = torch.zeros(2, 3, size, size), (torch.zeros(2, 1, 256, 256),) * 2
         domain = torch.zeros(2, dtype=torch.int64)
-        style = StarganV2Mapping(StarganV2MappingConfig(), facts(size))(torch.zeros(2, 16), domain)
-        network = StarganV2Generator(StarganV2GeneratorConfig(high_pass=high_pass), facts(size))
+        style = StarganV2Mapping(StarganV2MappingConfig(), make_facts(size))(torch.zeros(2, 16), domain)
+        network = StarganV2Generator(StarganV2GeneratorConfig(high_pass=high_pass), make_facts(size))
         assert network(image, style, masks if high_pass else None).shape == image.shape
-        assert StarganV2StyleEncoder(StarganV2StyleEncoderConfig(), facts(size))(image, domain).shape == style.shape
-        assert StarganV2Discriminator(StarganV2DiscriminatorConfig(), facts(size))(image, domain).shape == (2,)
+        assert (
+            StarganV2StyleEncoder(StarganV2StyleEncoderConfig(), make_facts(size))(image, domain).shape == style.shape
+        )
+        assert StarganV2Discriminator(StarganV2DiscriminatorConfig(), make_facts(size))(image, domain).shape == (2,)
 
 
 def test_networks_are_components() -> None:
@@ -250,4 +256,4 @@ def test_networks_are_components() -> None:
     for role in ("style_translator", "style_mapping", "style_encoder", "style_discriminator"):
         spec = registry.components[role, "stargan-v2"]
         with torch.device("meta"):
-            assert registry.build(role, spec.config(), facts(64)).list_compiled_modules()
+            assert registry.build(role, spec.config(), make_facts(64)).list_compiled_modules()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import zoogan.builtin
 import zoogan_stargan_v2
-from support.stargan_v2_networks import STYLE, facts, heads, indices
+from support.stargan_v2_networks import STYLE, draw_domains, make_facts, make_networks
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
@@ -40,9 +40,9 @@ OFFICIAL = {slot: name for name, slot in SLOTS.items()}
 def originals(k: int, high_pass: float) -> dict[str, nn.Module]:
     """Narrow networks with the first width that tells the image size."""
     torch.manual_seed(0)
-    known = facts(SIZE, k)
+    known = make_facts(SIZE, k)
     config = StarganV2GeneratorConfig(width=2**14 // SIZE, max_width=4, style_dim=STYLE, high_pass=high_pass)
-    return {"generator": StarganV2Generator(config, known), **heads(1, SIZE, k)}
+    return {"generator": StarganV2Generator(config, known), **make_networks(1, SIZE, k)}
 
 
 def official_layout(slot: str, network: nn.Module) -> dict[str, Tensor]:
@@ -85,7 +85,7 @@ def rebuilt(imported: Any, k: int) -> dict[str, nn.Module]:
 
 
 @pytest.mark.parametrize(("k", "high_pass", "prefix"), [(2, 1.0, "module."), (3, 0.0, ""), (2, 2.0, ""), (5, 0.0, "")])
-def test_import_gives_the_same_networks(tmp_path: Path, k: int, high_pass: float, prefix: str) -> None:
+def test_import_restores_networks(tmp_path: Path, k: int, high_pass: float, prefix: str) -> None:
     networks = originals(k, high_pass)
     path = official_file(tmp_path / "000001_nets.ckpt", networks, prefix=prefix)
     names = {} if k < 5 else {"domains": list("vwxyz")}
@@ -97,7 +97,7 @@ def test_import_gives_the_same_networks(tmp_path: Path, k: int, high_pass: float
     assert result.config["data"]["attributes"] == list(told)
     assert any("in training" in note for note in result.notes)
     assert any(f"{512:,} weights" in note for note in result.notes) is bool(high_pass)
-    again, image, domain = rebuilt(result, k), make_faces(0, 2, SIZE), indices(0, 2, k)
+    again, image, domain = rebuilt(result, k), make_faces(0, 2, SIZE), draw_domains(0, 2, k)
     style = networks["mapping"](make_noise(0, 2, 3), domain)
     masks = (torch.ones(2, 1, 8, 8),) * 2 if high_pass else None
     assert torch.equal(again["mapping"](make_noise(0, 2, 3), domain), style)
@@ -109,9 +109,9 @@ def test_import_gives_the_same_networks(tmp_path: Path, k: int, high_pass: float
 @pytest.mark.parametrize(
     ("size", "high_pass"), [(16, 1.0), (32, 0.0), (32, 1.0), (256, 0.0), (256, 1.0), (1024, 0.0), (1024, 1.0)]
 )
-def test_shapes_tell_the_architecture_at_every_size(size: int, high_pass: float) -> None:
+def test_import_infers_architecture_from_shapes(size: int, high_pass: float) -> None:
     """Of networks of the published widths, with 4 domains; nothing is computed."""
-    known = facts(size, 4)
+    known = make_facts(size, 4)
     with torch.device("meta"):
         networks = {
             "generator": StarganV2Generator(StarganV2GeneratorConfig(high_pass=high_pass), known),
@@ -127,7 +127,7 @@ def test_shapes_tell_the_architecture_at_every_size(size: int, high_pass: float)
         assert {key: tensor.shape for key, tensor in result.networks[slot].items()} == wanted
 
 
-def test_averaged_networks_come_first_and_need_no_discriminator(tmp_path: Path) -> None:
+def test_import_prefers_averages_without_discriminator(tmp_path: Path) -> None:
     networks = originals(2, 1.0)
     averaged = {slot: network for slot, network in originals(2, 1.0).items() if slot != "discriminator"}
     with torch.no_grad():
@@ -147,7 +147,7 @@ def test_averaged_networks_come_first_and_need_no_discriminator(tmp_path: Path) 
         assert torch.equal(both.raw["mapping"]["body.shared.0.weight"], networks["mapping"].body.shared[0].weight)  # type: ignore
 
 
-def test_masks_come_from_the_landmark_network_inside_or_from_none(tmp_path: Path) -> None:
+def test_import_takes_heat_maps_from_file_or_none(tmp_path: Path) -> None:
     averaged = {slot: network for slot, network in originals(2, 1.0).items() if slot != "discriminator"}
     path = official_file(tmp_path / "000010_nets_ema.ckpt", averaged)
     without = import_stargan_v2([path], {})
@@ -158,7 +158,7 @@ def test_masks_come_from_the_landmark_network_inside_or_from_none(tmp_path: Path
     assert result.config["heat_maps"] == {"use": "landmarks", "file": str(path)}
 
 
-def test_a_released_file_becomes_a_run_without_its_discriminator(tmp_path: Path) -> None:
+def test_released_file_imports_without_discriminator(tmp_path: Path) -> None:
     """Nobody published discriminators."""
     registry = Registry()
     for module in (zoogan.builtin, zoogan_stargan_v2):
@@ -176,13 +176,13 @@ def test_a_released_file_becomes_a_run_without_its_discriminator(tmp_path: Path)
     assert all(torch.equal(saved[key], value) for key, value in averaged["generator"].state_dict().items())
 
 
-def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
+def test_import_reports_mismatches(tmp_path: Path) -> None:
     networks = originals(3, 0.0)
     path = official_file(tmp_path / "000001_nets.ckpt", networks)
     with pytest.raises(ConfigError, match="know 3 domains, but 2 are named"):
         import_stargan_v2([path], {"domains": ["a", "b"]})
     with pytest.raises(ConfigError, match="know 4 domains, but none are named"):
-        import_stargan_v2([official_file(tmp_path / "a.ckpt", heads(0, 32, 4))], {})
+        import_stargan_v2([official_file(tmp_path / "a.ckpt", make_networks(0, 32, 4))], {})
     with pytest.raises(ConfigError, match="a second file of networks in training"):
         import_stargan_v2([path, path], {})
     with pytest.raises(ConfigError, match="none of the networks of clovaai/stargan-v2; it holds optimizer"):

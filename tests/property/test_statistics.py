@@ -26,7 +26,7 @@ def drawn(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 @given(rows, seeds)
-def test_rankings_are_those_of_scikit_learn(n: int, seed: int) -> None:
+def test_ranking_statistics_equal_scikit_learn(n: int, seed: int) -> None:
     face, score, label = drawn(n, seed)
     precision = Ranking(face, score, label, "average_precision").compute()
     assert precision == pytest.approx(average_precision_score(label, score), abs=1e-9)
@@ -35,7 +35,7 @@ def test_rankings_are_those_of_scikit_learn(n: int, seed: int) -> None:
 
 
 @given(rows, seeds)
-def test_a_ratio_with_two_strata_is_the_balanced_accuracy(n: int, seed: int) -> None:
+def test_two_strata_ratio_is_balanced_accuracy(n: int, seed: int) -> None:
     face, score, label = drawn(n, seed)
     said = (score > 0.5).double()
     right = Ratio(face, (said == label).double(), torch.ones(n, dtype=torch.float64), label.long())
@@ -43,7 +43,7 @@ def test_a_ratio_with_two_strata_is_the_balanced_accuracy(n: int, seed: int) -> 
 
 
 @given(seeds)
-def test_a_ratio_with_a_stratum_a_class_is_the_mean_intersection_over_union(seed: int) -> None:
+def test_class_strata_ratio_is_mean_iou(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     true, seen = (torch.randint(0, 4, (5, 30), generator=generator) for _ in range(2))
     parts = [
@@ -56,7 +56,7 @@ def test_a_ratio_with_a_stratum_a_class_is_the_mean_intersection_over_union(seed
 
 
 @given(rows, seeds)
-def test_weights_count_rows_as_often_as_copies_would(n: int, seed: int) -> None:
+def test_statistic_weights_equal_repeated_rows(n: int, seed: int) -> None:
     face, score, label = drawn(n, seed)
     weights = torch.randint(0, 3, (n,), generator=torch.Generator().manual_seed(seed + 1)).float()
     weights[:2] = 1
@@ -73,7 +73,7 @@ def test_weights_count_rows_as_often_as_copies_would(n: int, seed: int) -> None:
 
 
 @given(rows, seeds)
-def test_order_does_not_show(n: int, seed: int) -> None:
+def test_statistics_ignore_row_order(n: int, seed: int) -> None:
     face, score, label = drawn(n, seed)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     one = Ranking(face, score, label).compute()
@@ -83,20 +83,20 @@ def test_order_does_not_show(n: int, seed: int) -> None:
     assert shuffled == pytest.approx(ratio, abs=1e-12)
 
 
-def test_nothing_is_nan_and_one_label_alone_ranks_nothing() -> None:
+def test_empty_statistics_are_nan() -> None:
     none = torch.zeros(0, dtype=torch.int64)
     assert math.isnan(Ratio(none, none.double(), none.double(), none).compute())
     assert math.isnan(Ranking(torch.arange(3), torch.rand(3).double(), torch.ones(3).double()).compute())
     assert SetStatistic(torch.arange(3), 2.5).compute(torch.ones(3)) == 2.5
 
 
-def test_a_stratum_without_rows_does_not_count() -> None:
+def test_empty_stratum_is_ignored() -> None:
     face = torch.arange(2)
     ratio = Ratio(face, torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0]), torch.tensor([0, 2]))
     assert ratio.compute() == 0.5
 
 
-def test_a_mean_over_groups_is_not_a_mean_over_strata() -> None:
+def test_group_mean_differs_from_strata_mean() -> None:
     face, one = torch.arange(3), torch.ones(3, dtype=torch.float64)
     ratio = Ratio(face, torch.tensor([1.0, 0.0, 0.0]), one, torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]))
     assert ratio.compute() == 0.5

@@ -38,13 +38,13 @@ seeds = st.integers(0, 2**40)
 
 
 @given(labels, seeds, st.integers(0, 3))
-def test_an_epoch_visits_every_face_once(values: list[int], seed: int, epoch: int) -> None:
+def test_epoch_visits_each_face_once(values: list[int], seed: int, epoch: int) -> None:
     stream, n = FaceStream(Labels(values), "d", Need(("image",)), seed=seed), len(values)
     assert sorted(stream.get_index(k) for k in range(epoch * n, (epoch + 1) * n)) == list(range(n))
 
 
 @given(labels.filter(lambda v: 0 < sum(v) < len(v)), seeds, st.integers(0, 50))
-def test_balanced_classes_alternate_and_each_walks_its_own_epochs(values: list[int], seed: int, k: int) -> None:
+def test_balanced_stream_alternates_classes(values: list[int], seed: int, k: int) -> None:
     stream = FaceStream(Labels(values), "d", Need(("image",)), seed=seed, balance="A")
     assert values[stream.get_index(2 * k)] == 1 and values[stream.get_index(2 * k + 1)] == 0
     positives = [i for i, value in enumerate(values) if value]
@@ -52,7 +52,7 @@ def test_balanced_classes_alternate_and_each_walks_its_own_epochs(values: list[i
 
 
 @given(labels, seeds, st.lists(st.integers(0, 10**6), min_size=1, max_size=8))
-def test_items_do_not_depend_on_what_was_asked_before(values: list[int], seed: int, ks: list[int]) -> None:
+def test_stream_items_do_not_depend_on_history(values: list[int], seed: int, ks: list[int]) -> None:
     def stream() -> FaceStream:
         return FaceStream(Labels(values), "d", Need(("image",)), seed=seed, flip=True)
 
@@ -63,7 +63,7 @@ def test_items_do_not_depend_on_what_was_asked_before(values: list[int], seed: i
 
 @settings(max_examples=50)
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 1000), st.integers(1, 4), st.integers(1, 3))
-def test_processes_read_every_position_once_and_in_order(
+def test_processes_share_positions_in_order(
     size: int, rows: int, start: int, batches: int, together: int
 ) -> None:
     readers = []
@@ -80,7 +80,7 @@ def test_processes_read_every_position_once_and_in_order(
 
 
 @given(seeds)
-def test_seed_draw_and_epoch_each_change_the_order(seed: int) -> None:
+def test_order_depends_on_seed_need_and_epoch(seed: int) -> None:
     def order(seed: int, draw: str, first: int = 0) -> list[int]:
         stream = FaceStream(Labels([0] * 40), draw, Need(("image",)), seed=seed)
         return [stream.get_index(k) for k in range(first, first + 40)]

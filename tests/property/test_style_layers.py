@@ -52,7 +52,7 @@ def agree(one: Tensor, other: Tensor) -> None:
 
 
 @given(seed=seeds, n=batches, side=sides, widths=channels)
-def test_a_pooled_convolution_is_the_convolution_then_the_mean(
+def test_pooled_conv_equals_conv_then_mean(
     seed: int, n: int, side: int, widths: tuple[int, int]
 ) -> None:
     layer, x = random(PooledConv2d(*widths), seed), image(seed, n, widths[0], 2 * side, side)
@@ -61,14 +61,14 @@ def test_a_pooled_convolution_is_the_convolution_then_the_mean(
 
 
 @given(seed=seeds, n=batches, side=sides, widths=channels)
-def test_a_resize_convolution_is_the_same_at_every_size(seed: int, n: int, side: int, widths: tuple[int, int]) -> None:
+def test_resize_conv_is_equal_at_every_size(seed: int, n: int, side: int, widths: tuple[int, int]) -> None:
     layer, x = random(ResizeConv2d(*widths), seed), image(seed, n, widths[0], side, side + 1)
     assert isinstance(layer, ResizeConv2d)
     larger = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
     agree(layer(x), F.conv2d(larger, layer.weight, layer.bias, padding=1))
 
 
-def test_both_ways_of_computing_are_tried() -> None:
+def test_resize_conv_uses_both_implementations() -> None:
     """So that the two tests above mean something."""
     assert {resample.is_fused_faster(2 * side * side, i) for side in (2, 4, 8) for i in (3, 40)} == {False, True}
 
@@ -156,7 +156,7 @@ def test_high_pass(seed: int, n: int, divisor: float) -> None:
     agree(layer(x), 9 * (x - F.avg_pool2d(x, 3, 1, 1)) / divisor)
 
 
-def test_widths_double_up_to_the_most_but_the_first_is_what_it_is() -> None:
+def test_widths_double_up_to_the_maximum() -> None:
     assert compute_encoder_widths(64, 4, 512) == [64, 128, 256, 512, 512]
     assert compute_encoder_widths(1024, 1, 512) == [1024, 512]
 
@@ -184,7 +184,7 @@ def decoder(high_pass: float, coarse: int = 32) -> StyleDecoder:
 
 
 @given(seed=seeds)
-def test_details_are_what_enters_a_block_and_masks_keep_them(seed: int) -> None:
+def test_masks_keep_block_details(seed: int) -> None:
     """The coarse mask at its side, the fine one at the others."""
     encoder = random(ContentEncoder(3, [2, 4, 4], keep=(8, 16)), seed)
     x = image(seed, 2, 3, 16, 16)
@@ -210,7 +210,7 @@ def test_masks_without_details_are_refused() -> None:
 
 
 @given(seed=seeds, halvings=st.integers(0, 2))
-def test_trunk_ends_in_a_row_of_features(seed: int, halvings: int) -> None:
+def test_trunk_output_is_a_feature_vector(seed: int, halvings: int) -> None:
     trunk = ConvTrunk(5, compute_encoder_widths(2, halvings, 4))
     x = make_noise(seed, 2, 5, 4 << halvings, 4 << halvings)
     assert trunk(x).shape == (2, trunk.outputs) and trunk.halvings == halvings
@@ -220,7 +220,7 @@ def test_trunk_ends_in_a_row_of_features(seed: int, halvings: int) -> None:
 
 
 @given(seed=seeds, n=batches, k=st.integers(1, 5), rest=st.sampled_from([(), (3,), (2, 2)]))
-def test_an_index_selects_its_head(seed: int, n: int, k: int, rest: tuple[int, ...]) -> None:
+def test_head_index_selects_its_output(seed: int, n: int, k: int, rest: tuple[int, ...]) -> None:
     outputs = make_noise(seed, n, k, *rest)
     domain = torch.randint(k, (n,), generator=torch.Generator().manual_seed(seed))
     chosen = select_heads(outputs, domain)
@@ -232,7 +232,7 @@ def test_an_index_selects_its_head(seed: int, n: int, k: int, rest: tuple[int, .
     seed=seeds, n=batches, pairs=st.integers(1, 4), rest=st.sampled_from([(), (3,)]),
     dtype=st.sampled_from([torch.float32, torch.int64, torch.bool]),
 )  # fmt: skip
-def test_ones_select_their_heads_in_order(
+def test_multi_hot_selects_heads_in_order(
     seed: int, n: int, pairs: int, rest: tuple[int, ...], dtype: torch.dtype
 ) -> None:
     """As boolean selection would, but with shapes that are known before the data."""
@@ -246,7 +246,7 @@ def test_ones_select_their_heads_in_order(
 
 
 @given(seed=seeds)
-def test_narrow_heads_repeat(seed: int) -> None:
+def test_narrow_heads_repeat_outputs(seed: int) -> None:
     """Heads of 2 and of 6 numbers stand side by side; every parameter has a gradient, chosen or not."""
     body = MultiHeadMLP(3, [6, 2, 2], width=4, shared=1, unshared=1)
     said = body(make_noise(seed, 2, 3))
@@ -257,6 +257,6 @@ def test_narrow_heads_repeat(seed: int) -> None:
     assert not any(p.grad.any() for p in body.heads[1].parameters() if p.grad is not None)
 
 
-def test_heads_hold_modules_by_number() -> None:
+def test_heads_store_modules_by_number() -> None:
     heads = DomainHeads(nn.Linear(2, 1) for _ in range(2))
     assert list(heads.state_dict()) == [f"{k}.{part}" for k, part in itertools.product("01", ("weight", "bias"))]

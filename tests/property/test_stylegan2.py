@@ -57,7 +57,7 @@ def close(one: Tensor, other: Tensor) -> None:
 
 
 @given(seed=seeds, size=sizes, n=batches, channels=st.sampled_from([1, 3]), noisy=st.booleans())
-def test_faces_have_the_datas_shape_and_repeat(seed: int, size: int, n: int, channels: int, noisy: bool) -> None:
+def test_faces_have_image_shape_and_are_deterministic(seed: int, size: int, n: int, channels: int, noisy: bool) -> None:
     network = generator(seed, size, channels, noisy)
     assert network.rows == 2 * (size.bit_length() - 1) - 2
     sides = [4, *(side for side in (8, 16, 32) if side <= size for _ in range(2))]
@@ -72,7 +72,7 @@ def test_faces_have_the_datas_shape_and_repeat(seed: int, size: int, n: int, cha
 
 
 @given(seed=seeds, size=sizes, order=st.permutations(range(3)))
-def test_each_face_is_made_alone(seed: int, size: int, order: list[int]) -> None:
+def test_faces_are_generated_independently(seed: int, size: int, order: list[int]) -> None:
     network = generator(seed, size)
     wplus, maps = (
         latents(seed, 3, network),
@@ -84,7 +84,7 @@ def test_each_face_is_made_alone(seed: int, size: int, order: list[int]) -> None
 
 
 @given(seed=seeds, size=sizes)
-def test_noise_without_strength_is_not_heard(seed: int, size: int) -> None:
+def test_zero_strength_noise_has_no_effect(seed: int, size: int) -> None:
     network, names = generator(seed, size), [f"noise_{k}" for k in range(2 * (size.bit_length() - 1) - 3)]
     assert set(names) == set(dict(network.named_buffers()))
     wplus = latents(seed, 1, network)
@@ -112,7 +112,7 @@ def stages(network: StyleGAN2Generator, wplus: Tensor) -> list[Tensor]:
 
 
 @given(seed=seeds, size=sizes, data=st.data())
-def test_a_row_acts_from_its_own_layer_on(seed: int, size: int, data: st.DataObject) -> None:
+def test_latent_row_acts_from_its_layer_on(seed: int, size: int, data: st.DataObject) -> None:
     """Row 0 scales 4 x 4; of the others row k scales styled convolution k, and those of odd number a picture before it.
 
     The last row scales the last picture alone: features, and pictures before it, keep their bits.
@@ -129,7 +129,7 @@ def test_a_row_acts_from_its_own_layer_on(seed: int, size: int, data: st.DataObj
 
 
 @given(seed=seeds, n=batches, data=st.data())
-def test_mixing_takes_the_second_face_from_the_cut_on(seed: int, n: int, data: st.DataObject) -> None:
+def test_mixing_uses_second_latent_from_cut(seed: int, n: int, data: st.DataObject) -> None:
     network = generator(0)
     one, other = latents(seed, n, network), latents(seed + 1, n, network)
     cuts = [data.draw(st.integers(1, network.rows - 1)) for _ in range(n)]
@@ -139,7 +139,7 @@ def test_mixing_takes_the_second_face_from_the_cut_on(seed: int, n: int, data: s
         assert torch.equal(mixed[k], torch.cat([one[k, :cut], other[k, cut:]]))
 
 
-def test_every_cut_is_drawn() -> None:
+def test_mixing_draws_every_cut() -> None:
     """From 1 to the last row, each as often, and never none or all of a face."""
     network = generator(0, 32)
     one, other = torch.zeros(4000, network.rows, 1), torch.ones(4000, network.rows, 1)
@@ -163,7 +163,7 @@ def test_gradients_reach_latents_and_every_parameter(seed: int, size: int) -> No
 
 
 @given(seed=seeds, n=batches, layers=st.integers(1, 3), factor=st.floats(0.1, 50))
-def test_latents_depend_on_the_direction_of_the_noise_alone(seed: int, n: int, layers: int, factor: float) -> None:
+def test_mapping_ignores_noise_length(seed: int, n: int, layers: int, factor: float) -> None:
     network, z = mapping(seed, layers), make_noise(seed, n, STYLE).double()
     w = network(z)
     assert w.shape == (n, STYLE) and network.latent_dim == network.style_dim == STYLE
@@ -172,7 +172,7 @@ def test_latents_depend_on_the_direction_of_the_noise_alone(seed: int, n: int, l
 
 
 @given(seed=seeds, size=sizes, n=st.sampled_from([1, 3, 5]), channels=st.just(3))
-def test_the_discriminator_judges_any_batch(seed: int, size: int, n: int, channels: int) -> None:
+def test_discriminator_accepts_any_batch_size(seed: int, size: int, n: int, channels: int) -> None:
     network, image = discriminator(seed, size), make_faces(seed, n, size).double()
     score = network(image)
     assert score.shape == (n, 1) and score.isfinite().all() and torch.equal(score, network(image))
@@ -182,7 +182,7 @@ def test_the_discriminator_judges_any_batch(seed: int, size: int, n: int, channe
 
 
 @given(seed=seeds, size=sizes, n=st.sampled_from([1, 2, 3]))
-def test_the_discriminators_penalty_has_gradients(seed: int, size: int, n: int) -> None:
+def test_discriminator_penalty_has_gradients(seed: int, size: int, n: int) -> None:
     network, image = discriminator(seed, size), make_faces(seed, n, size).double().requires_grad_()
     (slope,) = torch.autograd.grad(network(image).sum(), image, create_graph=True)
     slope.square().sum().backward()
@@ -239,7 +239,7 @@ def test_published_widths(multiplier: float) -> None:
 
 
 @pytest.mark.parametrize("size", [64, 1024])
-def test_shapes_are_known_without_computing(size: int) -> None:
+def test_networks_run_on_meta_device(size: int) -> None:
     facts = Facts(image_size=size)
     with torch.device("meta"):
         network = StyleGAN2Generator(StyleGAN2GeneratorConfig(), facts)
@@ -250,7 +250,7 @@ def test_shapes_are_known_without_computing(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [24, 48, 100, 200])
-def test_sizes_that_do_not_fit_are_refused_in_a_sentence(size: int) -> None:
+def test_unsupported_image_sizes_are_refused(size: int) -> None:
     facts = Facts(image_size=size)
     for network, config in (
         (StyleGAN2Generator, StyleGAN2GeneratorConfig()),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from support.stylegan2_weights import assert_same, networks, official, rebuilt
+from support.stylegan2_weights import assert_same_outputs, make_networks, make_official_states, rebuild_networks
 from zoogan.errors import ConfigError
 from zoogan_stylegan2.layouts import NvlabsLayout, RosinalityLayout
 from zoogan_stylegan2.weights import import_stylegan2
@@ -25,12 +25,12 @@ class Harmful:
         return print, ("executed",)
 
 
-def test_nothing_is_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pickled_weights_are_not_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "stylegan2-ffhq-config-f.pkl").write_bytes(pickle.dumps(Harmful()))
     export = re.escape("python -c \"import pickle, torch; n = pickle.load(open('stylegan2-ffhq-config-f.pkl', 'rb'))")
     with pytest.raises(ConfigError, match=rf"executes whatever code is in it.*at your own risk.*{export}"):
         import_stylegan2([tmp_path / "stylegan2-ffhq-config-f.pkl"], {})
-    state = official(RosinalityLayout(), networks())["generator"]
+    state = make_official_states(RosinalityLayout(), make_networks())["generator"]
     torch.save({"g_ema": state, "args": Harmful()}, tmp_path / "a.pt")
     with pytest.raises(ConfigError, match="without executing code"):
         import_stylegan2([tmp_path / "a.pt"], {})
@@ -50,8 +50,8 @@ class Pickled:
         return self.state
 
 
-def test_the_line_for_pickles_exports_what_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    states = official(NvlabsLayout(), networks())
+def test_suggested_export_line_is_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = make_official_states(NvlabsLayout(), make_networks())
     content = {"G_ema": Pickled(states["generator"]), "D": Pickled(states["discriminator"])}
     (tmp_path / "n.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(ConfigError) as refused:
@@ -60,4 +60,4 @@ def test_the_line_for_pickles_exports_what_can_be_read(tmp_path: Path, monkeypat
     assert line is not None
     monkeypatch.chdir(tmp_path)
     exec(line[1], {})
-    assert_same(rebuilt(import_stylegan2([tmp_path / "n.pt"], {})), networks())
+    assert_same_outputs(rebuild_networks(import_stylegan2([tmp_path / "n.pt"], {})), make_networks())

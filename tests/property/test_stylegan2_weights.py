@@ -6,7 +6,6 @@ import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,16 +25,17 @@ from support.stylegan2_weights import (
     SIZE,
     STYLE,
     WIDEST,
-    Nets,
-    assert_same,
-    networks,
-    official,
-    rebuilt,
+    Networks,
+    assert_same_outputs,
+    make_networks,
+    make_official_states,
+    rebuild_networks,
 )
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.layers.mapping import PixelNormMapping as LatentMLP
+from zoogan.plugins.host import PluginHost
 from zoogan.testing.tensors import make_noise
 from zoogan_stylegan2.config import StyleGAN2DiscriminatorConfig, StyleGAN2GeneratorConfig, StyleGAN2MappingConfig
 from zoogan_stylegan2.layouts import Layout, NvlabsLayout, RosinalityLayout, identify_layout
@@ -70,16 +70,16 @@ def kept(path: Path, how: str, states: Mapping[str, dict[str, Tensor]], rosinali
 @pytest.mark.parametrize("how", KEPT)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=["rosinality", "nvlabs"])
 @pytest.mark.parametrize("channels", [3, 1])
-def test_import_gives_the_same_networks(tmp_path: Path, layout: Layout, how: str, channels: int) -> None:
-    made = networks(channels=channels)
+def test_import_restores_networks(tmp_path: Path, layout: Layout, how: str, channels: int) -> None:
+    made = make_networks(channels=channels)
     mean = make_noise(5, STYLE)
-    states = official(layout, made, mean)
+    states = make_official_states(layout, made, mean)
     assert all(
         identify_layout(state) == layout or type(identify_layout(state)) is type(layout) for state in states.values()
     )
     result = import_stylegan2(kept(tmp_path, how, states, isinstance(layout, RosinalityLayout)), {})
     assert set(result.networks) == set(made)
-    assert_same(rebuilt(result), made)
+    assert_same_outputs(rebuild_networks(result), made)
     assert result.config["data"]["image_size"] == SIZE
     assert result.config["generator"]["channel_multiplier"] == MULTIPLIER
     assert result.config["generator"]["max_width"] == result.config["discriminator"]["max_width"] == WIDEST
@@ -96,16 +96,16 @@ def test_import_gives_the_same_networks(tmp_path: Path, layout: Layout, how: str
 @pytest.mark.parametrize("size", [16, 32, 64, 256, 1024])
 @pytest.mark.parametrize("multiplier", [1.0, 2.0])
 @pytest.mark.parametrize("layout", LAYOUTS, ids=["rosinality", "nvlabs"])
-def test_shapes_tell_the_architecture_at_every_size(layout: Layout, size: int, multiplier: float) -> None:
+def test_import_infers_architecture_from_shapes(layout: Layout, size: int, multiplier: float) -> None:
     """Of the published widths; nothing is computed."""
     facts = Facts(image_size=size)
     with torch.device("meta"):
-        made: Nets = {
+        made: Networks = {
             "mapping": LatentMLP(StyleGAN2MappingConfig(), facts),
             "generator": StyleGAN2Generator(StyleGAN2GeneratorConfig(channel_multiplier=multiplier), facts),
             "discriminator": StyleGAN2Discriminator(StyleGAN2DiscriminatorConfig(channel_multiplier=multiplier), facts),
         }
-    states = official(layout, made)
+    states = make_official_states(layout, made)
     if isinstance(layout, NvlabsLayout):
         del states["generator"]["mapping.w_avg"]
     result = convert_stylegan2(states, {"size": size, "channel_multiplier": multiplier}, torch.zeros(512))
@@ -123,12 +123,12 @@ def test_networks_wider_than_512_are_imported(size: int, multiplier: float, told
     """rosinality's widths: 512 up to 32 px whatever the multiplier, then 256 times it, 128 times it, and so on."""
     facts, options = Facts(image_size=size), {"channel_multiplier": multiplier, "max_width": None}
     with torch.device("meta"):
-        made: Nets = {
+        made: Networks = {
             "mapping": LatentMLP(StyleGAN2MappingConfig(), facts),
             "generator": StyleGAN2Generator(StyleGAN2GeneratorConfig(**options), facts),
             "discriminator": StyleGAN2Discriminator(StyleGAN2DiscriminatorConfig(**options), facts),
         }
-    states = official(RosinalityLayout(), made)
+    states = make_official_states(RosinalityLayout(), made)
     assert states["discriminator"]["convs.0.0.weight"].shape[0] == 256 * multiplier * 64 // size
     result = convert_stylegan2(states, {"channel_multiplier": multiplier} if told else {}, torch.zeros(512))
     for slot in ("generator", "discriminator"):
@@ -140,25 +140,25 @@ def test_networks_wider_than_512_are_imported(size: int, multiplier: float, told
 # ---- what a file says besides ----
 
 
-def test_arguments_tell_the_training_and_must_agree_with_the_weights(tmp_path: Path) -> None:
-    states = official(RosinalityLayout(), networks())
+def test_import_checks_arguments_against_weights(tmp_path: Path) -> None:
+    states = make_official_states(RosinalityLayout(), make_networks())
     arguments = {
         "size": SIZE, "latent": STYLE, "n_mlp": LAYERS, "batch": 8, "iter": 1234, "r1": 5.0, "d_reg_every": 8,
         "path_regularize": 1.0, "g_reg_every": 2, "mixing": 0.5, "lr": 0.01, "wandb": False, "ckpt": None,
     }  # fmt: skip
     content: dict[str, Any] = {"g_ema": states["generator"], "d": states["discriminator"]}
     content |= {
-        "g": official(RosinalityLayout(), networks(seed=1))["generator"],
+        "g": make_official_states(RosinalityLayout(), make_networks(seed=1))["generator"],
         "d_optim": {"state": {0: {"step": 1}}},
     }
     content |= {"args": argparse.Namespace(**arguments), "ada_aug_p": 0.1, "latent_avg": torch.ones(1, STYLE)}
     torch.save(content, tmp_path / "000100.pt")
     torch.save(content | {"latent_avg": torch.zeros(STYLE)}, tmp_path / "000020.pt")
     result = import_stylegan2([tmp_path], {})
-    assert_same(rebuilt(result), networks())
+    assert_same_outputs(rebuild_networks(result), make_networks())
     result.networks = result.raw
     assert set(result.raw) == {"generator", "mapping"}
-    assert_same(rebuilt(result), networks(seed=1))
+    assert_same_outputs(rebuild_networks(result), make_networks(seed=1))
     assert torch.equal(result.game["mean_latent"], torch.ones(STYLE)) and not result.notes
     c = result.config
     assert (c["data"]["batch"], c["training"]["iterations"], c["mixing"]) == (8, 1234, 0.5)
@@ -177,9 +177,9 @@ def test_arguments_tell_the_training_and_must_agree_with_the_weights(tmp_path: P
             import_stylegan2([tmp_path / "000100.pt"], {})
 
 
-def test_the_first_version_kept_its_biases_elsewhere_and_had_no_noise() -> None:
-    made = networks()
-    states = official(RosinalityLayout(), made)
+def test_import_reads_first_version_layout() -> None:
+    made = make_networks()
+    states = make_official_states(RosinalityLayout(), made)
     old = {}
     for name, value in states["generator"].items():
         if name.startswith("noises."):
@@ -188,7 +188,7 @@ def test_the_first_version_kept_its_biases_elsewhere_and_had_no_noise() -> None:
         old[name.replace("activate.bias", "bias")] = value[None, :, None, None] if moved else value
     result = convert_stylegan2({"generator": old}, {}, torch.zeros(STYLE))
     assert [note for note in result.notes if "no fixed noise" in note]
-    again = rebuilt(result)
+    again = rebuild_networks(result)
     given = [make_noise(k, 2, 1, *size) for k, size in enumerate(made["generator"].noise_sizes)]  # type: ignore
     wplus = make_noise(1, 2, made["generator"].rows, STYLE)  # type: ignore[arg-type]
     assert torch.equal(again["generator"](wplus, given).image, made["generator"](wplus, given).image)
@@ -196,49 +196,53 @@ def test_the_first_version_kept_its_biases_elsewhere_and_had_no_noise() -> None:
     assert all(torch.equal(result.networks["generator"][key], value) for key, value in repeated.items())
 
 
-def test_a_generator_without_noise_is_told_by_its_names() -> None:
+def test_import_detects_generator_without_noise() -> None:
     torch.manual_seed(0)
-    made = networks()
+    made = make_networks()
     config = StyleGAN2GeneratorConfig(style_dim=STYLE, channel_multiplier=MULTIPLIER, max_width=WIDEST, noise=False)
     made["generator"] = StyleGAN2Generator(config, Facts(image_size=SIZE))
-    result = convert_stylegan2({"generator": official(NvlabsLayout(), made)["generator"]}, {})
+    result = convert_stylegan2({"generator": make_official_states(NvlabsLayout(), made)["generator"]}, {})
     assert result.config["generator"]["noise"] is False and not result.notes
     wplus = make_noise(1, 2, made["generator"].rows, STYLE)
-    assert torch.equal(rebuilt(result)["generator"](wplus).image, made["generator"](wplus).image)
+    assert torch.equal(rebuild_networks(result)["generator"](wplus).image, made["generator"](wplus).image)
 
 
-def test_networks_in_training_are_taken_for_want_of_averages(tmp_path: Path) -> None:
-    states = official(NvlabsLayout(), networks())
+def test_import_falls_back_to_training_networks(tmp_path: Path) -> None:
+    states = make_official_states(NvlabsLayout(), make_networks())
     torch.save({"G": states["generator"], "D": states["discriminator"]}, tmp_path / "a.pt")
     assert any("as it was in training" in note for note in import_stylegan2([tmp_path / "a.pt"], {}).notes)
     torch.save(
-        {"G": states["generator"], "G_ema": official(NvlabsLayout(), networks(seed=1))["generator"]}, tmp_path / "a.pt"
+        {"G": states["generator"], "G_ema": make_official_states(NvlabsLayout(), make_networks(seed=1))["generator"]},
+        tmp_path / "a.pt",
     )
     result = import_stylegan2([tmp_path / "a.pt"], {})
     assert not result.notes
-    assert_same(rebuilt(result), networks(seed=1))
+    assert_same_outputs(rebuild_networks(result), make_networks(seed=1))
 
 
-def test_files_of_both_layouts_may_meet(tmp_path: Path) -> None:
-    made = networks()
-    one = kept(tmp_path, "alone", {"generator": official(NvlabsLayout(), made)["generator"]}, False)
-    other = kept(tmp_path, "alone", {"discriminator": official(RosinalityLayout(), made)["discriminator"]}, True)
-    assert_same(rebuilt(import_stylegan2([*other, *one], {})), made)
+def test_import_accepts_files_of_both_layouts(tmp_path: Path) -> None:
+    made = make_networks()
+    one = kept(tmp_path, "alone", {"generator": make_official_states(NvlabsLayout(), made)["generator"]}, False)
+    other = kept(
+        tmp_path, "alone", {"discriminator": make_official_states(RosinalityLayout(), made)["discriminator"]}, True
+    )
+    assert_same_outputs(rebuild_networks(import_stylegan2([*other, *one], {})), made)
 
 
 # ---- a run ----
 
 
-def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imported_weights_make_a_run_that_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = Registry()
     for module in (zoogan.builtin, zoogan_stylegan2):
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)
-    zoo = SimpleNamespace(registry=registry, method=lambda name: registry.methods[name])
-    made, mean, out = networks(), make_noise(5, STYLE), tmp_path / "run"
-    states = official(RosinalityLayout(), made)
-    trained = networks(seed=1)
-    raw = official(RosinalityLayout(), trained)["generator"]
+    zoo = PluginHost()
+    zoo.registry = registry
+    made, mean, out = make_networks(), make_noise(5, STYLE), tmp_path / "run"
+    states = make_official_states(RosinalityLayout(), made)
+    trained = make_networks(seed=1)
+    raw = make_official_states(RosinalityLayout(), trained)["generator"]
     torch.save({"g_ema": states["generator"], "g": raw, "latent_avg": mean}, tmp_path / "ffhq.pt")
     monkeypatch.setattr(import_verb, "open_host", lambda plugin: zoo)
     app = typer.Typer()
@@ -263,8 +267,8 @@ def test_weights_become_a_run_that_makes_faces(tmp_path: Path, monkeypatch: pyte
 # ---- what does not fit ----
 
 
-def test_what_edits_do_not_need_never_stops_an_import(tmp_path: Path) -> None:
-    made = official(RosinalityLayout(), networks())["generator"]
+def test_import_ignores_damage_in_unneeded_parts(tmp_path: Path) -> None:
+    made = make_official_states(RosinalityLayout(), make_networks())["generator"]
     part = {key: value for key, value in list(made.items())[:5]}
     torch.save({"g_ema": made, "g": part}, tmp_path / "part.pt")
     result = import_stylegan2([tmp_path / "part.pt"], {})
@@ -274,10 +278,10 @@ def test_what_edits_do_not_need_never_stops_an_import(tmp_path: Path) -> None:
     assert not import_stylegan2([tmp_path / "twice.pt"], {}).raw  # neither is what the training had
 
 
-def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
-    made = networks()
-    states = official(RosinalityLayout(), made)
-    g, d, n = states["generator"], states["discriminator"], official(NvlabsLayout(), made)
+def test_import_reports_mismatches(tmp_path: Path) -> None:
+    made = make_networks()
+    states = make_official_states(RosinalityLayout(), made)
+    g, d, n = states["generator"], states["discriminator"], make_official_states(NvlabsLayout(), made)
     mean = torch.zeros(STYLE)
     with pytest.raises(ConfigError, match="no weights of StyleGAN2"):
         import_stylegan2([], {})
@@ -301,11 +305,21 @@ def test_import_explains_what_does_not_fit(tmp_path: Path) -> None:
         convert_stylegan2({"generator": {k: v for k, v in n["generator"].items() if not k.startswith("mapping.")}}, {})
     with pytest.raises(ConfigError, match=r"about the image size: the generator says 32, the discriminator says 16"):
         convert_stylegan2(
-            {"generator": g, "discriminator": official(RosinalityLayout(), networks(16))["discriminator"]}, {}, mean
+            {
+                "generator": g,
+                "discriminator": make_official_states(RosinalityLayout(), make_networks(16))["discriminator"],
+            },
+            {},
+            mean,
         )
     with pytest.raises(ConfigError, match=r"about the channels of an image: the generator says 3, .* says 1"):
         convert_stylegan2(
-            {"generator": g, "discriminator": official(NvlabsLayout(), networks(32, 1))["discriminator"]}, {}, mean
+            {
+                "generator": g,
+                "discriminator": make_official_states(NvlabsLayout(), make_networks(32, 1))["discriminator"],
+            },
+            {},
+            mean,
         )
     with pytest.raises(ConfigError, match=r"'noises\.noise_2' has the shape \(1, 1, 4, 4\).* need \(1, 1, 8, 8\)"):
         convert_stylegan2({"generator": {**g, "noises.noise_2": g["noises.noise_0"]}}, {}, mean)

@@ -61,7 +61,7 @@ def leaky(x: Tensor) -> Tensor:
 
 
 @given(seed=seeds, n=batches, i=widths, o=widths, lr=st.sampled_from([1.0, 0.01]), activate=st.booleans())
-def test_equalised_linear_by_hand(seed: int, n: int, i: int, o: int, lr: float, activate: bool) -> None:
+def test_equalized_linear_equals_hand_computation(seed: int, n: int, i: int, o: int, lr: float, activate: bool) -> None:
     layer, x = random(EqualizedLinear(i, o, lr_multiplier=lr, activate=activate), seed), real(seed + 9, n, i)
     assert isinstance(layer, EqualizedLinear) and layer.bias is not None
     plain = x @ (layer.weight * (lr / math.sqrt(i))).T + layer.bias * lr
@@ -70,7 +70,7 @@ def test_equalised_linear_by_hand(seed: int, n: int, i: int, o: int, lr: float, 
 
 
 @given(seed=seeds, lr=st.sampled_from([1.0, 0.1, 0.01]), bias=st.sampled_from([None, 0.0, 1.0]))
-def test_equalised_layers_start_with_unit_variance(seed: int, lr: float, bias: float | None) -> None:
+def test_equalized_layers_start_with_unit_variance(seed: int, lr: float, bias: float | None) -> None:
     """Whatever the multiplier: stored weights N(0, 1) over it, and the first value of the bias as it is used."""
     torch.manual_seed(seed)
     layer = EqualizedLinear(64, 300, lr_multiplier=lr, bias=bias)
@@ -87,7 +87,7 @@ def test_equalised_layers_start_with_unit_variance(seed: int, lr: float, bias: f
     seed=seeds, n=batches, i=widths, o=widths, side=sides, kernel=st.sampled_from([1, 3]), activate=st.booleans(),
     gain=st.sampled_from([1.0, 0.5**0.5]), stride=st.sampled_from([1, 2]), bias=st.booleans(),
 )  # fmt: skip
-def test_equalised_convolution_by_hand(
+def test_equalized_conv_equals_hand_computation(
     seed: int, n: int, i: int, o: int, side: int, kernel: int, activate: bool, gain: float, stride: int, bias: bool
 ) -> None:
     made = EqualizedConv2d(i, o, kernel, stride=stride, bias=bias, activate=activate, gain=gain)
@@ -98,7 +98,7 @@ def test_equalised_convolution_by_hand(
 
 
 @given(seed=seeds, n=batches, d=st.integers(2, 9), scale=st.floats(0.01, 100))
-def test_pixel_norm_has_a_mean_square_of_one_whatever_the_scale(seed: int, n: int, d: int, scale: float) -> None:
+def test_pixel_norm_has_unit_mean_square(seed: int, n: int, d: int, scale: float) -> None:
     x = real(seed, n, d)
     agree(pixel_norm(x), x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt())
     torch.testing.assert_close(pixel_norm(scale * x), pixel_norm(x), rtol=1e-3, atol=1e-3)
@@ -107,7 +107,7 @@ def test_pixel_norm_has_a_mean_square_of_one_whatever_the_scale(seed: int, n: in
 
 
 @pytest.mark.parametrize("activate", [False, True])
-def test_equalised_layers_are_twice_differentiable(activate: bool) -> None:
+def test_equalized_layers_are_twice_differentiable(activate: bool) -> None:
     linear, x = random(EqualizedLinear(3, 2, activate=activate, lr_multiplier=0.5), 1), real(2, 2, 3)
     parameters = dict(linear.named_parameters())
     assert twice_differentiable(
@@ -136,7 +136,7 @@ def plain_filter(x: Tensor, up: int, down: int, before: int, after: int) -> Tens
 
 
 @given(seed=seeds, n=batches, c=widths, h=sides, w=sides)
-def test_filters_against_their_definition(seed: int, n: int, c: int, h: int, w: int) -> None:
+def test_fir_filters_equal_their_definition(seed: int, n: int, c: int, h: int, w: int) -> None:
     x = real(seed, n, c, h, w)
     agree(upsample2d(x), plain_filter(x, 2, 1, 2, 1))
     agree(downsample2d(x), plain_filter(x, 1, 2, 1, 1))
@@ -147,7 +147,7 @@ def test_filters_against_their_definition(seed: int, n: int, c: int, h: int, w: 
 
 
 @given(seed=seeds, side=st.sampled_from([6, 8]), value=st.floats(-2, 2))
-def test_filters_keep_constants_inside(seed: int, side: int, value: float) -> None:
+def test_fir_filters_keep_constants(seed: int, side: int, value: float) -> None:
     x = torch.full((1, 2, side, side), value, dtype=torch.float64)
     for y in (upsample2d(x), downsample2d(x), filter2d(x, (2, 1))):
         inside = y[..., 2:-2, 2:-2] if y.shape[-1] > 4 else y[..., 1:-1, 1:-1]
@@ -155,12 +155,12 @@ def test_filters_keep_constants_inside(seed: int, side: int, value: float) -> No
 
 
 @given(seed=seeds, n=batches, c=widths, side=sides)
-def test_doubling_is_four_times_the_transpose_of_halving(seed: int, n: int, c: int, side: int) -> None:
+def test_upsample_is_scaled_transpose_of_downsample(seed: int, n: int, c: int, side: int) -> None:
     x, y = real(seed, n, c, side, side), real(seed + 1, n, c, 2 * side, 2 * side)
     agree((upsample2d(x) * y).sum(), 4 * (x * downsample2d(y)).sum())
 
 
-def test_the_filters_second_derivative_takes_all_channels_at_once() -> None:
+def test_fir_second_derivative_batches_channels() -> None:
     """torch's own takes those of a depthwise convolution one by one."""
     for filtered in (downsample2d, upsample2d):
         counts = []
@@ -183,7 +183,7 @@ class Calls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_filters_are_twice_differentiable() -> None:
+def test_fir_filters_are_twice_differentiable() -> None:
     x = real(0, 1, 2, 4, 4)
     for function in (upsample2d, downsample2d, lambda x: filter2d(x, (2, 1), 4.0)):
         assert twice_differentiable(lambda x, f=function: f(x).sin(), x)
@@ -194,12 +194,12 @@ def test_filters_are_twice_differentiable() -> None:
 
 @pytest.mark.parametrize("batch", range(1, 13))
 @pytest.mark.parametrize("most", [1, 4, 8])
-def test_a_group_is_the_largest_that_divides_the_batch(batch: int, most: int) -> None:
+def test_minibatch_group_divides_the_batch(batch: int, most: int) -> None:
     assert get_group_size(batch, most) == max(size for size in range(1, most + 1) if batch % size == 0)
 
 
 @given(seed=seeds, n=st.integers(1, 9), c=widths, side=sides)
-def test_batch_deviation_against_a_loop(seed: int, n: int, c: int, side: int) -> None:
+def test_minibatch_std_equals_reference_loop(seed: int, n: int, c: int, side: int) -> None:
     x, size = real(seed, n, c, side, side), get_group_size(n)
     found = compute_minibatch_std(x)
     assert found.shape == (n, 1, side, side) and found.dtype == x.dtype
@@ -213,7 +213,7 @@ def test_batch_deviation_against_a_loop(seed: int, n: int, c: int, side: int) ->
 
 
 @given(seed=seeds, n=st.integers(1, 8), c=widths)
-def test_equal_images_do_not_vary_and_order_within_a_group_is_nothing(seed: int, n: int, c: int) -> None:
+def test_minibatch_std_of_equal_images_is_zero(seed: int, n: int, c: int) -> None:
     x = real(seed, n, c, 4, 4)
     same = compute_minibatch_std(x[:1].expand(n, -1, -1, -1))
     torch.testing.assert_close(same, torch.full_like(same, 1e-4))  # the root of 1e-8
@@ -224,7 +224,7 @@ def test_equal_images_do_not_vary_and_order_within_a_group_is_nothing(seed: int,
 
 
 @given(seed=seeds, n=st.sampled_from([1, 3, 5, 8]), channels=st.sampled_from([1, 3]))
-def test_the_discriminator_takes_any_batch_and_groups_see_only_themselves(seed: int, n: int, channels: int) -> None:
+def test_minibatch_groups_are_independent(seed: int, n: int, channels: int) -> None:
     trunk, head = random(DiscriminatorTrunk(channels, [2, 3, 4]), seed), random(DiscriminatorHead(4, 4), seed + 50)
     image = real(seed + 1, n, channels, 16, 16)
     features = trunk(image)
@@ -239,7 +239,7 @@ def test_the_discriminator_takes_any_batch_and_groups_see_only_themselves(seed: 
 
 
 @given(seed=seeds, n=batches, i=widths, o=widths)
-def test_halving_block_by_hand(seed: int, n: int, i: int, o: int) -> None:
+def test_downsampling_block_equals_hand_computation(seed: int, n: int, i: int, o: int) -> None:
     block, x = random(DiscriminatorBlock(i, o), seed), real(seed + 9, n, i, 8, 8)
     assert isinstance(block, DiscriminatorBlock)
     before = x.clone()
@@ -250,7 +250,7 @@ def test_halving_block_by_hand(seed: int, n: int, i: int, o: int) -> None:
     assert torch.equal(x, before)  # nothing is done in place to what others may read
 
 
-def test_the_discriminators_parts_are_twice_differentiable() -> None:
+def test_discriminator_blocks_are_twice_differentiable() -> None:
     block = random(DiscriminatorBlock(2, 2), 0)
     assert twice_differentiable(block, real(1, 1, 2, 4, 4))
     assert twice_differentiable(compute_minibatch_std, real(2, 4, 2, 2, 2))

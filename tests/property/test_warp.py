@@ -15,7 +15,7 @@ from zoogan.testing.strategies import make_faces, make_noise, seeds
 # ---- the filter ----
 
 
-def test_the_filter_is_the_wavelet_it_says() -> None:
+def test_warp_filter_equals_named_wavelet() -> None:
     """Sum, orthonormality to even shifts, and six vanishing moments of the high-pass mirror."""
     h = torch.tensor(SYM6, dtype=torch.float64)
     assert abs(h.sum() - sqrt(2)) < 1e-10
@@ -29,7 +29,7 @@ def test_the_filter_is_the_wavelet_it_says() -> None:
 
 
 @given(st.integers(1, 9), st.floats(-50, 50))
-def test_mirrored_is_reflection_for_ever(side: int, place: float) -> None:
+def test_reflection_is_periodic(side: int, place: float) -> None:
     last = side - 1
     expected = place
     while last and not 0 <= expected <= last:
@@ -41,7 +41,7 @@ def test_mirrored_is_reflection_for_ever(side: int, place: float) -> None:
 
 
 @given(seeds, st.integers(-2, 2), st.integers(-2, 2))
-def test_far_beyond_the_border_the_picture_repeats_mirrored(seed: int, across: int, down: int) -> None:
+def test_warp_far_outside_repeats_mirrored_image(seed: int, across: int, down: int) -> None:
     side = 24
     image = make_faces(seed, 1, side)
     period = 2.0 * (side - 1) * torch.tensor([[across, down]])
@@ -53,7 +53,7 @@ def test_far_beyond_the_border_the_picture_repeats_mirrored(seed: int, across: i
 
 
 @given(seeds)
-def test_sampling_and_its_first_gradient_are_torchs(seed: int) -> None:
+def test_sampling_and_gradient_equal_torch(seed: int) -> None:
     image, grid = make_noise(seed, 2, 3, 7, 5).requires_grad_(), make_noise(seed + 1, 2, 6, 4, 2) / 2
     twin, weight = image.detach().clone().requires_grad_(), make_noise(seed + 2, 2, 3, 6, 4)
     ours, torchs = BilinearSample.apply(image, grid), sample_bilinear(twin, grid)
@@ -66,7 +66,7 @@ def test_sampling_and_its_first_gradient_are_torchs(seed: int) -> None:
 
 @given(seeds)
 @settings(max_examples=3)
-def test_sampling_has_the_derivatives_that_finite_differences_show(seed: int) -> None:
+def test_sampling_derivatives_match_finite_differences(seed: int) -> None:
     image, grid = make_noise(seed, 1, 1, 5, 4).double().requires_grad_(), make_noise(seed + 1, 1, 3, 4, 2).double() / 2
     assert torch.autograd.gradcheck(lambda x: BilinearSample.apply(x, grid).square(), image)
     assert torch.autograd.gradgradcheck(lambda x: BilinearSample.apply(x, grid).square(), image)

@@ -1,1 +1,1 @@
-"""What several tests share: tiny runs, toy networks and fake plugins."""
+"""Helpers that several tests share: tiny runs, toy networks and fake plugins."""

@@ -1,4 +1,4 @@
-"""What the tests of parts share: makers of faces whose parts are apart, or leak by a known number, and their parser."""
+"""Generators of faces whose parts are separate, or leak by a known amount, and a judge that reads these parts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ STYLE = 3
 LEVEL = 0.2  # of the third channel, from one class to the next
 
 
-class Plain(LatentMapping):
-    """w is z."""
+class IdentityMapping(LatentMapping):
+    """The identity: w = z."""
 
     latent_dim = style_dim = STYLE
 
@@ -33,8 +33,8 @@ class Plain(LatentMapping):
         return latent
 
 
-class Painter(LatentGenerator):
-    """A generator that is a function: latents (n, rows, 3) -> (image, labels)."""
+class FunctionGenerator(LatentGenerator):
+    """A generator made of a function: latents (n, rows, 3) -> (image, labels)."""
 
     style_dim = STYLE
 
@@ -52,38 +52,46 @@ class Painter(LatentGenerator):
         return SynthesisedFace(image, scores)
 
 
-def rectangles(leak: float = 0.0, drag: bool = False) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """Squares that lie where their shape says and have the colour that their texture says; the third channel tells the
-    part. A part whose third number of shape is low is absent.
+def make_rectangle_painter(leak: float = 0.0, drag: bool = False) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Make a function that paints one square for each part.
 
-    leak: of the colour of each part that all other pixels get on top. drag: the nose goes where the hair's shape says.
+    The shape row decides the place, and the part is absent if its third number is below -0.3. The texture row decides
+    the first two colour channels. The third channel encodes the part.
+
+    Args:
+        leak: Share of the colour of each part that is added to all other pixels.
+        drag: Whether the shape of the hair moves the nose.
     """
 
     def paint(latents: Tensor) -> tuple[Tensor, Tensor]:
         n, across = len(latents), torch.arange(SIDE)
         labels = torch.zeros(n, SIDE, SIDE, dtype=torch.int64)
         for k in range(1, len(PARTS)):
-            shape = latents[:, 2 if drag and PARTS[k] == "nose" else 2 * k].roll(k, 1)  # not all at one place
+            shape = latents[:, 2 if drag and PARTS[k] == "nose" else 2 * k].roll(k, 1)  # so that places differ
             first = (shape[:, :2].sigmoid() * (SIDE - EDGE)).round()
             first = torch.where(shape[:, 2:] < -0.3, torch.full_like(first, SIDE), first)
             x, y = ((across >= at[:, None]) & (across < at[:, None] + EDGE) for at in first.T)
             labels = torch.where(y[:, :, None] & x[:, None, :], k, labels)
         colours = 0.3 * latents[:, 1::2, :2].tanh()  # (n, parts, 2)
         own = colours.gather(1, labels.flatten(1)[..., None].expand(-1, -1, 2))
-        seen = own + leak * (colours.sum(1, keepdim=True) - own)
+        mixed = own + leak * (colours.sum(1, keepdim=True) - own)
         mark = -1 + LEVEL * labels.flatten(1)[..., None]
-        return torch.cat([seen, mark], 2).transpose(1, 2).unflatten(2, (SIDE, SIDE)), labels
+        return torch.cat([mixed, mark], 2).transpose(1, 2).unflatten(2, (SIDE, SIDE)), labels
 
     return paint
 
 
-def maker(paint: Callable[[Tensor], tuple[Tensor, Tensor]], parts: Sequence[str] = PARTS) -> SynthesisEditor:
-    """An editor over a painter."""
-    return SynthesisEditor({"generator": Painter(paint, parts), "mapping": Plain()}, LatentCondition(), torch.zeros(3))
+def make_painted_editor(
+    paint: Callable[[Tensor], tuple[Tensor, Tensor]], parts: Sequence[str] = PARTS
+) -> SynthesisEditor:
+    """Make an editor of faces that a function paints."""
+    return SynthesisEditor(
+        {"generator": FunctionGenerator(paint, parts), "mapping": IdentityMapping()}, LatentCondition(), torch.zeros(3)
+    )
 
 
-class Marked:
-    """A judge that reads the class off the third channel, whatever the order in which it names the parts."""
+class ColourJudge:
+    """A judge that reads the part from the third channel, in any order of parts."""
 
     attributes: tuple[str, ...] = ()
     thresholds = torch.empty(0)

@@ -1,4 +1,4 @@
-"""Faces made of parts, simple enough to know what must come out."""
+"""Runs and editors of faces made of parts, simple enough to compute by hand."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor, nn
 
-from support.generated_faces import ToyMapping
+from support.toy_faces import ToyMapping
 from zoogan.composition.build import compose
 from zoogan.conditions.latent import LatentCondition
 from zoogan.config import validate
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.facts import Facts
 from zoogan.interfaces import LatentGenerator, SynthesisedFace
-from zoogan.pictures.photo import quantize_image
 from zoogan.pictures.sheet import LEGIBLE
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.folder import RunFolder
@@ -32,7 +29,7 @@ HEIGHTS = torch.linspace(-1, 1, COARSE_SIDE * COARSE_SIDE * STYLE).view(COARSE_S
 
 
 class PartGenerator(LatentGenerator):
-    """Of each part a depth, linear in its shape and the coarse row, and a flat colour, linear in its texture."""
+    """A generator whose parts have a depth, linear in shape and coarse row, and one colour, linear in texture."""
 
     parts, rows, style_dim = PARTS, ROWS, STYLE
     noise_sizes = ((SIDE, SIDE),)
@@ -48,13 +45,13 @@ class PartGenerator(LatentGenerator):
         self.register_buffer("noise_0", torch.linspace(-1, 1, SIDE * SIDE).view(1, 1, SIDE, SIDE))
 
     def forward(self, latents: Tensor, noise: object = None) -> SynthesisedFace:
-        """As `generate_parts`, of all parts."""
+        """Generate all parts."""
         return self.generate_parts(latents, noise)
 
     def generate_parts(
         self, latents: Tensor, noise: object = None, *, visible: Float[Tensor, "#n k"] | None = None
     ) -> SynthesisedFace:
-        """Masks are the softmax of depths, the image is the sum of what they show, and a little noise."""
+        """Compute masks as the softmax of depths, and the image as the masked sum of colours plus a little noise."""
         shapes = latents[:, 1::2] + latents[:, :1]
         depth = (shapes @ self.heights.T).unflatten(-1, (COARSE_SIDE, COARSE_SIDE))
         masks = depth.softmax(1)
@@ -68,7 +65,7 @@ class PartGenerator(LatentGenerator):
         return SynthesisedFace(image, 2 * wide - 1, 2 * masks - 1, depth)
 
 
-NARROW = {
+TINY_CONFIG = {
     "data": {"source": "drawn", "image_size": 16, "attributes": [], "batch": 4, "faces": 16, "held_out": 8},
     "generator": {
         "use": "semantic-stylegan", "style_dim": 8, "part_layers": 4, "part_width": 8, "shared_layers": 1,
@@ -78,18 +75,18 @@ NARROW = {
     "discriminator": {"use": "semantic-stylegan", "max_width": 8},
     "inversion": {"iterations": 5, "mean_of": 50},
 }  # fmt: skip
-Says = Callable[..., str]
-CELL = LEGIBLE + 4  # a face enlarged to what can be looked at, and the gutter
+ErrorReader = Callable[..., str]  # runs a verb that must fail, and returns its error message
+CELL_SIZE = LEGIBLE + 4  # an enlarged face and the gutter, in pixels
 RUN_PARTS = ("background", "face", "hair", "glasses")
 
 
-def write_run(path: Path, seed: int = 0) -> Path:
-    """A run of a method whose faces are made of parts, as training would leave it, with networks that learnt nothing.
+def write_part_run(path: Path, seed: int = 0) -> Path:
+    """Write a run folder of SemanticStyleGAN with untrained networks.
 
-    Noise counts in its pictures, so that a mistake with it shows.
+    Noise strengths are not 0, so that mistakes with noise become visible.
     """
     registry = get_zoo().registry
-    config = validate(registry.methods["semantic-stylegan"], registry, NARROW | {"training": {"seed": seed}})
+    config = validate(registry.methods["semantic-stylegan"], registry, TINY_CONFIG | {"training": {"seed": seed}})
     facts = Facts(image_size=16, parts=RUN_PARTS, transparent=("glasses",))
     composition = compose(config, facts, registry)
     with torch.no_grad():
@@ -102,18 +99,7 @@ def write_run(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def pictures(folder: Path) -> dict[str, np.ndarray]:
-    """The pictures in a folder by name."""
-    return {path.name: np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))}
-
-
-def pixels(image: torch.Tensor) -> np.ndarray:
-    """One face as a file has it."""
-    shown = image if image.dtype == torch.uint8 else quantize_image(image)
-    return shown[0].permute(1, 2, 0).numpy()
-
-
-def part_editor() -> SynthesisEditor:
-    """Faces made of `PARTS`."""
+def make_part_editor() -> SynthesisEditor:
+    """Make an editor of faces made of `PARTS`."""
     networks = {"generator": PartGenerator(), "mapping": ToyMapping(STYLE)}
     return SynthesisEditor(networks, LatentCondition(), torch.zeros(STYLE))

@@ -1,4 +1,4 @@
-"""Small networks of SemanticStyleGAN for tests, and a slow second reading of its published description."""
+"""Small networks of SemanticStyleGAN, and a slow second implementation of the published description, in loops."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ STYLE = 5
 
 
 @dataclass(frozen=True)
-class Small:
-    """What hypothesis draws: a generator, in numbers."""
+class NetworkSizes:
+    """Sizes and switches of a small generator, drawn by hypothesis."""
 
     parts: int = 4
     layers: int = 4
@@ -35,30 +35,33 @@ class Small:
     detach: bool = False
     noise: bool = True
 
-    def config(self) -> SemanticStyleGANGeneratorConfig:
+    def make_config(self) -> SemanticStyleGANGeneratorConfig:
+        """Make the config of the generator."""
         return SemanticStyleGANGeneratorConfig(
             style_dim=STYLE, part_layers=self.layers, part_width=self.width, shared_layers=self.shared,
             shape_layers=self.shape, coarse_size=self.coarse, feature_width=self.features, render_from=4,
             refine=self.refine, detach_texture=self.detach, channel_multiplier=2**-8, max_width=5, noise=self.noise,
         )  # fmt: skip
 
-    def facts(self) -> Facts:
+    def make_facts(self) -> Facts:
+        """Make the facts of data with these parts."""
         names = tuple(f"part {k}" for k in range(self.parts))
         return Facts(image_size=self.size, parts=names, transparent=tuple(names[k] for k in self.transparent))
 
-    def generator(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> SemanticStyleGANGenerator:
-        """One whose noise is heard, and with nothing at its first value."""
+    def make_generator(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> SemanticStyleGANGenerator:
+        """Make a generator of random parameters, so that its noise counts too."""
         torch.manual_seed(seed)
-        network = SemanticStyleGANGenerator(self.config(), self.facts())
+        network = SemanticStyleGANGenerator(self.make_config(), self.make_facts())
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.normal_()
         return network.to(dtype)
 
-    def discriminator(self, seed: int = 0) -> SemanticStyleGANDiscriminator:
+    def make_discriminator(self, seed: int = 0) -> SemanticStyleGANDiscriminator:
+        """Make a discriminator of random parameters, in float64."""
         torch.manual_seed(seed)
         network = SemanticStyleGANDiscriminator(
-            SemanticStyleGANDiscriminatorConfig(channel_multiplier=2**-8, max_width=5), self.facts()
+            SemanticStyleGANDiscriminatorConfig(channel_multiplier=2**-8, max_width=5), self.make_facts()
         )
         with torch.no_grad():
             for parameter in network.parameters():
@@ -67,8 +70,8 @@ class Small:
 
 
 @st.composite
-def smalls(draw: st.DrawFn) -> Small:
-    """Generators of all shapes that are allowed."""
+def network_sizes(draw: st.DrawFn) -> NetworkSizes:
+    """Draw any valid sizes."""
     layers = draw(st.integers(1, 5))
     shape = draw(st.integers(1, layers))
     shared = draw(st.integers(0, shape))
@@ -78,33 +81,34 @@ def smalls(draw: st.DrawFn) -> Small:
     transparent = tuple(sorted(draw(st.sets(st.integers(0, parts - 1), max_size=parts - 1))))
     flags = [draw(st.booleans()) for _ in range(3)]
     width, features = draw(st.integers(2, 8)), draw(st.integers(2, 8))
-    return Small(parts, layers, shared, shape, width, features, size, coarse, transparent, *flags)
+    return NetworkSizes(parts, layers, shared, shape, width, features, size, coarse, transparent, *flags)
 
 
-def wplus(seed: int, n: int, network: SemanticStyleGANGenerator) -> Tensor:
+def make_latents(seed: int, n: int, network: SemanticStyleGANGenerator) -> Tensor:
+    """Make random latents (n, rows, style_dim) in the dtype of the network."""
     return make_noise(seed, n, network.rows, STYLE).to(network.positions.weight.dtype)
 
 
-# ---- the description again, in loops ----
+# ---- the published description, in loops ----
 
 
-def unrolled(small: Small, latents: Tensor) -> Tensor:
-    """The row that feeds each layer of each part (section 2.3)."""
+def select_layer_rows(sizes: NetworkSizes, latents: Tensor) -> Tensor:
+    """Select the latent row of each layer of each part (section 2.3)."""
     rows = []
-    for part in range(small.parts):
-        for layer in range(small.layers):
-            if layer >= small.shape:
-                row = small.shared + 2 * part + 1
-            elif part > 0 and layer < small.shared:
+    for part in range(sizes.parts):
+        for layer in range(sizes.layers):
+            if layer >= sizes.shape:
+                row = sizes.shared + 2 * part + 1
+            elif part > 0 and layer < sizes.shared:
                 row = layer
             else:
-                row = small.shared + 2 * part
+                row = sizes.shared + 2 * part
             rows.append(latents[:, row])
     return torch.stack(rows, 1)
 
 
-def positions(network: SemanticStyleGANGenerator, place: Tensor) -> Tensor:
-    """Features (width, h, w) of places (2, h, w) (section 2.2, 2)."""
+def compute_positions(network: SemanticStyleGANGenerator, place: Tensor) -> Tensor:
+    """Compute features (width, h, w) of coordinates (2, h, w) (section 2.2, 2)."""
     weight, channels = network.positions.weight, [place[0], place[1]]
     for k in range((weight.shape[1] - 2) // 4):
         channels += [torch.sin(2**k * place[0]), torch.sin(2**k * place[1])]
@@ -112,40 +116,54 @@ def positions(network: SemanticStyleGANGenerator, place: Tensor) -> Tensor:
     return torch.einsum("oi,ihw->ohw", weight / math.sqrt(weight.shape[1]), torch.stack(channels))
 
 
-def part(
-    network: SemanticStyleGANGenerator, small: Small, k: int, rows: Tensor, place: Tensor
+def generate_part(
+    network: SemanticStyleGANGenerator, sizes: NetworkSizes, k: int, rows: Tensor, place: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Wide features (o, h, w) and depth (h, w) of one part of one face (sections 2.1 and 2.2, 3). rows: of its
-    layers."""
-    networks, x = network.part_generators, positions(network, place)
+    """Generate wide features (o, h, w) and depth (h, w) of part k of one face (sections 2.1 and 2.2, 3).
+
+    Args:
+        network: The generator whose weights are used.
+        sizes: Its sizes.
+        k: Number of the part.
+        rows: Latent rows of the layers of the part.
+        place: Coordinates (2, h, w).
+    """
+    networks, x = network.part_generators, compute_positions(network, place)
     depth = torch.zeros_like(x[0])
-    for layer in range(small.layers):
+    for layer in range(sizes.layers):
         scale = networks.affine_weight[k, layer] @ rows[layer] / math.sqrt(STYLE) + networks.affine_bias[k, layer]
-        weight = networks.weight[k, layer] * scale / math.sqrt(small.width)
+        weight = networks.weight[k, layer] * scale / math.sqrt(sizes.width)
         weight = weight / torch.sqrt((weight**2).sum(1, keepdim=True) + 1e-8)
         x = torch.einsum("oi,ihw->ohw", weight, x) + networks.bias[k, layer][:, None, None]
         x = math.sqrt(2) * F.leaky_relu(x, 0.2)
-        if layer == small.shape - 1:
+        if layer == sizes.shape - 1:
             if k > 0:
-                weight = networks.depth_weight[k - 1] * networks.depth_scale[k - 1] / math.sqrt(small.width)
+                weight = networks.depth_weight[k - 1] * networks.depth_scale[k - 1] / math.sqrt(sizes.width)
                 depth = torch.einsum("i,ihw->hw", weight, x) + networks.depth_bias[k - 1]
-            x = x.detach() if small.detach and layer < small.layers - 1 else x
-    to_features = network.composition.weight[k] * network.composition.scale[k] / math.sqrt(small.width)
+            x = x.detach() if sizes.detach and layer < sizes.layers - 1 else x
+    to_features = network.composition.weight[k] * network.composition.scale[k] / math.sqrt(sizes.width)
     return torch.einsum("oi,ihw->ohw", to_features, x) + network.composition.bias[k][:, None, None], depth
 
 
-def composed(small: Small, wide: Tensor, depth: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Features (o, h, w) and masks (k, h, w) of one face (section 2.2, 4). wide: (k, o, h, w), depth: (k, h, w)."""
+def compose_parts(sizes: NetworkSizes, wide: Tensor, depth: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Compose features (o, h, w) and masks (k, h, w) of one face (section 2.2, 4).
+
+    Args:
+        sizes: Sizes of the generator.
+        wide: Wide features of all parts, (k, o, h, w).
+        depth: Depths of all parts, (k, h, w).
+        visible: Which parts are shown, (k,).
+    """
     masks = torch.exp(depth) / torch.exp(depth).sum(0)
-    if not bool(kept.all()):
-        masks = masks * kept[:, None, None]
+    if not bool(visible.all()):
+        masks = masks * visible[:, None, None]
         masks = masks / (masks.sum(0) + 1e-8)
     shares = masks
-    if small.transparent:
+    if sizes.transparent:
         solid = masks.clone()
-        for k in small.transparent:
+        for k in sizes.transparent:
             solid[k] = 0
         shares = solid / (solid.sum(0) + 1e-8)
-        for k in small.transparent:
+        for k in sizes.transparent:
             shares[k] = shares[k] + masks[k]
-    return sum((shares[k] * wide[k] for k in range(small.parts)), torch.zeros_like(wide[0])), masks
+    return sum((shares[k] * wide[k] for k in range(sizes.parts)), torch.zeros_like(wide[0])), masks

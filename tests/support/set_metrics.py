@@ -1,4 +1,4 @@
-"""What the tests of the set metrics share: a source, an editor and a network that are small, known and fast."""
+"""A source, an editor and a feature network for the tests of set metrics: small, fast and computable by hand."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from torch import Tensor, nn
 
 from zoogan.auxiliary.features import Features
 from zoogan.interfaces import Edit, Editor, Edits, Metric, Request, Seed, Source, Study, World
-from zoogan.interfaces.metric import make_face_seeds
+from zoogan.interfaces.edits import make_face_seeds
 from zoogan.pictures.photo import normalize_image
 
 SIDE = 16
 BATCHES = [range(50), range(50, 80)]
 
 
-class Noise(Source):
-    """Two attributes, faces of coloured noise; A makes a face brighter. It counts the faces that are read."""
+class NoiseSource(Source):
+    """A source of coloured noise with two attributes; A makes a face brighter. It counts the faces that are read."""
 
     attributes = ("A", "B")
     image_size = SIDE
 
     def __init__(self, train: int = 120, test: int = 80, share: float = 0.3) -> None:
         self.sizes, self.config, self.read_faces = {"train": train, "valid": 0, "test": test}, share, 0
-        self.tables = {split: self.table(split) for split in self.sizes}
+        self.tables = {split: self.draw_labels(split) for split in self.sizes}
 
-    def table(self, split: str) -> Tensor:
+    def draw_labels(self, split: str) -> Tensor:
+        """Draw the labels of a split, (faces, 2)."""
         draw = torch.rand(self.sizes[split], 2, generator=torch.Generator().manual_seed(len(split)))
         return (draw < self.config).float()
 
@@ -52,8 +53,8 @@ class Noise(Source):
         return {"image": image.mul(255).to(torch.uint8), "attributes": labels}
 
 
-class Lens(Editor):
-    """An editor that is a function (image, target, seed) -> image."""
+class FunctionEditor(Editor):
+    """An editor made of a function (image, targets, seed) -> image."""
 
     attributes = ("A", "B")
 
@@ -67,8 +68,8 @@ class Lens(Editor):
         return Edit(self.change(image, targets["attributes"], seed))
 
 
-class Filters(Features):
-    """Random filters, rectified and averaged; the same ones for the same seed."""
+class RandomFilters(Features):
+    """Features from random filters, rectified and averaged; the seed decides the filters."""
 
     name, weights, resizer = "filters", "0" * 64, "none"
 
@@ -81,27 +82,27 @@ class Filters(Features):
         return nn.functional.conv2d(image, self.filters).relu().mean((2, 3))
 
 
-class Difference(nn.Module):
-    """Stands in for LPIPS: the mean absolute difference."""
+class MeanDifference(nn.Module):
+    """The mean absolute difference, in place of LPIPS."""
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         return (first - second).abs().mean((1, 2, 3), keepdim=True)
 
 
-def study_of(source: Source, cache: Path, **options: Any) -> Study:
-    """A study of the test split."""
-    given: dict[str, Any] = {
+def make_study(source: Source, cache: Path, **options: Any) -> Study:
+    """Make a study of the test split; options replace its fields."""
+    defaults: dict[str, Any] = {
         "source_name": "noise",
         "split": "test",
         "faces": source.count_faces("test"),
         "seed": 0,
         "world": World.make_single(),
     }
-    return Study(source=source, device=torch.device("cpu"), cache=cache, **{**given, **options})
+    return Study(source=source, device=torch.device("cpu"), cache=cache, **{**defaults, **options})
 
 
-def edits_of(source: Source, editor: Editor, attribute: str, faces: Sequence[int]) -> Edits:
-    """Flips of one attribute on some test faces."""
+def make_flips(source: Source, editor: Editor, attribute: str, faces: Sequence[int]) -> Edits:
+    """Edit some test faces so that one attribute changes to its opposite."""
     sample = source.read("test", faces)
     image, own = normalize_image(sample["image"]), sample["attributes"]
     target = own.clone()
@@ -114,31 +115,33 @@ def edits_of(source: Source, editor: Editor, attribute: str, faces: Sequence[int
     )  # fmt: skip
 
 
-def measured(metric: Metric, study: Study, editor: Editor, batches: Sequence[Sequence[int]], *names: str) -> list[Any]:
-    """The measures of a metric after some batches of test faces."""
+def measure_edits(
+    metric: Metric, study: Study, editor: Editor, batches: Sequence[Sequence[int]], *names: str
+) -> list[Any]:
+    """Compute the measures of a metric after batches of test faces, for each named attribute (default: A)."""
     metric.start(study)
     for name in names or ("A",):
         for faces in batches:
-            metric.update(edits_of(study.source, editor, name, faces))
+            metric.update(make_flips(study.source, editor, name, faces))
     return metric.compute()
 
 
-def keep(image: Tensor, target: Tensor, seed: int) -> Tensor:
-    """No edit at all."""
+def keep_image(image: Tensor, target: Tensor, seed: int) -> Tensor:
+    """Return the image unchanged."""
     return image
 
 
-class Threads(World):
-    """One of several processes that are threads of this one."""
+class ThreadWorld(World):
+    """A world whose processes are threads of this one."""
 
-    def __init__(self, rank: int, meeting: threading.Barrier, table: dict[int, Any]) -> None:
-        self.rank, self.size, self.meeting, self.table = rank, meeting.parties, meeting, table
+    def __init__(self, rank: int, ready: threading.Barrier, table: dict[int, Any]) -> None:
+        self.rank, self.size, self.ready, self.table = rank, ready.parties, ready, table
 
     def gather_objects(self, value: Any) -> list[Any]:
         self.table[self.rank] = value
-        self.meeting.wait()
+        self.ready.wait()
         values = [self.table[rank] for rank in range(self.size)]
-        self.meeting.wait()
+        self.ready.wait()
         return values
 
     def gather(self, rows: Tensor) -> Tensor:
@@ -148,19 +151,19 @@ class Threads(World):
         return self.gather(value).max(0, keepdim=True).values
 
     def barrier(self) -> None:
-        self.meeting.wait()
+        self.ready.wait()
 
 
-def in_two_processes(work: Callable[[int, World], Any]) -> list[Any]:
-    """What `work` returns in either of two."""
-    meeting, table, found = threading.Barrier(2, timeout=20), dict[int, Any](), dict[int, Any]()
+def run_in_two_threads(work: Callable[[int, World], Any]) -> list[Any]:
+    """Run a function in two threads that form one world; return both results."""
+    ready, table, results = threading.Barrier(2, timeout=20), dict[int, Any](), dict[int, Any]()
 
     def run(rank: int) -> None:
-        found[rank] = work(rank, Threads(rank, meeting, table))
+        results[rank] = work(rank, ThreadWorld(rank, ready, table))
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return [found[rank] for rank in range(2)]
+    return [results[rank] for rank in range(2)]

@@ -1,4 +1,4 @@
-"""What the tests of StarGAN v2's networks and of their import share: tiny networks with heads, and their facts."""
+"""Tiny StarGAN v2 networks with a head for each domain, and the facts they are built from."""
 
 from __future__ import annotations
 
@@ -12,21 +12,27 @@ from zoogan_stargan_v2.networks import StarganV2Discriminator, StarganV2Mapping,
 STYLE = 6
 
 
-def facts(size: int, k: int = 2, channels: int = 3) -> Facts:
+def make_facts(size: int, k: int = 2, channels: int = 3) -> Facts:
+    """Make the facts of data with k domains."""
     return Facts(image_size=size, channels=channels, domains=tuple("abcdefghij"[:k]))
 
 
-def heads(seed: int, size: int, k: int) -> dict[str, nn.Module]:
-    """The networks with a head for each domain."""
+def make_networks(seed: int, size: int, k: int) -> dict[str, nn.Module]:
+    """Make the networks that have a head for each of k domains."""
     torch.manual_seed(seed)
     return {
-        "mapping": StarganV2Mapping(StarganV2MappingConfig(latent_dim=3, style_dim=STYLE, width=8), facts(size, k)),
-        "style_encoder": StarganV2StyleEncoder(
-            StarganV2StyleEncoderConfig(width=2, max_width=4, style_dim=STYLE), facts(size, k)
+        "mapping": StarganV2Mapping(
+            StarganV2MappingConfig(latent_dim=3, style_dim=STYLE, width=8), make_facts(size, k)
         ),
-        "discriminator": StarganV2Discriminator(StarganV2DiscriminatorConfig(width=2, max_width=4), facts(size, k)),
+        "style_encoder": StarganV2StyleEncoder(
+            StarganV2StyleEncoderConfig(width=2, max_width=4, style_dim=STYLE), make_facts(size, k)
+        ),
+        "discriminator": StarganV2Discriminator(
+            StarganV2DiscriminatorConfig(width=2, max_width=4), make_facts(size, k)
+        ),
     }
 
 
-def indices(seed: int, n: int, k: int) -> Tensor:
+def draw_domains(seed: int, n: int, k: int) -> Tensor:
+    """Draw n of k domains."""
     return torch.randint(k, (n,), generator=torch.Generator().manual_seed(seed))

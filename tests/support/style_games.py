@@ -1,4 +1,4 @@
-"""A style-translation method small enough to compute by hand: what the tests of its game share."""
+"""A style-translation method small enough to compute by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoogan.config.registry import MethodSpec, Registry
 from zoogan.data.config import DrawnData
 from zoogan.facts import Facts
 from zoogan.games.config import StyleOptimizers, StyleTranslationConfig
-from zoogan.interfaces import StyleDiscriminator, StyleEncoder, StyleMapping, StyleTranslator
+from zoogan.interfaces import Clock, StyleDiscriminator, StyleEncoder, StyleMapping, StyleTranslator
 from zoogan.losses.config import R1Config
 from zoogan.testing.tensors import make_faces, make_noise
 from zoogan.training.config import AdamConfig
@@ -27,14 +27,19 @@ SIZE, STYLE, LATENT = 16, 3, 5
 
 
 class TinyConfig(ComponentConfig):
-    """Nothing to choose but the size of a style."""
+    """Settings of a tiny network: the size of a style."""
 
     use: Literal["tiny"] = "tiny"
     style_dim: int = STYLE
 
 
-def own_heads(outputs: Tensor, domain: Tensor) -> Tensor:
-    """(n, k, ...) -> (n, ...) by index, or (n, heads, ...) by rows of 0 and 1 with as many ones."""
+def select_heads(outputs: Tensor, domain: Tensor) -> Tensor:
+    """Select the outputs of the domains.
+
+    Args:
+        outputs: Outputs of all heads, (n, k, ...).
+        domain: Indices (n,), which give (n, ...); or rows of 0 and 1, (n, k), which give the selected heads in order.
+    """
     if domain.dim() == 1:
         return outputs[torch.arange(len(outputs), device=outputs.device), domain]
     heads = int(domain[0].sum()) if not domain.is_meta else 1
@@ -43,7 +48,7 @@ def own_heads(outputs: Tensor, domain: Tensor) -> Tensor:
 
 
 class TinyTranslator(StyleTranslator):
-    """A colour for each style, laid on a convolution of the image."""
+    """A convolution of the image, multiplied by the colour of the style."""
 
     def __init__(self, config: TinyConfig, facts: Facts) -> None:
         super().__init__()
@@ -61,7 +66,7 @@ class TinyTranslator(StyleTranslator):
 
 
 class TinyMapping(StyleMapping):
-    """One linear layer a domain."""
+    """One linear layer for each domain."""
 
     latent_dim = LATENT
 
@@ -71,11 +76,11 @@ class TinyMapping(StyleMapping):
         self.heads = nn.ModuleList(nn.Linear(LATENT, config.style_dim) for _ in facts.domains)
 
     def forward(self, latent: Tensor, domain: Tensor) -> Tensor:
-        return own_heads(torch.stack([head(latent) for head in self.heads], 1), domain)
+        return select_heads(torch.stack([head(latent) for head in self.heads], 1), domain)
 
 
 class TinyEncoder(StyleEncoder):
-    """Mean colours, then one linear layer a domain."""
+    """Mean squared colours, then one linear layer for each domain."""
 
     def __init__(self, config: TinyConfig, facts: Facts) -> None:
         super().__init__()
@@ -84,25 +89,25 @@ class TinyEncoder(StyleEncoder):
 
     def forward(self, image: Tensor, domain: Tensor) -> Tensor:
         colour = image.square().mean((2, 3))
-        return own_heads(torch.stack([head(colour) for head in self.heads], 1), domain)
+        return select_heads(torch.stack([head(colour) for head in self.heads], 1), domain)
 
 
 class TinyDiscriminator(StyleDiscriminator):
-    """A convolution, squashed and averaged, a channel a domain."""
+    """A convolution with one channel for each domain, then tanh and the mean over pixels."""
 
     def __init__(self, config: TinyConfig, facts: Facts) -> None:
         super().__init__()
         self.body = nn.Conv2d(facts.channels, len(facts.domains), 3, padding=1)
 
     def forward(self, image: Tensor, domain: Tensor) -> Tensor:
-        return own_heads(self.body(image).tanh().mean((2, 3)), domain)
+        return select_heads(self.body(image).tanh().mean((2, 3)), domain)
 
 
 ADAM = AdamConfig(lr=1e-2)
 
 
 class TinyStyleConfig(StyleTranslationConfig):
-    """The game with four tiny networks."""
+    """Settings of the style-translation game with four tiny networks."""
 
     method: Literal["tiny-style"] = "tiny-style"
     data: Annotated[DataConfig, Slot("source")] = DrawnData(image_size=SIZE, batch=4, faces=40, held_out=20)
@@ -121,8 +126,8 @@ class TinyStyleConfig(StyleTranslationConfig):
     training: TrainingConfig = TrainingConfig(iterations=10)
 
 
-def tiny_registry() -> Registry:
-    """The core and the tiny method."""
+def make_tiny_registry() -> Registry:
+    """Make a registry of the core and the tiny method."""
     registry = Registry()
     registry.plugin = "zoogan.builtin"
     zoogan.builtin.zoo_register(registry=registry)
@@ -141,20 +146,20 @@ def tiny_registry() -> Registry:
     return registry
 
 
-REGISTRY = tiny_registry()
+REGISTRY = make_tiny_registry()
 
 
-def tiny(**sets: Any) -> TinyStyleConfig:
-    """The tiny method's config with other values, `weights={"cycle": 2}`."""
-    config = validate(REGISTRY.methods["tiny-style"], REGISTRY, merge({}, sets))
+def make_tiny_config(**settings: Any) -> TinyStyleConfig:
+    """Make a config of the tiny method; settings are groups such as `weights={"cycle": 2}`."""
+    config = validate(REGISTRY.methods["tiny-style"], REGISTRY, merge({}, settings))
     assert isinstance(config, TinyStyleConfig)
     return config
 
 
-def sample_batch(seed: int, n: int = 4, domains: int = 2, picture: str = "image", channels: int = 3) -> Batch:
-    """A batch of random pictures, every domain among them."""
+def make_batch(seed: int, n: int = 4, domains: int = 2, picture: str = "image", channels: int = 3) -> Batch:
+    """Make a batch of random pictures of all domains."""
 
-    def pictures(k: int) -> Tensor:
+    def make_pictures(k: int) -> Tensor:
         if picture == "image":
             return make_faces(seed + k, n, SIZE)
         classes = make_noise(seed + k, n, channels, SIZE, SIZE).argmax(1)
@@ -162,34 +167,32 @@ def sample_batch(seed: int, n: int = 4, domains: int = 2, picture: str = "image"
 
     index = torch.arange(n) % domains
     return {
-        "source": {picture: pictures(0), "domain": index},
-        "reference": {picture: pictures(1), f"{picture}2": pictures(2), "domain": index.flip(0)},
+        "source": {picture: make_pictures(0), "domain": index},
+        "reference": {picture: make_pictures(1), f"{picture}2": make_pictures(2), "domain": index.flip(0)},
     }
 
 
-def tiny_trainer(
+def make_tiny_trainer(
     config: TinyStyleConfig, facts: Facts | None = None, batch: Batch | None = None, **options: Any
 ) -> Trainer:
-    """A trainer on random batches, or on one batch again and again."""
+    """Make a trainer on random batches, or on one batch that repeats."""
     facts = facts or Facts(image_size=SIZE, attributes=("Eyeglasses",), domains=("without", "with"))
 
-    def batches() -> Iterator[Batch]:
+    def iterate_batches() -> Iterator[Batch]:
         k = 0
         while True:
-            yield batch or sample_batch(10 * k, domains=len(facts.domains))
+            yield batch or make_batch(10 * k, domains=len(facts.domains))
             k += 1
 
     composition = compose(config, facts, REGISTRY)
-    return Trainer(composition, REGISTRY, Accelerator(cpu=True), batches(), **options)
+    return Trainer(composition, REGISTRY, Accelerator(cpu=True), iterate_batches(), **options)
 
 
-def terms_of(trainer: Trainer, step: str, iteration: int = 0) -> Mapping[str, Tensor]:
-    """A step's raw terms on the next batch, without updates before it."""
-    from zoogan.interfaces import Clock
-
+def compute_terms(trainer: Trainer, step: str, iteration: int = 0) -> Mapping[str, Tensor]:
+    """Compute the unweighted terms of a step on the next batch, without an update before it."""
     if trainer.batch is None:
         trainer.fetch_batch()
-    chosen = next(s for s in trainer.game.steps if s.name == step)
+    game_step = next(s for s in trainer.game.steps if s.name == step)
     clock = Clock(iteration, trainer.training.iterations)
-    with trainer.enable_gradients(chosen, graph=False):
-        return chosen.terms(trainer.make_turn(chosen, 0, clock, slice(None), frozenset()))
+    with trainer.enable_gradients(game_step, graph=False):
+        return game_step.terms(trainer.make_turn(game_step, 0, clock, slice(None), frozenset()))

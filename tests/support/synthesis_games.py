@@ -1,4 +1,4 @@
-"""Narrow networks of the methods that play synthesis, and what a step of theirs sees and does."""
+"""Trainers of narrow synthesis methods on random faces, and single steps of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TINY: dict[str, Any] = {
     "training": {"iterations": 100, "precision": "fp32", "average_images": None},
 }
 PARTS, TRANSPARENT = ("background", "face", "hair", "glasses"), ("glasses",)
-OF_PARTS: dict[str, Any] = {
+PART_WIDTHS: dict[str, Any] = {
     "generator": {"part_layers": 3, "part_width": 4, "shared_layers": 1, "shape_layers": 2, "feature_width": 6}
 }
 FACTS = {
@@ -37,15 +37,22 @@ FACTS = {
 }
 
 
-def trainer_of(batch: int = BATCH, facts: Facts | None = None, method: str = "stylegan2", **sets: Any) -> Trainer:
-    """A trainer of narrow networks on random faces, the same ones however they are split into micro-batches."""
-    asked = merge({"data": {"batch": batch}}, sets)
-    of_parts = method == "semantic-stylegan" and "use" not in asked.get("generator", {})
-    tiny = merge(TINY, OF_PARTS if of_parts else {})
-    config = validate(REGISTRY.methods[method], REGISTRY, merge(tiny, asked))
+def make_trainer(batch: int = BATCH, facts: Facts | None = None, method: str = "stylegan2", **settings: Any) -> Trainer:
+    """Make a trainer of narrow networks on random faces, which do not depend on the size of micro-batches.
+
+    Args:
+        batch: Faces of a micro-batch.
+        facts: Facts of the data; None for those of `FACTS`.
+        method: Name of a synthesis method.
+        settings: Groups of settings that win over the narrow ones.
+    """
+    settings = merge({"data": {"batch": batch}}, settings)
+    has_parts = method == "semantic-stylegan" and "use" not in settings.get("generator", {})
+    tiny = merge(TINY, PART_WIDTHS if has_parts else {})
+    config = validate(REGISTRY.methods[method], REGISTRY, merge(tiny, settings))
     rows = batch * config.training.accumulate
 
-    def batches() -> Iterator[Batch]:
+    def iterate_batches() -> Iterator[Batch]:
         k = 0
         while True:
             yield {
@@ -57,28 +64,37 @@ def trainer_of(batch: int = BATCH, facts: Facts | None = None, method: str = "st
             k += 1
 
     composition = compose(config, facts or FACTS[method], REGISTRY)
-    with torch.no_grad():  # noise that is heard, biases that are not 0
+    with torch.no_grad():  # so that noise counts and no bias is 0
         for seed, parameter in enumerate(p for network in composition.networks.values() for p in network.parameters()):
             parameter += 0.1 * make_noise(seed, *parameter.shape)
-    return Trainer(composition, REGISTRY, Accelerator(cpu=True), batches())
+    return Trainer(composition, REGISTRY, Accelerator(cpu=True), iterate_batches())
 
 
-def turn_of(trainer: Trainer, step: str, iteration: int = 0) -> tuple[Any, Turn]:
-    """A step, and what it sees of the first micro-batch."""
+def make_turn(trainer: Trainer, step: str, iteration: int = 0) -> tuple[Any, Turn]:
+    """Return a step and its turn on the first micro-batch."""
     if trainer.batch is None:
         trainer.fetch_batch()
     trainer.iteration = iteration
-    chosen = next(s for s in trainer.game.steps if s.name == step)
-    return chosen, trainer.make_turn(chosen, 0, Clock(iteration, 100), slice(0, trainer.config.data.batch), frozenset())
+    game_step = next(s for s in trainer.game.steps if s.name == step)
+    turn = trainer.make_turn(game_step, 0, Clock(iteration, 100), slice(0, trainer.config.data.batch), frozenset())
+    return game_step, turn
 
 
-def played(trainer: Trainer, name: str, mixed: bool = False) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
-    """A step's terms, perhaps in mixed precision, and the gradients that they leave in what it trains."""
+def compute_step(
+    trainer: Trainer, name: str, mixed: bool = False
+) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
+    """Compute the terms of a step and the gradients of the networks that it trains.
+
+    Args:
+        trainer: The trainer.
+        name: Name of the step.
+        mixed: Whether to compute in bfloat16 where autocast does.
+    """
     trainer.networks.zero_grad()
-    step, turn = turn_of(trainer, name)
+    step, turn = make_turn(trainer, name)
     with trainer.enable_gradients(step, graph=False):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
             terms = step.terms(turn)
         torch.stack([weight * terms[term] for term, weight in step.weights(turn.clock).items()]).sum().backward()
-    found = {f"{n}/{k}": p.grad for n in step.trains for k, p in trainer.networks[n].named_parameters()}
-    return {term: value.detach() for term, value in terms.items()}, found
+    gradients = {f"{n}/{k}": p.grad for n in step.trains for k, p in trainer.networks[n].named_parameters()}
+    return {term: value.detach() for term, value in terms.items()}, gradients
