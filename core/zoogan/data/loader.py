@@ -142,7 +142,7 @@ def _split_batches(chunks: Generator[Any], rows: int) -> Generator[Any]:
 
 
 def _return_batch(batch: Any) -> Any:
-    """Collate nothing: the dataset returns whole batches. (A worker process needs a function it can import.)"""
+    """Return a batch as it is: the dataset makes whole batches. Workers need a function that they can import."""
     return batch
 
 

@@ -1,9 +1,9 @@
 """Drawn faces: procedural portraits whose every attribute, part and angle is known.
 
-The default data of the zoo: nothing to download, and the same face can be drawn again with one attribute
-changed, so that an edit has a right answer. `labels` says what a face has, `identity` who it is, `paint` how
-shapes become pixels; `head`, `hair`, `features` and `worn` paint one thing a function, and `faces` puts them
-together.
+They are the default data of the zoo: nothing to download, and the same face can be redrawn with one attribute changed,
+so that an edit has a correct result. `attributes` and `distribution` decide what a face has, `identity` and `colours`
+what it looks like. `shapes` and `canvas` turn shapes into pixels; `head`, `hair`, `features` and `accessories` paint
+one thing a function, and `faces` calls them in order.
 """
 
 from zoogan.data.drawn.attributes import ATTRIBUTES, CLASSES, EXCLUSIVE

@@ -1,4 +1,4 @@
-"""What is worn: mask, hat, earrings and glasses, turning with the head."""
+"""Painters of mask, hat, earrings and glasses, which turn with the head. `faces` are the rows to paint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoogan.data.drawn.shapes import (
 
 
 def paint_mask(canvas: Canvas, head: Head, faces: Tensor) -> None:
-    """A surgical or cloth mask from the bridge of the nose to below the chin, its loops around the ears."""
+    """Paint a surgical or cloth mask from the bridge of the nose to below the chin, its loops around the ears."""
     t = canvas.traits.select(faces)
     with canvas.window_around(
         0.04 * t.yaw_sin, t.chin / 2 + 0.02, t.face_width * 1.12 + 0.08, t.chin / 2 + 0.08, faces
@@ -51,7 +51,7 @@ def paint_mask(canvas: Canvas, head: Head, faces: Tensor) -> None:
 
 
 def paint_hat(canvas: Canvas, head: Head, faces: Tensor) -> None:
-    """A cap with a visor, a beanie with a fold, or a brimmed hat. Hair is tucked in."""
+    """Paint a cap with a visor, a beanie with a fold, or a brimmed hat. Hair is tucked in."""
     t = canvas.traits.select(faces)
     cap, beanie = (t.hat_kind < 0.38), (t.hat_kind >= 0.38) & (t.hat_kind < 0.72)
     brim = t.hat_kind >= 0.72
@@ -106,7 +106,7 @@ def paint_hat(canvas: Canvas, head: Head, faces: Tensor) -> None:
 
 
 def paint_earrings(canvas: Canvas, faces: Tensor) -> None:
-    """Studs, drops or hoops below both lobes; on a turned head the far one is behind the cheek."""
+    """Paint studs, drops or hoops below both lobes; on a turned head the far one is behind the cheek."""
     for side in (-1.0, 1.0):
         towards = -side * canvas.traits.yaw_sin.index_select(0, faces).view(-1)
         chosen = faces[towards > -0.22]
@@ -128,9 +128,7 @@ def paint_earrings(canvas: Canvas, faces: Tensor) -> None:
 
 
 def _measure_lens(w: Window, x: Tensor, y: Tensor, narrow: Tensor, side: float) -> tuple[Plane, Plane, Plane]:
-    """Signed distance to a lens of the face's own kind of frame, and the lens's own axes (lx towards the
-    temple).
-    """
+    """Measure the signed distance to a lens of the face's kind of frame, and its axes (lx towards the temple)."""
     t = w.traits
     lx, ly = (w.x - x) / narrow * side, w.y - y
     kind = t.frame_kind
@@ -149,7 +147,7 @@ def _measure_lens(w: Window, x: Tensor, y: Tensor, narrow: Tensor, side: float) 
 
 
 def paint_glasses(canvas: Canvas, head: Head, faces: Tensor) -> None:
-    """Lenses that mostly show the eyes, with frames, a bridge, and temples running back to the ears."""
+    """Paint lenses that mostly show the eyes, with frames, a bridge, and temples that run back to the ears."""
     t = canvas.traits.select(faces)
     middle, level, _ = project_point(t, 0.0 * t.chin, 0.0 * t.chin + 0.012, 0.07)
     with canvas.window_around(0.5 * middle, level, t.face_width * 1.08 + 0.06 + 0.5 * middle.abs(), 0.29, faces) as w:

@@ -23,9 +23,7 @@ EXCLUSIVE: tuple[tuple[str, ...], ...] = (
     ("Blond_Hair", "Black_Hair", "Brown_Hair", "Bald"),
     ("Bangs", "Bald"),
 )
-"""At most one name of each group is 1. All of a group may be 0: hair that is grey, red or dyed is none of the
-three.
-"""
+"""At most one name of each group is 1. All of a group may be 0: grey, red or dyed hair is none of the three."""
 
 CLASSES: tuple[str, ...] = (
     "background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear",
@@ -39,14 +37,21 @@ HIDDEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Face_Mask": ("Smiling", "Mouth_Slightly_Open", "No_Beard"),
     }
 )
-"""What each worn thing hides. Hair is tucked into the hat, so none of it is painted."""
+"""The attributes that each worn thing hides. Hair is tucked into the hat, so none of it is painted."""
 
 
 _COLUMN = {name: column for column, name in enumerate(ATTRIBUTES)}
 
 
 def find_column(name: str) -> int:
-    """The column of attribute `name`. ValueError with the nearest known name for one that is not drawn."""
+    """Find the column of an attribute.
+
+    Args:
+        name: Name of the attribute.
+
+    Raises:
+        ValueError: There is no such attribute; the message suggests the nearest one.
+    """
     if name not in _COLUMN:
         near = difflib.get_close_matches(name, ATTRIBUTES, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]}?" if near else ""
@@ -55,14 +60,22 @@ def find_column(name: str) -> int:
 
 
 def find_rivals(name: str) -> tuple[str, ...]:
-    """The attributes that cannot be 1 together with `name`."""
+    """Find the attributes that cannot be 1 together with `name`."""
     return tuple(dict.fromkeys(n for group in EXCLUSIVE if name in group for n in group if n != name))
 
 
 def hide_attributes(has: Bool[Tensor, "n 13"]) -> tuple[Bool[Tensor, "n 13"], Bool[Tensor, "n 13"]]:
-    """What faces that have `has` show: (labels, visible). A label that cannot be judged is False in both."""
+    """Hide the attributes that something worn covers.
+
+    Args:
+        has: The attributes that faces have.
+
+    Returns:
+        (labels, visible): the attributes that the faces show, and which attributes are visible at all. A hidden
+        attribute is False in both.
+    """
     visible = torch.ones_like(has)
-    for cover, hidden in HIDDEN_BY.items():
+    for worn, hidden in HIDDEN_BY.items():
         for name in hidden:
-            visible[:, find_column(name)] &= ~has[:, find_column(cover)]
+            visible[:, find_column(name)] &= ~has[:, find_column(worn)]
     return has & visible, visible

@@ -14,10 +14,14 @@ from zoogan.data.drawn.shapes import Plane
 
 
 class Canvas:
-    """A batch of pictures in the making, and where each head's own axes lie on them.
+    """A batch of images in progress, and the position of each pixel relative to the head.
 
-    u and v run from -1 (left, top) to 1 over the picture; x and y are the same seen from the head: origin
-    between the eyes, y down along the face, tilted by the roll and scaled.
+    u and v run from -1 (left, top) to 1 over the image. x and y are the same seen from the head: the origin is between
+    the eyes, y runs down the face, both are tilted by the roll and scaled.
+
+    Args:
+        size: Height and width in pixels.
+        traits: The traits of the faces.
     """
 
     def __init__(self, size: int, traits: Traits):
@@ -33,21 +37,23 @@ class Canvas:
         self.x: Plane = u * cos + v * sin
         self.y: Plane = v * cos - u * sin
 
-    def whole(self) -> Window:
-        """All of every picture."""
-        return Window(self, None, 0, self.size, 0, self.size)
-
     def window_below(self, v: float) -> Window:
-        """Every picture from height v down."""
+        """Open a window on every image from height v down."""
         return Window(self, None, max(0, int((v + 1.0) * self.size / 2.0)), self.size, 0, self.size)
 
     def window_around(
         self, x: Tensor, y: Tensor, rx: Tensor | float, ry: Tensor | float, faces: Tensor | None = None
     ) -> Window:
-        """The smallest window that holds the box x±rx, y±ry (head units) of every one of `faces` (default:
-        all).
+        """Open the smallest window that holds a box of every face.
 
-        It depends on the batch, what is painted does not: outside its shape a part covers exactly nothing.
+        The window depends on the batch, but the painted pixels do not: outside its shape a part covers exactly nothing.
+
+        Args:
+            x: Middle of the box, across, in head units.
+            y: Middle of the box, down.
+            rx: Half width of the box.
+            ry: Half height of the box.
+            faces: Rows of the faces to paint; None = all.
         """
         t = self.traits if faces is None else self.traits.select(faces)
         du = t.scale * (t.roll_cos * rx + t.roll_sin.abs() * ry)
@@ -56,12 +62,24 @@ class Canvas:
         v = t.place_v + t.scale * (x * t.roll_sin + y * t.roll_cos)
         edges = torch.stack([(v - dv).amin(), (v + dv).amax(), (u - du).amin(), (u + du).amax()])
         top, bottom, left, right = ((edges + 1.0) * (self.size / 2.0)).tolist()
-        clip = lambda at: min(self.size, max(0, int(at)))  # noqa: E731
+
+        def clip(edge: float) -> int:
+            return min(self.size, max(0, int(edge)))
+
         return Window(self, faces, clip(top - 1), clip(bottom + 2), clip(left - 1), clip(right + 2))
 
 
 class Window:
-    """A rectangle of some of the pictures, copied out for painting; written back on leaving the `with`."""
+    """A rectangle of some of the images, copied out for painting and written back when the `with` block ends.
+
+    Args:
+        canvas: The canvas.
+        faces: Rows of the faces to paint; None = all.
+        top: First row of pixels.
+        bottom: Row after the last.
+        left: First column of pixels.
+        right: Column after the last.
+    """
 
     def __init__(self, canvas: Canvas, faces: Int64[Tensor, " m"] | None, top: int, bottom: int, left: int, right: int):
         self.canvas, self.faces = canvas, faces
@@ -74,18 +92,25 @@ class Window:
 
     @property
     def x(self) -> Plane:
+        """Position of each pixel across the head."""
         if self._x is None:
             self._x = self.crop(self.canvas.x)
         return self._x
 
     @property
     def y(self) -> Plane:
+        """Position of each pixel down the head."""
         if self._y is None:
             self._y = self.crop(self.canvas.y)
         return self._y
 
     def crop(self, plane: Tensor, place: bool = True) -> Tensor:
-        """This window's part of a plane of the whole batch; place=False for one value a face."""
+        """Crop a tensor of the whole batch to this window and its faces.
+
+        Args:
+            plane: The tensor, a value a pixel or a value a face.
+            place: False for a value a face.
+        """
         if place:
             plane = plane[..., self.rows, self.columns]
         return plane.contiguous() if self.faces is None else plane.index_select(0, self.faces)
@@ -105,8 +130,13 @@ class Window:
                 target.index_copy_(0, self.faces, part)
 
     def paint(self, coverage: Plane, colour: Tensor, shade: Plane | None = None, label: int | None = None) -> None:
-        """Lay colour (m, 3, 1, 1), times `shade` if given, over the picture; where it covers half, it is
-        `label`.
+        """Paint a colour over the images.
+
+        Args:
+            coverage: How much of each pixel is painted, in [0, 1].
+            colour: The colour of each face (m, 3, 1, 1).
+            shade: Factor of the colour at each pixel; None = 1.
+            label: Class of the pixels that are covered at least half; None = unchanged.
         """
         layer = colour - self.image if shade is None else (colour * shade.unsqueeze(1)).sub_(self.image)
         self.image += layer.mul_(coverage.unsqueeze(1))
@@ -114,4 +144,5 @@ class Window:
             self.label(coverage, label)
 
     def label(self, coverage: Plane, label: int) -> None:
+        """Set the class of the pixels that are covered at least half."""
         self.segmentation.masked_fill_(coverage >= 0.5, label)

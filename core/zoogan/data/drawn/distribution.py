@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -30,8 +30,7 @@ PROBABILITIES: Mapping[str, float] = MappingProxyType(
         "Face_Mask": 0.05,
     }
 )
-# attribute -> (cause, how many times likelier with it than without); of No_Beard it is the beard that is
-# likelier
+# attribute -> (cause, factor by which the cause makes it likelier); for No_Beard the factor is that of the beard
 _RATIOS: Mapping[str, tuple[str, float]] = MappingProxyType(
     {
         "Eyeglasses": ("Male", 1.6),
@@ -49,24 +48,29 @@ _RATIOS: Mapping[str, tuple[str, float]] = MappingProxyType(
 
 
 class AttributeDistribution:
-    """Which attributes go together, as a small tree of conditional probabilities.
+    """The joint distribution of attributes, as a small tree of conditional probabilities.
 
-    `probabilities` maps attributes to P(attribute), over all faces, of what a face *has* (see `seen`).
-    `cooccurrence` gives P(attribute | cause), written `{"Eyeglasses": {"Male": 0.9}}` or `{("Eyeglasses",
-    "Male"): 0.9}`. An attribute has one cause; naming one replaces the default (mostly Male). P(attribute |
-    not cause) is what keeps P(attribute) as it is; if that is impossible, P(attribute) gives way where it is
-    a default, and a ValueError says so where it was asked for. An attribute asked for keeps its default ratio
-    as far as possible (asked for half the faces bald, most of them are still men); one not asked for keeps
-    its default P(attribute | cause), so that `probabilities={"Male": 0}` also means no beards.
+    An attribute has one cause; giving one replaces the default (mostly Male). P(attribute | not cause) follows from
+    P(attribute). If that is impossible, a default P(attribute) gives way, and a given one raises ValueError. A given
+    P(attribute) keeps the default ratio between faces with and without the cause as far as possible: with half of the
+    faces bald, most of these are still men. An attribute without a given probability keeps its default
+    P(attribute | cause), so that `probabilities={"Male": 0}` also means no beards.
+
+    Args:
+        probabilities: Attribute -> P(attribute) over all faces, of what a face *has* (see `hide_attributes`).
+        cooccurrence: P(attribute | cause), as `{"Eyeglasses": {"Male": 0.9}}` or `{("Eyeglasses", "Male"): 0.9}`.
+
+    Raises:
+        ValueError: A name is unknown, a value is no probability, or values contradict each other.
     """
 
     def __init__(self, probabilities: Mapping[str, float] | None = None, cooccurrence: Mapping[Any, Any] | None = None):
-        asked = {
+        given = {
             name: _check_probability(f"probabilities[{name!r}]", p, name) for name, p in (probabilities or {}).items()
         }
         causes = _parse_causes(cooccurrence or {})
         parents = {name: causes[name][0] if name in causes else _RATIOS.get(name, (None,))[0] for name in ATTRIBUTES}
-        # a default tie must not close a circle with those asked for
+        # a default cause must not close a circle with given ones
         for name in ATTRIBUTES:
             if name not in causes and _is_circular(name, parents):
                 parents[name] = None
@@ -81,18 +85,17 @@ class AttributeDistribution:
             for rival in find_rivals(name):
                 if rival in order:
                     free[(slice(None),) * order.index(rival) + (1,)] = 0.0
-            # P(no rival is there | cause or not): more than that cannot have it
-            rooms = []
+            # P(no rival | not cause) and P(no rival | cause): upper bounds of P(name | ...)
+            limits = []
             for value in (0, 1):
                 part = joint if axis is None else np.take(joint, [value], axis)
-                room = part * (free if axis is None else np.take(free, [value], axis))
-                rooms.append(float(room.sum() / part.sum()) if part.sum() > 0 else 1.0)
-            given = _compute_conditionals(
-                name, parent, asked.get(name), cause, causes.get(name, (None, None))[1], rooms
+                free_part = part * (free if axis is None else np.take(free, [value], axis))
+                limits.append(float(free_part.sum() / part.sum()) if part.sum() > 0 else 1.0)
+            conditionals = _compute_conditionals(
+                name, parent, given.get(name), cause, causes.get(name, (None, None))[1], limits
             )
-            # among the faces with room for it, it must be likelier, so that over all faces it comes out as
-            # wanted
-            chances = [min(1.0, p / room) if room > 0 else 0.0 for p, room in zip(given, rooms, strict=True)]
+            # faces with a rival never have it, so among the others it must be likelier
+            chances = [min(1.0, p / limit) if limit > 0 else 0.0 for p, limit in zip(conditionals, limits, strict=True)]
             self._rows.append((name, parent, chances[0], chances[1]))
             index = np.zeros(joint.shape, int) if axis is None else np.moveaxis(
                 np.broadcast_to(np.arange(2), joint.shape), -1, axis)  # fmt: skip
@@ -102,31 +105,33 @@ class AttributeDistribution:
 
     @staticmethod
     def list_draw_names() -> tuple[str, ...]:
-        """The names under which `draw` wants its uniform numbers."""
+        """List the names of the uniform numbers that `draw` takes."""
         return tuple(f"attribute.{name}" for name in ATTRIBUTES)
 
     def draw(self, uniform: np.ndarray) -> Bool[Tensor, "n 13"]:
-        """What faces have, from uniform numbers (13, n) in the order of `names`."""
+        """Draw the attributes that faces have, from uniform numbers (13, n) in the order of `list_draw_names`."""
         has = np.zeros((uniform.shape[1], len(ATTRIBUTES)), bool)
-        for name, parent, without, given in self._rows:
-            chance = without if parent is None else np.where(has[:, find_column(parent)], given, without)
-            taken = np.zeros(uniform.shape[1], bool)
+        for name, parent, without_cause, with_cause in self._rows:
+            cause = has[:, find_column(parent)] if parent is not None else False
+            chance = np.where(cause, with_cause, without_cause)
+            excluded = np.zeros(uniform.shape[1], bool)
             for rival in find_rivals(name):
-                taken |= has[:, find_column(rival)]
-            has[:, find_column(name)] = (uniform[find_column(name)] < chance) & ~taken
+                excluded |= has[:, find_column(rival)]
+            has[:, find_column(name)] = (uniform[find_column(name)] < chance) & ~excluded
         return torch.from_numpy(has)
 
 
 def _check_probability(where: str, value: float, *names: str) -> float:
+    """Check that the names are attributes and the value is a probability, and return it."""
     for name in names:
         find_column(name)
     if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{where} is {value}; a probability lies between 0 and 1.")
+        raise ValueError(f"{where} is {value}; give a probability between 0 and 1.")
     return float(value)
 
 
 def _parse_causes(cooccurrence: Mapping[Any, Any]) -> dict[str, tuple[str, float]]:
-    """{attribute: (cause, P(attribute | cause))} from either way of writing it."""
+    """Parse `cooccurrence`, in either form, to {attribute: (cause, P(attribute | cause))}."""
     pairs: list[tuple[str, str, float]] = []
     for key, value in cooccurrence.items():
         if isinstance(key, tuple):
@@ -153,66 +158,73 @@ def _parse_causes(cooccurrence: Mapping[Any, Any]) -> dict[str, tuple[str, float
 
 
 def _is_circular(name: str, parents: Mapping[str, str | None]) -> bool:
-    walked, at = {name}, parents[name]
-    while at is not None and at not in walked:
-        walked.add(at)
-        at = parents[at]
-    return at is not None
+    """Return whether the chain of causes from an attribute comes to a circle."""
+    visited, current = {name}, parents[name]
+    while current is not None and current not in visited:
+        visited.add(current)
+        current = parents[current]
+    return current is not None
 
 
-def _sort_causes_first(parents: Mapping[str, str | None]) -> Iterable[str]:
-    done: list[str] = []
-    while len(done) < len(ATTRIBUTES):
-        done.append(next(n for n in ATTRIBUTES if n not in done and (parents[n] is None or parents[n] in done)))
-    return done
+def _sort_causes_first(parents: Mapping[str, str | None]) -> list[str]:
+    """Sort the attributes so that each comes after its cause."""
+    order: list[str] = []
+    while len(order) < len(ATTRIBUTES):
+        order.append(next(n for n in ATTRIBUTES if n not in order and (parents[n] is None or parents[n] in order)))
+    return order
 
 
 def _measure_share(joint: np.ndarray, axis: int | None) -> float:
+    """Return the probability that the attribute of an axis is 1; 0 without an axis."""
     return float(np.take(joint, 1, axis).sum()) if axis is not None else 0.0
 
 
-def _split_by_ratio(name: str, wanted: float, cause: float, rooms: list[float]) -> tuple[float, float]:
-    """(P(name | not cause), P(name | cause)): in the default ratio as far as there is room, P(name) first."""
+def _split_by_ratio(name: str, total: float, cause: float, limits: list[float]) -> tuple[float, float]:
+    """Split P(name) = total into (P(name | not cause), P(name | cause)), by the default ratio if limits allow."""
     flip = name == "No_Beard"  # the ratio is that of the beard
-    p = 1.0 - wanted if flip else wanted
+    p = 1.0 - total if flip else total
     if not 0.0 < cause < 1.0:
-        return wanted, wanted
+        return total, total
     ratio = _RATIOS[name][1]
-    given = p * ratio / (cause * ratio + 1.0 - cause)
-    given = max(given, (p - rooms[0] * (1.0 - cause)) / cause, 0.0)
-    given = min(given, p / cause, rooms[1])
-    without = max(0.0, (p - given * cause) / (1.0 - cause))
-    return (1.0 - without, 1.0 - given) if flip else (without, given)
+    with_cause = p * ratio / (cause * ratio + 1.0 - cause)
+    with_cause = max(with_cause, (p - limits[0] * (1.0 - cause)) / cause, 0.0)
+    with_cause = min(with_cause, p / cause, limits[1])
+    without_cause = max(0.0, (p - with_cause * cause) / (1.0 - cause))
+    return (1.0 - without_cause, 1.0 - with_cause) if flip else (without_cause, with_cause)
 
 
 def _compute_conditionals(
-    name: str, parent: str | None, asked: float | None, cause: float, fixed: float | None, rooms: list[float]
+    name: str, parent: str | None, given: float | None, cause: float, fixed: float | None, limits: list[float]
 ) -> tuple[float, float]:
-    """(P(name | not parent), P(name | parent)), at most `rooms`; what was asked for holds or raises
-    ValueError.
+    """Compute (P(name | not parent), P(name | parent)), within `limits`.
 
-    cause is P(parent), fixed the P(name | parent) asked for, if any.
+    Args:
+        name: The attribute.
+        parent: Its cause.
+        given: P(name) from the config, if any; it holds, or ValueError is raised.
+        cause: P(parent).
+        fixed: P(name | parent) from the config, if any; it holds, or ValueError is raised.
+        limits: Upper bounds of the two results.
     """
-    wanted = PROBABILITIES[name] if asked is None else asked
+    total = PROBABILITIES[name] if given is None else given
     if parent is None:
-        pair = wanted, wanted
+        pair = total, total
     elif fixed is not None:
-        rest = (wanted - fixed * cause) / (1.0 - cause) if cause < 1.0 else wanted
-        if asked is not None and (not -1e-9 <= rest <= 1.0 + 1e-9 or (cause == 1.0 and fixed != asked)):
+        rest = (total - fixed * cause) / (1.0 - cause) if cause < 1.0 else total
+        if given is not None and (not -1e-9 <= rest <= 1.0 + 1e-9 or (cause == 1.0 and fixed != given)):
             low, high = fixed * cause, fixed * cause + 1.0 - cause
             raise ValueError(
-                f"P({name}) = {asked} and P({name} | {parent}) = {fixed} contradict each other where "
+                f"P({name}) = {given} and P({name} | {parent}) = {fixed} contradict each other where "
                 f"P({parent}) = {cause:.3g}; set probabilities[{name!r}] between {low:.3g} and {high:.3g}."
             )
         pair = min(1.0, max(0.0, rest)), fixed
-    elif asked is None:
-        pair = _split_by_ratio(name, wanted, PROBABILITIES[parent], [1.0, 1.0])
+    elif given is None:
+        pair = _split_by_ratio(name, total, PROBABILITIES[parent], [1.0, 1.0])
     else:
-        pair = _split_by_ratio(name, wanted, cause, rooms)
-    if asked is not None or fixed is not None:
-        held = (1.0 - cause, cause)
-        for p, room, share in zip(pair, rooms, held, strict=True):
-            if share > 0 and p > room + 1e-9:
+        pair = _split_by_ratio(name, total, cause, limits)
+    if given is not None or fixed is not None:
+        for p, limit, share in zip(pair, limits, (1.0 - cause, cause), strict=True):
+            if share > 0 and p > limit + 1e-9:
                 others = ", ".join(find_rivals(name))
-                raise ValueError(f"{name} cannot have probability {p:.3g}: it excludes {others}, leaving {room:.3g}.")
-    return min(pair[0], rooms[0]), min(pair[1], rooms[1])
+                raise ValueError(f"{name} cannot have probability {p:.3g}: it excludes {others}, leaving {limit:.3g}.")
+    return min(pair[0], limits[0]), min(pair[1], limits[1])

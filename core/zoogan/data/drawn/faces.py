@@ -1,4 +1,4 @@
-"""The drawn faces as a data set that knows every answer."""
+"""Drawing of faces by number, and redrawing with changed attributes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ from zoogan.data.drawn.attributes import find_column, find_rivals, hide_attribut
 from zoogan.data.drawn.canvas import Canvas
 from zoogan.data.drawn.distribution import AttributeDistribution
 
-_PIXELS_AT_ONCE = 128 * 64 * 64  # bounds the memory that one call needs
+_PIXELS_AT_ONCE = 128 * 64 * 64  # bounds the memory of one call
 
 
 @dataclass(frozen=True)
 class FaceBatch:
     """A batch of drawn faces.
 
-    `attributes` is what is SEEN: an attribute that something hides (see `labels.HIDDEN_BY`) reads False, and
-    `visible` is False for it. `segmentation` holds the topmost class that covers at least half of a pixel, in
-    the order of CLASSES: whole lenses are eye_g (3), a face mask is cloth (18), beards are skin (1). `pose`
-    is yaw (positive: looks to the picture's right), pitch (positive: up) and roll (positive: clockwise) in
-    degrees.
+    Attributes:
+        image: The images.
+        attributes: The attributes that the faces show, in the order of ATTRIBUTES; False where something hides them
+            (see HIDDEN_BY).
+        visible: False where something hides the attribute.
+        segmentation: The topmost class that covers at least half of a pixel, an index into CLASSES: whole lenses are
+            eye_g (3), a face mask is cloth (18), beards are skin (1).
+        pose: Yaw (positive: looks to the right of the image), pitch (positive: up) and roll (positive: clockwise) in
+            degrees.
+        identity: Numbers of the faces.
     """
 
     image: UInt8[Tensor, "n 3 h w"]
@@ -41,8 +46,14 @@ class FaceBatch:
 class DrawnFaces:
     """Faces 0, 1, 2, ... without end. A face is a pure function of (seed, index, image size, attributes).
 
-    `image_size` is in pixels, 16 or more; the same face at another size is the same drawing. `probabilities`
-    and `cooccurrence` are explained at `labels.Habits`; names and values that make no sense raise ValueError.
+    Args:
+        image_size: Height and width in pixels, 16 or more; the same face at another size is the same drawing.
+        seed: Seed of the renderer.
+        probabilities: See `AttributeDistribution`.
+        cooccurrence: See `AttributeDistribution`.
+
+    Raises:
+        ValueError: The image size is too small, or the probabilities are wrong.
     """
 
     def __init__(
@@ -59,45 +70,52 @@ class DrawnFaces:
         self.distribution = AttributeDistribution(probabilities, cooccurrence)
 
     def draw(self, indices: Sequence[int] | Tensor) -> FaceBatch:
-        """The faces with these indices (0 and up)."""
+        """Draw the faces with these indices (0 and up)."""
         numbers = _check_indices(indices)
         born = self._draw_attributes(numbers)
         return self._paint(numbers, born, born)
 
     def redraw(self, indices: Sequence[int] | Tensor, **attributes: float | bool | int | Tensor) -> FaceBatch:
-        """The same faces with only these attributes changed, to a value (0.5 and up is 1) or to one a face
-        (n,).
+        """Redraw faces with only these attributes changed.
 
-        Setting an attribute clears those it excludes. Changing what is hidden changes nothing. Unknown names,
-        values outside 0..1 and two attributes set that exclude each other raise ValueError.
+        Setting an attribute clears those that it excludes. Changing a hidden attribute changes nothing.
+
+        Args:
+            indices: Numbers of the faces.
+            attributes: Value by attribute, in [0, 1] (0.5 and up is 1), for all faces or one a face (n,).
+
+        Raises:
+            ValueError: A name is unknown, a value is outside [0, 1], or two attributes that exclude each other are set.
         """
         numbers = _check_indices(indices)
         born = self._draw_attributes(numbers)
         has = born.clone()
-        wanted = {name: _check_values(name, value, len(numbers)) for name, value in attributes.items()}
-        for name, value in wanted.items():
+        values = {name: _check_values(name, value, len(numbers)) for name, value in attributes.items()}
+        for name, value in values.items():
             for rival in find_rivals(name):
-                if rival in wanted and bool((value & wanted[rival]).any()):
+                if rival in values and bool((value & values[rival]).any()):
                     raise ValueError(f"{name} and {rival} exclude each other; set one of them.")
                 has[:, find_column(rival)] &= ~value
-        for name, value in wanted.items():
+        for name, value in values.items():
             has[:, find_column(name)] = value
         return self._paint(numbers, has, born)
 
     def draw_attributes(self, indices: Sequence[int] | Tensor) -> tuple[Bool[Tensor, "n 13"], Bool[Tensor, "n 13"]]:
-        """(attributes, visible) of `draw(indices)`, without painting."""
+        """Draw (attributes, visible) of `draw(indices)`, without painting."""
         return hide_attributes(self._draw_attributes(_check_indices(indices)))
 
     def draw_pose(self, indices: Sequence[int] | Tensor) -> Float[Tensor, "n 3"]:
-        """The pose of `draw(indices)`, without painting."""
+        """Draw the pose of `draw(indices)`, without painting."""
         return identity.draw_angles(self.seed, _check_indices(indices))
 
     def _draw_attributes(self, numbers: np.ndarray) -> Bool[Tensor, "n 13"]:
+        """Draw the attributes that faces have, hidden ones too."""
         return self.distribution.draw(
             identity.hash_uniform(self.seed, numbers, AttributeDistribution.list_draw_names())
         )
 
     def _paint(self, numbers: np.ndarray, has: Tensor, born: Tensor) -> FaceBatch:
+        """Paint faces that have the attributes `has`, and had `born` before redrawing."""
         labels, visible = hide_attributes(has)
         n, size = len(numbers), self.image_size
         image = torch.empty(n, 3, size, size, dtype=torch.uint8)
@@ -123,10 +141,15 @@ class DrawnFaces:
 
 
 def paint_portrait(canvas: Canvas, shows: Bool[Tensor, "n 13"]) -> None:
-    """Paint everything, from back to front."""
+    """Paint everything on a canvas, from back to front.
 
-    def those(name: str, value: bool = True) -> Tensor:
-        return (shows[:, find_column(name)] == value).nonzero().view(-1)
+    Args:
+        canvas: The canvas, with the traits of the faces.
+        shows: The attributes that the faces show.
+    """
+
+    def find_faces(name: str) -> Tensor:
+        return shows[:, find_column(name)].nonzero().view(-1)
 
     hatless = ~shows[:, find_column("Wearing_Hat")]
     haired = (hatless & ~shows[:, find_column("Bald")]).nonzero().view(-1)
@@ -149,18 +172,20 @@ def paint_portrait(canvas: Canvas, shows: Bool[Tensor, "n 13"]) -> None:
     features.paint_nose(canvas, solid)
     features.paint_eyes(canvas)
     features.paint_brows(canvas)
-    for name, paint in (("Face_Mask", accessories.paint_mask), ("Wearing_Hat", accessories.paint_hat)):
-        if name == "Wearing_Hat" and len(haired):
-            hair.paint_hair_around(canvas, solid, haired)
-        if len(those(name)):
-            paint(canvas, solid, those(name))
-    if len(those("Wearing_Earrings")):
-        accessories.paint_earrings(canvas, those("Wearing_Earrings"))
-    if len(those("Eyeglasses")):
-        accessories.paint_glasses(canvas, solid, those("Eyeglasses"))
+    if len(faces := find_faces("Face_Mask")):
+        accessories.paint_mask(canvas, solid, faces)
+    if len(haired):
+        hair.paint_hair_around(canvas, solid, haired)
+    if len(faces := find_faces("Wearing_Hat")):
+        accessories.paint_hat(canvas, solid, faces)
+    if len(faces := find_faces("Wearing_Earrings")):
+        accessories.paint_earrings(canvas, faces)
+    if len(faces := find_faces("Eyeglasses")):
+        accessories.paint_glasses(canvas, solid, faces)
 
 
 def _check_indices(indices: Sequence[int] | Tensor) -> np.ndarray:
+    """Convert indices to an array (n,), and check that none is negative."""
     numbers = np.asarray(torch.as_tensor(indices).cpu().numpy()).astype(np.int64).reshape(-1).copy()
     if (numbers < 0).any():
         raise ValueError(f"index {numbers.min()} is negative; drawn faces are numbered from 0.")
@@ -168,6 +193,7 @@ def _check_indices(indices: Sequence[int] | Tensor) -> np.ndarray:
 
 
 def _check_values(name: str, value: float | bool | int | Tensor, n: int) -> Bool[Tensor, " n"]:
+    """Check a value of an attribute, and return it for each of n faces."""
     find_column(name)
     values = torch.as_tensor(value).float().reshape(-1)
     if len(values) not in (1, n) or not bool(((values >= 0) & (values <= 1)).all()):

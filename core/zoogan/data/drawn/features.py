@@ -1,4 +1,4 @@
-"""Eyes, brows, nose and mouth, each put where the turned head carries it."""
+"""Painters of eyes, brows, nose and mouth, each where the turned head carries it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ from zoogan.data.drawn.shapes import cover_between, cover_line, cover_shape, mak
 
 
 def project_point(t: Traits, across: Tensor, down: Tensor, lift: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
-    """Where a point of the face lies on the picture and how its width is foreshortened, (m, 1, 1) each.
+    """Project a point of the face to the image.
 
-    across and down in head units on the unturned face, lift above its surface.
+    Args:
+        t: The traits of the faces.
+        across: Place on the unturned face, in head units (m, 1, 1).
+        down: Place on the unturned face.
+        lift: Height above the surface.
+
+    Returns:
+        x and y in head units, and the factor by which widths are foreshortened, (m, 1, 1) each.
     """
     a = t.face_width
     side = (across / a).clamp(-0.95, 0.95)
@@ -26,6 +33,7 @@ def project_point(t: Traits, across: Tensor, down: Tensor, lift: float = 0.0) ->
 
 
 def paint_eyes(canvas: Canvas) -> None:
+    """Paint both eyes."""
     for side in (-1.0, 1.0):
         t = canvas.traits
         x, y, narrow = project_point(t, side * t.eye_gap, 0.0 * t.eye_gap)
@@ -34,6 +42,7 @@ def paint_eyes(canvas: Canvas) -> None:
 
 
 def _paint_eye(w: Window, x: Tensor, y: Tensor, narrow: Tensor, side: float) -> None:
+    """Paint the eye at (x, y) on one side of the image (-1: left), with its lids, lashes and make-up."""
     t = w.traits
     dx = (w.x - x) / narrow
     lx = dx / t.eye_width
@@ -73,6 +82,7 @@ def _paint_eye(w: Window, x: Tensor, y: Tensor, narrow: Tensor, side: float) -> 
 
 
 def paint_brows(canvas: Canvas) -> None:
+    """Paint both brows."""
     for side in (-1.0, 1.0):
         t = canvas.traits
         x, y, narrow = project_point(t, side * (t.eye_gap + 0.008), -t.brow_up)
@@ -89,6 +99,7 @@ def paint_brows(canvas: Canvas) -> None:
 
 
 def paint_nose(canvas: Canvas, head: Head) -> None:
+    """Paint the nose: its light and shade, nostrils and wings."""
     t = canvas.traits
     zero = 0.0 * t.nose_length
     root_x, root_y, _ = project_point(t, zero, zero - 0.02)
@@ -114,13 +125,13 @@ def paint_nose(canvas: Canvas, head: Head) -> None:
         dark = torch.where(t.light_x + 1.6 * t.yaw_sin > 0, 1.0, -1.0)
         flank = ridge * -dark - 0.75 * width
         shadow = make_spot((flank / (0.7 * width + 0.01)) * (flank / (0.7 * width + 0.01))) * at
-        over = cover_shape(w.y - base_y - 0.02, w.pixel)
-        shadow *= over
+        above = cover_shape(w.y - base_y - 0.02, w.pixel)
+        shadow *= above
         w.paint(shadow * (0.22 + 0.7 * t.light_strength), t.skin_shadow)
         shine = make_spot(
             (ridge / (0.45 * width + 0.012)) * (ridge / (0.45 * width + 0.012)) + (at - 0.62) * (at - 0.62) * 4.5
         )
-        shine *= over
+        shine *= above
         w.paint(shine * (0.12 + 0.5 * t.light_strength), t.light_colour)
         bx, by = w.x - base_x, w.y - base_y
         below = by - 0.02 - 0.25 * (bx * bx) / half
@@ -135,8 +146,9 @@ def paint_nose(canvas: Canvas, head: Head) -> None:
 
 
 def paint_mouth(canvas: Canvas) -> None:
-    """Lips, and between them, if open, teeth and dark. A smile is wider, lifts its corners and folds the
-    cheeks.
+    """Paint the lips, and teeth and darkness between them if they are open.
+
+    A smile is wider, lifts the corners and folds the cheeks.
     """
     t = canvas.traits
     x, y, narrow = project_point(t, 0.0 * t.chin, t.nose_length + t.mouth_drop, 0.02)

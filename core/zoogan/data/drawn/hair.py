@@ -1,4 +1,4 @@
-"""Hair and beards. Hair is out of sight under a hat, a beard under a mask: `faces` says who gets painted."""
+"""Painters of hair and beards. A hat hides the hair and a mask the beard: `faces` are the rows to paint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoogan.data.drawn.shapes import (
 
 
 def _shade_strands(w: Window, x: Plane, y: Plane, light: Plane) -> Plane:
-    """The shade of hair: fine strands, a sheen where the head turns to the light."""
+    """Compute the shade of hair: fine strands, and a sheen where the head turns to the light."""
     t = w.traits
     fan = (y + t.crown + 0.12).clamp(0.05, 0.62) + 0.30  # strands spread from the crown and then hang down
     bend = x * t.streak_pitch / fan + make_wave(y * 1.3 + t.curl_phase) * (0.15 + 0.6 * t.curl)
@@ -30,7 +30,7 @@ def _shade_strands(w: Window, x: Plane, y: Plane, light: Plane) -> Plane:
 
 
 def paint_hair_behind(canvas: Canvas, head: Head, faces: Tensor) -> None:
-    """What falls behind the head and over the shoulders, and a bun."""
+    """Paint the hair that falls behind the head and over the shoulders, and a bun."""
     t = canvas.traits
     falls = ((t.hair_end > 0.25) | (t.bun > 0)).view(-1)
     faces = faces[falls[faces]]
@@ -60,7 +60,7 @@ def paint_hair_behind(canvas: Canvas, head: Head, faces: Tensor) -> None:
 
 
 def _measure_outline(w: Window, head: Head) -> Plane:
-    """Signed distance to the outline of the hair around the head."""
+    """Measure the signed distance to the outline of the hair around the head."""
     t = w.traits
     nx, ny = w.crop(head.nx), w.crop(head.ny)
     up = (-ny).clamp(0.0, 1.0)
@@ -70,7 +70,7 @@ def _measure_outline(w: Window, head: Head) -> Plane:
 
 
 def paint_hair_around(canvas: Canvas, head: Head, faces: Tensor) -> None:
-    """Hair on the head, leaving the face free below the hairline."""
+    """Paint the hair on the head, which leaves the face free below the hairline."""
     t = canvas.traits.select(faces)
     reach = t.face_width * (1.16 + torch.maximum(t.hair_side, t.hair_top))
     top = t.crown * (1.18 + t.hair_top)
@@ -96,7 +96,7 @@ def paint_hair_around(canvas: Canvas, head: Head, faces: Tensor) -> None:
 
 
 def paint_bangs(canvas: Canvas, head: Head, faces: Tensor) -> None:
-    """A fringe down to the brows: straight, toothed or swept to a side."""
+    """Paint a fringe down to the brows: straight, toothed or swept to a side."""
     t = canvas.traits.select(faces)
     high = t.crown * 1.05
     with canvas.window_around(0.0 * high, 0.1 - high / 2, t.face_width * 1.1 + 0.08, high / 2 + 0.13, faces) as w:
@@ -114,9 +114,7 @@ def paint_bangs(canvas: Canvas, head: Head, faces: Tensor) -> None:
 
 
 def paint_beard(canvas: Canvas, head: Head, faces: Tensor) -> None:
-    """Full, goatee, moustache and chin, or moustache alone; or just stubble where the face counts as
-    beardless.
-    """
+    """Paint a full beard, a goatee, a moustache and chin beard, or a moustache; stubble on faces without a beard."""
     t = canvas.traits.select(faces)
     with canvas.window_around(
         0.0 * t.chin, t.chin / 2 + 0.05, t.face_width * 1.1 + 0.08, t.chin / 2 + 0.20, faces

@@ -1,4 +1,4 @@
-"""Background, clothes, neck, ears and the bare head: everything the features are painted on."""
+"""Painters of background, clothes, neck, ears and the bare head: everything that the features are painted on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ NEAR_EAR = 0.97  # where on the half width of the face the ear sits
 
 
 class Head:
-    """The head as a turned solid: for every pixel, the point of the head that is seen there.
+    """The head as a turned solid: the point of the head at every pixel. All attributes have the shape (n, h, w).
 
-    `across` runs from -1 to 1 between the ears, over the face, and beyond at the back of the head; `down` in
-    head units. `radius` is 1 on the outline. All (n, h, w).
+    Args:
+        canvas: The canvas.
+
+    Attributes:
+        across: From -1 to 1 between the ears, over the face, and beyond at the back of the head.
+        down: Down the face, in head units.
+        radius: 1 on the outline of the head.
+        inside: How much of each pixel lies inside the head.
+        nx: Across the head in the image, 1 on the outline.
+        ny: Down the head in the image, 1 on the outline.
+        light: How much the surface turns to the light.
+        shade: Factor of the skin colour.
     """
 
     def __init__(self, canvas: Canvas):
@@ -49,7 +59,7 @@ class Head:
 
 
 def paint_background(canvas: Canvas) -> None:
-    """A gradient with stripes, spots, a weave or nothing on it, darker towards the corners."""
+    """Paint a gradient with stripes, spots, a weave or nothing on it, darker towards the corners."""
     t = canvas.traits
     u, v = canvas.u, canvas.v
     turn = make_wave(t.ground_angle), make_wave(t.ground_angle + 0.25)
@@ -69,7 +79,7 @@ def paint_background(canvas: Canvas) -> None:
 
 
 def paint_neck_and_clothes(canvas: Canvas) -> None:
-    """The body stays upright below the turned head."""
+    """Paint neck, necklace and clothes. The body stays upright below the turned head."""
     whole = canvas.traits
     with canvas.window_below(float((whole.place_v + 0.2).amin())) as w:
         t, u, v = w.traits, w.u, w.v
@@ -113,13 +123,14 @@ def paint_neck_and_clothes(canvas: Canvas) -> None:
 
 
 def _paint_ear(canvas: Canvas, side: float, near: bool) -> None:
-    """The ear on one side of the picture (-1: left), if it is the one nearer to us (painted over the head) or
-    not.
+    """Paint the ear on one side of the image (-1: left) of the faces whose ear there is, or is not, the nearer one.
+
+    The nearer ear is painted over the head, the other behind it.
     """
     t = canvas.traits
     away = -side * t.yaw_sin  # positive: this ear is turned towards us
-    wanted = (away > 0.02) if near else (away <= 0.02)
-    faces = wanted.view(-1).nonzero().view(-1)
+    shown = (away > 0.02) if near else (away <= 0.02)
+    faces = shown.view(-1).nonzero().view(-1)
     if len(faces) == 0:
         return
     t = t.select(faces)
@@ -136,23 +147,25 @@ def _paint_ear(canvas: Canvas, side: float, near: bool) -> None:
 
 
 def locate_ear(t: Traits, side: float) -> tuple[Tensor, Tensor]:
-    """The middle of the ear on one side of the picture, in head units (m, 1, 1)."""
+    """Locate the middle of the ear on one side of the image (-1: left), in head units (m, 1, 1)."""
     x = side * (t.face_width * NEAR_EAR * t.yaw_cos + t.ear_out) - 0.05 * t.yaw_sin
     return x, 0.07 + 0.02 * t.pitch_sin + 0.0 * x
 
 
 def paint_far_ears(canvas: Canvas) -> None:
+    """Paint the ears that are turned away, before the head."""
     for side in (-1.0, 1.0):
         _paint_ear(canvas, side, near=False)
 
 
 def paint_near_ears(canvas: Canvas) -> None:
+    """Paint the ears that are turned to the viewer, after the head."""
     for side in (-1.0, 1.0):
         _paint_ear(canvas, side, near=True)
 
 
 def paint_skin(canvas: Canvas, head: Head) -> None:
-    """The bare head, modelled by the light, with blush, freckles, a mole and the lines of age."""
+    """Paint the bare head, shaded by the light, with blush, freckles, a mole and the lines of age."""
     t = canvas.traits
     with canvas.window_around(torch.zeros_like(t.scale), (t.chin - t.crown) / 2, t.face_width * 1.12 + 0.1,
                        (t.chin + t.crown) / 2 + 0.02) as w:  # fmt: skip

@@ -1,14 +1,13 @@
-"""Who a drawn face is: hundreds of small facts, each hashed from (seed, index, name of the fact).
+"""Who a drawn face is: hundreds of small traits, each hashed from (seed, index, name of the trait).
 
-There is no stream of random numbers: adding a fact, or drawing other faces first, leaves every other fact
-alone. Facts that an attribute decides (a man's jaw) blend two values of one identity, so that the attribute
-changes nothing else; facts of worn things (the shape of the glasses) exist whether they are worn or not.
+There is no stream of random numbers: adding a trait, or drawing other faces first, leaves every other trait as it is.
+A trait that an attribute decides (a man's jaw) blends two values of one identity, so that the attribute changes nothing
+else; traits of worn things (the shape of the glasses) exist whether they are worn or not.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -17,8 +16,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from zoogan.data.drawn.attributes import find_column
+from zoogan.data.drawn.colours import make_colours
 
-# name -> (low, high), evenly between; head units, turns or plain amounts
+# name -> (low, high) of a uniform number; in head units, turns or plain amounts
 RANGES: dict[str, tuple[float, float]] = {
     # frame and light
     "scale": (1.05, 1.20), "place_x": (-0.03, 0.03), "place_y": (-0.03, 0.03), "light_x": (-1.0, 1.0),
@@ -70,23 +70,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "shoulder": (0.66, 0.78), "slope": (0.22, 0.50),
 }  # fmt: skip
 
-# name -> largest value: the mean of three even numbers, so that most faces are nearly frontal; degrees
+# name -> largest value in degrees; an angle is the mean of three uniform numbers, so that most faces are nearly frontal
 ANGLES: dict[str, float] = {"yaw": 35.0, "pitch": 15.0, "roll": 12.0}
-
-_SKIN = (
-    (0.95, 0.82, 0.73),
-    (0.94, 0.77, 0.65),
-    (0.90, 0.71, 0.56),
-    (0.78, 0.57, 0.42),
-    (0.60, 0.41, 0.29),
-    (0.40, 0.265, 0.19),
-)
-_HAIR = {"Black_Hair": ((.055, .05, .06), (.13, .11, .11)), "Brown_Hair": ((.24, .14, .085), (.47, .30, .18)),
-         "Blond_Hair": ((.76, .58, .32), (.96, .85, .60))}  # fmt: skip
 
 
 @lru_cache(maxsize=8)
 def _hash_names(names: tuple[str, ...]) -> np.ndarray:
+    """Hash names to 64-bit numbers, shape (names, 1)."""
     return np.array(
         [int.from_bytes(hashlib.blake2b(n.encode(), digest_size=8).digest(), "little") for n in names],
         np.uint64,
@@ -94,30 +84,50 @@ def _hash_names(names: tuple[str, ...]) -> np.ndarray:
 
 
 def _mix_bits(x: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64: every bit of x reaches every bit of the result."""
+    """Mix 64-bit numbers with the finalizer of splitmix64: every bit of x affects every bit of the result."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
 def hash_uniform(seed: int, indices: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """Even numbers in [0, 1), shape (names, n): a pure function of seed, index and name."""
+    """Hash (seed, index, name) to uniform numbers.
+
+    Args:
+        seed: Seed of the renderer.
+        indices: Numbers of the faces (n).
+        names: Names of the numbers.
+
+    Returns:
+        Uniform numbers in [0, 1), shape (names, n).
+    """
     start = _mix_bits(np.array([seed % 2**64], np.uint64) + np.uint64(0x9E3779B97F4A7C15))
     face = _mix_bits(start ^ (indices.astype(np.uint64) * np.uint64(0xD1342543DE82EF95) + np.uint64(1)))
     return (_mix_bits(face[None] ^ _hash_names(names)) >> np.uint64(11)) * (1.0 / 2**53)
 
 
 def draw_angles(seed: int, indices: np.ndarray) -> Float[Tensor, "n 3"]:
-    """Yaw (positive: towards the picture's right), pitch (positive: up) and roll (clockwise) in degrees."""
+    """Draw the pose of faces.
+
+    Args:
+        seed: Seed of the renderer.
+        indices: Numbers of the faces (n).
+
+    Returns:
+        Yaw (positive: towards the right of the image), pitch (positive: up) and roll (positive: clockwise) in degrees.
+    """
     names = tuple(f"{name}.{k}" for name in ANGLES for k in range(3))
-    bell = hash_uniform(seed, indices, names).reshape(len(ANGLES), 3, -1)
-    mean = (bell[:, 0] + bell[:, 1] + bell[:, 2]) * (2.0 / 3.0) - 1.0
+    uniform = hash_uniform(seed, indices, names).reshape(len(ANGLES), 3, -1)
+    mean = (uniform[:, 0] + uniform[:, 1] + uniform[:, 2]) * (2.0 / 3.0) - 1.0
     return torch.from_numpy(mean * np.array(list(ANGLES.values()))[:, None]).float().T.contiguous()
 
 
 class Traits:
-    """Facts of n faces as attributes: numbers (n, 1, 1), colours (n, 3, 1, 1). `take` gives those of some
-    faces.
+    """The traits of n faces, read as attributes: numbers (n, 1, 1), colours (n, 3, 1, 1).
+
+    Args:
+        values: Trait by name, of all faces.
+        rows: The faces that this object is about; None = all.
     """
 
     def __init__(self, values: dict[str, Tensor], rows: Tensor | None = None):
@@ -136,31 +146,8 @@ class Traits:
         return value
 
     def select(self, rows: Int64[Tensor, " m"]) -> Traits:
+        """Select the traits of some of the faces."""
         return Traits(self._values, rows if self._rows is None else self._rows[rows])
-
-
-def _compute_sine_cosine(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(sin, cos) by their series: numpy's own differ between the vector loop and its tail."""
-    x = degrees * (np.pi / 180.0)
-    x2 = x * x
-    return (x * (1 - x2 / 6 * (1 - x2 / 20 * (1 - x2 / 42 * (1 - x2 / 72)))),
-            1 - x2 / 2 * (1 - x2 / 12 * (1 - x2 / 30 * (1 - x2 / 56 * (1 - x2 / 90)))))  # fmt: skip
-
-
-def convert_hue(h: np.ndarray, grey: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Colours (n, 3) from hue in turns, greyness and value in [0, 1]."""
-    turn = (h[:, None] + np.array([0.0, 2.0 / 3.0, 1.0 / 3.0])) % 1.0
-    full = np.clip(np.abs(turn * 6.0 - 3.0) - 1.0, 0.0, 1.0)
-    return np.clip(value, 0.0, 1.0)[:, None] * (1.0 - (1.0 - grey[:, None]) * (1.0 - full))
-
-
-def interpolate_colour(at: np.ndarray, stops: Sequence[Sequence[float]]) -> np.ndarray:
-    """Colours (n, 3) along evenly spaced stops; at in [0, 1]."""
-    table = np.asarray(stops)
-    place = np.clip(at, 0.0, 1.0) * (len(table) - 1)
-    low = np.minimum(place.astype(int), len(table) - 2)
-    part = (place - low)[:, None]
-    return table[low] * (1 - part) + table[low + 1] * part
 
 
 def make_traits(
@@ -170,22 +157,48 @@ def make_traits(
     shows: Bool[Tensor, "n 13"],
     born: Bool[Tensor, "n 13"],
 ) -> Traits:
-    """The facts of faces that show `shows`; `has` counts the hidden too, `born` is before redrawing."""
+    """Make the traits of faces.
+
+    Args:
+        seed: Seed of the renderer.
+        indices: Numbers of the faces (n).
+        has: The attributes that the faces have, hidden ones too.
+        shows: The attributes that the faces show.
+        born: The attributes that the faces had before redrawing.
+    """
     names = tuple(RANGES)
     low, high = np.array(list(RANGES.values())).T[:, :, None]
     t = dict(zip(names, low + (high - low) * hash_uniform(seed, indices, names), strict=True))
-    on = {
-        name: has[:, find_column(name)].numpy().astype(float)
-        for name in ("Male", "Black_Hair", "Blond_Hair", "Brown_Hair")
-    }
-    male, age = on["Male"], t["age"]
-
     for name, degrees in zip(ANGLES, draw_angles(seed, indices).double().numpy().T, strict=True):
         t[f"{name}_sin"], t[f"{name}_cos"] = _compute_sine_cosine(degrees)
     # photographs are aligned by the eyes, so a turned head moves against its turn
     t["place_u"] = t["place_x"] - 0.24 * t["yaw_sin"]
     t["place_v"] = t["place_y"] - 0.10 + 0.22 * t["pitch_sin"]
+    male = has[:, find_column("Male")].numpy().astype(float)
+    _shape_face(t, male)
+    _shape_hair(t, male, has)
+    colours = make_colours(t, male, has, born)
+    sunglasses = (t["lens_dark"] < 0.15).astype(float)
+    t["lens_tint"] = t["lens_tint"] * (1 - sunglasses) + (0.80 + t["lens_tint"]) * sunglasses
+    t["glint"] = 0.42 - 0.12 * sunglasses
+    values = {k: torch.from_numpy(np.ascontiguousarray(v)).float().view(-1, 1, 1) for k, v in t.items()}
+    for name, colour in colours.items():
+        values[name] = torch.from_numpy(np.ascontiguousarray(colour)).float().view(-1, 3, 1, 1)
+    for name in ("Bald", "Bangs", "Smiling", "Mouth_Slightly_Open", "No_Beard"):
+        values[name] = shows[:, find_column(name)].float().view(-1, 1, 1)
+    return Traits(values)
 
+
+def _compute_sine_cosine(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute (sin, cos) by their series: those of numpy differ between the vector loop and its tail."""
+    x = degrees * (np.pi / 180.0)
+    x2 = x * x
+    return (x * (1 - x2 / 6 * (1 - x2 / 20 * (1 - x2 / 42 * (1 - x2 / 72)))),
+            1 - x2 / 2 * (1 - x2 / 12 * (1 - x2 / 30 * (1 - x2 / 56 * (1 - x2 / 90)))))  # fmt: skip
+
+
+def _shape_face(t: dict[str, np.ndarray], male: np.ndarray) -> None:
+    """Change the shape of the faces of men."""
     t["face_width"] = t["face_width"] + 0.014 * male
     t["chin"] = t["chin"] + 0.022 * male
     t["taper"] = t["taper"] * (1.0 - 0.42 * male)
@@ -204,7 +217,9 @@ def make_traits(
     t["necklace"] = (t["necklace"] < 0.35 - 0.28 * male).astype(float)
     t["slope"] = t["slope"] * (1.0 - 0.25 * male)
 
-    # hair: lengths are the y where it ends; a quarter of the women wear it up
+
+def _shape_hair(t: dict[str, np.ndarray], male: np.ndarray, has: Bool[Tensor, "n 13"]) -> None:
+    """Choose a cut. Lengths are the y where the hair ends; a quarter of the women wear it up."""
     her = t["her_length"]
     bun = (t["her_bun"] > 0.84).astype(float)
     long = np.where(bun > 0, 0.10, np.where(her < 0.25, 0.30 + 0.8 * her, 0.42 + 0.95 * her))
@@ -213,119 +228,11 @@ def make_traits(
     t["hair_end"] = long * (1.0 - male) + short * male
     t["hair_top"] = t["her_top"] * (1.0 - male) + t["his_top"] * male
     t["hair_side"] = (t["her_side"] * (1 - 0.6 * bun)) * (1.0 - male) + t["his_side"] * male
-    curl = np.clip(t["her_curl"] * 1.7 - 0.7, 0, 1) * (1.0 - male) + np.clip(t["his_curl"] * 2.2 - 1.2, 0, 1) * male
-    t["curl"] = curl
+    t["curl"] = (
+        np.clip(t["her_curl"] * 1.7 - 0.7, 0, 1) * (1.0 - male) + np.clip(t["his_curl"] * 2.2 - 1.2, 0, 1) * male
+    )
     # hair over the ears also lies over what runs back to them
     under = has[:, find_column("Bald")] | has[:, find_column("Wearing_Hat")]
     t["ears_free"] = np.where(under.numpy(), 1.0, (t["hair_end"] < 0.16).astype(float))
     t["hair_flare"] = t["her_flare"] * (1.0 - male)
-    t["hairline"] = t["hairline"] + t["his_recede"] * male * (0.4 + 0.6 * age)
-
-    skin = interpolate_colour(t["skin"], _SKIN) * (1.0 + t["undertone"][:, None] * np.array([0.012, -0.008, -0.045]))
-    warm = 1.0 + t["light_warmth"][:, None] * np.array([0.05, 0.005, -0.07])
-    light = warm * t["light_level"][:, None]
-    dark = 1.0 - t["skin"]
-    c: dict[str, np.ndarray] = {"skin_colour": skin, "blush_colour": skin * np.array([1.0, 0.62, 0.60])}
-    c["skin_shadow"] = skin * np.array([0.50, 0.36, 0.34])
-    tone = t["hair_tone"]
-    grey = np.clip(age - 0.45, 0, 1) * 1.4
-    aged = (t["hair_other"] < 0.45 + 0.5 * (age > 0.5))[:, None]
-    native = np.where(
-        aged,
-        interpolate_colour(tone, ((0.50, 0.50, 0.51), (0.86, 0.85, 0.83))),
-        interpolate_colour(tone, ((0.48, 0.15, 0.07), (0.80, 0.38, 0.14))),
-    )
-    dyed = convert_hue(t["hair_other"], np.full_like(age, 0.25), np.full_like(age, 0.78))
-    hair = np.where((t["hair_dye"] > 0.90)[:, None], dyed, native)
-    for name, stops in _HAIR.items():
-        shade = interpolate_colour(tone, stops)
-        hair = np.where(on[name][:, None] > 0, shade, hair)
-        native = np.where(born[:, find_column(name)].numpy()[:, None], shade, native)
-    # beard and brows keep the colour one is born with, so that other hair leaves them as they are
-    bald = born[:, find_column("Bald")].numpy()[:, None]
-    native = np.where(bald, interpolate_colour(np.clip(grey, 0, 1), ((0.16, 0.11, 0.085), (0.62, 0.60, 0.58))), native)
-    c["hair_colour"], c["brow_colour"] = hair, native * 0.62 + skin * 0.10
-    c["beard_colour"] = native * 0.78 + skin * 0.06
-    iris = interpolate_colour(
-        t["eye_hue"],
-        (
-            (0.23, 0.13, 0.07),
-            (0.34, 0.20, 0.10),
-            (0.40, 0.30, 0.13),
-            (0.27, 0.40, 0.24),
-            (0.25, 0.45, 0.62),
-            (0.42, 0.52, 0.58),
-        ),
-    )
-    keep = np.clip(1.3 - 1.9 * t["skin"] + 0.5 * t["eye_dark"], 0, 1)[:, None]
-    c["iris_colour"] = iris * keep + np.array([0.22, 0.13, 0.08]) * (1 - keep)
-    natural = skin * np.array([0.90, 0.60, 0.58])
-    stick = np.clip(t["lip_colour"] * 2.0 - 0.9, 0, 0.9)[:, None] * (1.0 - male)[:, None]
-    c["lip_colour"] = (
-        natural * (1 - stick)
-        + interpolate_colour(
-            t["lip_hue"], ((0.72, 0.10, 0.16), (0.80, 0.25, 0.35), (0.48, 0.10, 0.20), (0.85, 0.36, 0.28))
-        )
-        * stick
-    )
-    c["shadow_colour"] = interpolate_colour(
-        t["shadow_hue"], ((0.30, 0.20, 0.32), (0.42, 0.26, 0.18), (0.22, 0.32, 0.45), (0.55, 0.30, 0.36))
-    )
-    full = np.ones_like(age)
-    c["ground_colour"] = convert_hue(t["ground_hue"], 0.40 + 0.60 * t["ground_grey"], t["ground_value"])
-    c["ground_colour2"] = convert_hue(t["ground_hue"] + t["ground_hue2"], 0.40 + 0.60 * t["ground_grey"],
-                              np.clip(t["ground_value"] + t["ground_value2"], 0.06, 1.0))  # fmt: skip
-    c["cloth_colour"] = convert_hue(t["cloth_hue"], 0.1 + 0.9 * t["cloth_grey"], t["cloth_value"])
-    c["cloth_colour2"] = convert_hue(t["cloth_hue"] + 0.33, 0.3 * full, 1.0 - 0.8 * t["cloth_value"])
-    c["hat_colour"] = convert_hue(t["hat_hue"], t["hat_grey"], t["hat_value"])
-    c["hat_colour2"] = convert_hue(t["hat_hue"] + 0.4, t["hat_grey"], np.clip(1.15 - t["hat_value"], 0.1, 1))
-    metal = interpolate_colour(
-        t["earring_colour"],
-        (
-            (0.95, 0.78, 0.30),
-            (0.93, 0.80, 0.42),
-            (0.90, 0.91, 0.94),
-            (0.97, 0.95, 0.90),
-            (0.75, 0.12, 0.22),
-            (0.12, 0.42, 0.62),
-        ),
-    )
-    c["metal_colour"] = metal
-    tone = t["frame_tone"]
-    kinds = np.array([0.45, 0.68, 0.82, 0.91])  # black, brown, dark blue, gold, red
-    frames = np.stack(
-        [
-            interpolate_colour(tone, ((0.03, 0.03, 0.035), (0.10, 0.10, 0.11))),
-            interpolate_colour(tone, ((0.20, 0.10, 0.05), (0.36, 0.19, 0.09))),
-            interpolate_colour(tone, ((0.05, 0.08, 0.20), (0.10, 0.15, 0.34))),
-            interpolate_colour(tone, ((0.62, 0.46, 0.16), (0.80, 0.64, 0.30))),
-            interpolate_colour(tone, ((0.50, 0.05, 0.07), (0.68, 0.10, 0.13))),
-        ]
-    )
-    c["frame_colour"] = frames[np.searchsorted(kinds, t["frame_colour"]), np.arange(len(age))]
-    shades = (t["lens_dark"] < 0.15).astype(float)
-    t["lens_tint"] = t["lens_tint"] * (1 - shades) + (0.80 + t["lens_tint"]) * shades
-    t["glint"] = 0.42 - 0.12 * shades
-    tint = interpolate_colour(t["lens_hue"], ((0.82, 0.90, 0.98), (0.93, 0.95, 0.98), (0.95, 0.92, 0.82)))
-    c["lens_colour"] = (
-        tint * (1 - shades[:, None])
-        + interpolate_colour(t["lens_hue"], ((0.05, 0.05, 0.06), (0.16, 0.09, 0.05), (0.05, 0.09, 0.16)))
-        * shades[:, None]
-    )
-    c["mask_colour"] = np.where(
-        (t["mask_kind"] < 0.55)[:, None],
-        interpolate_colour(t["mask_hue"], ((0.62, 0.80, 0.90), (0.90, 0.94, 0.96), (0.70, 0.86, 0.82))),
-        convert_hue(t["mask_hue"] * 5 % 1.0, 0.35 * full, 0.25 + 0.65 * (t["mask_hue"] * 7 % 1.0)),
-    )
-    c["dark_colour"] = np.broadcast_to(np.array([0.10, 0.045, 0.05]), skin.shape)
-    c["lash_colour"] = skin * 0.12 + np.array([0.03, 0.02, 0.02])
-    c["white_colour"] = np.broadcast_to(np.array([0.95, 0.94, 0.93]), skin.shape)
-    c["light_colour"] = np.clip(warm, 0, 1.0)
-    t["pale"] = dark
-    values = {k: torch.from_numpy(np.ascontiguousarray(v)).float().view(-1, 1, 1) for k, v in t.items()}
-    for name, colour in c.items():
-        lit = colour if name == "light_colour" else np.clip(colour * light, 0.0, 1.0)
-        values[name] = torch.from_numpy(np.ascontiguousarray(lit)).float().view(-1, 3, 1, 1)
-    for name in ("Bald", "Bangs", "Smiling", "Mouth_Slightly_Open", "No_Beard"):
-        values[name] = shows[:, find_column(name)].float().view(-1, 1, 1)
-    return Traits(values)
+    t["hairline"] = t["hairline"] + t["his_recede"] * male * (0.4 + 0.6 * t["age"])

@@ -15,36 +15,63 @@ Plane = Float[Tensor, "#n #h #w"]  # broadcasts
 
 
 def cover_shape(distance: Plane, pixel: Tensor | float) -> Plane:
-    """How much of each pixel lies inside a shape, from the signed distance (negative inside) to its edge."""
+    """Compute how much of each pixel lies inside a shape.
+
+    Args:
+        distance: Signed distance to the edge, negative inside.
+        pixel: Size of a pixel in the unit of the distance.
+
+    Returns:
+        Coverage in [0, 1].
+    """
     return (0.5 - distance / pixel).clamp_(0.0, 1.0)
 
 
 def cover_line(distance: Plane, thickness: Tensor | float, pixel: Tensor | float) -> Plane:
-    """How much of each pixel lies on a line of `thickness` along distance 0, however thin it is."""
+    """Compute how much of each pixel lies on a line, however thin it is.
+
+    Args:
+        distance: Signed distance to the middle of the line.
+        thickness: Thickness of the line.
+        pixel: Size of a pixel in the unit of the distance.
+
+    Returns:
+        Coverage in [0, 1].
+    """
     across = distance / pixel
     half = 0.5 * thickness / pixel
     return (across + (half + 0.5)).clamp_(0.0, 1.0).sub_((across - (half - 0.5)).clamp_(0.0, 1.0))
 
 
 def cover_between(y: Plane, top: Plane, bottom: Plane, pixel: Tensor | float) -> Plane:
-    """How much of each pixel lies between the lines top and bottom; nothing where they have crossed."""
+    """Compute how much of each pixel lies between two lines; nothing where they have crossed.
+
+    Args:
+        y: Height of each pixel, positive downwards.
+        top: Height of the upper line.
+        bottom: Height of the lower line.
+        pixel: Size of a pixel in the unit of the heights.
+
+    Returns:
+        Coverage in [0, 1].
+    """
     return cover_shape(y - bottom, pixel).sub_(cover_shape(y - top, pixel)).clamp_(min=0.0)
 
 
 def make_spot(squared: Plane) -> Plane:
-    """A soft spot: 1 in the middle, 0 where the squared distance is 1 or more."""
+    """Make a soft spot from squared distances: 1 in the middle, 0 from a distance of 1 on."""
     spot = (1.0 - squared).clamp_(min=0.0)
     return spot.mul_(spot)
 
 
 def make_wave(phase: Plane) -> Plane:
-    """A smooth wave between -1 and 1 with period 1, made of parabolas."""
+    """Make a smooth wave between -1 and 1 with period 1, of parabolas."""
     part = (phase - phase.floor()).sub_(0.5)
     return part.mul_((1.0 - 2.0 * part.abs()).mul_(8.0))
 
 
 def measure_ellipse(x: Plane, y: Plane, rx: Tensor | float, ry: Tensor | float) -> Plane:
-    """Signed distance to an ellipse at the origin, right to first order at its edge."""
+    """Measure the signed distance to an ellipse at the origin with radii rx, ry; exact to first order at its edge."""
     x, y = x / rx, y / ry
     x2, y2 = x * x, y * y
     radius = (x2 + y2).sqrt_()
@@ -53,7 +80,7 @@ def measure_ellipse(x: Plane, y: Plane, rx: Tensor | float, ry: Tensor | float) 
 
 
 def measure_rectangle(x: Plane, y: Plane, rx: Tensor, ry: Tensor, corner: Tensor) -> Plane:
-    """Signed distance to a rectangle of half sizes rx, ry whose corners have radius `corner`."""
+    """Measure the signed distance to a rectangle of half sizes rx, ry whose corners have radius `corner`."""
     x = x.abs().sub_(rx - corner)
     y = y.abs().sub_(ry - corner)
     inside = torch.maximum(x, y).clamp_(max=0.0)
@@ -62,7 +89,7 @@ def measure_rectangle(x: Plane, y: Plane, rx: Tensor, ry: Tensor, corner: Tensor
 
 
 def measure_hair_fall(x: Plane, y: Plane, rx: Plane, ry: Tensor, corner: float) -> Plane:
-    """Signed distance to a box whose half width rx changes along y."""
+    """Measure the signed distance to a rounded rectangle whose half width rx changes along y, as hair falls."""
     x, y = x.abs() - (rx - corner), y.abs() - (ry - corner)
     inside = torch.maximum(x, y).clamp_(max=0.0)
     x, y = x.clamp_(min=0.0), y.clamp_(min=0.0)

@@ -1,4 +1,4 @@
-"""The drawn faces as a source: nothing to download, and every edit has a right answer."""
+"""The drawn faces as a source: nothing to download, and every edit has a correct result."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.source import Source, Split
 
-FIRST_INDEX: dict[Split, int] = {
-    "train": 0,
-    "valid": 1_000_000,
-    "test": 2_000_000,
-}  # so that no face is in two splits
+FIRST_INDEX: dict[Split, int] = {"train": 0, "valid": 1_000_000, "test": 2_000_000}  # no face is in two splits
 CACHE_BYTES = 1 << 30
 
 
 class DrawnSource(Source):
-    """Role `source`: procedural portraits with attributes, segmentation, pose and what of them can be seen.
+    """Role `source`: procedural portraits with attributes, their visibility, segmentation and pose.
 
     A hidden attribute (hair colour under a hat) has label 0 and `visible` 0.
 
+    Args:
+        config: Its settings.
+        facts: Unused.
+
     Raises:
-        ConfigError: unknown attributes, or probabilities that make no sense.
+        ConfigError: Attributes are unknown, or probabilities are wrong.
     """
 
     fields = ("image", "attributes", "segmentation", "visible", "pose")
@@ -44,9 +44,9 @@ class DrawnSource(Source):
         self.columns = find_columns(config.attributes, ATTRIBUTES, "the drawn source")
         check_balance(config.balance, config.attributes)
         self.exclusive, self.groups = select_exclusive(self.attributes, EXCLUSIVE), tuple(map(tuple, EXCLUSIVE))
-        kinds = config.label_set
-        self.parts, self.transparent, self.mirrored = kinds.names, kinds.transparent, kinds.mirrored
-        self.table = make_part_table(kinds)
+        label_set = config.label_set
+        self.parts, self.transparent, self.mirrored = label_set.names, label_set.transparent, label_set.mirrored
+        self.table = make_part_table(label_set)
         try:
             self.faces = DrawnFaces(
                 config.image_size,
@@ -61,28 +61,28 @@ class DrawnSource(Source):
         check_both_values(self.attributes, self.read_labels("train"), config.balance, "the drawn source")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the cache: a worker process draws its own rather than being sent a gigabyte."""
+        """Leave the caches out: a worker process draws its own faces, so that no gigabyte is sent to it."""
         return {**self.__dict__, "_caches": {}}
 
     @classmethod
     def list_attributes(cls, config: DataConfig) -> tuple[str, ...]:
-        """All that can be drawn."""
+        """Return all attributes that can be drawn, whatever the config."""
         return ATTRIBUTES
 
     def count_faces(self, split: Split) -> int:
-        """How many faces the split has."""
+        """Return the number of faces of a split."""
         return self.config.faces if split == "train" else self.config.held_out
 
     def read_labels(self, split: Split) -> Float[Tensor, "n a"]:
-        """All labels of a split, 0 or 1."""
+        """Return all labels of a split, 0 or 1."""
         return self._load_tables(split)[0]
 
     def read_visibility(self, split: Split) -> Float[Tensor, "n a"]:
-        """1 where a face can show an attribute."""
+        """Return 1 where a face can show an attribute, 0 where something hides it."""
         return self._load_tables(split)[1]
 
     def _load_tables(self, split: Split) -> tuple[Float[Tensor, "n a"], Float[Tensor, "n a"], Float[Tensor, "n 3"]]:
-        """Labels, visible and pose of a whole split: they are known without painting."""
+        """Load labels, visibility and pose of a whole split, which need no painting."""
         if split not in self._tables:
             numbers = range(FIRST_INDEX[split], FIRST_INDEX[split] + self.count_faces(split))
             labels, visible = self.faces.draw_attributes(numbers)
@@ -91,6 +91,7 @@ class DrawnSource(Source):
         return self._tables[split]
 
     def _number_faces(self, split: Split, indices: Sequence[int]) -> list[int]:
+        """Return the numbers of faces among all drawn faces, and check that the split has them."""
         size = self.count_faces(split)
         outside = [i for i in indices if not 0 <= i < size]
         if outside:
@@ -98,38 +99,54 @@ class DrawnSource(Source):
         return [FIRST_INDEX[split] + i for i in indices]
 
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
-        """image uint8 (n, 3, s, s); attributes and visible (n, a); segmentation uint8 (n, s, s), indices
-        into `parts`; pose (n, 3), yaw, pitch and roll in degrees as `Faces` counts them.
+        """Read faces.
+
+        Args:
+            split: The split.
+            indices: Numbers of the faces in the split.
+
+        Returns:
+            `image` uint8 (n, 3, s, s); `attributes` and `visible` (n, a); `segmentation` uint8 (n, s, s), indices into
+            `parts`; `pose` (n, 3), yaw, pitch and roll in degrees, see `FaceBatch`.
 
         Raises:
-            IndexError: an index that the split does not have.
+            IndexError: The split does not have an index.
         """
         self._number_faces(split, indices)
         if split not in self._caches:
-            used = sum(kept.bytes for kept in self._caches.values())
-            budget = CACHE_BYTES // max(1, self.config.workers) - used  # each worker keeps faces of its own
+            used = sum(cache.bytes for cache in self._caches.values())
+            budget = CACHE_BYTES // max(1, self.config.workers) - used  # each worker has a cache of its own
             self._caches[split] = FaceCache(self.count_faces(split), self.image_size, budget)
-        where = torch.tensor(indices, dtype=torch.long)
-        image, segmentation = self._caches[split].read(where, lambda new: self._draw(split, new))
+        rows = torch.tensor(indices, dtype=torch.long)
+        image, segmentation = self._caches[split].read(rows, lambda missing: self._draw(split, missing))
         labels, visible, pose = self._load_tables(split)
         return {
             "image": image,
-            "attributes": labels[where],
+            "attributes": labels[rows],
             "segmentation": segmentation,
-            "visible": visible[where],
-            "pose": pose[where],
+            "visible": visible[rows],
+            "pose": pose[rows],
         }
 
     def _draw(self, split: Split, indices: Sequence[int]) -> Pictures:
-        drawn = self.faces.draw(self._number_faces(split, indices))
-        return drawn.image, map_parts(drawn.segmentation, self.table)
+        """Draw images and segmentations."""
+        faces = self.faces.draw(self._number_faces(split, indices))
+        return faces.image, map_parts(faces.segmentation, self.table)
 
     def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> dict[str, Tensor]:
-        """The same faces with only these attributes changed; setting one clears those that it excludes.
+        """Redraw faces with only these attributes changed; setting one clears those that it excludes.
+
+        Args:
+            split: The split.
+            indices: Numbers of the faces in the split.
+            attributes: Value by attribute, in [0, 1], for all faces or one a face (n,).
+
+        Returns:
+            The same fields as `read`.
 
         Raises:
-            ValueError: unknown attributes, values outside 0..1, or two that exclude each other.
-            IndexError: an index that the split does not have.
+            ValueError: Attributes are unknown, values are outside [0, 1], or two attributes exclude each other.
+            IndexError: The split does not have an index.
         """
         faces = self.faces.redraw(self._number_faces(split, indices), **attributes)
         return {

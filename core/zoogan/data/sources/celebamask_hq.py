@@ -72,9 +72,9 @@ class CelebAMaskHQ(Source):
         check_balance(config.balance, config.attributes)
         self.image_size, self.crop, self.attributes = config.image_size, config.crop, config.attributes
         self.exclusive, self.groups = select_exclusive(self.attributes, [HAIR_COLOURS]), (tuple(HAIR_COLOURS),)
-        kinds = self.label_set = config.label_set
-        self.parts, self.transparent, self.mirrored = kinds.names, kinds.transparent, kinds.mirrored
-        self.table, self.painting = make_part_table(kinds), kinds.list_layers()
+        label_set = self.label_set = config.label_set
+        self.parts, self.transparent, self.mirrored = label_set.names, label_set.transparent, label_set.mirrored
+        self.table, self.painting = make_part_table(label_set), label_set.list_layers()
         self.images = list_numbered(self.root / IMAGES, SUFFIXES)
         self.masks = config.masks
         if self.masks == "auto":
@@ -83,7 +83,7 @@ class CelebAMaskHQ(Source):
             self.maps = list_numbered(self.root / MAPS, (".png",))
             _check_paired(self.images, self.maps, self.root / MAPS)
         else:
-            self.mask_files = list_part_masks(self.root / PARTS, kinds.classes)
+            self.mask_files = list_part_masks(self.root / PARTS, label_set.classes)
             _check_paired(self.images, self.mask_files, self.root / PARTS)
         self.numbers = sorted(self.images)
         self._labels = _read_labels(self.root, config.attributes, self.numbers)

@@ -56,14 +56,14 @@ class Folder(Source):
         self.image_size, self.crop = config.image_size, config.crop
         self.attributes = config.attributes
         self.exclusive, self.groups = select_exclusive(self.attributes, [HAIR_COLOURS]), (tuple(HAIR_COLOURS),)
-        kinds = self.label_set = config.label_set
-        if kinds is not None:
-            self.parts, self.transparent, self.mirrored = kinds.names, kinds.transparent, kinds.mirrored
+        label_set = self.label_set = config.label_set
+        if label_set is not None:
+            self.parts, self.transparent, self.mirrored = label_set.names, label_set.transparent, label_set.mirrored
         maps = _find_label_maps_folder(self.root, config)
         self.names, self._labels = _read_labels(self.root, config.attributes, without=maps)
-        if maps is not None and kinds is not None:
+        if maps is not None and label_set is not None:
             self.fields = ("image", "attributes", "segmentation")
-            self.table = make_part_table(kinds)
+            self.table = make_part_table(label_set)
             self.maps = _match_label_maps(self.names, maps)
         held_out = [derive_seed("folder", normalize_name(name)) / 2**56 < config.test_share for name in self.names]
         self.members: dict[str, list[int]] = {
@@ -170,9 +170,7 @@ def _find_label_maps_folder(root: Path, config: FolderData) -> Path | None:
     if not folder.is_dir():
         folders = [path.name for path in root.iterdir() if path.is_dir()]
         hint = suggest_name(config.label_maps, folders)
-        raise ConfigError(
-            f"data.label_maps: {folder} is not there{hint}; {_describe_layout(config.label_maps)}"
-        )
+        raise ConfigError(f"data.label_maps: {folder} is not there{hint}; {_describe_layout(config.label_maps)}")
     return folder
 
 
