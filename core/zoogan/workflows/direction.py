@@ -132,7 +132,7 @@ def fit_each(
     """Fit a direction for each attribute.
 
     Returns:
-        The directions that could be fit_direction, and one sentence for each of the others.
+        The directions that could be fitted, and one sentence for each of the others.
     """
     directions, problems = {}, []
     for name in names:
@@ -162,7 +162,7 @@ def make_each_conditional(
         fixed = [other for other in others if other != name]
         missing = [other for other in fixed if other not in stored]
         if missing:
-            problems.append(f"{name}: not stored, for {' and '.join(missing)} could not be fit_direction")
+            problems.append(f"{name}: not stored, for {' and '.join(missing)} could not be fitted")
             continue
         try:
             result[name] = (
