@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.auxiliary.lpips import SMALLEST, import_lpips, make_trunk_file, open_lpips
-from zoogan.auxiliary.weight_files import find_weights, get_weights_folder
+from zoogan.auxiliary.weight_files import find_weight_file, get_weights_folder
 from zoogan.interfaces import Unavailable, World
 from zoogan.losses.reconstruction import multiscale_l1
 
@@ -77,7 +77,7 @@ def make_lpips_distance(image_size: int, device: torch.device) -> ImageDistance:
         file = make_trunk_file(PREFERRED_TRUNKS[0])
         raise Unavailable(f"LPIPS needs weights: put {file.name} ({file.url}) into {folder}")
     file = make_trunk_file(trunks[0])
-    network = open_lpips(trunks[0], find_weights(file, None, "lpips", World.make_single()), device)
+    network = open_lpips(trunks[0], find_weight_file(file, None, "lpips", World.make_single()), device)
 
     def distance(one: Float[Tensor, "n c h w"], other: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Compute LPIPS of faces, at most LARGEST pixels wide."""

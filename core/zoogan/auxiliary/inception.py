@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.auxiliary.features import Features
-from zoogan.auxiliary.weight_files import WeightFile, find_weights, read_tensors
+from zoogan.auxiliary.weight_files import WeightFile, find_weight_file, read_tensors
 from zoogan.interfaces import Unavailable, World
 
 INCEPTION_WEIGHTS = WeightFile(
@@ -85,4 +85,4 @@ def open_inception(
         Unavailable: torch-fidelity or the weight file is missing, or it is another file.
     """
     import_extractor()  # first, so that nobody downloads 91 MB for nothing
-    return _open_once(find_weights(INCEPTION_WEIGHTS, weights, metric, world, download=download), device)
+    return _open_once(find_weight_file(INCEPTION_WEIGHTS, weights, metric, world, download=download), device)

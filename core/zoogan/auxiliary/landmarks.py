@@ -159,25 +159,25 @@ class LandmarkNetwork(nn.Module):
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
-def map_official_names() -> dict[str, str]:
+def map_landmark_names() -> dict[str, str]:
     """Map the names in the files of AdaptiveWingLoss and StarGAN v2 to ours, for our one hourglass."""
     names = map_layer_names("conv1.conv", "stem.conv") | map_layer_names("bn1", "stem.norm", NORM)
-    names |= map_block_names("conv2", "enter.0", convolves_skip=True)
-    names |= map_block_names("conv3", "enter.2")
-    names |= map_block_names("conv4", "enter.3", convolves_skip=True)
+    names |= map_pyramid_names("conv2", "enter.0", convolves_skip=True)
+    names |= map_pyramid_names("conv3", "enter.2")
+    names |= map_pyramid_names("conv4", "enter.3", convolves_skip=True)
     names |= map_layer_names("m0.coordconv.conv", "place")
     ours = "hourglass"
     for level in range(LandmarkNetwork.DEPTH, 0, -1):
         for official, part in (("b1", "across"), ("b2", "down"), ("b3", "up")):
-            names |= map_block_names(f"m0.{official}_{level}", f"{ours}.{part}")
+            names |= map_pyramid_names(f"m0.{official}_{level}", f"{ours}.{part}")
         ours = f"{ours}.inner"
-    names |= map_block_names("m0.b2_plus_1", ours)
-    names |= map_block_names("top_m_0", "leave")
+    names |= map_pyramid_names("m0.b2_plus_1", ours)
+    names |= map_pyramid_names("top_m_0", "leave")
     names |= map_layer_names("conv_last0", "head.conv") | map_layer_names("bn_end0", "head.norm", NORM)
     return names | map_layer_names("l0", "maps")
 
 
-def map_block_names(official: str, ours: str, *, convolves_skip: bool = False) -> dict[str, str]:
+def map_pyramid_names(official: str, ours: str, *, convolves_skip: bool = False) -> dict[str, str]:
     """Map the official names of a block to ours.
 
     Args:
@@ -205,7 +205,7 @@ def convert_landmark_weights(official: Mapping[str, Tensor]) -> StateDict:
         expected = LandmarkNetwork().state_dict()
     state: StateDict = {}
     missing, misshapen = [], []
-    for name, ours in map_official_names().items():
+    for name, ours in map_landmark_names().items():
         like = expected[ours]
         if name not in official:
             if name.endswith("num_batches_tracked"):  # only a counter, which older files lack

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.auxiliary.features import Features
-from zoogan.auxiliary.weight_files import WeightFile, find_weights
+from zoogan.auxiliary.weight_files import WeightFile, find_weight_file
 from zoogan.interfaces import Unavailable, World
 
 SQUEEZENET_WEIGHTS = WeightFile(
@@ -81,4 +81,4 @@ def open_squeezenet(
     Raises:
         Unavailable: The weight file is missing, or is another file.
     """
-    return _open_once(find_weights(SQUEEZENET_WEIGHTS, weights, metric, world), device)
+    return _open_once(find_weight_file(SQUEEZENET_WEIGHTS, weights, metric, world), device)

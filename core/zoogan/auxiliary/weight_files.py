@@ -44,7 +44,9 @@ def get_weights_folder() -> Path:
     return get_cache_folder() / "metric_weights"
 
 
-def find_weights(file: WeightFile, given: Path | None, metric: str, world: World, *, download: bool = False) -> Path:
+def find_weight_file(
+    file: WeightFile, given: Path | None, metric: str, world: World, *, download: bool = False
+) -> Path:
     """Find a weight file and check its sha256.
 
     Args:

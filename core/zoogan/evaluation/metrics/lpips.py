@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from zoogan.auxiliary.lpips import SMALLEST, TRUNKS, import_lpips, make_trunk_file, open_lpips
-from zoogan.auxiliary.weight_files import find_weights
+from zoogan.auxiliary.weight_files import find_weight_file
 from zoogan.config import ComponentConfig
 from zoogan.facts import Facts
 from zoogan.interfaces import Better, Edits, Measure, Metric, Ratio, Study, Unavailable
@@ -80,7 +80,7 @@ class Lpips(Metric):
         else:
             import_lpips()  # first, so that nobody downloads weights for nothing
             file = make_trunk_file(self.config.trunk)
-            path = find_weights(file, self.config.weights, "lpips", study.world, download=self.config.download)
+            path = find_weight_file(file, self.config.weights, "lpips", study.world, download=self.config.download)
             self.distance = open_lpips(self.config.trunk, path, study.device)
             self.digest = file.sha256
         names = [("kept", None), *((name, a) for a in study.source.attributes for name in ("cycled", "diversity"))]

@@ -1,0 +1,112 @@
+"""A study: everything that stays the same while runs are measured, and the judges that metrics use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from zoogan.interfaces.source import Source, Split
+from zoogan.interfaces.world import World
+
+Kind = Literal["edits", "samples"]  # what is measured: edits of faces that the run was given, or faces that it made
+
+
+@runtime_checkable
+class AttributeJudge(Protocol):
+    """A judge that reads attributes off faces, and perhaps pose and parts.
+
+    Attributes:
+        attributes: Names of the attributes that it reads.
+        thresholds: A face shows an attribute where its probability is above.
+        digest: sha256 of everything that its readings depend on.
+        backbone: Name of its network.
+        resizer: How faces are resized for the network.
+        table: Attribute -> scores on untouched held-out faces: `balanced_accuracy`, and `error`, its standard error.
+    """
+
+    attributes: tuple[str, ...]
+    thresholds: Float[Tensor, " a"]
+    digest: str
+    backbone: str
+    resizer: str
+    table: Mapping[str, Mapping[str, float]]
+
+    def read_attributes(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n a"]:
+        """Return P(attribute) of each face in [-1, 1], one column for each of `attributes`."""
+
+    def read_poses(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3"] | None:
+        """Return yaw, pitch and roll in degrees; None if the judge reads no pose."""
+
+    def read_parts(self, image: Float[Tensor, "n 3 h w"]) -> Int64[Tensor, "n h w"] | None:
+        """Return the class of every pixel; None if the judge reads no parts."""
+
+
+@runtime_checkable
+class PartJudge(AttributeJudge, Protocol):
+    """A judge that names the parts that it reads.
+
+    Attributes:
+        parts: Classes of its segmentation, in order; empty = it reads none.
+        part_table: Part -> scores on untouched held-out faces: `iou`.
+        part_scores: Scores over all parts: `mean_iou`, `pixel_accuracy`, and `faces`, the number of test faces.
+    """
+
+    parts: tuple[str, ...]
+    part_table: Mapping[str, Mapping[str, float]]
+    part_scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that stays the same while runs are measured, whatever the method.
+
+    Attributes:
+        source: The faces.
+        source_name: Name of the source, as in `--data`.
+        split: The split that is measured on.
+        faces: Number of first held-out faces, or of samples.
+        seed: Seed of everything that is drawn.
+        device: Device of the measurement.
+        cache: Folder of results that are slow to compute and do not change, such as features of real faces.
+        world: The processes that share the work.
+        judge: The judge; None = there is none.
+        kind: Whether edits or samples are measured.
+        truncation: Of samples: how far from the mean face they may be, 0 to 1.
+        exclusive: Groups of attributes of which the run shows at most one, in addition to those of the source.
+        only: Numbers of the faces below `faces` that are edited; None = all that the run serves.
+    """
+
+    source: Source
+    source_name: str
+    split: Split
+    faces: int
+    seed: int
+    device: torch.device
+    cache: Path
+    world: World
+    judge: AttributeJudge | None = None
+    kind: Kind = "edits"
+    truncation: float = 1.0
+    exclusive: tuple[tuple[str, ...], ...] = ()
+    only: frozenset[int] | None = None
+
+    def list_exclusive_groups(self, attribute: str) -> list[tuple[str, ...]]:
+        """List the exclusive groups of an attribute, those of the source and those of the run."""
+        return [group for group in (*self.source.exclusive, *self.exclusive) if attribute in group]
+
+    def list_added_rivals(self, attribute: str) -> tuple[str, ...]:
+        """List the attributes that exclude this one in the run but not in the source, sorted."""
+        in_source = {name for group in self.source.exclusive if attribute in group for name in group}
+        rivals = {name for group in self.list_exclusive_groups(attribute) for name in group}
+        return tuple(sorted(rivals - in_source - {attribute}))
+
+    @property
+    def held_out_count(self) -> int:
+        """Number of held-out faces to look at: `faces`, or the whole split where it has fewer."""
+        return min(self.faces, self.source.count_faces(self.split))
