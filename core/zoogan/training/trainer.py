@@ -101,7 +101,7 @@ class Trainer:
         self.terms: dict[str, TermLog] = {step.name: TermLog() for step in self.game.steps}
 
     def compile_networks(self) -> None:
-        """Compile the networks in place; penalties avoid the compiled code through `turn.eager`."""
+        """Compile the networks in place; penalties avoid the compiled code through `turn.make_eager`."""
         networks: list[Any] = list(self.networks.values())
         for network in networks:
             for module in network.list_compiled_modules():
