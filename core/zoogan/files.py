@@ -18,6 +18,7 @@ from torch import Tensor
 from zoogan.errors import ConfigError
 
 StateDict = dict[str, Tensor]
+"""Tensors of a network by name."""
 
 
 def get_cache_folder() -> Path:

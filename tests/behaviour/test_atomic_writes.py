@@ -1,4 +1,4 @@
-"""Files and folders are replaced whole: an interruption at any step leaves the old content or the new one."""
+"""Atomic writes: an interruption at any step leaves the old content or the new content of a file or folder."""
 
 from __future__ import annotations
 
@@ -22,15 +22,13 @@ from zoogan.files import (
     write_text_atomically,
 )
 
-STEPS = ("replace", "fsync", "open", "rmtree", "mkdir", "write_text", "unlink")  # whatever a swap asks of the system
-
 
 class Killed(BaseException):
-    """The process ends here; nothing that it would still do happens."""
+    """The process is killed here."""
 
 
 class Killer:
-    """Ends the process at its `at`-th call of the system: that call and all later ones raise."""
+    """Kills the process at its `at`-th system call: that call and all later ones raise `Killed`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         self.at, self.calls = at, 0
@@ -43,31 +41,35 @@ class Killer:
             (Path, "write_text"),
             (Path, "unlink"),
         ):
-            monkeypatch.setattr(owner, name, self.deadly(getattr(owner, name)))
+            monkeypatch.setattr(owner, name, self.wrap(getattr(owner, name)))
 
-    def deadly(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any, **options: Any) -> Any:
+    def wrap(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Count the calls of a function, and raise from the `at`-th call on."""
+
+        def call_or_raise(*arguments: Any, **options: Any) -> Any:
             self.calls += 1
             if self.calls >= self.at:
                 raise Killed
             return call(*arguments, **options)
 
-        return counted
+        return call_or_raise
 
 
-def swap(folder: Path, text: str) -> None:
+def write_folder(folder: Path, text: str) -> None:
+    """Replace a folder by one of two files with this text."""
     with replace_folder(folder) as draft:
         (draft / "one.txt").write_text(text)
         (draft / "two.txt").write_text(text)
 
 
 def read_both(folder: Path) -> tuple[str, str]:
-    place = find_folder(folder)
-    return (place / "one.txt").read_text(), (place / "two.txt").read_text()
+    """Read both files of a folder, wherever an interrupted write left it."""
+    path = find_folder(folder)
+    return (path / "one.txt").read_text(), (path / "two.txt").read_text()
 
 
 def kill_at_each_step(act: Callable[[], None]) -> Iterator[int]:
-    """Run `act` again and again, killed one step later each time, until it survives; yields after each kill."""
+    """Run `act` repeatedly and kill it one system call later each time; yield after each kill, until it finishes."""
     for at in range(1, 100):
         with pytest.MonkeyPatch.context() as patch:
             Killer(patch, at)
@@ -82,32 +84,32 @@ def kill_at_each_step(act: Callable[[], None]) -> Iterator[int]:
 
 
 def test_folder_swap_killed_at_any_step_leaves_old_or_new(tmp_path: Path) -> None:
-    folder, seen = tmp_path / "model", set()
-    for k in kill_at_each_step(lambda: swap(folder, "new")):
-        seen.add(read_both(folder)[0] if find_folder(folder).exists() else "nothing")
+    folder, contents = tmp_path / "model", set()
+    for k in kill_at_each_step(lambda: write_folder(folder, "new")):
+        contents.add(read_both(folder)[0] if find_folder(folder).exists() else "nothing")
         if k > 1:
             assert read_both(folder) in {("old", "old"), ("new", "new")}
         shutil.rmtree(tmp_path)
         tmp_path.mkdir()
-        swap(folder, "old")
-    assert seen == {"nothing", "old", "new"}, "the first kill meets an empty place"
+        write_folder(folder, "old")
+    assert contents == {"nothing", "old", "new"}, "before the first kill there is no folder"
     assert read_both(folder) == ("new", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_folder_swap_after_a_kill_heals_the_place(tmp_path: Path) -> None:
+def test_folder_swap_after_a_kill_removes_leftovers(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    swap(folder, "old")
-    for _ in kill_at_each_step(lambda: swap(folder, "new")):
+    write_folder(folder, "old")
+    for _ in kill_at_each_step(lambda: write_folder(folder, "new")):
         assert read_both(folder) in {("old", "old"), ("new", "new")}
-        swap(folder, "old")
+        write_folder(folder, "old")
         assert read_both(folder) == ("old", "old")
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_folder_swap_that_fails_restores_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "model"
-    swap(folder, "old")
+    write_folder(folder, "old")
     replace = os.replace
 
     def refuse_draft(source: Path, target: Path) -> None:
@@ -117,14 +119,14 @@ def test_folder_swap_that_fails_restores_the_old_folder(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(files.os, "replace", refuse_draft)
     with pytest.raises(OSError, match="No space"):
-        swap(folder, "new")
+        write_folder(folder, "new")
     assert read_both(folder) == ("old", "old")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_folder_swap_with_an_error_inside_keeps_the_old_folder(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    swap(folder, "old")
+    write_folder(folder, "old")
     with pytest.raises(KeyError), replace_folder(folder) as draft:
         (draft / "one.txt").write_text("new")
         raise KeyError
@@ -160,20 +162,20 @@ def test_written_tensors_have_the_permissions_of_the_umask(tmp_path: Path) -> No
     assert torch.equal(load_file(path)["one"], torch.ones(2))
 
 
-def test_everything_is_synced_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_synced_before_they_are_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     fsync, replace = os.fsync, os.replace
 
-    def note_sync(descriptor: int) -> None:
+    def record_sync(descriptor: int) -> None:
         events.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
         fsync(descriptor)
 
-    def note_rename(source: Path, target: Path) -> None:
+    def record_rename(source: Path, target: Path) -> None:
         events.append(f"{source.name} -> {target.name}")
         replace(source, target)
 
-    monkeypatch.setattr(files.os, "fsync", note_sync)
-    monkeypatch.setattr(files.os, "replace", note_rename)
-    swap(tmp_path / "model", "new")
+    monkeypatch.setattr(files.os, "fsync", record_sync)
+    monkeypatch.setattr(files.os, "replace", record_rename)
+    write_folder(tmp_path / "model", "new")
     assert sorted(events[:2]) == ["one.txt", "two.txt"]
     assert events[2:] == [".model.tmp", ".model.tmp -> model", tmp_path.name]

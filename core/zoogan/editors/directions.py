@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.interfaces.editor import Editor
-from zoogan.interfaces.metric import AttributeJudge
+from zoogan.interfaces.study import AttributeJudge
 from zoogan.interfaces.synthesis import Latent, Latents
 
 MIN_FACES = 20  # faces on each side, or there is nothing to fit

@@ -17,7 +17,7 @@ from zoogan.config.registry import MethodSpec, Registry
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.attributes import ATTRIBUTES
 from zoogan.data.drawn.source import DrawnSource
-from zoogan.data.label_sets.label_set import parse_label_set
+from zoogan.data.label_sets import parse_label_set
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.importing.official import Imported, Trial, TrialFaces, lay_over
