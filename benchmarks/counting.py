@@ -1,4 +1,4 @@
-"""FLOPs and operator calls of code that runs on the meta device: shapes only, nothing is computed."""
+"""Count FLOPs and operator calls of code that runs on the meta device: shapes only, nothing is computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ aten = torch.ops.aten
 
 
 class CountWork(TorchDispatchMode):
-    """Counts what runs inside: `flops` (two for a multiply-add; convolutions and matrix products) and `calls`.
+    """Counts the work inside: `flops` (two for a multiply-add; convolutions and matrix products) and `calls`.
 
     A plain dispatch mode, because torch's FlopCounterMode refuses `autograd.grad`. Each gradient of a convolution
     counts as one forward: torch's own formula multiplies that of a grouped weight by the groups.
@@ -35,9 +35,9 @@ class CountWork(TorchDispatchMode):
 
 
 def count_convolution_backward(args: Any) -> int:
-    """One forward for each of the two gradients that are asked for."""
-    gradient, image, weight, _, _, _, _, transposed, _, _, wanted = args
+    """Count one forward for each of the two gradients that are needed."""
+    gradient, image, weight, _, _, _, _, transposed, _, _, needed = args
     # A convolution multiplies its whole weight once for each pixel of its smaller map: of the input if transposed.
     pixels = image.shape[2:] if transposed else gradient.shape[2:]
     forward = 2 * image.shape[0] * pixels.numel() * weight.numel()
-    return forward * (int(wanted[0]) + int(wanted[1]))
+    return forward * (int(needed[0]) + int(needed[1]))

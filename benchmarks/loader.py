@@ -1,8 +1,8 @@
-"""Images per second that a source's loader delivers, as one JSON line.
+"""Measure the images per second that a source's loader delivers: one line of JSON.
 
     python benchmarks/loader.py --source celeba --root DIR --size 128 --batch 16 --workers 2 --seconds 5
 
-The drawn source is measured twice: `first` while its faces are drawn, and the rate once they are kept.
+The drawn source is measured twice: `first` while its faces are drawn, then with all of them in the cache.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from zoogan.interfaces import Need, Source, World
 
 
 def open_source(options: argparse.Namespace) -> tuple[Source, DataConfig]:
-    """The source and its config."""
+    """Open the source; return it with its config."""
     registry = Registry()
     sources.register(registry)
     values = {"image_size": options.size, "batch": options.batch, "workers": options.workers, "flip": True}
@@ -39,8 +39,8 @@ def open_source(options: argparse.Namespace) -> tuple[Source, DataConfig]:
     return registry.build("source", config), config
 
 
-def measure_rate(batches: Loader, batch: int, seconds: float) -> float:
-    """Images per second over about `seconds`, after two batches of warming up."""
+def measure_loader(batches: Loader, batch: int, seconds: float) -> float:
+    """Measure the images per second over about `seconds`, after two batches of warm-up."""
     for _ in range(2):
         next(batches)
     start, images = time.perf_counter(), 0
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--attributes", help="names separated by commas")
-    parser.add_argument("--faces", type=int, help="of the drawn source")
+    parser.add_argument("--faces", type=int, help="faces of the drawn source")
     options = parser.parse_args(argv)
     source, config = open_source(options)
     batches = make_loader(source, config, {"source": Need(("image", "attributes"))}, 0, World(), 0, options.batch)
@@ -69,10 +69,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "workers": options.workers,
     }  # fmt: skip
     if options.source == "drawn":
-        line["first"] = round(measure_rate(batches, options.batch, options.seconds), 1)
+        line["first"] = round(measure_loader(batches, options.batch, options.seconds), 1)
         while batches.position < 2 * source.count_faces("train"):  # every face has been drawn once
             next(batches)
-    line["images_per_second"] = round(measure_rate(batches, options.batch, options.seconds), 1)
+    line["images_per_second"] = round(measure_loader(batches, options.batch, options.seconds), 1)
     batches.close()
     line |= {
         "date": time.strftime("%Y-%m-%d"), "machine": platform.machine(),

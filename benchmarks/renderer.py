@@ -1,4 +1,4 @@
-"""How many faces a second the renderer draws: one line of JSON."""
+"""Measure how many faces a second the renderer draws: one line of JSON."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=64, help="pixels along a side")
     parser.add_argument("--batch", type=int, default=64, help="faces a call of draw")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to measure")
-    asked = parser.parse_args(argv)
-    faces = DrawnFaces(asked.size)
-    faces.draw(range(asked.batch))
+    options = parser.parse_args(argv)
+    faces = DrawnFaces(options.size)
+    faces.draw(range(options.batch))
     start, drawn = time.perf_counter(), 0
-    while (spent := time.perf_counter() - start) < asked.seconds:
-        faces.draw(range(drawn, drawn + asked.batch))
-        drawn += asked.batch
+    while (seconds := time.perf_counter() - start) < options.seconds:
+        faces.draw(range(drawn, drawn + options.batch))
+        drawn += options.batch
     print(
         json.dumps(
             {
-                "faces_per_second": round(drawn / spent, 1),
-                "image_size": asked.size,
-                "batch": asked.batch,
+                "faces_per_second": round(drawn / seconds, 1),
+                "image_size": options.size,
+                "batch": options.batch,
                 "threads": torch.get_num_threads(),
             }
         )

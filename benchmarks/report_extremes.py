@@ -1,4 +1,4 @@
-"""What a report says of editors whose worth is known beforehand, through a real judge: a table in markdown.
+"""Measure editors whose results are known beforehand, with a real judge: a table in markdown.
 
 python benchmarks/report_extremes.py --judge JUDGE [--faces N] [--attribute NAME] [--out FILE]
 """
@@ -37,7 +37,7 @@ COLUMNS = (
 
 
 def make_untrained_editor(method: str, source: DrawnSource, seed: int) -> Editor:
-    """The method's networks as its drawn recipe begins with them."""
+    """Make an editor of the method's untrained networks, as its drawn recipe begins with them."""
     registry, facts = get_zoo().registry, describe_source(source)
     data = {"image_size": facts.image_size, "attributes": list(facts.attributes)}
     config = compose_config(get_zoo().get_method(method), registry, sets={"data": data})
@@ -47,17 +47,17 @@ def make_untrained_editor(method: str, source: DrawnSource, seed: int) -> Editor
 
 
 def measure_editor(editor: Editor, study: Study) -> dict[str, Any]:
-    """The columns: value, ends of the 95 % interval and number of faces."""
+    """Measure the columns: value, ends of the 95 % interval and number of faces."""
     registry = get_zoo().registry
     metrics = {name: registry.build("metric", registry.components["metric", name].config()) for name in METRICS}
-    found = run_metrics(editor, study, metrics, study.source.attributes, strict=True)
+    results = run_metrics(editor, study, metrics, study.source.attributes, strict=True)
     weights = draw_face_weights(study.faces, RESAMPLES, study.seed)
-    values = [make_value(metric, measure, found, study, weights, {}) for metric, measure in found.measures]
+    values = [make_value(metric, measure, results, study, weights, {}) for metric, measure in results.measures]
     return {v.name: {"value": v.value, "low": v.low, "high": v.high, "n": v.n} for v in values if v.name in COLUMNS}
 
 
 def format_table(rows: dict[str, dict[str, Any]]) -> str:
-    """One row an editor."""
+    """Format one row for each editor."""
     lines = ["| editor | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, values in rows.items():
         cells = [
@@ -71,30 +71,32 @@ def format_table(rows: dict[str, dict[str, Any]]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print; with --out also store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--judge", type=Path, required=True, help="of drawn faces; `zoo judge train` makes one")
+    parser.add_argument("--judge", type=Path, required=True, help="judge of drawn faces, from `zoo judge train`")
     parser.add_argument("--faces", type=int, default=300)
     parser.add_argument("--attribute", default="Eyeglasses")
-    parser.add_argument("--seed", type=int, default=0, help="of the untrained networks")
-    parser.add_argument("--out", type=Path, help="a JSON file for the result")
-    asked = parser.parse_args(argv)
-    judge = load_judge(asked.judge)
-    attributes = (asked.attribute,)
-    data = DrawnData(image_size=judge.image_size, attributes=attributes, balance=asked.attribute, held_out=asked.faces)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the untrained networks")
+    parser.add_argument("--out", type=Path, help="JSON file for the result")
+    options = parser.parse_args(argv)
+    judge = load_judge(options.judge)
+    attributes = (options.attribute,)
+    data = DrawnData(
+        image_size=judge.image_size, attributes=attributes, balance=options.attribute, held_out=options.faces
+    )
     source = DrawnSource(data)
-    study = open_study(source, "drawn", faces=asked.faces, judge=judge)
+    study = open_study(source, "drawn", faces=options.faces, judge=judge)
     editors = {
         "identity": KnownEditor(attributes),
-        "true redraw": KnownEditor(attributes, TrueRedraw(source, asked.attribute)),
-        "sagan, untrained": make_untrained_editor("sagan", source, asked.seed),
-        "stargan, untrained": make_untrained_editor("stargan", source, asked.seed),
+        "true redraw": KnownEditor(attributes, TrueRedraw(source, options.attribute)),
+        "sagan, untrained": make_untrained_editor("sagan", source, options.seed),
+        "stargan, untrained": make_untrained_editor("stargan", source, options.seed),
     }
     rows = {name: measure_editor(editor, study) for name, editor in editors.items()}
     print(format_table(rows))
-    if asked.out is not None:
-        command = f"python benchmarks/report_extremes.py --judge JUDGE --faces {study.faces} --seed {asked.seed}"
-        about = {"date": datetime.now(UTC).date().isoformat(), "command": command, "attribute": asked.attribute}
+    if options.out is not None:
+        command = f"python benchmarks/report_extremes.py --judge JUDGE --faces {study.faces} --seed {options.seed}"
+        about = {"date": datetime.now(UTC).date().isoformat(), "command": command, "attribute": options.attribute}
         about |= {"faces": study.faces, "judge": judge.digest, "versions": get_versions(("torch", "timm"))}
-        asked.out.write_text(json.dumps(about | {"editors": rows}, indent=1) + "\n")
+        options.out.write_text(json.dumps(about | {"editors": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def measure_start() -> float:
 
 
 def imports_torch() -> bool:
-    """Whether torch is among the imported modules."""
+    """Tell whether torch is among the imported modules."""
     command = [sys.executable, "-X", "importtime", *COMMAND[1:]]
     report = subprocess.run(command, check=True, capture_output=True, text=True).stderr
     return any(line.rpartition("|")[2].strip() == "torch" for line in report.splitlines())

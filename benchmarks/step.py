@@ -1,4 +1,4 @@
-"""How long one training iteration takes and what it computes: one line of JSON.
+"""Measure how long one training iteration takes, and count what it computes: one line of JSON.
 
     python benchmarks/step.py --model sagan --size 128 --batch 8
 
@@ -40,36 +40,36 @@ from zoogan.training.trainer import Batch, TermLog, Trainer
 
 
 class IdleOptimizer:
-    """An optimizer that has nothing to do: what it would cost depends on the device, not on the game."""
+    """An optimizer that does nothing: its cost depends on the device, not on the game."""
 
     param_groups: Sequence[Any] = ()
 
     def step(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class UnguardedTermLog(TermLog):
-    """A log that never looks at values, which the meta device does not have."""
+    """A log that never reads values, which the meta device does not have."""
 
     def guard(self, parameters: Any, world: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def make_config(options: argparse.Namespace, registry: Registry) -> GameConfig:
-    """The config to measure: the paper's, or a recipe's, at the asked size and batch."""
+    """Make the config to measure: the paper's, or a recipe's, with the size and batch of the options."""
     spec = registry.methods[options.model]
-    asked = {
+    values = {
         "data": {"image_size": options.size, "batch": options.batch},
         "training": {"precision": options.precision, "compile": options.compile},
     }
-    values = merge(asked, parse_sets(options.set))
+    values = merge(values, parse_sets(options.set))
     if options.recipe is None:
         return validate(spec, registry, values)
     return compose_config(spec, registry, recipe=options.recipe, sets=values)
 
 
 def make_random_batches(composition: Composition, device: torch.device) -> Iterator[Batch]:
-    """The same three random batches for ever, on the device, with the fields that the game's draws name."""
+    """Repeat three random batches for ever, on the device, with the fields that the game needs."""
     facts, data = composition.facts, composition.config.data
     rows = data.batch * composition.config.training.accumulate
     source = torch.Generator().manual_seed(0)
@@ -92,7 +92,7 @@ def make_random_batches(composition: Composition, device: torch.device) -> Itera
 
 
 def make_trainer(config: GameConfig, registry: Registry, accelerator: Any) -> Trainer:
-    """The real trainer on random data."""
+    """Make the real trainer on random data."""
     attributes, kinds = config.data.attributes, getattr(config.data, "label_set", None)
     facts = Facts(
         image_size=config.data.image_size,
@@ -108,14 +108,14 @@ def make_trainer(config: GameConfig, registry: Registry, accelerator: Any) -> Tr
 
 
 def count_cadence(trainer: Trainer) -> tuple[int, int]:
-    """Calls of `iterate` until every step has played, and how often the first step does in them."""
+    """Count the calls of `iterate` until every step has played, and the updates of the first step in them."""
     steps = trainer.game.steps
     calls = math.lcm(*(step.every for step in steps))
     return calls, calls // steps[0].every * steps[0].repeat
 
 
 def count_work(config: GameConfig, registry: Registry) -> dict[str, float]:
-    """GFLOP and operator calls of an iteration, by the trainer itself on the meta device; no optimizer, no guard."""
+    """Count GFLOP and operator calls of an iteration on the meta device, without optimizer and guard."""
     plain = config.model_copy(update={"training": config.training.model_copy(update={"compile": False})})
     trainer = make_trainer(plain, registry, SimpleNamespace(device=torch.device("meta"), autocast=nullcontext))
     trainer.optimizers = dict.fromkeys(trainer.optimizers, IdleOptimizer())  # type: ignore[arg-type]
@@ -128,7 +128,7 @@ def count_work(config: GameConfig, registry: Registry) -> dict[str, float]:
 
 
 def time_cadence(trainer: Trainer, device: torch.device) -> float:
-    """One whole cadence, for one iteration of it."""
+    """Time one whole cadence and return the seconds of one iteration."""
     calls, updates = count_cadence(trainer)
     wait_for_device(device)
     start = time.perf_counter()
@@ -139,7 +139,7 @@ def time_cadence(trainer: Trainer, device: torch.device) -> float:
 
 
 def wait_for_device(device: torch.device) -> None:
-    """Until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -147,14 +147,14 @@ def wait_for_device(device: torch.device) -> None:
 
 
 def read_peak_memory(device: torch.device) -> float:
-    """The most memory that was in use: on CUDA in tensors, elsewhere resident in the whole process."""
+    """Return the peak memory in MiB: of tensors on CUDA, elsewhere resident in the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def get_zoogan_version() -> str | None:
-    """Of the package; None in a checkout that was not installed."""
+    """Return the version of the package; None in a checkout that was not installed."""
     try:
         return version("zoogan")
     except PackageNotFoundError:
@@ -162,7 +162,7 @@ def get_zoogan_version() -> str | None:
 
 
 def count_parameters(network: nn.Module) -> float:
-    """Parameters."""
+    """Count the parameters, in millions."""
     return round(sum(p.numel() for p in network.parameters()) / 1e6, 3)
 
 
@@ -172,14 +172,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--recipe", help="instead of the paper's config; size and batch are still the asked ones")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of zoo train")
-    parser.add_argument("--iterations", type=int, default=5, help="how often the whole cadence is measured")
-    parser.add_argument("--warmup", type=int, default=1, help="cadences before measuring")
+    parser.add_argument("--recipe", help="recipe instead of the paper's config; --size and --batch still apply")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings, as of zoo train")
+    parser.add_argument("--iterations", type=int, default=5, help="measured cadences (default: %(default)s)")
+    parser.add_argument("--warmup", type=int, default=1, help="cadences before measuring (default: %(default)s)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--threads", type=int, help="of torch on the CPU")
+    parser.add_argument("--threads", type=int, help="torch threads on the CPU")
     options = parser.parse_args(argv)
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -39,9 +39,7 @@ def test_step_benchmark_reports_each_part(benchmark: Any, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("script", ["versus_stylegan2", "versus_semantic_stylegan"])
-def test_step_benchmark_times_synthesis_parts(
-    script: str, benchmark: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_step_benchmark_times_synthesis_parts(script: str, benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
     narrow = [f"--set={slot}.max_width=4" for slot in ("generator", "discriminator")]
     if "semantic" in script:
         narrow += [f"--set=generator.{name}" for name in ("part_width=4", "feature_width=4", "render_from=4")]
@@ -287,7 +285,9 @@ def test_flop_count_of_gradient_penalty(benchmark: Any) -> None:
     assert count.flops == 5 * forward
 
 
-def test_extremes_benchmark_brackets_all_measures(benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_extremes_benchmark_brackets_all_measures(
+    benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     judge, out = tmp_path / "judge", tmp_path / "result.json"
     small = [
         "--size", "24", "--iterations", "2", "--set", "data.faces=64", "--set", "data.held_out=32",

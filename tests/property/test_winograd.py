@@ -25,7 +25,9 @@ def direct(x: Tensor, weight: Tensor) -> Tensor:
 
 
 @given(seeds, st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), sides, sides)
-def test_winograd_equals_direct_convolution(seed: int, n: int, inputs: int, outputs: int, height: int, width: int) -> None:
+def test_winograd_equals_direct_convolution(
+    seed: int, n: int, inputs: int, outputs: int, height: int, width: int
+) -> None:
     x, weight = (
         make_noise(seed, n, inputs, height, width).double(),
         make_noise(seed + 1, outputs, inputs, 3, 3).double(),
