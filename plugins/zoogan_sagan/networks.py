@@ -9,7 +9,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.interfaces import AttributeDiscriminator, EditedImage, ImageEditor, Verdict
-from zoogan.layers import BatchNorm2d, BatchStatistics, EncoderDecoder, StridedTrunk, append_planes, check_halvings, get_default_stages, init_normal
+from zoogan.layers import (
+    BatchNorm2d,
+    BatchStatistics,
+    EncoderDecoder,
+    StridedTrunk,
+    append_planes,
+    check_halvings,
+    get_default_stages,
+    init_normal,
+)
 from zoogan.plugins import Facts
 from zoogan_sagan.config import SaganDiscriminatorConfig, SaganGeneratorConfig
 

@@ -13,7 +13,22 @@ import torch
 from torch import Tensor
 
 from zoogan import ConfigError
-from zoogan.importing import Choice, Imported, Trial, TrialFaces, configure_discriminator, find_newest_files, make_published_layer, map_layer_names, read_networks, rename_tensors, require_attribute_names, require_one_folder, require_same_number, translate_arguments
+from zoogan.importing import (
+    Choice,
+    Imported,
+    Trial,
+    TrialFaces,
+    configure_discriminator,
+    find_newest_files,
+    make_published_layer,
+    map_layer_names,
+    read_networks,
+    rename_tensors,
+    require_attribute_names,
+    require_one_folder,
+    require_same_number,
+    translate_arguments,
+)
 from zoogan.interfaces import Editor, Request
 from zoogan_sagan.config import SaganConfig
 

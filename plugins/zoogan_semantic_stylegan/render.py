@@ -13,7 +13,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoogan.layers import DEMODULATION_EPSILON, LRELU_GAIN, add_noise_and_activate, conv3x3, disable_autocast, filter2d, upsample2d
+from zoogan.layers import (
+    DEMODULATION_EPSILON,
+    LRELU_GAIN,
+    add_noise_and_activate,
+    conv3x3,
+    disable_autocast,
+    filter2d,
+    upsample2d,
+)
 
 
 def demodulate_weight(

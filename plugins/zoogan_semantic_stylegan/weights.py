@@ -10,7 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from zoogan import ConfigError
-from zoogan.importing import Imported, StateDict, add_raw, find_newest_files, make_mean_latent, make_published_layer, name_mapping_tensor, read_latent_sizes, read_official_weights, read_widths, remove_filters, rename_tensors, require_same_numbers, reshape_tensor, set_nested, translate_arguments
+from zoogan.importing import (
+    Imported,
+    StateDict,
+    add_raw,
+    find_newest_files,
+    make_mean_latent,
+    make_published_layer,
+    name_mapping_tensor,
+    read_latent_sizes,
+    read_official_weights,
+    read_widths,
+    remove_filters,
+    rename_tensors,
+    require_same_numbers,
+    reshape_tensor,
+    set_nested,
+    translate_arguments,
+)
 from zoogan.layers import PixelNormMapping
 from zoogan.plugins import Facts
 from zoogan_semantic_stylegan.config import (

@@ -10,7 +10,19 @@ from typing import Any
 from torch import Tensor
 
 from zoogan import ConfigError
-from zoogan.importing import Imported, configure_discriminator, find_newest_files, make_published_layer, map_layer_names, read_networks, rename_tensors, require_attribute_names, require_same_number, set_nested, translate_arguments
+from zoogan.importing import (
+    Imported,
+    configure_discriminator,
+    find_newest_files,
+    make_published_layer,
+    map_layer_names,
+    read_networks,
+    rename_tensors,
+    require_attribute_names,
+    require_same_number,
+    set_nested,
+    translate_arguments,
+)
 from zoogan_stargan.config import StarganConfig
 
 LAYOUT = "yunjey/stargan"

@@ -9,7 +9,20 @@ from torch import Tensor, nn
 
 from zoogan import ConfigError
 from zoogan.interfaces import Domain, Masks, Style, StyleDiscriminator, StyleEncoder, StyleMapping, StyleTranslator
-from zoogan.layers import AdainResidualBlock, Content, ContentEncoder, ConvTrunk, DomainHeads, InstanceNorm2d, LRELU_SLOPE, MultiHeadMLP, StyleDecoder, compute_encoder_widths, init_kaiming, select_heads
+from zoogan.layers import (
+    LRELU_SLOPE,
+    AdainResidualBlock,
+    Content,
+    ContentEncoder,
+    ConvTrunk,
+    DomainHeads,
+    InstanceNorm2d,
+    MultiHeadMLP,
+    StyleDecoder,
+    compute_encoder_widths,
+    init_kaiming,
+    select_heads,
+)
 from zoogan.plugins import Facts
 from zoogan_stargan_v2.config import (
     StarganV2DiscriminatorConfig,

@@ -11,7 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from zoogan import ConfigError
-from zoogan.importing import Imported, StateDict, add_raw, find_newest_files, make_published_layer, read_shape, read_state_dicts, rename_tensors, require_attribute_names, require_same_number, set_nested
+from zoogan.importing import (
+    Imported,
+    StateDict,
+    add_raw,
+    find_newest_files,
+    make_published_layer,
+    read_shape,
+    read_state_dicts,
+    rename_tensors,
+    require_attribute_names,
+    require_same_number,
+    set_nested,
+)
 from zoogan.plugins import Facts
 from zoogan_stargan_v2.architecture import (
     LAYOUT,

@@ -10,7 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from zoogan import ConfigError
-from zoogan.importing import Imported, StateDict, add_raw, make_mean_latent, make_published_layer, read_latent_sizes, read_official_weights, read_shape, read_widths, remove_filters, rename_tensors, require_same_numbers, reshape_tensor, set_nested, translate_arguments
+from zoogan.importing import (
+    Imported,
+    StateDict,
+    add_raw,
+    make_mean_latent,
+    make_published_layer,
+    read_latent_sizes,
+    read_official_weights,
+    read_shape,
+    read_widths,
+    remove_filters,
+    rename_tensors,
+    require_same_numbers,
+    reshape_tensor,
+    set_nested,
+    translate_arguments,
+)
 from zoogan.interfaces import derive_seed
 from zoogan.layers import PixelNormMapping
 from zoogan.plugins import Facts
