@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import max_pool2d
 
+from zoogan.data import cache
 from zoogan.data.config import CelebAMaskHQData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.label_sets import load_label_set
@@ -177,13 +178,13 @@ def test_attributes_follow_the_numbered_list(root: Path) -> None:
 
 def test_decoded_images_are_cached_within_limit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = opened(root).count_faces("train")
-    monkeypatch.setattr(celebamask_hq, "CACHE_BYTES", faces * 4 * 16 * 16)
+    monkeypatch.setattr(cache, "CACHE_BYTES", faces * 4 * 16 * 16)
     source, part, shared = opened(root), opened(root), opened(root, workers=2)
     first = source.read("train", [5, 2, 0])
     assert len(source._caches["train"].is_filled) == faces
     shared.read("train", [0])
     assert len(shared._caches["train"].is_filled) == 0, "two workers would keep twice as much"
-    monkeypatch.setattr(celebamask_hq, "CACHE_BYTES", faces * 4 * 16 * 16 - 1)
+    monkeypatch.setattr(cache, "CACHE_BYTES", faces * 4 * 16 * 16 - 1)
     part.read("train", [0])
     assert len(part._caches["train"].is_filled) == 0, "a part of a set would rarely be asked for"
     for path in (root / "CelebAMask-HQ-mask").iterdir():

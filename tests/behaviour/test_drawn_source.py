@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from zoogan.data import cache
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn import ATTRIBUTES
-from zoogan.data.drawn import source as drawn_source
 from zoogan.data.drawn.source import DrawnSource
 from zoogan.data.stream import mirror_sample
 from zoogan.errors import ConfigError
@@ -33,7 +33,7 @@ def test_drawn_face_is_equal_however_it_is_read() -> None:
 
 
 def test_cache_avoids_redrawing_within_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawn_source, "CACHE_BYTES", 10 * 4 * 16 * 16)
+    monkeypatch.setattr(cache, "CACHE_BYTES", 10 * 4 * 16 * 16)
     source = opened()
     drawn: list[int] = []
     draw = source.faces.draw

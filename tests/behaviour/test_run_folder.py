@@ -195,11 +195,12 @@ def test_judge_source_in_settings_is_refused(capsys: pytest.CaptureFixture[str])
 
 
 def test_workers_share_the_memory_for_drawn_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    from zoogan.data import cache
     from zoogan.data.config import DrawnData
-    from zoogan.data.drawn import source as drawn_source
+    from zoogan.data.drawn.source import DrawnSource
 
-    monkeypatch.setattr(drawn_source, "CACHE_BYTES", 8 * 4 * 16 * 16)
+    monkeypatch.setattr(cache, "CACHE_BYTES", 8 * 4 * 16 * 16)
     for workers, faces in ((0, 8), (1, 8), (4, 2)):
-        source = drawn_source.DrawnSource(DrawnData(image_size=16, faces=32, held_out=4, workers=workers))
+        source = DrawnSource(DrawnData(image_size=16, faces=32, held_out=4, workers=workers))
         source.read("train", [0])
         assert len(source._caches["train"].is_filled) == faces

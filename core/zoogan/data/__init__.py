@@ -1,4 +1,4 @@
-"""Sources of faces, and the draws that read them."""
+"""Data: sources of faces, and the streams and loaders that read batches from them."""
 
 import lazy_loader
 

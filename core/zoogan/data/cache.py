@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -10,6 +10,7 @@ from torch import Tensor
 
 Pictures = tuple[UInt8[Tensor, "n 3 s s"], UInt8[Tensor, "n s s"]]
 BYTES_PER_PIXEL = 4  # three colours and a part
+CACHE_BYTES = 1 << 30  # of one source, all workers together
 
 
 class FaceCache:
@@ -54,3 +55,13 @@ class FaceCache:
             self.image[missing[store]], self.segmentation[missing[store]] = (rows[store] for rows in made)
             self.is_filled[missing[store]] = True
         return image, segmentation
+
+
+def compute_budget(caches: Iterable[FaceCache], workers: int) -> int:
+    """Compute how many bytes a source may still use for caches in this process.
+
+    Args:
+        caches: The caches that the source has.
+        workers: Number of worker processes; each has caches of its own.
+    """
+    return CACHE_BYTES // max(1, workers) - sum(cache.bytes for cache in caches)

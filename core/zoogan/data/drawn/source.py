@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.config import DataConfig
-from zoogan.data.cache import FaceCache, Pictures
+from zoogan.data.cache import FaceCache, Pictures, compute_budget
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn import ATTRIBUTES, EXCLUSIVE, DrawnFaces
 from zoogan.data.sources.attribute_columns import check_balance, check_both_values, find_columns, select_exclusive
@@ -20,7 +20,6 @@ from zoogan.facts import Facts
 from zoogan.interfaces.source import Source, Split
 
 FIRST_INDEX: dict[Split, int] = {"train": 0, "valid": 1_000_000, "test": 2_000_000}  # no face is in two splits
-CACHE_BYTES = 1 << 30
 
 
 class DrawnSource(Source):
@@ -114,8 +113,7 @@ class DrawnSource(Source):
         """
         self._number_faces(split, indices)
         if split not in self._caches:
-            used = sum(cache.bytes for cache in self._caches.values())
-            budget = CACHE_BYTES // max(1, self.config.workers) - used  # each worker has a cache of its own
+            budget = compute_budget(self._caches.values(), self.config.workers)
             self._caches[split] = FaceCache(self.count_faces(split), self.image_size, budget)
         rows = torch.tensor(indices, dtype=torch.long)
         image, segmentation = self._caches[split].read(rows, lambda missing: self._draw(split, missing))

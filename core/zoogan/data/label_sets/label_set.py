@@ -17,7 +17,7 @@ from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 
 LABEL_SETS = Path(__file__).parent
-SUFFIXES = (".yaml", ".yml")
+_SUFFIXES = (".yaml", ".yml")
 MAX_CLASSES = 256  # parts and classes are bytes
 FORMS = "the path of a YAML file, or a mapping with names and merges"  # what the setting may be, besides a name
 
@@ -201,9 +201,9 @@ def parse_label_set(value: Any, classes: Sequence[str] = ()) -> Any:
     if not isinstance(value, str | Path):
         raise _make_error(f"expected a name ({', '.join(names)}), {FORMS}, got {value!r}")
     path = Path(value).expanduser()
-    is_path = str(value) not in names and (path.suffix in SUFFIXES or len(path.parts) > 1)
+    is_path = str(value) not in names and (path.suffix in _SUFFIXES or len(path.parts) > 1)
     if is_path and not path.exists():
-        beside = {other.stem: str(other) for other in path.parent.glob("*") if other.suffix in SUFFIXES}
+        beside = {other.stem: str(other) for other in path.parent.glob("*") if other.suffix in _SUFFIXES}
         # Compare without the endings, which would make all files alike.
         close = get_close_matches(path.stem, [*names, *beside], 1, cutoff=0.5)
         hint = f", did you mean {beside.get(close[0], close[0])!r}?" if close else ""

@@ -31,7 +31,7 @@ from zoogan.names import join_problems
 from zoogan.pictures.decode import decode_picture
 from zoogan.pictures.photo import crop_square, resize_squares
 
-LAYOUT = """CelebA is expected as it is distributed, in one folder (--root):
+_LAYOUT = """CelebA is expected as it is distributed, in one folder (--root):
   img_align_celeba/000001.jpg ...   the aligned and cropped images
   list_attr_celeba.txt              the 40 attributes
   identity_CelebA.txt               optional: who is who, for a split by person
@@ -39,7 +39,7 @@ LAYOUT = """CelebA is expected as it is distributed, in one folder (--root):
 WIDTH = 178  # of the original images; they are 178 x 218
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 SHUFFLE_SEED, SHUFFLE_TEST = 1234, 2000  # StarGAN: data_loader.py; its 1,999 is corrected to the intended 2,000
-NUMBER_TRAIN = 200_000  # elvisyjlin/SpatialAttentionGAN: data.py
+_NUMBER_TRAIN = 200_000  # elvisyjlin/SpatialAttentionGAN: data.py
 IDENTITY_TEST = 5  # one person in five
 
 
@@ -133,7 +133,7 @@ def _check_layout(config: CelebAData) -> Path:
     root = config.get_root()
     missing = [name for name in ("list_attr_celeba.txt", "img_align_celeba") if not (root / name).exists()]
     if missing:
-        raise ConfigError(f"data.root: {root} has no {' and no '.join(missing)}\n{LAYOUT}")
+        raise ConfigError(f"data.root: {root} has no {' and no '.join(missing)}\n{_LAYOUT}")
     return root
 
 
@@ -233,11 +233,11 @@ def _split_rows(root: Path, names: Sequence[str], how: str) -> tuple[str, dict[S
         how = _choose_split(identity, partition, names)
     for way, path in (("identity", identity), ("partition", partition)):
         if how == way and not path.exists():
-            raise ConfigError(f"data.split={how} needs {path}, which is not there\n{LAYOUT}")
+            raise ConfigError(f"data.split={how} needs {path}, which is not there\n{_LAYOUT}")
     ways: dict[str, Callable[[], list[int]]] = {
         "partition": lambda: _read_partition(partition, names),
         "identity": lambda: [2 * _is_held_out(person) for person in read_numbers(identity, names)],
-        "number": lambda: [2 * (_parse_number(name) > NUMBER_TRAIN) for name in names],
+        "number": lambda: [2 * (_parse_number(name) > _NUMBER_TRAIN) for name in names],
         "shuffle": lambda: _shuffle_sides(len(names)),
     }
     sides = ways[how]()

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.config import DataConfig
-from zoogan.data.cache import BYTES_PER_PIXEL, FaceCache, Pictures
+from zoogan.data.cache import BYTES_PER_PIXEL, FaceCache, Pictures, compute_budget
 from zoogan.data.config import CelebAMaskHQData
 from zoogan.data.sources.attribute_columns import (
     HAIR_COLOURS,
@@ -42,13 +42,12 @@ from zoogan.pictures.photo import SUFFIXES, crop_square, resize_squares
 
 IMAGES, MAPS, PARTS = "CelebA-HQ-img", "CelebAMask-HQ-mask", "CelebAMask-HQ-mask-anno"
 LISTS = ("CelebAMask-HQ-attribute-anno.txt", "mask_derived_attr.txt")
-LAYOUT = f"""CelebAMask-HQ is expected as it is distributed, in one folder (--root):
+_LAYOUT = f"""CelebAMask-HQ is expected as it is distributed, in one folder (--root):
   {IMAGES}/0.jpg ...                     the images
   {PARTS}/0/00000_skin.png ...  a mask of each part, 255 where it is; or else
   {MAPS}/0.png ...                a label map of all parts, values 0..18
   {LISTS[0]}       optional: the 40 attributes"""
-NUMBER_TRAIN = 28_000  # images 0 to 27999; g_partition.py of CelebAMask-HQ and the LMDB of SemanticStyleGAN
-CACHE_BYTES = 1 << 30
+_NUMBER_TRAIN = 28_000  # images 0 to 27999; g_partition.py of CelebAMask-HQ and the LMDB of SemanticStyleGAN
 
 
 class CelebAMaskHQ(Source):
@@ -140,8 +139,7 @@ class CelebAMaskHQ(Source):
         """
         members = self.members[split]
         if split not in self._caches:
-            used = sum(cache.bytes for cache in self._caches.values())
-            budget = CACHE_BYTES // max(1, self.config.workers) - used  # each worker has a cache of its own
+            budget = compute_budget(self._caches.values(), self.config.workers)
             whole = BYTES_PER_PIXEL * self.image_size**2 * len(members) <= budget
             # A part of a large set would rarely be read, and take its memory all the same.
             self._caches[split] = FaceCache(len(members), self.image_size, budget if whole else 0)
@@ -187,7 +185,7 @@ def _check_layout(config: CelebAMaskHQData) -> Path:
     if missing:
         folders = [path.name for path in root.iterdir() if path.is_dir()]
         hint = suggest_name(missing[0], folders)
-        raise ConfigError(f"data.root: {root} has no {' and no '.join(missing)}{hint}\n{LAYOUT}")
+        raise ConfigError(f"data.root: {root} has no {' and no '.join(missing)}{hint}\n{_LAYOUT}")
     return root
 
 
@@ -270,7 +268,7 @@ def _check_paired(images: dict[int, Path], masks: dict[int, Any], where: Path) -
         ConfigError: There are no images, or images without a mask; the message lists the first few and counts them.
     """
     if not images:
-        raise ConfigError(f"data.root: {where.parent / IMAGES} has no images in it\n{LAYOUT}")
+        raise ConfigError(f"data.root: {where.parent / IMAGES} has no images in it\n{_LAYOUT}")
     problems = [
         f"{path}: no mask of number {number} in {where}; add it, or remove the image"
         for number, path in sorted(images.items())
@@ -313,9 +311,9 @@ def _split_numbers(numbers: Sequence[int], config: CelebAMaskHQData) -> tuple[st
     """Divide the faces into splits, see `CelebAMaskHQData.split`. Returns the chosen way, and rows by split."""
     how: str = config.split
     if how == "auto":
-        how = "number" if len({number < NUMBER_TRAIN for number in numbers}) == 2 else "hash"
+        how = "number" if len({number < _NUMBER_TRAIN for number in numbers}) == 2 else "hash"
     if how == "number":
-        held_out = [number >= NUMBER_TRAIN for number in numbers]
+        held_out = [number >= _NUMBER_TRAIN for number in numbers]
     else:
         held_out = [derive_seed("celebamask_hq", number) / 2**56 < config.test_share for number in numbers]
     members = {split: [i for i, out in enumerate(held_out) if 2 * out == side] for side, split in enumerate(SPLITS)}

@@ -31,7 +31,7 @@ from zoogan.names import join_problems, suggest_name
 from zoogan.pictures.decode import decode_picture
 from zoogan.pictures.photo import SUFFIXES, crop_square, resize_squares
 
-EXAMPLE = """expected in the folder (--root), beside the images, which may lie in folders of their own:
+_EXAMPLE = """expected in the folder (--root), beside the images, which may lie in folders of their own:
   labels.csv   file,Eyeglasses,Smiling
                anna/1.jpg,1,0
                ben.png,0,1"""
@@ -215,7 +215,7 @@ def _read_table(root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """
     path = root / "labels.csv"
     if not path.is_file():
-        raise ConfigError(f"data.root: {root} has no labels.csv; {EXAMPLE}")
+        raise ConfigError(f"data.root: {root} has no labels.csv; {_EXAMPLE}")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader if any(row)]
@@ -223,7 +223,7 @@ def _read_table(root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise ConfigError(f"{path}: not a CSV file in UTF-8 ({error})") from error
     header = [cell.strip() for cell in rows[0][1]] if rows else []
     if not header or header[0].lower() != "file":
-        raise ConfigError(f"{path}, line 1: the first column must be 'file', got {header[:1]}; {EXAMPLE}")
+        raise ConfigError(f"{path}, line 1: the first column must be 'file', got {header[:1]}; {_EXAMPLE}")
     return header, rows[1:]
 
 

@@ -23,7 +23,7 @@ from zoogan.names import suggest_name
 from zoogan.pictures.decode import decode_picture
 from zoogan.pictures.photo import crop_square, resize_squares
 
-EXAMPLE = """expected in the folder (--root): one folder a domain, alone or in train/ and val/
+_EXAMPLE = """expected in the folder (--root): one folder a domain, alone or in train/ and val/
   female/1.jpg ...    male/2.png ...        or        train/female/1.jpg ...    val/female/3.jpg ..."""
 TRAIN, HELD_OUT = ("train",), ("val", "valid", "test")
 MASKS_SIDE = 256  # pixels of the masks in a batch, at any size of the images
@@ -60,7 +60,7 @@ class Folders(Source):
                 test = [path for path in images if _is_held_out(name, path, config.test_share)]
                 images = sorted(set(images) - set(test))
             if not images:
-                raise ConfigError(f"data.root: {train / name} has no images to train on; {EXAMPLE}")
+                raise ConfigError(f"data.root: {train / name} has no images to train on; {_EXAMPLE}")
             self.members["train"] += [(path, k) for path in images]
             self.members["test"] += [(path, k) for path in test]
         if config.heat_maps:
@@ -82,7 +82,7 @@ class Folders(Source):
         train, held_out = _find_splits(config.get_root())
         names = _list_folders(train)
         if not names:
-            raise ConfigError(f"data.root: no folder with images in {train}; {EXAMPLE}")
+            raise ConfigError(f"data.root: no folder with images in {train}; {_EXAMPLE}")
         if held_out is not None and _list_folders(held_out) != names:
             others = sorted(set(names) ^ set(_list_folders(held_out)))
             raise ConfigError(f"data.root: {train} and {held_out} differ in the folders {', '.join(others)}")
