@@ -1,12 +1,12 @@
-"""Every test runs on one torch thread, with shapes checked and hypothesis seeded."""
+"""Settings of all tests: one torch thread, checked shapes, and a fixed seed for hypothesis."""
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when its library is imported
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the library is imported
 
-# What modules of ours import comes first: under the hook it would be compiled anew, past Python's cache.
+# Imported before the hook below, which would compile these packages anew, without Python's cache.
 import accelerate  # noqa: F401
 import beartype  # noqa: F401
 import torch
@@ -15,18 +15,18 @@ import torchvision.transforms.v2  # noqa: F401
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-# Shapes and dtypes of every annotated function are checked in tests; at run time the annotations cost nothing.
-CHECKED = [
+# Tests check shapes and dtypes of every annotated function in these packages; outside of tests nothing is checked.
+ROOMS = [
     "interfaces", "layers", "losses", "conditions", "games", "editors", "data", "pictures", "auxiliary", "judges",
     "evaluation",
 ]  # fmt: skip
-METHODS = ["sagan", "stargan", "stargan_v2", "stylegan2"]
-WHOLE = ["semantic_stylegan"]  # every module of these
+NETWORKS_ONLY = ["sagan", "stargan", "stargan_v2", "stylegan2"]
+ALL_MODULES = ["semantic_stylegan"]
 hook = install_import_hook(
     [
-        *(f"zoogan.{room}" for room in CHECKED),
-        *(f"zoogan_{method}.networks" for method in METHODS),
-        *(f"zoogan_{method}" for method in WHOLE),
+        *(f"zoogan.{room}" for room in ROOMS),
+        *(f"zoogan_{method}.networks" for method in NETWORKS_ONLY),
+        *(f"zoogan_{method}" for method in ALL_MODULES),
     ],
     "beartype.beartype",
 )

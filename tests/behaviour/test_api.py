@@ -1,4 +1,4 @@
-"""The public API: every name resolves, is defined once and documented, and plugins import nothing else."""
+"""The public API: every name resolves and is defined once and documented; plugins import only public names."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_unknown_name_is_an_attribute_error() -> None:
         _ = zoogan.no_such_name
 
 
-def test_public_name_stands_in_one_package() -> None:
-    """Only the top level repeats what people use most, and then the same object."""
+def test_public_name_is_exported_by_one_package() -> None:
+    """Only the top level repeats names, as the same objects."""
     owners: dict[str, list[str]] = {}
     for package, names in EXPORTS.items():
         for name in names:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from zoogan.cli import main
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 

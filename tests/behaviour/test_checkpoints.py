@@ -53,7 +53,10 @@ def test_pruning_keeps_spared_iterations(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "delete", "manifest"])
 def test_damaged_checkpoint_is_detected(tmp_path: Path, damage: str) -> None:
-    whole, broken = checkpoints.save_checkpoint(tmp_path, make_state(1)), checkpoints.save_checkpoint(tmp_path, make_state(2))
+    whole, broken = (
+        checkpoints.save_checkpoint(tmp_path, make_state(1)),
+        checkpoints.save_checkpoint(tmp_path, make_state(2)),
+    )
     file = broken / "generator.safetensors"
     if damage == "truncate":
         file.write_bytes(file.read_bytes()[:-4])

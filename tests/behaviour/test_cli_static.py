@@ -1,4 +1,4 @@
-"""The verbs that train nothing: what they print, how they refuse, and that they stay light."""
+"""Verbs that train nothing: their output, their messages about mistakes, and that they do not import torch."""
 
 from __future__ import annotations
 
@@ -72,21 +72,21 @@ SMALL = """
 
 
 @pytest.fixture(autouse=True)
-def a_zoo_of_its_own(plugin_folder: PluginFolder) -> Iterator[None]:
-    """The process's zoo, opened anew with what is on this test's plugin_folder."""
+def open_zoo_of_plugin_folder(plugin_folder: PluginFolder) -> Iterator[None]:
+    """Open the process's zoo anew, with the plugins of this test's folder."""
     plugin_folder.install("small", SMALL)
     get_zoo.cache_clear()
     yield
     get_zoo.cache_clear()
 
 
-Said = pytest.CaptureFixture[str]
+Capture = pytest.CaptureFixture[str]
 
 
 # ---- list ----
 
 
-def test_list_shows_models_known_ones_and_failures(plugin_folder: PluginFolder, capsys: Said) -> None:
+def test_list_shows_installed_and_planned_methods(plugin_folder: PluginFolder, capsys: Capture) -> None:
     plugin_folder.install("bad", "import dlib_that_nobody_has")
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -98,7 +98,7 @@ def test_list_shows_models_known_ones_and_failures(plugin_folder: PluginFolder, 
     assert lines[-1].startswith("plugin 'bad' is not in use: it needs module 'dlib_that_nobody_has'")
 
 
-def test_list_json(plugin_folder: PluginFolder, capsys: Said) -> None:
+def test_list_json_has_methods_and_failures(plugin_folder: PluginFolder, capsys: Capture) -> None:
     plugin_folder.install("bad", "1 / 0")
     assert main(["list", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -107,7 +107,7 @@ def test_list_json(plugin_folder: PluginFolder, capsys: Said) -> None:
     assert [failure["plugin"] for failure in facts["failures"]] == ["bad"]
 
 
-def test_list_with_a_file(plugin_folder: PluginFolder, capsys: Said) -> None:
+def test_list_includes_a_plugin_file(plugin_folder: PluginFolder, capsys: Capture) -> None:
     path = plugin_folder.write_module("one_file", SMALL.replace("small", "other").replace('"answer", "broken", ', ""))
     path.write_text(path.read_text().replace('("crash", "answer", "broken")', "()"))
     assert main(["list", "--plugin", str(path)]) == 0
@@ -115,7 +115,7 @@ def test_list_with_a_file(plugin_folder: PluginFolder, capsys: Said) -> None:
     assert "other-gan" in out and "one_file" in out and "not in use" not in out
 
 
-def test_tables_are_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+def test_list_draws_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "160")
     assert main(["list"]) == 0
@@ -126,7 +126,7 @@ def test_tables_are_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys:
 # ---- show ----
 
 
-def test_show_tells_slots_and_every_setting(capsys: Said) -> None:
+def test_show_lists_slots_and_settings(capsys: Capture) -> None:
     assert main(["show", "small-gan", "--recipe", "drawn-64"]) == 0
     out = capsys.readouterr().out
     assert "recipes:      drawn-16, drawn-64" in out
@@ -140,7 +140,7 @@ def test_show_tells_slots_and_every_setting(capsys: Said) -> None:
     assert slot.split()[:3] == ["regulariser", "term", "small"]
 
 
-def test_show_json_has_defaults(capsys: Said) -> None:
+def test_show_json_has_values_and_defaults(capsys: Capture) -> None:
     assert main(["show", "small-gan", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     settings = {row["key"]: row for row in facts["settings"]}
@@ -155,19 +155,22 @@ def test_show_json_has_defaults(capsys: Said) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("model", [name for name in ("sagan", "stargan")])
-def test_show_every_method_of_the_house(model: str, capsys: Said) -> None:
+@pytest.mark.parametrize("model", ["sagan", "stargan"])
+def test_show_describes_methods_of_zoogan(model: str, capsys: Capture) -> None:
     assert main(["show", model]) == 0
     out = capsys.readouterr().out
     assert "licence: MIT" in out and "zoo import reads them" in out
     assert "optimizers.generator.lr" in out and "generator.use" in out
 
 
-def test_docs_of_settings() -> None:
-    told = parse_attribute_lines(
+def test_descriptions_of_settings_are_parsed() -> None:
+    descriptions = parse_attribute_lines(
         "Head: no field.\n\nbatch: how many.\nflip: mirror, for batch: no.\n\nTail.", ["batch", "flip"]
     )
-    assert told == {"batch": "no", "flip": "mirror, for"}  # a field's name and a colon always begin an entry
+    assert descriptions == {
+        "batch": "no",
+        "flip": "mirror, for",
+    }  # the name of a field and a colon always begin an entry
     assert parse_attribute_lines("lr: rate (of `data.lr: x`).", ["lr"]) == {"lr": "rate (of `data.lr: x`)"}
 
 
@@ -175,7 +178,7 @@ def test_docs_of_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "says"),
+    ("command", "expected"),
     [
         (["lsit"], "no verb is called 'lsit', did you mean 'list'?"),
         (["trian"], "no verb is called 'trian', did you mean 'train'?"),
@@ -188,29 +191,29 @@ def test_docs_of_settings() -> None:
         (["--nonsense"], "--nonsense"),
     ],
 )
-def test_a_mistake_exits_2_in_clear_text(command: list[str], says: str, capsys: Said) -> None:
+def test_mistake_exits_2_with_a_message(command: list[str], expected: str, capsys: Capture) -> None:
     assert main(command) == 2
-    said = capsys.readouterr()
-    assert says in said.err and "Traceback" not in said.err
-    assert not said.out
+    output = capsys.readouterr()
+    assert expected in output.err and "Traceback" not in output.err
+    assert not output.out
 
 
-def test_a_failure_exits_1_in_one_line(capsys: Said) -> None:
+def test_error_in_a_verb_exits_1_in_one_line(capsys: Capture) -> None:
     assert main(["crash"]) == 1
     assert capsys.readouterr().err == ("zoo crash: ValueError: first line; run with --debug for the traceback\n")
 
 
 @pytest.mark.parametrize("command", [["crash", "--debug"], ["--debug", "crash"]])
-def test_debug_shows_the_traceback(command: list[str], capsys: Said) -> None:
+def test_debug_option_shows_the_traceback(command: list[str], capsys: Capture) -> None:
     assert main(command) == 1
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
-def test_a_verb_may_return_its_exit_code() -> None:
+def test_verb_returns_its_exit_code() -> None:
     assert [main(["answer", "0"]), main(["answer", "7"])] == [0, 7]
 
 
-def test_a_broken_command_leaves_the_help_whole(capsys: Said) -> None:
+def test_help_lists_verbs_beside_a_broken_command(capsys: Capture) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(f"\n  {verb} " in out for verb in [*VERBS, "crash", "answer"])
@@ -220,13 +223,13 @@ def test_a_broken_command_leaves_the_help_whole(capsys: Said) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(verb: str, capsys: Said) -> None:
+def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
     assert main([verb, "-h"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"Usage: zoo {verb}") and "not available" not in out
 
 
-def test_version_and_no_verb(capsys: Said) -> None:
+def test_version_option_and_call_without_verb(capsys: Capture) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"zoogan {__version__}\n"
     assert main([]) == 0
@@ -236,12 +239,12 @@ def test_version_and_no_verb(capsys: Said) -> None:
 # ---- doctor ----
 
 
-def test_doctor_is_content_and_then_not(plugin_folder: PluginFolder, capsys: Said) -> None:
+def test_doctor_counts_broken_plugins(plugin_folder: PluginFolder, capsys: Capture) -> None:
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "0 problems" in out and "python:" in out and "cpu:" in out and "small (small 1.2)" in out
     assert "pyyaml:" in out and "numpy:" in out and "pillow:" in out and "jinja2:" in out and "pytest:" not in out
-    assert "fp16" not in out.replace("bf16", ""), "no training takes it"
+    assert "fp16" not in out.replace("bf16", ""), "no training runs in fp16"
     plugin_folder.install("bad", "import dlib_that_nobody_has")
     get_zoo.cache_clear()
     assert main(["doctor"]) == 1
@@ -250,19 +253,19 @@ def test_doctor_is_content_and_then_not(plugin_folder: PluginFolder, capsys: Sai
     assert "bad: it needs module 'dlib_that_nobody_has', which is not installed (hint: pip install" in out
 
 
-# ---- lightness ----
+# ---- imports ----
 
 PROBE = "import sys; from zoogan.cli import main; code = main({0!r}); print(code, 'torch' in sys.modules)"
 
 
 @pytest.mark.parametrize("command", [["list"], ["--help"], ["show", "smile"]])
-def test_torch_is_not_imported(command: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-c", PROBE.format(command)], capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1].endswith(" False"), done.stderr
+def test_verb_imports_no_torch(command: list[str]) -> None:
+    result = subprocess.run([sys.executable, "-c", PROBE.format(command)], capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1].endswith(" False"), result.stderr
 
 
-def test_completion_knows_verbs_and_models_without_torch(
-    plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch, capsys: Said
+def test_shell_completion_offers_verbs_and_methods(
+    plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setenv("_ZOO_COMPLETE", "complete_bash")
     for words, expected in (("zoo sh", "show"), ("zoo show small-", "small-gan")):

@@ -1,4 +1,4 @@
-"""Components without a config class, and metrics whose config class is read from the metric."""
+"""Components without a config class, and metrics whose config class is an attribute of the metric."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class BadConfig:
 
 @pytest.fixture
 def registry() -> Registry:
+    """An empty registry of the plugin `colours`."""
     return Registry(plugin="colours")
 
 
@@ -68,7 +69,7 @@ def test_component_without_class_refuses_other_keys(registry: Registry) -> None:
         config_class.model_validate({"use": "other"})
 
 
-def test_component_without_class_is_made_once(registry: Registry) -> None:
+def test_config_class_of_a_component_is_made_once(registry: Registry) -> None:
     other = Registry()
     for each in (registry, other):
         each.component("adversarial_loss", "plain", build=f"{__name__}:Plain")
@@ -77,7 +78,7 @@ def test_component_without_class_is_made_once(registry: Registry) -> None:
     )
 
 
-def test_source_without_class_has_what_all_sources_have(registry: Registry) -> None:
+def test_source_without_class_has_the_common_settings(registry: Registry) -> None:
     registry.component("source", "plain", build=f"{__name__}:Plain")
     config: Any = registry.components["source", "plain"].config()
     assert (config.source, config.image_size) == ("plain", 64)
@@ -107,14 +108,14 @@ def test_metric_without_config_has_no_settings(registry: Registry) -> None:
         (f"{__name__}:BadConfig", "metric 'green': config must be a ComponentConfig class"),
     ],
 )
-def test_metric_mistake_is_told_when_its_config_is_read(registry: Registry, build: str, message: str) -> None:
+def test_metric_mistake_is_reported_when_config_is_read(registry: Registry, build: str, message: str) -> None:
     registry.metric("green", build)
     with pytest.raises(ConfigError) as error:
         _ = registry.components["metric", "green"].config
     assert message in str(error.value)
 
 
-def test_metric_refuses_a_taken_name_and_no_import_string(registry: Registry) -> None:
+def test_metric_with_taken_name_or_bad_import_is_refused(registry: Registry) -> None:
     registry.metric("blue", f"{__name__}:Blue")
     with pytest.raises(RegistrationError, match="metric 'blue' is already registered by plugin 'colours'"):
         registry.metric("blue", f"{__name__}:Blue")

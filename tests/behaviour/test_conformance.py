@@ -1,4 +1,4 @@
-"""Every registered method, whoever brings it, passes the same suite."""
+"""The conformance suite on every registered method, and the suite's own parts."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ from zoogan.testing import CHECKS, check_method, conformance
 REGISTRY = get_zoo().registry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("method", sorted(REGISTRY.methods))
 def test_conformance(method: str, check) -> None:  # type: ignore[no-untyped-def]
     check(method, REGISTRY)
 
 
-class Landmarked(DrawnSource):
+class LandmarkSource(DrawnSource):
+    """Drawn faces that also declare landmarks."""
+
     extra_fields: ClassVar = {"landmarks": Field((5, 2))}
 
 
-def test_a_game_may_read_all_that_sources_tell_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_game_reads_every_field_that_sources_declare(monkeypatch: pytest.MonkeyPatch) -> None:
     config = conformance.make_tiny_config("sagan", REGISTRY)
     composition = compose(config, conformance.make_tiny_facts(config), REGISTRY)
     game = composition.game
@@ -41,13 +44,13 @@ def test_a_game_may_read_all_that_sources_tell_of(monkeypatch: pytest.MonkeyPatc
     game.needs = {"source": Need(("landmarks",))}
     with pytest.raises(ConfigError, match=r"reads landmarks, of which a rehearsal knows .*pose.* `extra_fields`"):
         check_fields(game, find_fields(config, game, REGISTRY))
-    drawn = replace(REGISTRY.components["source", "drawn"], build=f"{__name__}:Landmarked")
+    drawn = replace(REGISTRY.components["source", "drawn"], build=f"{__name__}:LandmarkSource")
     monkeypatch.setitem(REGISTRY.components, ("source", "drawn"), drawn)
     composition.fields = find_fields(config, game, REGISTRY)
     assert next(conformance.make_random_batches(composition))["source"]["landmarks"].shape == (4, 5, 2)
 
 
-MINE = """
+PLUGIN_FILE = """
 from dataclasses import replace
 from zoogan.plugins.hooks import hookimpl
 from zoogan.plugins.host import get_zoo
@@ -58,12 +61,12 @@ def zoo_register(registry):
 """
 
 
-def test_a_single_file_is_held_against_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_method_accepts_a_single_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[str] = []
     monkeypatch.setattr(conformance, "CHECKS", (lambda name, registry: checked.append(registry.methods[name].name),))
     with pytest.raises(ConfigError, match="no model is called 'mine'"):
         check_method("mine")
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.py").write_text(PLUGIN_FILE)
     try:
         check_method("mine", plugin=tmp_path / "mine.py")
     finally:

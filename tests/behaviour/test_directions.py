@@ -42,6 +42,8 @@ from zoogan.runs.folder import RunFolder
 from zoogan.runs.latents import read_directions, write_direction
 from zoogan.runs.loaded import LoadedRun
 
+pytestmark = pytest.mark.slow
+
 Says = Callable[..., str]
 
 

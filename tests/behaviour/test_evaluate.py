@@ -40,7 +40,7 @@ DATA = DrawnData(
     probabilities={"Eyeglasses": 0.5},
 )  # fmt: skip
 
-pytestmark = pytest.mark.usefixtures("fast_bootstrap", "temporary_cache")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_bootstrap", "temporary_cache")]
 
 
 def known(change: Change | None = None) -> KnownEditor:
@@ -193,9 +193,7 @@ def test_run_exclusive_labels_are_never_requested_together(source: DrawnSource) 
     assert metric.list_others("Eyeglasses") == ["Black_Hair", "Male"]
 
 
-def test_grid_shows_redraw_only_if_equal_for_all_runs(
-    source: DrawnSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_grid_shows_redraw_only_if_equal_for_all_runs(source: DrawnSource, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[list[str]] = []
     monkeypatch.setattr("zoogan.evaluation.sheets.make_grid", lambda pictures, columns: shown.append(columns))
     for other in (known(), excluding(("Eyeglasses", "Blond_Hair"))):

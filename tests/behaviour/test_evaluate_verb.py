@@ -22,7 +22,7 @@ from zoogan.evaluation.reports.report import (
 )
 from zoogan.plugins.host import get_zoo, open_zoo
 
-pytestmark = pytest.mark.usefixtures("fast_bootstrap", "temporary_cache")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fast_bootstrap", "temporary_cache")]
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,9 @@ def test_zoo_compare_measures_runs_on_the_same_faces(
         (["--checkpoint", "last"], "expected an iteration or best"),
     ],
 )
-def test_evaluate_mistakes_are_reported(runs: list[Path], options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_mistakes_are_reported(
+    runs: list[Path], options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["evaluate", str(runs[0]), *options]) == 2
     assert told in capsys.readouterr().err
 

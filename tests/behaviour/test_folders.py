@@ -217,9 +217,7 @@ def test_folders_smaller_than_a_batch_train(tmp_path: Path, capsys: pytest.Captu
     assert zoogan.load(run).facts.domains == ("female", "male")
 
 
-def test_run_without_held_out_images_is_not_measured(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_run_without_held_out_images_is_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = filled(tmp_path / "data", {"a": 2, "b": 1})
     options = ["--data", "folders", "--root", str(root), "--set", "data.test_share=0"]
     assert tiny_run("stargan-v2", tmp_path / "run", *options, iterations=1) == 0
@@ -228,9 +226,7 @@ def test_run_without_held_out_images_is_not_measured(
     assert "holds no faces out" in capsys.readouterr().err
 
 
-def test_single_domain_run_trains_and_edits(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_single_domain_run_trains_and_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, run = tmp_path / "data", tmp_path / "run"
     photos = [save_picture(root / f"{part}/cat/{i}.png") for part in ("train", "val") for i in range(3)]
     assert tiny_run("stargan-v2", run, "--data", "folders", "--root", str(root)) == 0
@@ -294,9 +290,7 @@ def test_heat_map_files_reach_generator_and_cycle(tmp_path: Path) -> None:
     assert fields == ["image"], "who does not ask for them does not get them"
 
 
-def test_heat_map_files_reach_samples_and_metrics(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_heat_map_files_reach_samples_and_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A network that learnt with masks is shown with them wherever its source has them; of a photo there are none."""
     from zoogan.data.sources.heat_map_files import save_masks
     from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid

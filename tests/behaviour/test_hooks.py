@@ -1,4 +1,4 @@
-"""Every hook is documented, typed, versioned and tested: a hook without a test of its own fails here."""
+"""Every hook is documented, typed and versioned, and has a test of its own in this file."""
 
 from __future__ import annotations
 
@@ -18,36 +18,35 @@ RUN = Path("runs/demo-001")
 
 
 @pytest.mark.parametrize("name", list_hooks())
-def test_a_hook_is_documented_typed_and_tested(name: str) -> None:
+def test_hook_is_documented_typed_and_tested(name: str) -> None:
     hook = getattr(hooks, name)
     assert hook.zoogan_spec, f"{name} is not marked with @hookspec"
     doc = inspect.getdoc(hook) or ""
     versions = [version for version in range(1, API_VERSION + 1) if doc.endswith(f"Since {version}.")]
-    assert versions, f"the docstring of {name} does not end with the plugin API that brought it: 'Since 1.'"
+    assert versions, f"the docstring of {name} does not end with the first plugin API version that has it: 'Since 1.'"
     signature = inspect.signature(hook)
     assert all(p.annotation is not p.empty for p in signature.parameters.values()), f"{name}: untyped argument"
-    assert signature.return_annotation in (None, "None"), f"{name} returns something: observers only look"
+    assert signature.return_annotation in (None, "None"), f"{name} returns something, but observers only read"
     assert f"test_hook_{name}" in globals(), f"write test_hook_{name} in {Path(__file__).name}"
 
 
-def test_no_test_of_a_hook_that_is_gone() -> None:
+def test_every_hook_test_belongs_to_a_hook() -> None:
     tested = {name.removeprefix("test_hook_") for name in globals() if name.startswith("test_hook_")}
     assert tested == set(list_hooks())
 
 
-def observed(plugin_folder: PluginFolder, hook: str, **arguments: Any) -> dict[str, Any]:
-    """What a plugin that implements `hook` with all of its arguments is given."""
+def call_hook(folder: PluginFolder, hook: str, **arguments: Any) -> dict[str, Any]:
+    """Call a hook that a plugin implements with all arguments; return what the plugin received."""
     names = list(inspect.signature(getattr(hooks, hook)).parameters)
     assert sorted(names) == sorted(arguments)
-    given = ", ".join(f"{name}={name}" for name in names)
-    plugin_folder.install(
-        "watcher", f"seen = []\n@hookimpl\ndef {hook}({', '.join(names)}): seen.append(dict({given}))\n"
-    )
-    zoo = plugin_folder.open_zoo()
+    keywords = ", ".join(f"{name}={name}" for name in names)
+    body = f"calls = []\n@hookimpl\ndef {hook}({', '.join(names)}): calls.append(dict({keywords}))\n"
+    folder.install("watcher", body)
+    zoo = folder.open_zoo()
     assert not zoo.failures
     zoo.notify_observers(hook, **arguments)
-    (seen,) = zoo.manager.get_plugin("watcher").seen
-    return dict(seen)
+    (received,) = zoo.manager.get_plugin("watcher").calls
+    return dict(received)
 
 
 def test_hook_zoo_register(plugin_folder: PluginFolder) -> None:
@@ -57,26 +56,26 @@ def test_hook_zoo_register(plugin_folder: PluginFolder) -> None:
 
 
 def test_hook_zoo_train_start(plugin_folder: PluginFolder) -> None:
-    assert observed(plugin_folder, "zoo_train_start", run=RUN) == {"run": RUN}
+    assert call_hook(plugin_folder, "zoo_train_start", run=RUN) == {"run": RUN}
 
 
 def test_hook_zoo_progress(plugin_folder: PluginFolder) -> None:
-    seen = observed(plugin_folder, "zoo_progress", run=RUN, clock="clock", terms={"generator/cycle": 0.5})
-    assert seen["run"] == RUN and seen["clock"] == "clock"
-    assert isinstance(seen["terms"], Mapping) and dict(seen["terms"]) == {"generator/cycle": 0.5}
+    received = call_hook(plugin_folder, "zoo_progress", run=RUN, clock="clock", terms={"generator/cycle": 0.5})
+    assert received["run"] == RUN and received["clock"] == "clock"
+    assert isinstance(received["terms"], Mapping) and dict(received["terms"]) == {"generator/cycle": 0.5}
     with pytest.raises(TypeError):
-        seen["terms"]["generator/cycle"] = 0.0
+        received["terms"]["generator/cycle"] = 0.0
 
 
 def test_hook_zoo_checkpoint_saved(plugin_folder: PluginFolder) -> None:
     path = RUN / "checkpoints/iteration-00000500"
-    assert observed(plugin_folder, "zoo_checkpoint_saved", run=RUN, path=path) == {"run": RUN, "path": path}
+    assert call_hook(plugin_folder, "zoo_checkpoint_saved", run=RUN, path=path) == {"run": RUN, "path": path}
 
 
 def test_hook_zoo_evaluated(plugin_folder: PluginFolder) -> None:
-    seen = observed(plugin_folder, "zoo_evaluated", run=RUN, report={"fid": 12.5})
-    assert seen["run"] == RUN and dict(seen["report"]) == {"fid": 12.5}
+    received = call_hook(plugin_folder, "zoo_evaluated", run=RUN, report={"fid": 12.5})
+    assert received["run"] == RUN and dict(received["report"]) == {"fid": 12.5}
 
 
 def test_hook_zoo_train_end(plugin_folder: PluginFolder) -> None:
-    assert observed(plugin_folder, "zoo_train_end", run=RUN, outcome="stopped") == {"run": RUN, "outcome": "stopped"}
+    assert call_hook(plugin_folder, "zoo_train_end", run=RUN, outcome="stopped") == {"run": RUN, "outcome": "stopped"}

@@ -32,6 +32,8 @@ from zoogan.runs.latents import read_tagged_tensors
 from zoogan.runs.loaded import LoadedRun
 from zoogan.terminal.progress import Display
 
+pytestmark = pytest.mark.slow
+
 Says = Callable[..., str]
 
 
@@ -286,7 +288,9 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Says:
     return said
 
 
-def test_invert_mistakes_are_reported_at_once(stylegan2_run: Path, sagan_run: Path, refused: Says, tmp_path: Path) -> None:
+def test_invert_mistakes_are_reported_at_once(
+    stylegan2_run: Path, sagan_run: Path, refused: Says, tmp_path: Path
+) -> None:
     said = refused(stylegan2_run, "--space", "w++", "--noise", "fixd", "--likeness", "lpip", "--iterations", "0")
     assert len(said.strip().splitlines()) == 4
     assert "did you mean 'fixed'?" in said and "did you mean 'lpips'?" in said and "expected 1 or more" in said

@@ -54,9 +54,7 @@ def faces() -> dict[str, torch.Tensor]:
 # ---- training --------------------------------------------------------------------------------------------------------
 
 
-def test_hidden_attributes_count_in_no_score(
-    judge: Judge, faces: dict[str, torch.Tensor]
-) -> None:
+def test_hidden_attributes_count_in_no_score(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
     hidden = faces["visible"] < 0.5
     assert hidden.any()
     lied = {**faces, "attributes": torch.where(hidden, 1 - faces["attributes"], faces["attributes"])}

@@ -23,6 +23,8 @@ from zoogan.judges.judge import load_judge
 from zoogan.judges.train import plan_judge, train_judge
 from zoogan.plugins.host import get_zoo
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("timm")
 
 TINY = [

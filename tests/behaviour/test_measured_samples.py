@@ -41,6 +41,8 @@ from zoogan.pictures.photo import normalize_image
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.editors import KnownGenerator
 
+pytestmark = pytest.mark.slow
+
 
 class Eye:
     """A judge that can be followed by hand: A = a bright face, Corner = a red first pixel."""

@@ -19,7 +19,9 @@ from zoogan.runs.loaded import LoadedRun
 # ---- edits ----
 
 
-def test_edit_takes_parts_from_another_face(untrained_part_run: Path, loaded_part_run: LoadedRun, tmp_path: Path) -> None:
+def test_edit_takes_parts_from_another_face(
+    untrained_part_run: Path, loaded_part_run: LoadedRun, tmp_path: Path
+) -> None:
     out = tmp_path / "edits"
     options = ["--part", "hair", "--part", "glasses", "--from-seed", "7", "--segmentation"]
     assert main(["edit", str(untrained_part_run), "--seed", "3", *options, "--out", str(out), "--device", "cpu"]) == 0
@@ -139,9 +141,7 @@ def test_grid_names_unsupported_options(tmp_path: Path, read_error: ErrorReader)
     assert "leave out --root\n" in read_error("edit", tmp_path, "me.png", "--grid", "--root", tmp_path)
 
 
-def test_option_names_are_no_attributes(
-    untrained_part_run: Path, sagan_run: Path, read_error: ErrorReader
-) -> None:
+def test_option_names_are_no_attributes(untrained_part_run: Path, sagan_run: Path, read_error: ErrorReader) -> None:
     words = ("part=hair", "only=shape", "from_seed=7")
     said = read_error(
         "edit", untrained_part_run, "--seed", 1, *(part for word in words for part in ("--attribute", word))

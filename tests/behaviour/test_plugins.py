@@ -1,4 +1,4 @@
-"""One bad plugin, whatever is wrong with it, is named with the reason, and the rest of the zoo works."""
+"""Discovery and isolation of plugins: a broken plugin is reported with the reason, and everything else works."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoogan.config.commands import VERBS
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 
-REGISTERS_THEN = """
+REGISTER_THEN = """
     from zoogan.config import ComponentConfig
     from typing import Literal
 
@@ -27,7 +27,7 @@ REGISTERS_THEN = """
         registry.command("other", "m:f")
 """
 
-# What is wrong with it: the plugin's source, what the reason says, what the hint says.
+# By defect: source of the plugin, part of the reason, part of the hint.
 BROKEN = {
     "missing dependency": (
         "import dlib_that_nobody_has",
@@ -67,22 +67,22 @@ BROKEN = {
         "this is 1",
     ),
     "raises in zoo_register": (
-        REGISTERS_THEN + "        raise ValueError('half way')",
+        REGISTER_THEN + "        raise ValueError('half way')",
         "ValueError: half way at",
         "authors",
     ),
     "exits in zoo_register": (
-        REGISTERS_THEN + "        import sys; sys.exit()",
+        REGISTER_THEN + "        import sys; sys.exit()",
         "tried to end the program",
         "authors",
     ),
     "taken component": (
-        REGISTERS_THEN + "        registry.component('optimizer', 'adam', config=OtherConfig, build='m:f')",
+        REGISTER_THEN + "        registry.component('optimizer', 'adam', config=OtherConfig, build='m:f')",
         "optimizer 'adam' is already registered by plugin 'zoogan'",
         "rename",
     ),
     "taken method": (
-        REGISTERS_THEN
+        REGISTER_THEN
         + """
         from pathlib import Path
         from zoogan.config.registry import MethodSpec
@@ -93,27 +93,27 @@ BROKEN = {
         "rename",
     ),
     "taken verb": (
-        REGISTERS_THEN + "        registry.command('list', 'm:f')",
+        REGISTER_THEN + "        registry.command('list', 'm:f')",
         "'list' is one of zoo's own",
         "rename",
     ),
     "unknown role": (
-        REGISTERS_THEN + "        registry.component('optimiser', 'x', config=OtherConfig, build='m:f')",
+        REGISTER_THEN + "        registry.component('optimiser', 'x', config=OtherConfig, build='m:f')",
         "no role is called 'optimiser', did you mean 'optimizer'?",
         "correct",
     ),
     "builder that is no import string": (
-        REGISTERS_THEN + "        registry.component('term', 'other2', config=OtherConfig, build='print')",
+        REGISTER_THEN + "        registry.component('term', 'other2', config=OtherConfig, build='print')",
         "expected an import string like 'package.module:Name'",
         "correct",
     ),
     "config of another name": (
-        REGISTERS_THEN + "        registry.component('term', 'third', config=OtherConfig, build='m:f')",
+        REGISTER_THEN + "        registry.component('term', 'third', config=OtherConfig, build='m:f')",
         "field `use` of OtherConfig accepts only 'other'",
         "correct",
     ),
     "bad catalogue": (
-        REGISTERS_THEN
+        REGISTER_THEN
         + """
     from pathlib import Path
     CATALOGUE = Path(__file__).with_name("nowhere.yaml")
@@ -125,7 +125,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_plugin_is_named_and_the_rest_works(good_plugin_folder: PluginFolder, case: str) -> None:
+def test_broken_plugin_is_reported_and_others_work(good_plugin_folder: PluginFolder, case: str) -> None:
     body, reason, hint = BROKEN[case]
     good_plugin_folder.install("bad", body)
     failure = get_only_failure(good_plugin_folder.open_zoo())
@@ -135,18 +135,18 @@ def test_a_broken_plugin_is_named_and_the_rest_works(good_plugin_folder: PluginF
     assert "bad" in str(failure) and failure.reason in str(failure)
 
 
-def test_ctrl_c_while_a_plugin_loads_is_not_swallowed(good_plugin_folder: PluginFolder) -> None:
+def test_ctrl_c_while_a_plugin_loads_ends_the_program(good_plugin_folder: PluginFolder) -> None:
     good_plugin_folder.install("bad", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         good_plugin_folder.open_zoo()
 
 
-def test_an_entry_point_that_names_no_module(good_plugin_folder: PluginFolder) -> None:
+def test_entry_point_without_a_module_is_reported(good_plugin_folder: PluginFolder) -> None:
     good_plugin_folder.install("bad", "", value="no_such_module_here")
     assert "no_such_module_here" in get_only_failure(good_plugin_folder.open_zoo()).reason
 
 
-def test_two_plugins_of_one_name(good_plugin_folder: PluginFolder) -> None:
+def test_second_plugin_of_one_name_is_not_used(good_plugin_folder: PluginFolder) -> None:
     good_plugin_folder.install("good", GOOD_PLUGIN, distribution="impostor")
     zoo = good_plugin_folder.open_zoo()
     (failure,) = zoo.failures
@@ -154,7 +154,7 @@ def test_two_plugins_of_one_name(good_plugin_folder: PluginFolder) -> None:
     assert [info.name for info in zoo.plugins].count("good") == 1
 
 
-def test_a_plugin_says_what_it_brought(good_plugin_folder: PluginFolder) -> None:
+def test_plugin_info_lists_components_and_hooks(good_plugin_folder: PluginFolder) -> None:
     info = next(info for info in good_plugin_folder.open_zoo().plugins if info.name == "good")
     assert (info.distribution, info.version) == ("good", "1.2")
     assert info.components == (("term", "plain"),)
@@ -162,19 +162,19 @@ def test_a_plugin_says_what_it_brought(good_plugin_folder: PluginFolder) -> None
     assert info.warnings == ()
 
 
-def test_plugins_load_after_the_core_and_in_order_of_name(plugin_folder: PluginFolder) -> None:
+def test_plugins_load_after_the_core_in_order_of_name(plugin_folder: PluginFolder) -> None:
     for name in ("zebra", "ant"):
         plugin_folder.install(name, "@hookimpl\ndef zoo_train_end(run): pass")
-    extra = plugin_folder.write_module("beetle", "@hookimpl\ndef zoo_train_end(run): pass")
+    file = plugin_folder.write_module("beetle", "@hookimpl\ndef zoo_train_end(run): pass")
     plugin_folder.write_module("cat_module", "@hookimpl\ndef zoo_train_end(run): pass")
-    names = [info.name for info in plugin_folder.open_zoo(extra, ZOO_PLUGINS="cat_module").plugins]
+    names = [info.name for info in plugin_folder.open_zoo(file, ZOO_PLUGINS="cat_module").plugins]
     assert names[0] == "zoogan"
-    mine = [name for name in names if name in {"zebra", "ant", "beetle", "cat_module"}]
-    assert mine == ["ant", "zebra", "cat_module", "beetle"]
+    added = [name for name in names if name in {"zebra", "ant", "beetle", "cat_module"}]
+    assert added == ["ant", "zebra", "cat_module", "beetle"]
 
 
 @pytest.mark.parametrize("separator", [",", os.pathsep, " , "])
-def test_zoo_plugins_names_modules_and_files(plugin_folder: PluginFolder, separator: str) -> None:
+def test_zoo_plugins_variable_names_modules_and_files(plugin_folder: PluginFolder, separator: str) -> None:
     plugin_folder.write_module("by_module", GOOD_PLUGIN)
     path = plugin_folder.write_module("by_file", "@hookimpl\ndef zoo_train_end(run): pass")
     zoo = plugin_folder.open_zoo(ZOO_PLUGINS=separator.join(["by_module", str(path)]))
@@ -182,13 +182,13 @@ def test_zoo_plugins_names_modules_and_files(plugin_folder: PluginFolder, separa
     assert {"by_module", "by_file"} <= {info.name for info in zoo.plugins}
 
 
-def test_zoo_plugins_may_name_what_is_installed(good_plugin_folder: PluginFolder) -> None:
+def test_zoo_plugins_variable_may_name_installed_plugins(good_plugin_folder: PluginFolder) -> None:
     zoo = good_plugin_folder.open_zoo(ZOO_PLUGINS="good_module")
     assert not zoo.failures
     assert [info.name for info in zoo.plugins].count("good") == 1
 
 
-def test_disabled_plugins_are_not_even_imported(good_plugin_folder: PluginFolder) -> None:
+def test_disabled_plugins_are_not_imported(good_plugin_folder: PluginFolder) -> None:
     good_plugin_folder.install("bad", "raise SystemExit")
     zoo = good_plugin_folder.open_zoo(ZOO_DISABLE_PLUGINS="bad,godo")
     assert not zoo.failures
@@ -197,7 +197,7 @@ def test_disabled_plugins_are_not_even_imported(good_plugin_folder: PluginFolder
     assert "bad_module" not in sys.modules
 
 
-def test_files_of_one_name_do_not_meet(plugin_folder: PluginFolder, tmp_path: Path) -> None:
+def test_plugin_files_of_one_name_stay_apart(plugin_folder: PluginFolder, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         text = f"from zoogan.plugins.hooks import hookimpl\nWHO = {folder!r}\n@hookimpl\ndef zoo_train_end(run): pass\n"
@@ -207,7 +207,7 @@ def test_files_of_one_name_do_not_meet(plugin_folder: PluginFolder, tmp_path: Pa
     assert second.manager.get_plugin("plugin").WHO == "b"
 
 
-def test_a_file_is_found_by_the_import_strings_of_its_components(plugin_folder: PluginFolder) -> None:
+def test_import_strings_find_components_of_a_plugin_file(plugin_folder: PluginFolder) -> None:
     path = plugin_folder.write_module(
         "single", GOOD_PLUGIN + "\n    def build(config, facts):\n        return config.use\n"
     )
@@ -218,15 +218,15 @@ def test_a_file_is_found_by_the_import_strings_of_its_components(plugin_folder: 
     assert zoo.registry.build("term", config) == "plain"
 
 
-def test_a_file_that_is_not_there(good_plugin_folder: PluginFolder) -> None:
+def test_missing_plugin_file_is_reported(good_plugin_folder: PluginFolder) -> None:
     failure = get_only_failure(good_plugin_folder.open_zoo(Path("nowhere/my_plugin.py")))
     assert failure.name == "my_plugin"
     assert "no file" in failure.reason and failure.hint == "check the path"
 
 
-def test_importing_torch_at_import_is_a_warning(plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugin_that_imports_torch_gets_a_warning(plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
-    plugin_folder.write_module("torch", "")  # stands for the real one, which would take seconds
+    plugin_folder.write_module("torch", "")  # in place of the real one, which takes seconds
     plugin_folder.install("slow", "import torch\n@hookimpl\ndef zoo_train_end(run): pass")
     try:
         zoo = plugin_folder.open_zoo()
@@ -237,7 +237,7 @@ def test_importing_torch_at_import_is_a_warning(plugin_folder: PluginFolder, mon
     assert "imports torch when it is loaded" in warning
 
 
-def test_an_unknown_method_is_told_why(good_plugin_folder: PluginFolder) -> None:
+def test_unavailable_method_is_explained(good_plugin_folder: PluginFolder) -> None:
     good_plugin_folder.install("my-gan", "import dlib_that_nobody_has")
     zoo = good_plugin_folder.open_zoo()
     with pytest.raises(ConfigError, match=r"'my-gan' is not available: .*dlib_that_nobody_has"):
@@ -251,21 +251,21 @@ def test_an_unknown_method_is_told_why(good_plugin_folder: PluginFolder) -> None
 # ---- observers ----
 
 OBSERVER = """
-    seen = []
+    calls = []
 
     @hookimpl
     def zoo_progress(run, terms):
-        seen.append(dict(terms))
+        calls.append(dict(terms))
         {then}
 
     @hookimpl
     def zoo_train_end(run):
-        seen.append("end")
+        calls.append("end")
 """
 
 
 @pytest.mark.parametrize("then", ["raise ValueError('full disk')", "terms['loss'] = 0", "raise SystemExit"])
-def test_an_observer_that_raises_is_named_once_and_dropped(
+def test_observer_that_raises_is_reported_once_and_dropped(
     plugin_folder: PluginFolder, caplog: pytest.LogCaptureFixture, then: str
 ) -> None:
     plugin_folder.install("a-good", OBSERVER.format(then=""))
@@ -278,15 +278,15 @@ def test_an_observer_that_raises_is_named_once_and_dropped(
         for step in range(3):
             zoo.notify_observers("zoo_progress", run=Path("run"), clock=None, terms={"loss": float(step)})
         zoo.notify_observers("zoo_train_end", run=Path("run"), outcome="finished")
-    told = [{"loss": 0.0}, {"loss": 1.0}, {"loss": 2.0}, "end"]
-    assert [plugin.seen for plugin in plugins] == [told, told[:1], told]
+    calls = [{"loss": 0.0}, {"loss": 1.0}, {"loss": 2.0}, "end"]
+    assert [plugin.calls for plugin in plugins] == [calls, calls[:1], calls]
     (record,) = caplog.records
     assert "'b-bad'" in record.getMessage() and "zoo_progress" in record.getMessage()
     (failure,) = zoo.failures
     assert failure.name == "b-bad" and failure.reason.startswith("in zoo_progress: ")
 
 
-def test_ctrl_c_in_an_observer_passes(plugin_folder: PluginFolder) -> None:
+def test_ctrl_c_in_an_observer_ends_the_program(plugin_folder: PluginFolder) -> None:
     plugin_folder.install("bad", OBSERVER.format(then="raise KeyboardInterrupt"))
     with pytest.raises(KeyboardInterrupt):
         plugin_folder.open_zoo().notify_observers("zoo_progress", run=Path("run"), clock=None, terms={})
@@ -295,17 +295,17 @@ def test_ctrl_c_in_an_observer_passes(plugin_folder: PluginFolder) -> None:
 # ---- the registry ----
 
 
-def test_a_draft_shows_nothing_before_commit_and_overwrites_nothing() -> None:
+def test_draft_registers_at_commit_and_overwrites_nothing() -> None:
     registry = Registry(plugin="core")
     registry.command("dance", "m:core")
     draft = registry.draft("other")
     draft.command("sing", "m:other")
     assert "sing" not in registry.commands
-    draft.commands["dance"] = draft.commands["sing"]  # past the front door
+    draft.commands["dance"] = draft.commands["sing"]  # without the check of `command`
     registry.commit(draft)
     assert registry.commands["sing"].plugin == "other"
     assert registry.commands["dance"].build == "m:core"
 
 
-def test_verbs_are_import_strings() -> None:
+def test_verbs_are_import_strings_of_the_cli() -> None:
     assert all(verb.build.startswith("zoogan.cli.") and ":" in verb.build for verb in VERBS.values())

@@ -17,9 +17,9 @@ from support import launched_verbs
 from support.runs import PART_MODULES, REGISTRY, make_semantic_config, make_train_command, read_newest_checkpoint
 from zoogan.cli import main
 from zoogan.composition.build import compose
+from zoogan.config import merge
 from zoogan.evaluation.reports.report import read_report, read_rows
 from zoogan.interfaces import Ratio
-from zoogan.config import merge
 from zoogan.runs.checkpoints import TrainingState
 from zoogan.runs.folder import RunFolder
 from zoogan.testing.conformance import make_tiny_facts

@@ -128,9 +128,7 @@ def test_zoo_sample_folder_has_faces_and_latents(
     torch.testing.assert_close(back.image, made.image[[0, 17]], atol=1e-5, rtol=0)
 
 
-def test_mixing_table_combines_coarse_and_fine_rows(
-    sampled: Callable[..., np.ndarray], loaded: LoadedRun
-) -> None:
+def test_mixing_table_combines_coarse_and_fine_rows(sampled: Callable[..., np.ndarray], loaded: LoadedRun) -> None:
     sheet = sampled("-n", "2", "--seed", "4", "--mix", "30", "--mix", "31", "--mix", "32", "--cut", "2")
     assert sheet.shape[1] == 4 + 4 * CELL
     table = cells(sheet, 3, 4)
@@ -218,9 +216,7 @@ def test_python_mistakes_raise_clear_errors(loaded: LoadedRun) -> None:
 # ---- what training says ----
 
 
-def test_generator_training_suggests_sampling(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_generator_training_suggests_sampling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, out = tmp_path / "run", tmp_path / "one"
     assert tiny_run("stylegan2", run, *make_set_options(["generator.noise=false"]), iterations=1) == 0
     said = capsys.readouterr().out

@@ -46,6 +46,8 @@ from zoogan.training.session import Outcome, Session
 from zoogan.training.start import StartWeights, load_start
 from zoogan.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 
 def record_first_states(monkeypatch: pytest.MonkeyPatch) -> list[checkpoints.TrainingState]:
     """Return a list to which every later training adds its state before its first iteration."""

@@ -18,6 +18,8 @@ from zoogan.errors import ConfigError
 from zoogan.pictures.film import SHARES, make_style_frames
 from zoogan.runs.loaded import LoadedRun
 
+pytestmark = pytest.mark.slow
+
 Says = Callable[..., str]
 
 

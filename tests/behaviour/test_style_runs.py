@@ -29,6 +29,8 @@ from zoogan_stargan_v2.config import StarganV2GeneratorConfig, StarganV2MappingC
 from zoogan_stargan_v2.networks import StarganV2Generator, StarganV2Mapping, StarganV2StyleEncoder
 from zoogan_stargan_v2.weights import SLOTS, map_official_names
 
+pytestmark = pytest.mark.slow
+
 METRICS = ["--metrics", "edit_error,reconstruction,diversity"]
 
 
@@ -191,9 +193,7 @@ def test_published_file_imports_and_edits(tmp_path: Path, capsys: pytest.Capture
     assert abs(written.astype(float) - ((wanted[0] + 1) * 127.5).permute(1, 2, 0).numpy()).max() <= 1
 
 
-def test_imported_run_is_measured_on_domain_folders(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_imported_run_is_measured_on_domain_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, run, root = tmp_path / "100000_nets_ema.ckpt", tmp_path / "run", tmp_path / "faces"
     official_file(file)
     for folder in ("female", "male", "other"):

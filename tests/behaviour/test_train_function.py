@@ -12,7 +12,13 @@ import torch
 import yaml
 
 from support.runs import (
-    FEW_FACES, NARROW, SIZE, are_same_tensors, list_settings, make_set_options, read_newest_checkpoint,
+    FEW_FACES,
+    NARROW,
+    SIZE,
+    are_same_tensors,
+    list_settings,
+    make_set_options,
+    read_newest_checkpoint,
 )
 from zoogan.cli import main
 from zoogan.errors import ConfigError, TrainingStopped
@@ -42,13 +48,14 @@ def test_train_returns_the_run_that_the_verb_trains(tmp_path: Path, capsys: pyte
 
 
 def test_groups_win_over_settings_and_options_over_groups(tmp_path: Path) -> None:
+    training: dict[str, Any] = {"seed": 1, "log_every": 7, "iterations": 9}
     run = train(
         "sagan", out=tmp_path / "run", device="cpu", quiet=True, iterations=1,
-        settings={"data": SMALL_DATA, "training": {"seed": 1, "log_every": 7, "iterations": 9}, "augment": "none", **WIDTHS},
+        settings={"data": SMALL_DATA, "training": training, "augment": "none", **WIDTHS},
         training={"seed": 2, "sample_every": 0},
     )  # fmt: skip
-    training = run.config.training
-    assert (training.seed, training.log_every, training.iterations) == (2, 7, 1)
+    result = run.config.training
+    assert (result.seed, result.log_every, result.iterations) == (2, 7, 1)
     assert run.config.data.source == "drawn"
 
 

@@ -1,4 +1,4 @@
-"""The trainer: compositions, guards, accumulation, sharing, compile."""
+"""The trainer: compositions, rehearsal, accumulation, compilation and finite gradients."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zoogan.composition.build import compose
 from zoogan.composition.rehearsal import compose_on_device, rehearse, run_steps_once
 from zoogan.config.registry import Component
 from zoogan.errors import ConfigError
+from zoogan.names import import_object
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.conformance import (
     collect_state_tensors,
@@ -27,10 +28,11 @@ METHODS = ("sagan", "stargan")
 REGISTRY = get_zoo().registry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("adversarial", ["wgan", "non_saturating", "hinge", "lsgan"])
 @pytest.mark.parametrize("penalty", ["gradient", "r1", "none"])
-def test_every_loss_trains_with_both_methods(method: str, adversarial: str, penalty: str) -> None:
+def test_every_loss_and_penalty_trains_with_both_methods(method: str, adversarial: str, penalty: str) -> None:
     config = make_tiny_config(method, REGISTRY, {"adversarial": {"use": adversarial}, "penalty": {"use": penalty}})
     trainer = train_on_random_batches(config, REGISTRY, 2)
     terms = trainer.read_terms()
@@ -38,6 +40,7 @@ def test_every_loss_trains_with_both_methods(method: str, adversarial: str, pena
     assert ("discriminator/penalty" in terms) == (penalty != "none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "sets",
@@ -54,13 +57,13 @@ def test_every_loss_trains_with_both_methods(method: str, adversarial: str, pena
     ],
     ids=str,
 )
-def test_components_and_options_swap(method: str, sets: dict[str, Any]) -> None:
+def test_swapped_components_and_settings_train(method: str, sets: dict[str, Any]) -> None:
     train_on_random_batches(make_tiny_config(method, REGISTRY, sets), REGISTRY, 2).check_finite()
 
 
 @pytest.mark.parametrize(("fresh_batch", "batches"), [(False, 1), (True, 3)])
-def test_an_image_counts_once_for_the_augmentation(fresh_batch: bool, batches: int) -> None:
-    """However many updates of the discriminator see it."""
+def test_ada_counts_each_image_once(fresh_batch: bool, batches: int) -> None:
+    """The count does not depend on the number of discriminator updates that read an image."""
     cadence = {"discriminator_repeat": 3, "fresh_batch": fresh_batch}
     config = make_tiny_config("sagan", REGISTRY, {"augment": {"use": "ada"}, "cadence": cadence})
     state = dict(train_on_random_batches(config, REGISTRY, 1).game.named_buffers())
@@ -68,7 +71,7 @@ def test_an_image_counts_once_for_the_augmentation(fresh_batch: bool, batches: i
     assert abs(float(state["trust_sum"])) <= batches * config.data.batch + 1e-3
 
 
-def test_extra_terms_join_a_step_by_name() -> None:
+def test_extra_terms_are_added_to_the_named_step() -> None:
     sets = {"extra_terms": {"generator": {"mask_area": {"weight": 0.5}}}}
     trainer = train_on_random_batches(make_tiny_config("sagan", REGISTRY, sets), REGISTRY, 1)
     terms = trainer.read_terms()
@@ -79,28 +82,27 @@ def test_extra_terms_join_a_step_by_name() -> None:
         )
 
 
-@pytest.mark.parametrize("small", [0.0, rehearsal.SMALL_WORK])  # played on meta, and on the CPU
-def test_a_misfit_is_one_sentence_before_any_data(small: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("small", [0.0, rehearsal.SMALL_WORK])  # rehearsed on the meta device, and on the CPU
+def test_output_of_wrong_shape_is_reported_before_training(small: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "SMALL_WORK", small)
     config = make_tiny_config("sagan", REGISTRY, {"discriminator": {"score_heads": "joint"}})
     rehearse(config, make_tiny_facts(config), REGISTRY)
     original = REGISTRY.components["attribute_discriminator", "sagan"]
     component = Component(
-        "attribute_discriminator", "sagan", original.config, f"{__name__}:two_attribute_discriminator"
+        "attribute_discriminator", "sagan", original.config, f"{__name__}:make_two_attribute_discriminator"
     )
     monkeypatch.setitem(REGISTRY.components, ("attribute_discriminator", "sagan"), component)
     with pytest.raises(ConfigError, match=r"discriminator 'sagan': attributes has shape \(\d+, 2\).*a=1"):
         rehearse(config, make_tiny_facts(config), REGISTRY)
 
 
-def two_attribute_discriminator(config: Any, facts: Any) -> Any:
-    from zoogan.names import import_object
+def make_two_attribute_discriminator(config: Any, facts: Any) -> Any:
+    """Make a discriminator of two attributes, whatever the data has."""
+    two_attributes = facts.model_copy(update={"attributes": ("Male", "Smiling")})
+    return import_object("zoogan_sagan.networks:SaganDiscriminator")(config, two_attributes)
 
-    two = facts.model_copy(update={"attributes": ("Male", "Smiling")})
-    return import_object("zoogan_sagan.networks:SaganDiscriminator")(config, two)
 
-
-def test_nothing_that_is_not_finite_is_applied() -> None:
+def test_gradients_that_are_not_finite_are_not_applied() -> None:
     config = make_tiny_config("stargan", REGISTRY, {"cadence": {"generator_every": 1}})
     composition = compose(config, make_tiny_facts(config), REGISTRY)
     batches = list(zip(range(6), make_random_batches(composition)))
@@ -116,8 +118,9 @@ def test_nothing_that_is_not_finite_is_applied() -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_accumulation_equals_the_joint_batch(method: str) -> None:
+def test_accumulation_gives_the_result_of_the_joint_batch(method: str) -> None:
     """Without batch statistics, two micro-batches of 2 are one batch of 4."""
     sets: dict[str, Any] = {"generator": {"use": "stargan", "width": 4}, "training": {"precision": "fp64"}}
     whole = collect_state_tensors(train_on_random_batches(make_tiny_config(method, REGISTRY, sets), REGISTRY, 2))
@@ -129,15 +132,16 @@ def test_accumulation_equals_the_joint_batch(method: str) -> None:
         assert torch.allclose(tensor, parts[name], atol=1e-9), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_a_compiled_game_has_the_eager_gradients_penalty_included(method: str) -> None:
-    """Guards the versions of torch that silently drop second derivatives of compiled modules."""
+def test_compiled_game_has_the_gradients_of_the_eager_game(method: str) -> None:
+    """Some versions of torch silently drop second derivatives of compiled modules, which the penalty needs."""
     import zoogan.interfaces.game as game
 
     torch._dynamo.reset()
     config = make_tiny_config(method, REGISTRY, {"generator": {"blocks": 1}, "training": {"precision": "fp64"}})
     eager, compiled = train_on_random_batches(config, REGISTRY, 0), train_on_random_batches(config, REGISTRY, 0)
-    # Compiling both of SaGAN's bodies takes half a minute; test_sagan.py compiles what StarGAN's one does not have.
+    # Compiling both bodies of SaGAN takes half a minute; test_sagan.py compiles the layers that StarGAN lacks.
     networks = [compiled.networks["discriminator"]] + ([compiled.networks["generator"]] if method == "stargan" else [])
     parts = [part for network in networks for part in network.list_compiled_modules()]
     for part in parts:
@@ -154,9 +158,7 @@ def test_a_compiled_game_has_the_eager_gradients_penalty_included(method: str) -
 
 
 @pytest.mark.parametrize(("small", "penalty"), [(0.0, "ReadingPenalty"), (rehearsal.SMALL_WORK, "ElsewherePenalty")])
-def test_what_one_device_cannot_rehearse_the_other_does(
-    small: float, penalty: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rehearsal_falls_back_to_the_other_device(small: float, penalty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "SMALL_WORK", small)
     config = make_tiny_config("sagan", REGISTRY)
     original = REGISTRY.components["discriminator_penalty", "r1"]
@@ -171,6 +173,8 @@ def test_what_one_device_cannot_rehearse_the_other_does(
 
 
 class ElsewherePenalty:
+    """A penalty that fails on the CPU."""
+
     weight, every = 1.0, 1
 
     def __init__(self, config: Any, facts: Any) -> None: ...
@@ -183,6 +187,8 @@ class ElsewherePenalty:
 
 
 class ReadingPenalty:
+    """A penalty that reads a number, which fails on the meta device."""
+
     weight, every = 1.0, 1
 
     def __init__(self, config: Any, facts: Any) -> None: ...

@@ -16,6 +16,8 @@ from zoogan.cli import main
 from zoogan.errors import ConfigError
 from zoogan.runs.loaded import LoadedRun
 
+pytestmark = pytest.mark.slow
+
 
 def test_method_config_sets_inversion_defaults(
     untrained_part_run: Path, loaded_part_run: LoadedRun, tmp_path: Path
@@ -36,9 +38,7 @@ def test_method_config_sets_inversion_defaults(
 
 
 @pytest.mark.parametrize("kind", ["parts", "whole"])
-def test_tuning_improves_photo_and_keeps_the_run(
-    kind: str, untrained_part_run: Path, stylegan2_run: Path
-) -> None:
+def test_tuning_improves_photo_and_keeps_the_run(kind: str, untrained_part_run: Path, stylegan2_run: Path) -> None:
     run = untrained_part_run if kind == "parts" else stylegan2_run
     loaded = zoogan.load(run)
     before = {name: value.clone() for name, value in loaded.networks.state_dict().items()}

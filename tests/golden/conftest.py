@@ -44,6 +44,13 @@ def full_precision() -> Iterator[None]:
         yield
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all golden cases as slow, because most networks have their published widths."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker("slow")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     kinds = {"network_case": False, "loss_case": True}
     for fixture, losses in kinds.items():

@@ -183,7 +183,7 @@ def test_image_game_reads_no_segmentation(registry: Registry) -> None:
 # ---- terms that are no part of the published method ----
 
 
-def networks(small: NetworkSizes, seed: int = 0) -> nn.ModuleDict:
+def make_networks(small: NetworkSizes, seed: int = 0) -> nn.ModuleDict:
     mapping = PixelNormMapping(SemanticStyleGANMappingConfig(style_dim=STYLE, layers=1), small.make_facts()).double()
     return nn.ModuleDict({"generator": small.make_generator(seed), "mapping": mapping})
 
@@ -199,7 +199,7 @@ def consistency(networks: nn.ModuleDict, latents: Tensor, parts: list[int], othe
 
 @given(small=network_sizes(), seed=seeds, data=st.data())
 def test_consistency_term_equals_reference_loop(small: NetworkSizes, seed: int, data: st.DataObject) -> None:
-    networks, n = networks(small), 2
+    networks, n = make_networks(small), 2
     network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
     latents, z = make_latents(seed, n, network), make_noise(seed + 1, n, STYLE).double()
     parts = [data.draw(st.integers(0, small.parts - 1)) for _ in range(n)]
@@ -227,7 +227,7 @@ def test_consistency_term_equals_reference_loop(small: NetworkSizes, seed: int, 
 def test_consistency_is_zero_for_independent_parts() -> None:
     """No shared rows and no places: then a part looks the same whatever the others do."""
     for shared, own in ((2, False), (0, True)):
-        networks = networks(NetworkSizes(shared=shared))
+        networks = make_networks(NetworkSizes(shared=shared))
         network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
         latents, z = make_latents(1, 2, network).requires_grad_(), make_noise(2, 2, STYLE).double()
         cost = consistency(networks, latents, [1, 2], z)
@@ -242,7 +242,7 @@ def test_consistency_is_zero_for_independent_parts() -> None:
 
 
 def test_invisible_parts_have_no_consistency() -> None:
-    networks = networks(NetworkSizes())
+    networks = make_networks(NetworkSizes())
     network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
     with torch.no_grad():
         network.part_generators.depth_bias[1] = -1e3
@@ -265,7 +265,7 @@ def test_invisible_parts_have_no_consistency() -> None:
 )
 def test_diversity_term_of_known_textures(textures: list[list[float]], above: float, below: float) -> None:
     small = NetworkSizes(parts=len(textures), transparent=())
-    networks = networks(small)
+    networks = make_networks(small)
     network: SemanticStyleGANGenerator = networks["generator"]  # type: ignore[assignment]
     latents = make_latents(0, 2, network)
     for k, texture in enumerate(textures):
@@ -285,7 +285,7 @@ def test_diversity_term_of_known_textures(textures: list[list[float]], above: fl
 
 @pytest.mark.parametrize("term", [SemanticConsistency(), SemanticDiversity()])
 def test_terms_report_missing_networks(term: SemanticConsistency | SemanticDiversity) -> None:
-    networks = networks(NetworkSizes())
+    networks = make_networks(NetworkSizes())
     with pytest.raises(ValueError, match="needs the value 'latents', which only the generator's step computes"):
         term(turn_of(networks, 2, 0, {}), {})
     networks["generator"] = nn.Identity()

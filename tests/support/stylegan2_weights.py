@@ -65,8 +65,8 @@ def make_filters(layout: Layout, state: Mapping[str, Tensor]) -> dict[str, Tenso
     filters = {name.replace(".1.kernel", ".0.kernel"): kernel for name in names}
     ups = [n for n in state if re.fullmatch(r"convs\.\d*[02468]\.conv\.weight", n)]
     filters |= {name.replace("weight", "blur.kernel"): 4 * kernel for name in ups}
-    return filters | {f"{n.removesuffix('.bias')}.upsample.kernel": 4 * kernel for n in state if n.startswith("to_rgbs.")
-                    and n.endswith(".bias") and "modulation" not in n}  # fmt: skip
+    biases = [n for n in state if n.startswith("to_rgbs.") and n.endswith(".bias") and "modulation" not in n]
+    return filters | {f"{name.removesuffix('.bias')}.upsample.kernel": 4 * kernel for name in biases}
 
 
 def make_official_states(
@@ -75,7 +75,8 @@ def make_official_states(
     """Convert our networks to official state_dicts: `generator`, which includes the mapping, and `discriminator`."""
     states: dict[str, dict[str, Tensor]] = {"generator": {}, "discriminator": {}}
     for slot, network in networks.items():
-        blocks = len(networks["generator"].blocks) if "generator" in networks else len(network.trunk) - 1  # type: ignore
+        generator: Any = networks.get("generator")
+        blocks = len(network.trunk) - 1 if generator is None else len(generator.blocks)  # type: ignore[arg-type]
         for key, value in network.state_dict().items():
             name = layout.get_official_name(slot, key, blocks)
             states["discriminator" if slot == "discriminator" else "generator"][name] = reshape_as_official(

@@ -1,4 +1,4 @@
-"""A method of a third party: tiny networks in the attribute-editing game. Imports no torch."""
+"""A method of a third party: tiny networks in the attribute-editing game. This module imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CATALOGUE = Path(__file__).with_name("zoo.yaml")
 
 @hookimpl
 def zoo_register(registry: Registry) -> None:
-    """Register the method, its components and a verb."""
+    """Register the method, its components and its verb."""
     networks = "zoo_plugin_demo.networks:"
     registry.component("image_editor", "demo", config=DemoGenerator, build=networks + "Generator")
     registry.component("attribute_discriminator", "demo", config=DemoDiscriminator, build=networks + "Discriminator")

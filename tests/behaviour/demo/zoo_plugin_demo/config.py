@@ -1,4 +1,4 @@
-"""Configs. Imports no torch."""
+"""Configs of the demo method. This module imports no torch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from zoogan.games import AttributeEditingConfig
 
 
 class DemoGenerator(ComponentConfig):
-    """Two convolutions.
+    """Settings of the generator, which is two convolutions.
 
-    width: channels between them.
+    Attributes:
+        width: Channels between the convolutions.
     """
 
     use: Literal["demo"] = "demo"
@@ -21,19 +22,19 @@ class DemoGenerator(ComponentConfig):
 
 
 class DemoDiscriminator(ComponentConfig):
-    """One convolution with stride, and a linear head."""
+    """Settings of the discriminator, which is one strided convolution and two heads."""
 
     use: Literal["demo"] = "demo"
-    width: int = Field(8, ge=1, description="channels of its features")
+    width: int = Field(8, ge=1, description="Channels of the features.")
 
 
 class DemoClassification(ComponentConfig):
-    """Squared error of the probabilities."""
+    """Settings of the classification loss; there are none."""
 
     use: Literal["demo"] = "demo"
 
 
 class DemoConfig(AttributeEditingConfig):
-    """The demo method; the recipe fills the slots."""
+    """Settings of the demo method; its recipe fills the slots."""
 
     method: Literal["demo-gan"] = "demo-gan"

@@ -1,4 +1,4 @@
-"""A verb of the plugin."""
+"""The verb of the demo plugin."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import typer
 
 
 def hello(name: Annotated[str, typer.Option(help="Whom to greet.")] = "zoo") -> int:
-    """Say hello."""
+    """Print a greeting."""
     print(f"hello {name}")
     return 3 if name == "nobody" else 0

@@ -1,4 +1,4 @@
-"""Networks and a loss of its own."""
+"""The networks and the classification loss of the demo method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoogan.plugins import Facts
 
 
 class Generator(ImageEditor):
-    """The image and the wanted attributes through two convolutions."""
+    """Two convolutions of the image and the target attributes."""
 
     def __init__(self, config: DemoGenerator, facts: Facts) -> None:
         super().__init__()
@@ -19,14 +19,14 @@ class Generator(ImageEditor):
         self.last = nn.Conv2d(config.width, facts.channels, 3, padding=1)
 
     def decode(self, encoded: Tensor, attributes: Tensor) -> EditedImage:
-        """The edit."""
+        """Edit the image: (n, channels, h, w) and (n, attributes) -> an image of the same shape."""
         planes = attributes[:, :, None, None].expand(-1, -1, *encoded.shape[2:])
         hidden = torch.tanh(self.first(torch.cat([encoded, planes], 1)))
         return EditedImage(torch.tanh(self.last(hidden)))
 
 
 class Discriminator(AttributeDiscriminator):
-    """One convolution; scores by patch, attributes by image."""
+    """One convolution, then a score for each patch and attribute logits for each image."""
 
     def __init__(self, config: DemoDiscriminator, facts: Facts) -> None:
         super().__init__()
@@ -35,17 +35,17 @@ class Discriminator(AttributeDiscriminator):
         self.attributes = nn.Linear(config.width, len(facts.attributes))
 
     def forward(self, image: Tensor, attributes: Tensor) -> Verdict:
-        """The verdict; the claim is ignored."""
+        """Score patches and read attributes of images; the given attributes are ignored."""
         features = torch.tanh(self.features(image))
         return Verdict(self.score(features), self.attributes(features.mean((2, 3))))
 
 
 class Squared(Classification):
-    """(sigmoid(logit) - label)^2."""
+    """The mean of (sigmoid(logit) - label)^2."""
 
     def __init__(self, config: DemoClassification, facts: Facts | None = None) -> None:
         self.config = config
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The mean."""
+        """Compute the loss of logits and labels, both (n, attributes)."""
         return (logits.sigmoid() - labels).square().mean()
