@@ -16,7 +16,7 @@ CORE = ROOT / "core"
 PACKAGES = (
     "zoogan", "zoogan.plugins", "zoogan.config", "zoogan.interfaces", "zoogan.layers", "zoogan.losses",
     "zoogan.conditions", "zoogan.games", "zoogan.editors", "zoogan.data", "zoogan.importing", "zoogan.training",
-    "zoogan.testing",
+    "zoogan.evaluation", "zoogan.workflows", "zoogan.testing",
 )  # fmt: skip
 HEAD = """# Public API
 

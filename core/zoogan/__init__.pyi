@@ -1,4 +1,5 @@
 from .errors import ConfigError as ConfigError
+from .errors import TrainingStopped as TrainingStopped
 from .evaluation.compare import compare as compare
 from .evaluation.evaluate import evaluate as evaluate
 from .interfaces.editor import Edit as Edit

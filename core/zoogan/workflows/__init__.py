@@ -1,5 +1,9 @@
-"""Workflows: whole jobs with an opened run that write files, as functions for Python and for the command line.
+"""Whole jobs with an opened run that write files, for Python and for the command line.
 
-Each takes a LoadedRun, saves what it makes and returns the paths or the results. None prints: notes for the person go
-to the `notify` argument.
+Each takes a LoadedRun, saves what it makes and returns paths or results. None prints: notes for the person go to the
+`notify` argument.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,12 +10,12 @@ from typing import Any
 
 from zoogan.errors import ConfigError
 from zoogan.interfaces import Edit
-from zoogan.pictures.palette import coloured
+from zoogan.pictures.palette import colour_segmentation
 from zoogan.pictures.photo import save_image
 from zoogan.runs.latents import LATENT_SUFFIX, read_latents
 from zoogan.runs.loaded import LoadedRun
 from zoogan.workflows.invert import invert_in_batches
-from zoogan.workflows.photos import Notify, ignore_note, make_free_path, read_photos
+from zoogan.workflows.photos import Notify, ignore_note, make_free_path, read_run_photos
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def edit_generated(
         edit = run.edit(face.edit, strength=strength, donor=donor_face, **request)
         images = {face.kind: face.edit.image, "edited": edit.image}
         if segmentation and edit.segmentation is not None:
-            images["segmentation"] = coloured(edit.segmentation, len(run.synthesis_editor.parts))
+            images["segmentation"] = colour_segmentation(edit.segmentation, len(run.synthesis_editor.parts))
         for kind, image in images.items():
             if kind:
                 paths.append(make_free_path(folder, face.stem, kind, paths))
@@ -144,7 +144,7 @@ def invert_photos_to_faces(run: LoadedRun, photos: Sequence[Path], notify: Notif
     """Find the latents of photos, one batch after the other."""
     if not photos:
         return []
-    pictures = read_photos(run, photos, notify)
+    pictures = read_run_photos(run, photos, notify)
     notify("finding the photos' latents first; `zoo invert` keeps them, for one edit after another")
     batches = invert_in_batches(run, list(photos), pictures, notify=notify)
     return (

@@ -10,9 +10,9 @@ from torch import Tensor
 from zoogan.config.registry import Registry
 from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid
 from zoogan.errors import ConfigError
-from zoogan.pictures.photo import to_range
+from zoogan.pictures.photo import normalize_image
 from zoogan.runs.loaded import LoadedRun
-from zoogan.workflows.photos import Notify, crop_photos, ignore_note, read_photos, refuse_latent_files
+from zoogan.workflows.photos import Notify, crop_photos, ignore_note, read_run_photos, refuse_latent_files
 
 
 def save_edit_grid(
@@ -59,9 +59,9 @@ def read_labelled_photos(run: LoadedRun, photos: Sequence[Path], notify: Notify 
         ConfigError: Unreadable photos, or an editor that reads no labels.
     """
     refuse_latent_files(photos)
-    image = crop_photos(run, read_photos(run, photos, notify))
+    image = crop_photos(run, read_run_photos(run, photos, notify))
     try:
-        return {"image": image, "attributes": run.editor.predict_labels(to_range(image).to(run.device))}
+        return {"image": image, "attributes": run.editor.predict_labels(normalize_image(image).to(run.device))}
     except ValueError as error:
         raise ConfigError(
             f"--grid: {error}, so that it can show its held-out faces only: leave out the photos"

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import describe_missing_fields
-from zoogan.pictures.film import check_film, frames_between, save_film
-from zoogan.pictures.photo import read_all, save_image
+from zoogan.pictures.film import check_film, make_style_frames, save_film
+from zoogan.pictures.photo import read_photo_files, save_image
 from zoogan.runs.loaded import LoadedRun
 from zoogan.workflows.photos import (
     Notify,
     Picture,
     ignore_note,
     make_free_path,
-    read_photos,
+    read_run_photos,
     refuse_latent_files,
 )
 
@@ -76,8 +76,8 @@ def edit_photos(
     if seeds and film is None and not run.editor.is_random:
         raise ConfigError("--seed has no effect: this run's edits are deterministic. Remove it")
     refuse_latent_files(photos)
-    styles = read_all(list(references))
-    pictures = read_photos(run, photos, notify)
+    styles = read_photo_files(list(references))
+    pictures = read_run_photos(run, photos, notify)
     if note := describe_missing_fields(run.editor):
         notify(note)
     choices = [StyleChoice(f"-like-{path.stem}", {"reference": style}) for path, style in zip(references, styles)]
@@ -145,4 +145,4 @@ def save_edit_film(
     def show(style: Tensor) -> Tensor:
         return run.editor.apply(image, targets | {"style": style}, **strength).image
 
-    return save_film(frames_between(image, [edit.extras["style"] for edit in edits], show), path)
+    return save_film(make_style_frames(image, [edit.extras["style"] for edit in edits], show), path)

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from zoogan.editors.parts import PartialFace, iterate_partial_faces
 from zoogan.errors import ConfigError
-from zoogan.interfaces.synthesis import noise_among
-from zoogan.pictures.palette import coloured
-from zoogan.pictures.photo import save_image, to_range
-from zoogan.pictures.sheet import enlarged, grid
+from zoogan.interfaces.synthesis import collect_noise
+from zoogan.pictures.palette import colour_segmentation
+from zoogan.pictures.photo import normalize_image, save_image
+from zoogan.pictures.sheet import enlarge_pixels, make_grid
 from zoogan.runs.latents import read_latents
 from zoogan.runs.loaded import LoadedRun
 
@@ -59,11 +59,13 @@ def save_part_sheet(
     if face.generator is not None:
         editor = editor.with_generator(face.generator)
     try:
-        steps = list(iterate_partial_faces(editor.generator, face.extras["latents"], noise_among(face.extras)))
+        steps = list(iterate_partial_faces(editor.generator, face.extras["latents"], collect_noise(face.extras)))
     except ValueError as error:
         raise ConfigError(str(error)) from error
     rows = render_rows(steps)
-    save_image(grid(list(rows.values()), [f"+ {step.part}" if k else step.part for k, step in enumerate(steps)]), path)
+    save_image(
+        make_grid(list(rows.values()), [f"+ {step.part}" if k else step.part for k, step in enumerate(steps)]), path
+    )
     return PartSheet(path, tuple(rows))
 
 
@@ -76,12 +78,12 @@ def render_rows(steps: Sequence[PartialFace]) -> dict[str, list[Tensor]]:
     size = steps[0].image.shape[-2:]
 
     def resize(plane: Tensor) -> Tensor:
-        return enlarged(F.interpolate(plane[:, None].float(), size, mode="nearest-exact"))[0]
+        return enlarge_pixels(F.interpolate(plane[:, None].float(), size, mode="nearest-exact"))[0]
 
-    rows = {"face": [enlarged(step.image)[0] for step in steps]}
+    rows = {"face": [enlarge_pixels(step.image)[0] for step in steps]}
     for step in steps:
         if step.segmentation is not None:
-            layout = enlarged(to_range(coloured(step.segmentation, len(steps))))[0]
+            layout = enlarge_pixels(normalize_image(colour_segmentation(step.segmentation, len(steps))))[0]
             rows.setdefault("segmentation", []).append(layout)
         if step.mask is not None:
             rows.setdefault("mask of the part", []).append(resize(step.mask))

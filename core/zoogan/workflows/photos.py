@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from zoogan.errors import ConfigError
-from zoogan.pictures.photo import crop_warnings, read_all
+from zoogan.pictures.photo import list_crop_warnings, read_photo_files
 from zoogan.runs.latents import LATENT_SUFFIX
 from zoogan.runs.loaded import LoadedRun
 
@@ -22,7 +22,7 @@ def ignore_note(note: str) -> None:
     """Drop a note: the default of every `notify` argument."""
 
 
-def read_photos(run: LoadedRun, photos: Sequence[Path], notify: Notify = ignore_note) -> list[Picture]:
+def read_run_photos(run: LoadedRun, photos: Sequence[Path], notify: Notify = ignore_note) -> list[Picture]:
     """Read photos, and note those that the run will probably edit badly.
 
     Args:
@@ -36,9 +36,9 @@ def read_photos(run: LoadedRun, photos: Sequence[Path], notify: Notify = ignore_
     Raises:
         ConfigError: Files that cannot be read, all of them at once.
     """
-    pictures = read_all(list(photos))
+    pictures = read_photo_files(list(photos))
     for photo, picture in zip(photos, pictures):
-        for warning in crop_warnings(picture, run.facts):
+        for warning in list_crop_warnings(picture, run.facts):
             notify(f"{photo}: {warning}")
     return pictures
 
@@ -65,6 +65,6 @@ def make_free_path(folder: Path, stem: str, kind: str, taken: Sequence[Path]) ->
 
 def crop_photos(run: LoadedRun, pictures: Sequence[Picture]) -> UInt8[Tensor, "n 3 s s"]:
     """Crop photos as the run's training images were cropped."""
-    from zoogan.pictures.photo import crop_to
+    from zoogan.pictures.photo import crop_photo
 
-    return torch.stack([crop_to(picture, run.facts) for picture in pictures])
+    return torch.stack([crop_photo(picture, run.facts) for picture in pictures])

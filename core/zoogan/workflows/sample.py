@@ -12,10 +12,10 @@ from torch import Tensor
 
 from zoogan.conditions.parts import LATENT_KINDS
 from zoogan.errors import ConfigError
-from zoogan.pictures.film import frames_along, frames_round, save_film
-from zoogan.pictures.palette import coloured
-from zoogan.pictures.photo import save_image, to_range
-from zoogan.pictures.sheet import enlarged, grid
+from zoogan.pictures.film import make_latent_frames, make_loop_frames, save_film
+from zoogan.pictures.palette import colour_segmentation
+from zoogan.pictures.photo import normalize_image, save_image
+from zoogan.pictures.sheet import enlarge_pixels, make_grid
 from zoogan.runs.latents import LATENT_SUFFIX, hash_generator, write_latents
 from zoogan.runs.loaded import SAMPLE_BATCH, LoadedRun
 
@@ -32,13 +32,13 @@ def save_sample_sheet(run: LoadedRun, seeds: range, path: Path, **options: Any) 
     Returns:
         `path`.
     """
-    image = enlarged(run.sample(len(seeds), seed=seeds[0], **options).image)
+    image = enlarge_pixels(run.sample(len(seeds), seed=seeds[0], **options).image)
     columns = min(len(seeds), math.ceil(math.sqrt(len(seeds))))
     strips = []
     for first in range(0, len(seeds), columns):
         row, captions = list(image[first : first + columns]), [f"seed {k}" for k in seeds[first : first + columns]]
         blanks = columns - len(row)
-        strips.append(grid([row + [torch.ones_like(image[0])] * blanks], captions + [""] * blanks))
+        strips.append(make_grid([row + [torch.ones_like(image[0])] * blanks], captions + [""] * blanks))
     save_image(torch.cat(strips, 1), path)
     return path
 
@@ -92,13 +92,13 @@ def save_mixing_table(
     """
     editor = run.synthesis_editor
     left, top = editor.draw_latents(seeds, **options), editor.draw_latents(list(fine_seeds), **options)
-    heads = enlarged(editor.synthesise(top).image)
+    heads = enlarge_pixels(editor.synthesise(top).image)
     rows = [[torch.ones_like(heads[0]), *heads]]
     for latents in left.split(1):
         mixed = editor.mix_latents(latents.expand(len(top), -1, -1), top, cut)
-        rows.append(list(enlarged(torch.cat([editor.synthesise(part).image for part in (latents, mixed)]))))
+        rows.append(list(enlarge_pixels(torch.cat([editor.synthesise(part).image for part in (latents, mixed)]))))
     span = f"{seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''}"
-    save_image(grid(rows, [f"coarse: {span}", *(f"fine: {k}" for k in fine_seeds)]), path)
+    save_image(make_grid(rows, [f"coarse: {span}", *(f"fine: {k}" for k in fine_seeds)]), path)
     return path
 
 
@@ -136,16 +136,16 @@ def save_sample_film(
     def show(latents: Tensor) -> Tensor:
         face = editor.synthesise(latents)
         if not segmentation or face.segmentation is None:
-            return enlarged(face.image)
-        layout = to_range(coloured(face.segmentation, len(editor.parts))).to(face.image)
-        return torch.cat([enlarged(face.image), enlarged(layout)], 3)
+            return enlarge_pixels(face.image)
+        layout = normalize_image(colour_segmentation(face.segmentation, len(editor.parts))).to(face.image)
+        return torch.cat([enlarge_pixels(face.image), enlarge_pixels(layout)], 3)
 
     latents = editor.draw_latents(seeds, **options)
     if part is None:
-        return save_film(frames_along([*latents.split(1), latents[:1]], show), path)
+        return save_film(make_latent_frames([*latents.split(1), latents[:1]], show), path)
     try:
         first = latents[:1].expand_as(latents)
         replaced = editor.replace_part(first, latents, part, (only,) if only else LATENT_KINDS)
-        return save_film(frames_round(replaced, show), path)
+        return save_film(make_loop_frames(replaced, show), path)
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -1,0 +1,16 @@
+from .direction import FittedDirections as FittedDirections
+from .direction import fit_directions as fit_directions
+from .edit_generated import edit_generated as edit_generated
+from .edit_grid import save_edit_grid as save_edit_grid
+from .edit_photos import edit_photos as edit_photos
+from .invert import InversionFiles as InversionFiles
+from .invert import invert_in_batches as invert_in_batches
+from .invert import make_inversion_files as make_inversion_files
+from .invert import save_inversion as save_inversion
+from .parts import PartSheet as PartSheet
+from .parts import save_part_sheet as save_part_sheet
+from .photos import read_run_photos as read_run_photos
+from .sample import save_mixing_table as save_mixing_table
+from .sample import save_sample_film as save_sample_film
+from .sample import save_sample_sheet as save_sample_sheet
+from .sample import save_samples as save_samples
