@@ -46,7 +46,7 @@ def evaluate(
         seed: Seed of everything that is drawn.
         styles: Where styles come from: `latent`, or `reference` = other held-out faces.
         truncation: How far from the mean face samples may be, 0 to 1; by default 1.
-        settings: Settings of the source under `data`, and of metrics under their names, such as {"data": {"faces": 9000}}.
+        settings: Settings of the source under `data`, of metrics under their names: {"data": {"faces": 9000}}.
         out: Folder of the report; by default RUN/report, or a folder beside it for other faces, seeds or modes.
         checkpoint: An iteration or `best`; by default the model as training left it.
         device: auto, cpu, cuda or mps. An opened run is measured where it is.
