@@ -177,8 +177,9 @@ def test_shared_heat_map_files_are_refused(tmp_path: Path) -> None:
     filled(tmp_path, {"train/cat": 2, "val/cat": 1})
     twin = save_picture(tmp_path / "train/cat/1.jpg")
     assert opened(tmp_path).count_faces("train") == 3, "who reads no heat maps may have both"
-    said = rf"{get_masks_path(tmp_path, twin)}: the heat maps of {twin} and of .*/train/cat/1.png; rename one of the images$"
-    with pytest.raises(ConfigError, match=said):
+    path = get_masks_path(tmp_path, twin)
+    message = rf"{path}: the heat maps of {twin} and of .*/train/cat/1.png; rename one of the images$"
+    with pytest.raises(ConfigError, match=message):
         opened(tmp_path, heat_maps=True)
     twin.rename(twin.with_stem("3"))
     assert opened(tmp_path, heat_maps=True).count_faces("test") == 1, "0.png is in both, in folders of their own"

@@ -92,7 +92,8 @@ def all_metrics() -> dict[str, Metric]:
     return {
         "fd": FrechetSqueezeNet(FrechetSqueezeNet.Config(), features=network),
         "kd": KernelSqueezeNet(KernelSqueezeNet.Config(), features=network),
-        "prdc": PrecisionRecallSqueezeNet(PrecisionRecallSqueezeNet.Config(), features=network), "frequency": Frequency(), "diversity": Diversity(),
+        "prdc": PrecisionRecallSqueezeNet(PrecisionRecallSqueezeNet.Config(), features=network),
+        "frequency": Frequency(), "diversity": Diversity(),
     }  # fmt: skip
 
 

@@ -115,7 +115,8 @@ def pairs_registry() -> Registry:
     registry.plugin = __name__
     registry.component("condition", "pairs", config=PairsConfig, build=f"{__name__}:PairsCondition")
     for role, name in (
-        ("style_mapping", "PairsMapping"), ("style_encoder", "PairsEncoder"), ("style_discriminator", "PairsDiscriminator"),
+        ("style_mapping", "PairsMapping"), ("style_encoder", "PairsEncoder"),
+        ("style_discriminator", "PairsDiscriminator"),
     ):  # fmt: skip
         registry.component(role, "pairs", config=PairsNetworkConfig, build=f"{__name__}:{name}")
     registry.component("style_discriminator", "one", config=OneConfig, build=f"{__name__}:OneDiscriminator")

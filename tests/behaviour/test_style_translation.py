@@ -90,8 +90,8 @@ def test_sharing_is_used_and_bit_equal() -> None:
         for _ in range(3):
             trainer.iterate()
     assert_equal_bits(collect_state_tensors(on), collect_state_tensors(off), "sharing")
-    # An iteration reuses: the encoding in the discriminator's reference pass and for both second styles, the generator's
-    # latent translation, and the masks (none of them, but asked for).
+    # An iteration reuses the encoding (in the discriminator's reference pass and for both second styles), the
+    # generator's latent translation, and the masks, which are requested although there are none.
     assert on.shared.hits > off.shared.hits == 0
 
 

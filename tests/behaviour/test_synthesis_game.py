@@ -1,4 +1,4 @@
-"""The synthesis game: lazy steps, running means, mixing, what the discriminator sees; with StyleGAN2's networks, narrow."""
+"""The synthesis game with narrow StyleGAN2 networks: lazy steps, running means, mixing, discriminator inputs."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_lazy_step_keeps_unreached_parameters() -> None:
 
 
 def test_running_means_equal_reference_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mean path length moves when its step plays; the mean latent in every iteration, from the discriminator's faces."""
+    """The mean path length moves with its step; the mean latent in every iteration, with the discriminator's faces."""
     trainer, lengths, drawn = make_trainer(weights={"path_every": 2}), [], []
     game: Any = trainer.game
     latents = game.sample_latents
@@ -156,8 +156,8 @@ def test_mixing_share_and_cut_follow_config(share: float) -> None:
     trainer, n = make_trainer(mixing=share), 2000
     _, turn = make_turn(trainer, "generator")
     many = Turn(
-        turn.networks, {"source": {"image": torch.zeros(n, 1, 1, 1)}}, turn.targets, turn.shared, turn.clock, turn.world,
-        Draws(3, turn.world, n, slice(None)), turn.later_steps,
+        turn.networks, {"source": {"image": torch.zeros(n, 1, 1, 1)}}, turn.targets, turn.shared, turn.clock,
+        turn.world, Draws(3, turn.world, n, slice(None)), turn.later_steps,
     )  # fmt: skip
     mapping, generator = trainer.networks["mapping"], trainer.networks["generator"]
     w, wplus = trainer.game.sample_latents(many, mapping)  # type: ignore[operator]

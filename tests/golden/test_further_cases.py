@@ -70,8 +70,10 @@ def test_inputs_that_no_formula_makes(tmp_path: Path, registry: Registry) -> Non
 
 
 def test_a_trace_whose_generator_plays_every_second_iteration(tmp_path: Path, registry: Registry) -> None:
-    """The discriminator's first terms are those of any cadence; its second, and the generator's first, are about those of the
-    case, whose generator moves once before: what that one scores is still known."""
+    """Terms before the generator's first update do not depend on the cadence.
+
+    Later terms are close to the case, whose generator has moved once before.
+    """
     says = said("stargan-losses-64-c3")
     d, later, g = ({k: v for k, v in says["trace"]["losses"][moment].items() if k.startswith(side)}
                    for moment, side in (("1", "D/"), ("2", "D/"), ("1", "G/")))  # fmt: skip

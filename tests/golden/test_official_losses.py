@@ -76,7 +76,7 @@ def trainer_of(case: Case, registry: Registry) -> tuple[Trainer, dict[str, str]]
 def official_losses(
     says: Mapping[str, Any], d: Mapping[str, float], g: Mapping[str, float], kind: str
 ) -> dict[str, float]:
-    """Our terms, with each side's `total`, under the official names. g: empty where only the discriminator has played."""
+    """Our terms and totals under the official names. g: empty if only the discriminator was updated."""
     if says["method"] == "stargan":
         of_discriminator = {
             "D/loss_real": d["real"], "D/loss_fake": d["fake"], "D/loss_cls": d["attribute"],

@@ -25,7 +25,9 @@ chances = st.floats(0, 1)
 
 
 @given(seeds, batches, image_sizes, chances, st.sampled_from([1, 3, 5]))
-def test_augment_treats_images_independently_and_repeatably(seed: int, n: int, side: int, p: float, channels: int) -> None:
+def test_augment_treats_images_independently_and_repeatably(
+    seed: int, n: int, side: int, p: float, channels: int
+) -> None:
     augment, image, chance = AdaptiveAugment(), make_noise(seed, n, channels, side, side), torch.tensor(p)
     one, again = (augment(image, make_draws(seed, n), "x", chance) for _ in range(2))
     assert one.shape == image.shape and one.dtype == image.dtype and torch.equal(one, again) and one.isfinite().all()
@@ -166,7 +168,9 @@ trusts, counts = st.floats(-1, 1), st.integers(1, 10_000)
 
 
 @given(chances, trusts, counts, st.floats(-1, 1), st.sampled_from([1000, 500_000]))
-def test_probability_follows_real_signs_at_documented_speed(p: float, trust: float, seen: int, target: float, speed: int) -> None:
+def test_probability_follows_real_signs_at_documented_speed(
+    p: float, trust: float, seen: int, target: float, speed: int
+) -> None:
     augment = AdaptiveAugment(AdaConfig(target=target, images=speed))
     after = augment.adapt_probability(*(torch.tensor(v, dtype=torch.float64) for v in (p, trust)), torch.tensor(seen))
     way = (trust > target) - (trust < target)

@@ -91,9 +91,7 @@ def test_faint_edits_are_reported_after_warm_up() -> None:
     ("draw", "batch", "accumulate", "told"),
     [("permute", 1, 1, True), ("permute", 2, 1, False), ("permute", 1, 2, False), ("flip", 1, 1, False)],
 )
-def test_permute_with_batch_of_one_warns(
-    draw: str, batch: int, accumulate: int, told: bool
-) -> None:
+def test_permute_with_batch_of_one_warns(draw: str, batch: int, accumulate: int, told: bool) -> None:
     sets = {"data": {"batch": batch}, "training": {"accumulate": accumulate}, "condition": {"draw": draw}}
     config = make_tiny_config("stargan", REGISTRY, sets)
     notes = compose(config, make_tiny_facts(config), REGISTRY).game.list_warnings()

@@ -202,9 +202,7 @@ def test_distance_grows_with_damage(
 
 
 @given(seed=seeds, on=st.integers(0, 70), off=st.integers(0, 130), data=st.data())
-def test_real_set_matches_target_attribute_share(
-    seed: int, on: int, off: int, data: st.DataObject
-) -> None:
+def test_real_set_matches_target_attribute_share(seed: int, on: int, off: int, data: st.DataObject) -> None:
     source = NoiseSource()
     shows = source.read_labels("train")[:, 0] > 0.5
     wanted = torch.arange(on + off) < on

@@ -41,9 +41,7 @@ names = st.lists(st.text("abcde", min_size=1, max_size=4), min_size=1, max_size=
 
 
 @given(names, st.data())
-def test_domains_follow_requested_attribute_order(
-    group: tuple[str, ...], data: st.DataObject
-) -> None:
+def test_domains_follow_requested_attribute_order(group: tuple[str, ...], data: st.DataObject) -> None:
     asked = tuple(data.draw(st.permutations(group)))[: data.draw(st.integers(1, len(group)))]
     assert make_domain_names(asked, [("x", "y"), group]) == asked
 

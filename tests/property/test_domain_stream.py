@@ -223,7 +223,9 @@ def test_integer_box_equals_enlarged_crop(seed: int, x: int, y: int, width: int,
 @given(
     seeds, st.sampled_from([7, 16, 32, 33]), st.floats(0.05, 1), st.floats(0.05, 1), st.floats(0, 1), st.floats(0, 1)
 )
-def test_crop_at_border_repeats_edge_pixels(seed: int, side: int, width: float, height: float, x: float, y: float) -> None:
+def test_crop_at_border_repeats_edge_pixels(
+    seed: int, side: int, width: float, height: float, x: float, y: float
+) -> None:
     """As grid_sample's own padding does, which is not on every device."""
     image, x, y = make_faces(seed % 1000, 1, side) + 2, x * (1 - width), y * (1 - height)  # far from the zeros outside
     where = torch.tensor([[[width, 0.0, 2 * x + width - 1], [0.0, height, 2 * y + height - 1]]])

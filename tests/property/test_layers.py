@@ -228,9 +228,7 @@ def draws(seed: int, n: int, **injected: Tensor) -> Draws:
     shift=st.sampled_from([0, 0.125]),
     hole=st.sampled_from([0, 0.5]),
 )
-def test_diffaugment_is_independent_and_repeatable(
-    seed: int, n: int, color: bool, shift: float, hole: float
-) -> None:
+def test_diffaugment_is_independent_and_repeatable(seed: int, n: int, color: bool, shift: float, hole: float) -> None:
     augment = DiffAugment(DiffAugmentConfig(color=color, translation=shift, cutout=hole))
     image = make_faces(seed, n, 16).requires_grad_()
     one, again, other = (augment(image, draws(s, n), "real") for s in (seed, seed, seed + 1))

@@ -68,9 +68,7 @@ def test_demodulated_weights_have_unit_norm(seed: int, n: int, i: int, o: int, k
 
 
 @given(seed=seeds, n=batches, kernel=kernels, up=st.booleans(), factor=st.floats(0.5, 20))
-def test_demodulation_ignores_style_scale(
-    seed: int, n: int, kernel: int, up: bool, factor: float
-) -> None:
+def test_demodulation_ignores_style_scale(seed: int, n: int, kernel: int, up: bool, factor: float) -> None:
     x, weight, scale = example(seed, n, 3, 2, kernel)
     one, other = (modulated_conv2d(x, weight, f * scale, up=up) for f in (1.0, factor))
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)

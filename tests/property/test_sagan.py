@@ -63,7 +63,9 @@ def discriminator(seed: int, size: int, a: int, **chosen: Any) -> SaganDiscrimin
 
 
 @given(seed=seeds, size=sizes, n=st.integers(2, 3), a=counts, chosen=options, train=st.booleans())
-def test_edit_mixes_image_and_raw_by_mask(seed: int, size: int, n: int, a: int, chosen: dict[str, Any], train: bool) -> None:
+def test_edit_mixes_image_and_raw_by_mask(
+    seed: int, size: int, n: int, a: int, chosen: dict[str, Any], train: bool
+) -> None:
     network, image, target = (
         generator(seed, size, a, **chosen).train(train),
         make_faces(seed, n, size),
@@ -335,9 +337,7 @@ def open_mask(ours: SaganGenerator) -> None:
     ours.attention.head.bias.fill_(20)
 
 
-def test_imported_run_names_celeba_as_data(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_imported_run_names_celeba_as_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, True))
     run = tmp_path / "run"
     assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(run)]) == 0

@@ -102,7 +102,8 @@ def rebuilt(result: Imported) -> Nets:
     """The networks that an importer describes."""
     facts, made = Facts(image_size=result.config["data"]["image_size"], **result.facts), {}
     kinds: dict[str, Any] = {
-        "generator": (SemanticStyleGANGeneratorConfig, SemanticStyleGANGenerator), "mapping": (SemanticStyleGANMappingConfig, PixelNormMapping),
+        "generator": (SemanticStyleGANGeneratorConfig, SemanticStyleGANGenerator),
+        "mapping": (SemanticStyleGANMappingConfig, PixelNormMapping),
         "discriminator": (SemanticStyleGANDiscriminatorConfig, SemanticStyleGANDiscriminator),
     }  # fmt: skip
     for slot, state in result.networks.items():

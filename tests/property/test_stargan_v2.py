@@ -45,7 +45,9 @@ def close(one: Tensor, other: Tensor) -> None:
 
 
 @given(seed=seeds, size=powers, n=batches, high_pass=st.sampled_from([0.0, 1.0, 2.0]), channels=st.sampled_from([1, 3]))
-def test_translation_keeps_shape_and_is_deterministic(seed: int, size: int, n: int, high_pass: float, channels: int) -> None:
+def test_translation_keeps_shape_and_is_deterministic(
+    seed: int, size: int, n: int, high_pass: float, channels: int
+) -> None:
     if size == 16 and not high_pass:
         size = 32
     network, image = translator(seed, size, high_pass, channels), make_noise(seed, n, channels, size, size)

@@ -73,8 +73,10 @@ def official_file(path: Path, networks: dict[str, nn.Module], *, kernel: bool = 
 
 def rebuilt(imported: Any, k: int) -> dict[str, nn.Module]:
     made = {
-        "generator": (StarganV2GeneratorConfig, StarganV2Generator), "mapping": (StarganV2MappingConfig, StarganV2Mapping),
-        "style_encoder": (StarganV2StyleEncoderConfig, StarganV2StyleEncoder), "discriminator": (StarganV2DiscriminatorConfig, StarganV2Discriminator),
+        "generator": (StarganV2GeneratorConfig, StarganV2Generator),
+        "mapping": (StarganV2MappingConfig, StarganV2Mapping),
+        "style_encoder": (StarganV2StyleEncoderConfig, StarganV2StyleEncoder),
+        "discriminator": (StarganV2DiscriminatorConfig, StarganV2Discriminator),
     }  # fmt: skip
     networks: dict[str, nn.Module] = {}
     for slot, state in imported.networks.items():

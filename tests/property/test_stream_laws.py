@@ -63,9 +63,7 @@ def test_stream_items_do_not_depend_on_history(values: list[int], seed: int, ks:
 
 @settings(max_examples=50)
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 1000), st.integers(1, 4), st.integers(1, 3))
-def test_processes_share_positions_in_order(
-    size: int, rows: int, start: int, batches: int, together: int
-) -> None:
+def test_processes_share_positions_in_order(size: int, rows: int, start: int, batches: int, together: int) -> None:
     readers = []
     for rank in range(size):
         world = World()

@@ -52,9 +52,7 @@ def agree(one: Tensor, other: Tensor) -> None:
 
 
 @given(seed=seeds, n=batches, side=sides, widths=channels)
-def test_pooled_conv_equals_conv_then_mean(
-    seed: int, n: int, side: int, widths: tuple[int, int]
-) -> None:
+def test_pooled_conv_equals_conv_then_mean(seed: int, n: int, side: int, widths: tuple[int, int]) -> None:
     layer, x = random(PooledConv2d(*widths), seed), image(seed, n, widths[0], 2 * side, side)
     assert isinstance(layer, PooledConv2d)
     agree(layer(x), F.avg_pool2d(F.conv2d(x, layer.weight, layer.bias, padding=1), 2))

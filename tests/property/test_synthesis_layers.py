@@ -1,4 +1,4 @@
-"""Layers of synthesis that no latent scales: equalised learning rates, the low-pass filter, the residual discriminator."""
+"""Synthesis layers without modulation: equalized layers, FIR filters, the residual discriminator."""
 
 from __future__ import annotations
 

@@ -60,9 +60,9 @@ class Verbs(TyperGroup):
 
 def load_plugin_commands() -> Mapping[str, Command]:
     """Load the verbs of plugins. If only zoo's own plugins are installed, none is loaded."""
-    from zoogan.plugins.discovery import candidates
+    from zoogan.plugins.discovery import find_candidates
 
-    if all(candidate.distribution == OWN for candidate in candidates((), os.environ)):
+    if all(candidate.distribution == OWN for candidate in find_candidates((), os.environ)):
         return {}
     from zoogan.plugins.host import get_zoo
 
@@ -84,9 +84,9 @@ def import_command(name: str, path: str) -> Any:
 
 def make_failing_command(name: str, plugin: str, error: Exception) -> Any:
     """Make a command that explains why the real one cannot be imported."""
-    from zoogan.plugins.isolation import explain
+    from zoogan.plugins.isolation import explain_failure
 
-    reason, hint = explain(error)
+    reason, hint = explain_failure(error)
 
     def fail() -> None:
         raise RuntimeError(f"plugin {plugin!r} cannot load this command: {reason} ({hint})") from error

@@ -112,7 +112,7 @@ def edit(
         check_edit_film(film, reference or seed or [])
     loaded = open_run()
     request = request or {"domain": infer_domain(loaded)}
-    if loaded.editor.makes_faces:
+    if loaded.editor.can_sample:
         from zoogan.workflows.edit_generated import edit_generated
 
         check_attribute_names(attributes, PART_OPTIONS)

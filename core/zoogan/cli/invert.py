@@ -55,13 +55,13 @@ def invert(
     from zoogan.terminal.progress import Display
     from zoogan.terminal.signals import StopSignals
     from zoogan.workflows.invert import check_replaceable, invert_in_batches, make_inversion_files, save_inversion
-    from zoogan.workflows.photos import read_photos
+    from zoogan.workflows.photos import read_run_photos
 
     loaded = load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
     generator_hash = hash_generator(loaded.synthesis_editor)
     files = make_inversion_files(photos, out or RunFolder(run).inversions)
     check_replaceable(files, generator_hash)
-    pictures = read_photos(loaded, photos, print_note)
+    pictures = read_run_photos(loaded, photos, print_note)
     saved = 0
     with StopSignals() as signals:
         batches = invert_in_batches(

@@ -89,7 +89,7 @@ def gather_facts(host: PluginHost, model: str, recipe: str | None) -> dict[str, 
     """
     from zoogan.config import compose_config, find_slots, get_component_name
 
-    spec = host.method(model)
+    spec = host.get_method(model)
     config = compose_config(spec, host.registry, recipe=recipe)
     entry = host.catalogue.get(model)
     slots = [
@@ -97,7 +97,7 @@ def gather_facts(host: PluginHost, model: str, recipe: str | None) -> dict[str, 
             "slot": name,
             "role": slot.role,
             "use": get_component_name(getattr(config, name)),
-            "choices": host.registry.names(slot.role),
+            "choices": host.registry.list_names(slot.role),
         }
         for name, slot in find_slots(type(config)).items()
     ]
@@ -105,7 +105,7 @@ def gather_facts(host: PluginHost, model: str, recipe: str | None) -> dict[str, 
         "name": spec.name,
         "title": spec.title,
         "plugin": spec.plugin,
-        "recipes": spec.recipe_names(),
+        "recipes": spec.list_recipes(),
         "recipe": config.recipe,
         "catalogue": entry.model_dump(mode="json") if entry else None,
         "slots": slots,

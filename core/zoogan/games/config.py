@@ -11,6 +11,7 @@ from zoogan.editors.config import InversionConfig
 from zoogan.losses.config import R1Config
 
 OptimizerSlot = Annotated[ComponentConfig, Slot("optimizer")]
+"""A slot that an optimizer fills."""
 
 
 class AdversarialConfig(GameConfig):

@@ -20,6 +20,7 @@ from zoogan.layers.precision import disable_autocast
 from zoogan.layers.winograd import conv3x3
 
 DEMODULATION_EPSILON = 1e-8
+"""Added to the squared norm before the division."""
 Scales = Float[Tensor, "n i"]
 
 

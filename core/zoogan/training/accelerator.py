@@ -7,8 +7,9 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType
 
-from zoogan.config import ConfigError, GameConfig
+from zoogan.config import GameConfig
 from zoogan.devices import choose_device
+from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 from zoogan.runs.folder import RunFolder
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoogan.config import ConfigError, GameConfig, compose_config, merge, read_yaml, validate
+from zoogan.config import GameConfig, compose_config, merge, read_yaml, validate
 from zoogan.config.registry import MethodSpec
+from zoogan.errors import ConfigError
 from zoogan.plugins.host import PluginHost
 
 CHANGEABLE_DATA = ("root", "workers")  # settings of `data` that a resumed training may change

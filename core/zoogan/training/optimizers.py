@@ -14,7 +14,9 @@ from zoogan.interfaces import Clock
 from zoogan.training.config import AdamConfig, ConstantConfig, CosineConfig, LinearConfig
 
 Schedule = Callable[[Clock], float]
+"""Computes the factor of the learning rate at a clock."""
 Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+"""Makes the torch optimizer of some parameters."""
 
 
 class Adam:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from zoogan.composition.build import compose
-from zoogan.config import ConfigError, GameConfig, find_slots, get_component_name
+from zoogan.config import GameConfig, find_slots, get_component_name
 from zoogan.config.registry import MethodSpec, Registry
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.names import suggest_name
 from zoogan.runs.folder import RunFolder

@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 from zoogan.config import TrainingConfig, validate_model
-from zoogan.errors import ConfigError
 from zoogan.config.registry import Registry
+from zoogan.errors import ConfigError
 from zoogan.evaluation.metric_runner import explain_mismatch, run_metrics
 from zoogan.evaluation.metrics.lookup import list_default_metrics
 from zoogan.evaluation.study import get_kind, open_study

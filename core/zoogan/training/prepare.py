@@ -10,9 +10,10 @@ from accelerate import Accelerator
 
 from zoogan.composition.build import Composition, compose
 from zoogan.composition.rehearsal import rehearse
-from zoogan.config import ConfigError, GameConfig
+from zoogan.config import GameConfig
 from zoogan.config.registry import Registry
 from zoogan.devices import choose_device
+from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Game, Source, World
 from zoogan.plugins.host import PluginHost

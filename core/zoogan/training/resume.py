@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoogan.config import ConfigError
+from zoogan.errors import ConfigError
 from zoogan.runs.checkpoints import TrainingState, find_newest_checkpoint, read_checkpoint
 from zoogan.runs.folder import RunFolder
 from zoogan.terminal.messages import Show

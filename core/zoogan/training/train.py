@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoogan.config import ConfigError, GameConfig, merge
+from zoogan.config import GameConfig, merge
 from zoogan.devices import check_device_name, choose_device
-from zoogan.errors import TrainingStopped
+from zoogan.errors import ConfigError, TrainingStopped
 from zoogan.plugins.host import PluginHost, get_zoo
 from zoogan.terminal.messages import Show, hide_message
 from zoogan.training.configure import configure_new_run, configure_resumed_run, merge_options, nest_source
