@@ -198,7 +198,7 @@ def test_conditions_without_domains_are_refused() -> None:
 
 def test_style_editor_refuses_multi_hot_labels() -> None:
     composition = compose(composed(), FACTS, PLUGGED)
-    with pytest.raises(ConfigError, match="subclass of this game with an `editor` of its own"):
+    with pytest.raises(ConfigError, match="subclass of this game that overrides `make_editor`"):
         composition.game.make_editor(composition.networks, attributes=ATTRIBUTES)
 
 
