@@ -196,11 +196,11 @@ def test_two_processes_measure_like_one(name: str, tmp_path: Path) -> None:
 
 def test_unmeasurable_pairs_are_reported(tmp_path: Path) -> None:
     study = make_study(NoiseSource(), tmp_path)
-    with pytest.raises(Unavailable, match=r"fd_squeezenet.draws=2: these edits are the same by every seed: leave it"):
+    with pytest.raises(Unavailable, match=r"fd_squeezenet.draws=2: these edits are the same with every seed: leave it"):
         measure_edits(built("fd_squeezenet", draws=2), study, FunctionEditor(keep_image), BATCHES)
     assert measure_edits(built("fd_squeezenet", draws=2), study, FunctionEditor(keep_image), []) == []
     with pytest.raises(Unavailable, match=r"pairs needs two domains or more.*; these faces have A, B: leave it out"):
         built("fd_squeezenet", pairs=True).start(study)
     for option in ({"draws": 2}, {"pairs": True}):
-        with pytest.raises(Unavailable, match=f"{next(iter(option))} is about edits of faces, and these are samples"):
+        with pytest.raises(Unavailable, match=f"{next(iter(option))} applies to edits, and these are samples"):
             built("fd_squeezenet", **option).start(replace(study, kind="samples"))

@@ -294,7 +294,7 @@ def test_empty_split_is_an_error() -> None:
         def count_faces(self, split: str) -> int:
             return 0 if split != "train" else super().count_faces("train")
 
-    with pytest.raises(ConfigError, match="holds no faces out"):
+    with pytest.raises(ConfigError, match="has no held-out faces"):
         open_study(Empty(DATA), "drawn")
 
 

@@ -119,7 +119,7 @@ def test_evaluate_mistakes_are_reported(
     ("options", "told"),
     [
         ([0], "two runs or more"),
-        ([0, 1, "--metrics", "edit_error"], "say on which faces"),
+        ([0, 1, "--metrics", "edit_error"], "which needs faces: add --data SOURCE"),
     ],
 )
 def test_compare_mistakes_are_reported(

@@ -224,7 +224,7 @@ def test_run_without_held_out_images_is_not_measured(tmp_path: Path, capsys: pyt
     assert tiny_run("stargan-v2", tmp_path / "run", *options, iterations=1) == 0
     capsys.readouterr()
     assert main(["evaluate", str(tmp_path / "run"), "--device", "cpu"]) == 2
-    assert "holds no faces out" in capsys.readouterr().err
+    assert "has no held-out faces" in capsys.readouterr().err
 
 
 def test_single_domain_run_trains_and_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,7 +90,7 @@ def test_identity_key_names_the_network(study: Study, weights: Path, monkeypatch
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"backbone": None}, "no network is named: say identity.backbone=NAME"),
+        ({"backbone": None}, "no network is named: set identity.backbone=NAME"),
         ({"weights": Path("gone.safetensors")}, "gone.safetensors: no such file, the weights of resnet10t"),
         ({"weights": None}, "put resnet10t.safetensors into a folder named by ZOOGAN_METRIC_WEIGHTS"),
         ({"backbone": "resnet10tt"}, "timm knows no 'resnet10tt', did you mean"),

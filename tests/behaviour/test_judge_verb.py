@@ -93,7 +93,7 @@ def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert describe_judge_mismatch(judge.facts, Folder(config)) is None
     for k in range(60):
         Image.new("RGB", (40, 30), (9, 120, 3 * k)).save(root / f"{k}.png")
-    assert "learnt from other pictures than these" in str(describe_judge_mismatch(judge.facts, Folder(config)))
+    assert "was trained on other pictures than these" in str(describe_judge_mismatch(judge.facts, Folder(config)))
     assert judge.attributes == ("Dark",) and judge.read_poses(torch.zeros(1, 3, 16, 16)) is None
     assert judge.read_parts(torch.zeros(1, 3, 16, 16)) is None
 

@@ -223,7 +223,7 @@ def test_judge_of_other_parts_measures_no_segmentation() -> None:
     for kinds, fits in (("celebamask-19", True), ("celebamask-13", False)):
         source = DrawnSource(DrawnData(image_size=16, faces=60, held_out=4, attributes=("Male",), label_set=kinds))
         study = open_study(source, "drawn", device=torch.device("cpu"), judge=Reads())
-        with nullcontext() if fits else pytest.raises(Unavailable, match="tells 19 parts apart, 13 are asked for"):
+        with nullcontext() if fits else pytest.raises(Unavailable, match="reads 19 parts, 13 are needed"):
             Segmentation().start(study)
 
 

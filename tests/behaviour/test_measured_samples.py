@@ -218,13 +218,13 @@ def test_two_processes_measure_like_one(tmp_path: Path) -> None:
 def test_metrics_apply_to_their_kind_only(study: Study, tmp_path: Path) -> None:
     metrics: dict[str, Metric] = {"edit_error": EditError(), "locality": Locality(), "diversity": Diversity()}
     found = run_metrics(KnownGenerator(drawn), study, metrics, ["A"])
-    why = "it looks at edits of faces, and this run makes faces of its own"
+    why = "it measures edits of faces, and this run generates faces"
     assert found.skipped == {"edit_error": why, "locality": why}
     assert [m.name for _, m in found.measures] == ["diversity.l1", "diversity.l1.real"]
     assert found.measures[0][1].better is None, "more than real faces is not better"
     edits = make_study(NoiseSource(), tmp_path, judge=Eye())
     found = run_metrics(FunctionEditor(keep_image), edits, {"frequency": Frequency(), "diversity": Diversity()}, ["A"])
-    assert found.skipped["frequency"].startswith("it looks at faces that a run makes of its own")
+    assert found.skipped["frequency"].startswith("it measures generated faces")
     assert [(m.name, m.better) for _, m in found.measures] == [("diversity.l1", "higher")]
     with pytest.raises(ValueError, match="a study of samples, but Lens shows edits"):
         run_metrics(FunctionEditor(keep_image), study, {}, [])
@@ -337,7 +337,7 @@ def test_edit_metrics_are_refused_for_generators(
 ) -> None:
     assert tiny_run("stylegan2", tmp_path / "run", data=FEW, training={"evaluate_every": 1}) == 2
     said = capsys.readouterr().err
-    assert "training.evaluate: edit_error: it looks at edits of faces" in said and "frequency" in said
+    assert "training.evaluate: edit_error: it measures edits of faces" in said and "frequency" in said
 
 
 def test_zoo_evaluate_measures_samples(makers: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -354,7 +354,7 @@ def test_zoo_evaluate_measures_samples(makers: list[Path], tmp_path: Path, capsy
     assert page.count("data:image/png;base64") == 1 and "samples a second" in page and "makes faces" in page
     options = ["--faces", "10", "--metrics", "diversity,locality", "--truncation", "0.5", *CPU]
     assert main(["evaluate", str(run), *options]) == 0
-    assert "not measured: locality: it looks at edits of faces" in capsys.readouterr().err
+    assert "not measured: locality: it measures edits of faces" in capsys.readouterr().err
     cut = read_report(run / "report-truncation-0.5")
     assert cut.about.run == "two (truncation 0.5)" and cut.about.config != report.about.config
     assert {v.key.truncation for v in cut.values} == {0.5}
@@ -389,6 +389,6 @@ def test_zoo_compare_refuses_mixed_kinds(
     assert "from the same seeds" in (out / "compare.html").read_text()
     assert "samples/s" in capsys.readouterr().out
     assert main(["compare", str(makers[0]), str(sagan_run), "--out", str(out), *CPU]) == 2
-    assert "one: makes faces; attributes: edits faces; no number tells of both" in capsys.readouterr().err
+    assert "one: makes faces; attributes: edits faces; no metric measures both" in capsys.readouterr().err
     assert main(["evaluate", str(sagan_run), "--truncation", "0.5", *CPU]) == 2
-    assert "edits faces and makes none that could be truncated" in capsys.readouterr().err
+    assert "edits faces, and only samples can be truncated" in capsys.readouterr().err

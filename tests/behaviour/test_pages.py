@@ -159,7 +159,7 @@ def test_page_states_shared_facts_once() -> None:
         value("a", 1, note="k=5; judge 0.9", **eye), value("a.b", 1, note="k=5; judge 0.9; odd", **eye),
         value("a", 1, note="k=5; judge 0.8", attribute="Male", backbone="judge x"),
     ])  # fmt: skip
-    assert once == ["k=5", "looks through judge x, none, sha256 55555555", "Eyeglasses, judge 0.9"]
+    assert once == ["k=5", "measured with judge x, none, sha256 55555555", "Eyeglasses, judge 0.9"]
     assert own == ["", "odd", "judge 0.8"], "a single row says its own"
 
 
@@ -255,7 +255,7 @@ def test_report_page_renders() -> None:
     check_page(page)
     text = " ".join(page.text.split())
     assert "0.912 0.850 to 0.960" in text and "0.91234" not in text
-    assert text.count("looks through judge x") == 1 and text.count("judge: 0.97") + text.count("Judge: 0.97") == 2
+    assert text.count("measured with judge x") == 1 and text.count("judge: 0.97") + text.count("Judge: 0.97") == 2
     assert "Success success the judge sees it" in text, "the title in two, and the key"
     assert "All of Eyeglasses." in text and "fid no weights" in text
     assert "<Male> 0.963 ± 0.004" in text and "mean IoU 0.557" in text and "yaw off by 1.8 degrees" in text

@@ -200,7 +200,7 @@ def test_two_processes_measure_like_one(tmp_path: Path) -> None:
         (
             make_painted_editor(make_rectangle_painter()),
             ColourJudge(PARTS[:3]),
-            "the judge tells 3 parts apart, 4 are asked for (they differ in hat)",
+            "the judge reads 3 parts, 4 are needed (they differ in hat)",
         ),
     ],
 )

@@ -176,7 +176,7 @@ def test_out_that_names_a_file_is_refused(tmp_path: Path, sagan_run: Path, capsy
     Image.new("RGB", (20, 20)).save(photo)
     edit = ["edit", str(sagan_run), str(photo), "--attribute", "Eyeglasses=1"]
     assert tiny_run("sagan", file) == 2
-    assert "a file of that name is there" in capsys.readouterr().err
+    assert "a file of that name exists" in capsys.readouterr().err
     for command, expected in (
         ([*edit, "--out", str(file)], "edits go into a folder"),
         (["edit", str(tmp_path / "norun"), "--grid", "--out", str(file)], "no picture ends in '.txt'"),

@@ -120,7 +120,7 @@ def test_compare_uses_attributes_shared_by_runs(
     options = ["--data", "drawn", *make_set_options(["data.held_out=8", "data.faces=32"]), "--device", "cpu"]
     options += ["--metrics", "edit_error,diversity"]
     assert main(["compare", str(sagan_run), str(stargan_v2_run), *options, "--out", str(out)]) == 0
-    told = re.search(r"on the (\d+) held-out faces that all of these runs are made for", capsys.readouterr().out)
+    told = re.search(r"on the (\d+) held-out faces that every one of these runs can edit", capsys.readouterr().out)
     assert told is not None and 0 < int(told[1]) < 8
     content = json.loads((out / "compare.json").read_text())
     assert set(content["entrants"]) == {"attributes", "styles"}

@@ -1,4 +1,4 @@
-"""What is measured on a trained editor, and what metrics build on."""
+"""Evaluation: measuring a trained editor, and the base classes of metrics."""
 
 import lazy_loader
 

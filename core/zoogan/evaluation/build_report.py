@@ -32,7 +32,7 @@ def build_report(
         findings: The measures.
         study: What they were measured on.
         about: The run.
-        judge: Facts of the judge; None where no judge was at hand.
+        judge: Facts of the judge; None without a judge.
         date: Date of the measuring, ISO 8601.
         options: Options of each metric, as far as they change its numbers.
     """

@@ -31,7 +31,7 @@ class Comparison:
         columns: All numbers; those in a column have equal keys.
         headlines: The columns of the first table.
         folder: Folder of compare.html, compare.json, compare.md and the pictures.
-        notes: What a person should know, whole sentences.
+        notes: Messages for the user, whole sentences.
     """
 
     entrants: list[Entrant]
@@ -94,7 +94,7 @@ def compare(
         out: Folder to write into.
         device: auto, cpu, cuda or mps. An opened run is measured where it is.
         command: The command that the pages name as their origin.
-        show: Is called with each message about the progress; None = silence.
+        show: Called with each message about the progress; None = print nothing.
 
     Returns:
         The numbers, the folder and notes.
@@ -104,7 +104,7 @@ def compare(
     """
     paths = list_paths(runs)
     if data is None and (any((metrics, settings, judge, root, seed)) or truncation is not None or faces != FACES):
-        raise ConfigError("these options measure anew: say on which faces with --data SOURCE")
+        raise ConfigError("these options measure anew, which needs faces: add --data SOURCE")
     check_jinja()
     from zoogan.devices import choose_device
     from zoogan.evaluation.measure import MeasureOptions
@@ -152,14 +152,14 @@ def list_paths(runs: Sequence[str | Path | LoadedRun]) -> list[Path]:
     for run in runs:
         path = Path(run) if isinstance(run, str | Path) else run.path
         if path is None:
-            raise ConfigError("runs: one has no folder; pass the path of one, or what zoogan.load returns")
+            raise ConfigError("runs: an opened run has no folder; pass the path of its folder")
         paths.append(path)
     if len({path.resolve() for path in paths}) < 2:
         raise ConfigError("zoo compare needs two runs or more: zoo compare RUN RUN")
     names = [path.resolve().name for path in paths]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ConfigError(f"two of the runs are called {repeated[0]}: the tables could not tell them apart; rename one")
+        raise ConfigError(f"two runs are called {repeated[0]}, so their rows would look alike; rename one")
     return paths
 
 
@@ -175,7 +175,7 @@ def get_common_kind(paths: Sequence[Path], runs: Sequence[LoadedRun]) -> Kind:
     makers, editors = ([name for name, kind in kinds.items() if kind == one] for one in ("samples", "edits"))
     if makers and editors:
         raise ConfigError(
-            f"{', '.join(makers)}: makes faces; {', '.join(editors)}: edits faces; no number tells of both, so compare "
+            f"{', '.join(makers)}: makes faces; {', '.join(editors)}: edits faces; no metric measures both. Compare "
             "those that make faces with each other, and those that edit them"
         )
     return "samples" if makers else "edits"
@@ -214,7 +214,7 @@ def choose_sources(
 def find_faces_of_all(
     registry: Registry, runs: Sequence[ComparedRun], faces: int, show: Show | None
 ) -> frozenset[int] | None:
-    """Find the faces that every run serves, and show how many there are where some are left out.
+    """Find the faces that every run can edit, and show how many there are where some are left out.
 
     Raises:
         ConfigError: The runs share no face.
@@ -224,7 +224,7 @@ def find_faces_of_all(
     sources = [registry.build("source", run.data) for run in runs]
     shared = find_shared_faces([run.run.editor for run in runs], sources, faces)
     if shared is not None and show is not None:
-        show(f"on the {len(shared)} held-out faces that all of these runs are made for")
+        show(f"on the {len(shared)} held-out faces that every one of these runs can edit")
     return shared
 
 
@@ -249,8 +249,8 @@ def measure_runs(
         settings: Settings of the metrics, by name.
         options: How runs are measured.
         out: Folder of the comparison; each report goes to `out/reports/<run>`.
-        notes: Receives what a person should know.
-        show: Is called with each message about the progress.
+        notes: Messages for the user are appended to it.
+        show: Called with each message about the progress.
 
     Raises:
         ConfigError: No metric could be measured on a run.

@@ -1,4 +1,4 @@
-"""What a report says of its run, and the name of the report's folder."""
+"""The description of the run in a report, and the name of the report's folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IMMATERIAL = {
 
 
 def describe_mode(is_guided: bool, truncation: float | None) -> str:
-    """Describe how a run is asked to work, where that is unusual: `reference`, `truncation 0.7`, or nothing."""
+    """Describe the options of a run that differ from the defaults: `reference`, `truncation 0.7`, or nothing."""
     return "reference" if is_guided else "" if truncation in (None, 1) else f"truncation {truncation:g}"
 
 
@@ -35,7 +35,7 @@ def name_report_folder(run: LoadedRun, data: Any, checkpoint: str | None, seed: 
     Args:
         run: The run that is measured.
         data: Config of the source.
-        checkpoint: The one that is measured; None = the model as training left it.
+        checkpoint: The checkpoint that is measured; None = the final model.
         seed: Seed of everything that is drawn.
         mode: See `describe_mode`.
 
@@ -43,7 +43,7 @@ def name_report_folder(run: LoadedRun, data: Any, checkpoint: str | None, seed: 
         `report`, followed by what differs from `zoo evaluate RUN`.
     """
     other, own = (config.model_dump(mode="json", exclude=LOADING_SETTINGS) for config in (data, run.config.data))
-    if own["root"] is None:  # the config of imported weights does not say where their faces lie
+    if own["root"] is None:  # the config of imported weights names no data folder
         own["root"] = other["root"]
     source = [data.source, data.root.name] if data.root and other["root"] != own["root"] else [data.source]
     words = ["report", *mode.split()]
@@ -88,7 +88,7 @@ def hash_training_data(registry: Registry, run: LoadedRun, source: Source | None
         source: The run's own, if it is open.
 
     Returns:
-        sha256; None where the faces are not at hand any more or have no stable hash.
+        sha256; None if the faces cannot be read any more or have no stable hash.
     """
     try:
         source = source or registry.build("source", run.config.data)

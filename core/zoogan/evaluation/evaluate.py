@@ -48,7 +48,7 @@ def evaluate(
         truncation: How far from the mean face samples may be, 0 to 1; by default 1.
         settings: Settings of the source under `data`, of metrics under their names: {"data": {"faces": 9000}}.
         out: Folder of the report; by default RUN/report, or a folder beside it for other faces, seeds or modes.
-        checkpoint: An iteration or `best`; by default the model as training left it.
+        checkpoint: An iteration or `best`; by default the final model.
         device: auto, cpu, cuda or mps. An opened run is measured where it is.
 
     Returns:
@@ -60,7 +60,7 @@ def evaluate(
     check_styles(styles)
     check_jinja()
     if out is not None and Path(out).exists() and not Path(out).is_dir():
-        raise ConfigError(f"--out {out}: a file of that name is there")
+        raise ConfigError(f"--out {out}: a file of that name exists; name a folder")
     from zoogan.devices import join_processes
     from zoogan.evaluation.describe_run import describe_mode, name_report_folder
     from zoogan.evaluation.measure import Evaluation, MeasureOptions, measure_run
@@ -97,7 +97,7 @@ def evaluate(
 
 
 def get_checkpoint(run: LoadedRun, run_folder: Path) -> int | None:
-    """Get the iteration of an opened run's checkpoint; None if it is the model as training left it."""
+    """Get the iteration of an opened run's checkpoint; None if it is the final model."""
     from zoogan.runs.folder import RunFolder
 
     length = RunFolder(run_folder).read_model_length()

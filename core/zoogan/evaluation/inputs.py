@@ -1,6 +1,6 @@
 """The inputs of an evaluation: the run, the metrics, the source and the styles. Imports torch only when called.
 
-Functions that may have something to tell a person return it as notes, whole sentences.
+Functions return messages for the user as notes, whole sentences.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def open_run(
         run: A run folder or an opened run.
         device: Where its networks go; an opened run stays where it is.
         registry: Methods and components.
-        checkpoint: An iteration or `best`; None = the model as training left it.
+        checkpoint: An iteration or `best`; None = the final model.
 
     Returns:
         (the run, its folder).
@@ -72,7 +72,7 @@ def open_run(
             "checkpoint: this run is open already; pass the path of its folder, or zoogan.load(checkpoint=)"
         )
     if run.path is None:
-        raise ConfigError("run: it has no folder; pass the path of one, or what zoogan.load returns")
+        raise ConfigError("run: it has no folder; pass the path of its folder, or the result of zoogan.load")
     return run, run.path
 
 
@@ -96,7 +96,7 @@ def choose_metrics(
         The config of each metric, by name.
 
     Raises:
-        ConfigError: A metric is unknown, settings are of a metric that was not asked for, or settings are wrong.
+        ConfigError: A metric is unknown, settings are given for a metric that was not chosen, or settings are wrong.
     """
     from zoogan.evaluation.metrics.lookup import list_default_metrics
 
@@ -168,12 +168,12 @@ def choose_source(
         values = {**values, "root": str(root.expanduser().resolve())}
     config: Any = validate_model(registry.components["source", name].config, merge(values, settings), registry, "data")
     problems = [
-        f"data.{key}: the run has {theirs}, got {ours}; a run can only be measured on what it was trained for"
-        for key, ours, theirs in (
+        f"data.{key}: the run has {expected}, got {given}; a run can only be measured on what it was trained for"
+        for key, given, expected in (
             ("image_size", config.image_size, run.facts.image_size),
             ("attributes", ", ".join(config.attributes), ", ".join(run.facts.attributes)),
         )
-        if ours != theirs and (key == "image_size" or not run.editor.can_sample)
+        if given != expected and (key == "image_size" or not run.editor.can_sample)
     ]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -242,7 +242,7 @@ def guide_editor(study: Study, editor: Editor) -> Editor:
             normalize_image(sample["image"]).to(study.device), sample["attributes"].to(study.device)
         )
     except ValueError as error:
-        raise ConfigError(f"--styles reference: {error} (the {study.faces} held-out faces were looked at)") from error
+        raise ConfigError(f"--styles reference: {error} (among the {study.faces} held-out faces)") from error
 
 
 def describe_judge_mismatch(facts: JudgeFacts, source: Source) -> str | None:
@@ -250,13 +250,13 @@ def describe_judge_mismatch(facts: JudgeFacts, source: Source) -> str | None:
     if facts.pictures is None or source.compute_fingerprint("train", include_origin=False) == facts.pictures:
         return None
     return (
-        f"the judge of {facts.source} faces in the cache learnt from other pictures than these; if it should not "
-        "judge them, train one on these with zoo judge train --out JUDGE and name it by --judge JUDGE"
+        f"the cached judge of {facts.source} faces was trained on other pictures than these; to use another judge, "
+        "train it on these with zoo judge train --out JUDGE and add --judge JUDGE"
     )
 
 
 def describe_missing_fields(editor: Editor, fields: Collection[str] = ()) -> str | None:
-    """Warn where a run was trained with data that the faces to edit lack, such as heat maps; None if they lack nothing.
+    """Describe the data that a run was trained with and the faces to edit lack, such as heat maps; None if complete.
 
     Args:
         editor: Editor of the run.
@@ -267,5 +267,5 @@ def describe_missing_fields(editor: Editor, fields: Collection[str] = ()) -> str
         return None
     return (
         f"this run was trained with {', '.join(missing)} from files, and these faces have none: their edits "
-        "keep no details by force and may look worse than the run's samples"
+        "lose details of the input and may look worse than the run's samples"
     )

@@ -45,10 +45,10 @@ class MeasureOptions:
         judge: Folder of the judge; None = the cached one of the source, if there is one.
         faces: How many held-out faces at most, or how many samples.
         seed: Seed of everything that is drawn.
-        is_guided: Take the style of each edit from another face of the split that shows what is asked for.
+        is_guided: Take the style of each edit from another face of the split that has the requested attribute.
         truncation: How far from the mean face samples may be, 0 to 1; None = 1.
         attributes: Attributes to edit; None = all of the source.
-        only: Numbers of the faces to edit; None = all that the run serves.
+        only: Numbers of the faces to edit; None = all that the run can edit.
     """
 
     judge: Path | None = None
@@ -67,7 +67,7 @@ class Evaluation:
     Attributes:
         report: All numbers, and why others are missing.
         folder: Folder of the report's files; they were written if anything was measured.
-        notes: What a person should know, whole sentences.
+        notes: Messages for the user, whole sentences.
         parts: Parts of the faces that the run makes; none for most runs.
     """
 
@@ -92,7 +92,7 @@ class PreparedStudy:
         source: The faces.
         judge: Or None.
         attributes: Attributes to edit; none for samples.
-        notes: What a person should know.
+        notes: Messages for the user.
     """
 
     study: Study
@@ -125,8 +125,8 @@ def measure_run(
         out: Folder of the report.
 
     Raises:
-        ConfigError: The run edits faces and samples are to be truncated, it takes no styles from faces and is to be
-            guided, or the judge cannot be opened.
+        ConfigError: `truncation` is set for a run that edits faces, `is_guided` for a run that takes no styles from
+            faces, or the judge cannot be opened.
     """
     prepared = prepare_study(registry, run, run_folder, data, options)
     study = prepared.study
@@ -150,7 +150,7 @@ def prepare_study(
     kind = get_kind(run.editor)
     if options.truncation is not None and kind == "edits":
         raise ConfigError(
-            f"--truncation {options.truncation:g}: {run_folder} edits faces and makes none that could be truncated"
+            f"--truncation {options.truncation:g}: {run_folder} edits faces, and only samples can be truncated"
         )
     judge, problem = find_judge(options.judge, data.source, data.image_size)
     notes = [problem]

@@ -1,4 +1,4 @@
-"""Runs metrics over the edits or the samples of a study; a metric that fails takes out only itself."""
+"""Runs metrics over the edits or the samples of a study; if one metric fails, the others continue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Findings:
         headlines: measure -> how it is shown among the headline figures.
         digests: attribute -> sha256 of the faces and that label, equal for equal studies; None = all attributes. Empty
             for samples.
-        edited: attribute -> how many faces were edited; None = all together. For samples None -> how many were made.
+        edited: attribute -> number of edited faces; the key None has the total, and for samples their number.
     """
 
     measures: list[tuple[str, Measure]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Findings:
 def run_metrics(
     editor: Editor, study: Study, metrics: Mapping[str, Metric], attributes: Sequence[str], *, strict: bool = False
 ) -> Findings:
-    """Show every metric all edits of all attributes, or all samples, and collect the measures.
+    """Pass all edits of all attributes, or all samples, to every metric, and collect the measures.
 
     A metric that is unavailable or raises is left out on all processes alike, and `skipped` says why.
 
@@ -92,14 +92,14 @@ def explain_mismatch(metric: Metric, kind: Kind) -> str | None:
     if kind in metric.kinds:
         return None
     if kind == "samples":
-        return "it looks at edits of faces, and this run makes faces of its own"
-    return "it looks at faces that a run makes of its own, and this run edits those that it is given"
+        return "it measures edits of faces, and this run generates faces"
+    return "it measures generated faces, and this run edits given faces"
 
 
 def feed_edits(
     editor: Editor, study: Study, runner: MetricRunner, attributes: Sequence[str], findings: Findings
 ) -> None:
-    """Show the metrics every edit of every attribute, and count the edits in `findings`."""
+    """Pass every edit of every attribute to the metrics, and count the edits in `findings`."""
     for attribute in attributes:
         count = 0
         for edits in iterate_edits(editor, study, attribute):
@@ -117,7 +117,7 @@ class MetricRunner:
     Args:
         world: The processes that measure together.
         metrics: The metrics by name.
-        skipped: Receives the reasons of metrics that fail.
+        skipped: The reason of each metric that fails is added here.
         strict: Raise what a metric raises, apart from `Unavailable`.
     """
 
@@ -191,7 +191,7 @@ def measure_speed(editor: Editor, study: Study, faces: int = BATCH, repeats: int
         editor: The editor to measure.
         study: The faces and the device.
         faces: Number of faces of the one batch, at most.
-        repeats: How many tries, after one that is not counted; their median is returned.
+        repeats: Number of timed runs, after one warm-up run; the median is returned.
     """
     count = min(faces, study.faces)
     if study.kind == "samples":

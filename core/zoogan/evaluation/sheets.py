@@ -52,7 +52,7 @@ def make_comparison_sheet(
 ) -> UInt8[Tensor, "3 h w"] | None:
     """Make a sheet of the same faces edited by every run.
 
-    The true redraw is shown only where it is the same for all runs, that is where all were asked for the same edit.
+    The true redraw is shown only if it is the same for all runs, that is if all made the same edit.
 
     Args:
         editors: (name, editor) of each run.

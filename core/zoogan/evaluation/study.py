@@ -1,6 +1,6 @@
-"""The study: which held-out faces a run edits, or how many samples it makes, and the batches that metrics see.
+"""The study: the held-out faces that a run edits, or the number of samples that it makes, and the batches for metrics.
 
-All methods see the same faces, with the same crop, in the same order.
+All methods are measured on the same faces, with the same crop, in the same order.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def choose_held_out_split(source: Source) -> Split:
     """Choose the split to measure on: test, or valid where there is no test split.
 
     Raises:
-        ConfigError: The source holds no faces out.
+        ConfigError: The source has no held-out faces.
     """
     splits: tuple[Split, ...] = ("test", "valid")
     for split in splits:
         if source.count_faces(split):
             return split
-    raise ConfigError("this source holds no faces out (no test and no valid split), so nothing can be measured on it")
+    raise ConfigError("this source has no held-out faces (no test and no valid split); use one that has")
 
 
 def open_study(
@@ -58,15 +58,15 @@ def open_study(
         faces: How many faces at most, or how many samples.
         seed: Seed of everything that is drawn.
         device: Where the editor runs.
-        judge: Reads attributes and parts; None where no judge is at hand.
-        split: By default the one that is held out for measuring.
+        judge: Reads attributes and parts; None without a judge.
+        split: By default the test split, or valid where there is no test split.
         world: The processes that share the work (default: all); `World.make_single()` = this one alone.
-        editor: What will be measured; by default one that edits faces and has no exclusive groups of its own.
+        editor: The editor to measure; by default one that edits faces and has no exclusive groups of its own.
         truncation: How far from the mean face samples may be, 0 to 1.
-        only: Numbers of the faces to edit; None = all that the editor serves.
+        only: Numbers of the faces to edit; None = all that the editor can edit.
 
     Raises:
-        ConfigError: The source holds no faces out.
+        ConfigError: The source has no held-out faces.
     """
     split = split or choose_held_out_split(source)
     kind = "edits" if editor is None else get_kind(editor)
@@ -84,11 +84,11 @@ def get_kind(editor: Editor) -> Kind:
 
 
 def find_shared_faces(editors: Sequence[Editor], sources: Sequence[Source], faces: int) -> frozenset[int] | None:
-    """Find the held-out faces that every editor serves.
+    """Find the held-out faces that every editor can edit.
 
     Args:
         editors: The editors to compare.
-        sources: The source of each editor, whose labels decide which faces it serves.
+        sources: The source of each editor; its labels decide which faces the editor can edit.
         faces: How many held-out faces to look at, from the first.
 
     Returns:
@@ -110,8 +110,8 @@ def make_edit_targets(
 ) -> tuple[Float[Tensor, "n a"], Bool[Tensor, " n"]]:
     """Make the labels that edits of one attribute ask for.
 
-    The attribute is turned over and its rivals are cleared. A member of an exclusive group is set and never cleared,
-    since every face has some hair.
+    The attribute is flipped and the attributes that it excludes are cleared. A member of an exclusive group is set and
+    never cleared, since every face has a hair colour.
 
     Args:
         study: Knows the exclusive groups.
@@ -172,7 +172,7 @@ def _edit_batch(
     source, device = study.source, study.device
     own, target = sample["attributes"].to(device), target.to(device)
     image = normalize_image(sample["image"]).to(device)
-    # The source itself clears the rivals that it knows.
+    # The source clears the attributes that exclude each other in the source.
     changed = [attribute, *(name for name in study.list_added_rivals(attribute) if name in source.attributes)]
     labels = {name: target[:, source.attributes.index(name)].cpu() for name in changed}
     redrawn = source.redraw(study.split, faces, **labels)

@@ -1,4 +1,4 @@
-"""How good the edits of a run are where the source can draw their true results; shown at the end of a training."""
+"""Measures the edits of a run against their true redraws; the result is shown at the end of a training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def measure_truth(
         device: The device to edit on.
 
     Returns:
-        One line for each attribute. None at all where the source cannot redraw a face, or where the editor makes faces
+        One line for each attribute. An empty list if the source cannot redraw faces, or if the editor generates faces
         instead of editing them.
     """
     from zoogan.evaluation.metric_runner import run_metrics

@@ -1,12 +1,15 @@
 """Base of the metrics that compare a set of edits or samples with a set of real faces.
 
-The protocol. Per attribute, the generated faces are the edits, all of them flips. The real ones are as many faces of
-the train split, drawn without repetition so that the edited attribute is shown as often as the edits were asked to show
-it: the faces of a perfect editor would look like them. Samples are one set, and the real ones as many faces of the
-train split, drawn without repetition (all of them, if it has no more). Both go through one resizer and one network.
+Edits: there is one comparison for each attribute. Its generated set has every edit that changes the attribute. Its real
+set has as many faces of the train split, and the attribute is as frequent among them as among the requests, so that the
+edits of a perfect editor would have the same distribution. With `draws` each face is edited with several seeds.
 
-Each face may be edited with several seeds (`draws`). With `pairs`, as in StarGAN v2's evaluation, the edits from one
-domain to another are a set, the real ones are of the second domain, and the number is the mean over all ordered pairs.
+Samples: all samples are the generated set, and as many faces of the train split (or all of them) the real set.
+
+Pairs (`pairs`, as in StarGAN v2's evaluation): there is one comparison for each ordered pair of domains, of the edits
+from the first domain to the second with real faces of the second. The result is the mean over all pairs.
+
+No real face is drawn twice. Both sets go through one resizer and one network.
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ from zoogan.interfaces import (
 from zoogan.interfaces.source import find_domains
 
 Self = TypeVar("Self")
-# The two sets that are compared, by what is measured; words of the title.
+# The words of the title for the two sets that are compared, by kind.
 COMPARED_SETS: Mapping[Kind | Literal["pairs"], tuple[str, str]] = {
     "edits": ("edits", "real faces that show the attribute as often"),
     "pairs": ("edits from one domain to another", "real faces of the second, mean over pairs"),
@@ -91,7 +94,7 @@ class InceptionConfig(DistributionConfig):
 
 
 class FaceSet(NamedTuple):
-    """What the faces of one set have in common; neither of both for samples.
+    """The attribute or the pair of domains of one set; samples have neither.
 
     Attributes:
         attribute: The edited attribute.
@@ -104,7 +107,7 @@ class FaceSet(NamedTuple):
 
 @runtime_checkable
 class FeatureStore(Protocol):
-    """What a metric stores of the features of a set, batch after batch."""
+    """Accumulates the features of a set, batch after batch."""
 
     def add(self, features: Float[Tensor, "n d"]) -> None:
         """Add a batch."""
@@ -223,7 +226,7 @@ class Distribution(Metric, Generic[Store]):
         self._set_title("pairs" if self.config.pairs else study.kind)
         self.features = self._given_features or self.load_features(study)
         self.stores = {face_set: self.make_store(self.features.dimensions, study.device) for face_set in self.sets}
-        self.seeds_differ = False  # whether another seed made another edit
+        self.seeds_differ = False  # whether edits with different seeds differ
         empty = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
         self.rows: dict[FaceSet, list[tuple[Tensor, Tensor]]] = {face_set: [empty] for face_set in self.sets}
 
@@ -231,13 +234,13 @@ class Distribution(Metric, Generic[Store]):
         """List the sets that this study may fill.
 
         Raises:
-            Unavailable: Options about edits in a study of samples, or about domains of a source without.
+            Unavailable: An option of edits is set and samples are measured, or the source has no domains for `pairs`.
         """
         config, domains = self.config, study.source.domains
         if study.kind == "samples":
             if config.draws > 1 or config.pairs:
                 option = "pairs" if config.pairs else "draws"
-                raise Unavailable(f"{self.name}.{option} is about edits of faces, and these are samples: leave it out")
+                raise Unavailable(f"{self.name}.{option} applies to edits, and these are samples: leave it out")
             return [FaceSet()]
         if not config.pairs:
             return [FaceSet(attribute) for attribute in study.source.attributes]
@@ -286,7 +289,7 @@ class Distribution(Metric, Generic[Store]):
         results = {face_set: measures for face_set in self.sets if (measures := self._measure_set(face_set))}
         draws = self.config.draws
         if results and draws > 1 and not any(self.study.world.gather_objects(self.seeds_differ)):
-            raise Unavailable(f"{self.name}.draws={draws}: these edits are the same by every seed: leave it out")
+            raise Unavailable(f"{self.name}.draws={draws}: these edits are the same with every seed: leave it out")
         if self.config.pairs and results:
             return [self._average_pairs(list(results), parts) for parts in zip(*results.values())]
         return [measure for measures in results.values() for measure in measures]

@@ -14,10 +14,10 @@ from zoogan.pictures.photo import normalize_image
 
 
 class Diversity(FaceMetric):
-    """Mean L1 between two edits of the same face that differ in their seed alone; 0 for deterministic methods.
+    """Mean L1 between two edits of the same face that differ only in their seed; 0 for deterministic methods.
 
-    Of samples: between two of them, and `diversity.l1.real` between two real faces. Samples should come near the value
-    of real faces, so that more is not better.
+    For samples: mean L1 between two samples, and `diversity.l1.real` between two real faces. Both should be
+    close; a larger value is not better.
     """
 
     title = "Diversity: L1 between edits with different seeds"
@@ -26,7 +26,7 @@ class Diversity(FaceMetric):
     better: ClassVar = {"diversity.l1": "higher", "diversity.l1.real": None}
 
     def start(self, study: Study) -> None:
-        """Forget earlier rows, and choose the title."""
+        """Clear the rows, and choose the title."""
         super().start(study)
         if study.kind == "samples":
             self.title = "Diversity: L1 between two samples, and between two real faces"
@@ -37,7 +37,7 @@ class Diversity(FaceMetric):
         self.add_rows("diversity.l1", edits, (other - edits.edited_image).abs().flatten(1).mean(1))
 
     def update_samples(self, samples: Samples) -> None:
-        """Make as many other samples, read held-out faces, and compare each of those with the next."""
+        """Compare each sample with another sample, and each held-out face with the next."""
         other = samples.sample_with_seed(samples.seed + 1)
         self.add_rows("diversity.l1", samples, (other - samples.image).abs().flatten(1).mean(1))
         count = self.study.held_out_count

@@ -11,7 +11,8 @@ from zoogan.interfaces import Edits, Headline
 class EditError(RedrawMetric):
     """Mean L1(edit, redraw) / mean L1(input, redraw) inside the true region; 0 = the truth, 1 = no edit at all.
 
-    Also for adding and for removing alone. Faces on which the attribute is hidden do not count. Drawn faces only.
+    Also reported for adding alone and for removing alone. Faces on which the attribute is hidden do not count. For
+    drawn faces only.
     """
 
     title = "Edit error: L1 to the true redraw inside its region; 0 = the truth, 1 = no edit"

@@ -26,7 +26,7 @@ class FaceMetric(Metric):
     better: ClassVar[Mapping[str, Better]]
 
     def start(self, study: Study) -> None:
-        """Forget the rows of earlier studies."""
+        """Clear the rows of earlier studies."""
         self.study = study
         self._rows: dict[tuple[str, str | None], list[Row]] = {}
 

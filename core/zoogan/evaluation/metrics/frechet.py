@@ -18,7 +18,7 @@ from zoogan.interfaces import Headline, SetStatistic, Statistic, World
 
 
 class Moments:
-    """Count, sum and sum of outer products in float64: all that the Frechet distance needs of a set.
+    """Count, sum and sum of outer products of a set's features in float64, from which mean and covariance follow.
 
     Args:
         dimensions: Length of a feature vector.
@@ -118,7 +118,7 @@ class FrechetDistance(Distribution[Moments]):
             if others.indices:
                 features = load_reference(others, self.features, self.study).features
                 floor = compute_frechet_distance(Moments.from_features(features), moments)
-                note += f"; {len(others.indices)} other real faces are at {floor:.4g}"
+                note += f"; distance of {len(others.indices)} other real faces: {floor:.4g}"
         return {"": (SetStatistic(faces, compute_frechet_distance(generated, moments)), note)}
 
 

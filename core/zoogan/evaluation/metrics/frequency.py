@@ -1,4 +1,4 @@
-"""Frequency: how often a judge sees each attribute on samples, against how often on real faces."""
+"""Frequency: the share of samples with each attribute, compared with that of real faces, as a judge reads them."""
 
 from __future__ import annotations
 
@@ -36,13 +36,16 @@ class JudgeFeatures(Features):
 
 
 class Frequency(FaceMetric):
-    """The share of samples on which the judge sees an attribute, against that of held-out real faces.
+    """The share of samples on which the judge reads an attribute, compared with that of held-out real faces.
 
-    `frequency`: |difference| for each attribute that the judge knows, `frequency.mean` and `frequency.worst` over them.
-    Both sides go through the judge, so that its bias cancels as long as it errs on samples as on real faces; the note
-    states both shares, and that of the true labels. Where something hides an attribute (hair under a hat), the judge
-    guesses, on both sides alike. Errors are binomial, of samples and of real faces; that of the mean takes into account
-    that the attributes of a face depend on each other.
+    `frequency` is |difference| for each attribute that the judge reads; `frequency.mean` and `frequency.worst` are over
+    these attributes. The note states both shares, and that of the true labels.
+
+    The judge reads both sets, so its bias cancels if it errs equally often on both. It guesses where something hides an
+    attribute (hair under a hat), on both sets.
+
+    Standard errors are binomial, of samples and of real faces. The error of the mean includes the covariance between
+    attributes of one face.
     """
 
     kinds = ("samples",)
@@ -73,7 +76,7 @@ class Frequency(FaceMetric):
         self.real = self._decide(self.reference.features)
 
     def _decide(self, probabilities: Float[Tensor, "n a"]) -> Bool[Tensor, "n a"]:
-        """Return which attributes the judge sees on each face."""
+        """Return the attributes that the judge reads on each face."""
         return probabilities > self.judge.thresholds.to(probabilities)
 
     def update_samples(self, samples: Samples) -> None:
@@ -108,7 +111,7 @@ class Frequency(FaceMetric):
         spread = (shares * (1 - shares) * (1 / len(made) + 1 / len(real))).sqrt()
         chance = float(spread.mean()) * math.sqrt(2 / math.pi)  # E|x| of a normal x
         gap = (made.mean(0) - real.mean(0)).abs().mean()
-        note = f"over {len(signs)} attributes; as many real faces would be at about {chance:.4f} by chance"
+        note = f"over {len(signs)} attributes; as many real faces would have about {chance:.4f} by chance"
         error = compute_error((made * signs).mean(1), (real * signs).mean(1))
         return self._make_overall("mean", face, gap, error, note)
 
@@ -118,7 +121,7 @@ class Frequency(FaceMetric):
         return self.make_measure(f"frequency.{suffix}", None, statistic, note)
 
     def _describe_real(self, k: int) -> str:
-        """Describe the share of real faces with attribute `k`, as the judge sees them and, where known, by labels."""
+        """Describe the share of real faces with attribute `k`, as the judge reads it and, where known, by labels."""
         text = f"{self.real[:, k].double().mean():.3f} of {len(self.real)} {self.study.split} faces"
         source, name = self.study.source, self.judge.attributes[k]
         if name not in source.attributes:

@@ -1,7 +1,7 @@
-"""Identity: whether an edited face is still the same person, as a network that the user names sees it.
+"""Identity: whether an edited face still shows the same person, measured with a network that the user names.
 
-No face-recognition network may be shipped or fetched here, so the user brings one: a timm architecture and its weights.
-The result is the cosine similarity of that network's features; numbers through different weights are not comparable.
+zoogan ships and downloads no face-recognition network: the user names a timm architecture and the file of its weights.
+The result is the cosine similarity of that network's features. Results of different weights are not comparable.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from zoogan.names import suggest_name
 
 
 class IdentityConfig(ComponentConfig):
-    """Options of `identity`. The network is best a face recogniser.
+    """Options of `identity`. The network should be trained to recognise faces.
 
     Attributes:
         backbone: timm's name of the network.
@@ -67,8 +67,8 @@ class NamedNetwork(Features):
         super().__init__()
         if config.backbone is None:
             raise Unavailable(
-                "no network is named: say identity.backbone=NAME (of timm) and identity.weights=FILE.safetensors; a "
-                "network trained to recognise faces is what tells persons apart"
+                "no network is named: set identity.backbone=NAME (of timm) and identity.weights=FILE.safetensors; use "
+                "a network that was trained to recognise faces"
             )
         path = find_network_file(config.weights, config.backbone)
         self.weights = hash_file(path)
@@ -98,7 +98,7 @@ def find_network_file(given: Path | None, backbone: str) -> Path:
     path = get_weights_folder() / f"{backbone}.safetensors" if given is None else given.expanduser()
     if not path.is_file():
         raise Unavailable(
-            f"{path}: no such file, the weights of {backbone}. Say where they are with identity.weights=FILE, "
+            f"{path}: no such file, the weights of {backbone}. Give their path with identity.weights=FILE, "
             f"or put {backbone}.safetensors into a folder named by ZOOGAN_METRIC_WEIGHTS"
         )
     return path
@@ -149,8 +149,8 @@ def compute_cosine(one: Float[Tensor, "n d"], other: Float[Tensor, "n d"]) -> Fl
 class Identity(FaceMetric):
     """Cosine similarity of faces in the features of a network that the user names.
 
-    `identity.similarity`: of the input and its edit, from -1 to 1. `identity.truth`: of the input and the true redraw,
-    where it is known: the change that the edit itself asks for. Faces are cropped as the source crops them.
+    `identity.similarity` is of the input and its edit, from -1 to 1. `identity.truth` is of the input and the true
+    redraw, where it is known: the similarity of a perfect edit. Faces are cropped as the source crops them.
     """
 
     Config = IdentityConfig

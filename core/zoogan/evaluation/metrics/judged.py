@@ -45,8 +45,8 @@ class JudgedMetric(FaceMetric):
         """
         self.judge = require_judge(study)
         if not set(self.judge.attributes) & set(study.source.attributes):
-            names, known = ", ".join(study.source.attributes), ", ".join(self.judge.attributes) or "no attributes"
-            raise Unavailable(f"the judge knows {known}, none of {names}: train another with `zoo judge train`")
+            names, readable = ", ".join(study.source.attributes), ", ".join(self.judge.attributes) or "no attributes"
+            raise Unavailable(f"the judge knows {readable}, none of {names}: train another with `zoo judge train`")
         super().start(study)
 
     def make_measure(self, name: str, attribute: str | None, statistic: Statistic) -> Measure:
@@ -58,7 +58,7 @@ class JudgedMetric(FaceMetric):
         )  # fmt: skip
 
     def describe_judge(self, attribute: str | None) -> str:
-        """Describe how accurate the judge is in what this metric asks it; None = over all attributes."""
+        """Describe the judge's accuracy on an attribute; None = over all attributes."""
         return ""
 
 
@@ -69,8 +69,8 @@ def explain_other_parts(judge_parts: Sequence[str], parts: Sequence[str], study:
     different = sorted(set(judge_parts) ^ set(parts))
     difference = f"they differ in {', '.join(different)}" if different else "in another order"
     return (
-        f"the judge tells {len(judge_parts)} parts apart, {len(parts)} are asked for ({difference}): train one that "
-        f"tells these, `zoo judge train --data {study.source_name}{option} --size {study.source.image_size} "
+        f"the judge reads {len(judge_parts)} parts, {len(parts)} are needed ({difference}): train one that "
+        f"reads these, `zoo judge train --data {study.source_name}{option} --size {study.source.image_size} "
         "--out DIR`, and name it with --judge DIR"
     )
 

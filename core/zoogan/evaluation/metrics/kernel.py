@@ -37,8 +37,8 @@ def sum_kernel(x: Float64[Tensor, "n d"], y: Float64[Tensor, "m d"]) -> Float64[
 def compute_kernel_distance(first: Float[Tensor, "n d"], second: Float[Tensor, "m d"]) -> tuple[float, float]:
     """Compute the distance and its standard error by the jackknife.
 
-    Mean of k(x, x') over pairs of one set, the same for the other, minus twice the mean over pairs of both. It is 0 in
-    expectation for two samples of one distribution, so that a single one may come out below 0.
+    Mean of k(x, x') over the pairs of each set, minus twice the mean over the pairs of a row from each. The
+    expectation is 0 for two samples of one distribution, so a single value may be negative.
 
     Returns:
         The distance, nan with fewer than two rows, and its error, nan with fewer than three.
@@ -75,9 +75,9 @@ class KernelDistance(Distribution[FeatureRows]):
     ) -> Mapping[str, tuple[Statistic, str]]:
         """Compute the distance and its error."""
         distance, error = compute_kernel_distance(generated.stack(), real)
-        # The jackknife leaves out rows; with several draws it would have to leave out faces with all their edits.
+        # The jackknife leaves out single rows. With several draws the edits of one face depend on each other.
         usable_error = error if self.config.draws == 1 else None
-        return {"": (SetStatistic(faces, distance, usable_error), "not scaled; 0 or below is no difference seen")}
+        return {"": (SetStatistic(faces, distance, usable_error), "not scaled; 0 or below: no difference measured")}
 
 
 class KernelSqueezeNet(KernelDistance):

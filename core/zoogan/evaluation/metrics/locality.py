@@ -12,7 +12,7 @@ SHUT, OPEN = 0.1, 0.5  # a mask below SHUT does not edit; one above OPEN does
 
 
 class Locality(FaceMetric):
-    """The change outside the region of the attribute: the true one where it is known, and the method's own mask.
+    """The change outside the region of the attribute: outside the true region where it is known, and outside the mask.
 
     `mask.iou` compares the method's mask (above 0.5) with the true region; `mask.area` is the mean of the mask.
     """

@@ -1,4 +1,4 @@
-"""What the registered metrics declare: which run by default, and their headline figures."""
+"""Looks up the registered metrics: which run by default, and their headline figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load_metric_classes(registry: Registry) -> Mapping[str, type[Metric]]:
         component = registry.components["metric", name]
         try:
             builder = import_object(component.build)
-        except Exception as error:  # anything can happen inside a third party's module
+        except Exception as error:  # importing a plugin's module can raise any error
             warnings.warn(
                 f"metric {name!r} of plugin {component.plugin!r} is left out: {component.build!r} cannot be imported "
                 f"({type(error).__name__}: {error})",

@@ -22,9 +22,9 @@ from zoogan.interfaces import Better, Edits, Measure, Metric, Ratio, Study, Unav
 
 BETTER: dict[str, Better] = {"kept": "lower", "cycled": "lower", "diversity": "higher"}
 NOTES = {
-    "kept": "input to the input asked to stay as it is",
-    "cycled": "input to the edit taken back",
-    "diversity": "between edits of a face by different seeds; quality is not its business",
+    "kept": "between the input and an edit to its own labels",
+    "cycled": "between the input and the reversed edit",
+    "diversity": "between edits of a face with different seeds; no measure of quality",
 }
 
 
@@ -41,7 +41,7 @@ class Lpips(Metric):
         """Options of `lpips`, version 0.1.
 
         Attributes:
-            trunk: The network below; alex is the authors' choice for measuring.
+            trunk: The network whose features are compared; the authors recommend alex for measuring.
             weights: Its ImageNet weights as torchvision saved them; by default the file in the folder of metric
                 weights.
             download: Fetch the weights where no file is found (alex 233 MB).
@@ -55,7 +55,7 @@ class Lpips(Metric):
         download: bool = True
         draws: int = Field(2, ge=2)
 
-    title = "LPIPS: what comes back of a face, and how much edits by different seeds differ"
+    title = "LPIPS of reconstructions, and between edits with different seeds"
     config: Config
 
     def __init__(
@@ -78,14 +78,14 @@ class Lpips(Metric):
         if self._given_distance is not None:
             self.distance = self._given_distance
         else:
-            import_lpips()  # first, so that nobody downloads weights for nothing
+            import_lpips()  # before the download, which is useless without the package
             file = make_trunk_file(self.config.trunk)
             path = find_weight_file(file, self.config.weights, "lpips", study.world, download=self.config.download)
             self.distance = open_lpips(self.config.trunk, path, study.device)
             self.digest = file.sha256
         names = [("kept", None), *((name, a) for a in study.source.attributes for name in ("cycled", "diversity"))]
         self.rows: dict[tuple[str, str | None], list[Float64[Tensor, "n 2"]]] = {name: [] for name in names}
-        self.measured_faces: set[int] = set()  # whose `kept` is measured already
+        self.measured_faces: set[int] = set()  # faces whose `kept` was measured
 
     def update(self, edits: Edits) -> None:
         """Add a batch. `kept` is measured with the first attribute of a face only."""

@@ -25,11 +25,11 @@ BLOCK = 256  # rows of a distance matrix that are in memory at once
 
 @dataclass(frozen=True)
 class Overlap:
-    """How two sets lie in each other.
+    """How two sets of features overlap.
 
     Attributes:
         realistic: Whether a generated face lies in a real ball (precision).
-        density: In how many real balls a generated face lies, divided by k (density).
+        density: Number of real balls that a generated face lies in, divided by k (density).
         reached: Whether a real face lies in a generated ball (recall).
         covered: Whether the ball of a real face contains a generated face (coverage).
     """
@@ -42,7 +42,7 @@ class Overlap:
 
 def compute_radii(rows: Float64[Tensor, "n d"], k: int) -> Float64[Tensor, " n"]:
     """Compute the distance of each row to its k-th nearest neighbour, itself not counted; k < n."""
-    # The nearest of k + 1 is the row itself, or a twin at the same distance.
+    # The nearest of k + 1 is the row itself, or an equal row.
     return torch.cat([compute_distances(part, rows).kthvalue(k + 1, dim=1).values for part in rows.split(BLOCK)])
 
 
@@ -52,7 +52,7 @@ def compute_distances(x: Float64[Tensor, "n d"], y: Float64[Tensor, "m d"]) -> F
 
 
 def compute_overlap(generated: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int) -> Overlap:
-    """Compute how two sets lie in each other. A face on the rim of a ball is outside, as in Naeem et al.'s code."""
+    """Compute how two sets overlap. A face exactly on the edge of a ball is outside, as in Naeem et al.'s code."""
     x, y = generated.double(), real.double()
     radii_x, radii_y = compute_radii(x, k), compute_radii(y, k)
     balls = torch.zeros(len(x), dtype=torch.float64)
@@ -70,7 +70,7 @@ def compute_overlap(generated: Float[Tensor, "n d"], real: Float[Tensor, "m d"],
 class PrecisionRecallSqueezeNet(Distribution[FeatureRows]):
     """Precision, recall, density and coverage on SqueezeNet 1.1 features.
 
-    A density above 1 is possible, and not better than 1 by itself.
+    A density can exceed 1, which is not better than 1.
     """
 
     class Config(DistributionConfig):

@@ -1,4 +1,4 @@
-"""Mask agreement: whether the segmentation that an editor makes with a face fits that face."""
+"""Mask agreement: whether the generated segmentation of a face matches its picture."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from zoogan.interfaces import Headline, Measure, Samples, SetStatistic, Statisti
 
 
 class MaskAgreement(FaceMetric):
-    """The segmentation of each sample against what the judge reads off the sample's picture.
+    """The generated segmentation of each sample compared with the judge's segmentation of its picture.
 
-    `mask_agreement.miou`: intersection over union of each part, summed over faces, and its mean over the parts that
-    occur in either. `mask_agreement.accuracy`: the share of pixels on which both agree. `mask_agreement.judge`: the
-    judge's own mean on real held-out faces, which is the most that can be expected; parts that do not occur among those
-    do not count.
+    - `mask_agreement.miou`: intersection over union of each part, summed over faces, and its mean over the parts that
+    occur in either segmentation.
+    - `mask_agreement.accuracy`: share of pixels on which both agree.
+    - `mask_agreement.judge`: the judge's mean IoU on real held-out faces, over the parts that occur there: an upper
+    limit of what can be expected.
     """
 
     kinds = ("samples",)

@@ -1,4 +1,4 @@
-"""Part leak: what a part of a generated face changes elsewhere when it is replaced."""
+"""Part leak: how much a face changes elsewhere when one of its parts is replaced."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ REPLACED = MappingProxyType({"shape": ("shape",), "texture": ("texture",), "both
 
 
 class PartLeak(FaceMetric):
-    """Every part but the background of the first samples, replaced by that of another sample, noise and all else equal.
+    """Changes outside a part that is replaced by the part of another sample; noise and everything else stay equal.
 
-    The region of a part is where it is before or after. `part_leak.shape`, `.texture`, `.both`, by what is replaced:
-    mean |change| outside the region / mean |change| inside, both summed over faces. `part_leak.others.*`: mean over the
-    other parts of intersection over union before and after, outside the region, as a part that shrinks must uncover
-    something. `part_leak.relabelled`: share of pixels that change their label when a texture is replaced.
-    `part_leak.present`: share of samples that show the part. Faces without a region, or without anything outside, do
-    not count. Pictures are compared before they are rounded.
+    Measured for every part but the background, on the first samples. The region of a part is where it is before or
+    after. Faces whose region is empty or covers the image do not count. Pictures are compared before rounding.
+
+    - `part_leak.shape`, `.texture`, `.both` (the latents that are replaced): mean |change| outside the region / mean
+    |change| inside, both summed over faces.
+    - `part_leak.others.*`: intersection over union of every other part before and after, mean over these parts. Only
+    pixels outside the region count, since a part that shrinks uncovers others.
+    - `part_leak.relabelled`: share of pixels whose label changes when a texture is replaced.
+    - `part_leak.present`: share of samples that show the part.
     """
 
     class Config(ComponentConfig):
@@ -42,7 +45,7 @@ class PartLeak(FaceMetric):
         faces: int = Field(100, ge=1)
 
     kinds = ("samples",)
-    title = "Part leak: a part replaced by that of another face, and what it changes elsewhere"
+    title = "Part leak: changes elsewhere when a part is replaced by that of another face"
     default_for: ClassVar = {"parts": 20}
     headlines: ClassVar = {
         "part_leak.shape": Headline("Leak of a shape", "change outside of a replaced part, against inside", 110, 140),
@@ -111,7 +114,7 @@ class PartLeak(FaceMetric):
 
 
 def list_replaceable_parts(generator: LatentGenerator) -> dict[str, list[str]]:
-    """List what can be replaced of each part: `shape`, `texture` or `both`. The background, the first part, cannot."""
+    """List the replaceable latents of each part: `shape`, `texture`, `both`; none of the background, part 0."""
     return {
         part: [kind for kind, names in REPLACED.items() if all(name in generator.part_rows[part] for name in names)]
         for part in generator.parts[1:]

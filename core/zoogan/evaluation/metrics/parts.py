@@ -1,4 +1,4 @@
-"""What metrics of faces with parts share: which parts an editor makes, and how a judge reads them."""
+"""Helpers of metrics of faces with parts: the parts that an editor makes, and how a judge reads them."""
 
 from __future__ import annotations
 

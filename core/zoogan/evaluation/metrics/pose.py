@@ -14,7 +14,7 @@ class Pose(JudgedMetric):
     Only for judges that were trained on faces whose pose is known.
     """
 
-    title = "Pose kept: degrees that the head turns by the edit"
+    title = "Pose: degrees by which the edit turns the head"
     default_for: ClassVar = {"edits": 80}
     better: ClassVar = {"pose_change": "lower"}
 

@@ -13,15 +13,15 @@ from zoogan.interfaces import Edits, Headline
 class Preservation(JudgedMetric):
     """The share of other attributes that the judge reads as before the edit, mean over attributes.
 
-    Attributes that exclude the edited one, in the source or in the run, are left out, whether or not the run knows
-    them: setting a hair colour must clear the others. `preservation.truth`: the same of the true redraw, where it is
-    known, which is due to the judge's own mistakes.
+    Attributes that exclude the edited one, in the source or in the run, are left out, because the edit must clear them
+    (a face has one hair colour). `preservation.truth` is the same of the true redraw, where it is known; it is below 1
+    only because of the judge's mistakes.
     """
 
     title = "Preservation: the judge reads everything else as before the edit"
     default_for: ClassVar = {"edits": 40}
     headlines: ClassVar = {
-        "preservation": Headline("Preservation", "of what else the judge reads stays as it was", 30, 30),
+        "preservation": Headline("Preservation", "of the other attributes, as the judge reads them, stay", 30, 30),
     }
     better: ClassVar = {"preservation": "higher", "preservation.truth": None}
 

@@ -33,7 +33,7 @@ class RealFaces:
     Attributes:
         source: Their source.
         indices: Their numbers in the split, ascending.
-        key: Hash of their pictures and labels; None if the source cannot tell them from others.
+        key: Hash of their pictures and labels; None if the source has no stable hash.
         split: The split.
     """
 
@@ -61,8 +61,8 @@ def choose_matching_faces(
 ) -> RealFaces:
     """Choose as many real faces as there are edits, none twice, that show the attribute as often as the edits should.
 
-    Faces on which it is hidden are left out, as they are among the edits. Where the split is too small the choice is
-    smaller, in the same proportion. It depends on the arguments alone.
+    Faces on which it is hidden are left out, as among the edits. If the split has too few faces, fewer are chosen, in
+    the same proportion. The choice depends only on the arguments.
 
     Args:
         source: The source.
@@ -93,7 +93,7 @@ def choose_matching_faces(
 def choose_any_faces(
     source: Source, count: int, seed: int, *, domain: int | None = None, others: bool = False
 ) -> RealFaces:
-    """Choose faces of the train split, none twice, whatever they show; all of them where there are fewer.
+    """Choose distinct faces of the train split at random; all of them where there are fewer.
 
     Args:
         source: The source.
@@ -126,7 +126,7 @@ def hash_real_faces(source: Source, indices: Sequence[int], split: Split = SPLIT
     """Hash what identifies a set of real faces, without reading them: their files, crop, size and labels.
 
     Returns:
-        The hash; None where the source cannot tell its pictures from others.
+        The hash; None if the source has no stable hash.
     """
     pictures = source.compute_fingerprint(split, indices)
     if pictures is None:
@@ -153,7 +153,7 @@ def load_reference(faces: RealFaces, features: Features, study: Study) -> Refere
     identity = json.dumps([faces.key, features.name, features.weights, features.resizer])
     path = study.cache / "real_features" / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.safetensors"
     tensors = _read_cached(path, (len(faces.indices), features.dimensions)) if faces.key else None
-    # All read or all compute: a process that alone found the file would leave the others waiting for its share.
+    # All processes read or all compute. Otherwise those that compute would wait forever for the one that read.
     missing = study.world.reduce_max(torch.tensor([tensors is None], dtype=torch.int32, device=study.device))
     if tensors is None or missing.item():
         tensors = _compute_reference(faces, features, study)

@@ -1,4 +1,4 @@
-"""Reconstruction: an edit taken back, and a face that is asked to stay as it is."""
+"""Reconstruction: reversing an edit, and editing a face to its own labels."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from zoogan.interfaces import Edits, Headline
 
 
 class Reconstruction(FaceMetric):
-    """`cycle`: the edit taken back, against the input. `identity`: an edit to the input's own labels, against it."""
+    """`cycle`: L1 of the input and the reversed edit. `identity`: L1 of the input and an edit to its own labels."""
 
-    title = "Reconstruction: the edit taken back (cycle), and a face asked to stay as it is (identity)"
+    title = "Reconstruction: the reversed edit (cycle), and an edit to the face's own labels (identity)"
     default_for: ClassVar = {"edits": 60}
     headlines: ClassVar = {
-        "cycle.l1": Headline("Edit taken back", "mean L1 to the face as it was", 50, 70),
-        "identity.l1": Headline("Left alone", "mean L1 of a face asked to stay as it is", 130, 60),
+        "cycle.l1": Headline("Reversed edit", "mean L1 to the original face", 50, 70),
+        "identity.l1": Headline("Unchanged face", "mean L1 of an edit to the face's own labels", 130, 60),
     }
     better: ClassVar = {
         "cycle.l1": "lower", "cycle.psnr": "higher", "cycle.ssim": "higher",

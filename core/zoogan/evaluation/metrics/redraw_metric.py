@@ -13,7 +13,7 @@ class RedrawMetric(FaceMetric):
         """Check that the source can redraw faces.
 
         Raises:
-            Unavailable: It cannot.
+            Unavailable: The source cannot redraw faces.
         """
         if not study.source.count_faces(study.split) or study.source.redraw(study.split, [0]) is None:
             raise Unavailable("only drawn faces have a true redraw to compare with; evaluate with --data drawn as well")

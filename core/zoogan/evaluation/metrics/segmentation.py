@@ -12,11 +12,12 @@ from zoogan.interfaces import Edits, Study, Unavailable
 
 
 class Segmentation(JudgedMetric):
-    """The parts of the edit, as the judge reads them (or the editor itself), against those of the true redraw.
+    """The parts of the edit, as the judge or the editor segments them, compared with those of the true redraw.
 
-    `segmentation.miou`: mean over classes of intersection / union, summed over faces. `segmentation.accuracy`: share of
-    pixels. `segmentation.miou.truth`: the judge's reading of the true redraw, the most that can be reached.
-    `segmentation.miou.editor`: the editor's own segmentation.
+    - `segmentation.miou`: mean over classes of intersection / union, summed over faces.
+    - `segmentation.accuracy`: share of equal pixels.
+    - `segmentation.miou.truth`: the judge's segmentation of the true redraw, an upper limit of `miou`.
+    - `segmentation.miou.editor`: the editor's own segmentation.
     """
 
     title = "Segmentation of the edit against that of the true redraw"
@@ -30,7 +31,7 @@ class Segmentation(JudgedMetric):
         """Check that the source has a true segmentation, and that the judge reads the same parts.
 
         Raises:
-            Unavailable: One of these is not so.
+            Unavailable: There is no true segmentation, or the judge reads other parts.
         """
         super().start(study)
         if not study.source.count_faces(study.split):

@@ -1,4 +1,4 @@
-"""Success: whether a judge sees the requested value after the edit."""
+"""Success: whether a judge reads the requested value after the edit."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from zoogan.interfaces import Edits, Headline, Measure, Ranking, Study
 
 
 class Success(JudgedMetric):
-    """Whether the judge sees the requested value after the edit.
+    """Whether the judge reads the requested value after the edit.
 
-    `success`: balanced accuracy (mean of adding and removing); `success.accuracy`: over all edits alike. Average
-    precision and best F1 rank the edits by the judge's probability. `success.unedited`: `success` of the unedited
-    inputs, which is due to the judge's own mistakes.
+    - `success`: balanced accuracy, the mean of adding and removing.
+    - `success.accuracy`: share of all edits.
+    - Average precision and best F1: how well the judge's probability ranks the edits.
+    - `success.unedited`: `success` of the unedited inputs; above 0 only because of the judge's mistakes.
     """
 
     title = "Success: the judge sees what was asked for"
@@ -28,12 +29,12 @@ class Success(JudgedMetric):
     }  # fmt: skip
 
     def start(self, study: Study) -> None:
-        """Check the judge, and forget earlier scores."""
+        """Check the judge, and clear earlier scores."""
         super().start(study)
         self._scores: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
 
     def update(self, edits: Edits) -> None:
-        """Read the edits and the inputs; attributes that the judge does not know are left out."""
+        """Let the judge read the edits and the inputs; attributes that it does not read are left out."""
         if edits.attribute not in self.judge.attributes:
             return
         column = self.judge.attributes.index(edits.attribute)

@@ -13,7 +13,7 @@ FEWEST = 20  # finite values that an interval needs
 
 
 def draw_face_weights(faces: int, resamples: int, seed: int) -> Float[Tensor, "resamples faces"]:
-    """Draw how often each face occurs in each resample: `faces` draws with replacement, the same for every run."""
+    """Draw the number of times that each face occurs in each resample, the same for every run."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(faces, (resamples, faces), generator=generator)
     return torch.zeros(resamples, faces).scatter_add_(1, drawn, torch.ones(resamples, faces))

@@ -1,4 +1,4 @@
-"""Compares the reports of several runs: which numbers are comparable, and which differences are more than chance."""
+"""Compares the reports of several runs: which numbers are comparable, and which differences are significant."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Cell:
         high: Upper end of it.
         runs: How many.
         best: Whether no other entrant is better.
-        tied: Whether it cannot be told from the best with these faces and seeds: the 95 % interval of the paired
-            difference holds 0. None = unknown.
+        tied: Whether its difference from the best is not significant: the 95 % interval of the paired difference
+            contains 0. None = unknown.
     """
 
     value: float
@@ -96,7 +96,7 @@ def read_evaluated_run(folder: Path, name: str | None = None) -> EvaluatedRun:
 
     Args:
         folder: Folder of the report.
-        name: What the run is called now; by default what it was called when it was evaluated.
+        name: Present name of the run; by default its name in the report.
 
     Raises:
         ConfigError: The run was not evaluated, or its report is damaged or of another version.
@@ -128,7 +128,7 @@ def group_entrants(runs: Sequence[EvaluatedRun]) -> list[Entrant]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ConfigError(
-            f"two runs are called {repeated[0]}: the tables could not tell them apart; rename one's folder"
+            f"two runs are called {repeated[0]}: their rows in the tables would look alike; rename one of the folders"
         )
     return entrants
 
@@ -161,8 +161,8 @@ def make_cells(members: dict[str, list[Measured]], column: ComparisonColumn, fac
 
     Args:
         members: name of an entrant -> the numbers of its runs.
-        column: Tells the seed of the bootstrap and which way is good.
-        faces: How many are resampled.
+        column: Its key has the seed of the bootstrap, and it says which way is good.
+        faces: Number of faces to resample.
     """
     weights = draw_face_weights(faces, RESAMPLES, column.key.seed)
     samples = {name: resample_entrant(name, numbers, weights) for name, numbers in members.items()}
@@ -176,7 +176,7 @@ def resample_entrant(
     """Resample an entrant's number over the choice of faces and, with several runs, of seeds.
 
     Args:
-        name: Name of the entrant; seeds the choice of its runs, since the seeds of two entrants are no pairs.
+        name: Name of the entrant; seeds the choice of its runs, since the runs of two entrants are not paired.
         numbers: The numbers of its runs.
         weights: See `draw_face_weights`.
 
@@ -195,7 +195,7 @@ def resample_entrant(
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     chosen = torch.randint(count, stacked.shape, generator=generator)
     mean = stacked.mean(0)
-    # A bootstrap of so few runs understates how far they spread, by this factor.
+    # A bootstrap of n runs underestimates their standard deviation by this factor.
     return mean + (stacked.gather(0, chosen).mean(0) - mean) * (count / (count - 1)) ** 0.5
 
 
@@ -211,7 +211,7 @@ def make_cell(numbers: Sequence[Measured], samples: Float[Tensor, " resamples"] 
 def mark_best(
     cells: dict[str, Cell], samples: dict[str, Float[Tensor, " resamples"] | None], better: str | None
 ) -> dict[str, Cell]:
-    """Mark the best cell, and those that cannot be told from it. Fewer than two cells stay as they are."""
+    """Mark the best cell, and those that do not differ significantly from it. Fewer than two cells stay unmarked."""
     if better is None or len(cells) < 2:
         return cells
     best = (max if better == "higher" else min)(cells, key=lambda name: cells[name].value)
@@ -227,7 +227,7 @@ def is_tied(
     samples: Float[Tensor, " resamples"] | None,
     best_samples: Float[Tensor, " resamples"] | None,
 ) -> bool | None:
-    """Whether a cell cannot be told from the best one; None where an interval is missing."""
+    """Return whether a cell does not differ significantly from the best; None where an interval is missing."""
     if cell.value == best.value:
         return True
     if samples is not None and best_samples is not None:

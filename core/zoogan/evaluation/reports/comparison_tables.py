@@ -24,7 +24,7 @@ class ComparedRow:
 
     @property
     def scale(self) -> Scale | None:
-        """The scale of their lines: from about the least to about the largest, since here differences matter."""
+        """The scale of their lines, from about the smallest to about the largest number, so that differences show."""
         return make_scale([cell for cell in self.cells if cell is not None], from_zero=False)
 
 
@@ -36,7 +36,7 @@ class Table:
         metric: Its name.
         title: Its title.
         rows: Its numbers.
-        differences: Why columns of one name are apart, a sentence each.
+        differences: How the keys of columns with one name differ, a sentence each.
     """
 
     metric: str

@@ -1,4 +1,4 @@
-"""A comparison as text: the headline columns, why columns are apart, and the table in Markdown."""
+"""A comparison as text: the headline columns, the differences between keys, and the table in Markdown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def format_heading(column: ComparisonColumn) -> str:
 
 
 def list_key_differences(columns: Sequence[ComparisonColumn]) -> list[str]:
-    """List why columns of one name are apart, a sentence each."""
+    """List the differences between the keys of columns with one name, a sentence each."""
     return [
         f"{format_heading(column)}: not comparable with the other: {'; '.join(column.apart)}"
         for column in columns
@@ -61,7 +61,7 @@ def format_markdown(entrants: Sequence[Entrant], headlines: Sequence[ComparisonC
 
 
 def format_cell(cell: Cell | None) -> str:
-    """Write a cell: bold = best, ~ = cannot be told from the best, ? = unknown whether it can."""
+    """Write a cell: bold = best, ~ = not significantly different from the best, ? = significance unknown."""
     if cell is None:
         return "–"
     number = f"{cell.value:.4g}"

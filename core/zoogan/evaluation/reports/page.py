@@ -1,6 +1,6 @@
 """The HTML pages of reports and comparisons: one file each, with tables, intervals as lines, and pictures.
 
-Pages have no scripts and no links. They show what was measured: nothing here runs a network.
+Pages have no scripts and no links. No network runs here.
 """
 
 from __future__ import annotations

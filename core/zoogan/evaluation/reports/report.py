@@ -32,9 +32,9 @@ class Key(Stored):
     Attributes:
         name: Name of the measure.
         metric: The component that computed it.
-        attribute: The edited one, or the one that is looked for; None = all together.
+        attribute: The edited attribute, or the attribute to find; None = all together.
         options: Options of the metric.
-        backbone: The network that the metric looks through; None = no network.
+        backbone: The network whose features the metric compares; None = no network.
         weights: sha256 of its weights.
         resizer: How faces are resized for it.
         reference: Digest of the real faces that edits or samples are compared with.
@@ -97,9 +97,9 @@ class Value(Stored):
         value: The number; None where it is not finite.
         low: Lower end of the 95 % interval over the choice of faces (bootstrap); None without an interval.
         high: Upper end of it.
-        n: How many faces it is over.
+        n: Number of faces that it was computed from.
         better: Which way is good; None = neither.
-        note: What a reader must know.
+        note: Explanations, separated by `; `.
         kind: The statistic whose rows are in faces.safetensors under this value's place in the list, such as `ratio`.
         key: What the number depends on.
     """
@@ -125,11 +125,11 @@ class MeasuredRun(Stored):
         method: Method of the run.
         recipe: Recipe of the run.
         config: sha256 of its settings without the seed; equal for seeds of one training.
-        data: sha256 of the training faces and labels as they are now; None where they are not at hand or have no
-            stable hash.
+        data: sha256 of the training faces and labels as they are now; None if they cannot be read or have no stable
+            hash.
         seed: Seed of its training.
         iteration: How long it was trained; None for imported weights.
-        images: How many it had seen in training; None for imported weights.
+        images: Number of images that it was trained on; None for imported weights.
         attributes: Attributes that it edits.
         parameters: network -> number of parameters.
         edits_per_second: On `device`; None for samples.
@@ -169,9 +169,9 @@ class Report(Stored):
         format: Format of the file.
         date: Date of the measuring, ISO 8601.
         about: The run.
-        faces: How many held-out faces were looked at, of which not every one can show every attribute; or how many
-            samples were made.
-        judge: Facts of the judge; None where no judge was at hand.
+        faces: Number of held-out faces of the study, whether or not they can show an attribute; or number of
+            samples.
+        judge: Facts of the judge; None without a judge.
         titles: metric -> its title, one line.
         skipped: metric -> why it has no number.
         values: All numbers.
@@ -248,7 +248,7 @@ def read_report(folder: Path) -> Report:
 
 
 def find_lost_metrics(folder: Path, metrics: Collection[str]) -> list[str]:
-    """Find the metrics that would be lost if the report in a folder, if any, were replaced by one of `metrics`."""
+    """List the metrics of the report in a folder that are not among `metrics`; none without a report."""
     try:
         return sorted({value.metric for value in read_report(folder).values} - set(metrics))
     except ConfigError:

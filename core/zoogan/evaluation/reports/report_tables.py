@@ -1,4 +1,4 @@
-"""The tables of a report's page: headline figures, and numbers by metric with what their rows share."""
+"""The tables of a report's page: headline figures, and the numbers of each metric with their common notes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Card:
 
     Attributes:
         label: Its name.
-        meaning: What it says, in a few words.
+        meaning: Its explanation, in a few words.
         row: The number.
         yardstick: What to compare it with, the last clause of its note.
     """
@@ -102,7 +102,7 @@ def make_sections(report: Report) -> list[Section]:
 
 
 def make_section(metric: str, title: str, values: Sequence[Value]) -> Section:
-    """Make the rows of a metric with their scales, and collect what they share."""
+    """Make the rows of a metric with their scales, and collect the clauses that they share."""
     shared, notes = split_shared_clauses(values)
     scales = {
         unit: make_scale(v for v in values if get_unit(v.name) == unit) for unit in {get_unit(v.name) for v in values}
@@ -120,16 +120,16 @@ def get_unit(name: str) -> str:
 
 
 def list_clauses(value: Value) -> list[str]:
-    """List the clauses of a value's note, and the network that it looks through."""
+    """List the clauses of a value's note, and describe the network that it was measured with."""
     key = value.key
-    network = [f"looks through {key.backbone}, {key.resizer}, sha256 {(key.weights or '')[:8]}"] if key.backbone else []
+    network = [f"measured with {key.backbone}, {key.resizer}, sha256 {(key.weights or '')[:8]}"] if key.backbone else []
     return [clause for clause in (*value.note.split("; "), *network) if clause]
 
 
 def split_shared_clauses(values: Sequence[Value]) -> tuple[list[str], list[str]]:
-    """Split the notes of a table into clauses that are said once and the note of each row.
+    """Split the notes of a table into shared clauses, which are written once, and the rest of each row's note.
 
-    A clause is said once if all rows have it, or all rows of an attribute with several rows.
+    A clause is shared if all rows have it, or all rows of an attribute with several rows.
 
     Returns:
         (the shared clauses, the rest of each row's note).
@@ -155,7 +155,7 @@ def find_common_clauses(clauses: Sequence[list[str]]) -> list[str]:
 
 
 def list_facts(report: Report) -> dict[str, str]:
-    """List what the numbers hold for: the run, the faces and the libraries."""
+    """List the conditions of the measuring: the run, the faces and the libraries."""
     about, keys = report.about, [value.key for value in report.values]
     facts = {
         "method": f"{about.method}, recipe {about.recipe}" if about.recipe else about.method,

@@ -78,7 +78,7 @@ def make_scale(numbers: Iterable[NumberWithInterval], from_zero: bool = True) ->
 
 
 def count_decimals(number: NumberWithInterval) -> int:
-    """Count the decimals of a number that mean something: three digits, and two of half the interval."""
+    """Count the significant decimals of a number: three digits of it, and two of half its interval."""
     size = abs(number.value or 0.0) or max(map(abs, list_numbers(number)), default=0.0)
     places = DIGITS - count_leading_digits(size)
     if number.low is not None and number.high is not None and number.high > number.low:
