@@ -1,4 +1,4 @@
-"""Accelerate, as a training uses it: devices, processes, precision and trackers, and the modes that are refused."""
+"""Opens Accelerate for a training: device, processes, precision and trackers; refuses unsupported modes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoogan.runs.folder import RunFolder
 
 
 def open_accelerator(config: GameConfig, device: str, folder: RunFolder) -> Accelerator:
-    """Open Accelerate's view of device, processes, precision and trackers.
+    """Open Accelerate with the device, processes, precision and trackers of a training.
 
     Args:
         config: of the training.

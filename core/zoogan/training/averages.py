@@ -20,15 +20,15 @@ def make_decay(training: TrainingConfig, images: int) -> Callable[[int], float] 
     """Make the function that gives the decay of the moving average in each iteration.
 
     `average` is the decay itself, with the warm-up min(decay, (k + 1) / (k + 10)) in iteration k. `average_images` is
-    the half-life in images, whatever the batch, ramped up to 5 % of the images seen. Neither warms up where training
-    starts from another run: its average is worth keeping.
+    the half-life in images, independent of the batch size and at most 5 % of the images so far. A training that starts
+    from another run continues that run's average without a warm-up.
 
     Args:
         training: settings.
         images: joint images of one iteration.
 
     Returns:
-        Iteration -> decay; None if the settings ask for no average.
+        Iteration -> decay; None if averages are off.
     """
     fresh = training.start_from is None
     if training.average is not None:
@@ -76,7 +76,7 @@ class Average:
         else:
             differences = list(torch._foreach_sub(averages, values))
             zero_unless_applied(apply, differences)
-            torch._foreach_sub_(averages, differences, alpha=1 - decay)  # not added: -0.0 too stays as it is
+            torch._foreach_sub_(averages, differences, alpha=1 - decay)  # keeps -0.0, unlike adding
         for average, value in compress(zip(self.network.buffers(), network.buffers()), self.copied):
             average.copy_(value if apply is None else torch.where(apply > 0, value, average))
 

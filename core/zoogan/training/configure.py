@@ -34,7 +34,7 @@ def merge_options(
     start_from: str | Path | None = None,
     root: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Lay the options that stand for single settings over other settings.
+    """Merge options that are short for single settings into other settings.
 
     Args:
         settings: nested, as in a config file; `data` may be the name of a source.
@@ -132,13 +132,13 @@ def configure_resumed_run(
         zoo: plugins and the registry.
         method: None, or the run's own.
         out: the run folder; must be given.
-        recipe: refused unless None, because it would make another run.
-        source: refused unless None.
-        config: refused unless None.
+        recipe: must be None, because a resumed run keeps its recipe.
+        source: must be None.
+        config: must be None.
         settings: of `training`, and `data.root` and `data.workers`.
 
     Raises:
-        ConfigError: No folder, no run in it, or an option that would make it another run.
+        ConfigError: No folder, no run in it, or an option that a resumed run cannot change.
     """
     settings = settings or {}
     if out is None:

@@ -15,10 +15,10 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # options of glibc's mallopt, see mallopt
 def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for the next tensor. Does nothing with another C library.
 
-    By default glibc takes large tensors from the kernel with mmap and gives them back when they are freed, so every
-    iteration pays again for zeroed pages, which is dear in virtual machines. Measured on a CPU, times faster: StarGAN
-    128 px 1.46-1.57 (discriminator step), StyleGAN2 1.02-1.20, SaGAN 1.02-1.06. The process then keeps the most memory
-    that it ever used until it ends.
+    By default glibc allocates large tensors with mmap and returns them to the kernel when they are freed, so every
+    iteration waits for zeroed pages, which is slow in virtual machines. With kept memory a CPU is 1.46 to 1.57 times as
+    fast for StarGAN at 128 px (discriminator step), 1.02 to 1.20 times for StyleGAN2 and 1.02 to 1.06 times for SaGAN.
+    The process then holds its peak memory until it ends.
 
     Returns:
         Whether both options were accepted.
@@ -51,7 +51,7 @@ def limit_threads(threads: int | None) -> Iterator[None]:
 
 @contextmanager
 def use_cuda_flags(device: torch.device, tf32: bool) -> Iterator[None]:
-    """Set the rounding and convolution flags of CUDA inside; afterwards, and on other devices, all is as torch has it.
+    """Set the rounding and convolution flags of CUDA inside this context; restore them afterwards.
 
     Inside, cuDNN takes the fastest convolution for each shape, because the shapes of training are fixed.
 

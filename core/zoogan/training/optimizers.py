@@ -42,22 +42,22 @@ class Adam:
 
 
 def supports_found_inf(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether the optimizer changes nothing where its `found_inf` is 1.0. Fused ones do so; others never read it."""
+    """Return whether the optimizer skips its update where `found_inf` is 1.0; only fused optimizers do."""
     return all(group.get("fused") for group in optimizer.param_groups)
 
 
 def correct_for_lazy_steps(optimizer: torch.optim.Optimizer, every: Sequence[int]) -> torch.optim.Optimizer:
     """Correct an optimizer in place for the lazy steps that update its network too.
 
-    Its updates are 1 / c times as many, c = 1 / (1 + sum of 1 / every), so learning rate and momenta become lr * c and
-    beta^c, which keeps the pace.
+    Lazy steps multiply the number of its updates by 1 / c, c = 1 / (1 + sum of 1 / every). The learning rate becomes
+    lr * c and each beta becomes beta^c, so that the networks change as fast as without lazy steps.
 
     Args:
         optimizer: of one network.
         every: for each lazy step, the iterations between two of its updates.
 
     Source:
-        StyleGAN2, appendix B: c = k / (k + 1) for one step that plays every k iterations.
+        StyleGAN2, appendix B: c = k / (k + 1) for one lazy step that runs every k iterations.
     """
     if every:
         share = 1 / (1 + sum(1 / k for k in every))

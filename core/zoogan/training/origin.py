@@ -48,26 +48,26 @@ def get_network_roles(config: type[GameConfig]) -> dict[str, str]:
     return {slot: role.role for slot, role in find_slots(config).items() if slot in optimizers.model_fields}
 
 
-def check_family(path: Path, theirs: type[GameConfig], method: str, ours: type[GameConfig], name: str) -> None:
-    """Check that a run's networks play the roles of ours, as far as they share a slot.
+def check_family(path: Path, stored: type[GameConfig], method: str, config: type[GameConfig], name: str) -> None:
+    """Check that networks in the same slot have the same role in a run and in this training.
 
     Args:
         path: of the run, for the message.
-        theirs: the class of the run's config.
+        stored: the class of the run's config.
         method: of the run.
-        ours: the class of this training's config.
+        config: the class of this training's config.
         name: of this training's method.
 
     Raises:
-        ConfigError: They play other roles, or share no slot.
+        ConfigError: The roles differ, or there is no common slot.
     """
-    there, here = get_network_roles(theirs), get_network_roles(ours)
-    shared = set(there) & set(here)
-    if not shared or any(there[slot] != here[slot] for slot in shared):
-        their_roles, our_roles = (", ".join(f"{k} ({role})" for k, role in slots.items()) for slots in (there, here))
+    stored_roles, roles = get_network_roles(stored), get_network_roles(config)
+    shared = set(stored_roles) & set(roles)
+    if not shared or any(stored_roles[slot] != roles[slot] for slot in shared):
+        described = [", ".join(f"{slot} ({role})" for slot, role in each.items()) for each in (stored_roles, roles)]
         raise ConfigError(
-            f"training.start_from: {path} is a run of {method}, whose networks are {their_roles}; {name} has "
-            f"{our_roles}: start from a run of the same kind"
+            f"training.start_from: {path} is a run of {method}, whose networks are {described[0]}; {name} has "
+            f"{described[1]}: start from a run of the same kind"
         )
 
 
@@ -75,18 +75,20 @@ def check_components(path: Path, stored: GameConfig, spec: MethodSpec) -> None:
     """Check that a run of another method has the components of this one.
 
     Raises:
-        ConfigError: It has others, which would be trained with numbers that were made for ours.
+        ConfigError: It has others, for which this method's settings were not chosen.
     """
     if stored.method == spec.name:
         return
-    ours = {slot: spec.config.model_fields[slot].default for slot in get_network_roles(spec.config)}
+    defaults = {slot: spec.config.model_fields[slot].default for slot in get_network_roles(spec.config)}
     names = {
         slot: (get_component_name(getattr(stored, slot)), get_component_name(default))
-        for slot, default in ours.items()
+        for slot, default in defaults.items()
         if hasattr(stored, slot)
     }
     differing = ", ".join(
-        f"{slot} {theirs!r} where {spec.name} has {mine!r}" for slot, (theirs, mine) in names.items() if theirs != mine
+        f"{slot} {name!r} where {spec.name} has {expected!r}"
+        for slot, (name, expected) in names.items()
+        if name != expected
     )
     if differing:
         raise ConfigError(
@@ -130,9 +132,9 @@ def check_frozen_are_trained(config: GameConfig) -> None:
 
 
 def check_facts(path: Path, stored: GameConfig, before: Facts, now: Facts, registry: Registry) -> None:
-    """Check that the facts which a run's networks are built for are the same here.
+    """Check that the data has the facts that a run's networks were built for.
 
-    Labels matter to a game that reads them; parts matter to such a game and to networks that have parts.
+    Attributes are compared for games that read labels, parts for such games and for networks with parts.
 
     Args:
         path: of the run, for the message.

@@ -20,10 +20,10 @@ from zoogan.training.prepare import Prepared
 
 
 class PeriodicEvaluation:
-    """The metrics of `training.evaluate`, measured on always the same held-out faces or samples.
+    """Measures the metrics of `training.evaluate` during training, always on the same held-out faces or samples.
 
-    The faces are of the valid split, unless the source has none: the test faces are those on which the kept checkpoint
-    will be reported.
+    The faces are of the valid split if the source has one, because the chosen checkpoint is later reported on the test
+    split.
 
     Args:
         prepared: the training.
@@ -64,11 +64,11 @@ class PeriodicEvaluation:
         return registry.build("metric", validate_model(config, options, registry, f"training.evaluate_options.{name}"))
 
     def make_hint(self, name: str, reason: str) -> str:
-        """Say what options that a metric asks for are called in a training."""
+        """Explain how options that a message mentions are written as settings of a training."""
         problem = f": {self.judge_problem}" if self.judge_problem else ""
         hints = {
-            f"{name}.": f"; here its options are said as training.evaluate_options.{name}.KEY=VALUE",
-            "--judge": f"; a training asks the one in the cache{problem}",
+            f"{name}.": f"; here its options are written as training.evaluate_options.{name}.KEY=VALUE",
+            "--judge": f"; a training uses the cached judge{problem}",
         }
         return "".join(hint for mark, hint in hints.items() if mark in reason)
 

@@ -39,7 +39,7 @@ class Prepared:
         accelerator: device, precision and trackers of this process.
         world: the processes that train together.
         start: weights of the run that a new training starts from; None without one.
-        state: the checkpoint that a resumed training goes on from; None where there is none.
+        state: the checkpoint that a resumed training continues from; None without one.
         show: shows a message, on the main process alone.
     """
 
@@ -75,7 +75,7 @@ class Prepared:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """Whether this is the main process, which writes files and prints messages."""
         return bool(self.accelerator.is_main_process)
 
 
@@ -93,10 +93,10 @@ def prepare(
     Args:
         zoo: plugins and the registry.
         config: complete.
-        folder: a new run folder, or the one to go on in if `resume`.
+        folder: a new run folder; with `resume` that of the run to continue.
         device: auto, cuda, mps or cpu.
-        resume: whether to go on from the newest valid checkpoint.
-        show: what to do with notes and warnings; called on the main process alone.
+        resume: whether to continue from the newest valid checkpoint.
+        show: shows notes and warnings; called on the main process only.
 
     Raises:
         ConfigError: The config, the device, the source or the weights cannot be used.
@@ -108,11 +108,11 @@ def prepare(
         check_frozen_are_trained(config)
     source: Source = zoo.registry.build("source", config.data)
     facts = describe_source(source)
-    # A run names its attributes, also where none were asked for: a folder added later is none of its domains.
+    # Store the names of the attributes even if the setting was empty, so that folders added later become no domains.
     data = config.data.model_copy(update={"attributes": facts.attributes})
     config = config.model_copy(update={"data": data})
     accelerator = open_accelerator(config, device, folder)
-    world = World()  # only now do processes know of each other
+    world = World()  # after Accelerate has started the process group
     if not accelerator.is_main_process:
         show = hide_message
     starts = config.training.start_from is not None and not has_begun

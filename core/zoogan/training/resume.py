@@ -1,4 +1,4 @@
-"""The checkpoint that a resumed training goes on from."""
+"""The checkpoint that a resumed training continues from."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def load_resume_state(folder: RunFolder, show: Show) -> TrainingState | None:
 
     Args:
         folder: the run folder.
-        show: is told which newer checkpoints are damaged, and where there is none.
+        show: shows messages about newer checkpoints that are damaged, or that there is no checkpoint.
 
     Returns:
         The state, or None where no checkpoint was written yet.
 
     Raises:
-        ConfigError: Every checkpoint is damaged, or the run has a model without checkpoints, which training anew would
+        ConfigError: Every checkpoint is damaged, or the run has a model without checkpoints, which a training would
             overwrite.
     """
     path, damaged = find_newest_checkpoint(folder.checkpoints)

@@ -24,7 +24,7 @@ from zoogan.training.periodic_evaluation import PeriodicEvaluation
 from zoogan.training.prepare import Prepared
 from zoogan.training.trainer import NotFinite, Trainer
 
-READ_EVERY = 10  # iterations between readings of the flags on devices that should not wait for the host
+READ_EVERY = 10  # iterations between checks for finite values on a GPU, since each check waits for the device
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Session:
     Args:
         prepared: made by `prepare`.
         quiet: whether to show no progress.
-        numbered: the folder's name is a suggestion of `next_run`; the first free one from there on is taken.
+        numbered: the folder's name was chosen automatically; if it is taken, the next free number is used.
 
     Raises:
         ConfigError: The source cannot serve the game's needs, or a metric cannot be computed on these faces.
@@ -78,7 +78,7 @@ class Session:
         self.claim_folder()
 
     def open_batches(self, prepared: Prepared) -> Generator[Any]:
-        """Open the batches of this process, on its device, from where the training goes on.
+        """Open the batches of this process, on its device, from the position at which the training continues.
 
         Raises:
             ConfigError: The source cannot serve the game's needs. Raised at once, before anything is written.
@@ -90,7 +90,7 @@ class Session:
         return move_batches(batches, device)
 
     def claim_folder(self) -> None:
-        """Take the run folder, now that nothing of the config can fail any more. The main process chooses for all."""
+        """Create the run folder, after all checks of the config. The main process chooses it for all processes."""
         self.world.barrier()  # no process may look at the run folder after another has begun to fill it
         path = create_run_folder(self.folder.path) if self.numbered and self.is_main else self.folder.path
         self.folder.set_path(self.world.gather_objects(path)[0])
@@ -116,11 +116,11 @@ class Session:
                 for tracker in self.accelerator.trackers:
                     tracker.finish()
                 if self.numbered and self.is_main:
-                    with suppress(OSError):  # the folder is not empty: a run. Otherwise nobody needs the number
+                    with suppress(OSError):  # fails if the folder is not empty, that is if it holds a run
                         self.folder.path.rmdir()
 
     def run_loop(self) -> Outcome:
-        """Do what `train` does between opening and closing the trackers."""
+        """Run the loop of `train`, between opening and closing the trackers."""
         trainer, training = self.trainer, self.config.training
         if self.is_main:
             self.folder.write_config(self.config, self.facts)
@@ -129,7 +129,7 @@ class Session:
         self.notify("zoo_train_start")
         self.sample_faces = read_sample_faces(self.source)
         if self.evaluation is not None and training.best is not None:
-            self.evaluation.get_best_name(self.measure())  # an unknown measure is an error now, not hours later
+            self.evaluation.get_best_name(self.measure())  # report an unknown measure now, not hours later
         display = Display(trainer.iteration, training.iterations, trainer.rows * self.world.size, self.quiet)
         with StopSignals() as signals, display:
             try:
@@ -176,7 +176,7 @@ class Session:
                 break
 
     def agree_to_stop(self, signals: StopSignals, iteration: int) -> bool:
-        """Whether to stop now: all processes agree, at the same iteration."""
+        """Return whether to stop now; all processes get the same answer at the same iteration."""
         received = signals.received is not None
         if self.world.size == 1:
             return received
@@ -203,7 +203,7 @@ class Session:
         """Measure the networks as they are, and log it. Returns the values if they are the best so far."""
         assert self.evaluation is not None
         values, iteration = self.measure(), self.trainer.iteration
-        # The main process decides for all: it alone has the file of the best values.
+        # The main process decides for all, because only it reads the file of the best values.
         best = self.world.gather_objects(self.evaluation.is_best(values) if self.is_main else None)[0]
         if self.is_main:
             self.logbook.write(iteration, {"images": self.trainer.position}, values, "evaluation")
@@ -212,7 +212,7 @@ class Session:
         return values if best else None
 
     def measure(self) -> dict[str, float]:
-        """Measure `training.evaluate` now. Networks come back in the mode they were in."""
+        """Measure `training.evaluate` now. The train or eval mode of networks is restored."""
         assert self.evaluation is not None
         self.trainer.check_finite()
         networks = self.trainer.get_model_networks()
@@ -223,7 +223,7 @@ class Session:
         return values
 
     def save(self) -> None:
-        """Write a checkpoint, and the model as it stands. Values that are not finite are never saved."""
+        """Write a checkpoint and the model. Values that are not finite are never saved."""
         self.trainer.check_finite()
         if self.is_main:
             path = checkpoints.save_checkpoint(self.folder.checkpoints, self.trainer.get_state())

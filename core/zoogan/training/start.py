@@ -58,7 +58,7 @@ class StartWeights:
         self.check_shapes(composition)
         frozen = FrozenParameters(networks, training.freeze)
         for slot, state in self.networks.items():
-            if slot in networks:  # frozen parameters are the average's, in the network too: neither ever moves
+            if slot in networks:  # frozen parameters never change: take those of the average
                 average = self.averages.get(slot, {}) if make_decay(training, 1) else {}
                 still = {name: average[name] for name in frozen.list_frozen_names(slot) if name in average}
                 networks[slot].load_state_dict(state | still)
@@ -71,7 +71,7 @@ class StartWeights:
         """Check that the run has every network of which a part is frozen.
 
         Raises:
-            ConfigError: It has not.
+            ConfigError: A network is missing in the run.
         """
         afresh = [slot for slot in networks if slot not in self.networks]
         random = [p for p in (*training.freeze, *training.freeze_average) if p.partition(".")[0] in afresh]
@@ -99,7 +99,7 @@ class StartWeights:
             raise ConfigError(
                 f"training.start_from: the weights of {self.path}, a run of {self.method}, do not fit the networks of "
                 f"this training of {config.method}:\n{join_problems(list(dict.fromkeys(problems)))}\n"
-                "leave out the settings of these networks, and they are the run's"
+                "leave out the settings of these networks to use those of the run"
             )
 
     def load_averages(self, averages: Mapping[str, Average]) -> None:
@@ -116,8 +116,8 @@ def load_start(config: GameConfig, facts: Facts, registry: Registry, world: Worl
         config: of the training; names the run.
         facts: of the faces to train on.
         registry: everything that plugins registered.
-        world: the first process chooses the checkpoint for all, because a run that is still training may save another
-            one before the next process looks.
+        world: the first process chooses the checkpoint for all, because a run that is still training may save a newer
+            one in the meantime.
 
     Raises:
         ConfigError: The path is not a run, or a run of another kind, without weights, or with networks that were built
@@ -178,7 +178,7 @@ def read_weights(files: WeightFiles, slots: Sequence[str], world: World) -> dict
     """Read the files of these slots, each with its average and the like.
 
     Raises:
-        ConfigError: Some process could not read them; raised in all, so that none waits for one that has given up.
+        ConfigError: A process could not read them. Raised in all processes, so that none waits forever.
     """
     tensors: dict[str, StateDict] = {}
     problem = None

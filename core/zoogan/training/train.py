@@ -112,7 +112,7 @@ def train(
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that was to be resumed and is trained to its end already.
+    """A run to resume whose training is already finished.
 
     Attributes:
         folder: of the run.
@@ -144,9 +144,9 @@ def open_training(
         folder: of the run.
         device: auto, cpu, cuda or mps.
         resume: whether to go on with the run in the folder.
-        numbered: the folder's name is a suggestion; the first free number from there on is taken.
+        numbered: the folder's name was chosen automatically; if it is taken, the next free number is used.
         quiet: whether to show no progress.
-        show: what to do with notes and warnings.
+        show: shows notes and warnings.
 
     Returns:
         The training; its `train()` runs the loop. A resumed run that needs no further iteration is a `FinishedRun`.

@@ -1,8 +1,10 @@
 """The trainer: the training loop of every game.
 
-It alone decides device, precision, backward, gradient reduction, optimizers, moving averages and their order. Networks
-are never wrapped: DistributedDataParallel breaks on steps with a penalty alone or with unused shortcuts, and silently
-leaves second derivatives unreduced. Instead each update averages its gradients over processes once.
+Only the trainer decides device, precision, backward, gradient reduction, optimizers, moving averages and their order.
+
+Networks are never wrapped in DistributedDataParallel: it fails on steps that compute only a penalty or leave shortcuts
+unused, and does not reduce the gradients of second derivatives. Instead each update averages its gradients over
+processes once.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class NotFinite(Exception):
 
 
 class Trainer:
-    """Plays a composition's game on batches.
+    """Trains the networks of a composition: runs the steps of its game on batches.
 
     Args:
         composition: its networks are moved to the accelerator's device.
@@ -110,7 +112,7 @@ class Trainer:
     # ---- one iteration ----
 
     def iterate(self) -> None:
-        """Play every step of the game that is due, then move averages and the game's own state."""
+        """Run every step of the game that is due, then update the averages and the game's own state."""
         self.batch = None
         clock = Clock(self.iteration, self.training.iterations)
         due = [step for step in self.game.steps if step.is_due(self.iteration)]
@@ -147,7 +149,7 @@ class Trainer:
 
         Args:
             step: of the game.
-            repeat: how often this step was played before in this iteration.
+            repeat: number of earlier updates of this step in this iteration.
             clock: of this iteration.
             later: the steps of this iteration that still follow on the same batch.
         """
@@ -172,7 +174,7 @@ class Trainer:
                     self.shared.clear()
         self.world.average_gradients(parameters)
         log.guard(parameters, self.world)
-        # On CUDA the host does not wait, if every optimizer changes nothing where the flag is up.
+        # On CUDA the host need not wait if every optimizer skips its update where the flag is set.
         flagged = self.device.type == "cuda" and all(supports_found_inf(self.optimizers[name]) for name in step.trains)
         if not flagged and log.failed is not None and bool(log.failed):
             raise NotFinite(self.describe_failure())
@@ -186,7 +188,7 @@ class Trainer:
         self.shared.drop_values_of(step.trains)
 
     def make_turn(self, step: Step, repeat: int, clock: Clock, micro_batch: slice, later: frozenset[str]) -> Turn:
-        """Make what the step's terms may read of one micro-batch."""
+        """Make the turn of one micro-batch, which the step's terms read."""
         assert self.batch is not None
         seed = derive_seed(self.training.seed, self.iteration, step.name, repeat)
         batch = {
@@ -197,7 +199,7 @@ class Trainer:
         return Turn(self.networks, batch, targets, self.shared, clock, self.world, draw, later)
 
     def enable_gradients(self, step: Step, graph: bool) -> AbstractContextManager[None]:
-        """Inside, exactly the networks that the step trains require gradients, except for their frozen parts.
+        """Make a context in which only the networks that the step trains require gradients, without their frozen parts.
 
         Args:
             step: of the game.
@@ -263,7 +265,7 @@ class Trainer:
         )
 
     def restore(self, state: TrainingState) -> None:
-        """Go on from a state. The caller starts the batches at `state.position`."""
+        """Restore a state. The caller starts the batches at `state.position`."""
         self.iteration, self.position = state.iteration, state.position
         self.game.load_state_dict(state.game)
         for name, network in self.networks.items():
@@ -295,7 +297,7 @@ class TermLog:
         self._bad: dict[str, Tensor] = {}
 
     def reset(self) -> None:
-        """Reset the sums; flags stay up."""
+        """Reset the sums; flags stay set."""
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
