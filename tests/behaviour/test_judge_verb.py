@@ -105,7 +105,7 @@ def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["--data", "drawn", "--set", "data.probabilities.Male=3"], "Male"),
         (["--attributes", "Smilling"], "did you mean 'Smiling'"),
         (["--backbone", "resnet10"], "did you mean 'resnet"),
-        (["--pretrained"], "--pretrained: the weights of resnet10t cannot be had"),
+        (["--pretrained"], "--pretrained: the weights of resnet10t cannot be downloaded"),
         (["--set", "data.fases=3"], "did you mean 'faces'"),
         (["--set", "training.seed=3"], "only settings of the source"),
         (["--size", "8"], "image_size"),

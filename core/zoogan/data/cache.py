@@ -16,8 +16,8 @@ CACHE_BYTES = 1 << 30  # of one source, all workers together
 class FaceCache:
     """The first faces of a split, stored as bytes once they have been made; a face never changes.
 
-    It holds the first `capacity` faces, not the latest: an epoch visits every face once, so a cache of the latest would
-    be emptied just before it could serve.
+    It holds the first `capacity` faces, not the most recent ones: an epoch reads every face once, so a smaller cache of
+    recent faces would never have a hit.
 
     Args:
         faces: Number of faces in the split.

@@ -1,4 +1,4 @@
-"""Endless streams of faces: the seed alone decides which face comes when, and how it is augmented."""
+"""Endless streams of faces: order and augmentation depend only on the seed."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class JudgeFacts(ConfigModel):
         table: attribute -> scores on the test split, see `score_attribute`.
         pose_error: In degrees, see `score_pose`; None if it reads no pose.
         segmentation: Scores of its segmentation, see `score_parts`, and `faces`, how many were scored.
-        parts: Names of the classes that it tells apart.
+        parts: Names of the classes that it segments.
         part_table: part -> scores, see `score_each_part`.
         source: The source that it was trained on.
         data: Settings of the source.
@@ -89,7 +89,7 @@ class Judge:
         self.image_size = facts.build.image_size
         self.attributes: tuple[str, ...] = facts.attributes
         self.thresholds: Float[Tensor, " a"] = torch.tensor(facts.thresholds)
-        # Of everything that its readings depend on, not of the weights alone.
+        # Hash everything that its readings depend on, not only the weights.
         content = f"{facts.digest} {facts.attributes} {facts.thresholds}"
         self.digest: str = hashlib.sha256(content.encode()).hexdigest()
         self.backbone: str = facts.build.backbone
@@ -166,7 +166,7 @@ def find_judge(path: Path | None, source: str, image_size: int) -> tuple[Judge |
 
 
 def load_cached_judge(source: str, image_size: int) -> tuple[Judge | None, str | None]:
-    """Load the cached judge of a source. A broken one raises nothing, since nobody named it.
+    """Load the cached judge of a source. A broken judge is reported but not an error, since the user did not name it.
 
     Returns:
         (judge, None), (None, reason) if it is broken, (None, None) if there is none.

@@ -33,7 +33,7 @@ class JudgeNetworkConfig(ConfigModel):
         std: Std of its input by channel, for faces in [-1, 1].
         attributes: How many it reads, 0 = none.
         pose: Whether it reads pose.
-        classes: How many parts it tells apart, 0 = none.
+        classes: Number of parts that it segments, 0 = none.
     """
 
     backbone: str
@@ -53,14 +53,14 @@ def plan_network(
 ) -> JudgeNetworkConfig:
     """Plan the network for faces of a size.
 
-    Small faces need a finer view: the stem's pooling is left out where there is one, else the faces are enlarged.
+    For small faces the maps must be finer: the stem's pooling is left out if it has one, else the faces are enlarged.
 
     Args:
         name: timm's name of the backbone.
         image_size: Side of the faces in pixels.
         attributes: How many it reads.
         pose: Whether it reads pose.
-        classes: How many parts it tells apart.
+        classes: Number of parts that it segments.
         pretrained: Whether the backbone begins with timm's weights.
 
     Raises:
@@ -108,11 +108,11 @@ def make_trunk(name: str, options: dict[str, Any], pretrained: bool = False) -> 
         raise ConfigError(f"--backbone {name}: timm has no such network{suggest_name(name, timm.list_models())}")
     try:
         return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
-    except Exception as error:  # a download raises whatever the library below timm raises
+    except Exception as error:  # downloads can raise many kinds of errors
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if pretrained:
             raise ConfigError(
-                f"--pretrained: the weights of {name} cannot be had here ({reason}); go online once (they are kept), "
+                f"--pretrained: the weights of {name} cannot be downloaded ({reason}); go online once, "
                 "or leave it out and train from scratch"
             ) from error
         raise ConfigError(f"--backbone {name}: it gives no feature maps at several scales ({reason})") from error
@@ -197,7 +197,7 @@ class JudgeNetwork(nn.Module):
     def read_attributes(self, maps: list[Tensor]) -> Float[Tensor, "n a"]:
         """Compute the logits of attributes.
 
-        Means show what is all over a face, maxima what is small, such as earrings.
+        Means over the map show features of the whole face, maxima small ones such as earrings.
         """
         if not self.build.attributes:
             return maps[0].new_zeros(len(maps[0]), 0)

@@ -25,7 +25,7 @@ def choose_threshold(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"]
     values, which = probability.double().unique(return_inverse=True)
     positives = torch.zeros(len(values), dtype=torch.float64).index_add_(0, which, label.double())
     negatives = torch.zeros(len(values), dtype=torch.float64).index_add_(0, which, (~label).double())
-    # Cut k lies below value k: all from k on show it.
+    # Cut k lies below value k: the faces from k on count as showing the attribute.
     recall = 1 - torch.cat([positives.new_zeros(1), positives.cumsum(0)]) / label.sum()
     specificity = torch.cat([negatives.new_zeros(1), negatives.cumsum(0)]) / (~label).sum()
     edges = torch.cat([values.new_full((1,), -1.0), values, values.new_full((1,), 2.0)])  # 0 and 1 do occur
@@ -66,7 +66,7 @@ def score_attribute(probability: Float[Tensor, " n"], label: Bool[Tensor, " n"],
 
 
 def score_pose(reading: Float[Tensor, "n 3"], true: Float[Tensor, "n 3"]) -> dict[str, float]:
-    """Compute the mean absolute error of each angle, and for comparison that of always answering the median.
+    """Compute the mean absolute error of each angle, and for comparison the error of always predicting the median.
 
     Args:
         reading: Yaw, pitch and roll in degrees.

@@ -17,7 +17,7 @@ T = TypeVar("T", Tensor, Tensor | None)
 
 
 class SourceWithValid(Source):
-    """A source without a valid split, whose last tenth of training faces becomes one.
+    """Wraps a source without a valid split; the last tenth of its training faces becomes one.
 
     Args:
         source: A source without a valid split.

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from zoogan.judges.judge import Judge
     from zoogan.judges.training import JudgeTrainingConfig, Watch
 
-# How faces are drawn for a judge: rare attributes often enough to be learnt, and each equally often on men and women,
-# so that no attribute can be read off another.
+# Shares of attributes among the drawn faces of a judge: rare attributes are frequent enough to be learned, and each is
+# equally frequent on men and women, so that attributes do not predict each other.
 DRAWN: dict[str, Any] = {
     "faces": 20_000,
     "held_out": 2000,

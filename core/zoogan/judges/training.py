@@ -22,7 +22,7 @@ from zoogan.judges.augment import augment_faces
 from zoogan.judges.network import BACKBONE, JudgeNetwork, plan_network
 from zoogan.judges.splits import list_learnable_parts
 
-RAREST = 0.05  # values rarer than this weigh no more: a handful of faces must not dominate the loss
+RAREST = 0.05  # rarer values get the weight of this share, so that few faces do not dominate the loss
 REPORT_EVERY = 50  # iterations
 FIELDS = ("image", "attributes", "visible", "pose", "segmentation")
 Watch = Callable[[int, Mapping[str, float]], bool]
@@ -74,7 +74,7 @@ def fit_network(
         FloatingPointError: The loss became NaN or infinite.
     """
     fields = tuple(name for name in FIELDS if name in source.fields)
-    with torch.random.fork_rng():  # the weights, and what a backbone draws in training
+    with torch.random.fork_rng():  # for the initial weights, and random layers of the backbone
         torch.manual_seed(training.seed)
         network = make_network(source, training).to(device).to(memory_format=torch.channels_last)
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(choose_average_decay(training.iterations)))
@@ -180,7 +180,7 @@ def make_optimizer(
     ]
     optimizer = torch.optim.AdamW(groups, training.rate)
     warm_up = min(0.2, 500 / training.iterations)
-    # One step more than the iterations: the last step of a cycle has a rate of almost zero.
+    # One step more than there are iterations, because the last step of a cycle has a rate of almost 0.
     cycle = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, training.rate, total_steps=training.iterations + 1, pct_start=warm_up
     )

@@ -1,4 +1,4 @@
-"""Painters of mask, hat, earrings and glasses, which turn with the head. `faces` are the rows to paint."""
+"""Painters of mask, hat, earrings and glasses, which turn with the head. `faces`: rows of the faces to paint."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The attributes of drawn faces, the classes of their segmentation, and which attributes are visible.
 
-A face *has* attributes (a bald head stays bald under a hat) and *shows* attributes (under the hat nobody can tell).
+A face *has* attributes (a bald head stays bald under a hat) and *shows* attributes (under the hat baldness is hidden).
 `AttributeDistribution` draws what a face has, `hide_attributes` decides what it shows.
 """
 

@@ -111,7 +111,7 @@ def _colour_skin(skin: np.ndarray) -> Numbers:
 
 
 def _colour_hair(t: Numbers, skin: np.ndarray, has: Bool[Tensor, "n 13"], born: Bool[Tensor, "n 13"]) -> Numbers:
-    """Colour the hair. Beard and brows keep the colour one is born with, so that other hair leaves them as they are."""
+    """Colour the hair. Beard and brows keep the natural colour, so that dyeing the hair does not change them."""
     tone, age = t["hair_tone"], t["age"]
     grey = np.clip(age - 0.45, 0, 1) * 1.4
     aged = (t["hair_other"] < 0.45 + 0.5 * (age > 0.5))[:, None]

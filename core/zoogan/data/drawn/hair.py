@@ -1,4 +1,4 @@
-"""Painters of hair and beards. A hat hides the hair and a mask the beard: `faces` are the rows to paint."""
+"""Painters of hair and beards. `faces`: rows to paint, since a hat hides the hair and a mask the beard."""
 
 from __future__ import annotations
 

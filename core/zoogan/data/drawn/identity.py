@@ -1,4 +1,4 @@
-"""Who a drawn face is: hundreds of small traits, each hashed from (seed, index, name of the trait).
+"""The identity of a drawn face: hundreds of small traits, each hashed from (seed, index, name of the trait).
 
 There is no stream of random numbers: adding a trait, or drawing other faces first, leaves every other trait as it is.
 A trait that an attribute decides (a man's jaw) blends two values of one identity, so that the attribute changes nothing

@@ -65,7 +65,7 @@ class DrawnSource(Source):
 
     @classmethod
     def list_attributes(cls, config: DataConfig) -> tuple[str, ...]:
-        """Return all attributes that can be drawn, whatever the config."""
+        """Return all attributes that can be drawn; the config does not matter."""
         return ATTRIBUTES
 
     def count_faces(self, split: Split) -> int:

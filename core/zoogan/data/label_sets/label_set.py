@@ -19,7 +19,7 @@ from zoogan.names import suggest_name
 LABEL_SETS = Path(__file__).parent
 _SUFFIXES = (".yaml", ".yml")
 MAX_CLASSES = 256  # parts and classes are bytes
-FORMS = "the path of a YAML file, or a mapping with names and merges"  # what the setting may be, besides a name
+FORMS = "the path of a YAML file, or a mapping with names and merges"  # forms of the setting, besides a name
 
 
 class LabelSet(ConfigModel):
@@ -93,7 +93,7 @@ class LabelSet(ConfigModel):
                 yield f"order: class {name!r} is painted as no part; name it in merges, or leave it out"
         missing = [name for name, part in painted.items() if part != self.names[0] and name not in self.order]
         if self.order and missing:
-            yield f"order: {', '.join(missing)} would never be painted; say when"
+            yield f"order: {', '.join(missing)} would never be painted; add them"
 
     def get_classes(self, part: str) -> tuple[str, ...]:
         """Return the classes of the source that are painted as a part; those of the background may be incomplete."""

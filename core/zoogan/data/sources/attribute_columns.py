@@ -1,4 +1,4 @@
-"""Checks of attribute columns that every source makes: they exist, both values occur, neither is rare."""
+"""Checks of attribute columns, for every source: the columns exist, both values occur, and no value is rare."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def check_balance(balance: str | None, attributes: Sequence[str]) -> None:
 def check_both_values(attributes: Sequence[str], labels: Float[Tensor, "n a"], balance: str | None, where: str) -> None:
     """Check that every attribute has both values in training, and warn if one value is rarer than 1 %.
 
-    An attribute with one value teaches nothing: the usual cause is a wrong root or label file, and the usual sign is a
-    model that returns its input.
+    Nothing can be learned from an attribute with one value: the trained editor returns its input. The usual cause is a
+    wrong root or label file.
 
     Args:
         attributes: Names of the columns.

@@ -34,7 +34,7 @@ from zoogan.pictures.photo import crop_square, resize_squares
 _LAYOUT = """CelebA is expected as it is distributed, in one folder (--root):
   img_align_celeba/000001.jpg ...   the aligned and cropped images
   list_attr_celeba.txt              the 40 attributes
-  identity_CelebA.txt               optional: who is who, for a split by person
+  identity_CelebA.txt               optional: the person in each image, for a split by person
   list_eval_partition.txt           optional: the official split"""
 WIDTH = 178  # of the original images; they are 178 x 218
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
