@@ -101,8 +101,8 @@ def make_loader(
         needs: The needs of the game, by name.
         seed: Seed of the run.
         world: The processes that train together.
-        start: Number of joint items that a resumed run was trained on. The trainer counts them, because the loader reads
-            ahead.
+        start: Number of joint items that a resumed run was trained on. The trainer counts them, because the loader
+            reads ahead.
         rows_per_update: Rows that this process reads for one update, over all its micro-batches.
         pin: Use page-locked memory, for asynchronous copies to a CUDA device.
 

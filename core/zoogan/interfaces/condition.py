@@ -17,7 +17,7 @@ Targets = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks of an edit, parsed and checked. Everything that it does not name stays as it is.
+    """What a person asks of an edit, parsed and checked. Everything else stays unchanged.
 
     Attributes:
         attributes: Value in [0, 1] by attribute name.

@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 class ContractError(Exception):
-    """A component was given, or returned, a tensor that its role does not allow."""
+    """An input or output of a component has a shape that its role does not allow."""
 
 
 @dataclass(frozen=True)
 class Contract:
-    """What a role's forward takes and returns, dimension by dimension.
+    """The shapes of the inputs and outputs of a role's forward.
 
     Shapes are strings of space-separated names or numbers, such as `"n 3 h w"`. A name stands for one size throughout a
     composition (`n` is the batch, `a` the attributes that the condition draws, `c h w` the image); `_` is any size.

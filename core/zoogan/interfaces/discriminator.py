@@ -17,7 +17,7 @@ class Verdict(NamedTuple):
 
     Attributes:
         score: Raw realism scores, one map of patches a head, unbounded.
-        attributes: Logits of the attributes that it sees.
+        attributes: Logits of the attributes of the image.
     """
 
     score: Float[Tensor, "n k i j"]
@@ -37,8 +37,7 @@ class AttributeDiscriminator(Network):
 
         Args:
             image: Images in [-1, 1].
-            attributes: What the images claim to show: their own labels if real, the targets if edited. Discriminators
-                that score realism given the label use it; the others ignore it.
+            attributes: Labels of real images, targets of edited images. Only conditional discriminators use them.
 
         Returns:
             Scores and logits. The logits must not depend on `attributes`.

@@ -1,4 +1,4 @@
-"""Random numbers that do not depend on how many processes draw them."""
+"""Random numbers that are the same for any number of processes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from zoogan.interfaces.world import World
 
 
 def derive_seed(*what: object) -> int:
-    """Hash what a seed is for, such as (run seed, iteration, step, repeat), into 56 bits."""
+    """Hash the purpose of a seed, such as (run seed, iteration, step, repeat), to a seed of 56 bits."""
     return int.from_bytes(hashlib.blake2b(repr(what).encode(), digest_size=7).digest(), "little")
 
 
 def move_like(drawn: Tensor, like: Tensor) -> Tensor:
     """Move a tensor that was drawn on the CPU to the device and dtype of `like`.
 
-    The host does not wait for the work that is queued on a CUDA device: CUDA has its own copy when the call returns,
-    although the memory is not pinned.
+    The copy is asynchronous: the host does not wait for a CUDA device. It is safe without pinned memory, because CUDA
+    stages the data before the call returns.
     """
     return drawn.to(device=like.device, dtype=like.dtype, non_blocking=like.is_cuda)
 
@@ -93,10 +93,10 @@ class Draws:
         """
         if like.device.type in ("cpu", "meta") or name in self.injected:
             return self.normal(name, *shape, like=like)
-        # Each process draws the rows of all processes and keeps its own. One generator a row would avoid that, at one
-        # launch a row, and change the noise of every run. It would save little: on a CPU all maps of 8 processes at
-        # 64 px, of 4 faces each, take 1.5 ms (row by row 0.4 ms), a generator's forward and backward
-        # 1.5 s; not measured on a GPU.
+        # Each process draws the rows of all processes and keeps its own. A generator for each row would avoid that, but
+        # needs a kernel launch for each row, changes the noise of every run and saves little: on a CPU all maps of
+        # 8 processes at 64 px, 4 faces each, take 1.5 ms (row by row 0.4 ms), and a generator's forward and backward
+        # 1.5 s. Not measured on a GPU.
         generator = torch.Generator(like.device).manual_seed(derive_seed(self.seed, name))
         joint = torch.randn(self.world.size * self.rows, *shape, generator=generator, device=like.device)
         return self._select_own(joint).to(like.dtype)

@@ -1,4 +1,4 @@
-"""The editor: what edits or generates faces with the networks of a run."""
+"""The editor role: edits or generates faces with the networks of a run."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class Editor(ABC):
         raise ValueError("this editor takes no style from other faces")
 
     def predict_labels(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
-        """Predict the labels, 0 or 1, of faces whose labels nobody knows.
+        """Predict the labels, 0 or 1, of faces without known labels.
 
         Raises:
             ValueError: The editor predicts no labels.

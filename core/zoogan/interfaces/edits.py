@@ -1,4 +1,4 @@
-"""What metrics measure: batches of edits, and batches of samples."""
+"""The input of metrics: batches of edits, and batches of samples."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Edits:
         faces: Number of each face in its split.
         image: The input faces.
         own: Labels of the input faces, one column for each attribute of the editor.
-        target: Labels that the edits were asked to show.
-        edit: What the editor returned; `edited_image` is its rounded image.
-        true_redraw: The true redraws; None where the source knows none.
-        sample: Everything that the source says of these faces.
-        redraw_sample: Everything that the source says of the true redraws.
+        target: Requested labels of the edits.
+        edit: The editor's result; `edited_image` is its rounded image.
+        true_redraw: The true redraws; None for sources without true redraws.
+        sample: All fields of these faces that the source returned.
+        redraw_sample: All fields of the true redraws that the source returned.
         seed: Seed of the edits.
     """
 
@@ -117,7 +117,7 @@ class Edits:
 
 
 class Samples:
-    """A batch of faces that an editor made itself, in [-1, 1], rounded to the 256 levels of a saved picture.
+    """A batch of generated faces in [-1, 1], rounded to the 256 levels of a saved picture.
 
     Args:
         editor: The editor that is measured.
@@ -126,7 +126,7 @@ class Samples:
         truncation: How far from the mean face they may be, 0 to 1.
 
     Attributes:
-        edit: What the editor returned, not rounded.
+        edit: The editor's result, not rounded.
         image: Its images, rounded.
     """
 

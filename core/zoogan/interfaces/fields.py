@@ -1,4 +1,4 @@
-"""Fields: what a batch may hold, with the shape and dtype in which a game reads each."""
+"""Fields of a batch, with the shape and dtype in which games read them."""
 
 from __future__ import annotations
 
@@ -35,4 +35,4 @@ FIELDS: Mapping[str, Field] = MappingProxyType({
     "segmentation": Field(("h", "w"), torch.uint8),
     "heat_maps": Field((2, "h", "w")),
 })  # fmt: skip
-"""Fields that everything knows; a source describes further ones in `Source.extra_fields`."""
+"""The standard fields; a source describes further fields in `Source.extra_fields`."""

@@ -58,8 +58,8 @@ class Turn:
         clock: The current iteration.
         world: The processes that train together.
         draw: Random numbers of this update.
-        later_steps: Steps that will be played in this iteration on this same batch and may reuse what is shared. Empty
-            when sharing would not pay (accumulation) or is off.
+        later_steps: Steps that follow in this iteration on the same batch and may reuse shared values. Empty with
+            gradient accumulation, or when sharing is off.
     """
 
     networks: Networks
@@ -109,14 +109,13 @@ class Step:
         terms: Computes the raw 0-d terms by name.
         weights: Computes the weight of each term, with the same keys. A pure function of the clock, so that a resumed
             training has the right weights.
-        every: It is played in iterations where iteration % every == at.
+        every: It runs in iterations where iteration % every == at.
         at: See `every`.
         repeat: Updates in a row.
         fresh_batch: Each of its updates reads a new batch.
         keeps_graph_of: Networks not updated here whose graph a later step reuses through `turn.shared`.
-        lazy: A regulariser that is played between the updates of another step, in full precision. The optimizers of
-            what it trains take 1 + 1 / every times as many updates, so the trainer corrects them for it (StyleGAN2,
-            appendix B).
+        lazy: A regulariser that runs in some iterations only, in full precision. It adds 1 / every updates an iteration
+            to those of the networks it trains, so the trainer corrects their optimizers (StyleGAN2, appendix B).
     """
 
     name: str
@@ -131,12 +130,12 @@ class Step:
     lazy: bool = False
 
     def is_due(self, iteration: int) -> bool:
-        """Return whether the step is played in this iteration."""
+        """Return whether the step runs in this iteration."""
         return iteration % self.every == self.at
 
 
 class Game(nn.Module, ABC):
-    """Owns what is detached, which terms there are and their weights; the trainer owns everything else.
+    """Defines the steps of an iteration, their terms and weights, and where gradients stop; the trainer does the rest.
 
     Its buffers are its state.
 
@@ -180,7 +179,7 @@ class Game(nn.Module, ABC):
         return ()
 
     def suggest_remedy(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
-        """Return a warning for the person who waits, or None. It is called at every reading, in order.
+        """Return advice for the user if the training seems to go wrong, else None. Called whenever terms are logged.
 
         Args:
             figures: Figures that were just read, by name.

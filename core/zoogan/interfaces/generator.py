@@ -29,8 +29,8 @@ class EditedImage(NamedTuple):
 class ImageEditor(Network):
     """Generator role `image_editor`: edits an image towards attributes.
 
-    Editing has two halves, so that several edits of one image share what depends on the image alone: `encode` once,
-    `decode` for each target. `forward` does both.
+    Editing has two halves, so that several edits of one image share its encoding: `encode` once, `decode` for each
+    target. `forward` does both.
     """
 
     contract: ClassVar[Contract] = Contract(

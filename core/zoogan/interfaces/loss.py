@@ -37,9 +37,9 @@ class DiscriminatorPenalty(ABC):
 
     Attributes:
         weight: Weight of the term.
-        every: Play it in every `every`-th iteration only. The game multiplies its weight by `every` (lazy
+        every: Compute it in every `every`-th iteration only. The game multiplies its weight by `every` (lazy
             regularisation, StyleGAN2 appendix B), so its strength does not change.
-        on_real: It scores the real images, once and unchanged, so that a game may use these scores again.
+        on_real: It scores the unmodified real images exactly once, so a game may reuse these scores.
     """
 
     weight: float
@@ -64,7 +64,7 @@ class Classification(ABC):
     """Role `classification`: the loss of attribute logits against 0/1 labels, and the labels that logits mean.
 
     Attributes:
-        exclusive: Exactly one of the attributes is shown, so that a face that is asked to show another loses its own.
+        exclusive: A face shows exactly one of the attributes, so setting one clears the others.
     """
 
     exclusive: ClassVar[bool] = False
@@ -94,6 +94,6 @@ class Term(ABC):
         """Compute the unweighted 0-d term.
 
         Args:
-            turn: What the terms of this update may read.
-            values: What the step has computed, by name; each game's docstring lists the names.
+            turn: Everything that the terms of this update may read.
+            values: Tensors that the step has computed, by name; each game's docstring lists the names.
         """

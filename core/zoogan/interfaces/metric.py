@@ -29,11 +29,11 @@ class Measure:
         attribute: The attribute that was edited or read; None = over all of them.
         statistic: The number and the rows behind it.
         better: Which way is good; None = neither.
-        backbone: The network that it is measured through; None = no network is used.
+        backbone: The network that it is measured with; None = no network is used.
         weights: sha256 of that network's weights.
         resizer: How faces were resized for that network.
         reference: Digest of the real faces that edits or samples are compared with, if they are.
-        note: What a reader must know.
+        note: Explanations, separated by `; `.
         libraries: Distributions whose version matters, besides torch and zoogan.
     """
 
@@ -55,7 +55,7 @@ class Headline:
 
     Attributes:
         label: Its short name.
-        meaning: What its value says; the caption below it.
+        meaning: What its value means; the caption below it.
         report_place: Its place among the headline figures of a report, which shows the first few that were measured;
             low numbers come first. None = not shown there.
         comparison_place: Its place in the first table of a comparison. None = not shown there.
@@ -68,11 +68,11 @@ class Headline:
 
 
 class Metric(ABC):
-    """Role `metric`: sees every edit of every attribute once, or every sample, then computes its measures.
+    """Role `metric`: gets every edit of every attribute once, or every sample, then computes its measures.
 
-    A metric is one class, registered by one line: `registry.metric("redness", "my_package.redness:Redness")`. It keeps
-    rows with the number of their face, so that neither the order nor the size of batches changes the result, and the
-    rows of several processes can be joined.
+    A metric is one class, registered by one line: `registry.metric("redness", "my_package.redness:Redness")`. It stores
+    rows with the number of their face, so that the result does not depend on order and size of batches, and the rows of
+    several processes can be joined.
 
     Args:
         config: Its options; None = their defaults.
@@ -98,19 +98,19 @@ class Metric(ABC):
 
     @abstractmethod
     def start(self, study: Study) -> None:
-        """Prepare for a study: forget earlier batches, open networks.
+        """Prepare for a study: clear earlier batches, open networks.
 
         Raises:
             Unavailable: The metric cannot be computed in this study.
         """
 
     def update(self, edits: Edits) -> None:
-        """Take a batch of edits."""
-        raise NotImplementedError(f"{type(self).__name__} has no `update`: it measures no edits")
+        """Add a batch of edits."""
+        raise NotImplementedError(f"{type(self).__name__} has no `update`, so it cannot measure edits")
 
     def update_samples(self, samples: Samples) -> None:
-        """Take a batch of samples."""
-        raise NotImplementedError(f"{type(self).__name__} has no `update_samples`: it measures no samples")
+        """Add a batch of samples."""
+        raise NotImplementedError(f"{type(self).__name__} has no `update_samples`, so it cannot measure samples")
 
     @abstractmethod
     def compute(self) -> list[Measure]:

@@ -1,4 +1,4 @@
-"""What the networks of all roles share."""
+"""The base class of the networks of all roles."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class Network(nn.Module, ABC):
     contract: ClassVar[Contract]
 
     def list_compiled_modules(self) -> list[nn.Module]:
-        """Return the modules to compile in place: those that are called. By default the network itself."""
+        """Return the modules to compile in place: those whose forward is called. By default the network itself."""
         return [self]

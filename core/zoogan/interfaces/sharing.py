@@ -23,9 +23,9 @@ def iterate_tensors(value: Any) -> Iterable[Tensor]:
 class Shared:
     """A cache of values that are computed once an iteration.
 
-    A value is dropped when the batch changes, when a network that it used is updated, or when a backward pass went
-    through it, which frees its graph. Fused optimizers do not bump tensor versions, so a stale graph would train
-    silently wrong; the conformance suite plays every game with sharing on and off and requires equal bits.
+    A value is dropped when the batch changes, when a network that it used is updated, or when a backward pass has freed
+    its graph. torch does not detect a stale graph here, because fused optimizers do not increase tensor versions.
+    Therefore the conformance suite trains every game with sharing on and off, and requires equal bits.
 
     Args:
         enabled: False = compute every value anew.
@@ -39,7 +39,7 @@ class Shared:
     def compute_once(self, key: str, fn: Callable[[], Any], *, uses: tuple[str, ...], grad: bool = False) -> Any:
         """Return the value of `fn()`, from the cache if it is there.
 
-        A cached value without a graph is not returned to a caller that needs one; the other way round it is.
+        If the caller needs a graph and the cached value has none, the value is computed again.
 
         Args:
             key: Name of the value.

@@ -1,4 +1,4 @@
-"""The source role: where faces come from."""
+"""The source role: a data set of faces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoogan.interfaces.fields import Field
 
 Split = Literal["train", "valid", "test"]
 """A split of a source."""
-MAX_HASHED_SIZES = 1000  # file sizes that a fingerprint hashes, where there may be hundreds of thousands of files
+MAX_HASHED_SIZES = 1000  # most files whose sizes a fingerprint hashes, to stay fast for large data sets
 LOADING_SETTINGS = {"batch", "workers", "flip", "balance"}  # settings of a source that change none of its pictures
 
 
@@ -33,7 +33,7 @@ class Source(ABC):
         image_size: Height and width in pixels.
         attributes: Names of the attribute columns, in the order of the config.
         exclusive: Groups of these attributes of which a face shows at most one.
-        groups: Every exclusive group that the source knows of, whichever attributes were asked for.
+        groups: Every exclusive group of the source, also of attributes that the config does not name.
         parts: Names of the classes of `segmentation`, the background first; a source may name them without having any.
         transparent: Parts that light shines through.
         mirrored: Pairs of parts that swap when an image is flipped.
@@ -77,7 +77,7 @@ class Source(ABC):
 
     @property
     def mirrored_parts(self) -> tuple[int, ...]:
-        """What each part becomes in a flipped image: one index into `parts` for each part."""
+        """The part that each part becomes in a flipped image: one index into `parts` for each part."""
         swapped = dict(self.mirrored) | {b: a for a, b in self.mirrored}
         return tuple(self.parts.index(swapped.get(part, part)) for part in self.parts)
 
@@ -111,7 +111,7 @@ class Source(ABC):
     ) -> str | None:
         """Hash the source images of these faces before cropping and resizing.
 
-        Files are told apart by `list_files`, a source without files by its `config` if it has one; other sources
+        The hash is of the files of `list_files`, or of the `config` of a source without files. Sources with neither
         override this method.
 
         Args:
@@ -152,7 +152,7 @@ class Source(ABC):
             attributes: Value by attribute, one for all faces or a tensor (n,) with one for each.
 
         Returns:
-            Tensors as of `read`; None if the source does not know the truth.
+            Tensors as of `read`; None if the source has no true redraws.
         """
         return None
 
@@ -168,8 +168,8 @@ OPPOSITES = {"Male": "Female", "Young": "Old", "No_Beard": "Beard"}
 def make_domain_names(attributes: Sequence[str], exclusive: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Return the domains that attributes make.
 
-    These are the members of an exclusive group (which may have one member, that every face shows), or without and with
-    a single attribute. Empty for several attributes that a face may show together.
+    For an exclusive group they are its members (a group may have a single member, which every face shows). For a single
+    attribute they are "without" and "with" it. Several attributes that a face may show together make no domains.
     """
     if any(set(attributes) <= set(group) for group in exclusive):
         return tuple(attributes)
@@ -184,7 +184,7 @@ def find_domains(labels: Float[Tensor, "n a"], domains: int) -> Int64[Tensor, " 
 
     Args:
         labels: Labels, 0 or 1.
-        domains: Number of domains; tells one attribute with its two domains from a group of one.
+        domains: Number of domains; distinguishes one attribute with two domains from a group of one.
 
     Returns:
         Indices of domains; -1 where not exactly one attribute of a group is shown.

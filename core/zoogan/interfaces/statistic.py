@@ -34,7 +34,7 @@ class Statistic(ABC):
         """
 
     def count_faces(self) -> int:
-        """Count the faces that the number rests on."""
+        """Count the faces that the number was computed from."""
         return int(self.face.unique().numel())
 
 
@@ -48,7 +48,7 @@ class Ratio(Statistic):
     Attributes:
         face: Number of each row's face.
         numerator: Values that are summed.
-        denominator: Values that are summed below them.
+        denominator: Values whose sum divides that sum.
         stratum: Stratum of each row, from 0; strata of different groups have different numbers.
         group: Group of each row; None = all rows are in one.
     """
@@ -88,7 +88,7 @@ class Ratio(Statistic):
 
 @dataclass(frozen=True)
 class SetStatistic(Statistic):
-    """A number about a set that no sum over faces gives, such as a Frechet distance.
+    """A number of a whole set that is not a mean over faces, such as a Frechet distance.
 
     Attributes:
         face: Numbers of the faces of the set.

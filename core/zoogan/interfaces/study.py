@@ -1,4 +1,4 @@
-"""A study: everything that stays the same while runs are measured, and the judges that metrics use."""
+"""A study: the conditions under which runs are measured, and the interface of judges."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class PartJudge(AttributeJudge, Protocol):
 
 @dataclass(frozen=True)
 class Study:
-    """Everything that stays the same while runs are measured, whatever the method.
+    """The conditions under which runs are measured, the same for all methods.
 
     Attributes:
         source: The faces.
@@ -79,7 +79,7 @@ class Study:
         kind: Whether edits or samples are measured.
         truncation: Of samples: how far from the mean face they may be, 0 to 1.
         exclusive: Groups of attributes of which the run shows at most one, in addition to those of the source.
-        only: Numbers of the faces below `faces` that are edited; None = all that the run serves.
+        only: Numbers of the faces below `faces` that are edited; None = all that the run can edit.
     """
 
     source: Source
@@ -108,5 +108,5 @@ class Study:
 
     @property
     def held_out_count(self) -> int:
-        """Number of held-out faces to look at: `faces`, or the whole split where it has fewer."""
+        """Number of held-out faces to measure on: `faces`, or the whole split where it has fewer."""
         return min(self.faces, self.source.count_faces(self.split))

@@ -53,7 +53,7 @@ class StyleCondition(Condition):
 class StyleTranslator(Network):
     """Generator role `style_translator`: translates an image into a style.
 
-    Split in two like an `ImageEditor`, so that several styles share what depends on the image alone.
+    Split in two like an `ImageEditor`, so that several styles share the encoding of the image.
 
     Attributes:
         style_dim: Length of a domain's style vector.
@@ -131,11 +131,11 @@ class StyleDiscriminator(Network):
 
     @abstractmethod
     def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, "n *heads"]:
-        """Return raw realism scores, unbounded, one for each domain that the image claims to show."""
+        """Return raw realism scores, unbounded, one for each domain in `domain`."""
 
 
 class HeatMaps(ABC):
-    """Role `heat_maps`: where a face's own detail must be kept. An auxiliary: nothing in it is trained.
+    """Role `heat_maps`: where a translation must keep a face's own detail. An auxiliary network, never trained.
 
     Attributes:
         field: Field of the source that holds precomputed masks of its faces, (n, 2, i, j) coarse and fine; None = masks

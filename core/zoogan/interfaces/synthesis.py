@@ -1,6 +1,6 @@
 """The roles of synthesis: noise to latent, latents to face, and the discriminator of faces.
 
-A latent `z` is noise. `w` is what a mapping makes of it, one row of style_dim numbers. `w+` has one row for each place
+A latent `z` is noise. The mapping turns it into `w`, one row of style_dim numbers. `w+` has one row for each place
 where a latent enters the generator, so that rows can differ.
 
 Source: StyleGAN2, section 5; Abdal et al. 2019.
@@ -29,7 +29,7 @@ Noise = Sequence[Float[Tensor, "#n 1 _ _"]]
 """Noise maps of a generator, each with n rows or one for all."""
 
 
-NOISE_PREFIX = "noise_"  # and the place of a map, where maps of noise stand among other tensors
+NOISE_PREFIX = "noise_"  # name of a noise map among other tensors, followed by its number
 
 
 def collect_noise(tensors: Mapping[str, Tensor]) -> list[Float[Tensor, "_ 1 _ _"]] | None:
@@ -96,7 +96,7 @@ class LatentGenerator(Network):
 
     @abstractmethod
     def forward(self, latents: Latents, noise: Noise | None = None) -> SynthesisedFace:
-        """Generate the face of w+, or of what `expand_rows` makes of it.
+        """Generate the face of w+, or of the result of `expand_rows`.
 
         Args:
             latents: w+ of shape (n, rows, style_dim).
@@ -118,7 +118,7 @@ class LatentGenerator(Network):
             ValueError: Parts are selected, and the generator has none.
         """
         if visible is not None:
-            raise ValueError("this generator makes faces in one piece: it has no parts to leave out")
+            raise ValueError("this generator makes faces in one piece: no part can be left out")
         return self(latents, noise)
 
     def repeat_latent(self, latent: Latent) -> Latents:

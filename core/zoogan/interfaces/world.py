@@ -1,4 +1,4 @@
-"""The processes that train together, seen from one of them."""
+"""The world: the processes that train together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class World:
 
     @classmethod
     def make_single(cls) -> World:
-        """Make a world of this process only, whatever else runs: for rehearsals and editors."""
+        """Make a world of this process only, even if others run: for rehearsals and editors."""
         world = cls()
         world.rank, world.size = 0, 1
         return world
@@ -55,7 +55,7 @@ class World:
         counts = self.gather(torch.tensor([len(rows)], device=rows.device))
         padded = rows.new_zeros(int(counts.max()), *rows.shape[1:])
         padded[: len(rows)] = rows
-        parts = self.gather(padded).unflatten(0, (self.size, len(padded)))  # not -1: perhaps nobody has rows
+        parts = self.gather(padded).unflatten(0, (self.size, len(padded)))  # not -1, which fails if no process has rows
         return torch.cat([part[:count] for part, count in zip(parts, counts.tolist())])
 
     def gather_objects(self, value: Any) -> list[Any]:
@@ -68,7 +68,7 @@ class World:
 
     @torch.no_grad()
     def reduce_max(self, value: Tensor) -> Tensor:
-        """Take the elementwise maximum over processes, in place: a flag raised anywhere is raised everywhere."""
+        """Take the elementwise maximum over processes, in place: a flag set in one process is set in all."""
         if self.size > 1:
             dist.all_reduce(value, op=dist.ReduceOp.MAX)
         return value
@@ -77,7 +77,7 @@ class World:
     def average_gradients(self, parameters: list[nn.Parameter]) -> None:
         """Average `.grad` over processes in flat buckets; a gradient that is None on every process stays None.
 
-        The host waits for the device only where this process lacks gradients, to learn whether others have them.
+        The host waits for the device only if this process lacks gradients, to find out whether others have them.
         """
         if self.size == 1:
             return

@@ -17,7 +17,7 @@ class PixelNormMappingConfig(ComponentConfig):
     Attributes:
         style_dim: Numbers of a latent, and of the noise.
         layers: Linear layers.
-        lr_multiplier: How fast the weights move; 1 = as fast as those of all other layers.
+        lr_multiplier: Factor of the learning rate of these layers.
 
     Source: StyleGAN (Karras et al. 2019), figure 1b.
     """
@@ -49,7 +49,7 @@ class AdaConfig(ComponentConfig):
 
     Attributes:
         target: Mean sign of the discriminator's scores of real images, in [-1, 1]; p grows while it is above.
-        images: Real images in which p can move from 0 to 1; 500,000 in the paper, 100,000 in its transfers.
+        images: Number of real images in which p can rise from 0 to 1; the paper has 500,000, and 100,000 for transfer.
         every: Iterations from one adaptation of p to the next.
         start: The first p.
         fixed: A constant p, which never adapts; null = p adapts.
@@ -104,7 +104,7 @@ def to_number_list(value: Any) -> Any:
 
 
 class LandmarkMapsConfig(ComponentConfig):
-    """Heat maps around the 98 landmarks of a face, which a network finds whose weights the user brings.
+    """Heat maps around the 98 landmarks of a face, found by a network whose weights the user provides.
 
     Attributes:
         file: Weights of AdaptiveWingLoss, or a StarGAN v2 `*_nets_ema.ckpt` that contains the network.

@@ -26,7 +26,7 @@ class EqualizedLinear(nn.Module):
         inputs: Numbers in.
         outputs: Numbers out.
         bias: Initial value of every bias; None = no bias.
-        lr_multiplier: How fast the weights move; 1 = as fast as all others.
+        lr_multiplier: Factor of the layer's learning rate.
         activate: Apply a leaky ReLU with its gain.
 
     Source: Karras et al. 2018, section 4.1.

@@ -32,7 +32,7 @@ def make_fir_kernel(like: Images, gain: float = 1.0) -> Float[Tensor, "c 1 4 4"]
         A kernel (c, 1, 4, 4).
     """
     place = torch.arange(len(FIR_TAPS), dtype=like.dtype, device=like.device)
-    taps = place * (3 - place) + 1  # FIR_TAPS, computed on the device: a copy from the host would wait for it
+    taps = place * (3 - place) + 1  # FIR_TAPS, computed on the device, since a copy from the host would wait for it
     kernel = torch.outer(taps, taps) * (gain / 64)
     return kernel.expand(like.shape[1], 1, 4, 4)
 
@@ -40,8 +40,8 @@ def make_fir_kernel(like: Images, gain: float = 1.0) -> Float[Tensor, "c 1 4 4"]
 class FirDownsample(torch.autograd.Function):
     """Filter, then keep every stride-th pixel. Linear, so its gradient is `FirUpsample`, and the reverse.
 
-    Torch's own second derivative of a depthwise convolution takes hundreds of calls, one a channel, even where the
-    filter needs no gradient; its first derivative keeps the input in memory.
+    torch computes the second derivative of a depthwise convolution one channel at a time, even where the filter needs
+    no gradient, and its first derivative keeps the input in memory. These functions avoid both.
     """
 
     generate_vmap_rule = True

@@ -106,7 +106,7 @@ def convert_batch_norms(network: nn.Module) -> nn.Module:
     """
     for name, layer in network.named_modules():
         if type(layer) is nn.BatchNorm2d:
-            # In place: parameters, buffers, hooks and everybody's references to the layer stay.
+            # In place: parameters, buffers, hooks and references to the layer stay valid.
             layer.__class__ = BatchNorm2d
         elif isinstance(layer, _BatchNorm) and not isinstance(layer, SynchronisedLayer):
             kind = type(layer).__name__
@@ -159,8 +159,8 @@ class InstanceNorm2d(nn.GroupNorm):
 class _NormaliseRows(torch.autograd.Function):
     """Instance norm of a channels-last tensor, seen as rows (n, h, w * c).
 
-    A scale (n, c, 1, 1) would be broadcast over runs of c numbers, too short for the processor's vectors when networks
-    are narrow. Repeated along a whole row it is not.
+    A scale (n, c, 1, 1) is broadcast over only c consecutive numbers, too few for vector instructions in narrow
+    networks. Repeating it along a whole row is faster.
     """
 
     @staticmethod
@@ -182,7 +182,7 @@ class _NormaliseRows(torch.autograd.Function):
         """Return the gradient with respect to the input."""
         input, mean, scale = ctx.saved_tensors
         (gradient,) = gradients
-        if torch.is_grad_enabled():  # a second derivative is wanted: differentiate what autograd can follow
+        if torch.is_grad_enabled():  # for a second derivative, use operations that autograd can differentiate
             centred = input - input.mean((2, 3), keepdim=True)
             output = centred * (centred.square().mean((2, 3), keepdim=True) + ctx.eps).rsqrt()
             return torch.autograd.grad(output, input, gradient, create_graph=True)[0], None

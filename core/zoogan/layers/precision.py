@@ -23,7 +23,7 @@ def disable_autocast(x: Tensor) -> torch.autocast:
 
 
 def ensure_float32(x: Tensor) -> Tensor:
-    """Cast bfloat16 and float16 to float32, whatever type the networks ran in.
+    """Cast bfloat16 and float16 to float32; wider types stay unchanged.
 
     Args:
         x: Any shape.

@@ -159,7 +159,7 @@ class HighPass(nn.Module):
 
 
 class Content(NamedTuple):
-    """What a decoder needs of an image, whatever the style.
+    """The encoding of an image, which a decoder uses with any style.
 
     Attributes:
         features: Features of the bottleneck.

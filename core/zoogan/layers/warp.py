@@ -76,7 +76,7 @@ def make_doubling_matrix(side: int, margin: int, dtype: torch.dtype, device: tor
     tap = torch.arange(SYM6_LENGTH)[None]
     weight = sqrt(2) * torch.tensor(SYM6, dtype=torch.float64) * ((position - tap) % 2 == 0)
     source = reflect_positions((position - tap).div(2, rounding_mode="floor"), side)
-    with torch.inference_mode(False):  # the cache may hand it to a training later
+    with torch.inference_mode(False):  # the cached matrix may be used in training later
         return torch.zeros(len(position), side, dtype=torch.float64).scatter_add(1, source, weight).to(dtype).to(device)
 
 
@@ -205,11 +205,12 @@ def warp_affine(image: Images, linear: Float[Tensor, "n 2 2"], offset: Float[Ten
     the image is reflected. The identity gives the image itself; moves by whole pixels, up to an eighth of the side, are
     exact except for rounding.
 
-    The paper pads by what the largest move of the batch needs, which the host would have to read. Here the margin is
-    an eighth of the side plus what the filter needs, which costs about 50 % more pixels to double. Positions beyond it
-    read the reflected pixel inside the image: at any distance, and wrong only by the filter's slight asymmetry.
-    Doubling and halving are products with banded matrices: on a CPU twice as fast as convolutions at 64 px and a
-    little faster at 128 px, but their cost grows with the cube of the side.
+    Margin: the paper pads for the largest move of the batch, which the host would have to read from the device. Here
+    the margin is an eighth of the side plus the filter's reach, which costs about 50 % more pixels. Positions beyond it
+    take the reflected pixel inside the image, which is exact except for the filter's slight asymmetry.
+
+    Speed: doubling and halving are products with banded matrices. On a CPU they are twice as fast as convolutions at
+    64 px and a little faster at 128 px, but their cost grows with the cube of the side.
 
     Args:
         image: Images (n, c, h, w).

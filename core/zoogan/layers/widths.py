@@ -16,7 +16,7 @@ def compute_synthesis_widths(image_size: int, multiplier: float, maximum: int | 
     Args:
         image_size: Side of the image in pixels: a power of two, at least 8.
         multiplier: Factor of the channels above 32 px (`channel_multiplier`).
-        maximum: Most channels at any size; None = 512 up to 32 px whatever the multiplier, and no limit above
+        maximum: Most channels at any size; None = 512 up to 32 px for any multiplier, and no limit above
             (rosinality's code).
 
     Returns:

@@ -1,11 +1,11 @@
 """A 3x3 convolution with a quarter of the multiplications, for wide layers on a CPU.
 
-Minimal filtering computes tiles of 4 x 4 pixels from windows of 6 x 6 pixels by 36 products, where the definition takes
-144. The products are large matrix products, which a processor does best. It is the same function; its rounding error is
-about three times that of a direct convolution.
+Minimal filtering (Winograd convolution) computes tiles of 4 x 4 pixels from windows of 6 x 6 pixels with 36 products
+instead of 144, as large matrix products, which a CPU computes fastest. The result is the same except for a rounding
+error about three times that of a direct convolution.
 
-Differentiable to any order by the same method: the gradient with respect to the image is such a convolution, that with
-respect to the weight is another sum of products of tiles, and both are bilinear again.
+Differentiable to any order: the gradient with respect to the image is such a convolution, the gradient with respect to
+the weight is another sum of products of tiles, and both are bilinear.
 
 Source: Winograd 1980; Lavin and Gray 2016 (Fast Algorithms for Convolutional Neural Networks), section 4.3.
 """
