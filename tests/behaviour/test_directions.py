@@ -350,7 +350,7 @@ def test_python_mistakes_raise_clear_errors(fitted_run: Path, photo_edit: Edit) 
         (made, {"Red": 1, "threshold": 0.5}, "no mask"),
         (made, {"Red": 1, "truncation": 0.5}, "faces from seeds"),
         (made, {"Red": 1, "reference": "he.png"}, "no style from a reference"),
-        (photo_edit, {"Red": 1}, "that edit has no latents"),
+        (photo_edit, {"Red": 1}, "this edit has no latents"),
         (Edit(made.image, extras={"latents": torch.zeros(2, ROWS + 1, STYLE)}), {"Red": 1}, "another generator"),
         (["a.safetensors", "b.png"], {"Red": 1}, "edit them one by one"),
         (torch.zeros(2, ROWS, STYLE + 1), {"Red": 1}, "expected floats of shape"),

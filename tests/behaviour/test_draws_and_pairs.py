@@ -51,7 +51,7 @@ class Kinds(NoiseSource):
 
     attributes, exclusive = NAMES, (NAMES,)
 
-    def table(self, split: str) -> Tensor:
+    def draw_labels(self, split: str) -> Tensor:
         return torch.eye(3)[torch.arange(self.sizes[split]) % 3]
 
     def read(self, split: str, indices: Sequence[int]) -> dict[str, Tensor]:
@@ -156,7 +156,7 @@ def test_single_attribute_makes_two_pairs(tmp_path: Path) -> None:
     class Plain(NoiseSource):
         attributes = ("A",)
 
-        def table(self, split: str) -> Tensor:
+        def draw_labels(self, split: str) -> Tensor:
             return super().table(split)[:, :1]
 
     class Flip(FunctionEditor):

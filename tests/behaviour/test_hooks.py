@@ -18,12 +18,14 @@ RUN = Path("runs/demo-001")
 
 
 @pytest.mark.parametrize("name", list_hooks())
-def test_hook_is_documented_typed_and_tested(name: str) -> None:
+def test_each_hook_is_documented_typed_and_tested(name: str) -> None:
     hook = getattr(hooks, name)
     assert hook.zoogan_spec, f"{name} is not marked with @hookspec"
     doc = inspect.getdoc(hook) or ""
-    versions = [version for version in range(1, API_VERSION + 1) if doc.endswith(f"Since {version}.")]
-    assert versions, f"the docstring of {name} does not end with the first plugin API version that has it: 'Since 1.'"
+    versions = [version for version in range(1, API_VERSION + 1) if doc.endswith(f"Since API {version}.")]
+    assert versions, (
+        f"the docstring of {name} does not end with the first plugin API version that has it: 'Since API 1.'"
+    )
     signature = inspect.signature(hook)
     assert all(p.annotation is not p.empty for p in signature.parameters.values()), f"{name}: untyped argument"
     assert signature.return_annotation in (None, "None"), f"{name} returns something, but observers only read"

@@ -232,7 +232,7 @@ def test_ctrl_c_saves_finished_latents(
     monkeypatch.setattr("zoogan.workflows.invert.BATCH", 1)
     assert inverted(stylegan2_run, photos, tmp_path / "found", "--iterations", "50") == 130
     said = capsys.readouterr().out
-    assert f"stopped after 3 iterations; what was found is saved; nothing yet of {photos[1]}" in said
+    assert f"stopped after 3 iterations; the results so far are saved; nothing yet of {photos[1]}" in said
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == [
         "me0-inverted.png",
         "me0-latent.safetensors",

@@ -226,7 +226,7 @@ def test_metrics_apply_to_their_kind_only(study: Study, tmp_path: Path) -> None:
     found = run_metrics(FunctionEditor(keep_image), edits, {"frequency": Frequency(), "diversity": Diversity()}, ["A"])
     assert found.skipped["frequency"].startswith("it measures generated faces")
     assert [(m.name, m.better) for _, m in found.measures] == [("diversity.l1", "higher")]
-    with pytest.raises(ValueError, match="a study of samples, but Lens shows edits"):
+    with pytest.raises(ValueError, match="a study of samples, but FunctionEditor shows edits"):
         run_metrics(FunctionEditor(keep_image), study, {}, [])
 
 

@@ -188,7 +188,7 @@ def test_second_references_need_domain_sampler() -> None:
 
 
 def test_conditions_without_domains_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"condition 'attributes' tells no domains.*condition.use=domain"):
+    with pytest.raises(ConfigError, match=r"condition 'attributes' has no domains.*condition.use=domain"):
         compose(
             make_tiny_config(condition={"use": "attributes"}),
             FACTS.model_copy(update={"domains": ("a", "b")}),

@@ -120,16 +120,18 @@ def test_unavailable_parts_are_reported(
     assert "no kind of latent is called 'textures', did you mean 'texture'?" in said
     said = read_error(*seed, "--part", "coarse", "--from-seed", 7, "--only", "texture")
     assert "part coarse: got texture, expected shape, which is all that it has" in said
-    assert "--part hair: say whose: --from-seed SEED, or --from FILE" in read_error(*seed, "--part", "hair")
+    assert "--part hair: name the face to take it from, with --from-seed SEED or --from FILE" in read_error(
+        *seed, "--part", "hair"
+    )
     said = read_error(*seed, "--only", "shape", "--from-seed", 7, "--from", "x.png")
-    assert len(said.strip().splitlines()) == 4 and "--only shape: say of which part" in said and "leave one" in said
+    assert len(said.strip().splitlines()) == 4 and "--only shape: name the part to take" in said and "leave one" in said
     said = read_error(*seed, "--part", "hair", "--from", tmp_path / "none.safetensors")
     assert "none.safetensors: no such file" in said
     said = read_error("edit", stylegan2_run, "--seed", 1, "--part", "hair", "--from-seed", 7, "--segmentation")
     assert "this run makes faces in one piece" in said and "--segmentation: this run" in said
     photo = save_picture(tmp_path / "me.png")
     for options in (("--part", "hair", "--from-seed", 7), ("--attribute", "Eyeglasses=1", "--segmentation")):
-        assert "this run edits photos as a whole" in read_error("edit", sagan_run, photo, *options)
+        assert "this run edits whole photos" in read_error("edit", sagan_run, photo, *options)
 
 
 def test_grid_names_unsupported_options(tmp_path: Path, read_error: ErrorReader) -> None:
@@ -157,7 +159,7 @@ def test_option_names_are_no_attributes(untrained_part_run: Path, sagan_run: Pat
 def test_python_mistakes_raise_clear_errors(loaded_part_run: LoadedRun, sagan_run: Path, stylegan2_run: Path) -> None:
     made = loaded_part_run.sample(3)
     for options, expected in (
-        ({"part": "hair"}, "hair: name the face whose they are by from_seed, or give one as donor"),
+        ({"part": "hair"}, "hair: name the face to take from with from_seed, or give it as donor"),
         ({"part": "hair", "from_seed": 1, "donor": made}, "leave one of them out"),
         ({"part": "hair", "from_seed": "x"}, "from_seed: expected a whole number, got 'x'"),
         ({"from_seed": 1}, "say of which part"),

@@ -70,17 +70,16 @@ def frames(path: Path) -> list[np.ndarray]:
 def test_film_moves_one_part(
     untrained_part_run: Path, loaded_part_run: LoadedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoogan.pictures import film as film_module
-    from zoogan.pictures.film import BETWEEN
+    from zoogan.pictures.film import BETWEEN, save_film
 
-    film, save = tmp_path / "hair.gif", film_module.save_film
+    film, save = tmp_path / "hair.gif", save_film
     walked: list[torch.Tensor] = []
 
     def kept(shots: Iterable[torch.Tensor], path: Path) -> Path:
         walked.extend(shots)
         return save(walked, path)
 
-    monkeypatch.setattr(film_module, "save_film", kept)
+    monkeypatch.setattr("zoogan.workflows.sample.save_film", kept)
     options = ["--film", str(film), "--part", "hair", "--only", "texture", "--segmentation", "-n", "3", "--seed", "5"]
     assert main(["sample", str(untrained_part_run), *options, "--device", "cpu"]) == 0
     assert len(walked) == 3 * BETWEEN + 1 and torch.equal(walked[0], walked[-1]) and film.is_file()
@@ -102,9 +101,11 @@ def test_impossible_part_pictures_are_refused(
     untrained_part_run: Path, stylegan2_run: Path, sagan_run: Path, read_error: ErrorReader
 ) -> None:
     said = read_error("sample", untrained_part_run, "--part", "hair", "--only", "shape", "--segmentation")
-    assert len(said.strip().splitlines()) == 3 and "--part is about films: give --film FILE" in said
+    assert len(said.strip().splitlines()) == 3 and "--part has no effect without --film: add --film FILE" in said
     film = ("--film", "x.gif")
-    assert "give --part NAME as well" in read_error("sample", untrained_part_run, *film, "--only", "shape")
+    assert "--only has no effect without --part: add --part NAME" in read_error(
+        "sample", untrained_part_run, *film, "--only", "shape"
+    )
     assert "did you mean 'hair'?" in read_error("sample", untrained_part_run, *film, "--part", "hairs")
     assert "did you mean 'shape'?" in read_error(
         "sample", untrained_part_run, *film, "--part", "hair", "--only", "shap"

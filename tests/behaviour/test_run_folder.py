@@ -76,10 +76,10 @@ def test_lost_model_is_restored_from_the_checkpoint(sagan_copy: Path, capsys: py
     resume = ["train", "--out", str(sagan_copy), "--resume", "--device", "cpu"]
     before = generator.read_bytes()
     assert main(resume) == 0
-    assert "written anew" not in capsys.readouterr().out
+    assert "written again" not in capsys.readouterr().out
     shutil.rmtree(sagan_copy / "model")
     assert main(resume) == 0
-    assert "written anew" in capsys.readouterr().out
+    assert "written again" in capsys.readouterr().out
     assert generator.read_bytes() == before
     generator.write_bytes(b"of iteration 0")
     about = json.loads((sagan_copy / "model/config.json").read_text())
@@ -178,11 +178,11 @@ def test_out_that_names_a_file_is_refused(tmp_path: Path, sagan_run: Path, capsy
     assert tiny_run("sagan", file) == 2
     assert "a file of that name exists" in capsys.readouterr().err
     for command, expected in (
-        ([*edit, "--out", str(file)], "edits go into a folder"),
+        ([*edit, "--out", str(file)], "name a folder for the edits"),
         (["edit", str(tmp_path / "norun"), "--grid", "--out", str(file)], "no picture ends in '.txt'"),
-        (["edit", str(tmp_path / "norun"), "--grid", "--out", str(tmp_path)], "that is a folder"),
+        (["edit", str(tmp_path / "norun"), "--grid", "--out", str(tmp_path)], "this is a folder"),
         ([*edit, "--strength", "nan"], "--strength nan: expected a number"),
-        ([*edit, "--seed", "1", "--seed", "2"], "edits draw nothing"),
+        ([*edit, "--seed", "1", "--seed", "2"], "this run's edits are deterministic"),
     ):
         assert main(command) == 2, command
         assert expected in capsys.readouterr().err

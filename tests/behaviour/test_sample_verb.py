@@ -185,7 +185,9 @@ def test_sample_numbers_out_of_range_are_reported(stylegan2_run: Path, refused: 
     assert "-n 0: expected 1 faces or more" in said and "--truncation 1.5: expected a share from 0" in said
     assert f"--cutoff 7: expected a number of rows from 0 to {ROWS}" in said
     assert f"--cut 6: expected a row from 1 to {ROWS - 1}" in said
-    assert "give --truncation as well" in refused(stylegan2_run, "--cutoff", "2")
+    assert "--cutoff has no effect without --truncation: add --truncation NUMBER" in refused(
+        stylegan2_run, "--cutoff", "2"
+    )
     assert "-n 1: expected 2 faces or more" in refused(stylegan2_run, "-n", "1", "--film", "x.gif")
 
 
@@ -194,7 +196,7 @@ def test_contradicting_sample_options_are_reported(stylegan2_run: Path, refused:
     assert len(said.strip().splitlines()) == 4
     assert "leave one of them out" in said and "leave --out out" in said and "ends in .gif or .mp4" in said
     assert "--out folder: --mix makes one picture" in said
-    assert "--cut says where --mix takes over" in refused(stylegan2_run, "--cut", "2")
+    assert "--cut has no effect without --mix: add --mix SEED" in refused(stylegan2_run, "--cut", "2")
     assert "films are made by --film" in refused(stylegan2_run, "--out", "x.gif")
     assert "not a run" in refused(tmp_path / "nowhere")
 

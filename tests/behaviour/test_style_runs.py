@@ -56,7 +56,7 @@ def test_unused_high_pass_details_warn(tmp_path: Path, capsys: pytest.CaptureFix
     prepare(get_zoo(), config, RunFolder(tmp_path / "run"), device="cpu")
     said = [line for line in capsys.readouterr().out.splitlines() if "high_pass" in line]
     assert len(said) == 1 and said[0].startswith(
-        "note: generator.high_pass keeps details of a face where heat maps say"
+        "note: generator.high_pass keeps details of a face where heat maps are set"
     )
     assert "heat_maps.use=landmarks heat_maps.file=FILE" in said[0] and "generator.high_pass=0" in said[0]
 

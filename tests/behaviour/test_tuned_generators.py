@@ -111,4 +111,7 @@ def test_mismatched_tuned_generators_are_refused(
     generator.unlink()
     assert f"{generator}: no such file" in read_error(*edit)
     said = read_error("invert", untrained_part_run, photo, "--tune-iterations", "0")
-    assert "--tune-iterations 0: expected 1 or more" in said and "give --tune as well" in said
+    assert (
+        "--tune-iterations 0: expected 1 or more" in said
+        and "--tune-iterations has no effect without --tune: add --tune" in said
+    )

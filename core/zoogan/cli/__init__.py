@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `zoo list | head`: the reader has gone, which needs no message
+    except BrokenPipeError:  # `zoo list | head` closes the pipe early, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:

@@ -16,7 +16,7 @@ from zoogan.names import import_object, suggest_name
 OWN = "zoogan"  # the distribution whose verbs are all in VERBS
 HELP = {"help_option_names": ["-h", "--help"]}
 
-# Newer typers carry a click of their own, older ones use the installed one; this ancestor is there in both.
+# New versions of typer contain their own click, old versions use the installed click; both have this base class.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
@@ -46,7 +46,7 @@ class Verbs(TyperGroup):
             path, plugin = registered.build, registered.plugin
         try:
             return import_command(cmd_name, path)
-        except Exception as error:  # one verb that cannot be imported must not take `zoo --help` down
+        except Exception as error:  # `zoo --help` must work even if a verb cannot be imported
             return make_failing_command(cmd_name, plugin, error)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -127,7 +127,7 @@ def build_app() -> Any:
 def format_usage_error(error: Any) -> str:
     """Format a usage error with the usage of the command that it belongs to."""
     message = str(error.format_message())
-    if message.startswith("Usage:"):  # a group that was called without a verb prints its help
+    if message.startswith("Usage:"):  # a group without a verb prints its help
         return message
     lines = [f"zoo: {message}"]
     if error.ctx is not None:

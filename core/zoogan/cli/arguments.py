@@ -56,7 +56,7 @@ def open_host(files: Sequence[Path] | None) -> PluginHost:
 
 
 def print_note(note: str) -> None:
-    """Print a note for the person on stderr."""
+    """Print a note for the user on stderr."""
     typer.echo(f"note: {note}", err=True)
 
 
@@ -81,15 +81,15 @@ def check_picture_output(out: Path, sheet: bool) -> None:
         sheet: Whether one sheet is written.
 
     Raises:
-        ConfigError: A file where a folder is needed or the other way round, or a suffix that no image has.
+        ConfigError: `out` is a file and should be a folder, or the reverse, or has no suffix of an image.
     """
     if not sheet:
         if out.exists() and not out.is_dir():
-            raise ConfigError(f"--out {out}: a file of that name is there; edits go into a folder")
+            raise ConfigError(f"--out {out}: a file of that name exists; name a folder for the edits")
         return
     from PIL import Image
 
     if out.is_dir():
-        raise ConfigError(f"--out {out}: that is a folder; --grid writes one file, such as {out / 'grid.png'}")
+        raise ConfigError(f"--out {out}: this is a folder; name a file for --grid, such as {out / 'grid.png'}")
     if Image.registered_extensions().get(out.suffix.lower()) not in Image.SAVE:
         raise ConfigError(f"--out {out}: no picture ends in {out.suffix!r}; name a file like {out.with_suffix('.png')}")

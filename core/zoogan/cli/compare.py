@@ -39,7 +39,7 @@ def compare(
     device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> None:
-    """Compare runs: one table and one grid, the same faces or seeds, only equal measurements in a column."""
+    """Compare runs on the same faces or seeds: one table and one grid, only comparable numbers in a column."""
     open_host(plugin)
     command = shlex.join(["zoo", *sys.argv[1:]]) if Path(sys.argv[0]).name == "zoo" else "zoo compare"
     result = compare_runs(
@@ -54,7 +54,7 @@ def compare(
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print the first table of a comparison, and why columns of one name are apart."""
+    """Print the first table of a comparison, and the differences between the keys of columns with one name."""
     from zoogan.evaluation.reports.comparison_text import list_key_differences, make_text_table
     from zoogan.terminal.tables import print_table
 

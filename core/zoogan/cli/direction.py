@@ -30,7 +30,7 @@ def direction(
     ] = None,
     judge: Annotated[Path | None, typer.Option(help="A judge's folder (default: the one for the source).")] = None,
     faces: Annotated[int, typer.Option("-n", help="Number of faces to make and read.")] = FACES,
-    share: Annotated[float, typer.Option(help="Share of the faces on each side to learn from: the surest.")] = SHARE,
+    share: Annotated[float, typer.Option(help="Share of the faces to fit on for each side: the surest.")] = SHARE,
     seed: Annotated[int, typer.Option(help="Seed of the first face; the next face has the next seed.")] = 0,
     device: Device = "auto",
     plugin: PluginFiles = None,
@@ -67,7 +67,7 @@ def check_numbers(attribute: Sequence[str] | None, faces: int, share: float) -> 
     """
     from zoogan.editors.directions import MIN_FACES
 
-    problems = [] if attribute else ["say of what: --attribute NAME, one that the judge reads"]
+    problems = [] if attribute else ["no attribute is named: add --attribute NAME, one that the judge reads"]
     if faces < 2 * MIN_FACES:
         problems.append(f"-n {faces}: expected {2 * MIN_FACES} faces or more, {MIN_FACES} of each kind at the least")
     if not 0 < share <= 0.5:

@@ -1,4 +1,4 @@
-"""The verb `zoo doctor`. Imports torch last of all."""
+"""The verb `zoo doctor`. Imports torch last, so that the other checks are shown first."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def check_disk(folder: Path) -> Iterator[Finding]:
 
 
 def check_devices() -> Iterator[Finding]:
-    """Yield the devices that torch sees, with their precisions."""
+    """Yield the devices that torch can use, with their precisions."""
     try:
         import torch
     except Exception as error:

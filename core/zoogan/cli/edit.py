@@ -15,7 +15,7 @@ from zoogan.errors import ConfigError
 NO_REQUEST = (
     "say what to show: --attribute NAME=VALUE such as Eyeglasses=1, --domain NAME, or --part NAME --from-seed N"
 )
-# Options that have a flag of their own, by their name in Python: they are no attributes.
+# Options with their own flag, by their name in Python; these names cannot be attributes.
 OPTIONS = {
     "seed": "--seed SEED", "strength": "--strength NUMBER", "threshold": "--threshold NUMBER",
     "truncation": "--truncation NUMBER", "reference": "--reference PHOTO", "donor": "--from FILE",
@@ -50,7 +50,7 @@ def edit(
     segmentation: Annotated[
         bool, typer.Option("--segmentation", help="Save the edit's segmentation too, in colours.")
     ] = False,
-    strength: Annotated[float, typer.Option(help="0 gives the input back, 1 the edit; more goes further.")] = 1.0,
+    strength: Annotated[float, typer.Option(help="0 returns the input, 1 the edit; above 1 exaggerates it.")] = 1.0,
     threshold: Annotated[float | None, typer.Option(help="Make the mask hard: 1 where it exceeds this.")] = None,
     truncation: Annotated[
         float | None, typer.Option(help="Distance of a random style or face to the mean, 0 to 1.")
@@ -105,7 +105,7 @@ def edit(
     folder = out or Path("edits")
     check_picture_output(folder, sheet=False)
     if not isfinite(strength):
-        raise ConfigError(f"--strength {strength}: expected a number; 0 gives the input back, 1 the edit")
+        raise ConfigError(f"--strength {strength}: expected a number; 0 returns the input, 1 the edit")
     if film is not None:
         from zoogan.workflows.edit_photos import check_edit_film
 
@@ -125,7 +125,7 @@ def edit(
         )  # fmt: skip
     elif part or segmentation:
         option = "--part" if part else "--segmentation"
-        raise ConfigError(f"{option}: this run edits photos as a whole; parts are for runs that make faces of parts")
+        raise ConfigError(f"{option}: this run edits whole photos; remove it, or use a run that makes faces of parts")
     else:
         from zoogan.workflows.edit_photos import edit_photos
 
@@ -148,10 +148,7 @@ def check_grid_options(options: Mapping[str, Any]) -> None:
     """
     given = [name for name, value in options.items() if value is not None and value != []]
     if given:
-        raise ConfigError(
-            "--grid shows photos, or the run's held-out faces, in edits and styles of its own: leave out "
-            f"{', '.join(given)}"
-        )
+        raise ConfigError(f"--grid chooses its own edits and styles; leave out {', '.join(given)}")
 
 
 def check_request(
@@ -164,10 +161,10 @@ def check_request(
     """Check that an input and an edit are given, each once, before the run is opened.
 
     Raises:
-        ConfigError: The first option that is missing or has no meaning here.
+        ConfigError: An option is missing, or has no effect together with the others.
     """
     if root is not None:
-        raise ConfigError(f"--root {root}: only --grid reads the run's source; photos are named one by one")
+        raise ConfigError(f"--root {root}: only --grid reads the run's source. Remove it, or add --grid")
     if not photos and not seeds:
         from zoogan.workflows.edit_photos import NO_PHOTO
 
@@ -249,19 +246,19 @@ def check_attribute_names(attributes: Mapping[str, str], options: Mapping[str, s
 def check_part_options(
     part: Sequence[str] | None, only: str | None, from_seed: int | None, from_face: Path | None
 ) -> None:
-    """Check that parts come with the face to take them from, and the other way round.
+    """Check that --part and the face to take the part from (--from-seed, --from) are given together.
 
     Raises:
         ConfigError: Every missing or contradicting option, at once.
     """
     problems = []
     if from_seed is not None and from_face is not None:
-        problems.append("--from-seed and --from both say whose the parts are: leave one of them out")
+        problems.append("--from-seed and --from both name the face to take parts from: leave one of them out")
     if part and from_seed is None and from_face is None:
-        problems.append(f"--part {part[0]}: say whose: --from-seed SEED, or --from FILE")
+        problems.append(f"--part {part[0]}: name the face to take it from, with --from-seed SEED or --from FILE")
     given = {"--only": only, "--from-seed": from_seed, "--from": from_face}
     problems += [
-        f"{option} {value}: say of which part: --part NAME such as hair"
+        f"{option} {value}: name the part to take, with --part NAME such as hair"
         for option, value in given.items()
         if value is not None and not part
     ]

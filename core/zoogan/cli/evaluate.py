@@ -67,7 +67,7 @@ def evaluate(
             typer.echo(f"report: {result.folder / 'report.html'}")
     if not result.is_measured:
         option = f"--metrics {metrics}: " if metrics else ""
-        raise ConfigError(f"{option}nothing could be measured, for the reasons said above; no report was written")
+        raise ConfigError(f"{option}nothing could be measured, for the reasons above; no report was written")
 
 
 def print_values(report: Report, hidden: Collection[str] = ()) -> None:

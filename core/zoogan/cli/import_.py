@@ -17,12 +17,12 @@ def import_(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="What the weights cannot tell, such as data.attributes=Black_Hair,Male."
+            "--set", metavar="KEY=VALUE", help="A setting that weights lack, such as data.attributes=Black_Hair,Male."
         ),
     ] = None,
     photo: Annotated[
         list[Path] | None,
-        typer.Option(help="A face to try weights on that can be read in two ways; repeatable. Without: drawn faces."),
+        typer.Option(help="A face to test ambiguous weights with; repeatable (default: drawn faces)."),
     ] = None,
     plugin: PluginFiles = None,
 ) -> None:

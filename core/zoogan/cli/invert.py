@@ -41,8 +41,8 @@ def invert(
 ) -> int:
     """Find the latents of photos: <photo>-latent.safetensors, for `zoo edit`, and <photo>-inverted.png.
 
-    With --tune also <photo>-generator.safetensors, by which edits of that latent are then made. The files belong to the
-    run: no other run can use them.
+    With --tune also <photo>-generator.safetensors, the generator that later edits of that latent use. The files fit
+    only this run.
     """
     registry = open_host(plugin).registry
     numbers = {"iterations": iterations, "space": space, "noise": noise, "tune_iterations": tune_iterations}
@@ -78,7 +78,7 @@ def invert(
     if signals.received is None:
         return 0
     left = f"; nothing yet of {', '.join(map(str, photos[saved:]))}" if saved < len(photos) else ""
-    typer.echo(f"stopped after {inversion.iterations} iterations; what was found is saved{left}")
+    typer.echo(f"stopped after {inversion.iterations} iterations; the results so far are saved{left}")
     return 128 + int(signals.received)
 
 
@@ -99,7 +99,7 @@ def check_settings(settings: dict[str, Any]) -> None:
         if settings.get(name, 1) < 1
     ]
     if "tune_iterations" in settings and "tune" not in settings:
-        problems.append("--tune-iterations says how long to tune the generator: give --tune as well")
+        problems.append("--tune-iterations has no effect without --tune: add --tune")
     if problems:
         raise ConfigError("\n".join(problems))
 

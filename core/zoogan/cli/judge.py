@@ -53,7 +53,7 @@ def train(
 ) -> int:
     """Train a judge, calibrate it on the valid split and score it on the test split.
 
-    Where the source has a segmentation it learns to segment too; with --attributes none that alone.
+    If the source has a segmentation, the judge also learns to segment; with --attributes none it learns only that.
     """
     open_host(plugin)
     plan = plan_judge(
@@ -62,7 +62,7 @@ def train(
     )  # fmt: skip
     typer.echo(describe_plan(plan))
     if not plan.source.count_faces("valid"):
-        typer.echo("note: the source has no valid split; the last tenth of train is held out to calibrate on")
+        typer.echo("note: the source has no valid split; the last tenth of train is used to calibrate")
     judge, signal = run_with_progress(lambda watch: train_judge(plan, watch), plan.training)
     if judge is None:
         typer.echo("stopped; nothing was saved")
@@ -126,7 +126,7 @@ def print_facts(facts: JudgeFacts) -> None:
     if facts.pose_error is not None:
         error = facts.pose_error
         angles = ", ".join(f"{a} {error[a]:.2f} ({error[a + '_of_median']:.2f})" for a in ("yaw", "pitch", "roll"))
-        print(f"pose, mean absolute error in degrees (of always answering the median): {angles}")
+        print(f"pose, mean absolute error in degrees (of always predicting the median): {angles}")
     if facts.part_table:
         rows = [[name, *(f"{row[c]:.4f}" for c in PART_COLUMNS)] for name, row in facts.part_table.items()]
         print_table(["part", *PART_COLUMNS], rows, "" if facts.table else title)

@@ -45,9 +45,9 @@ def check_options(seed: int | None, truncation: float | None, latents: Path | No
     """
     problems = []
     if latents is not None and seed is not None:
-        problems.append("--seed and --latents both say which face: leave one of them out")
+        problems.append("--seed and --latents both name the face: leave one of them out")
     if latents is not None and truncation is not None:
-        problems.append("--truncation is for faces from seeds; this one has its latents")
+        problems.append("--truncation has no effect with --latents: leave one of them out")
     if not is_picture(out):
         problems.append(f"--out {out}: expected a picture, such as parts.png")
     if problems:

@@ -98,23 +98,25 @@ def check_output_options(
 
     problems = []
     if film is not None and mix:
-        problems.append("--film walks from face to face and --mix makes a table: leave one of them out")
+        problems.append("--film makes a film and --mix a table: leave one of them out")
     if film is not None and out is not None:
-        problems.append("--film says where the film goes: leave --out out")
+        problems.append("--film names the output file already: leave --out out")
     if cut is not None and not mix:
-        problems.append("--cut says where --mix takes over: give --mix SEED as well")
+        problems.append("--cut has no effect without --mix: add --mix SEED")
     if film is None:
         problems += [
-            f"{name} is about films: give --film FILE" for name, value in film_options.items() if value is not None
+            f"{name} has no effect without --film: add --film FILE"
+            for name, value in film_options.items()
+            if value is not None
         ]
     elif film_options["--only"] is not None and film_options["--part"] is None:
-        problems.append("--only says what of a part walks: give --part NAME as well")
+        problems.append("--only has no effect without --part: add --part NAME")
     if mix and out is not None and not is_picture(out):
         problems.append(f"--out {out}: --mix makes one picture, such as mixing.png")
     if out is not None and out.suffix.lower() in (".gif", ".mp4"):
         problems.append(f"--out {out}: films are made by --film")
     if out is not None and out.is_file() and not is_picture(out):
-        problems.append(f"--out {out}: a file of that name is there, and is no picture")
+        problems.append(f"--out {out}: a file of that name exists and is no picture")
     if film is not None:
         try:
             check_film(film)
@@ -141,7 +143,7 @@ def check_numbers(
     if cutoff is not None and not 0 <= cutoff <= rows:
         problems.append(f"--cutoff {cutoff}: expected a number of rows from 0 to {rows}, this run's")
     if cutoff is not None and truncation is None:
-        problems.append("--cutoff says how many rows --truncation acts on: give --truncation as well")
+        problems.append("--cutoff has no effect without --truncation: add --truncation NUMBER")
     if cut is not None and not 1 <= cut < rows:
         problems.append(f"--cut {cut}: expected a row from 1 to {rows - 1}; this run's latents have {rows}")
     if problems:

@@ -136,7 +136,7 @@ def list_settings(config: BaseModel, path: str = "") -> Iterator[dict[str, Any]]
 
 
 def find_meaning(model: type[BaseModel], field: str) -> str:
-    """Find what a setting means: its description, or its line in the docstring of its class or of a base."""
+    """Find the meaning of a setting: its description, or its line in the docstring of its class or a base class."""
     info = model.model_fields[field]
     if info.description:
         return info.description

@@ -34,7 +34,7 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as training.seed=1; repeatable."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/<model>-<recipe>-<NNN>.")] = None,
-    iterations: Annotated[int | None, typer.Option(help="How long; the same as --set training.iterations=N.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Iterations; the same as --set training.iterations=N.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same as --set training.seed=N.")] = None,
     from_: Annotated[
         Path | None,
@@ -44,7 +44,7 @@ def train(
     ] = None,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the training of the run in --out.")] = False,
     plugin: PluginFiles = None,
 ) -> int:
     """Train a method. Without further options: on drawn faces, offline, to the end."""
@@ -58,7 +58,7 @@ def train(
     training = open_training(zoo, complete, folder, device=device, resume=resume, numbered=out is None)
     if isinstance(training, FinishedRun):
         if training.is_renewed:
-            typer.echo(f"{folder}: the model was missing, or not that of the last checkpoint; written anew")
+            typer.echo(f"{folder}: the model was missing or older than the last checkpoint; it was written again")
         typer.echo(f"{folder} is finished ({training.iterations} iterations); --iterations N makes it longer")
         return 0
     from zoogan.training.summary import describe_outcome, describe_start

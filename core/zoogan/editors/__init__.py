@@ -1,4 +1,4 @@
-"""What serves a trained run: editors for each game."""
+"""Editors, one for each game, which edit or generate faces with a trained run."""
 
 import lazy_loader
 

@@ -11,7 +11,7 @@ from zoogan.interfaces import Classification, Column, Edit, EditedImage, Editor,
 
 
 class AttributeEditor(Editor):
-    """Edits attributes; labels that nobody gave are predicted by the discriminator, as it was trained to.
+    """Edits attributes; labels that are not given are predicted with the discriminator.
 
     Args:
         networks: The networks by slot.

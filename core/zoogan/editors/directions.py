@@ -23,9 +23,9 @@ from zoogan.interfaces.synthesis import Latent, Latents
 
 MIN_FACES = 20  # faces on each side, or there is nothing to fit
 HELD_OUT_EVERY = 5  # every fifth of the selected faces measures the plane
-WEIGHT_DECAY = 0.1  # of squared weights, for latents of variance 1: less overfits, more keeps only the mean difference
-MIN_LENGTH = 0.1  # of a normal's length, after what it shares with others is removed
-NEWTON_STEPS, TOLERANCE = 50, 1e-8  # of the fit: at most so many steps, until one is as short as that
+WEIGHT_DECAY = 0.1  # of squared weights, for latents of variance 1: lower overfits, higher gives the mean difference
+MIN_LENGTH = 0.1  # of a normal's length, least that must remain without its projection on others
+NEWTON_STEPS, TOLERANCE = 50, 1e-8  # of the fit: most steps, and the length of a step at which it stops
 READ_BATCH = 50
 
 
@@ -40,7 +40,7 @@ class Direction:
     Attributes:
         normal: The plane's normal (s,), of length 1, towards the faces that show the attribute.
         intercept: The signed distance of w is normal . w + intercept.
-        path: The path of an edit (s,), of length 1: the normal, or what is left of it without other attributes'.
+        path: The path of an edit (s,), of length 1: the normal, or its part orthogonal to other attributes' normals.
         sides: The mean distances of the faces without and with the attribute.
         facts: How it was fitted, for people.
     """
@@ -63,8 +63,8 @@ class Direction:
 def solve_move(directions: Sequence[Direction], values: Sequence[float], latents: Latents) -> Latent:
     """Find the shortest move along the directions' paths that brings each face to the requested sides of all planes.
 
-    All planes are solved together, so that no move undoes another. Directions that are too much alike to satisfy both
-    are met halfway.
+    All planes are solved together, so that no move undoes another. If directions are too similar to satisfy all, the
+    result is a compromise.
 
     Args:
         directions: The directions of the requested attributes.
@@ -130,7 +130,7 @@ def fit_plane(
 def choose_surest_faces(
     probability: Float[Tensor, " n"], threshold: float, share: float
 ) -> tuple[list[int], list[int], dict[str, int]]:
-    """Choose the faces that surely do not show an attribute, and as many that surely do, the surest first.
+    """Choose the faces with the lowest and as many with the highest probability of an attribute, the surest first.
 
     Args:
         probability: How surely each face shows the attribute, 0 to 1.
@@ -158,8 +158,8 @@ def fit_direction(
 ) -> Direction:
     """Fit the direction of an attribute from latents and how surely their faces show it.
 
-    Every fifth of the chosen faces has no part in the fit: `facts` holds the share of them that lie on their side of
-    the plane as `accuracy`.
+    Every fifth of the chosen faces is left out of the fit. `facts` holds the share of these that lie on the right side
+    of the plane as `accuracy`.
 
     Args:
         latents: The latents.
@@ -186,7 +186,7 @@ def make_conditional(direction: Direction, others: Mapping[str, Direction]) -> D
     """Make a direction whose path stays at a constant distance from the others' planes.
 
     Raises:
-        ValueError: Next to nothing of it is left.
+        ValueError: Less than 10 % of its length is left.
 
     Source: InterFaceGAN, section 2.3.
     """

@@ -1,4 +1,4 @@
-"""Inversion: the latent whose face is that of a photo, found by optimisation.
+"""Inversion: finds the latent of a photo by optimisation.
 
 Source: StyleGAN2 (Karras et al. 2020), section 5 and appendix D, where it is called projection; one latent for each row
 (w+) as Abdal et al. 2019.
@@ -129,7 +129,7 @@ def invert_photos(
     Args:
         editor: The editor with the generator.
         image: The photos (n, c, h, w) in [-1, 1], on the editor's device.
-        distance: What compares a face with its photo.
+        distance: Distance of a face from its photo.
         config: Settings; None = the editor's own.
         seed: Seed of the noise maps, the jitter and the latents drawn for the mean.
         watch: Called after every iteration with the number of iterations done and, in every tenth, the mean loss as
@@ -204,7 +204,7 @@ def make_inversion(
     distance: ImageDistance,
     iterations: int,
 ) -> Inversion:
-    """Generate the faces of the latents found, and measure how far they and the mean face are from the photos."""
+    """Generate the faces of the final latents, and measure their distance and the mean face's from the photos."""
     face, mean_face = editor.synthesise(latents, noise), editor.synthesise(start)
     return Inversion(
         face.image,

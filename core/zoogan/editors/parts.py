@@ -1,4 +1,4 @@
-"""Faces made of parts: parts of other faces, and how a face adds up from its parts."""
+"""Faces made of parts: replacing parts by those of other faces, and generating a face part by part."""
 
 from __future__ import annotations
 

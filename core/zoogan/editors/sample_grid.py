@@ -1,4 +1,4 @@
-"""Sample grids: the same held-out faces at every reading."""
+"""Sample grids: edits of the same held-out faces at several iterations."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_sample_faces(source: Source) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def save_sample_grid(editor: Editor, faces: dict[str, Tensor], path: Path) -> None:
-    """Save one row for each face: the input and the editor's columns. Networks come back in the mode they were in.
+    """Save one row for each face: the input and the editor's columns. The train or eval mode of networks is restored.
 
     Args:
         editor: Any editor.
@@ -53,7 +53,7 @@ def save_sample_grid(editor: Editor, faces: dict[str, Tensor], path: Path) -> No
     for name, network in editor.networks.items():
         network.train(modes[name])
     rows = torch.stack([render_column(column) for column in columns], 1)
-    if any(column.head is not None for column in columns):  # a row of the images that the columns take their style from
+    if any(column.head is not None for column in columns):  # a row with the images that give the columns their style
         blank = torch.ones_like(image[0]).float()
         heads = [blank if column.head is None else column.head.float() for column in columns]
         rows = torch.cat([torch.stack(heads)[None], rows])

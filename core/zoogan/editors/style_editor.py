@@ -155,7 +155,7 @@ class StyleEditor(Editor):
         Args:
             image: Images in [-1, 1].
             targets: `domain`, perhaps `style`, and the faces' heat maps (n, 2, i, j) where those come from files;
-                without these, no detail is kept by force.
+                without these, no details are copied from the input.
             seed: Seed of the drawn style, one for all images or one for each.
             strength: Blends the pixels of the translation with the input's.
             threshold: Must be None: there is no mask.
@@ -168,7 +168,7 @@ class StyleEditor(Editor):
             ValueError: A threshold, a truncation of a reference's style or out of range, a wrong number of seeds.
         """
         if threshold is not None:
-            raise ValueError("this editor has no mask, so it cannot be made hard: leave the threshold out")
+            raise ValueError("this editor has no mask, so a threshold has no effect: leave it out")
         style = targets.get("style")
         if style is not None and truncation is not None:
             raise ValueError("truncation is for drawn styles; a reference gives its own: leave one of them out")

@@ -21,7 +21,7 @@ from zoogan.interfaces.synthesis import LatentGenerator, LatentMapping, Latents,
 
 DRAWN_COLUMNS, TRUNCATED_COLUMNS, DIRECTION_COLUMNS = 6, 2, 3
 COLUMN_TRUNCATION = 0.7
-COLUMN_PARTS = ("hair", "face")  # that everybody can name; where there are none of these, the last one
+COLUMN_PARTS = ("hair", "face")  # parts to show in sample grids; the last part if the faces have neither
 
 
 class SynthesisEditor(Editor):
@@ -29,7 +29,7 @@ class SynthesisEditor(Editor):
 
     Args:
         networks: The networks by slot.
-        condition: Parses requests; it is told the parts and directions.
+        condition: Parses requests; the editor gives it the names of parts and directions.
         mean_latent: The mean of w, to which truncation pulls, (style_dim,).
         inversion: How latents of photos are found by default; None = the defaults of `InversionConfig`.
 
@@ -232,12 +232,14 @@ class SynthesisEditor(Editor):
         """
         if has_donor and not request.parts:
             names = ", ".join(self.part_rows)
-            raise ValueError(f"donor: say which part of it to take: {names}" if names else NO_PARTS)
+            raise ValueError(f"donor: name the part to take from it: {names}" if names else NO_PARTS)
         if request.parts and has_donor == (request.from_seed is not None):
-            hint = (
-                "by a seed and by a face: leave one of them out" if has_donor else "by from_seed, or give one as donor"
+            problem = (
+                "from_seed and donor both name the face to take from: leave one of them out"
+                if has_donor
+                else "name the face to take from with from_seed, or give it as donor"
             )
-            raise ValueError(f"{', '.join(request.parts)}: name the face whose they are {hint}")
+            raise ValueError(f"{', '.join(request.parts)}: {problem}")
 
     def check_options(self, threshold: float | None, truncation: float | None) -> None:
         """Refuse options that `apply` does not support.

@@ -31,8 +31,8 @@ def tune_generator(
     Args:
         editor: The editor with the run's generator, which is not changed.
         image: The photos (n, c, h, w) in [-1, 1].
-        inversion: What `invert_photos` found for them.
-        distance: What compares a face with its photo.
+        inversion: The result of `invert_photos` for them.
+        distance: Distance of a face from its photo.
         config: Settings; None = the editor's own.
         watch: As in `invert_photos`; the iterations of the inversion are counted too.
 

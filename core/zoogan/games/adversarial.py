@@ -28,7 +28,7 @@ class AdversarialGame(Game):
         components: The built component of each slot, by name of the slot.
 
     Attributes:
-        updates_per_batch: How many updates of an iteration show the discriminator the same batch.
+        updates_per_batch: Number of discriminator updates in an iteration on the same batch.
         augment_p: The probability of an augmentation that adapts.
         trust_sum: Sum of the signs of the discriminator's scores of augmented real images since the last adaptation.
         trust_images: How many real images these were.
@@ -37,7 +37,7 @@ class AdversarialGame(Game):
     """
 
     updates_per_batch: int = 1
-    # How far the discriminator overfits the faces of another run says nothing about those of this one.
+    # A new run starts with new values, because overfitting to the faces of another run is irrelevant here.
     reset_buffers: ClassVar[tuple[str, ...]] = AUGMENT_BUFFERS
     augment_p: Tensor
     trust_sum: Tensor
@@ -101,7 +101,7 @@ class AdversarialGame(Game):
         return self.augment(image, turn.draw, name, self.augment_p if self.augment.every else None)
 
     def compute_discriminator_losses(self, turn: Turn, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Compute the discriminator's terms `real` and `fake` in full precision, and count its trust.
+        """Compute the discriminator's terms `real` and `fake` in full precision, and count the signs for ADA.
 
         Args:
             turn: Everything that terms may read.
@@ -140,9 +140,9 @@ class AdversarialGame(Game):
     # ---- state ----
 
     def count_trust(self, turn: Turn, score: Tensor) -> None:
-        """Count how sure the discriminator is of real images: the sign of its scores, over all processes.
+        """Add up the signs of the discriminator's scores of real images over all processes, the measure of overfitting.
 
-        An image counts once however often the discriminator sees it, so p moves with the number of images.
+        An image counts once, even if several updates use it, so that p changes with the number of images.
 
         Args:
             turn: Gives the processes.
@@ -168,7 +168,7 @@ class AdversarialGame(Game):
 
 
 def get_common_style_dim(components: Mapping[str, Any], slots: tuple[str, ...], kind: str) -> int:
-    """Return the numbers in a latent or a style, which several networks must share.
+    """Return the common size of the latents or styles of several networks.
 
     Args:
         components: The built components by slot.

@@ -40,8 +40,8 @@ from zoogan.layers.norm import has_batch_norm
 from zoogan.layers.precision import ensure_float32
 from zoogan.losses.reconstruction import l1_loss
 
-STUCK_MASK_IMAGES = 5000  # a mask that stays closed or open for so many images will hardly move by itself
-FAINT_EDIT_ITERATIONS = 5000  # StarGAN's edits are faint for a long time before they show
+STUCK_MASK_IMAGES = 5000  # a mask that is closed or open for so many images rarely recovers
+FAINT_EDIT_ITERATIONS = 5000  # StarGAN's edits are faint in the first iterations
 
 
 class AttributeEditing(AdversarialGame):
@@ -126,9 +126,9 @@ class AttributeEditing(AdversarialGame):
         _, edited = self.edit_batch(turn, keep_graph="generator" in turn.later_steps)
         fake = edited.image.detach()
         discriminator = turn.networks["discriminator"]
-        # The penalty is computed on images without augmentation. It comes first, so that its backward comes last: its
-        # weight gradients have a transposed layout, and whichever gradient of a weight arrives first decides whether
-        # the sum must be copied.
+        # The penalty is computed on images without augmentation. It comes first, so that its backward comes last. The
+        # first gradient of a weight sets the layout of the sum, and the penalty's gradients have a transposed layout,
+        # which would cost a copy.
         penalty = None
         if self.is_penalty_due(turn.clock):
             eager = turn.make_eager(discriminator)
@@ -251,14 +251,14 @@ class AttributeEditing(AdversarialGame):
         if faces > 1 or not isinstance(condition, AttributesConfig) or condition.draw != "permute":
             return ()
         return (
-            "condition.draw=permute asks each face for the labels of another one of its batch, and data.batch=1 has no "
-            "other: every edit is asked to change nothing. Set condition.draw=flip, or a larger data.batch",
+            "condition.draw=permute takes the target labels from another face of the batch, and data.batch=1 has only "
+            "one face, so no edit changes anything. Set condition.draw=flip, or a larger data.batch",
         )
 
     def suggest_remedy(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
         """Suggest a remedy for masks that stay closed or open, and for edits that change nothing.
 
-        A masked edit changes little by intention, so only its mask is examined.
+        A masked edit changes little by design, so only its mask is checked.
 
         Args:
             figures: Terms and figures that were just read.

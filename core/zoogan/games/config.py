@@ -15,7 +15,7 @@ OptimizerSlot = Annotated[ComponentConfig, Slot("optimizer")]
 
 
 class AdversarialConfig(GameConfig):
-    """What every game of generators against one discriminator has.
+    """Settings of every game of generators against one discriminator.
 
     Attributes:
         adversarial: The adversarial loss.
@@ -52,8 +52,8 @@ class EditingWeights(ConfigModel):
         attribute: Weight of the generator's classification term.
         attribute_real: Weight of the discriminator's classification term, on real images.
         cycle: Weight of |G(G(x, target), own) - x|.
-        cycle_lost: Factor of that distance for faces that lose an attribute, in [0, 1]. Below 1 the edit need not
-            hide a ghost of the glasses to restore them (Chu et al. 2017, section 4).
+        cycle_lost: Factor of that distance for faces that lose an attribute, in [0, 1]. Below 1 the generator
+            need not hide traces of the glasses in the edit to restore them (Chu et al. 2017, section 4).
         identity: Weight of |G(x, own) - x|.
         final: Weights in the last iteration, by name; weights move to them in equal steps.
     """
@@ -121,7 +121,7 @@ class StyleWeights(ConfigModel):
         style: Weight of |E(translated) - style|.
         diversity: Weight of the distance between two styles of a face, which is maximised; falls linearly to 0.
         diversity_decay: Iterations until the weight of diversity is 0; null = the whole run.
-        cycle: Weight of the distance between the source and what its own style restores.
+        cycle: Weight of the distance between the source and its reconstruction in its own style.
     """
 
     discriminator: float = Field(1.0, gt=0)
@@ -160,8 +160,8 @@ class StyleTranslationConfig(AdversarialConfig):
             logits, restored by cross entropy.
         passes: Where styles come from in training, latent or reference or both.
         reference_trains: The networks that learn from the pass with references.
-        detach_cycle_style: Stop the gradient of the cycle before the style encoder.
-        diversity_outside_masks: Measure diversity only outside the heat maps, which keep the face.
+        detach_cycle_style: Do not pass the gradient of the cycle to the style encoder.
+        diversity_outside_masks: Measure diversity only outside the heat maps.
         weights: Weights of the terms.
         optimizers: One optimizer a network.
     """
@@ -227,8 +227,8 @@ class SynthesisConfig(AdversarialConfig):
         discriminator: The network that judges realism.
         mixing: Share of the faces that are made of two latents, in [0, 1].
         path_trains_mapping: Let the path-length penalty train the mapping too, not only the generator.
-        judge_segmentation: Show segmentations to a discriminator that can judge them, which needs a source that has
-            them; false = only images are judged.
+        judge_segmentation: Pass segmentations to a discriminator that can score them; the source must have them.
+            false = only images are scored.
         inversion: How a trained run finds the latents of photos.
         weights: Weights of the terms.
         optimizers: One optimizer a network.

@@ -1,6 +1,6 @@
 """Style translation: one generator redraws a face in a domain and a style, from noise or from another face.
 
-The methods differ in settings: which passes there are, what the style encoder learns from, and what a picture is.
+The methods differ in settings: the passes, the training of the style encoder, and the kind of picture.
 
 Source: StarGAN v2 (Choi et al. 2020), section 3; SMILE's layout stage (Romero et al. 2021), section 3.1.
 """
@@ -38,7 +38,7 @@ from zoogan.interfaces import (
 from zoogan.layers.precision import ensure_float32
 from zoogan.losses.reconstruction import l1_loss
 
-STYLE_ADVICE_IMAGES = 5000  # before so many images no figure says much
+STYLE_ADVICE_IMAGES = 5000  # give no advice before so many images
 
 
 class StyleTranslation(AdversarialGame):
@@ -50,9 +50,9 @@ class StyleTranslation(AdversarialGame):
 
     Terms of a discriminator's step: real, fake, penalty. Values for extra terms: image, own, domain, translated.
 
-    Terms of a generator's step: adversarial, style (the style encoder reads the style that was asked for), diversity
-    (how far two styles lie apart; its weight is negative and decays) and cycle. Values for extra terms: image, own,
-    domain, translated, style, cycled.
+    Terms of a generator's step: adversarial, style (distance of the encoded style from the requested style),
+    diversity (distance of two translations; its weight is negative and decays) and cycle. Values for extra terms:
+    image, own, domain, translated, style, cycled.
 
     Figures: `change`, mean |translated - source|.
 
@@ -75,8 +75,8 @@ class StyleTranslation(AdversarialGame):
     def __init__(self, config: StyleTranslationConfig, facts: Facts, components: Mapping[str, Any]) -> None:
         if not isinstance(components["condition"], StyleCondition):
             raise ConfigError(
-                f"condition {get_component_name(config.condition)!r} tells no domains, which style translation asks "
-                "for: set condition.use=domain"
+                f"condition {get_component_name(config.condition)!r} has no domains, which style translation "
+                "needs: set condition.use=domain"
             )
         super().__init__(config, facts, components)
         self.config, self.updates_per_batch = config, len(config.passes)
@@ -104,7 +104,7 @@ class StyleTranslation(AdversarialGame):
         reads_styles = "reference" in self.config.passes
         if reads_styles and sampler != "domains":
             raise ConfigError(
-                f"passes: a reference comes with another face of its domain, but condition "
+                f"passes: the reference pass needs a second face of each domain, but condition "
                 f"{get_component_name(self.config.condition)!r} draws no faces by domain: set passes=latent"
             )
         masks = () if self.heat_maps.field is None else (self.heat_maps.field,)
@@ -117,8 +117,8 @@ class StyleTranslation(AdversarialGame):
     def steps(self) -> tuple[Step, ...]:
         """The discriminator's passes, then the generator's.
 
-        The latent pass trains all networks of the generator's side, the reference pass only `reference_trains`: the
-        style encoder would learn to hide the picture in its code.
+        The latent pass trains all networks of the generator's side, the reference pass only `reference_trains`, because
+        the style encoder would learn to hide the picture in the style.
         """
         passes = self.config.passes
         trains: dict[str, tuple[str, ...]] = {
@@ -217,8 +217,8 @@ class StyleTranslation(AdversarialGame):
             cycled = generator(translated, own_style, masks)
             terms["cycle"] = self.cycle_loss(cycled, image)
         if self.get_diversity_weight(turn.clock):
-            # Last, because it runs the decoder without a graph: autocast of torch before 2.11 would hand the weights
-            # that it cast there, without a graph, to every later forward.
+            # Last, because it runs the decoder without a graph: autocast of torch before 2.11 caches the weights that
+            # it casts, here without a graph, and would use them in every later forward.
             terms["diversity"] = self.diversity_loss(turn, translated, self.translate_to_second_style(turn, pass_name))
         self._figures = {"change": (translated.detach() - image).abs().mean()}
         values = {"image": image, "own": own, "domain": domain, "style": style, "translated": translated}
@@ -265,7 +265,7 @@ class StyleTranslation(AdversarialGame):
         return source[self.config.picture], self.condition.get_domains(source), turn.targets["domain"]
 
     def to_picture(self, raw: Tensor) -> Tensor:
-        """Turn the generator's output into what the other networks see.
+        """Convert the generator's output to the input of the other networks.
 
         Args:
             raw: The generator's output (n, c, h, w).
@@ -276,7 +276,7 @@ class StyleTranslation(AdversarialGame):
         return raw.softmax(1) if self.config.picture == "layout" else raw
 
     def compute_style(self, turn: Turn, pass_name: str, suffix: str = "") -> Tensor:
-        """Compute the style that is asked for.
+        """Compute the requested style.
 
         Args:
             turn: Everything that terms may read.
@@ -316,8 +316,8 @@ class StyleTranslation(AdversarialGame):
     def translate(self, turn: Turn, pass_name: str, keep_graph: bool) -> tuple[Tensor, Tensor]:
         """Translate the source faces, once for the discriminator's and the generator's step of a pass.
 
-        The discriminator's step changes none of the networks that are used here, so the generator's step can reuse the
-        pictures that it judged, with their graph.
+        The discriminator's step changes none of the networks used here, so the generator's step can reuse its pictures
+        with their graph.
 
         Args:
             turn: Everything that terms may read.
@@ -348,12 +348,12 @@ class StyleTranslation(AdversarialGame):
     # ---- messages to the user ----
 
     def list_warnings(self) -> Sequence[str]:
-        """Warn if the generator could keep details of a face, but no heat map says where."""
+        """Warn if the generator has a high-pass filter for details, but there are no heat maps."""
         if not self.lacks_masks:
             return ()
         return (
-            "generator.high_pass keeps details of a face where heat maps say, and heat_maps.use=none says nowhere: the "
-            "decoder has neither these skips nor its shortcuts. Give it heat_maps.use=landmarks heat_maps.file=FILE or "
+            "generator.high_pass keeps details of a face where heat maps are set, and heat_maps.use=none sets none: "
+            "the decoder has neither these skips nor its shortcuts. Set heat_maps.use=landmarks heat_maps.file=FILE or "
             "heat_maps.use=files data.heat_maps=true, or train with generator.high_pass=0",
         )
 
@@ -391,7 +391,7 @@ class StyleTranslation(AdversarialGame):
         """
         if not isinstance(self.condition, DomainCondition):
             raise ConfigError(
-                f"condition {get_component_name(self.config.condition)!r}: the editor of style translation knows one "
-                "domain a face; a method with others needs a subclass of this game that overrides `make_editor`"
+                f"condition {get_component_name(self.config.condition)!r}: the editor of style translation supports "
+                "one domain a face; a method with others needs a subclass of this game that overrides `make_editor`"
             )
         return StyleEditor(networks, self.condition, attributes, self.heat_maps, self.to_picture)

@@ -92,7 +92,7 @@ class Synthesis(AdversarialGame):
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The discriminator, its penalty, the generator and mapping, their regulariser."""
+        """The steps `discriminator`, `penalty`, `generator` and `path_length`."""
         weights = self.config.weights
         path_trains = ("generator", "mapping") if self.config.path_trains_mapping else ("generator",)
         penalty = Step(
@@ -154,7 +154,7 @@ class Synthesis(AdversarialGame):
         generator: Any = turn.networks["generator"]
         return [draw.normal_on_device(f"noise{k}", 1, *size, like=like) for k, size in enumerate(generator.noise_sizes)]
 
-    # ---- what the discriminator judges: images, with their segmentations behind them if it judges pairs ----
+    # ---- inputs of the discriminator: images, or pairs (an image with its segmentation as further channels) ----
 
     def make_real_input(self, turn: Turn) -> Tensor:
         """Return real images (n, c, h, w), or real pairs (n, c + parts, h, w)."""
@@ -203,7 +203,7 @@ class Synthesis(AdversarialGame):
     def compute_discriminator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """Train the discriminator to tell real from generated faces.
 
-        Each kind takes a forward of its own, because the discriminator compares the images of a batch.
+        Real and generated faces need separate forwards, because the minibatch deviation compares the images of a batch.
         """
         discriminator = turn.networks["discriminator"]
         with torch.no_grad():
@@ -222,8 +222,8 @@ class Synthesis(AdversarialGame):
     def compute_penalty_terms(self, turn: Turn) -> dict[str, Tensor]:
         """Compute the penalty of the discriminator's gradient with respect to faces, through the augmentation.
 
-        The segmentation enters in other units than the image: divided by a factor that the scorer multiplies again, so
-        that its squared gradient counts `segmentation_penalty` times as much.
+        The segmentation is divided by a factor and the scorer multiplies it again, so that its squared gradient counts
+        `segmentation_penalty` times as much as that of the image.
         """
         real, discriminator = self.make_real_input(turn), turn.make_eager(turn.networks["discriminator"])
         fake = real
@@ -303,7 +303,7 @@ class Synthesis(AdversarialGame):
         for name, values in self._means.items():
             mean, buffer = torch.stack(values).mean(0), self.get_buffer(name)
             mean = mean.to(buffer.dtype)
-            if name == "mean_latent":  # it begins at the mean of the first batch
+            if name == "mean_latent":  # its first value is the mean of the first batch
                 mean = torch.where(buffer.any(), mean.lerp(buffer, MEAN_LATENT_DECAY), mean)
             buffer.copy_(mean)
         self._means = {}

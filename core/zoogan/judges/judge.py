@@ -249,7 +249,7 @@ def check_judge_folder(folder: Path, force: bool) -> None:
     present = find_folder(folder)
     names = {path.name for path in present.iterdir()} if present.is_dir() else set()
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--out {folder}: a file of that name is there")
+        raise ConfigError(f"--out {folder}: a file of that name exists; name a folder")
     if names and not force:
         raise ConfigError(
             f"--out {folder}: the folder is in use; replace the judge in it by --force, or choose another"

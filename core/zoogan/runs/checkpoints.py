@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from zoogan.files import find_folder, hash_file, replace_folder, restore_folder, write_tensors
 
 CHECKPOINT_FORMAT = 1
-NAME = re.compile(r"\.?(iteration-(\d+))(\.old)?")  # with a dot and .old: aside, its replacement was interrupted
+NAME = re.compile(r"\.?(iteration-(\d+))(\.old)?")  # with a dot and .old: renamed during an interrupted replacement
 
 
 class CheckpointError(Exception):

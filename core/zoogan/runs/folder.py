@@ -1,4 +1,4 @@
-"""The run folder: what one training or import leaves behind, by its paths."""
+"""The run folder: the paths of the files of one training or import."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TrainedLength:
 
 
 def read_length(file: Path) -> TrainedLength | None:
-    """Read how long a model (config.json) or checkpoint (state.json) was trained; None if the file does not tell."""
+    """Read how long a model (config.json) or checkpoint (state.json) was trained; None if the file has no length."""
     try:
         content = json.loads(file.read_text())
         return TrainedLength(int(content["iteration"]), int(content["position"]))
@@ -47,7 +47,7 @@ def read_length(file: Path) -> TrainedLength | None:
 
 
 class RunFolder:
-    """The paths inside a run folder, and what reads and writes them.
+    """The paths inside a run folder, and methods that read and write them.
 
     Args:
         path: The folder; it need not exist yet.
@@ -81,7 +81,7 @@ class RunFolder:
 
     @property
     def model(self) -> Path:
-        """The folder of the model; where its replacement was interrupted, the one that was about to be replaced."""
+        """The folder of the model; after an interrupted replacement the old folder."""
         return find_folder(self.path / "model")
 
     def write_config(self, config: GameConfig, facts: Facts) -> None:
@@ -135,7 +135,7 @@ class RunFolder:
         The folder is replaced as a whole, so networks of two iterations never stand side by side.
 
         Args:
-            config: The run's config; the model tells its method.
+            config: The run's config; its method is stored with the model.
             facts: The facts about the data.
             networks: The networks by slot.
             game: The game; its state is stored if it has any.
@@ -160,5 +160,5 @@ class RunFolder:
             (draft / "config.json").write_text(json.dumps(content, indent=1))
 
     def read_model_length(self) -> TrainedLength | None:
-        """Read how long the model was trained; None if it does not tell, as imported ones."""
+        """Read how long the model was trained; None for imported models."""
         return read_length(self.model / "config.json")

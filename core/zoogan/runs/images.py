@@ -1,4 +1,4 @@
-"""Images as a run takes them: tensors, files, PIL images and bytes become one batch."""
+"""Converts images to the input of a run: tensors, files, PIL images and bytes become one batch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def prepare_images(images: Any, facts: Facts, device: torch.device) -> Float[Ten
         device: Where the result goes.
 
     Raises:
-        ConfigError: A tensor of another size, values outside [-1, 1], or another kind of thing.
+        ConfigError: A tensor of another size, values outside [-1, 1], or an unsupported type.
     """
     size = facts.image_size
     if isinstance(images, Tensor) and images.dtype != torch.uint8:

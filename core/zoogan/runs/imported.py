@@ -1,4 +1,4 @@
-"""Importing: official weights become a run."""
+"""Importing official weights into a run."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def import_weights(
         method: The name of the method.
         weights: Files or folders of official weights.
         out: The run folder to create.
-        settings: What the weights cannot tell, as a nested layer: `{"data": {"attributes": ["Black_Hair", "Male"]}}`.
-        photos: Faces to try weights on that have several meanings; without them faces are drawn.
+        settings: Settings that are not in the weights, nested: `{"data": {"attributes": ["Black_Hair", "Male"]}}`.
+        photos: Faces to test ambiguous weights with; by default drawn faces.
         zoo: Methods and components; None = those of all installed plugins.
 
     Raises:
@@ -129,7 +129,7 @@ def _read_parts(label_set: Any) -> dict[str, Any]:
 def _choose_composition(
     registry: Registry, spec: MethodSpec, imported: Imported, settings: Mapping[str, Any], photos: Sequence[Path]
 ) -> tuple[GameConfig, Composition, Sequence[str]]:
-    """Build the config and the networks; where the weights have several meanings, the importer chooses one.
+    """Build the config and the networks; if the weights are ambiguous, the importer chooses an interpretation.
 
     Returns:
         The config, the composition, and notes about the choice.
@@ -156,7 +156,7 @@ def _choose_composition(
         )
     if choice is not None:
         return *build(choice.layer), choice.notes
-    unused = "--photo: not looked at; there is one way only to read these weights, or --set says which"
+    unused = "--photo: not used; these weights are unambiguous, or --set decides"
     return *build({}), [unused] if photos else []
 
 
@@ -169,7 +169,7 @@ def _build_composition(
         ConfigError: Weights that are missing, or do not fit the config.
     """
     config = compose_config(spec, registry, sets=layer)
-    config = config.model_copy(update={"recipe": None})  # the weights come from no recipe of ours
+    config = config.model_copy(update={"recipe": None})  # no recipe of zoogan made these weights
     facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes, **imported.facts)
     config = config.model_copy(update={"data": _match_transparent_parts(config.data, facts)})
     composition = compose(config, facts, registry)

@@ -107,7 +107,7 @@ def read_latents(paths: Sequence[Path], editor: SynthesisEditor) -> list[Edit]:
 
 
 def write_tuned(path: Path, tuned: nn.Module, editor: SynthesisEditor, generator: str) -> dict[str, str]:
-    """Write what tuning changed of the editor's generator.
+    """Write the weights of the editor's generator that tuning changed.
 
     Args:
         path: The file.
@@ -149,7 +149,7 @@ def read_tuned(path: Path, editor: SynthesisEditor, digest: str, expected: str) 
     if not wrong:
         network.load_state_dict(state | tensors)
     if wrong or hash_tensors(network.state_dict()) != expected:
-        raise ConfigError(f"{path}: not the generator that was tuned for this latent, but another of that name; {hint}")
+        raise ConfigError(f"{path}: not the generator that was tuned for this latent; {hint}")
     return network
 
 
@@ -205,7 +205,7 @@ def read_directions(folder: Path, editor: SynthesisEditor) -> tuple[dict[str, Di
 
 
 def read_tagged_tensors(path: Path, form: str, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and the metadata of a file of ours.
+    """Read the tensors and the metadata of a file that zoogan wrote.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""A trained run, opened: what `zoogan.load` returns."""
+"""An opened run, the result of `zoogan.load`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class LoadedRun:
         """Convert anything that shows faces to floats (n, c, s, s) in [-1, 1], see `zoogan.runs.images`.
 
         Raises:
-            ConfigError: A tensor of another size, values outside [-1, 1], or another kind of thing.
+            ConfigError: A tensor of another size, values outside [-1, 1], or an unsupported type.
         """
         return prepare_images(images, self.facts, self.device)
 
@@ -127,7 +127,7 @@ class LoadedRun:
                 images, options, reference, donor, seed, threshold, truncation
             )
         elif donor is not None:
-            raise ConfigError("donor: this run edits photos and takes no parts of others; see `reference`")
+            raise ConfigError("donor: this run edits photos and takes no parts; use `reference`")
         else:
             image = self.prepare_images(images)
             targets = self.resolve_targets(image, options, reference)
@@ -235,7 +235,7 @@ class LoadedRun:
 
         Args:
             images: See `prepare_images`.
-            likeness: What compares a face with the photo: `auto` = LPIPS if its weights are there, else `l1`.
+            likeness: Distance of a face from the photo: `auto` = LPIPS if its weights are available, else `l1`.
             seed: Seed of the search.
             watch: Called after every iteration, see `zoogan.editors.inversion.invert_photos`.
             settings: See `zoogan.editors.config.InversionConfig`: iterations, space, noise...
@@ -252,7 +252,7 @@ class LoadedRun:
             raise ConfigError(str(reason)) from reason
         image = self.prepare_images(images)
         inversion = invert_photos(editor, image, measure, config, seed=seed, watch=watch)
-        if not config.tune or inversion.iterations < config.iterations:  # somebody stopped it
+        if not config.tune or inversion.iterations < config.iterations:  # `watch` stopped the search
             return inversion
         return tune_generator(editor, image, inversion, measure, config, watch=watch)
 
@@ -271,7 +271,7 @@ class LoadedRun:
         rows, style_dim = generator.rows, generator.style_dim
         if isinstance(images, Edit):
             if "latents" not in images.extras:
-                raise ConfigError("images: that edit has no latents; what `sample` and `invert` return has")
+                raise ConfigError("images: this edit has no latents; pass a result of `sample` or `invert`")
             shape = tuple(images.extras["latents"].shape[1:])
             if shape != (rows, style_dim):
                 raise ConfigError(

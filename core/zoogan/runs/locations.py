@@ -13,7 +13,7 @@ def choose_run_folder(parent: Path, stem: str) -> Path:
 
 
 def create_run_folder(path: Path) -> Path:
-    """Create the folder that `choose_run_folder` named, or the next free one if another training was quicker."""
+    """Create the folder that `choose_run_folder` named, or the next free number if another training has taken it."""
     while True:
         try:
             path.mkdir(parents=True)
@@ -26,5 +26,5 @@ def create_run_folder(path: Path) -> Path:
 def explain_occupied_folder(folder: Path) -> str | None:
     """Return why no run can begin in a folder; None if it is empty or missing."""
     if folder.exists() and not folder.is_dir():
-        return "a file of that name is there"
+        return "a file of that name exists"
     return "the folder is in use" if folder.is_dir() and any(folder.iterdir()) else None

@@ -1,4 +1,4 @@
-"""Opening a run: its networks get the weights of its model or of a checkpoint."""
+"""Opens a run: builds its networks with the weights of its model or of a checkpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load(
 
     Args:
         path: The run folder.
-        checkpoint: An iteration, or `best` by `training.best`; None = the model as training left it.
+        checkpoint: An iteration, or `best` by `training.best`; None = the final model.
         device: Where the networks go.
         registry: Methods and components; None = those of all installed plugins.
 
@@ -71,7 +71,7 @@ def load_weights(composition: Composition, files: Mapping[str, Path]) -> None:
 
 
 def repair_model(folder: RunFolder, checkpoint: Path, registry: Registry) -> bool:
-    """Write the model anew from a checkpoint if it is incomplete or of another iteration.
+    """Write the model again from a checkpoint if it is incomplete or of another iteration.
 
     That happens when a write was killed or the folder was lost. Returns whether it was written.
     """
@@ -87,7 +87,7 @@ def repair_model(folder: RunFolder, checkpoint: Path, registry: Registry) -> boo
 
 
 def find_model_files(folder: RunFolder, composition: Composition) -> dict[str, Path]:
-    """Find the file of each network as training left it, and of the game's own state if it has any.
+    """Find the file of each network of the final model, and of the game's own state if it has any.
 
     Raises:
         ConfigError: One is missing.
@@ -120,7 +120,7 @@ def find_checkpoint(folder: RunFolder, checkpoint: int | str) -> Path:
         checkpoint: An iteration, or `best`.
 
     Raises:
-        ConfigError: No such checkpoint, a damaged one, or `best` of a run that does not look for it.
+        ConfigError: No such checkpoint, a damaged one, or `best` in a run without `training.best`.
     """
     paths = {parse_iteration(path): path for path in list_checkpoints(folder.checkpoints)}
     listed = ", ".join(map(str, paths)) or "none"

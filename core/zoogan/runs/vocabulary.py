@@ -1,4 +1,4 @@
-"""The words of a run: which attributes an edit may name. Imports no torch."""
+"""The attribute names that edits of a run may use. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def read_attribute_names(folder: Path) -> tuple[str, ...] | None:
         folder: A run folder.
 
     Returns:
-        The names, or None if the folder does not tell: it is no run, or its condition takes other names (directions,
-        parts, names of a third party's condition).
+        The names; None if the folder is no run, or if its condition takes other names (directions, parts, names of a
+        plugin's condition).
     """
     try:
         condition = read_yaml(folder / "config.yaml").get("condition")
