@@ -18,9 +18,9 @@ SPIN_COUNT = "1000"
 def limit_openmp_spinning(environment: MutableMapping[str, str] = os.environ) -> None:
     """Let idle OpenMP threads sleep after a short wait. Must run before torch is imported.
 
-    The libgomp inside torch spins a waiting thread practically forever by default. With one other busy program on the
-    same cores the spinning threads take the time of the working ones. Measured with the default command of SaGAN, 2
-    threads on 2 cores, iterations a second:
+    By default waiting threads of torch's libgomp spin almost forever. If another program uses the same cores, the
+    spinning threads take CPU time from the working threads. Iterations a second of the default command of SaGAN, with 2
+    threads on 2 cores:
 
     | GOMP_SPINCOUNT | quiet machine | beside one busy process |
     |---|---|---|
@@ -29,7 +29,7 @@ def limit_openmp_spinning(environment: MutableMapping[str, str] = os.environ) ->
     | 1000 | 5.2 | 1.7 |
 
     Args:
-        environment: the variables to change. A `GOMP_SPINCOUNT` or `OMP_WAIT_POLICY` of the user is left alone.
+        environment: the variables to change. A `GOMP_SPINCOUNT` or `OMP_WAIT_POLICY` of the user is not changed.
     """
     if "OMP_WAIT_POLICY" not in environment:
         environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
@@ -39,7 +39,7 @@ def check_device_name(name: str) -> None:
     """Check that a device has a known name, without torch.
 
     Args:
-        name: what `--device` says.
+        name: the value of `--device`.
 
     Raises:
         ConfigError: The name is unknown.
@@ -65,7 +65,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device(next(device for device in DEVICES if present[device]))
     if not present[name]:
         raise ConfigError(
-            f"--device {name}: torch sees no such device; --device auto takes the best there is (see zoo doctor)"
+            f"--device {name}: torch finds no such device; --device auto takes the best one (see zoo doctor)"
         )
     return torch.device(name)
 
@@ -74,7 +74,7 @@ def join_processes(name: str) -> torch.device:
     """Join the processes that `accelerate launch` started, and choose the device of this one.
 
     Args:
-        name: as for `choose_device`, which alone decides where there is one process.
+        name: as for `choose_device`, which is used if there is only one process.
 
     Raises:
         ConfigError: as `choose_device`.

@@ -1,4 +1,4 @@
-"""Facts: what the data says about itself, so that nobody has to type it again."""
+"""Facts about the data, such as image size and attributes, which are read from the source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Facts(BaseModel):
-    """What networks, conditions and editors must know of the data; stored in the run as facts.json.
+    """Facts about the data that networks, conditions and editors use; stored in the run as facts.json.
 
     Attributes:
         image_size: Height and width in pixels, 16 or more.

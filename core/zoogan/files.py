@@ -54,9 +54,9 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file in place, for a draft; elsewhere use `write_tensors_atomically`.
+    """Write a safetensors file in place, not atomically, for drafts; elsewhere use `write_tensors_atomically`.
 
-    The file gets the permissions that the umask asks for; the library alone leaves 0600.
+    The file gets the permissions of the umask, not the library's 0600.
     """
     save_file(copy_to_cpu(tensors), path, dict(metadata) if metadata else None)
     umask = os.umask(0)
@@ -100,7 +100,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
 
 
 def find_folder(path: Path) -> Path:
-    """Return where the content of a folder lies: the folder itself, or aside where its replacement was interrupted.
+    """Return the folder that holds the content: the folder itself, or the renamed old one after an interruption.
 
     Nothing is renamed, since another process may be between the two renames of `replace_folder`.
     """
@@ -127,7 +127,7 @@ def sync_file(path: Path) -> None:
     """Make the content of a file durable.
 
     Raises:
-        OSError: The disk did not take it.
+        OSError: The file cannot be written to disk.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -178,7 +178,7 @@ def read_weights_file(path: Path) -> Any:
         raise ConfigError(f"{path}: no such file")
     try:
         return load_file(path) if path.suffix == ".safetensors" else load_torch_file(path)
-    except Exception as error:  # a damaged file can raise nearly anything from inside the readers
+    except Exception as error:  # damaged files raise many kinds of errors in the readers
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ConfigError(f"{path}: not a state_dict that can be read without executing code: {reason[0]}") from error
 

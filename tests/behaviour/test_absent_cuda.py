@@ -101,14 +101,12 @@ def test_step_that_reads_device_values_is_reported(monkeypatch: pytest.MonkeyPat
         with pytest.raises(HostWaitError, match=r"_to_copy.* copies from the host"):
             check_cuda("stargan", REGISTRY)
     monkeypatch.setattr(zoogan.training.trainer, "supports_found_inf", lambda optimizer: False)
-    with pytest.raises(HostWaitError, match="tells the host"):
+    with pytest.raises(HostWaitError, match="returns a value of the device to the host"):
         check_cuda("stargan", REGISTRY)
 
 
 def test_unsupported_torch_skips_cuda_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_obstacle() is None
     monkeypatch.delattr(torch._C, "_ensureCUDADeviceGuardSet")
-    with pytest.warns(
-        UserWarning, match="sagan was not check_generator on CUDA without a GPU: torch .*_ensureCUDADevice"
-    ):
+    with pytest.warns(UserWarning, match="sagan was not checked on CUDA without a GPU: torch .*_ensureCUDADevice"):
         check_cuda("sagan", REGISTRY)

@@ -181,5 +181,7 @@ def test_invalid_paths_are_reported_before_data_is_read() -> None:
     # No term reaches the segmentation branch, which alone is not frozen.
     training = {"freeze": ["discriminator.trunk", "discriminator.head"]}
     config = make_semantic_config(training=training, judge_segmentation=False, weights={"mask": 0})
-    with pytest.raises(ConfigError, match=r"step 'discriminator' reaches nothing but what training\.freeze names"):
+    with pytest.raises(
+        ConfigError, match=r"step 'discriminator' has terms of frozen parameters only, see training\.freeze"
+    ):
         rehearse(config, make_tiny_facts(config), REGISTRY)

@@ -162,8 +162,8 @@ def test_python_mistakes_raise_clear_errors(loaded_part_run: LoadedRun, sagan_ru
         ({"part": "hair"}, "hair: name the face to take from with from_seed, or give it as donor"),
         ({"part": "hair", "from_seed": 1, "donor": made}, "leave one of them out"),
         ({"part": "hair", "from_seed": "x"}, "from_seed: expected a whole number, got 'x'"),
-        ({"from_seed": 1}, "say of which part"),
-        ({"donor": made}, "say which part of it to take: coarse, background"),
+        ({"from_seed": 1}, "name the part: `only` and `from_seed` need `part`"),
+        ({"donor": made}, "name the part to take from it: coarse, background"),
         ({"part": "hair", "donor": loaded_part_run.sample(2)}, "donor: got 2 faces, expected 1, or 3, one for each"),
         ({"part": "hair", "donor": torch.zeros(1, 3, 8)}, "expected floats of shape"),
     ):

@@ -193,7 +193,7 @@ def test_disabled_plugins_are_not_imported(good_plugin_folder: PluginFolder) -> 
     zoo = good_plugin_folder.open_zoo(ZOO_DISABLE_PLUGINS="bad,godo")
     assert not zoo.failures
     assert zoo.disabled == ["bad", "godo"]
-    assert zoo.warnings == ["ZOO_DISABLE_PLUGINS names 'godo', which no plugin is called, did you mean 'good'?"]
+    assert zoo.warnings == ["ZOO_DISABLE_PLUGINS names 'godo', and there is no such plugin, did you mean 'good'?"]
     assert "bad_module" not in sys.modules
 
 

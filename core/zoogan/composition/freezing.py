@@ -70,7 +70,7 @@ class FrozenParameters:
             parameter.requires_grad_(enabled and parameter not in self.parameters)
 
     def check_steps(self, steps: Iterable[Step]) -> None:
-        """Check that every step still trains something.
+        """Check that every step trains at least one parameter.
 
         Raises:
             ConfigError: Names every step that trains nothing.

@@ -19,8 +19,8 @@ from zoogan.interfaces import Clock, ContractError, Draws, Game, Shared, Step, T
 from zoogan.interfaces.fields import Field
 
 REHEARSAL_BATCH = 4
-# Parameters times pixels up to which an iteration on one core takes less time than meta's bookkeeping of its operators:
-# at 1e9 about half, at 4e9 six to nine tenths.
+# Parameters times pixels up to which an iteration on one core is faster than on meta, which has an overhead for each
+# operator: at 1e9 it takes about half the time, at 4e9 60 to 90 %.
 SMALL_WORK = 4e9
 
 
@@ -28,13 +28,13 @@ def check_fields(game: Game, known: Mapping[str, Field]) -> None:
     """Check that a game reads only fields whose shape and dtype are known.
 
     Raises:
-        ConfigError: It reads others.
+        ConfigError: It reads other fields.
     """
     names = {field for need in game.needs.values() for field in need.fields}
     if unknown := sorted(names - known.keys()):
         raise ConfigError(
             f"this game reads {', '.join(unknown)}, of which a rehearsal knows neither shape nor dtype; it knows "
-            f"{', '.join(known)}, and what the class of the source describes in `extra_fields`"
+            f"{', '.join(known)}, and the fields in `extra_fields` of the source's class"
         )
 
 
@@ -67,7 +67,7 @@ def rehearse(config: GameConfig, facts: Facts, registry: Registry) -> None:
     with torch.random.fork_rng(devices=[]):
         try:
             run_steps_once(compose_on_device(torch.device("cpu"), config, facts, registry) if small else composition)
-        except NotImplementedError:  # what torch raises for data-dependent operators on meta, and for missing ones
+        except NotImplementedError:  # torch raises it for data-dependent and for missing operators on meta
             run_steps_once(composition if small else compose_on_device(torch.device("cpu"), config, facts, registry))
 
 
@@ -115,7 +115,9 @@ def run_steps_once(composition: Composition) -> None:
                     check_terms(step, terms, weights)
                     total = torch.stack([weights[name] * terms[name] for name in terms]).sum()
                     if frozen.paths and not total.requires_grad:
-                        raise ContractError(f"step {step.name!r} reaches nothing but what training.freeze names")
+                        raise ContractError(
+                            f"step {step.name!r} has terms of frozen parameters only, see training.freeze"
+                        )
                     total.backward()
             except ContractError as error:
                 raise ConfigError(f"this composition does not fit: {error}") from error
@@ -161,7 +163,7 @@ def check_contracts(composition: Composition, inside: list[str]) -> Iterator[Non
                 values = output._asdict() if hasattr(output, "_asdict") else dict(zip(contract.outputs, fields))
                 missing = [name for name in contract.outputs if name not in values]
                 if missing:
-                    raise ContractError(f"{owner} returns no {' and no '.join(missing)}, which its role promises")
+                    raise ContractError(f"{owner} returns no {' and no '.join(missing)}, which its role requires")
                 contract.check(f"the output of {owner}", contract.outputs, values, get_sizes(args))
             inside.pop()
 

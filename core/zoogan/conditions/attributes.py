@@ -23,8 +23,8 @@ SHOWN_THRESHOLD = 0.5  # from this value on an attribute counts as set
 class AttributeCondition(Condition):
     """Role `condition`: targets are {"attributes": (n, a)}, values in [0, 1].
 
-    This condition sets at most one attribute of an exclusive group; own labels and permuted labels stay as the data
-    have them. Groups come from the source and from the config. After `require_exactly_one`, all attributes are one
+    This condition sets at most one attribute of an exclusive group; own labels and permuted labels are not
+    changed. Groups come from the source and from the config. After `require_exactly_one`, all attributes are one
     group of which flipped and uniform targets show exactly one.
 
     Args:
@@ -127,7 +127,7 @@ class AttributeCondition(Condition):
             return mark_highest(rank)
         is_set = draw.uniform("attributes", a, like=own) < 0.5
         column = torch.arange(a, device=own.device)
-        # stronger[n, i, j]: j beats i. Equal ranks are rare, but two rivals must not both survive.
+        # stronger[n, i, j]: j has priority over i. Equal ranks are rare, but only one of two rivals may stay set.
         stronger = (rank[:, None, :] > rank[:, :, None]) | (
             (rank[:, None, :] == rank[:, :, None]) & (column[None, :] < column[:, None])
         )

@@ -1,6 +1,6 @@
 """A latent as the target.
 
-Training asks for nothing. A trained run may be asked to move along its directions, and for parts of other faces.
+There are no targets in training. Edits of a trained run move along its directions or take parts of other faces.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from zoogan.names import suggest_name
 LATENT_KINDS = ("shape", "texture")  # of the latents of a part
 PART_WORDS = ("part", "only", "from_seed")
 NO_PARTS = (
-    "this run makes faces in one piece, so none of their parts can be named; for faces made of parts, train a method "
+    "this run makes faces in one piece, which have no parts; for faces made of parts, train a method "
     "whose generator has them (`zoo list`)"
 )
 
@@ -74,5 +74,5 @@ def parse_parts(
         problems.append(f"from_seed: expected a whole number, got {seed!r}")
         seed = None
     if not names and (only is not None or seed is not None):
-        problems.append("say of which part: `only` and `from_seed` are about one that `part` names, such as hair")
+        problems.append("name the part: `only` and `from_seed` need `part`, such as hair")
     return {name: kinds for name in names}, None if seed is None else int(seed), list(dict.fromkeys(problems))

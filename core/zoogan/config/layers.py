@@ -111,11 +111,11 @@ def compose_config(
         registry: Knows the components that fill the slots.
         recipe: Name of a recipe; None = the first recipe whose data come from `source`.
         source: Name of a source; None = that of the recipe, or `drawn` where no recipe is named. Of a recipe for
-            another source only the data settings that every source understands are kept, see `adapt_data`.
+            another source only the data settings that every source has are kept, see `adapt_data`.
         files: Config files, each laid over the ones before.
         sets: The highest layer.
-        start: Settings taken over from the run to start from: those of networks are laid over the recipe; those of its
-            data count where `files` and `sets` do not set them, but labels only where the recipe asks for any.
+        start: Settings taken over from the run to start from. Those of networks override the recipe. Those of the data
+            override it unless `files` or `sets` set them; labels are taken over only if the recipe has any.
 
     Raises:
         ConfigError: Every problem at once.
@@ -143,7 +143,7 @@ def compose_config(
 def adapt_data(registry: Registry, data: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return a recipe's data settings for another source.
 
-    These are the settings that every source understands, without labels where the source finds its own.
+    These are the settings that every source has, without labels if the source finds its own.
     """
     component = registry.components.get(("source", source))
     finds = component is not None and getattr(component.config, "finds_attributes", False)
@@ -182,7 +182,7 @@ def read_recipe(spec: MethodSpec, name: str) -> dict[str, Any]:
             got = "nothing" if group is None else repr(group)
             raise ConfigError(f"{path}: {key}: expected settings below it, got {got}; write some, or leave the key out")
     if not isinstance(values.get("data", {}).get("source"), str):
-        raise ConfigError(f"{path}: data.source: missing; say where the recipe's data come from, like source: drawn")
+        raise ConfigError(f"{path}: data.source: missing; name the recipe's source, like source: drawn")
     return values
 
 
@@ -192,8 +192,8 @@ def choose_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
     Args:
         spec: The method.
         source: Name of the source.
-        started: Whether the training starts from a run. Recipes that freeze something are only for such a training,
-            where they come first.
+        started: Whether the training starts from a run. Recipes that freeze something are chosen first for such a
+            training, and never for another.
 
     Raises:
         ConfigError: The method has no recipe.

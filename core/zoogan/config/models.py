@@ -82,7 +82,7 @@ class Slot:
 
 
 class RegisteredComponents(Protocol):
-    """What validation needs of the registry."""
+    """The part of the registry that validation uses."""
 
     components: dict[tuple[str, str], Any]
 
@@ -115,9 +115,9 @@ Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
 
 
 class DataConfig(ComponentConfig):
-    """What every source understands. A source's config subclasses this and narrows `source`.
+    """Settings of every source. A source's config subclasses this and narrows `source`.
 
-    The class variable `finds_attributes` says that the source takes every attribute that it finds where none is named.
+    With the class variable `finds_attributes` an empty `attributes` means every attribute that the source finds.
 
     Attributes:
         source: Name of the source.
@@ -126,7 +126,7 @@ class DataConfig(ComponentConfig):
         attributes: Attributes to edit, in the order of the label columns.
         balance: An attribute whose two values are drawn equally often.
         flip: Mirror half of the faces at random in training.
-        random_crop: Share of the faces of which training sees a random crop of 0.8 to 1 of the area.
+        random_crop: Share of the training faces that are cropped at random, to 0.8 to 1 of the area.
         batch: Faces that a process reads for one micro-batch.
         workers: Loader processes; 0 = load in the training process.
     """
@@ -172,7 +172,7 @@ class TrainingConfig(ConfigModel):
         evaluate_options: Options by metric name.
         best: A measure of these metrics, such as edit_error, whose best checkpoint is kept in addition to keep.
         start_from: Folder of a run whose weights the networks and averages start with. Settings of its networks are
-            taken over unless they are set, and the average follows at its full slowness at once.
+            taken over unless they are set, and the average has no warm-up.
         freeze: Parts of networks that are not trained, such as generator.renderer.
         freeze_average: Parts that stay unchanged in the moving average only.
         trackers: Accelerate trackers to log to, such as tensorboard.
@@ -187,7 +187,7 @@ class TrainingConfig(ConfigModel):
     channels_last: bool = False
     average: float | None = Field(None, gt=0, lt=1, description="decay of the moving average of the generator")
     average_warm_up: bool = Field(True, description="let the average follow quickly at first")
-    average_images: float | None = Field(None, gt=0, description="half-life of the average in images, in its stead")
+    average_images: float | None = Field(None, gt=0, description="half-life of the average in images")
     accumulate: int = Field(1, ge=1)
     log_every: int = Field(20, ge=1)
     sample_every: int = Field(200, ge=0)
@@ -207,14 +207,14 @@ class TrainingConfig(ConfigModel):
     def _consistent(self) -> TrainingConfig:
         """Refuse settings that contradict each other."""
         if self.average is not None and self.average_images is not None:
-            raise ValueError("training.average and training.average_images both say how slow the average is: keep one")
+            raise ValueError("training.average and training.average_images both set the decay of the average: keep one")
         if self.best is not None and not self.evaluate_every:
-            raise ValueError("training.best is looked for every training.evaluate_every iterations, which is 0")
+            raise ValueError("training.best needs evaluations: set training.evaluate_every above 0")
         return self
 
 
 class GameConfig(ConfigModel):
-    """What every run has. A game's config adds slots, weights and optimizers; a method's config sets their defaults.
+    """Settings of every run. A game's config adds slots, weights and optimizers; a method's config sets their defaults.
 
     Attributes:
         method: Id of the method.

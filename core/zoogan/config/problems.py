@@ -1,4 +1,4 @@
-"""Problems of a config: all of them at once, each on a line that a person can act on."""
+"""Reports all problems of a config at once, one a line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def validate_model(model: type[Model], values: Any, registry: Registry, at: str 
         model: The config class.
         values: The settings.
         registry: Knows the components that fill the slots.
-        at: Key path under which a person sets these values.
+        at: Key path of these values in the config.
 
     Raises:
         ConfigError: Every problem at once, each with its key path, the value given and the nearest known key.

@@ -1,4 +1,4 @@
-"""What plugins have registered: methods, commands, and components by role and name. Imports no torch."""
+"""The registry of methods, commands, and components by role and name. Imports no torch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RegistrationError(Exception):
 
 
 def check_import_string(what: str, path: Any) -> None:
-    """Check the form of an import string, so that a mistake shows at registration and not when somebody trains.
+    """Check the form of an import string, so that a mistake is reported at registration and not in a training.
 
     Raises:
         RegistrationError: It is no string of the form `package.module:Name`.
@@ -194,11 +194,11 @@ class Registry:
     plugin: str = ""  # the plugin whose zoo_register is running
 
     def draft(self, plugin: str) -> Registry:
-        """Make a copy for one plugin to register into. Nothing of it shows here until `commit`."""
+        """Make a copy for one plugin to register into. Its entries are added here by `commit`."""
         return Registry(dict(self.methods), dict(self.components), dict(self.commands), plugin)
 
     def commit(self, draft: Registry) -> None:
-        """Take over what was added to a draft. Existing entries stay, whatever the draft holds."""
+        """Add the new entries of a draft. Existing entries are never changed."""
         self.methods.update({k: v for k, v in draft.methods.items() if k not in self.methods})
         self.components.update({k: v for k, v in draft.components.items() if k not in self.components})
         self.commands.update({k: v for k, v in draft.commands.items() if k not in self.commands})

@@ -1,4 +1,4 @@
-"""Adversarial losses: what raw realism scores cost each side."""
+"""Adversarial losses of raw realism scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classification losses: what attribute logits cost against labels."""
+"""Classification losses of attribute logits against labels."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class R1Config(PenaltyConfig):
     every: int = Field(16, ge=1)
 
 
-# ---- terms that any step can be given ----
+# ---- extra terms, for any step ----
 
 
 class TermConfig(ComponentConfig):

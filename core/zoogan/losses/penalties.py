@@ -59,8 +59,8 @@ class NoPenalty(WeightedPenalty):
 class GradientPenalty(WeightedPenalty):
     """WGAN-GP as in StarGAN's official code.
 
-    It differentiates the SUM of the score map, while the discriminator's loss is its mean: the strength of the penalty
-    grows with the size of the map. The published weights belong to this form.
+    It differentiates the sum of the score map, while the discriminator's loss is its mean, so the strength of the
+    penalty grows with the size of the map. The published weights are for this form.
 
     Source: Gulrajani et al. 2017; StarGAN (Choi et al. 2018), official code.
     """
@@ -89,7 +89,7 @@ class GradientPenalty(WeightedPenalty):
 class R1Penalty(WeightedPenalty):
     """R1, with its factor 1/2.
 
-    It differentiates the MEAN of each image's score map, so that its strength does not depend on the size of the map.
+    It differentiates the mean of each image's score map, so that its strength does not depend on the size of the map.
 
     Source: Mescheder et al. 2018, equation 9.
     """
@@ -110,6 +110,6 @@ class R1Penalty(WeightedPenalty):
             A 0-d tensor, at least 0, not weighted.
         """
         image = real.detach().requires_grad_()
-        # The scores of different images do not mix, so one backward of their sum serves the whole batch.
+        # The score of an image does not depend on other images, so one backward of the sum gives all gradients.
         score = scorer(image).reshape(len(image), -1).mean(1).sum()
         return compute_gradient(score, image).square().flatten(1).sum(1).mean() / 2

@@ -1,4 +1,4 @@
-"""Reconstruction losses: distances between an image and what it should be."""
+"""Reconstruction losses: distances between an image and its target."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class WeightedTerm(Term):
 
 
 class MaskArea(WeightedTerm):
-    """How much of the image the edit may change."""
+    """The mean of the mask: how much of the image the edit may change."""
 
     default = MaskAreaConfig
 
@@ -69,7 +69,7 @@ class MaskArea(WeightedTerm):
 
 
 class MaskVariation(WeightedTerm):
-    """How ragged the mask is."""
+    """The total variation of the mask."""
 
     default = MaskVariationConfig
 

@@ -1,4 +1,4 @@
-"""What a plugin needs to register methods, components and commands. Imports no torch."""
+"""Names with which a plugin registers methods, components and commands. Imports no torch."""
 
 from zoogan.config.registry import Component, MethodSpec, RegistrationError, Registry
 from zoogan.facts import Facts

@@ -15,7 +15,7 @@ from zoogan.errors import ConfigError
 
 
 class Paper(ConfigModel):
-    """Where a method was published.
+    """The publication of a method.
 
     Attributes:
         authors: Names, separated by commas.
@@ -66,7 +66,7 @@ class Weights(ConfigModel):
 
 
 class Entry(ConfigModel):
-    """What the catalogue says of one method.
+    """The facts about one method in the catalogue.
 
     Attributes:
         title: The name for people.
@@ -76,7 +76,7 @@ class Entry(ConfigModel):
         task: What it is used for.
         needs: Fields that it reads, by stream.
         distribution: Package to install; null = not written yet.
-        tier: reference = in this repository and held to the official code's numbers; community = a third party's;
+        tier: reference = in this repository and tested against the official code; community = by a third party;
             planned = not written yet.
         code: The code that the paper's results come from.
         weights: Released weights.

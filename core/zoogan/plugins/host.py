@@ -1,8 +1,8 @@
 """The plugin host: loads each plugin by itself and notifies observers. Imports no torch.
 
-pluggy gives typed hooks but no isolation: one bad entry point, misspelt hook or raising implementation would take the
-whole zoo down. So each plugin is imported, checked and called by itself, and registers into a draft that counts only
-when everything succeeded.
+pluggy has typed hooks but no isolation: a bad entry point, a misspelt hook or an error in one plugin would stop the
+whole zoo. Therefore each plugin is imported, checked and called separately. It registers into a draft, which is added
+to the registry only if everything succeeded.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class PluginHost:
 
     @cached_property
     def catalogue(self) -> dict[str, Entry]:
-        """What is known of each method, installed or not, by id."""
+        """The catalogue entry of each method, installed or not, by id."""
         return merge_catalogues(read_core_catalogue(), self._plugin_catalogues)
 
     def get_method(self, name: str) -> MethodSpec:
@@ -162,7 +162,7 @@ class PluginHost:
         had_torch = "torch" in sys.modules
         plugin = candidate.load()
         warnings = (SLOW,) if not had_torch and "torch" in sys.modules else ()
-        if self.manager.is_registered(plugin):  # by another way in: ZOO_PLUGINS may name what is installed
+        if self.manager.is_registered(plugin):  # loaded already: ZOO_PLUGINS may name an installed plugin
             return
         other = next((info for info in self.plugins if info.name == candidate.name), None)
         if other is not None:
@@ -196,7 +196,7 @@ class PluginHost:
     def notify_observers(self, hook: str, **arguments: Any) -> None:
         """Call each plugin that observes `hook`. A plugin that raises is named in the log and not called again.
 
-        Observers only look: they run one by one, what they return is dropped, and mappings are read-only.
+        Observers cannot change a training: their results are ignored, and mappings are read-only.
         """
         observed = {
             name: MappingProxyType(value) if isinstance(value, dict) else value for name, value in arguments.items()
@@ -245,7 +245,7 @@ def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.env
     for name in host.disabled:
         if name not in names:
             hint = suggest_name(name, names)
-            host.warnings.append(f"ZOO_DISABLE_PLUGINS names {name!r}, which no plugin is called{hint}")
+            host.warnings.append(f"ZOO_DISABLE_PLUGINS names {name!r}, and there is no such plugin{hint}")
     for candidate in candidates:
         host.load(candidate)
     return host

@@ -1,4 +1,4 @@
-"""Functions that show a person one message: `print`, or `hide_message` where nobody should see it."""
+"""Functions that show one message to the user: `print`, or `hide_message` for silence."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ Show = Callable[[str], object]
 
 
 def hide_message(message: str) -> None:
-    """Show nothing."""
+    """Drop a message."""

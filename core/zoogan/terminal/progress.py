@@ -34,7 +34,7 @@ class Display:
     """Shows iterations, rate, time left and the terms last read.
 
     Args:
-        first: the iteration that training goes on from.
+        first: the iteration at which training continues.
         iterations: the planned number.
         images_per_iteration: over all processes.
         quiet: whether to show nothing.

@@ -8,9 +8,9 @@ from typing import Any
 
 
 class StopSignals:
-    """While entered, the first SIGTERM or SIGINT only sets `received`; a second one acts as it does by default.
+    """A context in which the first SIGTERM or SIGINT only sets `received`; a second signal has its default effect.
 
-    Outside the main thread no handler can be installed, and signals act as before.
+    Handlers can be installed in the main thread only; in other threads signals keep their effect.
 
     Attributes:
         received: the signal; None so far.

@@ -1,4 +1,4 @@
-"""The conformance suite that every method must pass, and what tests of plugins need."""
+"""The conformance suite that every method must pass, and helpers for tests of plugins."""
 
 import lazy_loader
 

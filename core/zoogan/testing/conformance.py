@@ -1,4 +1,4 @@
-"""The conformance suite: what every registered method must keep, third parties' too.
+"""The conformance suite: the rules that every registered method must follow, also methods of plugins.
 
 from zoogan.testing import check_method
 
@@ -135,11 +135,11 @@ def check_round_trip(name: str, registry: Registry) -> None:
 def check_updates(name: str, registry: Registry) -> None:
     """Check that each step changes exactly the networks that it trains, and that all their gradients are finite.
 
-    A lazy regulariser may leave parameters without a gradient: no gradient of a gradient depends on the last bias.
+    A lazy regulariser may leave parameters without a gradient, such as the last bias, which vanishes in derivatives.
     """
     config = make_tiny_config(name, registry)
     trainer = train_on_random_batches(config, registry, 0)
-    trainer.iteration = max(step.at for step in trainer.game.steps)  # an iteration in which every step is played
+    trainer.iteration = max(step.at for step in trainer.game.steps)  # an iteration in which every step runs
     update = trainer.update
     problems: list[str] = []
 
@@ -230,13 +230,13 @@ def check_faces(editor: Editor, facts: Facts) -> None:
 
 
 def check_cuda(name: str, registry: Registry) -> None:
-    """Check that no tensor on CUDA meets one on the CPU, and that training steps never make the host wait.
+    """Check that no operator mixes CUDA and CPU tensors, and that training steps never make the host wait.
 
-    A wait that happens once may be a copy that is cached on the device, so the steps are run again, with no more
-    waiting allowed. Where torch cannot simulate CUDA without a GPU, a warning says that this was not checked.
+    The first run of the steps may wait, because it may copy tensors that are then cached on the device; the second run
+    must not. If this torch cannot simulate CUDA without a GPU, a warning is issued instead.
     """
     if reason := find_obstacle():
-        warnings.warn(f"{name} was not check_generator on CUDA without a GPU: {reason}", stacklevel=2)
+        warnings.warn(f"{name} was not checked on CUDA without a GPU: {reason}", stacklevel=2)
         return
     config = make_tiny_config(name, registry, {"training": {"average": 0.9, "average_images": None}})
     with simulate_cuda() as cuda:

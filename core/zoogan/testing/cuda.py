@@ -1,10 +1,9 @@
 """CUDA without a GPU: tensors with a shape, a dtype and a device, but no values.
 
-They reveal what a CPU forgives: tensors of two devices in one operator, a generator of another device, and a host that
-waits for the device, to read from it or to copy to it. They do not reveal rounding, autocast, speed or memory.
+They reveal errors that a CPU hides: tensors of two devices in one operator, a generator of another device, and code
+that makes the host wait for the device. They do not show rounding, autocast, speed or memory.
 
-torch's FakeTensorMode is not used: on a machine whose torch is built for CUDA, but which has no GPU, the backward pass
-of its tensors asks the driver for streams.
+torch's FakeTensorMode cannot be used: with a CUDA build of torch and no GPU, its backward pass fails in the driver.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ READING_OPERATORS = {
     aten.masked_select,
     aten._unique2,
 }
-"""Operators whose outcome the host must know: a value, or a shape that depends on values."""
+"""Operators that make the host wait: they return a value, or a shape that depends on values."""
 
 
 class HostWaitError(AssertionError):
-    """The host waits for the device where it must not."""
+    """The host waits for the device where waiting is forbidden."""
 
 
 class FakeCudaTensor(Tensor):
     """A tensor on CUDA without values.
 
-    To Python it is on CUDA. Below, where autograd would ask a driver, it is on meta.
+    Python sees a tensor on CUDA; the tensor below, which autograd uses, is on meta, so that no driver is needed.
     """
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
@@ -68,16 +67,15 @@ class FakeCudaTensor(Tensor):
 
 
 class FakeCudaGenerator(torch.Generator):
-    """A generator that may claim to be on CUDA.
+    """A generator that can pretend to be on CUDA.
 
-    torch hands operators the generator without its class, so the claim is in the seed, whose first bits no other seed
-    is likely to have.
+    torch passes generators to operators without their class, so the device is encoded in the first bits of the seed.
     """
 
     device_type: str
 
     def __new__(cls, device: Any = "cpu") -> FakeCudaGenerator:
-        """Make a generator that claims to be on `device`."""
+        """Make a generator that pretends to be on `device`."""
         generator = super().__new__(cls, "cpu")  # type: ignore[call-arg]
         generator.device_type = torch.device(device).type
         return generator.manual_seed(0) if generator.device_type == "cuda" else generator
@@ -92,7 +90,7 @@ class FakeCudaMode(TorchDispatchMode):
     """Runs operators with a tensor on CUDA on meta instead, and all others unchanged.
 
     Attributes:
-        waits: What the host waited for.
+        waits: The reasons for which the host waited.
         forbids_waits: Whether waiting is an error. Otherwise the values that the host reads are zeros.
     """
 
@@ -109,7 +107,7 @@ class FakeCudaMode(TorchDispatchMode):
         is_on_cuda = any(isinstance(tensor, FakeCudaTensor) for tensor in tensors)
         device = options.get("device")
         if device == META:
-            device = CUDA  # torch itself makes tensors on meta beside one of ours
+            device = CUDA  # torch makes tensors on meta beside a fake CUDA tensor
         if options.get("generator") is not None:
             options["generator"] = self.check_generator(func, options["generator"], device or tensors[0].device)
         if not is_on_cuda and (device is None or device.type != "cuda"):
@@ -119,7 +117,7 @@ class FakeCudaMode(TorchDispatchMode):
             self.wait(f"{func} copies to the host")
             return torch.zeros(tensors[0].shape, dtype=options.get("dtype") or tensors[0].dtype)
         if operator in READING_OPERATORS:
-            self.wait(f"{func} tells the host what the device computed")
+            self.wait(f"{func} returns a value of the device to the host")
             return make_unread_value(operator, tensors[0])
         if operator is aten.copy_ and not isinstance(first, FakeCudaTensor):
             self.wait(f"{func} copies to the host")
@@ -164,7 +162,7 @@ class FakeCudaMode(TorchDispatchMode):
         if not isinstance(rows, FakeCudaTensor):
             raise AssertionError(f"{func}: rows on the CPU, an index on CUDA")
         if any(index.dtype in (torch.bool, torch.uint8) for index in indices):
-            self.wait(f"{func}: a boolean index has as many rows as values say")
+            self.wait(f"{func}: the number of rows of a boolean index depends on values")
         if any(not isinstance(index, FakeCudaTensor) for index in indices):
             self.wait(f"{func}: an index from the host")
 

@@ -1,4 +1,4 @@
-"""Editors whose quality is known: what a metric says of them tells how far to trust the metric."""
+"""Editors of known quality, to test metrics with."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class KnownGenerator(Editor):
         self.networks, self.make = nn.ModuleDict({"none": nn.Conv2d(1, 1, 1)}), make
 
     def sample(self, seeds: Sequence[int], *, truncation: float | None = None, cutoff: int | None = None) -> Edit:
-        """Generate the faces, mixed with grey by a truncation. They have no rows that a cutoff could leave out."""
+        """Generate the faces, mixed with grey by a truncation. A cutoff has no effect."""
         return Edit(self.make(seeds) * (1.0 if truncation is None else truncation))
 
     def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
