@@ -26,8 +26,8 @@ GLASSES = ("frame_", "lens_")  # prefixes of the traits of glasses
 
 
 @contextmanager
-def wear_glasses_of(others: int) -> Iterator[None]:
-    """Inside, every face wears the glasses of the face `others` places further on; 0 = its own."""
+def exchange_glasses(others: int) -> Iterator[None]:
+    """Give every face the glasses of the face `others` places further on while inside; 0 = its own."""
     uniform = identity.hash_uniform
 
     def draw_mixed(seed: int, indices: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
@@ -35,7 +35,7 @@ def wear_glasses_of(others: int) -> Iterator[None]:
         of_glasses = np.array([name.startswith(GLASSES) for name in names])
         return np.where(of_glasses[:, None], theirs, own)
 
-    with mock.patch.object(identity, "hash_uniform", mixed):
+    with mock.patch.object(identity, "hash_uniform", draw_mixed):
         yield
 
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     face = source.read("test", bare)["image"].float()
 
     def draw_glasses(others: int) -> Tensor:
-        with wear_glasses_of(others):
+        with exchange_glasses(others):
             drawn = source.redraw("test", bare, Eyeglasses=1.0)
         assert drawn is not None
         return drawn["image"].float()

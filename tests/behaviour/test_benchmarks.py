@@ -315,7 +315,7 @@ def test_edit_error_limit_benchmark_runs(benchmark: Any, capsys: pytest.CaptureF
     source = limit.DrawnSource(limit.DrawnData(image_size=16, attributes=("Eyeglasses",)))
     own, other = [], []
     for others, drawn in ((0, own), (5, other)):
-        with limit.wear_glasses_of(others):
+        with limit.exchange_glasses(others):
             drawn += [source.redraw("test", [0, 1], Eyeglasses=1.0)["image"]]
     assert torch.equal(own[0], source.redraw("test", [0, 1], Eyeglasses=1.0)["image"])
     assert not torch.equal(own[0], other[0])

@@ -157,7 +157,7 @@ def test_single_attribute_makes_two_pairs(tmp_path: Path) -> None:
         attributes = ("A",)
 
         def draw_labels(self, split: str) -> Tensor:
-            return super().table(split)[:, :1]
+            return super().draw_labels(split)[:, :1]
 
     class Flip(FunctionEditor):
         attributes = ("A",)

@@ -180,7 +180,7 @@ def test_flip_mirrors_half_of_the_faces() -> None:
 
 
 def test_missing_source_fields_are_reported() -> None:
-    with pytest.raises(ConfigError, match="need 'pair' reads depth, which this source does not have"):
+    with pytest.raises(ConfigError, match=r"the game needs depth \(of 'pair'\), which this source does not have"):
         FaceStream(Numbers(), "pair", Need(("image", "depth")), seed=0)
     with pytest.raises(ConfigError, match="no faces to read in the test split"):
         FaceStream(Numbers(), "source", Need(("image",)), seed=0, split="test")

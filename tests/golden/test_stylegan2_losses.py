@@ -133,8 +133,8 @@ def test_losses(synthesis_losses_case: Case, registry: Registry, monkeypatch: py
 
 def ours_of(official: str, trainer: Trainer) -> tuple[str, str]:
     """Our network and key of an official parameter."""
-    for network, network in trainer.networks.items():
+    for slot, network in trainer.networks.items():
         for key, _ in network.named_parameters():
-            if RosinalityLayout().get_official_name(network, key, 0) == official:
-                return network, key
+            if RosinalityLayout().get_official_name(slot, key, 0) == official:
+                return slot, key
     raise KeyError(official)

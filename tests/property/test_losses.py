@@ -195,7 +195,7 @@ def test_predicted_labels_match_training_form(seed: int, n: int, a: int) -> None
     one_hot = torch.nn.functional.one_hot(index, a).double()
     several = make_labels(seed, n, a).double()
     shift = 10 * make_noise(seed + 1, n, 1).double()  # alike for every attribute: a softmax does not see it
-    assert torch.equal(SoftmaxClassification().read(one_hot + shift), one_hot)
+    assert torch.equal(SoftmaxClassification().predict_labels(one_hot + shift), one_hot)
     assert torch.equal(BinaryClassification().predict_labels(several - 0.5), several)
 
 

@@ -17,7 +17,7 @@ from zoogan.names import import_object
 
 ROWS = 32  # faces that go through a network at once; the features do not depend on it
 
-# Backbone -> import string of what opens it, called as `open_backbone(device, world, metric, weights, download)`.
+# Backbone -> import string of the function that opens it, called as `open_backbone(device, world, metric, weights, download)`.
 BACKBONES = {
     "squeezenet": "zoogan.auxiliary.squeezenet:open_squeezenet",
     "inception": "zoogan.auxiliary.inception:open_inception",
@@ -25,7 +25,7 @@ BACKBONES = {
 
 
 class Features(ABC):
-    """A frozen network that computes features, with everything that a number through it must state.
+    """A frozen network that computes features, with the facts about it that are part of a measure's key.
 
     Attributes:
         name: Name of the network and the layer.
@@ -42,7 +42,7 @@ class Features(ABC):
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torchvision")
 
     def __init__(self) -> None:
-        # Several metrics measure the same batch; its features live as long as the batch does.
+        # Several metrics measure the same batch; its features are cached as long as the batch exists.
         self._batches: WeakKeyDictionary[Edits | Samples, list[Tensor]] = WeakKeyDictionary()
 
     @abstractmethod
@@ -57,7 +57,7 @@ class Features(ABC):
         return torch.cat([self.extract(part) for part in image.split(ROWS)])
 
     def extract_batch(self, batch: Edits | Samples, draws: int = 1) -> Float[Tensor, "_ d"]:
-        """Return the features of a batch on the CPU, computed once however many metrics ask for them.
+        """Return the features of a batch on the CPU; they are cached for other metrics.
 
         Args:
             batch: Edits or samples.
@@ -88,7 +88,7 @@ def open_features(
     weights: Path | None = None,
     download: bool = False,
 ) -> Features:
-    """Open a backbone, one for all metrics that ask.
+    """Open a backbone, which all metrics share.
 
     Args:
         backbone: A key of BACKBONES.

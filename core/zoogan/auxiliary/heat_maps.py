@@ -1,4 +1,4 @@
-"""Heat maps of facial landmarks as masks of what the high-pass skips of a style translator keep.
+"""Heat maps of facial landmarks: masks of the details that the high-pass skips of a style translator keep.
 
 Source: StarGAN v2, `wing.py`.
 """
@@ -91,14 +91,14 @@ def make_masks(
     Returns:
         The coarse and the fine mask, in [0, 1].
     """
-    # Powers and sums work pixel by pixel, so that a region may be moved last, when it is one map instead of many.
+    # Powers and sums work pixel by pixel, so a region can be moved last, as one map instead of many.
     # Region by region, because all landmarks at full size at once would take 100 MB an image.
     sums = [maps.new_zeros(len(maps), 1, SIDE, SIDE) for _ in range(2)]
     for region in REGIONS:
         channels = [channel for channel in region.channels if channel not in zeroed]
         if not channels:
             continue
-        # A list as an index would be copied to the device, and the host would wait for it.
+        # Indexing with a list would copy it to the device, and the host would wait.
         chosen = torch.stack([maps[:, channel] for channel in channels], 1)
         part = normalise_maps(chosen).pow(region.power).sum(1, keepdim=True).roll(region.down, 2)
         sums[0] += part
@@ -145,10 +145,10 @@ class HeatMapFiles(HeatMaps):
 
 
 class LandmarkMaps(HeatMaps):
-    """Masks around the landmarks that a network finds.
+    """Masks around the landmarks of a face, which a network finds.
 
-    The network is read from the user's file when it is first needed, and moves to the device of the images. It is in no
-    state_dict: no step trains it and no run stores it.
+    The network is read from the user's file when it is first used, and moves to the device of the images. It is not
+    trained and is part of no state_dict.
 
     Args:
         config: Names the file of the network's weights.
@@ -218,7 +218,7 @@ def load_landmark_network(path: Path) -> LandmarkNetwork:
     Raises:
         ConfigError: See `read_landmark_weights` and `convert_landmark_weights`; names the file.
     """
-    with torch.device("cpu"):  # whatever context the caller is in: a composition is rehearsed inside another
+    with torch.device("cpu"):  # also inside another device context, such as that of a rehearsal
         state = read_landmark_weights(path)
         network = LandmarkNetwork()
         try:

@@ -1,4 +1,4 @@
-"""Distance of two faces, for inversion and tuning: LPIPS where its weights are, else L1 over scales."""
+"""Distance of two faces, for inversion and tuning: LPIPS if its weights are available, else L1 over scales."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ImageDistance(NamedTuple):
     Attributes:
         name: Its name, for people.
         distance: (n, c, h, w) twice, in [-1, 1] -> (n,), 0 for equal ones.
-        note: Why it is not a better distance; empty if it is the best.
+        note: Why the better distance (LPIPS) is not used; empty for LPIPS.
     """
 
     name: str

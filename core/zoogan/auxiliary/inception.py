@@ -42,7 +42,7 @@ class Inception(Features):
     def __init__(self, path: Path, device: torch.device) -> None:
         super().__init__()
         self.weights = INCEPTION_WEIGHTS.sha256
-        # torch-fidelity unpickles its file unguarded; this copy was read safely and written by us.
+        # torch-fidelity unpickles its file without restrictions, so it gets a copy that was read safely and written here.
         content = io.BytesIO()
         torch.save(read_tensors(path), content)
         content.seek(0)
@@ -84,5 +84,5 @@ def open_inception(
     Raises:
         Unavailable: torch-fidelity or the weight file is missing, or it is another file.
     """
-    import_extractor()  # first, so that nobody downloads 91 MB for nothing
+    import_extractor()  # before the download of 91 MB, which is useless without it
     return _open_once(find_weight_file(INCEPTION_WEIGHTS, weights, metric, world, download=download), device)

@@ -1,6 +1,6 @@
 """The landmark network: heat maps of 98 points of a face. Never trained here.
 
-FAN with adaptive wing loss, with one hourglass, in the form that StarGAN v2 uses to find what its high-pass skips keep.
+FAN with adaptive wing loss and one hourglass, as StarGAN v2 uses it for its heat maps.
 
 Source: Wang et al. 2019; StarGAN v2, `wing.py`.
 """
@@ -100,7 +100,7 @@ class Hourglass(nn.Module):
 
     Args:
         channels: Input and output channels.
-        depth: How often the image is halved; its side must be a multiple of 2^depth.
+        depth: Number of halvings of the image; its side must be a multiple of 2^depth.
     """
 
     def __init__(self, channels: int, depth: int) -> None:

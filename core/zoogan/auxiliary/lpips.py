@@ -59,7 +59,7 @@ def open_lpips(trunk: str, path: Path, device: torch.device) -> nn.Module:
     Raises:
         Unavailable: The package is missing, or the file does not fit.
     """
-    # Its constructor draws weights that are replaced, and says `pretrained` where torchvision now says `weights`.
+    # Its constructor draws weights that are replaced, and uses torchvision's deprecated argument `pretrained`.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore", category=UserWarning):
         network: nn.Module = import_lpips().LPIPS(net=trunk, pnet_rand=True, verbose=False)
     load_trunk(network, read_tensors(path))

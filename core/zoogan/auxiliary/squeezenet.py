@@ -49,7 +49,7 @@ class SqueezeNet(Features):
 
         super().__init__()
         self.weights = SQUEEZENET_WEIGHTS.sha256
-        with torch.device("meta"):  # no memory and, above all, no random numbers for weights that are replaced
+        with torch.device("meta"):  # needs no memory and draws no random numbers for weights that are replaced
             network = squeezenet1_1(weights=None)
         try:
             with np.load(path, allow_pickle=False) as arrays:

@@ -1,6 +1,6 @@
-"""Weight files of the networks that metrics measure through: where they lie and how they are fetched and checked.
+"""Finds, downloads and checks the weight files of the networks that metrics use.
 
-A number means something only with exactly these weights, so the sha256 of each file is checked before it is read.
+Numbers are comparable only with exactly these weights, so the sha256 of each file is checked before it is read.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def find_weight_file(
 
     Args:
         file: The file.
-        given: Where the user says it is; None = in the folder of metric weights.
+        given: Path from the user; None = in the folder of metric weights.
         metric: Name of the metric, for messages.
         world: The processes; the first one downloads and the others wait.
         download: Download the file if it is missing and nothing was given.
@@ -67,7 +67,7 @@ def find_weight_file(
                 download_weights(file, path, metric)
             except Unavailable as error:
                 problem = error
-        world.barrier()  # the others wait for the file, or for the certainty that there will be none
+        world.barrier()  # the others wait until the download has finished or failed
     if problem is not None:
         raise problem
     if not path.is_file():
@@ -76,7 +76,7 @@ def find_weight_file(
     if digest != file.sha256:
         raise Unavailable(
             f"{path}: not the {file.title} weights, sha256 {digest[:12]}... instead of {file.sha256[:12]}...; "
-            f"numbers would be comparable with nobody's. {explain_weights(file, metric)}"
+            f"its numbers would not be comparable. {explain_weights(file, metric)}"
         )
     return path
 
@@ -86,7 +86,7 @@ def explain_weights(file: WeightFile, metric: str) -> str:
     origin = file.url or file.source
     return (
         f"Put {file.name} ({origin}) into {get_weights_folder()} or a folder named by ZOOGAN_METRIC_WEIGHTS, "
-        f"or say where it is with {metric}.weights=PATH"
+        f"or give its path with {metric}.weights=PATH"
     )
 
 
@@ -113,5 +113,5 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # a damaged file can raise nearly anything from inside the reader
+    except Exception as error:  # damaged files raise many kinds of errors in the reader
         raise Unavailable(f"{path}: not a state_dict that can be read without executing code ({error})") from error

@@ -78,7 +78,7 @@ class FaceStream(Dataset[Sample]):
                 else ""
             )
             raise ConfigError(
-                f"data.source: need {name!r} reads {', '.join(missing)}, which this source does not have; "
+                f"data.source: the game needs {', '.join(missing)} (of {name!r}), which this source does not have; "
                 f"it has {', '.join(source.fields)}{advice}"
             )
         self.source, self.name, self.need, self.fields = source, name, need, fields

@@ -1,4 +1,4 @@
-"""Reading official weights: what importers of several plugins share. No pickle is executed."""
+"""Helpers of all importers: reading official weights and writing imported configs. No pickle is executed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class TrialFaces:
 
     Attributes:
         image: The faces (n, 3, s, s) in [-1, 1].
-        labels: Their labels (n, a) in {0, 1}; None where nobody knows them.
-        description: What they are, for notes: `2 photos`.
+        labels: Their labels (n, a) in {0, 1}; None if they are unknown.
+        description: Their description, for notes: `2 photos`.
     """
 
     image: Float[Tensor, "n 3 s s"]
@@ -35,13 +35,13 @@ class TrialFaces:
 
 @dataclass(frozen=True)
 class Trial:
-    """What an importer may try before it chooses settings that the weights do not tell.
+    """Access to an editor and to faces, with which an importer tests settings that are not in the weights.
 
     Attributes:
-        settings: The settings that the person gave, as a config layer.
-        has_photos: Whether the person named photos to try weights on.
+        settings: The user's settings, as a config layer.
+        has_photos: Whether the user named photos to test weights with.
         open_editor: Builds the run's editor with a config layer over the imported config.
-        read_faces: Reads the person's photos, or draws faces if there are none.
+        read_faces: Reads the user's photos, or draws faces if there are none.
     """
 
     settings: Mapping[str, Any]
@@ -52,11 +52,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a trial decided.
+    """The result of a trial.
 
     Attributes:
         layer: The config layer that is laid over the imported config.
-        notes: Sentences for the person who imports.
+        notes: Sentences for the user.
     """
 
     layer: Mapping[str, Any]
@@ -65,20 +65,20 @@ class Choice:
 
 @dataclass
 class Imported:
-    """What an importer makes of official files.
+    """The result of an importer: a config and weights, from official files.
 
     Attributes:
-        config: A layer of the method's config: the architecture that the weights tell, the training that the official
-            arguments tell, the source that they were trained on.
+        config: A layer of the method's config: the architecture from the weights, the training from the official
+            arguments, and the source that they were trained on.
         networks: State_dicts of our networks by slot.
         facts: Further fields of `Facts` (crop, exclusive, domains).
         notes: Sentences for the person who imports.
-        choose: Chooses between several meanings that the same weights may have, after a trial; returns None where the
-            person's settings decide. None for weights that have one meaning.
+        choose: For ambiguous weights, chooses an interpretation after a trial; returns None if the user's settings
+            decide. None for unambiguous weights.
         untrained: Slots that official files may lack, because no edit needs them; such a network starts untrained.
-        game: Tensors of the game's own state that the weights tell (a mean latent).
-        raw: For slots whose `networks` are moving averages, the weights in training themselves, as far as the files
-            hold them; a training that starts from the run continues with these.
+        game: Tensors of the game's own state that are in the files (a mean latent).
+        raw: For slots whose `networks` are moving averages, the weights in training, if the files hold them; a training
+            that starts from the run continues with these.
     """
 
     config: dict[str, Any]
@@ -92,11 +92,11 @@ class Imported:
 
 
 def add_raw(imported: Imported, read: Callable[[], dict[str, StateDict]]) -> None:
-    """Add the weights in training beside their averages; where `read` fails add a note, since no edit needs them."""
+    """Add the weights in training beside their averages; if `read` fails, add a note, since no edit needs them."""
     try:
         imported.raw = read()
     except ConfigError as error:
-        imported.notes.append(f"what the training had beside the averages is left out: {error}")
+        imported.notes.append(f"the weights in training, beside the averages, are left out: {error}")
 
 
 # ---- files ----
@@ -126,12 +126,12 @@ def read_state_dicts(path: Path) -> dict[str, StateDict]:
 def read_networks(
     files: Iterable[Path], recognise: Callable[[Mapping[str, Tensor]], str | None], layout: str
 ) -> dict[str, StateDict]:
-    """Read files of one network each into state_dicts by slot; names of files do not matter.
+    """Read files of one network each into state_dicts by slot; file names are ignored.
 
     Args:
         files: The files.
-        recognise: Returns the slot that a state_dict's keys tell, or None.
-        layout: Whose layout this is, for messages.
+        recognise: Returns the slot of a state_dict by its keys, or None.
+        layout: Name of the layout, for messages.
 
     Raises:
         ConfigError: A file of another layout, or two of one network.
@@ -189,7 +189,7 @@ def require_one_folder(folder: Path, what: str, files: Iterable[Path]) -> None:
         raise ConfigError(f"{folder}: {what} of several experiments, in {', '.join(places)}: name one of these folders")
 
 
-# ---- what weights tell ----
+# ---- numbers in the weights ----
 
 
 def rename_tensors(state: Mapping[str, Tensor], names: Mapping[str, str], what: str, layout: str) -> StateDict:
@@ -198,8 +198,8 @@ def rename_tensors(state: Mapping[str, Tensor], names: Mapping[str, str], what: 
     Args:
         state: The official state_dict.
         names: Official name -> our name, complete.
-        what: What the weights are of, for messages.
-        layout: Whose layout `names` is, for messages.
+        what: The network, for messages.
+        layout: Name of the layout, for messages.
 
     Raises:
         ConfigError: Names missing, or left over.
@@ -230,7 +230,7 @@ def require_same_number(what: str, numbers: Iterable[tuple[str, int]]) -> int:
 
 
 def require_same_numbers(numbers: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Return the numbers on which all places agree that tell them.
+    """Check that several places agree on all numbers that they share, and return the numbers.
 
     Args:
         numbers: By place, its numbers by what they count.
@@ -239,16 +239,16 @@ def require_same_numbers(numbers: Mapping[str, Mapping[str, int]]) -> dict[str, 
         ConfigError: Two places differ; names each place and its number.
     """
     return {
-        what: require_same_number(what, [(place, told[what]) for place, told in numbers.items() if what in told])
-        for what in dict.fromkeys(what for told in numbers.values() for what in told)
+        what: require_same_number(what, [(place, counts[what]) for place, counts in numbers.items() if what in counts])
+        for what in dict.fromkeys(what for counts in numbers.values() for what in counts)
     }
 
 
 def require_attribute_names(names: str | Sequence[str] | None, count: int, what: str = "attributes") -> list[str]:
-    """Return the labels in the order of the weights, which know only how many there are.
+    """Return the names of the labels in the order of the weights, which hold only their number.
 
     Args:
-        names: The labels that the person named.
+        names: The names that the user gave.
         count: How many the weights have.
         what: What the labels are, for messages.
 
@@ -304,7 +304,7 @@ def set_nested(layer: dict[str, Any], key: str, value: Any) -> None:
 
 
 def make_published_layer(config: GameConfig, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a complete layer of a method's own defaults, so that nothing of a recipe shows through.
+    """Make a complete layer of a method's own defaults, which overrides every setting of a recipe.
 
     Args:
         config: The method's defaults.
@@ -335,6 +335,6 @@ def translate_arguments(
 
 
 def lay_over(imported: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a person's settings over an imported config; another source keeps what all sources have: size, labels."""
+    """Merge the user's settings into an imported config; with another source, size and labels are kept."""
     data = {key: value for key, value in imported.get("data", {}).items() if key in DataConfig.model_fields}
     return merge(merge(imported, settings), {"data": data | merge(imported, settings)["data"]})

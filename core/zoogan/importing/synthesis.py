@@ -1,4 +1,4 @@
-"""What importers of StyleGAN2, and of the methods built on its layers, share."""
+"""Helpers of the importers of StyleGAN2 and of methods with its layers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zoogan.layers.mapping import PixelNormMapping
 from zoogan.layers.widths import compute_synthesis_widths
 
 MIN_IMAGE_SIZE = 16  # of the zoo
-MEAN_OF_DRAWN = 4096  # latents whose mean replaces a mean latent that no file has, as in the official code
+MEAN_OF_DRAWN = 4096  # number of latents whose mean is used if no file has a mean latent, as in the official code
 MEAN_LATENT_KEY = "latent_avg"
 
 # ---- files ----
@@ -31,7 +31,7 @@ MEAN_LATENT_KEY = "latent_avg"
 
 @dataclass
 class OfficialWeights:
-    """What official files hold.
+    """The content of official files.
 
     Attributes:
         networks: State_dicts by slot.
@@ -54,17 +54,17 @@ def read_official_weights(
     recognise: Callable[[Mapping[str, Tensor]], str | None],
     what: str,
 ) -> OfficialWeights:
-    """Read what files hold together.
+    """Read several official files into one `OfficialWeights`.
 
     Args:
         files: The files.
         names: Official name of a network -> slot. If a file holds two networks of one slot, the first name is taken,
             so list averages first.
-        recognise: Returns the official name that a bare state_dict's keys tell, or None.
+        recognise: Returns the official name of a bare state_dict by its keys, or None.
         what: The method, for messages.
 
     Raises:
-        ConfigError: Files that are not read without executing code, or of another layout, or two of one network.
+        ConfigError: Files that cannot be read without executing code, of another layout, or two of one network.
     """
     official = OfficialWeights()
     for path in files:
@@ -98,7 +98,7 @@ def split_networks(
     """Split a file into networks by official name, in the order of `names`: nested, with prefixed keys, or one bare.
 
     Args:
-        content: What the file holds.
+        content: The content of the file.
         path: The file, for messages.
         names: See `read_official_weights`.
         recognise: See `read_official_weights`.
@@ -124,7 +124,7 @@ def split_networks(
     return {bare: flat}
 
 
-# ---- what weights tell ----
+# ---- numbers in the weights ----
 
 
 def read_shape(state: Mapping[str, Tensor], key: str, layout: str, dims: int) -> tuple[int, ...]:
@@ -133,8 +133,8 @@ def read_shape(state: Mapping[str, Tensor], key: str, layout: str, dims: int) ->
     Args:
         state: The state_dict.
         key: The tensor's name.
-        layout: Whose names these are, for messages.
-        dims: How many dimensions.
+        layout: Name of the layout, for messages.
+        dims: Number of dimensions.
 
     Raises:
         ConfigError: There is no such tensor, or it has fewer.
@@ -153,7 +153,7 @@ def remove_filters(state: Mapping[str, Tensor], names: re.Pattern[str], what: st
         what: The network, for messages.
 
     Raises:
-        ConfigError: Another filter than ours.
+        ConfigError: The filter is not that of [1, 3, 3, 1].
     """
     expected = torch.outer(torch.tensor(FIR_TAPS), torch.tensor(FIR_TAPS)) / sum(FIR_TAPS) ** 2
     weights = dict(state)
@@ -163,7 +163,7 @@ def remove_filters(state: Mapping[str, Tensor], names: re.Pattern[str], what: st
         if not kernel.is_meta:
             is_same = is_same and torch.allclose(kernel.float() / kernel.float().sum(), expected, atol=1e-5)
         if not is_same:
-            raise ConfigError(f"the {what}'s filter {key!r} is not that of [1, 3, 3, 1], the one that ours has")
+            raise ConfigError(f"the {what}'s filter {key!r} is not that of [1, 3, 3, 1], which zoogan uses")
     return weights
 
 
@@ -175,7 +175,7 @@ def read_widths(
     Args:
         widths: Channels of these resolutions, the coarsest first.
         size: The image size in pixels.
-        multiplier: The channel multiplier that the official arguments ask for; None = they do not.
+        multiplier: The channel multiplier in the official arguments; None = they have none.
         what: The network, for messages.
         usual: The greatest width of a layer where the widths do not show it; None = they begin at 4 px, where they do.
 
@@ -279,13 +279,13 @@ def read_latent_sizes(state: Mapping[str, Tensor], name: Callable[[str], str], l
 def make_mean_latent(
     config: PixelNormMappingConfig, state: Mapping[str, Tensor], mean: Tensor | None, notes: list[str]
 ) -> Float[Tensor, " style_dim"]:
-    """Return the mean of w, to which truncation pulls: the file's, or that of drawn latents, which is noted.
+    """Return the mean of w for truncation: the file's, or that of drawn latents, with a note.
 
     Args:
         config: The mapping's config.
         state: The state_dict of our mapping.
         mean: The mean latent in the file, if there is one.
-        notes: Gets a note where latents are drawn.
+        notes: A note is added if latents are drawn.
 
     Raises:
         ConfigError: A mean latent of another size.

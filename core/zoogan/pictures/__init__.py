@@ -1,1 +1,1 @@
-"""Pictures: reading and cropping photos, contact sheets, palettes, films. Knows no faces and no sources."""
+"""Pictures: reading and cropping photos, contact sheets, palettes, films. Independent of runs and sources."""

@@ -1,7 +1,7 @@
 """Fast decoding of pictures for training.
 
-Importing torchvision takes seconds of CPU time. This module does it at its top: only sources that read files pay for
-it, and their worker processes inherit it.
+Importing torchvision takes seconds of CPU time. Only sources that read files import this module, and their worker
+processes inherit the import.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def decode_picture(path: Path) -> UInt8[Tensor, "3 h w"]:
     """Read a picture as `read_photo` does, but decode JPEG straight into a tensor.
 
     Args:
-        path: The file. What is not a JPEG with one or three channels goes to `read_photo`.
+        path: The file. All files but JPEGs with one or three channels go to `read_photo`.
 
     Returns:
         The pixels, 0..255, contiguous, on the CPU.
@@ -31,7 +31,7 @@ def decode_picture(path: Path) -> UInt8[Tensor, "3 h w"]:
     if path.suffix.lower() in (".jpg", ".jpeg"):
         try:
             content = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-            # Colour spaces with four channels are left to Pillow, which knows Adobe's inverted ones.
+            # Pillow reads JPEGs with four channels, because it handles Adobe's inverted colours.
             picture = decode_jpeg(content, apply_exif_orientation=True)
             if len(picture) in (1, 3):
                 return picture.expand(3, -1, -1).contiguous()

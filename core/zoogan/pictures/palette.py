@@ -10,7 +10,7 @@ from torch import Tensor
 
 Colour = tuple[int, int, int]
 
-# The background, skin, and then always the colour that is farthest in CIELAB from all colours before it.
+# The background, skin, then each colour is the farthest in CIELAB from all colours before it.
 CHOSEN: tuple[Colour, ...] = (
     (34, 34, 38), (239, 190, 157), (15, 15, 255), (15, 255, 15), (255, 15, 175), (15, 155, 255), (255, 15, 15),
     (35, 135, 35), (15, 255, 235), (255, 235, 15), (135, 75, 15), (95, 35, 155), (75, 135, 135), (255, 175, 255),

@@ -1,4 +1,4 @@
-"""Photos: reading files, cropping as a run crops, converting between bytes and floats, and saving."""
+"""Photos: reading files, cropping for a run, converting between bytes and floats, and saving."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zoogan.facts import Facts
 from zoogan.names import suggest_name
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-WIDE = 1.5  # longer over shorter side of a photo that deserves a warning
+WIDE = 1.5  # longer side / shorter side from which a photo gets a warning
 
 
 def read_photo(path: str | Path | Image.Image) -> UInt8[Tensor, "3 h w"]:
     """Read a person's photo as RGB.
 
-    It is turned as its EXIF says; transparency is laid on white, and 16 bits are reduced to 8.
+    It is rotated according to EXIF; transparency becomes white, and 16 bits are reduced to 8.
 
     Args:
         path: A file, or a picture that is already open.

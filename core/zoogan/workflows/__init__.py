@@ -1,6 +1,6 @@
 """Whole jobs with an opened run that write files, for Python and for the command line.
 
-Each takes a LoadedRun, saves what it makes and returns paths or results. None prints: notes for the person go to the
+Each takes a LoadedRun, saves its output and returns paths or results. None prints: notes for the user go to the
 `notify` argument.
 """
 

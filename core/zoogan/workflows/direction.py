@@ -23,7 +23,7 @@ FACES, SHARE = 4000, 0.1
 
 @dataclass(frozen=True)
 class FittedDirections:
-    """What `fit_directions` found.
+    """The result of `fit_directions`.
 
     Attributes:
         directions: The new directions, by attribute.
@@ -57,7 +57,7 @@ def fit_directions(
         conditional_on: Attributes that edits along the new directions should leave unchanged.
         judge: Folder of a judge; by default the cached one for the run's source.
         faces: Number of faces to generate.
-        share: Share of the faces on each side that the fit uses: the ones the judge is surest about.
+        share: Share of the faces on each side that the fit uses, those with the surest readings.
         seed: Seed of the first face; the next face has the next seed.
         watch: Called with the number of faces read so far.
 
@@ -94,9 +94,9 @@ def open_judge(run: LoadedRun, path: Path | None) -> Judge:
     source, size = run.config.data.source, run.facts.image_size
     judge, problem = find_judge(path, source, size)
     if judge is None:
-        found = problem or f"none in {get_judge_folder(source, size)}"
+        reason = problem or f"none in {get_judge_folder(source, size)}"
         raise ConfigError(
-            f"no judge reads {source} faces of {size} pixels yet ({found}): "
+            f"no judge reads {source} faces of {size} pixels yet ({reason}): "
             f"`zoo judge train --data {source} --size {size}` makes one, or name one by --judge"
         )
     return judge

@@ -55,8 +55,8 @@ def edit_generated(
         request: What to change: attribute names with values, or `part` and `only`.
         seeds: Seeds of generated faces, instead of photos.
         folder: Folder of the edits: `<name>-edited.png`, and the unedited face for photos and seeds.
-        refused: Options that were given and that such a run cannot follow.
-        strength: 0 gives the input back, 1 the edit.
+        refused: Given options that such a run does not support.
+        strength: 0 returns the input, 1 the edit.
         truncation: Distance of faces from seeds to the mean face, 0 to 1.
         donor: A file or a seed: the face whose parts to take.
         segmentation: Save `<name>-segmentation.png` too, in colours.

@@ -28,7 +28,7 @@ BATCH = 8  # photos
 
 
 class Progress(Protocol):
-    """What shows the progress of one batch."""
+    """The progress display of one batch."""
 
     def advance(self, iteration: int) -> None:
         """Show that an iteration is done."""
@@ -50,7 +50,7 @@ def hide_progress(first: int, iterations: int, photos: int, /) -> AbstractContex
 
 
 class StopRequest(Protocol):
-    """Whether the person wants to stop."""
+    """Whether the user asked to stop."""
 
     @property
     def received(self) -> int | None:

@@ -1,4 +1,4 @@
-"""Save a sheet that shows how a generated face adds up from its parts."""
+"""Save a sheet that shows a generated face part by part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photos given to a run: what is checked about them, and the names of the files made from them."""
+"""Reads and checks the photos for a run, and names the output files."""
 
 from __future__ import annotations
 
