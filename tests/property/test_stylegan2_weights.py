@@ -273,7 +273,7 @@ def test_import_ignores_damage_in_unneeded_parts(tmp_path: Path) -> None:
     torch.save({"g_ema": made, "g": part}, tmp_path / "part.pt")
     result = import_stylegan2([tmp_path / "part.pt"], {})
     assert not result.raw and set(result.networks) == {"generator", "mapping"}
-    assert any("what the training had beside the averages is left out" in note for note in result.notes)
+    assert any("the weights in training, beside the averages, are left out" in note for note in result.notes)
     torch.save({"g_ema": made, "G_ema": made}, tmp_path / "twice.pt")
     assert not import_stylegan2([tmp_path / "twice.pt"], {}).raw  # neither is what the training had
 

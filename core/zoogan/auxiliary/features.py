@@ -17,7 +17,7 @@ from zoogan.names import import_object
 
 ROWS = 32  # faces that go through a network at once; the features do not depend on it
 
-# Backbone -> import string of the function that opens it, called as `open_backbone(device, world, metric, weights, download)`.
+# Backbone -> import string of a function, called as `open_backbone(device, world, metric, weights, download)`.
 BACKBONES = {
     "squeezenet": "zoogan.auxiliary.squeezenet:open_squeezenet",
     "inception": "zoogan.auxiliary.inception:open_inception",

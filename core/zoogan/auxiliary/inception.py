@@ -42,7 +42,7 @@ class Inception(Features):
     def __init__(self, path: Path, device: torch.device) -> None:
         super().__init__()
         self.weights = INCEPTION_WEIGHTS.sha256
-        # torch-fidelity unpickles its file without restrictions, so it gets a copy that was read safely and written here.
+        # torch-fidelity unpickles its file without restrictions, so it gets a copy that was read safely.
         content = io.BytesIO()
         torch.save(read_tensors(path), content)
         content.seek(0)
