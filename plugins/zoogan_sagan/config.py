@@ -15,7 +15,7 @@ from zoogan.training import AdamConfig
 
 
 class SaganGeneratorConfig(ComponentConfig):
-    """One network changes the image towards the label, another predicts where (SaGAN, section 3.1).
+    """One network changes the image towards the label, another predicts the mask (SaGAN, section 3.1).
 
     Attributes:
         width: Channels at full size.
@@ -24,7 +24,7 @@ class SaganGeneratorConfig(ComponentConfig):
         kernel: Side of the first and last convolution.
         norm: Normalisation outside the residual blocks.
         res_norm: Normalisation inside the residual blocks; released weights need `batch`.
-        upsample: `transpose` or `resize`; `resize` leaves no lattice.
+        upsample: `transpose` or `resize`; `resize` makes no checkerboard pattern.
         mask_sees_label: Predict a mask for each target instead of one for all, for several attributes.
         skip: Add the input in residual blocks; false = the first version of the code.
         mask_bias: Initial bias of the mask's last layer; above 0 the mask starts open.
@@ -50,8 +50,8 @@ class SaganDiscriminatorConfig(ComponentConfig):
         width: Channels of the first stage.
         stages: Halvings; null = down to 2 x 2, at most 6.
         slope: Slope of LeakyReLU.
-        score_heads: `joint` = one realism map; `label` = one for each value of each attribute, of which the map of the
-            claimed value counts.
+        score_heads: `joint` = one realism map; `label` = one for each value of each attribute, of which that of the
+            label is used.
     """
 
     use: Literal["sagan"] = "sagan"

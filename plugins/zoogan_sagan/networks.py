@@ -34,7 +34,7 @@ class AttentionPass:
         self.statistics, self.used = statistics, False
 
     def count_edit(self) -> None:
-        """From the second edit on, update the running statistics as another forward would."""
+        """Update the running statistics for every edit after the first, as another forward would."""
         if self.used:
             for layer, statistics in self.statistics:
                 layer.update_running_statistics(statistics)
@@ -58,7 +58,7 @@ class MaskedImage(NamedTuple):
 class SaganGenerator(ImageEditor):
     """Edits inside a mask: raw * mask + image * (1 - mask), raw from one network and the mask from another.
 
-    Unless the mask sees the label it depends on the image alone, so `encode` computes it once for all edits.
+    Without `mask_sees_label` the mask depends only on the image, so `encode` computes it once for all edits.
 
     Args:
         config: Settings of both networks.
@@ -133,7 +133,7 @@ class SaganDiscriminator(AttributeDiscriminator):
     """A realism map and attribute logits.
 
     With `score_heads: label` the map has one channel for each attribute and value, and `score` is (n, a, i, j), the
-    channels of the claimed values. Otherwise it is (n, 1, i, j) and ignores the claim.
+    channels of the given values. Otherwise it is (n, 1, i, j) and does not depend on `attributes`.
 
     Args:
         config: Settings of the network.
@@ -151,7 +151,7 @@ class SaganDiscriminator(AttributeDiscriminator):
         init_normal(self)
 
     def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
-        """Score images in [-1, 1] that claim to show `attributes` (n, a)."""
+        """Score images in [-1, 1] with the labels or targets `attributes` (n, a)."""
         features = self.trunk(image)
         score = self.score(features)
         if self.by_label:
@@ -162,11 +162,11 @@ class SaganDiscriminator(AttributeDiscriminator):
 def select_label_scores(
     score: Float[Tensor, "n heads i j"], attributes: Float[Tensor, "n a"]
 ) -> Float[Tensor, "n a i j"]:
-    """Select the realism maps of the claimed values.
+    """Select the realism maps of the given values.
 
     Args:
         score: Two maps an attribute (n, 2 a, i, j): absent, present.
-        attributes: Claimed values (n, a); 0.5 and above count as present.
+        attributes: Labels or targets (n, a); 0.5 and above count as present.
     """
     absent, present = score.unflatten(1, (-1, 2)).unbind(2)
     return torch.where((attributes >= 0.5)[:, :, None, None], present, absent)

@@ -38,7 +38,7 @@ TRAINED_ON = {"source": "celeba", "crop": CROP, "split": "number"}
 BODIES = {"AMN": "modification", "SAN": "attention"}
 FIRST_VERSION = {"generator": {"skip": False}, "discriminator": {"slope": 0.01}}
 """The settings of the code's first version, whose weights have the same keys and shapes."""
-MAX_CHANGE = 0.1  # mean |edit - input| of a face asked to stay as it is: reconstruction is what training weighs most
+MAX_CHANGE = 0.1  # mean |edit - input| of an edit to the face's own labels, which training weights most
 
 # The official code's argument -> our setting.
 SETTINGS = {
@@ -200,14 +200,14 @@ def map_discriminator_names(stages: int) -> dict[str, str]:
     return names
 
 
-# ---- which version of the official code the weights belong to ----
+# ---- the version of the official code ----
 
 
 def choose_version(trial: Trial) -> Choice | None:
-    """Choose the version of the code whose networks return faces when they are asked to stay as they are.
+    """Choose the version of the code with which edits to a face's own labels return the face.
 
     Returns:
-        The settings of that version and notes; None if the person's settings name a version.
+        The settings of that version and notes; None if the user's settings name a version.
 
     Raises:
         ConfigError: A photo that cannot be read.
@@ -219,15 +219,15 @@ def choose_version(trial: Trial) -> Choice | None:
     options = list_options(FIRST_VERSION)
     is_first_version = changes[1] < changes[0]
     notes = [
-        f"tried on {faces.description} asked to stay as they are: mean |edit - input| is {changes[0]:.3f} as it stands "
+        f"edits of {faces.description} to their own labels: mean |edit - input| is {changes[0]:.3f} as it is "
         f"and {changes[1]:.3f} with {', '.join(options)}; {'the second' if is_first_version else 'the first'} was taken"
     ]
     if changes[is_first_version] > MAX_CHANGE:
-        photos = "photos (--photo FILE), for drawn faces are not what it was trained on"
+        photos = "photos (--photo FILE), since it was not trained on drawn faces"
         notes.append(
-            f"neither gives faces back (expected {MAX_CHANGE} or less): try "
+            f"neither returns the faces (expected {MAX_CHANGE} or less): try "
             f"{'other photos' if trial.has_photos else photos}, or decide by "
-            f"{' '.join(f'--set {option}' for option in options)} and what you see"
+            f"{' '.join(f'--set {option}' for option in options)} after looking at edits"
         )
     return Choice(FIRST_VERSION if is_first_version else {}, notes)
 
@@ -253,7 +253,7 @@ def has_setting(settings: Mapping[str, Any], layer: Mapping[str, Any]) -> bool:
 
 
 def list_options(layer: Mapping[str, Any], parent: str = "") -> list[str]:
-    """List the settings of a layer as a person types them: `["generator.skip=false"]`."""
+    """List the settings of a layer as arguments of --set: `["generator.skip=false"]`."""
     options = []
     for key, value in layer.items():
         path = f"{parent}.{key}" if parent else key

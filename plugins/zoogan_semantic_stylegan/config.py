@@ -24,19 +24,19 @@ class SemanticStyleGANMappingConfig(PixelNormMappingConfig):
 
 
 class SemanticStyleGANGeneratorConfig(ComponentConfig):
-    """An MLP for each part makes features and a depth; the nearest parts show, and a network renders them (section 3).
+    """An MLP for each part makes features and a depth; a network renders the nearest parts (section 3).
 
     Attributes:
         style_dim: Length of a latent.
         part_layers: Layers of each part's MLP.
         part_width: Width of these layers.
         shared_layers: The first layers, whose latents all parts but the background share.
-        shape_layers: The layers whose features tell the depth; the rest are texture.
+        shape_layers: The layers from whose features the depth is computed; the rest are texture.
         coarse_size: Side of the parts' features in pixels; null = half the image's, at most 64.
         feature_width: Channels of the composed features.
         render_from: Side in pixels at which rendering begins; null = a quarter of coarse_size, at least 4.
         frequencies: Number of frequencies of the positions' sines; null = log2 of the image's side.
-        refine: The segmentation is the coarse masks plus a rendered residual; false = what is rendered alone.
+        refine: The segmentation is the coarse masks plus a rendered residual; false = the rendered output alone.
         detach_texture: Stop the gradient from textures to shapes.
         channel_multiplier: A layer of the renderer at side s has this times 2^14 / s channels.
         max_width: Most channels of a layer; null = 512 up to 32 px, and above that no limit.
@@ -64,7 +64,7 @@ class SemanticStyleGANGeneratorConfig(ComponentConfig):
         if not self.shared_layers <= self.shape_layers <= self.part_layers:
             raise ValueError(
                 f"shared_layers {self.shared_layers}, shape_layers {self.shape_layers} and part_layers "
-                f"{self.part_layers} must not fall: the shared are the first of the shape's, those the first of all"
+                f"{self.part_layers} must not decrease, since shared layers are shape layers"
             )
         return self
 
@@ -94,7 +94,7 @@ class SemanticDiversityConfig(TermConfig):
     """The textures of a face's parts should differ (no part of the published method).
 
     Attributes:
-        target: Cosine of two textures that costs nothing; 0 = all cosines up to 0, -1 = -1 alone.
+        target: Cosine of two textures at which the loss is 0; with 0 also below it.
     """
 
     use: Literal["semantic_diversity"] = "semantic_diversity"

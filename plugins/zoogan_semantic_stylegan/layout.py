@@ -22,11 +22,11 @@ STAGE = {"up": 0, "conv": 1}
 
 @dataclass(frozen=True)
 class TensorOrigin:
-    """The official tensors of which one of ours is made.
+    """The official tensors that make up one of our tensors.
 
     Attributes:
         names: Official names, in the order in which our tensor holds them.
-        axes: Leading axes of our tensor that count them; 0 = one tensor, equal to ours but for axes of length 1.
+        axes: Leading axes of our tensor that index them; 0 = one tensor, equal to ours except for axes of length 1.
     """
 
     names: Sequence[str]
@@ -46,7 +46,7 @@ def find_origins(slot: str, keys: Sequence[str], numbers: Mapping[str, int]) -> 
     Args:
         slot: Slot of the network.
         keys: Names of our tensors.
-        numbers: What the weights tell about parts and their layers.
+        numbers: Numbers of parts and their layers, read from the weights.
     """
     if slot == "generator":
         return {key: find_generator_origin(key, numbers["the parts"], numbers["the layers of a part"]) for key in keys}
@@ -99,11 +99,11 @@ def name_output_tensor(what: str) -> str:
     return {"weight": "conv.weight", "scale": "conv.modulation", "bias": "bias"}[what]
 
 
-# ---- what the weights tell ----
+# ---- numbers in the weights ----
 
 
 def read_generator_shapes(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], list[int], dict[str, int]]:
-    """Read the generator's settings, the widths of its renderer, and the numbers that other networks tell too.
+    """Read the generator's settings, the widths of its renderer, and the numbers that other networks share.
 
     Raises:
         ConfigError: Another layout, or no size at which the parts' features enter again.
@@ -157,7 +157,7 @@ def read_generator_shapes(state: Mapping[str, Tensor]) -> tuple[dict[str, Any], 
 
 
 def read_discriminator_shapes(state: Mapping[str, Tensor]) -> tuple[list[int], dict[str, int]]:
-    """Read the discriminator's widths from 4 px up, and the numbers that other networks tell too.
+    """Read the discriminator's widths from 4 px up, and the numbers that other networks share.
 
     Raises:
         ConfigError: Another layout, or branches of two sizes.
@@ -167,7 +167,7 @@ def read_discriminator_shapes(state: Mapping[str, Tensor]) -> tuple[list[int], d
         if count_trunk_blocks(state, name) != blocks:
             raise ConfigError(
                 f"the discriminator halves images {blocks} times, but segmentations "
-                f"{count_trunk_blocks(state, name)} times; ours sees both in one size"
+                f"{count_trunk_blocks(state, name)} times; zoogan needs both in one size"
             )
     widest, channels = read_shape(state, "convs_img.0.0.weight", NAME, 4)[:2]
     further = [read_shape(state, f"convs_img.{k}.conv2.1.weight", NAME, 4)[0] for k in range(1, blocks + 1)]

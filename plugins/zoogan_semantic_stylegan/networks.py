@@ -43,7 +43,7 @@ class SemanticStyleGANGenerator(LatentGenerator):
         first = max(4, side // 4) if config.render_from is None else config.render_from
         if parts < 2:
             raise ConfigError(
-                f"{NAME} makes faces of parts, of which this source names {parts or 'none'}: "
+                f"{NAME} makes faces of parts, and this source has {parts or 'none'}: "
                 "use one that has segmentations (drawn, celebamask_hq, folder with data.label_maps), or start from a "
                 "trained run and adapt it to pictures without: --from RUN"
             )
@@ -58,7 +58,7 @@ class SemanticStyleGANGenerator(LatentGenerator):
         if self.rows == self.layers:
             raise ConfigError(
                 f"generator: {parts} parts with {config.part_layers} layers make {self.layers} rows unrolled, as "
-                "many as w+ has, so that nobody can tell them apart: change part_layers or shared_layers by one"
+                "many as w+ has, which is ambiguous: change part_layers or shared_layers by one"
             )
         shared = config.shared_layers
         coarse = {"coarse": {"shape": tuple(range(shared))}} if shared else {}

@@ -1,4 +1,4 @@
-"""The generators of all parts side by side, one product a layer for them all, and the composition of parts.
+"""The generators of all parts, computed as one batched product a layer, and the composition of parts.
 
 Source: SemanticStyleGAN, section 3.2.
 """
@@ -57,15 +57,15 @@ class Positions(nn.Module):
         angles = place[..., None, :, :] * self.waves[:, None, None]
         waves = torch.cat([angles.sin(), angles.cos()], -2).flatten(-3, -2)  # sin x, sin y, cos x, cos y of each
         features = torch.cat([place, waves], -2)
-        with disable_autocast(place):  # neighbours differ by less than bfloat16 can tell near the border
+        with disable_autocast(place):  # near the border neighbours differ by less than the precision of bfloat16
             return matmul_without_tf32(self.weight / math.sqrt(self.weight.shape[1]), features)
 
 
 class PartGenerators(nn.Module):
     """An MLP over the pixels for each part, whose weights the part's latents scale as in StyleGAN2.
 
-    The parts share the places, and nothing else. The first part, the background, has no depth: it is 0 everywhere. The
-    weights of all parts and layers lie in one tensor, so that a layer is one batched product, whatever their number.
+    The parts share only the places. The depth of the first part, the background, is 0 everywhere. The weights of all
+    parts and layers are in one tensor, so that a layer is one batched product for any number of parts.
 
     Args:
         parts: Number of parts.
@@ -139,8 +139,8 @@ class PartGenerators(nn.Module):
 class Composition(nn.Module):
     """Composes one feature map from the parts: the nearest ones by a softmax, transparent parts over them.
 
-    Weighs the parts' features before the linear layer that widens them, so that the wide maps of all parts need never
-    exist: the same numbers, an eighth of the memory at the published widths.
+    The parts' features are weighted before the linear layer that widens them, so that the wide maps of all parts are
+    never stored: the same result with an eighth of the memory at the published widths.
 
     Args:
         parts: Number of parts.
@@ -183,7 +183,7 @@ class Composition(nn.Module):
     def compute_shares(self, masks: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k h w"]:
         """Compute the weight of each part's features at each place.
 
-        The opaque parts are weighed as if there were no others; the transparent ones are added on top.
+        The opaque parts are weighted as if there were no transparent ones; the transparent parts are added on top.
         """
         if not self.transparent:
             return masks

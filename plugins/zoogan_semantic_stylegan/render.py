@@ -120,10 +120,10 @@ class RenderStage(nn.Module):
         """
         kernel = torch.cat([self.image.make_kernel(), self.segmentation.make_kernel()])
         bias = torch.cat([self.image.bias, self.segmentation.bias])[:, None, None]
-        outputs = F.conv2d(x, kernel.to(x.dtype)) + bias  # in the bias's precision, whatever the convolution's
+        outputs = F.conv2d(x, kernel.to(x.dtype)) + bias  # the sum has the bias's precision
         if before is None:
             return outputs
-        with disable_autocast(before):  # what all resolutions add up to is not rounded at each of them
+        with disable_autocast(before):  # do not round the sum at each resolution
             return outputs + upsample2d(before)
 
 

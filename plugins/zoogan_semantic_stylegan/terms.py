@@ -1,4 +1,4 @@
-"""Two terms that are no part of the published method: parts that share latents agree, textures of parts differ.
+"""Two terms that are not part of the published method: parts that share latents agree, textures of parts differ.
 
 Example: `--set extra_terms.generator.semantic_consistency.weight=1`, likewise `semantic_diversity`.
 """
@@ -56,7 +56,7 @@ class SemanticConsistency(WeightedTerm):
     def __call__(self, turn: Turn, values: Mapping[str, Any]) -> Float[Tensor, ""]:
         """Return the mean of (1 - cosine)^2 of a part's mean features in two faces, where both show it; in [0, 4].
 
-        Each face is paired with one of another latent that takes over a part, which is drawn for each face.
+        Each face is paired with a face of other latents that takes over one part, drawn for each face.
         """
         generator = get_part_generator(turn, self.name)
         latents, parts = get_latents(values, self.name), len(generator.parts)
@@ -91,7 +91,7 @@ class SemanticDiversity(WeightedTerm):
     def __call__(self, turn: Turn, values: Mapping[str, Any]) -> Float[Tensor, ""]:
         """Return the mean of max(0, cosine)^2 over all pairs of a face's texture latents, in [0, 1].
 
-        With target -1 it is the mean of (cosine + 1)^2, in [0, 4], which more than two parts cannot bring to 0.
+        With target -1 it is the mean of (cosine + 1)^2, in [0, 4], which is above 0 for more than two parts.
         """
         generator = get_part_generator(turn, self.name)
         rows = [generator.part_rows[part]["texture"][0] for part in generator.parts]

@@ -77,10 +77,10 @@ UNTOLD: dict[str, tuple[str, Any]] = {
     "residual_refine": ("refine", True),
     "detach_texture": ("detach_texture", False),
 }
-"""Official argument that shows in no weight -> our setting of the generator, and its value in the README's commands."""
+"""Official argument that is not in the weights -> our setting, and its value in the official README's commands."""
 TRANSPARENT = (10, 12)  # of the 13 parts, there
 
-# Official argument -> what weights tell too.
+# Official argument -> the same number in the weights.
 TOLD = {
     "size": "the image size",
     "latent": "the size of a latent",
@@ -95,11 +95,11 @@ TOLD = {
 
 
 def import_semantic_stylegan(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
-    """Import official files; their keys tell the networks, not their names.
+    """Import official files; networks are recognised by their keys, not by file names.
 
     Args:
         files: Weight files, or a folder, whose newest numbered file is taken.
-        settings: Official arguments; they come before those inside a file. `parts` and `transparent` name the parts of
+        settings: Official arguments; they override those inside a file. `parts` and `transparent` name the parts of
             weights with other than the 13 published ones.
 
     Raises:
@@ -117,14 +117,14 @@ def import_semantic_stylegan(files: Iterable[Path], settings: Mapping[str, Any])
             imported, lambda: convert_semantic_stylegan(official.raw, arguments, imported.game["mean_latent"]).networks
         )
     if not official.averaged:
-        imported.notes.append("this is the generator as it was in training; g_ema would be the averaged one")
+        imported.notes.append("this is the generator in training; its average is g_ema")
     return imported
 
 
 def convert_semantic_stylegan(
     states: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any], mean: Tensor | None = None
 ) -> Imported:
-    """Convert official state_dicts to our names and shapes, and what they tell to config and facts.
+    """Convert official state_dicts to our names and shapes, and read config and facts from them.
 
     Args:
         states: `generator`, with its mapping, and `discriminator`; either may be missing.
@@ -142,7 +142,7 @@ def convert_semantic_stylegan(
     set_penalties(imported, settings)
     if settings.get("aug"):
         imported.notes.append(
-            "args has aug: the official training also shifted, scaled and rotated half of the faces; ours mirrors them"
+            "args has aug: the official training also shifted, scaled and rotated half of the faces; zoogan does not"
         )
     arguments = {what: int(settings[name]) for name, what in TOLD.items() if settings.get(name) is not None}
     numbers = {"args": arguments}
@@ -184,7 +184,7 @@ def convert_semantic_stylegan(
     return imported
 
 
-# ---- what the arguments say ----
+# ---- official arguments ----
 
 
 def set_penalties(imported: Imported, settings: Mapping[str, Any]) -> None:
@@ -194,18 +194,18 @@ def set_penalties(imported: Imported, settings: Mapping[str, Any]) -> None:
         set_nested(imported.config, "weights.segmentation_penalty", segmentation / image)
     elif image is not None and segmentation is not None:
         imported.notes.append(
-            f"args has r1_img={image:g} and r1_seg={segmentation:g}; ours has no penalty of one of them alone, so "
+            f"args has r1_img={image:g} and r1_seg={segmentation:g}; zoogan has no penalty of only one of them, so "
             "weights.segmentation_penalty is as published"
         )
 
 
 def read_generator_arguments(settings: Mapping[str, Any], layers: int, notes: list[str]) -> dict[str, Any]:
-    """Return our settings of the generator that arguments tell and weights do not.
+    """Return the settings of the generator that are in the arguments and not in the weights.
 
     Args:
         settings: Official arguments.
         layers: Layers of each part's generator.
-        notes: Gets a sentence for the person who imports.
+        notes: A sentence for the user is added.
 
     Raises:
         ConfigError: Arguments that these layers do not allow.
@@ -213,13 +213,13 @@ def read_generator_arguments(settings: Mapping[str, Any], layers: int, notes: li
     missing = [name for name in UNTOLD if settings.get(name) is None]
     if missing:
         usual = ", ".join(f"{name}={str(UNTOLD[name][1]).lower()}" for name in missing)
-        notes.append(f"no weight shows {usual}: taken from the official README, for args does not say")
+        notes.append(f"{usual}: taken from the official README, since neither weights nor args have them")
     values = {ours: usual if settings.get(name) is None else settings[name] for name, (ours, usual) in UNTOLD.items()}
     shared, shape = int(values["shared_layers"]), int(values["shape_layers"])
     if not 0 <= shared <= shape <= layers or shape < 1:
         raise ConfigError(
             f"args says base_layers={shared} and depth_layers={shape}, but the generator has {layers} layers a part: "
-            "the first are some of the second, those some of all"
+            "expected base_layers <= depth_layers <= layers"
         )
     return values | {"shared_layers": shared, "shape_layers": shape}
 
@@ -230,7 +230,7 @@ def name_parts(count: int, settings: Mapping[str, Any], notes: list[str]) -> dic
     Args:
         count: Number of parts in the weights.
         settings: See `import_semantic_stylegan`.
-        notes: Gets sentences for the person who imports.
+        notes: Sentences for the user are added.
 
     Raises:
         ConfigError: No names for them, or others than there are.
@@ -258,7 +258,7 @@ def name_parts(count: int, settings: Mapping[str, Any], notes: list[str]) -> dic
             raise ConfigError(f"transparent: {', '.join(unknown)}: not among the parts {', '.join(names)}")
     else:
         transparent = tuple(PARTS[place] for place in TRANSPARENT) if names == PARTS else ()
-        notes.append(f"no weight shows which parts are transparent; taken: {', '.join(transparent) or 'none'}")
+        notes.append(f"the transparent parts are not in the weights; assumed: {', '.join(transparent) or 'none'}")
     return {"parts": names, "transparent": transparent}
 
 
@@ -267,7 +267,7 @@ def as_names(names: Any) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names or ())
 
 
-# ---- what becomes of the weights ----
+# ---- conversion ----
 
 NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
     "generator": (SemanticStyleGANGeneratorConfig, SemanticStyleGANGenerator),
@@ -285,8 +285,8 @@ def convert_network(
         slot: Slot of the network.
         state: The official state_dict.
         config: Settings of our network.
-        facts: What the weights tell about the data.
-        numbers: What the weights tell about parts and layers.
+        facts: Facts about the data, read from the weights.
+        numbers: Numbers of parts and layers, read from the weights.
 
     Raises:
         ConfigError: Names missing or left over, or tensors whose shapes contradict the others'.
@@ -309,7 +309,7 @@ def assemble_tensor(origin: TensorOrigin, state: Mapping[str, Tensor], like: Ten
         like: A tensor of our shape.
 
     Raises:
-        ConfigError: An official one of another shape.
+        ConfigError: An official tensor has another shape.
     """
     tensors = [reshape_tensor(state[name], like.shape[origin.axes :], name) for name in origin.names]
     return torch.stack(tensors).view(like.shape) if origin.axes else tensors[0]

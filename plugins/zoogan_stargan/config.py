@@ -20,7 +20,7 @@ class StarganGeneratorConfig(ComponentConfig):
     Attributes:
         width: Channels at full size (official name: g_conv_dim).
         blocks: Residual blocks (g_repeat_num).
-        upsample: `transpose` or `resize`; `resize` leaves no lattice.
+        upsample: `transpose` or `resize`; `resize` makes no checkerboard pattern.
     """
 
     use: Literal["stargan"] = "stargan"
@@ -45,7 +45,7 @@ class StarganDiscriminatorConfig(ComponentConfig):
 
 
 class Repo2018Config(ComponentConfig):
-    """The learning rate as the official code really sets it: it decays only once in `period` iterations.
+    """The learning rate of the official code as it runs: it decays only once in `period` iterations.
 
     Attributes:
         decay: Iterations over which it was meant to decay to 0 (official name: num_iters_decay); null = half the run.

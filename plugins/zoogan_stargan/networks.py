@@ -16,8 +16,8 @@ DOWNSAMPLINGS = 2
 class StarganGenerator(ImageEditor):
     """Edits the whole image, without a mask.
 
-    Zero padding throughout lets the label through: with reflection, a constant plane and instance norm would cancel.
-    Instance norm keeps no running statistics, so that eval equals training, which is all the official code ever does.
+    All padding is zero: with reflection, instance norm would remove the constant planes of the label. Instance norm has
+    no running statistics, so eval is the same as training, as in the official code, which never calls eval().
 
     Args:
         config: Settings of the network.
@@ -54,7 +54,7 @@ class StarganGenerator(ImageEditor):
 
 
 class StarganDiscriminator(AttributeDiscriminator):
-    """A realism map of side image_size / 2^stages, and attribute logits; ignores the claimed attributes.
+    """A realism map of side image_size / 2^stages, and attribute logits, which do not depend on `attributes`.
 
     Args:
         config: Settings of the network.

@@ -12,7 +12,7 @@ from zoogan_stargan.config import Repo2018Config
 def make_repo_2018_schedule(config: Repo2018Config, facts: Facts | None = None) -> Callable[[Clock], float]:
     """Make a schedule that falls from 1 by 1 / decay after each `period`-th of the last `decay` iterations, to 0.999.
 
-    The official code meant to subtract once an iteration, down to 0.
+    The official code was meant to subtract in every iteration, down to 0.
 
     Args:
         config: Settings of the schedule.

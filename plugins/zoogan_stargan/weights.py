@@ -44,12 +44,12 @@ SETTINGS = {
 
 
 def import_stargan(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
-    """Import official files; their keys tell generator and discriminator, not their names.
+    """Import official files; generator and discriminator are recognised by their keys, not by file names.
 
     Args:
         files: Weight files, or a folder, whose newest pair is taken.
         settings: Arguments of the official code. `attributes` (or `selected_attrs`) gives the order of the labels,
-            which the weights do not tell. `dataset=RaFD`, or a `source` of folders, means one label of all, by softmax.
+            which are not in the weights. `dataset=RaFD`, or a `source` of folders, means a softmax over the labels.
 
     Raises:
         ConfigError: Files of another layout, two of one network, a folder of several experiments, or settings that
@@ -100,7 +100,7 @@ def convert_stargan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapp
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     name_attributes(imported, require_same_number("the number of attributes", counts), settings)
     translate_arguments(imported.config, SETTINGS, settings)
-    for optimizer in imported.config["optimizers"].values():  # what these weights were trained with
+    for optimizer in imported.config["optimizers"].values():  # as these weights were trained
         optimizer["schedule"] = {"use": "repo-2018"}
         set_nested(optimizer, "schedule.decay", settings.get("num_iters_decay"))
     if has_one_hot_labels(settings):
@@ -176,14 +176,14 @@ def name_attributes(imported: Imported, count: int, settings: Mapping[str, Any])
         settings: See `import_stargan`.
 
     Raises:
-        ConfigError: The weights know another number of attributes than are named, or none are named.
+        ConfigError: The number of names is not that of the weights, or no names are given.
     """
     named = settings.get("attributes") or settings.get("selected_attrs")
     if named is None and count == len(CELEBA_5):
         named = CELEBA_5
         imported.notes.append(
-            "the weights do not name their attributes; they are taken for the official five, in order: "
-            f"{', '.join(CELEBA_5)} (data.attributes says otherwise)"
+            "the weights do not name their attributes; assumed are the official five, in order: "
+            f"{', '.join(CELEBA_5)} (data.attributes changes them)"
         )
     names = require_attribute_names(named, count)
     imported.config["data"]["attributes"] = names

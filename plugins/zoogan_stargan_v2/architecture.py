@@ -14,7 +14,7 @@ LAYOUT = "clovaai/stargan-v2"
 
 
 class Architecture(NamedTuple):
-    """What the weights of one network tell; None where they tell nothing.
+    """The architecture of one network, read from its weights; None = not in these weights.
 
     Attributes:
         config: Settings of our network.
@@ -37,7 +37,7 @@ def count_layers(state: Mapping[str, Tensor], pattern: str) -> int:
 
 
 def read_generator(state: Mapping[str, Tensor]) -> Architecture:
-    """Read the generator; its width tells the image size, by the official rule."""
+    """Read the generator; the image size follows from its width by the official rule."""
     width, channels = read_shape(state, "from_rgb.weight", LAYOUT, 4)[:2]
     last = count_layers(state, r"encode\.(\d+)\.conv1\.weight") - 1
     config = {

@@ -20,7 +20,7 @@ class StarganV2GeneratorConfig(ComponentConfig):
         width: Channels at full size; null = 2^14 / image_size.
         max_width: Most channels at smaller sizes (official name: max_conv_dim).
         style_dim: Length of a style.
-        high_pass: Divisor of the image's high-pass details that masks add while decoding; a larger one keeps less. 0
+        high_pass: Divisor of the image's high-pass details that masks add while decoding; a larger one keeps less; 0
             keeps none, and the decoder has shortcuts instead (w_hpf; the official code has 1 for faces, 0 for animals).
     """
 
@@ -78,7 +78,7 @@ ADAM = AdamConfig(lr=1e-4, betas=(0.0, 0.99), weight_decay=1e-4)
 
 
 class StarganV2Config(StyleTranslationConfig):
-    """StarGAN v2 as published for animal faces: no heat maps. The recipe `celeba-hq-256` has the faces' numbers."""
+    """StarGAN v2 as published for animal faces: no heat maps. The recipe `celeba-hq-256` has the settings for faces."""
 
     method: Literal["stargan-v2"] = "stargan-v2"
     data: Annotated[DataConfig, Slot("source")] = DrawnData()

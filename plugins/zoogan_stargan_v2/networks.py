@@ -74,7 +74,7 @@ def count_domains(who: str, facts: Facts) -> int:
 class StarganV2Generator(StyleTranslator):
     """Redraws an image in a style; no tanh, so the output is unbounded.
 
-    Down to 16 x 16 and up again; with high_pass down to 8 x 8, where more of the image is lost unless masks keep it.
+    Down to 16 x 16 and up again; with high_pass down to 8 x 8, which loses more details unless masks keep them.
 
     Args:
         config: Settings of the network.
@@ -92,8 +92,8 @@ class StarganV2Generator(StyleTranslator):
         )
 
         def make_block(inputs: int, outputs: int, upsample: bool) -> nn.Module:
-            # With high-pass details the official decoder drops its shortcuts but keeps their weights, which nothing
-            # ever trains. Ours has none.
+            # With high-pass details the official decoder has weights of shortcuts that it never uses. This decoder has
+            # none.
             return AdainResidualBlock(
                 inputs, outputs, style_dim=config.style_dim, upsample=upsample, shortcut=not detailed
             )
@@ -109,7 +109,7 @@ class StarganV2Generator(StyleTranslator):
         init_kaiming(self)
 
     def encode(self, image: Float[Tensor, "n c h w"]) -> Content:
-        """Encode what all styles share: the bottleneck's features, and with high_pass the details on the way there."""
+        """Encode the image for all styles: the bottleneck's features, and with high_pass the details before it."""
         return self.encoder(image)
 
     def decode(self, encoded: Content, style: Style, masks: Masks | None = None) -> Float[Tensor, "n c h w"]:

@@ -82,7 +82,7 @@ def import_stargan_v2(files: Iterable[Path], settings: Mapping[str, Any]) -> Imp
         states = read_state_dicts(path)
         if not set(SLOTS) & set(states):
             raise ConfigError(f"{path}: none of the networks of {LAYOUT}; it holds {', '.join(states)}")
-        networks = training if "discriminator" in states else averaged  # nobody averages a discriminator
+        networks = training if "discriminator" in states else averaged  # discriminators have no average
         if networks:
             kind = "networks in training" if networks is training else "averaged networks"
             raise ConfigError(f"{path}: a second file of {kind}; give one of each kind")
@@ -128,7 +128,7 @@ def find_weight_files(path: Path) -> list[Path]:
 
 
 def convert_stargan_v2(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any]) -> Imported:
-    """Convert official state_dicts to our names, and what they tell to config and facts.
+    """Convert official state_dicts to our names, and read config and facts from them.
 
     Args:
         networks: Official state_dicts by our slot; any of them may be missing.
@@ -138,7 +138,7 @@ def convert_stargan_v2(networks: Mapping[str, Mapping[str, Tensor]], settings: M
         ConfigError: Another layout, or networks that contradict each other.
     """
     states = {slot: dict(state) for slot, state in networks.items()}
-    layer = make_published_layer(StarganV2Config(), {"source": "folders"})  # what the official code reads
+    layer = make_published_layer(StarganV2Config(), {"source": "folders"})  # as in the official code
     imported = Imported(config=layer, networks={}, untrained=("discriminator",))
     divisor = remove_unused_weights(states["generator"], settings, imported.notes) if "generator" in states else None
     architectures = {slot: READERS[slot](state) for slot, state in states.items()}
@@ -168,32 +168,32 @@ def convert_stargan_v2(networks: Mapping[str, Mapping[str, Tensor]], settings: M
     return imported
 
 
-# ---- what the weights tell ----
+# ---- numbers in the weights ----
 
 
 def check_agreement(
     what: str, architectures: Mapping[str, Architecture], get_number: Callable[[Architecture], int | None]
 ) -> int | None:
-    """Return the number on which all networks agree that tell one; None if none does.
+    """Check that all networks agree on a number, and return it; None if no network has it.
 
     Args:
-        what: What the number counts, for messages.
-        architectures: What the networks tell, by slot.
-        get_number: Returns the number that one network tells, or None.
+        what: Description of the number, for messages.
+        architectures: The architectures by slot.
+        get_number: Returns the number of one network, or None.
     """
-    numbers = [(f"the {slot}", n) for slot, told in architectures.items() if (n := get_number(told)) is not None]
+    numbers = [(f"the {slot}", n) for slot, network in architectures.items() if (n := get_number(network)) is not None]
     return require_same_number(what, numbers) if numbers else None
 
 
 def remove_unused_weights(state: StateDict, settings: Mapping[str, Any], notes: list[str]) -> float:
-    """Remove from a generator's weights what our generator does not have.
+    """Remove the weights that our generator does not have.
 
     With a high-pass filter the decoder's shortcuts are never used. Files from before October 2020 lack the filter.
 
     Args:
         state: The official weights, which are changed.
         settings: See `import_stargan_v2`.
-        notes: Gets sentences for the person who imports.
+        notes: Sentences for the user are added.
 
     Returns:
         The divisor of the high-pass filter; 0 = the generator has none.
@@ -205,7 +205,7 @@ def remove_unused_weights(state: StateDict, settings: Mapping[str, Any], notes: 
     blocks, power = count_layers(state, r"encode\.(\d+)\.conv1\.weight"), size.bit_length() - 1
     if blocks not in (power - 2, power - 1):
         raise ConfigError(
-            f"the generator's width tells an image size of {size}, for which {LAYOUT} has {power - 2} or {power - 1} "
+            f"the generator's width means an image size of {size}, for which {LAYOUT} has {power - 2} or {power - 1} "
             f"encoding blocks, but there are {blocks}"
         )
     if blocks == power - 2:
@@ -218,7 +218,7 @@ def remove_unused_weights(state: StateDict, settings: Mapping[str, Any], notes: 
     divisor = float(settings.get("w_hpf") or 1)
     notes.append(
         f"the generator's high-pass filter is not in the file; its divisor is taken to be {divisor:g} "
-        "(--set generator.high_pass=... says otherwise)"
+        "(--set generator.high_pass=... changes it)"
     )
     return divisor
 
@@ -226,13 +226,13 @@ def remove_unused_weights(state: StateDict, settings: Mapping[str, Any], notes: 
 def name_domains(
     count: int | None, high_pass: float | None, settings: Mapping[str, Any], notes: list[str]
 ) -> tuple[str, ...]:
-    """Return the domains in the order of the heads, which know only how many there are.
+    """Return the names of the domains in the order of the heads.
 
     Args:
-        count: Number of heads; None = no network tells it.
-        high_pass: Divisor of the high-pass filter, which tells the released faces from the released animals.
+        count: Number of heads; None = unknown.
+        high_pass: Divisor of the high-pass filter, which distinguishes the released faces from the released animals.
         settings: See `import_stargan_v2`.
-        notes: Gets sentences for the person who imports.
+        notes: Sentences for the user are added.
 
     Raises:
         ConfigError: Another number is named, or none and these are not the published models' numbers.
@@ -242,8 +242,8 @@ def name_domains(
         names = CELEBA_HQ if high_pass else AFHQ
         data = "CelebA-HQ" if high_pass else "AFHQ"
         notes.append(
-            f"the weights do not name their domains; they are taken for those of {data}, in order: {', '.join(names)} "
-            "(data.attributes says otherwise)"
+            f"the weights do not name their domains; assumed are those of {data}, in order: {', '.join(names)} "
+            "(data.attributes changes them)"
         )
     if count is None:
         return tuple(names or ())

@@ -30,7 +30,7 @@ def find_weight_files(path: Path) -> list[Path]:
             f"torch.save({{k: n[k].state_dict() for k in ('G_ema', 'D')}}, '{path.stem}.pt')"
         )
         raise ConfigError(
-            f"{path}: reading a pickle executes whatever code is in it, so the zoo reads none: export its weights at "
+            f"{path}: reading a pickle executes the code in it, so zoogan reads none: export its weights at "
             f'your own risk, inside the official repository, by  python -c "{export}"  (pickles of the TensorFlow code '
             "by convert_weight.py of rosinality/stylegan2-pytorch)"
         )

@@ -24,7 +24,7 @@ class Layout(ABC):
         name: The repository.
         mapping: Prefix of the mapping's names.
         mean: Name of the mean latent.
-        labels: Prefixes of names that only networks of classes have.
+        labels: Prefixes of names that only class-conditional networks have.
         filters: Matches the names of low-pass filters.
     """
 
@@ -66,7 +66,7 @@ class Layout(ABC):
 
 
 class RosinalityLayout(Layout):
-    """rosinality/stylegan2-pytorch, and the many projects that took its networks over."""
+    """rosinality/stylegan2-pytorch, and projects that use its networks."""
 
     name = "rosinality/stylegan2-pytorch"
     mapping, mean = "style.", "latent_avg"
@@ -150,7 +150,7 @@ class NvlabsLayout(Layout):
 
 
 def identify_layout(state: Mapping[str, Tensor]) -> Layout | None:
-    """Return the layout whose names these are; None = an unknown layout."""
+    """Return the layout with these names; None = an unknown layout."""
     if any(re.match(r"style\.|input\.|convs\.|final_", key) for key in state):
         return RosinalityLayout()
     return NvlabsLayout() if any(re.match(r"mapping\.|synthesis\.|b\d+\.", key) for key in state) else None

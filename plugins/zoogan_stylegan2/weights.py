@@ -1,4 +1,4 @@
-"""Import rosinality/stylegan2-pytorch's `550000.pt` and of state_dicts exported from NVlabs' PyTorch code."""
+"""Import rosinality/stylegan2-pytorch's `550000.pt` and state_dicts exported from NVlabs' PyTorch code."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ SETTINGS = {
 
 
 def import_stylegan2(files: Iterable[Path], settings: Mapping[str, Any]) -> Imported:
-    """Import official files; their keys tell the networks, not their names.
+    """Import official files; networks are recognised by their keys, not by file names.
 
     Args:
         files: Weight files, or a folder, whose newest file is taken.
-        settings: Arguments of rosinality's code; they come before those inside a file.
+        settings: Arguments of rosinality's code; they override those inside a file.
 
     Raises:
         ConfigError: Pickles, files of another layout, two of one network, or weights that contradict each other.
@@ -75,14 +75,14 @@ def import_stylegan2(files: Iterable[Path], settings: Mapping[str, Any]) -> Impo
     if official.raw:
         add_raw(imported, lambda: convert_stylegan2(official.raw, arguments, imported.game["mean_latent"]).networks)
     if not official.averaged:
-        imported.notes.append("this is the generator as it was in training; g_ema or G_ema would be the averaged one")
+        imported.notes.append("this is the generator in training; its average is g_ema or G_ema")
     return imported
 
 
 def convert_stylegan2(
     states: Mapping[str, Mapping[str, Tensor]], settings: Mapping[str, Any], mean: Tensor | None = None
 ) -> Imported:
-    """Convert official state_dicts to our names and shapes, and what they tell to our config.
+    """Convert official state_dicts to our names and shapes, and read our config from them.
 
     Args:
         states: `generator`, with its mapping, and `discriminator`; either may be missing.
@@ -134,12 +134,12 @@ def convert_stylegan2(
 
 
 def read_arguments(settings: Mapping[str, Any]) -> dict[str, int]:
-    """Return what rosinality's arguments say about the networks."""
+    """Return the numbers of the networks in rosinality's arguments."""
     what = {"size": "the image size", "latent": "the size of a latent", "n_mlp": "the layers of the mapping"}
     return {what[name]: int(settings[name]) for name in what if settings.get(name) is not None}
 
 
-# ---- what the weights tell ----
+# ---- numbers in the weights ----
 
 
 def prepare_weights(official: Mapping[str, Tensor], what: str) -> tuple[Layout, StateDict]:
@@ -158,7 +158,7 @@ def prepare_weights(official: Mapping[str, Tensor], what: str) -> tuple[Layout, 
         raise ConfigError(f"the {what} weights are in no layout of StyleGAN2; they begin with {first}")
     labelled = [key for key in official if key.startswith(layout.labels)]
     if labelled:
-        raise ConfigError(f"the {what} is one of classes ({labelled[0]!r}), for which ours has no place")
+        raise ConfigError(f"the {what} is class-conditional ({labelled[0]!r}), which zoogan does not support")
     return layout, remove_filters(layout.rename_old_keys(official), layout.filters, what)
 
 
@@ -190,7 +190,7 @@ def read_discriminator_shapes(state: Mapping[str, Tensor], layout: Layout) -> tu
     return [widest, *further][::-1], {"the image size": 4 << blocks, "the channels of an image": channels}
 
 
-# ---- what becomes of them ----
+# ---- conversion ----
 
 NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
     "generator": (StyleGAN2GeneratorConfig, StyleGAN2Generator),
@@ -209,7 +209,7 @@ def convert_network(
         state: The official state_dict.
         layout: Its layout.
         config: Settings of our network.
-        numbers: What the weights tell: image size and channels.
+        numbers: Image size and channels, read from the weights.
 
     Raises:
         ConfigError: Names missing or left over, or tensors whose shapes contradict the others'.
@@ -231,7 +231,7 @@ def draw_missing_noise(state: Mapping[str, Tensor], layout: Layout, scales: int,
         state: The official weights of the generator.
         layout: Their layout.
         scales: Number of resolutions.
-        notes: Gets a sentence for the person who imports.
+        notes: A sentence for the user is added.
 
     Returns:
         Noise maps by official name; empty if the weights have their own.
@@ -239,7 +239,7 @@ def draw_missing_noise(state: Mapping[str, Tensor], layout: Layout, scales: int,
     names = [layout.name_generator_tensor(f"noise_{k}") for k in range(2 * scales - 1)]
     if any(name in state for name in names):
         return {}
-    notes.append("no fixed noise is in the file; it was drawn, and is of use only to edits that repeat a face exactly")
+    notes.append("the file has no fixed noise; new noise was drawn, so that equal latents give equal faces")
     sides = [4 << (k + 1) // 2 for k in range(len(names))]
     sources = [torch.Generator().manual_seed(derive_seed("fixed noise", side, k)) for k, side in enumerate(sides)]
     return {name: torch.randn(1, 1, s, s, generator=g) for name, s, g in zip(names, sides, sources)}

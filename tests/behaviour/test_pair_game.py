@@ -40,7 +40,7 @@ def test_mismatched_pair_networks_are_refused() -> None:
         make_trainer(method=METHOD, **one_piece)
     with pytest.raises(ConfigError, match=r"weights.mask: generator 'stylegan2' has no parts"):
         make_trainer(method=METHOD, **one_piece | {"weights": {"mask": 1}, "judge_segmentation": False})
-    with pytest.raises(ConfigError, match="makes faces of parts, of which this source names none"):
+    with pytest.raises(ConfigError, match="makes faces of parts, and this source has none"):
         make_trainer(method=METHOD, facts=Facts(image_size=SIZE))
 
 

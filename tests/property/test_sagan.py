@@ -328,7 +328,7 @@ def test_import_settings_disable_layout_trial(tmp_path: Path, capsys: pytest.Cap
 def test_import_without_reconstruction_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     official_folder(tmp_path, 32, open_mask)
     assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run")]) == 0
-    assert "neither gives faces back" in capsys.readouterr().out
+    assert "neither returns the faces" in capsys.readouterr().out
 
 
 @torch.no_grad()

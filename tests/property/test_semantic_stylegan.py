@@ -263,7 +263,7 @@ def test_half_precision_keeps_sums_and_masks_float32(small: NetworkSizes, seed: 
 def test_mismatched_configs_are_refused() -> None:
     names = ("sky", "sea", "sand")
     for parts in ((), ("sky",)):
-        with pytest.raises(ConfigError, match="faces of parts, of which this source names"):
+        with pytest.raises(ConfigError, match="faces of parts, and this source has"):
             SemanticStyleGANGenerator(NetworkSizes().make_config(), Facts(image_size=16, parts=parts))
     for config, size in (
         (SemanticStyleGANGeneratorConfig(coarse_size=16, render_from=8), 16),
@@ -280,7 +280,7 @@ def test_mismatched_configs_are_refused() -> None:
     with pytest.raises(ConfigError, match="9 rows unrolled, as many as w\\+ has"):
         SemanticStyleGANGenerator(config, Facts(image_size=16, parts=names))
     for wrong in ({"shared_layers": 4, "shape_layers": 3}, {"shape_layers": 11}):
-        with pytest.raises(ValueError, match="must not fall"):
+        with pytest.raises(ValueError, match="must not decrease"):
             SemanticStyleGANGeneratorConfig(**wrong)
 
 

@@ -176,7 +176,7 @@ def test_import_reads_every_file_layout(tmp_path: Path, how: str) -> None:
         torch.save({"g": states["generator"], "args": args}, tmp_path / "20.pt")
         assert_same(rebuilt(import_semantic_stylegan([tmp_path], settings)), made)
         notes = import_semantic_stylegan([tmp_path / "20.pt"], settings).notes
-        assert any("as it was in training" in note for note in notes)
+        assert any("this is the generator in training" in note for note in notes)
 
 
 def test_import_reads_training_arguments() -> None:

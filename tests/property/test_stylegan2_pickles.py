@@ -28,7 +28,7 @@ class Harmful:
 def test_pickled_weights_are_not_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "stylegan2-ffhq-config-f.pkl").write_bytes(pickle.dumps(Harmful()))
     export = re.escape("python -c \"import pickle, torch; n = pickle.load(open('stylegan2-ffhq-config-f.pkl', 'rb'))")
-    with pytest.raises(ConfigError, match=rf"executes whatever code is in it.*at your own risk.*{export}"):
+    with pytest.raises(ConfigError, match=rf"executes the code in it.*at your own risk.*{export}"):
         import_stylegan2([tmp_path / "stylegan2-ffhq-config-f.pkl"], {})
     state = make_official_states(RosinalityLayout(), make_networks())["generator"]
     torch.save({"g_ema": state, "args": Harmful()}, tmp_path / "a.pt")

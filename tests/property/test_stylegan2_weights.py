@@ -210,7 +210,7 @@ def test_import_detects_generator_without_noise() -> None:
 def test_import_falls_back_to_training_networks(tmp_path: Path) -> None:
     states = make_official_states(NvlabsLayout(), make_networks())
     torch.save({"G": states["generator"], "D": states["discriminator"]}, tmp_path / "a.pt")
-    assert any("as it was in training" in note for note in import_stylegan2([tmp_path / "a.pt"], {}).notes)
+    assert any("this is the generator in training" in note for note in import_stylegan2([tmp_path / "a.pt"], {}).notes)
     torch.save(
         {"G": states["generator"], "G_ema": make_official_states(NvlabsLayout(), make_networks(seed=1))["generator"]},
         tmp_path / "a.pt",
@@ -327,7 +327,7 @@ def test_import_reports_mismatches(tmp_path: Path) -> None:
         convert_stylegan2({"generator": g}, {}, torch.zeros(3))
     with pytest.raises(ConfigError, match=r"filter 'convs\.1\.skip\.0\.kernel' is not that of \[1, 3, 3, 1\]"):
         convert_stylegan2({"discriminator": {**d, "convs.1.skip.0.kernel": torch.ones(4, 4) / 16}}, {})
-    with pytest.raises(ConfigError, match="one of classes"):
+    with pytest.raises(ConfigError, match="is class-conditional"):
         convert_stylegan2({"generator": {**n["generator"], "mapping.embed.weight": mean}}, {})
     with pytest.raises(ConfigError, match="latents of 6 numbers from noise of 4"):
         convert_stylegan2({"generator": {**n["generator"], "mapping.fc0.weight": torch.zeros(STYLE, 4)}}, {})

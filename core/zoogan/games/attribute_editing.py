@@ -84,7 +84,7 @@ class AttributeEditing(AdversarialGame):
             if len(facts.attributes) == 1:
                 use = get_component_name(config.classification)
                 raise ConfigError(
-                    f"data.attributes: classification.use={use} tells which one of several attributes a face shows "
+                    f"data.attributes: classification.use={use} needs several attributes, of which a face shows one "
                     f"(got {facts.attributes[0]} alone): name two or more, or set classification.use=binary"
                 )
             self.condition.require_exactly_one()
