@@ -1,9 +1,9 @@
-"""Iterations a second of `zoo train`, on the quiet machine and beside busy processes: one line of JSON.
+"""Measure the iterations a second of `zoo train`, on an idle machine and beside busy processes: one line of JSON.
 
     python benchmarks/busy_machine.py --iterations 60 --busy 1 --limit 120
 
-The zoogan on PYTHONPATH, or else the installed one, is measured. `--environment GOMP_SPINCOUNT=10000` tries another
-setting of OpenMP. The rate leaves out the iterations before the first report, which include imports.
+It measures the zoogan on PYTHONPATH, or else the installed version. `--environment GOMP_SPINCOUNT=10000` sets a
+variable of OpenMP. The iterations before the first report do not count, because they include imports.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Measure how small the edit error of adding glasses can get: a bare face does not tell which glasses it would wear.
+"""Measure the lower limit of the edit error of adding glasses, since a bare face does not determine the glasses.
 
 python benchmarks/edit_error_limit.py [--size 64] [--faces 250] [--frames 24]
 
 Prints one line of JSON: the edit error of a perfect editor that adds the glasses of another drawn face (`sampler`), and
-of one that shows the median of many, the best that L1 allows (`median`).
+that of an editor that returns the median of many faces with glasses, the minimum of L1 (`median`).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def exchange_glasses(others: int) -> Iterator[None]:
     uniform = identity.hash_uniform
 
     def draw_mixed(seed: int, indices: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-        own, theirs = uniform(seed, indices, names), uniform(seed, indices + np.int64(others), names)
+        own, exchanged = uniform(seed, indices, names), uniform(seed, indices + np.int64(others), names)
         of_glasses = np.array([name.startswith(GLASSES) for name in names])
-        return np.where(of_glasses[:, None], theirs, own)
+        return np.where(of_glasses[:, None], exchanged, own)
 
     with mock.patch.object(identity, "hash_uniform", draw_mixed):
         yield

@@ -1,4 +1,4 @@
-"""How long `zoo --help` takes, and whether it imports torch: one line of JSON.
+"""Measure how long `zoo --help` takes, and whether it imports torch: one line of JSON.
 
 python benchmarks/startup.py [RUNS]
 """

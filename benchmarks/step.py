@@ -206,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "threads": torch.get_num_threads(), "torch": torch.__version__, "zoogan": get_zoogan_version(),
         "python": platform.python_version(), "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
-    if device.type == "cuda":  # a time without it says little
+    if device.type == "cuda":  # times depend on it
         line["tf32"] = config.training.tf32
     print(json.dumps(line))
 

@@ -1,9 +1,9 @@
 """Time a method's iteration against its official code; the scripts `versus_*` share this module.
 
-Both sides hold networks of the same widths and play the same steps on random data. Each side runs in a process of its
-own, because memory settings belong to a process: ours keeps freed memory as a training does, the official code runs as
-published. The sides take turns, part by part of an iteration. A part counts as often as it plays: a penalty of every
-16th iteration counts a 16th.
+Both sides have networks of the same widths and run the same steps on random data. Each side runs in its own process,
+because memory settings apply to a process: zoogan keeps freed memory as in a training, the official code runs as
+published. The sides alternate, part by part of an iteration. A part is weighted by its frequency: a penalty in every
+16th iteration counts 1/16.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from zoogan.plugins.host import get_zoo
 from zoogan.training.machine import keep_freed_memory
 
 SHARES = {"discriminator": 1.0, "penalty": 1 / 16, "generator": 1.0, "path_length": 1 / 4, "average": 1.0}
-"""How often each part of a synthesis method's iteration plays."""
+"""Share of the iterations in which each part of a synthesis method runs."""
 Parts = Mapping[str, Callable[[], object]]
 LayerMaker = Callable[[argparse.Namespace], Mapping[str, Any]]
 
@@ -81,7 +81,7 @@ class OfficialSynthesis(OfficialSide):
         """Return the official generator and discriminator."""
 
     def train_only(self, name: str) -> None:
-        """Let one network learn and freeze the other."""
+        """Require gradients of one network and freeze the other."""
         self.generator.requires_grad_(name == "generator")
         self.discriminator.requires_grad_(name == "discriminator")
 
@@ -140,12 +140,12 @@ class OurSide:
 
 
 def skip_compilation() -> None:
-    """Let official code be imported without compiling its operators; its own pure-PyTorch fallbacks need none."""
+    """Make official code importable without compiling its operators; it then uses its pure-PyTorch fallbacks."""
     torch.utils.cpp_extension.load = lambda *args, **kwargs: None
 
 
 def measure_seconds(part: Callable[[], object], device: torch.device) -> float:
-    """Measure one part: this process's CPU time on a CPU, where other programs do not show, else wall time."""
+    """Time one part: CPU time of this process on a CPU, which other programs do not affect; else wall time."""
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     wait_for_device(device)
     start = clock()
@@ -205,7 +205,7 @@ def silence() -> Iterator[None]:
 
 
 def serve_player(connection: Connection, arguments: Sequence[Any]) -> None:
-    """Hold a side in a process of its own: play each part that is asked for, until None comes."""
+    """Run a side in its own process: run each requested part until None is received."""
     player = Player(*arguments)
     connection.send("ready")
     while (part := connection.recv()) is not None:
@@ -280,8 +280,8 @@ def compare(
         whole = {side: add_parts(parts, shares) for side, parts in medians.items()}
         line["ratio"] = round(whole["official"] / whole["ours"], 3)
         line["ratios"] = [
-            round(add_parts(theirs, shares) / add_parts(ours, shares), 3)
-            for theirs, ours in zip(*(split_pairs(times[side]) for side in ("official", "ours")))
+            round(add_parts(official, shares) / add_parts(own, shares), 3)
+            for official, own in zip(*(split_pairs(times[side]) for side in ("official", "ours")))
         ]
         line["ratio_of_parts"] = {part: round(medians["official"][part] / medians["ours"][part], 2) for part in shares}
     if options.count and "ours" in sides:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, hashes, and readers of weight files. Nothing here is a pickle."""
+"""Atomic writing of files and folders, hashes, and readers of weight files. No pickle is executed."""
 
 from __future__ import annotations
 

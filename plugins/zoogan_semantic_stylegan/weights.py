@@ -250,7 +250,7 @@ def name_parts(count: int, settings: Mapping[str, Any], notes: list[str]) -> dic
             raise ConfigError(f"args says transparent_dims={places}, but the weights know {count} parts, from 0")
         transparent = tuple(names[place] for place in sorted(set(places)))
         if chosen and set(chosen) != set(transparent):
-            notes.append(f"args says that {', '.join(transparent) or 'none'} are transparent; so they are here")
+            notes.append(f"transparent parts, from args: {', '.join(transparent) or 'none'}")
     elif chosen:
         transparent = chosen
         unknown = [name for name in transparent if name not in names]

@@ -61,7 +61,7 @@ def count_domains(who: str, facts: Facts) -> int:
 
     Args:
         who: The component, for messages.
-        facts: What the data says about itself.
+        facts: Facts about the data.
 
     Raises:
         ConfigError: There are none.

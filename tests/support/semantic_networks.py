@@ -1,4 +1,4 @@
-"""Small networks of SemanticStyleGAN, and a slow second implementation of the published description, in loops."""
+"""Small networks of SemanticStyleGAN, and a slow reference implementation of the paper's description, in loops."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ BATCHES = [range(50), range(50, 80)]
 
 
 class NoiseSource(Source):
-    """A source of coloured noise with two attributes; A makes a face brighter. It counts the faces that are read."""
+    """A source of coloured noise with two attributes; A makes faces brighter. It counts the faces that are read."""
 
     attributes = ("A", "B")
     image_size = SIDE

@@ -166,12 +166,12 @@ def map_landmark_names() -> dict[str, str]:
     names |= map_pyramid_names("conv3", "enter.2")
     names |= map_pyramid_names("conv4", "enter.3", convolves_skip=True)
     names |= map_layer_names("m0.coordconv.conv", "place")
-    ours = "hourglass"
+    prefix = "hourglass"
     for level in range(LandmarkNetwork.DEPTH, 0, -1):
         for official, part in (("b1", "across"), ("b2", "down"), ("b3", "up")):
-            names |= map_pyramid_names(f"m0.{official}_{level}", f"{ours}.{part}")
-        ours = f"{ours}.inner"
-    names |= map_pyramid_names("m0.b2_plus_1", ours)
+            names |= map_pyramid_names(f"m0.{official}_{level}", f"{prefix}.{part}")
+        prefix = f"{prefix}.inner"
+    names |= map_pyramid_names("m0.b2_plus_1", prefix)
     names |= map_pyramid_names("top_m_0", "leave")
     names |= map_layer_names("conv_last0", "head.conv") | map_layer_names("bn_end0", "head.norm", NORM)
     return names | map_layer_names("l0", "maps")

@@ -50,7 +50,7 @@ def sample(
     device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> None:
-    """Make faces from seeds. A face depends on its own seed alone."""
+    """Make faces from seeds. A face depends only on its own seed."""
     registry = open_host(plugin).registry
     check_output_options(mix, cut, film, out, {"--part": part, "--only": only, "--segmentation": segmentation or None})
     from zoogan.devices import choose_device

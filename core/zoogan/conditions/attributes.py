@@ -83,7 +83,7 @@ class AttributeCondition(Condition):
         return self._rivals[device]
 
     def draw_targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
-        """Draw targets for a batch as the setting `draw` says.
+        """Draw targets for a batch, as the setting `draw` determines.
 
         Args:
             sample: The batch, with `attributes` (n, a).
@@ -135,7 +135,7 @@ class AttributeCondition(Condition):
         return (is_set & ~is_beaten).to(own.dtype)
 
     def parse(self, words: Mapping[str, Any]) -> Request:
-        """Parse the attributes that a person asks for.
+        """Parse the requested attributes.
 
         Args:
             words: Values by attribute: `{"Eyeglasses": "1", "Smiling": 0.5, "Male": "off"}`.

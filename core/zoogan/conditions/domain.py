@@ -37,7 +37,7 @@ class DomainCondition(StyleCondition):
             )
 
     def parse(self, words: Mapping[str, Any]) -> Request:
-        """Parse the domain that a person asks for.
+        """Parse the requested domain.
 
         Args:
             words: `{"domain": "male"}`, or `{"Eyeglasses": 1}` where an attribute makes the domains.

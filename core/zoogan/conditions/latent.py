@@ -41,7 +41,7 @@ class LatentCondition(Condition):
         return {}
 
     def parse(self, words: Mapping[str, Any]) -> Request:
-        """Parse attributes and parts that a person asks for.
+        """Parse the requested attributes and parts.
 
         Args:
             words: Values by attribute, `{"Eyeglasses": "1", "Smiling": 0.5}`, and a part of another face,

@@ -1,4 +1,4 @@
-"""Parts of faces that a person asks for: `--part hair --only texture --from-seed 7`."""
+"""Requests for parts of other faces: `--part hair --only texture --from-seed 7`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def find_part_rows(part_rows: PartRows, part: str, kinds: Iterable[str] = LATENT
 def parse_parts(
     words: Mapping[str, Any], part_rows: PartRows
 ) -> tuple[dict[str, tuple[str, ...]], int | None, list[str]]:
-    """Parse the parts of another face that a person asks for.
+    """Parse the requested parts of another face.
 
     Args:
         words: `part` = a name or several; `only` = one of `LATENT_KINDS`; `from_seed` = a whole number; each may be

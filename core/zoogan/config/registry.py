@@ -156,7 +156,7 @@ class MethodSpec:
         game: Import string of the Game class, called as `game(config, facts, components)`.
         recipes: Folder of `<recipe>.yaml` files.
         title: The name for people.
-        paper: Where it was published; the catalogue says more.
+        paper: Where it was published; the catalogue has more facts.
         importer: Import string of a function `(files, settings) -> Imported` that reads official weights.
         min_image_size: The smallest image size that its networks take, in pixels.
         plugin: The plugin that registered it; set by the registry.

@@ -209,7 +209,7 @@ def carry_label_set(registry: Registry, label_set: Any, name: str) -> tuple[dict
 
 
 def open_labelled_source(registry: Registry, config: Any, judge: Any) -> Source:
-    """Open a source with the labels of all attributes that the judge reads and the source knows.
+    """Open a source with the labels of all attributes that both the judge and the source have.
 
     More labels change no image. Where the source refuses them, perhaps because no face shows one of them, it is opened
     with its own attributes.

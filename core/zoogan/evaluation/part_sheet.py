@@ -26,7 +26,7 @@ PREFERRED_PART = "hair"  # is replaced, where faces have it
 def make_part_sheet(editor: Editor, study: Study) -> UInt8[Tensor, "3 h w"] | None:
     """Make a sheet of the first samples with their parts; nothing is selected.
 
-    Columns: the sample, its segmentation, the judge's segmentation if it knows the same parts, another face, the sample
+    Columns: the sample, its segmentation, the judge's segmentation if it reads the same parts, another face, the sample
     with one part of that face, and its segmentation then.
 
     Args:

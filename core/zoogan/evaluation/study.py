@@ -134,7 +134,7 @@ def make_edit_targets(
 
 
 def get_visible_rows(source: Source, sample: Mapping[str, Tensor], attribute: str) -> Bool[Tensor, " n"]:
-    """Get the rows whose faces can show an attribute at all; a hat hides the hair colour."""
+    """Get the rows whose faces can show an attribute; a hat, for example, hides the hair colour."""
     if "visible" not in sample:
         return torch.ones(len(sample["attributes"]), dtype=torch.bool)
     return sample["visible"][:, source.attributes.index(attribute)] > 0.5

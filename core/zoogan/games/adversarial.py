@@ -24,7 +24,7 @@ class AdversarialGame(Game):
 
     Args:
         config: The complete config of the run.
-        facts: What the data says about itself.
+        facts: Facts about the data.
         components: The built component of each slot, by name of the slot.
 
     Attributes:
@@ -85,7 +85,7 @@ class AdversarialGame(Game):
         """
         return {name: term(turn, values) for name, term in self.extra.get(step, {}).items()}
 
-    # ---- what all steps share ----
+    # ---- shared by all steps ----
 
     def augment_for_discriminator(self, image: Tensor, turn: Turn, name: str) -> Tensor:
         """Apply the configured augmentation. Every image shown to the discriminator passes through here.

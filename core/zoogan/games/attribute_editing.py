@@ -58,7 +58,7 @@ class AttributeEditing(AdversarialGame):
 
     Args:
         config: The complete config of the run.
-        facts: What the data says about itself.
+        facts: Facts about the data.
         components: The built component of each slot, by name of the slot.
 
     Raises:
@@ -245,7 +245,7 @@ class AttributeEditing(AdversarialGame):
     # ---- messages to the user ----
 
     def list_warnings(self) -> Sequence[str]:
-        """Warn if each face is alone in its batch and permuted labels are its own."""
+        """Warn if batches of one face make permuted labels equal to the face's own."""
         condition, config = self.config.condition, self.config
         faces = config.data.batch * config.training.accumulate * World().size
         if faces > 1 or not isinstance(condition, AttributesConfig) or condition.draw != "permute":

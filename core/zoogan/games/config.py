@@ -20,7 +20,7 @@ class AdversarialConfig(GameConfig):
     Attributes:
         adversarial: The adversarial loss.
         penalty: The penalty of the discriminator's gradient.
-        augment: The augmentation of all images that the discriminator sees.
+        augment: The augmentation of all images before the discriminator.
     """
 
     adversarial: Annotated[ComponentConfig, Slot("adversarial_loss")]

@@ -58,7 +58,7 @@ class StyleTranslation(AdversarialGame):
 
     Args:
         config: The complete config of the run.
-        facts: What the data says about itself.
+        facts: Facts about the data.
         components: The built component of each slot, by name of the slot.
 
     Raises:

@@ -44,7 +44,7 @@ class Synthesis(AdversarialGame):
 
     Args:
         config: The complete config of the run.
-        facts: What the data says about itself.
+        facts: Facts about the data.
         components: The built component of each slot, by name of the slot.
 
     Attributes:

@@ -99,7 +99,7 @@ class Editor(ABC):
         Raises:
             ValueError: The editor generates no faces, or an option is out of range.
         """
-        raise ValueError("this editor makes no faces of its own: it edits those that it is given")
+        raise ValueError("this editor cannot generate faces, only edit given ones")
 
     @abstractmethod
     def resolve(
@@ -108,7 +108,7 @@ class Editor(ABC):
         """Turn a request into targets for these images. May run networks, for unknown labels, masks or mean styles.
 
         Args:
-            request: What a person asks for.
+            request: The parsed request.
             image: Images in [-1, 1].
             own: Labels of the images, 0 or 1; None = the editor reads them off the images.
 

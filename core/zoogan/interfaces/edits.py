@@ -173,7 +173,7 @@ def edit_to_labels(
         target: Labels that they should show.
         seed: One seed, or one for each face.
         reference: Faces whose style to use; None = styles are drawn.
-        masks: Masks that the source knows, see `Editor.read_masks`.
+        masks: Masks from the source, see `Editor.read_masks`.
 
     Returns:
         The edit of the whole batch.

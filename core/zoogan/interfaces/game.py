@@ -141,7 +141,7 @@ class Game(nn.Module, ABC):
 
     Attributes:
         needs: The streams that it reads, by name.
-        averages: Networks of which a moving average is kept if the run asks for one.
+        averages: Networks of which a moving average is kept if the config sets one.
         reset_buffers: Buffers that keep their initial values when a training starts from another run; all others are
             taken over.
         condition: Draws targets and parses requests.

@@ -59,7 +59,7 @@ def augment_faces(sample: Mapping[str, Tensor], generator: torch.Generator) -> d
 def make_sampling_grid(
     turn: Float[Tensor, " n"], zoom: Float[Tensor, " n"], shift: Float[Tensor, "n 2"], size: int
 ) -> Float[Tensor, "n s s 2"]:
-    """Make the grid that says where each pixel comes from.
+    """Make the grid of source positions of the pixels.
 
     Args:
         turn: Degrees by which a face turns clockwise.

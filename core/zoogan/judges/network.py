@@ -67,7 +67,7 @@ def plan_network(
         ConfigError: timm is missing, or has no such backbone.
     """
     options = NARROW if name == BACKBONE and not pretrained else {}
-    with torch.random.fork_rng(devices=[]):  # only looks at the network; its weights are not used
+    with torch.random.fork_rng(devices=[]):  # only the shapes are read; the weights are not used
         trunk = make_trunk(name, options)
     is_small = image_size <= SMALL
     drops_pooling = is_small and not pretrained and hasattr(trunk, "maxpool")

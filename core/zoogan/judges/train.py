@@ -80,8 +80,8 @@ def plan_judge(
     Args:
         data: Name of the source.
         root: Folder of the source.
-        attributes: The attributes to learn, names with commas, or `all` that the source knows, or `none`. Where the
-            source has a segmentation the judge learns to segment too; with `none` that alone.
+        attributes: The attributes to learn, names with commas, `all` of the source, or `none`. If the source has a
+            segmentation, the judge also learns to segment; with `none` it learns only that.
         size: Side of the faces in pixels.
         backbone: A network of timm; by default a narrow resnet10t.
         pretrained: Begin with timm's weights, which may need a download.

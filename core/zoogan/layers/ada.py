@@ -142,7 +142,7 @@ class AdaptiveAugment(Augment):
         off = {kind for group, kinds in CHANGE_GROUPS.items() if not getattr(self.config, group) for kind in kinds}
 
         def is_drawn(kind: str) -> Bool[Tensor, "n"]:
-            """Tell which images get a change; either rotation is rarer, so that p of the images are rotated at all."""
+            """Return which images get a change. Each rotation is rarer, so that a share p gets any."""
             probability = 1 - (1 - p) ** 0.5 if kind.startswith("rotation") else p
             return whether[kind] < (0.0 if kind in off else probability)
 

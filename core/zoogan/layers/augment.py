@@ -1,4 +1,4 @@
-"""Differentiable augmentation of the images that the discriminator sees, real and fake alike."""
+"""Differentiable augmentation of real and fake images before the discriminator."""
 
 from __future__ import annotations
 

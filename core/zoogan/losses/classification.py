@@ -13,7 +13,7 @@ from zoogan.losses.base import OptionlessLoss
 
 
 class BinaryClassification(OptionlessLoss, Classification):
-    """Each attribute is yes or no by itself; the loss is summed over attributes, not averaged.
+    """Binary cross entropy: attributes are independent; the loss is the sum over attributes, not the mean.
 
     Source: StarGAN (Choi et al. 2018), on CelebA.
     """
@@ -24,7 +24,7 @@ class BinaryClassification(OptionlessLoss, Classification):
 
 
 class SoftmaxClassification(OptionlessLoss, Classification):
-    """A face shows exactly one of the attributes: labels are one-hot.
+    """Softmax cross entropy: a face shows exactly one of the attributes, and labels are one-hot.
 
     Source: StarGAN (Choi et al. 2018), on RaFD.
     """

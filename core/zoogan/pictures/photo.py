@@ -183,7 +183,7 @@ def quantize_image(image: Float[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
 
 
 def save_image(image: Float[Tensor, "c h w"] | UInt8[Tensor, "c h w"], path: str | Path) -> None:
-    """Write a picture as a PNG, or as the suffix says. Makes its folder.
+    """Write a picture in the format of its suffix. Makes its folder.
 
     Args:
         image: Floats in [-1, 1] or bytes, of 1 or 3 channels.

@@ -1,4 +1,4 @@
-"""The plugin host: loads each plugin by itself and notifies observers. Imports no torch.
+"""The plugin host: loads each plugin separately and notifies observers. Imports no torch.
 
 pluggy has typed hooks but no isolation: a bad entry point, a misspelt hook or an error in one plugin would stop the
 whole zoo. Therefore each plugin is imported, checked and called separately. It registers into a draft, which is added

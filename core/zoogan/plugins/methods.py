@@ -39,7 +39,7 @@ class MethodInfo:
 
 
 def list_methods(*, plugins: Sequence[str | Path] = (), host: PluginHost | None = None) -> list[MethodInfo]:
-    """List the methods that are installed, sorted by name, then those that the catalogue knows besides.
+    """List the installed methods, sorted by name, then the other methods of the catalogue.
 
     Args:
         plugins: Single-file plugins to load first, as of `zoo list --plugin`.

@@ -284,8 +284,8 @@ def check_method(name: str, registry: Registry | None = None, *, plugin: Path | 
         plugin: A single-file plugin that registers the method, as of `zoo train --plugin`.
 
     Raises:
-        AssertionError: A check failed; names it and says why.
-        ConfigError: No such method; says why, and which there are.
+        AssertionError: A check failed; the message has its name and the reason.
+        ConfigError: There is no such method; the message lists the methods.
     """
     if registry is None:
         opened = get_zoo()

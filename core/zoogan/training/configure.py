@@ -1,4 +1,4 @@
-"""The complete config of a training and its run folder, from options and settings. Imports no torch by itself."""
+"""The complete config of a training and its run folder, from options and settings. Does not import torch itself."""
 
 from __future__ import annotations
 

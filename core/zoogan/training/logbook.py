@@ -16,7 +16,7 @@ class Logbook:
 
     Args:
         path: metrics.jsonl; only the main process may write.
-        accelerator: knows the trackers; None without any.
+        accelerator: holds the trackers; None without trackers.
 
     Attributes:
         seconds: how long the run had been trained when it was resumed.

@@ -27,7 +27,7 @@ def keep_freed_memory() -> bool:
         return False
     try:
         library = ctypes.CDLL(None)
-        library.gnu_get_libc_version  # noqa: B018 (glibc alone has it)
+        library.gnu_get_libc_version  # noqa: B018 (only glibc has it)
         mallopt = library.mallopt
     except (AttributeError, OSError):
         return False

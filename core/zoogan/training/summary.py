@@ -58,7 +58,7 @@ def suggest_commands(editor: Editor, path: Path, attributes: Sequence[str]) -> l
     Args:
         editor: of the run.
         path: the run folder.
-        attributes: that the run knows; the first is the example.
+        attributes: of the run; the first is the example.
     """
     name = attributes[0] if attributes else "NAME"
     if parts := list_parts(editor):

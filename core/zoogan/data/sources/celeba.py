@@ -129,7 +129,7 @@ class CelebA(Source):
 
 
 def _check_layout(config: CelebAData) -> Path:
-    """Return the root. ConfigError says what is missing in it, and shows the expected layout."""
+    """Return the root. Raise ConfigError if files are missing, with the expected layout."""
     root = config.get_root()
     missing = [name for name in ("list_attr_celeba.txt", "img_align_celeba") if not (root / name).exists()]
     if missing:
@@ -145,8 +145,8 @@ def read_attributes(path: Path, attributes: Sequence[str]) -> AttributeRows:
         attributes: Names of the columns to read.
 
     Raises:
-        ConfigError: Lists all unknown attributes, or the first few malformed lines with their numbers; or there is
-            another number of rows than line 1 says.
+        ConfigError: Lists all unknown attributes, or the first few malformed lines with their numbers; or the number
+            of rows is not that of line 1.
     """
     lines = path.read_text().splitlines()
     if len(lines) < 3 or not lines[0].strip().isdigit():
@@ -223,7 +223,7 @@ def read_numbers(path: Path, names: Sequence[str]) -> list[int]:
 
 
 def _split_rows(root: Path, names: Sequence[str], how: str) -> tuple[str, dict[Split, list[int]]]:
-    """Divide the rows into splits, see `CelebAData.split`. Returns the way that `auto` chose, and rows by split.
+    """Divide the rows into splits, see `CelebAData.split`. Returns the chosen value of `split`, and rows by split.
 
     Raises:
         ConfigError: A file that the split needs is missing or malformed.
@@ -245,7 +245,7 @@ def _split_rows(root: Path, names: Sequence[str], how: str) -> tuple[str, dict[S
 
 
 def _choose_split(identity: Path, partition: Path, names: Sequence[str]) -> str:
-    """Choose the way of `split: auto` from the lists that exist, see `CelebAData.split`."""
+    """Choose the value of `split` for `auto` by the lists that exist, see `CelebAData.split`."""
     if not identity.exists():
         return "partition" if partition.exists() else "number"
     if not partition.exists():

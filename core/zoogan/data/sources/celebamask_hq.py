@@ -141,7 +141,7 @@ class CelebAMaskHQ(Source):
         if split not in self._caches:
             budget = compute_budget(self._caches.values(), self.config.workers)
             whole = BYTES_PER_PIXEL * self.image_size**2 * len(members) <= budget
-            # A part of a large set would rarely be read, and take its memory all the same.
+            # Caching a part of a large set would use memory and rarely help.
             self._caches[split] = FaceCache(len(members), self.image_size, budget if whole else 0)
         rows = torch.tensor(indices, dtype=torch.long)
         image, segmentation = self._caches[split].read(
@@ -176,7 +176,7 @@ class CelebAMaskHQ(Source):
 
 
 def _check_layout(config: CelebAMaskHQData) -> Path:
-    """Return the root. ConfigError says what is missing in it, and shows the expected layout."""
+    """Return the root. Raise ConfigError if files are missing, with the expected layout."""
     root = config.get_root()
     masks = {"maps": [MAPS], "parts": [PARTS], "auto": [MAPS, PARTS]}[config.masks]
     missing = [IMAGES] if not (root / IMAGES).is_dir() else []
@@ -262,7 +262,7 @@ def list_part_masks(folder: Path, classes: Sequence[str]) -> dict[int, tuple[Pat
 
 
 def _check_paired(images: dict[int, Path], masks: dict[int, Any], where: Path) -> None:
-    """Check that there are images, and masks of each; masks without an image do no harm.
+    """Check that there are images, and masks of each image; masks without an image are ignored.
 
     Raises:
         ConfigError: There are no images, or images without a mask; the message lists the first few and counts them.
@@ -308,7 +308,7 @@ def _read_labels(root: Path, attributes: Sequence[str], numbers: Sequence[int]) 
 
 
 def _split_numbers(numbers: Sequence[int], config: CelebAMaskHQData) -> tuple[str, dict[Split, list[int]]]:
-    """Divide the faces into splits, see `CelebAMaskHQData.split`. Returns the chosen way, and rows by split."""
+    """Divide the faces into splits, see `CelebAMaskHQData.split`. Returns the chosen `split`, and rows by split."""
     how: str = config.split
     if how == "auto":
         how = "number" if len({number < _NUMBER_TRAIN for number in numbers}) == 2 else "hash"

@@ -9,7 +9,7 @@ from zoogan.interfaces import Edits, Headline
 
 
 class EditError(RedrawMetric):
-    """Mean L1(edit, redraw) / mean L1(input, redraw) inside the true region; 0 = the truth, 1 = no edit at all.
+    """Mean L1(edit, redraw) / mean L1(input, redraw) inside the true region; 0 = the true redraw, 1 = no edit.
 
     Also reported for adding alone and for removing alone. Faces on which the attribute is hidden do not count. For
     drawn faces only.

@@ -49,7 +49,7 @@ class Frequency(FaceMetric):
     """
 
     kinds = ("samples",)
-    title = "Frequency: the share of samples on which the judge sees an attribute, against that of real faces"
+    title = "Frequency: the share of samples with an attribute, as the judge reads it, compared with real faces"
     default_for: ClassVar = {"samples": 40}
     headlines: ClassVar = {
         "frequency.mean": Headline(
@@ -105,7 +105,7 @@ class Frequency(FaceMetric):
         return measures
 
     def _make_mean(self, face: Tensor, made: Float[Tensor, "n a"], real: Float[Tensor, "m a"]) -> Measure:
-        """Make the measure of the mean gap; its note states the gap that chance alone makes."""
+        """Make the measure of the mean gap; its note states the expected gap of real faces."""
         signs = (made.mean(0) - real.mean(0)).sign()
         shares = real.mean(0)
         spread = (shares * (1 - shares) * (1 / len(made) + 1 / len(real))).sqrt()

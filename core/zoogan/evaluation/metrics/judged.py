@@ -38,15 +38,15 @@ class JudgedMetric(FaceMetric):
     """A metric that measures through the study's judge; its notes state the judge's own accuracy."""
 
     def start(self, study: Study) -> None:
-        """Check that there is a judge and that it knows an attribute of the study.
+        """Check that there is a judge and that it reads an attribute of the study.
 
         Raises:
-            Unavailable: There is none, or it knows none of the attributes.
+            Unavailable: There is none, or it reads none of the attributes.
         """
         self.judge = require_judge(study)
         if not set(self.judge.attributes) & set(study.source.attributes):
             names, readable = ", ".join(study.source.attributes), ", ".join(self.judge.attributes) or "no attributes"
-            raise Unavailable(f"the judge knows {readable}, none of {names}: train another with `zoo judge train`")
+            raise Unavailable(f"the judge reads {readable}, none of {names}: train another with `zoo judge train`")
         super().start(study)
 
     def make_measure(self, name: str, attribute: str | None, statistic: Statistic) -> Measure:

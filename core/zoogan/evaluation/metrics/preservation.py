@@ -18,7 +18,7 @@ class Preservation(JudgedMetric):
     only because of the judge's mistakes.
     """
 
-    title = "Preservation: the judge reads everything else as before the edit"
+    title = "Preservation: the judge reads the other attributes as before the edit"
     default_for: ClassVar = {"edits": 40}
     headlines: ClassVar = {
         "preservation": Headline("Preservation", "of the other attributes, as the judge reads them, stay", 30, 30),
@@ -38,7 +38,7 @@ class Preservation(JudgedMetric):
                 self.add_rows("preservation.truth", edits, (before[:, k] == best[:, k]).float(), stratum=stratum)
 
     def list_others(self, attribute: str) -> list[str]:
-        """List the attributes that an edit of this one must leave alone."""
+        """List the attributes that an edit of this attribute should not change."""
         groups = (*self.study.source.groups, *self.study.exclusive)
         rivals = {name for group in groups if attribute in group for name in group}
         return [name for name in self.judge.attributes if name != attribute and name not in rivals]

@@ -14,7 +14,7 @@ Image = Float[Tensor, "n c h w"]
 Region = Bool[Tensor, "n 1 h w"]
 RANGE = 2.0  # from -1 to 1
 C1, C2 = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2  # of SSIM
-BEST_PSNR = 58.92  # dB; what rounding to 256 levels alone leaves: 10 log10(RANGE**2 / ((RANGE / 255)**2 / 12))
+BEST_PSNR = 58.92  # dB; that of rounding to 256 levels: 10 log10(RANGE**2 / ((RANGE / 255)**2 / 12))
 
 
 def average_in_region(values: Image, region: Region | None) -> Float[Tensor, " n"]:

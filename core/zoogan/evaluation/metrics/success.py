@@ -20,9 +20,9 @@ class Success(JudgedMetric):
     - `success.unedited`: `success` of the unedited inputs; above 0 only because of the judge's mistakes.
     """
 
-    title = "Success: the judge sees what was asked for"
+    title = "Success: the judge reads the requested value"
     default_for: ClassVar = {"edits": 30}
-    headlines: ClassVar = {"success": Headline("Success", "of the edits show what was asked for", 20, 20)}
+    headlines: ClassVar = {"success": Headline("Success", "of the edits show the requested value", 20, 20)}
     better: ClassVar = {
         "success": "higher", "success.adding": "higher", "success.removing": "higher", "success.accuracy": "higher",
         "success.average_precision": "higher", "success.best_f1": "higher", "success.unedited": None,

@@ -161,7 +161,7 @@ def make_cells(members: dict[str, list[Measured]], column: ComparisonColumn, fac
 
     Args:
         members: name of an entrant -> the numbers of its runs.
-        column: Its key has the seed of the bootstrap, and it says which way is good.
+        column: Its key has the seed of the bootstrap; `better` decides which is the best.
         faces: Number of faces to resample.
     """
     weights = draw_face_weights(faces, RESAMPLES, column.key.seed)
