@@ -184,7 +184,7 @@ def read_weights_file(path: Path) -> Any:
 
 
 def load_torch_file(path: Path) -> Any:
-    """Read what `torch.save` wrote, with the unpickler that knows tensors and plain containers only.
+    """Read a file of `torch.save` with the restricted unpickler, which accepts only tensors and plain containers.
 
     It also accepts `argparse.Namespace`, a plain record in which many official files keep their arguments.
     """

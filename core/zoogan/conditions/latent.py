@@ -71,7 +71,7 @@ class LatentCondition(Condition):
         return Request(request, parts=parts, from_seed=seed)
 
     def _explain_unknown(self, name: str) -> str:
-        """Explain why an attribute cannot be asked for, and what to do about it."""
+        """Explain why an attribute cannot be requested, and how to fix it."""
         hint, advice = suggest_name(name, self.names), f"`zoo direction RUN --attribute {name}` fits one"
         if name in self.unusable:
             return f"{self.unusable[name]}; {advice.replace('fits one', 'fits it anew')}"

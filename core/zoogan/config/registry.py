@@ -79,7 +79,7 @@ def check_names(role: str, name: str, config: Any) -> None:
 
 @cache
 def make_component_config(role: str, name: str) -> type[ComponentConfig]:
-    """Make the config class of a component that has no settings: nothing but `use` (sources: what all sources have)."""
+    """Make the config class of a component without settings: only `use` (sources: the settings of all sources)."""
     title = "".join(word.capitalize() for word in re.split(r"\W|_", name)) + "Config"
     accepted: Any = Literal[name]
     if role == "source":

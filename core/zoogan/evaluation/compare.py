@@ -164,7 +164,7 @@ def list_paths(runs: Sequence[str | Path | LoadedRun]) -> list[Path]:
 
 
 def get_common_kind(paths: Sequence[Path], runs: Sequence[LoadedRun]) -> Kind:
-    """Get what is measured of every run, edits or samples.
+    """Get the kind that every run has, edits or samples.
 
     Raises:
         ConfigError: Some runs make faces and some edit them.

@@ -79,7 +79,7 @@ def open_study(
 
 
 def get_kind(editor: Editor) -> Kind:
-    """Get what is measured of an editor: edits of given faces, or samples."""
+    """Get the kind of an editor: edits of given faces, or samples."""
     return "samples" if editor.can_sample else "edits"
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from zoogan.interfaces.draws import Draws
 
 Targets = dict[str, Tensor]
-"""Tensors that tell a generator what to show, by name, one row a sample."""
+"""The targets of a generator: tensors by name, one row a sample."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class ImageEditor(Network):
     )
 
     def encode(self, image: Float[Tensor, "n c h w"]) -> Any:
-        """Compute what `decode` needs of the image. By default the image itself."""
+        """Compute the input of `decode` from the image. By default the image itself."""
         return image
 
     @abstractmethod

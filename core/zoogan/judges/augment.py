@@ -1,4 +1,4 @@
-"""The augmentation of a judge's training faces, so that it tolerates what generators do to images."""
+"""The augmentation of a judge's training faces, which makes it robust to artefacts of generators."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 LRELU_SLOPE = 0.2
 """Slope of the leaky ReLU below 0."""
 LRELU_GAIN = math.sqrt(2)
-"""Approximately keeps the variance of what passes a leaky ReLU of slope 0.2."""
+"""Gain that approximately keeps the variance through a leaky ReLU of slope 0.2."""
 SQRT_HALF = 0.5**0.5
 """Keeps the variance of a sum of two independent values."""
 

@@ -1,4 +1,4 @@
-"""The catalogue: what is known about each method without importing its code, installed or not."""
+"""The catalogue: facts about each method, installed or not, without importing its code."""
 
 from __future__ import annotations
 

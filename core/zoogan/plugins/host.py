@@ -35,7 +35,7 @@ SLOW = (
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """A loaded plugin and what it registered.
+    """A loaded plugin and its registered entries.
 
     Attributes:
         name: Its name.
@@ -215,7 +215,7 @@ class PluginHost:
 
 
 def make_plugin_info(candidate: Candidate, plugin: Any, draft: Registry, warnings: tuple[str, ...]) -> PluginInfo:
-    """Collect what a plugin added to its draft."""
+    """Collect the entries that a plugin added to its draft."""
     name = candidate.name
     return PluginInfo(
         name,

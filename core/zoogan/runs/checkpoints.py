@@ -59,7 +59,7 @@ def read_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -
 
 @torch.no_grad()
 def restore_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    """Restore what `read_optimizer_state` returned."""
+    """Restore a state that `read_optimizer_state` returned."""
     parameters = dict(network.named_parameters())
     for key, value in state.items():
         name, _, field = key.rpartition("/")

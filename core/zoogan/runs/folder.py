@@ -130,7 +130,7 @@ class RunFolder:
         length: TrainedLength | None = None,
         raw: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
     ) -> None:
-        """Store what an editor needs: the networks (their averages where there are any) and the game's own state.
+        """Store the model for editing: the networks (their averages where there are any) and the game's own state.
 
         The folder is replaced as a whole, so networks of two iterations never stand side by side.
 

@@ -81,7 +81,7 @@ class FakeCudaGenerator(torch.Generator):
         return generator.manual_seed(0) if generator.device_type == "cuda" else generator
 
     def manual_seed(self, seed: int) -> FakeCudaGenerator:
-        """Set the seed, as torch does on the CPU; what is drawn on CUDA has no values."""
+        """Set the seed, as torch does on the CPU; numbers drawn on CUDA have no values."""
         super().manual_seed(CUDA_SEED_MARK << 48 | seed % 2**48 if self.device_type == "cuda" else seed)
         return self
 
@@ -208,7 +208,7 @@ def replace_mask(index: Tensor | None) -> list[Tensor | None]:
 
 
 def make_unread_value(operator: Any, tensor: Tensor) -> Any:
-    """Return what the host reads where there are no values."""
+    """Return zeros in place of the values that the host reads."""
     if operator is aten._local_scalar_dense:
         return torch.zeros((), dtype=tensor.dtype).item()
     if operator is aten.nonzero:  # one index

@@ -33,7 +33,7 @@ def describe_start(session: Session) -> str:
 
 
 def describe_outcome(session: Session, outcome: Outcome) -> str:
-    """Describe how a training ended, and what can be done with its run.
+    """Describe how a training ended, and suggest commands for its run.
 
     Where the source can draw the true result of an edit, the edits of held-out faces are measured against it.
     """

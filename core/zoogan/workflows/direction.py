@@ -147,7 +147,7 @@ def fit_each(
 def make_each_conditional(
     directions: Mapping[str, Direction], others: Sequence[str], stored: Mapping[str, Direction]
 ) -> tuple[dict[str, Direction], list[str]]:
-    """Remove from each direction what it shares with the directions of other attributes.
+    """Make each direction orthogonal to the directions of other attributes.
 
     Args:
         directions: The new directions.

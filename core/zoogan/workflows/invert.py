@@ -123,7 +123,7 @@ def invert_in_batches(
         pictures: The photos as bytes (3, h, w).
         stop: Ends the search when a signal was received.
         show_progress: Opens a display for each batch.
-        notify: Called with one sentence if faces are compared in another way than published.
+        notify: Called with one sentence if the distance is not the published one.
         settings: Of `LoadedRun.invert`.
 
     Yields:
@@ -155,7 +155,7 @@ def invert_in_batches(
 
 
 def describe_image_distance(run: LoadedRun, choice: Any) -> str | None:
-    """Describe how faces are compared, if it differs from what was published.
+    """Describe the distance of faces if it is not the published one.
 
     Args:
         run: A run that makes faces.

@@ -273,7 +273,7 @@ def _find_problem(
     present: dict[str, str],
     lines: dict[str, int],
 ) -> str | None:
-    """Find what is wrong with a row: the number of cells, a repeated or missing image, or a value; None = nothing."""
+    """Find the problem of a row: the number of cells, a repeated or missing image, or a value; None = no problem."""
     if len(cells) != len(header):
         return f"{len(cells) - 1} values for {len(header) - 1} attributes"
     if name in lines:

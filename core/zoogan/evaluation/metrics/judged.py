@@ -1,4 +1,4 @@
-"""Base of the metrics that measure through a judge, and what they share."""
+"""Base class and helpers of the metrics that use a judge."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def describe_accuracy(judge: AttributeJudge, names: Sequence[str]) -> str:
 
 
 class JudgedMetric(FaceMetric):
-    """A metric that measures through the study's judge; its notes state the judge's own accuracy."""
+    """A metric that uses the study's judge; its notes state the judge's own accuracy."""
 
     def start(self, study: Study) -> None:
         """Check that there is a judge and that it reads an attribute of the study.
@@ -84,5 +84,5 @@ def resize_labels(labels: Tensor | None, like: Tensor) -> Tensor:
 
 
 def read_first_face(study: Study) -> Tensor:
-    """Read one face of the study, (1, 3, s, s), to try what a judge can read."""
+    """Read one face of the study, (1, 3, s, s), to test which labels a judge reads."""
     return normalize_image(study.source.read(study.split, [0])["image"]).to(study.device)

@@ -73,7 +73,7 @@ class MaskAgreement(FaceMetric):
         )  # fmt: skip
 
     def _describe_judge(self, name: str, attribute: str | None) -> str:
-        """Describe what the judge itself reaches on real faces."""
+        """Describe the accuracy of the judge on real faces."""
         if name == "mask_agreement.judge":
             return "of real held-out faces, as the judge stated when it was trained"
         if attribute is not None:

@@ -123,7 +123,7 @@ def take_first_faces(source: Source, split: Split, count: int) -> RealFaces:
 
 
 def hash_real_faces(source: Source, indices: Sequence[int], split: Split = SPLIT) -> str | None:
-    """Hash what identifies a set of real faces, without reading them: their files, crop, size and labels.
+    """Hash the identity of a set of real faces without reading them: files, crop, size and labels.
 
     Returns:
         The hash; None if the source has no stable hash.
@@ -181,7 +181,7 @@ def _compute_reference(faces: RealFaces, features: Features, study: Study) -> di
 
 
 def _read_cached(path: Path, shape: tuple[int, int]) -> dict[str, Tensor] | None:
-    """Read what an earlier run computed; None if there is nothing, or if the file is damaged."""
+    """Read cached features; None if the file is missing or damaged."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError):
