@@ -1,4 +1,4 @@
-"""The methods that are installed or known, as plain records. Imports no torch."""
+"""Lists the installed methods and those of the catalogue. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What is known of a method without importing its code.
+    """Facts about a method, from the registry and the catalogue, without importing its code.
 
     Attributes:
         name: The id, such as `stargan-v2`.
