@@ -1,8 +1,27 @@
 """Names with which a plugin registers methods, components and commands. Imports no torch."""
 
-from zoogan.config.registry import Component, MethodSpec, RegistrationError, Registry
-from zoogan.facts import Facts
-from zoogan.plugins.hooks import hookimpl
-from zoogan.plugins.methods import MethodInfo
+from importlib import import_module
 
-__all__ = ["Component", "Facts", "MethodInfo", "MethodSpec", "RegistrationError", "Registry", "hookimpl"]
+# Loaded on first use: `zoo --help` looks for plugins and needs no config classes.
+_MODULES = {
+    "Component": "zoogan.config.registry",
+    "Facts": "zoogan.facts",
+    "MethodInfo": "zoogan.plugins.methods",
+    "MethodSpec": "zoogan.config.registry",
+    "RegistrationError": "zoogan.config.registry",
+    "Registry": "zoogan.config.registry",
+    "hookimpl": "zoogan.plugins.hooks",
+}
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return list(__all__)
