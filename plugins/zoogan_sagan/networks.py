@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.interfaces import AttributeDiscriminator, EditedImage, ImageEditor, Verdict
+from zoogan.interfaces import AttributeDiscriminator, DiscriminatorOutput, EditedImage, ImageEditor
 from zoogan.layers import (
     BatchNorm2d,
     BatchStatistics,
@@ -150,13 +150,13 @@ class SaganDiscriminator(AttributeDiscriminator):
         self.attributes = nn.Conv2d(self.trunk.outputs, count, facts.image_size >> stages)
         init_normal(self)
 
-    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
+    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> DiscriminatorOutput:
         """Score images in [-1, 1] with the labels or targets `attributes` (n, a)."""
         features = self.trunk(image)
         score = self.score(features)
         if self.by_label:
             score = select_label_scores(score, attributes)
-        return Verdict(score, self.attributes(features).flatten(1))
+        return DiscriminatorOutput(score, self.attributes(features).flatten(1))
 
 
 def select_label_scores(

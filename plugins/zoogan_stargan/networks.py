@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.interfaces import AttributeDiscriminator, EditedImage, ImageEditor, Verdict
+from zoogan.interfaces import AttributeDiscriminator, DiscriminatorOutput, EditedImage, ImageEditor
 from zoogan.layers import EncoderDecoder, StridedTrunk, append_planes, check_halvings, get_default_stages
 from zoogan.plugins import Facts
 from zoogan_stargan.config import StarganDiscriminatorConfig, StarganGeneratorConfig
@@ -71,7 +71,7 @@ class StarganDiscriminator(AttributeDiscriminator):
         self.score = nn.Conv2d(self.trunk.outputs, 1, 3, 1, 1, bias=False)
         self.attributes = nn.Conv2d(self.trunk.outputs, len(facts.attributes), facts.image_size >> stages, bias=False)
 
-    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
+    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> DiscriminatorOutput:
         """Score images (n, c, h, w) in [-1, 1]."""
         features = self.trunk(image)
-        return Verdict(self.score(features), self.attributes(features).flatten(1))
+        return DiscriminatorOutput(self.score(features), self.attributes(features).flatten(1))

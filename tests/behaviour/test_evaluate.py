@@ -15,7 +15,7 @@ from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
 from zoogan.errors import ConfigError
 from zoogan.evaluation.build_report import build_report, collect_rows
-from zoogan.evaluation.metric_runner import Findings, run_metrics
+from zoogan.evaluation.metric_runner import StudyMeasures, run_metrics
 from zoogan.evaluation.metrics.diversity import Diversity
 from zoogan.evaluation.metrics.edit_error import EditError
 from zoogan.evaluation.metrics.locality import Locality
@@ -94,7 +94,7 @@ def all_metrics() -> dict[str, Metric]:
     }  # fmt: skip
 
 
-def values_of(found: Findings) -> dict[str, float]:
+def values_of(found: StudyMeasures) -> dict[str, float]:
     return {f"{m.name} {m.attribute or 'all'}": m.statistic.compute() for _, m in found.measures}
 
 

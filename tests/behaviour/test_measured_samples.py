@@ -20,7 +20,7 @@ from support.runs import list_settings, make_set_options, tiny_run
 from support.set_metrics import FunctionEditor, NoiseSource, RandomFilters, keep_image, make_study, run_in_two_threads
 from zoogan.cli import main
 from zoogan.evaluation.build_report import build_report, collect_rows
-from zoogan.evaluation.metric_runner import Findings, run_metrics
+from zoogan.evaluation.metric_runner import StudyMeasures, run_metrics
 from zoogan.evaluation.metrics.diversity import Diversity
 from zoogan.evaluation.metrics.edit_error import EditError
 from zoogan.evaluation.metrics.frechet import FrechetSqueezeNet
@@ -97,7 +97,7 @@ def all_metrics() -> dict[str, Metric]:
     }  # fmt: skip
 
 
-def values_of(found: Findings) -> dict[str, float]:
+def values_of(found: StudyMeasures) -> dict[str, float]:
     assert not found.skipped, found.skipped
     return {f"{m.name} {m.attribute or 'all'}": m.statistic.compute() for _, m in found.measures}
 
@@ -200,7 +200,7 @@ def test_sample_metrics_ignore_batching(name: str, study: Study) -> None:
 def test_two_processes_measure_like_one(tmp_path: Path) -> None:
     alone = run_metrics(KnownGenerator(drawn), samples_study(tmp_path / "one", faces=101), all_metrics(), [])
 
-    def work(rank: int, world: World) -> Findings:
+    def work(rank: int, world: World) -> StudyMeasures:
         return run_metrics(
             KnownGenerator(drawn), samples_study(tmp_path / "two", faces=101, world=world), all_metrics(), []
         )

@@ -17,7 +17,7 @@ from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
 from zoogan.evaluation.build_report import build_report, collect_rows
 from zoogan.evaluation.inputs import choose_metrics
-from zoogan.evaluation.metric_runner import Findings, run_metrics
+from zoogan.evaluation.metric_runner import StudyMeasures, run_metrics
 from zoogan.evaluation.metrics.diversity import Diversity
 from zoogan.evaluation.metrics.frechet import FrechetSqueezeNet
 from zoogan.evaluation.metrics.frequency import Frequency
@@ -48,7 +48,7 @@ def both() -> dict[str, Metric]:
     return {"mask_agreement": MaskAgreement(), "part_leak": PartLeak(PartLeak.Config(faces=30))}
 
 
-def values_of(found: Findings) -> dict[str, float]:
+def values_of(found: StudyMeasures) -> dict[str, float]:
     assert not found.skipped, found.skipped
     return {f"{m.name} {m.attribute or 'all'}": m.statistic.compute() for _, m in found.measures}
 
@@ -173,7 +173,7 @@ def test_two_processes_measure_like_one(tmp_path: Path) -> None:
         )
     )
 
-    def work(rank: int, world: World) -> Findings:
+    def work(rank: int, world: World) -> StudyMeasures:
         return run_metrics(
             make_painted_editor(make_rectangle_painter(0.1)),
             parts_study(tmp_path / "two", faces=41, world=world),

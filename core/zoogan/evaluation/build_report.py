@@ -12,14 +12,14 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from zoogan.evaluation.metric_runner import Findings
+from zoogan.evaluation.metric_runner import StudyMeasures
 from zoogan.evaluation.reports.bootstrap import RESAMPLES, compute_interval, draw_face_weights, resample
 from zoogan.evaluation.reports.report import Key, MeasuredRun, Report, Value, name_statistic
 from zoogan.interfaces import Measure, SetStatistic, Study
 
 
 def build_report(
-    findings: Findings,
+    findings: StudyMeasures,
     study: Study,
     about: MeasuredRun,
     judge: dict[str, Any] | None,
@@ -50,7 +50,7 @@ def build_report(
 def make_value(
     metric: str,
     measure: Measure,
-    findings: Findings,
+    findings: StudyMeasures,
     study: Study,
     weights: Float[Tensor, "resamples faces"],
     options: dict[str, Any],
@@ -78,7 +78,7 @@ def make_value(
     )  # fmt: skip
 
 
-def make_key(metric: str, measure: Measure, findings: Findings, study: Study, options: dict[str, Any]) -> Key:
+def make_key(metric: str, measure: Measure, findings: StudyMeasures, study: Study, options: dict[str, Any]) -> Key:
     """Make the key of a measure, see `make_value`."""
     attribute, is_sampled = measure.attribute, study.kind == "samples"
     return Key(
@@ -91,7 +91,7 @@ def make_key(metric: str, measure: Measure, findings: Findings, study: Study, op
     )  # fmt: skip
 
 
-def find_rivals(findings: Findings, study: Study, attribute: str | None) -> dict[str, tuple[str, ...]] | None:
+def find_rivals(findings: StudyMeasures, study: Study, attribute: str | None) -> dict[str, tuple[str, ...]] | None:
     """Find `Key.rivals` of the edits of an attribute, or (None) of all edited attributes."""
     edited = sorted(name for name in findings.edited if name and attribute in (None, name))
     return {name: rivals for name in edited if (rivals := study.list_added_rivals(name))} or None
@@ -109,7 +109,7 @@ def get_versions(libraries: tuple[str, ...]) -> dict[str, str]:
     return versions
 
 
-def collect_rows(findings: Findings) -> dict[str, Tensor]:
+def collect_rows(findings: StudyMeasures) -> dict[str, Tensor]:
     """Collect the rows behind the values of a report, as `<place in the list of values>.<field>`."""
     return {
         f"{place}.{name}": getattr(measure.statistic, name)

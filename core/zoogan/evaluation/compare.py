@@ -14,7 +14,7 @@ from zoogan.plugins.host import get_zoo
 
 if TYPE_CHECKING:
     from zoogan.evaluation.measure import MeasureOptions
-    from zoogan.evaluation.reports.comparison import ComparisonColumn, Entrant, EvaluatedRun
+    from zoogan.evaluation.reports.comparison import ComparedTraining, ComparisonColumn, EvaluatedRun
     from zoogan.interfaces import Kind
     from zoogan.runs.loaded import LoadedRun
 
@@ -34,7 +34,7 @@ class Comparison:
         notes: Messages for the user, whole sentences.
     """
 
-    entrants: list[Entrant]
+    entrants: list[ComparedTraining]
     columns: list[ComparisonColumn]
     headlines: list[ComparisonColumn]
     folder: Path
@@ -127,7 +127,7 @@ def compare(
         only = find_faces_of_all(registry, compared, faces, show) if kind == "edits" else None
         measure_options = MeasureOptions(
             judge=None if judge is None else Path(judge), faces=faces, seed=seed, truncation=truncation,
-            attributes=attributes, only=only,
+            attributes=attributes, face_numbers=only,
         )  # fmt: skip
         evaluated = measure_runs(registry, compared, kind, metrics, settings, measure_options, folder, notes, show)
     try:

@@ -24,7 +24,7 @@ from zoogan.evaluation.inputs import (
     guide_editor,
     open_labelled_source,
 )
-from zoogan.evaluation.metric_runner import Findings, measure_speed, run_metrics
+from zoogan.evaluation.metric_runner import StudyMeasures, measure_speed, run_metrics
 from zoogan.evaluation.metrics.parts import list_parts
 from zoogan.evaluation.part_sheet import make_part_legend, make_part_sheet
 from zoogan.evaluation.reports.page import render_report
@@ -48,7 +48,7 @@ class MeasureOptions:
         is_guided: Take the style of each edit from another face of the split that has the requested attribute.
         truncation: How far from the mean face samples may be, 0 to 1; None = 1.
         attributes: Attributes to edit; None = all of the source.
-        only: Numbers of the faces to edit; None = all that the run can edit.
+        face_numbers: Numbers of the faces to edit; None = all that the run can edit.
     """
 
     judge: Path | None = None
@@ -57,7 +57,7 @@ class MeasureOptions:
     is_guided: bool = False
     truncation: float | None = None
     attributes: Sequence[str] | None = None
-    only: frozenset[int] | None = None
+    face_numbers: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def prepare_study(
         notes.append(describe_judge_mismatch(judge.facts, source))
     study = open_study(
         source, data.source, faces=options.faces, seed=options.seed, device=run.device, judge=judge, editor=run.editor,
-        truncation=1.0 if options.truncation is None else options.truncation, only=options.only,
+        truncation=1.0 if options.truncation is None else options.truncation, only=options.face_numbers,
     )  # fmt: skip
     notes.append(describe_missing_fields(run.editor, source.fields))
     editor = guide_editor(study, run.editor) if options.is_guided else run.editor
@@ -199,7 +199,7 @@ def describe_metric_options(metrics: Mapping[str, ComponentConfig]) -> dict[str,
     }
 
 
-def write_report_folder(folder: Path, report: Report, findings: Findings, prepared: PreparedStudy) -> Report:
+def write_report_folder(folder: Path, report: Report, findings: StudyMeasures, prepared: PreparedStudy) -> Report:
     """Write report.json, faces.safetensors and report.html; returns the report with the sha256 of its rows."""
     report = write_report(folder, report, collect_rows(findings))
     page = render_report(report, findings.headlines, make_pictures(prepared), make_part_legend(prepared.editor))

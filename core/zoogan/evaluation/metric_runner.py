@@ -19,7 +19,7 @@ from zoogan.pictures.photo import normalize_image
 
 
 @dataclass
-class Findings:
+class StudyMeasures:
     """The measures of a study.
 
     Attributes:
@@ -43,7 +43,7 @@ class Findings:
 @torch.no_grad()
 def run_metrics(
     editor: Editor, study: Study, metrics: Mapping[str, Metric], attributes: Sequence[str], *, strict: bool = False
-) -> Findings:
+) -> StudyMeasures:
     """Pass all edits of all attributes, or all samples, to every metric, and collect the measures.
 
     A metric that is unavailable or raises is left out on all processes alike, and `skipped` says why.
@@ -65,7 +65,7 @@ def run_metrics(
         raise ValueError(f"exclusive groups differ: {study.exclusive} in the study, {editor.exclusive} in the editor")
     if study.kind != get_kind(editor):
         raise ValueError(f"a study of {study.kind}, but {type(editor).__name__} shows {get_kind(editor)}")
-    findings = Findings(digests={} if study.kind == "samples" else hash_faces(study, attributes))
+    findings = StudyMeasures(digests={} if study.kind == "samples" else hash_faces(study, attributes))
     editor.networks.eval()
     for name, metric in metrics.items():
         if reason := explain_mismatch(metric, study.kind):
@@ -97,7 +97,7 @@ def explain_mismatch(metric: Metric, kind: Kind) -> str | None:
 
 
 def feed_edits(
-    editor: Editor, study: Study, runner: MetricRunner, attributes: Sequence[str], findings: Findings
+    editor: Editor, study: Study, runner: MetricRunner, attributes: Sequence[str], findings: StudyMeasures
 ) -> None:
     """Pass every edit of every attribute to the metrics, and count the edits in `findings`."""
     for attribute in attributes:
@@ -169,8 +169,8 @@ def hash_faces(study: Study, attributes: Sequence[str]) -> dict[str | None, str]
     for first in range(0, study.faces, BATCH):
         sample = study.source.read(study.split, list(range(first, min(first + BATCH, study.faces))))
         pixels.update(sample["image"].numpy().tobytes())
-    if study.only is not None:
-        pixels.update(repr(sorted(study.only)).encode())
+    if study.face_numbers is not None:
+        pixels.update(repr(sorted(study.face_numbers)).encode())
     labels = study.source.read_labels(study.split)[: study.faces].to(torch.uint8)
     digests: dict[str | None, str] = {}
     joint = pixels.copy()

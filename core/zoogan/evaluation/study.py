@@ -74,7 +74,7 @@ def open_study(
         source=source, source_name=source_name, split=split, seed=seed, device=torch.device(device),
         faces=faces if kind == "samples" else min(faces, source.count_faces(split)), cache=get_cache_folder(),
         world=world or World(), judge=judge, kind=kind, truncation=truncation,
-        exclusive=() if editor is None else editor.exclusive, only=only,
+        exclusive=() if editor is None else editor.exclusive, face_numbers=only,
     )  # fmt: skip
 
 
@@ -157,8 +157,8 @@ def iterate_edits(editor: Editor, study: Study, attribute: str, batch: int = BAT
         sample = source.read(study.split, numbers)
         target, rows = make_edit_targets(study, sample["attributes"], attribute)
         rows &= get_visible_rows(source, sample, attribute) & editor.find_supported(sample["attributes"])
-        if study.only is not None:
-            rows &= torch.tensor([number in study.only for number in numbers])
+        if study.face_numbers is not None:
+            rows &= torch.tensor([number in study.face_numbers for number in numbers])
         if bool(rows.any()):
             sample = {name: part[rows] for name, part in sample.items()}
             faces = [number for number, is_edited in zip(numbers, rows.tolist()) if is_edited]

@@ -112,7 +112,7 @@ class AdversarialGame(Game):
             {"real": 0-d, "fake": 0-d}.
         """
         real, fake = ensure_float32(real), ensure_float32(fake)
-        self.count_trust(turn, real)
+        self.add_real_signs(turn, real)
         return dict(zip(("real", "fake"), self.adversarial.discriminator_loss(real, fake)))
 
     def share_between_steps(
@@ -139,7 +139,7 @@ class AdversarialGame(Game):
 
     # ---- state ----
 
-    def count_trust(self, turn: Turn, score: Tensor) -> None:
+    def add_real_signs(self, turn: Turn, score: Tensor) -> None:
         """Add up the signs of the discriminator's scores of real images over all processes, the measure of overfitting.
 
         An image counts once, even if several updates use it, so that p changes with the number of images.

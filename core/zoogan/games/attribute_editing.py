@@ -25,6 +25,7 @@ from zoogan.games.config import AttributeEditingConfig
 from zoogan.interfaces import (
     Classification,
     Clock,
+    DiscriminatorOutput,
     Draws,
     EditedImage,
     Editor,
@@ -33,7 +34,6 @@ from zoogan.interfaces import (
     Step,
     Targets,
     Turn,
-    Verdict,
     World,
 )
 from zoogan.layers.norm import has_batch_norm
@@ -147,7 +147,7 @@ class AttributeEditing(AdversarialGame):
 
     def judge_both(
         self, discriminator: nn.Module, real: Tensor, own: Tensor, fake: Tensor, target: Tensor
-    ) -> tuple[Verdict, Verdict]:
+    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
         """Run the discriminator on real and fake images: in one pass, unless a BatchNorm would mix the two.
 
         Args:
@@ -164,7 +164,9 @@ class AttributeEditing(AdversarialGame):
             return to_float32_verdict(discriminator(real, own)), to_float32_verdict(discriminator(fake, target))
         both = to_float32_verdict(discriminator(torch.cat([real, fake]), torch.cat([own, target])))
         n = len(real)
-        return Verdict(both.score[:n], both.attributes[:n]), Verdict(both.score[n:], both.attributes[n:])
+        return DiscriminatorOutput(both.score[:n], both.attributes[:n]), DiscriminatorOutput(
+            both.score[n:], both.attributes[n:]
+        )
 
     # ---- the generator's step ----
 
@@ -300,7 +302,7 @@ class AttributeEditing(AdversarialGame):
         return AttributeEditor(networks, self.condition, attributes, self.classification)
 
 
-def to_float32_verdict(verdict: Verdict) -> Verdict:
+def to_float32_verdict(verdict: DiscriminatorOutput) -> DiscriminatorOutput:
     """Cast a verdict to float32 or wider.
 
     Args:
@@ -309,7 +311,7 @@ def to_float32_verdict(verdict: Verdict) -> Verdict:
     Returns:
         The same in full precision.
     """
-    return Verdict(ensure_float32(verdict.score), ensure_float32(verdict.attributes))
+    return DiscriminatorOutput(ensure_float32(verdict.score), ensure_float32(verdict.attributes))
 
 
 @torch.no_grad()

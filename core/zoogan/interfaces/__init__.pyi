@@ -4,7 +4,7 @@ from .condition import Targets as Targets
 from .contract import Contract as Contract
 from .contract import ContractError as ContractError
 from .discriminator import AttributeDiscriminator as AttributeDiscriminator
-from .discriminator import Verdict as Verdict
+from .discriminator import DiscriminatorOutput as DiscriminatorOutput
 from .draws import Draws as Draws
 from .draws import derive_seed as derive_seed
 from .editor import Column as Column

@@ -12,7 +12,7 @@ from zoogan.interfaces.contract import Contract
 from zoogan.interfaces.network import Network
 
 
-class Verdict(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """The output of an attribute discriminator.
 
     Attributes:
@@ -32,7 +32,7 @@ class AttributeDiscriminator(Network):
     )
 
     @abstractmethod
-    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> Verdict:
+    def forward(self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"]) -> DiscriminatorOutput:
         """Judge images.
 
         Args:

@@ -79,7 +79,7 @@ class Study:
         kind: Whether edits or samples are measured.
         truncation: Of samples: how far from the mean face they may be, 0 to 1.
         exclusive: Groups of attributes of which the run shows at most one, in addition to those of the source.
-        only: Numbers of the faces below `faces` that are edited; None = all that the run can edit.
+        face_numbers: Numbers of the faces below `faces` that are edited; None = all that the run can edit.
     """
 
     source: Source
@@ -94,7 +94,7 @@ class Study:
     kind: Kind = "edits"
     truncation: float = 1.0
     exclusive: tuple[tuple[str, ...], ...] = ()
-    only: frozenset[int] | None = None
+    face_numbers: frozenset[int] | None = None
 
     def list_exclusive_groups(self, attribute: str) -> list[tuple[str, ...]]:
         """List the exclusive groups of an attribute, those of the source and those of the run."""

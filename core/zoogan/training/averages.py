@@ -48,14 +48,14 @@ class Average:
     Args:
         network: to be averaged; its copy begins with the same weights.
         decay: iteration -> decay.
-        still: names of parameters and buffers that stay as they are.
+        frozen_names: names of parameters and buffers that stay as they are.
     """
 
-    def __init__(self, network: nn.Module, decay: Callable[[int], float], still: Collection[str] = ()) -> None:
+    def __init__(self, network: nn.Module, decay: Callable[[int], float], frozen_names: Collection[str] = ()) -> None:
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
-        self.averaged = [name not in still for name, _ in network.named_parameters()]
-        self.copied = [name not in still for name, _ in network.named_buffers()]
+        self.averaged = [name not in frozen_names for name, _ in network.named_parameters()]
+        self.copied = [name not in frozen_names for name, _ in network.named_buffers()]
 
     @torch.no_grad()
     def update(self, network: nn.Module, iteration: int, apply: Tensor | None = None) -> None:

@@ -34,7 +34,7 @@ class EvaluatedRun:
 
 
 @dataclass(frozen=True)
-class Entrant:
+class ComparedTraining:
     """A row of a comparison: one run, or all runs of one training that differ only in their seed.
 
     Attributes:
@@ -79,7 +79,7 @@ class ComparisonColumn:
         better: Which way is good; None = neither.
         key: Key of all numbers.
         cells: name of an entrant -> its number.
-        apart: How the key differs from that of the first column of the same name.
+        key_differences: How the key differs from that of the first column of the same name.
     """
 
     name: str
@@ -88,7 +88,7 @@ class ComparisonColumn:
     better: str | None
     key: Key
     cells: dict[str, Cell] = field(default_factory=dict)
-    apart: list[str] = field(default_factory=list)
+    key_differences: list[str] = field(default_factory=list)
 
 
 def read_evaluated_run(folder: Path, name: str | None = None) -> EvaluatedRun:
@@ -107,7 +107,7 @@ def read_evaluated_run(folder: Path, name: str | None = None) -> EvaluatedRun:
     return EvaluatedRun(report, read_rows(folder, report))
 
 
-def group_entrants(runs: Sequence[EvaluatedRun]) -> list[Entrant]:
+def group_entrants(runs: Sequence[EvaluatedRun]) -> list[ComparedTraining]:
     """Group runs whose settings, training faces and length are equal and whose seeds differ.
 
     Raises:
@@ -121,9 +121,9 @@ def group_entrants(runs: Sequence[EvaluatedRun]) -> list[Entrant]:
     for members in groups.values():
         seeds = [run.report.about.seed for run in members]
         if len(members) > 1 and len(set(seeds)) == len(seeds):
-            entrants.append(Entrant(" + ".join(run.report.about.run for run in members), members))
+            entrants.append(ComparedTraining(" + ".join(run.report.about.run for run in members), members))
         else:
-            entrants += [Entrant(run.report.about.run, [run]) for run in members]
+            entrants += [ComparedTraining(run.report.about.run, [run]) for run in members]
     names = [entrant.name for entrant in entrants]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -133,7 +133,7 @@ def group_entrants(runs: Sequence[EvaluatedRun]) -> list[Entrant]:
     return entrants
 
 
-def make_columns(entrants: Sequence[Entrant]) -> list[ComparisonColumn]:
+def make_columns(entrants: Sequence[ComparedTraining]) -> list[ComparisonColumn]:
     """Sort every number of every run into columns of equal keys."""
     columns: dict[tuple[str, str | None, str], ComparisonColumn] = {}
     members: dict[tuple[str, str | None, str], dict[str, list[Measured]]] = {}
@@ -151,7 +151,7 @@ def make_columns(entrants: Sequence[Entrant]) -> list[ComparisonColumn]:
     first: dict[tuple[str, str | None], ComparisonColumn] = {}
     for place, column in columns.items():
         leader = first.setdefault(place[:2], column)
-        column.apart = [] if leader is column else column.key.list_differences(leader.key)
+        column.key_differences = [] if leader is column else column.key.list_differences(leader.key)
         column.cells = make_cells(members[place], column, faces)
     return list(columns.values())
 

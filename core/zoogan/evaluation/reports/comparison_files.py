@@ -11,7 +11,7 @@ from typing import Any
 from jaxtyping import UInt8
 from torch import Tensor
 
-from zoogan.evaluation.reports.comparison import ComparisonColumn, Entrant
+from zoogan.evaluation.reports.comparison import ComparedTraining, ComparisonColumn
 from zoogan.evaluation.reports.comparison_text import format_markdown
 from zoogan.evaluation.reports.page import render_comparison
 from zoogan.files import write_text_atomically
@@ -20,7 +20,7 @@ from zoogan.pictures.photo import save_image
 
 def write_comparison(
     folder: Path,
-    entrants: Sequence[Entrant],
+    entrants: Sequence[ComparedTraining],
     columns: Sequence[ComparisonColumn],
     headlines: Sequence[ComparisonColumn],
     pictures: Mapping[str, UInt8[Tensor, "3 h w"]],
@@ -47,7 +47,7 @@ def write_comparison(
 
 
 def describe_comparison(
-    entrants: Sequence[Entrant], columns: Sequence[ComparisonColumn], command: str
+    entrants: Sequence[ComparedTraining], columns: Sequence[ComparisonColumn], command: str
 ) -> dict[str, Any]:
     """Make the content of compare.json."""
     return {
@@ -59,7 +59,7 @@ def describe_comparison(
                 "attribute": column.attribute,
                 "better": column.better,
                 "key": column.key.model_dump(mode="json"),
-                "apart": column.apart,
+                "apart": column.key_differences,
                 "cells": {name: asdict(cell) for name, cell in column.cells.items()},
             }
             for column in columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from zoogan.evaluation.reports.comparison import Cell, ComparisonColumn, Entrant
+from zoogan.evaluation.reports.comparison import Cell, ComparedTraining, ComparisonColumn
 from zoogan.evaluation.reports.comparison_text import list_key_differences
 from zoogan.evaluation.reports.scale import Scale, make_scale
 
@@ -45,14 +45,16 @@ class Table:
     differences: list[str]
 
 
-def make_table(metric: str, title: str, columns: Sequence[ComparisonColumn], entrants: Iterable[Entrant]) -> Table:
+def make_table(
+    metric: str, title: str, columns: Sequence[ComparisonColumn], entrants: Iterable[ComparedTraining]
+) -> Table:
     """Make a table with a row for each column of the comparison, and a column for each entrant."""
     names = [entrant.name for entrant in entrants]
     rows = [ComparedRow(column, [column.cells.get(name) for name in names]) for column in columns]
     return Table(metric, title, rows, list_key_differences(columns))
 
 
-def make_tables(columns: Sequence[ComparisonColumn], entrants: Sequence[Entrant]) -> dict[str, Table]:
+def make_tables(columns: Sequence[ComparisonColumn], entrants: Sequence[ComparedTraining]) -> dict[str, Table]:
     """Make the table of each metric, by its name."""
     titles = {name: title for e in entrants for run in e.runs for name, title in run.report.titles.items()}
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from zoogan.evaluation.reports.comparison import Cell, ComparisonColumn, Entrant
+from zoogan.evaluation.reports.comparison import Cell, ComparedTraining, ComparisonColumn
 from zoogan.interfaces import Headline
 
 
@@ -29,14 +29,14 @@ def format_heading(column: ComparisonColumn) -> str:
 def list_key_differences(columns: Sequence[ComparisonColumn]) -> list[str]:
     """List the differences between the keys of columns with one name, a sentence each."""
     return [
-        f"{format_heading(column)}: not comparable with the other: {'; '.join(column.apart)}"
+        f"{format_heading(column)}: not comparable with the other: {'; '.join(column.key_differences)}"
         for column in columns
-        if column.apart
+        if column.key_differences
     ]
 
 
 def make_text_table(
-    entrants: Sequence[Entrant], columns: Sequence[ComparisonColumn]
+    entrants: Sequence[ComparedTraining], columns: Sequence[ComparisonColumn]
 ) -> tuple[list[str], list[list[str]]]:
     """Make the first table with speed and size.
 
@@ -51,7 +51,7 @@ def make_text_table(
     return headings, rows
 
 
-def format_markdown(entrants: Sequence[Entrant], headlines: Sequence[ComparisonColumn], command: str) -> str:
+def format_markdown(entrants: Sequence[ComparedTraining], headlines: Sequence[ComparisonColumn], command: str) -> str:
     """Write the first table in Markdown, and the command that made it."""
     headings, rows = make_text_table(entrants, headlines)
     lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
@@ -70,12 +70,12 @@ def format_cell(cell: Cell | None) -> str:
     return f"**{number}**{interval}" if cell.best else f"{number}{interval}{mark}"
 
 
-def name_speed(entrants: Sequence[Entrant]) -> str:
+def name_speed(entrants: Sequence[ComparedTraining]) -> str:
     """Name the column of speeds: `edits/s` or `samples/s`."""
     return f"{entrants[0].runs[0].report.about.kind}/s"
 
 
-def format_costs(entrant: Entrant) -> list[str]:
+def format_costs(entrant: ComparedTraining) -> list[str]:
     """Write the speed and the parameters of the generator, or of all networks where none has that name."""
     about = entrant.runs[0].report.about
     speed = sum(run.report.about.speed for run in entrant.runs) / len(entrant.runs)

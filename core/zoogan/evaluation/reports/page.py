@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from zoogan.evaluation.reports.comparison import ComparisonColumn, Entrant
+from zoogan.evaluation.reports.comparison import ComparedTraining, ComparisonColumn
 from zoogan.evaluation.reports.comparison_tables import make_table, make_tables
 from zoogan.evaluation.reports.comparison_text import format_costs, name_speed
 from zoogan.evaluation.reports.report import Report
@@ -50,7 +50,7 @@ def render_report(
 
 
 def render_comparison(
-    entrants: Sequence[Entrant],
+    entrants: Sequence[ComparedTraining],
     columns: Sequence[ComparisonColumn],
     headlines: Sequence[ComparisonColumn],
     pictures: Mapping[str, UInt8[Tensor, "3 h w"]],

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_plugin_demo.config import DemoClassification, DemoDiscriminator, DemoGenerator
-from zoogan.interfaces import AttributeDiscriminator, Classification, EditedImage, ImageEditor, Verdict
+from zoogan.interfaces import AttributeDiscriminator, Classification, DiscriminatorOutput, EditedImage, ImageEditor
 from zoogan.plugins import Facts
 
 
@@ -34,10 +34,10 @@ class Discriminator(AttributeDiscriminator):
         self.score = nn.Conv2d(config.width, 1, 1)
         self.attributes = nn.Linear(config.width, len(facts.attributes))
 
-    def forward(self, image: Tensor, attributes: Tensor) -> Verdict:
+    def forward(self, image: Tensor, attributes: Tensor) -> DiscriminatorOutput:
         """Score patches and read attributes of images; the given attributes are ignored."""
         features = torch.tanh(self.features(image))
-        return Verdict(self.score(features), self.attributes(features.mean((2, 3))))
+        return DiscriminatorOutput(self.score(features), self.attributes(features.mean((2, 3))))
 
 
 class Squared(Classification):
