@@ -14,7 +14,14 @@ from zoogan.interfaces import Draws, ImageDiscriminator, LatentGenerator, Latent
 from zoogan.layers import DiscriminatorHead, DiscriminatorTrunk, compute_synthesis_widths
 from zoogan.plugins import Facts
 from zoogan_semantic_stylegan.config import NAME, SemanticStyleGANDiscriminatorConfig, SemanticStyleGANGeneratorConfig
-from zoogan_semantic_stylegan.parts import Composition, PartFeatures, PartGenerators, Places, Positions, make_grid
+from zoogan_semantic_stylegan.parts import (
+    PartComposition,
+    PartFeatures,
+    PartGenerators,
+    Places,
+    Positions,
+    make_coordinate_grid,
+)
 from zoogan_semantic_stylegan.render import Renderer
 
 
@@ -71,7 +78,7 @@ class SemanticStyleGANGenerator(LatentGenerator):
             parts, config.part_layers, config.shape_layers, config.part_width, config.style_dim, config.detach_texture
         )
         transparent = tuple(facts.parts.index(part) for part in facts.transparent)
-        self.composition = Composition(parts, config.part_width, config.feature_width, transparent)
+        self.composition = PartComposition(parts, config.part_width, config.feature_width, transparent)
         self.renderer = Renderer(
             config.feature_width, side, first, widths[first.bit_length() - 3 :],
             facts.channels, parts, refine=config.refine, noise=config.noise,
@@ -79,7 +86,7 @@ class SemanticStyleGANGenerator(LatentGenerator):
         self.noise_sizes = self.renderer.noise_sizes
         for number, size in enumerate(self.noise_sizes):
             self.register_buffer(f"noise_{number}", torch.randn(1, 1, *size))
-        self.register_buffer("place", make_grid(side), persistent=False)
+        self.register_buffer("place", make_coordinate_grid(side), persistent=False)
         self.register_buffer("source", torch.tensor(self.list_source_rows()), persistent=False)
 
     def list_source_rows(self) -> list[int]:

@@ -30,7 +30,7 @@ class PartFeatures(NamedTuple):
     depth: Float[Tensor, "n k h w"]
 
 
-def make_grid(side: int) -> Float[Tensor, "2 side side"]:
+def make_coordinate_grid(side: int) -> Float[Tensor, "2 side side"]:
     """Return x and y of each pixel, -1 at the left and upper border and 1 at the others."""
     line = torch.linspace(-1, 1, side)
     return torch.stack(torch.meshgrid(line, line, indexing="xy"))
@@ -136,7 +136,7 @@ class PartGenerators(nn.Module):
         return depth.to(torch.promote_types(depth.dtype, torch.float32))
 
 
-class Composition(nn.Module):
+class PartComposition(nn.Module):
     """Composes one feature map from the parts: the nearest ones by a softmax, transparent parts over them.
 
     The parts' features are weighted before the linear layer that widens them, so that the wide maps of all parts are

@@ -165,7 +165,7 @@ class StarganV2StyleEncoder(StyleEncoder):
     def __init__(self, config: StarganV2StyleEncoderConfig, facts: Facts) -> None:
         super().__init__()
         who = "style encoder 'stargan-v2'"
-        self.trunk = make_trunk(who, config, facts)
+        self.trunk = make_conv_trunk(who, config, facts)
         self.heads = DomainHeads(
             nn.Linear(self.trunk.outputs, config.style_dim) for _ in range(count_domains(who, facts))
         )
@@ -190,7 +190,7 @@ class StarganV2Discriminator(StyleDiscriminator):
     def __init__(self, config: StarganV2DiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
         who = "discriminator 'stargan-v2'"
-        self.trunk = make_trunk(who, config, facts)
+        self.trunk = make_conv_trunk(who, config, facts)
         self.score = nn.Linear(self.trunk.outputs, count_domains(who, facts))
         init_kaiming(self)
 
@@ -199,7 +199,9 @@ class StarganV2Discriminator(StyleDiscriminator):
         return select_heads(self.score(self.trunk(image)), domain)
 
 
-def make_trunk(who: str, config: StarganV2StyleEncoderConfig | StarganV2DiscriminatorConfig, facts: Facts) -> ConvTrunk:
+def make_conv_trunk(
+    who: str, config: StarganV2StyleEncoderConfig | StarganV2DiscriminatorConfig, facts: Facts
+) -> ConvTrunk:
     """Make the body of style encoder and discriminator: halvings down to 4 x 4.
 
     Args:

@@ -15,7 +15,7 @@ from zoogan.interfaces import Draws, World
 from zoogan.layers.ada import AdaptiveAugment
 from zoogan.layers.precision import MatmulWithoutTF32, disable_tf32
 from zoogan.testing.tensors import make_faces
-from zoogan_semantic_stylegan.parts import Positions, make_grid
+from zoogan_semantic_stylegan.parts import Positions, make_coordinate_grid
 
 PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm, torch.ops.aten.baddbmm}
 
@@ -87,9 +87,9 @@ def test_ada_never_uses_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_coordinates_never_use_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     positions = Positions(5, 8)
-    usual = positions(make_grid(16))
+    usual = positions(make_coordinate_grid(16))
     monkeypatch.setattr(precision, "may_use_tf32", lambda x: True)
     with Rounded() as rounded:
-        guarded = positions(make_grid(16))
+        guarded = positions(make_coordinate_grid(16))
         guarded.square().sum().backward()
     assert rounded.all >= 2 and not rounded.up and torch.equal(usual, guarded)

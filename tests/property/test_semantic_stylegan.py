@@ -25,7 +25,7 @@ from zoogan.interfaces import Draws, SynthesisedFace, World
 from zoogan.testing.strategies import batches, make_noise, seeds
 from zoogan_semantic_stylegan.config import SemanticStyleGANGeneratorConfig
 from zoogan_semantic_stylegan.networks import SemanticStyleGANGenerator
-from zoogan_semantic_stylegan.parts import Composition, PartGenerators
+from zoogan_semantic_stylegan.parts import PartComposition, PartGenerators
 
 
 def close(one: Tensor, other: Tensor) -> None:
@@ -230,7 +230,7 @@ def test_gradients_reach_every_parameter(small: NetworkSizes, seed: int) -> None
 
 def test_parts_are_twice_differentiable() -> None:
     torch.manual_seed(3)
-    parts, composition = PartGenerators(2, 2, 1, 2, 2).double(), Composition(2, 2, 2, (1,)).double()
+    parts, composition = PartGenerators(2, 2, 1, 2, 2).double(), PartComposition(2, 2, 2, (1,)).double()
     places = torch.randn(2, 4, dtype=torch.float64)
 
     def shown(latents: Tensor, weight: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def print_note(note: str) -> None:
     typer.echo(f"note: {note}", err=True)
 
 
-def split_names(text: str | None) -> list[str] | None:
+def split_option(text: str | None) -> list[str] | None:
     """Split names with commas; None where there are none."""
     names = [name.strip() for name in (text or "").split(",")]
     return [name for name in names if name] or None

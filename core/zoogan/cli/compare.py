@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoogan.cli.arguments import Device, PluginFiles, open_host, print_note, split_names
+from zoogan.cli.arguments import Device, PluginFiles, open_host, print_note, split_option
 from zoogan.config import parse_sets
 from zoogan.evaluation.compare import compare as compare_runs
 from zoogan.evaluation.inputs import FACES
@@ -43,7 +43,7 @@ def compare(
     open_host(plugin)
     command = shlex.join(["zoo", *sys.argv[1:]]) if Path(sys.argv[0]).name == "zoo" else "zoo compare"
     result = compare_runs(
-        runs, data=data, root=root, metrics=split_names(metrics), judge=judge, faces=faces, seed=seed,
+        runs, data=data, root=root, metrics=split_option(metrics), judge=judge, faces=faces, seed=seed,
         truncation=truncation, settings=parse_sets(set_ or []), out=out, device=device, command=command,
         show=typer.echo,
     )  # fmt: skip

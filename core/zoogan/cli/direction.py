@@ -37,7 +37,7 @@ def direction(
 ) -> None:
     """Find the direction in the latents along which faces gain an attribute; `zoo edit` then edits along it."""
     registry = open_host(plugin).registry
-    check_numbers(attribute, faces, share)
+    check_fit_numbers(attribute, faces, share)
     from rich.console import Console
     from rich.progress import Progress
 
@@ -59,7 +59,7 @@ def direction(
         raise ConfigError("\n".join(result.problems))
 
 
-def check_numbers(attribute: Sequence[str] | None, faces: int, share: float) -> None:
+def check_fit_numbers(attribute: Sequence[str] | None, faces: int, share: float) -> None:
     """Check that options are in range, before the run is opened.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_host, print_note, split_names
+from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_host, print_note, split_option
 from zoogan.config import parse_sets
 from zoogan.devices import shutdown_distributed
 from zoogan.errors import ConfigError
@@ -50,7 +50,7 @@ def evaluate(
     """Measure a run's edits of held-out faces, or the faces that it makes: report.json, and report.html to read."""
     open_host(plugin)
     result = evaluate_run(
-        run, data=data, root=root, metrics=split_names(metrics), judge=judge, faces=faces, seed=seed, styles=styles,
+        run, data=data, root=root, metrics=split_option(metrics), judge=judge, faces=faces, seed=seed, styles=styles,
         truncation=truncation, settings=parse_sets(set_ or []), out=out, checkpoint=checkpoint, device=device,
     )  # fmt: skip
     from zoogan.interfaces import World

@@ -28,7 +28,7 @@ def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
 
     host = get_zoo()
     host.load_files(plugin or ())
-    facts = gather_facts(host)
+    facts = gather_methods(host)
     if as_json:
         print(json.dumps(facts, indent=2))
         return
@@ -43,7 +43,7 @@ def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
         print(f"\n{failure}")
 
 
-def gather_facts(host: PluginHost) -> dict[str, list[dict[str, Any]]]:
+def gather_methods(host: PluginHost) -> dict[str, list[dict[str, Any]]]:
     """Gather everything that `zoo list` prints.
 
     Returns:

@@ -59,7 +59,7 @@ def sample(
 
     loaded = load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
     count = faces if faces is not None else FILM_FACES if mix or film else FACES
-    check_numbers(loaded, count, truncation, cutoff, cut, is_film=film is not None)
+    check_sample_numbers(loaded, count, truncation, cutoff, cut, is_film=film is not None)
     options = {"truncation": truncation, "cutoff": cutoff}
     seeds = range(seed, seed + count)
     if film is not None:
@@ -126,7 +126,7 @@ def check_output_options(
         raise ConfigError("\n".join(problems))
 
 
-def check_numbers(
+def check_sample_numbers(
     run: LoadedRun, count: int, truncation: float | None, cutoff: int | None, cut: int | None, is_film: bool
 ) -> None:
     """Check that the run can make the requested faces.

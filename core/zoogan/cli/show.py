@@ -28,7 +28,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a model: paper, licence, recipes, slots and settings."""
-    facts = gather_facts(open_host(plugin), model, recipe)
+    facts = gather_model_facts(open_host(plugin), model, recipe)
     if as_json:
         print(json.dumps(facts, indent=2))
         return
@@ -76,7 +76,7 @@ def make_heading(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "recipes", ", ".join(facts["recipes"])
 
 
-def gather_facts(host: PluginHost, model: str, recipe: str | None) -> dict[str, Any]:
+def gather_model_facts(host: PluginHost, model: str, recipe: str | None) -> dict[str, Any]:
     """Gather everything that `zoo show` prints.
 
     Args:

@@ -58,7 +58,7 @@ def check_import_string(what: str, path: Any) -> None:
         raise RegistrationError(f"{what}: expected an import string like 'package.module:Name', got {path!r}")
 
 
-def check_names(role: str, name: str, config: Any) -> None:
+def check_component_name(role: str, name: str, config: Any) -> None:
     """Check that a config is a class whose `use` (sources: `source`) accepts the component's name.
 
     Raises:
@@ -140,7 +140,7 @@ class Component:
         if config is None:
             return make_component_config(self.role, self.name)
         try:
-            check_names(self.role, self.name, config)
+            check_component_name(self.role, self.name, config)
         except RegistrationError as error:
             raise ConfigError(f"{owner}{error}. Correct the attribute Config of {self.build!r}.") from error
         return config
@@ -234,7 +234,7 @@ class Registry:
         """
         self._check_component(role, name, build)
         config = config or make_component_config(role, name)
-        check_names(role, name, config)
+        check_component_name(role, name, config)
         self.components[role, name] = Component(role, name, config, build, self.plugin)
 
     def metric(self, name: str, build: str) -> None:

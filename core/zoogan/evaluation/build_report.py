@@ -87,11 +87,11 @@ def make_key(metric: str, measure: Measure, findings: StudyMeasures, study: Stud
         n=findings.edited[None if is_sampled else attribute], source=study.source_name, split=study.split,
         faces="" if is_sampled else findings.digests[attribute], image_size=study.source.image_size, seed=study.seed,
         versions=get_versions(tuple(measure.libraries)), truncation=study.truncation if is_sampled else None,
-        rivals=None if is_sampled else find_rivals(findings, study, attribute),
+        rivals=None if is_sampled else list_rivals(findings, study, attribute),
     )  # fmt: skip
 
 
-def find_rivals(findings: StudyMeasures, study: Study, attribute: str | None) -> dict[str, tuple[str, ...]] | None:
+def list_rivals(findings: StudyMeasures, study: Study, attribute: str | None) -> dict[str, tuple[str, ...]] | None:
     """Find `Key.rivals` of the edits of an attribute, or (None) of all edited attributes."""
     edited = sorted(name for name in findings.edited if name and attribute in (None, name))
     return {name: rivals for name in edited if (rivals := study.list_added_rivals(name))} or None

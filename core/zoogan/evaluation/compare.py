@@ -131,7 +131,7 @@ def compare(
         )  # fmt: skip
         evaluated = measure_runs(registry, compared, kind, metrics, settings, measure_options, folder, notes, show)
     try:
-        pictures = make_pictures(registry, compared, attributes, seed, truncation)
+        pictures = make_comparison_pictures(registry, compared, attributes, seed, truncation)
     except ConfigError as error:  # stored reports can be compared without their faces
         notes.append(f"no pictures: {error}")
         pictures = {}
@@ -275,7 +275,7 @@ def measure_runs(
     return evaluated
 
 
-def make_pictures(
+def make_comparison_pictures(
     registry: Registry, runs: Sequence[ComparedRun], attributes: Sequence[str], seed: int, truncation: float | None
 ) -> dict[str, Any]:
     """Make a picture of every run's edits of the same faces for each attribute; of runs that make faces, `samples`.

@@ -79,7 +79,7 @@ def read_split(network: JudgeNetwork, source: Source, split: Split, device: torc
     return readings
 
 
-def check_both_values(readings: Readings, names: Sequence[str], split: str) -> None:
+def check_reading_values(readings: Readings, names: Sequence[str], split: str) -> None:
     """Check that both values of every attribute occur on the faces where it is visible.
 
     Raises:
@@ -124,7 +124,7 @@ def fit_judge(
         return None
     valid, test = (read_split(network, source, split, device) for split in ("valid", "test"))
     for readings, split in ((valid, "valid"), (test, "test")):
-        check_both_values(readings, source.attributes, split)
+        check_reading_values(readings, source.attributes, split)
     return Judge(network, make_facts(network, source, data, training, valid, test, pictures))
 
 

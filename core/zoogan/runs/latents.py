@@ -1,19 +1,22 @@
 """Files of latents, tuned generators and directions.
 
-Faces' latents lie in files of their own, those of photos by default in `RUN/inversions`; directions belong to the run.
-All are safetensors that name the generator for which they are meant by the sha256 of its weights.
+All are safetensors. Their metadata names the format and the sha256 of the generator that they belong to.
 
-A face's latent: tensors `latents` (rows, style_dim), which is w+, and `noise_0`, `noise_1`... (1, i, j), the maps of
-noise that the face is shown with; without them, the generator's own. Metadata: format, generator, and facts about where
-it comes from; where a generator was tuned to the photo, `tuned`, the name of its file beside this one, and
-`tuned_digest`, the sha256 of all of its weights.
+Latent of one face, by default in `RUN/inversions`:
 
-A tuned generator: those of its weights that differ from the run's, by their names there. Metadata: format, and the
-run's generator.
+- `latents`: (rows, style_dim), the face in w+.
+- `noise_0`, `noise_1`, ...: (1, i, j), its noise maps; without them, the generator's own are used.
+- Metadata: facts about its origin; for a tuned generator also `tuned`, the name of its file in the same folder, and
+  `tuned_digest`, the sha256 of all of its weights.
 
-A direction, `RUN/directions/<attribute>.safetensors`: tensors `normal` and `path` (s,), `intercept` () and `sides`
-(2,), see `zoogan.editors.directions.Direction`. Metadata: format, generator, and how it was fitted (judge, faces, with,
-kept, accuracy, conditional, date).
+Tuned generator:
+
+- The weights that differ from those of the run, by name.
+
+Direction, in `RUN/directions/<attribute>.safetensors` (see `zoogan.editors.directions.Direction`):
+
+- `normal` and `path`: (s,); `intercept`: (); `sides`: (2,).
+- Metadata: how it was fitted (judge, faces, with, kept, accuracy, conditional, date).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class PeriodicEvaluation:
         kind = get_kind(editor)
         self.training, self.folder, self.show = config.training, prepared.folder, prepared.show
         self.attributes = source.attributes if kind == "edits" else ()
-        check_names(self.training, prepared.registry)
+        check_metric_names(self.training, prepared.registry)
         judge, self.judge_problem = load_cached_judge(config.data.source, source.image_size)
         self.study = open_study(
             source, config.data.source, faces=self.training.evaluate_faces, seed=self.training.seed,
@@ -130,7 +130,7 @@ class PeriodicEvaluation:
         write_text_atomically(self.folder.best, json.dumps(content))
 
 
-def check_names(training: TrainingConfig, registry: Registry) -> None:
+def check_metric_names(training: TrainingConfig, registry: Registry) -> None:
     """Check the names in `training.evaluate` and `training.evaluate_options`.
 
     Raises:

@@ -70,7 +70,7 @@ def fit_directions(
     editor = run.synthesis_editor
     names, others = list(dict.fromkeys(attributes)), list(dict.fromkeys(conditional_on))
     reader = open_judge(run, judge).to(run.device)
-    check_names(names, others, reader.attributes, editor.attributes)
+    check_direction_names(names, others, reader.attributes, editor.attributes)
     latents, probabilities = read_sampled_faces(editor, reader, faces, seed, watch or (lambda count: None))
     directions, problems = fit_each(names, reader, latents, probabilities, share)
     stored = dict(editor.directions) | directions
@@ -102,7 +102,7 @@ def open_judge(run: LoadedRun, path: Path | None) -> Judge:
     return judge
 
 
-def check_names(
+def check_direction_names(
     names: Sequence[str], others: Sequence[str], readable: Sequence[str], fitted_names: Sequence[str]
 ) -> None:
     """Check that the judge reads the attributes, and that the others have directions or are about to.

@@ -45,7 +45,11 @@ def make_text_table(
     """
     headings = ["run", *map(format_heading, columns), name_speed(entrants), "parameters"]
     rows = [
-        [entrant.name, *(format_cell(column.cells.get(entrant.name)) for column in columns), *format_costs(entrant)]
+        [
+            entrant.name,
+            *(format_comparison_cell(column.cells.get(entrant.name)) for column in columns),
+            *format_costs(entrant),
+        ]
         for entrant in entrants
     ]
     return headings, rows
@@ -60,7 +64,7 @@ def format_markdown(entrants: Sequence[ComparedTraining], headlines: Sequence[Co
     return "\n".join([*lines, "", *differences, "", f"`{command}`", ""])
 
 
-def format_cell(cell: Cell | None) -> str:
+def format_comparison_cell(cell: Cell | None) -> str:
     """Write a cell: bold = best, ~ = not significantly different from the best, ? = significance unknown."""
     if cell is None:
         return "–"
