@@ -85,7 +85,7 @@ def test_label_set_without_maps_gives_parts_only(root: Path) -> None:
     assert source.fields == ("image", "attributes") and set(source.read("train", [0])) == set(source.fields)
     facts = describe_source(source)
     assert facts.parts == ("nothing", "face", "l_eye", "r_eye") and facts.transparent == ("l_eye",)
-    with pytest.raises(ConfigError, match="reads segmentation, which this source does not have"):
+    with pytest.raises(ConfigError, match=r"needs segmentation \(of .real.\), which this source does not have"):
         FaceStream(source, "real", Need(("image", "segmentation")), seed=0)
 
 

@@ -310,7 +310,7 @@ def test_import_keeps_layout_that_reconstructs_faces(
         options += ["--photo", str(tmp_path / f"{k}.png")]
     assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run"), *options]) == 0
     said = capsys.readouterr().out
-    assert f"tried on {'2 photos' if photos else '16 drawn faces'}" in said
+    assert f"edits of {'2 photos' if photos else '16 drawn faces'} to their own labels" in said
     assert "with generator.skip=false, discriminator.slope=0.01" in said
     assert f"the {'first' if skip else 'second'} was taken" in said and "neither" not in said
     config = zoogan.load(tmp_path / "run").config.model_dump(mode="json")
@@ -321,7 +321,7 @@ def test_import_settings_disable_layout_trial(tmp_path: Path, capsys: pytest.Cap
     official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, True))
     said = ["--set", "generator.skip=false"]
     assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run"), *said]) == 0
-    assert "tried on" not in capsys.readouterr().out
+    assert "to their own labels" not in capsys.readouterr().out
     assert zoogan.load(tmp_path / "run").config.model_dump()["generator"]["skip"] is False
 
 

@@ -206,7 +206,7 @@ def test_import_notes_settings_taken_from_readme() -> None:
     assert_same(rebuilt(result), networks(small), small)
     said = " ".join(result.notes)
     assert "base_layers=2, depth_layers=6, residual_refine=true, detach_texture=false" in said
-    assert "transparent; taken: glasses, earring" in said
+    assert "the transparent parts are not in the weights; assumed: glasses, earring" in said
     named = {"parts": [f"p{k}" for k in range(13)], "transparent": "p3"}
     assert convert_semantic_stylegan(official(networks(small), small), named, torch.zeros(STYLE)).facts[
         "transparent"
