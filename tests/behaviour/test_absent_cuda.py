@@ -95,6 +95,7 @@ def test_generators_with_equal_seeds_are_distinguished(cuda: FakeCudaMode) -> No
         torch.rand(2, generator=here, device=CUDA)
 
 
+@pytest.mark.slow
 def test_step_that_reads_device_values_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(zoogan.interfaces.draws, "move_like", lambda drawn, like: drawn.to(like))

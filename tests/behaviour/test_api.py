@@ -65,6 +65,7 @@ def test_public_name_is_exported_by_one_package() -> None:
         assert all(value is objects[0] for value in objects), name
 
 
+@pytest.mark.slow
 def test_public_class_is_defined_once_in_the_sources() -> None:
     public = {name for names in EXPORTS.values() for name in names}
     files: dict[str, list[str]] = {}
@@ -75,6 +76,7 @@ def test_public_class_is_defined_once_in_the_sources() -> None:
     assert {name: paths for name, paths in files.items() if len(paths) > 1} == {}
 
 
+@pytest.mark.slow
 def test_torch_free_names_import_no_torch() -> None:
     lines = ["import sys, zoogan", "zoogan.ConfigError, zoogan.API_VERSION, zoogan.list_methods()"]
     for package, pattern in TORCH_FREE.items():
@@ -109,6 +111,7 @@ def test_plugin_imports_public_names_only(path: Path) -> None:
     assert private == []
 
 
+@pytest.mark.slow
 def test_api_page_is_up_to_date() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     assert page == BUILDER.build_api(), "run python docs/build_api.py"

@@ -258,6 +258,7 @@ def test_doctor_counts_broken_plugins(plugin_folder: PluginFolder, capsys: Captu
 PROBE = "import sys; from zoogan.cli import main; code = main({0!r}); print(code, 'torch' in sys.modules)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["list"], ["--help"], ["show", "smile"]])
 def test_verb_imports_no_torch(command: list[str]) -> None:
     result = subprocess.run([sys.executable, "-c", PROBE.format(command)], capture_output=True, text=True)

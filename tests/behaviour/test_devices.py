@@ -49,6 +49,7 @@ def test_cuda_flags_are_set_and_restored(tf32: bool) -> None:
         assert flags() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tf32", [True, False])
 def test_a_session_trains_with_the_flags_of_its_config(
     tf32: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

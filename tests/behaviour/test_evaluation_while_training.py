@@ -15,6 +15,7 @@ from zoogan.judges.judge import get_judge_folder
 pytestmark = pytest.mark.usefixtures("temporary_cache")
 
 
+@pytest.mark.slow
 def test_damaged_judge_stops_only_metrics_that_need_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     judge = get_judge_folder("drawn", 16)
     judge.mkdir(parents=True)
@@ -25,6 +26,7 @@ def test_damaged_judge_stops_only_metrics_that_need_it(tmp_path: Path, capsys: p
     assert "the judge in the cache cannot be used" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_unavailable_metric_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -201,6 +201,7 @@ def report_of(run: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 def test_folders_smaller_than_a_batch_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, run = tmp_path / "data", tmp_path / "run"
     for k, folder in enumerate(("train/female", "train/male", "val/female", "val/male")):
@@ -227,6 +228,7 @@ def test_run_without_held_out_images_is_not_measured(tmp_path: Path, capsys: pyt
     assert "has no held-out faces" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_single_domain_run_trains_and_edits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, run = tmp_path / "data", tmp_path / "run"
     photos = [save_picture(root / f"{part}/cat/{i}.png") for part in ("train", "val") for i in range(3)]
@@ -291,6 +293,7 @@ def test_heat_map_files_reach_generator_and_cycle(tmp_path: Path) -> None:
     assert fields == ["image"], "who does not ask for them does not get them"
 
 
+@pytest.mark.slow
 def test_heat_map_files_reach_samples_and_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A network that learnt with masks is shown with them wherever its source has them; of a photo there are none."""
     from zoogan.data.sources.heat_map_files import save_masks

@@ -132,6 +132,7 @@ def test_compiled_game_freezes_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert unchanged == {name + key for key in trainer.frozen.list_frozen_names("discriminator")} != set()
 
 
+@pytest.mark.slow
 def test_whole_network_can_be_frozen() -> None:
     config = make_semantic_config(training={"freeze": ["mapping"]})
     rehearse(config, make_tiny_facts(config), REGISTRY)

@@ -106,6 +106,7 @@ def test_identity_reports_missing_settings(
         NamedNetwork(config(weights, **changes), torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_identity_is_measured_on_request(sagan_copy: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = str(sagan_copy)
     asked = {

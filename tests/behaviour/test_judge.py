@@ -54,6 +54,7 @@ def faces() -> dict[str, torch.Tensor]:
 # ---- training --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_hidden_attributes_count_in_no_score(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
     hidden = faces["visible"] < 0.5
     assert hidden.any()
@@ -66,6 +67,7 @@ def test_hidden_attributes_count_in_no_score(judge: Judge, faces: dict[str, torc
     assert [judge.table[n]["faces"] for n in NAMES] == seen.sum(0).tolist() and seen[:, 1].sum() < 40
 
 
+@pytest.mark.slow
 def test_judge_training_is_deterministic(judge: Judge) -> None:
     state = torch.random.get_rng_state()
     again = fit_judge(*drawn(), LESSON, device=CPU)
@@ -77,6 +79,7 @@ def test_judge_training_is_deterministic(judge: Judge) -> None:
     assert again.table == judge.table and not all(torch.equal(mine[k], v) for k, v in theirs.items())
 
 
+@pytest.mark.slow
 def test_judge_learns() -> None:
     settings = {"faces": 128, "held_out": 60, "attributes": "Blond_Hair", "probabilities": {"Blond_Hair": 0.4}}
     trained = fit_judge(*drawn(**settings), JudgeTrainingConfig(iterations=40, batch=16), device=CPU)
@@ -124,6 +127,7 @@ def test_rare_values_weigh_more_up_to_limit() -> None:
     assert weights[1, 1] == pytest.approx(0.5 / judge_training.RAREST)
 
 
+@pytest.mark.slow
 def test_parser_learns_parts_and_reports_iou() -> None:
     source, config = drawn(attributes=(), faces=128)
     before, after = (

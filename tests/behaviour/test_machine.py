@@ -48,6 +48,7 @@ def test_users_openmp_variables_are_left_alone() -> None:
     assert environment == {"GOMP_SPINCOUNT": "7", "OMP_WAIT_POLICY": "passive"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="options of glibc")
 def test_freed_memory_is_kept_on_glibc() -> None:
     """Large tensors come from the heap and freed pages stay, so that later tensors cause few page faults."""

@@ -131,6 +131,7 @@ def test_squeezenet_loads_weights_strictly(tmp_path: Path, monkeypatch: pytest.M
         squeezenet.SqueezeNet(path, torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_inception_equals_torch_fidelity(tmp_path: Path) -> None:
     module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
     path = tmp_path / "inception.pth"

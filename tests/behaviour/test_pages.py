@@ -280,6 +280,7 @@ def compared(run: str, shift: float, resizer: str = "none") -> EvaluatedRun:
     return EvaluatedRun(report(*values, run=run), list(statistics))
 
 
+@pytest.mark.slow
 def test_comparison_page_renders() -> None:
     entrants = group_entrants([compared("one", 0.0), compared("two", 0.5), compared("three", 0.1, resizer="bicubic")])
     columns = make_columns(entrants)

@@ -174,6 +174,7 @@ def test_crop_and_resize_equal_torchvision(height: int, width: int, share: float
     assert torch.equal(mixed[:1], resized) and mixed.shape == (2, 3, size, size)
 
 
+@pytest.mark.slow
 def test_photos_are_edited_without_importing_torchvision() -> None:
     code = "import sys, zoogan.runs.loaded, zoogan.judges.judge; sys.exit('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

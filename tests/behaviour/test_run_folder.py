@@ -24,6 +24,7 @@ def read_model_files(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (run / "model").iterdir()}
 
 
+@pytest.mark.slow
 def test_two_trainings_that_choose_one_number_get_two_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -43,6 +44,7 @@ def test_two_trainings_that_choose_one_number_get_two_folders(
     assert not list((tmp_path / "runs/sagan-drawn-64-001").iterdir())
 
 
+@pytest.mark.slow
 def test_training_that_writes_nothing_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert tiny_run("sagan", None, training={"evaluate_every": 1, "evaluate": "edit_eror"}) == 2
@@ -56,6 +58,7 @@ def test_training_that_writes_nothing_leaves_no_folder(tmp_path: Path, monkeypat
     assert not list((tmp_path / "runs").iterdir())
 
 
+@pytest.mark.slow
 def test_checkpoint_with_several_reasons_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The interval, the best measure and the end of the training all ask for the checkpoint of the last iteration."""
     saved: list[int] = []
@@ -129,6 +132,7 @@ def test_failed_write_of_a_model_keeps_the_old_model(sagan_copy: Path, monkeypat
     assert read_model_files(sagan_copy) == before
 
 
+@pytest.mark.slow
 def test_resumed_training_continues_the_count_of_seconds(sagan_copy: Path) -> None:
     (first,) = map(json.loads, (sagan_copy / "metrics.jsonl").read_text().splitlines())
     (sagan_copy / "metrics.jsonl").write_text(json.dumps(first | {"seconds": 1000.0}) + "\n")

@@ -145,6 +145,7 @@ def test_mixing_table_combines_coarse_and_fine_rows(sampled: Callable[..., np.nd
             assert torch.equal(table[0][j + 1], quantize_image(loaded.synthesis_editor.synthesise(top).image)[j])
 
 
+@pytest.mark.slow
 def test_sample_film_visits_faces_and_returns(stylegan2_run: Path, tmp_path: Path) -> None:
     film = tmp_path / "films/walk.gif"
     assert main(["sample", str(stylegan2_run), "-n", "2", "--film", str(film), "--device", "cpu"]) == 0
@@ -218,6 +219,7 @@ def test_python_mistakes_raise_clear_errors(loaded: LoadedRun) -> None:
 # ---- what training says ----
 
 
+@pytest.mark.slow
 def test_generator_training_suggests_sampling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, out = tmp_path / "run", tmp_path / "one"
     assert tiny_run("stylegan2", run, *make_set_options(["generator.noise=false"]), iterations=1) == 0

@@ -44,6 +44,7 @@ def test_lazy_step_weight_equals_its_interval() -> None:
     assert steps["generator"].weights(Clock(0, 9)) == {"adversarial": 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sets", "shares"),
     [
@@ -241,6 +242,7 @@ def test_penalty_gradient_passes_augmentation() -> None:
 # ---- precision and compilation ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["stylegan2", "semantic-stylegan"])
 @pytest.mark.parametrize("step", ["penalty", "path_length"])
 def test_lazy_steps_equal_in_bf16_and_compiled(step: str, method: str) -> None:
@@ -267,6 +269,7 @@ def test_lazy_steps_equal_in_bf16_and_compiled(step: str, method: str) -> None:
     assert all(part._compiled_call_impl is not None for part in parts)
 
 
+@pytest.mark.slow
 def test_compiled_iteration_equals_eager_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     """All four steps, in float64."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # checks of shapes are slow to compile
@@ -300,6 +303,7 @@ def test_lazy_steps_run_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> No
 # ---- batches ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("augment", ["none", "diffaugment"])
 def test_odd_batch_sizes_train(batch: int, augment: str) -> None:
@@ -325,6 +329,7 @@ def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[str]:
     return {"/".join(n.split("/")[:2]) for n in one if not torch.allclose(one[n], other[n], rtol=1e-6, atol=1e-9)}
 
 
+@pytest.mark.slow
 def test_accumulation_equals_joint_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """How a batch varies is seen within a micro-batch, and its path lengths are held to a mean that they move.
 

@@ -31,6 +31,7 @@ SMALL_DATA = {"image_size": SIZE, **FEW_FACES}
 WIDTHS: dict[str, Any] = NARROW["sagan"]
 
 
+@pytest.mark.slow
 def test_train_returns_the_run_that_the_verb_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = train(
         "sagan", data={"source": "drawn", **SMALL_DATA}, iterations=2, out=tmp_path / "python", seed=3, device="cpu",
@@ -59,6 +60,7 @@ def test_groups_win_over_settings_and_options_over_groups(tmp_path: Path) -> Non
     assert run.config.data.source == "drawn"
 
 
+@pytest.mark.slow
 def test_signal_raises_and_the_run_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     iterate = Trainer.iterate
 
@@ -98,6 +100,7 @@ def test_invalid_options_raise_and_write_nothing(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_progress_and_start_are_printed_unless_quiet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options: dict[str, Any] = {"data": SMALL_DATA, "iterations": 1, "device": "cpu", "training": {"sample_every": 0}}
     train("sagan", out=tmp_path / "first", **options, **WIDTHS)

@@ -82,6 +82,7 @@ def test_extra_terms_are_added_to_the_named_step() -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("small", [0.0, rehearsal.SMALL_WORK])  # rehearsed on the meta device, and on the CPU
 def test_output_of_wrong_shape_is_reported_before_training(small: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "SMALL_WORK", small)
@@ -157,6 +158,7 @@ def test_compiled_game_has_the_gradients_of_the_eager_game(method: str) -> None:
     assert any(part._compiled_call_impl is not None for part in parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("small", "penalty"), [(0.0, "ReadingPenalty"), (rehearsal.SMALL_WORK, "ElsewherePenalty")])
 def test_rehearsal_falls_back_to_the_other_device(small: float, penalty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "SMALL_WORK", small)

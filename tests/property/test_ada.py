@@ -24,6 +24,7 @@ chances = st.floats(0, 1)
 # ---- what holds for all changes together ----
 
 
+@pytest.mark.slow
 @given(seeds, batches, image_sizes, chances, st.sampled_from([1, 3, 5]))
 def test_augment_treats_images_independently_and_repeatably(
     seed: int, n: int, side: int, p: float, channels: int
@@ -95,6 +96,7 @@ def test_extra_channels_of_grey_images_are_not_coloured(seed: int) -> None:
 # ---- derivatives ----
 
 
+@pytest.mark.slow
 @given(seeds)
 @settings(max_examples=5)
 def test_augment_pipeline_is_twice_differentiable(seed: int) -> None:

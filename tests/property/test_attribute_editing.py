@@ -26,6 +26,7 @@ def game_with(**weights: Any) -> Any:
     return compose(config, make_tiny_facts(config), REGISTRY).game
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 @given(labels=LABELS)
 def test_cycle_loss_weighs_lost_attributes_less(share: float, labels: list[tuple[float, ...]]) -> None:

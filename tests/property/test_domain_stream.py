@@ -104,6 +104,7 @@ def test_source_and_reference_streams_are_independent() -> None:
     assert [source.get_index(k) for k in range(50)] != [reference.get_index(k) for k in range(50)]
 
 
+@pytest.mark.slow
 def test_pairs_differ_as_often_as_chance() -> None:
     found = stream([0, 1, 1, 2, 2, 2, 2])
     alike = [found.get_index(k) == found.get_second_index(k) for k in range(3000)]
@@ -165,6 +166,7 @@ def test_stream_ignores_processes_workers_and_resume() -> None:
 # ---- flips and crops ----
 
 
+@pytest.mark.slow
 def test_pair_faces_are_augmented_independently() -> None:
     found, n = stream([0, 1, 2]), 3000
     flips = Counter((found.is_mirrored(k), found.is_mirrored(k, "image2")) for k in range(n))

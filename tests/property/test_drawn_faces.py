@@ -30,6 +30,7 @@ def touched(a, b) -> torch.Tensor:
     return (a.image != b.image).any(1) | (a.segmentation != b.segmentation)
 
 
+@pytest.mark.slow
 @brief
 @given(indices, seeds, sizes)
 def test_drawn_face_is_deterministic(who, seed, size):
@@ -40,6 +41,7 @@ def test_drawn_face_is_deterministic(who, seed, size):
     assert not torch.equal(faces.image, DrawnFaces(size, seed=seed + 1).draw(who).image)
 
 
+@pytest.mark.slow
 @brief
 @given(indices, seeds, sizes)
 def test_drawn_face_does_not_depend_on_batch(who, seed, size):
@@ -52,6 +54,7 @@ def test_drawn_face_does_not_depend_on_batch(who, seed, size):
         assert torch.equal(alone.pose[0], together.pose[k])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_drawn_accessories_do_not_depend_on_batch(name):
     source = DrawnFaces(33, seed=3)
@@ -61,6 +64,7 @@ def test_drawn_accessories_do_not_depend_on_batch(name):
             assert torch.equal(source.redraw([k], **{name: value}).image[0], together.image[k])
 
 
+@pytest.mark.slow
 def test_drawing_windows_contain_their_parts(monkeypatch):
     source = DrawnFaces(32, seed=11)
     everything = {
@@ -93,6 +97,7 @@ def test_drawing_does_not_depend_on_threads():
     assert same(*pictures)
 
 
+@pytest.mark.slow
 @brief
 @given(st.lists(numbers, min_size=4, max_size=4, unique=True), seeds)
 def test_drawing_is_consistent_across_sizes(who, seed):
@@ -105,6 +110,7 @@ def test_drawing_is_consistent_across_sizes(who, seed):
     assert (error < 0.5 * others).all()
 
 
+@pytest.mark.slow
 @brief
 @given(numbers, seeds, names)
 def test_redraw_with_current_value_changes_nothing(who, seed, name):
@@ -114,6 +120,7 @@ def test_redraw_with_current_value_changes_nothing(who, seed, name):
     assert same(face, source.redraw([who], **{name: face.attributes[0, find_column(name)]}))
 
 
+@pytest.mark.slow
 @brief
 @given(numbers, seeds, st.booleans())
 def test_redraw_of_hidden_attribute_changes_nothing(who, seed, value):
@@ -125,6 +132,7 @@ def test_redraw_of_hidden_attribute_changes_nothing(who, seed, value):
             assert same(face, source.redraw([who], **{name: value}))
 
 
+@pytest.mark.slow
 @brief
 @given(numbers, seeds, names, sizes)
 def test_redraw_shows_attribute_and_is_reversible(who, seed, name, size):
@@ -143,6 +151,7 @@ def test_redraw_shows_attribute_and_is_reversible(who, seed, name, size):
     assert same(face, source.redraw([who], **back))
 
 
+@pytest.mark.slow
 @brief
 @given(numbers, seeds)
 def test_drawn_faces_respect_exclusive_groups(who, seed):
@@ -156,6 +165,7 @@ def test_drawn_faces_respect_exclusive_groups(who, seed):
         assert (labels[:, [find_column(n) for n in group]].sum(1) <= 1).all()
 
 
+@pytest.mark.slow
 @brief
 @given(numbers, seeds)
 def test_glasses_change_only_the_eye_region(who, seed):
@@ -186,6 +196,7 @@ REGIONS = {  # rows and columns of the picture, in parts of its size, that an at
 }
 
 
+@pytest.mark.slow
 @brief
 @given(numbers, seeds, st.sampled_from(sorted(REGIONS)))
 def test_attribute_changes_only_its_true_region(who, seed, name):
@@ -198,6 +209,7 @@ def test_attribute_changes_only_its_true_region(who, seed, name):
     assert where.float().mean() < 0.40
 
 
+@pytest.mark.slow
 @brief
 @given(indices, seeds)
 def test_hair_colour_changes_only_hair(who, seed):
@@ -248,6 +260,7 @@ def test_nose_follows_yaw_and_eyes_stay_in_frame():
     assert (faces.pose.abs() <= torch.tensor([35.0, 15.0, 12.0])).all() and faces.pose[:, 0].std() > 8
 
 
+@pytest.mark.slow
 @brief
 @given(indices, seeds)
 def test_drawn_labels_match_the_image(who, seed):

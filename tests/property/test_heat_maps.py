@@ -91,6 +91,7 @@ def test_landmark_map_follows_its_region(landmark: int, row: int, column: int, s
     )
 
 
+@pytest.mark.slow
 @given(seed=seeds, n=st.integers(1, 2), side=st.sampled_from([16, 64]), scale=st.sampled_from([0.01, 1.0, 100.0]))
 def test_masks_are_in_range_and_independent(seed: int, n: int, side: int, scale: float) -> None:
     maps = make_noise(seed, n, 98, side, side).mul(scale).requires_grad_()
@@ -140,6 +141,7 @@ def test_coordinate_channels_equal_hand_computation(height: int, width: int) -> 
     assert radius[0, 0] == 1 == radius.max() and bool((radius >= 0).all())
 
 
+@pytest.mark.slow
 @settings(max_examples=5)
 @given(seed=seeds, n=st.integers(1, 2), height=st.integers(16, 300), width=st.integers(16, 300))
 def test_heat_maps_accept_any_image_size(landmarks: LandmarkMaps, seed: int, n: int, height: int, width: int) -> None:
@@ -166,6 +168,7 @@ def test_heat_map_network_is_frozen(landmarks: LandmarkMaps) -> None:
     assert not any(p.requires_grad for p in landmarks.network.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_masks_stay_float32_for_half_images(landmarks: LandmarkMaps, dtype: torch.dtype) -> None:
     image = make_noise(0, 1, 3, 64, 64).bfloat16().to(dtype)
@@ -216,6 +219,7 @@ def containers(weights: dict[str, Tensor]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bare", "wrapped", "old", "wing", "stargan-v2", "stargan-v2-wrapped"])
 def test_landmark_weights_load_from_every_container(kind: str, weights: dict[str, Tensor], tmp_path: Path) -> None:
     path = tmp_path / "file.ckpt"

@@ -134,6 +134,7 @@ def test_to_rgb_equals_hand_computation(seed: int, n: int, channels: int) -> Non
     agree(layer(x, latent, skip), alone + plain_filter(skip, 2, 1, 2, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["scaled", "grouped"])
 @pytest.mark.parametrize("up", [False, True])
 @pytest.mark.parametrize("demodulate", [False, True])
@@ -143,6 +144,7 @@ def test_modulated_convolution_is_twice_differentiable(form: str, up: bool, demo
     assert twice_differentiable(lambda *a: modulated_conv2d(*a, **options), x, weight, scale)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_blocks_are_twice_differentiable() -> None:
     """In what comes in, and in every parameter."""
     x, latent, skip = real(1, 1, 2, 2, 2), real(2, 1, 2), real(3, 1, 1, 1, 1)

@@ -48,6 +48,7 @@ def test_part_leak_equals_its_share_of_change(seed: int, leak: float) -> None:
     assert leaks["part_leak.texture", None] == pytest.approx(leak, rel=1e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(SEEDS, st.permutations(range(FACES)), st.integers(1, FACES), st.integers(1, FACES))
 def test_part_metrics_ignore_order_and_batching(seed: int, order: list[int], size: int, looked_at: int) -> None:

@@ -50,6 +50,7 @@ def test_tf32_flag_is_off_inside_context_only() -> None:
     assert torch.backends.cuda.matmul.allow_tf32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shapes", [((2, 3), (3, 4)), ((5, 6), (2, 3, 6, 4)), ((2, 3, 4, 6), (6, 5)), ((2, 3, 3), (2, 3, 7))]
 )

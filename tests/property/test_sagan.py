@@ -96,6 +96,7 @@ def test_closed_mask_returns_input_and_open_mask_raw(seed: int, n: int) -> None:
     torch.testing.assert_close(edited.image, edited.raw)
 
 
+@pytest.mark.slow
 @given(seed=seeds, n=st.integers(2, 4), chosen=options)
 def test_eval_treats_faces_independently(seed: int, n: int, chosen: dict[str, Any]) -> None:
     network, image, target = generator(seed, 16, 1, **chosen), make_faces(seed, n, 16), make_labels(seed, n, 1)
@@ -142,6 +143,7 @@ def test_indivisible_image_sizes_are_refused() -> None:
 # ---- encode once, decode often ----
 
 
+@pytest.mark.slow
 @given(seed=seeds, n=st.integers(2, 3), chosen=options, times=st.integers(1, 3))
 def test_second_decode_equals_second_forward(seed: int, n: int, chosen: dict[str, Any], times: int) -> None:
     """Outputs, and the running statistics that the official order of forwards leaves behind."""
@@ -158,6 +160,7 @@ def test_second_decode_equals_second_forward(seed: int, n: int, chosen: dict[str
     assert has_batch_norm(shared) is (chosen["res_norm"] == "batch")
 
 
+@pytest.mark.slow
 @given(seed=seeds)
 def test_norm_replay_changes_no_gradient(seed: int) -> None:
     shared, apart = generator(seed, 16, 1), generator(seed, 16, 1)
@@ -169,6 +172,7 @@ def test_norm_replay_changes_no_gradient(seed: int) -> None:
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_compiled_residual_blocks_equal_eager() -> None:
     """Gradients, and the running statistics: recorded inside of what is compiled and replayed outside of it. The blocks
     have all of the attention's batch norms; compiling the rest of it takes twice as long."""
@@ -298,6 +302,7 @@ def shuts_mask(ours: SaganGenerator, skip: bool) -> None:
     body.head.bias.fill_(-20 * sign)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("photos", [0, 2])
 def test_import_keeps_layout_that_reconstructs_faces(
@@ -325,6 +330,7 @@ def test_import_settings_disable_layout_trial(tmp_path: Path, capsys: pytest.Cap
     assert zoogan.load(tmp_path / "run").config.model_dump()["generator"]["skip"] is False
 
 
+@pytest.mark.slow
 def test_import_without_reconstruction_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     official_folder(tmp_path, 32, open_mask)
     assert main(["import", "sagan", "--weights", str(tmp_path), "--out", str(tmp_path / "run")]) == 0
@@ -337,6 +343,7 @@ def open_mask(ours: SaganGenerator) -> None:
     ours.attention.head.bias.fill_(20)
 
 
+@pytest.mark.slow
 def test_imported_run_names_celeba_as_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     official_folder(tmp_path, 32, lambda ours: shuts_mask(ours, True))
     run = tmp_path / "run"

@@ -128,6 +128,7 @@ def test_shapes_ranges_and_repetition(small: NetworkSizes, seed: int, n: int) ->
         assert torch.equal(one, other) and one.isfinite().all()
 
 
+@pytest.mark.slow
 @given(small=network_sizes(), seed=seeds, order=st.permutations(range(3)))
 def test_faces_are_generated_independently(small: NetworkSizes, seed: int, order: list[int]) -> None:
     network = small.make_generator()
@@ -169,6 +170,7 @@ def test_latent_row_changes_only_its_part(small: NetworkSizes, seed: int, data: 
             assert torch.equal(one, other_one)
 
 
+@pytest.mark.slow
 @given(small=network_sizes(), seed=seeds, data=st.data())
 def test_invisible_parts_do_not_show(small: NetworkSizes, seed: int, data: st.DataObject) -> None:
     network = small.make_generator()

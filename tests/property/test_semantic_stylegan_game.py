@@ -154,6 +154,7 @@ def composition_of(registry: Registry, small: NetworkSizes, **settings: object) 
     return composition
 
 
+@pytest.mark.slow
 @given(seed=seeds, n=pairs, ratio=st.floats(0.1, 1000.0))
 def test_penalty_weighs_segmentation_gradient(registry: Registry, seed: int, n: int, ratio: float) -> None:
     small = NetworkSizes()

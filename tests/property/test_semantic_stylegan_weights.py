@@ -125,6 +125,7 @@ def assert_same(found: Nets, wanted: Nets, small: NetworkSizes = SMALL) -> None:
         assert torch.equal(found["discriminator"](image, layout), wanted["discriminator"](image, layout))
 
 
+@pytest.mark.slow
 @given(small=network_sizes().filter(lambda small: small.noise))
 def test_import_restores_any_architecture(small: NetworkSizes) -> None:
     """Official weights have noise always; with it they tell the sizes."""

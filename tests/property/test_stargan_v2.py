@@ -44,6 +44,7 @@ def close(one: Tensor, other: Tensor) -> None:
 # ---- the generator ----
 
 
+@pytest.mark.slow
 @given(seed=seeds, size=powers, n=batches, high_pass=st.sampled_from([0.0, 1.0, 2.0]), channels=st.sampled_from([1, 3]))
 def test_translation_keeps_shape_and_is_deterministic(
     seed: int, size: int, n: int, high_pass: float, channels: int
@@ -112,6 +113,7 @@ def test_translation_gradients_match_finite_differences(seed: int) -> None:
     assert difference == pytest.approx(float(slope), rel=1e-3, abs=1e-3)
 
 
+@pytest.mark.slow
 @given(seed=seeds, size=powers)
 def test_masks_pass_details_only_where_set(seed: int, size: int) -> None:
     network, image, style = translator(seed, size, 1.0), make_faces(seed, 2, size), make_noise(seed, 2, STYLE)
@@ -216,6 +218,7 @@ def size_of(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", sorted(PARAMETERS))
 def test_published_parameter_counts(size: int) -> None:
     with torch.device("meta"):
@@ -237,6 +240,7 @@ def test_published_parameter_counts_of_the_mapping(k: int, total: int) -> None:
         assert size_of(StarganV2Mapping(StarganV2MappingConfig(), make_facts(32, k))) == total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "high_pass"), [(16, 1.0), (64, 0.0), (256, 1.0), (1024, 0.0)])
 def test_networks_run_on_meta_device(size: int, high_pass: float) -> None:
     with torch.device("meta"):

@@ -86,6 +86,7 @@ def rebuilt(imported: Any, k: int) -> dict[str, nn.Module]:
     return networks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("k", "high_pass", "prefix"), [(2, 1.0, "module."), (3, 0.0, ""), (2, 2.0, ""), (5, 0.0, "")])
 def test_import_restores_networks(tmp_path: Path, k: int, high_pass: float, prefix: str) -> None:
     networks = originals(k, high_pass)
@@ -108,6 +109,7 @@ def test_import_restores_networks(tmp_path: Path, k: int, high_pass: float, pref
         assert torch.equal(again[slot](image, domain), networks[slot](image, domain))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "high_pass"), [(16, 1.0), (32, 0.0), (32, 1.0), (256, 0.0), (256, 1.0), (1024, 0.0), (1024, 1.0)]
 )
@@ -129,6 +131,7 @@ def test_import_infers_architecture_from_shapes(size: int, high_pass: float) -> 
         assert {key: tensor.shape for key, tensor in result.networks[slot].items()} == wanted
 
 
+@pytest.mark.slow
 def test_import_prefers_averages_without_discriminator(tmp_path: Path) -> None:
     networks = originals(2, 1.0)
     averaged = {slot: network for slot, network in originals(2, 1.0).items() if slot != "discriminator"}

@@ -181,6 +181,7 @@ def decoder(high_pass: float, coarse: int = 32) -> StyleDecoder:
     return StyleDecoder([2, 4, 4], block, nn.Identity(), high_pass=high_pass, coarse=coarse)
 
 
+@pytest.mark.slow
 @given(seed=seeds)
 def test_masks_keep_block_details(seed: int) -> None:
     """The coarse mask at its side, the fine one at the others."""

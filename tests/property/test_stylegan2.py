@@ -56,6 +56,7 @@ def close(one: Tensor, other: Tensor) -> None:
 # ---- the generator ----
 
 
+@pytest.mark.slow
 @given(seed=seeds, size=sizes, n=batches, channels=st.sampled_from([1, 3]), noisy=st.booleans())
 def test_faces_have_image_shape_and_are_deterministic(seed: int, size: int, n: int, channels: int, noisy: bool) -> None:
     network = generator(seed, size, channels, noisy)
@@ -71,6 +72,7 @@ def test_faces_have_image_shape_and_are_deterministic(seed: int, size: int, n: i
     close(network(network.repeat_latent(wplus[:, 0])).image, network(wplus[:, :1].expand(-1, network.rows, -1)).image)
 
 
+@pytest.mark.slow
 @given(seed=seeds, size=sizes, order=st.permutations(range(3)))
 def test_faces_are_generated_independently(seed: int, size: int, order: list[int]) -> None:
     network = generator(seed, size)
@@ -83,6 +85,7 @@ def test_faces_are_generated_independently(seed: int, size: int, order: list[int
     close(network(wplus[:1], [level[:1] for level in maps]).image, whole[:1])
 
 
+@pytest.mark.slow
 @given(seed=seeds, size=sizes)
 def test_zero_strength_noise_has_no_effect(seed: int, size: int) -> None:
     network, names = generator(seed, size), [f"noise_{k}" for k in range(2 * (size.bit_length() - 1) - 3)]
@@ -111,6 +114,7 @@ def stages(network: StyleGAN2Generator, wplus: Tensor) -> list[Tensor]:
     return features + pictures
 
 
+@pytest.mark.slow
 @given(seed=seeds, size=sizes, data=st.data())
 def test_latent_row_acts_from_its_layer_on(seed: int, size: int, data: st.DataObject) -> None:
     """Row 0 scales 4 x 4; of the others row k scales styled convolution k, and those of odd number a picture before it.

@@ -67,6 +67,7 @@ def kept(path: Path, how: str, states: Mapping[str, dict[str, Tensor]], rosinali
     return [path / "a.pt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", KEPT)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=["rosinality", "nvlabs"])
 @pytest.mark.parametrize("channels", [3, 1])
@@ -93,6 +94,7 @@ def test_import_restores_networks(tmp_path: Path, layout: Layout, how: str, chan
         assert [note for note in result.notes if "4,096" in note]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [16, 32, 64, 256, 1024])
 @pytest.mark.parametrize("multiplier", [1.0, 2.0])
 @pytest.mark.parametrize("layout", LAYOUTS, ids=["rosinality", "nvlabs"])

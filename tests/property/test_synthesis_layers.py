@@ -250,6 +250,7 @@ def test_downsampling_block_equals_hand_computation(seed: int, n: int, i: int, o
     assert torch.equal(x, before)  # nothing is done in place to what others may read
 
 
+@pytest.mark.slow
 def test_discriminator_blocks_are_twice_differentiable() -> None:
     block = random(DiscriminatorBlock(2, 2), 0)
     assert twice_differentiable(block, real(1, 1, 2, 4, 4))

@@ -53,6 +53,7 @@ def test_winograd_gradients_equal_direct_convolution(seed: int) -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [WinogradConvolution, WinogradWeightGradient])
 def test_winograd_passes_gradgradcheck(function: type[torch.autograd.Function]) -> None:
     second = (2, 2, 3, 3) if function is WinogradConvolution else (1, 2, 4, 4)
