@@ -116,6 +116,7 @@ def test_missing_and_overlapping_part_masks(root: Path) -> None:
     assert whole["segmentation"].unique().tolist() == [13, 14]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size, crop", [(16, 1.0), (16, 0.5), (24, 0.75), (40, 0.9)])
 @pytest.mark.parametrize("shape", [(32, 32), (48, 32), (32, 56)])
 def test_image_and_segmentation_are_cropped_alike(root: Path, shape: tuple[int, int], size: int, crop: float) -> None:
@@ -235,6 +236,7 @@ def elsewhere(root: Path) -> None:
     Image.new("L", (SIDE, SIDE)).save(root / "CelebAMask-HQ-mask-anno" / "7" / "00000_skin.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil, settings, message",
     [
@@ -268,6 +270,7 @@ def test_invalid_files_are_reported_on_opening(root: Path, spoil: Any, settings:
         opened(**{"root": root, **settings})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil, masks, message",
     [

@@ -95,6 +95,7 @@ def test_files_have_the_permissions_of_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((path / "generator.safetensors").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 10**7), min_size=1, unique=True))
 def test_checkpoint_names_sort_by_iteration(iterations: list[int]) -> None:
     assert sorted(map(checkpoints.make_checkpoint_name, iterations)) == [

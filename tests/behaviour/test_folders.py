@@ -219,6 +219,7 @@ def test_folders_smaller_than_a_batch_train(tmp_path: Path, capsys: pytest.Captu
     assert zoogan.load(run).facts.domains == ("female", "male")
 
 
+@pytest.mark.slow
 def test_run_without_held_out_images_is_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = filled(tmp_path / "data", {"a": 2, "b": 1})
     options = ["--data", "folders", "--root", str(root), "--set", "data.test_share=0"]

@@ -149,6 +149,7 @@ def test_parser_learns_parts_and_reports_iou() -> None:
         assert after.part_scores[score] > before.part_scores[score] + more, "it learns"
 
 
+@pytest.mark.slow
 def test_judge_parts_follow_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another label set: fewer classes, other names."""
     source, config = drawn()

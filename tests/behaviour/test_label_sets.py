@@ -190,6 +190,7 @@ def test_built_in_label_sets_are_valid() -> None:
         assert len(load_label_set(name).list_parts()) == len(load_label_set(name).classes)
 
 
+@pytest.mark.slow
 def test_drawn_faces_use_the_label_set() -> None:
     whole, merged = (
         DrawnSource(DrawnData(image_size=32, faces=60, label_set=name)) for name in ("celebamask-19", "celebamask-13")

@@ -60,6 +60,7 @@ def test_edit_takes_only_shape_or_texture(loaded_part_run: LoadedRun) -> None:
     )
 
 
+@pytest.mark.slow
 def test_part_edits_accept_latent_files_and_photos(
     untrained_part_run: Path, loaded_part_run: LoadedRun, tmp_path: Path
 ) -> None:

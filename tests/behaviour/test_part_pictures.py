@@ -67,6 +67,7 @@ def frames(path: Path) -> list[np.ndarray]:
         return shown
 
 
+@pytest.mark.slow
 def test_film_moves_one_part(
     untrained_part_run: Path, loaded_part_run: LoadedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

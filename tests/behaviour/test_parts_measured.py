@@ -149,6 +149,7 @@ def test_label_pairs_are_counted_per_face() -> None:
     assert count_label_pairs(before, after, 3).sum() == 40
 
 
+@pytest.mark.slow
 def test_part_distances_need_no_attributes(tmp_path: Path) -> None:
     """Makers of parts are trained on faces without a label."""
     source = DrawnSource(DrawnData(image_size=16, faces=60, held_out=60, attributes=(), label_set="celebamask-13"))

@@ -124,6 +124,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_plugin_is_reported_and_others_work(good_plugin_folder: PluginFolder, case: str) -> None:
     body, reason, hint = BROKEN[case]

@@ -65,6 +65,7 @@ def taken(batches: Loader, n: int, draw: str = "source") -> Tensor:
     return got
 
 
+@pytest.mark.slow
 def test_loader_ignores_processes_and_workers() -> None:
     joint = taken(opened(rows=8), 6)
     halves = [opened(rows=4, of=world(rank, 2)) for rank in range(2)]

@@ -61,6 +61,7 @@ def test_swapped_components_and_settings_train(method: str, sets: dict[str, Any]
     train_on_random_batches(make_tiny_config(method, REGISTRY, sets), REGISTRY, 2).check_finite()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fresh_batch", "batches"), [(False, 1), (True, 3)])
 def test_ada_counts_each_image_once(fresh_batch: bool, batches: int) -> None:
     """The count does not depend on the number of discriminator updates that read an image."""

@@ -37,6 +37,7 @@ def test_augment_treats_images_independently_and_repeatably(
         torch.testing.assert_close(alone, one[k : k + 1], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @given(seeds, image_sizes)
 def test_augment_probability_zero_is_identity(seed: int, side: int) -> None:
     augment, image = AdaptiveAugment(), make_faces(seed, 2, side)

@@ -154,6 +154,7 @@ def joined(batches: list[dict[str, dict[str, Tensor]]]) -> dict[str, Tensor]:
     }
 
 
+@pytest.mark.slow
 def test_stream_ignores_processes_workers_and_resume() -> None:
     whole = taken(opened(8), 4)
     assert {"source image_box", "reference image_box", "reference image2_box"} <= set(joined(whole))

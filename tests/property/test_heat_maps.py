@@ -74,6 +74,7 @@ def test_each_landmark_belongs_to_a_region() -> None:
     assert {c for c in channels if channels.count(c) == 2} == set(range(60, 76))
 
 
+@pytest.mark.slow
 @given(landmark=st.integers(0, 97), row=st.integers(0, 255), column=st.integers(0, 255), smile=st.booleans())
 def test_landmark_map_follows_its_region(landmark: int, row: int, column: int, smile: bool) -> None:
     """Around the edge, too."""
@@ -156,6 +157,7 @@ def test_heat_maps_accept_any_image_size(landmarks: LandmarkMaps, seed: int, n: 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [-1.0, 0.0, 1.0])
 def test_blank_image_has_finite_masks(landmarks: LandmarkMaps, level: float) -> None:
     in_range(landmarks(torch.full((1, 3, 64, 64), level)))
@@ -187,6 +189,7 @@ def test_rehearsal_reads_no_weight_file(file: Path) -> None:
     assert all(mask.is_meta and mask.shape == (4, 1, 256, 256) for mask in masks)
 
 
+@pytest.mark.slow
 def test_network_loads_on_first_use_outside_meta(landmarks: LandmarkMaps, file: Path) -> None:
     image = make_noise(1, 1, 3, 64, 64)
     component = LandmarkMaps(LandmarkMapsConfig(file=file))

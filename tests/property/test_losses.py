@@ -189,6 +189,7 @@ def test_softmax_classification_uses_set_label(seed: int, n: int, a: int) -> Non
     torch.testing.assert_close(SoftmaxClassification()(logits, wanted), by_hand)
 
 
+@pytest.mark.slow
 @given(seed=seeds, n=batches, a=st.integers(2, 6))
 def test_predicted_labels_match_training_form(seed: int, n: int, a: int) -> None:
     index = (make_noise(seed, n).abs() * 7).long() % a

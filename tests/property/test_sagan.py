@@ -88,6 +88,7 @@ def test_mask_depends_on_label_only_if_configured(seed: int, n: int, a: int, cho
     assert torch.equal(one.mask, other.mask) is not chosen["mask_sees_label"]
 
 
+@pytest.mark.slow
 @given(seed=seeds, n=batches)
 def test_closed_mask_returns_input_and_open_mask_raw(seed: int, n: int) -> None:
     image, target = make_faces(seed, n, 16), make_labels(seed, n, 1)
@@ -109,6 +110,7 @@ def test_eval_treats_faces_independently(seed: int, n: int, chosen: dict[str, An
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
+@pytest.mark.slow
 @given(seed=seeds, chosen=options, size=sizes)
 def test_gradients_reach_both_branches_and_image(seed: int, chosen: dict[str, Any], size: int) -> None:
     network, image = generator(seed, size, 1, **chosen), make_faces(seed, 2, size).requires_grad_()

@@ -111,6 +111,7 @@ def test_batched_parts_equal_reference_loops(small: NetworkSizes, seed: int, n: 
         torch.testing.assert_close(whole[face], features, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.slow
 @given(small=network_sizes(), seed=seeds, n=batches)
 def test_shapes_ranges_and_repetition(small: NetworkSizes, seed: int, n: int) -> None:
     network = small.make_generator()

@@ -51,6 +51,7 @@ def turn_of(networks: nn.ModuleDict, n: int, seed: int, batch: dict[str, Tensor]
 # ---- the discriminator ----
 
 
+@pytest.mark.slow
 @given(small=network_sizes(), seed=seeds, n=pairs)
 def test_discriminator_scores_pairs_and_images(small: NetworkSizes, seed: int, n: int) -> None:
     network, image = small.make_discriminator(seed), make_faces(seed, n, small.size).double()

@@ -141,6 +141,7 @@ def test_import_restores_any_architecture(small: NetworkSizes) -> None:
     assert result.facts == {"parts": small.make_facts().parts, "transparent": small.make_facts().transparent}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["checkpoint", "tuned", "bare", "parallel"])
 def test_import_reads_every_file_layout(tmp_path: Path, how: str) -> None:
     made, other = networks(), official(networks(seed=1))

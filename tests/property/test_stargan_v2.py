@@ -64,6 +64,7 @@ def test_translation_keeps_shape_and_is_deterministic(
     assert torch.equal(result, network(image, style, encoded=encoded))
 
 
+@pytest.mark.slow
 @given(seed=seeds, high_pass=st.sampled_from([0.0, 1.0]), order=st.permutations(range(3)))
 def test_translation_treats_faces_independently(seed: int, high_pass: float, order: list[int]) -> None:
     network, image, style = translator(seed, 32, high_pass), make_faces(seed, 3, 32), make_noise(seed + 1, 3, STYLE)
@@ -77,6 +78,7 @@ def test_translation_treats_faces_independently(seed: int, high_pass: float, ord
     close(network(image[:1], style[:1], alone), whole[:1])
 
 
+@pytest.mark.slow
 @given(seed=seeds, high_pass=st.sampled_from([0.0, 1.0]))
 def test_gradients_reach_image_style_and_every_parameter(seed: int, high_pass: float) -> None:
     """With high_pass too, where the official network has weights that nothing trains."""

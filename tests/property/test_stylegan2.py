@@ -175,6 +175,7 @@ def test_mapping_ignores_noise_length(seed: int, n: int, layers: int, factor: fl
     close(network(z[:1]), w[:1])
 
 
+@pytest.mark.slow
 @given(seed=seeds, size=sizes, n=st.sampled_from([1, 3, 5]), channels=st.just(3))
 def test_discriminator_accepts_any_batch_size(seed: int, size: int, n: int, channels: int) -> None:
     network, image = discriminator(seed, size), make_faces(seed, n, size).double()

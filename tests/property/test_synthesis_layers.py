@@ -183,6 +183,7 @@ class Calls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 def test_fir_filters_are_twice_differentiable() -> None:
     x = real(0, 1, 2, 4, 4)
     for function in (upsample2d, downsample2d, lambda x: filter2d(x, (2, 1), 4.0)):
