@@ -8,7 +8,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan import ConfigError
-from zoogan.interfaces import Domain, Masks, Style, StyleDiscriminator, StyleEncoder, StyleMapping, StyleTranslator
+from zoogan.interfaces import (
+    Domain,
+    Masks,
+    Noise,
+    Style,
+    StyleDiscriminator,
+    StyleEncoder,
+    StyleMapping,
+    StyleTranslator,
+)
 from zoogan.layers import (
     LRELU_SLOPE,
     AdainResidualBlock,
@@ -112,13 +121,16 @@ class StarganV2Generator(StyleTranslator):
         """Encode the image for all styles: the bottleneck's features, and with high_pass the details before it."""
         return self.encoder(image)
 
-    def decode(self, encoded: Content, style: Style, masks: Masks | None = None) -> Float[Tensor, "n c h w"]:
+    def decode(
+        self, encoded: Content, style: Style, masks: Masks | None = None, noise: Noise | None = None
+    ) -> Float[Tensor, "n c h w"]:
         """Decode the image in a style.
 
         Args:
             encoded: What `encode` returned.
             style: Styles (n, style_dim).
             masks: Coarse, for details 32 pixels wide, and fine, for those of 64 and 128; None keeps none.
+            noise: Must be None: this decoder adds no noise.
 
         Raises:
             ValueError: Masks, but high_pass is 0.

@@ -14,7 +14,7 @@ from zoogan.plugins.catalogue import find_catalogue, read_catalogue, read_core_c
 from zoogan.plugins.host import open_zoo
 from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
 
-METHODS = ["sagan", "stargan", "stargan-v2", "stylegan2", "semantic-stylegan", "smile", "sd-gan"]
+METHODS = ["sagan", "stargan", "stargan-v2", "stylegan2", "semantic-stylegan", "smile", "smile-layout", "sd-gan"]
 ENTRY = """
 {name}:
   title: Demo

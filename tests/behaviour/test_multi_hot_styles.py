@@ -3,8 +3,7 @@ the game and its loader need nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -15,46 +14,21 @@ from torch.nn import functional as F
 from support.style_games import LATENT, REGISTRY, SIZE, TinyConfig, compute_terms, make_tiny_config, make_tiny_registry
 from zoogan.composition.build import compose
 from zoogan.composition.rehearsal import rehearse
-from zoogan.config import ComponentConfig, GameConfig, merge, validate
+from zoogan.conditions.pairs import make_pairs
+from zoogan.config import GameConfig, merge, validate
 from zoogan.config.registry import Registry
 from zoogan.data.drawn.source import DrawnSource
 from zoogan.data.loader import make_loader, move_batch
 from zoogan.data.stream import FaceStream
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
-from zoogan.interfaces import Request, StyleCondition, StyleDiscriminator, StyleEncoder, StyleMapping, World
+from zoogan.interfaces import StyleDiscriminator, StyleEncoder, StyleMapping, World
 from zoogan.layers.multi_head import select_heads
 from zoogan.testing.tensors import make_noise
 from zoogan.training.trainer import Trainer
 
 ATTRIBUTES = ("Eyeglasses", "Smiling", "Male")
 PAIRS = len(ATTRIBUTES)
-
-
-class PairsConfig(ComponentConfig):
-    """Each attribute is a pair of domains: without, with."""
-
-    use: Literal["pairs"] = "pairs"
-
-
-class PairsCondition(StyleCondition):
-    """Rows of 2a columns, with a one in each pair."""
-
-    label: ClassVar[str] = "attributes"
-    sampler: ClassVar[Literal["epochs", "domains"]] = "epochs"
-
-    def __init__(self, config: PairsConfig, facts: Facts) -> None:
-        self.names = facts.attributes
-
-    def get_domains(self, sample: Mapping[str, Tensor]) -> Tensor:
-        return pairs_of(sample["attributes"])
-
-    def parse(self, words: Mapping[str, Any]) -> Request:
-        return Request({name: float(word) for name, word in words.items()})
-
-
-def pairs_of(attributes: Tensor) -> Tensor:
-    return torch.stack([1 - attributes, attributes], 2).flatten(1)
 
 
 class PairsMapping(StyleMapping):
@@ -113,7 +87,6 @@ def pairs_registry() -> Registry:
     """The tiny method of the style tests, and what another plugin adds."""
     registry = make_tiny_registry()
     registry.plugin = __name__
-    registry.component("condition", "pairs", config=PairsConfig, build=f"{__name__}:PairsCondition")
     for role, name in (
         ("style_mapping", "PairsMapping"), ("style_encoder", "PairsEncoder"),
         ("style_discriminator", "PairsDiscriminator"),
@@ -150,7 +123,7 @@ def test_multi_hot_faces_train_end_to_end() -> None:
     discriminator, maker = (compute_terms(trainer, f"{side}_latent") for side in ("discriminator", "generator"))
     assert trainer.batch is not None
     x = trainer.batch["source"]["image"]
-    own, to = (pairs_of(trainer.batch[draw]["attributes"]) for draw in ("source", "reference"))
+    own, to = (make_pairs(trainer.batch[draw]["attributes"]) for draw in ("source", "reference"))
     assert (own.sum(1) == PAIRS).all() and torch.equal(trainer.targets["domain"], to)
     g, f, e, d = (trainer.networks[name] for name in ("generator", "mapping", "style_encoder", "discriminator"))
     style = f(trainer.targets["latent"], to)

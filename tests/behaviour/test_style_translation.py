@@ -160,7 +160,7 @@ def test_detached_cycle_style_skips_the_encoder() -> None:
 
 def test_layout_cycle_uses_cross_entropy() -> None:
     """SMILE's choice: one-hot maps in, logits out, several heads an image."""
-    facts = Facts(image_size=SIZE, channels=5, attributes=("A", "B"), domains=("no A", "A", "no B", "B"))
+    facts = Facts(image_size=SIZE, parts=tuple("vwxyz"), attributes=("A", "B"), domains=("no A", "A", "no B", "B"))
     batch = make_batch(3, picture="layout", channels=5)
     rows = torch.tensor([[1, 0, 0, 1], [0, 1, 1, 0], [1, 0, 1, 0], [0, 1, 0, 1]])
     batch["source"]["domain"], batch["reference"]["domain"] = rows, rows.flip(0)
@@ -189,7 +189,7 @@ def test_masked_diversity_ignores_kept_regions() -> None:
     other[..., :4] = 0.5  # a difference of .5 where the face is kept, of 1 elsewhere
 
     for found, expected in (((masks, masks), 1.0), (None, 0.75), ((torch.ones(2, 1, 8, 8),) * 2, 0.0)):
-        maps = type("Maps", (), {"field": None, "__call__": lambda self, image, found=found: found})()
+        maps = type("Maps", (), {"field": None, "reads": "image", "__call__": lambda self, image, found=found: found})()
         game.heat_maps = maps  # type: ignore[assignment]
         trainer.shared.clear()
         turn = trainer.make_turn(step, 0, Clock(0, 1), slice(None), frozenset())
@@ -320,7 +320,7 @@ def test_masked_diversity_uses_joint_batch() -> None:
     trainer = make_tiny_trainer(make_tiny_config(diversity_outside_masks=True))
     trainer.fetch_batch()
     free = (torch.zeros(4, 1, 8, 8),) * 2
-    trainer.game.heat_maps = type("Maps", (), {"field": None, "__call__": lambda self, image: free})()  # type: ignore[assignment]
+    trainer.game.heat_maps = type("Maps", (), {"field": None, "reads": "image", "__call__": lambda self, image: free})()  # type: ignore[assignment]
     turn = trainer.make_turn(trainer.game.steps[2], 0, Clock(0, 1), slice(None), frozenset())
     one, other = torch.ones(4, 3, 8, 8), torch.zeros(4, 3, 8, 8)
     assert float(trainer.game.diversity_loss(turn, one, other)) == 1.0  # type: ignore[operator]

@@ -286,7 +286,7 @@ def test_heat_map_configs_validate() -> None:
 def test_heat_map_components_are_registered(file: Path) -> None:
     registry = Registry()
     zoogan.builtin.zoo_register(registry)
-    assert registry.list_names("heat_maps") == ["files", "landmarks", "none"]
+    assert registry.list_names("heat_maps") == ["files", "landmarks", "none", "parts"]
     none = registry.build("heat_maps", use_component("heat_maps", "none"))
     assert isinstance(none, NoHeatMaps) and none(torch.zeros(1, 3, 16, 16)) is None
     assert isinstance(registry.build("heat_maps", LandmarkMapsConfig(file=file)), LandmarkMaps)

@@ -116,7 +116,7 @@ class NoHeatMaps(HeatMaps):
         facts: Unused.
     """
 
-    is_empty = True
+    reads, is_empty = None, True
 
     def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config
@@ -134,7 +134,7 @@ class HeatMapFiles(HeatMaps):
         facts: Unused.
     """
 
-    field = "heat_maps"
+    field, reads = "heat_maps", None
 
     def __init__(self, config: ComponentConfig | None = None, facts: Facts | None = None) -> None:
         self.config = config

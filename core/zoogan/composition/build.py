@@ -26,6 +26,7 @@ class Composition:
     Attributes:
         config: The config.
         facts: The facts of the data.
+        network_facts: The facts as the networks see them: the channels of a layout are the parts.
         game: The game.
         networks: The networks by slot.
         names: Component name in each slot that holds a network, for messages.
@@ -34,6 +35,7 @@ class Composition:
 
     config: GameConfig
     facts: Facts
+    network_facts: Facts
     game: Game
     networks: nn.ModuleDict
     names: dict[str, str]
@@ -42,7 +44,8 @@ class Composition:
     def get_sizes(self) -> dict[str, int]:
         """Return the number behind each letter of a field's shape."""
         size = self.facts.image_size
-        return {"c": self.facts.channels, "h": size, "w": size, "a": len(self.facts.attributes)}
+        parts, attributes = len(self.facts.parts), len(self.facts.attributes)
+        return {"c": self.facts.channels, "h": size, "w": size, "a": attributes, "k": parts}
 
 
 def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition:
@@ -51,18 +54,19 @@ def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition
     Each network is initialised from its own seed, so that swapping one leaves the weights of the others unchanged.
 
     Raises:
-        ConfigError: `extra_terms` names a step that the game does not have.
+        ConfigError: `extra_terms` names a step that the game does not have, or the game cannot train on such data.
     """
     components: dict[str, Any] = {}
     names: dict[str, str] = {}
     networks = nn.ModuleDict()
+    network_facts = config.adapt_facts(facts)
     for slot, role in find_slots(type(config)).items():
         if role.role == "source":
             continue
         slot_config = getattr(config, slot)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(config.training.seed, "initialise", slot))
-            component = registry.build(role.role, slot_config, facts)
+            component = registry.build(role.role, slot_config, network_facts)
         components[slot] = component
         if isinstance(component, nn.Module):
             networks[slot], names[slot] = component, get_component_name(slot_config)
@@ -75,7 +79,7 @@ def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition
     unknown = [step for step in config.extra_terms if step not in steps]
     if unknown:
         raise ConfigError(f"extra_terms: no step is called {', '.join(unknown)}; this game's steps: {', '.join(steps)}")
-    return Composition(config, facts, game, networks, names, find_fields(config, game, registry))
+    return Composition(config, facts, network_facts, game, networks, names, find_fields(config, game, registry))
 
 
 def find_fields(config: GameConfig, game: Game, registry: Registry) -> Mapping[str, Field]:

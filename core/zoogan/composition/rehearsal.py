@@ -142,7 +142,7 @@ def check_contracts(composition: Composition, inside: list[str]) -> Iterator[Non
         composition: The networks.
         inside: Gets the network that is running as its last item, for messages.
     """
-    facts = composition.facts
+    facts = composition.network_facts
     fixed = {"c": facts.channels, "h": facts.image_size, "w": facts.image_size, "a": len(facts.attributes)}
     handles = []
 

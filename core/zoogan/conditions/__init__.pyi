@@ -1,4 +1,7 @@
 from .attributes import AttributeCondition as AttributeCondition
 from .config import AttributesConfig as AttributesConfig
+from .config import PairsConfig as PairsConfig
 from .domain import DomainCondition as DomainCondition
 from .latent import LatentCondition as LatentCondition
+from .pairs import PairsCondition as PairsCondition
+from .pairs import make_pairs as make_pairs

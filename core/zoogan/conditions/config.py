@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from zoogan.config import ComponentConfig
+from zoogan.config import ComponentConfig, Names
 from zoogan.config.registry import Registry
 
 
@@ -43,6 +44,26 @@ class AttributesConfig(ComponentConfig):
     exclusive: Annotated[tuple[Group, ...], BeforeValidator(to_groups)] = ()
 
 
+class PairsConfig(ComponentConfig):
+    """Attributes that a face may show together; each is a pair of domains, without and with it (SMILE).
+
+    Attributes:
+        clears: Attributes that a newly set attribute clears, by name: a hat hides bangs, and whether a head is bald.
+            Names that the data does not have are ignored.
+        exclusive: Groups of attributes of which a face shows at most one, in addition to those that the source
+            declares.
+        source_sampler: pairs = the faces to translate have each value of each attribute equally often; epochs = they
+            come as in the data.
+        reference_sampler: The same for the faces whose labels are the target.
+    """
+
+    use: Literal["pairs"] = "pairs"
+    clears: dict[str, Names] = Field(default_factory=partial(dict, Wearing_Hat=("Bangs", "Bald")))
+    exclusive: Annotated[tuple[Group, ...], BeforeValidator(to_groups)] = ()
+    source_sampler: Literal["pairs", "epochs"] = "pairs"
+    reference_sampler: Literal["pairs", "epochs"] = "epochs"
+
+
 def register(registry: Registry) -> None:
     """Register the conditions.
 
@@ -51,5 +72,6 @@ def register(registry: Registry) -> None:
     """
     build = "zoogan.conditions.attributes:AttributeCondition"
     registry.component("condition", "attributes", config=AttributesConfig, build=build)
+    registry.component("condition", "pairs", config=PairsConfig, build="zoogan.conditions.pairs:PairsCondition")
     registry.component("condition", "domain", build="zoogan.conditions.domain:DomainCondition")
     registry.component("condition", "latent", build="zoogan.conditions.latent:LatentCondition")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchem
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from zoogan.errors import ConfigError
+from zoogan.facts import Facts
 from zoogan.names import suggest_name
 
 NAME_KEYS = ("use", "source")  # the field that names the component: `use`, for sources `source`
@@ -231,6 +232,17 @@ class GameConfig(ConfigModel):
     condition: Annotated[ComponentConfig, Slot("condition")]
     extra_terms: dict[str, dict[str, Annotated[ComponentConfig, Slot("term")]]] = Field(default_factory=dict)
     training: TrainingConfig = TrainingConfig()
+
+    def adapt_facts(self, facts: Facts) -> Facts:
+        """Return the facts that the components are built with. By default those of the data.
+
+        Args:
+            facts: The facts of the data.
+
+        Raises:
+            ConfigError: The game cannot train on such data.
+        """
+        return facts
 
 
 def find_slots(model: type[BaseModel]) -> dict[str, Slot]:

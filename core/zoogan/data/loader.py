@@ -21,6 +21,7 @@ from zoogan.errors import ConfigError
 from zoogan.interfaces.game import Need, Sample
 from zoogan.interfaces.source import Source
 from zoogan.interfaces.world import World
+from zoogan.layers.layout import make_layout
 from zoogan.pictures.photo import normalize_image
 
 # Small batches are read together: drawing a face then costs a third.
@@ -61,10 +62,11 @@ class Loader(Iterator[dict[str, Sample]]):
 
     Attributes:
         position: Number of items of the joint batches that were handed out.
+        parts: Number of parts of the source, the channels of a layout.
     """
 
-    def __init__(self, batches: Generator[Any], position: int, step: int) -> None:
-        self._batches, self.position, self._step = batches, position, step
+    def __init__(self, batches: Generator[Any], position: int, step: int, parts: int = 0) -> None:
+        self._batches, self.position, self._step, self.parts = batches, position, step, parts
 
     def __next__(self) -> dict[str, Sample]:
         batch = next(self._batches)
@@ -125,7 +127,7 @@ def make_loader(
         chunks = _read_with_workers(dataset, positions, config.workers, pin)
     else:
         chunks = _read_ahead(dataset, positions, pin)
-    return Loader(_split_batches(chunks, rows_per_update), start, world.size * rows_per_update)
+    return Loader(_split_batches(chunks, rows_per_update), start, world.size * rows_per_update, len(source.parts))
 
 
 def _split_batches(chunks: Generator[Any], rows: int) -> Generator[Any]:
@@ -196,17 +198,18 @@ def move_batches(batches: Loader, device: torch.device) -> Generator[dict[str, S
     """
     with contextlib.closing(batches):
         for batch in batches:
-            yield move_batch(batch, device)
+            yield move_batch(batch, device, batches.parts)
 
 
-def move_batch(batch: Mapping[str, Sample], device: torch.device | str) -> dict[str, Sample]:
+def move_batch(batch: Mapping[str, Sample], device: torch.device | str, parts: int = 0) -> dict[str, Sample]:
     """Move a batch to the device, convert its images to floats in [-1, 1], and crop them to their boxes.
 
-    The images are copied as bytes, a quarter of the floats.
+    The images are copied as bytes, a quarter of the floats. Layouts are copied as segmentations and become one-hot.
 
     Args:
         batch: Sample by need, as a loader returns it.
         device: Where the batch goes.
+        parts: Number of parts of the source, the channels of a layout.
 
     Returns:
         Sample by need, without the boxes; heat maps in [0, 1].
@@ -216,6 +219,7 @@ def move_batch(batch: Mapping[str, Sample], device: torch.device | str) -> dict[
         moved = {name: rows.to(device, non_blocking=True) for name, rows in sample.items()}
         boxes = {name: moved.pop(name) for name in list(moved) if name.endswith("_box")}
         pictures = {name: normalize_image(rows) for name, rows in moved.items() if name.startswith("image")}
+        pictures |= {name: make_layout(rows, parts) for name, rows in moved.items() if name.startswith("layout")}
         pictures |= {"heat_maps": moved["heat_maps"].float() / 255} if "heat_maps" in moved else {}
         for name, rows in pictures.items():
             box = boxes.get("image_box" if name == "heat_maps" else f"{name}_box")

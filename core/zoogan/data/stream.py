@@ -16,6 +16,8 @@ from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.game import Need, Sample
 from zoogan.interfaces.source import Source, Split
 
+SECOND = {"image2": "image", "layout2": "layout"}  # pictures of another face of the same domain
+STORED = {"layout": "segmentation"}  # the field of a source that a picture is made of, where it has another name
 # Signs of yaw, pitch and roll in a mirrored image: the face looks and tilts to the other side.
 MIRRORED_POSE = (-1.0, 1.0, -1.0)
 
@@ -31,10 +33,13 @@ class FaceStream(Dataset[Sample]):
 
     Sampler `epochs`: every face comes once an epoch, and each epoch has its own order. With `balance`, even items show
     the attribute and odd items do not, and each of the two classes runs through epochs of its own. Sampler `domains`:
-    each item draws a domain, each as often as the others, and then one of its faces.
+    each item draws a domain, each as often as the others, and then one of its faces. Sampler `pairs`: the values of all
+    attributes, without and with each, come in turn, each turn in an order of its own; an item draws one of the faces
+    that have its value.
 
-    `image2` is another face of the same domain, drawn and augmented by itself. A random crop puts its box into
-    `<image>_box`; `loader.move_batch` crops the image.
+    `image2` and `layout2` are another face of the same domain, drawn and augmented by itself. A random crop puts its
+    box into `<image>_box`; `loader.move_batch` crops the image. Layouts are segmentations here, and become one-hot in
+    `loader.move_batch`.
 
     Args:
         source: The source to read.
@@ -62,11 +67,15 @@ class FaceStream(Dataset[Sample]):
         crop: float = 0.0,
         split: Split = "train",
     ) -> None:
-        fields = [field for field in need.fields if field not in ("domain", "image2")]
-        missing = [field for field in fields if field not in source.fields]
-        if "image2" in need.fields and need.sampler != "domains":
-            raise ValueError(f"need {name!r}: image2 is another face of the same domain; set sampler to 'domains'")
-        if crop and "segmentation" in fields:
+        fields = [field for field in need.fields if field != "domain" and field not in SECOND]
+        self.second = [field for field in need.fields if field in SECOND]
+        read = [STORED.get(picture, picture) for picture in (*fields, *(SECOND[field] for field in self.second))]
+        missing = [field for field in dict.fromkeys(read) if field not in source.fields]
+        if self.second and need.sampler != "domains":
+            raise ValueError(
+                f"need {name!r}: {self.second[0]} is another face of the same domain; set sampler to 'domains'"
+            )
+        if crop and "segmentation" in read:
             raise ConfigError(
                 "data.random_crop cuts pictures only, and this game reads their segmentation too; set it to 0"
             )
@@ -74,6 +83,8 @@ class FaceStream(Dataset[Sample]):
             advice = (
                 "; say where its maps of parts are (data.label_maps=FOLDER, for a folder), or, where the game allows "
                 "it, judge images alone (judge_segmentation=false, weights.mask=0)"
+                if "segmentation" in need.fields and "segmentation" in missing
+                else "; this game trains on maps of parts: say where they are (data.label_maps=FOLDER, for a folder)"
                 if "segmentation" in missing
                 else ""
             )
@@ -90,6 +101,15 @@ class FaceStream(Dataset[Sample]):
                 raise ConfigError(f"data.balance: need {name!r} reads all domains equally often; set it to null")
             assert self.domain is not None
             self.classes = [(self.domain == k).nonzero().flatten() for k in range(len(source.domains))]
+        elif need.sampler == "pairs":
+            if balance is not None:
+                raise ConfigError(
+                    f"data.balance: need {name!r} reads the values of all attributes equally often; set it to null"
+                )
+            shows = source.read_labels(split) > 0.5
+            self.classes = [
+                (column == value).nonzero().flatten() for column in shows.unbind(1) for value in (False, True)
+            ]
         elif balance is None:
             self.classes = [torch.arange(source.count_faces(split))]
         else:
@@ -99,6 +119,11 @@ class FaceStream(Dataset[Sample]):
         if empty and need.sampler == "domains":
             domains = ", ".join(source.domains[k] for k in empty)
             raise ConfigError(f"data: the {split} split has no faces of the domain {domains}")
+        if empty and need.sampler == "pairs":
+            values = ", ".join(f"{source.attributes[k // 2]}={k % 2}" for k in empty)
+            raise ConfigError(
+                f"data: the {split} split has no face with {values}; leave that attribute out of data.attributes"
+            )
         if empty:
             raise ConfigError(f"data: need {name!r} has no faces to read in the {split} split (balance: {balance})")
 
@@ -121,13 +146,18 @@ class FaceStream(Dataset[Sample]):
         if self.need.sampler == "domains":
             members = self.classes[derive_seed(self.seed, self.name, "domain", k) % len(self.classes)]
             return int(members[derive_seed(self.seed, self.name, "face", k) % len(members)])
+        if self.need.sampler == "pairs":
+            cycle, position = divmod(k, len(self.classes))
+            order = make_permutation(len(self.classes), derive_seed(self.seed, self.name, "values", cycle))
+            members = self.classes[order[position]]
+            return int(members[derive_seed(self.seed, self.name, "face", k) % len(members)])
         turn, row = divmod(k, len(self.classes))
         epoch, position = divmod(turn, len(self.classes[row]))
         order = make_permutation(len(self.classes[row]), derive_seed(self.seed, self.name, "order", row, epoch))
         return int(self.classes[row][order[position]])
 
     def get_second_index(self, k: int) -> int:
-        """Get the number of the face in the split that is item k's `image2`, one of the same domain."""
+        """Get the number of the face in the split that is item k's second picture, one of the same domain."""
         assert self.domain is not None
         members = self.classes[int(self.domain[self.get_index(k)])]
         return int(members[derive_seed(self.seed, self.name, "second", k) % len(members)])
@@ -141,13 +171,14 @@ class FaceStream(Dataset[Sample]):
         """Read the items `ks` as one batch."""
         indices = [self.get_index(k) for k in ks]
         read = self.source.read(self.split, indices) if self.fields else {}
-        sample = self.augment({field: read[field] for field in self.fields}, ks, "image")
+        sample = self.augment({field: read[STORED.get(field, field)] for field in self.fields}, ks, "image")
         if "domain" in self.need.fields:
             assert self.domain is not None
             sample["domain"] = self.domain[indices]
-        if "image2" in self.need.fields:
-            second = self.source.read(self.split, [self.get_second_index(k) for k in ks])["image"]
-            sample |= self.augment({"image2": second}, ks, "image2")
+        if self.second:
+            second = self.source.read(self.split, [self.get_second_index(k) for k in ks])
+            pictures = {field: second[STORED.get(SECOND[field], SECOND[field])] for field in self.second}
+            sample |= self.augment(pictures, ks, "image2")
         return sample
 
     def augment(self, sample: Sample, ks: Sequence[int], image: str) -> Sample:
@@ -183,7 +214,7 @@ class FaceStream(Dataset[Sample]):
 
 
 def mirror_sample(sample: Sample, rows: Bool[Tensor, " n"], parts: Sequence[int] = ()) -> Sample:
-    """Flip images, heat maps, segmentations and poses left to right; labels stay.
+    """Flip images, heat maps, segmentations, layouts and poses left to right; labels stay.
 
     Args:
         sample: The sample, tensors by field.
@@ -195,9 +226,9 @@ def mirror_sample(sample: Sample, rows: Bool[Tensor, " n"], parts: Sequence[int]
     """
     flipped = dict(sample)
     for name, values in sample.items():
-        if name.startswith("image") or name in ("segmentation", "heat_maps"):
+        if name.startswith(("image", "layout")) or name in ("segmentation", "heat_maps"):
             reverse = values.flip(-1)
-            if name == "segmentation" and parts:
+            if name in ("segmentation", "layout", "layout2") and parts:
                 reverse = torch.tensor(parts, dtype=values.dtype)[reverse.long()]
             flipped[name] = torch.where(rows.view(-1, *[1] * (values.ndim - 1)), reverse, values)
         elif name == "pose":

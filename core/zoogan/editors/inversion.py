@@ -55,7 +55,7 @@ class Inversion(Edit):
         row = slice(index, index + 1)
         return replace(
             self,
-            image=self.image[row],
+            image_or_none=self.image[row],
             segmentation=None if self.segmentation is None else self.segmentation[row],
             extras={name: value[row] for name, value in self.extras.items()},
             loss=self.loss[row],

@@ -59,7 +59,7 @@ def tune_generator(
     face = editor.with_generator(network.requires_grad_(False)).synthesise(latents, noise)
     return replace(
         inversion,
-        image=face.image,
+        image_or_none=face.image,
         segmentation=face.segmentation,
         generator=face.generator,
         loss=distance.distance(face.image, image),

@@ -6,6 +6,7 @@ from .config import Cadence as Cadence
 from .config import EditingOptimizers as EditingOptimizers
 from .config import EditingWeights as EditingWeights
 from .config import OptimizerSlot as OptimizerSlot
+from .config import Pass as Pass
 from .config import StyleOptimizers as StyleOptimizers
 from .config import StyleTranslationConfig as StyleTranslationConfig
 from .config import StyleWeights as StyleWeights

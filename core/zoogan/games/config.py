@@ -8,10 +8,14 @@ from pydantic import BeforeValidator, Field
 
 from zoogan.config import ComponentConfig, ConfigModel, GameConfig, Slot, as_list, use_component
 from zoogan.editors.config import InversionConfig
+from zoogan.errors import ConfigError
+from zoogan.facts import Facts
 from zoogan.losses.config import R1Config
 
 OptimizerSlot = Annotated[ComponentConfig, Slot("optimizer")]
 """A slot that an optimizer fills."""
+Pass = Literal["latent", "reference"]
+"""Where the styles of a pass of style translation come from."""
 
 
 class AdversarialConfig(GameConfig):
@@ -160,6 +164,10 @@ class StyleTranslationConfig(AdversarialConfig):
             logits, restored by cross entropy.
         passes: Where styles come from in training, latent or reference or both.
         reference_trains: The networks that learn from the pass with references.
+        second_reference: The second style of the reference pass, for diversity. pair = that of another face of the
+            same domain; permuted = that of the references in another order, in their own domains.
+        cycle_masks: The heat maps with which a translation is restored. translated = those of the translation; source =
+            those of the source, which are also used where heat maps are not read off the pictures themselves.
         detach_cycle_style: Do not pass the gradient of the cycle to the style encoder.
         diversity_outside_masks: Measure diversity only outside the heat maps.
         weights: Weights of the terms.
@@ -172,16 +180,33 @@ class StyleTranslationConfig(AdversarialConfig):
     discriminator: Annotated[ComponentConfig, Slot("style_discriminator")]
     heat_maps: Annotated[ComponentConfig, Slot("heat_maps")]
     picture: Literal["image", "layout"] = "image"
-    passes: Annotated[tuple[Literal["latent", "reference"], ...], BeforeValidator(as_list)] = Field(
+    passes: Annotated[tuple[Pass, ...], BeforeValidator(as_list)] = Field(
         ("latent", "reference"), min_length=1, max_length=2
     )
     reference_trains: Annotated[tuple[Literal["generator", "style_encoder"], ...], BeforeValidator(as_list)] = Field(
         ("generator",), min_length=1, max_length=2
     )
+    second_reference: Literal["pair", "permuted"] = "pair"
+    cycle_masks: Literal["translated", "source"] = "translated"
     detach_cycle_style: bool = False
     diversity_outside_masks: bool = False
     weights: StyleWeights = StyleWeights()
     optimizers: StyleOptimizers
+
+    def adapt_facts(self, facts: Facts) -> Facts:
+        """Return the facts as the networks see them: the channels of a layout are the parts.
+
+        Raises:
+            ConfigError: The game plays on layouts, and the data has no parts.
+        """
+        if self.picture == "image":
+            return facts
+        if not facts.parts:
+            raise ConfigError(
+                "picture=layout: this game trains on maps of the parts of faces, which the data does not have; choose "
+                "a source with a segmentation (data.source=drawn, celebamask_hq, or folder with data.label_maps)"
+            )
+        return facts.model_copy(update={"channels": len(facts.parts)})
 
 
 class SynthesisWeights(ConfigModel):

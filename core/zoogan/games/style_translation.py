@@ -9,39 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.conditions.domain import DomainCondition
+from zoogan.conditions.pairs import PairsCondition
 from zoogan.config import get_component_name
+from zoogan.editors.layout_editor import LayoutEditor
 from zoogan.editors.style_editor import StyleEditor
 from zoogan.errors import ConfigError
-from zoogan.facts import Facts
-from zoogan.games.adversarial import AdversarialGame, get_common_style_dim
-from zoogan.games.config import StyleTranslationConfig
-from zoogan.interfaces import (
-    Clock,
-    Draws,
-    Editor,
-    HeatMaps,
-    Masks,
-    Need,
-    Networks,
-    Step,
-    StyleCondition,
-    Targets,
-    Turn,
-)
+from zoogan.games.config import Pass
+from zoogan.games.style_pictures import StylePictures
+from zoogan.interfaces import Clock, Editor, Networks, Step, Turn
 from zoogan.layers.precision import ensure_float32
 from zoogan.losses.reconstruction import l1_loss
 
 STYLE_ADVICE_IMAGES = 5000  # give no advice before so many images
 
 
-class StyleTranslation(AdversarialGame):
+class StyleTranslation(StylePictures):
     """The game of StarGAN v2 and of SMILE's layout stage.
 
     A pass is the origin of the styles: `latent` = the mapping makes them from noise, `reference` = the style encoder
@@ -69,49 +57,6 @@ class StyleTranslation(AdversarialGame):
     """
 
     averages: ClassVar[tuple[str, ...]] = ("generator", "mapping", "style_encoder")
-    needs: Mapping[str, Need]
-    condition: StyleCondition
-
-    def __init__(self, config: StyleTranslationConfig, facts: Facts, components: Mapping[str, Any]) -> None:
-        if not isinstance(components["condition"], StyleCondition):
-            raise ConfigError(
-                f"condition {get_component_name(config.condition)!r} has no domains, which style translation "
-                "needs: set condition.use=domain"
-            )
-        super().__init__(config, facts, components)
-        self.config, self.updates_per_batch = config, len(config.passes)
-        self.heat_maps: HeatMaps = components["heat_maps"]
-        self.lacks_masks: bool = components["generator"].takes_masks and self.heat_maps.is_empty
-        self.latent_dim: int = components["mapping"].latent_dim
-        get_common_style_dim(components, ("generator", "mapping", "style_encoder"), "style")
-        self.needs = self.make_needs(config.picture)
-
-    def make_needs(self, picture: str) -> dict[str, Need]:
-        """Make the needs: pictures, the labels that the condition reads, and heat maps that lie in files.
-
-        References without styles need only labels.
-
-        Args:
-            picture: The field of the source that holds the pictures.
-
-        Returns:
-            The needs `source` and `reference`.
-
-        Raises:
-            ConfigError: A pass needs second references, but faces are not drawn by domain.
-        """
-        label, sampler = self.condition.label, self.condition.sampler
-        reads_styles = "reference" in self.config.passes
-        if reads_styles and sampler != "domains":
-            raise ConfigError(
-                f"passes: the reference pass needs a second face of each domain, but condition "
-                f"{get_component_name(self.config.condition)!r} draws no faces by domain: set passes=latent"
-            )
-        masks = () if self.heat_maps.field is None else (self.heat_maps.field,)
-        return {
-            "source": Need((picture, label, *masks), sampler),
-            "reference": Need((picture, f"{picture}2", label) if reads_styles else (label,), sampler),
-        }
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -143,20 +88,14 @@ class StyleTranslation(AdversarialGame):
             ),
         )  # fmt: skip
 
-    def draw_targets(self, batch: Mapping[str, Mapping[str, Tensor]], draw: Draws) -> Targets:
-        """Draw the domains of the references, and two latents N(0, 1) for each face; the same in all passes."""
-        like = batch["source"][self.config.picture]
-        latents = {name: draw.normal(name, self.latent_dim, like=like) for name in ("latent", "latent2")}
-        return self.condition.draw_targets(batch["reference"], draw) | latents
-
     # ---- the discriminator's steps ----
 
-    def get_discriminator_weights(self, pass_name: str, clock: Clock) -> dict[str, float]:
+    def get_discriminator_weights(self, pass_name: Pass, clock: Clock) -> dict[str, float]:
         """Return one weight for real and fake, and those of the penalty and the extra terms."""
         weights = {"real": self.config.weights.discriminator, "fake": self.config.weights.discriminator}
         return weights | self.get_penalty_weights(clock) | self.get_extra_weights(f"discriminator_{pass_name}")
 
-    def compute_discriminator_terms(self, pass_name: str, turn: Turn) -> dict[str, Tensor]:
+    def compute_discriminator_terms(self, pass_name: Pass, turn: Turn) -> dict[str, Tensor]:
         """Train the discriminator to tell real faces of a domain from translated ones."""
         image, own, domain = self.unpack_batch(turn)
         is_shared = pass_name == "latent" and f"generator_{pass_name}" in turn.later_steps
@@ -191,17 +130,17 @@ class StyleTranslation(AdversarialGame):
         weights = self.config.weights
         return weights.diversity * max(0.0, 1 - clock.iteration / (weights.diversity_decay or clock.iterations))
 
-    def get_generator_weights(self, pass_name: str, clock: Clock) -> dict[str, float]:
+    def get_generator_weights(self, pass_name: Pass, clock: Clock) -> dict[str, float]:
         """Return the weights of the terms; a term whose weight is 0 is left out."""
         weights = self.config.weights
         optional = {"style": weights.style, "diversity": -self.get_diversity_weight(clock), "cycle": weights.cycle}
         terms = {"adversarial": 1.0} | {name: weight for name, weight in optional.items() if weight}
         return terms | self.get_extra_weights(f"generator_{pass_name}")
 
-    def compute_generator_terms(self, pass_name: str, turn: Turn) -> dict[str, Tensor]:
+    def compute_generator_terms(self, pass_name: Pass, turn: Turn) -> dict[str, Tensor]:
         """Train the generator to fool the discriminator, in the style asked for, so that the face can be restored."""
         image, own, domain = self.unpack_batch(turn)
-        generator, encoder = turn.networks["generator"], turn.networks["style_encoder"]
+        encoder = turn.networks["style_encoder"]
         style, translated = self.translate(turn, pass_name, keep_graph=True)
         augmented = self.augment_for_discriminator(translated, turn, "translated")
         score = turn.networks["discriminator"](augmented, domain)
@@ -212,9 +151,8 @@ class StyleTranslation(AdversarialGame):
         if self.config.weights.cycle:
             own_style = encoder(image, own)
             own_style = own_style.detach() if self.config.detach_cycle_style else own_style
-            # Masks from files stay those of the source: a translated face keeps its landmarks.
-            masks = self.get_masks(turn) if self.heat_maps.field else self.heat_maps(translated.detach())
-            cycled = generator(translated, own_style, masks)
+            masks = self.compute_cycle_masks(turn, translated)
+            cycled = self.generate(turn, translated, own_style, masks, f"{pass_name} cycle", None)
             terms["cycle"] = self.cycle_loss(cycled, image)
         if self.get_diversity_weight(turn.clock):
             # Last, because it runs the decoder without a graph: autocast of torch before 2.11 caches the weights that
@@ -256,94 +194,6 @@ class StyleTranslation(AdversarialGame):
         if self.config.picture == "layout":
             return F.cross_entropy(ensure_float32(raw), image.argmax(1))
         return l1_loss(raw, image)
-
-    # ---- shared by all steps ----
-
-    def unpack_batch(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the source pictures, their own domains and the target domains."""
-        source = turn.batch["source"]
-        return source[self.config.picture], self.condition.get_domains(source), turn.targets["domain"]
-
-    def to_picture(self, raw: Tensor) -> Tensor:
-        """Convert the generator's output to the input of the other networks.
-
-        Args:
-            raw: The generator's output (n, c, h, w).
-
-        Returns:
-            The image itself, or the class probabilities of a layout.
-        """
-        return raw.softmax(1) if self.config.picture == "layout" else raw
-
-    def compute_style(self, turn: Turn, pass_name: str, suffix: str = "") -> Tensor:
-        """Compute the requested style.
-
-        Args:
-            turn: Everything that terms may read.
-            pass_name: `latent` or `reference`.
-            suffix: Empty for the first latent or reference, `2` for the second.
-
-        Returns:
-            Styles (n, *heads, s).
-        """
-        domain = turn.targets["domain"]
-        if pass_name == "latent":
-            return turn.networks["mapping"](turn.targets[f"latent{suffix}"], domain)
-        return turn.networks["style_encoder"](turn.batch["reference"][f"{self.config.picture}{suffix}"], domain)
-
-    def get_masks(self, turn: Turn) -> Masks | None:
-        """Return the heat maps of the source faces, computed once a batch; None = there are none."""
-        if self.heat_maps.field is not None:
-            both = turn.batch["source"][self.heat_maps.field]
-            return both[:, :1], both[:, 1:]
-        return turn.shared.compute_once("masks", lambda: self.heat_maps(self.unpack_batch(turn)[0]), uses=())
-
-    def encode_source(self, turn: Turn, keep_graph: bool) -> Any:
-        """Encode the source faces, once for all steps.
-
-        Args:
-            turn: Everything that terms may read.
-            keep_graph: Keep the graph to the generator.
-
-        Returns:
-            What `generator.decode` needs.
-        """
-        generator: Any = turn.networks["generator"]
-        return self.share_between_steps(
-            turn, "encoded", lambda: generator.encode(self.unpack_batch(turn)[0]), ("generator",), keep_graph
-        )
-
-    def translate(self, turn: Turn, pass_name: str, keep_graph: bool) -> tuple[Tensor, Tensor]:
-        """Translate the source faces, once for the discriminator's and the generator's step of a pass.
-
-        The discriminator's step changes none of the networks used here, so the generator's step can reuse its pictures
-        with their graph.
-
-        Args:
-            turn: Everything that terms may read.
-            pass_name: `latent` or `reference`.
-            keep_graph: Keep the graph to the networks.
-
-        Returns:
-            (the styles, the translated pictures).
-        """
-        generator: Any = turn.networks["generator"]
-
-        def make() -> tuple[Tensor, Tensor]:
-            encoded, style = self.encode_source(turn, keep_graph), self.compute_style(turn, pass_name)
-            image = self.unpack_batch(turn)[0]
-            return style, self.to_picture(generator(image, style, self.get_masks(turn), encoded))
-
-        style_network = "mapping" if pass_name == "latent" else "style_encoder"
-        return self.share_between_steps(turn, f"translated {pass_name}", make, ("generator", style_network), keep_graph)
-
-    @torch.no_grad()
-    def translate_to_second_style(self, turn: Turn, pass_name: str) -> Tensor:
-        """Translate the same faces in the second style, without a graph."""
-        generator: Any = turn.networks["generator"]
-        image, encoded = self.unpack_batch(turn)[0], self.encode_source(turn, keep_graph=False)
-        style = self.compute_style(turn, pass_name, "2")
-        return self.to_picture(generator(image, style, self.get_masks(turn), encoded))
 
     # ---- messages to the user ----
 
@@ -387,11 +237,14 @@ class StyleTranslation(AdversarialGame):
             The editor.
 
         Raises:
-            ConfigError: The condition gives a face several domains; its method must override this method.
+            ConfigError: There is no editor of this condition on these pictures; its method must override this method.
         """
+        if isinstance(self.condition, PairsCondition) and self.config.picture == "layout":
+            return LayoutEditor(networks, self.condition, self.facts, self.heat_maps)
         if not isinstance(self.condition, DomainCondition):
             raise ConfigError(
                 f"condition {get_component_name(self.config.condition)!r}: the editor of style translation supports "
-                "one domain a face; a method with others needs a subclass of this game that overrides `make_editor`"
+                "one domain a face, and pairs of attributes on layouts; a method with others needs a subclass of this "
+                "game that overrides `make_editor`"
             )
         return StyleEditor(networks, self.condition, attributes, self.heat_maps, self.to_picture)

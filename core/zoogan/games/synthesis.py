@@ -20,6 +20,7 @@ from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame, get_common_style_dim
 from zoogan.games.config import SynthesisConfig
 from zoogan.interfaces import Clock, Draws, Editor, Need, Networks, Step, SynthesisedFace, Targets, Turn
+from zoogan.layers.layout import make_layout
 from zoogan.layers.precision import ensure_float32
 from zoogan.losses.synthesis import compute_path_lengths, mask_loss
 
@@ -350,5 +351,4 @@ def make_one_hot_maps(labels: UInt8[Tensor, "n h w"], classes: int, *, like: Ten
     Returns:
         Maps (n, classes, h, w): 1 where a pixel is of the class, -1 elsewhere.
     """
-    indices = torch.arange(classes, device=labels.device, dtype=labels.dtype)[:, None, None]
-    return (labels[:, None] == indices).to(like.dtype) * 2 - 1
+    return make_layout(labels, classes, like.dtype) * 2 - 1

@@ -20,6 +20,7 @@ from .game import Game as Game
 from .game import Need as Need
 from .game import Networks as Networks
 from .game import Sample as Sample
+from .game import Sampler as Sampler
 from .game import Step as Step
 from .game import Turn as Turn
 from .generator import EditedImage as EditedImage

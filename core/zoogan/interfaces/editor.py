@@ -38,18 +38,30 @@ class Edit:
     """The result of an edit, on the device and in the dtype of its input.
 
     Attributes:
-        image: The edited faces, (n, c, h, w) in [-1, 1].
+        image_or_none: The edited faces, (n, c, h, w) in [-1, 1]; None where the editor makes segmentations and no
+            images. `image` is the same, and refuses None.
         mask: Where they were edited, (n, 1, h, w) in [0, 1]; None for editors without masks.
         segmentation: Part of each pixel, (n, h, w), or None.
         extras: Further tensors by name.
         generator: The network that made the images, where it was tuned to one photo; else None.
     """
 
-    image: Float[Tensor, "n c h w"]
+    image_or_none: Float[Tensor, "n c h w"] | None
     mask: Float[Tensor, "n 1 h w"] | None = None
     segmentation: Tensor | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     generator: nn.Module | None = field(default=None, repr=False)
+
+    @property
+    def image(self) -> Float[Tensor, "n c h w"]:
+        """The edited faces, (n, c, h, w) in [-1, 1].
+
+        Raises:
+            ValueError: The edit is a segmentation and has no image.
+        """
+        if self.image_or_none is None:
+            raise ValueError("this edit is a segmentation and has no image: use its `segmentation`")
+        return self.image_or_none
 
 
 class Editor(ABC):
@@ -63,6 +75,7 @@ class Editor(ABC):
         condition: Parses requests.
         takes_reference: Whether a request may carry faces whose style is taken.
         can_sample: Whether it generates faces of its own (`sample`).
+        makes_images: Whether an edit is an image; False = it is a segmentation alone.
         is_random: Whether an edit depends on its seed.
         mask_fields: Fields of a source that hold masks of its faces, which `apply` takes among its targets.
     """
@@ -73,8 +86,14 @@ class Editor(ABC):
     condition: Condition
     takes_reference: bool = False
     can_sample: bool = False
+    makes_images: bool = True
     is_random: bool = True
     mask_fields: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the classes of the segmentations that it makes; empty = it makes none."""
+        return ()
 
     def read_masks(self, sample: Mapping[str, Tensor], image: Float[Tensor, "n c h w"]) -> Targets:
         """Collect the masks of faces that `apply` takes, as far as their source has them.

@@ -13,7 +13,7 @@ class Field(NamedTuple):
     """Shape and dtype of one row of a field.
 
     Attributes:
-        shape: Numbers, or letters: c channels, h and w pixels of an image, a attributes.
+        shape: Numbers, or letters: c channels, h and w pixels of an image, a attributes, k parts.
         dtype: Dtype of the tensor.
     """
 
@@ -33,6 +33,9 @@ FIELDS: Mapping[str, Field] = MappingProxyType({
     "pose": Field((3,)),
     "domain": Field((), torch.int64),
     "segmentation": Field(("h", "w"), torch.uint8),
+    "layout": Field(("k", "h", "w")),
+    "layout2": Field(("k", "h", "w")),
     "heat_maps": Field((2, "h", "w")),
 })  # fmt: skip
-"""The standard fields; a source describes further fields in `Source.extra_fields`."""
+"""The standard fields. `layout` is the one-hot of a segmentation. A source describes further fields in
+`Source.extra_fields`."""

@@ -19,6 +19,8 @@ from zoogan.interfaces.world import World
 
 Sample = dict[str, Tensor]
 """Fields of a batch by name."""
+Sampler = Literal["epochs", "domains", "pairs"]
+"""How the faces of a stream are drawn."""
 Networks = nn.ModuleDict | Mapping[str, nn.Module]
 """Networks by slot."""
 
@@ -37,13 +39,15 @@ class Need:
 
     Attributes:
         fields: Fields of the source that each sample has. `domain` is the face's index into the source's domains;
-            `image2` another face of the same domain.
+            `image2` another face of the same domain. `layout` is the one-hot of the face's segmentation, `layout2` that
+            of another face of the same domain.
         sampler: `epochs` reads every face once before any comes again; `domains` draws a domain, each as often as the
-            others, then one of its faces.
+            others, then one of its faces; `pairs` takes the values of all attributes in turn, without and with each,
+            and draws one of the faces that have it.
     """
 
     fields: tuple[str, ...]
-    sampler: Literal["epochs", "domains"] = "epochs"
+    sampler: Sampler = "epochs"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from torch import Tensor
 from zoogan.interfaces.condition import Condition, Targets
 from zoogan.interfaces.contract import Contract
 from zoogan.interfaces.draws import Draws
+from zoogan.interfaces.game import Sampler
 from zoogan.interfaces.network import Network
+from zoogan.interfaces.synthesis import Noise
 
 Domain = Shaped[Tensor, "n *k"]
 """The domain of each image, an index (n,) or rows (n, k) of 0 and 1."""
@@ -31,12 +33,14 @@ class StyleCondition(Condition):
 
     Attributes:
         label: Field of a source that holds the domains.
-        sampler: How faces are drawn, see `Need`. Without `domains` there are no second references, so only latents give
-            styles in training.
+        sampler: How source faces are drawn, see `Need`.
+        reference_sampler: How references are drawn; None = as sources. Only with `domains` there are second references
+            of the same domain.
     """
 
     label: ClassVar[str] = "domain"
-    sampler: ClassVar[Literal["epochs", "domains"]] = "domains"
+    sampler: Sampler = "domains"
+    reference_sampler: Sampler | None = None
 
     def get_domains(self, sample: Mapping[str, Tensor]) -> Domain:
         """Return the domains that faces show, as the networks take them. By default the field `label`."""
@@ -58,28 +62,39 @@ class StyleTranslator(Network):
     Attributes:
         style_dim: Length of a domain's style vector.
         takes_masks: Whether `masks` may be given.
+        noise_sizes: Height and width of each noise map that it takes.
     """
 
     contract: ClassVar[Contract] = Contract(inputs={"image": "n c h w"}, outputs={"image": "n c h w"})
     style_dim: int
     takes_masks: bool = False
+    noise_sizes: tuple[tuple[int, int], ...] = ()
 
     def encode(self, image: Float[Tensor, "n c h w"]) -> Any:
         """Compute the input of `decode` from the image. By default the image itself."""
         return image
 
     @abstractmethod
-    def decode(self, encoded: Any, style: Style, masks: Masks | None = None) -> Float[Tensor, "n c h w"]:
+    def decode(
+        self, encoded: Any, style: Style, masks: Masks | None = None, noise: Noise | None = None
+    ) -> Float[Tensor, "n c h w"]:
         """Generate the encoded image in a style.
 
         Args:
             encoded: What `encode` returned.
             style: Style vectors.
             masks: How much of the image's detail to keep, in [0, 1], coarse and fine; None = no masks.
+            noise: One map N(0, 1) of n rows for each of `noise_sizes`; None = no noise, so that the result depends on
+                nothing else.
         """
 
     def forward(
-        self, image: Float[Tensor, "n c h w"], style: Style, masks: Masks | None = None, encoded: Any = None
+        self,
+        image: Float[Tensor, "n c h w"],
+        style: Style,
+        masks: Masks | None = None,
+        encoded: Any = None,
+        noise: Noise | None = None,
     ) -> Float[Tensor, "n c h w"]:
         """Translate images.
 
@@ -88,8 +103,12 @@ class StyleTranslator(Network):
             style: Style vectors.
             masks: See `decode`.
             encoded: What `encode` returned for the images, to save encoding them again.
+            noise: See `decode`.
         """
-        return self.decode(self.encode(image) if encoded is None else encoded, style, masks)
+        encoded = self.encode(image) if encoded is None else encoded
+        if noise is None:  # a generator without noise may leave the argument out
+            return self.decode(encoded, style, masks)
+        return self.decode(encoded, style, masks, noise)
 
 
 class StyleMapping(Network):
@@ -139,13 +158,15 @@ class HeatMaps(ABC):
 
     Attributes:
         field: Field of the source that holds precomputed masks of its faces, (n, 2, i, j) coarse and fine; None = masks
-            are computed from the images.
+            are computed.
+        reads: Field of the source that masks are computed from, `image` or `layout`; None = none are computed.
         is_empty: Whether no face ever has masks.
     """
 
     field: ClassVar[str | None] = None
+    reads: ClassVar[Literal["image", "layout"] | None] = "image"
     is_empty: ClassVar[bool] = False
 
     @abstractmethod
-    def __call__(self, image: Float[Tensor, "n 3 h w"]) -> Masks | None:
+    def __call__(self, picture: Float[Tensor, "n _ h w"]) -> Masks | None:
         """Compute the masks, in [0, 1], that `StyleTranslator.decode` takes; None = no masks. They carry no graph."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from zoogan.config import ComponentConfig
+from zoogan.config import ComponentConfig, Names
 from zoogan.config.registry import Registry
 
 
@@ -120,6 +120,21 @@ class LandmarkMapsConfig(ComponentConfig):
     )
 
 
+class PartMapsConfig(ComponentConfig):
+    """Masks read off the layout of a face: its small parts, widened. No network, and exact.
+
+    They take the place of landmark heat maps; neither SMILE nor StarGAN v2 has them.
+
+    Attributes:
+        parts: The parts whose detail is kept; those that the data does not have are ignored.
+        margin: Pixels by which the masks reach beyond the parts, as a share of the image's side.
+    """
+
+    use: Literal["parts"] = "parts"
+    parts: Names = ("nose", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip")
+    margin: float = Field(1 / 32, ge=0, le=0.5)
+
+
 def register(registry: Registry) -> None:
     """Register the augmentations and the heat maps.
 
@@ -133,4 +148,5 @@ def register(registry: Registry) -> None:
     registry.component("heat_maps", "none", build=heat_maps + "NoHeatMaps")
     # Heat maps that were computed beforehand: `heat_maps/<image>.png` beside the folders of the source `folders`.
     registry.component("heat_maps", "files", build=heat_maps + "HeatMapFiles")
+    registry.component("heat_maps", "parts", config=PartMapsConfig, build="zoogan.auxiliary.part_maps:PartMaps")
     registry.component("heat_maps", "landmarks", config=LandmarkMapsConfig, build=heat_maps + "LandmarkMaps")

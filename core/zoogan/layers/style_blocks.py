@@ -207,7 +207,8 @@ class StyleDecoder(nn.Module):
 
     Args:
         widths: Channels at each size, as those of the encoder.
-        block: Makes a block from (inputs, outputs, upsample); the block is called as `block(features, style)`.
+        block: Makes a block from (inputs, outputs, upsample); the block is called as `block(features, style)`, or as
+            `block(features, style, noise)`.
         head: Maps features of the first width to the image.
         bottleneck: Blocks at the smallest size.
         high_pass: Divisor of the details that are kept; 0 = none are kept, and masks are refused.
@@ -235,7 +236,11 @@ class StyleDecoder(nn.Module):
         self.coarse = coarse
 
     def forward(
-        self, content: Content, style: Float[Tensor, "n *heads s"], masks: Sequence[Tensor] | None = None
+        self,
+        content: Content,
+        style: Float[Tensor, "n *heads s"],
+        masks: Sequence[Tensor] | None = None,
+        noise: Sequence[Tensor] | None = None,
     ) -> Images:
         """Decode an image in a style.
 
@@ -243,6 +248,8 @@ class StyleDecoder(nn.Module):
             content: Output of the encoder.
             style: Styles (n, *heads, s).
             masks: Coarse and fine masks (n, 1, i, j) of any size, in [0, 1]: where details are kept; None = nowhere.
+            noise: Two maps (n, 1, i, j) for each block, of the size of its output, if its blocks take noise; None = no
+                noise.
 
         Returns:
             The images, unbounded.
@@ -255,8 +262,8 @@ class StyleDecoder(nn.Module):
                 "masks keep high-pass details, but high_pass=0 keeps none: remove the masks or set high_pass"
             )
         x = content.features
-        for block in self.blocks:
-            x = block(x, style)
+        for k, block in enumerate(self.blocks):
+            x = block(x, style) if noise is None else block(x, style, noise[2 * k : 2 * k + 2])
             side = x.shape[2]
             if masks is not None and self.high_pass is not None and side in content.details:
                 details, mask = content.details[side], masks[0 if side == self.coarse else 1]

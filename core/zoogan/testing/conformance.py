@@ -27,6 +27,7 @@ from zoogan.config.registry import Registry
 from zoogan.facts import Facts
 from zoogan.interfaces import Editor, Request
 from zoogan.interfaces.source import make_domain_names
+from zoogan.layers.layout import make_layout
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.cuda import CUDA, find_obstacle, simulate_cuda
 from zoogan.testing.tensors import make_faces, make_labels, make_random_tensor, make_segmentation
@@ -73,13 +74,16 @@ def make_tiny_facts(config: GameConfig) -> Facts:
 def make_random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:
     """Yield random batches without end, with every field that the game reads. Batch k is a pure function of k."""
     size, attributes, position = composition.facts.image_size, len(composition.facts.attributes), start
+    parts = len(composition.facts.parts)
     while True:
         sample = {
             "image": make_faces(position, BATCH, size),
             "image2": make_faces(position + 1, BATCH, size),
             "attributes": make_labels(position, BATCH, attributes),
             "domain": torch.arange(position, position + BATCH) % max(1, len(composition.facts.domains)),
-            "segmentation": make_segmentation(position, BATCH, size, max(1, len(composition.facts.parts))),
+            "segmentation": make_segmentation(position, BATCH, size, max(1, parts)),
+            "layout": make_layout(make_segmentation(position, BATCH, size, max(1, parts)), parts),
+            "layout2": make_layout(make_segmentation(position + 1, BATCH, size, max(1, parts)), parts),
         }
         for name in {field for need in composition.game.needs.values() for field in need.fields} - sample.keys():
             field = composition.fields[name]
@@ -196,7 +200,8 @@ def check_determinism(name: str, registry: Registry) -> None:
 def check_editor(name: str, registry: Registry) -> None:
     """Check that the editor keeps shape and range, treats each image alone, and returns the input at strength 0.
 
-    An editor that generates faces must do so by seed: equal seeds give equal faces in every batch.
+    An editor that generates faces must do so by seed: equal seeds give equal faces in every batch. An editor of layouts
+    makes segmentations.
     """
     config = make_tiny_config(name, registry)
     trainer = train_on_random_batches(config, registry, 1)
@@ -205,6 +210,9 @@ def check_editor(name: str, registry: Registry) -> None:
     editor = trainer.game.make_editor(trainer.get_model_networks(), attributes=facts.attributes)
     if editor.can_sample:
         check_faces(editor, facts)
+        return
+    if not editor.makes_images:
+        check_layouts(editor, facts)
         return
     image = make_faces(3, 3, facts.image_size)
     request, own = Request({facts.attributes[0]: 1.0}), make_labels(4, 3, len(facts.attributes))
@@ -227,6 +235,29 @@ def check_faces(editor: Editor, facts: Facts) -> None:
     assert torch.allclose(alone.image, edit.image[1:2], atol=1e-5), "a face depends on the other faces of its batch"
     assert torch.equal(editor.sample([3, 4, 5]).image, edit.image), "the same seeds twice give other faces"
     assert not torch.allclose(edit.image[0], edit.image[1]), "seeds make no difference"
+
+
+def check_layouts(editor: Editor, facts: Facts) -> None:
+    """Check an editor of layouts: its edits are segmentations of the data's parts, and have no image."""
+    image = make_faces(3, 3, facts.image_size)
+    segmentation = make_segmentation(3, 3, facts.image_size, len(facts.parts))
+    masks = editor.read_masks({"segmentation": segmentation}, image)
+    request, own = Request({facts.attributes[0]: 1.0}), make_labels(4, 3, len(facts.attributes))
+
+    def edit(rows: slice, **options: Any) -> Tensor:
+        targets = editor.resolve(request, image[rows], own[rows]) | {name: mask[rows] for name, mask in masks.items()}
+        result = editor.apply(image[rows], targets, **options)
+        assert result.image_or_none is None, "an editor of layouts makes no images"
+        assert result.segmentation is not None, "an edit of a layout is a segmentation"
+        return result.segmentation
+
+    everyone = slice(None)
+    edited = edit(everyone)
+    assert edited.shape == segmentation.shape and not edited.is_floating_point(), "a part for each pixel of the input"
+    assert int(edited.min()) >= 0 and int(edited.max()) < len(facts.parts), "an edit shows parts that the data lacks"
+    assert (edit(slice(1, 2)) == edited[1:2]).float().mean() > 0.999, "an edit depends on the others of its batch"
+    assert torch.equal(edit(everyone), edited), "the same edit twice differs"
+    assert torch.equal(edit(everyone, strength=0.0), segmentation.long()), "strength 0 is not the input"
 
 
 def check_cuda(name: str, registry: Registry) -> None:
@@ -263,9 +294,10 @@ def check_cuda(name: str, registry: Registry) -> None:
         trainer.networks.eval()
         facts = composition.facts
         editor = trainer.game.make_editor(trainer.get_model_networks(), attributes=facts.attributes)
-        editor.make_columns(
-            make_faces(3, 2, facts.image_size).to(CUDA), make_labels(4, 2, len(facts.attributes)).to(CUDA)
-        )
+        image = make_faces(3, 2, facts.image_size).to(CUDA)
+        sample = {"segmentation": make_segmentation(3, 2, facts.image_size, max(1, len(facts.parts)))}
+        labels = make_labels(4, 2, len(facts.attributes)).to(CUDA)
+        editor.make_columns(image, labels, editor.read_masks(sample, image))
 
 
 CHECKS: tuple[Callable[[str, Registry], None], ...] = (
