@@ -34,6 +34,7 @@ from zoogan.config.registry import Registry
 from zoogan.devices import choose_device
 from zoogan.facts import Facts
 from zoogan.interfaces.source import make_domain_names
+from zoogan.layers import make_layout
 from zoogan.plugins.host import get_zoo
 from zoogan.training.machine import use_cuda_flags
 from zoogan.training.trainer import Batch, TermLog, Trainer
@@ -84,6 +85,12 @@ def make_random_batches(composition: Composition, device: torch.device) -> Itera
             "segmentation": torch.randint(
                 max(1, len(facts.parts)), (rows, *shape[2:]), generator=source, dtype=torch.uint8
             ),
+        }
+        parts = len(facts.parts)
+        drawn |= {
+            "layout": make_layout(drawn["segmentation"], parts),
+            "layout2": make_layout(drawn["segmentation"].flip(0), parts),
+            "heat_maps": torch.rand(rows, 2, *shape[2:], generator=source),
         }
         sample = {field: part.to(device) for field, part in drawn.items()}
         needs = composition.game.needs.items()

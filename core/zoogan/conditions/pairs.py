@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from zoogan.conditions.attributes import SHOWN_THRESHOLD, AttributeCondition
@@ -61,6 +61,10 @@ class PairsCondition(StyleCondition):
     def get_domains(self, sample: Mapping[str, Tensor]) -> Float[Tensor, "n two_a"]:
         """Return the labels (n, a) of faces as pairs (n, 2a)."""
         return make_pairs(sample["attributes"])
+
+    def find_changed(self, own: Float[Tensor, "n two_a"], target: Float[Tensor, "n two_a"]) -> Bool[Tensor, "n a"]:
+        """Find which attributes of each face change."""
+        return own[:, 1::2] != target[:, 1::2]
 
     def parse(self, words: Mapping[str, Any]) -> Request:
         """Parse the requested attributes.

@@ -168,6 +168,8 @@ class StyleTranslationConfig(AdversarialConfig):
             same domain; permuted = that of the references in another order, in their own domains.
         cycle_masks: The heat maps with which a translation is restored. translated = those of the translation; source =
             those of the source, which are also used where heat maps are not read off the pictures themselves.
+        restyle: What gets the requested style. all = every domain of a face, as published; changed = only the domains
+            that change, and the others keep the style that the style encoder reads off the source, as in an edit.
         detach_cycle_style: Do not pass the gradient of the cycle to the style encoder.
         diversity_outside_masks: Measure diversity only outside the heat maps.
         weights: Weights of the terms.
@@ -188,6 +190,7 @@ class StyleTranslationConfig(AdversarialConfig):
     )
     second_reference: Literal["pair", "permuted"] = "pair"
     cycle_masks: Literal["translated", "source"] = "translated"
+    restyle: Literal["all", "changed"] = "all"
     detach_cycle_style: bool = False
     diversity_outside_masks: bool = False
     weights: StyleWeights = StyleWeights()

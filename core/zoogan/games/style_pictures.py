@@ -153,10 +153,23 @@ class StylePictures(AdversarialGame):
         """
         domain = turn.targets["domain"]
         if pass_name == "latent":
-            return turn.networks["mapping"](turn.targets[f"latent{suffix}"], domain)
-        if suffix and self.config.second_reference == "permuted":
-            return turn.networks["style_encoder"](turn.targets["reference2"], turn.targets["domain2"])
-        return turn.networks["style_encoder"](turn.batch["reference"][f"{self.config.picture}{suffix}"], domain)
+            style = turn.networks["mapping"](turn.targets[f"latent{suffix}"], domain)
+        elif suffix and self.config.second_reference == "permuted":
+            domain = turn.targets["domain2"]
+            style = turn.networks["style_encoder"](turn.targets["reference2"], domain)
+        else:
+            style = turn.networks["style_encoder"](turn.batch["reference"][f"{self.config.picture}{suffix}"], domain)
+        if self.config.restyle == "all":
+            return style
+        changed = self.condition.find_changed(self.unpack_batch(turn)[1], domain)
+        return torch.where(changed[..., None], style, self.read_own_style(turn))
+
+    @torch.no_grad()
+    def read_own_style(self, turn: Turn) -> Tensor:
+        """Read the styles of the source faces in their own domains, without a graph, once for all steps."""
+        image, own, _ = self.unpack_batch(turn)
+        encoder = turn.networks["style_encoder"]
+        return turn.shared.compute_once("own style", lambda: encoder(image, own), uses=("style_encoder",))
 
     def get_masks(self, turn: Turn) -> Masks | None:
         """Return the heat maps of the source faces, computed once a batch; None = there are none."""

@@ -149,8 +149,7 @@ class StyleTranslation(StylePictures):
             terms["style"] = l1_loss(encoder(translated, domain), style)
         cycled = None
         if self.config.weights.cycle:
-            own_style = encoder(image, own)
-            own_style = own_style.detach() if self.config.detach_cycle_style else own_style
+            own_style = self.read_own_style(turn) if self.config.detach_cycle_style else encoder(image, own)
             masks = self.compute_cycle_masks(turn, translated)
             cycled = self.generate(turn, translated, own_style, masks, f"{pass_name} cycle", None)
             terms["cycle"] = self.cycle_loss(cycled, image)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from zoogan.interfaces.condition import Condition, Targets
@@ -45,6 +45,18 @@ class StyleCondition(Condition):
     def get_domains(self, sample: Mapping[str, Tensor]) -> Domain:
         """Return the domains that faces show, as the networks take them. By default the field `label`."""
         return sample[self.label]
+
+    def find_changed(self, own: Domain, target: Domain) -> Bool[Tensor, "n *heads"]:
+        """Find which domains of each face change.
+
+        Args:
+            own: The domains that faces show.
+            target: The domains that they should show.
+
+        Returns:
+            A truth value for each style of a face: (n,) where each shows one domain.
+        """
+        return own != target
 
     def draw_targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:
         """Return the domains of the reference faces, so that combinations occur as in the data.
