@@ -1,10 +1,11 @@
-"""Measure the upper limit of edits of layouts: a face does not determine the glasses, the hat or the hair that it lacks.
+"""Measure the upper limit of edits of layouts: a face does not determine the glasses, hat or hair that it lacks.
 
 python benchmarks/layout_edit_limit.py [--size 32] [--faces 200] [--tries 24]
 
-Prints one line of JSON for each edit, with the share of the pixels that the truth changes which are right (`changed`) and
-the IoU of the part concerned (`iou`): of the renderer itself with the hidden traits of another face (`sampler`, a perfect
-editor with drawn styles), and of the most frequent part of many such edits (`majority`, the best editor without styles).
+Prints one line of JSON for each edit, with the share of the pixels that the truth changes which are right (`changed`)
+and the IoU of the part concerned (`iou`): of the renderer itself with the hidden traits of another face (`sampler`, a
+perfect editor with drawn styles), and of the most frequent part of many such edits (`majority`, the best editor without
+styles).
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     source = DrawnSource(DrawnData(image_size=options.size, attributes=names, held_out=options.faces))
     faces = list(range(options.faces))
     sample = source.read("test", faces)
-    for (name, value), (part, prefixes) in EDITS.items():
+    for (name, value), (part, _) in EDITS.items():
         column = names.index(name)
         is_edited = (sample["attributes"][:, column] != value) & (sample["visible"][:, column] > 0.5)
         rows = is_edited.nonzero().flatten().tolist()
