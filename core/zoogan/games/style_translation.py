@@ -146,7 +146,7 @@ class StyleTranslation(StylePictures):
         score = turn.networks["discriminator"](augmented, domain)
         terms = {"adversarial": self.adversarial.generator_loss(ensure_float32(score))}
         if self.config.weights.style:
-            terms["style"] = l1_loss(encoder(translated, domain), style)
+            terms["style"] = self.style_loss(turn, encoder(translated, domain), style)
         cycled = None
         if self.config.weights.cycle:
             own_style = self.read_own_style(turn) if self.config.detach_cycle_style else encoder(image, own)
@@ -161,6 +161,26 @@ class StyleTranslation(StylePictures):
         values = {"image": image, "own": own, "domain": domain, "style": style, "translated": translated}
         values |= {} if cycled is None else {"cycled": cycled}
         return terms | self.compute_extra_terms(f"generator_{pass_name}", turn, values)
+
+    def style_loss(self, turn: Turn, encoded: Tensor, style: Tensor) -> Tensor:
+        """Compute how far the encoded styles of translations are from the requested ones.
+
+        Styles that were read off the source do not count: the style encoder would be its own target.
+
+        Args:
+            turn: Everything that terms may read.
+            encoded: Styles (n, *heads, s) that the style encoder reads off the translations.
+            style: The requested styles.
+
+        Returns:
+            A 0-d tensor, at least 0: the mean distance.
+        """
+        if self.config.restyle == "all":
+            return l1_loss(encoded, style)
+        _, own, domain = self.unpack_batch(turn)
+        changed = self.condition.find_changed(own, domain).to(style.dtype)
+        distance = (encoded - style).abs().mean(-1) * changed
+        return distance.mean() / turn.world.reduce_mean(changed.mean()).clamp(min=1e-6)
 
     def diversity_loss(self, turn: Turn, one: Tensor, other: Tensor) -> Tensor:
         """Compute mean |one - other|; outside the heat maps only, if configured and there are any.
