@@ -89,6 +89,11 @@ def join_processes(name: str) -> torch.device:
     return torch.device(PartialState(cpu=device.type == "cpu").device)
 
 
+def is_main_process() -> bool:
+    """Whether this process is the first of those that `accelerate launch` started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def shutdown_distributed() -> None:
     """Wait for all processes, then destroy the process group. Exiting without it can crash the others."""
     import torch.distributed as dist

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoogan.cli.arguments import Device, PluginFiles, open_host
 from zoogan.cli.completion import complete_model
 from zoogan.config import parse_sets
-from zoogan.devices import check_device_name, shutdown_distributed
-from zoogan.training.configure import configure_new_run, configure_resumed_run, merge_options
-from zoogan.training.train import FinishedRun, open_training
+from zoogan.devices import check_device_name, is_main_process, shutdown_distributed
+from zoogan.training.configure import configure_new_run, configure_resumed_run, merge_options, parse_stages
+from zoogan.training.opening import FinishedRun
+from zoogan.training.train import run_training
+
+if TYPE_CHECKING:
+    from zoogan.training.session import Session
 
 STOPPED = 128  # plus the signal's number: what shells report of a process that a signal ended
 
@@ -42,6 +46,15 @@ def train(
             "--from", metavar="RUN", help="Begin with a run's weights; the same as --set training.start_from=RUN."
         ),
     ] = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stage",
+            metavar="NAME=RUN",
+            help="Copy a finished result (a run, a judge, official weights) instead of making this stage; NAME=none "
+            "leaves an optional stage out; repeatable.",
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training of the run in --out.")] = False,
@@ -50,23 +63,33 @@ def train(
     """Train a method. Without further options: on drawn faces, offline, to the end."""
     zoo = open_host(plugin)
     settings = merge_options(
-        parse_sets(set_ or []), iterations=iterations, seed=seed, precision=precision, start_from=from_, root=root
-    )
+        parse_sets(set_ or []), iterations=iterations, seed=seed, precision=precision, start_from=from_, root=root,
+        stages=parse_stages(stage or []),
+    )  # fmt: skip
     check_device_name(device)
     configure = configure_resumed_run if resume else configure_new_run
     complete, folder = configure(zoo, model, out=out, recipe=recipe, source=data, config=config, settings=settings)
-    training = open_training(zoo, complete, folder, device=device, resume=resume, numbered=out is None)
-    if isinstance(training, FinishedRun):
-        if training.is_renewed:
+    ended = run_training(
+        zoo, complete, folder, device=device, resume=resume, numbered=out is None, announce=print_start
+    )
+    if isinstance(ended, FinishedRun):
+        if ended.is_renewed:
             typer.echo(f"{folder}: the model was missing or older than the last checkpoint; it was written again")
-        typer.echo(f"{folder} is finished ({training.iterations} iterations); --iterations N makes it longer")
+        typer.echo(f"{folder} is finished ({ended.iterations} iterations); --iterations N makes it longer")
+        shutdown_distributed()
         return 0
-    from zoogan.training.summary import describe_outcome, describe_start
+    from zoogan.training.summary import describe_outcome
 
-    if training.is_main:
-        typer.echo(describe_start(training))
-    outcome = training.train()
-    if training.is_main:
-        typer.echo(describe_outcome(training, outcome))
+    if is_main_process():
+        typer.echo(describe_outcome(ended))
     shutdown_distributed()
+    outcome = ended.outcome
     return STOPPED + outcome.signal if outcome.is_stopped and outcome.signal is not None else 0
+
+
+def print_start(session: Session) -> None:
+    """Print the sizes of a training before its first iteration."""
+    from zoogan.training.summary import describe_start
+
+    if session.is_main:
+        typer.echo(describe_start(session))

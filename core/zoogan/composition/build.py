@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
+from zoogan.composition.stages import check_apart, open_stages
 from zoogan.config import GameConfig, find_slots, get_component_name
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
@@ -31,6 +32,7 @@ class Composition:
         networks: The networks by slot.
         names: Component name in each slot that holds a network, for messages.
         fields: Fields that the game may read.
+        stages: What the stages gave, by name; no step trains it.
     """
 
     config: GameConfig
@@ -40,6 +42,7 @@ class Composition:
     networks: nn.ModuleDict
     names: dict[str, str]
     fields: Mapping[str, Field]
+    stages: Mapping[str, Any] = field(default_factory=dict)
 
     def get_sizes(self) -> dict[str, int]:
         """Return the number behind each letter of a field's shape."""
@@ -48,13 +51,23 @@ class Composition:
         return {"c": self.facts.channels, "h": size, "w": size, "a": attributes, "k": parts}
 
 
-def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition:
+def compose(
+    config: GameConfig, facts: Facts, registry: Registry, stages: Mapping[str, Any] | None = None
+) -> Composition:
     """Build every component of a config, and the game that trains them.
 
     Each network is initialised from its own seed, so that swapping one leaves the weights of the others unchanged.
 
+    Args:
+        config: The complete config.
+        facts: Facts about the data.
+        registry: Methods and components.
+        stages: Opened stages by name, which the game gets as `components["stages"]`; None builds untrained
+            equivalents, for checks of shapes.
+
     Raises:
         ConfigError: `extra_terms` names a step that the game does not have, or the game cannot train on such data.
+        ContractError: The game holds a network of a stage as its own module.
     """
     components: dict[str, Any] = {}
     names: dict[str, str] = {}
@@ -74,12 +87,16 @@ def compose(config: GameConfig, facts: Facts, registry: Registry) -> Composition
         step: {name: registry.build("term", term, facts) for name, term in terms.items()}
         for step, terms in config.extra_terms.items()
     }
+    stages = open_stages(config, facts, registry) if stages is None else dict(stages)
+    components["stages"] = stages
     game: Game = import_object(registry.methods[config.method].game)(config, facts, components)
     steps = [step.name for step in game.steps]
     unknown = [step for step in config.extra_terms if step not in steps]
     if unknown:
         raise ConfigError(f"extra_terms: no step is called {', '.join(unknown)}; this game's steps: {', '.join(steps)}")
-    return Composition(config, facts, network_facts, game, networks, names, find_fields(config, game, registry))
+    check_apart(stages, game)
+    fields = find_fields(config, game, registry)
+    return Composition(config, facts, network_facts, game, networks, names, fields, stages)
 
 
 def find_fields(config: GameConfig, game: Game, registry: Registry) -> Mapping[str, Field]:

@@ -10,6 +10,8 @@ from .models import DataConfig as DataConfig
 from .models import GameConfig as GameConfig
 from .models import Names as Names
 from .models import Slot as Slot
+from .models import StageConfig as StageConfig
+from .models import StagesConfig as StagesConfig
 from .models import TrainingConfig as TrainingConfig
 from .models import as_list as as_list
 from .models import find_slots as find_slots

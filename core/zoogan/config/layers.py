@@ -114,13 +114,15 @@ def compose_config(
             another source only the data settings that every source has are kept, see `adapt_data`.
         files: Config files, each laid over the ones before.
         sets: The highest layer.
-        start: Settings taken over from the run to start from. Those of networks override the recipe. Those of the data
-            override it unless `files` or `sets` set them; labels are taken over only if the recipe has any.
+        start: Settings taken over from the run to start from, or from given stages. Those of networks override the
+            recipe. Those of the data override it unless `files` or `sets` set them; labels are taken over only if the
+            recipe has any.
 
     Raises:
         ConfigError: Every problem at once.
     """
-    recipe = recipe or choose_recipe(spec, source or "drawn", started=start is not None)
+    is_started = bool(set(start or ()) - {"data", "stages"})  # given stages decide these, without starting from a run
+    recipe = recipe or choose_recipe(spec, source or "drawn", started=is_started)
     recipes = spec.list_recipes()
     if recipe not in recipes:
         raise ConfigError(
@@ -134,7 +136,7 @@ def compose_config(
     values = merge(values, {slot: value for slot, value in (start or {}).items() if slot != "data"})
     for layer in layers:
         values = merge(values, layer)
-    if start is not None and isinstance(values.get("data"), Mapping):
+    if start is not None and "data" in start and isinstance(values.get("data"), Mapping):
         explicit = {key for layer in layers for key in layer.get("data") or ()}
         values["data"] = inherit_data(registry, start["data"], explicit, values["data"])
     return validate(spec, registry, values)

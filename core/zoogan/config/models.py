@@ -214,6 +214,25 @@ class TrainingConfig(ConfigModel):
         return self
 
 
+class StageConfig(ConfigModel):
+    """Settings of a stage: a training or a job whose result a method uses. Each kind of stage subclasses this.
+
+    With the class variable `is_joint` all processes run the stage together; other stages run on the main process while
+    the others wait.
+
+    Attributes:
+        path: A finished result to copy instead of making one.
+    """
+
+    is_joint: ClassVar[bool] = False
+
+    path: Path | None = None
+
+
+class StagesConfig(ConfigModel):
+    """Settings of a method's stages, one field a stage. A method with stages narrows it; other methods have none."""
+
+
 class GameConfig(ConfigModel):
     """Settings of every run. A game's config adds slots, weights and optimizers; a method's config sets their defaults.
 
@@ -223,6 +242,7 @@ class GameConfig(ConfigModel):
         data: The source and its settings.
         condition: The condition and its settings.
         extra_terms: Options of additional loss terms, by step and term name.
+        stages: Settings of the trainings and jobs that come first, by stage. Stored only for methods with stages.
         training: How long and how to train.
     """
 
@@ -231,6 +251,7 @@ class GameConfig(ConfigModel):
     data: Annotated[DataConfig, Slot("source")]
     condition: Annotated[ComponentConfig, Slot("condition")]
     extra_terms: dict[str, dict[str, Annotated[ComponentConfig, Slot("term")]]] = Field(default_factory=dict)
+    stages: StagesConfig = Field(StagesConfig(), exclude=True)
     training: TrainingConfig = TrainingConfig()
 
     def adapt_facts(self, facts: Facts) -> Facts:

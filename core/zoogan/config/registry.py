@@ -13,6 +13,7 @@ from pydantic import create_model
 
 from zoogan.config.commands import VERBS, Command
 from zoogan.config.models import ComponentConfig, DataConfig, GameConfig, get_component_name
+from zoogan.config.stages import Stage, find_stage_problem
 from zoogan.errors import ConfigError
 from zoogan.names import import_object, suggest_name
 
@@ -159,6 +160,7 @@ class MethodSpec:
         paper: Where it was published; the catalogue has more facts.
         importer: Import string of a function `(files, settings) -> Imported` that reads official weights.
         min_image_size: The smallest image size that its networks take, in pixels.
+        stages: Trainings and jobs that come before its own training, in order.
         plugin: The plugin that registered it; set by the registry.
     """
 
@@ -170,6 +172,7 @@ class MethodSpec:
     paper: str = ""
     importer: str | None = None
     min_image_size: int = 16
+    stages: tuple[Stage, ...] = ()
     plugin: str = ""
 
     def list_recipes(self) -> list[str]:
@@ -207,13 +210,19 @@ class Registry:
         """Register a method.
 
         Raises:
-            RegistrationError: The name is taken or not an id, or `game` or `importer` is no import string.
+            RegistrationError: The name is taken or not an id, an import string has another form, or the stages have a
+                mistake.
         """
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", spec.name):
             raise RegistrationError(f"method id {spec.name!r}: expected lower case and hyphens, as in 'my-gan'")
         check_import_string(f"game of method {spec.name!r}", spec.game)
         if spec.importer is not None:
             check_import_string(f"importer of method {spec.name!r}", spec.importer)
+        for stage in spec.stages:
+            check_import_string(f"run of stage {stage.name!r} of method {spec.name!r}", stage.run)
+            check_import_string(f"open of stage {stage.name!r} of method {spec.name!r}", stage.open)
+        if problem := find_stage_problem(spec.stages, spec.config):
+            raise RegistrationError(f"method {spec.name!r}: {problem}")
         other = self.methods.get(spec.name)
         if other is not None:
             raise RegistrationError(f"method {spec.name!r} is already registered by plugin {other.plugin!r}")

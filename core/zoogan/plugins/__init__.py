@@ -10,6 +10,9 @@ _MODULES = {
     "MethodSpec": "zoogan.config.registry",
     "RegistrationError": "zoogan.config.registry",
     "Registry": "zoogan.config.registry",
+    "Stage": "zoogan.config.stages",
+    "StageContext": "zoogan.composition.stages",
+    "StageStopped": "zoogan.composition.stages",
     "hookimpl": "zoogan.plugins.hooks",
 }
 __all__ = sorted(_MODULES)

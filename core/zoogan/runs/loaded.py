@@ -38,6 +38,7 @@ class LoadedRun:
         iteration: Completed iterations; None for weights that came from elsewhere.
         images: Items of the data that training consumed; None for weights that came from elsewhere.
         path: The run folder; None for a run that was never written.
+        stages: What its stages gave, by name; empty for methods without stages.
 
     Attributes:
         networks: The networks by slot, in eval mode.
@@ -52,8 +53,10 @@ class LoadedRun:
         iteration: int | None = None,
         images: int | None = None,
         path: Path | None = None,
+        stages: Mapping[str, Any] | None = None,
     ) -> None:
         self.config, self.facts, self.editor = config, facts, editor
+        self.stages = dict(stages or {})
         self.iteration, self.images, self.path = iteration, images, path
 
     @property

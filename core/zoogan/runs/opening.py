@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from zoogan.composition.build import Composition, compose
+from zoogan.composition.stages import open_stages
 from zoogan.config.registry import Registry
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
@@ -42,7 +43,8 @@ def load(
     folder = RunFolder(Path(path))
     registry = registry or get_zoo().registry
     config, facts = folder.read_config(registry)
-    composition = compose(config, facts, registry)
+    stages = open_stages(config, facts, registry, folder.path, device=device)
+    composition = compose(config, facts, registry, stages)
     if checkpoint is None:
         files, length = find_model_files(folder, composition), folder.read_model_length()
     else:
@@ -54,7 +56,7 @@ def load(
     if isinstance(editor, SynthesisEditor):
         editor.set_directions(*read_directions(folder.directions, editor))
     iteration, images = (None, None) if length is None else (length.iteration, length.position)
-    return LoadedRun(config, facts, editor, iteration, images, folder.path)
+    return LoadedRun(config, facts, editor, iteration, images, folder.path, stages)
 
 
 def load_weights(composition: Composition, files: Mapping[str, Path]) -> None:

@@ -4,3 +4,9 @@ from .config import CosineConfig as CosineConfig
 from .config import LinearConfig as LinearConfig
 from .optimizers import Optimizer as Optimizer
 from .optimizers import Schedule as Schedule
+from .stages.config import JudgeStage as JudgeStage
+from .stages.config import TrainedStage as TrainedStage
+from .stages.judge import open_judge_stage as open_judge_stage
+from .stages.judge import run_judge_stage as run_judge_stage
+from .stages.trained import open_trained_stage as open_trained_stage
+from .stages.trained import run_trained_stage as run_trained_stage

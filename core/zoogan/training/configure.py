@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoogan.config import GameConfig, compose_config, merge, read_yaml, validate
 from zoogan.config.registry import MethodSpec
+from zoogan.config.stages import check_stage_names
 from zoogan.errors import ConfigError
 from zoogan.plugins.host import PluginHost
 
+FIXED_TRAINING = ("seed", "start_from")  # settings of `training` that a resumed training keeps
 CHANGEABLE_DATA = ("root", "workers")  # settings of `data` that a resumed training may change
 
 
@@ -33,6 +35,7 @@ def merge_options(
     precision: str | None = None,
     start_from: str | Path | None = None,
     root: str | Path | None = None,
+    stages: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Merge options that are short for single settings into other settings.
 
@@ -43,6 +46,7 @@ def merge_options(
         precision: `training.precision`.
         start_from: `training.start_from`; made absolute.
         root: `data.root`; made absolute.
+        stages: by name a path, which is `stages.<name>.path`; None or "none", which leaves the stage out; or settings.
 
     Returns:
         The merged settings. Options that are None change nothing.
@@ -56,6 +60,7 @@ def merge_options(
         },
         "data": {"root": make_absolute(root)},
     }
+    settings = merge(settings, {"stages": {name: nest_path(value) for name, value in stages.items()}} if stages else {})
     given = {group: {k: v for k, v in values.items() if v is not None} for group, values in options.items()}
     return dict(merge(nest_source(settings), {group: values for group, values in given.items() if values}))
 
@@ -64,6 +69,39 @@ def nest_source(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Write `{"data": "celeba"}` as `{"data": {"source": "celeba"}}`, so that layers merge by key."""
     data = settings.get("data")
     return {**settings, "data": {"source": data}} if isinstance(data, str) else dict(settings)
+
+
+def nest_path(value: Any) -> Any:
+    """Write what `--stage` names as settings: a path as `{"path": path}`, `none` as None."""
+    if value is None or value == "none":
+        return None
+    return {"path": make_absolute(value)} if isinstance(value, str | Path) else value
+
+
+def parse_stages(options: Sequence[str]) -> dict[str, str]:
+    """Parse `["backbone=RUN", "parser=none"]` of `--stage`.
+
+    Raises:
+        ConfigError: An item has no `=`.
+    """
+    pairs = [option.partition("=") for option in options]
+    if problems := [f"--stage {name}: expected NAME=RUN, or NAME=none" for name, _, value in pairs if not value]:
+        raise ConfigError("\n".join(problems))
+    return {name: value for name, _, value in pairs}
+
+
+def locate_stages(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the paths of stages absolute in settings, because a resume may come from another folder."""
+    stages = settings.get("stages")
+    if not isinstance(stages, Mapping):
+        return dict(settings)
+    located = {
+        name: {**value, "path": make_absolute(value["path"])}
+        if isinstance(value, Mapping) and isinstance(value.get("path"), str | Path)
+        else value
+        for name, value in stages.items()
+    }
+    return {**settings, "stages": located}
 
 
 def make_absolute(path: str | Path | None) -> str | None:
@@ -97,7 +135,7 @@ def configure_new_run(
     """
     from zoogan.runs.locations import choose_run_folder, explain_occupied_folder
 
-    spec, files, settings = get_method(zoo, method), [config] if config else [], dict(settings or {})
+    spec, files, settings = get_method(zoo, method), [config] if config else [], locate_stages(settings or {})
     layers = [*map(read_yaml, files), settings]
     groups = [layer["training"] for layer in layers if isinstance(layer.get("training"), dict)]
     origin = ([None] + [group["start_from"] for group in groups if "start_from" in group])[-1]
@@ -108,7 +146,20 @@ def configure_new_run(
         path = Path(str(origin)).expanduser().resolve()  # a resume may come from another folder
         start = make_start_layer(spec, zoo.registry, path)
         settings = merge(settings, {"training": {"start_from": str(path)}})
-    complete = compose_config(spec, zoo.registry, recipe=recipe, source=source, files=files, sets=settings, start=start)
+    for layer in layers:
+        if isinstance(stages := layer.get("stages", {}), Mapping):
+            check_stage_names(spec.name, spec.stages, stages)
+
+    def complete_config() -> GameConfig:
+        return compose_config(spec, zoo.registry, recipe=recipe, source=source, files=files, sets=settings, start=start)
+
+    complete = complete_config()
+    if any(getattr(stage, "path", None) for _, stage in complete.stages):
+        from zoogan.training.stages.given import make_given_layer
+
+        if given := make_given_layer(zoo, spec, complete):
+            start = merge(given, start or {})
+            complete = complete_config()
     folder = out or choose_run_folder(Path("runs"), f"{spec.name}-{complete.recipe}")
     if reason := explain_occupied_folder(folder):
         hint = "go on with it by --resume, or choose another" if folder.is_dir() else "choose a folder"
@@ -135,7 +186,8 @@ def configure_resumed_run(
         recipe: must be None, because a resumed run keeps its recipe.
         source: must be None.
         config: must be None.
-        settings: of `training`, and `data.root` and `data.workers`.
+        settings: of `training`, and `data.root` and `data.workers`; the same below `stages.<name>.set`, and
+            `stages.<name>.iterations`, of stages that are not complete.
 
     Raises:
         ConfigError: No folder, no run in it, or an option that a resumed run cannot change.
@@ -147,7 +199,11 @@ def configure_resumed_run(
     if not stored_file.exists():
         raise ConfigError(f"--resume: {out} is not a run (no config.yaml in it)")
     stored = read_yaml(stored_file)
-    for group, example in {"data": "root=FOLDER", "training": "iterations=N"}.items():
+    for group, example in {
+        "data": "root=FOLDER",
+        "training": "iterations=N",
+        "stages": "NAME.set.training.iterations=N",
+    }.items():
         if not isinstance(settings.get(group, {}), Mapping):
             raise ConfigError(
                 f"--set {group}: expected single settings, like {group}.{example}, got {group}={settings[group]!r}"
@@ -155,15 +211,50 @@ def configure_resumed_run(
     training = settings.get("training", {})
     options = {"--recipe": recipe, "--data": source, "--config": config}
     refused = [name for name, value in options.items() if value is not None]
-    refused += [f"--set {key}" for key in settings if key not in ("training", "data")]
+    refused += [f"--set {key}" for key in settings if key not in ("training", "data", "stages")]
     refused += [f"--set data.{key}" for key in settings.get("data", {}) if key not in CHANGEABLE_DATA]
     refused += ["--seed"] if "seed" in training else []
     refused += ["--from"] if "start_from" in training else []
     if method not in (None, stored.get("method")):
         refused.append(f"--model {method}")
+    spec = get_method(zoo, str(stored.get("method")))
+    stages = settings.get("stages", {})
+    check_stage_names(spec.name, spec.stages, stages)
+    refused += list_refused_stages(out, stages) if stages else []
     if refused:
         raise ConfigError(
             f"--resume goes on with {stored_file} as it is; leave out {', '.join(refused)}, or train a new run"
         )
-    spec = get_method(zoo, str(stored.get("method")))
     return validate(spec, zoo.registry, merge(stored, settings)), out
+
+
+def list_refused_stages(folder: Path, stages: Mapping[str, Any]) -> list[str]:
+    """List the options of stages that a resumed run cannot change.
+
+    Args:
+        folder: of the run.
+        stages: new settings by stage.
+    """
+    from zoogan.training.stages.records import read_records
+
+    records = read_records(folder)
+    refused: list[str] = []
+    for name, settings in stages.items():
+        if name in records and records[name].is_complete:
+            refused.append(f"the settings of stage {name}, which is {records[name].state}")
+        elif not isinstance(settings, Mapping):
+            refused.append(f"--stage {name}={'none' if settings is None else settings}")
+        else:
+            refused += [f"--stage {name}" for key in settings if key == "path"]
+            refused += [f"--set stages.{name}.{key}" for key in settings if key not in ("path", "set", "iterations")]
+            below = settings.get("set", {})
+            for group, inner in (below if isinstance(below, Mapping) else {"set": None}).items():
+                keys = list(inner) if isinstance(inner, Mapping) else [""]
+                allowed = [key not in FIXED_TRAINING if group == "training" else key in CHANGEABLE_DATA for key in keys]
+                fits = group in ("training", "data")
+                refused += [
+                    f"--set stages.{name}.set.{group}.{key}".rstrip(".")
+                    for key, is_allowed in zip(keys, allowed)
+                    if not (fits and is_allowed and key)
+                ]
+    return refused

@@ -13,6 +13,8 @@ from zoogan.facts import Facts
 from zoogan.names import suggest_name
 from zoogan.runs.folder import RunFolder
 
+SETTING = "training.start_from"
+
 # Facts that networks may be built for, and the setting that decides each.
 SETTINGS = {
     "image_size": "data.image_size",
@@ -24,8 +26,13 @@ SETTINGS = {
 }
 
 
-def open_origin(path: Path, registry: Registry) -> tuple[RunFolder, GameConfig, Facts]:
+def open_origin(path: Path, registry: Registry, setting: str = SETTING) -> tuple[RunFolder, GameConfig, Facts]:
     """Read the config and the facts of the run to start from.
+
+    Args:
+        path: of the run.
+        registry: everything that plugins registered.
+        setting: the setting that names the run, for messages.
 
     Returns:
         The run folder, its config and its facts.
@@ -38,7 +45,7 @@ def open_origin(path: Path, registry: Registry) -> tuple[RunFolder, GameConfig, 
         above = next((parent for parent in folder.path.parents if (parent / "config.yaml").exists()), None)
         beside = [file.parent.name for file in folder.path.parent.glob("*/config.yaml")]
         hint = f", did you mean {str(above)!r}?" if above else suggest_name(folder.path.name, beside)
-        raise ConfigError(f"training.start_from: {path} is not a run (no config.yaml in it){hint}")
+        raise ConfigError(f"{setting}: {path} is not a run (no config.yaml in it){hint}")
     return folder, *folder.read_config(registry)
 
 
@@ -48,7 +55,9 @@ def get_network_roles(config: type[GameConfig]) -> dict[str, str]:
     return {slot: role.role for slot, role in find_slots(config).items() if slot in optimizers.model_fields}
 
 
-def check_family(path: Path, stored: type[GameConfig], method: str, config: type[GameConfig], name: str) -> None:
+def check_family(
+    path: Path, stored: type[GameConfig], method: str, config: type[GameConfig], name: str, setting: str = SETTING
+) -> None:
     """Check that networks in the same slot have the same role in a run and in this training.
 
     Args:
@@ -57,6 +66,7 @@ def check_family(path: Path, stored: type[GameConfig], method: str, config: type
         method: of the run.
         config: the class of this training's config.
         name: of this training's method.
+        setting: the setting that names the run, for messages.
 
     Raises:
         ConfigError: The roles differ, or there is no common slot.
@@ -66,12 +76,12 @@ def check_family(path: Path, stored: type[GameConfig], method: str, config: type
     if not shared or any(stored_roles[slot] != roles[slot] for slot in shared):
         described = [", ".join(f"{slot} ({role})" for slot, role in each.items()) for each in (stored_roles, roles)]
         raise ConfigError(
-            f"training.start_from: {path} is a run of {method}, whose networks are {described[0]}; {name} has "
+            f"{setting}: {path} is a run of {method}, whose networks are {described[0]}; {name} has "
             f"{described[1]}: start from a run of the same kind"
         )
 
 
-def check_components(path: Path, stored: GameConfig, spec: MethodSpec) -> None:
+def check_components(path: Path, stored: GameConfig, spec: MethodSpec, setting: str = SETTING) -> None:
     """Check that a run of another method has the components of this one.
 
     Raises:
@@ -92,13 +102,19 @@ def check_components(path: Path, stored: GameConfig, spec: MethodSpec) -> None:
     )
     if differing:
         raise ConfigError(
-            f"training.start_from: {path} is a run of {stored.method}: {differing}. Train --model {stored.method}, or "
+            f"{setting}: {path} is a run of {stored.method}: {differing}. Train --model {stored.method}, or "
             f"start from a run of {spec.name}"
         )
 
 
-def make_start_layer(spec: MethodSpec, registry: Registry, path: Path) -> dict[str, Any]:
+def make_start_layer(spec: MethodSpec, registry: Registry, path: Path, setting: str = SETTING) -> dict[str, Any]:
     """Make the settings that a config takes over from the run it starts from.
+
+    Args:
+        spec: the method to train.
+        registry: everything that plugins registered.
+        path: of the run.
+        setting: the setting that names the run, for messages.
 
     Returns:
         The settings of the shared networks by slot; under `data` those facts that networks are built for.
@@ -106,9 +122,9 @@ def make_start_layer(spec: MethodSpec, registry: Registry, path: Path) -> dict[s
     Raises:
         ConfigError: The path is not a run, or the run is of another kind.
     """
-    _, stored, facts = open_origin(path, registry)
-    check_family(path, type(stored), stored.method, spec.config, spec.name)
-    check_components(path, stored, spec)
+    _, stored, facts = open_origin(path, registry, setting)
+    check_family(path, type(stored), stored.method, spec.config, spec.name, setting)
+    check_components(path, stored, spec, setting)
     values = stored.model_dump(mode="json")
     data = {"image_size": facts.image_size, "attributes": list(facts.attributes)}
     data |= {key: values["data"][key] for key in ("balance", "label_set") if key in values["data"]}
@@ -131,25 +147,17 @@ def check_frozen_are_trained(config: GameConfig) -> None:
         )
 
 
-def check_facts(path: Path, stored: GameConfig, before: Facts, now: Facts, registry: Registry) -> None:
-    """Check that the data has the facts that a run's networks were built for.
+def find_relevant_facts(stored: GameConfig, facts: Facts, registry: Registry) -> set[str]:
+    """Find the facts that a run's networks were built for, keys of `SETTINGS`.
 
-    Attributes are compared for games that read labels, parts for such games and for networks with parts.
+    Attributes count for games that read labels, parts for games and networks that have parts.
 
     Args:
-        path: of the run, for the message.
         stored: the run's config.
-        before: the run's facts.
-        now: the facts of this training.
+        facts: the run's facts.
         registry: everything that plugins registered.
-
-    Raises:
-        ConfigError: names every fact that differs.
     """
-    differing = [name for name in SETTINGS if getattr(before, name) != getattr(now, name)]
-    if not differing:
-        return
-    composition = compose(stored, before, registry)
+    composition = compose(stored, facts, registry)
     fields = {field for need in composition.game.needs.values() for field in need.fields}
     has_parts = "segmentation" in fields or any(
         isinstance(getattr(network, "parts", None), tuple) and network.parts
@@ -157,16 +165,37 @@ def check_facts(path: Path, stored: GameConfig, before: Facts, now: Facts, regis
     )
     has_labels = bool(fields & {"attributes", "domain"})
     matters = {"parts": has_parts, "transparent": has_parts, "attributes": has_labels, "domains": has_labels}
+    return {name for name in SETTINGS if matters.get(name, True)}
+
+
+def check_facts(
+    path: Path, stored: GameConfig, before: Facts, now: Facts, registry: Registry, setting: str = SETTING
+) -> None:
+    """Check that the data has the facts that a run's networks were built for, see `find_relevant_facts`.
+
+    Args:
+        path: of the run, for the message.
+        stored: the run's config.
+        before: the run's facts.
+        now: the facts of this training.
+        registry: everything that plugins registered.
+        setting: the setting that names the run, for messages.
+
+    Raises:
+        ConfigError: names every fact that differs.
+    """
+    differing = [name for name in SETTINGS if getattr(before, name) != getattr(now, name)]
+    if not differing:
+        return
+    relevant = find_relevant_facts(stored, before, registry)
     lines = [
         f"{name} ({SETTINGS[name]}): {format_fact(getattr(before, name))} in the run, "
         f"{format_fact(getattr(now, name))} here"
         for name in differing
-        if matters.get(name, True)
+        if name in relevant
     ]
     if lines:
-        raise ConfigError(
-            f"training.start_from: the networks of {path} were built for other faces:\n" + "\n".join(lines)
-        )
+        raise ConfigError(f"{setting}: the networks of {path} were built for other faces:\n" + "\n".join(lines))
 
 
 def format_fact(value: Any) -> str:

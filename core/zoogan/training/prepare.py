@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from accelerate import Accelerator
 
 from zoogan.composition.build import Composition, compose
 from zoogan.composition.rehearsal import rehearse
+from zoogan.composition.stages import cast_stages
 from zoogan.config import GameConfig
 from zoogan.config.registry import Registry
 from zoogan.devices import choose_device
@@ -87,6 +89,7 @@ def prepare(
     device: str = "auto",
     resume: bool = False,
     show: Show = print,
+    stages: Mapping[str, Any] | None = None,
 ) -> Prepared:
     """Check a training and make everything that it needs. Writes nothing.
 
@@ -97,6 +100,7 @@ def prepare(
         device: auto, cuda, mps or cpu.
         resume: whether to continue from the newest valid checkpoint.
         show: shows notes and warnings; called on the main process only.
+        stages: what the method's stages gave, opened, by name.
 
     Raises:
         ConfigError: The config, the device, the source or the weights cannot be used.
@@ -106,11 +110,7 @@ def prepare(
     has_begun = resume and bool(checkpoints.list_checkpoints(folder.checkpoints))
     if not has_begun:
         check_frozen_are_trained(config)
-    source: Source = zoo.registry.build("source", config.data)
-    facts = describe_source(source)
-    # Store the names of the attributes even if the setting was empty, so that folders added later become no domains.
-    data = config.data.model_copy(update={"attributes": facts.attributes})
-    config = config.model_copy(update={"data": data})
+    source, facts, config = open_data(config, zoo.registry)
     accelerator = open_accelerator(config, device, folder)
     world = World()  # after Accelerate has started the process group
     if not accelerator.is_main_process:
@@ -119,13 +119,29 @@ def prepare(
     start = load_start(config, facts, zoo.registry, world) if starts else None
     rehearse(config, facts, zoo.registry)
     state = load_resume_state(folder, show) if resume else None
-    composition = compose(config, facts, zoo.registry)
+    opened = stages or {}
+    if config.training.precision == "fp64":
+        cast_stages(opened, torch.float64)
+    composition = compose(config, facts, zoo.registry, opened)
     check_augment(config, composition.game, torch.device(accelerator.device))
     if start is not None:
         start.load_into(composition)
     for note in composition.game.list_warnings() if accelerator.is_main_process else ():
         show(f"note: {note}")
     return Prepared(zoo, folder, source, composition, accelerator, world, start, state, show)
+
+
+def open_data(config: GameConfig, registry: Registry) -> tuple[Source, Facts, GameConfig]:
+    """Open the source of a config and read its facts.
+
+    Returns:
+        The source, the facts, and the config with the names of the attributes. They are stored even if the setting was
+        empty, so that folders added later become no domains.
+    """
+    source: Source = registry.build("source", config.data)
+    facts = describe_source(source)
+    data = config.data.model_copy(update={"attributes": facts.attributes})
+    return source, facts, config.model_copy(update={"data": data})
 
 
 def describe_source(source: Source) -> Facts:

@@ -10,7 +10,8 @@ from zoogan.evaluation.metrics.parts import list_parts
 from zoogan.evaluation.truth import measure_truth
 from zoogan.interfaces import Editor
 from zoogan.runs.opening import load
-from zoogan.training.session import Outcome, Session
+from zoogan.training.session import Session
+from zoogan.training.train import EndedTraining
 
 
 def describe_start(session: Session) -> str:
@@ -32,14 +33,16 @@ def describe_start(session: Session) -> str:
     )
 
 
-def describe_outcome(session: Session, outcome: Outcome) -> str:
+def describe_outcome(ended: EndedTraining) -> str:
     """Describe how a training ended, and suggest commands for its run.
 
     Where the source can draw the true result of an edit, the edits of held-out faces are measured against it.
     """
-    path = session.folder.path
-    if outcome.is_stopped:
-        return f"stopped and saved at iteration {outcome.iteration}; go on with\n  zoo train --out {path} --resume"
+    path, session = ended.folder, ended.session
+    if ended.outcome.is_stopped or session is None:
+        stage = f" of stage {ended.stage}" if ended.stage else ""
+        advice = f"go on with\n  zoo train --out {path} --resume"
+        return f"stopped and saved at iteration {ended.outcome.iteration}{stage}; {advice}"
     editor = load(path, device=session.accelerator.device, registry=session.zoo.registry).editor
     lines = ["", f"finished: {path}"]
     if grids := sorted(session.folder.samples.glob("*.png")):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,11 @@ from zoogan.errors import ConfigError, TrainingStopped
 from zoogan.plugins.host import PluginHost, get_zoo
 from zoogan.terminal.messages import Show, hide_message
 from zoogan.training.configure import configure_new_run, configure_resumed_run, merge_options, nest_source
+from zoogan.training.opening import FinishedRun, open_training
 
 if TYPE_CHECKING:
     from zoogan.runs.loaded import LoadedRun
-    from zoogan.training.session import Session
+    from zoogan.training.session import Outcome, Session
 
 
 def train(
@@ -34,6 +34,7 @@ def train(
     device: str = "auto",
     precision: str | None = None,
     resume: bool = False,
+    stages: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] = (),
     quiet: bool = False,
@@ -60,6 +61,8 @@ def train(
         device: auto, cpu, cuda or mps.
         precision: fp32 or bf16.
         resume: go on with the run in `out`, from its newest valid checkpoint.
+        stages: for methods made of stages, by name: a finished result to copy (a run, a judge, official weights), None
+            to leave an optional stage out, or settings of the stage.
         settings: nested, as in a config file.
         plugins: single-file plugins to load as well.
         quiet: print no progress, notes and warnings.
@@ -82,8 +85,9 @@ def train(
         source = data.get("source")
         layer = merge(layer, {"data": {key: value for key, value in data.items() if key != "source"}})
     layer = merge_options(
-        layer, iterations=iterations, seed=seed, precision=precision, start_from=start_from, root=root
-    )
+        layer, iterations=iterations, seed=seed, precision=precision, start_from=start_from, root=root,
+        stages=stages,
+    )  # fmt: skip
     check_device_name(device)
     configure = configure_resumed_run if resume else configure_new_run
     complete, folder = configure(
@@ -96,36 +100,35 @@ def train(
         settings=layer,
     )
     show = hide_message if quiet else print
-    training = open_training(
+    ended = run_training(
         zoo, complete, folder, device=device, resume=resume, numbered=out is None, quiet=quiet, show=show
     )
-    if not isinstance(training, FinishedRun):
-        outcome = training.train()
-        folder = training.folder.path
-        if outcome.is_stopped:
-            raise TrainingStopped(folder, outcome.iteration, outcome.signal)
+    if isinstance(ended, EndedTraining) and ended.outcome.is_stopped:
+        raise TrainingStopped(ended.folder, ended.outcome.iteration, ended.outcome.signal)
     from zoogan.runs.opening import load
 
-    where = choose_device(device) if isinstance(training, FinishedRun) else training.accelerator.device
-    return load(folder, device=where, registry=zoo.registry)
+    where = ended.session.accelerator.device if isinstance(ended, EndedTraining) and ended.session else None
+    return load(ended.folder, device=where or choose_device(device), registry=zoo.registry)
 
 
 @dataclass(frozen=True)
-class FinishedRun:
-    """A run to resume whose training is already finished.
+class EndedTraining:
+    """A training that ran to its end, or until a signal.
 
     Attributes:
         folder: of the run.
-        iterations: that it was trained for.
-        is_renewed: whether its model was missing or of another iteration, and was written anew.
+        outcome: how it ended.
+        session: the run's own training; None if a stage was stopped before it.
+        stage: the stage that was stopped, if any.
     """
 
     folder: Path
-    iterations: int
-    is_renewed: bool
+    outcome: Outcome
+    session: Session | None
+    stage: str | None = None
 
 
-def open_training(
+def run_training(
     zoo: PluginHost,
     config: GameConfig,
     folder: Path,
@@ -135,8 +138,9 @@ def open_training(
     numbered: bool = False,
     quiet: bool = False,
     show: Show = print,
-) -> Session | FinishedRun:
-    """Prepare a training up to its first iteration, and claim its folder.
+    announce: Callable[[Session], object] = lambda session: None,
+) -> EndedTraining | FinishedRun:
+    """Train a method: its stages first, if it has any, then the run itself.
 
     Args:
         zoo: plugins and the registry.
@@ -147,28 +151,36 @@ def open_training(
         numbered: the folder's name was chosen automatically; if it is taken, the next free number is used.
         quiet: whether to show no progress.
         show: shows notes and warnings.
-
-    Returns:
-        The training; its `train()` runs the loop. A resumed run that needs no further iteration is a `FinishedRun`.
+        announce: called with the run's own training before its first iteration.
 
     Raises:
-        ConfigError: The config, the device, the source or the weights cannot be used.
+        ConfigError: The config, the device, the source, a stage or the weights cannot be used.
     """
-    from zoogan.runs.checkpoints import find_newest_checkpoint, parse_iteration
-    from zoogan.runs.folder import RunFolder
-    from zoogan.runs.opening import repair_model
+    opened: Mapping[str, Any] = {}
+    if zoo.registry.methods[config.method].stages:
+        from zoogan.training.stages.walk import StagedTraining
 
-    run_folder = RunFolder(folder)
-    path = find_newest_checkpoint(run_folder.checkpoints)[0] if resume else None
-    if path is not None and parse_iteration(path) >= config.training.iterations:
-        is_main = os.environ.get("RANK", "0") == "0"
-        is_renewed = is_main and repair_model(run_folder, path, zoo.registry)
-        return FinishedRun(folder, parse_iteration(path), is_renewed)
-    from zoogan.training.prepare import prepare
-    from zoogan.training.session import Session
+        staged = StagedTraining(
+            zoo, config, folder, device=device, resume=resume, numbered=numbered, quiet=quiet, show=show
+        )
+        folder, numbered = staged.folder, False
+        if stopped := staged.run():
+            return EndedTraining(folder, stopped.outcome, None, stopped.name)
+        resume = resume and has_begun(folder)
+        opened = staged.open_all()
+    training = open_training(
+        zoo, config, folder, device=device, resume=resume, numbered=numbered, quiet=quiet, show=show, stages=opened
+    )
+    if isinstance(training, FinishedRun):
+        return training
+    announce(training)
+    outcome = training.train()
+    return EndedTraining(training.folder.path, outcome, training)
 
-    prepared = prepare(zoo, config, run_folder, device=device, resume=resume, show=show)
-    return Session(prepared, quiet=quiet, numbered=numbered)
+
+def has_begun(folder: Path) -> bool:
+    """Whether the training of a run has saved anything."""
+    return any((folder / name).is_dir() and any((folder / name).iterdir()) for name in ("checkpoints", "model"))
 
 
 def load_plugins(files: Sequence[str | Path]) -> PluginHost:

@@ -1,0 +1,52 @@
+"""Settings of the stages that the core brings. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from zoogan.config import Names, StageConfig
+
+
+class TrainedStage(StageConfig):
+    """A training of another registered method.
+
+    Functions: `zoogan.training:run_trained_stage` and `zoogan.training:open_trained_stage`, which gives a `LoadedRun`.
+
+    The stage reads the faces of the run to which it belongs: `data` of that run is laid over the recipe of the stage,
+    without the settings that say how faces are drawn (batch, balance, flip, random_crop).
+
+    Attributes:
+        path: A trained run, or a file of official weights, to copy instead of training.
+        method: Id of the method.
+        recipe: Name of a recipe; null = the method's own choice for the source.
+        set: Settings laid over the recipe and the data, as after `--set`.
+    """
+
+    is_joint: ClassVar[bool] = True
+
+    method: str
+    recipe: str | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class JudgeStage(StageConfig):
+    """A judge: a classifier of attributes, and a parser where the source has segmentations.
+
+    Functions: `zoogan.training:run_judge_stage` and `zoogan.training:open_judge_stage`, which gives a `Judge`.
+
+    Attributes:
+        path: A trained judge to copy instead of training.
+        iterations: Length of its training in iterations.
+        seed: Seed of weights, order and augmentation.
+        batch: Faces an iteration.
+        backbone: timm's name of the network; null = a narrow resnet10t.
+        attributes: Attributes that it reads; null = those of the run.
+    """
+
+    iterations: int = Field(3000, ge=1)
+    seed: int = 0
+    batch: int = Field(64, ge=2)
+    backbone: str | None = None
+    attributes: Names | None = None

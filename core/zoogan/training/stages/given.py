@@ -1,0 +1,157 @@
+"""Stages that a user gives instead of making them: runs, judges, official weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from zoogan.composition.stages import StageContext, open_stage
+from zoogan.config import GameConfig
+from zoogan.config.registry import MethodSpec
+from zoogan.config.stages import Stage, select_stages
+from zoogan.errors import ConfigError
+from zoogan.facts import Facts
+from zoogan.files import find_folder
+from zoogan.judges.judge import read_judge_facts
+from zoogan.plugins.host import PluginHost
+from zoogan.runs.folder import RunFolder
+from zoogan.runs.imported import import_weights
+from zoogan.training.origin import check_facts, find_relevant_facts, make_start_layer, open_origin
+from zoogan.training.stages.config import JudgeStage, TrainedStage
+
+DECIDED = {"image_size": ("image_size",), "attributes": ("attributes", "balance"), "parts": ("label_set",)}
+"""The settings of `data` that each fact of a given run decides."""
+
+
+def make_given_layer(zoo: PluginHost, spec: MethodSpec, config: GameConfig) -> dict[str, Any]:
+    """Make the settings that a config takes over from its given stages, as from a run to start from.
+
+    The networks of a given run decide the settings of its stage; its image size, and labels and parts if its networks
+    were built for them, decide `data` of the stage where the stage sets its own, else `data` of the whole run.
+
+    Args:
+        zoo: Plugins and the registry.
+        spec: The method.
+        config: Its config without these settings.
+
+    Returns:
+        Settings under `stages`, and under `data` if there are any.
+
+    Raises:
+        ConfigError: A given stage cannot be used.
+    """
+    stages: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    for name, (_, stage) in select_stages(spec.stages, config).items():
+        if stage.path is None:
+            continue
+        if isinstance(stage, TrainedStage):
+            settings, shared = make_run_layer(zoo, name, stage)
+            stages[name] = {"set": settings}
+            data = {**shared, **data}
+        elif isinstance(stage, JudgeStage):
+            facts = read_judge_facts(stage.path)
+            stages[name] = {"attributes": list(facts.attributes), "backbone": facts.build.backbone}
+    return ({"stages": stages} if stages else {}) | ({"data": data} if data else {})
+
+
+def make_run_layer(zoo: PluginHost, name: str, stage: TrainedStage) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Make the settings that a given run decides: those of its stage, and of `data` of the whole run."""
+    setting, registry = f"stages.{name}", zoo.registry
+    if stage.method not in registry.methods:
+        return {}, {}  # reported with the other settings of the stage
+    path = find_given_run(zoo, name, stage)
+    networks = make_start_layer(registry.methods[stage.method], registry, path, setting)
+    theirs = networks.pop("data")
+    _, stored, facts = open_origin(path, registry, setting)
+    relevant = find_relevant_facts(stored, facts, registry)
+    keys = [key for fact, keys in DECIDED.items() if fact in relevant for key in keys if key in theirs]
+    own = stage.set.get("data", {})
+    apart = {key: theirs[key] for key in keys if key in own}
+    shared = {key: theirs[key] for key in keys if key not in own}
+    return networks | ({"data": apart} if apart else {}), shared
+
+
+def find_given_run(zoo: PluginHost, name: str, stage: TrainedStage) -> Path:
+    """Find the folder of a given run; official weights are imported into a temporary one first.
+
+    Raises:
+        ConfigError: There is no such run or file, or it cannot be imported.
+    """
+    path = stage.path
+    assert path is not None
+    if (path / "config.yaml").exists():
+        return path
+    if path.is_dir() or not path.exists():
+        open_origin(path, zoo.registry, f"stages.{name}")  # raises, and names the nearest run
+    if zoo.get_method(stage.method).importer is None:
+        raise ConfigError(f"stages.{name}: {path} is no run, and {stage.method} reads no official weights; name a run")
+    try:
+        return Path(import_once(zoo, stage.method, path, json.dumps(stage.set, sort_keys=True)).name) / "run"
+    except ConfigError as error:
+        raise ConfigError(f"stages.{name}: {error}") from error
+
+
+@cache
+def import_once(zoo: PluginHost, method: str, weights: Path, settings: str) -> tempfile.TemporaryDirectory[str]:
+    """Import official weights into the folder `run` of a temporary folder, which is removed when the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="zoogan-stage-")
+    import_weights(method, weights, out=Path(folder.name) / "run", settings=json.loads(settings), zoo=zoo)
+    return folder
+
+
+def check_given_run(context: StageContext, stage: Stage, run: Path, now: Facts) -> Facts:
+    """Check that a given run has weights and was built for the faces of its stage.
+
+    Args:
+        context: Of the stage.
+        stage: The stage.
+        run: The run.
+        now: Facts about the data of the stage.
+
+    Returns:
+        The facts of the run.
+
+    Raises:
+        ConfigError: It has stages of its own, lacks weights, or was built for other faces.
+    """
+    setting = f"stages.{context.name}"
+    _, config, facts = open_origin(run, context.registry, setting)
+    if context.registry.methods[config.method].stages:
+        raise ConfigError(f"{setting}: {run} is a run of {config.method}, which has stages itself; take one without")
+    check_facts(run, config, facts, now, context.registry, setting)
+    check_given_job(context, stage, run)
+    return facts
+
+
+def check_given_job(context: StageContext, stage: Stage, path: Path) -> None:
+    """Check that the result at a path can be opened as a stage.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if not find_folder(path).is_dir():
+        raise ConfigError(f"stages.{context.name}: {path} is no folder; name the folder of a finished result")
+    open_stage(stage, replace(context, path=path))
+
+
+def copy_given(context: StageContext) -> None:
+    """Copy a given result into the folder of its stage, so that the run can be moved.
+
+    Of a run the config, the facts and the model are copied, of another folder everything.
+    """
+    settings = context.config
+    assert context.zoo is not None and settings.path is not None
+    with context.write_folder() as draft:
+        if not isinstance(settings, TrainedStage):
+            shutil.copytree(find_folder(settings.path), draft, dirs_exist_ok=True)
+            return
+        run = RunFolder(find_given_run(context.zoo, context.name, settings))
+        for file in (run.config, run.facts):
+            shutil.copy(file, draft)
+        shutil.copytree(run.model, draft / "model")
