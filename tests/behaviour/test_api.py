@@ -19,7 +19,7 @@ TORCH_FREE = {
     "zoogan.plugins": None, "zoogan.config": None,
     "zoogan.layers": "Config$", "zoogan.losses": "Config$", "zoogan.conditions": "Config$",
     "zoogan.games": "(Config|Weights|Optimizers|Cadence|OptimizerSlot)$", "zoogan.editors": "Config$",
-    "zoogan.data": "(Data|LabelSet)$", "zoogan.training": "Config$",
+    "zoogan.data": "(Data|LabelSet)$", "zoogan.training": "(Config|Stage)$",
 }  # fmt: skip
 """Packages of which plugins import names before torch is needed, and a pattern of these names; None = all."""
 

@@ -17,12 +17,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from zoogan.composition import StageContext
 from zoogan.config import StageConfig, StagesConfig
 from zoogan.files import write_tensors
 from zoogan.games import AttributeEditing
 from zoogan.interfaces import Turn
 from zoogan.pictures.photo import normalize_image
-from zoogan.plugins import MethodSpec, Registry, Stage, StageContext, hookimpl
+from zoogan.plugins import MethodSpec, Registry, Stage, hookimpl
 from zoogan.training import TrainedStage
 from zoogan_stargan.config import StarganConfig
 
@@ -86,16 +87,15 @@ class StagedGame(AttributeEditing):
         super().__init__(config, facts, components)
         self.stages = components["stages"]
 
-    def get_generator_weights(self, clock: Any) -> dict[str, float]:
-        return super().get_generator_weights(clock) | {"colour": 1.0}
+    def get_extra_weights(self, step: str) -> dict[str, float]:
+        return super().get_extra_weights(step) | ({"colour": 1.0} if step == "generator" else {})
 
-    def compute_generator_terms(self, turn: Turn) -> dict[str, Tensor]:
-        terms = super().compute_generator_terms(turn)
-        image, _, target = self.unpack_batch(turn)
-        _, edited = self.edit_batch(turn, keep_graph=True)
-        seen = self.stages["backbone"].networks["generator"](edited.image, target).image
-        mean = self.stages["colours"].mean if "colours" in self.stages else torch.zeros(3, device=image.device)
-        terms["colour"] = (seen.mean((0, 2, 3)) - mean.to(seen)).square().mean()
+    def compute_extra_terms(self, step: str, turn: Turn, values: Mapping[str, Any]) -> dict[str, Tensor]:
+        terms = super().compute_extra_terms(step, turn, values)
+        if step == "generator":
+            seen = self.stages["backbone"].networks["generator"](values["edited"].image, values["target"]).image
+            mean = self.stages["colours"].mean.to(seen) if "colours" in self.stages else seen.new_zeros(3)
+            terms["colour"] = (seen.mean((0, 2, 3)) - mean).square().mean()
         return terms
 
     def make_editor(self, networks: Any, *, attributes: tuple[str, ...]) -> Any:

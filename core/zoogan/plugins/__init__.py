@@ -11,8 +11,6 @@ _MODULES = {
     "RegistrationError": "zoogan.config.registry",
     "Registry": "zoogan.config.registry",
     "Stage": "zoogan.config.stages",
-    "StageContext": "zoogan.composition.stages",
-    "StageStopped": "zoogan.composition.stages",
     "hookimpl": "zoogan.plugins.hooks",
 }
 __all__ = sorted(_MODULES)

@@ -1,5 +1,3 @@
-from zoogan.composition.stages import StageContext as StageContext
-from zoogan.composition.stages import StageStopped as StageStopped
 from zoogan.config.registry import Component as Component
 from zoogan.config.registry import MethodSpec as MethodSpec
 from zoogan.config.registry import RegistrationError as RegistrationError

@@ -22,8 +22,10 @@ from torch import Tensor
 
 from zoogan.composition.build import Composition, compose
 from zoogan.composition.rehearsal import rehearse
+from zoogan.composition.stages import check_apart, list_modules, open_stages
 from zoogan.config import GameConfig, compose_config, merge, validate
 from zoogan.config.registry import Registry
+from zoogan.config.stages import select_stages
 from zoogan.facts import Facts
 from zoogan.interfaces import Editor, Request
 from zoogan.interfaces.source import make_domain_names
@@ -260,6 +262,31 @@ def check_layouts(editor: Editor, facts: Facts) -> None:
     assert torch.equal(edit(everyone, strength=0.0), segmentation.long()), "strength 0 is not the input"
 
 
+def check_stages(name: str, registry: Registry) -> None:
+    """Check that training leaves the stages as they are: frozen, in eval mode, and in no state of the training."""
+    config = make_tiny_config(name, registry)
+    if not select_stages(registry.methods[name].stages, config):
+        return
+    composition = compose(config, make_tiny_facts(config), registry)
+    trainer = Trainer(composition, registry, Accelerator(cpu=True), make_random_batches(composition))
+    modules = {stage: list_modules(opened) for stage, opened in composition.stages.items()}
+    before = {stage: [copy.deepcopy(module.state_dict()) for module in found] for stage, found in modules.items()}
+    for _ in range(max(step.at for step in trainer.game.steps) + 1):
+        trainer.iterate()
+    trained = {
+        id(p) for optimizer in trainer.optimizers.values() for group in optimizer.param_groups for p in group["params"]
+    }
+    for stage, found in modules.items():
+        for module, state in zip(found, before[stage]):
+            assert_equal_bits(state, module.state_dict(), f"stage {stage!r} before and after training")
+            assert not any(inner.training for inner in module.modules()), f"stage {stage!r} is not in eval mode"
+            for key, p in module.named_parameters():
+                assert not p.requires_grad and p.grad is None, f"stage {stage!r}: {key} gets a gradient"
+                assert id(p) not in trained, f"stage {stage!r}: an optimizer has {key}"
+    check_apart(composition.stages, trainer.game)
+    check_apart(composition.stages, trainer.networks)
+
+
 def check_cuda(name: str, registry: Registry) -> None:
     """Check that no operator mixes CUDA and CPU tensors, and that training steps never make the host wait.
 
@@ -271,7 +298,8 @@ def check_cuda(name: str, registry: Registry) -> None:
         return
     config = make_tiny_config(name, registry, {"training": {"average": 0.9, "average_images": None}})
     with simulate_cuda() as cuda:
-        composition = compose(config, make_tiny_facts(config), registry)
+        facts = make_tiny_facts(config)
+        composition = compose(config, facts, registry, open_stages(config, facts, registry, device=CUDA))
         accelerator: Any = SimpleNamespace(device=CUDA, autocast=nullcontext)
 
         def move_to_cuda(batch: Batch) -> Batch:
@@ -292,7 +320,6 @@ def check_cuda(name: str, registry: Registry) -> None:
         trainer.read_terms()
         trainer.restore(trainer.get_state())
         trainer.networks.eval()
-        facts = composition.facts
         editor = trainer.game.make_editor(trainer.get_model_networks(), attributes=facts.attributes)
         image = make_faces(3, 2, facts.image_size).to(CUDA)
         sample = {"segmentation": make_segmentation(3, 2, facts.image_size, max(1, len(facts.parts)))}
@@ -302,7 +329,7 @@ def check_cuda(name: str, registry: Registry) -> None:
 
 CHECKS: tuple[Callable[[str, Registry], None], ...] = (
     check_rehearsal, check_round_trip, check_updates, check_sharing, check_resume, check_determinism, check_editor,
-    check_cuda,
+    check_stages, check_cuda,
 )  # fmt: skip
 """The checks of the suite, each called with a method's id and a registry."""
 

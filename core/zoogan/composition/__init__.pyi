@@ -1,0 +1,2 @@
+from .stages import StageContext as StageContext
+from .stages import StageStopped as StageStopped
