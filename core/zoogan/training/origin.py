@@ -150,7 +150,8 @@ def check_frozen_are_trained(config: GameConfig) -> None:
 def find_relevant_facts(stored: GameConfig, facts: Facts, registry: Registry) -> set[str]:
     """Find the facts that a run's networks were built for, keys of `SETTINGS`.
 
-    Attributes count for games that read labels, parts for games and networks that have parts.
+    Attributes count for games that read labels, domains for games that read these, parts for games and networks that
+    have parts.
 
     Args:
         stored: the run's config.
@@ -164,7 +165,7 @@ def find_relevant_facts(stored: GameConfig, facts: Facts, registry: Registry) ->
         for network in composition.networks.values()
     )
     has_labels = bool(fields & {"attributes", "domain"})
-    matters = {"parts": has_parts, "transparent": has_parts, "attributes": has_labels, "domains": has_labels}
+    matters = {"parts": has_parts, "transparent": has_parts, "attributes": has_labels, "domains": "domain" in fields}
     return {name for name in SETTINGS if matters.get(name, True)}
 
 

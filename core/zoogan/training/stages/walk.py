@@ -104,10 +104,17 @@ class StagedTraining:
         self.show(self.describe_plan())
         self.claim_folder(numbered)
 
-    def make_context(self, name: str, *, untrained: bool = False) -> StageContext:
-        """Make the context of a stage; its earlier stages are opened unless it is untrained."""
+    def make_context(self, name: str, *, untrained: bool = False, opens: bool = True) -> StageContext:
+        """Make the context of a stage.
+
+        Args:
+            name: of the stage.
+            untrained: whether to leave out its folder; it gets no earlier stages then.
+            opens: whether to open the earlier stages that it reads.
+        """
         stage, settings = self.stages[name]
-        earlier = {} if untrained else {other: self.open(other) for other in stage.after if other in self.stages}
+        names = [other for other in stage.after if other in self.stages and opens and not untrained]
+        earlier = {other: self.open(other) for other in names}
         return StageContext(
             name, settings, self.config, self.facts, self.registry, earlier, self.device,
             None if untrained else self.folder / FOLDER / name, self.zoo, show=self.show, quiet=self.quiet,
@@ -266,7 +273,8 @@ class StagedTraining:
 
     def make(self, name: str, run: Callable[[StageContext], Any], state: Any) -> None:
         """Make one stage and record it."""
-        settings, context, started = self.stages[name][1], self.make_context(name), time.monotonic()
+        settings, started = self.stages[name][1], time.monotonic()
+        context = self.make_context(name, opens=state == "done")
         signal: int | None = None
         before = self.records[name].seconds
         origin = None if settings.path is None else str(settings.path)
