@@ -48,6 +48,7 @@ def test_catalogue_and_registered_methods_agree() -> None:
     for name in names:
         entry, spec = read_core_catalogue()[name], registered[name]
         assert spec.title.startswith(entry.title)
+        assert entry.stages == tuple(stage.name for stage in spec.stages)
         assert any(weights.importer for weights in entry.weights) == (spec.importer is not None)
 
 

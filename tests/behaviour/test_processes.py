@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from support import launched_verbs
+from support.launching import launch
 from support.runs import PART_MODULES, REGISTRY, make_semantic_config, make_train_command, read_newest_checkpoint
 from zoogan.cli import main
 from zoogan.composition.build import compose
@@ -65,27 +60,6 @@ def make_evaluate_command(run: Path, out: Path) -> list[str]:
         "evaluate", str(run), "--device", "cpu", "--faces", "13", "--metrics", "edit_error,reconstruction",
         "--out", str(out),
     ]  # fmt: skip
-
-
-def launch(commands: list[list[str]], jobs: Path) -> str:
-    """Run each command in two processes; return their output."""
-    jobs.write_text(json.dumps([(find_unused_port(), arguments) for arguments in commands]))
-    # `--multi_gpu` means several processes on one machine to accelerate; `--device cpu` makes them use gloo.
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
-    launcher += ["--num_processes", "2", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    launcher += ["--main_process_port", str(find_unused_port())]
-    command = [*launcher, launched_verbs.__file__, str(jobs)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout
-
-
-def find_unused_port() -> int:
-    """Find a free TCP port of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_two_processes_equal_one_on_the_joint_batch(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class StagedGame(AttributeEditing):
         if step == "generator":
             seen = self.stages["backbone"].networks["generator"](values["edited"].image, values["target"]).image
             mean = self.stages["colours"].mean.to(seen) if "colours" in self.stages else seen.new_zeros(3)
-            terms["colour"] = (seen.mean((0, 2, 3)) - mean).square().mean()
+            terms["colour"] = (seen.mean((2, 3)) - mean).square().mean()
         return terms
 
     def make_editor(self, networks: Any, *, attributes: tuple[str, ...]) -> Any:

@@ -35,6 +35,7 @@ def examine_machine(files: tuple[Path, ...]) -> Iterator[Finding]:
     yield from check_plugins(files)
     yield from check_disk(Path.cwd())
     yield from check_devices()
+    yield from check_stages()
 
 
 def check_versions() -> Iterator[Finding]:
@@ -139,3 +140,30 @@ def check_devices() -> Iterator[Finding]:
         yield "ok", "mps", "fp32"
     if sys.platform != "win32" and torch.distributed.is_available():
         yield "ok", "processes", "accelerate launch -m zoogan train ... trains on several"
+
+
+def check_stages() -> Iterator[Finding]:
+    """Yield the stages of each method that has some, opened untrained on the meta device."""
+    from zoogan.plugins.host import get_zoo
+
+    registry = get_zoo().registry
+    for spec in registry.methods.values():
+        if not spec.stages:
+            continue
+        try:
+            import torch
+
+            from zoogan.composition.build import expect_facts
+            from zoogan.composition.stages import import_stage_function, open_stages
+            from zoogan.config import compose_config
+
+            config = compose_config(spec, registry)
+            for stage in spec.stages:
+                import_stage_function(stage, "run")
+            with torch.device("meta"):
+                open_stages(config, expect_facts(config), registry)
+        except Exception as error:  # of any plugin
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            yield "problem", "stages", f"{spec.name}: {reason} (hint: upgrade or reinstall plugin {spec.plugin!r})"
+        else:
+            yield "ok", "stages", f"{spec.name}: {', '.join(stage.name for stage in spec.stages)}"

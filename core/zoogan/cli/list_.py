@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,14 @@ from zoogan.terminal.tables import print_table
 if TYPE_CHECKING:
     from zoogan.plugins.host import PluginHost
 
-INSTALLED = ("name", "title", "summary", "paper", "year", "recipes", "plugin")
-KNOWN = ("name", "title", "summary", "paper", "year", "distribution")
+INSTALLED = ("name", "title", "summary", "paper", "year", "recipes", "stages", "plugin")
+KNOWN = ("name", "title", "summary", "paper", "year", "stages", "distribution")
 SUMMARY = "summary"  # in JSON only
+
+
+def choose_columns(keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Choose the columns of a table: all but the summary, and the stages only if a method has some."""
+    return [key for key in keys if key != SUMMARY and (key != "stages" or any(row[key] for row in rows))]
 
 
 def format_cell(value: Any) -> str:
@@ -32,11 +38,11 @@ def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    columns = [key for key in INSTALLED if key != SUMMARY]
+    columns = choose_columns(INSTALLED, facts["installed"])
     print_table(["model", *columns[1:]], [[format_cell(row[key]) for key in columns] for row in facts["installed"]])
     if facts["known"]:
         print()
-        columns = [key for key in KNOWN if key != SUMMARY]
+        columns = choose_columns(KNOWN, facts["known"])
         rows = [[format_cell(row[key]) for key in columns] for row in facts["known"]]
         print_table(["model", *columns[1:-1], "comes with"], rows, title="Known, not installed:")
     for failure in host.failures:
@@ -52,7 +58,10 @@ def gather_methods(host: PluginHost) -> dict[str, list[dict[str, Any]]]:
     """
     from zoogan.plugins.methods import list_methods
 
-    rows = [asdict(method) | {"recipes": list(method.recipes)} for method in list_methods(host=host)]
+    rows = [
+        asdict(method) | {"recipes": list(method.recipes), "stages": list(method.stages)}
+        for method in list_methods(host=host)
+    ]
     return {
         "installed": [{key: row[key] for key in INSTALLED} for row in rows if row["installed"]],
         "known": [

@@ -38,8 +38,20 @@ def show(
     rows = [[s["slot"], s["role"], s["use"], ", ".join(s["choices"])] for s in facts["slots"]]
     print_table(["slot", "role", "filled by", "can be"], rows)
     print()
+    if facts["stages"]:
+        rows = [[s["stage"], format_stage(s), ", ".join(s["after"]), s["run"]] for s in facts["stages"]]
+        print_table(["stage", "is", "after", "made by"], rows)
+        print()
     rows = [[s["key"], json.dumps(s["value"]), format_default(s), s["doc"]] for s in facts["settings"]]
     print_table(["setting", "value", "default", "meaning"], rows, title=f"Values of recipe {facts['recipe']}:")
+
+
+def format_stage(stage: dict[str, Any]) -> str:
+    """Format what a stage is: the method and recipe that it trains, or a job; and whether it may be left out."""
+    settings = stage["settings"] or {}
+    recipe = f" ({settings['recipe']})" if settings.get("recipe") else ""
+    kind = f"a training of {settings['method']}{recipe}" if "method" in settings else "a job"
+    return f"{kind}, optional" if stage["optional"] else kind
 
 
 def format_default(setting: dict[str, Any]) -> str:
@@ -101,6 +113,17 @@ def gather_model_facts(host: PluginHost, model: str, recipe: str | None) -> dict
         }
         for name, slot in find_slots(type(config)).items()
     ]
+    stages = [
+        {
+            "stage": stage.name,
+            "after": list(stage.after),
+            "optional": stage.optional,
+            "run": stage.run,
+            "open": stage.open,
+            "settings": config.stages.model_dump(mode="json")[stage.name],
+        }
+        for stage in spec.stages
+    ]
     return {
         "name": spec.name,
         "title": spec.title,
@@ -109,6 +132,7 @@ def gather_model_facts(host: PluginHost, model: str, recipe: str | None) -> dict
         "recipe": config.recipe,
         "catalogue": entry.model_dump(mode="json") if entry else None,
         "slots": slots,
+        "stages": stages,
         "settings": list(list_settings(config)),
     }
 
@@ -125,6 +149,8 @@ def list_settings(config: BaseModel, path: str = "") -> Iterator[dict[str, Any]]
     """
     values = config.model_dump(mode="json")
     for name, info in type(config).model_fields.items():
+        if name not in values:  # the stages of a method without stages
+            continue
         inner = getattr(config, name)
         if isinstance(inner, BaseModel) and isinstance(values[name], dict):  # a label set may be given by its name
             yield from list_settings(inner, f"{path}{name}.")

@@ -17,6 +17,7 @@ from zoogan.facts import Facts
 from zoogan.interfaces import Game
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.fields import FIELDS, Field
+from zoogan.interfaces.source import make_domain_names
 from zoogan.names import import_object
 
 
@@ -97,6 +98,17 @@ def compose(
     check_apart(stages, game)
     fields = find_fields(config, game, registry)
     return Composition(config, facts, network_facts, game, networks, names, fields, stages)
+
+
+def expect_facts(config: GameConfig) -> Facts:
+    """Return facts that the data of a config may have, for checks that read no data."""
+    attributes = config.data.attributes
+    domains = make_domain_names(attributes, ()) or attributes or ("cat", "dog")
+    label_set: Any = getattr(config.data, "label_set", None)  # not every source has one
+    parts, transparent = (label_set.names, label_set.transparent) if label_set is not None else ((), ())
+    return Facts(
+        image_size=config.data.image_size, attributes=attributes, domains=domains, parts=parts, transparent=transparent
+    )
 
 
 def find_fields(config: GameConfig, game: Game, registry: Registry) -> Mapping[str, Field]:

@@ -81,6 +81,7 @@ class Entry(ConfigModel):
         code: The code that the paper's results come from.
         weights: Released weights.
         results: Paths of result files, relative to the repository.
+        stages: Names of the trainings and jobs that come before its own training, in order.
     """
 
     title: str
@@ -94,6 +95,7 @@ class Entry(ConfigModel):
     code: Code
     weights: tuple[Weights, ...] = ()
     results: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
 
 
 def find_catalogue() -> Path:

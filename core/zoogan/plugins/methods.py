@@ -25,6 +25,7 @@ class MethodInfo:
         recipes: Names of its recipes; empty if it is not installed.
         plugin: The plugin that registered it; None if it is not installed.
         distribution: The package that it comes with; None if it is not written yet or not in the catalogue.
+        stages: Names of the trainings and jobs that come before its own training, in order.
     """
 
     name: str
@@ -36,6 +37,7 @@ class MethodInfo:
     recipes: tuple[str, ...]
     plugin: str | None
     distribution: str | None
+    stages: tuple[str, ...] = ()
 
 
 def list_methods(*, plugins: Sequence[str | Path] = (), host: PluginHost | None = None) -> list[MethodInfo]:
@@ -64,6 +66,7 @@ def list_methods(*, plugins: Sequence[str | Path] = (), host: PluginHost | None 
                 recipes=tuple(spec.list_recipes()),
                 plugin=spec.plugin,
                 distribution=entry.distribution if entry else None,
+                stages=tuple(stage.name for stage in spec.stages),
             )
         )
     for name, entry in catalogue.items():
@@ -79,6 +82,7 @@ def list_methods(*, plugins: Sequence[str | Path] = (), host: PluginHost | None 
                     recipes=(),
                     plugin=None,
                     distribution=entry.distribution,
+                    stages=entry.stages,
                 )
             )
     return rows

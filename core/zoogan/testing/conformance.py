@@ -20,7 +20,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from zoogan.composition.build import Composition, compose
+from zoogan.composition.build import Composition, compose, expect_facts
 from zoogan.composition.rehearsal import rehearse
 from zoogan.composition.stages import check_apart, list_modules, open_stages
 from zoogan.config import GameConfig, compose_config, merge, validate
@@ -28,7 +28,6 @@ from zoogan.config.registry import Registry
 from zoogan.config.stages import select_stages
 from zoogan.facts import Facts
 from zoogan.interfaces import Editor, Request
-from zoogan.interfaces.source import make_domain_names
 from zoogan.layers.layout import make_layout
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.cuda import CUDA, find_obstacle, simulate_cuda
@@ -64,13 +63,7 @@ def make_tiny_config(name: str, registry: Registry, sets: Mapping[str, Any] | No
 
 def make_tiny_facts(config: GameConfig) -> Facts:
     """Make facts that fit `make_tiny_config`."""
-    attributes = config.data.attributes
-    domains = make_domain_names(attributes, ()) or attributes or ("cat", "dog")
-    label_set = getattr(config.data, "label_set", None)  # not every source has one
-    parts, transparent = (label_set.names, label_set.transparent) if label_set is not None else ((), ())
-    return Facts(
-        image_size=config.data.image_size, attributes=attributes, domains=domains, parts=parts, transparent=transparent
-    )
+    return expect_facts(config)
 
 
 def make_random_batches(composition: Composition, start: int = 0) -> Iterator[Batch]:

@@ -160,7 +160,7 @@ def find_relevant_facts(stored: GameConfig, facts: Facts, registry: Registry) ->
     """
     composition = compose(stored, facts, registry)
     fields = {field for need in composition.game.needs.values() for field in need.fields}
-    has_parts = "segmentation" in fields or any(
+    has_parts = bool(fields & {"segmentation", "layout"}) or any(
         isinstance(getattr(network, "parts", None), tuple) and network.parts
         for network in composition.networks.values()
     )
