@@ -11,18 +11,21 @@ from typing import Any, Literal
 import pytest
 import torch
 
+from support.runs import REGISTRY
 from support.staged_runs import PLUGIN
 from zoogan.cli import main
 from zoogan.composition.stages import StageContext, StageStopped
 from zoogan.config import ConfigModel, StageConfig, StagesConfig
 from zoogan.config.registry import MethodSpec, RegistrationError, Registry
 from zoogan.errors import ConfigError
+from zoogan.evaluation.inputs import find_own_judge
 from zoogan.interfaces import ContractError
 from zoogan.judges.judge import Judge
 from zoogan.plugins import Stage
 from zoogan.plugins.host import get_zoo
+from zoogan.runs.imported import import_weights
 from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
-from zoogan.training import JudgeStage, open_judge_stage, run_judge_stage
+from zoogan.training import JudgeStage, TrainedStage, open_judge_stage, open_trained_stage, run_judge_stage
 from zoogan_stargan.config import StarganConfig
 
 # ---- registration ----
@@ -190,3 +193,41 @@ def test_untrained_judge_equals_a_trained_one_in_shape(staged_zoo: Any, tmp_path
     parts, pose = judge.read_parts(image), judge.read_poses(image)
     assert judge.read_attributes(image).shape == (2, 1) and judge.read_attributes(image).device.type == device
     assert parts is not None and parts.shape == (2, 16, 16) and pose is not None and pose.shape == (2, 3)
+
+
+def test_judge_of_the_run_itself_is_refused(staged_zoo: Any) -> None:
+    pytest.importorskip("timm")
+    judge, other = (
+        open_judge_stage(make_judge_context(staged_zoo, None, JudgeStage(attributes=names)))
+        for names in (("Male",), ("Smiling",))
+    )
+    assert find_own_judge(judge, {"colours": object(), "parser": other}) is None and find_own_judge(None, {}) is None
+    assert "the judge is stage classifier of this run" in (find_own_judge(judge, {"classifier": judge}) or "")
+
+
+# ---- trainings ----
+
+METHODS = [name for name, spec in REGISTRY.methods.items() if not spec.stages]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_can_be_an_untrained_stage(staged_zoo: Any, method: str, device: str) -> None:
+    registry = staged_zoo.registry
+    size = {"data": {"image_size": registry.methods[method].min_image_size}}
+    parent = make_tiny_config("staged", registry, size)
+    stage = TrainedStage(method=method)
+    with torch.device(device):
+        run = open_trained_stage(
+            StageContext("any", stage, parent, make_tiny_facts(parent), registry, {}, torch.device(device))
+        )
+    assert run.config.method == method and {p.device.type for p in run.networks.parameters()} == {device}
+    assert not any(p.requires_grad for p in run.networks.parameters())
+
+
+def test_official_weights_of_a_staged_method_are_refused(staged_zoo: Any, tmp_path: Path) -> None:
+    spec = replace(staged_zoo.registry.methods["staged"], importer="m:read")
+    staged_zoo.registry.methods["staged"] = spec
+    with pytest.raises(ConfigError, match=r"staged is made of stages \(colours, backbone\)"):
+        import_weights("staged", tmp_path / "w.pth", out=tmp_path / "run", zoo=staged_zoo)

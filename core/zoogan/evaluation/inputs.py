@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from zoogan.interfaces import Editor, Kind, Source, Study
-    from zoogan.judges.judge import JudgeFacts
+    from zoogan.judges.judge import Judge, JudgeFacts
     from zoogan.runs.loaded import LoadedRun
 
 FACES = 500  # held-out faces at most, or samples
@@ -243,6 +243,24 @@ def guide_editor(study: Study, editor: Editor) -> Editor:
         )
     except ValueError as error:
         raise ConfigError(f"--styles reference: {error} (among the {study.faces} held-out faces)") from error
+
+
+def find_own_judge(judge: Judge | None, stages: Mapping[str, Any]) -> str | None:
+    """Explain that a run has learned from the judge that should measure it; None if it has not.
+
+    Args:
+        judge: The judge; None = there is none.
+        stages: What the run's stages gave, by name.
+    """
+    own = [
+        name for name, opened in stages.items() if judge is not None and getattr(opened, "digest", "") == judge.digest
+    ]
+    if not own:
+        return None
+    return (
+        f"the judge is stage {own[0]} of this run, which was trained with it, so its readings prove nothing; train "
+        "another with zoo judge train --seed 1 --out JUDGE and add --judge JUDGE"
+    )
 
 
 def describe_judge_mismatch(facts: JudgeFacts, source: Source) -> str | None:

@@ -21,6 +21,7 @@ from zoogan.evaluation.inputs import (
     FACES,
     describe_judge_mismatch,
     describe_missing_fields,
+    find_own_judge,
     guide_editor,
     open_labelled_source,
 )
@@ -154,6 +155,10 @@ def prepare_study(
         )
     judge, problem = find_judge(options.judge, data.source, data.image_size)
     notes = [problem]
+    if problem := find_own_judge(judge, run.stages):
+        if options.judge is not None:
+            raise ConfigError(f"--judge {options.judge}: {problem}")
+        judge, notes = None, [problem]
     if judge is not None:
         judge = judge.to(run.device)
     source = registry.build("source", data) if kind == "edits" else open_labelled_source(registry, data, judge)

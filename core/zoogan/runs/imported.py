@@ -73,6 +73,12 @@ def import_weights(
     spec = zoo.get_method(method)
     if spec.importer is None:
         raise ConfigError(f"{method} has no importer of official weights")
+    if spec.stages:
+        names = ", ".join(stage.name for stage in spec.stages)
+        raise ConfigError(
+            f"{method} is made of stages ({names}), and its weights alone are no run; train it with zoo train --model "
+            f"{method}, with --stage NAME=FILE for official weights of a stage"
+        )
     if problem := explain_occupied_folder(path):
         raise ConfigError(f"--out {path}: {problem}; choose another folder")
     files = [weights] if isinstance(weights, str | Path) else weights

@@ -9,6 +9,7 @@ from typing import Any
 from zoogan.config import TrainingConfig, validate_model
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
+from zoogan.evaluation.inputs import find_own_judge
 from zoogan.evaluation.metric_runner import explain_mismatch, run_metrics
 from zoogan.evaluation.metrics.lookup import list_default_metrics
 from zoogan.evaluation.study import get_kind, open_study
@@ -40,6 +41,8 @@ class PeriodicEvaluation:
         self.attributes = source.attributes if kind == "edits" else ()
         check_metric_names(self.training, prepared.registry)
         judge, self.judge_problem = load_cached_judge(config.data.source, source.image_size)
+        if problem := find_own_judge(judge, composition.stages):
+            judge, self.judge_problem = None, problem
         self.study = open_study(
             source, config.data.source, faces=self.training.evaluate_faces, seed=self.training.seed,
             device=prepared.device, split="valid" if source.count_faces("valid") else None,
