@@ -12,20 +12,18 @@ import pytest
 import torch
 
 from support.runs import REGISTRY
-from support.staged_runs import PLUGIN
+from support.staged_runs import PLUGIN, make_judge_context
 from zoogan.cli import main
-from zoogan.composition.stages import StageContext, StageStopped
+from zoogan.composition.stages import StageContext, cast_stages, open_stage
 from zoogan.config import ConfigModel, StageConfig, StagesConfig
 from zoogan.config.registry import MethodSpec, RegistrationError, Registry
 from zoogan.errors import ConfigError
-from zoogan.evaluation.inputs import find_own_judge
 from zoogan.interfaces import ContractError
-from zoogan.judges.judge import Judge
 from zoogan.plugins import Stage
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.imported import import_weights
 from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
-from zoogan.training import JudgeStage, TrainedStage, open_judge_stage, open_trained_stage, run_judge_stage
+from zoogan.training import JudgeStage, TrainedStage, open_trained_stage
 from zoogan_stargan.config import StarganConfig
 
 # ---- registration ----
@@ -155,56 +153,6 @@ def test_game_that_owns_a_stage_network_is_refused(staged_zoo: Any, monkeypatch:
         compose(config, make_tiny_facts(config), staged_zoo.registry)
 
 
-# ---- judges ----
-
-
-def make_judge_context(zoo: Any, path: Path | None, stage: JudgeStage, **options: Any) -> StageContext:
-    """Make the context of a stage that trains a judge on 16 px faces."""
-    data = {"data": {"image_size": 16, "faces": 80, "held_out": 60, "workers": 0, "attributes": ["Male"]}}
-    config = make_tiny_config("sagan", zoo.registry, data)
-    facts = make_tiny_facts(config)
-    return StageContext("judge", stage, config, facts, zoo.registry, {}, torch.device("cpu"), path, zoo, **options)
-
-
-@pytest.mark.slow
-def test_judge_stage_trains_and_opens_a_judge(staged_zoo: Any, tmp_path: Path) -> None:
-    pytest.importorskip("timm")
-    stage = JudgeStage(iterations=2, batch=8)
-    context = make_judge_context(staged_zoo, tmp_path / "judge", stage)
-    run_judge_stage(context)
-    judge = open_judge_stage(context)
-    assert isinstance(judge, Judge) and judge.attributes == ("Male",) and len(judge.parts) == 19
-    run_judge_stage(context)  # again after a stop
-    with pytest.raises(ConfigError, match="does not read Smiling; it reads Male"):
-        open_judge_stage(replace(context, config=stage.model_copy(update={"attributes": ("Smiling",)})))
-    with pytest.raises(StageStopped) as stopped:
-        run_judge_stage(replace(context, path=tmp_path / "other", get_signal=lambda: 15))
-    assert stopped.value.signal == 15 and not (tmp_path / "other").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_untrained_judge_equals_a_trained_one_in_shape(staged_zoo: Any, tmp_path: Path, device: str) -> None:
-    pytest.importorskip("timm")
-    context = make_judge_context(staged_zoo, None, JudgeStage())
-    with torch.device(device):
-        judge = open_judge_stage(replace(context, device=torch.device(device)))
-        image = torch.zeros(2, 3, 16, 16)
-    parts, pose = judge.read_parts(image), judge.read_poses(image)
-    assert judge.read_attributes(image).shape == (2, 1) and judge.read_attributes(image).device.type == device
-    assert parts is not None and parts.shape == (2, 16, 16) and pose is not None and pose.shape == (2, 3)
-
-
-def test_judge_of_the_run_itself_is_refused(staged_zoo: Any) -> None:
-    pytest.importorskip("timm")
-    judge, other = (
-        open_judge_stage(make_judge_context(staged_zoo, None, JudgeStage(attributes=names)))
-        for names in (("Male",), ("Smiling",))
-    )
-    assert find_own_judge(judge, {"colours": object(), "parser": other}) is None and find_own_judge(None, {}) is None
-    assert "the judge is stage classifier of this run" in (find_own_judge(judge, {"classifier": judge}) or "")
-
-
 # ---- trainings ----
 
 METHODS = [name for name, spec in REGISTRY.methods.items() if not spec.stages]
@@ -231,3 +179,25 @@ def test_official_weights_of_a_staged_method_are_refused(staged_zoo: Any, tmp_pa
     staged_zoo.registry.methods["staged"] = spec
     with pytest.raises(ConfigError, match=r"staged is made of stages \(colours, backbone\)"):
         import_weights("staged", tmp_path / "w.pth", out=tmp_path / "run", zoo=staged_zoo)
+
+
+class Holder:
+    """An opened stage of a plugin: an object with modules among its attributes."""
+
+    def __init__(self) -> None:
+        self.network = torch.nn.Dropout()
+        self.others = {"linear": torch.nn.Linear(2, 2)}
+
+
+def open_holder(context: StageContext) -> Holder:
+    """Open a stage that its plugin does not freeze."""
+    return Holder()
+
+
+def test_modules_of_a_plugin_stage_are_frozen_and_cast(staged_zoo: Any) -> None:
+    context = make_judge_context(staged_zoo, None, JudgeStage())
+    opened = open_stage(Stage("holder", run="m:run", open=f"{__name__}:open_holder"), context)
+    assert not opened.network.training and not opened.others["linear"].training
+    assert not any(p.requires_grad for p in opened.others["linear"].parameters())
+    cast_stages({"holder": opened}, torch.float64)
+    assert opened.others["linear"].weight.dtype == torch.float64

@@ -6,7 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from zoogan.cli import main
+from zoogan.composition.stages import StageContext
+from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
+from zoogan.training import JudgeStage
 
 PLUGIN = Path(__file__).with_name("staged_plugin.py")
 
@@ -35,3 +40,11 @@ def read_results(run: Path) -> dict[str, bytes]:
 def read_states(run: Path) -> dict[str, Any]:
     """Read the records of a run's stages by name."""
     return {record["name"]: record for record in json.loads((run / "stages.json").read_text())["stages"]}
+
+
+def make_judge_context(zoo: Any, path: Path | None, stage: JudgeStage, **options: Any) -> StageContext:
+    """Make the context of a stage that trains a judge on 16 px faces."""
+    data = {"data": {"image_size": 16, "faces": 80, "held_out": 60, "workers": 0, "attributes": ["Male"]}}
+    config = make_tiny_config("sagan", zoo.registry, data)
+    facts = make_tiny_facts(config)
+    return StageContext("judge", stage, config, facts, zoo.registry, {}, torch.device("cpu"), path, zoo, **options)

@@ -55,8 +55,7 @@ def make_given_layer(zoo: PluginHost, spec: MethodSpec, config: GameConfig) -> d
             stages[name] = {"set": settings}
             data = {**shared, **data}
         elif isinstance(stage, JudgeStage):
-            facts = read_judge_facts(stage.path)
-            stages[name] = {"attributes": list(facts.attributes), "backbone": facts.build.backbone}
+            stages[name] = make_judge_layer(name, stage, config)
     return ({"stages": stages} if stages else {}) | ({"data": data} if data else {})
 
 
@@ -75,6 +74,23 @@ def make_run_layer(zoo: PluginHost, name: str, stage: TrainedStage) -> tuple[dic
     apart = {key: theirs[key] for key in keys if key in own}
     shared = {key: theirs[key] for key in keys if key not in own}
     return networks | ({"data": apart} if apart else {}), shared
+
+
+def make_judge_layer(name: str, stage: JudgeStage, config: GameConfig) -> dict[str, Any]:
+    """Make the settings of its stage that a given judge decides.
+
+    Raises:
+        ConfigError: It is no judge, or does not read the attributes of the stage (by default those of the run).
+    """
+    assert stage.path is not None
+    facts = read_judge_facts(stage.path)
+    needed = config.data.attributes if stage.attributes is None else stage.attributes
+    if missing := [attribute for attribute in needed if attribute not in facts.attributes]:
+        raise ConfigError(
+            f"stages.{name}: the judge in {stage.path} does not read {', '.join(missing)}; it reads "
+            f"{', '.join(facts.attributes) or 'no attributes'}. Take another judge, or leave out --stage {name}"
+        )
+    return {"attributes": list(facts.attributes), "backbone": facts.build.backbone}
 
 
 def find_given_run(zoo: PluginHost, name: str, stage: TrainedStage) -> Path:

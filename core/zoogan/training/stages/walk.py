@@ -202,7 +202,8 @@ class StagedTraining:
                 source, _ = open_judge_source(untrained)
             except ConfigError as error:
                 raise ConfigError(prefix_lines(f"stages.{name}", error)) from error
-            self.check_attributes(name, source.attributes)
+            if settings.attributes is None:
+                self.check_attributes(name, source.attributes)
 
     def check_attributes(self, name: str, attributes: tuple[str, ...]) -> None:
         """Check that a stage that reads labels knows every attribute of the run.
