@@ -32,6 +32,7 @@ from .loss import Score as Score
 from .loss import Scorer as Scorer
 from .loss import Term as Term
 from .metric import Better as Better
+from .metric import Content as Content
 from .metric import DefaultKind as DefaultKind
 from .metric import Headline as Headline
 from .metric import Measure as Measure
