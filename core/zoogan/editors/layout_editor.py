@@ -81,7 +81,7 @@ class LayoutEditor(Editor):
         if "discriminator" in self.untrained:
             raise ValueError(
                 "this run's discriminator is untrained, so it cannot read the attributes of a layout: give all of them "
-                f"({', '.join(self.attributes)})"
+                f"with --own, such as --own {','.join(f'{name}=0' for name in self.attributes)}"
             )
         without = image.new_zeros(len(image), len(self.attributes))
         discriminator = self.networks["discriminator"]
@@ -271,9 +271,7 @@ class LayoutEditor(Editor):
     ) -> None:
         """Check the arguments of `apply`."""
         if "layout" not in targets:
-            raise ValueError(
-                "this run edits the map of the parts of a face: give the face's label map too (--layout FILE)"
-            )
+            raise ValueError("this run edits the map of the parts of a face: give it too, with --layout FILE")
         if threshold is not None:
             raise ValueError("this editor has no mask, so a threshold has no effect: leave it out")
         if truncation is not None and ("reference" in targets or "style" in targets):
