@@ -62,7 +62,8 @@ class Layout(FaceMetric):
 
     - `layout.changed`: share of the pixels that the truth changes which are right.
     - `layout.kept`: share of the other pixels which are left alone.
-    - `layout.iou`: intersection / union, summed over faces, of the part that the attribute is about.
+    - `layout.iou`: intersection / union, summed over faces, of the part that the attribute is about, on the faces
+      whose true redraw shows it; `layout.left` measures the others.
     - `layout.left`: share of the picture that still shows that part where the truth removes it; `.truth` is the
       truth's own share.
     - `layout.success`: how often a judge of layouts reads the requested value, the mean of adding and removing. The
@@ -164,11 +165,14 @@ class Layout(FaceMetric):
             again = edits.edit_with_reference(reference).segmentation
             self._add_figures("layout.reference", "", edits, before, resize_labels(again, before).long(), truth)
 
-    def _add_both_ways(self, name: str, kind: str, edits: Edits, numerator: Tensor, denominator: Tensor) -> None:
-        """Add rows to a measure and to those of adding and of removing."""
+    def _add_both_ways(
+        self, name: str, kind: str, edits: Edits, numerator: Tensor, denominator: Tensor, rows: Tensor | None = None
+    ) -> None:
+        """Add rows to a measure and to those of adding and of removing; `rows` are the faces that count."""
         adding = edits.target_value > 0.5
-        for way, where in (("", None), (".adding", adding), (".removing", ~adding)):
-            if where is None or bool(where.any()):
+        rows = torch.ones_like(adding) if rows is None else rows
+        for way, where in (("", rows), (".adding", rows & adding), (".removing", rows & ~adding)):
+            if bool(where.any()):
                 self.add_rows(f"{name}{way}{kind}", edits, numerator, denominator, where=where)
 
     def _add_figures(self, group: str, kind: str, edits: Edits, before: Map, shown: Map, truth: Map) -> None:
@@ -180,7 +184,8 @@ class Layout(FaceMetric):
         part = self.get_part(edits.attribute)
         if part is not None:
             a, b = shown == part, truth == part
-            self._add_both_ways(f"{group}.iou", kind, edits, count(a & b), count(a | b))
+            shows = count(b) > 0
+            self._add_both_ways(f"{group}.iou", kind, edits, count(a & b), count(a | b), shows)
 
     def _add_left(self, edits: Edits, before: Map, after: Map, truth: Map) -> None:
         """Add the share of the part that is left, of faces from which the truth removes it."""
