@@ -32,11 +32,11 @@ from .loss import Score as Score
 from .loss import Scorer as Scorer
 from .loss import Term as Term
 from .metric import Better as Better
-from .metric import Content as Content
 from .metric import DefaultKind as DefaultKind
 from .metric import Headline as Headline
 from .metric import Measure as Measure
 from .metric import Metric as Metric
+from .metric import MetricInput as MetricInput
 from .metric import Unavailable as Unavailable
 from .network import Network as Network
 from .sharing import Shared as Shared

@@ -14,8 +14,8 @@ from zoogan.interfaces.study import Kind, Study
 
 DefaultKind = Literal["edits", "samples", "parts", "layouts"]
 """What metrics run on by default; parts = samples of faces with parts, layouts = edits that are segmentations alone."""
-Content = Literal["image", "segmentation"]
-"""What an edit or a sample may have."""
+MetricInput = Literal["image", "segmentation"]
+"""What a metric may read of an edit or a sample."""
 Better = Literal["higher", "lower"] | None  # which way is good; None = neither
 
 
@@ -97,7 +97,7 @@ class Metric(ABC):
     kinds: ClassVar[tuple[Kind, ...]] = ("edits",)
     default_for: ClassVar[Mapping[DefaultKind, int]] = MappingProxyType({})
     headlines: ClassVar[Mapping[str, Headline]] = MappingProxyType({})
-    reads: ClassVar[tuple[Content, ...]] = ("image",)
+    reads: ClassVar[tuple[MetricInput, ...]] = ("image",)
 
     def __init__(self, config: Any = None, facts: Any = None) -> None:
         self.config = self.Config() if config is None and self.Config is not None else config
