@@ -21,6 +21,12 @@ from zoogan.runs.loaded import LoadedRun
 EYEGLASSES = {"attributes": "Eyeglasses", "probabilities": {"Eyeglasses": 0.5}}
 """Data settings of drawn faces of which every second one wears eyeglasses."""
 
+WORN = {
+    "attributes": ["Eyeglasses", "Wearing_Hat", "Bangs"],
+    "probabilities": {"Eyeglasses": 0.5, "Wearing_Hat": 0.4, "Bangs": 0.5},
+}
+"""Data settings of drawn faces that often wear glasses or a hat, or have bangs."""
+
 # ---- runs, trained once a session; tests read them and copy them before they write ----
 
 
@@ -29,6 +35,14 @@ def stargan_v2_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny StarGAN v2 run on drawn faces without and with eyeglasses."""
     run = tmp_path_factory.mktemp("stargan_v2") / "styles"
     assert tiny_run("stargan-v2", run, data=EYEGLASSES) == 0
+    return run
+
+
+@pytest.fixture(scope="session")
+def smile_layout_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny run of SMILE's layout stage, whose edits are maps of 19 parts."""
+    run = tmp_path_factory.mktemp("smile_layout") / "maps"
+    assert tiny_run("smile-layout", run, data=WORN) == 0
     return run
 
 

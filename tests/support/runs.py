@@ -18,8 +18,9 @@ from zoogan.plugins.host import get_zoo
 from zoogan.runs import checkpoints
 
 REGISTRY = get_zoo().registry
-SIZE = 16  # pixels a side of the images of every method but StarGAN v2
+SIZE = 16  # pixels a side of the images of every method but those of style translation
 STARGAN_V2_SIZE = 32
+STYLE_METHODS = ("stargan-v2", "smile-layout")
 PART_MODULES = ("generator.part_generators", "generator.positions")  # what SemanticStyleGAN's recipe `adapt` freezes
 
 Settings = dict[str, Any]
@@ -35,6 +36,12 @@ NARROW: dict[str, Settings] = {
         "discriminator": {"width": 4, "max_width": 8},
         "mapping": {"width": 8, "latent_dim": 4, "style_dim": 8},
         "training": {"sample_every": 2},
+    },
+    "smile-layout": {
+        "generator": {"width": 4, "max_width": 8},
+        "style_encoder": {"width": 4, "max_width": 8},
+        "discriminator": {"width": 4, "max_width": 8},
+        "mapping": {"width": 8},
     },
     "stylegan2": {
         "generator": {"style_dim": 8, "max_width": 8, "noise": True},
@@ -84,7 +91,7 @@ def make_train_command(
     data = FEW_FACES if drawn else {key: FEW_FACES[key] for key in ("batch", "workers")}
     layer: Settings = {"data": data, "training": {"log_every": 1, "sample_every": 0}}
     if start_from is None:
-        size = STARGAN_V2_SIZE if method == "stargan-v2" else SIZE
+        size = STARGAN_V2_SIZE if method in STYLE_METHODS else SIZE
         layer = merge(merge(layer, {"data": {"image_size": size}}), NARROW[method])
     else:
         command += ["--from", str(start_from)]

@@ -19,6 +19,7 @@ NO_REQUEST = (
 OPTIONS = {
     "seed": "--seed SEED", "strength": "--strength NUMBER", "threshold": "--threshold NUMBER",
     "truncation": "--truncation NUMBER", "reference": "--reference PHOTO", "donor": "--from FILE",
+    "layout": "--layout FILE", "own": "--own NAME=VALUE",
 }  # fmt: skip
 PART_OPTIONS = {"part": "--part NAME", "only": "--only KIND", "from_seed": "--from-seed SEED"}
 
@@ -34,7 +35,20 @@ def edit(
     ] = None,
     domain: Annotated[str | None, typer.Option(help="The domain to show, for runs with domains.")] = None,
     reference: Annotated[
-        list[Path] | None, typer.Option(metavar="PHOTO", help="A face whose style to take; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            metavar="PHOTO", help="A face whose style to take, or its map for runs that edit maps; repeatable."
+        ),
+    ] = None,
+    layout: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="The map of a face's parts, for runs that edit maps; one for each photo."),
+    ] = None,
+    own: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=0|1,...", help="Attributes that the faces of --layout show (default: read off the map)."
+        ),
     ] = None,
     part: Annotated[
         list[str] | None,
@@ -88,19 +102,34 @@ def edit(
             "--attribute": attribute, "--domain": domain, "--reference": reference, "--part": part,
             "--only": only, "--from-seed": from_seed, "--from": from_face, "--segmentation": segmentation or None,
             "--strength": None if strength == 1 else strength, "--threshold": threshold, "--truncation": truncation,
-            "--seed": seed, "--film": film, "--root": root if photos else None,
+            "--seed": seed, "--film": film, "--root": root if photos or layout else None,
         })  # fmt: skip
+        own_labels = check_layout_options(run, photos, layout, own, is_grid=True)
         path = out or Path("grid.png")
         check_picture_output(path, sheet=True)
         from zoogan.workflows.edit_grid import save_edit_grid
 
-        typer.echo(str(save_edit_grid(open_run(), registry, path, root=root, photos=photos or (), notify=print_note)))
+        typer.echo(
+            str(
+                save_edit_grid(
+                    open_run(),
+                    registry,
+                    path,
+                    root=root,
+                    photos=photos or (),
+                    layouts=layout or (),
+                    own=own_labels,
+                    notify=print_note,
+                )
+            )
+        )
         return
     attributes = parse_attributes(attribute or [])
     check_part_options(part, only, from_seed, from_face)
     others = {"domain": domain, "part": part or None, "only": only}
     request: dict[str, Any] = attributes | {name: value for name, value in others.items() if value is not None}
-    check_request(photos, request, reference, seed, root)
+    own_labels = check_layout_options(run, photos, layout, own)
+    check_request(photos or layout, request, reference, seed, root)
     check_known_attributes(run, attributes)
     folder = out or Path("edits")
     check_picture_output(folder, sheet=False)
@@ -111,6 +140,18 @@ def edit(
 
         check_edit_film(film, reference or seed or [])
     loaded = open_run()
+    if loaded.editor.takes_layout:
+        from zoogan.workflows.edit_layouts import edit_layouts
+
+        refused_options = {"--domain": domain, "--part": part}
+        check_refused_options(refused_options, "this run edits maps of parts by attribute")
+        paths = edit_layouts(
+            loaded, photos or [], layout or [], request, own=own_labels, seeds=seed or [], references=reference or [],
+            folder=folder, film=film, notify=print_note, strength=strength, threshold=threshold, truncation=truncation,
+        )  # fmt: skip
+        for path in paths:
+            typer.echo(str(path))
+        return
     request = request or {"domain": infer_domain(loaded)}
     if loaded.editor.can_sample:
         from zoogan.workflows.edit_generated import edit_generated
@@ -123,7 +164,7 @@ def edit(
             strength=strength, truncation=truncation, donor=from_seed if from_face is None else from_face,
             segmentation=segmentation, notify=print_note,
         )  # fmt: skip
-    elif part or segmentation:
+    elif part or (segmentation and not loaded.editor.parts):
         option = "--part" if part else "--segmentation"
         raise ConfigError(f"{option}: this run edits whole photos; remove it, or use a run that makes faces of parts")
     else:
@@ -131,7 +172,8 @@ def edit(
 
         paths = edit_photos(
             loaded, photos or [], request, seeds=seed or [], references=reference or [], folder=folder, film=film,
-            notify=print_note, strength=strength, threshold=threshold, truncation=truncation,
+            segmentation=segmentation, notify=print_note, strength=strength, threshold=threshold,
+            truncation=truncation,
         )  # fmt: skip
     for path in paths:
         typer.echo(str(path))
@@ -173,6 +215,72 @@ def check_request(
         raise ConfigError(NO_REQUEST)
     if references and seeds:
         raise ConfigError("a style comes from --reference or from --seed: leave one of them out")
+
+
+def check_layout_options(
+    run: Path,
+    photos: Sequence[Path] | None,
+    layouts: Sequence[Path] | None,
+    own: Sequence[str] | None,
+    *,
+    is_grid: bool = False,
+) -> dict[str, str] | None:
+    """Check --layout and --own against the run's config, before torch is imported.
+
+    Returns:
+        The own labels by attribute, as typed; None = none were given.
+
+    Raises:
+        ConfigError: Every problem, at once: a run that edits maps got none or another number of them, another run got
+            some, or own labels are unknown or not 0 or 1.
+    """
+    from zoogan.runs.vocabulary import read_attribute_names, takes_layouts
+
+    is_taken, problems = takes_layouts(run), []
+    if is_taken is False:
+        problems += [
+            f"{option}: this run edits no maps of parts: remove it"
+            for option, value in (("--layout", layouts), ("--own", own))
+            if value
+        ]
+    if is_taken and not layouts and not is_grid:
+        problems.append(
+            f"{run} edits the map of the parts of a face: give it with --layout MAP.png, once for each photo"
+        )
+    if is_taken and is_grid and not layouts and (photos or own):
+        problems.append("--grid shows held-out faces, or your own with --layout MAP.png, once for each photo")
+    if is_taken and layouts and photos and len(photos) != len(layouts):
+        problems.append(
+            f"{len(photos)} photos and {len(layouts)} maps: give --layout once for each photo, in the same order"
+        )
+    items = [item for text in own or () for item in text.split(",") if item]
+    problems += [f"--own {item}: expected NAME=0 or NAME=1, like Male=1" for item in items if "=" not in item]
+    labels = dict(item.split("=", 1) for item in items if "=" in item)
+    names = read_attribute_names(run) if is_taken else None
+    if names is not None:
+        from zoogan.names import suggest_name
+
+        problems += [
+            f"--own {name}={value}: this run does not know {name}{suggest_name(name, names)}; it knows "
+            f"{', '.join(names)}"
+            for name, value in labels.items()
+            if name not in names
+        ]
+    problems += [f"--own {name}={value}: expected 0 or 1" for name, value in labels.items() if value not in ("0", "1")]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return labels or None
+
+
+def check_refused_options(options: Mapping[str, Any], reason: str) -> None:
+    """Refuse options that a run does not take.
+
+    Raises:
+        ConfigError: Names each of them that was given.
+    """
+    given = [name for name, value in options.items() if value not in (None, [])]
+    if given:
+        raise ConfigError("\n".join(f"{name}: {reason}: remove it" for name in given))
 
 
 def check_known_attributes(run: Path, attributes: Mapping[str, str]) -> None:

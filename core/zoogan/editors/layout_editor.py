@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from zoogan.layers.layout import make_layout
 
 MEAN_OF = 1000  # latents whose mean style truncation pulls to (SMILE's official code)
 COLUMN_STYLES = 2
+ENCODER_BATCH = 50
 
 
 class LayoutEditor(Editor):
@@ -35,15 +37,19 @@ class LayoutEditor(Editor):
     """
 
     takes_reference = True
+    takes_layout = True
     makes_images = False
     condition: PairsCondition
 
     def __init__(self, networks: Networks, condition: PairsCondition, facts: Facts, heat_maps: HeatMaps) -> None:
         self.networks = networks if isinstance(networks, nn.ModuleDict) else nn.ModuleDict(networks)
         self.condition, self.attributes, self.exclusive = condition, facts.attributes, condition.groups
+        self.clears = {name: tuple(others) for name, others in condition.clears.items()}
+        self.reads_photos = heat_maps.reads == "image"
         self._parts, self.heat_maps = facts.parts, heat_maps
         self.mask_fields = ("segmentation", *((heat_maps.field,) if heat_maps.field else ()))
         self._mean_styles: Tensor | None = None
+        self._reference_styles: dict[tuple[int, int], Tensor] | None = None  # by attribute and value, to choose from
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -67,7 +73,16 @@ class LayoutEditor(Editor):
 
     @torch.no_grad()
     def predict_labels(self, image: Float[Tensor, "n k h w"]) -> Float[Tensor, "n a"]:
-        """Predict the labels, 0 or 1, of layouts: of each pair the domain that the discriminator finds more real."""
+        """Predict the labels, 0 or 1, of layouts: of each pair the domain that the discriminator finds more real.
+
+        Raises:
+            ValueError: The discriminator is untrained.
+        """
+        if "discriminator" in self.untrained:
+            raise ValueError(
+                "this run's discriminator is untrained, so it cannot read the attributes of a layout: give all of them "
+                f"with --own, such as --own {','.join(f'{name}=0' for name in self.attributes)}"
+            )
         without = image.new_zeros(len(image), len(self.attributes))
         discriminator = self.networks["discriminator"]
         scores = [discriminator(image, make_pairs(labels)) for labels in (without, 1 - without)]
@@ -80,16 +95,19 @@ class LayoutEditor(Editor):
         """Turn a request into targets.
 
         Args:
-            request: The attributes to set; `reference` holds layouts (n, k, h, w) or one for all, whose style the
-                changed attributes get. Without attributes a reference gives all of its attributes.
+            request: The attributes to set; `reference` holds layouts (n, k, h, w) or one for all, whose style these
+                attributes get, only those that change if not `request.restyles`. Without attributes a reference gives
+                all of its attributes.
             image: The photos of the faces (n, 3, h, w).
             own: Labels of the faces, 0 or 1; NaN = read off the layout; None = all of them.
 
         Returns:
-            `own` and `requested` (n, a), NaN where unknown or not requested; perhaps `reference` (n, k, h, w).
+            `own` and `requested` (n, a), NaN where unknown or not requested; perhaps `reference` (n, k, h, w), with
+            `restyled` (n, a), 1 where its style is taken though the label stays.
 
         Raises:
-            ValueError: References of another number than images, or of other parts.
+            ValueError: References of another number than images, or of other parts; the attributes of a bare reference
+                cannot be read.
         """
         unknown = image.new_full((len(image), len(self.attributes)), torch.nan)
         requested = unknown.clone()
@@ -107,7 +125,10 @@ class LayoutEditor(Editor):
             )
         if not request.attributes:
             targets["requested"] = self.predict_labels(reference).expand(len(image), -1).clone()
-        return targets | {"reference": reference.expand(len(image), *reference.shape[1:]).clone()}
+        restyled = (~targets["requested"].isnan()).to(image) * float(request.restyles)
+        return targets | {
+            "reference": reference.expand(len(image), *reference.shape[1:]).clone(), "restyled": restyled,
+        }  # fmt: skip
 
     @torch.no_grad()
     def draw_style(
@@ -122,6 +143,8 @@ class LayoutEditor(Editor):
         """
         mapping: Any = self.networks["mapping"]
         seeds = [seed] if isinstance(seed, int) else list(seed)
+        if self._reference_styles is not None:
+            return self._choose_reference_styles(domain, seeds)
         latents = [
             torch.randn(mapping.latent_dim, generator=torch.Generator().manual_seed(derive_seed("style", one)))
             for one in seeds
@@ -132,6 +155,47 @@ class LayoutEditor(Editor):
         without, with_it = self.compute_mean_styles().to(style).unbind(0)
         mean = torch.where(domain[:, 1::2, None] > 0, with_it, without)
         return mean.lerp(style, truncation)
+
+    @torch.no_grad()
+    def make_guided_editor(
+        self, image: Float[Tensor, "m c h w"], own: Float[Tensor, "m a"], masks: Targets | None = None
+    ) -> Editor:
+        """Make a copy of this editor that takes the style of each changed attribute from a layout that shows it so.
+
+        Raises:
+            ValueError: There are no layouts, or none shows one of the attributes, or none lacks one.
+        """
+        layout = (masks or {}).get("layout")
+        if layout is None:
+            raise ValueError("these faces have no segmentation, and references are layouts")
+        missing = [
+            f"{'shows' if value else 'lacks'} {name}"
+            for k, name in enumerate(self.attributes)
+            for value in (0, 1)
+            if not bool((own[:, k] == value).any())
+        ]
+        if missing:
+            raise ValueError(f"there is no reference that {', or that '.join(missing)}")
+        encoder, editor = self.networks["style_encoder"], copy.copy(self)
+        pairs = make_pairs(own.nan_to_num(0.0).to(layout))
+        batches = zip(layout.split(ENCODER_BATCH), pairs.split(ENCODER_BATCH))
+        styles = torch.cat([encoder(*batch) for batch in batches])
+        editor._reference_styles = {
+            (k, value): styles[own[:, k] == value, k] for k in range(len(self.attributes)) for value in (0, 1)
+        }
+        return editor
+
+    def _choose_reference_styles(self, domain: Float[Tensor, "n two_a"], seeds: list[int]) -> Float[Tensor, "n a s"]:
+        """Choose for each attribute the style of a reference that has its value; the seed chooses."""
+        assert self._reference_styles is not None
+        seeds = seeds * len(domain) if len(seeds) == 1 else seeds
+        rows = []
+        for values, seed in zip(domain[:, 1::2].long().tolist(), seeds):
+            pools = [self._reference_styles[k, value] for k, value in enumerate(values)]
+            rows.append(
+                torch.stack([pool[derive_seed("reference", seed, k) % len(pool)] for k, pool in enumerate(pools)])
+            )
+        return torch.stack(rows).to(domain)
 
     @torch.no_grad()
     def compute_mean_styles(self) -> Float[Tensor, "2 a s"]:
@@ -177,8 +241,9 @@ class LayoutEditor(Editor):
                 wrong number of seeds.
         """
         self._check_options(image, targets, seed, threshold, truncation)
-        layout, known = targets["layout"], targets["own"]
-        own = torch.where(known.isnan(), self.predict_labels(layout), known)
+        layout, own = targets["layout"], targets["own"]
+        if bool(own.isnan().any()):
+            own = torch.where(own.isnan(), self.predict_labels(layout), own)
         target = self.condition.apply_request(own, targets["requested"])
         before, after = make_pairs(own), make_pairs(target)
         encoder = self.networks["style_encoder"]
@@ -186,9 +251,7 @@ class LayoutEditor(Editor):
         if (style := targets.get("style")) is None:
             reference = targets.get("reference")
             new = self.draw_style(after, seed, truncation) if reference is None else encoder(reference, after)
-            # A bare reference gives the style of attributes that stay too; a request alone changes only its own.
-            takes_all = reference is not None and bool((targets["requested"] == targets["requested"]).all())
-            is_new = torch.ones_like(own, dtype=torch.bool) if takes_all else own != target
+            is_new = own != target if reference is None else (own != target) | (targets["restyled"] > 0)
             style = torch.where(is_new[..., None], kept.lerp(new, strength), kept)
         extras = {"style": style, "own": own, "target": target}
         if strength == 0:
@@ -208,9 +271,7 @@ class LayoutEditor(Editor):
     ) -> None:
         """Check the arguments of `apply`."""
         if "layout" not in targets:
-            raise ValueError(
-                "this run edits the map of the parts of a face: give the face's label map too (--layout FILE)"
-            )
+            raise ValueError("this run edits the map of the parts of a face: give it too, with --layout FILE")
         if threshold is not None:
             raise ValueError("this editor has no mask, so a threshold has no effect: leave it out")
         if truncation is not None and ("reference" in targets or "style" in targets):

@@ -111,7 +111,9 @@ class StyleEditor(Editor):
         return mean.lerp(style, truncation)
 
     @torch.no_grad()
-    def make_guided_editor(self, image: Float[Tensor, "m c h w"], own: Float[Tensor, "m a"]) -> Editor:
+    def make_guided_editor(
+        self, image: Float[Tensor, "m c h w"], own: Float[Tensor, "m a"], masks: Targets | None = None
+    ) -> Editor:
         """Make a copy of this editor whose styles the style encoder reads from these faces, each in its own domain.
 
         Raises:

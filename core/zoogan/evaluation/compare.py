@@ -138,7 +138,8 @@ def compare(
     entrants = group_entrants(evaluated)
     columns = make_columns(entrants)
     headlines = choose_headlines(columns, collect_headlines(registry))
-    write_comparison(folder, entrants, columns, headlines, pictures, command)
+    legend = make_layout_legend(opened)
+    write_comparison(folder, entrants, columns, headlines, pictures, command, legend)
     return Comparison(entrants, columns, headlines, folder, tuple(dict.fromkeys(notes)))
 
 
@@ -260,7 +261,8 @@ def measure_runs(
     from zoogan.evaluation.reports.comparison import read_evaluated_run
 
     has_parts = any(list_parts(run.run.editor) for run in runs)
-    configs = choose_metrics(registry, metrics, settings, kind, has_parts)
+    has_layouts = not any(run.run.editor.makes_images for run in runs)
+    configs = choose_metrics(registry, metrics, settings, kind, has_parts, has_layouts)
     evaluated = []
     for run in runs:
         if show is not None:
@@ -273,6 +275,14 @@ def measure_runs(
             raise ConfigError(f"{run.path}: nothing could be measured, so there is nothing to compare:\n{reasons}")
         evaluated.append(read_evaluated_run(folder))
     return evaluated
+
+
+def make_layout_legend(runs: Sequence[LoadedRun]) -> list[tuple[str, str]]:
+    """List the parts of edits that are segmentations with their colours; none if no run makes such edits."""
+    from zoogan.evaluation.part_sheet import make_part_legend
+
+    makers = [run.editor for run in runs if not run.editor.makes_images]
+    return make_part_legend(max(makers, key=lambda editor: len(editor.parts))) if makers else []
 
 
 def make_comparison_pictures(

@@ -74,7 +74,8 @@ def evaluate(
     settings = dict(settings or {})
     data_settings = settings.pop("data", {})
     kind, has_parts = get_kind(opened.editor), bool(list_parts(opened.editor))
-    configs = choose_metrics(zoo.registry, metrics, settings, kind, has_parts)
+    has_layouts = not opened.editor.makes_images
+    configs = choose_metrics(zoo.registry, metrics, settings, kind, has_parts, has_layouts)
     source, notes = choose_source(zoo.registry, opened, data, None if root is None else Path(root), data_settings)
     is_guided = styles == "reference"
     if checkpoint is None:

@@ -82,6 +82,7 @@ def choose_metrics(
     settings: Mapping[str, Any],
     kind: Kind,
     has_parts: bool = False,
+    has_layouts: bool = False,
 ) -> dict[str, ComponentConfig]:
     """Choose the metrics and make their configs.
 
@@ -91,6 +92,7 @@ def choose_metrics(
         settings: Settings of the metrics, by name.
         kind: What is measured, edits or samples.
         has_parts: Whether the samples have parts.
+        has_layouts: Whether the edits are segmentations alone.
 
     Returns:
         The config of each metric, by name.
@@ -101,7 +103,7 @@ def choose_metrics(
     from zoogan.evaluation.metrics.lookup import list_default_metrics
 
     available = registry.list_names("metric")
-    chosen = names or list_default_metrics(registry, kind, has_parts)
+    chosen = names or list_default_metrics(registry, kind, has_parts, has_layouts)
     problems = [
         f"--metrics: no metric is called {name!r}{suggest_name(name, available)}; metrics: {', '.join(available)}"
         for name in chosen
@@ -230,17 +232,20 @@ def guide_editor(study: Study, editor: Editor) -> Editor:
     Raises:
         ConfigError: The editor takes no styles from faces, or a domain has no face.
     """
+    import torch
+
     from zoogan.pictures.photo import normalize_image
 
-    has_domain = (
-        study.source.read_domains(study.split)[: study.faces] >= 0
-    )  # a hat hides the hair whose colour is the domain
-    sample = study.source.read(study.split, has_domain.nonzero().flatten().tolist())
+    faces = torch.arange(study.faces)
+    if study.source.domains:  # a hat hides the hair whose colour is the domain
+        faces = (study.source.read_domains(study.split)[: study.faces] >= 0).nonzero().flatten()
+    sample = study.source.read(study.split, faces.tolist())
+    image, own = normalize_image(sample["image"]).to(study.device), sample["attributes"].to(study.device)
+    if "visible" in sample:
+        own = own.masked_fill(sample["visible"].to(study.device) < 0.5, torch.nan)
     editor.networks.eval()
     try:
-        return editor.make_guided_editor(
-            normalize_image(sample["image"]).to(study.device), sample["attributes"].to(study.device)
-        )
+        return editor.make_guided_editor(image, own, editor.read_masks(sample, image))
     except ValueError as error:
         raise ConfigError(f"--styles reference: {error} (among the {study.faces} held-out faces)") from error
 

@@ -164,6 +164,7 @@ def prepare_study(
     source = registry.build("source", data) if kind == "edits" else open_labelled_source(registry, data, judge)
     if judge is not None and options.judge is None:
         notes.append(describe_judge_mismatch(judge.facts, source))
+    check_layouts(run.editor, source, data.source)
     study = open_study(
         source, data.source, faces=options.faces, seed=options.seed, device=run.device, judge=judge, editor=run.editor,
         truncation=1.0 if options.truncation is None else options.truncation, only=options.face_numbers,
@@ -172,6 +173,26 @@ def prepare_study(
     editor = guide_editor(study, run.editor) if options.is_guided else run.editor
     attributes = tuple(options.attributes or source.attributes) if kind == "edits" else ()
     return PreparedStudy(study, editor, source, judge, attributes, tuple(note for note in notes if note))
+
+
+def check_layouts(editor: Editor, source: Source, name: str) -> None:
+    """Check that a source has the layouts that an editor of layouts needs.
+
+    Raises:
+        ConfigError: The faces have no segmentations, or other parts.
+    """
+    if not editor.takes_layout:
+        return
+    if "segmentation" not in source.fields:
+        raise ConfigError(
+            f"--data {name}: this run edits maps of parts, and these faces have none; name faces with segmentations, "
+            "such as --data drawn, or --data folder with --set data.label_maps=FOLDER"
+        )
+    if source.parts != editor.parts:
+        raise ConfigError(
+            f"data.label_set: the run's parts are {', '.join(editor.parts)}; these faces have {', '.join(source.parts)}"
+            "; choose the label set that the run was trained with"
+        )
 
 
 def describe_measured_run(

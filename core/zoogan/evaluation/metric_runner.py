@@ -63,12 +63,14 @@ def run_metrics(
         raise ConfigError(f"split {study.split!r} has no faces to measure on")
     if study.exclusive != editor.exclusive:
         raise ValueError(f"exclusive groups differ: {study.exclusive} in the study, {editor.exclusive} in the editor")
+    if study.clears != editor.clears:
+        raise ValueError(f"cleared attributes differ: {study.clears} in the study, {editor.clears} in the editor")
     if study.kind != get_kind(editor):
         raise ValueError(f"a study of {study.kind}, but {type(editor).__name__} shows {get_kind(editor)}")
     findings = StudyMeasures(digests={} if study.kind == "samples" else hash_faces(study, attributes))
     editor.networks.eval()
     for name, metric in metrics.items():
-        if reason := explain_mismatch(metric, study.kind):
+        if reason := explain_mismatch(metric, study.kind, editor):
             findings.skipped[name] = reason
     fitting = {name: metric for name, metric in metrics.items() if name not in findings.skipped}
     runner = MetricRunner(study.world, fitting, findings.skipped, strict)
@@ -87,9 +89,13 @@ def run_metrics(
     return findings
 
 
-def explain_mismatch(metric: Metric, kind: Kind) -> str | None:
-    """Explain why a metric cannot measure edits or samples; None if it can."""
+def explain_mismatch(metric: Metric, kind: Kind, editor: Editor) -> str | None:
+    """Explain why a metric cannot measure the edits or samples of an editor; None if it can."""
     if kind in metric.kinds:
+        if "image" in metric.reads and not editor.makes_images:
+            return "it measures images, and this run's edits are maps of parts and have no image"
+        if "segmentation" in metric.reads and not editor.parts:
+            return "it measures maps of parts, and this run's edits have none"
         return None
     if kind == "samples":
         return "it measures edits of faces, and this run generates faces"
@@ -210,6 +216,9 @@ def measure_speed(editor: Editor, study: Study, faces: int = BATCH, repeats: int
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        run_editor().image.sum().item()  # waits for the device
+        edit = run_editor()
+        shown = edit.segmentation if edit.image_or_none is None else edit.image_or_none
+        assert shown is not None
+        shown.sum().item()  # waits for the device
         seconds.append(time.perf_counter() - start)
     return count / sorted(seconds[1:])[repeats // 2]

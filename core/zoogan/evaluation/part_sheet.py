@@ -63,8 +63,8 @@ def make_part_sheet(editor: Editor, study: Study) -> UInt8[Tensor, "3 h w"] | No
 
 
 def make_part_legend(editor: Editor) -> list[tuple[str, str]]:
-    """List the parts of an editor's faces with their colours in the sheet, `#rrggbb`; none for faces without parts."""
-    parts = list_parts(editor)
+    """List the parts of an editor's segmentations with their colours, `#rrggbb`; none for editors without parts."""
+    parts = editor.parts
     return [
         (part, "#{:02x}{:02x}{:02x}".format(*colour)) for part, colour in zip(parts, choose_colours(max(1, len(parts))))
     ]

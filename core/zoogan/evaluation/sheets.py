@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64, Integer, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.evaluation.study import iterate_edits, iterate_samples
 from zoogan.interfaces import Editor, Edits, Study, World
+from zoogan.pictures.palette import colour_segmentation
 from zoogan.pictures.photo import normalize_image
 from zoogan.pictures.sheet import enlarge_pixels, make_grid
 
@@ -25,6 +26,8 @@ GUTTER = 24  # pixels between the runs of that sheet
 def make_edit_sheet(editor: Editor, study: Study, attribute: str) -> UInt8[Tensor, "3 h w"] | None:
     """Make a sheet of faces with their edit, and with the true redraw and the mask where there are any.
 
+    Edits that are segmentations alone are shown in colours, beside the segmentation of the input.
+
     Args:
         editor: Edits the faces.
         study: Which faces.
@@ -37,20 +40,45 @@ def make_edit_sheet(editor: Editor, study: Study, attribute: str) -> UInt8[Tenso
     if edits is None:
         return None
     rows = choose_rows(edits.target_value)
+    columns = show_images(edits) if editor.makes_images else show_layouts(edits)
+    return make_grid(torch.stack([enlarge_pixels(column[rows].cpu()) for column in columns.values()], 1), list(columns))
+
+
+def show_images(edits: Edits) -> dict[str, Float[Tensor, "n 3 s s"]]:
+    """Make the columns of a sheet of edits that are images."""
     columns = {"input": edits.image, "edit": edits.edited_image}
     if edits.true_redraw is not None:
         columns["true redraw"] = edits.true_redraw
     if edits.edit.mask is not None:
         columns["mask"] = (2 * edits.edit.mask - 1).expand_as(edits.image)
     columns["change x 3"] = (3 * (edits.edited_image - edits.image).abs() - 1).clamp(-1, 1)
-    return make_grid(torch.stack([enlarge_pixels(column[rows].cpu()) for column in columns.values()], 1), list(columns))
+    return columns
+
+
+def show_layouts(edits: Edits) -> dict[str, Float[Tensor, "n 3 s s"]]:
+    """Make the columns of a sheet of edits that are segmentations; what changed is white in the last one."""
+    classes, before, after = len(edits.editor.parts), edits.segmentation, edits.edited_segmentation
+    columns = {"input": edits.image}
+    if before is not None:
+        columns["its parts"] = paint_parts(before, classes)
+    columns["edit"] = paint_parts(after, classes)
+    if edits.true_segmentation is not None:
+        columns["true redraw"] = paint_parts(edits.true_segmentation, classes)
+    if before is not None:
+        columns["change"] = (2 * (after != before).float() - 1)[:, None].expand_as(edits.image)
+    return columns
+
+
+def paint_parts(segmentation: Integer[Tensor, "n h w"], classes: int) -> Float[Tensor, "n 3 h w"]:
+    """Colour a segmentation, as floats in [-1, 1]."""
+    return normalize_image(colour_segmentation(segmentation, classes))
 
 
 @torch.no_grad()
 def make_comparison_sheet(
     editors: Sequence[tuple[str, Editor]], studies: Sequence[Study], attribute: str
 ) -> UInt8[Tensor, "3 h w"] | None:
-    """Make a sheet of the same faces edited by every run.
+    """Make a sheet of the same faces edited by every run; edits that are segmentations are shown in colours.
 
     The true redraw is shown only if it is the same for all runs, that is if all made the same edit.
 
@@ -71,19 +99,32 @@ def make_comparison_sheet(
     if not faces:
         return None
     columns: dict[str, Tensor] = {}
+    shows_parts = not any(editor.makes_images for _, editor in editors)
     for (name, _), batch in zip(editors, edits):
         rows = [batch.faces.tolist().index(face) for face in faces]
-        redraw = None if batch.true_redraw is None else batch.true_redraw[rows].cpu()
+        redraw = show_truth(batch, shows_parts)
+        redraw = None if redraw is None else redraw[rows].cpu()
         if not columns:
             columns["input"] = batch.image[rows].cpu()
+            if shows_parts and batch.segmentation is not None:
+                columns["its parts"] = paint_parts(batch.segmentation[rows], len(batch.editor.parts)).cpu()
             if redraw is not None:
                 columns["true redraw"] = redraw
         if redraw is None or not torch.equal(redraw, columns.get("true redraw", redraw)):
             columns.pop("true redraw", None)
         if not torch.equal(batch.image[rows].cpu(), columns["input"]):
             return None
-        columns[name] = batch.edited_image[rows].cpu()
+        shown = show_images(batch) if batch.editor.makes_images else show_layouts(batch)
+        columns[name] = shown["edit"][rows].cpu()
     return make_grid(torch.stack([enlarge_pixels(column) for column in columns.values()], 1), list(columns))
+
+
+def show_truth(edits: Edits, shows_parts: bool) -> Float[Tensor, "n 3 s s"] | None:
+    """Return the true redraws, as images or as coloured segmentations; None if there are none."""
+    if not shows_parts:
+        return edits.true_redraw
+    truth = edits.true_segmentation
+    return None if truth is None else paint_parts(truth, len(edits.editor.parts))
 
 
 def choose_shared_faces(edits: Sequence[Edits]) -> list[int]:

@@ -74,7 +74,8 @@ def open_study(
         source=source, source_name=source_name, split=split, seed=seed, device=torch.device(device),
         faces=faces if kind == "samples" else min(faces, source.count_faces(split)), cache=get_cache_folder(),
         world=world or World(), judge=judge, kind=kind, truncation=truncation,
-        exclusive=() if editor is None else editor.exclusive, face_numbers=only,
+        exclusive=() if editor is None else editor.exclusive, clears={} if editor is None else editor.clears,
+        face_numbers=only,
     )  # fmt: skip
 
 
@@ -111,10 +112,11 @@ def make_edit_targets(
     """Make the labels that edits of one attribute ask for.
 
     The attribute is flipped and the attributes that it excludes are cleared. A member of an exclusive group is set and
-    never cleared, since every face has a hair colour.
+    never cleared, since every face has a hair colour. Where it is set, the attributes that it hides in the run are
+    cleared too.
 
     Args:
-        study: Knows the exclusive groups.
+        study: Knows the exclusive groups, and what the run clears.
         own: Labels of the faces.
         attribute: The attribute to edit.
 
@@ -127,10 +129,12 @@ def make_edit_targets(
     if groups:
         for name in {name for group in groups for name in group} & set(names):
             target[:, names.index(name)] = 0
-        target[:, column] = 1
-        return target, own[:, column] < 0.5
-    target[:, column] = 1 - own[:, column]
-    return target, torch.ones(len(own), dtype=torch.bool)
+        target[:, column], rows = 1, own[:, column] < 0.5
+    else:
+        target[:, column], rows = 1 - own[:, column], torch.ones(len(own), dtype=torch.bool)
+    for name in set(study.clears.get(attribute, ())) & set(names):
+        target[:, names.index(name)] *= target[:, column] < 0.5
+    return target, rows
 
 
 def get_visible_rows(source: Source, sample: Mapping[str, Tensor], attribute: str) -> Bool[Tensor, " n"]:
@@ -172,7 +176,7 @@ def _edit_batch(
     source, device = study.source, study.device
     own, target = sample["attributes"].to(device), target.to(device)
     image = normalize_image(sample["image"]).to(device)
-    # The source clears the attributes that exclude each other in the source.
+    # The source clears the attributes that exclude each other in the source. What a hat hid is redrawn by the target.
     changed = [attribute, *(name for name in study.list_added_rivals(attribute) if name in source.attributes)]
     labels = {name: target[:, source.attributes.index(name)].cpu() for name in changed}
     redrawn = source.redraw(study.split, faces, **labels)

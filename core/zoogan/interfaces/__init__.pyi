@@ -36,6 +36,7 @@ from .metric import DefaultKind as DefaultKind
 from .metric import Headline as Headline
 from .metric import Measure as Measure
 from .metric import Metric as Metric
+from .metric import MetricInput as MetricInput
 from .metric import Unavailable as Unavailable
 from .network import Network as Network
 from .sharing import Shared as Shared

@@ -23,7 +23,8 @@ class Request:
         attributes: Value in [0, 1] by attribute name.
         domain: Index of the domain to translate to.
         reference: Faces whose style is taken, (n, c, h, w) in [-1, 1], or one for all. Only editors with
-            `takes_reference` use it.
+            `takes_reference` use it, and those that edit layouts take layouts (n, k, h, w).
+        restyles: Whether a reference also gives its style to named attributes that a face shows already.
         latents: w+ of the faces to edit, (n, rows, style_dim), for editors that generate faces.
         noise: Noise maps that the faces are generated with; None = the generator's own. For editors that generate
             faces.
@@ -35,6 +36,7 @@ class Request:
     attributes: Mapping[str, float] = field(default_factory=dict)
     domain: int | None = None
     reference: Tensor | None = None
+    restyles: bool = True
     latents: Tensor | None = None
     noise: Sequence[Tensor] | None = None
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -72,23 +73,32 @@ class Editor(ABC):
         attributes: Names that a request may use, in the order of the label columns.
         exclusive: Groups of attributes of which at most one is shown, as far as the editor was trained on them; a
             source may know of others.
+        clears: Attributes that a newly set attribute hides and therefore clears, by its name; not the other way round.
         condition: Parses requests.
         takes_reference: Whether a request may carry faces whose style is taken.
+        takes_layout: Whether it edits layouts: `apply` needs `layout` among its targets, references are layouts, and
+            own labels may be given.
+        reads_photos: Whether an edit depends on the photo of the face; False = its layout is enough.
         can_sample: Whether it generates faces of its own (`sample`).
         makes_images: Whether an edit is an image; False = it is a segmentation alone.
         is_random: Whether an edit depends on its seed.
         mask_fields: Fields of a source that hold masks of its faces, which `apply` takes among its targets.
+        untrained: Networks that have only their initial weights, as imported files may lack those that no edit needs.
     """
 
     networks: nn.ModuleDict
     attributes: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = ()
+    clears: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     condition: Condition
     takes_reference: bool = False
+    takes_layout: bool = False
+    reads_photos: bool = True
     can_sample: bool = False
     makes_images: bool = True
     is_random: bool = True
     mask_fields: tuple[str, ...] = ()
+    untrained: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -164,14 +174,17 @@ class Editor(ABC):
         """Return which faces, by their labels, the editor can edit; by default all."""
         return torch.ones(len(own), dtype=torch.bool, device=own.device)
 
-    def make_guided_editor(self, image: Float[Tensor, "m c h w"], own: Float[Tensor, "m a"]) -> Editor:
+    def make_guided_editor(
+        self, image: Float[Tensor, "m c h w"], own: Float[Tensor, "m a"], masks: Targets | None = None
+    ) -> Editor:
         """Make a copy of this editor that takes styles from these faces instead of drawing them.
 
         A seed chooses a face among those that show the target.
 
         Args:
             image: Faces whose style is taken, in [-1, 1].
-            own: Their labels, 0 or 1.
+            own: Their labels, 0 or 1; NaN where something hides the attribute.
+            masks: What `read_masks` returned for them.
 
         Raises:
             ValueError: The editor takes no references, or no face shows one of its domains.

@@ -17,7 +17,8 @@ from zoogan.interfaces.editor import Edit, Editor, Seed
 class Edits:
     """A batch of faces, each edited to the value of one attribute that it does not have.
 
-    Images are (n, 3, s, s) in [-1, 1] on one device, rounded to the 256 levels of a saved picture.
+    Images are (n, 3, s, s) in [-1, 1] on one device, rounded to the 256 levels of a saved picture. Segmentations are
+    (n, s, s), the part of each pixel.
 
     Args:
         editor: The editor that is measured.
@@ -26,7 +27,7 @@ class Edits:
         image: The input faces.
         own: Labels of the input faces, one column for each attribute of the editor.
         target: Requested labels of the edits.
-        edit: The editor's result; `edited_image` is its rounded image.
+        edit: The editor's result; `edited_image` is its rounded image, `edited_segmentation` its segmentation.
         true_redraw: The true redraws; None for sources without true redraws.
         sample: All fields of these faces that the source returned.
         redraw_sample: All fields of the true redraws that the source returned.
@@ -52,7 +53,6 @@ class Edits:
         self.own, self.target, self.true_redraw, self.seed = own, target, true_redraw, seed
         self.sample, self.redraw_sample = sample, redraw_sample
         self.edit = edit
-        self.edited_image: Float[Tensor, "n 3 s s"] = round_as_saved(edit.image)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,6 +68,41 @@ class Edits:
     def target_value(self) -> Float[Tensor, " n"]:
         """Requested value of the edited attribute, 0 or 1."""
         return self.target[:, self.column]
+
+    @cached_property
+    def edited_image(self) -> Float[Tensor, "n 3 s s"]:
+        """The edited faces.
+
+        Raises:
+            ValueError: The edits are segmentations alone, see `Metric.reads`.
+        """
+        return round_as_saved(self.edit.image)
+
+    @cached_property
+    def segmentation(self) -> Int64[Tensor, "n s s"] | None:
+        """The parts of the input faces; None for sources without segmentations."""
+        return None if "segmentation" not in self.sample else self.sample["segmentation"].to(self.image.device).long()
+
+    @cached_property
+    def edited_segmentation(self) -> Int64[Tensor, "n s s"]:
+        """The parts of the edited faces.
+
+        Raises:
+            ValueError: The edits have no segmentation, see `Metric.reads`.
+        """
+        if self.edit.segmentation is None:
+            raise ValueError("these edits have no segmentation")
+        return self.edit.segmentation.long()
+
+    @cached_property
+    def true_segmentation(self) -> Int64[Tensor, "n s s"] | None:
+        """The parts of the true redraws; None for sources without true redraws or segmentations."""
+        redraw = self.redraw_sample
+        return (
+            None
+            if redraw is None or "segmentation" not in redraw
+            else (redraw["segmentation"].to(self.image.device).long())
+        )
 
     @cached_property
     def region(self) -> Bool[Tensor, "n 1 s s"] | None:
@@ -109,11 +144,26 @@ class Edits:
         Returns:
             The edited images, rounded as saved pictures are.
         """
-        seeds = make_face_seeds(self.seed if seed is None else seed, self.faces)
         reference = reference if self.editor.takes_reference else None
+        return round_as_saved(self.repeat_edit(image, own, target, seed=seed, reference=reference).image)
+
+    def edit_with_reference(self, reference: Float[Tensor, "n c h w"]) -> Edit:
+        """Make the same edits in the style of references: faces, or layouts for an editor that takes layouts."""
+        return self.repeat_edit(self.image, self.own, self.target, reference=reference)
+
+    def repeat_edit(
+        self,
+        image: Float[Tensor, "n 3 s s"],
+        own: Float[Tensor, "n a"],
+        target: Float[Tensor, "n a"],
+        *,
+        seed: int | None = None,
+        reference: Float[Tensor, "n c h w"] | None = None,
+    ) -> Edit:
+        """Run the editor once more on these faces, see `edit_image`."""
+        seeds = make_face_seeds(self.seed if seed is None else seed, self.faces)
         masks = self.editor.read_masks(self.sample, image)
-        edit = edit_to_labels(self.editor, image, own, target, seed=seeds, reference=reference, masks=masks)
-        return round_as_saved(edit.image)
+        return edit_to_labels(self.editor, image, own, target, seed=seeds, reference=reference, masks=masks)
 
 
 class Samples:
@@ -161,7 +211,7 @@ def edit_to_labels(
     target: Float[Tensor, "n a"],
     *,
     seed: Seed = 0,
-    reference: Float[Tensor, "n 3 s s"] | None = None,
+    reference: Float[Tensor, "n c h w"] | None = None,
     masks: Targets | None = None,
 ) -> Edit:
     """Edit each face to its own row of `target`. Faces with equal targets go through `resolve` together.
@@ -172,7 +222,7 @@ def edit_to_labels(
         own: Their labels, one column for each attribute of the editor.
         target: Labels that they should show.
         seed: One seed, or one for each face.
-        reference: Faces whose style to use; None = styles are drawn.
+        reference: Faces or layouts whose style to use for what changes; None = styles are drawn.
         masks: Masks from the source, see `Editor.read_masks`.
 
     Returns:
@@ -185,7 +235,7 @@ def edit_to_labels(
     for k, labels in enumerate(distinct_targets):
         rows = (which == k).nonzero().flatten()
         style = None if reference is None else reference[rows].to(weight.dtype)
-        request = Request(dict(zip(editor.attributes, labels.tolist())), reference=style)
+        request = Request(dict(zip(editor.attributes, labels.tolist())), reference=style, restyles=False)
         for name, part in editor.resolve(request, image[rows], own[rows]).items():
             if name not in resolved:
                 resolved[name] = part.new_zeros(len(image), *part.shape[1:])

@@ -12,7 +12,10 @@ from zoogan.interfaces.edits import Edits, Samples
 from zoogan.interfaces.statistic import Statistic
 from zoogan.interfaces.study import Kind, Study
 
-DefaultKind = Literal["edits", "samples", "parts"]  # parts: samples of faces with parts
+DefaultKind = Literal["edits", "samples", "parts", "layouts"]
+"""What metrics run on by default; parts = samples of faces with parts, layouts = edits that are segmentations alone."""
+MetricInput = Literal["image", "segmentation"]
+"""What a metric may read of an edit or a sample."""
 Better = Literal["higher", "lower"] | None  # which way is good; None = neither
 
 
@@ -83,7 +86,9 @@ class Metric(ABC):
         title: One line for the report.
         kinds: What it measures: `edits` needs `update`, `samples` needs `update_samples`.
         default_for: What `zoo evaluate` runs it on unless metrics are named -> its place in that report, low first:
-            `edits`, `samples`, `parts` (samples of faces with parts). Empty = only when it is named.
+            `edits`, `samples`, `parts` (samples of faces with parts), `layouts` (edits that are segmentations alone).
+            Empty = only when it is named.
+        reads: What it reads of each edit or sample; without it the metric is not measured.
         headlines: Measure -> how it is shown among the headline figures.
     """
 
@@ -92,6 +97,7 @@ class Metric(ABC):
     kinds: ClassVar[tuple[Kind, ...]] = ("edits",)
     default_for: ClassVar[Mapping[DefaultKind, int]] = MappingProxyType({})
     headlines: ClassVar[Mapping[str, Headline]] = MappingProxyType({})
+    reads: ClassVar[tuple[MetricInput, ...]] = ("image",)
 
     def __init__(self, config: Any = None, facts: Any = None) -> None:
         self.config = self.Config() if config is None and self.Config is not None else config

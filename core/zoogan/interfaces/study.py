@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -79,6 +79,7 @@ class Study:
         kind: Whether edits or samples are measured.
         truncation: Of samples: how far from the mean face they may be, 0 to 1.
         exclusive: Groups of attributes of which the run shows at most one, in addition to those of the source.
+        clears: Attributes that a newly set attribute clears in the run, by its name, as of `Editor`.
         face_numbers: Numbers of the faces below `faces` that are edited; None = all that the run can edit.
     """
 
@@ -94,6 +95,7 @@ class Study:
     kind: Kind = "edits"
     truncation: float = 1.0
     exclusive: tuple[tuple[str, ...], ...] = ()
+    clears: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     face_numbers: frozenset[int] | None = None
 
     def list_exclusive_groups(self, attribute: str) -> list[tuple[str, ...]]:
@@ -101,10 +103,11 @@ class Study:
         return [group for group in (*self.source.exclusive, *self.exclusive) if attribute in group]
 
     def list_added_rivals(self, attribute: str) -> tuple[str, ...]:
-        """List the attributes that exclude this one in the run but not in the source, sorted."""
+        """List the attributes that this one excludes or clears in the run and not in the source, sorted."""
         in_source = {name for group in self.source.exclusive if attribute in group for name in group}
         rivals = {name for group in self.list_exclusive_groups(attribute) for name in group}
-        return tuple(sorted(rivals - in_source - {attribute}))
+        cleared = set(self.clears.get(attribute, ()))
+        return tuple(sorted((rivals | cleared) - in_source - {attribute}))
 
     @property
     def held_out_count(self) -> int:

@@ -159,6 +159,11 @@ class RunFolder:
                 write_tensors(draft / f"{name}{RAW_SUFFIX}.safetensors", state)
             (draft / "config.json").write_text(json.dumps(content, indent=1))
 
+    def list_untrained(self) -> tuple[str, ...]:
+        """List the networks of the model that have only their initial weights."""
+        file = self.model / "config.json"
+        return tuple(json.loads(file.read_text()).get("untrained", ())) if file.exists() else ()
+
     def read_model_length(self) -> TrainedLength | None:
         """Read how long the model was trained; None for imported models."""
         return read_length(self.model / "config.json")

@@ -24,6 +24,7 @@ from zoogan.interfaces import Edit, Editor, Targets, Unavailable
 from zoogan.interfaces.synthesis import collect_noise
 from zoogan.runs.images import Photos, prepare_images
 from zoogan.runs.latents import LATENT_SUFFIX, join_edits, read_latents
+from zoogan.runs.layouts import Layouts, prepare_layouts
 
 SAMPLE_BATCH = 16
 
@@ -92,8 +93,10 @@ class LoadedRun:
 
     def edit(
         self,
-        images: Photos | Edit,
+        images: Photos | Edit | None = None,
         *,
+        layout: Layouts | None = None,
+        own: Mapping[str, Any] | None = None,
         seed: int = 0,
         strength: float = 1.0,
         threshold: float | None = None,
@@ -107,15 +110,21 @@ class LoadedRun:
         Photos: `run.edit("me.jpg", Eyeglasses=1)`, `run.edit("me.jpg", domain="male", reference="he.jpg")`.
         Faces of a run that generates: `run.edit(run.sample(4), Smiling=1)`,
         `run.edit(run.sample(4), part="hair", from_seed=7)`.
+        Maps of parts: `run.edit("me.jpg", layout="me.png", own={"Male": 1}, Eyeglasses=1)`; the result is the
+        `segmentation` of the edit, which has no image.
 
         Args:
             images: See `prepare_images`. For a run that generates faces see `find_latents`: the latents of photos are
-                found first, which takes a while.
+                found first, which takes a while. May be left out for a run that edits layouts and reads no photo.
+            layout: For a run that edits layouts: the map of the parts of each face, see `prepare_layouts`.
+            own: Attributes that the faces show, 0 or 1 by name, for a run that edits layouts; those that are not given
+                are read off the layouts.
             seed: Seed of a drawn style, or of the search for latents.
             strength: 0 returns the input, 1 the edit.
             threshold: Makes the mask hard: 1 where it exceeds this.
             truncation: How far from the mean a drawn style may be, 0 to 1.
-            reference: A face whose style is taken, or one for each image; see `prepare_images`.
+            reference: A face whose style is taken, or one for each image; see `prepare_images`. For a run that edits
+                layouts a map, see `prepare_layouts`.
             donor: A face whose part is taken, or one for each image; anything that `images` may be. `from_seed=7`
                 names a face that the run generates instead.
             options: Attributes with values in [0, 1], or `domain` with a name; attributes that are not named stay as
@@ -125,7 +134,17 @@ class LoadedRun:
             ConfigError: An option that the run was not trained for, a value out of range, images that do not fit.
         """
         editor = self.editor
-        if isinstance(editor, SynthesisEditor):
+        if not editor.takes_layout and (layout is not None or own is not None):
+            option = "layout" if layout is not None else "own"
+            raise ConfigError(f"{option}: this run edits no maps of parts; leave it out")
+        if images is None and not editor.takes_layout:
+            raise ConfigError("images: name the faces to edit, such as a photo")
+        if editor.takes_layout:
+            if donor is not None:
+                raise ConfigError("donor: this run takes styles from maps of other faces; use `reference`")
+            image, targets = self.prepare_layout_edit(images, layout, options, own=own, reference=reference)
+        elif isinstance(editor, SynthesisEditor):
+            assert images is not None
             editor, image, targets = self._prepare_synthesis_edit(
                 images, options, reference, donor, seed, threshold, truncation
             )
@@ -161,6 +180,60 @@ class LoadedRun:
             return self.editor.resolve(request, image)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+
+    def prepare_layouts(self, layouts: Layouts) -> Float[Tensor, "n k s s"]:
+        """Convert anything that holds maps of parts to one-hot layouts, see `zoogan.runs.layouts`.
+
+        Raises:
+            ConfigError: Unreadable files, or values that are no part of the run.
+        """
+        return prepare_layouts(layouts, self.facts, self.device)
+
+    def prepare_layout_edit(
+        self,
+        images: Photos | Edit | None,
+        layout: Layouts | None,
+        options: Mapping[str, Any],
+        *,
+        own: Mapping[str, Any] | None = None,
+        reference: Layouts | None = None,
+    ) -> tuple[Float[Tensor, "n c s s"], Targets]:
+        """Convert a person's options to faces and targets, for a run that edits layouts; see `edit`.
+
+        Raises:
+            ConfigError: There is no layout, an input does not fit, or an attribute is unknown.
+        """
+        editor = self.editor
+        if layout is None and isinstance(images, Edit) and images.segmentation is not None:
+            layout, images = images.segmentation, images.image_or_none
+        if layout is None:
+            raise ConfigError("layout: this run edits the map of the parts of a face: give it too")
+        if images is None and editor.reads_photos:
+            raise ConfigError("images: this run reads the photo of a face beside its map of parts: give it too")
+        layouts = self.prepare_layouts(layout)
+        size = self.facts.image_size
+        blank = layouts.new_zeros(len(layouts), self.facts.channels, size, size)
+        image = blank if images is None else self.prepare_images(images)
+        if len(image) != len(layouts):
+            raise ConfigError(f"layout: {len(layouts)} maps for {len(image)} images: give one for each")
+        try:
+            request = editor.condition.parse(options)
+            labels = {} if own is None else self._parse_own_labels(own)
+            if reference is not None:
+                request = replace(request, reference=self.prepare_layouts(reference))
+            rows = torch.full((len(image), len(editor.attributes)), torch.nan, device=self.device)
+            for name, value in labels.items():
+                rows[:, editor.attributes.index(name)] = value
+            return image, editor.resolve(request, image, rows) | {"layout": layouts}
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def _parse_own_labels(self, own: Mapping[str, Any]) -> Mapping[str, float]:
+        """Parse own labels; ConfigError lists all problems."""
+        try:
+            return self.editor.condition.parse(own).attributes
+        except ValueError as error:
+            raise ConfigError("\n".join(f"own: {line}" for line in str(error).splitlines())) from error
 
     def _prepare_synthesis_edit(
         self,

@@ -53,6 +53,8 @@ def load(
     load_weights(composition, files)
     networks = composition.networks.to(device).eval().requires_grad_(False)
     editor = composition.game.to(device).make_editor(networks, attributes=facts.attributes)
+    if checkpoint is None:
+        editor.untrained = folder.list_untrained()
     if isinstance(editor, SynthesisEditor):
         editor.set_directions(*read_directions(folder.directions, editor))
     iteration, images = (None, None) if length is None else (length.iteration, length.position)

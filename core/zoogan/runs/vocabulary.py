@@ -1,4 +1,4 @@
-"""The attribute names that edits of a run may use. Imports no torch."""
+"""What edits of a run take: attribute names, and maps of parts. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoogan.config import read_yaml
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 
-CONDITIONS_OF_FACTS = ("attributes", "domain")  # conditions whose attribute names are those of the facts
+CONDITIONS_OF_FACTS = ("attributes", "domain", "pairs")  # conditions whose attribute names are those of the facts
 
 
 def read_attribute_names(folder: Path) -> tuple[str, ...] | None:
@@ -29,3 +29,18 @@ def read_attribute_names(folder: Path) -> tuple[str, ...] | None:
     if not isinstance(condition, dict) or condition.get("use") not in CONDITIONS_OF_FACTS:
         return None
     return facts.attributes
+
+
+def takes_layouts(folder: Path) -> bool | None:
+    """Read whether a run edits maps of the parts of faces instead of their images.
+
+    Args:
+        folder: A run folder.
+
+    Returns:
+        The answer; None if the folder is no run.
+    """
+    try:
+        return bool(read_yaml(folder / "config.yaml").get("picture") == "layout")
+    except (ConfigError, OSError, ValueError):
+        return None

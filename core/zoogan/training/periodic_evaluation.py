@@ -50,8 +50,9 @@ class PeriodicEvaluation:
         )  # fmt: skip
         self.metrics = {name: self.build_metric(name, prepared.registry) for name in self.training.evaluate}
         for name, metric in self.metrics.items():
-            if problem := explain_mismatch(metric, kind):
-                others = ", ".join(list_default_metrics(prepared.registry, kind))
+            if problem := explain_mismatch(metric, kind, editor):
+                layouts = not editor.makes_images
+                others = ", ".join(list_default_metrics(prepared.registry, kind, layouts=layouts))
                 raise ConfigError(f"training.evaluate: {name}: {problem}; there are {others}")
             try:
                 metric.start(self.study)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +130,7 @@ def load_start(config: GameConfig, facts: Facts, registry: Registry, world: Worl
     slots = get_network_roles(type(config))
     files: WeightFiles = world.gather_objects(find_weights(run_folder) if world.rank == 0 else None)[0]
     tensors = read_weights(files, (*slots, GAME_FILE), world)
-    untrained = list_untrained(run_folder) if files.folder == run_folder.model else ()
+    untrained = run_folder.list_untrained() if files.folder == run_folder.model else ()
     networks = {slot: tensors[slot] for slot in slots if slot in tensors and slot not in untrained}
     averages = {slot: tensors[f"{slot}.average"] for slot in networks if f"{slot}.average" in tensors}
     averaging = make_decay(config.training, 1) is not None  # a training without averages begins with the run's
@@ -191,9 +190,3 @@ def read_weights(files: WeightFiles, slots: Sequence[str], world: World) -> dict
     if problems:
         raise ConfigError(f"training.start_from: {files.folder} went away while it was read ({problems[0]}); try again")
     return tensors
-
-
-def list_untrained(run_folder: RunFolder) -> tuple[str, ...]:
-    """List the networks of a run's model that still have their random weights."""
-    file = run_folder.model / "config.json"
-    return tuple(json.loads(file.read_text()).get("untrained", ())) if file.exists() else ()

@@ -2,6 +2,7 @@ from .direction import FittedDirections as FittedDirections
 from .direction import fit_directions as fit_directions
 from .edit_generated import edit_generated as edit_generated
 from .edit_grid import save_edit_grid as save_edit_grid
+from .edit_layouts import edit_layouts as edit_layouts
 from .edit_photos import edit_photos as edit_photos
 from .invert import InversionFiles as InversionFiles
 from .invert import invert_in_batches as invert_in_batches

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from zoogan.config.registry import Registry
 from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid
 from zoogan.errors import ConfigError
-from zoogan.pictures.photo import normalize_image
+from zoogan.pictures.photo import normalize_image, quantize_image
 from zoogan.runs.loaded import LoadedRun
 from zoogan.workflows.photos import Notify, crop_photos, ignore_note, read_run_photos, refuse_latent_files
 
@@ -22,6 +24,8 @@ def save_edit_grid(
     *,
     root: Path | None = None,
     photos: Sequence[Path] = (),
+    layouts: Sequence[Path] = (),
+    own: Mapping[str, Any] | None = None,
     notify: Notify = ignore_note,
 ) -> Path:
     """Save the sample grid of photos, or of the run's held-out faces.
@@ -32,6 +36,8 @@ def save_edit_grid(
         path: The image file.
         root: Folder of the source; by default where training found it.
         photos: Image files to show instead of held-out faces.
+        layouts: For a run that edits layouts, the map of each face to show instead of held-out faces.
+        own: Labels of these faces; those that are not given are read off the maps.
         notify: Called with one sentence for each likely problem.
 
     Returns:
@@ -40,6 +46,9 @@ def save_edit_grid(
     Raises:
         ConfigError: A missing source folder, unreadable photos, or photos whose labels the run cannot read.
     """
+    if layouts:
+        save_sample_grid(run.editor, read_labelled_layouts(run, photos, layouts, own, notify), path)
+        return path
     if photos:
         save_sample_grid(run.editor, read_labelled_photos(run, photos, notify), path)
         return path
@@ -47,6 +56,33 @@ def save_edit_grid(
     source = registry.build("source", run.config.data.model_copy(update=moved))
     save_sample_grid(run.editor, read_sample_faces(source), path)
     return path
+
+
+def read_labelled_layouts(
+    run: LoadedRun,
+    photos: Sequence[Path],
+    layouts: Sequence[Path],
+    own: Mapping[str, Any] | None,
+    notify: Notify = ignore_note,
+) -> dict[str, Tensor]:
+    """Read maps of parts, with given labels or those that the editor reads off them.
+
+    Returns:
+        `image`: bytes (n, 3, s, s), grey without photos; `segmentation` (n, s, s); `attributes` (n, a), 0 or 1.
+
+    Raises:
+        ConfigError: Unreadable files, or labels that are neither given nor can be read.
+    """
+    faces = run.prepare_images(list(read_run_photos(run, photos, notify))) if photos else None
+    image, targets = run.prepare_layout_edit(faces, list(layouts), {}, own=own)
+    labels, layout = targets["own"], targets["layout"]
+    try:
+        labels = torch.where(labels.isnan(), run.editor.predict_labels(layout), labels)
+    except ValueError as error:
+        if bool(labels.isnan().any()):
+            raise ConfigError(f"--grid: {error}") from error
+    segmentation = layout.argmax(1).to(torch.uint8)
+    return {"image": quantize_image(image), "segmentation": segmentation, "attributes": labels.cpu()}
 
 
 def read_labelled_photos(run: LoadedRun, photos: Sequence[Path], notify: Notify = ignore_note) -> dict[str, Tensor]:

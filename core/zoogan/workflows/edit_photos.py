@@ -12,7 +12,8 @@ from torch import Tensor
 from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import describe_missing_fields
 from zoogan.pictures.film import check_film, make_style_frames, save_film
-from zoogan.pictures.photo import read_photo_files, save_image
+from zoogan.pictures.palette import colour_segmentation
+from zoogan.pictures.photo import normalize_image, read_photo_files, save_image
 from zoogan.runs.loaded import LoadedRun
 from zoogan.workflows.photos import (
     Notify,
@@ -48,6 +49,7 @@ def edit_photos(
     references: Sequence[Path] = (),
     folder: Path = Path("edits"),
     film: Path | None = None,
+    segmentation: bool = False,
     notify: Notify = ignore_note,
     **options: Any,
 ) -> list[Path]:
@@ -61,6 +63,7 @@ def edit_photos(
         references: Faces whose styles to take, instead of seeds.
         folder: Folder of the edits: `<photo>-edited.png`, and `-mask.png` and `-residual.png` if the edit has a mask.
         film: A GIF or MP4 file; all styles go into one film and no other file is written.
+        segmentation: Save `-segmentation.png` too, for a run whose edits have one.
         notify: Called with one sentence for each likely problem.
         options: `strength`, `threshold` and `truncation` of `LoadedRun.edit`.
 
@@ -84,7 +87,7 @@ def edit_photos(
     choices = choices or [StyleChoice(f"-seed-{k}" if len(seeds) > 1 else "", {"seed": k}) for k in seeds or [0]]
     if film is not None:
         return [save_edit_film(run, pictures, request, choices, film, options)]
-    return save_edits(run, photos, pictures, request, choices, folder, options)
+    return save_edits(run, photos, pictures, request, choices, folder, options, segmentation)
 
 
 def save_edits(
@@ -95,8 +98,9 @@ def save_edits(
     choices: Sequence[StyleChoice],
     folder: Path,
     options: Mapping[str, Any],
+    segmentation: bool = False,
 ) -> list[Path]:
-    """Edit each photo in each style, and save the edit, its mask and its residual."""
+    """Edit each photo in each style, and save the edit, its mask and its residual, and perhaps its segmentation."""
     paths: list[Path] = []
     for photo, picture in zip(photos, pictures):
         for choice in choices:
@@ -105,6 +109,8 @@ def save_edits(
             if edit.mask is not None:
                 images["mask"] = (2 * edit.mask - 1).expand(-1, 3, -1, -1)
                 images["residual"] = 2 * edit.extras["residual"] - 1
+            if segmentation and edit.segmentation is not None:
+                images["segmentation"] = normalize_image(colour_segmentation(edit.segmentation, len(run.editor.parts)))
             for kind, image in images.items():
                 paths.append(make_free_path(folder, photo.stem, f"{kind}{choice.ending}", paths))
                 save_image(image[0], paths[-1])

@@ -14,6 +14,7 @@ METRICS = {
     "diversity": "diversity:Diversity",
     "pose": "pose:Pose",
     "segmentation": "segmentation:Segmentation",
+    "layout": "layout:Layout",
     "frequency": "frequency:Frequency",
     "mask_agreement": "mask_agreement:MaskAgreement",
     "part_leak": "part_leak:PartLeak",

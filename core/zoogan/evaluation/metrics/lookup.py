@@ -33,15 +33,16 @@ def load_metric_classes(registry: Registry) -> Mapping[str, type[Metric]]:
     return classes
 
 
-def list_default_metrics(registry: Registry, kind: Kind, parts: bool = False) -> list[str]:
+def list_default_metrics(registry: Registry, kind: Kind, parts: bool = False, layouts: bool = False) -> list[str]:
     """List the metrics that `zoo evaluate` runs unless metrics are named, in the order of the report.
 
     Args:
         registry: The registry of metrics.
         kind: What is measured.
         parts: Whether it is samples of faces with parts; the metrics of parts come last.
+        layouts: Whether it is edits that are segmentations alone.
     """
-    groups: list[DefaultKind] = [kind, "parts"] if parts else [kind]
+    groups: list[DefaultKind] = ["layouts"] if layouts else [kind, "parts"] if parts else [kind]
     places = {name: metric.default_for for name, metric in load_metric_classes(registry).items()}
     return [
         name

@@ -15,7 +15,7 @@ from zoogan.interfaces import Editor, PartJudge, Study, Unavailable
 
 def list_parts(editor: Editor) -> tuple[str, ...]:
     """List the parts of the faces that an editor makes, in the order of its segmentation; empty for most editors."""
-    return editor.generator.parts if isinstance(editor, SynthesisEditor) else ()
+    return editor.parts if editor.can_sample else ()
 
 
 def require_part_editor(editor: Editor) -> SynthesisEditor:

@@ -25,6 +25,7 @@ def write_comparison(
     headlines: Sequence[ComparisonColumn],
     pictures: Mapping[str, UInt8[Tensor, "3 h w"]],
     command: str,
+    legend: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write a comparison.
 
@@ -35,6 +36,7 @@ def write_comparison(
         headlines: The columns of the first table.
         pictures: Pictures by attribute, or `samples`.
         command: The command that made the comparison.
+        legend: The parts of edits that are segmentations, with their colours, `#rrggbb`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomically(folder / "compare.md", format_markdown(entrants, headlines, command))
@@ -42,7 +44,7 @@ def write_comparison(
     write_text_atomically(folder / "compare.json", json.dumps(content, indent=1))
     for name, picture in pictures.items():
         save_image(picture, folder / f"grid-{name}.png")
-    page = render_comparison(entrants, columns, headlines, pictures, command)
+    page = render_comparison(entrants, columns, headlines, pictures, command, legend)
     write_text_atomically(folder / "compare.html", page)
 
 

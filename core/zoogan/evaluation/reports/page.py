@@ -55,6 +55,7 @@ def render_comparison(
     headlines: Sequence[ComparisonColumn],
     pictures: Mapping[str, UInt8[Tensor, "3 h w"]],
     command: str,
+    legend: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Render a comparison as a page.
 
@@ -64,6 +65,7 @@ def render_comparison(
         headlines: The columns of the first table.
         pictures: Pictures of edits by attribute; for samples, `samples`.
         command: The command that made the comparison.
+        legend: The parts of edits that are segmentations, with their colours, `#rrggbb`.
     """
     return render_template(
         "compare.html",
@@ -75,6 +77,7 @@ def render_comparison(
         kind=entrants[0].runs[0].report.about.kind,
         pictures={name: encode_picture(image) for name, image in pictures.items()},
         command=command,
+        legend=legend,
     )
 
 
