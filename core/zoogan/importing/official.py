@@ -124,7 +124,10 @@ def read_state_dicts(path: Path) -> dict[str, StateDict]:
 
 
 def read_networks(
-    files: Iterable[Path], recognise: Callable[[Mapping[str, Tensor]], str | None], layout: str
+    files: Iterable[Path],
+    recognise: Callable[[Mapping[str, Tensor]], str | None],
+    layout: str,
+    known: str = "neither a generator nor a discriminator",
 ) -> dict[str, StateDict]:
     """Read files of one network each into state_dicts by slot; file names are ignored.
 
@@ -132,6 +135,7 @@ def read_networks(
         files: The files.
         recognise: Returns the slot of a state_dict by its keys, or None.
         layout: Name of the layout, for messages.
+        known: Says that a file holds none of the networks of the layout, for messages.
 
     Raises:
         ConfigError: A file of another layout, or two of one network.
@@ -141,7 +145,7 @@ def read_networks(
         state = read_state_dict(path)
         slot = recognise(state)
         if slot is None:
-            raise ConfigError(f"{path}: neither a generator nor a discriminator of {layout}")
+            raise ConfigError(f"{path}: {known} of {layout}")
         if slot in networks:
             raise ConfigError(f"{path}: a second {slot}; give one file of each network")
         networks[slot] = state
@@ -202,12 +206,12 @@ def rename_tensors(state: Mapping[str, Tensor], names: Mapping[str, str], what: 
         layout: Name of the layout, for messages.
 
     Raises:
-        ConfigError: Names missing, or left over.
+        ConfigError: Names missing, or left over; names all of them.
     """
     missing, extra = [n for n in names if n not in state], [n for n in state if n not in names]
     if missing or extra:
-        problems = [f"no {missing[0]!r} and {len(missing) - 1} more"] if missing else []
-        problems += [f"an unknown {extra[0]!r} and {len(extra) - 1} more"] if extra else []
+        problems = [f"no {', '.join(map(repr, missing))}"] if missing else []
+        problems += [f"unknown: {', '.join(map(repr, extra))}"] if extra else []
         raise ConfigError(f"the {what} weights are not in the layout of {layout}: {'; '.join(problems)}")
     return {ours: state[official] for official, ours in names.items()}
 
