@@ -74,6 +74,7 @@ def rebuilt(imported: Any) -> dict[str, nn.Module]:
     return networks
 
 
+@pytest.mark.slow
 @given(
     seed=seeds, size=st.sampled_from([32, 64]), attributes=st.integers(1, 6), narrow=st.sampled_from([None, NARROW]),
     modulation=st.sampled_from(["delta", "adain"]), high_pass=st.sampled_from([0.0, 1.0]), noise=st.booleans(),
@@ -258,8 +259,8 @@ def test_mistakes_are_reported(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ConfigError, match="none of the networks of the layout stage of affromero/SMILE"):
         import_smile_layout([tmp_path / "other.pth"], {})
-    with pytest.raises(ConfigError, match="no file holds the mapping or the style_encoder"):
-        import_weights("smile-layout", files[0], out=tmp_path / "run", zoo=make_zoo())
+    with pytest.raises(ConfigError, match="no file holds the mapping; name every file"):
+        import_weights("smile-layout", [files[0], files[2]], out=tmp_path / "run", zoo=make_zoo())
     lacking = {key: value for key, value in states["mapping"].items() if not key.startswith("unshared.3.2")}
     refused(r"no 'unshared\.3\.2\.weight', 'unshared\.3\.2\.bias'$", mapping=lacking)
     refused(r"unknown: 'odd', 'even'$", generator=states["generator"] | {"odd": torch.zeros(1), "even": torch.zeros(1)})
