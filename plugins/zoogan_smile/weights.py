@@ -95,8 +95,6 @@ def import_smile_layout(files: Iterable[Path], settings: Mapping[str, Any]) -> I
             "name the weights of one by --set heat_maps.use=landmarks --set heat_maps.file=FILE --set "
             f"heat_maps.zeroed={zeroed} (the landmarks that SMILE leaves out); without it edits keep no details"
         )
-    if "discriminator" not in states:
-        imported.notes.append("without the discriminator no labels are read off layouts: give those of each face")
     return imported
 
 
@@ -111,7 +109,10 @@ def convert_smile_layout(networks: Mapping[str, Mapping[str, Tensor]], settings:
         ConfigError: Another layout, or networks that contradict each other.
     """
     imported = Imported(
-        make_published_layer(SmileLayoutConfig(), TRAINED_ON), networks={}, untrained=("discriminator",)
+        make_published_layer(SmileLayoutConfig(), TRAINED_ON),
+        networks={},
+        untrained=("discriminator",),
+        without_untrained="it reads the attributes off layouts, so edits need those of each face",
     )
     architectures = read_architectures(networks, settings)
     places = {f"the {slot.replace('_', ' ')}": network.numbers for slot, network in architectures.items()}

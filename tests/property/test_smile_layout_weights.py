@@ -215,7 +215,7 @@ def test_import_writes_a_run_without_discriminator(tmp_path: Path) -> None:
     shuffled = [file.rename(tmp_path / f"{k}.pth") for k, file in enumerate(reversed(files))]  # content tells
     imported = import_weights("smile-layout", shuffled, out=tmp_path / "run", zoo=make_zoo())
     notes = "\n".join(imported.notes)
-    assert "the discriminator is not in the files and starts untrained" in notes
+    assert "starts untrained; it reads the attributes off layouts, so edits need those of each face" in notes
     assert "heat_maps.use=landmarks --set heat_maps.file=FILE" in notes
     assert "heat_maps.zeroed=0,1,2,3,4,5,6,7,25,26,27,28,29,30,31,32" in notes
     facts_file = json.loads((tmp_path / "run" / "facts.json").read_text())

@@ -75,7 +75,8 @@ class Imported:
         notes: Sentences for the person who imports.
         choose: For ambiguous weights, chooses an interpretation after a trial; returns None if the user's settings
             decide. None for unambiguous weights.
-        untrained: Slots that official files may lack, because no edit needs them; such a network starts untrained.
+        untrained: Slots that official files may lack, because edits can do without; such a network starts untrained.
+        without_untrained: Tells the user what edits need instead of an untrained network.
         game: Tensors of the game's own state that are in the files (a mean latent).
         raw: For slots whose `networks` are moving averages, the weights in training, if the files hold them; a training
             that starts from the run continues with these.
@@ -87,6 +88,7 @@ class Imported:
     notes: list[str] = field(default_factory=list)
     choose: Callable[[Trial], Choice | None] | None = None
     untrained: tuple[str, ...] = ()
+    without_untrained: str = "edits do not need it"
     game: StateDict = field(default_factory=dict)
     raw: dict[str, StateDict] = field(default_factory=dict)
 
