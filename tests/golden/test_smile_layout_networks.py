@@ -30,7 +30,8 @@ def test_network(layout_network_case: Case, registry: Registry) -> None:
         masks = None
         if config["FAN"]:
             masks = layout_cases.heat_maps(inputs.pop("fan"), len(layout), layout.shape[3])
-        assert inputs.pop("noise", "").startswith("all MODResBlk noise strengths zeroed")
+        zeroed = "all MODResBlk noise strengths zeroed"
+        assert inputs.pop("noise", zeroed).startswith(zeroed)
         content = network.encode(layout)
         logits = network.decode(content, layout_cases.tensor(inputs.pop("s")), masks)
         found = {"content": content.features, "logits": logits, "prob": logits.softmax(1)}

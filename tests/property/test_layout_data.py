@@ -145,6 +145,8 @@ def test_values_of_all_attributes_come_equally_often(seed: int) -> None:
         )
     drawn = Counter(found.get_index(k) for k in range(400))
     assert drawn[19] >= 100, "the only face with b comes each turn"
+    places = Counter(k % 4 for k in range(400) if found.get_index(k) == 19)
+    assert min(places[k] for k in range(4)) > 10, "each turn has an order of its own"
     assert drawn[17] + drawn[18] >= 100 and min(drawn[17], drawn[18]) > 20
 
 
