@@ -37,6 +37,7 @@ def zoo_register(registry: Registry) -> None:
             recipes=Path(__file__).parent / "recipes" / "layout",
             title="SMILE, layout stage: attributes changed on the map of a face's parts",
             paper="https://arxiv.org/abs/2010.02315",
+            importer="zoogan_smile.weights:import_smile_layout",
             min_image_size=32,
         )
     )

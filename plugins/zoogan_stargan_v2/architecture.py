@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from zoogan.importing import read_shape
+from zoogan.importing import count_layers, read_shape, read_trunk_shape
 
 LAYOUT = "clovaai/stargan-v2"
 
@@ -29,11 +28,6 @@ class Architecture(NamedTuple):
     channels: int | None = None
     domains: int | None = None
     style_dim: int | None = None
-
-
-def count_layers(state: Mapping[str, Tensor], pattern: str) -> int:
-    """Count the different numbers that stand for the group of `pattern` in the names."""
-    return len({match[1] for key in state if (match := re.fullmatch(pattern, key))})
 
 
 def read_generator(state: Mapping[str, Tensor]) -> Architecture:
@@ -61,29 +55,21 @@ def read_mapping(state: Mapping[str, Tensor]) -> Architecture:
     return Architecture(config, domains=count_layers(state, r"unshared\.(\d+)\.0\.weight"), style_dim=style_dim)
 
 
-def read_trunk(state: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Any], int, int]:
-    """Read widths, halvings and image channels of a style encoder or discriminator."""
-    halvings = count_layers(state, rf"{prefix}\.(\d+)\.conv1\.weight")
-    width, channels = read_shape(state, f"{prefix}.0.weight", LAYOUT, 4)[:2]
-    return (
-        {"width": width, "max_width": read_shape(state, f"{prefix}.{halvings + 2}.weight", LAYOUT, 4)[0]},
-        halvings,
-        channels,
-    )
-
-
 def read_style_encoder(state: Mapping[str, Tensor]) -> Architecture:
     """Read the style encoder."""
-    config, halvings, channels = read_trunk(state, "shared")
+    trunk = read_trunk_shape(state, "shared", LAYOUT)
     style_dim = read_shape(state, "unshared.0.weight", LAYOUT, 2)[0]
+    config = {"width": trunk.width, "max_width": trunk.max_width, "style_dim": style_dim}
     domains = count_layers(state, r"unshared\.(\d+)\.weight")
-    return Architecture(config | {"style_dim": style_dim}, 4 << halvings, channels, domains, style_dim)
+    return Architecture(config, trunk.image_size, trunk.channels, domains, style_dim)
 
 
 def read_discriminator(state: Mapping[str, Tensor]) -> Architecture:
     """Read the discriminator."""
-    config, halvings, channels = read_trunk(state, "main")
-    return Architecture(config, 4 << halvings, channels, read_shape(state, f"main.{halvings + 4}.weight", LAYOUT, 4)[0])
+    trunk = read_trunk_shape(state, "main", LAYOUT)
+    config = {"width": trunk.width, "max_width": trunk.max_width}
+    domains = read_shape(state, f"main.{trunk.halvings + 4}.weight", LAYOUT, 4)[0]
+    return Architecture(config, trunk.image_size, trunk.channels, domains)
 
 
 READERS: dict[str, Callable[[Mapping[str, Tensor]], Architecture]] = {

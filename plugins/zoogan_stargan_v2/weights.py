@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from zoogan.importing import (
     Imported,
     StateDict,
     add_raw,
+    convert_style_network,
+    count_layers,
     find_newest_files,
     make_published_layer,
+    name_style_tensor,
     read_shape,
     read_state_dicts,
-    rename_tensors,
     require_attribute_names,
     require_same_number,
     set_nested,
@@ -29,7 +32,6 @@ from zoogan_stargan_v2.architecture import (
     LAYOUT,
     READERS,
     Architecture,
-    count_layers,
     infer_image_size,
 )
 from zoogan_stargan_v2.config import (
@@ -163,8 +165,8 @@ def convert_stargan_v2(networks: Mapping[str, Mapping[str, Tensor]], settings: M
         imported.config[slot] |= architectures[slot].config
         with torch.device("meta"):
             ours = network(config(**architectures[slot].config), facts)
-        state = {key: value.flatten(1) if is_score_weight(key, ours) else value for key, value in state.items()}
-        imported.networks[slot] = rename_tensors(state, map_official_names(slot, ours), slot, LAYOUT)
+        name = partial(get_official_name, slot, ours=ours)
+        imported.networks[slot] = convert_style_network(slot, state, ours, name, LAYOUT)
     return imported
 
 
@@ -253,29 +255,7 @@ def name_domains(
 # ---- names ----
 
 
-def map_official_names(slot: str, ours: nn.Module) -> dict[str, str]:
-    """Map official keys to ours, for every tensor of our network."""
-    return {get_official_name(slot, key, ours): key for key in ours.state_dict()}
-
-
 def get_official_name(slot: str, key: str, ours: nn.Module) -> str:
     """Return the official name of one of our tensors."""
-    key = key.replace(".shortcut.", ".conv1x1.")
-    if isinstance(ours, StarganV2StyleEncoder | StarganV2Discriminator):
-        prefix, halvings = "shared" if slot == "style_encoder" else "main", ours.trunk.halvings
-        key = re.sub(r"^trunk\.blocks\.(\d+)", lambda match: f"{prefix}.{int(match[1]) + 1}", key)
-        parts = {"trunk.stem": f"{prefix}.0", "trunk.whole": f"{prefix}.{halvings + 2}", "heads.": "unshared."}
-        parts["score"] = f"{prefix}.{halvings + 4}"
-    else:
-        parts = {
-            "encoder.stem": "from_rgb", "encoder.blocks": "encode", "decoder.blocks": "decode",
-            "decoder.head.norm": "to_rgb.0", "decoder.head.conv": "to_rgb.2",
-            "body.shared": "shared", "body.heads": "unshared",
-        }  # fmt: skip
-    part = next((part for part in parts if key.startswith(part)), None)
-    return key if part is None else parts[part] + key.removeprefix(part)
-
-
-def is_score_weight(key: str, ours: nn.Module) -> bool:
-    """Tell whether a tensor is the 1x1 convolution that gives the discriminator's scores, in ours a linear layer."""
-    return isinstance(ours, StarganV2Discriminator) and key == f"main.{ours.trunk.halvings + 4}.weight"
+    halvings = ours.trunk.halvings if isinstance(ours, StarganV2StyleEncoder | StarganV2Discriminator) else 0
+    return name_style_tensor(slot, key, halvings)

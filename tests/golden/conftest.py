@@ -8,6 +8,7 @@ from pathlib import Path
 import official
 import pytest
 from heat_maps import MASKS, NETWORK, heat_map_cases
+from layout_cases import layout_cases
 from official import load_cases
 from parts_cases import parts_cases
 from style_networks import style_game_cases, style_network_cases
@@ -16,6 +17,7 @@ from synthesis_cases import synthesis_cases
 import zoogan.builtin
 import zoogan_sagan
 import zoogan_semantic_stylegan
+import zoogan_smile
 import zoogan_stargan
 import zoogan_stargan_v2
 import zoogan_stylegan2
@@ -83,6 +85,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
             found = parts_cases([Path(folder) for folder in folders], kind)
             metafunc.parametrize(fixture, found, ids=[case.name for case in found])
+    for kind in ("network", "losses", "keys"):
+        fixture = f"layout_{kind}_case"
+        if fixture in metafunc.fixturenames:
+            folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
+            found = layout_cases([Path(folder) for folder in folders], kind)
+            metafunc.parametrize(fixture, found, ids=[case.name for case in found])
     if "style_network_case" in metafunc.fixturenames:
         folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
         found = style_network_cases([Path(folder) for folder in folders])
@@ -93,7 +101,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def registry() -> Registry:
     """The core and the methods, installed or not."""
     registry = Registry()
-    methods = (zoogan_stargan, zoogan_stargan_v2, zoogan_sagan, zoogan_stylegan2, zoogan_semantic_stylegan)
+    methods = (
+        zoogan_stargan,
+        zoogan_stargan_v2,
+        zoogan_sagan,
+        zoogan_stylegan2,
+        zoogan_semantic_stylegan,
+        zoogan_smile,
+    )
     for module in (zoogan.builtin, *methods):
         registry.plugin = module.__name__
         module.zoo_register(registry=registry)

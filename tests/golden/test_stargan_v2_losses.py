@@ -20,7 +20,7 @@ from zoogan.facts import Facts
 from zoogan.files import StateDict
 from zoogan.interfaces import HeatMaps, Masks
 from zoogan.training.trainer import Trainer
-from zoogan_stargan_v2.weights import convert_stargan_v2, get_official_name, is_score_weight
+from zoogan_stargan_v2.weights import convert_stargan_v2, get_official_name
 
 STEPS = {
     "D_latent": "discriminator_latent", "D_reference": "discriminator_reference",
@@ -68,10 +68,9 @@ def weights_of(networks: torch.nn.ModuleDict, c: Mapping[str, Any]) -> dict[str,
     """The cases' weights: official keys filled by name, through the importer."""
     states = {}
     for slot, ours in networks.items():
-        shapes = {get_official_name(slot, key, ours): (key, tuple(p.shape)) for key, p in ours.state_dict().items()}
         empty = {
-            name: torch.zeros(*shape, 1, 1) if is_score_weight(name, ours) else torch.zeros(shape)
-            for name, (_, shape) in shapes.items()
+            get_official_name(slot, key, ours): torch.zeros(*p.shape, 1, 1) if key == "score.weight" else p.clone()
+            for key, p in ours.state_dict().items()
         }
         states[slot] = fill.fill_state_dict(empty)
     settings = {"domains": style_networks.names(c["num_domains"]), "w_hpf": c["w_hpf"]}

@@ -31,7 +31,7 @@ from zoogan_stargan_v2.networks import (
     StarganV2Mapping,
     StarganV2StyleEncoder,
 )
-from zoogan_stargan_v2.weights import SLOTS, convert_stargan_v2, import_stargan_v2, map_official_names
+from zoogan_stargan_v2.weights import SLOTS, convert_stargan_v2, get_official_name, import_stargan_v2
 
 SIZE = 128
 OFFICIAL = {slot: name for name, slot in SLOTS.items()}
@@ -48,7 +48,7 @@ def originals(k: int, high_pass: float) -> dict[str, nn.Module]:
 def official_layout(slot: str, network: nn.Module) -> dict[str, Tensor]:
     """Our weights under their official names; the discriminator's scores are a 1x1 convolution there."""
     state = network.state_dict()
-    layout = {official: state[ours] for official, ours in map_official_names(slot, network).items()}
+    layout = {get_official_name(slot, key, network): value for key, value in state.items()}
     if isinstance(network, StarganV2Discriminator):
         last = f"main.{network.trunk.halvings + 4}.weight"
         layout[last] = layout[last][:, :, None, None]
@@ -209,7 +209,7 @@ def test_import_reports_mismatches(tmp_path: Path) -> None:
     del lacking["decode.1.conv2.bias"]
     with pytest.raises(ConfigError, match=r"no 'decode\.1\.conv2\.bias'"):
         convert_stargan_v2({"generator": lacking}, {})
-    with pytest.raises(ConfigError, match=r"an unknown 'odd'"):
+    with pytest.raises(ConfigError, match=r"unknown: 'odd'"):
         convert_stargan_v2({"generator": {**states["generator"], "odd": torch.zeros(1)}}, {})
     with pytest.raises(ConfigError, match="5 or 6 encoding blocks, but there are 4"):
         convert_stargan_v2(

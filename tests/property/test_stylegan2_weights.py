@@ -299,9 +299,9 @@ def test_import_reports_mismatches(tmp_path: Path) -> None:
     one = kept(tmp_path, "alone", {"generator": g}, True)
     with pytest.raises(ConfigError, match="a second generator"):
         import_stylegan2(one + one, {})
-    with pytest.raises(ConfigError, match=r"no 'convs\.1\.noise\.weight' and 0 more"):
+    with pytest.raises(ConfigError, match=r"no 'convs\.1\.noise\.weight'$"):
         convert_stylegan2({"generator": {k: v for k, v in g.items() if k != "convs.1.noise.weight"}}, {}, mean)
-    with pytest.raises(ConfigError, match=r"an unknown 'synthesis\.odd'"):
+    with pytest.raises(ConfigError, match=r"unknown: 'synthesis\.odd'"):
         convert_stylegan2({"generator": {**n["generator"], "synthesis.odd": mean}}, {})
     with pytest.raises(ConfigError, match=r"no 'mapping\.fc0\.weight' of 2 dimensions"):
         convert_stylegan2({"generator": {k: v for k, v in n["generator"].items() if not k.startswith("mapping.")}}, {})

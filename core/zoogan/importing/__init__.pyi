@@ -18,6 +18,11 @@ from .official import require_same_number as require_same_number
 from .official import require_same_numbers as require_same_numbers
 from .official import set_nested as set_nested
 from .official import translate_arguments as translate_arguments
+from .style import TrunkShape as TrunkShape
+from .style import convert_style_network as convert_style_network
+from .style import count_layers as count_layers
+from .style import name_style_tensor as name_style_tensor
+from .style import read_trunk_shape as read_trunk_shape
 from .synthesis import OfficialWeights as OfficialWeights
 from .synthesis import count_trunk_blocks as count_trunk_blocks
 from .synthesis import make_mean_latent as make_mean_latent

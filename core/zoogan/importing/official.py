@@ -75,7 +75,8 @@ class Imported:
         notes: Sentences for the person who imports.
         choose: For ambiguous weights, chooses an interpretation after a trial; returns None if the user's settings
             decide. None for unambiguous weights.
-        untrained: Slots that official files may lack, because no edit needs them; such a network starts untrained.
+        untrained: Slots that official files may lack, because edits can do without; such a network starts untrained.
+        without_untrained: Tells the user what edits need instead of an untrained network.
         game: Tensors of the game's own state that are in the files (a mean latent).
         raw: For slots whose `networks` are moving averages, the weights in training, if the files hold them; a training
             that starts from the run continues with these.
@@ -87,6 +88,7 @@ class Imported:
     notes: list[str] = field(default_factory=list)
     choose: Callable[[Trial], Choice | None] | None = None
     untrained: tuple[str, ...] = ()
+    without_untrained: str = "edits do not need it"
     game: StateDict = field(default_factory=dict)
     raw: dict[str, StateDict] = field(default_factory=dict)
 
@@ -124,7 +126,10 @@ def read_state_dicts(path: Path) -> dict[str, StateDict]:
 
 
 def read_networks(
-    files: Iterable[Path], recognise: Callable[[Mapping[str, Tensor]], str | None], layout: str
+    files: Iterable[Path],
+    recognise: Callable[[Mapping[str, Tensor]], str | None],
+    layout: str,
+    known: str = "neither a generator nor a discriminator",
 ) -> dict[str, StateDict]:
     """Read files of one network each into state_dicts by slot; file names are ignored.
 
@@ -132,6 +137,7 @@ def read_networks(
         files: The files.
         recognise: Returns the slot of a state_dict by its keys, or None.
         layout: Name of the layout, for messages.
+        known: Says that a file holds none of the networks of the layout, for messages.
 
     Raises:
         ConfigError: A file of another layout, or two of one network.
@@ -141,7 +147,7 @@ def read_networks(
         state = read_state_dict(path)
         slot = recognise(state)
         if slot is None:
-            raise ConfigError(f"{path}: neither a generator nor a discriminator of {layout}")
+            raise ConfigError(f"{path}: {known} of {layout}")
         if slot in networks:
             raise ConfigError(f"{path}: a second {slot}; give one file of each network")
         networks[slot] = state
@@ -202,12 +208,12 @@ def rename_tensors(state: Mapping[str, Tensor], names: Mapping[str, str], what: 
         layout: Name of the layout, for messages.
 
     Raises:
-        ConfigError: Names missing, or left over.
+        ConfigError: Names missing, or left over; names all of them.
     """
     missing, extra = [n for n in names if n not in state], [n for n in state if n not in names]
     if missing or extra:
-        problems = [f"no {missing[0]!r} and {len(missing) - 1} more"] if missing else []
-        problems += [f"an unknown {extra[0]!r} and {len(extra) - 1} more"] if extra else []
+        problems = [f"no {', '.join(map(repr, missing))}"] if missing else []
+        problems += [f"unknown: {', '.join(map(repr, extra))}"] if extra else []
         raise ConfigError(f"the {what} weights are not in the layout of {layout}: {'; '.join(problems)}")
     return {ours: state[official] for official, ours in names.items()}
 

@@ -13,6 +13,7 @@ from .blocks import check_halvings as check_halvings
 from .blocks import get_default_stages as get_default_stages
 from .blocks import init_normal as init_normal
 from .blocks import make_conv_norm_relu as make_conv_norm_relu
+from .config import UPPER_CONTOUR as UPPER_CONTOUR
 from .config import AdaConfig as AdaConfig
 from .config import DiffAugmentConfig as DiffAugmentConfig
 from .config import LandmarkMapsConfig as LandmarkMapsConfig

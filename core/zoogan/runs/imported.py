@@ -92,7 +92,9 @@ def import_weights(
     folder.write_config(config, composition.facts)
     folder.write_model(config, composition.facts, composition.networks, composition.game, untrained, raw=imported.raw)
     notes = [*imported.notes, *choice_notes]
-    notes += [f"the {name} is not in the files and starts untrained; edits do not need it" for name in untrained]
+    notes += [
+        f"the {name} is not in the files and starts untrained; {imported.without_untrained}" for name in untrained
+    ]
     return ImportedRun(LoadedRun(config, composition.facts, _make_editor(composition), path=path), tuple(notes))
 
 
