@@ -112,7 +112,7 @@ def convert_smile_layout(networks: Mapping[str, Mapping[str, Tensor]], settings:
         make_published_layer(SmileLayoutConfig(), TRAINED_ON),
         networks={},
         untrained=("discriminator",),
-        without_untrained="it reads the attributes off layouts, so edits need those of each face",
+        without_untrained="it reads the attributes off layouts, so edits need those of each face (--own)",
     )
     architectures = read_architectures(networks, settings)
     places = {f"the {slot.replace('_', ' ')}": network.numbers for slot, network in architectures.items()}
