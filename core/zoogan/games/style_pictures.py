@@ -164,12 +164,15 @@ class StylePictures(AdversarialGame):
         changed = self.condition.find_changed(self.unpack_batch(turn)[1], domain)
         return torch.where(changed[..., None], style, self.read_own_style(turn))
 
-    @torch.no_grad()
     def read_own_style(self, turn: Turn) -> Tensor:
-        """Read the styles of the source faces in their own domains, without a graph, once for all steps."""
+        """Read the styles of the source faces in their own domains, once for all steps; they carry no graph."""
         image, own, _ = self.unpack_batch(turn)
         encoder = turn.networks["style_encoder"]
-        return turn.shared.compute_once("own style", lambda: encoder(image, own), uses=("style_encoder",))
+        # Autocast of torch before 2.11 caches the weights that it casts; cast without a graph, they would cut the
+        # gradient of every later forward of the encoder.
+        needs_graph = torch.is_autocast_enabled(image.device.type if not image.is_meta else "cpu")
+        uses = ("style_encoder",)
+        return turn.shared.compute_once("own style", lambda: encoder(image, own), uses=uses, grad=needs_graph).detach()
 
     def get_masks(self, turn: Turn) -> Masks | None:
         """Return the heat maps of the source faces, computed once a batch; None = there are none."""
