@@ -239,7 +239,9 @@ class StyleTranslation(StylePictures):
         """
         if images < STYLE_ADVICE_IMAGES:
             return None
-        if figures.get("generator_latent/diversity", 1.0) < 0.01:
+        # Two one-hot maps differ by 2 in all channels together, so this is the share of the pixels that differ.
+        scale = len(self.facts.parts) / 2 if self.config.picture == "layout" else 1.0
+        if figures.get("generator_latent/diversity", 1.0) * scale < 0.01:
             return "styles make almost no difference (diversity < 0.01): raise weights.diversity, or let it decay later"
         if figures.get("generator_latent/cycle", 0.0) > 0.5 and self.config.picture == "image":
             return "faces cannot be restored (cycle > 0.5): raise weights.cycle or lower weights.diversity"
