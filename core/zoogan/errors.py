@@ -17,13 +17,11 @@ class TrainingStopped(Exception):
 
     Args:
         folder: of the run.
-        iteration: the last one that was completed.
+        iteration: the last one that was completed and saved; None in a stage that is no training, or between stages.
         signal: the number of the signal; None in a process that did not receive it itself.
     """
 
-    def __init__(self, folder: Path, iteration: int, signal: int | None) -> None:
-        super().__init__(
-            f"training was stopped and saved at iteration {iteration}; go on with "
-            f"zoogan.train(out={str(folder)!r}, resume=True)"
-        )
+    def __init__(self, folder: Path, iteration: int | None, signal: int | None) -> None:
+        saved = "" if iteration is None else f" and saved at iteration {iteration}"
+        super().__init__(f"training was stopped{saved}; go on with zoogan.train(out={str(folder)!r}, resume=True)")
         self.folder, self.iteration, self.signal = folder, iteration, signal

@@ -47,7 +47,7 @@ from zoogan_smile.config import (
 )
 
 DETAILED_SIDES = (32, 64, 128)
-"""The sides at which heat maps keep details."""
+"""The sides at which heat maps keep details; of layouts of 512 px also 256."""
 
 
 class SmileGenerator(StyleTranslator):
@@ -86,7 +86,8 @@ class SmileGenerator(StyleTranslator):
             activation=nn.LeakyReLU(LRELU_SLOPE, inplace=True),
             conv=nn.Conv2d(widths[0], facts.channels, 1),
         ))  # fmt: skip
-        self.encoder = ContentEncoder(facts.channels, widths, keep=DETAILED_SIDES if detailed else ())
+        sides = (*DETAILED_SIDES, 256) if size == 512 else DETAILED_SIDES
+        self.encoder = ContentEncoder(facts.channels, widths, keep=sides if detailed else ())
         self.decoder = StyleDecoder(widths, make_block, nn.Identity() if is_delta else norm, high_pass=config.high_pass)
         self.head = (
             ModulatedConv2d(widths[0], facts.channels, 1, joined, demodulate=False, affine="delta")

@@ -32,7 +32,7 @@ class SemanticTerm(WeightedTerm):
         facts: Attributes and parts of the data.
 
     Raises:
-        ConfigError: The config names parts that the data does not have.
+        ConfigError: The data has no parts.
     """
 
     default = SemanticTermConfig
@@ -59,7 +59,7 @@ class SemanticTerm(WeightedTerm):
         return self.consistency * consistency + self.diversity * self.compute_diversity(turn, values["style"])
 
     def compute_consistency(self, turn: Turn, values: Mapping[str, Any]) -> Float[Tensor, ""]:
-        """Compute mean |translated - layout| over the pixels that should not change, in [0, 1]."""
+        """Compute mean |translated - layout| over the pixels that should not change, in [0, 2 / parts]."""
         layout = values["image"]
         fixed = self.find_fixed(layout, values["own"], values["domain"]).to(layout.dtype)
         distance = (values["translated"] - layout).abs().mean(1)

@@ -17,7 +17,7 @@ from zoogan.names import suggest_name
 class PartMaps(HeatMaps):
     """The small parts of a layout, such as nose and mouth, and a margin around them. Coarse and fine masks are equal.
 
-    They stand in for landmark heat maps, are exact and need no network. They are ours: no paper has them.
+    They replace landmark heat maps, are exact and need no network. No paper describes them.
 
     Args:
         config: The parts, and the margin.

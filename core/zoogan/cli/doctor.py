@@ -35,7 +35,7 @@ def examine_machine(files: tuple[Path, ...]) -> Iterator[Finding]:
     yield from check_plugins(files)
     yield from check_disk(Path.cwd())
     yield from check_devices()
-    yield from check_stages()
+    yield from list_stage_findings()
 
 
 def check_versions() -> Iterator[Finding]:
@@ -142,7 +142,7 @@ def check_devices() -> Iterator[Finding]:
         yield "ok", "processes", "accelerate launch -m zoogan train ... trains on several"
 
 
-def check_stages() -> Iterator[Finding]:
+def list_stage_findings() -> Iterator[Finding]:
     """Yield the stages of each method that has some, opened untrained on the meta device."""
     from zoogan.plugins.host import get_zoo
 

@@ -13,7 +13,8 @@ from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, check_picture_
 from zoogan.errors import ConfigError
 
 NO_REQUEST = (
-    "say what to show: --attribute NAME=VALUE such as Eyeglasses=1, --domain NAME, or --part NAME --from-seed N"
+    "say what to show: --attribute NAME=VALUE such as Eyeglasses=1, --domain NAME, --reference FILE, or "
+    "--part NAME --from-seed N"
 )
 # Options with their own flag, by their name in Python; these names cannot be attributes.
 OPTIONS = {
@@ -62,7 +63,10 @@ def edit(
         Path | None, typer.Option("--from", metavar="FILE", help="Take the parts from a latent file or a photo.")
     ] = None,
     segmentation: Annotated[
-        bool, typer.Option("--segmentation", help="Save the edit's segmentation too, in colours.")
+        bool,
+        typer.Option(
+            "--segmentation", help="Save the edit's segmentation too, in colours; runs that edit maps always do."
+        ),
     ] = False,
     strength: Annotated[float, typer.Option(help="0 returns the input, 1 the edit; above 1 exaggerates it.")] = 1.0,
     threshold: Annotated[float | None, typer.Option(help="Make the mask hard: 1 where it exceeds this.")] = None,

@@ -164,7 +164,7 @@ def prepare_study(
     source = registry.build("source", data) if kind == "edits" else open_labelled_source(registry, data, judge)
     if judge is not None and options.judge is None:
         notes.append(describe_judge_mismatch(judge.facts, source))
-    check_layouts(run.editor, source, data.source)
+    check_source_parts(run.editor, source, data.source)
     study = open_study(
         source, data.source, faces=options.faces, seed=options.seed, device=run.device, judge=judge, editor=run.editor,
         truncation=1.0 if options.truncation is None else options.truncation, only=options.face_numbers,
@@ -175,7 +175,7 @@ def prepare_study(
     return PreparedStudy(study, editor, source, judge, attributes, tuple(note for note in notes if note))
 
 
-def check_layouts(editor: Editor, source: Source, name: str) -> None:
+def check_source_parts(editor: Editor, source: Source, name: str) -> None:
     """Check that a source has the layouts that an editor of layouts needs.
 
     Raises:

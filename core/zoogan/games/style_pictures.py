@@ -243,8 +243,10 @@ class StylePictures(AdversarialGame):
             image = self.unpack_batch(turn)[0]
             return style, self.to_picture(self.generate(turn, image, style, self.get_masks(turn), pass_name, encoded))
 
-        style_network = "mapping" if pass_name == "latent" else "style_encoder"
-        return self.share_between_steps(turn, f"translated {pass_name}", make, ("generator", style_network), keep_graph)
+        networks = ["generator", *(["mapping"] if pass_name == "latent" else [])]
+        if pass_name == "reference" or self.config.restyle == "changed":
+            networks.append("style_encoder")
+        return self.share_between_steps(turn, f"translated {pass_name}", make, tuple(networks), keep_graph)
 
     @torch.no_grad()
     def translate_to_second_style(self, turn: Turn, pass_name: Pass) -> Tensor:

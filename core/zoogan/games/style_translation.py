@@ -220,10 +220,11 @@ class StyleTranslation(StylePictures):
         """Warn if the generator has a high-pass filter for details, but there are no heat maps."""
         if not self.lacks_masks:
             return ()
+        own = "heat_maps.use=parts, " if self.config.picture == "layout" else ""
         return (
             "generator.high_pass keeps details of a face where heat maps are set, and heat_maps.use=none sets none: "
-            "the decoder has neither these skips nor its shortcuts. Set heat_maps.use=landmarks heat_maps.file=FILE or "
-            "heat_maps.use=files data.heat_maps=true, or train with generator.high_pass=0",
+            f"the decoder has neither these skips nor its shortcuts. Set {own}heat_maps.use=landmarks "
+            "heat_maps.file=FILE or heat_maps.use=files data.heat_maps=true, or train with generator.high_pass=0",
         )
 
     def suggest_remedy(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:

@@ -240,7 +240,8 @@ def edit_to_labels(
             if name not in resolved:
                 resolved[name] = part.new_zeros(len(image), *part.shape[1:])
             resolved[name][rows] = part
-    return editor.apply(image, resolved | (masks or {}), seed=seed)
+    masks = {k: mask.to(weight.dtype) if mask.is_floating_point() else mask for k, mask in (masks or {}).items()}
+    return editor.apply(image, resolved | masks, seed=seed)
 
 
 def round_as_saved(image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.auxiliary.image_distance import DistanceChoice, choose_image_distance
+from zoogan.conditions.attributes import parse_attribute_value
 from zoogan.config import GameConfig, validate_model
 from zoogan.config.registry import Registry
 from zoogan.editors.config import InversionConfig
@@ -22,6 +23,7 @@ from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Edit, Editor, Targets, Unavailable
 from zoogan.interfaces.synthesis import collect_noise
+from zoogan.names import suggest_name
 from zoogan.runs.images import Photos, prepare_images
 from zoogan.runs.latents import LATENT_SUFFIX, join_edits, read_latents
 from zoogan.runs.layouts import Layouts, prepare_layouts
@@ -229,11 +231,22 @@ class LoadedRun:
             raise ConfigError(str(error)) from error
 
     def _parse_own_labels(self, own: Mapping[str, Any]) -> Mapping[str, float]:
-        """Parse own labels; ConfigError lists all problems."""
-        try:
-            return self.editor.condition.parse(own).attributes
-        except ValueError as error:
-            raise ConfigError("\n".join(f"own: {line}" for line in str(error).splitlines())) from error
+        """Parse own labels, which may be in any combination; ConfigError lists all problems."""
+        labels, problems = {}, []
+        for name, word in own.items():
+            value = parse_attribute_value(word)
+            if name not in self.editor.attributes:
+                hint = suggest_name(name, self.editor.attributes)
+                problems.append(
+                    f"own: this run does not know {name}{hint}; it knows {', '.join(self.editor.attributes)}"
+                )
+            elif value not in (0.0, 1.0):
+                problems.append(f"own: {name}: a face shows it or not: expected 0 or 1, got {word!r}")
+            else:
+                labels[name] = value
+        if problems:
+            raise ConfigError("\n".join(problems))
+        return labels
 
     def _prepare_synthesis_edit(
         self,

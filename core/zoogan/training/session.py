@@ -33,12 +33,12 @@ class Outcome:
 
     Attributes:
         reason: finished or stopped.
-        iteration: the last one that was completed.
+        iteration: the last one that was completed and saved; None if a job was stopped, or a stage after its end.
         signal: number of the signal that this process received, if any.
     """
 
     reason: str
-    iteration: int
+    iteration: int | None
     signal: int | None = None
 
     @property

@@ -40,8 +40,10 @@ def describe_outcome(ended: EndedTraining) -> str:
     """
     path, session = ended.folder, ended.session
     if ended.outcome.is_stopped or session is None:
-        stage = f" of stage {ended.stage}" if ended.stage else ""
         advice = f"go on with\n  zoo train --out {path} --resume"
+        if ended.outcome.iteration is None:
+            return f"stopped in stage {ended.stage}; {advice}"
+        stage = f" of stage {ended.stage}" if ended.stage else ""
         return f"stopped and saved at iteration {ended.outcome.iteration}{stage}; {advice}"
     editor = load(path, device=session.accelerator.device, registry=session.zoo.registry).editor
     lines = ["", f"finished: {path}"]

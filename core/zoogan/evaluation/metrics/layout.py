@@ -114,15 +114,16 @@ class Layout(FaceMetric):
 
     def _open_judge(self, study: Study) -> tuple[LayoutJudge | None, str]:
         """Open the judge of layouts, which the first process trains if necessary; or explain why there is none."""
-        try:
-            if study.world.rank == 0:
-                judge = open_layout_judge(study.source, study.source_name, study.cache)
-            study.world.barrier()
-            if study.world.rank > 0:
-                judge = open_layout_judge(study.source, study.source_name, study.cache)
-        except ValueError as error:
-            return None, str(error)
-        return judge, ""
+
+        def open_judge() -> tuple[LayoutJudge | None, str]:
+            try:
+                return open_layout_judge(study.source, study.source_name, study.cache), ""
+            except (ValueError, OSError) as error:
+                return None, str(error)
+
+        judge, problem = open_judge() if study.world.rank == 0 else (None, "")
+        study.world.barrier()
+        return open_judge() if study.world.rank > 0 else (judge, problem)
 
     def get_part(self, attribute: str) -> int | None:
         """Return the part that edits of an attribute are about; None if the true redraws change no part."""

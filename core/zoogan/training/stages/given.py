@@ -93,6 +93,20 @@ def make_judge_layer(name: str, stage: JudgeStage, config: GameConfig) -> dict[s
     return {"attributes": list(facts.attributes), "backbone": facts.build.backbone}
 
 
+def check_judge_parts(name: str, path: Path, parts: tuple[str, ...]) -> None:
+    """Check that a given judge that reads parts reads those of the run.
+
+    Raises:
+        ConfigError: It reads others, whose numbers would mean other parts.
+    """
+    theirs = tuple(read_judge_facts(path).parts)
+    if theirs and parts and theirs != parts:
+        raise ConfigError(
+            f"stages.{name}: the judge in {path} reads the parts {', '.join(theirs)}, but the faces of this run have "
+            f"{', '.join(parts)} (data.label_set). Take a judge of the same parts, or leave out --stage {name}"
+        )
+
+
 def find_given_run(zoo: PluginHost, name: str, stage: TrainedStage) -> Path:
     """Find the folder of a given run; official weights are imported into a temporary one first.
 
@@ -103,9 +117,11 @@ def find_given_run(zoo: PluginHost, name: str, stage: TrainedStage) -> Path:
     assert path is not None
     if (path / "config.yaml").exists():
         return path
-    if path.is_dir() or not path.exists():
+    reads_weights = zoo.get_method(stage.method).importer is not None
+    may_hold_weights = path.is_dir() and reads_weights and any(file.is_file() for file in path.iterdir())
+    if not path.exists() or (path.is_dir() and not may_hold_weights):
         open_origin(path, zoo.registry, f"stages.{name}")  # raises, and names the nearest run
-    if zoo.get_method(stage.method).importer is None:
+    if not reads_weights:
         raise ConfigError(f"stages.{name}: {path} is no run, and {stage.method} reads no official weights; name a run")
     try:
         return Path(import_once(zoo, stage.method, path, json.dumps(stage.set, sort_keys=True)).name) / "run"
@@ -159,7 +175,7 @@ def check_given_job(context: StageContext, stage: Stage, path: Path) -> None:
 def copy_given(context: StageContext) -> None:
     """Copy a given result into the folder of its stage, so that the run can be moved.
 
-    Of a run the config, the facts and the model are copied, of another folder everything.
+    Of a run the config, the facts, the model and the directions are copied, of another folder everything.
     """
     settings = context.config
     assert context.zoo is not None and settings.path is not None
@@ -171,3 +187,5 @@ def copy_given(context: StageContext) -> None:
         for file in (run.config, run.facts):
             shutil.copy(file, draft)
         shutil.copytree(run.model, draft / "model")
+        if run.directions.is_dir():
+            shutil.copytree(run.directions, draft / run.directions.name)

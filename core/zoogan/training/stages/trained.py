@@ -33,8 +33,11 @@ def get_trained_settings(context: StageContext) -> TrainedStage:
     return context.config
 
 
-def run_trained_stage(context: StageContext) -> None:
+def run_trained_stage(context: StageContext) -> int | None:
     """Train the method of a stage to its end, from the newest checkpoint in the stage's folder if there is one.
+
+    Returns:
+        The signal that this process received in the last iteration, if any: the stage is complete, but no other begins.
 
     Raises:
         ConfigError: The config or the source cannot be used.
@@ -48,10 +51,11 @@ def run_trained_stage(context: StageContext) -> None:
         show=context.show,
     )  # fmt: skip
     if isinstance(training, FinishedRun):
-        return
+        return None
     outcome = training.train()
     if outcome.is_stopped:
         raise StageStopped(outcome.signal, outcome.iteration)
+    return outcome.signal
 
 
 def open_trained_stage(context: StageContext) -> LoadedRun:

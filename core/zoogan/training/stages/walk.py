@@ -37,7 +37,13 @@ from zoogan.training.origin import check_frozen_are_trained, find_relevant_facts
 from zoogan.training.prepare import open_data
 from zoogan.training.session import Outcome
 from zoogan.training.stages.config import JudgeStage, TrainedStage
-from zoogan.training.stages.given import check_given_job, check_given_run, copy_given, find_given_run
+from zoogan.training.stages.given import (
+    check_given_job,
+    check_given_run,
+    check_judge_parts,
+    copy_given,
+    find_given_run,
+)
 from zoogan.training.stages.judge import open_judge_source
 from zoogan.training.stages.records import StageRecord, check_digest, compute_digest, read_records, write_records
 from zoogan.training.stages.trained import configure_trained_stage, prefix_lines
@@ -197,6 +203,8 @@ class StagedTraining:
                 earlier = {other: others[other] for other in stage.after if other in others}
                 untrained = replace(untrained, stages=earlier)
             check_given_job(untrained, stage, settings.path)
+            if isinstance(settings, JudgeStage):
+                check_judge_parts(name, settings.path, self.facts.parts)
         elif isinstance(settings, JudgeStage):
             try:
                 source, _ = open_judge_source(untrained)
@@ -227,7 +235,7 @@ class StagedTraining:
     def describe_stage(self, stage: Stage) -> str:
         """Describe what happens to a stage."""
         if stage.name not in self.stages:
-            return "left out, as stages say"
+            return f"left out, because stages.{stage.name} is null"
         settings, record = self.stages[stage.name][1], self.records[stage.name]
         if record.is_complete:
             return f"skipped, because it is {record.state}{f' ({record.origin})' if record.origin else ''}"
@@ -269,7 +277,7 @@ class StagedTraining:
                 else:
                     self.make(name, import_stage_function(self.stages[name][0], "run"), "done")
             except StageStopped as stop:
-                return StoppedStage(name, Outcome("stopped", stop.iteration or 0, stop.signal))
+                return StoppedStage(name, Outcome("stopped", stop.iteration, stop.signal))
         return None
 
     def make(self, name: str, run: Callable[[StageContext], Any], state: Any) -> None:
@@ -284,7 +292,8 @@ class StagedTraining:
         self.record(name, state="running", origin=origin)
         try:
             if settings.is_joint and state == "done":
-                run(replace(context, world=self.world))
+                received = self.world.gather_objects(run(replace(context, world=self.world)))
+                signal = next((number for number in received if isinstance(number, int)), None)
             else:
                 signal = self.run_on_main(context, run)
         finally:
@@ -321,7 +330,7 @@ class StagedTraining:
             if self.is_main:
                 try:
                     run(replace(context, get_signal=lambda: signals.received and int(signals.received)))
-                except BaseException as raised:  # the others must hear of it, whatever it is
+                except BaseException as raised:  # raised in the other processes too
                     error = raised
                 signal = None if signals.received is None else int(signals.received)
             if group is not None:
