@@ -86,8 +86,8 @@ class SmileGenerator(StyleTranslator):
             activation=nn.LeakyReLU(LRELU_SLOPE, inplace=True),
             conv=nn.Conv2d(widths[0], facts.channels, 1),
         ))  # fmt: skip
-        sides = (*DETAILED_SIDES, 256) if size == 512 else DETAILED_SIDES
-        self.encoder = ContentEncoder(facts.channels, widths, keep=sides if detailed else ())
+        kept = (*DETAILED_SIDES, 256) if size == 512 else DETAILED_SIDES
+        self.encoder = ContentEncoder(facts.channels, widths, keep=kept if detailed else ())
         self.decoder = StyleDecoder(widths, make_block, nn.Identity() if is_delta else norm, high_pass=config.high_pass)
         self.head = (
             ModulatedConv2d(widths[0], facts.channels, 1, joined, demodulate=False, affine="delta")
