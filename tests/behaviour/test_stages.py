@@ -55,13 +55,13 @@ def run_copy(whole_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole_run, tmp_path / "run"))
 
 
-def interrupt_in(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """Send SIGINT in the job `colours`, or in the second iteration of the method `sagan` or `staged`."""
+def interrupt_in(monkeypatch: pytest.MonkeyPatch, where: str, iteration: int = 1) -> None:
+    """Send SIGINT in the job `colours`, or in an iteration (by default the second) of the method `sagan` or `staged`."""
     iterate: Callable[[Trainer], None] = Trainer.iterate
     check: Callable[[StageContext], None] = StageContext.check_signal
 
     def interrupt_training(trainer: Trainer) -> None:
-        if trainer.config.method == where and trainer.iteration == 1:
+        if trainer.config.method == where and trainer.iteration == iteration:
             os.kill(os.getpid(), signal.SIGINT)
         iterate(trainer)
 
@@ -115,6 +115,19 @@ def test_stop_in_each_stage_and_resume_give_the_same_files(
         assert_same_checkpoints(whole_run / path, run / path)
     if where == "sagan":
         assert "iteration 1/3" not in output.partition("stage backbone: done")[0], "went on from its checkpoint"
+
+
+def test_stop_in_last_iteration_of_a_stage_begins_no_other(
+    whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt_in(patch, "sagan", 2)
+        assert begin(run) == 130
+    assert "stopped in stage backbone" in capsys.readouterr().out
+    assert {record["state"] for record in read_states(run).values()} == {"done"} and not (run / "model").exists()
+    assert resume(run) == 0
+    assert read_results(run) == read_results(whole_run)
 
 
 def test_python_stop_names_the_run_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
