@@ -56,7 +56,7 @@ def run_copy(whole_run: Path, tmp_path: Path) -> Path:
 
 
 def interrupt_in(monkeypatch: pytest.MonkeyPatch, where: str, iteration: int = 1) -> None:
-    """Send SIGINT in the job `colours`, or in an iteration (by default the second) of the method `sagan` or `staged`."""
+    """Send SIGINT in the job `colours`, or in an iteration (from 0) of the method `sagan` or `staged`."""
     iterate: Callable[[Trainer], None] = Trainer.iterate
     check: Callable[[StageContext], None] = StageContext.check_signal
 
