@@ -140,7 +140,10 @@ def test_reference_gives_named_attributes_and_a_bare_one_all(editor: LayoutEdito
     measured = edit(editor, Request({"Wearing_Hat": 1.0}, reference=reference, restyles=False)).extras["style"]
     assert torch.equal(measured[0, 2], theirs[0, 2]) and torch.equal(measured[1, 2], own_style[1, 2])
     bare = edit(editor, Request({}, reference=reference)).extras
-    assert torch.equal(bare["target"], editor.predict_labels(reference))
+    read = editor.predict_labels(reference)
+    assert torch.equal(bare["target"], editor.condition.apply_request(OWN, read)) and not torch.equal(
+        bare["target"], OWN
+    )
     assert torch.equal(bare["style"], editor.networks["style_encoder"](reference, make_pairs(bare["target"])))
 
 

@@ -236,10 +236,8 @@ class LoadedRun:
         for name, word in own.items():
             value = parse_attribute_value(word)
             if name not in self.editor.attributes:
-                hint = suggest_name(name, self.editor.attributes)
-                problems.append(
-                    f"own: this run does not know {name}{hint}; it knows {', '.join(self.editor.attributes)}"
-                )
+                hint, known = suggest_name(name, self.editor.attributes), ", ".join(self.editor.attributes)
+                problems.append(f"own: {name}: this model does not know that attribute{hint}; it knows {known}")
             elif value not in (0.0, 1.0):
                 problems.append(f"own: {name}: a face shows it or not: expected 0 or 1, got {word!r}")
             else:
