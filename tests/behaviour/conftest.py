@@ -10,6 +10,7 @@ import jaxtyping
 import pytest
 
 import zoogan
+from support.layout_editors import WORN
 from support.part_runs import ErrorReader, write_part_run
 from support.pictures import save_picture
 from support.plugins import GOOD_PLUGIN, PluginFolder
@@ -20,12 +21,6 @@ from zoogan.runs.loaded import LoadedRun
 
 EYEGLASSES = {"attributes": "Eyeglasses", "probabilities": {"Eyeglasses": 0.5}}
 """Data settings of drawn faces of which every second one wears eyeglasses."""
-
-WORN = {
-    "attributes": ["Eyeglasses", "Wearing_Hat", "Bangs"],
-    "probabilities": {"Eyeglasses": 0.5, "Wearing_Hat": 0.4, "Bangs": 0.5},
-}
-"""Data settings of drawn faces that often wear glasses or a hat, or have bangs."""
 
 # ---- runs, trained once a session; tests read them and copy them before they write ----
 

@@ -262,7 +262,7 @@ def test_vocabulary_knows_runs_of_maps(smile_layout_run: Path, sagan_run: Path, 
 
 
 def test_training_ends_with_figures_of_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from conftest import WORN
+    from support.layout_editors import WORN
 
     run = tmp_path / "run"
     evaluated = {"evaluate": "layout", "evaluate_every": 1, "evaluate_options": {"layout": {"success": False}}}

@@ -166,7 +166,7 @@ def train_with(*sets: str) -> float:
     config = make_config(
         "data.attributes=Bangs", "weights.cycle=0", "weights.style=0", "weights.diversity=0", "heat_maps.use=none",
         "generator.high_pass=0", "generator.halvings=1", "generator.width=16", "generator.max_width=16",
-        "optimizers.generator.lr=0.01", *sets,
+        "optimizers.generator.lr=0.01", "penalty.weight=0.25", "restyle=all", *sets,
     )  # fmt: skip
     composition = compose(config, facts, REGISTRY)
     layout, without = make_quarters(4), torch.zeros(4, 1)

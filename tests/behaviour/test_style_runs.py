@@ -27,7 +27,7 @@ from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
 from zoogan.training.prepare import prepare
 from zoogan_stargan_v2.config import StarganV2GeneratorConfig, StarganV2MappingConfig, StarganV2StyleEncoderConfig
 from zoogan_stargan_v2.networks import StarganV2Generator, StarganV2Mapping, StarganV2StyleEncoder
-from zoogan_stargan_v2.weights import SLOTS, map_official_names
+from zoogan_stargan_v2.weights import SLOTS, get_official_name
 
 pytestmark = pytest.mark.slow
 
@@ -163,7 +163,7 @@ def official_file(path: Path, size: int = 128) -> dict[str, nn.Module]:
     for name, slot in SLOTS.items():
         if slot in networks:
             state = networks[slot].state_dict()
-            saved[name] = {official: state[ours] for official, ours in map_official_names(slot, networks[slot]).items()}
+            saved[name] = {get_official_name(slot, key, networks[slot]): value for key, value in state.items()}
     torch.save(saved, path)
     return networks
 

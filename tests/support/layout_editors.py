@@ -11,6 +11,12 @@ from torch import Tensor, nn
 from zoogan.interfaces import Edit, Editor, Request, Source
 from zoogan.layers.layout import make_layout
 
+WORN = {
+    "attributes": ["Eyeglasses", "Wearing_Hat", "Bangs"],
+    "probabilities": {"Eyeglasses": 0.5, "Wearing_Hat": 0.4, "Bangs": 0.5},
+}
+"""Data settings of drawn faces that often wear glasses or a hat, or have bangs."""
+
 ChangeMap = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From segmentations (n, s, s), images and target labels (n, a) to edited segmentations."""
 

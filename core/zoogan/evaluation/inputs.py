@@ -236,7 +236,7 @@ def guide_editor(study: Study, editor: Editor) -> Editor:
 
     from zoogan.pictures.photo import normalize_image
 
-    faces = torch.arange(study.faces)
+    faces = torch.arange(study.held_out_count)
     if study.source.domains:  # a hat hides the hair whose colour is the domain
         faces = (study.source.read_domains(study.split)[: study.faces] >= 0).nonzero().flatten()
     sample = study.source.read(study.split, faces.tolist())

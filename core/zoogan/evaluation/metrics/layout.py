@@ -83,7 +83,7 @@ class Layout(FaceMetric):
         "layout.changed": Headline("Changed pixels right", "of those that the true redraw changes", 10, 10),
         "layout.kept": Headline("Other pixels kept", "of those that the true redraw leaves alone", 12, 12),
         "layout.iou": Headline("IoU of the part", "of glasses, hat or hair with the true redraw's", 14, 14),
-        "layout.success": Headline("Success on layouts", "of the edits show the requested value", 20, 20),
+        "layout.success": Headline("Success on layouts", "of the edits show the requested value", 21, 21),
         "layout.reference.iou": Headline("IoU, true reference", "with the true redraw as the reference", 22, 22),
     }
     better: ClassVar = list_measures()
