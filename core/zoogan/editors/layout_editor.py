@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.conditions.pairs import PairsCondition, make_pairs
+from zoogan.editors.style_options import check_style_options
 from zoogan.facts import Facts
 from zoogan.interfaces import Column, Edit, Editor, HeatMaps, Masks, Networks, Request, Seed, Targets
 from zoogan.interfaces.draws import derive_seed
@@ -240,7 +241,10 @@ class LayoutEditor(Editor):
             ValueError: There is no layout, a threshold, a truncation of a reference's style or out of range, or a
                 wrong number of seeds.
         """
-        self._check_options(image, targets, seed, threshold, truncation)
+        if "layout" not in targets:
+            raise ValueError("this run edits the map of the parts of a face: give it too, with --layout FILE")
+        has_style = "reference" in targets or "style" in targets
+        check_style_options(len(image), seed, threshold, truncation, has_style=has_style)
         layout, own = targets["layout"], targets["own"]
         if bool(own.isnan().any()):
             own = torch.where(own.isnan(), self.predict_labels(layout), own)
@@ -265,21 +269,6 @@ class LayoutEditor(Editor):
             stored = targets.get(self.heat_maps.field)
             return None if stored is None else (stored[:, :1], stored[:, 1:])
         return self.heat_maps(targets["layout"] if self.heat_maps.reads == "layout" else image)
-
-    def _check_options(
-        self, image: Tensor, targets: Targets, seed: Seed, threshold: float | None, truncation: float | None
-    ) -> None:
-        """Check the arguments of `apply`."""
-        if "layout" not in targets:
-            raise ValueError("this run edits the map of the parts of a face: give it too, with --layout FILE")
-        if threshold is not None:
-            raise ValueError("this editor has no mask, so a threshold has no effect: leave it out")
-        if truncation is not None and ("reference" in targets or "style" in targets):
-            raise ValueError("truncation is for drawn styles; a reference gives its own: leave one of them out")
-        if truncation is not None and not 0 <= truncation <= 1:
-            raise ValueError(f"truncation is a share from 0 to 1, got {truncation:g}")
-        if not isinstance(seed, int) and len(seed) not in (1, len(image)):
-            raise ValueError(f"{len(seed)} seeds for {len(image)} images: give one, or one each")
 
     def make_columns(
         self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from zoogan.conditions.domain import DomainCondition
+from zoogan.editors.style_options import check_style_options
 from zoogan.interfaces import Column, Edit, Editor, HeatMaps, Networks, Request, Seed, Targets
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.source import find_domains
@@ -169,15 +170,8 @@ class StyleEditor(Editor):
         Raises:
             ValueError: A threshold, a truncation of a reference's style or out of range, a wrong number of seeds.
         """
-        if threshold is not None:
-            raise ValueError("this editor has no mask, so a threshold has no effect: leave it out")
         style = targets.get("style")
-        if style is not None and truncation is not None:
-            raise ValueError("truncation is for drawn styles; a reference gives its own: leave one of them out")
-        if truncation is not None and not 0 <= truncation <= 1:
-            raise ValueError(f"truncation is a share from 0 to 1, got {truncation:g}")
-        if not isinstance(seed, int) and len(seed) not in (1, len(image)):
-            raise ValueError(f"{len(seed)} seeds for {len(image)} images: give one, or one each")
+        check_style_options(len(image), seed, threshold, truncation, has_style=style is not None)
         style = self.draw_style(targets["domain"], seed, truncation) if style is None else style
         stored = targets.get(self.heat_maps.field or "")
         masks = self.heat_maps(image) if stored is None else (stored[:, :1], stored[:, 1:])
