@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.plugins import MethodSpec, Registry, hookimpl
+from zoogan.plugins import MethodSpec, Registry, Stage, hookimpl
 
 API_VERSION = 1
 
 
 @hookimpl
 def zoo_register(registry: Registry) -> None:
+    """Register both stages with their networks and terms, and the whole method."""
+    register_layout_stage(registry)
+    register_image_stage(registry)
+    register_whole(registry)
+
+
+def register_layout_stage(registry: Registry) -> None:
     """Register the layout stage, its networks and its extra term."""
     from zoogan_smile.config import (
         SemanticTermConfig,
@@ -39,5 +46,58 @@ def zoo_register(registry: Registry) -> None:
             paper="https://arxiv.org/abs/2010.02315",
             importer="zoogan_smile.weights:import_smile_layout",
             min_image_size=32,
+        )
+    )
+
+
+def register_image_stage(registry: Registry) -> None:
+    """Register the image stage and its networks."""
+    from zoogan_smile.image_config import (
+        SmileImageConfig,
+        SmileImageDiscriminatorConfig,
+        SmileImageGeneratorConfig,
+        SmileImageMappingConfig,
+        SmileRegionEncoderConfig,
+    )
+
+    for role, config, network in (
+        ("latent_generator", SmileImageGeneratorConfig, "SmileImageGenerator"),
+        ("latent_mapping", SmileImageMappingConfig, "SmileImageMapping"),
+        ("region_encoder", SmileRegionEncoderConfig, "SmileRegionEncoder"),
+        ("image_discriminator", SmileImageDiscriminatorConfig, "SmileImageDiscriminator"),
+    ):
+        registry.component(role, "smile-image", config=config, build=f"zoogan_smile.image_networks:{network}")
+    registry.method(
+        MethodSpec(
+            name="smile-image",
+            config=SmileImageConfig,
+            game="zoogan.games:RegionSynthesis",
+            recipes=Path(__file__).parent / "recipes" / "image",
+            title="SMILE, image stage: faces painted from the maps of their parts",
+            paper="https://arxiv.org/abs/2010.02315",
+            min_image_size=16,
+        )
+    )
+
+
+def register_whole(registry: Registry) -> None:
+    """Register the method of all stages."""
+    from zoogan_smile.whole_config import SmileConfig
+
+    training = "zoogan.training:"
+    stages = (
+        Stage("parser", run=training + "run_judge_stage", open=training + "open_judge_stage", optional=True),
+        Stage("layout", run=training + "run_trained_stage", open=training + "open_trained_stage"),
+    )
+    registry.method(
+        MethodSpec(
+            name="smile",
+            config=SmileConfig,
+            game="zoogan_smile.whole:Smile",
+            recipes=Path(__file__).parent / "recipes" / "whole",
+            title="SMILE: attributes edited on the map of a photo's parts, and the face painted anew",
+            paper="https://arxiv.org/abs/2010.02315",
+            min_image_size=32,
+            stages=stages,
         )
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel
@@ -172,13 +172,14 @@ def inherit_data(
 
 
 def read_recipe(spec: MethodSpec, name: str) -> dict[str, Any]:
-    """Read the settings of a recipe.
+    """Read the settings of a recipe, laid over those of the recipe that it extends.
 
     Raises:
-        ConfigError: See `read_yaml`; also a recipe without `data.source`, or whose groups are no mappings.
+        ConfigError: See `read_yaml`; also a recipe without `data.source`, whose groups are no mappings, or that extends
+            itself.
     """
     path = spec.recipes / f"{name}.yaml"
-    values = read_yaml(path)
+    values = read_extended(path)
     for key in ("data", "training"):
         if not isinstance(group := values.get(key, {}), dict):
             got = "nothing" if group is None else repr(group)
@@ -186,6 +187,28 @@ def read_recipe(spec: MethodSpec, name: str) -> dict[str, Any]:
     if not isinstance(values.get("data", {}).get("source"), str):
         raise ConfigError(f"{path}: data.source: missing; name the recipe's source, like source: drawn")
     return values
+
+
+def read_extended(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a recipe and, below it, the recipe that it names with `extends`: a path relative to its own folder.
+
+    Args:
+        path: The recipe.
+        above: The recipes that extend it, the outermost first.
+
+    Raises:
+        ConfigError: See `read_recipe`.
+    """
+    values = read_yaml(path)
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: extends: expected the path of a recipe, like ../image/drawn-32.yaml, got {base!r}")
+    extended, chain = (path.parent / base).resolve(), (*above, path.resolve())
+    if extended in chain:
+        raise ConfigError(f"{path}: extends: {base} extends this recipe again; name another one, or leave it out")
+    return cast("dict[str, Any]", merge(read_extended(extended, chain), values))
 
 
 def choose_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:

@@ -31,6 +31,7 @@ ROLES: dict[str, str] = {
     "latent_generator": "zoogan.interfaces:LatentGenerator",
     "latent_mapping": "zoogan.interfaces:LatentMapping",
     "image_discriminator": "zoogan.interfaces:ImageDiscriminator",
+    "region_encoder": "zoogan.interfaces:RegionEncoder",
     "adversarial_loss": "zoogan.interfaces:AdversarialLoss",
     "discriminator_penalty": "zoogan.interfaces:DiscriminatorPenalty",
     "classification": "zoogan.interfaces:Classification",

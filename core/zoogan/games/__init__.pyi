@@ -7,11 +7,15 @@ from .config import EditingOptimizers as EditingOptimizers
 from .config import EditingWeights as EditingWeights
 from .config import OptimizerSlot as OptimizerSlot
 from .config import Pass as Pass
+from .config import RegionOptimizers as RegionOptimizers
+from .config import RegionSynthesisConfig as RegionSynthesisConfig
+from .config import RegionWeights as RegionWeights
 from .config import StyleOptimizers as StyleOptimizers
 from .config import StyleTranslationConfig as StyleTranslationConfig
 from .config import StyleWeights as StyleWeights
 from .config import SynthesisConfig as SynthesisConfig
 from .config import SynthesisOptimizers as SynthesisOptimizers
 from .config import SynthesisWeights as SynthesisWeights
+from .region_synthesis import RegionSynthesis as RegionSynthesis
 from .style_translation import StyleTranslation as StyleTranslation
 from .synthesis import Synthesis as Synthesis

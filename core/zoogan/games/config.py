@@ -221,14 +221,14 @@ class SynthesisWeights(ConfigModel):
         path_decay: Share by which the running mean of path lengths moves each time, in (0, 1].
         mask: Weight of the difference between the coarse masks of parts and their refined segmentation.
         segmentation_penalty: Factor of the discriminator's squared gradient with respect to the segmentation in its
-            penalty; that with respect to the image counts 1.
+            penalty; that with respect to the image counts 1. 0 = only images are differentiated.
     """
 
     path_length: float = Field(2.0, ge=0)
     path_every: int = Field(4, ge=1)
     path_decay: float = Field(0.01, gt=0, le=1)
     mask: float = Field(0.0, ge=0)
-    segmentation_penalty: float = Field(1.0, gt=0)
+    segmentation_penalty: float = Field(1.0, ge=0)
 
 
 class SynthesisOptimizers(ConfigModel):
@@ -277,3 +277,37 @@ class SynthesisConfig(AdversarialConfig):
     inversion: InversionConfig = InversionConfig()
     weights: SynthesisWeights = SynthesisWeights()
     optimizers: SynthesisOptimizers
+
+
+class RegionWeights(SynthesisWeights):
+    """Weights of region synthesis.
+
+    Attributes:
+        reconstruction: Weight of |painted - photo|, where a photo is painted again with its own codes.
+    """
+
+    reconstruction: float = Field(10.0, ge=0)
+
+
+class RegionOptimizers(SynthesisOptimizers):
+    """One optimizer a network.
+
+    Attributes:
+        region_encoder: Optimizer of the region encoder, if there is one.
+    """
+
+    region_encoder: OptimizerSlot
+
+
+class RegionSynthesisConfig(SynthesisConfig):
+    """Region synthesis (SMILE's image stage, SEAN, SPADE): layouts are painted with codes of their parts.
+
+    Attributes:
+        region_encoder: The network that reads codes off photos; none = all codes come from noise.
+        weights: Weights of the terms.
+        optimizers: One optimizer a network.
+    """
+
+    region_encoder: Annotated[ComponentConfig, Slot("region_encoder")] = use_component("region_encoder", "none")
+    weights: RegionWeights = RegionWeights()
+    optimizers: RegionOptimizers

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from zoogan.conditions.latent import LatentCondition
 from zoogan.config import get_component_name
+from zoogan.editors.region_editor import RegionEditor
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.games.adversarial import AdversarialGame, get_common_style_dim
 from zoogan.games.config import SynthesisConfig
-from zoogan.interfaces import Clock, Draws, Editor, Need, Networks, Step, SynthesisedFace, Targets, Turn
+from zoogan.interfaces import Clock, Draws, Editor, Latents, Need, Networks, Step, SynthesisedFace, Targets, Turn
 from zoogan.layers.layout import make_layout
 from zoogan.layers.precision import ensure_float32
 from zoogan.losses.synthesis import compute_path_lengths, mask_loss
@@ -34,7 +35,8 @@ class Synthesis(AdversarialGame):
     Steps: `discriminator`, `penalty`, `generator` and `path_length`; the second and the last are lazy regularisers.
 
     A discriminator that can judge segmentations gets pairs: images with the segmentation of the source as -1 and 1, or
-    with the generator's as it is. Only then segmentations are read.
+    with the generator's as it is. Only then segmentations are read. A generator that takes layouts paints those of the
+    batch, in codes from noise.
 
     Terms of `discriminator`: real, fake. Of `penalty`: penalty. Of `generator`: adversarial, mask. Of `path_length`:
     path_length. Values for extra terms: image, synthesised, real_score and fake_score for the discriminator;
@@ -82,9 +84,9 @@ class Synthesis(AdversarialGame):
             raise ConfigError(
                 f"weights.mask: generator {generator_name!r} has no parts, so no masks can be compared: set it to 0"
             )
-        self.needs: Mapping[str, Need] = {
-            "source": Need(("image", "segmentation") if self.judges_pairs else ("image",))
-        }
+        self.takes_layout: bool = generator.takes_layout
+        maps = ("layout",) if self.takes_layout else ("segmentation",) if self.judges_pairs else ()
+        self.needs: Mapping[str, Need] = {"source": Need(("image", *maps))}
         self.latent_dim: int = components["mapping"].latent_dim
         self.register_buffer("path_mean", torch.zeros(()))
         self.register_buffer("mean_latent", torch.zeros(style_dim))
@@ -155,6 +157,23 @@ class Synthesis(AdversarialGame):
         generator: Any = turn.networks["generator"]
         return [draw.normal_on_device(f"noise{k}", 1, *size, like=like) for k, size in enumerate(generator.noise_sizes)]
 
+    def generate(
+        self, turn: Turn, latents: Latents, rows: slice = slice(None), generator: Any = None
+    ) -> SynthesisedFace:
+        """Generate the faces of latents, with drawn noise, from the layouts of the batch if the generator takes them.
+
+        Args:
+            turn: Everything that terms may read.
+            latents: w+ (n, rows, style_dim).
+            rows: Rows of the batch.
+            generator: A callable that runs the generator; None = the network itself.
+        """
+        generator = turn.networks["generator"] if generator is None else generator
+        noise = self.sample_noise(turn, rows)
+        if not self.takes_layout:
+            return generator(latents, noise)
+        return generator(latents, noise, turn.batch["source"]["layout"][rows])
+
     # ---- inputs of the discriminator: images, or pairs (an image with its segmentation as further channels) ----
 
     def make_real_input(self, turn: Turn) -> Tensor:
@@ -162,6 +181,8 @@ class Synthesis(AdversarialGame):
         sample = turn.batch["source"]
         if not self.judges_pairs:
             return sample["image"]
+        if self.takes_layout:
+            return torch.cat([sample["image"], 2 * sample["layout"] - 1], 1)
         layout = make_one_hot_maps(sample["segmentation"], len(self.parts), like=sample["image"])
         return torch.cat([sample["image"], layout], 1)
 
@@ -207,32 +228,42 @@ class Synthesis(AdversarialGame):
         Real and generated faces need separate forwards, because the minibatch deviation compares the images of a batch.
         """
         discriminator = turn.networks["discriminator"]
-        with torch.no_grad():
-            latent, latents = self.sample_latents(turn, turn.networks["mapping"])
-            synthesised: SynthesisedFace = turn.networks["generator"](latents, self.sample_noise(turn))
+        synthesised = self.generate_fakes(turn)
         real = self.score(turn, discriminator, self.make_real_input(turn), "real")
         fake = self.score(turn, discriminator, self.make_fake_input(synthesised), "fake")
         terms = self.compute_discriminator_losses(turn, real, fake)
-        self.record_mean("mean_latent", turn.world.reduce_mean(ensure_float32(latent.detach()).mean(0)))
         for name, score in (("real_sign", real), ("fake_sign", fake)):
             self._signs.setdefault(name, []).append(score.detach().sign().mean())
         image = turn.batch["source"]["image"]
         values = {"image": image, "synthesised": synthesised, "real_score": real, "fake_score": fake}
         return terms | self.compute_extra_terms("discriminator", turn, values)
 
+    @torch.no_grad()
+    def generate_fakes(self, turn: Turn) -> SynthesisedFace:
+        """Generate the faces that the discriminator learns to tell from real ones, without a graph."""
+        latent, latents = self.sample_latents(turn, turn.networks["mapping"])
+        self.record_mean("mean_latent", turn.world.reduce_mean(ensure_float32(latent).mean(0)))
+        return self.generate(turn, latents)
+
     def compute_penalty_terms(self, turn: Turn) -> dict[str, Tensor]:
         """Compute the penalty of the discriminator's gradient with respect to faces, through the augmentation.
 
         The segmentation is divided by a factor and the scorer multiplies it again, so that its squared gradient counts
-        `segmentation_penalty` times as much as that of the image.
+        `segmentation_penalty` times as much as that of the image; with 0 only the image is differentiated.
         """
         real, discriminator = self.make_real_input(turn), turn.make_eager(turn.networks["discriminator"])
         fake = real
         if not self.penalty.on_real:
-            with torch.no_grad():
-                _, latents = self.sample_latents(turn, turn.networks["mapping"])
-                fake = self.make_fake_input(turn.networks["generator"](latents, self.sample_noise(turn)))
-        unit = self.config.weights.segmentation_penalty**0.5
+            fake = self.make_fake_input(self.generate_fakes(turn))
+        weight, channels = self.config.weights.segmentation_penalty, self.facts.channels
+        if weight == 0:
+            maps = real[:, channels:]
+            penalty = self.penalty(
+                lambda x: self.score(turn, discriminator, torch.cat([x, maps], 1), "penalty"),
+                real[:, :channels], fake[:, :channels], turn.draw,
+            )  # fmt: skip
+            return {"penalty": penalty}
+        unit = weight**0.5
         penalty = self.penalty(
             lambda x: self.score(turn, discriminator, self.scale_segmentation(x, unit), "penalty"),
             self.scale_segmentation(real, 1 / unit), self.scale_segmentation(fake, 1 / unit), turn.draw,
@@ -249,7 +280,7 @@ class Synthesis(AdversarialGame):
     def compute_generator_terms(self, turn: Turn) -> dict[str, Tensor]:
         """Train mapping and generator to fool the discriminator."""
         _, latents = self.sample_latents(turn, turn.networks["mapping"])
-        synthesised: SynthesisedFace = turn.networks["generator"](latents, self.sample_noise(turn))
+        synthesised = self.generate(turn, latents)
         score = self.score(turn, turn.networks["discriminator"], self.make_fake_input(synthesised), "synthesised")
         terms = {"adversarial": self.adversarial.generator_loss(score)}
         if self.config.weights.mask > 0:
@@ -278,7 +309,7 @@ class Synthesis(AdversarialGame):
             latents = network.expand_rows(latents)
         if not latents.requires_grad:
             latents = latents.detach().requires_grad_()
-        fake = generator(latents, self.sample_noise(turn, rows)).image
+        fake = self.generate(turn, latents, rows, generator).image
         direction = turn.draw.select_rows(rows).normal_on_device("path", *image.shape[1:], like=image[rows])
         lengths = compute_path_lengths(fake, latents, direction)
         decay, before = self.config.weights.path_decay, self.path_mean.to(lengths.dtype)
@@ -336,7 +367,9 @@ class Synthesis(AdversarialGame):
         return None
 
     def make_editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
-        """Make an editor that generates faces."""
+        """Make an editor that generates faces, or paints layouts if the generator takes them."""
+        if self.takes_layout:
+            return RegionEditor(networks, self.facts, self.mean_latent)
         return SynthesisEditor(networks, self.condition, self.mean_latent, self.config.inversion)
 
 

@@ -64,7 +64,10 @@ from .synthesis import Latent as Latent
 from .synthesis import LatentGenerator as LatentGenerator
 from .synthesis import LatentMapping as LatentMapping
 from .synthesis import Latents as Latents
+from .synthesis import LayoutGenerator as LayoutGenerator
 from .synthesis import Noise as Noise
+from .synthesis import RegionCodes as RegionCodes
+from .synthesis import RegionEncoder as RegionEncoder
 from .synthesis import SynthesisedFace as SynthesisedFace
 from .world import SynchronisedLayer as SynchronisedLayer
 from .world import World as World

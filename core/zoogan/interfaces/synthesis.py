@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from zoogan.interfaces.contract import Contract
@@ -85,9 +85,11 @@ class LatentGenerator(Network):
         noise_sizes: Height and width of each noise map that it takes.
         parts: Names of the classes of its segmentation, in order; empty = it has no segmentation.
         part_rows: Rows of w+ by part and kind of latent (`shape`, `texture`), where parts have latents of their own.
+        takes_layout: Whether it paints given layouts, see `LayoutGenerator`.
     """
 
     contract: ClassVar[Contract] = Contract(inputs={"latents": "n _ _"}, outputs={"image": "n c h w"})
+    takes_layout: ClassVar[bool] = False
     style_dim: int
     rows: int
     noise_sizes: tuple[tuple[int, int], ...] = ()
@@ -139,6 +141,66 @@ class LatentGenerator(Network):
         cut = 1 + (draw.uniform("cut", like=one) * (self.rows - 1)).floor().clamp(max=self.rows - 2)
         row = torch.arange(self.rows, device=one.device)
         return torch.where((row < cut[:, None])[..., None], one, other)
+
+
+class LayoutGenerator(LatentGenerator):
+    """A latent generator that paints given layouts. A latent is the codes of all parts, one after the other.
+
+    Attributes:
+        code_dim: Numbers in the code of a part; style_dim = parts times code_dim.
+    """
+
+    takes_layout: ClassVar[bool] = True
+    code_dim: int
+
+    @abstractmethod
+    def forward(
+        self, latents: Latents, noise: Noise | None = None, layout: Float[Tensor, "n k h w"] | None = None
+    ) -> SynthesisedFace:
+        """Paint layouts.
+
+        Args:
+            latents: w+ of shape (n, rows, style_dim).
+            noise: See `LatentGenerator.forward`.
+            layout: One-hot layouts, of the parts in `parts`.
+
+        Returns:
+            The faces; their segmentation is the layout as -1 and 1.
+
+        Raises:
+            ValueError: There is no layout.
+        """
+
+
+class RegionCodes(NamedTuple):
+    """The codes of the parts of faces.
+
+    Attributes:
+        codes: A code of each part; 0 for parts that a face does not show.
+        present: Which parts a face shows, as far as the encoder can see them.
+    """
+
+    codes: Float[Tensor, "n k s"]
+    present: Bool[Tensor, "n k"]
+
+
+class RegionEncoder(Network):
+    """Role `region_encoder`: reads the codes of the parts of a face, with which a layout generator paints it again.
+
+    Attributes:
+        code_dim: Numbers in a code.
+        is_empty: Whether it reads nothing, so that no code can be read off a photo.
+    """
+
+    contract: ClassVar[Contract] = Contract(
+        inputs={"image": "n c h w", "layout": "n k h w"}, outputs={"codes": "n k _"}
+    )
+    code_dim: int
+    is_empty: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, image: Float[Tensor, "n c h w"], layout: Float[Tensor, "n k h w"]) -> RegionCodes:
+        """Read the code of each part of faces in [-1, 1] with one-hot layouts."""
 
 
 class ImageDiscriminator(Network):

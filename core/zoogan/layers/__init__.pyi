@@ -21,6 +21,8 @@ from .config import PartMapsConfig as PartMapsConfig
 from .config import PixelNormMappingConfig as PixelNormMappingConfig
 from .equalized import EqualizedConv2d as EqualizedConv2d
 from .equalized import EqualizedLinear as EqualizedLinear
+from .filtered_conv import FilteredDownConv2d as FilteredDownConv2d
+from .filtered_conv import FilteredUpConv2d as FilteredUpConv2d
 from .fir import downsample2d as downsample2d
 from .fir import filter2d as filter2d
 from .fir import upsample2d as upsample2d
@@ -49,6 +51,10 @@ from .precision import disable_autocast as disable_autocast
 from .precision import disable_tf32 as disable_tf32
 from .precision import ensure_float32 as ensure_float32
 from .precision import matmul_without_tf32 as matmul_without_tf32
+from .regions import RegionLinear as RegionLinear
+from .regions import pool_regions as pool_regions
+from .regions import resize_layout as resize_layout
+from .regions import scatter_codes as scatter_codes
 from .resample import PooledConv2d as PooledConv2d
 from .resample import ResizeConv2d as ResizeConv2d
 from .resample import make_downsampling_conv as make_downsampling_conv
@@ -57,6 +63,10 @@ from .residual_discriminator import DiscriminatorBlock as DiscriminatorBlock
 from .residual_discriminator import DiscriminatorHead as DiscriminatorHead
 from .residual_discriminator import DiscriminatorTrunk as DiscriminatorTrunk
 from .shapes import Images as Images
+from .spatial_conv import SpatialModulatedConv2d as SpatialModulatedConv2d
+from .spatial_conv import SpatialToRGB as SpatialToRGB
+from .spatial_conv import StyledSpatialConv2d as StyledSpatialConv2d
+from .spatial_conv import compute_spatial_demodulation as compute_spatial_demodulation
 from .style_blocks import AdaIN as AdaIN
 from .style_blocks import AdainResidualBlock as AdainResidualBlock
 from .style_blocks import Content as Content

@@ -144,6 +144,7 @@ def register(registry: Registry) -> None:
     registry.component("augment", "none", build="zoogan.layers.augment:NoAugment")
     registry.component("augment", "diffaugment", config=DiffAugmentConfig, build="zoogan.layers.augment:DiffAugment")
     registry.component("augment", "ada", config=AdaConfig, build="zoogan.layers.ada:AdaptiveAugment")
+    registry.component("region_encoder", "none", build="zoogan.layers.regions:NoRegionEncoder")
     heat_maps = "zoogan.auxiliary.heat_maps:"
     registry.component("heat_maps", "none", build=heat_maps + "NoHeatMaps")
     # Heat maps that were computed beforehand: `heat_maps/<image>.png` beside the folders of the source `folders`.

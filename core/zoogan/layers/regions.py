@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,10 +28,28 @@ def scatter_codes(codes: Codes, layout: Layout) -> Float[Tensor, "n s h w"]:
     return torch.einsum("nks,nkhw->nshw", codes, layout)
 
 
-def pool_regions(features: Float[Tensor, "n s h w"], layout: Layout) -> Codes:
-    """Compute the mean of the features over each part; 0 for parts that the layout lacks."""
-    area = layout.sum((2, 3))
-    return torch.einsum("nshw,nkhw->nks", features, layout) / area.clamp(min=1)[..., None]
+def pool_regions(
+    features: Float[Tensor, "n s h2 w2"], layout: Layout, *, soft: bool = False
+) -> tuple[Codes, Bool[Tensor, "n k"]]:
+    """Compute the mean of the features over each part.
+
+    Args:
+        features: Features (n, s, h2, w2).
+        layout: The layout, as high and wide or larger.
+        soft: Shrink a larger layout to the shares of the parts in each pixel, so that no part is lost; False = to the
+            nearest pixels, as published, where small parts vanish.
+
+    Returns:
+        (the means, 0 for parts that the shrunk layout lacks; which parts it has).
+
+    Source: SEAN (Zhu et al. 2020), section 3.1.
+    """
+    height, width = features.shape[2:]
+    weights = F.adaptive_avg_pool2d(layout, (height, width)) if soft else resize_layout(layout, height, width)
+    area = weights.sum((2, 3))
+    means = torch.einsum("nshw,nkhw->nks", features, weights.to(features.dtype))
+    present = area > 0
+    return means / torch.where(present, area, 1).to(means.dtype)[..., None], present
 
 
 class RegionLinear(nn.Module):
@@ -54,3 +72,17 @@ class RegionLinear(nn.Module):
     def forward(self, codes: Codes) -> Float[Tensor, "n k o"]:
         """Map codes (n, regions, inputs) to (n, regions, outputs)."""
         return torch.einsum("nks,kos->nko", codes, self.weight * self.weight_gain) + self.bias
+
+
+class NoRegionEncoder:
+    """Role `region_encoder`: reads nothing, and every code is drawn (the paper's ablation without encoder).
+
+    Args:
+        config: Unused.
+        facts: Unused.
+    """
+
+    is_empty = True
+
+    def __init__(self, config: object = None, facts: object = None) -> None:
+        pass

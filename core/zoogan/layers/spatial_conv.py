@@ -152,6 +152,7 @@ class StyledSpatialConv2d(nn.Module):
         up: Double height and width.
         reads_codes: Read the codes; False = the layout alone.
         hidden: Channels of the network on the layout.
+        noise: Add noise; False = the layer has no strength either.
 
     Source: SMILE (Romero et al. 2021), section 3.2.
     """
@@ -166,12 +167,13 @@ class StyledSpatialConv2d(nn.Module):
         up: bool = False,
         reads_codes: bool = True,
         hidden: int = 128,
+        noise: bool = True,
     ) -> None:
         super().__init__()
         self.conv = SpatialModulatedConv2d(
             inputs, outputs, 3, regions, code_dim, up=up, reads_codes=reads_codes, hidden=hidden, gain=LRELU_GAIN
         )
-        self.strength = nn.Parameter(torch.zeros(1))
+        self.strength = nn.Parameter(torch.zeros(1)) if noise else None
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(

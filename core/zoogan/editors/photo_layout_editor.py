@@ -1,0 +1,305 @@
+"""The editor of photos through their layouts: a photo is parsed, its layout is edited, and the face is painted anew."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoogan.conditions.regions import RegionCondition
+from zoogan.editors.layout_editor import LayoutEditor
+from zoogan.editors.region_editor import NO_LAYOUT, RegionEditor, spread_seeds
+from zoogan.errors import ConfigError
+from zoogan.interfaces import Column, Edit, Editor, PartJudge, RegionCodes, Request, Seed, Targets
+from zoogan.interfaces.draws import derive_seed
+from zoogan.layers.layout import make_layout
+
+BACKGROUND = "background"
+NO_REFERENCE_LAYOUT = (
+    "the map of the other face's parts is unknown, because this run has no parser: take a run with one, or a drawn "
+    "style (--seed)"
+)
+
+
+class PhotoLayoutEditor(Editor):
+    """Edits attributes on the layout of a photo, then paints the edited layout with codes of parts.
+
+    A part keeps the code that the photo has. The parts of an attribute that changes as in a reference get the codes of
+    the reference. A part that the photo does not show gets that of the reference, or else a drawn one.
+
+    Args:
+        painter: Paints layouts; the networks of the run itself.
+        layouts: Edits layouts.
+        parser: Reads parts and attributes off photos; None = layouts are given.
+        regions: The parts that belong to an attribute, by its name.
+
+    Raises:
+        ConfigError: The three disagree about the parts.
+
+    Source: SMILE (Romero et al. 2021), section 3; official `demo.py`, `metrics/smileSYN.py`.
+    """
+
+    takes_reference = True
+    takes_layout = True
+    takes_parts = True
+    takes_whole_reference = True
+    condition: RegionCondition
+
+    def __init__(
+        self,
+        painter: RegionEditor,
+        layouts: LayoutEditor,
+        parser: PartJudge | None,
+        regions: Mapping[str, Sequence[str]],
+    ) -> None:
+        self.networks, self.painter, self.layouts, self.parser = painter.networks, painter, layouts, parser
+        self.attributes, self.exclusive, self.clears = layouts.attributes, layouts.exclusive, layouts.clears
+        self.condition = RegionCondition(painter.parts, layouts.condition)
+        self.needs_layout = parser is None
+        self.can_keep_background = BACKGROUND in painter.parts
+        self.mask_fields = ("segmentation",) if parser is None else ()
+        known = {"the layout stage": layouts.parts} | ({} if parser is None else {"the parser": parser.parts})
+        for who, names in known.items():
+            if names != painter.parts:
+                raise ConfigError(
+                    f"{who} knows the parts {', '.join(names) or 'none'}, but the image stage paints "
+                    f"{', '.join(painter.parts)}: train both on the same source"
+                )
+        self._regions = torch.zeros(len(self.attributes), len(painter.parts))
+        for name, parts in regions.items():
+            for part in parts:
+                if name in self.attributes and part in painter.parts:
+                    self._regions[self.attributes.index(name), painter.parts.index(part)] = 1
+        self._pools: dict[tuple[int, int], RegionCodes] | None = None  # by attribute and value, to choose from
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts of a face."""
+        return self.painter.parts
+
+    # ---- what is read off photos ----
+
+    def read_masks(self, sample: Mapping[str, Tensor], image: Float[Tensor, "n c h w"]) -> Targets:
+        """Collect the layouts of faces, unless the parser reads them."""
+        return {} if self.parser is not None else self.painter.read_masks(sample, image)
+
+    @torch.no_grad()
+    def parse_photo(self, image: Float[Tensor, "n c h w"], missing: str = NO_LAYOUT) -> Float[Tensor, "n k h w"]:
+        """Read the layouts of photos, one-hot.
+
+        Args:
+            image: Photos in [-1, 1].
+            missing: The message if there is no parser.
+
+        Raises:
+            ValueError: The run has no parser.
+        """
+        if self.parser is None:
+            raise ValueError(missing)
+        segmentation = self.parser.read_parts(image.float())
+        assert segmentation is not None  # it has parts, see __init__
+        layout = make_layout(segmentation, len(self.parts), image.dtype)
+        return layout if layout.shape[2:] == image.shape[2:] else F.interpolate(layout, image.shape[2:])
+
+    @torch.no_grad()
+    def predict_labels(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
+        """Predict the labels, 0 or 1, of photos: by the parser if it reads them, else off the parsed layouts."""
+        parser = self.parser
+        if parser is None or any(name not in parser.attributes for name in self.attributes):
+            return self.layouts.predict_labels(self.parse_photo(image))
+        columns = [parser.attributes.index(name) for name in self.attributes]
+        shown = parser.read_attributes(image.float()) > parser.thresholds
+        return shown[:, columns].to(image.dtype)
+
+    # ---- edits ----
+
+    @torch.no_grad()
+    def resolve(
+        self, request: Request, image: Float[Tensor, "n c h w"], own: Float[Tensor, "n a"] | None = None
+    ) -> Targets:
+        """Turn a request into targets.
+
+        Args:
+            request: The attributes to set, parts of another face, or both. `reference` and `donor` are photos, one for
+                all or one for each. A reference without attributes gives everything: a head swap.
+            image: Photos in [-1, 1].
+            own: Labels of the faces, 0 or 1; NaN = read off the photo; None = all of them.
+
+        Returns:
+            The targets of the layout edit; perhaps `swapped` (n, k) and `donor_codes` (n, k, s); with a reference also
+            `reference_codes` (n, k, s), `reference_present` (n, k) and, where everything is taken, `whole` (n,).
+
+        Raises:
+            ValueError: A wrong number of references or donors; faces whose layout is needed and unknown.
+        """
+        layout_request, targets = request, {}
+        if request.reference is not None:
+            reference = request.reference.to(image)
+            layout = self.parse_photo(reference, NO_REFERENCE_LAYOUT)
+            layout_request = replace(request, reference=layout)
+            codes, present = self.painter.read_codes(reference, layout)
+            targets["reference_codes"] = codes.expand(len(image), -1, -1).clone()
+            targets["reference_present"] = present.expand(len(image), -1).to(image.dtype)
+            targets["whole"] = image.new_full((len(image),), float(not request.attributes))
+        targets |= self.layouts.resolve(layout_request, image, own)
+        donor = None
+        if request.donor is not None:
+            photo = request.donor.to(image)
+            donor = self.painter.read_codes(photo, self.parse_photo(photo, NO_REFERENCE_LAYOUT))
+        return targets | self.painter.resolve_parts(request, len(image), donor)
+
+    @torch.no_grad()
+    def apply(
+        self,
+        image: Float[Tensor, "n c h w"],
+        targets: Targets,
+        *,
+        seed: Seed = 0,
+        strength: float = 1.0,
+        threshold: float | None = None,
+        truncation: float | None = None,
+    ) -> Edit:
+        """Edit photos.
+
+        Args:
+            image: Photos in [-1, 1].
+            targets: What `resolve` returned; perhaps `layout` (n, k, h, w), one-hot, which is parsed otherwise; perhaps
+                `keep_background` (n,), 1 = the background of both layouts keeps the photo's pixels.
+            seed: Seed of drawn styles and codes, one for all faces or one for each.
+            strength: How far styles and codes move from the face's own to the new ones; 0 returns the photo itself.
+            threshold: Must be None: there is no mask.
+            truncation: How far drawn styles and codes may be from their means, 0 to 1; None = 1.
+
+        Returns:
+            The painted faces; `segmentation` is the edited layout; `extras` has `codes`, `style`, the labels `own` and
+            `target`, and the `layout` of the photo.
+
+        Raises:
+            ValueError: There is neither a layout nor a parser; see also `LayoutEditor.apply`.
+        """
+        layout = targets["layout"] if "layout" in targets else self.parse_photo(image)
+        own = targets["own"]
+        if bool(own.isnan().any()):
+            own = torch.where(own.isnan(), self.predict_labels(image) if self.parser else own, own)
+        seeds = spread_seeds(seed, len(image))
+        edit = self.layouts.apply(
+            image, dict(targets) | {"layout": layout, "own": own}, seed=seeds, strength=strength, threshold=threshold,
+            truncation=truncation,
+        )  # fmt: skip
+        assert edit.segmentation is not None
+        if strength == 0:
+            return Edit(image, segmentation=edit.segmentation, extras=dict(edit.extras) | {"layout": layout})
+        edited = make_layout(edit.segmentation, len(self.parts), image.dtype)
+        known = self.painter.read_codes(image, layout) if self.painter.reads_codes else None
+        kept = self.painter.choose_codes(known, {}, seeds, truncation)
+        codes = self.painter.choose_codes(known, targets, seeds, truncation)
+        codes = self.take_reference_codes(codes, known, targets, edit, seeds)
+        codes = kept.lerp(codes, strength) if strength != 1 else codes
+        painted = self.painter.paint(codes, edited)
+        if "keep_background" in targets:
+            painted = self.paste_background(painted, image, layout, edited, targets["keep_background"])
+        extras = dict(edit.extras) | {"codes": codes, "layout": layout}
+        return Edit(painted, segmentation=edit.segmentation, extras=extras)
+
+    def take_reference_codes(
+        self,
+        codes: Float[Tensor, "n k s"],
+        own: RegionCodes | None,
+        targets: Targets,
+        edit: Edit,
+        seeds: Sequence[int],
+    ) -> Float[Tensor, "n k s"]:
+        """Take the codes of a reference: for the parts of restyled attributes, and for parts that the photo lacks.
+
+        Args:
+            codes: The codes without the reference.
+            own: The codes of the photos; None = unknown.
+            targets: See `apply`.
+            edit: The edit of the layouts, with own and target labels.
+            seeds: Seeds that choose a reference in a guided editor, one a face.
+        """
+        changed = edit.extras["own"] != edit.extras["target"]
+        regions = self._regions.to(codes)
+        if "reference_codes" in targets:
+            changed = changed | (targets["restyled"] > 0)
+            wanted = (changed.to(codes) @ regions + targets["whole"].to(codes)[:, None]) > 0
+            if own is not None:
+                wanted = wanted | ~own.present
+            taken = wanted & (targets["reference_present"] > 0)
+            return torch.where(taken[..., None], targets["reference_codes"].to(codes), codes)
+        if self._pools is None:
+            return codes
+        codes = codes.clone()
+        values = edit.extras["target"].long()
+        for row, column in changed.nonzero().tolist():
+            pool = self._pools[column, int(values[row, column])]
+            other = derive_seed("reference", seeds[row], column) % len(pool.codes)  # as the layout editor chooses
+            taken = (regions[column] > 0) & pool.present[other]
+            codes[row, taken] = pool.codes[other, taken].to(codes)
+        return codes
+
+    def paste_background(
+        self,
+        painted: Float[Tensor, "n c h w"],
+        image: Float[Tensor, "n c h w"],
+        before: Float[Tensor, "n k h w"],
+        after: Float[Tensor, "n k h w"],
+        keeps: Float[Tensor, " n"],
+    ) -> Float[Tensor, "n c h w"]:
+        """Paste the photo's pixels where both layouts show the background.
+
+        Raises:
+            ValueError: There is no such part.
+        """
+        if not self.can_keep_background:
+            raise ValueError(f"keep_background: none of the parts is called {BACKGROUND}")
+        place = self.parts.index(BACKGROUND)
+        mask = before[:, place, None] * after[:, place, None] * keeps.to(image)[:, None, None, None]
+        return torch.where(mask > 0, image, painted)
+
+    @torch.no_grad()
+    def make_guided_editor(
+        self, image: Float[Tensor, "m c h w"], own: Float[Tensor, "m a"], masks: Targets | None = None
+    ) -> Editor:
+        """Make a copy of this editor that takes styles and codes of each changed attribute from a face that shows it.
+
+        Raises:
+            ValueError: No face shows one of the attributes, or none lacks one.
+        """
+        layout = (masks or {}).get("layout")
+        layout = self.parse_photo(image, NO_REFERENCE_LAYOUT) if layout is None else layout
+        guided = copy.copy(self)
+        layouts = self.layouts.make_guided_editor(image, own, {"layout": layout})
+        assert isinstance(layouts, LayoutEditor)
+        guided.layouts = layouts
+        codes, present = self.painter.read_codes(image, layout)
+        guided._pools = {
+            (k, value): RegionCodes(codes[own[:, k] == value], present[own[:, k] == value])
+            for k in range(len(self.attributes))
+            for value in (0, 1)
+        }
+        return guided
+
+    def make_columns(
+        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None
+    ) -> list[Column]:
+        """Make the columns of a sample grid: the layout, the photo painted again, and each attribute flipped."""
+        masks, classes = dict(masks or {}), len(self.parts)
+        layout = masks["layout"] if "layout" in masks else self.parse_photo(image)
+        columns = [Column("layout", layout.argmax(1), classes=classes)]
+        if self.painter.reads_codes:
+            codes, _ = self.painter.read_codes(image, layout)
+            columns.append(Column("own codes", self.painter.paint(codes, layout)))
+        for k, name in enumerate(self.attributes):
+            requested = torch.full_like(attributes, torch.nan)
+            requested[:, k] = 1 - attributes[:, k]
+            edit = self.apply(image, {"own": attributes, "requested": requested, "layout": layout})
+            assert edit.segmentation is not None
+            columns.append(Column(f"{name} flipped, layout", edit.segmentation, classes=classes))
+            columns.append(Column(f"{name} flipped", edit.image))
+        return columns

@@ -1,0 +1,323 @@
+"""The editor of region synthesis: paints layouts with the codes of their parts, drawn or read off photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from zoogan.conditions.regions import RegionCondition
+from zoogan.facts import Facts
+from zoogan.interfaces import (
+    Column,
+    Edit,
+    Editor,
+    LayoutGenerator,
+    Networks,
+    Noise,
+    RegionCodes,
+    Request,
+    Seed,
+    Targets,
+)
+from zoogan.interfaces.draws import derive_seed
+from zoogan.interfaces.synthesis import name_noise
+from zoogan.layers.layout import make_layout
+
+COLUMN_CODES = 3
+NO_LAYOUT = "this run paints the map of the parts of a face: give it too, with --layout FILE"
+
+
+class RegionEditor(Editor):
+    """Paints layouts: photos again with their own codes, with the codes of another face's parts, or with drawn codes.
+
+    Args:
+        networks: The networks by slot; `region_encoder` may be missing.
+        facts: The parts.
+        mean_latent: The mean of drawn codes, to which truncation pulls (style_dim,).
+
+    Attributes:
+        layouts: The layouts that `sample` draws from, if none are given; None = there are none.
+
+    Source: SMILE (Romero et al. 2021), section 3.2; official `metrics/smileSYN.py`, `demo.py`.
+    """
+
+    can_sample = True
+    takes_layout = True
+    needs_layout = True
+    paints_layouts = True
+    takes_parts = True
+    condition: RegionCondition
+
+    def __init__(self, networks: Networks, facts: Facts, mean_latent: Float[Tensor, " s"]) -> None:
+        self.networks = networks if isinstance(networks, nn.ModuleDict) else nn.ModuleDict(networks)
+        self.condition, self.mean_latent = RegionCondition(facts.parts), mean_latent
+        self._parts = facts.parts
+        self.mask_fields = ("segmentation",)
+        self.layouts: Float[Tensor, "m k h w"] | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts of a layout."""
+        return self._parts
+
+    @property
+    def generator(self) -> LayoutGenerator:
+        """The network that paints layouts."""
+        return cast(LayoutGenerator, self.networks["generator"])
+
+    @property
+    def reads_codes(self) -> bool:
+        """Whether codes can be read off photos."""
+        return "region_encoder" in self.networks
+
+    def set_layouts(self, layouts: Float[Tensor, "m k h w"] | None) -> None:
+        """Set the layouts that `sample` draws from; None takes them away."""
+        self.layouts = layouts
+
+    def read_masks(self, sample: Mapping[str, Tensor], image: Float[Tensor, "n c h w"]) -> Targets:
+        """Collect the layouts of faces: `layout` (n, k, h, w), one-hot."""
+        if "segmentation" not in sample:
+            return {}
+        return {"layout": make_layout(sample["segmentation"].to(image.device), len(self.parts), image.dtype)}
+
+    # ---- codes ----
+
+    @torch.no_grad()
+    def draw_codes(self, seeds: Sequence[int], truncation: float | None = None) -> Float[Tensor, "n k s"]:
+        """Draw the codes of all parts from each seed.
+
+        Args:
+            seeds: One seed a face.
+            truncation: How far from the mean codes: 0 is the mean, 1 (or None) what was drawn.
+
+        Raises:
+            ValueError: A truncation outside of 0..1.
+        """
+        if truncation is not None and not 0 <= truncation <= 1:
+            raise ValueError(f"truncation is a share from 0 to 1, got {truncation:g}")
+        mapping: Any = self.networks["mapping"]
+        weight = next(mapping.parameters())
+        noise = [
+            torch.randn(mapping.latent_dim, generator=torch.Generator().manual_seed(derive_seed("latent", seed)))
+            for seed in seeds
+        ]
+        latents: Tensor = mapping(torch.stack(noise).to(weight))
+        if truncation is not None and truncation != 1:
+            latents = self.mean_latent.to(weight).lerp(latents, truncation)
+        return latents.unflatten(1, (len(self.parts), -1))
+
+    @torch.no_grad()
+    def read_codes(self, image: Float[Tensor, "n c h w"], layout: Float[Tensor, "n k h w"]) -> RegionCodes:
+        """Read the codes of the parts of faces.
+
+        Raises:
+            ValueError: The run has no region encoder.
+        """
+        if not self.reads_codes:
+            raise ValueError(
+                "this run has no region encoder, so it can read no codes off a photo: draw them, with --seed or "
+                "--from-seed"
+            )
+        return cast(RegionCodes, self.networks["region_encoder"](image, layout))
+
+    @torch.no_grad()
+    def paint(
+        self, codes: Float[Tensor, "n k s"], layout: Float[Tensor, "n k h w"], noise: Noise | None = None
+    ) -> Float[Tensor, "n c h w"]:
+        """Paint layouts with the codes of their parts, clamped to [-1, 1]; noise None = the generator's own."""
+        return self.generator(self.generator.repeat_latent(codes.flatten(1)), noise, layout).image.clamp(-1, 1)
+
+    # ---- faces from seeds ----
+
+    @torch.no_grad()
+    def sample(
+        self,
+        seeds: Sequence[int],
+        *,
+        truncation: float | None = None,
+        cutoff: int | None = None,
+        layout: Float[Tensor, "#n k h w"] | None = None,
+    ) -> Edit:
+        """Paint layouts with drawn codes.
+
+        Args:
+            seeds: One seed a face; it decides codes and noise, and chooses one of `layouts` if none are given.
+            truncation: How far from the mean codes, 0 to 1; None = 1.
+            cutoff: Must be None: a code is the same at every resolution.
+            layout: One-hot layouts, one for all faces or one for each.
+
+        Returns:
+            The faces and their segmentations; `extras` has the `codes`.
+
+        Raises:
+            ValueError: There are no layouts, a cutoff, a truncation out of range, or a wrong number of layouts.
+        """
+        if cutoff is not None:
+            raise ValueError("cutoff: this run's codes are the same at every resolution: leave it out")
+        codes, generator = self.draw_codes(seeds, truncation), self.generator
+        if layout is None:
+            if self.layouts is None:
+                raise ValueError("this run paints maps of parts: give one, with --layout FILE")
+            layout = self.layouts[[derive_seed("layout", seed) % len(self.layouts) for seed in seeds]]
+        if len(layout) not in (1, len(codes)):
+            raise ValueError(f"{len(layout)} layouts for {len(codes)} faces: give one, or one for each")
+        layout = layout.to(codes).expand(len(codes), -1, -1, -1)
+        sources = [torch.Generator().manual_seed(derive_seed("noise", seed)) for seed in seeds]
+        noise = [
+            torch.stack([torch.randn(1, *size, generator=source) for source in sources]).to(codes)
+            for size in generator.noise_sizes
+        ]
+        image = self.paint(codes, layout, noise)
+        return Edit(image, segmentation=layout.argmax(1), extras={"codes": codes} | name_noise(noise))
+
+    # ---- edits ----
+
+    @torch.no_grad()
+    def resolve(
+        self, request: Request, image: Float[Tensor, "n c h w"], own: Float[Tensor, "n a"] | None = None
+    ) -> Targets:
+        """Turn a request into targets.
+
+        Returns:
+            `swapped` (n, k), 1 for the parts whose codes are replaced, and `donor_codes` (n, k, s).
+
+        Raises:
+            ValueError: A donor: its layout is unknown.
+        """
+        if request.donor is not None:
+            raise ValueError(
+                "--from FILE: the map of that face's parts is unknown to this run; take the codes of a seed, with "
+                "--from-seed"
+            )
+        return self.resolve_parts(request, len(image), None)
+
+    def resolve_parts(self, request: Request, faces: int, donor: RegionCodes | None) -> Targets:
+        """Turn requested parts into targets, see `resolve`.
+
+        Args:
+            request: The request.
+            faces: The number of faces.
+            donor: The codes of the face that the parts are taken from, one or as many as faces; None = those of
+                `request.from_seed`.
+
+        Raises:
+            ValueError: Another number of donors, or no donor shows the part.
+        """
+        if not request.parts:
+            return {}
+        if donor is None:
+            if request.from_seed is None:
+                raise ValueError(f"{', '.join(request.parts)}: name the face to take it from, by from_seed or donor")
+            codes = self.draw_codes([request.from_seed])
+        else:
+            codes = donor.codes
+        if len(codes) not in (1, faces):
+            raise ValueError(f"donor: got {len(codes)} faces, expected 1, or {faces}, one for each")
+        swapped = torch.zeros(faces, len(self.parts), device=codes.device)
+        for part in request.parts:
+            place = self.parts.index(part)
+            if donor is not None and not bool(donor.present[:, place].all()):
+                raise ValueError(f"part {part}: the face to take it from does not show it")
+            swapped[:, place] = 1
+        return {"swapped": swapped, "donor_codes": codes.expand(faces, -1, -1).clone()}
+
+    def choose_codes(
+        self, own: RegionCodes | None, targets: Targets, seeds: Sequence[int], truncation: float | None = None
+    ) -> Float[Tensor, "n k s"]:
+        """Choose the code of every part: that of a donor where it is replaced, else its own, else a drawn one.
+
+        Args:
+            own: The codes of the faces themselves; None = all are drawn.
+            targets: What `resolve` returned.
+            seeds: Seeds of drawn codes, one a face.
+            truncation: See `draw_codes`.
+        """
+        codes = self.draw_codes(seeds, truncation)
+        if own is not None:
+            codes = torch.where(own.present[..., None], own.codes.to(codes.dtype), codes)
+        if "swapped" in targets:
+            codes = torch.where(targets["swapped"][..., None] > 0, targets["donor_codes"].to(codes.dtype), codes)
+        return codes
+
+    @torch.no_grad()
+    def apply(
+        self,
+        image: Float[Tensor, "n c h w"],
+        targets: Targets,
+        *,
+        seed: Seed = 0,
+        strength: float = 1.0,
+        threshold: float | None = None,
+        truncation: float | None = None,
+    ) -> Edit:
+        """Paint photos again, with the codes of some parts replaced.
+
+        Args:
+            image: The photos; a run without region encoder draws all codes and does not read them.
+            targets: What `resolve` returned, and `layout` (n, k, h, w), one-hot.
+            seed: Seed of drawn codes.
+            strength: How far codes move from a part's own to the new ones; 0 returns the photo itself.
+            threshold: Must be None: there is no mask.
+            truncation: How far drawn codes may be from the mean, 0 to 1; None = 1.
+
+        Returns:
+            The painted faces and their segmentation; `extras` has the `codes`.
+
+        Raises:
+            ValueError: There is no layout, a threshold, or a truncation out of range.
+        """
+        if "layout" not in targets:
+            raise ValueError(NO_LAYOUT)
+        if threshold is not None:
+            raise ValueError("this editor has no mask, so it cannot be made hard: leave the threshold out")
+        layout = targets["layout"]
+        if strength == 0:
+            return Edit(image, segmentation=layout.argmax(1))
+        own = self.read_codes(image, layout) if self.reads_codes else None
+        seeds = spread_seeds(seed, len(image))
+        codes = self.choose_codes(own, targets, seeds, truncation)
+        if own is not None and strength != 1:
+            unchanged = torch.where(own.present[..., None], own.codes.to(codes.dtype), codes)
+            codes = unchanged.lerp(codes, strength)
+        return Edit(self.paint(codes, layout), segmentation=layout.argmax(1), extras={"codes": codes})
+
+    def make_columns(
+        self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None
+    ) -> list[Column]:
+        """Make the columns of a sample grid: the layout, painted with the photo's codes, and with drawn ones."""
+        masks, n = masks or {}, len(image)
+        layout = masks["layout"]
+        columns = [Column("layout", layout.argmax(1), classes=len(self.parts))]
+        if self.reads_codes:
+            codes, _ = self.read_codes(image, layout)
+            columns.append(Column("own codes", self.paint(codes, layout)))
+            columns.append(Column("codes of the next", self.apply(image, self._swap_all(image, masks)).image))
+        for k in range(COLUMN_CODES):
+            columns.append(Column(f"drawn codes {k}", self.sample(range(k * n, (k + 1) * n), layout=layout).image))
+        return columns
+
+    def _swap_all(self, image: Float[Tensor, "n c h w"], masks: Targets) -> Targets:
+        """Make targets that give every face the codes of the next face's parts, as far as that face shows them."""
+        codes, present = self.read_codes(image, masks["layout"])
+        return dict(masks) | {"swapped": present.roll(-1, 0).to(image), "donor_codes": codes.roll(-1, 0)}
+
+
+def spread_seeds(seed: Seed, faces: int) -> list[int]:
+    """Return one seed for each face.
+
+    Args:
+        seed: One seed for all faces, or one for each.
+        faces: The number of faces.
+
+    Raises:
+        ValueError: Another number of seeds.
+    """
+    if isinstance(seed, int) or len(seed) == 1:
+        return [seed if isinstance(seed, int) else seed[0]] * faces
+    if len(seed) != faces:
+        raise ValueError(f"{len(seed)} seeds for {faces} faces: give one, or one for each")
+    return list(seed)
