@@ -26,10 +26,9 @@ class SmileImageGeneratorConfig(CodeSize):
     """Paints a layout with spatially adaptive convolutions (SMILE, section 3.2).
 
     Attributes:
-        stem_side: Side to which the layout is shrunk before the first convolution.
-        stem_width: Channels of the stem.
+        widths: Channels from the smallest size to the full one, with a doubling between two.
+        stem_width: Channels of the stem, which leads from a shrunk layout to the smallest size.
         stem_halvings: How often the stem halves; its last layer has the first of `widths`.
-        widths: Channels where the stem ends, then after each doubling; the last is at full size.
         hidden: Channels of the small network on the layout in each layer.
         codes: The layers that read codes. below_full_size = all but those at full size, as published; all; none = the
             layout alone (the paper's ablation A).
@@ -37,10 +36,9 @@ class SmileImageGeneratorConfig(CodeSize):
     """
 
     use: Literal["smile-image"] = "smile-image"
-    stem_side: int = Field(64, ge=4)
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((512, 512, 512, 256, 256, 128), min_length=2)
     stem_width: int = Field(256, ge=1)
     stem_halvings: int = Field(3, ge=1)
-    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((512, 512, 512, 256, 256, 128), min_length=2)
     hidden: int = Field(128, ge=1)
     codes: Literal["below_full_size", "all", "none"] = "below_full_size"
     noise: bool = True

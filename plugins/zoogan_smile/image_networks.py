@@ -72,7 +72,7 @@ class SmileImageGenerator(LayoutGenerator):
         facts: Image size, channels and parts.
 
     Raises:
-        ConfigError: The data has no parts, or stem and widths do not lead to the image size.
+        ConfigError: The data has no parts, or the image size cannot be halved so often.
 
     Source: SMILE (Romero et al. 2021), section 3.2; official `metrics/smileSYN.py`.
     """
@@ -80,19 +80,16 @@ class SmileImageGenerator(LayoutGenerator):
     def __init__(self, config: SmileImageGeneratorConfig, facts: Facts) -> None:
         super().__init__()
         parts, widths = check_parts("generator", facts), config.widths
-        start = config.stem_side >> config.stem_halvings
-        if start < 1 or start << config.stem_halvings != config.stem_side:
+        doublings = len(widths) - 1
+        start = facts.image_size >> doublings
+        if start << doublings != facts.image_size or start << config.stem_halvings > facts.image_size:
             raise ConfigError(
-                f"generator.stem_side: {config.stem_side} px cannot be halved {config.stem_halvings} times, which "
-                "generator.stem_halvings asks for"
-            )
-        if start << (len(widths) - 1) != facts.image_size:
-            raise ConfigError(
-                f"generator.widths: {len(widths)} widths from {start} px lead to {start << (len(widths) - 1)} px, but "
-                f"the images have {facts.image_size}; set stem_side, stem_halvings and widths so that both agree"
+                f"generator: {len(widths)} widths halve {facts.image_size} px {doublings} times, and the stem halves "
+                f"{config.stem_halvings} times before; an image size that is a power of two, more widths or fewer "
+                "generator.stem_halvings fit"
             )
         self.parts, self.code_dim, self.style_dim = facts.parts, config.code_dim, parts * config.code_dim
-        self.rows, self.stem_side = 2 * len(widths), config.stem_side
+        self.rows, self.stem_side = 2 * len(widths), start << config.stem_halvings
         inner = [config.stem_width] * config.stem_halvings
         self.stem = nn.Sequential(
             EqualizedConv2d(parts, config.stem_width, 3, activate=True),
@@ -103,7 +100,6 @@ class SmileImageGenerator(LayoutGenerator):
         last = options | {"reads_codes": config.codes == "all"}
         self.first = StyledSpatialConv2d(widths[0], widths[0], **below, noise=config.noise)
         self.first_rgb = SpatialToRGB(widths[0], facts.channels, **below)
-        doublings = len(widths) - 1
         self.blocks = nn.ModuleList(
             SpatialBlock(inputs, outputs, facts.channels, last if k == doublings else below, config.noise)
             for k, (inputs, outputs) in enumerate(pairwise(widths), 1)
