@@ -23,7 +23,7 @@ from zoogan.pictures.palette import choose_colours
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.layouts import save_layout
 from zoogan.runs.loaded import LoadedRun
-from zoogan.runs.vocabulary import read_attribute_names, takes_layouts
+from zoogan.runs.vocabulary import read_attribute_names, read_layout_use
 from zoogan.training.summary import suggest_commands
 
 OWN = {"Eyeglasses": 0, "Wearing_Hat": 0, "Bangs": 1}
@@ -255,7 +255,8 @@ def test_edit_equals_what_the_editor_makes(loaded: LoadedRun, truth: torch.Tenso
 
 def test_vocabulary_knows_runs_of_maps(smile_layout_run: Path, sagan_run: Path, tmp_path: Path) -> None:
     assert read_attribute_names(smile_layout_run) == tuple(OWN)
-    assert [takes_layouts(path) for path in (smile_layout_run, sagan_run, tmp_path)] == [True, False, None]
+    runs, registry = (smile_layout_run, sagan_run, tmp_path), get_zoo().registry
+    assert [read_layout_use(path, registry) for path in runs] == ["needed", "none", None]
 
 
 # ---- training and evaluation ----

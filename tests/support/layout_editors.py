@@ -31,6 +31,7 @@ class KnownLayoutEditor(Editor):
 
     makes_images = False
     takes_layout = True
+    needs_layout = True
     reads_photos = False
     mask_fields = ("segmentation",)
 

@@ -94,7 +94,7 @@ def check_output_options(
     Raises:
         ConfigError: Every contradiction, at once.
     """
-    from zoogan.pictures.film import check_film
+    from zoogan.pictures.film_files import check_film
 
     problems = []
     if film is not None and mix:

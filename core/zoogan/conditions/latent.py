@@ -6,7 +6,7 @@ There are no targets in training. Edits of a trained run move along its directio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -30,6 +30,8 @@ class LatentCondition(Condition):
         unusable: The attributes whose direction cannot be used, and why.
         part_rows: The parts that can be named; see `LatentGenerator`.
     """
+
+    parses_parts: ClassVar[bool] = True
 
     def __init__(self, config: object = None, facts: Facts | None = None) -> None:
         self.names: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from zoogan.names import suggest_name
@@ -15,6 +15,8 @@ NO_PARTS = (
 )
 
 PartRows = Mapping[str, Mapping[str, tuple[int, ...]]]
+PartKinds = Mapping[str, Collection[str]]
+"""Kinds of latents by part; `PartRows` are such kinds too."""
 
 
 def find_part_rows(part_rows: PartRows, part: str, kinds: Iterable[str] = LATENT_KINDS) -> list[int]:
@@ -31,43 +33,62 @@ def find_part_rows(part_rows: PartRows, part: str, kinds: Iterable[str] = LATENT
     Raises:
         ValueError: There are no parts, the part or a kind is unknown, no kind is given, or none of them has rows.
     """
-    if not part_rows:
+    known = find_kinds(part_rows, part, kinds)
+    return sorted({row for kind in known for row in part_rows[part][kind]})
+
+
+def find_kinds(part_kinds: PartKinds, part: str, kinds: Iterable[str] = LATENT_KINDS) -> tuple[str, ...]:
+    """Find which of some kinds of latents a part has.
+
+    Args:
+        part_kinds: The kinds that each part has.
+        part: Name of the part.
+        kinds: Kinds of latents; a kind that the part lacks is skipped.
+
+    Returns:
+        The kinds that it has, one or more.
+
+    Raises:
+        ValueError: There are no parts, the part or a kind is unknown, no kind is given, or it has none of them.
+    """
+    if not part_kinds:
         raise ValueError(NO_PARTS)
-    if part not in part_rows:
-        hint, names = suggest_name(part, part_rows), ", ".join(part_rows)
+    if part not in part_kinds:
+        hint, names = suggest_name(part, part_kinds), ", ".join(part_kinds)
         raise ValueError(f"part {part}: no part of that name{hint}; known: {names}")
-    kinds, known_kinds = list(kinds), list(dict.fromkeys(kind for rows in part_rows.values() for kind in rows))
+    kinds, known_kinds = list(kinds), list(dict.fromkeys(kind for known in part_kinds.values() for kind in known))
     for kind in kinds:
-        if kind not in known_kinds:
+        if kind not in (*LATENT_KINDS, *known_kinds):
             hint, names = suggest_name(kind, known_kinds), ", ".join(known_kinds)
             raise ValueError(f"part {part}: no kind of latent is called {kind!r}{hint}; kinds: {names}")
-    rows = sorted({row for kind in kinds for row in part_rows[part].get(kind, ())})
-    if not rows:
-        given, names = " or ".join(kinds) or "no kind of latent", " or ".join(part_rows[part])
+    result = tuple(kind for kind in kinds if kind in part_kinds[part])
+    if not result:
+        given, names = " or ".join(kinds) or "no kind of latent", " or ".join(part_kinds[part])
         raise ValueError(f"part {part}: got {given}, expected {names}, which is all that it has")
-    return rows
+    return result
 
 
 def parse_parts(
-    words: Mapping[str, Any], part_rows: PartRows
+    words: Mapping[str, Any], part_kinds: PartKinds
 ) -> tuple[dict[str, tuple[str, ...]], int | None, list[str]]:
     """Parse the requested parts of another face.
 
     Args:
         words: `part` = a name or several; `only` = one of `LATENT_KINDS`; `from_seed` = a whole number; each may be
             missing. Other words are ignored.
-        part_rows: See `LatentGenerator.part_rows`.
+        part_kinds: The kinds of latents that each part has.
 
     Returns:
         (kinds of latents by part, the seed of the other face or None, the problems).
     """
     parts, only, seed = (words.get(word) for word in PART_WORDS)
     names = [parts] if isinstance(parts, str) else list(parts or ())
-    kinds = LATENT_KINDS if only is None else (str(only),)
+    kinds: dict[str, tuple[str, ...]] = {}
     problems: list[str] = []
     for name in names:
         try:
-            find_part_rows(part_rows, name, kinds)
+            wanted = part_kinds.get(name, LATENT_KINDS) if only is None else (str(only),)
+            kinds[name] = find_kinds(part_kinds, name, wanted)
         except ValueError as error:
             problems.append(str(error))
     if seed is not None and not str(seed).removeprefix("-").isdigit():
@@ -75,4 +96,4 @@ def parse_parts(
         seed = None
     if not names and (only is not None or seed is not None):
         problems.append("name the part: `only` and `from_seed` need `part`, such as hair")
-    return {name: kinds for name in names}, None if seed is None else int(seed), list(dict.fromkeys(problems))
+    return kinds, None if seed is None else int(seed), list(dict.fromkeys(problems))

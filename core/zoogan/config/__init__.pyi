@@ -8,6 +8,7 @@ from .models import ComponentConfig as ComponentConfig
 from .models import ConfigModel as ConfigModel
 from .models import DataConfig as DataConfig
 from .models import GameConfig as GameConfig
+from .models import LayoutUse as LayoutUse
 from .models import Names as Names
 from .models import Slot as Slot
 from .models import StageConfig as StageConfig

@@ -13,6 +13,8 @@ from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.names import suggest_name
 
+LayoutUse = Literal["none", "optional", "needed"]
+"""Whether an edit takes the layout of a face."""
 NAME_KEYS = ("use", "source")  # the field that names the component: `use`, for sources `source`
 
 
@@ -264,6 +266,14 @@ class GameConfig(ConfigModel):
             ConfigError: The game cannot train on such data.
         """
         return facts
+
+    @property
+    def layout_use(self) -> LayoutUse:
+        """Whether edits of a run take the layouts of faces: `none`, `optional`, or `needed` for every edit.
+
+        It is read before the run is opened. By default `needed` for a config whose `picture` is `layout`.
+        """
+        return "needed" if getattr(self, "picture", None) == "layout" else "none"
 
 
 def find_slots(model: type[BaseModel]) -> dict[str, Slot]:

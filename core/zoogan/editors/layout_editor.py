@@ -38,7 +38,9 @@ class LayoutEditor(Editor):
     """
 
     takes_reference = True
+    takes_whole_reference = True
     takes_layout = True
+    needs_layout = True
     makes_images = False
     condition: PairsCondition
 

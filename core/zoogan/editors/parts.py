@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from zoogan.conditions.parts import NO_PARTS
+from zoogan.interfaces import Request
 from zoogan.interfaces.synthesis import LatentGenerator, Latents, Noise
 
 
@@ -36,6 +37,29 @@ def replace_rows(latents: Latents, other: Float[Tensor, "#n rows s"], rows: Sequ
     changed = latents.clone()
     changed[:, list(rows)] = other.to(latents)[:, list(rows)]
     return changed
+
+
+def check_donor(request: Request, has_donor: bool, parts: Iterable[str]) -> None:
+    """Check that requested parts come from one face, named once.
+
+    Args:
+        request: The request.
+        has_donor: Whether a face was given.
+        parts: Names of the parts that can be taken.
+
+    Raises:
+        ValueError: No face or two faces for the parts, or a face without parts.
+    """
+    if has_donor and not request.parts:
+        names = ", ".join(parts)
+        raise ValueError(f"donor: name the part to take from it: {names}" if names else NO_PARTS)
+    if request.parts and has_donor == (request.from_seed is not None):
+        problem = (
+            "from_seed and donor both name the face to take from: leave one of them out"
+            if has_donor
+            else "name the face to take from with from_seed, or give it as donor"
+        )
+        raise ValueError(f"{', '.join(request.parts)}: {problem}")
 
 
 @torch.no_grad()

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.conditions.latent import LatentCondition
-from zoogan.conditions.parts import LATENT_KINDS, NO_PARTS, PartRows, find_part_rows
+from zoogan.conditions.parts import LATENT_KINDS, PartRows, find_part_rows
 from zoogan.editors.config import InversionConfig
 from zoogan.editors.directions import Direction, solve_move
-from zoogan.editors.parts import replace_rows
+from zoogan.editors.parts import check_donor, replace_rows
 from zoogan.interfaces import Column, Edit, Editor, Networks, Request, Seed, Targets
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.synthesis import LatentGenerator, LatentMapping, Latents, Noise, collect_noise, name_noise
@@ -52,6 +52,7 @@ class SynthesisEditor(Editor):
         self.condition, self.mean_latent = condition, mean_latent
         self.inversion = inversion or InversionConfig()
         self.condition.part_rows = self.part_rows
+        self.takes_parts = bool(self.part_rows)
         self.directions: dict[str, Direction] = {}
         self.tuned = False
 
@@ -92,6 +93,11 @@ class SynthesisEditor(Editor):
     def part_rows(self) -> PartRows:
         """The rows of w+ that hold each part, see `LatentGenerator`."""
         return self.generator.part_rows
+
+    @property
+    def part_kinds(self) -> Mapping[str, tuple[str, ...]]:
+        """The kinds of latents of each part that has rows of w+."""
+        return {part: tuple(rows) for part, rows in self.part_rows.items()}
 
     # ---- faces from seeds ----
 
@@ -230,16 +236,7 @@ class SynthesisEditor(Editor):
         Raises:
             ValueError: No face or two faces for the parts, or a face without parts.
         """
-        if has_donor and not request.parts:
-            names = ", ".join(self.part_rows)
-            raise ValueError(f"donor: name the part to take from it: {names}" if names else NO_PARTS)
-        if request.parts and has_donor == (request.from_seed is not None):
-            problem = (
-                "from_seed and donor both name the face to take from: leave one of them out"
-                if has_donor
-                else "name the face to take from with from_seed, or give it as donor"
-            )
-            raise ValueError(f"{', '.join(request.parts)}: {problem}")
+        check_donor(request, has_donor, self.part_rows)
 
     def check_options(self, threshold: float | None, truncation: float | None) -> None:
         """Refuse options that `apply` does not support.

@@ -176,12 +176,12 @@ def prepare_study(
 
 
 def check_source_parts(editor: Editor, source: Source, name: str) -> None:
-    """Check that a source has the layouts that an editor of layouts needs.
+    """Check that a source has the layouts that an editor needs, or the same parts where it reads them if it can.
 
     Raises:
         ConfigError: The faces have no segmentations, or other parts.
     """
-    if not editor.takes_layout:
+    if not editor.needs_layout and ("segmentation" not in editor.mask_fields or "segmentation" not in source.fields):
         return
     if "segmentation" not in source.fields:
         raise ConfigError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -23,14 +23,17 @@ class Request:
         attributes: Value in [0, 1] by attribute name.
         domain: Index of the domain to translate to.
         reference: Faces whose style is taken, (n, c, h, w) in [-1, 1], or one for all. Only editors with
-            `takes_reference` use it, and those that edit layouts take layouts (n, k, h, w).
+            `takes_reference` use it, and those that make no images take layouts (n, k, h, w).
         restyles: Whether a reference also gives its style to named attributes that a face shows already.
         latents: w+ of the faces to edit, (n, rows, style_dim), for editors that generate faces.
         noise: Noise maps that the faces are generated with; None = the generator's own. For editors that generate
             faces.
-        parts: Kinds of latents (`shape`, `texture`) to take from another face, by part.
+        parts: Kinds of latents or codes (`shape`, `texture`) to take from another face, by part.
         from_seed: Seed of that other face.
-        donor: w+ of that other face instead, one for all or one for each face.
+        donor: That other face instead, one for all or one for each face: w+ for editors that generate faces, images
+            (n, c, h, w) in [-1, 1] for editors of photos.
+        drive: Faces whose pose and expression the edited faces take, (n, c, h, w) in [-1, 1], for editors with
+            `takes_drive`.
     """
 
     attributes: Mapping[str, float] = field(default_factory=dict)
@@ -42,10 +45,18 @@ class Request:
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     from_seed: int | None = None
     donor: Tensor | None = None
+    drive: Tensor | None = None
 
 
 class Condition(ABC):
-    """Role `condition`: draws targets for a training batch and parses a person's request. Holds no networks."""
+    """Role `condition`: draws targets for a training batch and parses a person's request. Holds no networks.
+
+    Attributes:
+        parses_parts: Whether `parse` takes the words `part`, `only` and `from_seed`; else they are checked against
+            `Editor.part_kinds`.
+    """
+
+    parses_parts: ClassVar[bool] = False
 
     @abstractmethod
     def draw_targets(self, sample: Mapping[str, Tensor], draw: Draws) -> Targets:

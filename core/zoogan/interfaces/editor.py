@@ -76,11 +76,20 @@ class Editor(ABC):
         clears: Attributes that a newly set attribute hides and therefore clears, by its name; not the other way round.
         condition: Parses requests.
         takes_reference: Whether a request may carry faces whose style is taken.
-        takes_layout: Whether it edits layouts: `apply` needs `layout` among its targets, references are layouts, and
-            own labels may be given.
+        takes_whole_reference: Whether a reference without attributes or domain is a request of its own: everything of
+            that face.
+        takes_layout: Whether the layout of a face may be given: `layout` (n, k, h, w), one-hot, among the targets of
+            `apply`. Own labels may then be given too.
+        needs_layout: Whether the layout must be given.
+        takes_parts: Whether a request may carry `parts` of another face, the `donor` or that of `from_seed`.
+        takes_drive: Whether a request may carry faces whose pose and expression the edit takes (`Request.drive`).
+        can_keep_background: Whether `apply` takes `keep_background` (n,) among its targets: where it is 1, the
+            background of the input stays.
         reads_photos: Whether an edit depends on the photo of the face; False = its layout is enough.
-        can_sample: Whether it generates faces of its own (`sample`).
-        makes_images: Whether an edit is an image; False = it is a segmentation alone.
+        can_sample: Whether it generates faces of its own from a seed alone (`sample`).
+        paints_layouts: Whether `sample` paints faces of given layouts. Such an editor edits photos, so that
+            `can_sample` is False.
+        makes_images: Whether an edit is an image, and a reference a photo; False = both are layouts.
         is_random: Whether an edit depends on its seed.
         mask_fields: Fields of a source that hold masks of its faces, which `apply` takes among its targets.
         untrained: Networks that have only their initial weights, as imported files may lack those that no edit needs.
@@ -92,9 +101,15 @@ class Editor(ABC):
     clears: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     condition: Condition
     takes_reference: bool = False
+    takes_whole_reference: bool = False
     takes_layout: bool = False
+    needs_layout: bool = False
+    takes_parts: bool = False
+    takes_drive: bool = False
+    can_keep_background: bool = False
     reads_photos: bool = True
     can_sample: bool = False
+    paints_layouts: bool = False
     makes_images: bool = True
     is_random: bool = True
     mask_fields: tuple[str, ...] = ()
@@ -104,6 +119,14 @@ class Editor(ABC):
     def parts(self) -> tuple[str, ...]:
         """Names of the classes of the segmentations that it makes; empty = it makes none."""
         return ()
+
+    @property
+    def part_kinds(self) -> Mapping[str, tuple[str, ...]]:
+        """Kinds of codes that a request may take from another face, by part.
+
+        By default `texture` of each of `parts`; empty where `takes_parts` is False.
+        """
+        return {name: ("texture",) for name in self.parts} if self.takes_parts else {}
 
     def read_masks(self, sample: Mapping[str, Tensor], image: Float[Tensor, "n c h w"]) -> Targets:
         """Collect the masks of faces that `apply` takes, as far as their source has them.

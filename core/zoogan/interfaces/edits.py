@@ -148,7 +148,7 @@ class Edits:
         return round_as_saved(self.repeat_edit(image, own, target, seed=seed, reference=reference).image)
 
     def edit_with_reference(self, reference: Float[Tensor, "n c h w"]) -> Edit:
-        """Make the same edits in the style of references: faces, or layouts for an editor that takes layouts."""
+        """Make the same edits in the style of references: faces, or layouts for an editor that makes no images."""
         return self.repeat_edit(self.image, self.own, self.target, reference=reference)
 
     def repeat_edit(

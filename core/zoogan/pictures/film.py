@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from zoogan.errors import ConfigError
+from zoogan.pictures.film_files import check_film
 from zoogan.pictures.photo import quantize_image
 
 RATE = 30  # frames a second
@@ -101,23 +100,6 @@ def interpolate_loop(values: Float[Tensor, "k *rest"], between: int = BETWEEN) -
         for i, j in zip(range(k), [*range(1, k), 0])
     ]
     return torch.cat([*pieces, knots[:1]]).to(values).unflatten(1, values.shape[1:])
-
-
-def check_film(path: Path) -> None:
-    """Check that a film can be written to a path, before its frames are made.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ConfigError: The suffix is neither .gif nor .mp4, or nothing that writes MP4 is installed.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in (".gif", ".mp4"):
-        raise ConfigError(f"--film {path}: expected a file that ends in .gif or .mp4")
-    missing = [name for name in ("imageio", "imageio_ffmpeg") if importlib.util.find_spec(name) is None]
-    if suffix == ".mp4" and missing:
-        raise ConfigError(f"--film {path}: MP4 needs imageio with ffmpeg: pip install 'zoogan[film]', or write a .gif")
 
 
 def save_film(frames: Iterable[UInt8[Tensor, "c h w"]], path: Path) -> Path:

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.auxiliary.image_distance import DistanceChoice, choose_image_distance
-from zoogan.conditions.attributes import parse_attribute_value
 from zoogan.config import GameConfig, validate_model
 from zoogan.config.registry import Registry
 from zoogan.editors.config import InversionConfig
@@ -23,10 +22,10 @@ from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Edit, Editor, Targets, Unavailable
 from zoogan.interfaces.synthesis import collect_noise
-from zoogan.names import suggest_name
 from zoogan.runs.images import Photos, prepare_images
 from zoogan.runs.latents import LATENT_SUFFIX, join_edits, read_latents
 from zoogan.runs.layouts import Layouts, prepare_layouts
+from zoogan.runs.requests import EditInputs, list_input_problems, prepare_edit
 
 SAMPLE_BATCH = 16
 
@@ -105,11 +104,14 @@ class LoadedRun:
         truncation: float | None = None,
         reference: Photos | None = None,
         donor: Photos | Edit | None = None,
+        drive: Photos | None = None,
+        keep_background: bool = False,
         **options: Any,
     ) -> Edit:
         """Edit faces.
 
         Photos: `run.edit("me.jpg", Eyeglasses=1)`, `run.edit("me.jpg", domain="male", reference="he.jpg")`.
+        Photos of a run that knows parts: `run.edit("me.jpg", part="hair", donor="other.jpg")`.
         Faces of a run that generates: `run.edit(run.sample(4), Smiling=1)`,
         `run.edit(run.sample(4), part="hair", from_seed=7)`.
         Maps of parts: `run.edit("me.jpg", layout="me.png", own={"Male": 1}, Eyeglasses=1)`; the result is the
@@ -118,17 +120,20 @@ class LoadedRun:
         Args:
             images: See `prepare_images`. For a run that generates faces see `find_latents`: the latents of photos are
                 found first, which takes a while. May be left out for a run that edits layouts and reads no photo.
-            layout: For a run that edits layouts: the map of the parts of each face, see `prepare_layouts`.
-            own: Attributes that the faces show, 0 or 1 by name, for a run that edits layouts; those that are not given
-                are read off the layouts.
+            layout: For a run that takes layouts: the map of the parts of each face, see `prepare_layouts`.
+            own: Attributes that the faces show, 0 or 1 by name, for a run that takes layouts; those that are not given
+                are read off the faces.
             seed: Seed of a drawn style, or of the search for latents.
             strength: 0 returns the input, 1 the edit.
             threshold: Makes the mask hard: 1 where it exceeds this.
             truncation: How far from the mean a drawn style may be, 0 to 1.
-            reference: A face whose style is taken, or one for each image; see `prepare_images`. For a run that edits
-                layouts a map, see `prepare_layouts`.
+            reference: A face whose style is taken, or one for each image: photos, or maps for a run whose edits are
+                maps. Some runs take everything of a reference without further options.
             donor: A face whose part is taken, or one for each image; anything that `images` may be. `from_seed=7`
                 names a face that the run generates instead.
+            drive: A face whose pose and expression are taken, or one for each image, for a run that re-enacts; one
+                image may be driven by several.
+            keep_background: Whether the background of the input stays, for a run that can tell it.
             options: Attributes with values in [0, 1], or `domain` with a name; attributes that are not named stay as
                 they are. For faces made of parts `part`, one name or several, and `only`, `shape` or `texture`.
 
@@ -136,50 +141,15 @@ class LoadedRun:
             ConfigError: An option that the run was not trained for, a value out of range, images that do not fit.
         """
         editor = self.editor
-        if not editor.takes_layout and (layout is not None or own is not None):
-            option = "layout" if layout is not None else "own"
-            raise ConfigError(f"{option}: this run edits no maps of parts; leave it out")
-        if images is None and not editor.takes_layout:
-            raise ConfigError("images: name the faces to edit, such as a photo")
-        if editor.takes_layout:
-            if donor is not None:
-                raise ConfigError("donor: this run takes styles from maps of other faces; use `reference`")
-            image, targets = self.prepare_layout_edit(images, layout, options, own=own, reference=reference)
-        elif isinstance(editor, SynthesisEditor):
-            assert images is not None
-            editor, image, targets = self._prepare_synthesis_edit(
-                images, options, reference, donor, seed, threshold, truncation
-            )
-        elif donor is not None:
-            raise ConfigError("donor: this run edits photos and takes no parts; use `reference`")
+        inputs = EditInputs(images, layout, own, reference, donor, drive, keep_background)
+        if editor.can_sample:
+            editor, image, targets = self._prepare_synthesis_edit(inputs, options, seed, threshold, truncation)
         else:
-            image = self.prepare_images(images)
-            targets = self.resolve_targets(image, options, reference)
+            image, targets = self.prepare_edit(inputs, options)
         try:
             return editor.apply(
                 image, targets, seed=seed, strength=float(strength), threshold=threshold, truncation=truncation
             )
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-
-    def resolve_targets(
-        self, image: Float[Tensor, "n c s s"], options: Mapping[str, Any], reference: Photos | None = None
-    ) -> Targets:
-        """Convert a person's options to targets for prepared images.
-
-        Args:
-            image: See `prepare_images`.
-            options: See `edit`.
-            reference: See `edit`.
-
-        Raises:
-            ConfigError: As `edit`.
-        """
-        try:
-            request = self.editor.condition.parse(options)
-            if reference is not None:
-                request = replace(request, reference=self.prepare_images(reference))
-            return self.editor.resolve(request, image)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
@@ -191,67 +161,22 @@ class LoadedRun:
         """
         return prepare_layouts(layouts, self.facts, self.device)
 
-    def prepare_layout_edit(
-        self,
-        images: Photos | Edit | None,
-        layout: Layouts | None,
-        options: Mapping[str, Any],
-        *,
-        own: Mapping[str, Any] | None = None,
-        reference: Layouts | None = None,
-    ) -> tuple[Float[Tensor, "n c s s"], Targets]:
-        """Convert a person's options to faces and targets, for a run that edits layouts; see `edit`.
+    def prepare_edit(self, inputs: EditInputs, options: Mapping[str, Any]) -> tuple[Float[Tensor, "n c s s"], Targets]:
+        """Convert a person's inputs and options to faces and targets, for a run that edits photos or layouts.
+
+        Args:
+            inputs: The faces, and what else is given.
+            options: See `edit`.
 
         Raises:
-            ConfigError: There is no layout, an input does not fit, or an attribute is unknown.
+            ConfigError: As `edit`.
         """
-        editor = self.editor
-        if layout is None and isinstance(images, Edit) and images.segmentation is not None:
-            layout, images = images.segmentation, images.image_or_none
-        if layout is None:
-            raise ConfigError("layout: this run edits the map of the parts of a face: give it too")
-        if images is None and editor.reads_photos:
-            raise ConfigError("images: this run reads the photo of a face beside its map of parts: give it too")
-        layouts = self.prepare_layouts(layout)
-        size = self.facts.image_size
-        blank = layouts.new_zeros(len(layouts), self.facts.channels, size, size)
-        image = blank if images is None else self.prepare_images(images)
-        if len(image) != len(layouts):
-            raise ConfigError(f"layout: {len(layouts)} maps for {len(image)} images: give one for each")
-        try:
-            request = editor.condition.parse(options)
-            labels = {} if own is None else self._parse_own_labels(own)
-            if reference is not None:
-                request = replace(request, reference=self.prepare_layouts(reference))
-            rows = torch.full((len(image), len(editor.attributes)), torch.nan, device=self.device)
-            for name, value in labels.items():
-                rows[:, editor.attributes.index(name)] = value
-            return image, editor.resolve(request, image, rows) | {"layout": layouts}
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-
-    def _parse_own_labels(self, own: Mapping[str, Any]) -> Mapping[str, float]:
-        """Parse own labels, which may be in any combination; ConfigError lists all problems."""
-        labels, problems = {}, []
-        for name, word in own.items():
-            value = parse_attribute_value(word)
-            if name not in self.editor.attributes:
-                hint, known = suggest_name(name, self.editor.attributes), ", ".join(self.editor.attributes)
-                problems.append(f"own: {name}: this model does not know that attribute{hint}; it knows {known}")
-            elif value not in (0.0, 1.0):
-                problems.append(f"own: {name}: a face shows it or not: expected 0 or 1, got {word!r}")
-            else:
-                labels[name] = value
-        if problems:
-            raise ConfigError("\n".join(problems))
-        return labels
+        return prepare_edit(self.editor, self.facts, self.device, inputs, options)
 
     def _prepare_synthesis_edit(
         self,
-        images: Photos | Edit,
+        inputs: EditInputs,
         options: Mapping[str, Any],
-        reference: Photos | None,
-        donor: Photos | Edit | None,
         seed: int,
         threshold: float | None,
         truncation: float | None,
@@ -260,14 +185,18 @@ class LoadedRun:
 
         The editor is the run's own, or a copy whose generator was tuned to these faces.
         """
-        editor = self.synthesis_editor
-        if reference is not None:
-            raise ConfigError("this run takes no style from a reference")
+        editor, donor = self.synthesis_editor, inputs.donor
+        problems = list_input_problems(editor, replace(inputs, donor=None))
+        if inputs.reference is not None:
+            problems.append("reference: this run takes no style from a reference; leave it out")
+        if problems:
+            raise ConfigError("\n".join(problems))
+        assert inputs.images is not None
         try:
             request = editor.condition.parse(options)
             editor.check_options(threshold, truncation)
             editor.check_donor(request, donor is not None)
-            face = self.find_latents(images, seed)
+            face = self.find_latents(inputs.images, seed)
             if face.generator is not None:
                 editor = editor.with_generator(face.generator)
             latents = face.extras["latents"].to(self.device, torch.float32)

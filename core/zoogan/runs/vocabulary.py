@@ -1,10 +1,11 @@
-"""What edits of a run take: attribute names, and maps of parts. Imports no torch."""
+"""What edits of a run take: attribute names, and layouts. Imports no torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.config import read_yaml
+from zoogan.config import LayoutUse, read_yaml, validate
+from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 
@@ -31,16 +32,18 @@ def read_attribute_names(folder: Path) -> tuple[str, ...] | None:
     return facts.attributes
 
 
-def takes_layouts(folder: Path) -> bool | None:
-    """Read whether a run edits maps of the parts of faces instead of their images.
+def read_layout_use(folder: Path, registry: Registry) -> LayoutUse | None:
+    """Read whether edits of a run take the layouts of faces, from the config class of its method.
 
     Args:
         folder: A run folder.
+        registry: Methods and components.
 
     Returns:
-        The answer; None if the folder is no run.
+        See `GameConfig.layout_use`; None if the folder is no run that can be opened.
     """
     try:
-        return bool(read_yaml(folder / "config.yaml").get("picture") == "layout")
-    except (ConfigError, OSError, ValueError):
+        values = read_yaml(folder / "config.yaml")
+        return validate(registry.methods[str(values.get("method"))], registry, values).layout_use
+    except (ConfigError, OSError, ValueError, KeyError):
         return None

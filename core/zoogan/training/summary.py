@@ -79,7 +79,7 @@ def suggest_commands(editor: Editor, path: Path, attributes: Sequence[str]) -> l
             f"  edit them    zoo direction {path} --attribute {name}, once, and then",
             f"               zoo edit {path} --seed 0 --attribute {name}=1",
         ]
-    if editor.takes_layout:
+    if editor.needs_layout:
         photo = "PHOTO " if editor.reads_photos else ""
         lines = [f"  edit a map   zoo edit {path} {photo}--layout MAP.png --attribute {name}=1 --seed 0"]
         return [*lines, f"  see them     zoo edit {path} --grid --out sheet.png"]

@@ -40,7 +40,6 @@ def edit_generated(
     *,
     seeds: Sequence[int] = (),
     folder: Path = Path("edits"),
-    refused: Sequence[str] = (),
     strength: float = 1.0,
     truncation: float | None = None,
     donor: Path | int | None = None,
@@ -55,7 +54,6 @@ def edit_generated(
         request: What to change: attribute names with values, or `part` and `only`.
         seeds: Seeds of generated faces, instead of photos.
         folder: Folder of the edits: `<name>-edited.png`, and the unedited face for photos and seeds.
-        refused: Given options that such a run does not support.
         strength: 0 returns the input, 1 the edit.
         truncation: Distance of faces from seeds to the mean face, 0 to 1.
         donor: A file or a seed: the face whose parts to take.
@@ -68,7 +66,7 @@ def edit_generated(
     Raises:
         ConfigError: Every mistake that can be found before a latent is searched, at once.
     """
-    check_generated_edit(run, photos, seeds, request, truncation, refused, segmentation)
+    check_generated_edit(run, photos, seeds, request, truncation, segmentation)
     latent_files = [path for path in photos if path.suffix == LATENT_SUFFIX]
     pictures = [path for path in photos if path.suffix != LATENT_SUFFIX]
     stored, generated = load_faces(run, latent_files), generate_faces(run, seeds, truncation)
@@ -79,7 +77,7 @@ def edit_generated(
         edit = run.edit(face.edit, strength=strength, donor=donor_face, **request)
         images = {face.kind: face.edit.image, "edited": edit.image}
         if segmentation and edit.segmentation is not None:
-            images["segmentation"] = colour_segmentation(edit.segmentation, len(run.synthesis_editor.parts))
+            images["segmentation"] = colour_segmentation(edit.segmentation, len(run.editor.parts))
         for kind, image in images.items():
             if kind:
                 paths.append(make_free_path(folder, face.stem, kind, paths))
@@ -93,7 +91,6 @@ def check_generated_edit(
     seeds: Sequence[int],
     request: Mapping[str, str],
     truncation: float | None,
-    refused: Sequence[str],
     segmentation: bool,
 ) -> None:
     """Check that the run can make the requested edit.
@@ -101,19 +98,17 @@ def check_generated_edit(
     Raises:
         ConfigError: Every problem, at once.
     """
-    problems = [
-        f"{option}: this run makes faces; it edits them along directions and by parts only" for option in refused
-    ]
+    problems = []
     if photos and seeds:
         problems.append("--seed makes faces and there are photos: leave one of them out")
     if truncation is not None and not seeds:
         problems.append("--truncation is for faces from seeds; these have their latents")
     elif truncation is not None and not 0 <= truncation <= 1:
         problems.append(f"--truncation {truncation:g}: expected a share from 0 (the mean face) to 1 (as drawn)")
-    if segmentation and not run.synthesis_editor.parts:
+    if segmentation and not run.editor.parts:
         problems.append("--segmentation: this run makes faces in one piece, without a segmentation: leave it out")
     try:
-        run.synthesis_editor.condition.parse({name: value for name, value in request.items() if name != "domain"})
+        run.editor.condition.parse({name: value for name, value in request.items() if name != "domain"})
     except ValueError as error:
         problems.append(str(error))
     if problems:

@@ -14,6 +14,8 @@ from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid
 from zoogan.errors import ConfigError
 from zoogan.pictures.photo import normalize_image, quantize_image
 from zoogan.runs.loaded import LoadedRun
+from zoogan.runs.requests import parse_own_labels
+from zoogan.workflows.edit_layouts import describe_other_number
 from zoogan.workflows.photos import Notify, crop_photos, ignore_note, read_run_photos, refuse_latent_files
 
 
@@ -74,10 +76,17 @@ def read_labelled_layouts(
         ConfigError: Unreadable files, or labels that are neither given nor can be read.
     """
     faces = run.prepare_images(list(read_run_photos(run, photos, notify))) if photos else None
-    image, targets = run.prepare_layout_edit(faces, list(layouts), {}, own=own)
-    labels, layout = targets["own"], targets["layout"]
+    layout = run.prepare_layouts(list(layouts))
+    if faces is not None and len(faces) != len(layout):
+        raise ConfigError(describe_other_number(photos, layouts))
+    size = run.facts.image_size
+    image = layout.new_zeros(len(layout), run.facts.channels, size, size) if faces is None else faces
+    labels = torch.full((len(layout), len(run.editor.attributes)), torch.nan, device=layout.device)
+    for name, value in parse_own_labels(own or {}, run.editor.attributes).items():
+        labels[:, run.editor.attributes.index(name)] = value
     try:
-        labels = torch.where(labels.isnan(), run.editor.predict_labels(layout), labels)
+        read = run.editor.predict_labels(image if run.editor.makes_images else layout)
+        labels = torch.where(labels.isnan(), read, labels)
     except ValueError as error:
         if bool(labels.isnan().any()):
             raise ConfigError(f"--grid: {error}") from error

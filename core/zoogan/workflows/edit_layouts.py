@@ -16,6 +16,7 @@ from zoogan.pictures.palette import colour_segmentation
 from zoogan.pictures.photo import normalize_image
 from zoogan.runs.layouts import save_layout
 from zoogan.runs.loaded import LoadedRun
+from zoogan.runs.requests import EditInputs
 from zoogan.workflows.photos import Notify, ignore_note, make_free_path, read_run_photos, refuse_latent_files
 
 
@@ -121,7 +122,7 @@ def save_layout_film(
     options: Mapping[str, Any],
 ) -> Path:
     """Save a film of the coloured maps side by side, moving from each style to the next, below the given maps."""
-    image, targets = run.prepare_layout_edit(faces, layout, request, own=own)
+    image, targets = run.prepare_edit(EditInputs(faces, layout, own), request)
     classes, strength = len(run.editor.parts), {k: v for k, v in options.items() if k == "strength"}
 
     def paint(segmentation: Tensor) -> Tensor:

@@ -161,7 +161,7 @@ class Layout(FaceMetric):
             self._add_figures("layout", kind, edits, before, shown, truth)
             self._add_agreement(kind, edits, shown, truth)
         self._add_left(edits, before, after, truth)
-        if self.config.reference and edits.editor.takes_reference and edits.editor.takes_layout:
+        if self.config.reference and edits.editor.takes_reference and not edits.editor.makes_images:
             reference = make_layout(truth, len(self.study.source.parts))
             again = edits.edit_with_reference(reference).segmentation
             self._add_figures("layout.reference", "", edits, before, resize_labels(again, before).long(), truth)

@@ -24,9 +24,8 @@ def require_part_editor(editor: Editor) -> SynthesisEditor:
     Raises:
         Unavailable: It makes none.
     """
-    if not list_parts(editor):
+    if not list_parts(editor) or not isinstance(editor, SynthesisEditor):  # the metrics read its latents
         raise Unavailable("this run's faces have no parts: its generator makes no segmentation")
-    assert isinstance(editor, SynthesisEditor)
     return editor
 
 

@@ -1,0 +1,280 @@
+"""The options of `zoo edit` and their checks. Imports no torch: mistakes are found before a run is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoogan.cli.arguments import check_picture_output
+from zoogan.errors import ConfigError
+from zoogan.names import suggest_name
+
+if TYPE_CHECKING:
+    from zoogan.config import LayoutUse
+    from zoogan.config.registry import Registry
+    from zoogan.interfaces import Editor
+
+NO_REQUEST = (
+    "say what to show: --attribute NAME=VALUE such as Eyeglasses=1, --domain NAME, --reference FILE, or "
+    "--part NAME --from-seed N"
+)
+NO_PHOTO = "no photo given: zoo edit RUN PHOTO... --attribute NAME=VALUE"
+# Options with their own flag, by their name in Python; these names cannot be attributes.
+OPTIONS = {
+    "seed": "--seed SEED", "strength": "--strength NUMBER", "threshold": "--threshold NUMBER",
+    "truncation": "--truncation NUMBER", "reference": "--reference PHOTO", "donor": "--from FILE",
+    "layout": "--layout FILE", "own": "--own NAME=VALUE", "keep_background": "--keep-background",
+}  # fmt: skip
+PART_OPTIONS = {"part": "--part NAME", "only": "--only KIND", "from_seed": "--from-seed SEED"}
+FLAGS = {"photos": "PHOTO", "from_face": "--from"}  # of fields whose flag is not their name
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """What was given to `zoo edit`; None, False or nothing for what was not."""
+
+    photos: Sequence[Path] = ()
+    attribute: Sequence[str] = ()
+    domain: str | None = None
+    reference: Sequence[Path] = ()
+    layout: Sequence[Path] = ()
+    own: Sequence[str] = ()
+    part: Sequence[str] = ()
+    only: str | None = None
+    from_seed: int | None = None
+    from_face: Path | None = None
+    segmentation: bool = False
+    keep_background: bool = False
+    strength: float = 1.0
+    threshold: float | None = None
+    truncation: float | None = None
+    seed: Sequence[int] = ()
+    film: Path | None = None
+    root: Path | None = None
+    out: Path | None = None
+
+    def list_given(self) -> dict[str, Any]:
+        """List the options that were given, by their flag."""
+        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        given = {name: value for name, (value, default) in values.items() if value != default}
+        return {FLAGS.get(name, f"--{name.replace('_', '-')}"): value for name, value in given.items()}
+
+    def parse_attributes(self) -> dict[str, str]:
+        """Parse `["Eyeglasses=1"]` into a mapping; items without `=` are left out."""
+        return dict(item.split("=", 1) for item in self.attribute if "=" in item)
+
+    def parse_own(self) -> dict[str, str] | None:
+        """Parse own labels by attribute, as typed; None = none were given."""
+        return dict(item.split("=", 1) for text in self.own for item in text.split(",") if "=" in item) or None
+
+    def make_request(self) -> dict[str, Any]:
+        """Make the words of the request: attributes, `domain`, `part` and `only`."""
+        others = {"domain": self.domain, "part": list(self.part) or None, "only": self.only}
+        return self.parse_attributes() | {name: value for name, value in others.items() if value is not None}
+
+
+def check_options(run: Path, options: EditOptions, registry: Registry) -> None:
+    """Check everything that can be checked without opening the run.
+
+    Raises:
+        ConfigError: Every problem, at once.
+    """
+    from zoogan.runs.vocabulary import read_attribute_names, read_layout_use
+
+    layout_use, names = read_layout_use(run, registry), read_attribute_names(run)
+    problems = list_attribute_problems(options, names)
+    problems += list_part_problems(options)
+    problems += list_layout_problems(run, options, layout_use, names)
+    problems += list_request_problems(options, layout_use)
+    problems += list_output_problems(options)
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def check_grid_options(run: Path, options: EditOptions, registry: Registry) -> None:
+    """Refuse options of single edits where a sheet is requested, and check the others.
+
+    Raises:
+        ConfigError: Every option that a sheet does not take, and every other problem, at once.
+    """
+    from zoogan.runs.vocabulary import read_attribute_names, read_layout_use
+
+    taken = {"PHOTO", "--layout", "--own", "--out"} | (set() if options.photos or options.layout else {"--root"})
+    refused = [flag for flag in options.list_given() if flag not in taken]
+    problems = [f"--grid chooses its own edits and styles; leave out {', '.join(refused)}"] if refused else []
+    layout_use, names = read_layout_use(run, registry), read_attribute_names(run)
+    problems += list_layout_problems(run, options, layout_use, names, is_grid=True)
+    try:
+        check_picture_output(options.out or Path("grid.png"), sheet=True)
+    except ConfigError as error:
+        problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def list_request_problems(options: EditOptions, layout_use: LayoutUse | None) -> list[str]:
+    """List what is missing of an input and an edit, and options that have no effect together with others."""
+    problems = []
+    if options.root is not None:
+        problems.append(f"--root {options.root}: only --grid reads the run's source. Remove it, or add --grid")
+    inputs = (options.photos, options.seed, () if layout_use == "optional" else options.layout)
+    if not any(inputs):
+        problems.append(NO_PHOTO)
+    wishes = (options.attribute, options.domain, options.reference, *list_part_options(options).values())
+    if not any(wish is not None and wish != () for wish in wishes):
+        problems.append(NO_REQUEST)
+    if options.reference and options.seed:
+        problems.append("a style comes from --reference or from --seed: leave one of them out")
+    if not isfinite(options.strength):
+        problems.append(f"--strength {options.strength}: expected a number; 0 returns the input, 1 the edit")
+    return problems
+
+
+def list_output_problems(options: EditOptions) -> list[str]:
+    """List what keeps the edits from being written."""
+    problems = []
+    try:
+        check_picture_output(options.out or Path("edits"), sheet=False)
+    except ConfigError as error:
+        problems.append(str(error))
+    if options.film is not None:
+        from zoogan.pictures.film_files import check_film
+
+        try:
+            check_film(options.film)
+        except ConfigError as error:
+            problems.append(str(error))
+        if len(options.reference or options.seed) < 2:
+            problems.append("--film goes from one style to the next: give --seed or --reference twice or more")
+    return problems
+
+
+def list_layout_problems(
+    run: Path,
+    options: EditOptions,
+    layout_use: LayoutUse | None,
+    names: Sequence[str] | None,
+    *,
+    is_grid: bool = False,
+) -> list[str]:
+    """List problems of --layout and --own, which depend on what the run takes.
+
+    Args:
+        run: The run folder.
+        options: The options.
+        layout_use: See `GameConfig.layout_use`; None = unknown.
+        names: The attributes of the run; None = unknown.
+        is_grid: Whether a sheet is requested, which may show held-out faces.
+    """
+    photos, layouts, own, problems = options.photos, options.layout, options.own, []
+    if layout_use == "none":
+        problems += [
+            f"{option}: this run edits no maps of parts: remove it"
+            for option, value in (("--layout", layouts), ("--own", own))
+            if value
+        ]
+    if layout_use == "needed" and not layouts and not is_grid:
+        problems.append(
+            f"{run} edits the map of the parts of a face: give it with --layout MAP.png, once for each photo"
+        )
+    if layout_use == "needed" and is_grid and not layouts and (photos or own):
+        problems.append("--grid shows held-out faces, or your own with --layout MAP.png, once for each photo")
+    if layout_use == "optional" and is_grid and not layouts and own:
+        problems.append("--own: --grid reads the labels of held-out faces and photos; remove it, or give --layout")
+    if layout_use in ("optional", "needed") and layouts and photos and len(photos) != len(layouts):
+        problems.append(
+            f"{len(photos)} photos and {len(layouts)} maps: give --layout once for each photo, in the same order"
+        )
+    items = [item for text in own for item in text.split(",") if item]
+    problems += [f"--own {item}: expected NAME=0 or NAME=1, like Male=1" for item in items if "=" not in item]
+    labels = options.parse_own() or {}
+    if names is not None and layout_use in ("optional", "needed"):
+        problems += [
+            f"--own {name}={value}: this run does not know {name}{suggest_name(name, names)}; it knows "
+            f"{', '.join(names)}"
+            for name, value in labels.items()
+            if name not in names
+        ]
+    return problems + [
+        f"--own {name}={value}: expected 0 or 1" for name, value in labels.items() if value not in ("0", "1")
+    ]
+
+
+def list_attribute_problems(options: EditOptions, names: Sequence[str] | None) -> list[str]:
+    """List items of --attribute without `=`, names that have an option of their own, and unknown names.
+
+    Args:
+        options: The options.
+        names: The attributes that edits of the run can show; None = unknown, or other words are known too.
+    """
+    problems = [
+        f"--attribute {item}: expected NAME=VALUE, like Eyeglasses=1" for item in options.attribute if "=" not in item
+    ]
+    attributes = options.parse_attributes()
+    problems += list_misplaced_options(attributes, OPTIONS)
+    if names is None:
+        return problems
+    return problems + [
+        f"--attribute {name}={value}: this run does not know {name}{suggest_name(name, names)}; it knows "
+        f"{', '.join(names) or 'no attributes'}"
+        for name, value in attributes.items()
+        if name not in names and name not in OPTIONS and name not in PART_OPTIONS
+    ]
+
+
+def list_misplaced_options(attributes: Mapping[str, str], options: Mapping[str, str]) -> list[str]:
+    """List attributes that have the name of an option."""
+    return [
+        f"--attribute {name}={value}: {name} is no attribute; use {options[name]}"
+        for name, value in attributes.items()
+        if name in options
+    ]
+
+
+def list_part_options(options: EditOptions) -> dict[str, Any]:
+    """List the options that choose a part, by flag; None or nothing for those that were not given."""
+    return {
+        "--part": options.part, "--only": options.only, "--from-seed": options.from_seed, "--from": options.from_face,
+    }  # fmt: skip
+
+
+def list_part_problems(options: EditOptions) -> list[str]:
+    """List what is missing of --part and the face to take the part from (--from-seed, --from), or contradicts."""
+    problems = []
+    part, from_seed, from_face = options.part, options.from_seed, options.from_face
+    if from_seed is not None and from_face is not None:
+        problems.append("--from-seed and --from both name the face to take parts from: leave one of them out")
+    if part and from_seed is None and from_face is None:
+        problems.append(f"--part {part[0]}: name the face to take it from, with --from-seed SEED or --from FILE")
+    return problems + [
+        f"{option} {value}: name the part to take, with --part NAME such as hair"
+        for option, value in list_part_options(options).items()
+        if option != "--part" and value is not None and not part
+    ]
+
+
+def list_refused_options(editor: Editor, options: EditOptions) -> list[str]:
+    """List the options that an opened run does not take."""
+    attributes = options.parse_attributes()
+    if editor.can_sample:
+        given = options.list_given()
+        reason = "this run makes faces; it edits them along directions and by parts only"
+        refused = ("--domain", "--reference", "--threshold", "--film", "--keep-background")
+        problems = [f"{name}: {reason}" for name in refused if name in given]
+        return list_misplaced_options(attributes, PART_OPTIONS) + problems
+    kind = "edits whole photos" if editor.makes_images else "edits maps of parts by attribute"
+    advice = f"this run {kind}; remove it, or use a run that makes faces of parts"
+    problems = [f"--part: {advice}"] if options.part and not editor.takes_parts else []
+    if options.segmentation and not editor.parts:
+        problems.append(f"--segmentation: {advice}")
+    if options.domain is not None and not editor.makes_images:
+        problems.append(f"--domain: this run {kind}: remove it")
+    if options.reference and not editor.takes_reference:
+        problems.append("--reference: this run takes no style from a reference; remove it")
+        problems += [] if options.make_request() else [NO_REQUEST]
+    if options.keep_background and not editor.can_keep_background:
+        problems.append("--keep-background: this run cannot tell faces from backgrounds; remove it")
+    return problems
