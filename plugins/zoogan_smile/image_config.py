@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,8 @@ class SmileImageGeneratorConfig(CodeSize):
             layout alone (the paper's ablation A).
         noise: Add noise of a learned strength after each convolution.
     """
+
+    takes_layout: ClassVar[bool] = True
 
     use: Literal["smile-image"] = "smile-image"
     widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((512, 512, 512, 256, 256, 128), min_length=2)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from zoogan.config import Names, StagesConfig
+from zoogan.config import LayoutUse, Names, StagesConfig
 from zoogan.training import JudgeStage, TrainedStage
 from zoogan_smile.image_config import SmileImageConfig
 
@@ -44,3 +44,8 @@ class SmileConfig(SmileImageConfig):
     method: Literal["smile"] = "smile"  # type: ignore[assignment]
     stages: SmileStages = SmileStages()
     painted_parts: dict[str, Names] = Field(default_factory=lambda: dict(PAINTED_PARTS))
+
+    @property
+    def layout_use(self) -> LayoutUse:
+        """`needed` without a parser, which reads layouts off photos."""
+        return "needed" if self.stages.parser is None else "optional"

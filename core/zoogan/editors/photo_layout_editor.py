@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoogan.conditions.regions import RegionCondition
+from zoogan.conditions.pairs import PairsCondition
 from zoogan.editors.layout_editor import LayoutEditor
 from zoogan.editors.region_editor import NO_LAYOUT, RegionEditor, spread_seeds
 from zoogan.errors import ConfigError
@@ -48,7 +48,8 @@ class PhotoLayoutEditor(Editor):
     takes_layout = True
     takes_parts = True
     takes_whole_reference = True
-    condition: RegionCondition
+    paints_layouts = True
+    condition: PairsCondition
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class PhotoLayoutEditor(Editor):
     ) -> None:
         self.networks, self.painter, self.layouts, self.parser = painter.networks, painter, layouts, parser
         self.attributes, self.exclusive, self.clears = layouts.attributes, layouts.exclusive, layouts.clears
-        self.condition = RegionCondition(painter.parts, layouts.condition)
+        self.condition = layouts.condition
         self.needs_layout = parser is None
         self.can_keep_background = BACKGROUND in painter.parts
         self.mask_fields = ("segmentation",) if parser is None else ()
@@ -116,6 +117,21 @@ class PhotoLayoutEditor(Editor):
         shown = parser.read_attributes(image.float()) > parser.thresholds
         return shown[:, columns].to(image.dtype)
 
+    def set_layouts(self, layouts: Float[Tensor, "m k h w"]) -> None:
+        """Set the layouts, one-hot, from which `sample` chooses by seed."""
+        self.painter.set_layouts(layouts)
+
+    def sample(
+        self,
+        seeds: Sequence[int],
+        *,
+        truncation: float | None = None,
+        cutoff: int | None = None,
+        layout: Float[Tensor, "#n k h w"] | None = None,
+    ) -> Edit:
+        """Paint layouts with drawn codes, see `RegionEditor.sample`."""
+        return self.painter.sample(seeds, truncation=truncation, cutoff=cutoff, layout=layout)
+
     # ---- edits ----
 
     @torch.no_grad()
@@ -164,7 +180,7 @@ class PhotoLayoutEditor(Editor):
         threshold: float | None = None,
         truncation: float | None = None,
     ) -> Edit:
-        """Edit photos.
+        """Edit photos. Where only parts are asked for, the layout stays as it is.
 
         Args:
             image: Photos in [-1, 1].
@@ -194,7 +210,9 @@ class PhotoLayoutEditor(Editor):
         assert edit.segmentation is not None
         if strength == 0:
             return Edit(image, segmentation=edit.segmentation, extras=dict(edit.extras) | {"layout": layout})
-        edited = make_layout(edit.segmentation, len(self.parts), image.dtype)
+        asked = ~targets["requested"].isnan().all(1)
+        segmentation = torch.where(asked[:, None, None], edit.segmentation, layout.argmax(1))
+        edited = make_layout(segmentation, len(self.parts), image.dtype)
         known = self.painter.read_codes(image, layout) if self.painter.reads_codes else None
         kept = self.painter.choose_codes(known, {}, seeds, truncation)
         codes = self.painter.choose_codes(known, targets, seeds, truncation)
@@ -204,7 +222,7 @@ class PhotoLayoutEditor(Editor):
         if "keep_background" in targets:
             painted = self.paste_background(painted, image, layout, edited, targets["keep_background"])
         extras = dict(edit.extras) | {"codes": codes, "layout": layout}
-        return Edit(painted, segmentation=edit.segmentation, extras=extras)
+        return Edit(painted, segmentation=segmentation, extras=extras)
 
     def take_reference_codes(
         self,

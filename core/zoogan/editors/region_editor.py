@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zoogan.conditions.regions import RegionCondition
+from zoogan.conditions.unconditional import NoAttributes
 from zoogan.facts import Facts
 from zoogan.interfaces import (
     Column,
@@ -45,16 +45,15 @@ class RegionEditor(Editor):
     Source: SMILE (Romero et al. 2021), section 3.2; official `metrics/smileSYN.py`, `demo.py`.
     """
 
-    can_sample = True
     takes_layout = True
     needs_layout = True
     paints_layouts = True
     takes_parts = True
-    condition: RegionCondition
+    condition: NoAttributes
 
     def __init__(self, networks: Networks, facts: Facts, mean_latent: Float[Tensor, " s"]) -> None:
         self.networks = networks if isinstance(networks, nn.ModuleDict) else nn.ModuleDict(networks)
-        self.condition, self.mean_latent = RegionCondition(facts.parts), mean_latent
+        self.condition, self.mean_latent = NoAttributes(), mean_latent
         self._parts = facts.parts
         self.mask_fields = ("segmentation",)
         self.layouts: Float[Tensor, "m k h w"] | None = None
@@ -74,8 +73,8 @@ class RegionEditor(Editor):
         """Whether codes can be read off photos."""
         return "region_encoder" in self.networks
 
-    def set_layouts(self, layouts: Float[Tensor, "m k h w"] | None) -> None:
-        """Set the layouts that `sample` draws from; None takes them away."""
+    def set_layouts(self, layouts: Float[Tensor, "m k h w"]) -> None:
+        """Set the layouts, one-hot, from which `sample` chooses by seed."""
         self.layouts = layouts
 
     def read_masks(self, sample: Mapping[str, Tensor], image: Float[Tensor, "n c h w"]) -> Targets:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from zoogan.errors import ConfigError
-from zoogan.evaluation.study import BATCH, get_kind, iterate_edits, iterate_samples, make_edit_targets
+from zoogan.evaluation.study import BATCH, get_kind, give_layouts, iterate_edits, iterate_samples, make_edit_targets
 from zoogan.interfaces import Edit, Editor, Headline, Measure, Metric, Study, Unavailable, World
 from zoogan.interfaces.edits import edit_to_labels, make_face_seeds
 from zoogan.interfaces.study import Kind
@@ -67,6 +67,8 @@ def run_metrics(
         raise ValueError(f"cleared attributes differ: {study.clears} in the study, {editor.clears} in the editor")
     if study.kind != get_kind(editor):
         raise ValueError(f"a study of {study.kind}, but {type(editor).__name__} shows {get_kind(editor)}")
+    if study.kind == "samples" and editor.paints_layouts:
+        give_layouts(editor, study)
     findings = StudyMeasures(digests={} if study.kind == "samples" else hash_faces(study, attributes))
     editor.networks.eval()
     for name, metric in metrics.items():

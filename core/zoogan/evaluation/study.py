@@ -18,9 +18,11 @@ from zoogan.interfaces import AttributeJudge, Editor, Edits, Samples, Source, St
 from zoogan.interfaces.edits import edit_to_labels, make_face_seeds
 from zoogan.interfaces.source import Split
 from zoogan.interfaces.study import Kind
+from zoogan.layers.layout import make_layout
 from zoogan.pictures.photo import normalize_image
 
 BATCH = 50
+LAYOUTS = 200  # of held-out faces, from which painted samples choose
 
 
 def choose_held_out_split(source: Source) -> Split:
@@ -80,8 +82,22 @@ def open_study(
 
 
 def get_kind(editor: Editor) -> Kind:
-    """Get the kind of an editor: edits of given faces, or samples."""
-    return "samples" if editor.can_sample else "edits"
+    """Get the kind of an editor: edits of given faces, or samples, also those that are painted from given layouts."""
+    return "samples" if editor.can_sample or (editor.paints_layouts and not editor.attributes) else "edits"
+
+
+def give_layouts(editor: Editor, study: Study) -> None:
+    """Give an editor that paints layouts those of the held-out faces.
+
+    Raises:
+        ConfigError: The faces have no segmentation.
+    """
+    count = min(study.source.count_faces(study.split), LAYOUTS)
+    sample = study.source.read(study.split, list(range(count)))
+    if "segmentation" not in sample:
+        raise ConfigError("this run paints maps of parts, and these faces have none: take a source that has them")
+    parts = len(study.source.parts)
+    editor.set_layouts(make_layout(sample["segmentation"].to(study.device), parts))
 
 
 def find_shared_faces(editors: Sequence[Editor], sources: Sequence[Source], faces: int) -> frozenset[int] | None:

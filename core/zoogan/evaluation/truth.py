@@ -34,10 +34,10 @@ def measure_truth(
         instead of editing them.
     """
     from zoogan.evaluation.metric_runner import run_metrics
-    from zoogan.evaluation.study import open_study
+    from zoogan.evaluation.study import get_kind, open_study
     from zoogan.interfaces import World
 
-    if editor.can_sample or not (source.count_faces("test") or source.count_faces("valid")):
+    if get_kind(editor) == "samples" or not (source.count_faces("test") or source.count_faces("valid")):
         return []
     alone = World.make_single()  # the other processes only wait for this one
     study = open_study(source, source_name, device=device, world=alone, editor=editor)

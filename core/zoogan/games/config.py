@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from zoogan.config import ComponentConfig, ConfigModel, GameConfig, Slot, as_list, use_component
+from zoogan.config import ComponentConfig, ConfigModel, GameConfig, LayoutUse, Slot, as_list, use_component
 from zoogan.editors.config import InversionConfig
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
@@ -311,3 +311,8 @@ class RegionSynthesisConfig(SynthesisConfig):
     region_encoder: Annotated[ComponentConfig, Slot("region_encoder")] = use_component("region_encoder", "none")
     weights: RegionWeights = RegionWeights()
     optimizers: RegionOptimizers
+
+    @property
+    def layout_use(self) -> LayoutUse:
+        """`needed` if the config class of the generator says that it `takes_layout`, else `none`."""
+        return "needed" if getattr(self.generator, "takes_layout", False) else "none"

@@ -203,25 +203,36 @@ def check_editor(name: str, registry: Registry) -> None:
     trainer.networks.eval()
     facts = make_tiny_facts(config)
     editor = trainer.game.make_editor(trainer.get_model_networks(), attributes=facts.attributes)
-    if editor.can_sample:
+    if editor.can_sample or editor.paints_layouts:
         check_faces(editor, facts)
+    if editor.can_sample:
         return
     if not editor.makes_images:
         check_layouts(editor, facts)
         return
     image = make_faces(3, 3, facts.image_size)
-    request, own = Request({facts.attributes[0]: 1.0}), make_labels(4, 3, len(facts.attributes))
-    targets = editor.resolve(request, image, own)
+    own = make_labels(4, 3, len(facts.attributes))
+    if facts.attributes:
+        request = Request({facts.attributes[0]: 1.0})
+    else:
+        request = Request(parts={part: kinds for part, kinds in editor.part_kinds.items()}, from_seed=7)
+    segmentation = make_segmentation(3, 3, facts.image_size, max(1, len(facts.parts)))
+    masks = editor.read_masks({"segmentation": segmentation}, image) if editor.takes_layout else {}
+    targets = editor.resolve(request, image, own) | masks
     edit = editor.apply(image, targets)
     assert edit.image.shape == image.shape and edit.image.abs().max() <= 1, "an edit has the input's shape and range"
-    alone = editor.apply(image[1:2], editor.resolve(request, image[1:2], own[1:2]))
+    masks = {name: mask[1:2] for name, mask in masks.items()}
+    alone = editor.apply(image[1:2], editor.resolve(request, image[1:2], own[1:2]) | masks)
     assert torch.allclose(alone.image, edit.image[1:2], atol=1e-5), "an edit depends on the other images of its batch"
     assert torch.equal(editor.apply(image, targets).image, edit.image), "the same edit twice differs"
     assert torch.allclose(editor.apply(image, targets, strength=0.0).image, image), "strength 0 is not the input"
 
 
 def check_faces(editor: Editor, facts: Facts) -> None:
-    """Check an editor that generates faces."""
+    """Check an editor that generates faces, perhaps from layouts."""
+    if editor.paints_layouts:
+        parts = len(facts.parts)
+        editor.set_layouts(make_layout(make_segmentation(5, 4, facts.image_size, parts), parts))
     edit = editor.sample([3, 4, 5])
     size = facts.image_size
     assert edit.image.shape == (3, facts.channels, size, size), "a face for each seed, of the data's shape"
