@@ -12,10 +12,12 @@ from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, is_picture, op
 from zoogan.errors import ConfigError
 
 if TYPE_CHECKING:
+    from zoogan.config.registry import Registry
     from zoogan.runs.loaded import LoadedRun
 
 FACES = 16  # in a sheet or a folder
 FILM_FACES = 4  # in a film or a mixing table
+NO_LAYOUTS = "{}: this run makes faces without maps of parts, or paints none; remove it, or use a run that paints maps"
 
 
 def sample(
@@ -43,6 +45,15 @@ def sample(
     segmentation: Annotated[
         bool, typer.Option("--segmentation", help="Show segmentations beside a film's faces, in colours.")
     ] = False,
+    layout: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="A map of parts to paint (default: those of held-out faces); repeatable, in turn."
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the source of these faces (default: where training found it).")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="An image of all faces, or a folder for one image and one latent file each.")
     ] = None,
@@ -52,16 +63,27 @@ def sample(
 ) -> None:
     """Make faces from seeds. A face depends only on its own seed."""
     registry = open_host(plugin).registry
-    check_output_options(mix, cut, film, out, {"--part": part, "--only": only, "--segmentation": segmentation or None})
+    problems = list_layout_problems(run, registry, layout or (), root)
+    film_options = {"--part": part, "--only": only, "--segmentation": segmentation or None}
+    check_output_options(mix, cut, film, out, film_options, problems)
     from zoogan.devices import choose_device
     from zoogan.runs.opening import load
     from zoogan.workflows import sample as workflow
 
     loaded = load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
     count = faces if faces is not None else FILM_FACES if mix or film else FACES
-    check_sample_numbers(loaded, count, truncation, cutoff, cut, is_film=film is not None)
-    options = {"truncation": truncation, "cutoff": cutoff}
+    options: dict[str, Any] = {"truncation": truncation, "cutoff": cutoff}
     seeds = range(seed, seed + count)
+    if loaded.editor.paints_layouts:
+        check_painted(count, truncation, {"--cutoff": cutoff, "--mix": mix, "--film": film})
+        if layout:
+            options["layout"] = loaded.prepare_layouts(list(layout))
+        else:
+            workflow.set_sample_layouts(loaded, registry, root=root)
+    else:
+        if layout or root is not None:
+            raise ConfigError(NO_LAYOUTS.format("--layout" if layout else "--root"))
+        check_sample_numbers(loaded, count, truncation, cutoff, cut, is_film=film is not None)
     if film is not None:
         path = workflow.save_sample_film(
             loaded, seeds, film, part=part, only=only, segmentation=segmentation, **options
@@ -79,8 +101,50 @@ def sample(
         typer.echo(str(workflow.save_sample_sheet(loaded, seeds, out or Path("faces.png"), **options)))
 
 
+def list_layout_problems(run: Path, registry: Registry, layouts: Sequence[Path], root: Path | None) -> list[str]:
+    """List problems of --layout and --root that the config of the run tells."""
+    from zoogan.runs.vocabulary import read_layout_use
+
+    given = {"--layout": layouts or None, "--root": root}
+    problems = []
+    if read_layout_use(run, registry) == "none":
+        problems = [NO_LAYOUTS.format(option) for option, value in given.items() if value is not None]
+    if layouts and root is not None:
+        problems.append("--root names a folder to read maps from, and --layout gives them: leave one of them out")
+    return problems
+
+
+def check_painted(count: int, truncation: float | None, refused: Mapping[str, Any]) -> None:
+    """Check the options of faces that are painted on layouts.
+
+    Args:
+        count: The number of faces.
+        truncation: How far from the mean they may be.
+        refused: Option -> value of the options that such faces do not have; None if it was not given.
+
+    Raises:
+        ConfigError: Every option that has no effect, and every number out of range, at once.
+    """
+    problems = [
+        f"{option}: this run paints maps of parts and has no latents to mix or truncate by row; remove it"
+        for option, value in refused.items()
+        if value is not None
+    ]
+    if count < 1:
+        problems.append(f"-n {count}: expected 1 face or more")
+    if truncation is not None and not 0 <= truncation <= 1:
+        problems.append(f"--truncation {truncation:g}: expected a share from 0 (the mean) to 1 (as drawn)")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
 def check_output_options(
-    mix: Sequence[int] | None, cut: int | None, film: Path | None, out: Path | None, film_options: Mapping[str, Any]
+    mix: Sequence[int] | None,
+    cut: int | None,
+    film: Path | None,
+    out: Path | None,
+    film_options: Mapping[str, Any],
+    others: Sequence[str] = (),
 ) -> None:
     """Check that one kind of output is requested, before the run is opened.
 
@@ -90,13 +154,14 @@ def check_output_options(
         film: File of --film.
         out: File or folder of --out.
         film_options: Option -> value of the options that only films have; None if it was not given.
+        others: Problems of other options, which are reported too.
 
     Raises:
         ConfigError: Every contradiction, at once.
     """
     from zoogan.pictures.film_files import check_film
 
-    problems = []
+    problems = list(others)
     if film is not None and mix:
         problems.append("--film makes a film and --mix a table: leave one of them out")
     if film is not None and out is not None:

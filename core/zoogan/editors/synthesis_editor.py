@@ -157,8 +157,21 @@ class SynthesisEditor(Editor):
         generator = self.generator if self.tuned else None
         return Edit(output.image.clamp(-1, 1), segmentation=segmentation, extras=extras, generator=generator)
 
-    def sample(self, seeds: Sequence[int], *, truncation: float | None = None, cutoff: int | None = None) -> Edit:
-        """Generate a face for each seed, its noise included; see `draw_latents`."""
+    def sample(
+        self,
+        seeds: Sequence[int],
+        *,
+        truncation: float | None = None,
+        cutoff: int | None = None,
+        layout: Float[Tensor, "#n k h w"] | None = None,
+    ) -> Edit:
+        """Generate a face for each seed, its noise included; see `draw_latents`.
+
+        Raises:
+            ValueError: A layout: these faces are made from their latents alone.
+        """
+        if layout is not None:
+            raise ValueError("this editor makes faces from latents and paints no layouts")
         return self.synthesise(self.draw_latents(seeds, truncation=truncation, cutoff=cutoff), self.draw_noise(seeds))
 
     def mix_latents(self, coarse: Latents, fine: Latents, cut: int) -> Latents:

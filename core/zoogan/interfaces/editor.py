@@ -140,18 +140,35 @@ class Editor(ABC):
         """
         return {name: sample[name].to(image) / 255 for name in self.mask_fields if name in sample}
 
-    def sample(self, seeds: Sequence[int], *, truncation: float | None = None, cutoff: int | None = None) -> Edit:
+    def sample(
+        self,
+        seeds: Sequence[int],
+        *,
+        truncation: float | None = None,
+        cutoff: int | None = None,
+        layout: Float[Tensor, "#n k h w"] | None = None,
+    ) -> Edit:
         """Generate faces, one for each seed. A seed gives the same face in every batch.
 
         Args:
             seeds: One seed a face.
             truncation: How far the faces may be from the mean face, 0 to 1; None = 1.
             cutoff: How many rows of a face's latents are truncated, the coarse ones first; None = all.
+            layout: For editors with `paints_layouts`: the layout of each face or one for all, one-hot; None = the seed
+                chooses one of those that `set_layouts` was given.
 
         Raises:
-            ValueError: The editor generates no faces, or an option is out of range.
+            ValueError: The editor generates no faces, an option is out of range, or there is no layout to paint.
         """
         raise ValueError("this editor cannot generate faces, only edit given ones")
+
+    def set_layouts(self, layouts: Float[Tensor, "m k h w"]) -> None:
+        """Set the layouts, one-hot, from which `sample` chooses by seed; for editors with `paints_layouts`.
+
+        Raises:
+            ValueError: The editor paints no layouts.
+        """
+        raise ValueError("this editor paints no layouts")
 
     @abstractmethod
     def resolve(

@@ -210,7 +210,15 @@ class LoadedRun:
 
     # ---- faces and latents of a run that generates ----
 
-    def sample(self, n: int = 1, *, seed: int = 0, truncation: float | None = None, cutoff: int | None = None) -> Edit:
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        seed: int = 0,
+        truncation: float | None = None,
+        cutoff: int | None = None,
+        layout: Layouts | None = None,
+    ) -> Edit:
         """Generate faces from the seeds `seed`, `seed + 1`...; each depends on its own seed alone.
 
         Args:
@@ -218,20 +226,34 @@ class LoadedRun:
             seed: The first seed.
             truncation: How far from the mean face they may be, 0 to 1; None = 1.
             cutoff: How many rows of a face's latents are truncated, the coarse ones first; None = all.
+            layout: For a run that paints layouts: maps of parts, see `prepare_layouts`; the faces take them in turn.
+                None = those of `Editor.set_layouts`, which `zoogan.workflows.set_sample_layouts` reads from the source.
 
         Returns:
-            The faces; the latents and maps of noise are in `extras`.
+            The faces; for a run that generates faces, the latents and maps of noise are in `extras`.
 
         Raises:
-            ConfigError: A run that generates no faces, n < 1, a truncation or a cutoff out of range.
+            ConfigError: A run that generates no faces, n < 1, a truncation or a cutoff out of range, or layouts for a
+                run that paints none.
         """
-        editor = self.synthesis_editor
+        editor, problems = self.editor, []
+        if not (editor.can_sample or editor.paints_layouts):
+            problems.append("this run edits photos and makes no faces of its own; use `zoo edit`")
+        if layout is not None and not editor.paints_layouts:
+            problems.append("layout: this run paints no given maps of parts; leave it out")
         if n < 1:
-            raise ConfigError(f"n: got {n}, expected one face or more")
-        seeds = range(seed, seed + n)
-        batches = [seeds[first : first + SAMPLE_BATCH] for first in range(0, n, SAMPLE_BATCH)]
+            problems.append(f"n: got {n}, expected one face or more")
+        if problems:
+            raise ConfigError("\n".join(problems))
+        layouts = None if layout is None else self.prepare_layouts(layout)
+        faces = []
         try:
-            return join_edits([editor.sample(batch, truncation=truncation, cutoff=cutoff) for batch in batches])
+            for first in range(0, n, SAMPLE_BATCH):
+                rows = range(first, min(first + SAMPLE_BATCH, n))
+                own = None if layouts is None else layouts[[row % len(layouts) for row in rows]]
+                seeds = range(seed + rows.start, seed + rows.stop)
+                faces.append(editor.sample(seeds, truncation=truncation, cutoff=cutoff, layout=own))
+            return join_edits(faces)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 

@@ -49,8 +49,15 @@ class KnownGenerator(Editor):
     def __init__(self, make: Callable[[Sequence[int]], Float[Tensor, "n 3 s s"]]) -> None:
         self.networks, self.make = nn.ModuleDict({"none": nn.Conv2d(1, 1, 1)}), make
 
-    def sample(self, seeds: Sequence[int], *, truncation: float | None = None, cutoff: int | None = None) -> Edit:
-        """Generate the faces, mixed with grey by a truncation. A cutoff has no effect."""
+    def sample(
+        self,
+        seeds: Sequence[int],
+        *,
+        truncation: float | None = None,
+        cutoff: int | None = None,
+        layout: Float[Tensor, "#n k h w"] | None = None,
+    ) -> Edit:
+        """Generate the faces, mixed with grey by a truncation. Cutoff and layout have no effect."""
         return Edit(self.make(seeds) * (1.0 if truncation is None else truncation))
 
     def resolve(self, request: Request, image: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:

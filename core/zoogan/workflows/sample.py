@@ -11,13 +11,40 @@ import torch
 from torch import Tensor
 
 from zoogan.conditions.parts import LATENT_KINDS
+from zoogan.config.registry import Registry
+from zoogan.editors.sample_grid import read_sample_faces
 from zoogan.errors import ConfigError
 from zoogan.pictures.film import make_latent_frames, make_loop_frames, save_film
 from zoogan.pictures.palette import colour_segmentation
 from zoogan.pictures.photo import normalize_image, save_image
 from zoogan.pictures.sheet import enlarge_pixels, make_grid
 from zoogan.runs.latents import LATENT_SUFFIX, hash_generator, write_latents
+from zoogan.runs.layouts import save_layout
 from zoogan.runs.loaded import SAMPLE_BATCH, LoadedRun
+
+
+def set_sample_layouts(run: LoadedRun, registry: Registry, *, root: Path | None = None) -> None:
+    """Let a run that paints layouts choose from those of held-out faces of its source.
+
+    Args:
+        run: A run that paints layouts.
+        registry: Builds the source.
+        root: Folder of the source; by default where training found it.
+
+    Raises:
+        ConfigError: The source cannot be read, or its faces have other parts than the run's.
+    """
+    moved = {} if root is None else {"root": root.expanduser().resolve()}
+    try:
+        source = registry.build("source", run.config.data.model_copy(update=moved))
+        faces = read_sample_faces(source)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}\nGive the maps to paint with --layout MAP.png, or the folder with --root"
+        ) from error
+    if "segmentation" not in faces or source.parts != run.facts.parts:
+        raise ConfigError("the run's source has no maps of its parts: give the maps to paint with --layout MAP.png")
+    run.editor.set_layouts(run.prepare_layouts(faces["segmentation"]))
 
 
 def save_sample_sheet(run: LoadedRun, seeds: range, path: Path, **options: Any) -> Path:
@@ -27,7 +54,7 @@ def save_sample_sheet(run: LoadedRun, seeds: range, path: Path, **options: Any) 
         run: A run that makes faces.
         seeds: Seeds of the faces.
         path: The image file.
-        options: `truncation` and `cutoff` of `LoadedRun.sample`.
+        options: `truncation`, `cutoff` and `layout` of `LoadedRun.sample`.
 
     Returns:
         `path`.
@@ -47,14 +74,16 @@ def save_samples(run: LoadedRun, seeds: range, folder: Path, **options: Any) -> 
     """Save each face as `seed-7.png` and its latent as `seed-7-latent.safetensors`, which `zoo edit` reads.
 
     Args:
-        run: A run that makes faces.
+        run: A run that makes faces. One that paints layouts saves `seed-7-layout.png` instead of a latent.
         seeds: Seeds of the faces.
         folder: Folder of the files.
-        options: `truncation` and `cutoff` of `LoadedRun.sample`.
+        options: `truncation`, `cutoff` and `layout` of `LoadedRun.sample`.
 
     Returns:
         The files written.
     """
+    if not run.editor.can_sample:
+        return save_painted_samples(run, seeds, folder, **options)
     generator_hash, paths = hash_generator(run.synthesis_editor), []
     known = {key: value for key, value in options.items() if value is not None}
     for first in range(0, len(seeds), SAMPLE_BATCH):
@@ -66,6 +95,18 @@ def save_samples(run: LoadedRun, seeds: range, folder: Path, **options: Any) -> 
             path = folder / f"seed-{k}.png"
             save_image(image, path)
             paths += [path, file]
+    return paths
+
+
+def save_painted_samples(run: LoadedRun, seeds: range, folder: Path, **options: Any) -> list[Path]:
+    """Save each painted face as `seed-7.png` and its layout as `seed-7-layout.png`; see `save_samples`."""
+    faces, paths = run.sample(len(seeds), seed=seeds[0], **options), []
+    for row, k in enumerate(seeds):
+        paths.append(folder / f"seed-{k}.png")
+        save_image(faces.image[row], paths[-1])
+        if faces.segmentation is not None:
+            paths.append(folder / f"seed-{k}-layout.png")
+            save_layout(faces.segmentation[row], len(run.editor.parts), paths[-1])
     return paths
 
 
