@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.plugins import MethodSpec, Registry, Stage, hookimpl
+from zoogan.plugins import MethodSpec, OfficialFiles, Registry, Stage, hookimpl
 
 API_VERSION = 1
 
@@ -45,6 +45,9 @@ def register_layout_stage(registry: Registry) -> None:
             title="SMILE, layout stage: attributes changed on the map of a face's parts",
             paper="https://arxiv.org/abs/2010.02315",
             importer="zoogan_smile.weights:import_smile_layout",
+            official_files=OfficialFiles(
+                "zoogan_smile.architecture:identify_network", needed=("generator", "mapping", "style_encoder")
+            ),
             min_image_size=32,
         )
     )
