@@ -157,6 +157,16 @@ def test_stage_is_given_as_a_run_or_as_files(files: list[Path], tmp_path: Path) 
         assert are_same_tensors(*states)
 
 
+def test_given_run_decides_the_networks_of_its_stage(files: list[Path], tmp_path: Path) -> None:
+    zoogan.import_weights("sketch", files[0], out=tmp_path / "sketch")
+    asked = {"stages": {"sketch": {"set": {"generator": {"width": 8}}}, "judge": {"iterations": 5}}}
+    run = tmp_path / "run"
+    zoogan.import_weights("portrait", files[2], out=run, stages={"sketch": tmp_path / "sketch"}, settings=asked)
+    stages = yaml.safe_load((run / "config.yaml").read_text())["stages"]
+    assert stages["sketch"]["set"]["generator"]["width"] == 4 and stages["judge"] is None
+    assert zoogan.load(run).stages["sketch"].networks
+
+
 def test_given_judge_is_copied_and_opened(files: list[Path], staged_zoo: PluginHost, tmp_path: Path) -> None:
     pytest.importorskip("timm")
     judge = open_judge_stage(make_judge_context(staged_zoo, None, JudgeStage()))
