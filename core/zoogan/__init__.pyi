@@ -5,9 +5,9 @@ from .evaluation.evaluate import evaluate as evaluate
 from .interfaces.editor import Edit as Edit
 from .plugins.hooks import API_VERSION as API_VERSION
 from .plugins.methods import list_methods as list_methods
-from .runs.imported import import_weights as import_weights
 from .runs.loaded import LoadedRun as LoadedRun
 from .runs.opening import load as load
+from .training.importing import import_weights as import_weights
 from .training.train import train as train
 
 __version__: str

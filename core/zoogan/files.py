@@ -79,8 +79,9 @@ def replace_folder(path: Path) -> Iterator[Path]:
     Yields an empty draft folder beside the target. Without an error the draft is synced to disk, the old folder is
     renamed aside, the draft takes its place and the old folder is removed. Between the two renames only the old folder
     exists, under its other name: `find_folder` reads it there, and the next write puts it back. One process at a time
-    may write a folder. The parent folder is created.
+    may write a folder. Missing parent folders are created, and removed again after an error.
     """
+    missing = [parent for parent in path.parents if not parent.exists()]
     restore_folder(path)
     draft, old = path.parent / f".{path.name}.tmp", _name_aside(path)
     shutil.rmtree(draft, ignore_errors=True)  # left by a write that was killed
@@ -97,6 +98,10 @@ def replace_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         restore_folder(path)
+        if not path.exists():
+            for parent in missing:
+                with contextlib.suppress(OSError):  # not empty: something else was written there
+                    parent.rmdir()
 
 
 def find_folder(path: Path) -> Path:

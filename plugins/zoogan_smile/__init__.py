@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.plugins import MethodSpec, Registry, Stage, hookimpl
+from zoogan.plugins import MethodSpec, OfficialFiles, Registry, Stage, hookimpl
 
 API_VERSION = 1
+IMAGE_FILES = OfficialFiles("zoogan_smile.image_architecture:identify_image_network", needed=("generator",))
 
 
 @hookimpl
@@ -45,6 +46,9 @@ def register_layout_stage(registry: Registry) -> None:
             title="SMILE, layout stage: attributes changed on the map of a face's parts",
             paper="https://arxiv.org/abs/2010.02315",
             importer="zoogan_smile.weights:import_smile_layout",
+            official_files=OfficialFiles(
+                "zoogan_smile.architecture:identify_network", needed=("generator", "mapping", "style_encoder")
+            ),
             min_image_size=32,
         )
     )
@@ -75,6 +79,8 @@ def register_image_stage(registry: Registry) -> None:
             recipes=Path(__file__).parent / "recipes" / "image",
             title="SMILE, image stage: faces painted from the maps of their parts",
             paper="https://arxiv.org/abs/2010.02315",
+            importer="zoogan_smile.image_weights:import_smile_image",
+            official_files=IMAGE_FILES,
             min_image_size=16,
         )
     )
@@ -97,6 +103,8 @@ def register_whole(registry: Registry) -> None:
             recipes=Path(__file__).parent / "recipes" / "whole",
             title="SMILE: attributes edited on the map of a photo's parts, and the face painted anew",
             paper="https://arxiv.org/abs/2010.02315",
+            importer="zoogan_smile.image_weights:import_smile",
+            official_files=IMAGE_FILES,
             min_image_size=32,
             stages=stages,
         )

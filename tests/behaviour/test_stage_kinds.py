@@ -19,11 +19,11 @@ from zoogan.config import ConfigModel, StageConfig, StagesConfig
 from zoogan.config.registry import MethodSpec, RegistrationError, Registry
 from zoogan.errors import ConfigError
 from zoogan.interfaces import ContractError
-from zoogan.plugins import Stage
+from zoogan.plugins import OfficialFiles, Stage
 from zoogan.plugins.host import get_zoo
-from zoogan.runs.imported import import_weights
 from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
 from zoogan.training import JudgeStage, TrainedStage, open_trained_stage
+from zoogan.training.importing import import_weights
 from zoogan_stargan.config import StarganConfig
 
 # ---- registration ----
@@ -174,11 +174,19 @@ def test_every_method_can_be_an_untrained_stage(staged_zoo: Any, method: str, de
     assert not any(p.requires_grad for p in run.networks.parameters())
 
 
-def test_official_weights_of_a_staged_method_are_refused(staged_zoo: Any, tmp_path: Path) -> None:
-    spec = replace(staged_zoo.registry.methods["staged"], importer="m:read")
-    staged_zoo.registry.methods["staged"] = spec
-    with pytest.raises(ConfigError, match=r"staged is made of stages \(colours, backbone\)"):
+def test_weights_without_importers_are_refused(staged_zoo: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="staged has no importer of official weights"):
         import_weights("staged", tmp_path / "w.pth", out=tmp_path / "run", zoo=staged_zoo)
+    official = OfficialFiles("zoogan.plugins:identify", needed=("generator",))
+    spec = replace(staged_zoo.registry.methods["staged"], importer="m:read", official_files=official)
+    staged_zoo.registry.methods["staged"] = spec
+    with pytest.raises(ConfigError) as error:
+        import_weights("staged", tmp_path / "w.pth", out=tmp_path / "run", zoo=staged_zoo)
+    assert str(error.value).splitlines()[1:] == [
+        f"{tmp_path / 'w.pth'}: not used: no such file",
+        "missing: stage backbone (sagan), whose official files cannot be told apart; add --stage backbone=RUN",
+        "missing: the generator of staged itself; add --weights FILE",
+    ]
 
 
 class Holder:

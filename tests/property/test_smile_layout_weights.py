@@ -22,9 +22,9 @@ from zoogan.data.label_sets import load_label_set
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.plugins.host import PluginHost
-from zoogan.runs.imported import import_weights
 from zoogan.testing.strategies import seeds
 from zoogan.testing.tensors import make_noise
+from zoogan.training.importing import import_weights
 from zoogan_smile.networks import SmileDiscriminator
 from zoogan_smile.weights import (
     ATTRIBUTES,

@@ -17,8 +17,8 @@ from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.plugins.host import PluginHost
-from zoogan.runs.imported import import_weights as write_run
 from zoogan.testing.strategies import make_faces, make_noise
+from zoogan.training.importing import import_weights as write_run
 from zoogan_stargan_v2.config import (
     StarganV2DiscriminatorConfig,
     StarganV2GeneratorConfig,

@@ -25,6 +25,16 @@ PluginFiles = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE", help="Load a single-file plugin too; repeatable.", show_default=False),
 ]
+StageOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stage",
+        metavar="NAME=RUN",
+        help="Copy a finished result (a run, a judge, official weights) instead of making this stage; NAME=none leaves "
+        "an optional stage out; repeatable.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Checkpoint = Annotated[
     str | None, typer.Option(help="An iteration, or best (default: the model at the end of training).")

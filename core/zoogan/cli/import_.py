@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from zoogan.cli.arguments import Model, PluginFiles, open_host
+from zoogan.cli.arguments import Model, PluginFiles, StageOptions, open_host
 
 
 def import_(
     method: Model,
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
-    weights: Annotated[list[Path], typer.Option(help="A file or folder of official weights; repeatable.")],
+    weights: Annotated[
+        list[Path], typer.Option(help="A file or folder of official weights, in any order; repeatable.")
+    ],
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -24,14 +26,19 @@ def import_(
         list[Path] | None,
         typer.Option(help="A face to test ambiguous weights with; repeatable (default: drawn faces)."),
     ] = None,
+    stage: StageOptions = None,
     plugin: PluginFiles = None,
 ) -> None:
     """Make a run from official weights, ready for `zoo edit` or `zoo sample`."""
     from zoogan.config import parse_sets
-    from zoogan.runs.imported import import_weights
+    from zoogan.training.configure import parse_stages
+    from zoogan.training.importing import import_weights
 
     zoo = open_host(plugin)
-    imported = import_weights(method, weights, out=out, settings=parse_sets(set_ or []), photos=photo or [], zoo=zoo)
+    imported = import_weights(
+        method, weights, out=out, settings=parse_sets(set_ or []), photos=photo or [], stages=parse_stages(stage or []),
+        zoo=zoo,
+    )  # fmt: skip
     for note in imported.notes:
         typer.echo(f"note: {note}")
     if imported.run.editor.can_sample:

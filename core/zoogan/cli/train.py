@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoogan.cli.arguments import Device, PluginFiles, open_host
+from zoogan.cli.arguments import Device, PluginFiles, StageOptions, open_host
 from zoogan.cli.completion import complete_model
 from zoogan.config import parse_sets
 from zoogan.devices import check_device_name, is_main_process, shutdown_distributed
@@ -46,15 +46,7 @@ def train(
             "--from", metavar="RUN", help="Begin with a run's weights; the same as --set training.start_from=RUN."
         ),
     ] = None,
-    stage: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--stage",
-            metavar="NAME=RUN",
-            help="Copy a finished result (a run, a judge, official weights) instead of making this stage; NAME=none "
-            "leaves an optional stage out; repeatable.",
-        ),
-    ] = None,
+    stage: StageOptions = None,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training of the run in --out.")] = False,

@@ -149,6 +149,21 @@ class Component:
 
 
 @dataclass(frozen=True)
+class OfficialFiles:
+    """How the official files of a method are told apart, so that a method with stages can sort those of all of them.
+
+    Attributes:
+        identify: Import string of a function `(content) -> str | None` that returns which network the content of a file
+            is, by the names and shapes in it; None = none of this method. It gets a state_dict, or the mapping that
+            holds several.
+        needed: The networks without which no run can be made.
+    """
+
+    identify: str
+    needed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class MethodSpec:
     """A published system: the config that composes it and the game that trains it.
 
@@ -160,6 +175,7 @@ class MethodSpec:
         title: The name for people.
         paper: Where it was published; the catalogue has more facts.
         importer: Import string of a function `(files, settings) -> Imported` that reads official weights.
+        official_files: How these files are told apart; required for an importer of a method with stages.
         min_image_size: The smallest image size that its networks take, in pixels.
         stages: Trainings and jobs that come before its own training, in order.
         plugin: The plugin that registered it; set by the registry.
@@ -172,6 +188,7 @@ class MethodSpec:
     title: str
     paper: str = ""
     importer: str | None = None
+    official_files: OfficialFiles | None = None
     min_image_size: int = 16
     stages: tuple[Stage, ...] = ()
     plugin: str = ""
@@ -219,6 +236,13 @@ class Registry:
         check_import_string(f"game of method {spec.name!r}", spec.game)
         if spec.importer is not None:
             check_import_string(f"importer of method {spec.name!r}", spec.importer)
+            if spec.stages and spec.official_files is None:
+                raise RegistrationError(
+                    f"method {spec.name!r}: an importer of a method with stages needs official_files, which tell its "
+                    "files from those of the stages"
+                )
+        if spec.official_files is not None:
+            check_import_string(f"identify of method {spec.name!r}", spec.official_files.identify)
         for stage in spec.stages:
             check_import_string(f"run of stage {stage.name!r} of method {spec.name!r}", stage.run)
             check_import_string(f"open of stage {stage.name!r} of method {spec.name!r}", stage.open)

@@ -8,6 +8,7 @@ _MODULES = {
     "Facts": "zoogan.facts",
     "MethodInfo": "zoogan.plugins.methods",
     "MethodSpec": "zoogan.config.registry",
+    "OfficialFiles": "zoogan.config.registry",
     "RegistrationError": "zoogan.config.registry",
     "Registry": "zoogan.config.registry",
     "Stage": "zoogan.config.stages",

@@ -1,5 +1,6 @@
 from zoogan.config.registry import Component as Component
 from zoogan.config.registry import MethodSpec as MethodSpec
+from zoogan.config.registry import OfficialFiles as OfficialFiles
 from zoogan.config.registry import RegistrationError as RegistrationError
 from zoogan.config.registry import Registry as Registry
 from zoogan.config.stages import Stage as Stage

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from zoogan.data.drawn.source import DrawnSource
 from zoogan.data.label_sets import parse_label_set
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
+from zoogan.files import replace_folder
 from zoogan.importing.official import Imported, Trial, TrialFaces, lay_over
 from zoogan.interfaces import Editor
 from zoogan.names import import_object
 from zoogan.pictures.photo import crop_photo, normalize_image, read_photo
-from zoogan.plugins.host import PluginHost, get_zoo
+from zoogan.plugins.host import PluginHost
 from zoogan.runs.folder import RunFolder
 from zoogan.runs.loaded import LoadedRun
 from zoogan.runs.locations import explain_occupied_folder
@@ -46,56 +47,115 @@ class ImportedRun:
     notes: tuple[str, ...]
 
 
-def import_weights(
+@dataclass(frozen=True)
+class Foundation:
+    """What a run is imported on: what the stages of its method decide. Without stages there is nothing.
+
+    Attributes:
+        start: Settings that the stages decide, below those of the weights, see `compose_config`.
+        find_facts: Returns facts that count where the weights do not tell, for a complete config.
+        open_stages: Checks that the stages fit a run and opens them; raises ConfigError.
+    """
+
+    start: Mapping[str, Any] = field(default_factory=dict)
+    find_facts: Callable[[GameConfig], Mapping[str, Any]] = lambda config: {}
+    open_stages: Callable[[GameConfig, Facts], Mapping[str, Any]] = lambda config, facts: {}
+
+
+def import_run(
     method: str,
-    weights: str | Path | Sequence[str | Path],
+    weights: Sequence[Path],
     *,
-    out: str | Path,
-    settings: Mapping[str, Any] | None = None,
-    photos: Sequence[str | Path] = (),
-    zoo: PluginHost | None = None,
+    out: Path,
+    settings: Mapping[str, Any],
+    photos: Sequence[Path] = (),
+    zoo: PluginHost,
 ) -> ImportedRun:
-    """Read official weights, build the networks that they describe and write a run.
+    """Read official weights of a method without stages, and write a run, whole or not at all.
 
     Args:
         method: The name of the method.
         weights: Files or folders of official weights.
         out: The run folder to create.
-        settings: Settings that are not in the weights, nested: `{"data": {"attributes": ["Black_Hair", "Male"]}}`.
+        settings: Settings that are not in the weights, nested.
         photos: Faces to test ambiguous weights with; by default drawn faces.
-        zoo: Methods and components; None = those of all installed plugins.
+        zoo: Methods and components.
 
     Raises:
-        ConfigError: A method without importer, a folder in use, files that are not the method's, weights that do not
-            fit the config, photos that cannot be read.
+        ConfigError: See `zoogan.import_weights`.
     """
-    zoo, path, layer = zoo or get_zoo(), Path(out), dict(settings or {})
+    spec = find_importable_method(zoo, method)
+    check_new_folder(out)
+    with replace_folder(out) as draft:
+        composition, notes = write_imported_run(draft, zoo.registry, spec, weights, settings, photos)
+    return ImportedRun(LoadedRun(composition.config, composition.facts, _make_editor(composition), path=out), notes)
+
+
+def find_importable_method(zoo: PluginHost, method: str) -> MethodSpec:
+    """Find a method that has an importer.
+
+    Raises:
+        ConfigError: There is no such method, or it has none.
+    """
     spec = zoo.get_method(method)
     if spec.importer is None:
         raise ConfigError(f"{method} has no importer of official weights")
-    if spec.stages:
-        names = ", ".join(stage.name for stage in spec.stages)
-        raise ConfigError(
-            f"{method} is made of stages ({names}), and its weights alone are no run; train it with zoo train --model "
-            f"{method}, with --stage NAME=FILE for official weights of a stage"
-        )
-    if problem := explain_occupied_folder(path):
-        raise ConfigError(f"--out {path}: {problem}; choose another folder")
-    files = [weights] if isinstance(weights, str | Path) else weights
-    arguments = _make_importer_arguments(layer)
-    imported: Imported = import_object(spec.importer)([Path(file) for file in files], arguments)
-    config, composition, choice_notes = _choose_composition(
-        zoo.registry, spec, imported, layer, [Path(photo) for photo in photos]
-    )
+    return spec
+
+
+def check_new_folder(out: Path) -> None:
+    """Check that a run can be written to a folder.
+
+    Raises:
+        ConfigError: The folder is in use.
+    """
+    if problem := explain_occupied_folder(out):
+        raise ConfigError(f"--out {out}: {problem}; choose another folder")
+
+
+def write_imported_run(
+    folder: Path,
+    registry: Registry,
+    spec: MethodSpec,
+    weights: Sequence[Path],
+    settings: Mapping[str, Any],
+    photos: Sequence[Path] = (),
+    foundation: Foundation = Foundation(),
+) -> tuple[Composition, tuple[str, ...]]:
+    """Read official weights, build the networks that they describe and write config, facts and model.
+
+    Args:
+        folder: Where to write.
+        registry: Methods and components.
+        spec: The method; it has an importer.
+        weights: Files or folders of official weights.
+        settings: Settings that are not in the weights, nested.
+        photos: Faces to test ambiguous weights with.
+        foundation: What the stages of the method decide.
+
+    Returns:
+        The composition, and sentences for the person who imports.
+
+    Raises:
+        ConfigError: Files that are not the method's, weights or stages that do not fit the config, photos that cannot
+            be read.
+    """
+    assert spec.importer is not None
+    shared = {"data": foundation.start["data"]} if "data" in foundation.start else {}
+    arguments = _make_importer_arguments(merge(shared, settings))
+    imported: Imported = import_object(spec.importer)(list(weights), arguments)
+    imported.config.pop("stages", None)  # defaults; the stages that were imported or given decide
+    composition, choice_notes = _choose_composition(registry, spec, imported, settings, photos, foundation)
+    config, facts = composition.config, composition.facts
     untrained = sorted(set(composition.networks) - set(imported.networks))
-    folder = RunFolder(path)
-    folder.write_config(config, composition.facts)
-    folder.write_model(config, composition.facts, composition.networks, composition.game, untrained, raw=imported.raw)
+    run = RunFolder(folder)
+    run.write_config(config, facts)
+    run.write_model(config, facts, composition.networks, composition.game, untrained, raw=imported.raw)
     notes = [*imported.notes, *choice_notes]
     notes += [
         f"the {name} is not in the files and starts untrained; {imported.without_untrained}" for name in untrained
     ]
-    return ImportedRun(LoadedRun(config, composition.facts, _make_editor(composition), path=path), tuple(notes))
+    return composition, tuple(notes)
 
 
 def _make_importer_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,52 +195,58 @@ def _read_parts(label_set: Any) -> dict[str, Any]:
 
 
 def _choose_composition(
-    registry: Registry, spec: MethodSpec, imported: Imported, settings: Mapping[str, Any], photos: Sequence[Path]
-) -> tuple[GameConfig, Composition, Sequence[str]]:
+    registry: Registry,
+    spec: MethodSpec,
+    imported: Imported,
+    settings: Mapping[str, Any],
+    photos: Sequence[Path],
+    foundation: Foundation,
+) -> tuple[Composition, Sequence[str]]:
     """Build the config and the networks; if the weights are ambiguous, the importer chooses an interpretation.
 
     Returns:
-        The config, the composition, and notes about the choice.
+        The composition, and notes about the choice.
     """
     base = lay_over(imported.config, settings)
-    built: dict[str, tuple[GameConfig, Composition]] = {}
+    built: dict[str, Composition] = {}
 
-    def build(layer: Mapping[str, Any]) -> tuple[GameConfig, Composition]:
+    def build(layer: Mapping[str, Any]) -> Composition:
         key = json.dumps(layer, sort_keys=True)
         if key not in built:
-            built[key] = _build_composition(registry, spec, imported, merge(base, layer))
+            built[key] = _build_composition(registry, spec, imported, merge(base, layer), foundation)
         return built[key]
 
-    facts = build({})[1].facts
+    facts = build({}).facts
     choice = None
     if imported.choose is not None:
         choice = imported.choose(
             Trial(
                 settings=settings,
                 has_photos=bool(photos),
-                open_editor=lambda layer: _make_editor(build(layer)[1]),
+                open_editor=lambda layer: _make_editor(build(layer)),
                 read_faces=lambda: _read_trial_faces(facts, photos),
             )
         )
     if choice is not None:
-        return *build(choice.layer), choice.notes
+        return build(choice.layer), choice.notes
     unused = "--photo: not used; these weights are unambiguous, or --set decides"
-    return *build({}), [unused] if photos else []
+    return build({}), [unused] if photos else []
 
 
 def _build_composition(
-    registry: Registry, spec: MethodSpec, imported: Imported, layer: dict[str, Any]
-) -> tuple[GameConfig, Composition]:
+    registry: Registry, spec: MethodSpec, imported: Imported, layer: dict[str, Any], foundation: Foundation
+) -> Composition:
     """Complete a config layer and build its networks with the imported weights.
 
     Raises:
-        ConfigError: Weights that are missing, or do not fit the config.
+        ConfigError: Weights that are missing, or weights or stages that do not fit the config.
     """
-    config = compose_config(spec, registry, sets=layer)
+    config = compose_config(spec, registry, sets=layer, start=foundation.start)
     config = config.model_copy(update={"recipe": None})  # no recipe of zoogan made these weights
-    facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes, **imported.facts)
+    more = {**foundation.find_facts(config), **imported.facts}
+    facts = Facts(image_size=config.data.image_size, attributes=config.data.attributes, **more)
     config = config.model_copy(update={"data": _match_transparent_parts(config.data, facts)})
-    composition = compose(config, facts, registry)
+    composition = compose(config, facts, registry, foundation.open_stages(config, facts))
     missing = set(composition.networks) - set(imported.networks)
     needed = sorted(missing - set(imported.untrained))
     if needed:
@@ -195,7 +261,7 @@ def _build_composition(
         except RuntimeError as error:
             raise ConfigError(f"--weights: the {name}'s weights do not fit its config: {error}") from error
     composition.game.load_state_dict(composition.game.state_dict() | imported.game)
-    return config, composition
+    return composition
 
 
 def _match_transparent_parts(data: DataConfig, facts: Facts) -> DataConfig:

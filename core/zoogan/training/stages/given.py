@@ -20,7 +20,7 @@ from zoogan.files import find_folder
 from zoogan.judges.judge import read_judge_facts
 from zoogan.plugins.host import PluginHost
 from zoogan.runs.folder import RunFolder
-from zoogan.runs.imported import import_weights
+from zoogan.runs.imported import import_run
 from zoogan.training.origin import check_facts, find_relevant_facts, make_start_layer, open_origin
 from zoogan.training.stages.config import JudgeStage, TrainedStage
 
@@ -107,6 +107,24 @@ def check_judge_parts(name: str, path: Path, parts: tuple[str, ...]) -> None:
         )
 
 
+def check_attributes(name: str, attributes: tuple[str, ...], theirs: tuple[str, ...]) -> None:
+    """Check that a stage that reads labels knows every attribute of the run.
+
+    Args:
+        name: Name of the stage.
+        attributes: Those of the run.
+        theirs: Those of the stage.
+
+    Raises:
+        ConfigError: Names those that it lacks.
+    """
+    if missing := [attribute for attribute in attributes if attribute not in theirs]:
+        raise ConfigError(
+            f"stages.{name}: it lacks the attributes {', '.join(missing)} of this run (data.attributes); it has "
+            f"{', '.join(theirs) or 'none'}. Use the same names in both"
+        )
+
+
 def find_given_run(zoo: PluginHost, name: str, stage: TrainedStage) -> Path:
     """Find the folder of a given run; official weights are imported into a temporary one first.
 
@@ -133,7 +151,7 @@ def find_given_run(zoo: PluginHost, name: str, stage: TrainedStage) -> Path:
 def import_once(zoo: PluginHost, method: str, weights: Path, settings: str) -> tempfile.TemporaryDirectory[str]:
     """Import official weights into the folder `run` of a temporary folder, which is removed when the process ends."""
     folder = tempfile.TemporaryDirectory(prefix="zoogan-stage-")
-    import_weights(method, weights, out=Path(folder.name) / "run", settings=json.loads(settings), zoo=zoo)
+    import_run(method, [weights], out=Path(folder.name) / "run", settings=json.loads(settings), zoo=zoo)
     return folder
 
 

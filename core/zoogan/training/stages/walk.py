@@ -38,6 +38,7 @@ from zoogan.training.prepare import open_data
 from zoogan.training.session import Outcome
 from zoogan.training.stages.config import JudgeStage, TrainedStage
 from zoogan.training.stages.given import (
+    check_attributes,
     check_given_job,
     check_given_run,
     check_judge_parts,
@@ -195,7 +196,7 @@ class StagedTraining:
             with torch.device("meta"):
                 relevant = find_relevant_facts(config, facts, self.registry)
             if "attributes" in relevant:
-                self.check_attributes(name, facts.attributes)
+                check_attributes(name, self.facts.attributes, facts.attributes)
             return
         if settings.path is not None:
             if stage.after:
@@ -211,19 +212,7 @@ class StagedTraining:
             except ConfigError as error:
                 raise ConfigError(prefix_lines(f"stages.{name}", error)) from error
             if settings.attributes is None:
-                self.check_attributes(name, source.attributes)
-
-    def check_attributes(self, name: str, attributes: tuple[str, ...]) -> None:
-        """Check that a stage that reads labels knows every attribute of the run.
-
-        Raises:
-            ConfigError: names those that it lacks.
-        """
-        if missing := [attribute for attribute in self.facts.attributes if attribute not in attributes]:
-            raise ConfigError(
-                f"stages.{name}: it lacks the attributes {', '.join(missing)} of this run (data.attributes); it has "
-                f"{', '.join(attributes) or 'none'}. Use the same names in both"
-            )
+                check_attributes(name, self.facts.attributes, source.attributes)
 
     def describe_plan(self) -> str:
         """Describe what is trained, copied and skipped, a line each."""
