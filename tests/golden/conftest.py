@@ -8,6 +8,7 @@ from pathlib import Path
 import official
 import pytest
 from heat_maps import MASKS, NETWORK, heat_map_cases
+from image_cases import KINDS, image_cases
 from layout_cases import layout_cases
 from official import load_cases
 from parts_cases import parts_cases
@@ -90,6 +91,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if fixture in metafunc.fixturenames:
             folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
             found = layout_cases([Path(folder) for folder in folders], kind)
+            metafunc.parametrize(fixture, found, ids=[case.name for case in found])
+    for kind in KINDS:
+        fixture = f"image_{kind}_case"
+        if fixture in metafunc.fixturenames:
+            folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
+            found = image_cases([Path(folder) for folder in folders], kind)
             metafunc.parametrize(fixture, found, ids=[case.name for case in found])
     if "style_network_case" in metafunc.fixturenames:
         folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
