@@ -14,7 +14,17 @@ from zoogan.plugins.catalogue import find_catalogue, read_catalogue, read_core_c
 from zoogan.plugins.host import open_zoo
 from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
 
-METHODS = ["sagan", "stargan", "stargan-v2", "stylegan2", "semantic-stylegan", "smile", "smile-layout", "sd-gan"]
+METHODS = [
+    "sagan",
+    "stargan",
+    "stargan-v2",
+    "stylegan2",
+    "semantic-stylegan",
+    "smile",
+    "smile-image",
+    "smile-layout",
+    "sd-gan",
+]
 ENTRY = """
 {name}:
   title: Demo
@@ -86,8 +96,8 @@ def test_plugin_adds_its_own_entry(plugin_folder: PluginFolder) -> None:
 
 def test_plugin_may_replace_a_planned_entry(plugin_folder: PluginFolder) -> None:
     plugin_folder.install("good", GOOD_PLUGIN_WITH_CATALOGUE)
-    (plugin_folder.path / "zoo.yaml").write_text(ENTRY.format(name="smile"))
-    assert plugin_folder.open_zoo().catalogue["smile"].tier == "community"
+    (plugin_folder.path / "zoo.yaml").write_text(ENTRY.format(name="sd-gan"))
+    assert plugin_folder.open_zoo().catalogue["sd-gan"].tier == "community"
 
 
 def test_plugin_must_not_replace_an_existing_entry(good_plugin_folder: PluginFolder) -> None:

@@ -93,8 +93,8 @@ def test_list_shows_installed_and_planned_methods(plugin_folder: PluginFolder, c
     assert lines[0].split() == ["model", "title", "paper", "year", "recipes", "plugin"]
     (row,) = [line for line in lines if line.startswith("small-gan ")]
     assert row.split() == ["small-gan", "SmallGAN", "drawn-16,", "drawn-64", "small"]
-    (planned,) = [line for line in lines if line.startswith("smile ")]
-    assert "Romero et al., ICCV Workshops  2021  (planned)" in planned
+    (planned,) = [line for line in lines if line.startswith("sd-gan ")]
+    assert "Zhou et al., ACM Multimedia  2022  (planned)" in planned
     assert lines[-1].startswith("plugin 'bad' is not in use: it needs module 'dlib_that_nobody_has'")
 
 
@@ -185,7 +185,7 @@ def test_descriptions_of_settings_are_parsed() -> None:
         (["list", "--jsno"], "--jsno"),
         (["show"], "MODEL"),
         (["show", "smal-gan"], "no model is called 'smal-gan', did you mean 'small-gan'?"),
-        (["show", "smile"], "not installed: planned"),
+        (["show", "sd-gan"], "not installed: planned"),
         (["show", "small-gan", "--recipe", "drown-16"], "did you mean 'drawn-16'?"),
         (["show", "small-gan", "--plugin", "nowhere.py"], "plugin 'nowhere' is not in use: no file"),
         (["--nonsense"], "--nonsense"),

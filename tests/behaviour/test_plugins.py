@@ -243,8 +243,8 @@ def test_unavailable_method_is_explained(good_plugin_folder: PluginFolder) -> No
     zoo = good_plugin_folder.open_zoo()
     with pytest.raises(ConfigError, match=r"'my-gan' is not available: .*dlib_that_nobody_has"):
         zoo.get_method("my-gan")
-    with pytest.raises(ConfigError, match=r"'smile' \(SMILE\) is not installed: planned"):
-        zoo.get_method("smile")
+    with pytest.raises(ConfigError, match=r"'sd-gan' \(SD-GAN\) is not installed: planned"):
+        zoo.get_method("sd-gan")
     with pytest.raises(ConfigError, match="no model is called 'smle', did you mean 'smile'"):
         zoo.get_method("smle")
 

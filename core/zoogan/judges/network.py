@@ -103,7 +103,7 @@ def make_trunk(name: str, options: dict[str, Any], pretrained: bool = False) -> 
     try:
         import timm
     except ImportError as error:
-        raise ConfigError('a judge needs timm: pip install "zoogan[evaluate]"') from error
+        raise ConfigError("a judge needs timm: pip install timm") from error
     if not timm.is_model(name):
         raise ConfigError(f"--backbone {name}: timm has no such network{suggest_name(name, timm.list_models())}")
     try:

@@ -114,7 +114,7 @@ def build_network(config: IdentityConfig, path: Path) -> Any:
     try:
         import timm
     except ImportError as error:
-        raise Unavailable(f"identity needs timm ({error}): pip install 'zoogan[evaluate]'") from error
+        raise Unavailable(f"identity needs timm ({error}): pip install timm") from error
     if not timm.is_model(config.backbone):
         hint = suggest_name(config.backbone, timm.list_models())
         raise Unavailable(f"identity.backbone: timm knows no {config.backbone!r}{hint}")
