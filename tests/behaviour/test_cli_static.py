@@ -90,7 +90,7 @@ def test_list_shows_installed_and_planned_methods(plugin_folder: PluginFolder, c
     plugin_folder.install("bad", "import dlib_that_nobody_has")
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["model", "title", "paper", "year", "recipes", "plugin"]
+    assert lines[0].split() == ["model", "title", "paper", "year", "recipes", "stages", "plugin"]
     (row,) = [line for line in lines if line.startswith("small-gan ")]
     assert row.split() == ["small-gan", "SmallGAN", "drawn-16,", "drawn-64", "small"]
     (planned,) = [line for line in lines if line.startswith("sd-gan ")]
