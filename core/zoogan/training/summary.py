@@ -79,6 +79,12 @@ def suggest_commands(editor: Editor, path: Path, attributes: Sequence[str]) -> l
             f"  edit them    zoo direction {path} --attribute {name}, once, and then",
             f"               zoo edit {path} --seed 0 --attribute {name}=1",
         ]
+    if editor.paints_layouts and not editor.attributes:
+        part = "hair" if "hair" in editor.parts else editor.parts[-1]
+        return [
+            f"  make faces   zoo sample {path}",
+            f"  edit a photo zoo edit {path} PHOTO --layout MAP.png --part {part} --from-seed 1",
+        ]
     if editor.needs_layout:
         photo = "PHOTO " if editor.reads_photos else ""
         lines = [f"  edit a map   zoo edit {path} {photo}--layout MAP.png --attribute {name}=1 --seed 0"]
