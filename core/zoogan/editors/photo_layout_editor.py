@@ -108,6 +108,23 @@ class PhotoLayoutEditor(Editor):
         return layout if layout.shape[2:] == image.shape[2:] else F.interpolate(layout, image.shape[2:])
 
     @torch.no_grad()
+    def paint_again(
+        self, image: Float[Tensor, "n c h w"], layout: Float[Tensor, "n k h w"] | None = None
+    ) -> Float[Tensor, "n c h w"]:
+        """Paint photos again with their own codes, so that nothing but the painter's error changes.
+
+        Args:
+            image: Photos in [-1, 1].
+            layout: Their layouts; None = parsed.
+
+        Raises:
+            ValueError: The run can read no codes, or no layouts.
+        """
+        layout = self.parse_photo(image) if layout is None else layout
+        own = self.painter.read_codes(image, layout)
+        return self.painter.paint(self.painter.choose_codes(own, {}, [0] * len(image)), layout)
+
+    @torch.no_grad()
     def predict_labels(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
         """Predict the labels, 0 or 1, of photos: by the parser if it reads them, else off the parsed layouts."""
         parser = self.parser
@@ -311,8 +328,7 @@ class PhotoLayoutEditor(Editor):
         layout = masks["layout"] if "layout" in masks else self.parse_photo(image)
         columns = [Column("layout", layout.argmax(1), classes=classes)]
         if self.painter.reads_codes:
-            codes, _ = self.painter.read_codes(image, layout)
-            columns.append(Column("own codes", self.painter.paint(codes, layout)))
+            columns.append(Column("own codes", self.paint_again(image, layout)))
         for k, name in enumerate(self.attributes):
             requested = torch.full_like(attributes, torch.nan)
             requested[:, k] = 1 - attributes[:, k]
