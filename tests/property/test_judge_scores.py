@@ -6,10 +6,13 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zoogan.judges.network import BACKBONE, JudgeNetwork, plan_network
 from zoogan.judges.scores import choose_threshold, score_attribute, score_each_part, score_parts, score_pose
+from zoogan.judges.training import compute_part_weights
+from zoogan.testing.tensors import make_segmentation
 
 # Few distinct probabilities, so that ties are common.
 FACES = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=2, max_size=40).filter(
@@ -88,3 +91,31 @@ def test_scores_are_counted_per_label_value(rows: list[tuple[int, bool]]) -> Non
     assert row["balanced_accuracy"] == pytest.approx((row["recall"] + row["specificity"]) / 2)
     assert row["accuracy"] == pytest.approx((sum(shows) + len(lacks) - sum(lacks)) / len(rows))
     assert (row["faces"], row["positives"]) == (len(rows), len(shows))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), classes=st.integers(1, 6), balance=st.sampled_from([0.25, 0.5, 1.0]))
+def test_part_weights_have_a_mean_of_1_over_the_pixels(seed: int, classes: int, balance: float) -> None:
+    maps = make_segmentation(seed, 4, 16, classes)
+    weights = compute_part_weights(maps, classes, balance)
+    assert weights.shape == (classes,)
+    shown = weights[maps.long()]
+    torch.testing.assert_close(shown.mean(), torch.tensor(1.0))
+    shares = torch.bincount(maps.flatten().long(), minlength=classes) / maps.numel()
+    totals = (weights * shares)[shares > 0]
+    if balance == 1.0:
+        torch.testing.assert_close(totals, totals.mean().expand(len(totals)))
+    order = shares.argsort()
+    assert (weights[order].diff() <= 1e-6).all(), "a rarer part never weighs less"
+
+
+def test_parts_as_they_come_weigh_alike() -> None:
+    assert compute_part_weights(make_segmentation(0, 4, 16, 3), 3, 0.0).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_fine_maps_have_the_size_of_the_faces() -> None:
+    plain, fine = (plan_network(BACKBONE, 32, 2, classes=3, fine=fine) for fine in (False, True))
+    assert (plain.zoom, fine.zoom) == (1, 2)
+    maps = [JudgeNetwork(build).compute_maps(torch.zeros(1, 3, 32, 32))[0] for build in (plain, fine)]
+    assert [one.shape[2] for one in maps] == [16, 32]
+    assert maps[1].shape[1] * 2 == maps[0].shape[1]

@@ -16,6 +16,7 @@ from zoogan.names import suggest_name
 BACKBONE = "resnet10t"
 # Half of resnet10t's width: a quarter of its work, and small faces need no more.
 NARROW: dict[str, Any] = {"channels": [32, 64, 128, 256], "stem_width": 16}
+NARROWER: dict[str, Any] = {"channels": [16, 32, 64, 128], "stem_width": 8}  # for `fine` maps, of four times the pixels
 SMALL = 96  # px: at and below, a backbone made for 224 px would halve the faces too often
 WIDTH = 32  # channels of the pose and part heads
 
@@ -49,7 +50,14 @@ class JudgeNetworkConfig(ConfigModel):
 
 
 def plan_network(
-    name: str, image_size: int, attributes: int, *, pose: bool = False, classes: int = 0, pretrained: bool = False
+    name: str,
+    image_size: int,
+    attributes: int,
+    *,
+    pose: bool = False,
+    classes: int = 0,
+    pretrained: bool = False,
+    fine: bool = False,
 ) -> JudgeNetworkConfig:
     """Plan the network for faces of a size.
 
@@ -62,11 +70,13 @@ def plan_network(
         pose: Whether it reads pose.
         classes: Number of parts that it segments.
         pretrained: Whether the backbone begins with timm's weights.
+        fine: Whether maps have the size of the faces, for parts of one or two pixels: faces are enlarged, and the
+            default backbone has half the channels.
 
     Raises:
         ConfigError: timm is missing, or has no such backbone.
     """
-    options = NARROW if name == BACKBONE and not pretrained else {}
+    options = (NARROWER if fine else NARROW) if name == BACKBONE and not pretrained else {}
     with torch.random.fork_rng(devices=[]):  # only the shapes are read; the weights are not used
         trunk = make_trunk(name, options)
     is_small = image_size <= SMALL
@@ -79,7 +89,7 @@ def plan_network(
         backbone=name,
         options=options,
         image_size=image_size,
-        zoom=2 if is_small and not drops_pooling else 1,
+        zoom=2 if fine or (is_small and not drops_pooling) else 1,
         pooled=not drops_pooling,
         mean=tuple(2 * m - 1 for m in statistics["mean"]),
         std=tuple(2 * s for s in statistics["std"]),

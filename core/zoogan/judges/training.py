@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -24,6 +24,7 @@ from zoogan.judges.splits import list_learnable_parts
 
 RAREST = 0.05  # rarer values get the weight of this share, so that few faces do not dominate the loss
 REPORT_EVERY = 50  # iterations
+COUNTED_FACES = 500  # in which the shares of the parts are counted
 FIELDS = ("image", "attributes", "visible", "pose", "segmentation")
 Watch = Callable[[int, Mapping[str, float]], bool]
 """Is called after each iteration with its number and, now and then, the terms of the loss; True stops the training."""
@@ -42,6 +43,9 @@ class JudgeTrainingConfig(ConfigModel):
         decay: Weight decay; norms and biases have none.
         pose: Weight of the pose loss; that of the attributes is 1.
         parts: Weight of the loss of parts.
+        part_balance: How much rare parts count: the loss of a pixel is divided by the share of its part in all pixels
+            to this power, from 0 (as they come) to 1 (all parts alike).
+        fine: Whether maps have the size of the faces, see `plan_network`.
     """
 
     backbone: str = BACKBONE
@@ -53,6 +57,8 @@ class JudgeTrainingConfig(ConfigModel):
     decay: float = Field(0.05, ge=0)
     pose: float = Field(0.3, ge=0)
     parts: float = Field(0.3, ge=0)
+    part_balance: float = Field(0.0, ge=0, le=1)
+    fine: bool = False
 
 
 def fit_network(
@@ -80,6 +86,7 @@ def fit_network(
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(choose_average_decay(training.iterations)))
         optimizer, schedule = make_optimizer(network, training)
         weights = compute_value_weights(source.read_labels("train")).to(device)
+        part_weights = count_part_weights(source, network.build.classes, training.part_balance)
         mirrored = data.model_copy(update={"flip": True, "balance": None})
         batches = make_loader(
             source, mirrored, {"judge": Need(fields)}, training.seed, World.make_single(), 0, training.batch
@@ -88,7 +95,7 @@ def fit_network(
             for iteration in range(1, training.iterations + 1):
                 sample = move_batch(next(batches), device)["judge"]
                 draws = torch.Generator().manual_seed(derive_seed(training.seed, "judge", iteration))
-                terms = compute_losses(network, augment_faces(sample, draws), weights, training)
+                terms = compute_losses(network, augment_faces(sample, draws), weights, training, part_weights)
                 optimizer.zero_grad()
                 torch.stack(list(terms.values())).sum().backward()
                 optimizer.step()
@@ -127,6 +134,7 @@ def make_network(source: Source, training: JudgeTrainingConfig) -> JudgeNetwork:
         pose="pose" in source.fields,
         classes=len(list_learnable_parts(source)),
         pretrained=training.pretrained,
+        fine=training.fine,
     )
     network = JudgeNetwork(build, pretrained=training.pretrained)
     if build.pose:
@@ -141,8 +149,34 @@ def compute_value_weights(labels: Float[Tensor, "n a"]) -> Float[Tensor, "2 a"]:
     return torch.stack([0.5 / (1 - share).clamp(min=RAREST), 0.5 / share.clamp(min=RAREST)])
 
 
+def count_part_weights(source: Source, classes: int, balance: float) -> Float[Tensor, " k"] | None:
+    """Compute the weights of parts from the first training faces; None if the network reads no parts."""
+    if not classes or not balance:
+        return None
+    count = min(COUNTED_FACES, source.count_faces("train"))
+    return compute_part_weights(source.read("train", list(range(count)))["segmentation"], classes, balance)
+
+
+def compute_part_weights(segmentation: Integer[Tensor, "n h w"], classes: int, balance: float) -> Float[Tensor, " k"]:
+    """Compute the weight of the pixels of each part, with a mean of 1 over the pixels.
+
+    Args:
+        segmentation: Part of every pixel.
+        classes: How many parts.
+        balance: See `JudgeTrainingConfig.part_balance`.
+    """
+    pixels = segmentation.flatten().long()
+    share = torch.bincount(pixels, minlength=classes).clamp(min=1) / len(pixels)
+    weights = share**-balance
+    return weights / weights[pixels].mean()
+
+
 def compute_losses(
-    network: JudgeNetwork, sample: Mapping[str, Tensor], weights: Float[Tensor, "2 a"], training: JudgeTrainingConfig
+    network: JudgeNetwork,
+    sample: Mapping[str, Tensor],
+    weights: Float[Tensor, "2 a"],
+    training: JudgeTrainingConfig,
+    part_weights: Float[Tensor, " k"] | None = None,
 ) -> dict[str, Tensor]:
     """Compute the weighted loss of each head. Hidden attributes do not count.
 
@@ -151,6 +185,7 @@ def compute_losses(
         sample: Augmented faces and their labels.
         weights: See `compute_value_weights`.
         training: Weights of the heads.
+        part_weights: See `compute_part_weights`.
     """
     maps, labels = network.compute_maps(sample["image"]), sample["attributes"]
     terms = {}
@@ -165,7 +200,11 @@ def compute_losses(
         error = (network.read_pose(maps) - sample["pose"]) / network.pose_spread
         terms["pose"] = training.pose * F.smooth_l1_loss(error, torch.zeros_like(error))
     if network.build.classes:
-        terms["parts"] = training.parts * F.cross_entropy(network.read_parts(maps), sample["segmentation"].long())
+        scores, truth = network.read_parts(maps), sample["segmentation"].long()
+        losses = F.cross_entropy(
+            scores, truth, None if part_weights is None else part_weights.to(scores), reduction="none"
+        )
+        terms["parts"] = training.parts * losses.mean()
     return terms
 
 

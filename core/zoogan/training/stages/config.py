@@ -43,6 +43,9 @@ class JudgeStage(StageConfig):
         batch: Faces an iteration.
         backbone: timm's name of the network; null = a narrow resnet10t.
         attributes: Attributes that it reads; null = those of the run.
+        parts: Weight of the loss of parts; that of the attributes is 1.
+        part_balance: How much rare parts count, from 0 (as they come) to 1 (all parts alike).
+        fine: Let maps have the size of the faces, for parts of one or two pixels, at half the channels.
     """
 
     iterations: int = Field(3000, ge=1)
@@ -50,3 +53,6 @@ class JudgeStage(StageConfig):
     batch: int = Field(64, ge=2)
     backbone: str | None = None
     attributes: Names | None = None
+    parts: float = Field(0.3, ge=0)
+    part_balance: float = Field(0.0, ge=0, le=1)
+    fine: bool = False

@@ -55,8 +55,9 @@ def run_judge_stage(context: StageContext) -> None:
     stage = get_judge_settings(context)
     source, data = open_judge_source(context)
     training = JudgeTrainingConfig(
-        iterations=stage.iterations, seed=stage.seed, batch=stage.batch, backbone=stage.backbone or BACKBONE
-    )
+        iterations=stage.iterations, seed=stage.seed, batch=stage.batch, backbone=stage.backbone or BACKBONE,
+        parts=stage.parts, part_balance=stage.part_balance, fine=stage.fine,
+    )  # fmt: skip
     plan = JudgePlan(source, data, training, context.path, True, context.device)
     with Display(0, stage.iterations, stage.batch, context.quiet) as display:
 
@@ -96,8 +97,9 @@ def make_untrained_judge(context: StageContext, stage: JudgeStage, names: tuple[
     fields: Any = getattr(import_object(context.registry.components["source", source].build), "fields", ())
     has_pose = isinstance(fields, tuple | list | set | frozenset) and "pose" in fields
     build = plan_network(
-        stage.backbone or BACKBONE, facts.image_size, len(names), pose=has_pose, classes=len(facts.parts)
-    )
+        stage.backbone or BACKBONE, facts.image_size, len(names), pose=has_pose, classes=len(facts.parts),
+        fine=stage.fine,
+    )  # fmt: skip
     judge_facts = JudgeFacts(
         build=build, attributes=names, thresholds=(0.5,) * len(names), table={}, parts=facts.parts, source=source,
         data={}, training={}, seed=stage.seed, versions={}, date="",
