@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,6 +59,29 @@ def open_host(files: Sequence[Path] | None) -> PluginHost:
 def print_note(note: str) -> None:
     """Print a note for the user on stderr."""
     typer.echo(f"note: {note}", err=True)
+
+
+def format_command(context: typer.Context, *flags: str) -> str:
+    """Format the command that was typed, with further flags, for a shell.
+
+    Args:
+        context: The context of the verb; only options that were typed are repeated.
+        flags: Flags to add where they were not typed.
+    """
+    words = ["zoo", str(context.info_name)]
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        value = context.params.get(str(parameter.name))
+        if source is None or source.name != "COMMANDLINE" or value is None:
+            continue
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        if parameter.param_type_name == "argument":
+            words += map(str, values)
+        elif isinstance(value, bool):
+            words.append(parameter.opts[0])
+        else:
+            words += [word for item in values for word in (parameter.opts[0], str(item))]
+    return shlex.join([*words, *(flag for flag in flags if flag not in words)])
 
 
 def split_option(text: str | None) -> list[str] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_host, print_note
+from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, format_command, open_host, print_note
 from zoogan.cli.edit_options import (
     NO_REQUEST,
     EditOptions,
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 
 def edit(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     photos: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PHOTO...", help="Photos of any size; for runs that make faces also latent files."),
+        typer.Argument(
+            metavar="PHOTO...", help="Photos of any size, or one film; for runs that make faces also latent files."
+        ),
     ] = None,
     attribute: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="What to show, such as Eyeglasses=1; repeatable.")
@@ -65,6 +68,10 @@ def edit(
             "--segmentation", help="Save the edit's segmentation too, in colours; runs that edit maps always do."
         ),
     ] = False,
+    drive: Annotated[
+        Path | None,
+        typer.Option(metavar="CLIP", help="A film whose frames drive the photo, for runs that re-enact faces."),
+    ] = None,
     keep_background: Annotated[
         bool, typer.Option("--keep-background", help="Keep the photo's background, for runs that can tell it.")
     ] = False,
@@ -87,18 +94,21 @@ def edit(
     root: Annotated[
         Path | None, typer.Option(help="Folder of the source, for --grid (default: where training found it).")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The output folder (default: edits), or the file of --grid.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a film whose edit was interrupted.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The output folder (default: edits), or the file of --grid or of a film.")
+    ] = None,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
-) -> None:
-    """Edit photos: each gets the run's own crop; masks and residuals are saved beside the edit."""
+) -> int:
+    """Edit photos or a film: each gets the run's own crop; masks and residuals are saved beside the edit."""
     registry = open_host(plugin).registry
     options = EditOptions(
         photos=photos or (), attribute=attribute or (), domain=domain, reference=reference or (), layout=layout or (),
         own=own or (), part=part or (), only=only, from_seed=from_seed, from_face=from_face, segmentation=segmentation,
         keep_background=keep_background, strength=strength, threshold=threshold, truncation=truncation,
-        seed=seed or (), film=film, root=root, out=out,
+        seed=seed or (), film=film, root=root, drive=drive, resume=resume, out=out,
     )  # fmt: skip
 
     def open_run() -> LoadedRun:
@@ -110,10 +120,16 @@ def edit(
     if grid:
         check_grid_options(run, options, registry)
         typer.echo(str(save_grid(open_run(), options, registry)))
-        return
+        return 0
     check_options(run, options, registry)
-    for path in save_edits(open_run(), options):
+    loaded = open_run()
+    if problems := list_refused_options(loaded.editor, options):
+        raise ConfigError("\n".join(problems))
+    if options.clip is not None:
+        return save_clip(loaded, options, format_command(context, "--resume"))
+    for path in save_edits(loaded, options):
         typer.echo(str(path))
+    return 0
 
 
 def save_grid(run: LoadedRun, options: EditOptions, registry: Registry) -> Path:
@@ -127,13 +143,7 @@ def save_grid(run: LoadedRun, options: EditOptions, registry: Registry) -> Path:
 
 
 def save_edits(run: LoadedRun, options: EditOptions) -> list[Path]:
-    """Save the edits with the workflow of the run's kind.
-
-    Raises:
-        ConfigError: Every option that the run does not take, at once, and the problems of the workflow.
-    """
-    if problems := list_refused_options(run.editor, options):
-        raise ConfigError("\n".join(problems))
+    """Save the edits of photos with the workflow of the run's kind."""
     request, editor = options.make_request(), run.editor
     donor = options.from_seed if options.from_face is None else options.from_face
     folder, seeds = options.out or Path("edits"), options.seed
@@ -153,12 +163,54 @@ def save_edits(run: LoadedRun, options: EditOptions) -> list[Path]:
         return edit_layouts(run, options.photos, options.layout, request, seeds=seeds, folder=folder, **shared)
     from zoogan.workflows.edit_photos import edit_photos
 
-    if not request and not (options.reference and editor.takes_whole_reference):
-        request = {"domain": infer_domain(run)}
     return edit_photos(
-        run, options.photos, request, layouts=options.layout, seeds=seeds, donor=donor, folder=folder,
-        segmentation=options.segmentation, keep_background=options.keep_background, **shared,
+        run, options.photos, complete_request(run, options), layouts=options.layout, seeds=seeds, donor=donor,
+        folder=folder, segmentation=options.segmentation, keep_background=options.keep_background, **shared,
     )  # fmt: skip
+
+
+def save_clip(run: LoadedRun, options: EditOptions, command: str) -> int:
+    """Edit a film, or let it drive the photo; return the exit code.
+
+    Args:
+        run: The opened run.
+        options: The options.
+        command: The command that goes on after an interruption.
+    """
+    from functools import partial
+
+    from zoogan.terminal.progress import Display
+    from zoogan.terminal.signals import StopSignals
+    from zoogan.workflows.edit_clip import edit_clip
+
+    assert options.clip is not None
+    photo = options.photos[0] if options.drive is not None else None
+    with StopSignals() as signals:
+        result = edit_clip(
+            run, options.clip, complete_request(run, options), options.clip_output, photo=photo,
+            layout=next(iter(options.layout), None), own=options.parse_own(), seed=next(iter(options.seed), 0),
+            reference=next(iter(options.reference), None), strength=options.strength, threshold=options.threshold,
+            donor=options.from_seed if options.from_face is None else options.from_face, resume=options.resume,
+            truncation=options.truncation, keep_background=options.keep_background, stop=signals,
+            show_progress=partial(Display, images_per_iteration=1, unit="frame"), notify=print_note,
+        )  # fmt: skip
+    if result.is_complete:
+        typer.echo(str(result.path))
+        return 0
+    typer.echo(f"stopped after {result.frames} frames, which are kept; go on with\n  {command}")
+    return 128 + int(signals.received or 0)
+
+
+def complete_request(run: LoadedRun, options: EditOptions) -> dict[str, Any]:
+    """Return the words of the request; a domain is inferred where a reference alone is no request.
+
+    Raises:
+        ConfigError: See `infer_domain`.
+    """
+    request = options.make_request()
+    if request or options.drive is not None or (options.reference and run.editor.takes_whole_reference):
+        return request
+    return {"domain": infer_domain(run)}
 
 
 def infer_domain(run: LoadedRun) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zoogan.cli.arguments import check_picture_output
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
+from zoogan.pictures.film_files import FILM_SUFFIXES, check_film, check_readable_film, is_film
 
 if TYPE_CHECKING:
     from zoogan.config import LayoutUse
@@ -54,7 +55,22 @@ class EditOptions:
     seed: Sequence[int] = ()
     film: Path | None = None
     root: Path | None = None
+    drive: Path | None = None
+    resume: bool = False
     out: Path | None = None
+
+    @property
+    def clip(self) -> Path | None:
+        """The film that is edited, or that drives the photo; None = only photos were given."""
+        return self.drive or next((path for path in self.photos if is_film(path)), None)
+
+    @property
+    def clip_output(self) -> Path:
+        """The film that is written where a film is edited or drives the photo."""
+        assert self.clip is not None
+        suffix = ".gif" if self.clip.suffix.lower() == ".gif" else ".mp4"
+        stem = next((path.stem for path in self.photos), self.clip.stem)
+        return self.out or Path("edits") / f"{stem}-{'driven' if self.drive else 'edited'}{suffix}"
 
     def list_given(self) -> dict[str, Any]:
         """List the options that were given, by their flag."""
@@ -87,9 +103,10 @@ def check_options(run: Path, options: EditOptions, registry: Registry) -> None:
     layout_use, names = read_layout_use(run, registry), read_attribute_names(run)
     problems = list_attribute_problems(options, names)
     problems += list_part_problems(options)
-    problems += list_layout_problems(run, options, layout_use, names)
+    if options.clip is None or options.drive is not None:
+        problems += list_layout_problems(run, options, layout_use, names)
     problems += list_request_problems(options, layout_use)
-    problems += list_output_problems(options)
+    problems += list_output_problems(options) if options.clip is None else list_clip_problems(options, layout_use)
     if problems:
         raise ConfigError("\n".join(problems))
 
@@ -105,6 +122,9 @@ def check_grid_options(run: Path, options: EditOptions, registry: Registry) -> N
     taken = {"PHOTO", "--layout", "--own", "--out"} | (set() if options.photos or options.layout else {"--root"})
     refused = [flag for flag in options.list_given() if flag not in taken]
     problems = [f"--grid chooses its own edits and styles; leave out {', '.join(refused)}"] if refused else []
+    problems += [
+        f"{path}: --grid shows photos, and this is a film; leave it out" for path in options.photos if is_film(path)
+    ]
     layout_use, names = read_layout_use(run, registry), read_attribute_names(run)
     problems += list_layout_problems(run, options, layout_use, names, is_grid=True)
     try:
@@ -123,7 +143,7 @@ def list_request_problems(options: EditOptions, layout_use: LayoutUse | None) ->
     inputs = (options.photos, options.seed, () if layout_use == "optional" else options.layout)
     if not any(inputs):
         problems.append(NO_PHOTO)
-    wishes = (options.attribute, options.domain, options.reference, *list_part_options(options).values())
+    wishes = (options.attribute, options.domain, options.reference, options.drive, *list_part_options(options).values())
     if not any(wish is not None and wish != () for wish in wishes):
         problems.append(NO_REQUEST)
     if options.reference and options.seed:
@@ -140,15 +160,50 @@ def list_output_problems(options: EditOptions) -> list[str]:
         check_picture_output(options.out or Path("edits"), sheet=False)
     except ConfigError as error:
         problems.append(str(error))
+    if options.resume:
+        problems.append("--resume has no effect without a film to edit: remove it")
+    if options.out is not None and is_film(options.out) and not problems:
+        problems.append(f"--out {options.out}: photos are saved in a folder; name one, or make a film with --film")
     if options.film is not None:
-        from zoogan.pictures.film_files import check_film
-
         try:
             check_film(options.film)
         except ConfigError as error:
             problems.append(str(error))
         if len(options.reference or options.seed) < 2:
             problems.append("--film goes from one style to the next: give --seed or --reference twice or more")
+    return problems
+
+
+def list_clip_problems(options: EditOptions, layout_use: LayoutUse | None) -> list[str]:
+    """List problems of an edit of a film, or of a photo that a film drives."""
+    clip, photos, problems = options.clip, options.photos, []
+    assert clip is not None
+    films = [path for path in photos if is_film(path)]
+    if options.drive is None and len(films) > 1:
+        problems.append(f"{', '.join(map(str, films))}: one film at a time is edited; give one")
+    elif options.drive is None and len(photos) > 1:
+        problems.append(f"{clip}: a film is edited alone; edit it and the photos in separate commands")
+    if options.drive is not None and not is_film(options.drive):
+        problems.append(f"--drive {options.drive}: expected a film: {', '.join(FILM_SUFFIXES)}")
+    if options.drive is not None and (len(photos) > 1 or films):
+        problems.append("--drive: a film drives one photo; give one photo, and no film besides")
+    if layout_use == "needed" and options.drive is None:
+        problems.append("this run edits the map of the parts of a face, and a film has none; give photos and maps")
+    elif options.layout and options.drive is None:
+        problems.append("--layout: a film has a face in every frame, and one map fits one of them; remove it")
+    for option, is_given in (("--film", options.film is not None), ("--segmentation", options.segmentation)):
+        if is_given:
+            problems.append(f"{option}: the result is a film already, of images alone; remove it")
+    for option, values in (("--seed", options.seed), ("--reference", options.reference)):
+        if len(values) > 1:
+            problems.append(f"{option}: a film is edited in one style; give {option} once")
+    for check in (lambda: check_readable_film(clip), lambda: check_film(options.clip_output, "--out")):
+        try:
+            check()
+        except ConfigError as error:
+            problems.append(str(error))
+    if options.clip_output.is_dir():
+        problems.append(f"--out {options.clip_output}: this is a folder; name a file such as edited.mp4")
     return problems
 
 
@@ -262,7 +317,7 @@ def list_refused_options(editor: Editor, options: EditOptions) -> list[str]:
     if editor.can_sample:
         given = options.list_given()
         reason = "this run makes faces; it edits them along directions and by parts only"
-        refused = ("--domain", "--reference", "--threshold", "--film", "--keep-background")
+        refused = ("--domain", "--reference", "--threshold", "--film", "--keep-background", "--drive")
         problems = [f"{name}: {reason}" for name in refused if name in given]
         return list_misplaced_options(attributes, PART_OPTIONS) + problems
     kind = "edits whole photos" if editor.makes_images else "edits maps of parts by attribute"
@@ -275,6 +330,8 @@ def list_refused_options(editor: Editor, options: EditOptions) -> list[str]:
     if options.reference and not editor.takes_reference:
         problems.append("--reference: this run takes no style from a reference; remove it")
         problems += [] if options.make_request() else [NO_REQUEST]
+    if options.drive is not None and not editor.takes_drive:
+        problems.append("--drive: this run does not re-enact faces; remove it")
     if options.keep_background and not editor.can_keep_background:
         problems.append("--keep-background: this run cannot tell faces from backgrounds; remove it")
     return problems

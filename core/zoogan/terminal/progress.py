@@ -1,4 +1,4 @@
-"""Progress of a training: a live line on a terminal, plain lines elsewhere."""
+"""Progress of a training or of a film: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -38,9 +38,13 @@ class Display:
         iterations: the planned number.
         images_per_iteration: over all processes.
         quiet: whether to show nothing.
+        unit: what is counted; other units than iterations have no images a second.
     """
 
-    def __init__(self, first: int, iterations: int, images_per_iteration: int, quiet: bool = False) -> None:
+    def __init__(
+        self, first: int, iterations: int, images_per_iteration: int, quiet: bool = False, unit: str = "iteration"
+    ) -> None:
+        self.unit = unit
         self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
         self.iterations, self.images = iterations, images_per_iteration
         self.started = time.monotonic()
@@ -52,7 +56,7 @@ class Display:
                 TextColumn("{task.fields[status]}"), console=self.console,
             )  # fmt: skip
             self.task = self.bar.add_task(
-                "train", total=iterations, completed=first, status="the first iterations are slower"
+                "train", total=iterations, completed=first, status=f"the first {unit}s are slower"
             )
 
     def __enter__(self) -> Display:
@@ -91,14 +95,17 @@ class Display:
         rate = self.get_rate()
         left = format_duration((self.iterations - iteration) / rate) if rate else "?"
         speed = [f"{rate:.2f} it/s", f"{rate * self.images:.0f} images/s", f"{left} left"]
+        if self.unit != "iteration":
+            speed = [f"{rate:.1f} {self.unit}s/s", f"{left} left"]
         values = [
             f"{shorten_term(name)} {value:.3g}" for name, value in terms.items() if name.partition("/")[2] != "total"
         ]
         if self.bar is not None:
             self.bar.update(self.task, completed=iteration, status="  ".join(speed))
-            self.bar.console.print("[dim]" + f"{iteration:>7}  " + "  ".join(values) + "[/]")
+            if values:
+                self.bar.console.print("[dim]" + f"{iteration:>7}  " + "  ".join(values) + "[/]")
         else:
-            self.console.print(f"iteration {iteration}/{self.iterations}  " + "  ".join([*speed, *values]))
+            self.console.print(f"{self.unit} {iteration}/{self.iterations}  " + "  ".join([*speed, *values]))
 
     def print_line(self, message: str) -> None:
         """Print a line above the bar."""

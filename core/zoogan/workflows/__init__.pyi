@@ -1,5 +1,7 @@
 from .direction import FittedDirections as FittedDirections
 from .direction import fit_directions as fit_directions
+from .edit_clip import EditedClip as EditedClip
+from .edit_clip import edit_clip as edit_clip
 from .edit_generated import edit_generated as edit_generated
 from .edit_grid import save_edit_grid as save_edit_grid
 from .edit_layouts import edit_layouts as edit_layouts
@@ -15,3 +17,4 @@ from .sample import save_mixing_table as save_mixing_table
 from .sample import save_sample_film as save_sample_film
 from .sample import save_sample_sheet as save_sample_sheet
 from .sample import save_samples as save_samples
+from .sample import set_sample_layouts as set_sample_layouts
