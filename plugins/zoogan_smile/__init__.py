@@ -90,10 +90,9 @@ def register_whole(registry: Registry) -> None:
     """Register the method of all stages."""
     from zoogan_smile.whole_config import SmileConfig
 
-    training = "zoogan.training:"
     stages = (
-        Stage("parser", run=training + "run_judge_stage", open=training + "open_judge_stage", optional=True),
-        Stage("layout", run=training + "run_trained_stage", open=training + "open_trained_stage"),
+        Stage("parser", run="zoogan.training:run_judge_stage", open="zoogan.training:open_judge_stage", optional=True),
+        Stage("layout", run="zoogan.training:run_trained_stage", open="zoogan.training:open_trained_stage"),
     )
     registry.method(
         MethodSpec(
