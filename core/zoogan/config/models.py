@@ -271,9 +271,9 @@ class GameConfig(ConfigModel):
     def layout_use(self) -> LayoutUse:
         """Whether edits of a run take the layouts of faces: `none`, `optional`, or `needed` for every edit.
 
-        It is read before the run is opened. By default `needed` for a config whose `picture` is `layout`.
+        It is read before the run is opened.
         """
-        return "needed" if getattr(self, "picture", None) == "layout" else "none"
+        return "none"
 
 
 def find_slots(model: type[BaseModel]) -> dict[str, Slot]:

@@ -196,6 +196,11 @@ class StyleTranslationConfig(AdversarialConfig):
     weights: StyleWeights = StyleWeights()
     optimizers: StyleOptimizers
 
+    @property
+    def layout_use(self) -> LayoutUse:
+        """`needed` for a game on layouts."""
+        return "needed" if self.picture == "layout" else "none"
+
     def adapt_facts(self, facts: Facts) -> Facts:
         """Return the facts as the networks see them: the channels of a layout are the parts.
 
