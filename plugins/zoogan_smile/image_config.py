@@ -45,6 +45,11 @@ class SmileImageGeneratorConfig(CodeSize):
     codes: Literal["below_full_size", "all", "none"] = "below_full_size"
     noise: bool = True
 
+    @property
+    def reads_latents(self) -> bool:
+        """Whether a layer reads codes."""
+        return self.codes != "none"
+
 
 class SmileImageMappingConfig(CodeSize):
     """From noise to the codes of all parts: pixel norm and an MLP of one width.

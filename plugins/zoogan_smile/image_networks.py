@@ -237,7 +237,10 @@ class SmileImageDiscriminator(ImageDiscriminator):
         if not self.classes:
             return self.head(self.trunk(image))
         if segmentation is None:
-            raise ValueError("this discriminator judges images with their layouts: give them too")
+            raise ValueError(
+                "this discriminator judges images with their layouts: give them too (judge_segmentation=true), or use "
+                "one of images alone (discriminator.layout=false)"
+            )
         return self.head(self.trunk(torch.cat([image, (segmentation + 1) / 2], 1)))
 
 

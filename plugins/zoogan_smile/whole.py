@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zoogan import ConfigError
@@ -10,7 +10,7 @@ from zoogan.editors import LayoutEditor, PhotoLayoutEditor, RegionEditor
 from zoogan.games import RegionSynthesis
 from zoogan.interfaces import Editor, Networks
 from zoogan.plugins import Facts
-from zoogan_smile.whole_config import SmileConfig
+from zoogan_smile.whole_config import PAINTED_PARTS, SmileConfig
 
 
 class Smile(RegionSynthesis):
@@ -29,6 +29,18 @@ class Smile(RegionSynthesis):
         self.stages: Mapping[str, Any] = components["stages"]
         if not self.takes_layout:
             raise ConfigError("generator: the image stage of SMILE paints layouts; use one that does, like smile-image")
+
+    def list_warnings(self) -> Sequence[str]:
+        """Warn of attributes in `painted_parts` that neither the data nor the published method has."""
+        known = (*self.facts.attributes, *PAINTED_PARTS)
+        return (
+            *super().list_warnings(),
+            *(
+                f"painted_parts.{name}: no attribute is called so"
+                for name in self.config.painted_parts
+                if name not in known
+            ),
+        )
 
     def make_editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """Make an editor that parses photos, edits their layouts, and paints them."""

@@ -139,6 +139,12 @@ def test_path_lengths_train_on_layouts():
     [
         ({"region_encoder": {"code_dim": 5, "width": 4}}, "code_dim=4, region_encoder.code_dim=5"),
         ({"mapping": {"code_dim": 5, "layers": 1}}, "style_dim"),
+        ({"weights": {"mask": 1.0}}, "weights.mask"),
+        ({"generator": {"codes": "none"}}, "region_encoder.use=none"),
+        (
+            {"generator": {"codes": "none"}, "region_encoder": {"use": "none"}, "weights": {"path_length": 1.0}},
+            "weights.path_length=0",
+        ),
         ({"generator": {"use": "stylegan2", "style_dim": 76}, "judge_segmentation": False}, "takes no layouts"),
     ],
 )
@@ -149,7 +155,7 @@ def test_networks_that_do_not_fit_are_refused(sets, message):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "millions"),
+    ("recipe", "parameters"),
     [
         ("ffhq-256", 42_235_054),
         ("no-encoder-256", 39_919_462),
@@ -157,12 +163,20 @@ def test_networks_that_do_not_fit_are_refused(sets, message):
         ("stylegan2-256", 30_034_338),
     ],
 )
-def test_parameter_counts_of_the_paper(recipe, millions):
+def test_parameter_counts_of_the_paper(recipe, parameters):
     config = compose_config(REGISTRY.methods["smile-image"], REGISTRY, recipe=recipe)
     with torch.device("meta"):
         networks = compose(config, expect_facts(config), REGISTRY).networks
     slots = [slot for slot in networks if slot != "discriminator"]
-    assert sum(p.numel() for slot in slots for p in networks[slot].parameters()) == millions
+    assert sum(p.numel() for slot in slots for p in networks[slot].parameters()) == parameters
+
+
+def test_penalties_between_real_and_generated_need_equal_maps():
+    config = compose_config(REGISTRY.methods["semantic-stylegan"], REGISTRY, sets={
+        "penalty": {"use": "gradient"}, "weights": {"segmentation_penalty": 0.0},
+    })  # fmt: skip
+    with torch.device("meta"), pytest.raises(ConfigError, match="segmentation_penalty=0"):
+        compose(config, expect_facts(config), REGISTRY)
 
 
 def test_other_methods_can_use_the_layout_generator():

@@ -14,6 +14,7 @@ from zoogan.composition.build import compose, expect_facts
 from zoogan.editors import PhotoLayoutEditor, RegionEditor
 from zoogan.interfaces import Request
 from zoogan.layers.layout import make_layout
+from zoogan.plugins import Facts
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.conformance import make_tiny_config
 from zoogan.testing.tensors import make_faces, make_labels, make_segmentation
@@ -104,8 +105,10 @@ class FixedParser:
     part_table: ClassVar = {}
     part_scores: ClassVar = {}
 
-    def __init__(self, layout: Tensor, parts: tuple[str, ...], attributes: tuple[str, ...] = ()) -> None:
-        self.layout, self.parts, self.attributes = layout, parts, attributes
+    def __init__(
+        self, layout: Tensor, parts: tuple[str, ...], attributes: tuple[str, ...] = (), shown: tuple[str, ...] = ()
+    ) -> None:
+        self.layout, self.parts, self.attributes, self.shown = layout, parts, attributes, shown
         self.thresholds = torch.full((len(attributes),), 0.5)
 
     def read_parts(self, image: Tensor) -> Tensor:
@@ -115,11 +118,14 @@ class FixedParser:
         return None
 
     def read_attributes(self, image: Tensor) -> Tensor:
-        return torch.full((len(image), len(self.attributes)), 0.9)
+        row = torch.tensor([0.6 if name in self.shown else 0.4 for name in self.attributes])
+        return row.expand(len(image), -1)
 
 
-def with_parser(editor: PhotoLayoutEditor, layout: Tensor, attributes: tuple[str, ...] = ()) -> PhotoLayoutEditor:
-    parser: Any = FixedParser(layout, editor.parts, attributes)
+def with_parser(
+    editor: PhotoLayoutEditor, layout: Tensor, attributes: tuple[str, ...] = (), shown: tuple[str, ...] = ()
+) -> PhotoLayoutEditor:
+    parser: Any = FixedParser(layout, editor.parts, attributes, shown)
     return PhotoLayoutEditor(editor.painter, editor.layouts, parser, {"Wearing_Hat": ("hat",), "Bangs": ("hair",)})
 
 
@@ -146,15 +152,71 @@ def test_a_bare_reference_swaps_the_head(editor, photos, own, layout):
 
 
 def test_the_parser_reads_what_is_not_given(editor, photos, layout):
-    known = with_parser(editor, layout[:1], editor.attributes)
+    shown = ("Wearing_Hat", "Male")
+    known = with_parser(editor, layout[:1], (*reversed(editor.attributes), "Smiling"), shown)
     assert not known.needs_layout and editor.parser is not None
     edit = known.apply(photos, known.resolve(Request({"Eyeglasses": 0.0}), photos))
     assert torch.equal(edit.extras["layout"], layout[:1].expand(3, -1, -1, -1))
-    assert edit.extras["own"].eq(1).all()
+    expected = torch.tensor([float(name in shown) for name in editor.attributes]).expand(3, -1)
+    assert torch.equal(edit.extras["own"], expected)
     given = torch.full((3, 6), torch.nan)
-    given[:, 0] = 0.0
+    given[:, 0] = 1 - expected[:, 0]
     edit = known.apply(photos, known.resolve(Request({"Eyeglasses": 0.0}), photos, given))
-    assert edit.extras["own"][:, 0].eq(0).all() and edit.extras["own"][:, 1:].eq(1).all()
+    assert torch.equal(edit.extras["own"][:, 0], given[:, 0])
+    assert torch.equal(edit.extras["own"][:, 1:], expected[:, 1:])
+
+
+def test_labels_that_the_parser_does_not_read_come_from_the_given_layout(editor, photos, layout):
+    blind = with_parser(editor, layout[:1])
+    targets = blind.resolve(Request({"Eyeglasses": 1.0}), photos) | {"layout": layout}
+    assert torch.equal(blind.apply(photos, targets).extras["own"], editor.layouts.predict_labels(layout))
+
+
+def test_parts_alone_ask_for_no_labels(editor, photos, layout, monkeypatch):
+    bare = PhotoLayoutEditor(editor.painter, editor.layouts, None, {})
+    monkeypatch.setattr(bare.layouts, "untrained", ("discriminator",))
+    targets = bare.resolve(Request(parts={"hair": ("texture",)}, from_seed=7), photos) | {"layout": layout}
+    assert torch.equal(bare.apply(photos, targets).segmentation, layout.argmax(1))
+    asked = bare.resolve(Request({"Eyeglasses": 1.0}), photos) | {"layout": layout}
+    with pytest.raises(ValueError, match="--own"):
+        bare.apply(photos, asked)
+
+
+def test_a_named_part_beats_the_reference(editor, photos, layout):
+    editor, (reference, donor) = with_parser(editor, layout[2:]), make_faces(9, 2, 32).split(1)
+    request = {"attributes": {"Bangs": 1.0}, "reference": reference, "parts": {"hair": ("texture",)}, "donor": donor}
+    codes = editor.apply(photos, ask(editor, photos, torch.zeros(3, 6), layout, **request)).extras["codes"]
+    hair = editor.parts.index("hair")
+    wanted = editor.painter.read_codes(donor, layout[2:]).codes[:, hair]
+    assert torch.equal(codes[:, hair], wanted.expand(3, -1))
+
+
+def test_what_a_hat_clears_keeps_its_own_code(editor, photos, layout):
+    editor, reference = with_parser(editor, layout[2:]), make_faces(9, 1, 32)
+    own = torch.zeros(3, 6)
+    own[:, editor.attributes.index("Bangs")] = 1.0
+    edit = editor.apply(photos, ask(editor, photos, own, layout, attributes={"Wearing_Hat": 1.0}, reference=reference))
+    assert edit.extras["target"][:, editor.attributes.index("Bangs")].eq(0).all()
+    hair, known = editor.parts.index("hair"), editor.painter.read_codes(photos, layout)
+    assert torch.equal(edit.extras["codes"][:, hair], known.codes[:, hair])
+
+
+def test_other_numbers_of_references_are_refused(editor, photos, own, layout):
+    editor = with_parser(editor, layout[2:])
+    with pytest.raises(ValueError, match="2 references for 3 images"):
+        ask(editor, photos, own, layout, attributes={"Bangs": 1.0}, reference=make_faces(9, 2, 32))
+
+
+def test_without_an_encoder_codes_are_drawn(editor, photos, own, layout):
+    networks = {name: network for name, network in editor.networks.items() if name != "region_encoder"}
+    facts = Facts(image_size=32, parts=editor.parts)
+    painter = RegionEditor(networks, facts, editor.painter.mean_latent)
+    blind = with_parser(PhotoLayoutEditor(painter, editor.layouts, None, {}), layout[2:])
+    targets = ask(blind, photos, own, layout, attributes={"Wearing_Hat": 1.0}, reference=photos[:1])
+    codes = blind.apply(photos, targets, seed=[3, 4, 5]).extras["codes"]
+    assert torch.equal(codes, painter.draw_codes([3, 4, 5]))
+    with pytest.raises(ValueError, match="use 0 or 1"):
+        painter.apply(photos, {"layout": layout}, strength=0.5)
 
 
 def test_without_a_parser_layouts_are_needed(editor, photos, own, layout):

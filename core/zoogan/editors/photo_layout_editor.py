@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.conditions.pairs import PairsCondition
-from zoogan.editors.layout_editor import LayoutEditor
+from zoogan.editors.layout_editor import ENCODER_BATCH, LayoutEditor
 from zoogan.editors.region_editor import NO_LAYOUT, RegionEditor, spread_seeds
+from zoogan.editors.style_options import check_style_options
 from zoogan.errors import ConfigError
 from zoogan.interfaces import Column, Edit, Editor, PartJudge, RegionCodes, Request, Seed, Targets
 from zoogan.interfaces.draws import derive_seed
@@ -125,11 +126,18 @@ class PhotoLayoutEditor(Editor):
         return self.painter.paint(self.painter.choose_codes(own, {}, [0] * len(image)), layout)
 
     @torch.no_grad()
-    def predict_labels(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
-        """Predict the labels, 0 or 1, of photos: by the parser if it reads them, else off the parsed layouts."""
+    def predict_labels(
+        self, image: Float[Tensor, "n c h w"], layout: Float[Tensor, "n k h w"] | None = None
+    ) -> Float[Tensor, "n a"]:
+        """Predict the labels, 0 or 1, of photos: by the parser if it reads them, else off their layouts.
+
+        Args:
+            image: Photos in [-1, 1].
+            layout: Their layouts; None = parsed.
+        """
         parser = self.parser
         if parser is None or any(name not in parser.attributes for name in self.attributes):
-            return self.layouts.predict_labels(self.parse_photo(image))
+            return self.layouts.predict_labels(self.parse_photo(image) if layout is None else layout)
         columns = [parser.attributes.index(name) for name in self.attributes]
         shown = parser.read_attributes(image.float()) > parser.thresholds
         return shown[:, columns].to(image.dtype)
@@ -170,16 +178,15 @@ class PhotoLayoutEditor(Editor):
         Raises:
             ValueError: A wrong number of references or donors; faces whose layout is needed and unknown.
         """
-        layout_request, targets = request, {}
+        layout = None
         if request.reference is not None:
-            reference = request.reference.to(image)
-            layout = self.parse_photo(reference, NO_REFERENCE_LAYOUT)
-            layout_request = replace(request, reference=layout)
-            codes, present = self.painter.read_codes(reference, layout)
+            layout = self.parse_photo(request.reference.to(image), NO_REFERENCE_LAYOUT)
+        targets = self.layouts.resolve(replace(request, reference=layout), image, own)
+        if request.reference is not None and layout is not None and self.painter.reads_codes:
+            codes, present = self.painter.read_codes(request.reference.to(image), layout)
             targets["reference_codes"] = codes.expand(len(image), -1, -1).clone()
             targets["reference_present"] = present.expand(len(image), -1).to(image.dtype)
             targets["whole"] = image.new_full((len(image),), float(not request.attributes))
-        targets |= self.layouts.resolve(layout_request, image, own)
         donor = None
         if request.donor is not None:
             photo = request.donor.to(image)
@@ -204,9 +211,11 @@ class PhotoLayoutEditor(Editor):
             targets: What `resolve` returned; perhaps `layout` (n, k, h, w), one-hot, which is parsed otherwise; perhaps
                 `keep_background` (n,), 1 = the background of both layouts keeps the photo's pixels.
             seed: Seed of drawn styles and codes, one for all faces or one for each.
-            strength: How far styles and codes move from the face's own to the new ones; 0 returns the photo itself.
+            strength: How far styles and codes move from the face's own to the new ones; 0 returns the photo itself,
+                anything else paints it anew.
             threshold: Must be None: there is no mask.
-            truncation: How far drawn styles and codes may be from their means, 0 to 1; None = 1.
+            truncation: How far drawn styles and codes may be from their means, 0 to 1; None = 1. A reference gives its
+                own style, so a truncation is refused beside it.
 
         Returns:
             The painted faces; `segmentation` is the edited layout; `extras` has `codes`, `style`, the labels `own` and
@@ -216,30 +225,59 @@ class PhotoLayoutEditor(Editor):
             ValueError: There is neither a layout nor a parser; see also `LayoutEditor.apply`.
         """
         layout = targets["layout"] if "layout" in targets else self.parse_photo(image)
-        own = targets["own"]
-        if bool(own.isnan().any()):
-            own = torch.where(own.isnan(), self.predict_labels(image) if self.parser else own, own)
-        seeds = spread_seeds(seed, len(image))
-        edit = self.layouts.apply(
-            image, dict(targets) | {"layout": layout, "own": own}, seed=seeds, strength=strength, threshold=threshold,
-            truncation=truncation,
-        )  # fmt: skip
-        assert edit.segmentation is not None
+        seeds, inputs = spread_seeds(seed, len(image)), dict(targets) | {"layout": layout}
+        edit = self.edit_layout(image, inputs, seeds, strength, threshold, truncation)
+        extras = dict(edit.extras) | {"layout": layout}
         if strength == 0:
-            return Edit(image, segmentation=edit.segmentation, extras=dict(edit.extras) | {"layout": layout})
-        asked = ~targets["requested"].isnan().all(1)
-        segmentation = torch.where(asked[:, None, None], edit.segmentation, layout.argmax(1))
-        edited = make_layout(segmentation, len(self.parts), image.dtype)
+            return Edit(image, segmentation=edit.segmentation, extras=extras)
+        assert edit.segmentation is not None
+        edited = make_layout(edit.segmentation, len(self.parts), image.dtype)
         known = self.painter.read_codes(image, layout) if self.painter.reads_codes else None
         kept = self.painter.choose_codes(known, {}, seeds, truncation)
-        codes = self.painter.choose_codes(known, targets, seeds, truncation)
-        codes = self.take_reference_codes(codes, known, targets, edit, seeds)
+        codes = self.take_reference_codes(kept, known, targets, edit, seeds)
+        codes = self.painter.replace_codes(codes, targets)
         codes = kept.lerp(codes, strength) if strength != 1 else codes
         painted = self.painter.paint(codes, edited)
         if "keep_background" in targets:
             painted = self.paste_background(painted, image, layout, edited, targets["keep_background"])
-        extras = dict(edit.extras) | {"codes": codes, "layout": layout}
-        return Edit(painted, segmentation=segmentation, extras=extras)
+        return Edit(painted, segmentation=edit.segmentation, extras=extras | {"codes": codes})
+
+    def edit_layout(
+        self,
+        image: Float[Tensor, "n c h w"],
+        targets: Targets,
+        seeds: Sequence[int],
+        strength: float,
+        threshold: float | None,
+        truncation: float | None,
+    ) -> Edit:
+        """Edit the layouts of photos; those for which no attribute is requested stay as they are.
+
+        Args:
+            image: The photos.
+            targets: See `apply`; with `layout`.
+            seeds: One seed a face.
+            strength: See `apply`.
+            threshold: See `apply`.
+            truncation: See `apply`.
+
+        Returns:
+            The edited segmentations; `extras` has the labels `own` and `target`, NaN where they do not matter.
+        """
+        requested, own, layout = targets["requested"], targets["own"], targets["layout"]
+        is_asked = ~requested.isnan().all(1)
+        if not bool(is_asked.any()):
+            check_style_options(len(image), list(seeds), threshold, truncation, has_style=False)
+            return Edit(None, segmentation=layout.argmax(1), extras={"own": own, "target": own})
+        if bool(own.isnan().any()):
+            own = torch.where(own.isnan(), self.predict_labels(image, layout), own)
+        edit = self.layouts.apply(
+            image, dict(targets) | {"own": own}, seed=seeds, strength=strength, threshold=threshold,
+            truncation=truncation,
+        )  # fmt: skip
+        assert edit.segmentation is not None
+        segmentation = torch.where(is_asked[:, None, None], edit.segmentation, layout.argmax(1))
+        return Edit(None, segmentation=segmentation, extras=edit.extras)
 
     def take_reference_codes(
         self,
@@ -258,7 +296,7 @@ class PhotoLayoutEditor(Editor):
             edit: The edit of the layouts, with own and target labels.
             seeds: Seeds that choose a reference in a guided editor, one a face.
         """
-        changed = edit.extras["own"] != edit.extras["target"]
+        changed = (edit.extras["own"] != edit.extras["target"]) & ~targets["requested"].isnan()
         regions = self._regions.to(codes)
         if "reference_codes" in targets:
             changed = changed | (targets["restyled"] > 0)
@@ -307,12 +345,16 @@ class PhotoLayoutEditor(Editor):
             ValueError: No face shows one of the attributes, or none lacks one.
         """
         layout = (masks or {}).get("layout")
-        layout = self.parse_photo(image, NO_REFERENCE_LAYOUT) if layout is None else layout
+        if layout is None:
+            layout = torch.cat([self.parse_photo(batch, NO_REFERENCE_LAYOUT) for batch in image.split(ENCODER_BATCH)])
         guided = copy.copy(self)
         layouts = self.layouts.make_guided_editor(image, own, {"layout": layout})
         assert isinstance(layouts, LayoutEditor)
         guided.layouts = layouts
-        codes, present = self.painter.read_codes(image, layout)
+        if not self.painter.reads_codes:
+            return guided
+        batches = zip(image.split(ENCODER_BATCH), layout.split(ENCODER_BATCH))
+        codes, present = (torch.cat(tensors) for tensors in zip(*(self.painter.read_codes(*pair) for pair in batches)))
         guided._pools = {
             (k, value): RegionCodes(codes[own[:, k] == value], present[own[:, k] == value])
             for k in range(len(self.attributes))

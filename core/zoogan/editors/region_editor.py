@@ -220,7 +220,10 @@ class RegionEditor(Editor):
         for part in request.parts:
             place = self.parts.index(part)
             if donor is not None and not bool(donor.present[:, place].all()):
-                raise ValueError(f"part {part}: the face to take it from does not show it")
+                raise ValueError(
+                    f"part {part}: the face to take it from does not show it, or so small that its code cannot be read "
+                    "(region_encoder.pooling=soft in training reads small parts too)"
+                )
             swapped[:, place] = 1
         return {"swapped": swapped, "donor_codes": codes.expand(faces, -1, -1).clone()}
 
@@ -238,9 +241,13 @@ class RegionEditor(Editor):
         codes = self.draw_codes(seeds, truncation)
         if own is not None:
             codes = torch.where(own.present[..., None], own.codes.to(codes.dtype), codes)
-        if "swapped" in targets:
-            codes = torch.where(targets["swapped"][..., None] > 0, targets["donor_codes"].to(codes.dtype), codes)
-        return codes
+        return self.replace_codes(codes, targets)
+
+    def replace_codes(self, codes: Float[Tensor, "n k s"], targets: Targets) -> Float[Tensor, "n k s"]:
+        """Replace the codes of the parts that are taken from a donor, if any."""
+        if "swapped" not in targets:
+            return codes
+        return torch.where(targets["swapped"][..., None] > 0, targets["donor_codes"].to(codes.dtype), codes)
 
     @torch.no_grad()
     def apply(
@@ -276,6 +283,8 @@ class RegionEditor(Editor):
         layout = targets["layout"]
         if strength == 0:
             return Edit(image, segmentation=layout.argmax(1))
+        if strength != 1 and not self.reads_codes:
+            raise ValueError("strength: this run reads no codes off a photo, so there is no way between: use 0 or 1")
         own = self.read_codes(image, layout) if self.reads_codes else None
         seeds = spread_seeds(seed, len(image))
         codes = self.choose_codes(own, targets, seeds, truncation)

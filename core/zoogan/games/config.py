@@ -283,6 +283,11 @@ class SynthesisConfig(AdversarialConfig):
     weights: SynthesisWeights = SynthesisWeights()
     optimizers: SynthesisOptimizers
 
+    @property
+    def layout_use(self) -> LayoutUse:
+        """`needed` if the config class of the generator says that it `takes_layout`, else `none`."""
+        return "needed" if getattr(self.generator, "takes_layout", False) else "none"
+
 
 class RegionWeights(SynthesisWeights):
     """Weights of region synthesis.
@@ -316,8 +321,3 @@ class RegionSynthesisConfig(SynthesisConfig):
     region_encoder: Annotated[ComponentConfig, Slot("region_encoder")] = use_component("region_encoder", "none")
     weights: RegionWeights = RegionWeights()
     optimizers: RegionOptimizers
-
-    @property
-    def layout_use(self) -> LayoutUse:
-        """`needed` if the config class of the generator says that it `takes_layout`, else `none`."""
-        return "needed" if getattr(self.generator, "takes_layout", False) else "none"

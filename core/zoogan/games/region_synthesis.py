@@ -19,7 +19,7 @@ from zoogan.games.config import RegionSynthesisConfig
 from zoogan.games.synthesis import Synthesis
 from zoogan.interfaces import Clock, Step, SynthesisedFace, Turn
 
-EVERY = 2  # of two iterations, one paints drawn codes and one those of the photos
+PERIOD = 2  # of two iterations, one paints drawn codes and one those of the photos
 
 
 class RegionSynthesis(Synthesis):
@@ -49,6 +49,11 @@ class RegionSynthesis(Synthesis):
         self.reads_codes = not encoder.is_empty
         if not self.reads_codes:
             self.averages = Synthesis.averages  # type: ignore[misc]  # of this instance, which has no region encoder
+        elif not getattr(config.generator, "reads_latents", True):
+            raise ConfigError(
+                f"region_encoder: no layer of generator {get_component_name(config.generator)!r} reads codes with its "
+                "settings: set region_encoder.use=none"
+            )
         elif not generator.takes_layout:
             raise ConfigError(
                 f"region_encoder: generator {get_component_name(config.generator)!r} takes no layouts and no codes of "
@@ -68,19 +73,19 @@ class RegionSynthesis(Synthesis):
             return steps
         reconstruction = Step(
             "reconstruction", ("generator", "region_encoder"), self.compute_reconstruction_terms,
-            self.get_reconstruction_weights, every=EVERY, at=1,
+            self.get_reconstruction_weights, every=PERIOD, at=1,
         )  # fmt: skip
         order = []
         for step in steps:
             if step.name == "generator":
-                order += [Step(step.name, step.trains, step.terms, step.weights, every=EVERY), reconstruction]
+                order += [Step(step.name, step.trains, step.terms, step.weights, every=PERIOD), reconstruction]
             else:
                 order.append(step)
         return tuple(order)
 
     def is_reconstruction_due(self, clock: Clock) -> bool:
         """Tell whether photos are painted with their own codes in this iteration."""
-        return self.reads_codes and clock.iteration % EVERY == 1
+        return self.reads_codes and clock.iteration % PERIOD == 1
 
     def generate_fakes(self, turn: Turn) -> SynthesisedFace:
         """Generate faces without a graph: in drawn codes, or in odd iterations with the codes of the photos."""

@@ -35,8 +35,8 @@ class Synthesis(AdversarialGame):
     Steps: `discriminator`, `penalty`, `generator` and `path_length`; the second and the last are lazy regularisers.
 
     A discriminator that can judge segmentations gets pairs: images with the segmentation of the source as -1 and 1, or
-    with the generator's as it is. Only then segmentations are read. A generator that takes layouts paints those of the
-    batch, in codes from noise.
+    with the generator's as it is. A generator that takes layouts paints those of the batch, in codes from noise; else
+    segmentations are read for pairs only.
 
     Terms of `discriminator`: real, fake. Of `penalty`: penalty. Of `generator`: adversarial, mask. Of `path_length`:
     path_length. Values for extra terms: image, synthesised, real_score and fake_score for the discriminator;
@@ -79,10 +79,21 @@ class Synthesis(AdversarialGame):
                 f"{discriminator.classes} classes, but generator {get_component_name(config.generator)!r} gives "
                 f"{len(self.parts) or 'none'}: use networks that fit, or set judge_segmentation to false"
             )
-        if config.weights.mask > 0 and not self.parts:
-            generator_name = get_component_name(config.generator)
+        generator_name, weights = get_component_name(config.generator), config.weights
+        if weights.mask > 0 and (not self.parts or generator.takes_layout):
             raise ConfigError(
-                f"weights.mask: generator {generator_name!r} has no parts, so no masks can be compared: set it to 0"
+                f"weights.mask: generator {generator_name!r} makes no masks of parts that could be compared: set it to "
+                "0"
+            )
+        if weights.segmentation_penalty == 0 and not components["penalty"].on_real and not generator.takes_layout:
+            raise ConfigError(
+                f"weights.segmentation_penalty=0: penalty {get_component_name(config.penalty)!r} compares real and "
+                "generated pairs, whose segmentations differ: set it above 0, or use penalty.use=r1"
+            )
+        if weights.path_length > 0 and not getattr(config.generator, "reads_latents", True):
+            raise ConfigError(
+                f"weights.path_length: no layer of generator {generator_name!r} reads latents with these settings: set "
+                "weights.path_length=0 and mixing=0"
             )
         self.takes_layout: bool = generator.takes_layout
         maps = ("layout",) if self.takes_layout else ("segmentation",) if self.judges_pairs else ()

@@ -70,8 +70,8 @@ def plan_network(
         pose: Whether it reads pose.
         classes: Number of parts that it segments.
         pretrained: Whether the backbone begins with timm's weights.
-        fine: Whether maps have the size of the faces, for parts of one or two pixels: faces are enlarged, and the
-            default backbone has half the channels.
+        fine: Whether faces are enlarged twice, for parts of one or two pixels; the default backbone then has half the
+            channels, and maps of the size of the faces.
 
     Raises:
         ConfigError: timm is missing, or has no such backbone.

@@ -25,6 +25,7 @@ from zoogan.judges.splits import list_learnable_parts
 RAREST = 0.05  # rarer values get the weight of this share, so that few faces do not dominate the loss
 REPORT_EVERY = 50  # iterations
 COUNTED_FACES = 500  # in which the shares of the parts are counted
+RAREST_PART = 1e-4  # share of the pixels; rarer parts get its weight
 FIELDS = ("image", "attributes", "visible", "pose", "segmentation")
 Watch = Callable[[int, Mapping[str, float]], bool]
 """Is called after each iteration with its number and, now and then, the terms of the loss; True stops the training."""
@@ -45,7 +46,7 @@ class JudgeTrainingConfig(ConfigModel):
         parts: Weight of the loss of parts.
         part_balance: How much rare parts count: the loss of a pixel is divided by the share of its part in all pixels
             to this power, from 0 (as they come) to 1 (all parts alike).
-        fine: Whether maps have the size of the faces, see `plan_network`.
+        fine: Whether maps are finer than usual, see `plan_network`.
     """
 
     backbone: str = BACKBONE
@@ -166,8 +167,8 @@ def compute_part_weights(segmentation: Integer[Tensor, "n h w"], classes: int, b
         balance: See `JudgeTrainingConfig.part_balance`.
     """
     pixels = segmentation.flatten().long()
-    share = torch.bincount(pixels, minlength=classes).clamp(min=1) / len(pixels)
-    weights = share**-balance
+    share = torch.bincount(pixels, minlength=classes) / len(pixels)
+    weights = share.clamp(min=RAREST_PART) ** -balance
     return weights / weights[pixels].mean()
 
 

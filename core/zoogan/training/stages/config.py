@@ -45,7 +45,7 @@ class JudgeStage(StageConfig):
         attributes: Attributes that it reads; null = those of the run.
         parts: Weight of the loss of parts; that of the attributes is 1.
         part_balance: How much rare parts count, from 0 (as they come) to 1 (all parts alike).
-        fine: Let maps have the size of the faces, for parts of one or two pixels, at half the channels.
+        fine: Enlarge faces twice, for parts of one or two pixels; the default network then has half the channels.
     """
 
     iterations: int = Field(3000, ge=1)
