@@ -50,4 +50,6 @@ class Smile(RegionSynthesis):
             raise ConfigError(
                 "stages.layout: this run edits no layouts; take a run of smile-layout, or of another method that does"
             )
-        return PhotoLayoutEditor(painter, layouts, self.stages.get("parser"), self.config.painted_parts)
+        return PhotoLayoutEditor(
+            painter, layouts, self.stages.get("parser"), self.config.painted_parts, self.config.code_truncation
+        )

@@ -39,11 +39,14 @@ class SmileConfig(SmileImageConfig):
         stages: Settings of the stages.
         painted_parts: The parts whose code an edit takes from a reference, by attribute. Parts that the data does not
             have are ignored.
+        code_truncation: How far the drawn codes of an edit are from their mean, from 0 (always the mean) to 1 (as
+            drawn).
     """
 
     method: Literal["smile"] = "smile"  # type: ignore[assignment]
     stages: SmileStages = SmileStages()
     painted_parts: dict[str, Names] = Field(default_factory=lambda: dict(PAINTED_PARTS))
+    code_truncation: float = Field(0.7, ge=0, le=1)
 
     @property
     def layout_use(self) -> LayoutUse:

@@ -69,7 +69,9 @@ def test_own_codes_are_kept_and_new_parts_get_drawn_ones(editor, photos, own, la
     assert torch.equal(first[known.present], known.codes[known.present])
     lacking = ~known.present
     assert lacking.any() and not torch.allclose(first[lacking], second[lacking])
-    assert torch.equal(first[lacking], editor.painter.draw_codes([0, 0, 0])[lacking])
+    assert torch.equal(first[lacking], editor.painter.draw_codes([0, 0, 0], editor.code_truncation)[lacking])
+    wide = editor.apply(photos, targets, truncation=1.0).extras["codes"]
+    assert torch.equal(wide[lacking], editor.painter.draw_codes([0, 0, 0])[lacking])
 
 
 def test_a_face_does_not_depend_on_its_batch(editor, photos, own, layout):

@@ -38,6 +38,7 @@ class PhotoLayoutEditor(Editor):
         layouts: Edits layouts.
         parser: Reads parts and attributes off photos; None = layouts are given.
         regions: The parts that belong to an attribute, by its name.
+        code_truncation: How far drawn codes are from their mean where `apply` is given no truncation, 0 to 1.
 
     Raises:
         ConfigError: The three disagree about the parts.
@@ -58,10 +59,11 @@ class PhotoLayoutEditor(Editor):
         layouts: LayoutEditor,
         parser: PartJudge | None,
         regions: Mapping[str, Sequence[str]],
+        code_truncation: float = 1.0,
     ) -> None:
         self.networks, self.painter, self.layouts, self.parser = painter.networks, painter, layouts, parser
         self.attributes, self.exclusive, self.clears = layouts.attributes, layouts.exclusive, layouts.clears
-        self.condition = layouts.condition
+        self.condition, self.code_truncation = layouts.condition, code_truncation
         self.needs_layout = parser is None
         self.can_keep_background = BACKGROUND in painter.parts
         self.mask_fields = ("segmentation",) if parser is None else ()
@@ -214,8 +216,8 @@ class PhotoLayoutEditor(Editor):
             strength: How far styles and codes move from the face's own to the new ones; 0 returns the photo itself,
                 anything else paints it anew.
             threshold: Must be None: there is no mask.
-            truncation: How far drawn styles and codes may be from their means, 0 to 1; None = 1. A reference gives its
-                own style, so a truncation is refused beside it.
+            truncation: How far drawn styles and codes may be from their means, 0 to 1; None = 1 for styles and
+                `code_truncation` for codes. A reference gives its own style, so a truncation is refused beside it.
 
         Returns:
             The painted faces; `segmentation` is the edited layout; `extras` has `codes`, `style`, the labels `own` and
@@ -233,7 +235,7 @@ class PhotoLayoutEditor(Editor):
         assert edit.segmentation is not None
         edited = make_layout(edit.segmentation, len(self.parts), image.dtype)
         known = self.painter.read_codes(image, layout) if self.painter.reads_codes else None
-        kept = self.painter.choose_codes(known, {}, seeds, truncation)
+        kept = self.painter.choose_codes(known, {}, seeds, self.code_truncation if truncation is None else truncation)
         codes = self.take_reference_codes(kept, known, targets, edit, seeds)
         codes = self.painter.replace_codes(codes, targets)
         codes = kept.lerp(codes, strength) if strength != 1 else codes
