@@ -8,12 +8,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the library is importe
 
 # Imported before the hook below, which would compile these packages anew, without Python's cache.
 import accelerate  # noqa: F401
-import beartype  # noqa: F401
+import jaxtyping
 import torch
 import torch._dynamo
 import torchvision.transforms.v2  # noqa: F401
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
+
+from support.shape_checks import check_shapes
 
 # Tests check shapes and dtypes of every annotated function in these packages; outside of tests nothing is checked.
 ROOMS = [
@@ -31,6 +33,7 @@ hook = install_import_hook(
     "beartype.beartype",
 )
 hook.__enter__()
+jaxtyping.jaxtyped = check_shapes  # by this name the hook decorates what it imports
 
 torch.set_num_threads(1)
 torch.set_num_interop_threads(1)

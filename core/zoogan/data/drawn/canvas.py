@@ -62,11 +62,12 @@ class Canvas:
         v = t.place_v + t.scale * (x * t.roll_sin + y * t.roll_cos)
         edges = torch.stack([(v - dv).amin(), (v + dv).amax(), (u - du).amin(), (u + du).amax()])
         top, bottom, left, right = ((edges + 1.0) * (self.size / 2.0)).tolist()
-
-        def clip(edge: float) -> int:
-            return min(self.size, max(0, int(edge)))
-
+        clip = self.clip_edge
         return Window(self, faces, clip(top - 1), clip(bottom + 2), clip(left - 1), clip(right + 2))
+
+    def clip_edge(self, edge: float) -> int:
+        """Round a position in pixels down, and keep it inside the image."""
+        return min(self.size, max(0, int(edge)))
 
 
 class Window:

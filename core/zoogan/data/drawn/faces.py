@@ -147,10 +147,6 @@ def paint_portrait(canvas: Canvas, shows: Bool[Tensor, "n 13"]) -> None:
         canvas: The canvas, with the traits of the faces.
         shows: The attributes that the faces show.
     """
-
-    def find_faces(name: str) -> Tensor:
-        return shows[:, find_column(name)].nonzero().view(-1)
-
     hatless = ~shows[:, find_column("Wearing_Hat")]
     haired = (hatless & ~shows[:, find_column("Bald")]).nonzero().view(-1)
     unmasked = ~shows[:, find_column("Face_Mask")]
@@ -172,16 +168,21 @@ def paint_portrait(canvas: Canvas, shows: Bool[Tensor, "n 13"]) -> None:
     features.paint_nose(canvas, solid)
     features.paint_eyes(canvas)
     features.paint_brows(canvas)
-    if len(faces := find_faces("Face_Mask")):
+    if len(faces := _find_faces(shows, "Face_Mask")):
         accessories.paint_mask(canvas, solid, faces)
     if len(haired):
         hair.paint_hair_around(canvas, solid, haired)
-    if len(faces := find_faces("Wearing_Hat")):
+    if len(faces := _find_faces(shows, "Wearing_Hat")):
         accessories.paint_hat(canvas, solid, faces)
-    if len(faces := find_faces("Wearing_Earrings")):
+    if len(faces := _find_faces(shows, "Wearing_Earrings")):
         accessories.paint_earrings(canvas, faces)
-    if len(faces := find_faces("Eyeglasses")):
+    if len(faces := _find_faces(shows, "Eyeglasses")):
         accessories.paint_glasses(canvas, solid, faces)
+
+
+def _find_faces(shows: Bool[Tensor, "n 13"], name: str) -> Int64[Tensor, " m"]:
+    """Find the rows of the faces that show an attribute."""
+    return shows[:, find_column(name)].nonzero().view(-1)
 
 
 def _check_indices(indices: Sequence[int] | Tensor) -> np.ndarray:

@@ -1,0 +1,86 @@
+"""The checks that tests make of annotated functions: each kind of mistake is found, and good calls pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jaxtyping
+import pytest
+import torch
+from beartype.roar import BeartypeCallHintViolation
+from jaxtyping import Float, Int64, TypeCheckError
+from torch import Tensor
+
+from support.shape_checks import check_shapes
+from zoogan.layers.winograd import conv3x3
+
+WRONG = (BeartypeCallHintViolation, TypeCheckError)
+
+
+@check_shapes(typechecker=None)
+def add_rows(x: Float[Tensor, "n c"], y: Float[Tensor, "n c"], columns: int = 3) -> Float[Tensor, "n 3"]:
+    return (x + y)[:, :columns]
+
+
+@check_shapes(typechecker=None)
+def make_square(size: int, side: int) -> Float[Tensor, "{size} {size}"]:
+    return torch.zeros(side, side)
+
+
+@check_shapes(typechecker=None)
+@dataclass
+class Pair:
+    image: Float[Tensor, "n 3"]
+    label: Int64[Tensor, " n"]
+
+
+@check_shapes(typechecker=None)
+def count_rows(x: Float[Tensor, "n c"]) -> Iterator[int]:
+    yield len(x)
+
+
+def make_adder(width: int) -> Callable[[Tensor], Tensor]:
+    @check_shapes(typechecker=None)
+    def add_width(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        return x + width
+
+    return add_width
+
+
+ROWS = torch.zeros(2, 4)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: add_rows(ROWS, torch.zeros(2, 4, 1)),
+        lambda: add_rows(ROWS, ROWS.long()),
+        lambda: add_rows(ROWS, torch.zeros(1, 4)),  # another n
+        lambda: add_rows(ROWS, ROWS, columns=2),  # the result
+        lambda: add_rows(ROWS, ROWS, columns="3"),
+        lambda: make_square(2, 3),
+        lambda: Pair(torch.zeros(2, 3), torch.zeros(3).long()),
+        lambda: make_adder(1)(ROWS),
+        lambda: count_rows(ROWS[0]),
+        lambda: conv3x3(torch.zeros(1, 3, 8, 8), torch.zeros(4, 2, 3, 3)),  # the import hook uses these checks
+    ],
+)
+def test_wrong_shape_or_type_is_refused(call: Callable[[], Any]) -> None:
+    with pytest.raises(WRONG):
+        call()
+
+
+def test_right_shapes_pass() -> None:
+    assert add_rows(ROWS, ROWS).shape == (2, 3)
+    assert add_rows(torch.zeros(5, 6), torch.zeros(5, 6)).shape == (5, 3), "n belongs to one call"
+    assert make_square(3, 3).shape == (3, 3)
+    assert Pair(torch.zeros(2, 3), torch.zeros(2).long()).image.shape == (2, 3)
+    assert [int(make_adder(k)(torch.zeros(1))) for k in (1, 2)] == [1, 2]
+    assert list(count_rows(ROWS)) == [2]
+
+
+def test_disabled_checks_pass_wrong_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    assert add_rows(ROWS, ROWS, columns=2).shape == (2, 2)
