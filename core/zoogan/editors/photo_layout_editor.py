@@ -11,23 +11,24 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoogan.conditions.pairs import PairsCondition
 from zoogan.editors.layout_editor import LayoutEditor
 from zoogan.editors.region_editor import NO_LAYOUT, RegionEditor, spread_seeds
 from zoogan.errors import ConfigError
-from zoogan.interfaces import Column, Edit, Editor, PartJudge, RegionCodes, Request, Seed, Targets
+from zoogan.interfaces import Column, Edit, Editor, PartJudge, RegionCodes, Request, Seed, StyleCondition, Targets
 from zoogan.interfaces.draws import derive_seed
 from zoogan.layers.layout import make_layout
 
 BACKGROUND = "background"
-NO_REFERENCE_LAYOUT = (
+NO_OTHER_LAYOUT = (
     "the map of the other face's parts is unknown, because this run has no parser: take a run with one, or a drawn "
     "style (--seed)"
 )
 
 
 class PhotoLayoutEditor(Editor):
-    """Edits attributes on the layout of a photo, then paints the edited layout with codes of parts.
+    """Edits the layout of a photo, then paints the edited layout with codes of parts.
+
+    Attributes or the expression change, whichever the editor of layouts edits.
 
     A part keeps the code that the photo has. The parts of an attribute that changes as in a reference get the codes of
     the reference. A part that the photo does not show gets that of the reference, or else a drawn one.
@@ -44,12 +45,10 @@ class PhotoLayoutEditor(Editor):
     Source: SMILE (Romero et al. 2021), section 3; official `demo.py`, `metrics/smileSYN.py`.
     """
 
-    takes_reference = True
     takes_layout = True
     takes_parts = True
-    takes_whole_reference = True
     paints_layouts = True
-    condition: PairsCondition
+    condition: StyleCondition
 
     def __init__(
         self,
@@ -60,7 +59,8 @@ class PhotoLayoutEditor(Editor):
     ) -> None:
         self.networks, self.painter, self.layouts, self.parser = painter.networks, painter, layouts, parser
         self.attributes, self.exclusive, self.clears = layouts.attributes, layouts.exclusive, layouts.clears
-        self.condition = layouts.condition
+        self.condition, self.takes_drive = layouts.condition, layouts.takes_drive
+        self.takes_reference, self.takes_whole_reference = layouts.takes_reference, layouts.takes_whole_reference
         self.needs_layout = parser is None
         self.can_keep_background = BACKGROUND in painter.parts
         self.mask_fields = ("segmentation",) if parser is None else ()
@@ -141,8 +141,8 @@ class PhotoLayoutEditor(Editor):
         """Turn a request into targets.
 
         Args:
-            request: The attributes to set, parts of another face, or both. `reference` and `donor` are photos, one for
-                all or one for each. A reference without attributes gives everything: a head swap.
+            request: What the editor of layouts takes, parts of another face, or both. `reference`, `drive` and `donor`
+                are photos, one for all or one for each. A reference without attributes gives everything: a head swap.
             image: Photos in [-1, 1].
             own: Labels of the faces, 0 or 1; NaN = read off the photo; None = all of them.
 
@@ -151,22 +151,24 @@ class PhotoLayoutEditor(Editor):
             `reference_codes` (n, k, s), `reference_present` (n, k) and, where everything is taken, `whole` (n,).
 
         Raises:
-            ValueError: A wrong number of references or donors; faces whose layout is needed and unknown.
+            ValueError: A wrong number of references, drives or donors; faces whose layout is needed and unknown.
         """
         layout_request, targets = request, {}
         if request.reference is not None:
             reference = request.reference.to(image)
-            layout = self.parse_photo(reference, NO_REFERENCE_LAYOUT)
+            layout = self.parse_photo(reference, NO_OTHER_LAYOUT)
             layout_request = replace(request, reference=layout)
             codes, present = self.painter.read_codes(reference, layout)
             targets["reference_codes"] = codes.expand(len(image), -1, -1).clone()
             targets["reference_present"] = present.expand(len(image), -1).to(image.dtype)
             targets["whole"] = image.new_full((len(image),), float(not request.attributes))
+        if request.drive is not None:
+            layout_request = replace(layout_request, drive=self.parse_photo(request.drive.to(image), NO_OTHER_LAYOUT))
         targets |= self.layouts.resolve(layout_request, image, own)
         donor = None
         if request.donor is not None:
             photo = request.donor.to(image)
-            donor = self.painter.read_codes(photo, self.parse_photo(photo, NO_REFERENCE_LAYOUT))
+            donor = self.painter.read_codes(photo, self.parse_photo(photo, NO_OTHER_LAYOUT))
         return targets | self.painter.resolve_parts(request, len(image), donor)
 
     @torch.no_grad()
@@ -210,8 +212,8 @@ class PhotoLayoutEditor(Editor):
         assert edit.segmentation is not None
         if strength == 0:
             return Edit(image, segmentation=edit.segmentation, extras=dict(edit.extras) | {"layout": layout})
-        asked = ~targets["requested"].isnan().all(1)
-        segmentation = torch.where(asked[:, None, None], edit.segmentation, layout.argmax(1))
+        redrawn = self.layouts.find_redrawn(targets)
+        segmentation = torch.where(redrawn[:, None, None], edit.segmentation, layout.argmax(1))
         edited = make_layout(segmentation, len(self.parts), image.dtype)
         known = self.painter.read_codes(image, layout) if self.painter.reads_codes else None
         kept = self.painter.choose_codes(known, {}, seeds, truncation)
@@ -290,7 +292,7 @@ class PhotoLayoutEditor(Editor):
             ValueError: No face shows one of the attributes, or none lacks one.
         """
         layout = (masks or {}).get("layout")
-        layout = self.parse_photo(image, NO_REFERENCE_LAYOUT) if layout is None else layout
+        layout = self.parse_photo(image, NO_OTHER_LAYOUT) if layout is None else layout
         guided = copy.copy(self)
         layouts = self.layouts.make_guided_editor(image, own, {"layout": layout})
         assert isinstance(layouts, LayoutEditor)
@@ -306,18 +308,16 @@ class PhotoLayoutEditor(Editor):
     def make_columns(
         self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None
     ) -> list[Column]:
-        """Make the columns of a sample grid: the layout, the photo painted again, and each attribute flipped."""
+        """Make the columns of a sample grid: the layout, the photo painted again, and edits with their layouts."""
         masks, classes = dict(masks or {}), len(self.parts)
         layout = masks["layout"] if "layout" in masks else self.parse_photo(image)
         columns = [Column("layout", layout.argmax(1), classes=classes)]
         if self.painter.reads_codes:
             codes, _ = self.painter.read_codes(image, layout)
             columns.append(Column("own codes", self.painter.paint(codes, layout)))
-        for k, name in enumerate(self.attributes):
-            requested = torch.full_like(attributes, torch.nan)
-            requested[:, k] = 1 - attributes[:, k]
-            edit = self.apply(image, {"own": attributes, "requested": requested, "layout": layout})
+        for caption, targets, _ in self.layouts.list_column_edits(attributes, layout):
+            edit = self.apply(image, targets | {"layout": layout})
             assert edit.segmentation is not None
-            columns.append(Column(f"{name} flipped, layout", edit.segmentation, classes=classes))
-            columns.append(Column(f"{name} flipped", edit.image))
+            columns.append(Column(f"{caption}, layout", edit.segmentation, classes=classes))
+            columns.append(Column(caption, edit.image))
         return columns
