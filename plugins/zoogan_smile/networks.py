@@ -131,7 +131,7 @@ class SmileGenerator(StyleTranslator):
 
 
 class SmileMapping(StyleMapping):
-    """Maps noise to the styles of a face's domains, one of each pair.
+    """Maps noise to the styles of a face's domains, one of each pair; without attributes there is one domain.
 
     Args:
         config: Settings of the network.
@@ -143,17 +143,17 @@ class SmileMapping(StyleMapping):
     def __init__(self, config: SmileMappingConfig, facts: Facts) -> None:
         super().__init__()
         dims = list_style_dims(config, facts)
-        self.body = MultiHeadMLP(config.latent_dim, repeat_for_pairs(dims), width=config.width)
-        self.latent_dim, self.style_dim, self.pairs = config.latent_dim, config.style_dim, len(dims)
+        self.body = MultiHeadMLP(config.latent_dim, repeat_for_domains(dims, facts), width=config.width)
+        self.latent_dim, self.style_dim, self.styles = config.latent_dim, config.style_dim, len(dims)
         init_kaiming(self)
 
     def forward(self, latent: Float[Tensor, "n z"], domain: Domain) -> Style:
-        """Map N(0, 1) of shape (n, latent_dim) and pairs (n, 2a) to styles (n, a, style_dim)."""
-        return select_heads(self.body(latent), domain, self.pairs)
+        """Map N(0, 1) of shape (n, latent_dim) with their domains to styles (n, a, style_dim)."""
+        return select_heads(self.body(latent), domain, self.styles)
 
 
 class SmileStyleEncoder(StyleEncoder):
-    """Reads the styles of a layout's domains, one of each pair.
+    """Reads the styles of a layout's domains, one of each pair; without attributes there is one domain.
 
     Args:
         config: Settings of the network.
@@ -166,17 +166,17 @@ class SmileStyleEncoder(StyleEncoder):
         super().__init__()
         dims = list_style_dims(config, facts)
         self.trunk = make_trunk("style encoder 'smile'", config, facts)
-        self.heads = DomainHeads(nn.Linear(self.trunk.outputs, dim) for dim in repeat_for_pairs(dims))
-        self.style_dim, self.pairs = config.style_dim, len(dims)
+        self.heads = DomainHeads(nn.Linear(self.trunk.outputs, dim) for dim in repeat_for_domains(dims, facts))
+        self.style_dim, self.styles = config.style_dim, len(dims)
         init_kaiming(self)
 
     def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Style:
-        """Encode layouts (n, k, h, w) with pairs (n, 2a) to styles (n, a, style_dim), unbounded."""
-        return select_heads(self.heads(self.trunk(image)), domain, self.pairs)
+        """Encode layouts (n, k, h, w) with their domains to styles (n, a, style_dim), unbounded."""
+        return select_heads(self.heads(self.trunk(image)), domain, self.styles)
 
 
 class SmileDiscriminator(StyleDiscriminator):
-    """A realism score for each domain of a layout, one of each pair.
+    """A realism score for each domain of a layout, one of each pair; without attributes there is one domain.
 
     Args:
         config: Settings of the network.
@@ -188,13 +188,13 @@ class SmileDiscriminator(StyleDiscriminator):
     def __init__(self, config: SmileDiscriminatorConfig, facts: Facts) -> None:
         super().__init__()
         self.trunk = make_trunk("discriminator 'smile'", config, facts)
-        self.pairs = len(facts.attributes)
-        self.score = nn.Linear(self.trunk.outputs, 2 * self.pairs)
+        self.styles = len(facts.attributes) or 1
+        self.score = nn.Linear(self.trunk.outputs, 2 * len(facts.attributes) or 1)
         init_kaiming(self)
 
     def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, "n *heads"]:
-        """Score layouts (n, k, h, w) with pairs (n, 2a): (n, a), unbounded."""
-        return select_heads(self.score(self.trunk(image)), domain, self.pairs)
+        """Score layouts (n, k, h, w) with their domains: (n, a), unbounded."""
+        return select_heads(self.score(self.trunk(image)), domain, self.styles)
 
 
 def check_size(who: str, image_size: int) -> None:
@@ -212,28 +212,31 @@ def check_size(who: str, image_size: int) -> None:
 
 
 def list_style_dims(config: StyleSizes, facts: Facts) -> list[int]:
-    """List the numbers of its style that each attribute uses.
+    """List the numbers of its style that each attribute uses; without attributes the whole style, once.
 
     Args:
         config: The sizes.
         facts: The attributes.
 
     Raises:
-        ConfigError: There are no attributes, or `narrow_dim` does not divide `style_dim`.
+        ConfigError: `narrow_dim` does not divide `style_dim`.
     """
-    if not facts.attributes:
-        raise ConfigError("data.attributes: SMILE needs attributes, each a pair of domains; name some")
     narrow = config.narrow_dim or config.style_dim
     if config.style_dim % narrow:
         raise ConfigError(
             f"narrow_dim: {narrow} does not divide style_dim={config.style_dim}; narrow styles are repeated up to it"
         )
-    return [config.style_dim if name in config.wide else narrow for name in facts.attributes]
+    return [config.style_dim if name in config.wide else narrow for name in facts.attributes] or [config.style_dim]
 
 
-def repeat_for_pairs(dims: Sequence[int]) -> list[int]:
-    """Repeat each number for the two domains of its pair."""
-    return [dim for dim in dims for _ in range(2)]
+def repeat_for_domains(dims: Sequence[int], facts: Facts) -> list[int]:
+    """Repeat each number for the two domains of its attribute; without attributes there is one domain.
+
+    Args:
+        dims: A number for each style.
+        facts: The attributes.
+    """
+    return [dim for dim in dims for _ in range(2 if facts.attributes else 1)]
 
 
 def make_trunk(who: str, config: SmileStyleEncoderConfig | SmileDiscriminatorConfig, facts: Facts) -> ConvTrunk:

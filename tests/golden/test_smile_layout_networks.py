@@ -44,7 +44,7 @@ def test_network(layout_network_case: Case, registry: Registry) -> None:
         every = network.score(network.trunk(layout))
         shown = [layout_cases.SHOWN.get(name, 1) for name in result.config["data"]["attributes"]]
         heads = [2 * k + int(column == own) for k, own in enumerate(shown) for column in range(2)]
-        assert torch.equal(select_heads(every, domain, network.pairs), found["style"])
+        assert torch.equal(select_heads(every, domain, network.styles), found["style"])
         found = {"all_logits": every[:, heads, None, None], "selected": found.pop("style").flatten()}
     assert not inputs, f"inputs that no rule reads: {list(inputs)}"
     assert set(found) == set(says["outputs"])

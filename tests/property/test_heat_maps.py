@@ -16,7 +16,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import zoogan.builtin
-from zoogan.auxiliary.heat_maps import REGIONS, LandmarkMaps, NoHeatMaps, load_landmark_network, make_masks
+from zoogan.auxiliary.heat_maps import (
+    MOVING_REGIONS,
+    REGIONS,
+    LandmarkMaps,
+    NoHeatMaps,
+    load_landmark_network,
+    make_masks,
+)
 from zoogan.auxiliary.landmarks import LandmarkNetwork, convert_landmark_weights, make_coordinates, map_landmark_names
 from zoogan.config import use_component
 from zoogan.config.registry import Registry
@@ -90,6 +97,37 @@ def test_landmark_map_follows_its_region(landmark: int, row: int, column: int, s
     torch.testing.assert_close(
         fine[0, 0], torch.zeros_like(want) if landmark in COARSE_ONLY else want, atol=1e-5, rtol=0
     )
+
+
+# Rows by which a moving landmark moves, + = down, and its power, as SMILE publishes them for re-enactment.
+MOVING = {
+    **dict.fromkeys(range(8, 25), (-6, 0.1)), **dict.fromkeys(range(33, 51), (0, 0.5)),
+    **dict.fromkeys(range(60, 76), (0, 1.0)), **dict.fromkeys(range(76, 83), (0, 0.1)),
+    **dict.fromkeys(range(83, 88), (8, 0.01)), **dict.fromkeys(range(88, 96), (0, 0.1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("landmark", [0, 8, 24, 25, 33, 50, 51, 54, 59, 60, 75, 76, 80, 82, 83, 87, 88, 95, 96])
+def test_inverted_map_leaves_out_its_moving_landmark(landmark: int) -> None:
+    """One pixel at the peak and one at 4/7 of it: 0 and 1 - (4/7)^power, moved; everything else is kept."""
+    maps = torch.zeros(1, 98, 256, 256)
+    maps[0, landmark, 100, 30], maps[0, landmark, 200, 40] = 0.7, 0.4
+    coarse, fine = make_masks(maps, (), MOVING_REGIONS, inverted=True)
+    want = torch.ones(256, 256)
+    if landmark in MOVING:
+        move, power = MOVING[landmark]
+        want[100 + move, 30], want[200 + move, 40] = 0, 1 - (4 / 7) ** power
+    torch.testing.assert_close(coarse[0, 0], want, rtol=0, atol=1e-5)
+    assert torch.equal(coarse, fine)
+    maps[0, 62, 5, 5] = float("nan")
+    in_range(make_masks(maps, (), MOVING_REGIONS, inverted=True))
+
+
+def test_inverted_maps_leave_out_no_corner(file: Path) -> None:
+    component = LandmarkMaps(LandmarkMapsConfig(file=file, inverted=True))
+    assert component.zeroed == frozenset() and component.regions == MOVING_REGIONS and component.inverted
+    assert LandmarkMaps(LandmarkMapsConfig(file=file, inverted=True, zeroed=(76,))).zeroed == {76}
+    assert LandmarkMaps(LandmarkMapsConfig(file=file)).zeroed == frozenset(WITHOUT_CONTOUR_AND_CORNERS)
 
 
 @pytest.mark.slow

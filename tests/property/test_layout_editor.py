@@ -13,7 +13,7 @@ from zoogan.composition.build import compose
 from zoogan.conditions.pairs import make_pairs
 from zoogan.config import compose_config, merge
 from zoogan.data.drawn import CLASSES
-from zoogan.editors.layout_editor import LayoutEditor
+from zoogan.editors import LayoutAttributeEditor
 from zoogan.facts import Facts
 from zoogan.interfaces import Edit, Request
 from zoogan.layers.layout import make_layout
@@ -26,7 +26,7 @@ OWN = torch.tensor([[0.0, 1, 0, 0, 0], [1, 0, 1, 0, 0], [0, 0, 0, 1, 0]])
 
 
 @pytest.fixture(scope="module")
-def editor() -> LayoutEditor:
+def editor() -> LayoutAttributeEditor:
     data = {"data": {"image_size": SIZE, "attributes": list(NAMES)}}
     config = compose_config(REGISTRY.methods["smile-layout"], REGISTRY, sets=merge(NARROW["smile-layout"], data))
     torch.manual_seed(3)
@@ -36,7 +36,7 @@ def editor() -> LayoutEditor:
             torch.nn.init.normal_(weight, std=0.3)
     networks = composition.networks.eval().requires_grad_(False)
     made = composition.game.make_editor(networks, attributes=NAMES)
-    assert isinstance(made, LayoutEditor)
+    assert isinstance(made, LayoutAttributeEditor)
     return made
 
 
@@ -49,7 +49,11 @@ LAYOUT = draw_layout(0)
 
 
 def edit(
-    editor: LayoutEditor, request: Request, rows: slice = slice(None), own: Tensor | None = OWN, **options: object
+    editor: LayoutAttributeEditor,
+    request: Request,
+    rows: slice = slice(None),
+    own: Tensor | None = OWN,
+    **options: object,
 ) -> Edit:
     targets = editor.resolve(request, IMAGE[rows], None if own is None else own[rows]) | {"layout": LAYOUT[rows]}
     return editor.apply(IMAGE[rows], targets, **options)  # type: ignore[arg-type]
@@ -64,13 +68,13 @@ HAT = Request({"Wearing_Hat": 1.0})
 
 
 @given(seed=st.integers(0, 999))
-def test_strength_zero_is_the_input_and_one_is_not(editor: LayoutEditor, seed: int) -> None:
+def test_strength_zero_is_the_input_and_one_is_not(editor: LayoutAttributeEditor, seed: int) -> None:
     assert torch.equal(get_map(edit(editor, HAT, seed=seed, strength=0.0)), LAYOUT.argmax(1))
     assert not torch.equal(get_map(edit(editor, HAT, seed=seed)), LAYOUT.argmax(1))
 
 
 @given(seed=st.integers(0, 999), row=st.integers(0, FACES - 1))
-def test_edit_depends_on_nothing_else_in_its_batch(editor: LayoutEditor, seed: int, row: int) -> None:
+def test_edit_depends_on_nothing_else_in_its_batch(editor: LayoutAttributeEditor, seed: int, row: int) -> None:
     seeds = [seed, seed + 1, seed + 2]
     together = edit(editor, HAT, seed=seeds)
     alone = edit(editor, HAT, slice(row, row + 1), seed=seeds[row])
@@ -79,7 +83,9 @@ def test_edit_depends_on_nothing_else_in_its_batch(editor: LayoutEditor, seed: i
 
 
 @given(seed=st.integers(0, 999), name=st.sampled_from(NAMES), value=st.sampled_from([0.0, 1.0]))
-def test_attributes_that_stay_keep_their_style(editor: LayoutEditor, seed: int, name: str, value: float) -> None:
+def test_attributes_that_stay_keep_their_style(
+    editor: LayoutAttributeEditor, seed: int, name: str, value: float
+) -> None:
     result = edit(editor, Request({name: value}), seed=seed)
     own_style = editor.networks["style_encoder"](LAYOUT, make_pairs(OWN))
     drawn = editor.draw_style(make_pairs(result.extras["target"]), seed)
@@ -89,13 +95,13 @@ def test_attributes_that_stay_keep_their_style(editor: LayoutEditor, seed: int, 
     assert torch.equal(changed[:, NAMES.index(name)], OWN[:, NAMES.index(name)] != value)
 
 
-def test_seed_alone_decides_the_style(editor: LayoutEditor) -> None:
+def test_seed_alone_decides_the_style(editor: LayoutAttributeEditor) -> None:
     one, same, other = (edit(editor, HAT, seed=seed).extras["style"] for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.allclose(one[0, 2], other[0, 2]) and torch.equal(one[0, 0], other[0, 0])
 
 
-def test_truncation_zero_is_the_mean_style_and_one_the_drawn(editor: LayoutEditor) -> None:
+def test_truncation_zero_is_the_mean_style_and_one_the_drawn(editor: LayoutAttributeEditor) -> None:
     mean = edit(editor, HAT, seed=5, truncation=0.0).extras["style"]
     assert torch.allclose(mean[0, 2], editor.compute_mean_styles()[1, 2])
     assert torch.equal(mean, edit(editor, HAT, seed=9, truncation=0.0).extras["style"])
@@ -103,7 +109,7 @@ def test_truncation_zero_is_the_mean_style_and_one_the_drawn(editor: LayoutEdito
     assert torch.equal(full, edit(editor, HAT, seed=5).extras["style"]) and not torch.equal(full, mean)
 
 
-def test_labels_that_are_read_equal_labels_that_are_given(editor: LayoutEditor) -> None:
+def test_labels_that_are_read_equal_labels_that_are_given(editor: LayoutAttributeEditor) -> None:
     read = editor.predict_labels(LAYOUT)
     unknown = edit(editor, HAT, own=None)
     assert torch.equal(unknown.extras["own"], read)
@@ -114,13 +120,15 @@ def test_labels_that_are_read_equal_labels_that_are_given(editor: LayoutEditor) 
     assert torch.equal(mixed[:, 0], read[:, 0]) and torch.equal(mixed[:, 1:], OWN[:, 1:])
 
 
-def test_hat_clears_what_it_hides_but_bangs_leave_the_hat(editor: LayoutEditor) -> None:
+def test_hat_clears_what_it_hides_but_bangs_leave_the_hat(editor: LayoutAttributeEditor) -> None:
     assert editor.clears == {"Wearing_Hat": ("Bangs", "Bald")}
     assert edit(editor, HAT).extras["target"][2].tolist() == [0, 0, 1, 0, 0]
     assert edit(editor, Request({"Bangs": 1.0})).extras["target"][1].tolist() == [1, 0, 1, 1, 0]
 
 
-def test_untrained_discriminator_reads_no_labels(editor: LayoutEditor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_untrained_discriminator_reads_no_labels(
+    editor: LayoutAttributeEditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(editor, "untrained", ("discriminator",))
     with pytest.raises(ValueError, match="give all of them with --own, such as --own Male=0,Eyeglasses=0"):
         edit(editor, HAT, own=None)
@@ -130,7 +138,7 @@ def test_untrained_discriminator_reads_no_labels(editor: LayoutEditor, monkeypat
 # ---- references ----
 
 
-def test_reference_gives_named_attributes_and_a_bare_one_all(editor: LayoutEditor) -> None:
+def test_reference_gives_named_attributes_and_a_bare_one_all(editor: LayoutAttributeEditor) -> None:
     reference = draw_layout(7)
     own_style = editor.networks["style_encoder"](LAYOUT, make_pairs(OWN))
     named = edit(editor, Request({"Wearing_Hat": 1.0}, reference=reference)).extras
@@ -148,13 +156,13 @@ def test_reference_gives_named_attributes_and_a_bare_one_all(editor: LayoutEdito
 
 
 @given(seed=st.integers(0, 99))
-def test_guided_editor_takes_each_style_from_a_face_that_shows_it(editor: LayoutEditor, seed: int) -> None:
+def test_guided_editor_takes_each_style_from_a_face_that_shows_it(editor: LayoutAttributeEditor, seed: int) -> None:
     layout = draw_layout(11, 6)
     own = torch.tensor([[0.0, 0, 0, 0, 0], [1, 1, 1, 1, 1]]).repeat(3, 1)
     own[1, 2] = torch.nan  # hidden
     image = torch.zeros(6, 3, SIZE, SIZE)
     guided = editor.make_guided_editor(image, own, {"layout": layout})
-    assert isinstance(guided, LayoutEditor)
+    assert isinstance(guided, LayoutAttributeEditor)
     style = edit(guided, HAT, seed=seed).extras["style"]
     pool = editor.networks["style_encoder"](layout, make_pairs(own.nan_to_num(0)))[[3, 5], 2]
     assert any(torch.equal(style[0, 2], one) for one in pool)

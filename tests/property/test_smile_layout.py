@@ -224,6 +224,25 @@ def test_published_parameters(
     assert sum(parameter.numel() for parameter in made.parameters()) == count, name
 
 
+def test_layouts_without_attributes_are_one_domain() -> None:
+    """One head of the whole style: its gradient reaches every parameter, and it equals the head itself."""
+    facts = make_facts(32, 0, 4)
+    networks = make_networks(0, facts, NARROW, high_pass=1.0)
+    layout, domain, latent = make_layouts(1, 2, facts), torch.ones(2, 1), make_noise(2, 2, LATENT)
+    style = networks["style_encoder"](layout, domain)
+    assert style.shape == networks["mapping"](latent, domain).shape == (2, 1, STYLE)
+    assert networks["discriminator"](layout, domain).shape == (2, 1)
+    masks = make_masks(3, 2, 1.0)
+    raw = networks["generator"](layout, style, masks)
+    assert raw.shape == layout.shape
+    other = style.clone()
+    other[..., -1] += 1  # beyond the numbers of a narrow style
+    assert not torch.equal(networks["generator"](layout, other, masks), raw)
+    encoder = networks["style_encoder"]
+    assert isinstance(encoder, SmileStyleEncoder) and len(encoder.heads) == 1
+    assert torch.equal(style[:, 0], encoder.heads[0](encoder.trunk(layout)))
+
+
 def test_wrong_sizes_are_reported() -> None:
     with pytest.raises(ConfigError, match="power of two, at least 32, got 48"):
         SmileGenerator(SmileGeneratorConfig(width=2), Facts(image_size=48, channels=4, attributes=("Male",)))
@@ -231,8 +250,6 @@ def test_wrong_sizes_are_reported() -> None:
         SmileGenerator(SmileGeneratorConfig(width=2, halvings=4), make_facts(32, 1, 4))
     with pytest.raises(ConfigError, match="narrow_dim: 5 does not divide style_dim=6"):
         SmileMapping(SmileMappingConfig(style_dim=6, narrow_dim=5), make_facts(32, 2, 4))
-    with pytest.raises(ConfigError, match=r"data\.attributes: SMILE needs attributes"):
-        SmileMapping(SmileMappingConfig(), Facts(image_size=32, channels=4))
 
 
 # ---- masks of parts ----
@@ -264,6 +281,20 @@ def test_part_masks_of_probabilities_are_their_sum(seed: int) -> None:
     coarse, _ = masks(layout.requires_grad_())
     close(coarse, layout[:, [2, 4, 3]].sum(1, keepdim=True))
     assert not coarse.requires_grad
+
+
+@given(seed=seeds, n=batches, margin=st.integers(0, 3))
+def test_inverted_part_masks_are_everything_else(seed: int, n: int, margin: int) -> None:
+    facts = make_facts(32)
+    config = PartMapsConfig(parts=("mouth", "l_eye"), margin=margin / 32)
+    layout = make_layouts(seed, n, facts)
+    layout[:, [4, 10]] = 0
+    layout[:, 10, 20, 9] = 1
+    kept, _ = PartMaps(config, facts)(layout)
+    coarse, fine = PartMaps(config.model_copy(update={"inverted": True}), facts)(layout)
+    assert torch.equal(coarse, 1 - kept) and torch.equal(fine, coarse)
+    assert coarse[0, 0, 20, 9] == 0 and coarse[0, 0, 0, 0] == 1
+    assert int((coarse == 0).sum()) == n * (2 * margin + 1) ** 2
 
 
 def test_part_masks_need_a_part_of_the_data() -> None:

@@ -1,11 +1,11 @@
 """Heat maps of facial landmarks: masks of the details that the high-pass skips of a style translator keep.
 
-Source: StarGAN v2, `wing.py`.
+Source: StarGAN v2, `wing.py`; SMILE (Romero et al. 2021) for re-enactment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,14 +32,14 @@ class Region(NamedTuple):
         name: Its name.
         landmarks: Its first and its last landmark.
         down: By how many of 256 rows its maps are moved, around the edge; negative = up.
-        power: Power that sharpens the maps.
+        power: Power that sharpens the maps; below 1 it widens them.
         fine: Whether the fine mask shows it too.
     """
 
     name: str
     landmarks: tuple[int, int]
     down: int = 0
-    power: int = 1
+    power: float = 1
     fine: bool = True
 
     @property
@@ -67,6 +67,16 @@ REGIONS = (
 )
 """Every landmark, the eyes twice; `make_masks` leaves out the zeroed ones."""
 
+MOVING_REGIONS = (
+    Region("chin", (8, 24), down=-6, power=0.1),
+    Region("eyebrows", (33, 50), power=0.5),
+    Region("eyes", (60, 75)),
+    Region("upper lip and corners of the mouth", (76, 82), power=0.1),
+    Region("lower lip", (83, 87), down=8, power=0.01),
+    Region("inner lips", (88, 95), power=0.1),
+)
+"""The landmarks that re-enactment moves: the general heat maps of SMILE, before they are inverted."""
+
 
 def normalise_maps(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c 256 256"]:
     """Resize raw heat maps to full size, set values below the threshold to 0 and scale each map to 0..1."""
@@ -78,15 +88,22 @@ def normalise_maps(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c 256 256
 
 @torch.no_grad()
 def make_masks(
-    maps: Float[Tensor, "n 98 h w"], zeroed: Collection[int] = WITHOUT_CONTOUR_AND_CORNERS
+    maps: Float[Tensor, "n 98 h w"],
+    zeroed: Collection[int] = WITHOUT_CONTOUR_AND_CORNERS,
+    regions: Sequence[Region] = REGIONS,
+    *,
+    inverted: bool = False,
 ) -> tuple[Float[Tensor, "n 1 256 256"], Float[Tensor, "n 1 256 256"]]:
     """Make a coarse and a fine mask of raw heat maps.
 
-    The masks are sums over the landmarks, cut off at 1; where a sum is not a number they are 0.
+    The masks are sums over the landmarks, or 1 minus these sums, cut off at 0 and 1; where a sum is not a number they
+    are 0.
 
     Args:
         maps: Raw heat maps of the landmarks, of any size.
         zeroed: Landmarks that are left out.
+        regions: The regions of the landmarks.
+        inverted: Subtract the sums from 1.
 
     Returns:
         The coarse and the fine mask, in [0, 1].
@@ -94,7 +111,7 @@ def make_masks(
     # Powers and sums work pixel by pixel, so a region can be moved last, as one map instead of many.
     # Region by region, because all landmarks at full size at once would take 100 MB an image.
     sums = [maps.new_zeros(len(maps), 1, SIDE, SIDE) for _ in range(2)]
-    for region in REGIONS:
+    for region in regions:
         channels = [channel for channel in region.channels if channel not in zeroed]
         if not channels:
             continue
@@ -104,6 +121,7 @@ def make_masks(
         sums[0] += part
         if region.fine:
             sums[1] += part
+    sums = [1 - total for total in sums] if inverted else sums
     coarse, fine = (total.nan_to_num(nan=0.0).clamp(0, 1) for total in sums)
     return coarse, fine
 
@@ -173,7 +191,9 @@ class LandmarkMaps(HeatMaps):
             raise ConfigError(f"heat_maps.file: {self.file}: no such file")
         if config.sha256 is not None and (digest := hash_file(self.file)) != config.sha256:
             raise ConfigError(f"heat_maps.sha256: {self.file} is another file, its sha256 is {digest}")
-        self.zeroed = frozenset(config.zeroed)
+        default = () if config.inverted else WITHOUT_CONTOUR_AND_CORNERS
+        self.zeroed = frozenset(default if config.zeroed is None else config.zeroed)
+        self.regions, self.inverted = MOVING_REGIONS if config.inverted else REGIONS, config.inverted
 
     @torch.no_grad()
     def __call__(self, image: Float[Tensor, "n c h w"]) -> Masks:
@@ -194,7 +214,7 @@ class LandmarkMaps(HeatMaps):
         if image.is_meta:
             coarse, fine = (image.new_empty(len(image), 1, SIDE, SIDE, dtype=dtype) for _ in range(2))
             return coarse, fine
-        coarse, fine = make_masks(self.compute_maps(image), self.zeroed)
+        coarse, fine = make_masks(self.compute_maps(image), self.zeroed, self.regions, inverted=self.inverted)
         return coarse.to(dtype), fine.to(dtype)
 
     @torch.no_grad()

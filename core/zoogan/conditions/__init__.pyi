@@ -5,3 +5,4 @@ from .domain import DomainCondition as DomainCondition
 from .latent import LatentCondition as LatentCondition
 from .pairs import PairsCondition as PairsCondition
 from .pairs import make_pairs as make_pairs
+from .single import SingleCondition as SingleCondition

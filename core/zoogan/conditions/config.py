@@ -73,5 +73,6 @@ def register(registry: Registry) -> None:
     build = "zoogan.conditions.attributes:AttributeCondition"
     registry.component("condition", "attributes", config=AttributesConfig, build=build)
     registry.component("condition", "pairs", config=PairsConfig, build="zoogan.conditions.pairs:PairsCondition")
+    registry.component("condition", "single", build="zoogan.conditions.single:SingleCondition")
     registry.component("condition", "domain", build="zoogan.conditions.domain:DomainCondition")
     registry.component("condition", "latent", build="zoogan.conditions.latent:LatentCondition")

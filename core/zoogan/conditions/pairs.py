@@ -36,7 +36,7 @@ class PairsCondition(StyleCondition):
     Source: SMILE (Romero et al. 2021), section 3.1; official `datasets/CelebA_HQ.py`.
     """
 
-    label: ClassVar[str] = "attributes"
+    label: ClassVar[str | None] = "attributes"
 
     def __init__(self, config: PairsConfig, facts: Facts) -> None:
         if not facts.attributes:

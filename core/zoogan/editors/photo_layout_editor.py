@@ -11,24 +11,26 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoogan.conditions.pairs import PairsCondition
-from zoogan.editors.layout_editor import ENCODER_BATCH, LayoutEditor
+from zoogan.editors.layout_attribute_editor import ENCODER_BATCH
+from zoogan.editors.layout_editor import LayoutEditor
 from zoogan.editors.region_editor import NO_LAYOUT, RegionEditor, spread_seeds
 from zoogan.editors.style_options import check_style_options
 from zoogan.errors import ConfigError
-from zoogan.interfaces import Column, Edit, Editor, PartJudge, RegionCodes, Request, Seed, Targets
+from zoogan.interfaces import Column, Edit, Editor, PartJudge, RegionCodes, Request, Seed, StyleCondition, Targets
 from zoogan.interfaces.draws import derive_seed
 from zoogan.layers.layout import make_layout
 
 BACKGROUND = "background"
-NO_REFERENCE_LAYOUT = (
+NO_OTHER_LAYOUT = (
     "the map of the other face's parts is unknown, because this run has no parser: take a run with one, or a drawn "
     "style (--seed)"
 )
 
 
 class PhotoLayoutEditor(Editor):
-    """Edits attributes on the layout of a photo, then paints the edited layout with codes of parts.
+    """Edits the layout of a photo, then paints the edited layout with codes of parts.
+
+    Attributes or the expression change, whichever the editor of layouts edits.
 
     A part keeps the code that the photo has. The parts of an attribute that changes as in a reference get the codes of
     the reference. A part that the photo does not show gets that of the reference, or else a drawn one.
@@ -46,12 +48,10 @@ class PhotoLayoutEditor(Editor):
     Source: SMILE (Romero et al. 2021), section 3; official `demo.py`, `metrics/smileSYN.py`.
     """
 
-    takes_reference = True
     takes_layout = True
     takes_parts = True
-    takes_whole_reference = True
     paints_layouts = True
-    condition: PairsCondition
+    condition: StyleCondition
 
     def __init__(
         self,
@@ -63,7 +63,9 @@ class PhotoLayoutEditor(Editor):
     ) -> None:
         self.networks, self.painter, self.layouts, self.parser = painter.networks, painter, layouts, parser
         self.attributes, self.exclusive, self.clears = layouts.attributes, layouts.exclusive, layouts.clears
-        self.condition, self.code_truncation = layouts.condition, code_truncation
+        self.condition, self.takes_drive = layouts.condition, layouts.takes_drive
+        self.takes_reference, self.takes_whole_reference = layouts.takes_reference, layouts.takes_whole_reference
+        self.code_truncation = code_truncation
         self.needs_layout = parser is None
         self.can_keep_background = BACKGROUND in painter.parts
         self.mask_fields = ("segmentation",) if parser is None else ()
@@ -168,8 +170,8 @@ class PhotoLayoutEditor(Editor):
         """Turn a request into targets.
 
         Args:
-            request: The attributes to set, parts of another face, or both. `reference` and `donor` are photos, one for
-                all or one for each. A reference without attributes gives everything: a head swap.
+            request: What the editor of layouts takes, parts of another face, or both. `reference`, `drive` and `donor`
+                are photos, one for all or one for each. A reference without attributes gives everything: a head swap.
             image: Photos in [-1, 1].
             own: Labels of the faces, 0 or 1; NaN = read off the photo; None = all of them.
 
@@ -178,12 +180,13 @@ class PhotoLayoutEditor(Editor):
             `reference_codes` (n, k, s), `reference_present` (n, k) and, where everything is taken, `whole` (n,).
 
         Raises:
-            ValueError: A wrong number of references or donors; faces whose layout is needed and unknown.
+            ValueError: A wrong number of references, drives or donors; faces whose layout is needed and unknown.
         """
         layout = None
         if request.reference is not None:
-            layout = self.parse_photo(request.reference.to(image), NO_REFERENCE_LAYOUT)
-        targets = self.layouts.resolve(replace(request, reference=layout), image, own)
+            layout = self.parse_photo(request.reference.to(image), NO_OTHER_LAYOUT)
+        drive = None if request.drive is None else self.parse_photo(request.drive.to(image), NO_OTHER_LAYOUT)
+        targets = self.layouts.resolve(replace(request, reference=layout, drive=drive), image, own)
         if request.reference is not None and layout is not None and self.painter.reads_codes:
             codes, present = self.painter.read_codes(request.reference.to(image), layout)
             targets["reference_codes"] = codes.expand(len(image), -1, -1).clone()
@@ -192,7 +195,7 @@ class PhotoLayoutEditor(Editor):
         donor = None
         if request.donor is not None:
             photo = request.donor.to(image)
-            donor = self.painter.read_codes(photo, self.parse_photo(photo, NO_REFERENCE_LAYOUT))
+            donor = self.painter.read_codes(photo, self.parse_photo(photo, NO_OTHER_LAYOUT))
         return targets | self.painter.resolve_parts(request, len(image), donor)
 
     @torch.no_grad()
@@ -266,9 +269,8 @@ class PhotoLayoutEditor(Editor):
         Returns:
             The edited segmentations; `extras` has the labels `own` and `target`, NaN where they do not matter.
         """
-        requested, own, layout = targets["requested"], targets["own"], targets["layout"]
-        is_asked = ~requested.isnan().all(1)
-        if not bool(is_asked.any()):
+        own, layout, is_redrawn = targets["own"], targets["layout"], self.layouts.find_redrawn(targets)
+        if not bool(is_redrawn.any()):
             check_style_options(len(image), list(seeds), threshold, truncation, has_style=False)
             return Edit(None, segmentation=layout.argmax(1), extras={"own": own, "target": own})
         if bool(own.isnan().any()):
@@ -278,7 +280,7 @@ class PhotoLayoutEditor(Editor):
             truncation=truncation,
         )  # fmt: skip
         assert edit.segmentation is not None
-        segmentation = torch.where(is_asked[:, None, None], edit.segmentation, layout.argmax(1))
+        segmentation = torch.where(is_redrawn[:, None, None], edit.segmentation, layout.argmax(1))
         return Edit(None, segmentation=segmentation, extras=edit.extras)
 
     def take_reference_codes(
@@ -298,7 +300,9 @@ class PhotoLayoutEditor(Editor):
             edit: The edit of the layouts, with own and target labels.
             seeds: Seeds that choose a reference in a guided editor, one a face.
         """
-        changed = (edit.extras["own"] != edit.extras["target"]) & ~targets["requested"].isnan()
+        changed = edit.extras["own"] != edit.extras["target"]
+        if "requested" in targets:  # what a requested attribute clears is no part of the request
+            changed = changed & ~targets["requested"].isnan()
         regions = self._regions.to(codes)
         if "reference_codes" in targets:
             changed = changed | (targets["restyled"] > 0)
@@ -348,7 +352,7 @@ class PhotoLayoutEditor(Editor):
         """
         layout = (masks or {}).get("layout")
         if layout is None:
-            layout = torch.cat([self.parse_photo(batch, NO_REFERENCE_LAYOUT) for batch in image.split(ENCODER_BATCH)])
+            layout = torch.cat([self.parse_photo(batch, NO_OTHER_LAYOUT) for batch in image.split(ENCODER_BATCH)])
         guided = copy.copy(self)
         layouts = self.layouts.make_guided_editor(image, own, {"layout": layout})
         assert isinstance(layouts, LayoutEditor)
@@ -367,17 +371,15 @@ class PhotoLayoutEditor(Editor):
     def make_columns(
         self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None
     ) -> list[Column]:
-        """Make the columns of a sample grid: the layout, the photo painted again, and each attribute flipped."""
+        """Make the columns of a sample grid: the layout, the photo painted again, and edits with their layouts."""
         masks, classes = dict(masks or {}), len(self.parts)
         layout = masks["layout"] if "layout" in masks else self.parse_photo(image)
         columns = [Column("layout", layout.argmax(1), classes=classes)]
         if self.painter.reads_codes:
             columns.append(Column("own codes", self.paint_again(image, layout)))
-        for k, name in enumerate(self.attributes):
-            requested = torch.full_like(attributes, torch.nan)
-            requested[:, k] = 1 - attributes[:, k]
-            edit = self.apply(image, {"own": attributes, "requested": requested, "layout": layout})
+        for caption, targets, _ in self.layouts.list_column_edits(attributes, layout):
+            edit = self.apply(image, targets | {"layout": layout})
             assert edit.segmentation is not None
-            columns.append(Column(f"{name} flipped, layout", edit.segmentation, classes=classes))
-            columns.append(Column(f"{name} flipped", edit.image))
+            columns.append(Column(f"{caption}, layout", edit.segmentation, classes=classes))
+            columns.append(Column(caption, edit.image))
         return columns

@@ -56,18 +56,19 @@ class StylePictures(AdversarialGame):
     def make_needs(self, picture: str) -> dict[str, Need]:
         """Make the needs: pictures, the labels that the condition reads, and what the heat maps are read from.
 
-        References without styles need only labels.
+        References without styles need only labels; without labels there are no references then.
 
         Args:
             picture: The field of the source that holds the pictures.
 
         Returns:
-            The needs `source` and `reference`.
+            The need `source`, and `reference` if it has fields.
 
         Raises:
             ConfigError: A pass needs second references, but faces are not drawn by domain.
         """
-        label, sampler = self.condition.label, self.condition.reference_sampler or self.condition.sampler
+        labels = () if self.condition.label is None else (self.condition.label,)
+        sampler = self.condition.reference_sampler or self.condition.sampler
         reads_styles = "reference" in self.config.passes
         reads_pairs = reads_styles and self.config.second_reference == "pair"
         if reads_pairs and sampler != "domains":
@@ -79,10 +80,10 @@ class StylePictures(AdversarialGame):
         masks = self.heat_maps.field or self.heat_maps.reads
         extra = () if masks in (None, picture) else (masks,)
         second = (f"{picture}2",) if reads_pairs else ()
-        return {
-            "source": Need((picture, label, *extra), self.condition.sampler),
-            "reference": Need((picture, *second, label) if reads_styles else (label,), sampler),
-        }
+        needs = {"source": Need((picture, *labels, *extra), self.condition.sampler)}
+        if reference := (picture, *second, *labels) if reads_styles else labels:
+            needs["reference"] = Need(reference, sampler)
+        return needs
 
     # ---- drawn once a batch ----
 
@@ -97,7 +98,8 @@ class StylePictures(AdversarialGame):
             The domains of the references, two latents N(0, 1) for each face, the noise of each forward of the
             generator, and with `second_reference=permuted` the second references and their domains.
         """
-        reference, like = batch["reference"], batch["source"][self.config.picture]
+        source = batch["source"]
+        reference, like = batch.get("reference", source), source[self.config.picture]
         latents = {name: draw.normal(name, self.latent_dim, like=like) for name in ("latent", "latent2")}
         targets = self.condition.draw_targets(reference, draw) | latents
         if "reference" in self.config.passes and self.config.second_reference == "permuted":

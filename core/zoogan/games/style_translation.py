@@ -16,8 +16,10 @@ from torch.nn import functional as F
 
 from zoogan.conditions.domain import DomainCondition
 from zoogan.conditions.pairs import PairsCondition
+from zoogan.conditions.single import SingleCondition
 from zoogan.config import get_component_name
-from zoogan.editors.layout_editor import LayoutEditor
+from zoogan.editors.layout_attribute_editor import LayoutAttributeEditor
+from zoogan.editors.layout_reenactor import LayoutReenactor
 from zoogan.editors.style_editor import StyleEditor
 from zoogan.errors import ConfigError
 from zoogan.games.config import Pass
@@ -262,11 +264,13 @@ class StyleTranslation(StylePictures):
             ConfigError: There is no editor of this condition on these pictures; its method must override this method.
         """
         if isinstance(self.condition, PairsCondition) and self.config.picture == "layout":
-            return LayoutEditor(networks, self.condition, self.facts, self.heat_maps)
+            return LayoutAttributeEditor(networks, self.condition, self.facts, self.heat_maps)
+        if isinstance(self.condition, SingleCondition) and self.config.picture == "layout":
+            return LayoutReenactor(networks, self.condition, self.facts, self.heat_maps)
         if not isinstance(self.condition, DomainCondition):
             raise ConfigError(
                 f"condition {get_component_name(self.config.condition)!r}: the editor of style translation supports "
-                "one domain a face, and pairs of attributes on layouts; a method with others needs a subclass of this "
-                "game that overrides `make_editor`"
+                "one domain a face, and on layouts pairs of attributes and a single domain; a method with others needs "
+                "a subclass of this game that overrides `make_editor`"
             )
         return StyleEditor(networks, self.condition, attributes, self.heat_maps, self.to_picture)

@@ -33,7 +33,7 @@ class Request:
         donor: That other face instead, one for all or one for each face: w+ for editors that generate faces, images
             (n, c, h, w) in [-1, 1] for editors of photos.
         drive: Faces whose pose and expression the edited faces take, (n, c, h, w) in [-1, 1], for editors with
-            `takes_drive`.
+            `takes_drive`. Those that make no images take layouts (n, k, h, w).
     """
 
     attributes: Mapping[str, float] = field(default_factory=dict)

@@ -89,7 +89,7 @@ class Editor(ABC):
         can_sample: Whether it generates faces of its own from a seed alone (`sample`).
         paints_layouts: Whether `sample` paints faces of given layouts. Such an editor edits photos, so that
             `can_sample` is False.
-        makes_images: Whether an edit is an image, and a reference a photo; False = both are layouts.
+        makes_images: Whether an edit is an image, and a reference or a drive a photo; False = they are layouts.
         is_random: Whether an edit depends on its seed.
         mask_fields: Fields of a source that hold masks of its faces, which `apply` takes among its targets.
         untrained: Networks that have only their initial weights, as imported files may lack those that no edit needs.

@@ -32,18 +32,20 @@ class StyleCondition(Condition):
     """A condition of style translation: which domains a face shows and which it should show.
 
     Attributes:
-        label: Field of a source that holds the domains.
+        label: Field of a source that holds the domains; None = no field does, see `get_domains`.
         sampler: How source faces are drawn, see `Need`.
         reference_sampler: How references are drawn; None = as sources. Only with `domains` there are second references
             of the same domain.
     """
 
-    label: ClassVar[str] = "domain"
+    label: ClassVar[str | None] = "domain"
     sampler: Sampler = "domains"
     reference_sampler: Sampler | None = None
 
     def get_domains(self, sample: Mapping[str, Tensor]) -> Domain:
         """Return the domains that faces show, as the networks take them. By default the field `label`."""
+        if self.label is None:
+            raise NotImplementedError(f"{type(self).__name__} has no label, so it must override get_domains")
         return sample[self.label]
 
     def find_changed(self, own: Domain, target: Domain) -> Bool[Tensor, "n *heads"]:

@@ -109,15 +109,17 @@ class LandmarkMapsConfig(ComponentConfig):
     Attributes:
         file: Weights of AdaptiveWingLoss, or a StarGAN v2 `*_nets_ema.ckpt` that contains the network.
         sha256: Refuse a file that has another hash; null = accept any.
-        zeroed: Indices of the landmarks to leave out, 0 to 97; the default is StarGAN v2's.
+        zeroed: Indices of the landmarks to leave out, 0 to 97; null = StarGAN v2's, or with `inverted` none besides
+            those that it leaves out itself.
+        inverted: Keep everything but the moving parts: 1 minus the sum of chin, brows, eyes and lips, which SMILE calls
+            general heat maps. For re-enactment.
     """
 
     use: Literal["landmarks"] = "landmarks"
     file: Annotated[Path | None, AfterValidator(to_absolute_path)] = None
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    zeroed: Annotated[tuple[Annotated[int, Field(ge=0, lt=98)], ...], BeforeValidator(to_number_list)] = (
-        WITHOUT_CONTOUR_AND_CORNERS
-    )
+    zeroed: Annotated[tuple[Annotated[int, Field(ge=0, lt=98)], ...] | None, BeforeValidator(to_number_list)] = None
+    inverted: bool = False
 
 
 class PartMapsConfig(ComponentConfig):
@@ -128,11 +130,13 @@ class PartMapsConfig(ComponentConfig):
     Attributes:
         parts: The parts whose detail is kept; those that the data does not have are ignored.
         margin: Pixels by which the masks reach beyond the parts, as a share of the image's side.
+        inverted: Keep the detail of everything else instead. For re-enactment, where `parts` are those that move.
     """
 
     use: Literal["parts"] = "parts"
     parts: Names = ("nose", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip")
     margin: float = Field(1 / 32, ge=0, le=0.5)
+    inverted: bool = False
 
 
 def register(registry: Registry) -> None:

@@ -104,7 +104,7 @@ class LoadedRun:
         truncation: float | None = None,
         reference: Photos | None = None,
         donor: Photos | Edit | None = None,
-        drive: Photos | None = None,
+        drive: Photos | Layouts | None = None,
         keep_background: bool = False,
         **options: Any,
     ) -> Edit:
@@ -131,8 +131,8 @@ class LoadedRun:
                 maps. Some runs take everything of a reference without further options.
             donor: A face whose part is taken, or one for each image; anything that `images` may be. `from_seed=7`
                 names a face that the run generates instead.
-            drive: A face whose pose and expression are taken, or one for each image, for a run that re-enacts; one
-                image may be driven by several.
+            drive: A face whose pose and expression are taken, or one for each image, for a run that re-enacts: photos,
+                or maps for a run whose edits are maps. One image may be driven by several.
             keep_background: Whether the background of the input stays, for a run that can tell it.
             options: Attributes with values in [0, 1], or `domain` with a name; attributes that are not named stay as
                 they are. For faces made of parts `part`, one name or several, and `only`, `shape` or `texture`.
@@ -187,8 +187,6 @@ class LoadedRun:
         """
         editor, donor = self.synthesis_editor, inputs.donor
         problems = list_input_problems(editor, replace(inputs, donor=None))
-        if inputs.reference is not None:
-            problems.append("reference: this run takes no style from a reference; leave it out")
         if problems:
             raise ConfigError("\n".join(problems))
         assert inputs.images is not None

@@ -30,7 +30,7 @@ class EditInputs:
     own: Mapping[str, Any] | None = None
     reference: Photos | Layouts | None = None
     donor: Photos | Edit | None = None
-    drive: Photos | None = None
+    drive: Photos | Layouts | None = None
     keep_background: bool = False
 
     def split_layout(self) -> EditInputs:
@@ -58,6 +58,8 @@ def list_input_problems(editor: Editor, inputs: EditInputs) -> list[str]:
     if inputs.donor is not None and not editor.takes_parts:
         kind = "edits photos" if editor.makes_images else "edits maps of parts"
         problems.append(f"donor: this run {kind} and takes no parts; use `reference`")
+    if inputs.reference is not None and not editor.takes_reference:
+        problems.append("reference: this run takes no style from a reference; leave it out")
     if inputs.drive is not None and not editor.takes_drive:
         problems.append("drive: this run does not re-enact faces; leave it out")
     if inputs.keep_background and not editor.can_keep_background:
@@ -154,9 +156,9 @@ def prepare_edit(
         check_donor(request, inputs.donor is not None, editor.part_kinds)
         request = replace(
             request,
-            reference=_prepare_reference(editor, facts, device, inputs.reference),
+            reference=_prepare_style_faces(editor, facts, device, inputs.reference),
             donor=_prepare_faces("donor", inputs.donor, facts, device),
-            drive=_prepare_faces("drive", inputs.drive, facts, device),
+            drive=_prepare_style_faces(editor, facts, device, inputs.drive, "drive"),
         )
         if request.drive is not None and len(image) == 1:
             image = image.expand(len(request.drive), -1, -1, -1)
@@ -181,12 +183,16 @@ def _make_own_rows(editor: Editor, labels: Mapping[str, float], image: Tensor) -
     return rows
 
 
-def _prepare_reference(editor: Editor, facts: Facts, device: torch.device, reference: Any) -> Tensor | None:
-    """Prepare references: photos for an editor that makes images, else layouts."""
-    if reference is None:
-        return None
-    prepare = prepare_images if editor.makes_images else prepare_layouts
-    return prepare(reference, facts, device)
+def _prepare_style_faces(
+    editor: Editor, facts: Facts, device: torch.device, faces: Any, name: str = "reference"
+) -> Tensor | None:
+    """Prepare faces whose style is taken: photos for an editor that makes images, else layouts."""
+    if faces is None or editor.makes_images:
+        return _prepare_faces(name, faces, facts, device)
+    try:
+        return prepare_layouts(faces, facts, device)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("layout:", f"{name}:", 1)) from error
 
 
 def _prepare_faces(name: str, faces: Any, facts: Facts, device: torch.device) -> Tensor | None:

@@ -9,7 +9,12 @@ from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 
-CONDITIONS_OF_FACTS = ("attributes", "domain", "pairs")  # conditions whose attribute names are those of the facts
+CONDITIONS_OF_FACTS = (
+    "attributes",
+    "domain",
+    "pairs",
+    "single",
+)  # conditions whose attribute names are those of the facts
 
 
 def read_attribute_names(folder: Path) -> tuple[str, ...] | None:

@@ -212,10 +212,7 @@ def check_editor(name: str, registry: Registry) -> None:
         return
     image = make_faces(3, 3, facts.image_size)
     own = make_labels(4, 3, len(facts.attributes))
-    if facts.attributes:
-        request = Request({facts.attributes[0]: 1.0})
-    else:
-        request = Request(parts={part: kinds for part, kinds in editor.part_kinds.items()}, from_seed=7)
+    request = make_tiny_request(editor, facts)
     segmentation = make_segmentation(3, 3, facts.image_size, max(1, len(facts.parts)))
     masks = editor.read_masks({"segmentation": segmentation}, image) if editor.takes_layout else {}
     targets = editor.resolve(request, image, own) | masks
@@ -226,6 +223,17 @@ def check_editor(name: str, registry: Registry) -> None:
     assert torch.allclose(alone.image, edit.image[1:2], atol=1e-5), "an edit depends on the other images of its batch"
     assert torch.equal(editor.apply(image, targets).image, edit.image), "the same edit twice differs"
     assert torch.allclose(editor.apply(image, targets, strength=0.0).image, image), "strength 0 is not the input"
+
+
+def make_tiny_request(editor: Editor, facts: Facts) -> Request:
+    """Make a request that an editor takes: an attribute, another face's expression, or all parts of a generated one."""
+    size, parts = facts.image_size, len(facts.parts)
+    if facts.attributes:
+        return Request({facts.attributes[0]: 1.0})
+    if editor.takes_drive:
+        layout = make_layout(make_segmentation(8, 1, size, parts), parts)
+        return Request(drive=make_faces(8, 1, size) if editor.makes_images else layout)
+    return Request(parts=dict(editor.part_kinds), from_seed=7)
 
 
 def check_faces(editor: Editor, facts: Facts) -> None:
@@ -248,7 +256,7 @@ def check_layouts(editor: Editor, facts: Facts) -> None:
     image = make_faces(3, 3, facts.image_size)
     segmentation = make_segmentation(3, 3, facts.image_size, len(facts.parts))
     masks = editor.read_masks({"segmentation": segmentation}, image)
-    request, own = Request({facts.attributes[0]: 1.0}), make_labels(4, 3, len(facts.attributes))
+    request, own = make_tiny_request(editor, facts), make_labels(4, 3, len(facts.attributes))
 
     def edit(rows: slice, **options: Any) -> Tensor:
         targets = editor.resolve(request, image[rows], own[rows]) | {name: mask[rows] for name, mask in masks.items()}

@@ -79,6 +79,10 @@ def suggest_commands(editor: Editor, path: Path, attributes: Sequence[str]) -> l
             f"  edit them    zoo direction {path} --attribute {name}, once, and then",
             f"               zoo edit {path} --seed 0 --attribute {name}=1",
         ]
+    if editor.takes_drive:
+        layout = " --layout MAP.png" if editor.needs_layout else ""
+        lines = [f"  drive a face zoo edit {path} PHOTO{layout} --drive CLIP.mp4"] if editor.makes_images else []
+        return [*lines, f"  see edits    zoo edit {path} --grid --out sheet.png"]
     if editor.paints_layouts and not editor.attributes:
         part = "hair" if "hair" in editor.parts else editor.parts[-1]
         return [
