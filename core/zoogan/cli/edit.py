@@ -123,7 +123,14 @@ def edit(
         return 0
     check_options(run, options, registry)
     loaded = open_run()
-    if problems := list_refused_options(loaded.editor, options):
+    problems = list_refused_options(loaded.editor, options)
+    if loaded.editor.can_sample and options.clip is None:
+        from zoogan.workflows.edit_generated import list_generated_problems
+
+        problems += list_generated_problems(
+            loaded, options.photos, options.seed, options.make_request(), options.truncation, options.segmentation
+        )
+    if problems:
         raise ConfigError("\n".join(problems))
     if options.clip is not None:
         return save_clip(loaded, options, format_command(context, "--resume"))

@@ -66,7 +66,8 @@ def edit_generated(
     Raises:
         ConfigError: Every mistake that can be found before a latent is searched, at once.
     """
-    check_generated_edit(run, photos, seeds, request, truncation, segmentation)
+    if problems := list_generated_problems(run, photos, seeds, request, truncation, segmentation):
+        raise ConfigError("\n".join(problems))
     latent_files = [path for path in photos if path.suffix == LATENT_SUFFIX]
     pictures = [path for path in photos if path.suffix != LATENT_SUFFIX]
     stored, generated = load_faces(run, latent_files), generate_faces(run, seeds, truncation)
@@ -85,19 +86,15 @@ def edit_generated(
     return paths
 
 
-def check_generated_edit(
+def list_generated_problems(
     run: LoadedRun,
     photos: Sequence[Path],
     seeds: Sequence[int],
     request: Mapping[str, str],
     truncation: float | None,
     segmentation: bool,
-) -> None:
-    """Check that the run can make the requested edit.
-
-    Raises:
-        ConfigError: Every problem, at once.
-    """
+) -> list[str]:
+    """List why the run cannot make the requested edit; see `edit_generated`."""
     problems = []
     if photos and seeds:
         problems.append("--seed makes faces and there are photos: leave one of them out")
@@ -111,8 +108,7 @@ def check_generated_edit(
         run.editor.condition.parse({name: value for name, value in request.items() if name != "domain"})
     except ValueError as error:
         problems.append(str(error))
-    if problems:
-        raise ConfigError("\n".join(problems))
+    return problems
 
 
 def load_donor(run: LoadedRun, donor: Path | int, truncation: float | None, notify: Notify = ignore_note) -> Edit:
