@@ -38,7 +38,7 @@ def test_mismatched_pair_networks_are_refused() -> None:
     one_piece = {"generator": {"use": "stylegan2", "style_dim": 6}, "weights": {"mask": 0}}
     with pytest.raises(ConfigError, match="looks at segmentations of 4 classes, but generator 'stylegan2' gives none"):
         make_trainer(method=METHOD, **one_piece)
-    with pytest.raises(ConfigError, match=r"weights.mask: generator 'stylegan2' has no parts"):
+    with pytest.raises(ConfigError, match=r"weights.mask: generator 'stylegan2' makes no masks of parts"):
         make_trainer(method=METHOD, **one_piece | {"weights": {"mask": 1}, "judge_segmentation": False})
     with pytest.raises(ConfigError, match="makes faces of parts, and this source has none"):
         make_trainer(method=METHOD, facts=Facts(image_size=SIZE))

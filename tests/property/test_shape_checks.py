@@ -84,3 +84,14 @@ def test_right_shapes_pass() -> None:
 def test_disabled_checks_pass_wrong_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     assert add_rows(ROWS, ROWS, columns=2).shape == (2, 2)
+
+
+def draw_with(generator: torch.Generator) -> float:
+    return float(torch.rand((), generator=generator))
+
+
+def test_checks_made_while_the_generator_is_replaced_know_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = check_shapes(draw_with)
+    real = torch.Generator()
+    monkeypatch.setattr(torch, "Generator", type("Fake", (torch.Generator,), {}))
+    assert 0 <= checked(real) < 1

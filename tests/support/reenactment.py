@@ -54,6 +54,10 @@ def make_run(method: str, path: Path | None = None) -> LoadedRun:
     layouts = composition.stages["layout"].networks if method == "smile" else composition.networks
     for weight in layouts.parameters():
         torch.nn.init.normal_(weight, std=0.3)
+    if method == "smile":
+        for name, weight in composition.networks["generator"].named_parameters():
+            if name.endswith("rgb.conv.weight"):
+                weight.data *= 30  # colours that a GIF can tell apart
     networks = composition.networks.eval().requires_grad_(False)
     editor = composition.game.make_editor(networks, attributes=facts.attributes)
     return LoadedRun(config, facts, editor, 3, path=path, stages=composition.stages)

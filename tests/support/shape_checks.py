@@ -12,12 +12,15 @@ import types
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from typing import Any, get_type_hints
+from unittest import mock
 
 import jaxtyping
+import torch
 from beartype import beartype
 
 Function = Callable[..., Any]
 
+GENERATOR = torch.Generator
 jaxtyped: Any = jaxtyping.jaxtyped
 open_scope = functools.partial(jaxtyped, "context")  # sizes such as "n" have one value in it
 
@@ -72,12 +75,16 @@ def make_check(function: Any) -> Function:
 
 
 def resolve_annotations(function: Any) -> dict[str, Any]:
-    """Evaluate annotations that are strings; one that names something unknown is not checked."""
+    """Evaluate annotations that are strings; one that names something unknown is not checked.
+
+    A check is made at the first call, perhaps while a test replaces torch's generator.
+    """
     hints = {}
     for name, annotation in function.__annotations__.items():
         holder = types.SimpleNamespace(__annotations__={name: annotation})
         try:
-            hints[name] = get_type_hints(holder, function.__globals__, include_extras=True)[name]
+            with mock.patch.object(torch, "Generator", GENERATOR):
+                hints[name] = get_type_hints(holder, function.__globals__, include_extras=True)[name]
         except NameError:
             hints[name] = Any
     return hints
