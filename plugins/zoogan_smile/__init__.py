@@ -62,6 +62,7 @@ def register_image_stage(registry: Registry) -> None:
         SmileImageGeneratorConfig,
         SmileImageMappingConfig,
         SmileRegionEncoderConfig,
+        SpadeGeneratorConfig,
     )
 
     for role, config, network in (
@@ -71,6 +72,9 @@ def register_image_stage(registry: Registry) -> None:
         ("image_discriminator", SmileImageDiscriminatorConfig, "SmileImageDiscriminator"),
     ):
         registry.component(role, "smile-image", config=config, build=f"zoogan_smile.image_networks:{network}")
+    registry.component(
+        "latent_generator", "spade", config=SpadeGeneratorConfig, build="zoogan_smile.spade:SpadeGenerator"
+    )
     registry.method(
         MethodSpec(
             name="smile-image",

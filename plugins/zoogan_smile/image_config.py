@@ -51,6 +51,33 @@ class SmileImageGeneratorConfig(CodeSize):
         return self.codes != "none"
 
 
+class SpadeGeneratorConfig(CodeSize):
+    """Paints a layout with spatially adaptive norms (SPADE, Park et al. 2019); with codes as SEAN (Zhu et al. 2020).
+
+    Attributes:
+        widths: Channels from the smallest size to the full one, with a doubling between two. Each size has a block.
+        middle_blocks: Blocks at the second size.
+        hidden: Channels of the small network on the layout in each norm.
+        codes: The blocks that read codes. none = the layout alone, as SPADE; below_full_size = all but the one at full
+            size, as SEAN; all.
+        start: What the features of the smallest size are made of. layout = the shrunk layout, as published; latent =
+            the latent, as SPADE with an encoder.
+        norm: The norm before the maps: batch = over the joint batch, as published; instance = of each image.
+        spectral: Divide the weights of the blocks' convolutions by their spectral norm.
+    """
+
+    takes_layout: ClassVar[bool] = True
+
+    use: Literal["spade"] = "spade"
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((1024, 1024, 512, 256, 128, 64), min_length=2)
+    middle_blocks: int = Field(2, ge=1)
+    hidden: int = Field(128, ge=1)
+    codes: Literal["none", "below_full_size", "all"] = "none"
+    start: Literal["layout", "latent"] = "layout"
+    norm: Literal["batch", "instance"] = "batch"
+    spectral: bool = True
+
+
 class SmileImageMappingConfig(CodeSize):
     """From noise to the codes of all parts: pixel norm and an MLP of one width.
 

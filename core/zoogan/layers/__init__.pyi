@@ -63,10 +63,16 @@ from .residual_discriminator import DiscriminatorBlock as DiscriminatorBlock
 from .residual_discriminator import DiscriminatorHead as DiscriminatorHead
 from .residual_discriminator import DiscriminatorTrunk as DiscriminatorTrunk
 from .shapes import Images as Images
+from .spade import SeanNorm as SeanNorm
+from .spade import SpadeNorm as SpadeNorm
+from .spade import SpadeResidualBlock as SpadeResidualBlock
+from .spade import init_xavier as init_xavier
 from .spatial_conv import SpatialModulatedConv2d as SpatialModulatedConv2d
 from .spatial_conv import SpatialToRGB as SpatialToRGB
 from .spatial_conv import StyledSpatialConv2d as StyledSpatialConv2d
 from .spatial_conv import compute_spatial_demodulation as compute_spatial_demodulation
+from .spectral import SpectralNorm as SpectralNorm
+from .spectral import add_spectral_norm as add_spectral_norm
 from .style_blocks import AdaIN as AdaIN
 from .style_blocks import AdainResidualBlock as AdainResidualBlock
 from .style_blocks import Content as Content
