@@ -234,14 +234,34 @@ class SmileImageDiscriminator(ImageDiscriminator):
         Raises:
             ValueError: The network judges pairs and there is no layout.
         """
+        return self.head(self.trunk(self.join_input(image, segmentation)))
+
+    def compute_features(
+        self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None
+    ) -> list[Float[Tensor, "n _ _ _"]]:
+        """Compute the features of all layers of the trunk, at full size first.
+
+        Args:
+            image: See `forward`.
+            segmentation: See `forward`.
+
+        Raises:
+            ValueError: See `forward`.
+        """
+        return self.trunk.compute_features(self.join_input(image, segmentation))
+
+    def join_input(
+        self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None
+    ) -> Float[Tensor, "n j h w"]:
+        """Join images with their layouts as 0 and 1, if the network judges pairs; see `forward`."""
         if not self.classes:
-            return self.head(self.trunk(image))
+            return image
         if segmentation is None:
             raise ValueError(
                 "this discriminator judges images with their layouts: give them too (judge_segmentation=true), or use "
                 "one of images alone (discriminator.layout=false)"
             )
-        return self.head(self.trunk(torch.cat([image, (segmentation + 1) / 2], 1)))
+        return torch.cat([image, (segmentation + 1) / 2], 1)
 
 
 def check_parts(slot: str, facts: Facts) -> int:

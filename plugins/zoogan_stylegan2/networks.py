@@ -119,3 +119,14 @@ class StyleGAN2Discriminator(ImageDiscriminator):
             Scores (n, 1), unbounded.
         """
         return self.head(self.trunk(image))
+
+    def compute_features(
+        self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None
+    ) -> list[Float[Tensor, "n _ _ _"]]:
+        """Compute the features of all layers of the trunk, at full size first.
+
+        Args:
+            image: Images (n, c, s, s) in [-1, 1].
+            segmentation: Ignored.
+        """
+        return self.trunk.compute_features(image)

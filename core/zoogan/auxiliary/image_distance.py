@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -62,8 +62,15 @@ def choose_image_distance(choice: DistanceChoice, image_size: int, device: torch
         return L1._replace(note=str(reason))
 
 
-def make_lpips_distance(image_size: int, device: torch.device) -> ImageDistance:
+def make_lpips_distance(
+    image_size: int, device: torch.device, accepted: Sequence[str] = PREFERRED_TRUNKS
+) -> ImageDistance:
     """Make LPIPS a distance of faces.
+
+    Args:
+        image_size: Side of the faces in pixels.
+        device: Device of the faces.
+        accepted: The trunks that may be used; the first whose weights are in the folder of metric weights is.
 
     Raises:
         Unavailable: No library, no weights, or faces that are too small.
@@ -72,9 +79,9 @@ def make_lpips_distance(image_size: int, device: torch.device) -> ImageDistance:
         raise Unavailable(f"LPIPS needs faces of {SMALLEST} pixels or more, these have {image_size}")
     import_lpips()
     folder = get_weights_folder()
-    trunks = [trunk for trunk in PREFERRED_TRUNKS if (folder / make_trunk_file(trunk).name).is_file()]
+    trunks = [trunk for trunk in accepted if (folder / make_trunk_file(trunk).name).is_file()]
     if not trunks:
-        file = make_trunk_file(PREFERRED_TRUNKS[0])
+        file = make_trunk_file(accepted[0])
         raise Unavailable(f"LPIPS needs weights: put {file.name} ({file.url}) into {folder}")
     file = make_trunk_file(trunks[0])
     network = open_lpips(trunks[0], find_weight_file(file, None, "lpips", World.make_single()), device)

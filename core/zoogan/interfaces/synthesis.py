@@ -223,3 +223,25 @@ class ImageDiscriminator(Network):
             image: Images in [-1, 1].
             segmentation: -1 or 1 for each class, or a generator's scores of them; None = judge the images alone.
         """
+
+    def compute_features(
+        self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None
+    ) -> list[Float[Tensor, "n _ _ _"]]:
+        """Compute the features of several layers, for terms that compare images by them.
+
+        The features of an image do not depend on the other images of the batch.
+
+        Args:
+            image: See `forward`.
+            segmentation: See `forward`.
+
+        Returns:
+            A tensor for each layer, the first layer first.
+
+        Raises:
+            ValueError: The discriminator gives no features, as by default.
+        """
+        raise ValueError(
+            "this discriminator gives no features to compare: remove the term that compares them, or use a "
+            "discriminator that has `compute_features`"
+        )

@@ -55,6 +55,21 @@ class DiscriminatorTrunk(nn.Sequential):
         blocks = (DiscriminatorBlock(i, o) for i, o in pairwise(widths))
         super().__init__(EqualizedConv2d(channels, widths[0], 1, activate=True), *blocks)
 
+    def compute_features(self, x: Images) -> list[Float[Tensor, "n _ _ _"]]:
+        """Compute the outputs of all layers.
+
+        Args:
+            x: Images (n, channels, s, s).
+
+        Returns:
+            Features (n, widths[k], s / 2^k, s / 2^k): those of the 1x1 convolution, then one for each block.
+        """
+        features: list[Tensor] = []
+        for layer in self:
+            x = layer(x)
+            features.append(x)
+        return features
+
 
 def get_group_size(batch: int, maximum: int = MAX_STD_GROUP) -> int:
     """Return the largest group size into which a batch divides.

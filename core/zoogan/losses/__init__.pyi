@@ -5,14 +5,17 @@ from .adversarial import WganLoss as WganLoss
 from .base import OptionlessLoss as OptionlessLoss
 from .classification import BinaryClassification as BinaryClassification
 from .classification import SoftmaxClassification as SoftmaxClassification
+from .config import FeatureMatchingConfig as FeatureMatchingConfig
 from .config import GradientPenaltyConfig as GradientPenaltyConfig
 from .config import MaskAreaConfig as MaskAreaConfig
 from .config import MaskVariationConfig as MaskVariationConfig
 from .config import NoPenaltyConfig as NoPenaltyConfig
 from .config import PenaltyConfig as PenaltyConfig
+from .config import PerceptualConfig as PerceptualConfig
 from .config import R1Config as R1Config
 from .config import TermConfig as TermConfig
 from .config import UnmaskedIdentityConfig as UnmaskedIdentityConfig
+from .feature_matching import FeatureMatching as FeatureMatching
 from .penalties import GradientPenalty as GradientPenalty
 from .penalties import NoPenalty as NoPenalty
 from .penalties import R1Penalty as R1Penalty

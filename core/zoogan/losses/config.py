@@ -76,6 +76,33 @@ class UnmaskedIdentityConfig(TermConfig):
     use: Literal["unmasked_identity"] = "unmasked_identity"
 
 
+# ---- extra terms of reconstructions ----
+
+
+class FeatureMatchingConfig(TermConfig):
+    """Distance of the discriminator's features of real and reconstructed images (pix2pixHD, equation 4).
+
+    Attributes:
+        weight: Factor of the term; 10 as in pix2pixHD, SPADE and SEAN.
+    """
+
+    use: Literal["feature_matching"] = "feature_matching"
+    weight: float = Field(10.0, ge=0)
+
+
+class PerceptualConfig(TermConfig):
+    """LPIPS between photos and their reconstructions. Its weights must be in place; nothing is downloaded.
+
+    Attributes:
+        weight: Factor of the term; SPADE and SEAN use 10, of distances of VGG-19 features.
+        trunk: The network whose features are compared.
+    """
+
+    use: Literal["perceptual"] = "perceptual"
+    weight: float = Field(10.0, ge=0)
+    trunk: Literal["vgg", "alex", "squeeze"] = "vgg"
+
+
 def register(registry: Registry) -> None:
     """Register the losses, penalties, classifications and terms.
 
@@ -101,3 +128,6 @@ def register(registry: Registry) -> None:
     registry.component("term", "mask_area", config=MaskAreaConfig, build=terms + "MaskArea")
     registry.component("term", "mask_variation", config=MaskVariationConfig, build=terms + "MaskVariation")
     registry.component("term", "unmasked_identity", config=UnmaskedIdentityConfig, build=terms + "UnmaskedIdentity")
+    feature_matching = "zoogan.losses.feature_matching:FeatureMatching"
+    registry.component("term", "feature_matching", config=FeatureMatchingConfig, build=feature_matching)
+    registry.component("term", "perceptual", config=PerceptualConfig, build="zoogan.auxiliary.perceptual:Perceptual")

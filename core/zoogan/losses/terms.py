@@ -1,6 +1,7 @@
 """Extra terms that any step can be given: `--set extra_terms.generator.mask_area.weight=0.1`.
 
-They read the step's values by name: `image` (n, 3, h, w), `edited` and `identity` (each an `EditedImage`).
+The terms of this file read values of attribute editing: `image` (n, 3, h, w), `edited` and `identity` (each an
+`EditedImage`).
 """
 
 from __future__ import annotations
