@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
+from support.part_runs import ErrorReader
 from support.pictures import make_pixels, save_picture
 from support.reenactment import RECIPE, compose_tiny, isolate_recipe, make_run
 from support.runs import REGISTRY
@@ -86,6 +87,22 @@ def test_clip_drives_a_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         distances = [np.abs(frame - one).mean() for one in wanted]
         assert distances[k] < min(distances[:k] + distances[k + 1 :]) / 2, "up to the 256 colours of a GIF"
     assert main([*command[:2], str(clip), *command[5:]]) == 2, "a clip alone asks for nothing"
+    assert main([*command[:2], "--seed", "1", *command[3:]]) == 2, "a clip without a photo drives nothing"
     assert suggest_commands(run.editor, Path("r"), ()) == [
         "  drive a face zoo edit r PHOTO --drive CLIP.mp4", "  see edits    zoo edit r --grid --out sheet.png",
     ]  # fmt: skip
+
+
+def test_layouts_are_driven_by_layouts_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_error: ErrorReader
+) -> None:
+    folder = tmp_path / "run"
+    run = make_run("smile-layout", folder)
+    RunFolder(folder).write_config(run.config, run.facts)
+    monkeypatch.setattr("zoogan.runs.opening.load", lambda *_, **__: run)
+    photo, clip = save_picture(tmp_path / "me.png", size=(32, 32)), tmp_path / "clip.gif"
+    Image.new("RGB", (32, 32)).save(clip)
+    error = read_error("edit", folder, photo, "--layout", photo, "--drive", clip)
+    assert "this run edits the map of the parts of a face, and a film has none" in error
+    assert "--drive: a film drives one photo" in read_error("edit", folder, "--layout", photo, "--drive", clip)
+    assert "edits no attributes, and edits are measured by attribute" in read_error("evaluate", folder)

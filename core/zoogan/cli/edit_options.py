@@ -185,7 +185,7 @@ def list_clip_problems(options: EditOptions, layout_use: LayoutUse | None) -> li
         problems.append(f"{clip}: a film is edited alone; edit it and the photos in separate commands")
     if options.drive is not None and not is_film(options.drive):
         problems.append(f"--drive {options.drive}: expected a film: {', '.join(FILM_SUFFIXES)}")
-    if options.drive is not None and (len(photos) > 1 or films):
+    if options.drive is not None and (len(photos) != 1 or films):
         problems.append("--drive: a film drives one photo; give one photo, and no film besides")
     if layout_use == "needed" and options.drive is None:
         problems.append("this run edits the map of the parts of a face, and a film has none; give photos and maps")

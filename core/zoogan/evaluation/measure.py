@@ -153,6 +153,11 @@ def prepare_study(
         raise ConfigError(
             f"--truncation {options.truncation:g}: {run_folder} edits faces, and only samples can be truncated"
         )
+    if kind == "edits" and not run.editor.attributes:
+        raise ConfigError(
+            f"{run_folder} edits no attributes, and edits are measured by attribute; look at them with "
+            f"`zoo edit {run_folder} --grid`"
+        )
     judge, problem = find_judge(options.judge, data.source, data.image_size)
     notes = [problem]
     if problem := find_own_judge(judge, run.stages):

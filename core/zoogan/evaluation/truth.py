@@ -30,14 +30,18 @@ def measure_truth(
         device: The device to edit on.
 
     Returns:
-        One line for each attribute. An empty list if the source cannot redraw faces, or if the editor generates faces
-        instead of editing them.
+        One line for each attribute. An empty list if there are none, if the source cannot redraw faces, or if the
+        editor generates faces instead of editing them.
     """
     from zoogan.evaluation.metric_runner import run_metrics
     from zoogan.evaluation.study import get_kind, open_study
     from zoogan.interfaces import World
 
-    if get_kind(editor) == "samples" or not (source.count_faces("test") or source.count_faces("valid")):
+    if (
+        get_kind(editor) == "samples"
+        or not attributes
+        or not (source.count_faces("test") or source.count_faces("valid"))
+    ):
         return []
     alone = World.make_single()  # the other processes only wait for this one
     study = open_study(source, source_name, device=device, world=alone, editor=editor)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zoogan import __version__
 from zoogan.evaluation.metrics.parts import list_parts
+from zoogan.evaluation.study import get_kind
 from zoogan.evaluation.truth import measure_truth
 from zoogan.interfaces import Editor
 from zoogan.runs.opening import load
@@ -53,7 +54,8 @@ def describe_outcome(ended: EndedTraining) -> str:
     lines += measure_truth(
         session.source, session.config.data.source, editor, session.facts.attributes, session.accelerator.device
     )
-    lines.append(f"  measure it   zoo evaluate {path}")
+    if editor.attributes or get_kind(editor) == "samples":
+        lines.append(f"  measure it   zoo evaluate {path}")
     return "\n".join(lines)
 
 
