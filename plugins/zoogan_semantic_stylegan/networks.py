@@ -84,8 +84,7 @@ class SemanticStyleGANGenerator(LatentGenerator):
             facts.channels, parts, refine=config.refine, noise=config.noise,
         )  # fmt: skip
         self.noise_sizes = self.renderer.noise_sizes
-        for number, size in enumerate(self.noise_sizes):
-            self.register_buffer(f"noise_{number}", torch.randn(1, 1, *size))
+        self.add_fixed_noise()
         self.register_buffer("place", make_coordinate_grid(side), persistent=False)
         self.register_buffer("source", torch.tensor(self.list_source_rows()), persistent=False)
 
@@ -125,10 +124,6 @@ class SemanticStyleGANGenerator(LatentGenerator):
         from_other = torch.stack([kind == 2, kind >= 1], 2).flatten(1)  # shape, texture of each part
         coarse = from_other.new_zeros(len(one), self.config.shared_layers)
         return torch.where(torch.cat([coarse, from_other], 1)[..., None], other, one)
-
-    def get_fixed_noise(self) -> list[Tensor]:
-        """Return the network's own noise maps, one row for all faces."""
-        return [self.get_buffer(f"noise_{number}") for number in range(len(self.noise_sizes))]
 
     def compute_part_features(self, latents: Latents, places: Places | None = None) -> PartFeatures:
         """Compute the features and the depth of each part.

@@ -61,12 +61,7 @@ class StyleGAN2Generator(LatentGenerator):
         )
         sides = [SMALLEST, *(SMALLEST * 2**k for k in range(1, len(widths)) for _ in range(2))]
         self.noise_sizes = tuple((side, side) for side in sides) if config.noise else ()
-        for place, size in enumerate(self.noise_sizes):
-            self.register_buffer(f"noise_{place}", torch.randn(1, 1, *size))
-
-    def get_fixed_noise(self) -> list[Tensor]:
-        """Return the network's own noise maps, one row for all faces."""
-        return [self.get_buffer(f"noise_{place}") for place in range(len(self.noise_sizes))]
+        self.add_fixed_noise()
 
     def forward(self, latents: Latents, noise: Noise | None = None) -> SynthesisedFace:
         """Generate faces (n, c, s, s).

@@ -19,6 +19,8 @@ from zoogan.layers.regions import resize_layout
 from zoogan.layers.spade import SeanNorm, SpadeNorm, SpadeResidualBlock
 from zoogan.layers.spectral import SpectralNorm, add_spectral_norm
 from zoogan.plugins import Facts
+from zoogan.plugins.host import get_zoo
+from zoogan.testing.conformance import make_tiny_config, train_on_random_batches
 from zoogan.testing.tensors import make_random_tensor, make_segmentation
 from zoogan_smile.image_config import SpadeGeneratorConfig
 from zoogan_smile.spade import SpadeGenerator
@@ -268,3 +270,25 @@ def test_sizes_and_data_that_do_not_fit_are_refused():
     generator = make_generator()
     with pytest.raises(ValueError, match="paints layouts"):
         generator(make_latents(1, generator))
+
+
+def test_training_without_codes_leaves_the_encoder_as_it_is():
+    settings = {
+        "generator": {"use": "spade", "code_dim": 4, "widths": [4, 4], "hidden": 4},
+        "mapping": {"code_dim": 4, "layers": 1}, "region_encoder": {"code_dim": 4, "width": 4},
+        "discriminator": {"channel_multiplier": 0.01, "max_width": 4},
+        "extra_terms": {"reconstruction": {"feature_matching": {"use": "feature_matching"}}},
+    }  # fmt: skip
+    registry = get_zoo().registry
+    before, after = (
+        train_on_random_batches(make_tiny_config("smile-image", registry, settings), registry, iterations).networks
+        for iterations in (1, 2)
+    )  # the second iteration reconstructs
+
+    def list_changed(slot: str) -> set[str]:
+        states = before[slot].state_dict(), after[slot].state_dict()
+        return {name for name, value in states[0].items() if not torch.equal(value, states[1][name])}
+
+    assert list_changed("region_encoder") == set()
+    changed = list_changed("generator")
+    assert "rgb.weight" in changed and any(name.endswith("0.left") for name in changed)

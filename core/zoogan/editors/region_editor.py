@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.conditions.unconditional import NoAttributes
+from zoogan.editors.seeds import draw_latents, draw_noise
 from zoogan.facts import Facts
 from zoogan.interfaces import (
     Column,
@@ -24,7 +25,7 @@ from zoogan.interfaces import (
     Targets,
 )
 from zoogan.interfaces.draws import derive_seed
-from zoogan.interfaces.synthesis import name_noise
+from zoogan.interfaces.synthesis import LatentMapping, name_noise
 from zoogan.layers.layout import make_layout
 
 COLUMN_CODES = 3
@@ -96,17 +97,8 @@ class RegionEditor(Editor):
         Raises:
             ValueError: A truncation outside of 0..1.
         """
-        if truncation is not None and not 0 <= truncation <= 1:
-            raise ValueError(f"truncation is a share from 0 to 1, got {truncation:g}")
-        mapping: Any = self.networks["mapping"]
-        weight = next(mapping.parameters())
-        noise = [
-            torch.randn(mapping.latent_dim, generator=torch.Generator().manual_seed(derive_seed("latent", seed)))
-            for seed in seeds
-        ]
-        latents: Tensor = mapping(torch.stack(noise).to(weight))
-        if truncation is not None and truncation != 1:
-            latents = self.mean_latent.to(weight).lerp(latents, truncation)
+        mapping = cast(LatentMapping, self.networks["mapping"])
+        latents = draw_latents(mapping, seeds, truncation, self.mean_latent)
         return latents.unflatten(1, (len(self.parts), -1))
 
     @torch.no_grad()
@@ -157,7 +149,7 @@ class RegionEditor(Editor):
         """
         if cutoff is not None:
             raise ValueError("cutoff: this run's codes are the same at every resolution: leave it out")
-        codes, generator = self.draw_codes(seeds, truncation), self.generator
+        codes = self.draw_codes(seeds, truncation)
         if layout is None:
             if self.layouts is None:
                 raise ValueError("this run paints maps of parts: give one, with --layout FILE")
@@ -165,11 +157,7 @@ class RegionEditor(Editor):
         if len(layout) not in (1, len(codes)):
             raise ValueError(f"{len(layout)} layouts for {len(codes)} faces: give one, or one for each")
         layout = layout.to(codes).expand(len(codes), -1, -1, -1)
-        sources = [torch.Generator().manual_seed(derive_seed("noise", seed)) for seed in seeds]
-        noise = [
-            torch.stack([torch.randn(1, *size, generator=source) for source in sources]).to(codes)
-            for size in generator.noise_sizes
-        ]
+        noise = draw_noise(self.generator, seeds)
         image = self.paint(codes, layout, noise)
         return Edit(image, segmentation=layout.argmax(1), extras={"codes": codes} | name_noise(noise))
 

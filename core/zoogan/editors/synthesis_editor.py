@@ -15,8 +15,8 @@ from zoogan.conditions.parts import LATENT_KINDS, PartRows, find_part_rows
 from zoogan.editors.config import InversionConfig
 from zoogan.editors.directions import Direction, solve_move
 from zoogan.editors.parts import check_donor, replace_rows
+from zoogan.editors.seeds import draw_latents, draw_noise
 from zoogan.interfaces import Column, Edit, Editor, Networks, Request, Seed, Targets
-from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.synthesis import LatentGenerator, LatentMapping, Latents, Noise, collect_noise, name_noise
 
 DRAWN_COLUMNS, TRUNCATED_COLUMNS, DIRECTION_COLUMNS = 6, 2, 3
@@ -36,6 +36,7 @@ class SynthesisEditor(Editor):
     Attributes:
         directions: The directions of the attributes that it can edit.
         tuned: Whether its generator was tuned to a photo.
+        fixed_directions: Attributes whose directions belong to its training, so that no others can replace them.
     """
 
     can_sample = True
@@ -55,6 +56,7 @@ class SynthesisEditor(Editor):
         self.takes_parts = bool(self.part_rows)
         self.directions: dict[str, Direction] = {}
         self.tuned = False
+        self.fixed_directions: tuple[str, ...] = ()
 
     def with_generator(self, generator: nn.Module) -> SynthesisEditor:
         """Return a copy of this editor with a generator that was tuned to a photo; its edits name that generator."""
@@ -116,29 +118,18 @@ class SynthesisEditor(Editor):
             ValueError: A truncation outside of 0..1, a cutoff outside of 0..rows.
         """
         mapping, generator = self.mapping, self.generator
-        if truncation is not None and not 0 <= truncation <= 1:
-            raise ValueError(f"truncation is a share from 0 to 1, got {truncation:g}")
         if cutoff is not None and not 0 <= cutoff <= generator.rows:
             raise ValueError(f"cutoff is a number of rows from 0 to {generator.rows}, got {cutoff}")
-        weight = next(mapping.parameters())
-        noise = [
-            torch.randn(mapping.latent_dim, generator=torch.Generator().manual_seed(derive_seed("latent", seed)))
-            for seed in seeds
-        ]
-        latents: Tensor = generator.repeat_latent(mapping(torch.stack(noise).to(weight)))
-        if truncation is None or truncation == 1:
-            return latents
-        rows = torch.arange(generator.rows, device=weight.device) < (generator.rows if cutoff is None else cutoff)
-        return torch.where(rows[:, None], self.mean_latent.to(weight).lerp(latents, truncation), latents)
+        latents = draw_latents(mapping, seeds, None if cutoff is not None else truncation, self.mean_latent)
+        if cutoff is None or truncation is None:
+            return generator.repeat_latent(latents)
+        truncated = draw_latents(mapping, seeds, truncation, self.mean_latent)
+        rows = torch.arange(generator.rows, device=latents.device) < cutoff
+        return torch.where(rows[:, None], generator.repeat_latent(truncated), generator.repeat_latent(latents))
 
     def draw_noise(self, seeds: Sequence[int]) -> Noise:
         """Draw the generator's noise maps of each seed."""
-        weight = next(self.generator.parameters())
-        sources = [torch.Generator().manual_seed(derive_seed("noise", seed)) for seed in seeds]
-        return [
-            torch.stack([torch.randn(1, *size, generator=source) for source in sources]).to(weight)
-            for size in self.generator.noise_sizes
-        ]
+        return draw_noise(self.generator, seeds)
 
     @torch.no_grad()
     def synthesise(self, latents: Latents, noise: Noise | None = None) -> Edit:
@@ -281,9 +272,12 @@ class SynthesisEditor(Editor):
             ValueError: A threshold: there is no mask. A truncation: these faces have their latents.
         """
         self.check_options(threshold, truncation)
-        latents = targets["latents"]
-        latents = latents.lerp(targets.get("replaced", latents), strength) + strength * targets["move"][:, None]
-        return self.synthesise(latents, collect_noise(targets))
+        return self.synthesise(self.move_latents(targets, strength), collect_noise(targets))
+
+    def move_latents(self, targets: Targets, strength: float) -> Latents:
+        """Move the latents of targets, by `strength`, to those with replaced parts and along `move`."""
+        latents: Tensor = targets["latents"]
+        return latents.lerp(targets.get("replaced", latents), strength) + strength * targets["move"][:, None]
 
     # ---- sample grids ----
 

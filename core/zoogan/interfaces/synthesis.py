@@ -123,6 +123,15 @@ class LatentGenerator(Network):
             raise ValueError("this generator makes faces in one piece: no part can be left out")
         return self(latents, noise)
 
+    def add_fixed_noise(self) -> None:
+        """Draw the network's own noise maps, of the sizes in `noise_sizes`, and keep them as buffers `noise_0`..."""
+        for place, size in enumerate(self.noise_sizes):
+            self.register_buffer(f"{NOISE_PREFIX}{place}", torch.randn(1, 1, *size))
+
+    def get_fixed_noise(self) -> list[Float[Tensor, "1 1 _ _"]]:
+        """Return the network's own noise maps, one row for all faces; see `add_fixed_noise`."""
+        return [self.get_buffer(f"{NOISE_PREFIX}{place}") for place in range(len(self.noise_sizes))]
+
     def repeat_latent(self, latent: Latent) -> Latents:
         """Return w as w+, the same row everywhere."""
         return latent[:, None].expand(-1, self.rows, -1)
