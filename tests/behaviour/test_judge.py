@@ -15,7 +15,7 @@ from zoogan.data.config import DrawnData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.drawn.source import DrawnSource
 from zoogan.errors import ConfigError
-from zoogan.interfaces.study import AttributeJudge, PartJudge
+from zoogan.interfaces.study import AttributeJudge, PartJudge, TrainingJudge
 from zoogan.judges import training as judge_training
 from zoogan.judges.augment import augment_faces, blur_faces, make_sampling_grid
 from zoogan.judges.calibration import fit_judge
@@ -226,6 +226,66 @@ def test_judge_resizes_other_sizes(judge: Judge, faces: dict[str, torch.Tensor])
     large = faces["image"].repeat_interleave(2, 2).repeat_interleave(2, 3)
     assert torch.allclose(judge.read_attributes(large), judge.read_attributes(faces["image"]), atol=0.05)
     assert judge.resizer == "bilinear-antialias-16"
+
+
+@pytest.mark.parametrize("size", [16, 24])
+def test_judge_gradient_equals_finite_differences(judge: Judge, faces: dict[str, torch.Tensor], size: int) -> None:
+    image = torch.nn.functional.interpolate(faces["image"][:2], (size, size), mode="bilinear").requires_grad_()
+    weights = torch.tensor([1.0, -2.0, 3.0])
+    reading = judge.read_with_gradient(image)
+    mix = torch.linspace(-1, 1, reading.features.shape[1])
+    for k in range(2):
+
+        def measure(faces: torch.Tensor, k: int = k) -> torch.Tensor:
+            read = judge.read_with_gradient(faces)
+            return (read.logits @ weights).sum() if k == 0 else (read.features @ mix).sum()
+
+        (gradient,) = torch.autograd.grad(measure(image), image)
+        assert gradient.shape == image.shape and gradient.abs().amax((1, 2, 3)).min() > 0
+        step = 3e-3 * gradient / gradient.norm()
+        with torch.no_grad():
+            difference = (measure(image + step) - measure(image - step)) / (2 * 3e-3)
+        assert float(difference) == pytest.approx(float(gradient.norm()), rel=0.03)
+
+
+def test_judge_reading_equals_read_attributes(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
+    image = faces["image"].clone().requires_grad_()
+    reading = judge.read_with_gradient(image)
+    assert isinstance(judge, TrainingJudge) and reading.logits.requires_grad and reading.features.requires_grad
+    torch.testing.assert_close(reading.logits.sigmoid(), judge.read_attributes(faces["image"]))
+    torch.testing.assert_close(judge.network.attributes(reading.features), reading.logits)
+    assert reading.features.shape == (12, judge.network.attributes[1].in_features)
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in judge.network.parameters())
+    large = faces["image"].repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(judge.read_with_gradient(large).logits.sigmoid(), judge.read_attributes(large))
+
+
+def test_judge_reading_runs_the_trunk_once(
+    judge: Judge, faces: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, compute = [0], judge.network.compute_maps
+
+    def count(image: torch.Tensor) -> list[torch.Tensor]:
+        calls[0] += 1
+        return compute(image)
+
+    monkeypatch.setattr(judge.network, "compute_maps", count)
+    image = faces["image"].clone()
+    judge.read_with_gradient(image)
+    assert calls == [1]
+    judge.read_with_gradient(image)
+    assert calls == [2], "a graph cannot be used twice, so nothing is cached"
+    judge.read_part_probabilities(image), judge.read_parts(image)
+    assert calls == [3]
+
+
+def test_judge_part_probabilities_sum_to_one(judge: Judge, faces: dict[str, torch.Tensor]) -> None:
+    image = faces["image"].clone().requires_grad_()
+    probabilities, parts = judge.read_part_probabilities(image), judge.read_parts(image)
+    assert probabilities is not None and parts is not None and probabilities.shape == (12, len(judge.parts), 16, 16)
+    assert not probabilities.requires_grad
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(12, 16, 16))
+    assert torch.equal(probabilities.argmax(1), parts)
 
 
 # ---- the folder ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The judge: a network that reads attributes, pose and parts off faces, and the folder where it is stored.
 
-Judges are for measuring only: no generator is trained with one. `zoo judge train` makes one.
+`zoo judge train` makes one. A judge measures runs, or is a stage of a method that trains with it; a run is never
+measured with the judge that it was trained with.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch.nn import functional as F
 from zoogan.config import ConfigModel
 from zoogan.errors import ConfigError
 from zoogan.files import find_folder, get_cache_folder, hash_file, replace_folder, write_tensors
+from zoogan.interfaces.study import JudgeReading
 from zoogan.judges.network import JudgeNetwork, JudgeNetworkConfig
 
 FORMAT = 1
@@ -112,14 +114,16 @@ class Judge:
         for recent, version, maps in self._recent:
             if recent() is image and version == image._version:
                 return maps
-        side = self.image_size
-        fitted = image
-        if image.shape[-2:] != (side, side):
-            dtype = torch.promote_types(image.dtype, torch.float32)
-            fitted = F.interpolate(image.to(dtype), (side, side), mode="bilinear", antialias=True).to(image.dtype)
-        maps = self.network.compute_maps(fitted.float())
+        maps = self.network.compute_maps(self._resize(image))
         self._recent.append((ref(image), image._version, maps))
         return maps
+
+    def _resize(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 s s"]:
+        side = self.image_size
+        if image.shape[-2:] != (side, side):
+            dtype = torch.promote_types(image.dtype, torch.float32)
+            image = F.interpolate(image.to(dtype), (side, side), mode="bilinear", antialias=True).to(image.dtype)
+        return image.float()
 
     @torch.no_grad()
     def read_attributes(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n a"]:
@@ -138,6 +142,19 @@ class Judge:
     def read_parts(self, image: Float[Tensor, "n 3 h w"]) -> Int64[Tensor, "n s s"] | None:
         """Compute the class of each pixel at the judge's own size; None if it reads no parts."""
         return self.network.read_parts(self._compute_maps(image)).argmax(1) if self.facts.build.classes else None
+
+    @torch.no_grad()
+    def read_part_probabilities(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k s s"] | None:
+        """Compute the probability of every part at each pixel, at the judge's own size; None if it reads no parts."""
+        return self.network.read_parts(self._compute_maps(image)).softmax(1) if self.facts.build.classes else None
+
+    def read_with_gradient(self, image: Float[Tensor, "n 3 h w"]) -> JudgeReading:
+        """Compute logits and pooled features of each face in one pass, through which a gradient passes to the face.
+
+        The sigmoid of the logits equals `read_attributes`. Nothing is cached.
+        """
+        features = self.network.pool_features(self.network.compute_maps(self._resize(image)))
+        return JudgeReading(self.network.classify_features(features), features)
 
 
 # ---- finding and opening ----

@@ -204,14 +204,20 @@ class JudgeNetwork(nn.Module):
             image = F.interpolate(image, scale_factor=self.build.zoom, mode="bilinear", align_corners=False)
         return list(self.trunk((image - self.mean) / self.std))
 
-    def read_attributes(self, maps: list[Tensor]) -> Float[Tensor, "n a"]:
-        """Compute the logits of attributes.
+    def pool_features(self, maps: list[Tensor]) -> Float[Tensor, "n f"]:
+        """Pool the two coarsest maps.
 
         Means over the map show features of the whole face, maxima small ones such as earrings.
         """
-        if not self.build.attributes:
-            return maps[0].new_zeros(len(maps[0]), 0)
-        return self.attributes(torch.cat([pool for m in maps[-2:] for pool in (m.mean((2, 3)), m.amax((2, 3)))], 1))
+        return torch.cat([pool for m in maps[-2:] for pool in (m.mean((2, 3)), m.amax((2, 3)))], 1)
+
+    def classify_features(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n a"]:
+        """Compute the logits of attributes from pooled features."""
+        return self.attributes(features) if self.build.attributes else features[:, :0]
+
+    def read_attributes(self, maps: list[Tensor]) -> Float[Tensor, "n a"]:
+        """Compute the logits of attributes."""
+        return self.classify_features(self.pool_features(maps))
 
     def read_pose(self, maps: list[Tensor]) -> Float[Tensor, "n 3"]:
         """Compute yaw, pitch and roll in degrees."""
