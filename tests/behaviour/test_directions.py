@@ -25,15 +25,8 @@ from support.toy_faces import (
     set_inversion,
 )
 from zoogan.cli import main
-from zoogan.editors.directions import (
-    Direction,
-    TooFewFacesError,
-    fit_direction,
-    make_conditional,
-    measure_cosines,
-    read_sampled_faces,
-    solve_move,
-)
+from zoogan.editors.direction_fits import TooFewFacesError, fit_direction, read_sampled_faces
+from zoogan.editors.directions import Direction, make_conditional, measure_cosines, solve_move
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
 from zoogan.interfaces import Edit, Request

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from zoogan.editors.config import InversionConfig
-from zoogan.editors.directions import Direction, choose_surest_faces, fit_plane, make_conditional, solve_move
+from zoogan.editors.direction_fits import DIRECTION_FITS, DirectionFit, choose_surest_faces, fit_plane
+from zoogan.editors.directions import Direction, make_basis, make_conditional, solve_move
 from zoogan.editors.inversion import get_jitter, get_learning_rate, measure_autocorrelation, normalise_noise
 from zoogan.interfaces.synthesis import collect_noise, name_noise
 from zoogan.losses.reconstruction import multiscale_l1
@@ -63,21 +64,70 @@ def test_conditional_direction_keeps_other_distances(seed: int, k: int) -> None:
     )
 
 
-@given(seeds, st.floats(0.1, 10.0), st.floats(-3.0, 3.0))
-def test_fitted_plane_follows_shifted_latents(seed: int, scale: float, shift: float) -> None:
+@given(seeds, batches, st.integers(1, 4), st.floats(0.0, 1.0))
+def test_basis_move_equals_move_of_one_direction(seed: int, n: int, k: int, value: float) -> None:
+    known = {str(i): direction(seed + 10 * i) for i in range(k)}
+    for name in list(known)[1:]:  # paths that are not the normals
+        try:
+            known[name] = make_conditional(known[name], {"0": known["0"]})
+        except ValueError:
+            continue
+    basis, latents = make_basis(known), make_noise(seed, n, 3, STYLE)
+    attribute = torch.randint(k, (n,), generator=torch.Generator().manual_seed(seed))
+    values = value * torch.rand(n, generator=torch.Generator().manual_seed(seed))
+    moves, own = basis.solve_move(latents, attribute, value), basis.solve_move(latents, attribute, values)
+    assert moves.shape == (n, STYLE) and moves.dtype == torch.float32 and basis.names == tuple(known)
+    for row in range(n):
+        one, face = known[basis.names[attribute[row]]], latents[row : row + 1]
+        for move, target in ((moves, value), (own, float(values[row]))):
+            expected = solve_move([one], [target], face)
+            size = 1 + float(expected.norm())
+            torch.testing.assert_close(move[row : row + 1], expected, atol=1e-5 * size, rtol=1e-5)
+        distance = basis.measure_distance(face, attribute[row : row + 1])
+        torch.testing.assert_close(distance.double(), one.measure_distance(face), atol=1e-5, rtol=1e-5)
+
+
+@given(seeds, st.sampled_from(DIRECTION_FITS), st.floats(0.1, 10.0), st.floats(-3.0, 3.0))
+def test_fitted_plane_follows_shifted_latents(seed: int, fit: DirectionFit, scale: float, shift: float) -> None:
     """Latents that are larger or elsewhere have the same normal, and the plane moves with them."""
     latents = make_noise(seed, 120, 4)
     shown = latents @ torch.tensor([0.8, 0.6, 0.0, 0.0]) > 0.2 * make_noise(seed + 1, 120)
     assume(20 < int(shown.sum()) < 100)
-    normal, intercept = fit_plane(latents, shown)
-    assert float(normal @ torch.tensor([0.8, 0.6, 0.0, 0.0], dtype=torch.float64)) > 0.9
-    other, there = fit_plane(scale * latents + shift, shown)
+    normal, intercept = fit_plane(latents, shown, fit=fit)
+    assert float(normal @ torch.tensor([0.8, 0.6, 0.0, 0.0], dtype=torch.float64)) > (
+        0.8 if fit == "mean_difference" else 0.9
+    )
+    other, there = fit_plane(scale * latents + shift, shown, fit=fit)
     torch.testing.assert_close(other, normal, atol=1e-4, rtol=0)
     distance = (scale * latents + shift).double() @ other + there
     torch.testing.assert_close(distance, scale * (latents.double() @ normal + intercept), atol=1e-3 * scale, rtol=1e-3)
-    flipped, offset = fit_plane(latents, ~shown)
+    flipped, offset = fit_plane(latents, ~shown, fit=fit)
     torch.testing.assert_close(flipped, -normal, atol=1e-5, rtol=0)
     assert offset == pytest.approx(-intercept, abs=1e-4)
+
+
+@given(seeds)
+def test_svm_minimises_the_squared_hinge(seed: int) -> None:
+    latents = make_noise(seed, 80, 3)
+    shown = latents[:, 0] > 0.7 * make_noise(seed + 1, 80)
+    x = latents.double()
+    centre, scale = x.mean(0), (x - x.mean(0)).square().mean().sqrt()
+    sign = 2 * shown.double() - 1
+    weight = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    search = torch.optim.LBFGS([weight], max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+
+    def measure() -> Tensor:
+        search.zero_grad()
+        score = (x - centre) / scale @ weight[:3] + weight[3]
+        loss = (1 - sign * score).clamp(min=0).square().mean() / 2 + 0.1 * weight[:3].square().sum() / 2
+        loss.backward()
+        return loss
+
+    search.step(measure)
+    found = weight.detach()
+    normal, intercept = fit_plane(latents, shown, fit="svm")
+    torch.testing.assert_close(normal, found[:3] / found[:3].norm(), atol=1e-4, rtol=0)
+    assert intercept == pytest.approx(float(found[3] * scale / found[:3].norm() - normal @ centre), abs=1e-4)
 
 
 @given(seeds, st.integers(20, 80), st.floats(0.01, 0.5))

@@ -8,29 +8,17 @@ Source: InterFaceGAN (Shen et al. 2020), section 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
-from torch.nn import functional as F
 
-from zoogan.interfaces.editor import Editor
-from zoogan.interfaces.study import AttributeJudge
 from zoogan.interfaces.synthesis import Latent, Latents
 
-MIN_FACES = 20  # faces on each side, or there is nothing to fit
-HELD_OUT_EVERY = 5  # every fifth of the selected faces measures the plane
-WEIGHT_DECAY = 0.1  # of squared weights, for latents of variance 1: lower overfits, higher gives the mean difference
 MIN_LENGTH = 0.1  # of a normal's length, least that must remain without its projection on others
-NEWTON_STEPS, TOLERANCE = 50, 1e-8  # of the fit: most steps, and the length of a step at which it stops
-READ_BATCH = 50
-
-
-class TooFewFacesError(ValueError):
-    """Too few faces show an attribute, or too few do not."""
 
 
 @dataclass(frozen=True)
@@ -82,104 +70,70 @@ def solve_move(directions: Sequence[Direction], values: Sequence[float], latents
     return (steps @ paths).to(latents)
 
 
-# ---- fitting ----
+@dataclass(frozen=True)
+class DirectionBasis:
+    """The directions of several attributes in float32 on one device, for trainings, whose host must not wait.
 
-
-def fit_plane(
-    latents: Float[Tensor, "n s"], shown: Bool[Tensor, " n"], decay: float = WEIGHT_DECAY
-) -> tuple[Float64[Tensor, " s"], float]:
-    """Fit the plane between latents with and without an attribute.
-
-    Logistic regression with weight decay, by Newton's method.
-
-    Args:
-        latents: The latents; about as many with as without.
-        shown: Whether each shows the attribute.
-        decay: The weight of the squared weights, for latents of variance 1.
-
-    Returns:
-        The plane's normal (s,), of length 1, and its intercept.
+    Attributes:
+        names: The attributes, in the order of the rows.
+        normals: See `Direction.normal`.
+        intercepts: See `Direction.intercept`.
+        paths: See `Direction.path`.
+        sides: See `Direction.sides`.
+        gains: How far a move of length 1 along the path changes the distance: normal . path.
     """
-    x = latents.detach().cpu().double()
-    centre = x.mean(0)
-    scale = (x - centre).square().mean().sqrt().clamp(min=1e-12)
-    x = torch.cat([(x - centre) / scale, x.new_ones(len(x), 1)], 1)
-    target = shown.cpu().double()
-    decays = torch.full((x.shape[1],), decay, dtype=torch.float64)
-    decays[-1] = 1e-9  # the offset is free
 
-    def loss(weight: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(x @ weight, target) + (decays * weight.square()).sum() / 2
+    names: tuple[str, ...]
+    normals: Float32[Tensor, "a s"]
+    intercepts: Float32[Tensor, " a"]
+    paths: Float32[Tensor, "a s"]
+    sides: Float32[Tensor, "a 2"]
+    gains: Float32[Tensor, " a"]
 
-    weight = torch.zeros_like(decays)
-    for _ in range(NEWTON_STEPS):
-        probability = (x @ weight).sigmoid()
-        gradient = x.T @ (probability - target) / len(x) + decays * weight
-        curvature = (x.T * (probability * (1 - probability))) @ x / len(x) + decays.diag()
-        step = torch.linalg.solve(curvature, gradient)
-        while loss(weight - step) > loss(weight) and step.norm() > TOLERANCE:  # far from the minimum it may overshoot
-            step = step / 2
-        weight = weight - step
-        if step.norm() <= TOLERANCE:
-            break
-    length = weight[:-1].norm().clamp(min=1e-12)
-    normal = weight[:-1] / length
-    return normal, float(weight[-1] * scale / length - normal @ centre)
+    def measure_distance(self, latents: Latents, attribute: Int64[Tensor, " n"]) -> Float32[Tensor, " n"]:
+        """Return the signed distance of each face, that of the mean of its rows, from the plane of its attribute.
+
+        Args:
+            latents: w+ of the faces.
+            attribute: Index into `names`, one for each face.
+        """
+        return (latents.float().mean(1) * self.normals[attribute]).sum(1) + self.intercepts[attribute]
+
+    def solve_move(
+        self, latents: Latents, attribute: Int64[Tensor, " n"], value: float | Float[Tensor, " n"] = 1.0
+    ) -> Latent:
+        """Find the move along the path of each face's attribute that brings it to the requested side.
+
+        Args:
+            latents: w+ of the faces.
+            attribute: Index into `names`, one for each face.
+            value: The requested value, 0 to 1, one for all or one for each face.
+
+        Returns:
+            The move (n, s), to be added to every row.
+        """
+        low, high = self.sides[attribute].unbind(1)
+        gap = low + value * (high - low) - self.measure_distance(latents, attribute)
+        return ((gap / self.gains[attribute])[:, None] * self.paths[attribute]).to(latents.dtype)
 
 
-def choose_surest_faces(
-    probability: Float[Tensor, " n"], threshold: float, share: float
-) -> tuple[list[int], list[int], dict[str, int]]:
-    """Choose the faces with the lowest and as many with the highest probability of an attribute, the surest first.
+def make_basis(directions: Mapping[str, Direction], device: torch.device | str = "cpu") -> DirectionBasis:
+    """Put the directions of attributes on a device.
 
     Args:
-        probability: How surely each face shows the attribute, 0 to 1.
-        threshold: Faces above it show the attribute.
-        share: Of all faces, at most this share is chosen on each side.
-
-    Returns:
-        Indices of faces without, indices of faces with, and counts: all faces, those that show it, those chosen.
+        directions: One or more directions by attribute.
+        device: Where the tensors go.
 
     Raises:
-        TooFewFacesError: Fewer than 20 on one side.
+        ValueError: There is no direction.
     """
-    order = probability.argsort(descending=True, stable=True).tolist()
-    with_it, n = int((probability > threshold).sum()), len(order)
-    fewer = min(with_it, n - with_it)
-    if fewer < MIN_FACES:
-        which = "show it" if fewer == with_it else "do not show it"
-        raise TooFewFacesError(f"{fewer} of {n} faces {which}, and a direction needs {MIN_FACES} or more of each kind")
-    count = min(fewer, max(MIN_FACES, round(share * n)))
-    return order[::-1][:count], order[:count], {"faces": n, "with": with_it, "kept": count}
-
-
-def fit_direction(
-    latents: Float[Tensor, "n s"], probability: Float[Tensor, " n"], threshold: float = 0.5, share: float = 0.1
-) -> Direction:
-    """Fit the direction of an attribute from latents and how surely their faces show it.
-
-    Every fifth of the chosen faces is left out of the fit. `facts` holds the share of these that lie on the right side
-    of the plane as `accuracy`.
-
-    Args:
-        latents: The latents.
-        probability: See `choose_surest_faces`.
-        threshold: See `choose_surest_faces`.
-        share: See `choose_surest_faces`.
-
-    Raises:
-        TooFewFacesError: See `choose_surest_faces`.
-    """
-    without, showing, counts = choose_surest_faces(probability, threshold, share)
-    place = torch.arange(counts["kept"]).repeat(2)
-    index = torch.tensor(without + showing)
-    shown = torch.arange(2 * counts["kept"]) >= counts["kept"]
-    chosen, is_fitted = latents.detach().cpu().double()[index], place % HELD_OUT_EVERY != HELD_OUT_EVERY - 1
-    normal, intercept = fit_plane(chosen[is_fitted], shown[is_fitted])
-    distance = chosen @ normal + intercept
-    accuracy = ((distance > 0) == shown)[~is_fitted].double().mean()
-    sides = (float(distance[~shown].mean()), float(distance[shown].mean()))
-    return Direction(normal, intercept, normal, sides, counts | {"accuracy": float(accuracy)})
+    if not directions:
+        raise ValueError("a basis needs one direction or more, got none")
+    normals, paths = (torch.stack([getattr(one, name) for one in directions.values()]) for name in ("normal", "path"))
+    intercepts = torch.tensor([one.intercept for one in directions.values()], dtype=torch.float64)
+    sides = torch.tensor([one.sides for one in directions.values()], dtype=torch.float64)
+    tensors = (normals, intercepts, paths, sides, (normals * paths).sum(1))
+    return DirectionBasis(tuple(directions), *(part.to(device, torch.float32) for part in tensors))
 
 
 def make_conditional(direction: Direction, others: Mapping[str, Direction]) -> Direction:
@@ -205,33 +159,3 @@ def make_conditional(direction: Direction, others: Mapping[str, Direction]) -> D
 def measure_cosines(direction: Direction, others: Mapping[str, Direction]) -> dict[str, float]:
     """Return the cosine between a direction's normal and each other's, -1 to 1."""
     return {name: float(direction.normal @ other.normal) for name, other in others.items()}
-
-
-@torch.no_grad()
-def read_sampled_faces(
-    editor: Editor,
-    judge: AttributeJudge,
-    n: int,
-    seed: int = 0,
-    watch: Callable[[int], object] | None = None,
-) -> tuple[Float[Tensor, "n s"], Float[Tensor, "n a"]]:
-    """Sample faces and read how surely they show the judge's attributes.
-
-    Args:
-        editor: An editor that can sample.
-        judge: Reads the attributes.
-        n: The number of faces.
-        seed: The first face's seed; the others follow.
-        watch: Called after each batch with the number of faces read so far.
-
-    Returns:
-        The latents (n, s), and the probabilities (n, a).
-    """
-    latents, probabilities = [], []
-    for first in range(0, n, READ_BATCH):
-        sample = editor.sample(range(seed + first, seed + min(first + READ_BATCH, n)))
-        latents.append(sample.extras["latents"][:, 0].cpu())
-        probabilities.append(judge.read_attributes(sample.image).cpu())
-        if watch is not None:
-            watch(first + len(sample.image))
-    return torch.cat(latents), torch.cat(probabilities)

@@ -16,7 +16,8 @@ Tuned generator:
 Direction, in `RUN/directions/<attribute>.safetensors` (see `zoogan.editors.directions.Direction`):
 
 - `normal` and `path`: (s,); `intercept`: (); `sides`: (2,).
-- Metadata: how it was fitted (judge, faces, with, kept, accuracy, conditional, date).
+- Metadata: how it was fitted (fit, judge, faces, with, kept, accuracy, conditional, date); of a direction from
+  elsewhere also `file`, `displacements` and `sides_from`.
 """
 
 from __future__ import annotations

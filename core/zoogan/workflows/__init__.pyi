@@ -1,5 +1,6 @@
 from .direction import FittedDirections as FittedDirections
 from .direction import fit_directions as fit_directions
+from .direction_file import read_displacements as read_displacements
 from .edit_clip import EditedClip as EditedClip
 from .edit_clip import edit_clip as edit_clip
 from .edit_generated import edit_generated as edit_generated
