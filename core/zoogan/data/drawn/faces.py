@@ -87,6 +87,23 @@ class DrawnFaces:
         Raises:
             ValueError: A name is unknown, a value is outside [0, 1], or two attributes that exclude each other are set.
         """
+        return self._paint(*self._change_attributes(indices, attributes))
+
+    def draw_traits(
+        self, indices: Sequence[int] | Tensor, **attributes: float | bool | int | Tensor
+    ) -> identity.Traits:
+        """Draw the traits of `redraw(indices, **attributes)`, without painting.
+
+        Raises:
+            ValueError: See `redraw`.
+        """
+        numbers, has, born = self._change_attributes(indices, attributes)
+        return identity.make_traits(self.seed, numbers, has, hide_attributes(has)[0], born)
+
+    def _change_attributes(
+        self, indices: Sequence[int] | Tensor, attributes: Mapping[str, float | bool | int | Tensor]
+    ) -> tuple[np.ndarray, Tensor, Tensor]:
+        """Return the numbers of faces, the attributes that they have after a change, and those they had before."""
         numbers = _check_indices(indices)
         born = self._draw_attributes(numbers)
         has = born.clone()
@@ -98,7 +115,7 @@ class DrawnFaces:
                 has[:, find_column(rival)] &= ~value
         for name, value in values.items():
             has[:, find_column(name)] = value
-        return self._paint(numbers, has, born)
+        return numbers, has, born
 
     def draw_attributes(self, indices: Sequence[int] | Tensor) -> tuple[Bool[Tensor, "n 13"], Bool[Tensor, "n 13"]]:
         """Draw (attributes, visible) of `draw(indices)`, without painting."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,57 @@ from zoogan.data.drawn.identity import Traits
 from zoogan.data.drawn.shapes import Plane, cover_line, cover_shape, make_spot, make_wave, measure_ellipse
 
 NEAR_EAR = 0.97  # where on the half width of the face the ear sits
+
+
+class HeadPoint(NamedTuple):
+    """Where points of the image are on the head. All have the shape (n, h, w).
+
+    Attributes:
+        across: From -1 to 1 between the ears, over the face, and beyond at the back of the head.
+        down: Down the face, in head units.
+        radius: 1 on the outline of the head.
+        nx: Across the head in the image, 1 on the outline.
+        ny: Down the head in the image, 1 on the outline.
+        round2: The squared radius without the corners of the jaw.
+        bulge: How far the surface comes forward, 1 in the middle and 0 from the outline on.
+    """
+
+    across: Plane
+    down: Plane
+    radius: Plane
+    nx: Plane
+    ny: Plane
+    round2: Plane
+    bulge: Plane
+
+
+def locate_on_head(x: Plane, y: Plane, t: Traits) -> HeadPoint:
+    """Locate points of the image on the head, on any device.
+
+    Args:
+        x: Place across the head in the image, in head units; 0 between the eyes.
+        y: Place down the head in the image, in head units; 0 between the eyes.
+        t: Shape and turn of the heads: crown, chin, face_width, taper, square, yaw_* and pitch_*.
+    """
+    height = torch.where(y < 0.0, t.crown, t.chin)
+    ny = y / height
+    below = ny.clamp(0.0, 1.0)
+    below2 = below * below
+    # the jaw juts out towards where the face looks, the back of the skull the other way
+    nx = (x - t.yaw_sin * (0.02 + 0.13 * below2)) / (t.face_width * (1.0 - t.taper * below2 * below))
+    nx2, ny2 = nx * nx, ny * ny
+    round2 = nx2 + ny2
+    square2 = (nx2 * nx2).add_(ny2 * ny2).sqrt_()
+    radius = (square2 - round2).mul_(t.square * below).add_(round2).sqrt_()
+    # on the cylinder of the head: undo the turn
+    nz = (1.0 - nx2).clamp_(min=0.0).sqrt_()
+    across = nx * t.yaw_cos - nz * t.yaw_sin
+    depth = nz * t.yaw_cos + nx * t.yaw_sin
+    around = torch.where(across < 0.0, -2.0, 2.0) - across
+    across = torch.where(depth < 0.0, around, across)
+    bulge = (1.0 - round2).clamp_(min=0.0).sqrt_()
+    down = (y + (0.40 * t.pitch_sin) * bulge) / t.pitch_cos
+    return HeadPoint(across, down, radius, nx, ny, round2, bulge)
 
 
 class Head:
@@ -31,31 +84,15 @@ class Head:
 
     def __init__(self, canvas: Canvas):
         t = canvas.traits
-        x, y = canvas.x, canvas.y
-        height = torch.where(y < 0.0, t.crown, t.chin)
-        ny = y / height
-        below = ny.clamp(0.0, 1.0)
-        below2 = below * below
-        # the jaw juts out towards where the face looks, the back of the skull the other way
-        nx = (x - t.yaw_sin * (0.02 + 0.13 * below2)) / (t.face_width * (1.0 - t.taper * below2 * below))
-        nx2, ny2 = nx * nx, ny * ny
-        round2 = nx2 + ny2
-        square2 = (nx2 * nx2).add_(ny2 * ny2).sqrt_()
-        squareness = t.square * below
-        self.radius: Plane = (square2 - round2).mul_(squareness).add_(round2).sqrt_()
+        point = locate_on_head(canvas.x, canvas.y, t)
+        nx, ny, bulge = point.nx, point.ny, point.bulge
+        self.nx, self.ny, self.radius, self.across, self.down = nx, ny, point.radius, point.across, point.down
         self.inside: Plane = cover_shape((self.radius - 1.0).mul_(t.face_width * 1.05), canvas.pixel)
-        self.nx, self.ny = nx, ny
-        # on the cylinder of the head: undo the turn
-        nz = (1.0 - nx2).clamp_(min=0.0).sqrt_()
-        across = nx * t.yaw_cos - nz * t.yaw_sin
-        depth = nz * t.yaw_cos + nx * t.yaw_sin
-        around = torch.where(across < 0.0, -2.0, 2.0) - across
-        self.across: Plane = torch.where(depth < 0.0, around, across)
-        bulge = (1.0 - round2).clamp_(min=0.0).sqrt_()
-        self.down: Plane = (y + (0.40 * t.pitch_sin) * bulge) / t.pitch_cos
         light = (nx * t.light_x).add_(ny * t.light_y).mul_(t.light_strength)
         self.light: Plane = light
-        self.shade: Plane = (light - 0.16 * round2 * round2).add_(0.12 * bulge).add_(0.93).clamp_(0.25, 1.12)
+        self.shade: Plane = (
+            (light - 0.16 * point.round2 * point.round2).add_(0.12 * bulge).add_(0.93).clamp_(0.25, 1.12)
+        )
 
 
 def paint_background(canvas: Canvas) -> None:

@@ -149,6 +149,17 @@ class Traits:
         """Select the traits of some of the faces."""
         return Traits(self._values, rows if self._rows is None else self._rows[rows])
 
+    def replace(self, values: dict[str, Tensor]) -> Traits:
+        """Copy the traits with some values changed; other traits do not follow.
+
+        Args:
+            values: New value by trait, of the shape of the old one.
+        """
+        own = (
+            self._values if self._rows is None else {k: v.index_select(0, self._rows) for k, v in self._values.items()}
+        )
+        return Traits({**own, **values})
+
 
 def make_traits(
     seed: int,
