@@ -27,6 +27,7 @@ from .fir import downsample2d as downsample2d
 from .fir import filter2d as filter2d
 from .fir import upsample2d as upsample2d
 from .layout import make_layout as make_layout
+from .local import LocallyConnected as LocallyConnected
 from .mapping import PixelNormMapping as PixelNormMapping
 from .mapping import PixelNormMLP as PixelNormMLP
 from .mapping import pixel_norm as pixel_norm
@@ -73,6 +74,9 @@ from .spatial_conv import StyledSpatialConv2d as StyledSpatialConv2d
 from .spatial_conv import compute_spatial_demodulation as compute_spatial_demodulation
 from .spectral import SpectralNorm as SpectralNorm
 from .spectral import add_spectral_norm as add_spectral_norm
+from .squeeze import ImprovedResidualBlock as ImprovedResidualBlock
+from .squeeze import SqueezeExcitation as SqueezeExcitation
+from .squeeze import make_strided_shortcut as make_strided_shortcut
 from .style_blocks import AdaIN as AdaIN
 from .style_blocks import AdainResidualBlock as AdainResidualBlock
 from .style_blocks import Content as Content

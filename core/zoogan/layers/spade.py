@@ -36,6 +36,17 @@ def init_xavier(network: nn.Module, gain: float) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+def make_same_conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    """Make a convolution that keeps height and width, the fast one where it exists.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        kernel: Side of the kernel, odd.
+    """
+    return Conv3x3(inputs, outputs) if kernel == 3 else nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
 class SpadeNorm(nn.Module):
     """Spatially adaptive norm: (1 + scale) * normalised + shift, both maps that two convolutions make of the layout.
 
@@ -44,37 +55,45 @@ class SpadeNorm(nn.Module):
         regions: Number of parts.
         norm: The norm without parameters: batch = over the joint batch; instance = of each image.
         hidden: Channels between the two convolutions.
+        kernel: Side of the kernels, odd.
 
     Source: SPADE (Park et al. 2019), section 3, equation 1.
     """
 
-    def __init__(self, channels: int, regions: int, *, norm: NormKind = "batch", hidden: int = 128) -> None:
+    def __init__(
+        self, channels: int, regions: int, *, norm: NormKind = "batch", hidden: int = 128, kernel: int = 3
+    ) -> None:
         super().__init__()
         self.norm = (BatchNorm2d if norm == "batch" else InstanceNorm2d)(channels, affine=False)
-        self.layout_hidden = Conv3x3(regions, hidden)
-        self.layout_maps = Conv3x3(hidden, 2 * channels)  # the scales, then the shifts
+        self.layout_hidden = make_same_conv(regions, hidden, kernel)
+        self.layout_maps = make_same_conv(hidden, 2 * channels, kernel)  # the scales, then the shifts
 
-    def compute_maps(self, layout: Layout, codes: Codes | None = None) -> Float[Tensor, "n c2 h w"]:
+    def compute_maps(
+        self, layout: Layout, codes: Codes | None = None, guide: Images | None = None
+    ) -> Float[Tensor, "n c2 h w"]:
         """Compute the maps of scales and of shifts (n, 2 * channels, h, w).
 
         Args:
             layout: The layout (n, regions, h, w).
             codes: Ignored.
+            guide: Features to read in place of the layout (n, regions, h, w).
         """
-        return self.layout_maps(self.layout_hidden(layout).relu_())
+        return self.layout_maps(self.layout_hidden(layout if guide is None else guide).relu_())
 
-    def forward(self, x: Images, layout: Layout, codes: Codes | None = None) -> Images:
+    def forward(self, x: Images, layout: Layout, codes: Codes | None = None, guide: Images | None = None) -> Images:
         """Normalise features, then scale and shift them at each pixel.
 
         Args:
             x: Features (n, channels, h, w).
             layout: The layout (n, regions, h, w).
             codes: A code of each part (n, regions, code_dim), where the norm reads them.
+            guide: Features (n, guide, h, w) that the convolutions of the layout read instead of it; the codes are
+                still laid on the layout.
 
         Returns:
             Features of the shape of `x`.
         """
-        scale, shift = self.compute_maps(layout, codes).chunk(2, 1)
+        scale, shift = self.compute_maps(layout, codes, guide).chunk(2, 1)
         return torch.addcmul(shift, self.norm(x), 1 + scale)
 
 
@@ -91,32 +110,46 @@ class SeanNorm(SpadeNorm):
         code_dim: Numbers in a code.
         norm: The norm without parameters: batch = over the joint batch; instance = of each image.
         hidden: Channels between the two convolutions of the layout.
+        kernel: Side of the kernels, odd.
+        guide: Channels of the features that the convolutions of the layout read instead of it; None = they read the
+            layout.
 
-    Source: SEAN (Zhu et al. 2020), section 3.2, equations 1 and 2.
+    Source: SEAN (Zhu et al. 2020), section 3.2, equations 1 and 2; with a guide SD-GAN (Zhou et al. 2022).
     """
 
     def __init__(
-        self, channels: int, regions: int, code_dim: int, *, norm: NormKind = "batch", hidden: int = 128
+        self,
+        channels: int,
+        regions: int,
+        code_dim: int,
+        *,
+        norm: NormKind = "batch",
+        hidden: int = 128,
+        kernel: int = 3,
+        guide: int | None = None,
     ) -> None:
-        super().__init__(channels, regions, norm=norm, hidden=hidden)
+        super().__init__(channels, regions if guide is None else guide, norm=norm, hidden=hidden, kernel=kernel)
         self.channels = channels
         self.regions = RegionLinear(regions, code_dim, code_dim)
-        self.code_maps = Conv3x3(code_dim, 2 * channels)
+        self.code_maps = make_same_conv(code_dim, 2 * channels, kernel)
         self.blend = nn.Parameter(torch.zeros(2))  # of the scales and of the shifts
 
-    def compute_maps(self, layout: Layout, codes: Codes | None = None) -> Float[Tensor, "n c2 h w"]:
+    def compute_maps(
+        self, layout: Layout, codes: Codes | None = None, guide: Images | None = None
+    ) -> Float[Tensor, "n c2 h w"]:
         """Compute the maps of scales and of shifts (n, 2 * channels, h, w).
 
         Args:
-            layout: The layout (n, regions, h, w), one-hot.
+            layout: The layout (n, regions, h, w): one-hot, or the share of each part in each pixel.
             codes: A code of each part (n, regions, code_dim).
+            guide: See `forward`.
 
         Raises:
             ValueError: There are no codes.
         """
         if codes is None:
             raise ValueError("this norm reads the codes of the parts: give a code of each part")
-        of_layout = super().compute_maps(layout)
+        of_layout = super().compute_maps(layout, guide=guide)
         of_codes = self.code_maps(scatter_codes(self.regions(codes).relu(), layout))
         share = self.blend.sigmoid().repeat_interleave(self.channels)[:, None, None]
         return torch.lerp(of_layout, of_codes.to(of_layout.dtype), share.to(of_layout.dtype))
