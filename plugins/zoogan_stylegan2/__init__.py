@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoogan.plugins import MethodSpec, Registry, hookimpl
+from zoogan.plugins import MethodSpec, OfficialFiles, Registry, hookimpl
 
 API_VERSION = 1
 
@@ -35,5 +35,6 @@ def zoo_register(registry: Registry) -> None:
             title="StyleGAN2: faces from noise, in pure PyTorch",
             paper="https://arxiv.org/abs/1912.04958",
             importer="zoogan_stylegan2.weights:import_stylegan2",
+            official_files=OfficialFiles("zoogan_stylegan2.files:identify_file", needed=("generator",)),
         )
     )

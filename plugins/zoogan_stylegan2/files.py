@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -41,3 +42,12 @@ def identify_network(state: Mapping[str, Tensor]) -> str | None:
     """Return the official name of the network of a bare state_dict; None = neither network."""
     layout = identify_layout(state)
     return None if layout is None else "d" if layout.is_discriminator(state) else "g_ema"
+
+
+def identify_file(content: Mapping[str, Any]) -> str | None:
+    """Return which network the content of a file is, `generator` for a file of both; None = no file of StyleGAN2."""
+    slots = [slot for name, slot in NAMES.items() if name in content]
+    if slots:
+        return "generator" if "generator" in slots else slots[0]
+    name = identify_network(content) if all(isinstance(value, Tensor) for value in content.values()) else None
+    return None if name is None else NAMES[name]

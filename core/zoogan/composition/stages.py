@@ -23,6 +23,7 @@ from zoogan.interfaces.draws import derive_seed
 from zoogan.names import import_object
 from zoogan.plugins.host import PluginHost
 from zoogan.terminal.messages import Show, hide_message
+from zoogan.terminal.progress import Display
 
 FOLDER = "stages"  # in a run folder
 
@@ -95,6 +96,16 @@ class StageContext:
         if self.path is None:
             raise RuntimeError(f"stage {self.name!r} is untrained and has no folder")
         return replace_folder(self.path)
+
+    def show_progress(self, total: int, *, images: int = 1, unit: str = "iteration") -> Display:
+        """Show the progress of a job, as a context: `display.advance(done)` and `display.report(done, terms)`.
+
+        Args:
+            total: How many there are.
+            images: Images in each.
+            unit: What is counted.
+        """
+        return Display(0, total, images, self.quiet, unit=unit)
 
     def check_signal(self) -> None:
         """Stop a job if a signal asks for it. Call it now and then.

@@ -13,7 +13,7 @@ from pydantic import create_model
 
 from zoogan.config.commands import VERBS, Command
 from zoogan.config.models import ComponentConfig, DataConfig, GameConfig, get_component_name
-from zoogan.config.stages import Stage, find_stage_problem
+from zoogan.config.stages import OfficialFiles, Stage, find_stage_problem
 from zoogan.errors import ConfigError
 from zoogan.names import import_object, suggest_name
 
@@ -32,6 +32,10 @@ ROLES: dict[str, str] = {
     "latent_mapping": "zoogan.interfaces:LatentMapping",
     "image_discriminator": "zoogan.interfaces:ImageDiscriminator",
     "region_encoder": "zoogan.interfaces:RegionEncoder",
+    "latent_offset": "zoogan.interfaces:LatentOffset",
+    "latent_encoder": "zoogan.interfaces:LatentEncoder",
+    "attribute_offset": "zoogan.interfaces:AttributeOffset",
+    "compositor": "zoogan.interfaces:Compositor",
     "adversarial_loss": "zoogan.interfaces:AdversarialLoss",
     "discriminator_penalty": "zoogan.interfaces:DiscriminatorPenalty",
     "classification": "zoogan.interfaces:Classification",
@@ -146,21 +150,6 @@ class Component:
         except RegistrationError as error:
             raise ConfigError(f"{owner}{error}. Correct the attribute Config of {self.build!r}.") from error
         return config
-
-
-@dataclass(frozen=True)
-class OfficialFiles:
-    """How the official files of a method are told apart, so that a method with stages can sort those of all of them.
-
-    Attributes:
-        identify: Import string of a function `(content) -> str | None` that returns which network the content of a file
-            is, by the names and shapes in it; None = none of this method. It gets a state_dict, or the mapping that
-            holds several.
-        needed: The networks without which no run can be made.
-    """
-
-    identify: str
-    needed: tuple[str, ...]
 
 
 @dataclass(frozen=True)

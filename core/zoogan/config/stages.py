@@ -14,6 +14,21 @@ from zoogan.names import suggest_name
 
 
 @dataclass(frozen=True)
+class OfficialFiles:
+    """How the official files of a method or a stage are told apart, so that those of all stages can be sorted.
+
+    Attributes:
+        identify: Import string of a function `(content) -> str | None` that returns which network the content of a file
+            is, by the names and shapes in it; None = none of this method. It gets a state_dict, or the mapping that
+            holds several.
+        needed: The networks without which no run can be made.
+    """
+
+    identify: str
+    needed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Stage:
     """A training or a job whose result a method uses; its settings are the field `stages.<name>` of the config.
 
@@ -25,6 +40,10 @@ class Stage:
             context it reads nothing and builds an untrained equivalent from the config alone.
         after: Earlier stages whose results the stage needs.
         optional: Whether `--stage NAME=none` may leave it out.
+        importer: Import string of a function `(context, files) -> settings` that fills the folder with official
+            weights, for a stage that is not the training of a method; `files` has a file by network. It returns the
+            settings of the stage that the weights decide.
+        official_files: How these files are told apart; required for an importer.
     """
 
     name: str
@@ -32,6 +51,8 @@ class Stage:
     open: str
     after: tuple[str, ...] = ()
     optional: bool = False
+    importer: str | None = None
+    official_files: OfficialFiles | None = None
 
 
 def find_stage_problem(stages: Sequence[Stage], config: type[GameConfig]) -> str | None:
@@ -54,6 +75,8 @@ def find_stage_problem(stages: Sequence[Stage], config: type[GameConfig]) -> str
             return f"{where}: after names {', '.join(unknown)}; earlier stages: {', '.join(earlier) or 'none'}"
         if stage.name not in fields:
             return f"{where}: {config.__name__}.stages has no such field; fields: {', '.join(fields) or 'none'}"
+        if (stage.importer is None) != (stage.official_files is None):
+            return f"{where}: importer and official_files belong together: declare both or neither"
         kinds = get_args(fields[stage.name].annotation) or (fields[stage.name].annotation,)
         if not any(isinstance(kind, type) and issubclass(kind, StageConfig) for kind in kinds):
             return f"{where}: its field in {config.__name__}.stages must be a StageConfig, got {kinds[0]!r}"

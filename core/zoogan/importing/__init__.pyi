@@ -4,6 +4,7 @@ from .official import StateDict as StateDict
 from .official import Trial as Trial
 from .official import TrialFaces as TrialFaces
 from .official import add_raw as add_raw
+from .official import as_state_dict as as_state_dict
 from .official import configure_discriminator as configure_discriminator
 from .official import find_newest_files as find_newest_files
 from .official import make_published_layer as make_published_layer
@@ -11,6 +12,7 @@ from .official import map_layer_names as map_layer_names
 from .official import read_networks as read_networks
 from .official import read_state_dict as read_state_dict
 from .official import read_state_dicts as read_state_dicts
+from .official import read_weights_file as read_weights_file
 from .official import rename_tensors as rename_tensors
 from .official import require_attribute_names as require_attribute_names
 from .official import require_one_folder as require_one_folder

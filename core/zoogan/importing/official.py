@@ -13,8 +13,9 @@ from torch import Tensor
 from zoogan.config import DataConfig, GameConfig, merge
 from zoogan.errors import ConfigError
 from zoogan.files import StateDict as StateDict
-from zoogan.files import as_state_dict, read_weights_file
+from zoogan.files import as_state_dict as as_state_dict
 from zoogan.files import map_layer_names as map_layer_names
+from zoogan.files import read_weights_file as read_weights_file
 from zoogan.interfaces import Editor
 
 

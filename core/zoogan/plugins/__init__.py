@@ -1,4 +1,4 @@
-"""Names with which a plugin registers methods, components and commands. Imports no torch."""
+"""Names with which a plugin registers methods, components and commands, and words its messages. Imports no torch."""
 
 from importlib import import_module
 
@@ -8,11 +8,13 @@ _MODULES = {
     "Facts": "zoogan.facts",
     "MethodInfo": "zoogan.plugins.methods",
     "MethodSpec": "zoogan.config.registry",
-    "OfficialFiles": "zoogan.config.registry",
+    "OfficialFiles": "zoogan.config.stages",
     "RegistrationError": "zoogan.config.registry",
     "Registry": "zoogan.config.registry",
     "Stage": "zoogan.config.stages",
     "hookimpl": "zoogan.plugins.hooks",
+    "join_problems": "zoogan.names",
+    "suggest_name": "zoogan.names",
 }
 __all__ = sorted(_MODULES)
 

@@ -1,9 +1,11 @@
 from zoogan.config.registry import Component as Component
 from zoogan.config.registry import MethodSpec as MethodSpec
-from zoogan.config.registry import OfficialFiles as OfficialFiles
 from zoogan.config.registry import RegistrationError as RegistrationError
 from zoogan.config.registry import Registry as Registry
+from zoogan.config.stages import OfficialFiles as OfficialFiles
 from zoogan.config.stages import Stage as Stage
 from zoogan.facts import Facts as Facts
+from zoogan.names import join_problems as join_problems
+from zoogan.names import suggest_name as suggest_name
 from zoogan.plugins.hooks import hookimpl as hookimpl
 from zoogan.plugins.methods import MethodInfo as MethodInfo

@@ -4,8 +4,11 @@ from .config import CosineConfig as CosineConfig
 from .config import LinearConfig as LinearConfig
 from .optimizers import Optimizer as Optimizer
 from .optimizers import Schedule as Schedule
+from .stages.config import DirectionStage as DirectionStage
 from .stages.config import JudgeStage as JudgeStage
 from .stages.config import TrainedStage as TrainedStage
+from .stages.direction import open_direction_stage as open_direction_stage
+from .stages.direction import run_direction_stage as run_direction_stage
 from .stages.judge import open_judge_stage as open_judge_stage
 from .stages.judge import run_judge_stage as run_judge_stage
 from .stages.trained import open_trained_stage as open_trained_stage

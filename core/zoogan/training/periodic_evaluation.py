@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from zoogan.config import TrainingConfig, validate_model
@@ -12,9 +13,9 @@ from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import find_own_judge
 from zoogan.evaluation.metric_runner import explain_mismatch, run_metrics
 from zoogan.evaluation.metrics.lookup import list_default_metrics
-from zoogan.evaluation.study import get_kind, open_study
+from zoogan.evaluation.study import list_kinds, open_study
 from zoogan.files import write_text_atomically
-from zoogan.interfaces import Editor, Unavailable
+from zoogan.interfaces import Editor, Kind, Metric, Unavailable
 from zoogan.judges.judge import load_cached_judge
 from zoogan.names import suggest_name
 from zoogan.training.prepare import Prepared
@@ -36,19 +37,20 @@ class PeriodicEvaluation:
     def __init__(self, prepared: Prepared) -> None:
         config, source, composition = prepared.config, prepared.source, prepared.composition
         editor = composition.game.make_editor(composition.networks, attributes=composition.facts.attributes)
-        kind = get_kind(editor)
+        check_metric_names(config.training, prepared.registry)
+        metrics = {name: build_metric(config.training, name, prepared.registry) for name in config.training.evaluate}
+        kind = choose_kind(editor, list(metrics.values()))
         self.training, self.folder, self.show = config.training, prepared.folder, prepared.show
-        self.attributes = source.attributes if kind == "edits" else ()
-        check_metric_names(self.training, prepared.registry)
+        self.attributes = {"edits": source.attributes, "samples": (), "generated": editor.attributes}[kind]
         judge, self.judge_problem = load_cached_judge(config.data.source, source.image_size)
         if problem := find_own_judge(judge, composition.stages):
             judge, self.judge_problem = None, problem
         self.study = open_study(
             source, config.data.source, faces=self.training.evaluate_faces, seed=self.training.seed,
             device=prepared.device, split="valid" if source.count_faces("valid") else None,
-            judge=None if judge is None else judge.to(prepared.device), editor=editor,
+            judge=None if judge is None else judge.to(prepared.device), editor=editor, kind=kind,
         )  # fmt: skip
-        self.metrics = {name: self.build_metric(name, prepared.registry) for name in self.training.evaluate}
+        self.metrics = metrics
         for name, metric in self.metrics.items():
             if problem := explain_mismatch(metric, kind, editor):
                 layouts = not editor.makes_images
@@ -60,12 +62,6 @@ class PeriodicEvaluation:
                 raise ConfigError(f"training.evaluate: {name}: {reason}{self.make_hint(name, str(reason))}") from reason
         self.directions: dict[str, str | None] = {}
         self.reported: set[str] = set()  # metrics that were reported as skipped
-
-    def build_metric(self, name: str, registry: Registry) -> Any:
-        """Build a metric with its `training.evaluate_options`."""
-        options = self.training.evaluate_options.get(name, {})
-        config = registry.components["metric", name].config
-        return registry.build("metric", validate_model(config, options, registry, f"training.evaluate_options.{name}"))
 
     def make_hint(self, name: str, reason: str) -> str:
         """Explain how options that a message mentions are written as settings of a training."""
@@ -132,6 +128,19 @@ class PeriodicEvaluation:
         name = self.get_best_name(values)
         content = {"iteration": iteration, "measure": name, "value": values[name]}
         write_text_atomically(self.folder.best, json.dumps(content))
+
+
+def build_metric(training: TrainingConfig, name: str, registry: Registry) -> Any:
+    """Build a metric with its `training.evaluate_options`."""
+    options = training.evaluate_options.get(name, {})
+    config = registry.components["metric", name].config
+    return registry.build("metric", validate_model(config, options, registry, f"training.evaluate_options.{name}"))
+
+
+def choose_kind(editor: Editor, metrics: Sequence[Metric]) -> Kind:
+    """Choose the first kind of an editor that all metrics measure; the editor's default where there is none."""
+    kinds = list_kinds(editor)
+    return next((kind for kind in kinds if all(kind in metric.kinds for metric in metrics)), kinds[0])
 
 
 def check_metric_names(training: TrainingConfig, registry: Registry) -> None:

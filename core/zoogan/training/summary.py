@@ -75,6 +75,12 @@ def suggest_commands(editor: Editor, path: Path, attributes: Sequence[str]) -> l
             f"  edit them    zoo edit {path} --seed 0 --part {part} --from-seed 1",
             f"  take apart   zoo parts {path} --seed 0",
         ]
+    if editor.can_sample and editor.attributes:
+        steps = " --steps" if editor.takes_offset else ""
+        return [
+            f"  make faces   zoo sample {path}",
+            f"  edit them    zoo edit {path} --seed 0 --attribute {editor.attributes[0]}=1{steps}",
+        ]
     if editor.can_sample:
         return [
             f"  make faces   zoo sample {path}",
@@ -95,4 +101,5 @@ def suggest_commands(editor: Editor, path: Path, attributes: Sequence[str]) -> l
         photo = "PHOTO " if editor.reads_photos else ""
         lines = [f"  edit a map   zoo edit {path} {photo}--layout MAP.png --attribute {name}=1 --seed 0"]
         return [*lines, f"  see them     zoo edit {path} --grid --out sheet.png"]
-    return [f"  edit a photo zoo edit {path} PHOTO --attribute {name}=1"]
+    lines = [f"  make faces   zoo sample {path}"] if editor.also_samples else []
+    return [*lines, f"  edit a photo zoo edit {path} PHOTO --attribute {name}=1"]

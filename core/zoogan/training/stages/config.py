@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -56,3 +56,23 @@ class JudgeStage(StageConfig):
     parts: float = Field(0.3, ge=0)
     part_balance: float = Field(0.0, ge=0, le=1)
     fine: bool = False
+
+
+class DirectionStage(StageConfig):
+    """The directions of the run's attributes, fitted on faces of an earlier stage that another stage reads.
+
+    Functions: `zoogan.training:run_direction_stage` and `zoogan.training:open_direction_stage`, which gives the
+    directions by attribute. Its `Stage.after` names a stage that gives a `LoadedRun` and one that gives a `Judge`.
+
+    Attributes:
+        path: A folder of directions, such as RUN/directions, to copy instead of fitting them.
+        fit: How the plane is fitted: logistic, svm (squared hinge) or mean_difference.
+        faces: Number of faces to generate.
+        share: Share of the faces on each side that the fit uses, those with the surest readings.
+        seed: Seed of the first face.
+    """
+
+    fit: Literal["logistic", "svm", "mean_difference"] = "logistic"
+    faces: int = Field(4000, ge=40)
+    share: float = Field(0.1, gt=0, le=0.5)
+    seed: int = 0

@@ -17,6 +17,7 @@ from zoogan.config.stages import select_stages
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.files import find_folder, replace_folder
+from zoogan.names import import_object
 from zoogan.plugins.host import PluginHost
 from zoogan.runs.imported import Foundation, ImportedRun, import_run, write_imported_run
 from zoogan.runs.opening import load
@@ -93,13 +94,16 @@ def sort_files(
     Raises:
         ConfigError: Lists every file that does not belong, and everything that is missing.
     """
-    own, stages, missing = Recipient(f"{spec.name} itself", spec), dict[str, Recipient](), []
+    own, stages, missing = Recipient(f"{spec.name} itself", spec.name, spec.official_files), dict[str, Recipient](), []
     for name, (stage, settings) in select_stages(spec.stages, config).items():
         given = None if settings.path is None else f"--stage {name}={settings.path}"
         if isinstance(settings, TrainedStage):
             other = zoo.get_method(settings.method)
-            title = f"stage {name} ({other.name})"
-            stages[name] = Recipient(title, other, f"{name}=RUN", given, not stage.optional)
+            title, files = f"stage {name} ({other.name})", other.official_files
+            stages[name] = Recipient(title, other.name, files, f"{name}=RUN", given, not stage.optional)
+        elif stage.importer is not None:
+            files = stage.official_files
+            stages[name] = Recipient(f"stage {name}", name, files, f"{name}=FOLDER", given, not stage.optional)
         elif given is None and not stage.optional:
             missing.append(f"missing: stage {name}; add --stage {name}=FOLDER")
     sort_weight_files(weights, [*stages.values(), own], missing)
@@ -119,6 +123,7 @@ class StagedImport:
         folder: Where the run is written.
         origins: By stage, where its result came from; other stages are left out.
         runs: By stage that is a run, the folder to read it from.
+        read: By job that is made of files, the settings that these decide.
     """
 
     zoo: PluginHost
@@ -129,6 +134,7 @@ class StagedImport:
     folder: Path
     origins: dict[str, str] = field(default_factory=dict)
     runs: dict[str, Path] = field(default_factory=dict)
+    read: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def make_stages(self, photos: Sequence[Path]) -> list[str]:
         """Import or copy every stage that has files or is given; others, which are optional, are left out.
@@ -159,11 +165,17 @@ class StagedImport:
     def import_stage(self, name: str, photos: Sequence[Path]) -> list[str]:
         """Import the files of a stage into its folder; the user's settings of `data` count for it too."""
         recipient, folder = self.files[name], self.folder / FOLDER / name
+        declared, own = select_stages(self.spec.stages, self.base)[name]
+        if declared.importer is not None:
+            context = self.make_context(name, own, self.base, expect_facts(self.base))
+            self.read[name] = dict(import_object(declared.importer)(context, recipient.files))
+            self.origins[name] = ", ".join(str(file.resolve()) for file in recipient.files.values())
+            return []
         stage = self.settings.get("stages", {}).get(name, {})
         data = {"data": self.settings["data"]} if "data" in self.settings else {}
         files = list(recipient.files.values())
         imported = import_run(
-            recipient.spec.name, files, out=folder, settings=merge(data, stage.get("set", {})), photos=photos,
+            recipient.name, files, out=folder, settings=merge(data, stage.get("set", {})), photos=photos,
             zoo=self.zoo,
         )  # fmt: skip
         self.origins[name] = ", ".join(str(file.resolve()) for file in files)
@@ -202,7 +214,7 @@ class StagedImport:
         data = self.base.data.model_copy(update={"attributes": ()})  # `check_stage` compares with those of the weights
         config = self.base.model_copy(update={"data": data, "stages": self.base.stages.model_copy(update=stages)})
         left_out = {"stages": {name: None for name, stage in stages.items() if stage is None}}
-        start = merge(left_out, make_given_layer(self.zoo, self.spec, config))
+        start = merge(merge({"stages": self.read}, left_out), make_given_layer(self.zoo, self.spec, config))
         return Foundation(start, self.find_facts, self.open_stages)
 
     def merge_stage_settings(self, start: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from zoogan.judges.splits import add_valid_split, check_splits
 from zoogan.judges.train import JudgePlan, train_judge
 from zoogan.judges.training import JudgeTrainingConfig
 from zoogan.names import import_object
-from zoogan.terminal.progress import Display
 from zoogan.training.stages.config import JudgeStage
 
 
@@ -59,7 +58,7 @@ def run_judge_stage(context: StageContext) -> None:
         parts=stage.parts, part_balance=stage.part_balance, fine=stage.fine,
     )  # fmt: skip
     plan = JudgePlan(source, data, training, context.path, True, context.device)
-    with Display(0, stage.iterations, stage.batch, context.quiet) as display:
+    with context.show_progress(stage.iterations, images=stage.batch) as display:
 
         def watch(iteration: int, terms: Mapping[str, float]) -> bool:
             display.advance(iteration)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -199,10 +199,7 @@ class StagedTraining:
                 check_attributes(name, self.facts.attributes, facts.attributes)
             return
         if settings.path is not None:
-            if stage.after:
-                others = open_stages(self.config, self.facts, self.registry)
-                earlier = {other: others[other] for other in stage.after if other in others}
-                untrained = replace(untrained, stages=earlier)
+            untrained = replace(untrained, stages=self.open_for_check(stage.after))
             check_given_job(untrained, stage, settings.path)
             if isinstance(settings, JudgeStage):
                 check_judge_parts(name, settings.path, self.facts.parts)
@@ -213,6 +210,22 @@ class StagedTraining:
                 raise ConfigError(prefix_lines(f"stages.{name}", error)) from error
             if settings.attributes is None:
                 check_attributes(name, self.facts.attributes, source.attributes)
+
+    def open_for_check(self, names: Sequence[str]) -> dict[str, Any]:
+        """Open stages to check a given result that was made from them: complete and given ones, else untrained."""
+        if not names:
+            return {}
+        opened = open_stages(self.config, self.facts, self.registry)
+        for name, (stage, settings) in self.stages.items():
+            if self.records[name].is_complete:
+                opened[name] = self.open(name)
+            elif settings.path is not None:
+                is_run = isinstance(settings, TrainedStage)
+                path = find_given_run(self.zoo, name, settings) if is_run else settings.path  # type: ignore[arg-type]
+                context = replace(self.make_context(name, untrained=True), path=path)
+                earlier = {other: opened[other] for other in stage.after if other in opened}
+                opened[name] = open_stage(stage, replace(context, stages=earlier))
+        return {name: opened[name] for name in names if name in opened}
 
     def describe_plan(self) -> str:
         """Describe what is trained, copied and skipped, a line each."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from zoogan.config.registry import MethodSpec
+from zoogan.config.stages import OfficialFiles
 from zoogan.errors import ConfigError
 from zoogan.files import as_state_dict, read_weights_file
 from zoogan.names import import_object
@@ -24,7 +24,8 @@ class Recipient:
 
     Attributes:
         title: Whose importer it is, for messages.
-        spec: The method of the importer.
+        name: The method or the stage of the importer.
+        official_files: How its files are told apart; None = they cannot be.
         option: What `--stage` takes instead of files, for messages; empty = nothing.
         given: The result that is given instead of files; None = files make it.
         is_needed: Whether the run needs it; if not, it may get no file.
@@ -32,7 +33,8 @@ class Recipient:
     """
 
     title: str
-    spec: MethodSpec
+    name: str
+    official_files: OfficialFiles | None
     option: str = ""
     given: str | None = None
     is_needed: bool = True
@@ -40,18 +42,18 @@ class Recipient:
 
     def identify(self, content: Any) -> str | None:
         """Return which network of the method the content of a file is; None = none."""
-        if self.spec.official_files is None or not isinstance(content, Mapping):
+        if self.official_files is None or not isinstance(content, Mapping):
             return None
-        network: str | None = import_object(self.spec.official_files.identify)(content)
+        network: str | None = import_object(self.official_files.identify)(content)
         return network
 
     def describe_missing(self) -> str | None:
         """Describe the networks without a file, and how to give them; None if nothing is missing."""
         if self.given is not None or not (self.files or self.is_needed):
             return None
-        if self.spec.official_files is None:
+        if self.official_files is None:
             return f"missing: {self.title}, whose official files cannot be told apart; add --stage {self.option}"
-        networks = [network for network in self.spec.official_files.needed if network not in self.files]
+        networks = [network for network in self.official_files.needed if network not in self.files]
         option = f" or --stage {self.option}" if self.option else ""
         return (
             f"missing: the {', the '.join(networks)} of {self.title}; add --weights FILE{option}" if networks else None
@@ -106,7 +108,7 @@ def give_file(path: Path, recipients: Collection[Recipient]) -> str:
     content = read_content(path)
     networks = [(recipient, network) for recipient in recipients if (network := recipient.identify(content))]
     if not networks:
-        known = ", ".join(dict.fromkeys(recipient.spec.name for recipient in recipients))
+        known = ", ".join(dict.fromkeys(recipient.name for recipient in recipients))
         raise ConfigError(f"no network of {known}; it holds {describe_content(content)}")
     if len(networks) > 1:
         titles = " or of ".join(recipient.title for recipient, _ in networks)
