@@ -75,6 +75,23 @@ def edit(
     keep_background: Annotated[
         bool, typer.Option("--keep-background", help="Keep the photo's background, for runs that can tell it.")
     ] = False,
+    offset: Annotated[
+        float | None,
+        typer.Option(
+            help="How much of its offset an edit takes (default: 1); 0 moves along the direction alone. For runs that "
+            "compute offsets."
+        ),
+    ] = None,
+    template: Annotated[
+        int | None,
+        typer.Option(help="Number of the template to show (default: each face has one of its own)."),
+    ] = None,
+    steps: Annotated[
+        bool,
+        typer.Option(
+            "--steps", help="Save the edit without its offset and the face with the template too, for such runs."
+        ),
+    ] = False,
     strength: Annotated[float, typer.Option(help="0 returns the input, 1 the edit; above 1 exaggerates it.")] = 1.0,
     threshold: Annotated[float | None, typer.Option(help="Make the mask hard: 1 where it exceeds this.")] = None,
     truncation: Annotated[
@@ -108,7 +125,8 @@ def edit(
         photos=photos or (), attribute=attribute or (), domain=domain, reference=reference or (), layout=layout or (),
         own=own or (), part=part or (), only=only, from_seed=from_seed, from_face=from_face, segmentation=segmentation,
         keep_background=keep_background, strength=strength, threshold=threshold, truncation=truncation,
-        seed=seed or (), film=film, root=root, drive=drive, resume=resume, out=out,
+        seed=seed or (), film=film, root=root, drive=drive, resume=resume, out=out, offset=offset, template=template,
+        steps=steps,
     )  # fmt: skip
 
     def open_run() -> LoadedRun:
@@ -160,7 +178,7 @@ def save_edits(run: LoadedRun, options: EditOptions) -> list[Path]:
 
         return edit_generated(
             run, options.photos, request, seeds=seeds, folder=folder, donor=donor, segmentation=options.segmentation,
-            **shared,
+            steps=options.steps, **shared,
         )  # fmt: skip
     shared |= {"threshold": options.threshold, "film": options.film, "references": options.reference}
     shared |= {"own": options.parse_own()}

@@ -28,6 +28,7 @@ OPTIONS = {
     "seed": "--seed SEED", "strength": "--strength NUMBER", "threshold": "--threshold NUMBER",
     "truncation": "--truncation NUMBER", "reference": "--reference PHOTO", "donor": "--from FILE",
     "layout": "--layout FILE", "own": "--own NAME=VALUE", "keep_background": "--keep-background",
+    "offset": "--offset NUMBER", "template": "--template NUMBER",
 }  # fmt: skip
 PART_OPTIONS = {"part": "--part NAME", "only": "--only KIND", "from_seed": "--from-seed SEED"}
 FLAGS = {"photos": "PHOTO", "from_face": "--from"}  # of fields whose flag is not their name
@@ -58,6 +59,9 @@ class EditOptions:
     drive: Path | None = None
     resume: bool = False
     out: Path | None = None
+    offset: float | None = None
+    template: int | None = None
+    steps: bool = False
 
     @property
     def clip(self) -> Path | None:
@@ -87,8 +91,9 @@ class EditOptions:
         return dict(item.split("=", 1) for text in self.own for item in text.split(",") if "=" in item) or None
 
     def make_request(self) -> dict[str, Any]:
-        """Make the words of the request: attributes, `domain`, `part` and `only`."""
-        others = {"domain": self.domain, "part": list(self.part) or None, "only": self.only}
+        """Make the words of the request: attributes, `domain`, `part` and `only`, `offset` and `template`."""
+        others: dict[str, Any] = {"domain": self.domain, "part": list(self.part) or None, "only": self.only}
+        others |= {"offset": self.offset, "template": self.template}
         return self.parse_attributes() | {name: value for name, value in others.items() if value is not None}
 
 
@@ -148,6 +153,8 @@ def list_request_problems(options: EditOptions, layout_use: LayoutUse | None) ->
         problems.append(NO_REQUEST)
     if options.reference and options.seed:
         problems.append("a style comes from --reference or from --seed: leave one of them out")
+    if (options.offset is not None or options.template is not None) and not options.attribute:
+        problems.append("--offset and --template are about an attribute: name it with --attribute NAME=VALUE")
     if not isfinite(options.strength):
         problems.append(f"--strength {options.strength}: expected a number; 0 returns the input, 1 the edit")
     return problems
@@ -313,12 +320,12 @@ def list_part_problems(options: EditOptions) -> list[str]:
 
 def list_refused_options(editor: Editor, options: EditOptions) -> list[str]:
     """List the options that an opened run does not take."""
-    attributes = options.parse_attributes()
+    attributes, given = options.parse_attributes(), options.list_given()
     if editor.can_sample:
-        given = options.list_given()
         reason = "this run makes faces; it edits them along directions and by parts only"
         refused = ("--domain", "--reference", "--threshold", "--film", "--keep-background", "--drive")
         problems = [f"{name}: {reason}" for name in refused if name in given]
+        problems += list_refused_offset_options(editor, given)
         return list_misplaced_options(attributes, PART_OPTIONS) + problems
     kind = "edits whole photos" if editor.makes_images else "edits maps of parts by attribute"
     advice = f"this run {kind}; remove it, or use a run that makes faces of parts"
@@ -334,4 +341,17 @@ def list_refused_options(editor: Editor, options: EditOptions) -> list[str]:
         problems.append("--drive: this run does not re-enact faces; remove it")
     if options.keep_background and not editor.can_keep_background:
         problems.append("--keep-background: this run cannot tell faces from backgrounds; remove it")
-    return problems
+    return problems + list_refused_offset_options(editor, given)
+
+
+def list_refused_offset_options(editor: Editor, given: Mapping[str, Any]) -> list[str]:
+    """List the options of offsets and templates that were given to a run without offsets.
+
+    Args:
+        editor: The editor of the run.
+        given: The options that were given, by flag.
+    """
+    if editor.takes_offset:
+        return []
+    reason = "this run computes no offset of a direction; remove it"
+    return [f"{name}: {reason}" for name in ("--offset", "--template", "--steps") if name in given]

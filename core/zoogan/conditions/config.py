@@ -76,3 +76,5 @@ def register(registry: Registry) -> None:
     registry.component("condition", "single", build="zoogan.conditions.single:SingleCondition")
     registry.component("condition", "domain", build="zoogan.conditions.domain:DomainCondition")
     registry.component("condition", "latent", build="zoogan.conditions.latent:LatentCondition")
+    build = "zoogan.conditions.decomposition:DecompositionCondition"
+    registry.component("condition", "decomposition", build=build)

@@ -1,5 +1,15 @@
 from .attribute_editor import AttributeEditor as AttributeEditor
 from .config import InversionConfig as InversionConfig
+from .decomposition import Decomposition as Decomposition
+from .decomposition_editor import DecompositionEditor as DecompositionEditor
+from .direction_fits import DirectionFit as DirectionFit
+from .direction_fits import TooFewFacesError as TooFewFacesError
+from .direction_fits import fit_direction as fit_direction
+from .direction_fits import make_given_direction as make_given_direction
+from .direction_fits import read_sampled_faces as read_sampled_faces
+from .directions import Direction as Direction
+from .directions import DirectionBasis as DirectionBasis
+from .directions import make_basis as make_basis
 from .inversion import Inversion as Inversion
 from .layout_attribute_editor import LayoutAttributeEditor as LayoutAttributeEditor
 from .layout_editor import LayoutEditor as LayoutEditor

@@ -16,6 +16,10 @@ from .config import StyleWeights as StyleWeights
 from .config import SynthesisConfig as SynthesisConfig
 from .config import SynthesisOptimizers as SynthesisOptimizers
 from .config import SynthesisWeights as SynthesisWeights
+from .decomposition import LatentDecomposition as LatentDecomposition
+from .decomposition_config import DecompositionConfig as DecompositionConfig
+from .decomposition_config import DecompositionOptimizers as DecompositionOptimizers
+from .decomposition_config import DecompositionWeights as DecompositionWeights
 from .region_synthesis import RegionSynthesis as RegionSynthesis
 from .style_translation import StyleTranslation as StyleTranslation
 from .synthesis import Synthesis as Synthesis

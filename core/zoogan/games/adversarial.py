@@ -11,7 +11,8 @@ from torch import Tensor
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.games.config import AdversarialConfig
-from zoogan.interfaces import AdversarialLoss, Clock, DiscriminatorPenalty, Game, Term, Turn
+from zoogan.games.extensible import ExtensibleGame
+from zoogan.interfaces import AdversarialLoss, Clock, DiscriminatorPenalty, Turn
 from zoogan.layers.augment import Augment
 from zoogan.layers.norm import has_batch_norm
 from zoogan.layers.precision import ensure_float32
@@ -19,7 +20,7 @@ from zoogan.layers.precision import ensure_float32
 AUGMENT_BUFFERS = ("augment_p", "trust_sum", "trust_images")
 
 
-class AdversarialGame(Game):
+class AdversarialGame(ExtensibleGame):
     """An adversarial loss, a penalty that may be lazy, an augmentation before the discriminator, and extra terms.
 
     Args:
@@ -44,13 +45,12 @@ class AdversarialGame(Game):
     trust_images: Tensor
 
     def __init__(self, config: AdversarialConfig, facts: Facts, components: Mapping[str, Any]) -> None:
-        super().__init__()
+        super().__init__(components)
         self.facts = facts
         self.condition = components["condition"]
         self.adversarial: AdversarialLoss = components["adversarial"]
         self.penalty: DiscriminatorPenalty = components["penalty"]
         self.augment: Augment = components["augment"]
-        self.extra: Mapping[str, Mapping[str, Term]] = components["extra_terms"]
         self._figures: dict[str, Tensor] = {}
         if self.augment.every:
             for name in AUGMENT_BUFFERS:
@@ -65,25 +65,6 @@ class AdversarialGame(Game):
     def get_penalty_weights(self, clock: Clock) -> dict[str, float]:
         """Return the weight of the penalty if it is due; a lazy one counts `every` times as much."""
         return {"penalty": self.penalty.weight * self.penalty.every} if self.is_penalty_due(clock) else {}
-
-    # ---- extra terms ----
-
-    def get_extra_weights(self, step: str) -> dict[str, float]:
-        """Return the weights of the terms that the config adds to a step."""
-        return {name: term.weight for name, term in self.extra.get(step, {}).items()}
-
-    def compute_extra_terms(self, step: str, turn: Turn, values: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Compute the terms that the config adds to a step.
-
-        Args:
-            step: Name of the step.
-            turn: Everything that terms may read.
-            values: What the step has computed, by the names in the game's docstring.
-
-        Returns:
-            0-d terms by name.
-        """
-        return {name: term(turn, values) for name, term in self.extra.get(step, {}).items()}
 
     # ---- shared by all steps ----
 

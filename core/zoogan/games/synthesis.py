@@ -243,8 +243,7 @@ class Synthesis(AdversarialGame):
         real = self.score(turn, discriminator, self.make_real_input(turn), "real")
         fake = self.score(turn, discriminator, self.make_fake_input(synthesised), "fake")
         terms = self.compute_discriminator_losses(turn, real, fake)
-        for name, score in (("real_sign", real), ("fake_sign", fake)):
-            self._signs.setdefault(name, []).append(score.detach().sign().mean())
+        self.record_signs(real, fake)
         image = turn.batch["source"]["image"]
         values = {"image": image, "synthesised": synthesised, "real_score": real, "fake_score": fake}
         return terms | self.compute_extra_terms("discriminator", turn, values)
@@ -330,6 +329,11 @@ class Synthesis(AdversarialGame):
         return {"path_length": (lengths - mean).square().mean()}
 
     # ---- state ----
+
+    def record_signs(self, real: Tensor, fake: Tensor) -> None:
+        """Record the signs of scores of real and of generated faces for the figures `real_sign` and `fake_sign`."""
+        for name, score in (("real_sign", real), ("fake_sign", fake)):
+            self._signs.setdefault(name, []).append(score.detach().sign().mean())
 
     def record_mean(self, name: str, value: Tensor) -> None:
         """Record the contribution of a micro-batch to a running mean until the iteration ends.

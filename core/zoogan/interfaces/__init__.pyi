@@ -3,6 +3,12 @@ from .condition import Request as Request
 from .condition import Targets as Targets
 from .contract import Contract as Contract
 from .contract import ContractError as ContractError
+from .decomposition import AttributeOffset as AttributeOffset
+from .decomposition import Composite as Composite
+from .decomposition import Compositor as Compositor
+from .decomposition import FaceGeometry as FaceGeometry
+from .decomposition import LatentEncoder as LatentEncoder
+from .decomposition import LatentOffset as LatentOffset
 from .discriminator import AttributeDiscriminator as AttributeDiscriminator
 from .discriminator import DiscriminatorOutput as DiscriminatorOutput
 from .draws import Draws as Draws
@@ -23,6 +29,7 @@ from .game import Sample as Sample
 from .game import Sampler as Sampler
 from .game import Step as Step
 from .game import Turn as Turn
+from .generated_edits import GeneratedEdits as GeneratedEdits
 from .generator import EditedImage as EditedImage
 from .generator import ImageEditor as ImageEditor
 from .loss import AdversarialLoss as AdversarialLoss
@@ -47,9 +54,11 @@ from .statistic import Ratio as Ratio
 from .statistic import SetStatistic as SetStatistic
 from .statistic import Statistic as Statistic
 from .study import AttributeJudge as AttributeJudge
+from .study import JudgeReading as JudgeReading
 from .study import Kind as Kind
 from .study import PartJudge as PartJudge
 from .study import Study as Study
+from .study import TrainingJudge as TrainingJudge
 from .style import Domain as Domain
 from .style import HeatMaps as HeatMaps
 from .style import Masks as Masks

@@ -34,6 +34,9 @@ class Request:
             (n, c, h, w) in [-1, 1] for editors of photos.
         drive: Faces whose pose and expression the edited faces take, (n, c, h, w) in [-1, 1], for editors with
             `takes_drive`. Those that make no images take layouts (n, k, h, w).
+        offset: How much of its offset an edit takes, for editors that compute offsets; 0 = the direction alone.
+        template: Number of the template that shows the attribute, one for all or (n,) one for each face, for editors
+            with templates; None = each face has one of its own.
     """
 
     attributes: Mapping[str, float] = field(default_factory=dict)
@@ -46,6 +49,8 @@ class Request:
     from_seed: int | None = None
     donor: Tensor | None = None
     drive: Tensor | None = None
+    offset: float = 1.0
+    template: int | Tensor | None = None
 
 
 class Condition(ABC):

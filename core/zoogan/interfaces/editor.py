@@ -83,10 +83,16 @@ class Editor(ABC):
         needs_layout: Whether the layout must be given.
         takes_parts: Whether a request may carry `parts` of another face, the `donor` or that of `from_seed`.
         takes_drive: Whether a request may carry faces whose pose and expression the edit takes (`Request.drive`).
+        takes_offset: Whether a request may say how much of its `offset` an edit takes, and which `template` shows the
+            attribute; the edit then has the images of its steps in `extras`.
         can_keep_background: Whether `apply` takes `keep_background` (n,) among its targets: where it is 1, the
             background of the input stays.
         reads_photos: Whether an edit depends on the photo of the face; False = its layout is enough.
         can_sample: Whether it generates faces of its own from a seed alone (`sample`).
+        also_samples: Whether `sample` works although edits are those of photos, so that `can_sample` is False.
+        edits_generated: Whether its edits of the faces that it generates are measured by default. `apply` then gives
+            `basis`, the images of the move alone that is the same for all faces, among the extras of an edit, and
+            `composite` and `composite_mask` for attributes of which it has composites.
         paints_layouts: Whether `sample` paints faces of given layouts. Such an editor edits photos, so that
             `can_sample` is False.
         makes_images: Whether an edit is an image, and a reference or a drive a photo; False = they are layouts.
@@ -106,9 +112,12 @@ class Editor(ABC):
     needs_layout: bool = False
     takes_parts: bool = False
     takes_drive: bool = False
+    takes_offset: bool = False
     can_keep_background: bool = False
     reads_photos: bool = True
     can_sample: bool = False
+    also_samples: bool = False
+    edits_generated: bool = False
     paints_layouts: bool = False
     makes_images: bool = True
     is_random: bool = True

@@ -17,6 +17,8 @@ from zoogan.runs.loaded import LoadedRun
 from zoogan.workflows.invert import invert_in_batches
 from zoogan.workflows.photos import Notify, ignore_note, make_free_path, read_run_photos
 
+STEPS = ("basis", "composite")  # images in the extras of an edit with an offset
+
 
 @dataclass(frozen=True)
 class Face:
@@ -44,6 +46,7 @@ def edit_generated(
     truncation: float | None = None,
     donor: Path | int | None = None,
     segmentation: bool = False,
+    steps: bool = False,
     notify: Notify = ignore_note,
 ) -> list[Path]:
     """Edit faces of a run that makes faces, and save them.
@@ -58,6 +61,8 @@ def edit_generated(
         truncation: Distance of faces from seeds to the mean face, 0 to 1.
         donor: A file or a seed: the face whose parts to take.
         segmentation: Save `<name>-segmentation.png` too, in colours.
+        steps: Save `<name>-basis.png`, the edit along the direction alone, and `<name>-composite.png` too, for a run
+            that computes offsets.
         notify: Called with one sentence for each likely problem.
 
     Returns:
@@ -77,6 +82,8 @@ def edit_generated(
     for face in chain(stored, generated, inverted):  # photos last: each is saved as soon as its latent is found
         edit = run.edit(face.edit, strength=strength, donor=donor_face, **request)
         images = {face.kind: face.edit.image, "edited": edit.image}
+        if steps:
+            images |= {kind: edit.extras[kind] for kind in STEPS if kind in edit.extras}
         if segmentation and edit.segmentation is not None:
             images["segmentation"] = colour_segmentation(edit.segmentation, len(run.editor.parts))
         for kind, image in images.items():
