@@ -34,6 +34,7 @@ def compare(
     faces: Annotated[int, typer.Option(min=1, help="Number of held-out faces at most, or of samples.")] = FACES,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     truncation: Annotated[float | None, typer.Option(min=0, max=1, help="As for zoo evaluate.")] = None,
+    kind: Annotated[str | None, typer.Option(help="As for zoo evaluate.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for zoo evaluate.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("comparison"),
     device: Device = "auto",
@@ -44,7 +45,7 @@ def compare(
     command = shlex.join(["zoo", *sys.argv[1:]]) if Path(sys.argv[0]).name == "zoo" else "zoo compare"
     result = compare_runs(
         runs, data=data, root=root, metrics=split_option(metrics), judge=judge, faces=faces, seed=seed,
-        truncation=truncation, settings=parse_sets(set_ or []), out=out, device=device, command=command,
+        truncation=truncation, kind=kind, settings=parse_sets(set_ or []), out=out, device=device, command=command,
         show=typer.echo,
     )  # fmt: skip
     print_comparison(result)

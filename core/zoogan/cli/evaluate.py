@@ -35,6 +35,16 @@ def evaluate(
     truncation: Annotated[
         float | None, typer.Option(min=0, max=1, help="How far from the mean face samples may be, 0 to 1 (default: 1).")
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="What to measure of a run that edits faces it generates: generated (default) or samples."),
+    ] = None,
+    inverted: Annotated[
+        int, typer.Option(min=0, help="Number of held-out drawn faces to invert and edit too; slow (default: none).")
+    ] = 0,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Iterations of each inversion of --inverted (default: 200).")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting, data.KEY of the source or METRIC.KEY; repeatable."),
@@ -51,7 +61,8 @@ def evaluate(
     open_host(plugin)
     result = evaluate_run(
         run, data=data, root=root, metrics=split_option(metrics), judge=judge, faces=faces, seed=seed, styles=styles,
-        truncation=truncation, settings=parse_sets(set_ or []), out=out, checkpoint=checkpoint, device=device,
+        truncation=truncation, kind=kind, inverted=inverted, iterations=iterations, settings=parse_sets(set_ or []),
+        out=out, checkpoint=checkpoint, device=device,
     )  # fmt: skip
     from zoogan.interfaces import World
 
@@ -93,6 +104,10 @@ def print_values(report: Report, hidden: Collection[str] = ()) -> None:
         if value.attribute not in hidden
     ]
     print_table(["measure", "attribute", "value", "95 % interval", "faces", "note"], rows, title=report.about.run)
+    for attribute, count in report.left_out.items():
+        print_note(
+            f"{attribute}: {count} of {report.faces} generated faces are left out, as the judge reads it on them"
+        )
 
 
 def print_skipped(report: Report) -> None:

@@ -43,7 +43,7 @@ def build_report(
     ]
     return Report(
         date=date, about=about, faces=study.faces, judge=judge, titles=findings.titles, skipped=findings.skipped,
-        values=values,
+        values=values, left_out=findings.left_out,
     )  # fmt: skip
 
 
@@ -80,14 +80,14 @@ def make_value(
 
 def make_key(metric: str, measure: Measure, findings: StudyMeasures, study: Study, options: dict[str, Any]) -> Key:
     """Make the key of a measure, see `make_value`."""
-    attribute, is_sampled = measure.attribute, study.kind == "samples"
+    attribute, is_sampled = measure.attribute, study.kind != "edits"
     return Key(
         name=measure.name, metric=metric, attribute=attribute, options=options, backbone=measure.backbone,
         weights=measure.weights, resizer=measure.resizer, reference=measure.reference,
-        n=findings.edited[None if is_sampled else attribute], source=study.source_name, split=study.split,
-        faces="" if is_sampled else findings.digests[attribute], image_size=study.source.image_size, seed=study.seed,
+        n=study.faces if is_sampled else findings.edited[attribute], source=study.source_name, split=study.split,
+        faces=findings.digests.get(attribute, ""), image_size=study.source.image_size, seed=study.seed,
         versions=get_versions(tuple(measure.libraries)), truncation=study.truncation if is_sampled else None,
-        rivals=None if is_sampled else list_rivals(findings, study, attribute),
+        rivals=None if study.kind == "samples" else list_rivals(findings, study, attribute),
     )  # fmt: skip
 
 

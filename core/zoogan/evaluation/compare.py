@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zoogan.evaluation.measure import MeasureOptions
     from zoogan.evaluation.reports.comparison import ComparedTraining, ComparisonColumn, EvaluatedRun
     from zoogan.interfaces import Kind
+    from zoogan.judges.judge import Judge
     from zoogan.runs.loaded import LoadedRun
 
 Show = Callable[[str], object]
@@ -71,6 +72,7 @@ def compare(
     faces: int = FACES,
     seed: int = 0,
     truncation: float | None = None,
+    kind: str | None = None,
     settings: Mapping[str, Any] | None = None,
     out: str | Path = "comparison",
     device: str = "auto",
@@ -90,6 +92,7 @@ def compare(
         faces: How many held-out faces at most, or how many samples.
         seed: Seed of everything that is drawn.
         truncation: How far from the mean face samples may be, 0 to 1.
+        kind: As of `evaluate`; by default the first kind that all runs have.
         settings: As of `evaluate`.
         out: Folder to write into.
         device: auto, cpu, cuda or mps. An opened run is measured where it is.
@@ -115,23 +118,24 @@ def compare(
 
     registry, folder, where = get_zoo().registry, Path(out), choose_device(device)
     opened = [open_run(run, where, registry)[0] for run in runs]
-    kind = get_common_kind(paths, opened)
-    attributes = list_shared_attributes(paths, opened) if kind == "edits" else []
+    common = get_common_kind(paths, opened, kind)
+    attributes = [] if common == "samples" else list_shared_attributes(paths, opened, common)
     settings = dict(settings or {})
     compared, notes = choose_sources(
         registry, paths, opened, data, None if root is None else Path(root), settings.pop("data", {})
     )
     if data is None:
-        evaluated = [read_evaluated_run(run.path / "report", run.name) for run in compared]
+        evaluated = [read_evaluated_run(find_report(run, common), run.name) for run in compared]
     else:
-        only = find_faces_of_all(registry, compared, faces, show) if kind == "edits" else None
+        only = find_faces_of_all(registry, compared, faces, show) if common == "edits" else None
         measure_options = MeasureOptions(
             judge=None if judge is None else Path(judge), faces=faces, seed=seed, truncation=truncation,
-            attributes=attributes, face_numbers=only,
+            attributes=attributes, face_numbers=only, kind=common,
         )  # fmt: skip
-        evaluated = measure_runs(registry, compared, kind, metrics, settings, measure_options, folder, notes, show)
+        evaluated = measure_runs(registry, compared, common, metrics, settings, measure_options, folder, notes, show)
     try:
-        pictures = make_comparison_pictures(registry, compared, attributes, seed, truncation)
+        opened_judge = None if judge is None else Path(judge)
+        pictures = make_comparison_pictures(registry, compared, attributes, seed, truncation, common, opened_judge)
     except ConfigError as error:  # stored reports can be compared without their faces
         notes.append(f"no pictures: {error}")
         pictures = {}
@@ -164,33 +168,48 @@ def list_paths(runs: Sequence[str | Path | LoadedRun]) -> list[Path]:
     return paths
 
 
-def get_common_kind(paths: Sequence[Path], runs: Sequence[LoadedRun]) -> Kind:
-    """Get the kind that every run has, edits or samples.
+def get_common_kind(paths: Sequence[Path], runs: Sequence[LoadedRun], kind: str | None = None) -> Kind:
+    """Get the kind to compare runs by: the given one, or the first that every run has.
 
     Raises:
-        ConfigError: Some runs make faces and some edit them.
+        ConfigError: Some runs make faces and some edit them, or a run does not have the given kind.
     """
-    from zoogan.evaluation.study import get_kind
+    from zoogan.evaluation.study import get_kind, list_kinds
 
-    kinds = {path.resolve().name: get_kind(run.editor) for path, run in zip(paths, runs)}
-    makers, editors = ([name for name, kind in kinds.items() if kind == one] for one in ("samples", "edits"))
-    if makers and editors:
-        raise ConfigError(
-            f"{', '.join(makers)}: makes faces; {', '.join(editors)}: edits faces; no metric measures both. Compare "
-            "those that make faces with each other, and those that edit them"
-        )
-    return "samples" if makers else "edits"
+    kinds = {path.resolve().name: list_kinds(run.editor) for path, run in zip(paths, runs)}
+    if kind is not None:
+        asked = [get_kind(run.editor, kind) for run in runs]  # all are checked
+        return asked[0]
+    shared = [one for one in next(iter(kinds.values())) if all(one in each for each in kinds.values())]
+    if shared:
+        return shared[0]
+    makers, editors = (
+        [name for name, each in kinds.items() if ("edits" in each) == is_editor] for is_editor in (False, True)
+    )
+    raise ConfigError(
+        f"{', '.join(makers)}: makes faces; {', '.join(editors)}: edits faces; no metric measures both. Compare "
+        "those that make faces with each other, and those that edit them"
+    )
 
 
-def list_shared_attributes(paths: Sequence[Path], runs: Sequence[LoadedRun]) -> list[str]:
+def find_report(run: ComparedRun, kind: Kind) -> Path:
+    """Find the folder of a run's stored report of a kind."""
+    from zoogan.evaluation.describe_run import name_other_kind
+
+    other = name_other_kind(run.run.editor, kind)
+    return run.path / (f"report-{other}" if other else "report")
+
+
+def list_shared_attributes(paths: Sequence[Path], runs: Sequence[LoadedRun], kind: Kind = "edits") -> list[str]:
     """List the attributes that every run edits, in the order of the first.
 
     Raises:
         ConfigError: There are none.
     """
-    shared = [name for name in runs[0].facts.attributes if all(name in run.facts.attributes for run in runs)]
+    named = [run.editor.attributes if kind == "generated" else run.facts.attributes for run in runs]
+    shared = [name for name in named[0] if all(name in names for names in named)]
     if not shared:
-        edits = "\n".join(f"  {path}: {', '.join(run.facts.attributes)}" for path, run in zip(paths, runs))
+        edits = "\n".join(f"  {path}: {', '.join(names)}" for path, names in zip(paths, named))
         raise ConfigError(f"these runs have no attribute in common, so nothing can be compared:\n{edits}")
     return shared
 
@@ -245,7 +264,7 @@ def measure_runs(
     Args:
         registry: Sources and metrics.
         runs: The runs with their sources.
-        kind: What is measured, edits or samples.
+        kind: What is measured.
         metrics: Names; None = the default ones.
         settings: Settings of the metrics, by name.
         options: How runs are measured.
@@ -286,26 +305,50 @@ def make_layout_legend(runs: Sequence[LoadedRun]) -> list[tuple[str, str]]:
 
 
 def make_comparison_pictures(
-    registry: Registry, runs: Sequence[ComparedRun], attributes: Sequence[str], seed: int, truncation: float | None
+    registry: Registry,
+    runs: Sequence[ComparedRun],
+    attributes: Sequence[str],
+    seed: int,
+    truncation: float | None,
+    kind: Kind,
+    judge: Path | None,
 ) -> dict[str, Any]:
     """Make a picture of every run's edits of the same faces for each attribute; of runs that make faces, `samples`.
 
     Raises:
-        ConfigError: A source cannot be opened.
+        ConfigError: A source cannot be opened, or there is no judge for edits of generated faces.
     """
+    from zoogan.evaluation.generated_sheets import make_generated_comparison
     from zoogan.evaluation.sheets import make_comparison_sheet, make_sample_sheet
     from zoogan.evaluation.study import open_study
 
     studies = [
         open_study(
             registry.build("source", run.data), run.data.source, seed=seed, device=run.run.device,
-            editor=run.run.editor, truncation=1.0 if truncation is None else truncation,
+            editor=run.run.editor, truncation=1.0 if truncation is None else truncation, kind=kind,
+            judge=find_picture_judge(run, judge) if kind == "generated" else None,
         )
         for run in runs
     ]  # fmt: skip
     editors = [(run.name, run.run.editor) for run in runs]
-    if studies[0].kind == "samples":
+    if kind == "generated":
+        sheets = {name: make_generated_comparison(editors, studies, name) for name in attributes}
+    elif kind == "samples":
         sheets = {"samples": make_sample_sheet(editors, studies)}
     else:
         sheets = {name: make_comparison_sheet(editors, studies, name) for name in attributes}
     return {name: sheet for name, sheet in sheets.items() if sheet is not None}
+
+
+def find_picture_judge(run: ComparedRun, path: Path | None) -> Judge:
+    """Find the judge that chooses the generated faces to show.
+
+    Raises:
+        ConfigError: There is none, or the named one cannot be opened.
+    """
+    from zoogan.judges.judge import find_judge
+
+    judge, problem = find_judge(path, run.data.source, run.data.image_size)
+    if judge is None:
+        raise ConfigError(problem or "no judge chooses the faces; name one by --judge")
+    return judge.to(run.run.device)

@@ -10,7 +10,7 @@ from typing import Any
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.evaluation.reports.report import MeasuredRun
-from zoogan.interfaces import Source
+from zoogan.interfaces import Editor, Source
 from zoogan.interfaces.source import LOADING_SETTINGS
 from zoogan.runs.loaded import LoadedRun
 
@@ -24,9 +24,23 @@ IMMATERIAL = {
 }  # fmt: skip
 
 
-def describe_mode(is_guided: bool, truncation: float | None) -> str:
-    """Describe the options of a run that differ from the defaults: `reference`, `truncation 0.7`, or nothing."""
-    return "reference" if is_guided else "" if truncation in (None, 1) else f"truncation {truncation:g}"
+def name_other_kind(editor: Editor, kind: str | None) -> str:
+    """Return the kind that is measured if it is not the editor's default, else an empty text."""
+    from zoogan.evaluation.study import get_kind
+
+    return "" if kind is None or kind == get_kind(editor) else kind
+
+
+def describe_mode(is_guided: bool, truncation: float | None, kind: str = "") -> str:
+    """Describe the options of a run that differ from the defaults: `reference`, `truncation 0.7`, or nothing.
+
+    Args:
+        is_guided: Whether styles come from other faces.
+        truncation: Truncation of samples.
+        kind: See `name_other_kind`.
+    """
+    cut = "" if truncation in (None, 1) else f"truncation {truncation:g}"
+    return "reference" if is_guided else " ".join(word for word in (kind, cut) if word)
 
 
 def name_report_folder(run: LoadedRun, data: Any, checkpoint: str | None, seed: int, mode: str) -> str:
@@ -68,7 +82,7 @@ def describe_run(run: LoadedRun, run_folder: Path, speed: dict[str, float], devi
     for group, names in IMMATERIAL.items():
         for name in names:
             settings[group].pop(name, None)
-    modes = [mode == "reference", *([mode] if mode.startswith("truncation") else [])]
+    modes = [mode == "reference", *([mode] if "truncation" in mode else [])]
     return MeasuredRun(
         run=run_folder.resolve().name + (f" ({mode})" if mode else ""), seed=seed,
         method=run.config.method, recipe=run.config.recipe,

@@ -11,7 +11,9 @@ from zoogan.evaluation.inputs import FACES, check_jinja, check_styles, choose_me
 from zoogan.plugins.host import get_zoo
 
 if TYPE_CHECKING:
+    from zoogan.config.registry import Registry
     from zoogan.evaluation.measure import Evaluation
+    from zoogan.interfaces import Kind
     from zoogan.runs.loaded import LoadedRun
 
 
@@ -26,6 +28,9 @@ def evaluate(
     seed: int = 0,
     styles: str = "latent",
     truncation: float | None = None,
+    kind: str | None = None,
+    inverted: int = 0,
+    iterations: int | None = None,
     settings: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     checkpoint: int | str | None = None,
@@ -46,6 +51,10 @@ def evaluate(
         seed: Seed of everything that is drawn.
         styles: Where styles come from: `latent`, or `reference` = other held-out faces.
         truncation: How far from the mean face samples may be, 0 to 1; by default 1.
+        kind: What is measured: `generated`, edits of faces that the run generates, `samples`, or `edits` of held-out
+            faces; by default the first of these that the run can do.
+        inverted: For kind `generated`: how many held-out drawn faces are inverted and edited too, which is slow.
+        iterations: Iterations of these inversions; by default 200.
         settings: Settings of the source under `data`, of metrics under their names: {"data": {"faces": 9000}}.
         out: Folder of the report; by default RUN/report, or a folder beside it for other faces, seeds or modes.
         checkpoint: An iteration or `best`; by default the final model.
@@ -62,7 +71,7 @@ def evaluate(
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise ConfigError(f"--out {out}: a file of that name exists; name a folder")
     from zoogan.devices import join_processes
-    from zoogan.evaluation.describe_run import describe_mode, name_report_folder
+    from zoogan.evaluation.describe_run import describe_mode, name_other_kind, name_report_folder
     from zoogan.evaluation.measure import Evaluation, MeasureOptions, measure_run
     from zoogan.evaluation.metrics.parts import list_parts
     from zoogan.evaluation.reports.report import find_lost_metrics
@@ -73,20 +82,25 @@ def evaluate(
     opened, run_folder = open_run(run, join_processes(device), zoo.registry, checkpoint)
     settings = dict(settings or {})
     data_settings = settings.pop("data", {})
-    kind, has_parts = get_kind(opened.editor), bool(list_parts(opened.editor))
+    measured, has_parts = get_kind(opened.editor, kind), bool(list_parts(opened.editor))
     has_layouts = not opened.editor.makes_images
-    configs = choose_metrics(zoo.registry, metrics, settings, kind, has_parts, has_layouts)
+    metrics, settings = add_inverted_faces(zoo.registry, metrics, settings, measured, inverted, iterations)
+    configs = choose_metrics(zoo.registry, metrics, settings, measured, has_parts, has_layouts)
     source, notes = choose_source(zoo.registry, opened, data, None if root is None else Path(root), data_settings)
     is_guided = styles == "reference"
     if checkpoint is None:
         checkpoint = get_checkpoint(opened, run_folder)
-    name = name_report_folder(
-        opened, source, None if checkpoint is None else str(checkpoint), seed, describe_mode(is_guided, truncation)
-    )
+    mode = describe_mode(is_guided, truncation, name_other_kind(opened.editor, kind))
+    name = name_report_folder(opened, source, None if checkpoint is None else str(checkpoint), seed, mode)
     folder = run_folder / name if out is None else Path(out)
     lost = find_lost_metrics(folder, configs)
     options = MeasureOptions(
-        judge=None if judge is None else Path(judge), faces=faces, seed=seed, is_guided=is_guided, truncation=truncation
+        judge=None if judge is None else Path(judge),
+        faces=faces,
+        seed=seed,
+        is_guided=is_guided,
+        truncation=truncation,
+        kind=measured,
     )
     result = measure_run(zoo.registry, opened, run_folder, source, configs, options, out=folder)
     notes += result.notes
@@ -95,6 +109,38 @@ def evaluate(
         if lost:
             notes.append(f"replaced the report in {folder}, which had {', '.join(lost)} too; --out keeps both")
     return Evaluation(result.report, folder, tuple(notes), result.parts)
+
+
+def add_inverted_faces(
+    registry: Registry,
+    metrics: Sequence[str] | None,
+    settings: Mapping[str, Any],
+    kind: Kind,
+    inverted: int,
+    iterations: int | None,
+) -> tuple[Sequence[str] | None, dict[str, Any]]:
+    """Add the metric of inverted faces and its settings, if `inverted` asks for it.
+
+    Returns:
+        The names of the metrics, None = the default ones; and the settings.
+
+    Raises:
+        ConfigError: `iterations` without `inverted`, or another kind than edits of generated faces.
+    """
+    if not inverted:
+        if iterations is not None:
+            raise ConfigError(f"--iterations {iterations}: counts those of inversions; add --inverted N, their faces")
+        return metrics, dict(settings)
+    if kind != "generated":
+        raise ConfigError(
+            f"--inverted {inverted}: is for runs that edit the faces they generate, measured so; remove it"
+        )
+    from zoogan.evaluation.metrics.lookup import list_default_metrics
+
+    names = [*(metrics or list_default_metrics(registry, kind))]
+    options = {"faces": inverted} | ({} if iterations is None else {"iterations": iterations})
+    own = {**settings.get("inverted", {}), **options}
+    return [*names, *(["inverted"] if "inverted" not in names else [])], {**settings, "inverted": own}
 
 
 def get_checkpoint(run: LoadedRun, run_folder: Path) -> int | None:

@@ -16,7 +16,8 @@ from zoogan.config import ComponentConfig
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.evaluation.build_report import build_report, collect_rows
-from zoogan.evaluation.describe_run import describe_mode, describe_run, hash_training_data
+from zoogan.evaluation.describe_run import describe_mode, describe_run, hash_training_data, name_other_kind
+from zoogan.evaluation.generated_sheets import make_generated_sheet
 from zoogan.evaluation.inputs import (
     FACES,
     describe_judge_mismatch,
@@ -33,7 +34,7 @@ from zoogan.evaluation.reports.report import MeasuredRun, Report, write_report
 from zoogan.evaluation.sheets import make_edit_sheet, make_sample_sheet
 from zoogan.evaluation.study import get_kind, open_study
 from zoogan.files import write_text_atomically
-from zoogan.interfaces import Editor, Source, Study
+from zoogan.interfaces import Editor, Kind, Source, Study
 from zoogan.judges.judge import Judge, find_judge
 from zoogan.runs.loaded import LoadedRun
 
@@ -50,6 +51,7 @@ class MeasureOptions:
         truncation: How far from the mean face samples may be, 0 to 1; None = 1.
         attributes: Attributes to edit; None = all of the source.
         face_numbers: Numbers of the faces to edit; None = all that the run can edit.
+        kind: What is measured, see `get_kind`; None = the run's default.
     """
 
     judge: Path | None = None
@@ -59,6 +61,7 @@ class MeasureOptions:
     truncation: float | None = None
     attributes: Sequence[str] | None = None
     face_numbers: frozenset[int] | None = None
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def prepare_study(
     registry: Registry, run: LoadedRun, run_folder: Path, data: Any, options: MeasureOptions
 ) -> PreparedStudy:
     """Open the source, the judge and the study, see `measure_run`."""
-    kind = get_kind(run.editor)
+    kind = get_kind(run.editor, options.kind)
     if options.truncation is not None and kind == "edits":
         raise ConfigError(
             f"--truncation {options.truncation:g}: {run_folder} edits faces, and only samples can be truncated"
@@ -164,6 +167,8 @@ def prepare_study(
         if options.judge is not None:
             raise ConfigError(f"--judge {options.judge}: {problem}")
         judge, notes = None, [problem]
+    if judge is None and kind == "generated":
+        raise ConfigError(explain_missing_judge(data, notes))
     if judge is not None:
         judge = judge.to(run.device)
     source = registry.build("source", data) if kind == "edits" else open_labelled_source(registry, data, judge)
@@ -173,11 +178,27 @@ def prepare_study(
     study = open_study(
         source, data.source, faces=options.faces, seed=options.seed, device=run.device, judge=judge, editor=run.editor,
         truncation=1.0 if options.truncation is None else options.truncation, only=options.face_numbers,
+        kind=kind,
     )  # fmt: skip
     notes.append(describe_missing_fields(run.editor, source.fields))
     editor = guide_editor(study, run.editor) if options.is_guided else run.editor
-    attributes = tuple(options.attributes or source.attributes) if kind == "edits" else ()
+    attributes = () if kind == "samples" else tuple(options.attributes or study.edited_attributes)
     return PreparedStudy(study, editor, source, judge, attributes, tuple(note for note in notes if note))
+
+
+def explain_missing_judge(data: Any, notes: Sequence[str | None]) -> str:
+    """Explain why edits of generated faces cannot be measured without a judge, and what to do.
+
+    Args:
+        data: Config of the source.
+        notes: Why the judge that there is cannot be used.
+    """
+    reason = next((f" ({note})" for note in notes if note), "")
+    return (
+        "edits of generated faces are measured by what a judge reads, as these faces have no labels, and there is no "
+        f"judge{reason}: `zoo judge train --data {data.source} --size {data.image_size}` makes one, or name one by "
+        "--judge; --kind samples measures the unedited faces"
+    )
 
 
 def check_source_parts(editor: Editor, source: Source, name: str) -> None:
@@ -211,7 +232,7 @@ def describe_measured_run(
     """Describe the run for its report, with its speed and the hash of its training data; see `measure_run`."""
     kind = prepared.study.kind
     speed = {f"{kind}_per_second": measure_speed(prepared.editor, prepared.study)}
-    mode = describe_mode(options.is_guided, options.truncation)
+    mode = describe_mode(options.is_guided, options.truncation, name_other_kind(run.editor, options.kind))
     about = describe_run(run, run_folder, speed, str(run.device), mode)
     training_source = prepared.source if kind == "edits" and data == run.config.data else None
     return about.model_copy(update={"data": hash_training_data(registry, run, training_source)})
@@ -242,7 +263,10 @@ def write_report_folder(folder: Path, report: Report, findings: StudyMeasures, p
 def make_pictures(prepared: PreparedStudy) -> dict[str, UInt8[Tensor, "3 h w"]]:
     """Make the pictures of a report: of edits by attribute; for samples, `samples` and `parts`."""
     editor, study = prepared.editor, prepared.study
-    if study.kind == "samples":
+    if study.kind == "generated":
+        readable = study.judge.attributes if study.judge is not None else ()
+        sheets = {name: make_generated_sheet(editor, study, name) for name in prepared.attributes if name in readable}
+    elif study.kind == "samples":
         sheets = {"samples": make_sample_sheet([("samples", editor)], [study]), "parts": make_part_sheet(editor, study)}
     else:
         sheets = {name: make_edit_sheet(editor, study, name) for name in prepared.attributes}

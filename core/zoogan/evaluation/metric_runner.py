@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from zoogan.errors import ConfigError
-from zoogan.evaluation.study import BATCH, get_kind, give_layouts, iterate_edits, iterate_samples, make_edit_targets
-from zoogan.interfaces import Edit, Editor, Headline, Measure, Metric, Study, Unavailable, World
+from zoogan.evaluation.study import (
+    BATCH,
+    give_layouts,
+    iterate_edits,
+    iterate_generated,
+    iterate_samples,
+    list_kinds,
+    make_edit_targets,
+)
+from zoogan.interfaces import Edit, Editor, Edits, Headline, Measure, Metric, Study, Unavailable, World
 from zoogan.interfaces.edits import edit_to_labels, make_face_seeds
+from zoogan.interfaces.generated_edits import add_attribute, sample_faces
 from zoogan.interfaces.study import Kind
 from zoogan.pictures.photo import normalize_image
 
@@ -28,8 +37,9 @@ class StudyMeasures:
         titles: metric -> its title, one line.
         headlines: measure -> how it is shown among the headline figures.
         digests: attribute -> sha256 of the faces and that label, equal for equal studies; None = all attributes. Empty
-            for samples.
+            for samples. For edits of generated faces, of the judge that chooses them.
         edited: attribute -> number of edited faces; the key None has the total, and for samples their number.
+        left_out: attribute -> number of generated faces that were not edited, because the judge reads it on them.
     """
 
     measures: list[tuple[str, Measure]] = field(default_factory=list)
@@ -38,6 +48,7 @@ class StudyMeasures:
     headlines: dict[str, Headline] = field(default_factory=dict)
     digests: dict[str | None, str] = field(default_factory=dict)
     edited: dict[str | None, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -65,11 +76,11 @@ def run_metrics(
         raise ValueError(f"exclusive groups differ: {study.exclusive} in the study, {editor.exclusive} in the editor")
     if study.clears != editor.clears:
         raise ValueError(f"cleared attributes differ: {study.clears} in the study, {editor.clears} in the editor")
-    if study.kind != get_kind(editor):
-        raise ValueError(f"a study of {study.kind}, but {type(editor).__name__} shows {get_kind(editor)}")
+    if study.kind not in list_kinds(editor):
+        raise ValueError(f"a study of {study.kind}, but {type(editor).__name__} shows {', '.join(list_kinds(editor))}")
     if study.kind == "samples" and editor.paints_layouts:
         give_layouts(editor, study)
-    findings = StudyMeasures(digests={} if study.kind == "samples" else hash_faces(study, attributes))
+    findings = StudyMeasures(digests=hash_study(study, attributes))
     editor.networks.eval()
     for name, metric in metrics.items():
         if reason := explain_mismatch(metric, study.kind, editor):
@@ -99,6 +110,9 @@ def explain_mismatch(metric: Metric, kind: Kind, editor: Editor) -> str | None:
         if "segmentation" in metric.reads and not editor.parts:
             return "it measures maps of parts, and this run's edits have none"
         return None
+    if kind == "generated":
+        suffix = "; add --kind samples" if "samples" in metric.kinds else ""
+        return f"it does not measure edits of generated faces, which have no labels and no true redraw{suffix}"
     if kind == "samples":
         return "it measures edits of faces, and this run generates faces"
     return "it measures generated faces, and this run edits given faces"
@@ -110,13 +124,26 @@ def feed_edits(
     """Pass every edit of every attribute to the metrics, and count the edits in `findings`."""
     for attribute in attributes:
         count = 0
-        for edits in iterate_edits(editor, study, attribute):
+        if study.kind == "generated" and (study.judge is None or attribute not in study.judge.attributes):
+            findings.skipped[attribute] = "the judge does not read it, so nobody knows which faces show it"
+            continue
+        for edits in iterate_batches(editor, study, attribute):
             count += len(edits.faces)
             runner.call_each(lambda metric, edits=edits: metric.update(edits), together=False)  # type: ignore[misc]
         findings.edited[attribute] = sum(study.world.gather_objects(count))
+        if study.kind == "generated":
+            findings.left_out[attribute] = study.faces - findings.edited[attribute]
         if not findings.edited[attribute]:
             findings.skipped[attribute] = "no face of the study can show it, or every face shows it already"
     findings.edited[None] = sum(findings.edited.values())
+
+
+def iterate_batches(editor: Editor, study: Study, attribute: str) -> Iterator[Edits]:
+    """Iterate over this process's share of the edits of one attribute, of given or of generated faces."""
+    if study.kind == "generated":
+        yield from iterate_generated(editor, study, attribute)
+    else:
+        yield from iterate_edits(editor, study, attribute)
 
 
 class MetricRunner:
@@ -160,6 +187,16 @@ class MetricRunner:
                 self.failed |= failures
             self.skipped |= self.failed
         return {name: result for name, result in results.items() if name not in self.failed}
+
+
+def hash_study(study: Study, attributes: Sequence[str]) -> dict[str | None, str]:
+    """Hash what decides which faces are edited, see `StudyMeasures.digests`."""
+    if study.kind == "edits":
+        return hash_faces(study, attributes)
+    if study.kind == "samples" or study.judge is None:
+        return {}
+    digest = hashlib.sha256(f"judge {study.judge.digest}".encode()).hexdigest()
+    return {name: digest for name in (None, *attributes)}
 
 
 def hash_faces(study: Study, attributes: Sequence[str]) -> dict[str | None, str]:
@@ -207,6 +244,12 @@ def measure_speed(editor: Editor, study: Study, faces: int = BATCH, repeats: int
 
         def run_editor() -> Edit:
             return editor.sample(seeds)
+    elif study.kind == "generated":
+        numbers = torch.arange(count)
+        faces_made = sample_faces(editor, study.seed, numbers, study.truncation)
+
+        def run_editor() -> Edit:
+            return add_attribute(editor, faces_made, study.generated_attributes[0])
     else:
         sample = study.source.read(study.split, list(range(count)))
         image, own = normalize_image(sample["image"]).to(study.device), sample["attributes"].to(study.device)

@@ -14,11 +14,13 @@ from torch import Tensor
 from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import FACES
 from zoogan.files import get_cache_folder
-from zoogan.interfaces import AttributeJudge, Editor, Edits, Samples, Source, Study, World
-from zoogan.interfaces.edits import edit_to_labels, make_face_seeds
+from zoogan.interfaces import AttributeJudge, Editor, Edits, GeneratedEdits, Samples, Source, Study, World
+from zoogan.interfaces.edits import edit_to_labels, make_face_seeds, round_as_saved
+from zoogan.interfaces.generated_edits import add_attribute, sample_faces, select_faces
 from zoogan.interfaces.source import Split
 from zoogan.interfaces.study import Kind
 from zoogan.layers.layout import make_layout
+from zoogan.names import suggest_name
 from zoogan.pictures.photo import normalize_image
 
 BATCH = 50
@@ -51,8 +53,9 @@ def open_study(
     editor: Editor | None = None,
     truncation: float = 1.0,
     only: frozenset[int] | None = None,
+    kind: Kind | None = None,
 ) -> Study:
-    """Open a study of the first faces of a split, or of a number of samples.
+    """Open a study of the first faces of a split, or of a number of samples or edits of samples.
 
     Args:
         source: The faces.
@@ -66,24 +69,50 @@ def open_study(
         editor: The editor to measure; by default one that edits faces and has no exclusive groups of its own.
         truncation: How far from the mean face samples may be, 0 to 1.
         only: Numbers of the faces to edit; None = all that the editor can edit.
+        kind: What is measured; None = the editor's default.
 
     Raises:
-        ConfigError: The source has no held-out faces.
+        ConfigError: The source has no held-out faces, or the editor has no such kind.
     """
     split = split or choose_held_out_split(source)
-    kind = "edits" if editor is None else get_kind(editor)
+    kind = "edits" if editor is None else get_kind(editor, kind)
     return Study(
         source=source, source_name=source_name, split=split, seed=seed, device=torch.device(device),
-        faces=faces if kind == "samples" else min(faces, source.count_faces(split)), cache=get_cache_folder(),
+        faces=faces if kind != "edits" else min(faces, source.count_faces(split)), cache=get_cache_folder(),
         world=world or World(), judge=judge, kind=kind, truncation=truncation,
         exclusive=() if editor is None else editor.exclusive, clears={} if editor is None else editor.clears,
-        face_numbers=only,
+        face_numbers=only, generated_attributes=editor.attributes if editor and kind == "generated" else (),
     )  # fmt: skip
 
 
-def get_kind(editor: Editor) -> Kind:
-    """Get the kind of an editor: edits of given faces, or samples, also those that are painted from given layouts."""
-    return "samples" if editor.can_sample or (editor.paints_layouts and not editor.attributes) else "edits"
+def list_kinds(editor: Editor) -> tuple[Kind, ...]:
+    """List what can be measured of an editor, the default first.
+
+    Edits of given faces, or samples, also those that are painted from given layouts. Of an editor that edits the faces
+    that it generates, these edits and the samples.
+    """
+    if editor.can_sample and editor.edits_generated and editor.attributes:
+        return ("generated", "samples")
+    return ("samples",) if editor.can_sample or (editor.paints_layouts and not editor.attributes) else ("edits",)
+
+
+def get_kind(editor: Editor, kind: str | None = None) -> Kind:
+    """Get what is measured of an editor.
+
+    Args:
+        editor: The editor.
+        kind: A kind; None = the editor's default.
+
+    Raises:
+        ConfigError: The editor has no such kind.
+    """
+    kinds = list_kinds(editor)
+    if kind is None:
+        return kinds[0]
+    for name in kinds:
+        if name == kind:
+            return name
+    raise ConfigError(f"--kind {kind}: of this run can be measured: {', '.join(kinds)}{suggest_name(kind, kinds)}")
 
 
 def give_layouts(editor: Editor, study: Study) -> None:
@@ -218,3 +247,34 @@ def iterate_samples(editor: Editor, study: Study, batch: int = BATCH) -> Iterato
     mine = torch.arange(study.faces)[study.world.rank :: study.world.size]
     for faces in mine.split(batch) if len(mine) else ():
         yield Samples(editor, faces, seed=study.seed, truncation=study.truncation)
+
+
+@torch.no_grad()
+def iterate_generated(editor: Editor, study: Study, attribute: str, batch: int = BATCH) -> Iterator[GeneratedEdits]:
+    """Iterate over this process's share of the edits of generated faces; one attribute is added.
+
+    Faces on which the judge reads the attribute already are left out.
+
+    Args:
+        editor: Generates and edits the faces.
+        study: How many faces, their seed and truncation, and the judge.
+        attribute: The attribute to add.
+        batch: How many faces are generated at once.
+    """
+    judge = study.judge
+    assert judge is not None and attribute in judge.attributes
+    columns = {k: judge.attributes.index(name) for k, name in enumerate(editor.attributes) if name in judge.attributes}
+    mine = torch.arange(study.faces)[study.world.rank :: study.world.size]
+    for faces in mine.split(batch) if len(mine) else ():
+        sample = sample_faces(editor, study.seed, faces, study.truncation)
+        read = judge.read_attributes(round_as_saved(sample.image)) > judge.thresholds.to(sample.image.device)
+        own = torch.zeros(len(faces), len(editor.attributes), device=sample.image.device)
+        for column, place in columns.items():
+            own[:, column] = read[:, place].float()
+        rows = own[:, editor.attributes.index(attribute)] < 0.5
+        if bool(rows.any()):
+            chosen, numbers = select_faces(sample, rows), faces[rows.cpu()]
+            edit = add_attribute(editor, chosen, attribute, make_face_seeds(study.seed, numbers))
+            yield GeneratedEdits(
+                editor, attribute, faces=numbers, sample=chosen, own=own[rows], edit=edit, seed=study.seed
+            )

@@ -37,11 +37,7 @@ def measure_truth(
     from zoogan.evaluation.study import get_kind, open_study
     from zoogan.interfaces import World
 
-    if (
-        get_kind(editor) == "samples"
-        or not attributes
-        or not (source.count_faces("test") or source.count_faces("valid"))
-    ):
+    if get_kind(editor) != "edits" or not attributes or not (source.count_faces("test") or source.count_faces("valid")):
         return []
     alone = World.make_single()  # the other processes only wait for this one
     study = open_study(source, source_name, device=device, world=alone, editor=editor)

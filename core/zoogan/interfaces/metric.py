@@ -12,7 +12,7 @@ from zoogan.interfaces.edits import Edits, Samples
 from zoogan.interfaces.statistic import Statistic
 from zoogan.interfaces.study import Kind, Study
 
-DefaultKind = Literal["edits", "samples", "parts", "layouts"]
+DefaultKind = Literal["edits", "samples", "generated", "parts", "layouts"]
 """What metrics run on by default; parts = samples of faces with parts, layouts = edits that are segmentations alone."""
 MetricInput = Literal["image", "segmentation"]
 """What a metric may read of an edit or a sample."""
@@ -84,10 +84,11 @@ class Metric(ABC):
     Attributes:
         Config: Its options, a `ComponentConfig` with `use: Literal["redness"] = "redness"`; None = it has no options.
         title: One line for the report.
-        kinds: What it measures: `edits` needs `update`, `samples` needs `update_samples`.
+        kinds: What it measures: `edits` and `generated` need `update`, `samples` needs `update_samples`. The edits of
+            kind `generated` are `GeneratedEdits`.
         default_for: What `zoo evaluate` runs it on unless metrics are named -> its place in that report, low first:
-            `edits`, `samples`, `parts` (samples of faces with parts), `layouts` (edits that are segmentations alone).
-            Empty = only when it is named.
+            `edits`, `samples`, `generated`, `parts` (samples of faces with parts), `layouts` (edits that are
+            segmentations alone). Empty = only when it is named.
         reads: What it reads of each edit or sample; without it the metric is not measured.
         headlines: Measure -> how it is shown among the headline figures.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -14,7 +14,9 @@ from torch import Tensor
 from zoogan.interfaces.source import Source, Split
 from zoogan.interfaces.world import World
 
-Kind = Literal["edits", "samples"]  # what is measured: edits of faces that the run was given, or faces that it made
+Kind = Literal["edits", "samples", "generated"]
+"""What is measured: edits of faces that the run is given, faces that it generates, or edits of faces that it generates.
+"""
 
 
 @runtime_checkable
@@ -62,6 +64,39 @@ class PartJudge(AttributeJudge, Protocol):
     part_scores: Mapping[str, float]
 
 
+class JudgeReading(NamedTuple):
+    """What a judge reads off faces in one pass, with a graph.
+
+    Attributes:
+        logits: Logit of each attribute, as if both values were equally frequent.
+        features: The pooled features that the logits are computed from.
+    """
+
+    logits: Float[Tensor, "n a"]
+    features: Float[Tensor, "n f"]
+
+
+@runtime_checkable
+class TrainingJudge(Protocol):
+    """A judge that a method can train with, as one of its stages.
+
+    Attributes:
+        attributes: Names of the attributes that it reads.
+        parts: Classes of its segmentation, in order; empty = it reads none.
+        digest: sha256 of everything that its readings depend on.
+    """
+
+    attributes: tuple[str, ...]
+    parts: tuple[str, ...]
+    digest: str
+
+    def read_with_gradient(self, image: Float[Tensor, "n 3 h w"]) -> JudgeReading:
+        """Return logits and features of faces in [-1, 1]; a gradient passes through them to the faces."""
+
+    def read_part_probabilities(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k s s"] | None:
+        """Return the probability of every part at each pixel, without a graph; None if the judge reads no parts."""
+
+
 @dataclass(frozen=True)
 class Study:
     """The conditions under which runs are measured, the same for all methods.
@@ -70,17 +105,19 @@ class Study:
         source: The faces.
         source_name: Name of the source, as in `--data`.
         split: The split that is measured on.
-        faces: Number of first held-out faces, or of samples.
+        faces: Number of first held-out faces, or of samples, of which edits of kind `generated` take those without
+            the attribute.
         seed: Seed of everything that is drawn.
         device: Device of the measurement.
         cache: Folder of results that are slow to compute and do not change, such as features of real faces.
         world: The processes that share the work.
         judge: The judge; None = there is none.
-        kind: Whether edits or samples are measured.
-        truncation: Of samples: how far from the mean face they may be, 0 to 1.
+        kind: What is measured.
+        truncation: Of samples and edits of them: how far from the mean face they may be, 0 to 1.
         exclusive: Groups of attributes of which the run shows at most one, in addition to those of the source.
         clears: Attributes that a newly set attribute clears in the run, by its name, as of `Editor`.
         face_numbers: Numbers of the faces below `faces` that are edited; None = all that the run can edit.
+        generated_attributes: Of kind `generated`: attributes of the run that are added.
     """
 
     source: Source
@@ -97,6 +134,12 @@ class Study:
     exclusive: tuple[tuple[str, ...], ...] = ()
     clears: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     face_numbers: frozenset[int] | None = None
+    generated_attributes: tuple[str, ...] = ()
+
+    @property
+    def edited_attributes(self) -> tuple[str, ...]:
+        """Attributes that are edited: those of the source, or of the run where it edits faces that it generates."""
+        return self.generated_attributes if self.kind == "generated" else self.source.attributes
 
     def list_exclusive_groups(self, attribute: str) -> list[tuple[str, ...]]:
         """List the exclusive groups of an attribute, those of the source and those of the run."""

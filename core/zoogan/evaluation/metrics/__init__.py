@@ -7,6 +7,8 @@ from zoogan.config.registry import Registry
 METRICS = {
     "edit_error": "edit_error:EditError",
     "truth": "truth:Truth",
+    "composite": "composite:CompositeMatch",
+    "inverted": "inverted:InvertedEditError",
     "success": "success:Success",
     "preservation": "preservation:Preservation",
     "locality": "locality:Locality",

@@ -154,6 +154,7 @@ class Identity(FaceMetric):
     """
 
     Config = IdentityConfig
+    kinds = ("edits", "generated")
     title = "Identity: cosine similarity of the input's and the edit's features in a network named by the user"
     better: ClassVar = {"identity.similarity": "higher", "identity.truth": None}
     config: IdentityConfig

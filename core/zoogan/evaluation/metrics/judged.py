@@ -44,8 +44,8 @@ class JudgedMetric(FaceMetric):
             Unavailable: There is none, or it reads none of the attributes.
         """
         self.judge = require_judge(study)
-        if not set(self.judge.attributes) & set(study.source.attributes):
-            names, readable = ", ".join(study.source.attributes), ", ".join(self.judge.attributes) or "no attributes"
+        if not set(self.judge.attributes) & set(study.edited_attributes):
+            names, readable = ", ".join(study.edited_attributes), ", ".join(self.judge.attributes) or "no attributes"
             raise Unavailable(f"the judge reads {readable}, none of {names}: train another with `zoo judge train`")
         super().start(study)
 

@@ -18,6 +18,7 @@ class Locality(FaceMetric):
     """
 
     title = "Locality: how much changes outside the true region, and where the method's own mask is shut"
+    kinds = ("edits", "generated")
     default_for: ClassVar = {"edits": 50}
     headlines: ClassVar = {
         "outside_truth.l1": Headline("Change outside", "mean L1 where the true redraw changes nothing", 40, 40),

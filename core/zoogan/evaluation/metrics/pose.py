@@ -15,7 +15,8 @@ class Pose(JudgedMetric):
     """
 
     title = "Pose: degrees by which the edit turns the head"
-    default_for: ClassVar = {"edits": 80}
+    kinds = ("edits", "generated")
+    default_for: ClassVar = {"edits": 80, "generated": 40}
     better: ClassVar = {"pose_change": "lower"}
 
     def start(self, study: Study) -> None:

@@ -19,7 +19,8 @@ class Preservation(JudgedMetric):
     """
 
     title = "Preservation: the judge reads the other attributes as before the edit"
-    default_for: ClassVar = {"edits": 40}
+    kinds = ("edits", "generated")
+    default_for: ClassVar = {"edits": 40, "generated": 30}
     headlines: ClassVar = {
         "preservation": Headline("Preservation", "of the other attributes, as the judge reads them, stay", 30, 30),
     }

@@ -18,10 +18,13 @@ class Success(JudgedMetric):
     - `success.accuracy`: share of all edits.
     - Average precision and best F1: how well the judge's probability ranks the edits.
     - `success.unedited`: `success` of the unedited inputs; above 0 only because of the judge's mistakes.
+
+    To generated faces attributes are only added, so that nothing is removed and nothing ranked.
     """
 
     title = "Success: the judge reads the requested value"
-    default_for: ClassVar = {"edits": 30}
+    kinds = ("edits", "generated")
+    default_for: ClassVar = {"edits": 30, "generated": 10}
     headlines: ClassVar = {"success": Headline("Success", "of the edits show the requested value", 20, 20)}
     better: ClassVar = {
         "success": "higher", "success.adding": "higher", "success.removing": "higher", "success.accuracy": "higher",
@@ -45,8 +48,10 @@ class Success(JudgedMetric):
         self.add_rows("success", edits, right, stratum=adding)
         self.add_rows("success.accuracy", edits, right)
         self.add_rows("success.adding", edits, right, where=adding)
-        self.add_rows("success.removing", edits, right, where=~adding)
         self.add_rows("success.unedited", edits, ((before > threshold) == adding).float(), stratum=adding)
+        if self.study.kind == "generated":
+            return
+        self.add_rows("success.removing", edits, right, where=~adding)
         row = (edits.faces.cpu(), after.cpu().double(), adding.cpu().double())
         self._scores.setdefault(edits.attribute, []).append(row)
 
@@ -67,4 +72,4 @@ class Success(JudgedMetric):
 
     def describe_judge(self, attribute: str | None) -> str:
         """Describe the judge's accuracy on the edited attribute."""
-        return describe_accuracy(self.judge, [attribute] if attribute else self.study.source.attributes)
+        return describe_accuracy(self.judge, [attribute] if attribute else self.study.edited_attributes)

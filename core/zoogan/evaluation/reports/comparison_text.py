@@ -76,7 +76,7 @@ def format_comparison_cell(cell: Cell | None) -> str:
 
 def name_speed(entrants: Sequence[ComparedTraining]) -> str:
     """Name the column of speeds: `edits/s` or `samples/s`."""
-    return f"{entrants[0].runs[0].report.about.kind}/s"
+    return f"{entrants[0].runs[0].report.about.product}/s"
 
 
 def format_costs(entrant: ComparedTraining) -> list[str]:

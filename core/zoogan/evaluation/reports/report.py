@@ -38,14 +38,15 @@ class Key(Stored):
         weights: sha256 of its weights.
         resizer: How faces are resized for it.
         reference: Digest of the real faces that edits or samples are compared with.
-        n: How many faces were edited or made.
+        n: How many faces were edited or made; of edits of generated faces, how many were made.
         source: The name of the source.
         split: Split of the source.
-        faces: sha256 of the pixels and labels measured on; empty for samples.
+        faces: sha256 of the pixels and labels measured on; empty for samples. For edits of generated faces,
+            of the judge that chooses them.
         image_size: In pixels.
         seed: Seed of everything that is drawn.
         versions: Versions of the libraries that can change the number.
-        truncation: Truncation of samples; None for edits.
+        truncation: Truncation of samples; None for edits of given faces.
         rivals: edited attribute -> attributes that exclude it in the run and not in the source, so that its edits clear
             them; None where there are none.
     """
@@ -134,6 +135,7 @@ class MeasuredRun(Stored):
         parameters: network -> number of parameters.
         edits_per_second: On `device`; None for samples.
         samples_per_second: On `device`; None for edits.
+        generated_per_second: Edits of generated faces on `device`; None otherwise.
         device: Where it was measured.
     """
 
@@ -149,17 +151,25 @@ class MeasuredRun(Stored):
     parameters: dict[str, int]
     edits_per_second: float | None = None
     samples_per_second: float | None = None
+    generated_per_second: float | None = None
     device: str
 
     @property
     def kind(self) -> Kind:
-        """What was measured: edits or samples."""
+        """What was measured: edits, samples, or edits of samples."""
+        if self.generated_per_second is not None:
+            return "generated"
         return "edits" if self.samples_per_second is None else "samples"
+
+    @property
+    def product(self) -> str:
+        """What was made and counted: edits or samples."""
+        return "samples" if self.kind == "samples" else "edits"
 
     @property
     def speed(self) -> float:
         """Edits or samples a second."""
-        return self.samples_per_second or self.edits_per_second or 0.0
+        return self.samples_per_second or self.edits_per_second or self.generated_per_second or 0.0
 
 
 class Report(Stored):
@@ -176,6 +186,7 @@ class Report(Stored):
         skipped: metric -> why it has no number.
         values: All numbers.
         rows: sha256 of faces.safetensors.
+        left_out: attribute -> number of generated faces that were not edited, because the judge reads it on them.
     """
 
     format: int = FORMAT
@@ -187,6 +198,7 @@ class Report(Stored):
     skipped: dict[str, str]
     values: list[Value]
     rows: str = ""
+    left_out: dict[str, int] = {}
 
     def find(self, name: str, attribute: str | None = None) -> Value | None:
         """Find a value by its name, of an attribute or (None) over all attributes."""

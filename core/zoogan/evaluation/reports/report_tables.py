@@ -166,12 +166,21 @@ def list_facts(report: Report) -> dict[str, str]:
     if about.images is not None:
         facts["images seen"] = f"{about.images:,}"
     facts["parameters"] = ", ".join(f"{name} {count / 1e6:.3g} M" for name, count in about.parameters.items())
-    facts["speed"] = f"{about.speed:.3g} {about.kind} a second on {about.device}"
+    facts["speed"] = f"{about.speed:.3g} {about.product} a second on {about.device}"
     if keys:
         first = keys[0]
         place = f"{first.source}, split {first.split}, {first.image_size} px, seed {first.seed}"
         facts["faces"] = place if about.kind == "edits" else f"beside {place}, truncation {first.truncation:g}"
-        sets = dict.fromkeys(f"{key.attribute or 'all'} {key.n}, sha256 {key.faces[:12]}" for key in keys if key.faces)
+        if report.left_out:
+            counts = ", ".join(f"{name} {count} of {report.faces}" for name, count in report.left_out.items())
+            facts["left out, as the judge reads it already"] = counts
+        sets = (
+            {}
+            if about.kind == "generated"
+            else dict.fromkeys(
+                f"{key.attribute or 'all'} {key.n}, sha256 {key.faces[:12]}" for key in keys if key.faces
+            )
+        )
         facts |= {"sets of faces": "; ".join(sets)} if sets else {}
         versions = {name: version for key in keys for name, version in key.versions.items()}
         facts["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
