@@ -75,7 +75,8 @@ def sample(
     options: dict[str, Any] = {"truncation": truncation, "cutoff": cutoff}
     seeds = range(seed, seed + count)
     if loaded.editor.paints_layouts:
-        check_painted(count, truncation, {"--cutoff": cutoff, "--mix": mix, "--film": film})
+        reason = "this run paints maps of parts and has no latents to mix or truncate by row"
+        check_samples_of_editor(count, truncation, {"--cutoff": cutoff, "--mix": mix, "--film": film}, reason)
         if layout:
             options["layout"] = loaded.prepare_layouts(list(layout))
         else:
@@ -83,7 +84,12 @@ def sample(
     else:
         if layout or root is not None:
             raise ConfigError(NO_LAYOUTS.format("--layout" if layout else "--root"))
-        check_sample_numbers(loaded, count, truncation, cutoff, cut, is_film=film is not None)
+        if loaded.editor.also_samples:
+            reason = "this run edits photos, and mixes, films and truncates no rows of latents"
+            refused = {"--cutoff": cutoff, "--mix": mix, "--film": film}
+            check_samples_of_editor(count, truncation, refused, reason)
+        else:
+            check_sample_numbers(loaded, count, truncation, cutoff, cut, is_film=film is not None)
     if film is not None:
         path = workflow.save_sample_film(
             loaded, seeds, film, part=part, only=only, segmentation=segmentation, **options
@@ -114,22 +120,19 @@ def list_layout_problems(run: Path, registry: Registry, layouts: Sequence[Path],
     return problems
 
 
-def check_painted(count: int, truncation: float | None, refused: Mapping[str, Any]) -> None:
-    """Check the options of faces that are painted on layouts.
+def check_samples_of_editor(count: int, truncation: float | None, refused: Mapping[str, Any], reason: str) -> None:
+    """Check the options of faces of a run that edits photos, perhaps painted on layouts.
 
     Args:
         count: The number of faces.
         truncation: How far from the mean they may be.
         refused: Option -> value of the options that such faces do not have; None if it was not given.
+        reason: Why they do not have them.
 
     Raises:
         ConfigError: Every option that has no effect, and every number out of range, at once.
     """
-    problems = [
-        f"{option}: this run paints maps of parts and has no latents to mix or truncate by row; remove it"
-        for option, value in refused.items()
-        if value is not None
-    ]
+    problems = [f"{option}: {reason}; remove it" for option, value in refused.items() if value is not None]
     if count < 1:
         problems.append(f"-n {count}: expected 1 face or more")
     if truncation is not None and not 0 <= truncation <= 1:

@@ -235,7 +235,7 @@ class LoadedRun:
                 run that paints none.
         """
         editor, problems = self.editor, []
-        if not (editor.can_sample or editor.paints_layouts):
+        if not (editor.can_sample or editor.also_samples or editor.paints_layouts):
             problems.append("this run edits photos and makes no faces of its own; use `zoo edit`")
         if layout is not None and not editor.paints_layouts:
             problems.append("layout: this run paints no given maps of parts; leave it out")

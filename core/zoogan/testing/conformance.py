@@ -203,7 +203,7 @@ def check_editor(name: str, registry: Registry) -> None:
     trainer.networks.eval()
     facts = make_tiny_facts(config)
     editor = trainer.game.make_editor(trainer.get_model_networks(), attributes=facts.attributes)
-    if editor.can_sample or editor.paints_layouts:
+    if editor.can_sample or editor.also_samples or editor.paints_layouts:
         check_faces(editor, facts)
     if editor.can_sample:
         return

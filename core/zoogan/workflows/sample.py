@@ -74,7 +74,8 @@ def save_samples(run: LoadedRun, seeds: range, folder: Path, **options: Any) -> 
     """Save each face as `seed-7.png` and its latent as `seed-7-latent.safetensors`, which `zoo edit` reads.
 
     Args:
-        run: A run that makes faces. One that paints layouts saves `seed-7-layout.png` instead of a latent.
+        run: A run that makes faces. One that edits photos saves no latents; if it paints layouts, it saves
+            `seed-7-layout.png`.
         seeds: Seeds of the faces.
         folder: Folder of the files.
         options: `truncation`, `cutoff` and `layout` of `LoadedRun.sample`.
