@@ -17,10 +17,40 @@ from support.plugins import GOOD_PLUGIN, PluginFolder
 from support.runs import tiny_run
 from support.toy_faces import fill_noise_and_mean
 from zoogan.cli import main
+from zoogan.plugins import catalogue
+from zoogan.plugins.host import get_zoo
 from zoogan.runs.loaded import LoadedRun
 
 EYEGLASSES = {"attributes": "Eyeglasses", "probabilities": {"Eyeglasses": 0.5}}
 """Data settings of drawn faces of which every second one wears eyeglasses."""
+
+PLANNED = """
+next-gan:
+  title: NextGAN
+  summary: Edits faces in a way that nobody has built yet
+  paper: {title: Next GANs, authors: "Ann Author, Ben Author", venue: Some Conference, arxiv: "2601.00001"}
+  year: 2026
+  task: attribute-editing
+  needs: {source: [image]}
+  distribution: null
+  tier: planned
+  code: {repository: null, official: false, licence: null}
+"""
+"""An entry of the catalogue for a method that is not written yet."""
+
+
+@pytest.fixture
+def planned_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A catalogue with a planned method; its id."""
+    path = tmp_path / "registry.yaml"
+    path.write_text(catalogue.find_catalogue().read_text() + PLANNED)
+    monkeypatch.setattr(catalogue, "find_catalogue", lambda: path)
+    for cached in (catalogue.read_core_catalogue, get_zoo):
+        cached.cache_clear()
+    yield "next-gan"
+    for cached in (catalogue.read_core_catalogue, get_zoo):
+        cached.cache_clear()
+
 
 # ---- runs, trained once a session; tests read them and copy them before they write ----
 

@@ -341,3 +341,16 @@ def test_busy_machine(benchmark: Any, capsys: pytest.CaptureFixture[str], monkey
     line = json.loads(capsys.readouterr().out)
     for name in ("quiet", "busy"):
         assert line[name]["iterations"] == 5 and line[name]["iterations_per_second"] > 0
+
+
+def test_versus_sd_gan_compares_layers_and_times_networks(
+    benchmark: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = benchmark("versus_sd_gan")
+    for name, value in {"CHANNELS": 6, "POSITIONS": 4, "IMAGE_SIZE": 32, "STYLE_DIM": 16}.items():
+        monkeypatch.setattr(script, name, value)
+    script.main(["--batches", "1", "3", "--pairs", "2"])
+    line = json.loads(capsys.readouterr().out)
+    assert set(line["locally_connected"]) == {"batch 1", "batch 3"}
+    assert all(len(each["speedups"]) == 2 for each in line["locally_connected"].values())
+    assert set(line["forward"]) == {"sd-gan-official", "sd-gan", "sd-gan with geometry"}

@@ -24,6 +24,7 @@ METHODS = [
     "smile-image",
     "smile-layout",
     "sd-gan",
+    "sd-gan-joint",
 ]
 ENTRY = """
 {name}:
@@ -94,10 +95,10 @@ def test_plugin_adds_its_own_entry(plugin_folder: PluginFolder) -> None:
     assert "demo" not in read_core_catalogue()
 
 
-def test_plugin_may_replace_a_planned_entry(plugin_folder: PluginFolder) -> None:
+def test_plugin_may_replace_a_planned_entry(plugin_folder: PluginFolder, planned_method: str) -> None:
     plugin_folder.install("good", GOOD_PLUGIN_WITH_CATALOGUE)
-    (plugin_folder.path / "zoo.yaml").write_text(ENTRY.format(name="sd-gan"))
-    assert plugin_folder.open_zoo().catalogue["sd-gan"].tier == "community"
+    (plugin_folder.path / "zoo.yaml").write_text(ENTRY.format(name=planned_method))
+    assert plugin_folder.open_zoo().catalogue[planned_method].tier == "community"
 
 
 def test_plugin_must_not_replace_an_existing_entry(good_plugin_folder: PluginFolder) -> None:

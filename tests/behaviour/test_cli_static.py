@@ -86,24 +86,26 @@ Capture = pytest.CaptureFixture[str]
 # ---- list ----
 
 
-def test_list_shows_installed_and_planned_methods(plugin_folder: PluginFolder, capsys: Capture) -> None:
+def test_list_shows_installed_and_planned_methods(
+    plugin_folder: PluginFolder, planned_method: str, capsys: Capture
+) -> None:
     plugin_folder.install("bad", "import dlib_that_nobody_has")
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["model", "title", "paper", "year", "recipes", "stages", "plugin"]
     (row,) = [line for line in lines if line.startswith("small-gan ")]
     assert row.split() == ["small-gan", "SmallGAN", "drawn-16,", "drawn-64", "small"]
-    (planned,) = [line for line in lines if line.startswith("sd-gan ")]
-    assert planned.split("  ")[-2:] == ["2022", "(planned)"] and "Zhou et al., ACM Multimedia" in planned
+    (planned,) = [line for line in lines if line.startswith(planned_method)]
+    assert planned.split("  ")[-2:] == ["2026", "(planned)"] and "Author et al., Some Conference" in planned
     assert lines[-1].startswith("plugin 'bad' is not in use: it needs module 'dlib_that_nobody_has'")
 
 
-def test_list_json_has_methods_and_failures(plugin_folder: PluginFolder, capsys: Capture) -> None:
+def test_list_json_has_methods_and_failures(plugin_folder: PluginFolder, planned_method: str, capsys: Capture) -> None:
     plugin_folder.install("bad", "1 / 0")
     assert main(["list", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert "small-gan" in [row["name"] for row in facts["installed"]]
-    assert "sd-gan" in [row["name"] for row in facts["known"]]
+    assert planned_method in [row["name"] for row in facts["known"]]
     assert [failure["plugin"] for failure in facts["failures"]] == ["bad"]
 
 
@@ -177,6 +179,11 @@ def test_descriptions_of_settings_are_parsed() -> None:
 # ---- mistakes ----
 
 
+def test_planned_method_cannot_be_shown(planned_method: str, capsys: Capture) -> None:
+    assert main(["show", planned_method]) == 2
+    assert "not installed: planned" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
@@ -185,7 +192,6 @@ def test_descriptions_of_settings_are_parsed() -> None:
         (["list", "--jsno"], "--jsno"),
         (["show"], "MODEL"),
         (["show", "smal-gan"], "no model is called 'smal-gan', did you mean 'small-gan'?"),
-        (["show", "sd-gan"], "not installed: planned"),
         (["show", "small-gan", "--recipe", "drown-16"], "did you mean 'drawn-16'?"),
         (["show", "small-gan", "--plugin", "nowhere.py"], "plugin 'nowhere' is not in use: no file"),
         (["--nonsense"], "--nonsense"),

@@ -238,13 +238,13 @@ def test_plugin_that_imports_torch_gets_a_warning(plugin_folder: PluginFolder, m
     assert "imports torch when it is loaded" in warning
 
 
-def test_unavailable_method_is_explained(good_plugin_folder: PluginFolder) -> None:
+def test_unavailable_method_is_explained(good_plugin_folder: PluginFolder, planned_method: str) -> None:
     good_plugin_folder.install("my-gan", "import dlib_that_nobody_has")
     zoo = good_plugin_folder.open_zoo()
     with pytest.raises(ConfigError, match=r"'my-gan' is not available: .*dlib_that_nobody_has"):
         zoo.get_method("my-gan")
-    with pytest.raises(ConfigError, match=r"'sd-gan' \(SD-GAN\) is not installed: planned"):
-        zoo.get_method("sd-gan")
+    with pytest.raises(ConfigError, match=r"'next-gan' \(NextGAN\) is not installed: planned"):
+        zoo.get_method(planned_method)
     with pytest.raises(ConfigError, match="no model is called 'smle', did you mean 'smile'"):
         zoo.get_method("smle")
 

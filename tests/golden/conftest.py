@@ -12,11 +12,14 @@ from image_cases import KINDS, image_cases
 from layout_cases import layout_cases
 from official import load_cases
 from parts_cases import parts_cases
+from sd_gan_cases import KINDS as SD_GAN_KINDS
+from sd_gan_cases import sd_gan_cases
 from style_networks import style_game_cases, style_network_cases
 from synthesis_cases import synthesis_cases
 
 import zoogan.builtin
 import zoogan_sagan
+import zoogan_sd_gan
 import zoogan_semantic_stylegan
 import zoogan_smile
 import zoogan_stargan
@@ -98,6 +101,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
             found = image_cases([Path(folder) for folder in folders], kind)
             metafunc.parametrize(fixture, found, ids=[case.name for case in found])
+    for kind in SD_GAN_KINDS:
+        fixture = f"sd_gan_{kind}_case"
+        if fixture in metafunc.fixturenames:
+            folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
+            found = sd_gan_cases([Path(folder) for folder in folders], kind)
+            metafunc.parametrize(fixture, found, ids=[case.name for case in found])
     if "style_network_case" in metafunc.fixturenames:
         folders = metafunc.config.getoption("cases", default=None) or [Path(__file__).parent]
         found = style_network_cases([Path(folder) for folder in folders])
@@ -115,6 +124,7 @@ def registry() -> Registry:
         zoogan_stylegan2,
         zoogan_semantic_stylegan,
         zoogan_smile,
+        zoogan_sd_gan,
     )
     for module in (zoogan.builtin, *methods):
         registry.plugin = module.__name__

@@ -57,6 +57,14 @@ NARROW: dict[str, Settings] = {
         "mapping": {"style_dim": 8, "layers": 2},
         "discriminator": {"max_width": 8},
     },
+    "sd-gan-joint": {
+        "generator": {"style_dim": 8, "max_width": 8},
+        "mapping": {"style_dim": 8, "layers": 2},
+        "encoder": {"style_dim": 8, "max_width": 8, "hidden": 8},
+        "offset": {"style_dim": 8, "max_width": 8, "hidden": 8},
+        "discriminator": {"max_width": 8},
+        "training": {"sample_every": 2, "channels_last": False},
+    },
 }  # fmt: skip
 """The settings of narrow networks, by method."""
 
