@@ -13,13 +13,25 @@ import torch
 from torch import Tensor
 
 import zoogan
-from support.composite_editors import CORNER, SIDE, PastingEditor, make_pasting_editor, paste_square
+from support.composite_editors import (
+    BRIGHT,
+    CORNER,
+    DARKER,
+    DIMMED,
+    PAINTED,
+    SIDE,
+    PastingEditor,
+    make_pasting_editor,
+    paste_square,
+)
 from support.set_metrics import NoiseSource, make_study, run_in_two_threads
 from support.toy_faces import ROWS, SIZE, STYLE, ToyJudge, make_toy_axes, make_toy_editor
 from zoogan.cli import main
 from zoogan.conditions.latent import LatentCondition
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn.source import DrawnSource
+from zoogan.editors.config import InversionConfig
+from zoogan.editors.inversion import invert_photos
 from zoogan.errors import ConfigError
 from zoogan.evaluation.metric_runner import StudyMeasures, explain_mismatch, run_metrics
 from zoogan.evaluation.metrics.composite import CompositeMatch
@@ -32,6 +44,7 @@ from zoogan.evaluation.study import get_kind, iterate_generated, list_kinds, ope
 from zoogan.interfaces import Edit, Metric, Study, World
 from zoogan.interfaces.edits import make_face_seeds, round_as_saved
 from zoogan.pictures.photo import normalize_image
+from zoogan.testing.editors import KnownEditor
 from zoogan.training.periodic_evaluation import choose_kind
 
 pytestmark = pytest.mark.slow
@@ -92,7 +105,8 @@ def test_composite_measures_equal_hand_computation(editor: PastingEditor, tmp_pa
     face, latents = face[rows], sample.extras["latents"][rows]
     request = editor.condition.parse({"Red": 1})
     basis = SynthesisBasis(editor, replace(request, latents=latents)).image
-    edit, composite = (round_as_saved(paste_square(image, grey)) for image, grey in ((basis, 0.5), (face, 1.0)))
+    edit = round_as_saved(paste_square((basis - DARKER).clamp(-1, 1), PAINTED))
+    composite = round_as_saved(paste_square(DIMMED * sample.image[rows], BRIGHT))
     basis = round_as_saved(basis)
     inside = torch.zeros(SIZE, SIZE, dtype=torch.bool)
     inside[CORNER - 1 : CORNER + SIDE + 1, CORNER - 1 : CORNER + SIDE + 1] = True  # one pixel wider
@@ -111,7 +125,7 @@ def test_composite_measures_equal_hand_computation(editor: PastingEditor, tmp_pa
     for name, image in (("composite.basis.success", basis), ("composite.success", composite), ("success", edit)):
         share = float((judge.read_attributes(image)[:, 0] > 0.5).double().mean())
         assert values[f"{name} Red"] == pytest.approx(share)
-    assert values["composite.success Red"] < values["composite.basis.success Red"] == 1
+    assert values["success Red"] < values["composite.basis.success Red"] == 1 > values["composite.success Red"]
     assert "success.removing Red" not in values and "success.average_precision Red" not in values
     assert values["success.unedited Red"] == 0 and 0 < values["preservation Red"] <= 1
 
@@ -159,6 +173,10 @@ def test_kinds_follow_the_editor(editor: PastingEditor) -> None:
     for kind in ("generated", "edits", "sample"):
         with pytest.raises(ConfigError, match=f"--kind {kind}: of this run can be measured: samples"):
             get_kind(plain, kind)
+    photos = KnownEditor(("Red",))
+    assert list_kinds(photos) == ("edits",)
+    photos.also_samples = True
+    assert list_kinds(photos) == ("edits", "samples") and get_kind(photos) == "edits"
     assert "no true redraw" in (explain_mismatch(EditError(), "generated", editor) or "")
     assert choose_kind(editor, [Success(), Preservation()]) == "generated" and choose_kind(editor, []) == "generated"
     from zoogan.evaluation.metrics.frequency import Frequency
@@ -190,7 +208,16 @@ class RedrawingEditor(PastingEditor):
         return Edit(edit.image, extras=extras)
 
 
-def test_inverted_faces_are_measured_against_the_redraw(editor: PastingEditor, tmp_path: Path) -> None:
+def test_inverted_faces_are_measured_against_the_redraw(
+    editor: PastingEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches: list[InversionConfig] = []
+
+    def invert(*arguments: Any, **options: Any) -> Any:
+        searches.append(arguments[3])
+        return invert_photos(*arguments, **options)
+
+    monkeypatch.setattr("zoogan.evaluation.metrics.inverted.invert_photos", invert)
     source = make_drawn_source()
     faces = (source.read_labels("test")[:, 0] < 0.5).nonzero().flatten()[:3].tolist()
     redraw = normalize_image(source.redraw("test", faces, Eyeglasses=torch.ones(3))["image"])  # type: ignore[index]
@@ -209,6 +236,8 @@ def test_inverted_faces_are_measured_against_the_redraw(editor: PastingEditor, t
     told = {m.name: m for _, m in found.measures}
     inverted = round_as_saved(known.synthesise(known.latents).image)
     assert known.latents.shape == (3, ROWS, STYLE) and not torch.equal(known.latents[0], known.latents[1])
+    (search,) = searches
+    assert (search.space, search.noise, search.iterations) == ("w+", "fixed", 4)
     region = (redraw != face).any(1, keepdim=True)
     needed = ((face - redraw).abs() * region).double().sum()
     none = float(((inverted - redraw).abs() * region).double().sum() / needed)

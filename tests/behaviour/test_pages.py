@@ -201,15 +201,15 @@ def test_headlines_keep_their_order() -> None:
         if (places := [(name, at) for name, h in HEADLINES.items() if (at := getattr(h, place)) is not None])
     }
     assert names["report_place"] == [
-        "edit_error", "layout.changed", "layout.kept", "layout.iou", "success", "composite.inside.l1",
-        "layout.success", "composite.basis.success", "layout.reference.iou", "preservation", "outside_truth.l1",
+        "edit_error", "layout.changed", "layout.kept", "layout.iou", "success", "layout.success",
+        "layout.reference.iou", "composite.inside.l1", "composite.basis.success", "preservation", "outside_truth.l1",
         "composite.outside.l1", "composite.basis.outside.l1", "cycle.l1", "fid", "fd_squeezenet",
         "prdc_squeezenet.coverage", "frequency.mean", "mask_agreement.miou", "part_leak.shape", "part_leak.texture",
         "identity.l1", "outside_mask.l1",
     ]  # fmt: skip
     assert names["comparison_place"] == [
-        "edit_error", "layout.changed", "layout.kept", "layout.iou", "success", "composite.inside.l1",
-        "layout.success", "composite.basis.success", "layout.reference.iou", "preservation", "outside_truth.l1",
+        "edit_error", "layout.changed", "layout.kept", "layout.iou", "success", "layout.success",
+        "layout.reference.iou", "composite.inside.l1", "composite.basis.success", "preservation", "outside_truth.l1",
         "composite.outside.l1", "composite.basis.outside.l1", "outside_mask.l1", "identity.l1", "cycle.l1",
         "fd_squeezenet", "kd_squeezenet", "fid", "frequency.mean", "frequency.worst", "mask_agreement.miou",
         "part_leak.shape", "part_leak.texture",

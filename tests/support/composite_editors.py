@@ -13,7 +13,9 @@ from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Edit, Targets
 
 CORNER, SIDE = 4, 5  # of the square
-BRIGHT, PAINTED = 1.0, 0.5  # the square in composites, and in edits
+BRIGHT, PAINTED = 1.0, -1.0  # the square in composites, and in edits
+DARKER = 0.6  # edits outside of the square, so that they lose what the basis gained
+DIMMED = 0.9  # composites outside of the square, so that they differ from the faces
 
 
 def paste_square(image: Tensor, value: float) -> Tensor:
@@ -33,11 +35,11 @@ class PastingEditor(SynthesisEditor):
         face = self.synthesise(targets["latents"]).image
         mask = paste_square(torch.zeros_like(face[:, :1]), 1.0)
         return Edit(
-            paste_square(edit.image, PAINTED),
+            paste_square((edit.image - DARKER).clamp(-1, 1), PAINTED),
             extras={
                 "latents": edit.extras["latents"],
                 "basis": edit.image,
-                "composite": paste_square(face, BRIGHT),
+                "composite": paste_square(DIMMED * face, BRIGHT),
                 "composite_mask": mask,
             },
         )

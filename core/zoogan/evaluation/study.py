@@ -93,7 +93,9 @@ def list_kinds(editor: Editor) -> tuple[Kind, ...]:
     """
     if editor.can_sample and editor.edits_generated and editor.attributes:
         return ("generated", "samples")
-    return ("samples",) if editor.can_sample or (editor.paints_layouts and not editor.attributes) else ("edits",)
+    if editor.can_sample or (editor.paints_layouts and not editor.attributes):
+        return ("samples",)
+    return ("edits", "samples") if editor.also_samples else ("edits",)
 
 
 def get_kind(editor: Editor, kind: str | None = None) -> Kind:

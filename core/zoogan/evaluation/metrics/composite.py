@@ -30,9 +30,9 @@ class CompositeMatch(JudgedMetric):
     kinds = ("generated",)
     default_for: ClassVar = {"generated": 20}
     headlines: ClassVar = {
-        "composite.inside.l1": Headline("Distance to the composite", "mean L1 where the template is", 21, 21),
+        "composite.inside.l1": Headline("Distance to the composite", "mean L1 where the template is", 23, 23),
         "composite.outside.l1": Headline("Change beside the template", "mean L1 where no template is", 41, 41),
-        "composite.basis.success": Headline("Success of the basis", "of its edits show the attribute", 22, 22),
+        "composite.basis.success": Headline("Success of the basis", "of its edits show the attribute", 24, 24),
         "composite.basis.outside.l1": Headline("Change by the basis", "mean L1 where no template is", 42, 42),
     }
     better: ClassVar = {
