@@ -131,15 +131,15 @@ def test_compositors_are_built_from_the_registry():
 
 
 @pytest.fixture(scope="module")
-def fitted():
+def fitted_reader():
     faces = DrawnFaces(24)
     judge = PartOracle(faces, range(700))
     judge.learn(faces, range(5000, 5060))
     return faces, judge, fit_placement(judge, faces=700)
 
 
-def test_reader_places_held_out_heads(fitted):
-    faces, judge, reader = fitted
+def test_reader_places_held_out_heads(fitted_reader):
+    faces, judge, reader = fitted_reader
     numbers = range(5000, 5060)
     image = faces.draw(numbers).image.float() / 127.5 - 1
     geometry = HeadGeometry(judge, reader)
@@ -153,8 +153,8 @@ def test_reader_places_held_out_heads(fitted):
     assert (wild >= low).all() and (wild <= high).all()
 
 
-def test_saved_reader_reads_the_same_bits(fitted, tmp_path):
-    faces, judge, reader = fitted
+def test_saved_reader_reads_the_same_bits(fitted_reader, tmp_path):
+    faces, judge, reader = fitted_reader
     reader.save(tmp_path / "placement.safetensors")
     again = PlacementReader.load(tmp_path / "placement.safetensors")
     described = describe_faces(judge, faces.draw(range(8)).image.float() / 127.5 - 1)
@@ -162,8 +162,8 @@ def test_saved_reader_reads_the_same_bits(fitted, tmp_path):
     assert again.parts == reader.parts and again.judge == judge.digest
 
 
-def test_reader_that_cannot_be_used_is_refused(fitted, tmp_path):
-    faces, _, reader = fitted
+def test_reader_that_cannot_be_used_is_refused(fitted_reader, tmp_path):
+    faces, _, reader = fitted_reader
     path = tmp_path / "placement.safetensors"
     with pytest.raises(ConfigError, match="train stage geometry again"):
         PlacementReader.load(path)
@@ -179,8 +179,8 @@ def test_reader_that_cannot_be_used_is_refused(fitted, tmp_path):
         fit_placement(other, faces=10)
 
 
-def test_geometry_without_shape_gives_placements_only(fitted):
-    _, judge, reader = fitted
+def test_geometry_without_shape_gives_placements_only(fitted_reader):
+    _, judge, reader = fitted_reader
     geometry = HeadGeometry(judge, reader, shape=False)
     assert geometry.channels == 0 and geometry.reads_placement
     with pytest.raises(ValueError, match="reads no shape"):

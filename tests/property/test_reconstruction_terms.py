@@ -72,7 +72,7 @@ def make_turn(networks: nn.ModuleDict, sample: dict[str, Tensor] | None = None) 
     return Turn(networks, {"source": sample or {}}, {}, Shared(), Clock(1, 100), world, draw)
 
 
-def make_turn_of(discriminator: nn.Module) -> Turn:
+def make_discriminator_turn(discriminator: nn.Module) -> Turn:
     return make_turn(nn.ModuleDict({"discriminator": discriminator}))
 
 
@@ -135,7 +135,7 @@ def test_trunk_features_are_not_overwritten():
 
 def test_feature_matching_sums_the_means_of_the_layers():
     term, discriminator = FeatureMatching(), make_discriminator()
-    turn, real, fake = make_turn_of(discriminator), make_pairs(0), make_pairs(1)
+    turn, real, fake = make_discriminator_turn(discriminator), make_pairs(0), make_pairs(1)
     assert term(turn, make_values(real, real.clone())) == 0
     features = [discriminator.compute_features(x[:, :3], x[:, 3:]) for x in (real, fake)]
     expected = sum((a - b).abs().mean() for a, b in zip(*features, strict=True))
@@ -154,7 +154,7 @@ def test_real_features_carry_no_graph():
 
     discriminator.compute_features = record
     real, fake = make_pairs(0).requires_grad_(), make_pairs(1).requires_grad_()
-    FeatureMatching()(make_turn_of(discriminator), make_values(real, fake)).backward()
+    FeatureMatching()(make_discriminator_turn(discriminator), make_values(real, fake)).backward()
     assert graphs == [{False}, {True}]
     assert real.grad is None and fake.grad is not None and fake.grad.any()
 
@@ -226,7 +226,7 @@ def test_perceptual_term_is_the_mean_distance(monkeypatch: Any):
 
     monkeypatch.setattr(perceptual, "make_lpips_distance", open_l1)
     term, real, fake = Perceptual(), make_pairs(0), make_pairs(1).requires_grad_()
-    turn = make_turn_of(make_discriminator())
+    turn = make_discriminator_turn(make_discriminator())
     assert term(turn, make_values(real, real.clone())) == 0
     value = term(turn, make_values(real, fake.double()))  # in full precision, whatever the network computes in
     torch.testing.assert_close(value, L1.distance(fake[:, :3], real[:, :3]).mean())

@@ -220,8 +220,9 @@ class StagedTraining:
             if self.records[name].is_complete:
                 opened[name] = self.open(name)
             elif settings.path is not None:
-                is_run = isinstance(settings, TrainedStage)
-                path = find_given_run(self.zoo, name, settings) if is_run else settings.path  # type: ignore[arg-type]
+                path = settings.path
+                if isinstance(settings, TrainedStage):
+                    path = find_given_run(self.zoo, name, settings)
                 context = replace(self.make_context(name, untrained=True), path=path)
                 earlier = {other: opened[other] for other in stage.after if other in opened}
                 opened[name] = open_stage(stage, replace(context, stages=earlier))
