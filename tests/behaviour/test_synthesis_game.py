@@ -15,12 +15,13 @@ from support.synthesis_games import BATCH, STYLE, compute_step, make_trainer, ma
 from zoogan.config import merge
 from zoogan.errors import ConfigError
 from zoogan.games.synthesis import Synthesis
-from zoogan.interfaces import Clock, Draws, Turn
+from zoogan.interfaces import Clock, Draws, Step, Turn
 from zoogan.layers.fir import upsample2d
 from zoogan.layers.modulated_conv import ToRGB
 from zoogan.losses.synthesis import compute_path_lengths
 from zoogan.testing.conformance import collect_state_tensors
 from zoogan.testing.tensors import make_noise
+from zoogan.training.optimizers import correct_for_lazy_steps
 
 # ---- lazy steps ----
 
@@ -63,6 +64,26 @@ def test_lazy_optimizer_correction_is_exact(sets: dict[str, Any], shares: dict[s
     for name, share in shares.items():
         for group in trainer.optimizers[name].param_groups:
             assert group["lr"] == 0.002 * share and group["betas"] == (0.0, 0.99**share)
+
+
+@pytest.mark.parametrize(
+    ("main", "share"),
+    [({}, 8 / 9), ({"every": 2}, 4 / 5), ({"repeat": 5}, 40 / 41), ({"lazy": True}, 1)],
+    ids=["each iteration", "every second", "five in a row", "only lazy steps"],
+)
+def test_lazy_correction_counts_the_other_updates(main: dict[str, Any], share: float) -> None:
+    def make_step(name: str, trains: str, **options: Any) -> Step:
+        return Step(name, (trains,), lambda turn: {}, lambda clock: {}, **options)
+
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0, betas=(0.5, 0.9))
+    steps = [
+        make_step("main", "mapping", **main), make_step("path", "mapping", every=8, lazy=True),
+        make_step("other", "generator", repeat=3), make_step("penalty", "generator", every=2, lazy=True),
+    ]  # fmt: skip
+    correct_for_lazy_steps(optimizer, "mapping", steps)
+    (group,) = optimizer.param_groups
+    assert group["lr"] == pytest.approx(share, rel=1e-12)
+    assert group["betas"] == pytest.approx((0.5**share, 0.9**share), rel=1e-12)
 
 
 def test_lazy_step_keeps_unreached_parameters() -> None:

@@ -196,6 +196,15 @@ def test_terms_are_set_by_option():
     assert FeatureMatchingConfig().weight == PerceptualConfig().weight == 10  # SEAN's
 
 
+def test_null_removes_a_term():
+    spec = REGISTRY.methods["smile-image"]
+    sets = parse_sets(["extra_terms.reconstruction.feature_matching=null"])
+    assert compose_config(spec, REGISTRY, recipe="ffhq-256", sets=sets).extra_terms == {}
+    more = parse_sets(["extra_terms.reconstruction.perceptual.weight=10"])
+    kept = compose_config(spec, REGISTRY, recipe="ffhq-256", sets=merge(more, sets)).extra_terms
+    assert {step: list(terms) for step, terms in kept.items()} == {"reconstruction": ["perceptual"]}
+
+
 # ---- the perceptual term ----
 
 

@@ -253,10 +253,15 @@ def add_defaults(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str,
             defaults[name] = default
     filled = merge(defaults, values)
     steps = filled.get("extra_terms")
-    for step in steps.values() if isinstance(steps, dict) else ():
-        for term, options in step.items() if isinstance(step, dict) else ():
+    for name, terms in list(steps.items()) if isinstance(steps, dict) else ():
+        if not isinstance(terms, dict):
+            continue
+        steps[name] = {term: options for term, options in terms.items() if options is not None}  # null removes a term
+        for term, options in steps[name].items():
             if isinstance(options, dict):
                 options.setdefault("use", term)
+        if terms and not steps[name]:
+            del steps[name]
     return filled
 
 

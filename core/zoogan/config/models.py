@@ -243,7 +243,7 @@ class GameConfig(ConfigModel):
         recipe: Name of the recipe.
         data: The source and its settings.
         condition: The condition and its settings.
-        extra_terms: Options of additional loss terms, by step and term name.
+        extra_terms: Options of additional loss terms, by step and term name; null removes a recipe's term.
         stages: Settings of the trainings and jobs that come first, by stage. Stored only for methods with stages.
         training: How long and how to train.
     """

@@ -10,7 +10,7 @@ from torch import nn
 
 from zoogan.config import ComponentConfig
 from zoogan.facts import Facts
-from zoogan.interfaces import Clock
+from zoogan.interfaces import Clock, Step
 from zoogan.training.config import AdamConfig, ConstantConfig, CosineConfig, LinearConfig
 
 Schedule = Callable[[Clock], float]
@@ -46,21 +46,26 @@ def supports_found_inf(optimizer: torch.optim.Optimizer) -> bool:
     return all(group.get("fused") for group in optimizer.param_groups)
 
 
-def correct_for_lazy_steps(optimizer: torch.optim.Optimizer, every: Sequence[int]) -> torch.optim.Optimizer:
+def correct_for_lazy_steps(optimizer: torch.optim.Optimizer, name: str, steps: Sequence[Step]) -> torch.optim.Optimizer:
     """Correct an optimizer in place for the lazy steps that update its network too.
 
-    Lazy steps multiply the number of its updates by 1 / c, c = 1 / (1 + sum of 1 / every). The learning rate becomes
-    lr * c and each beta becomes beta^c, so that the networks change as fast as without lazy steps.
+    With m updates an iteration by its other steps and l by its lazy ones, the learning rate becomes lr * c and each
+    beta becomes beta^c, where c = m / (m + l), so that the network changes as fast as without lazy steps. A network
+    that only lazy steps train is not corrected.
 
     Args:
-        optimizer: of one network.
-        every: for each lazy step, the iterations between two of its updates.
+        optimizer: Of one network.
+        name: Name of the network.
+        steps: All steps of the game.
 
     Source:
-        StyleGAN2, appendix B: c = k / (k + 1) for one lazy step that runs every k iterations.
+        StyleGAN2, appendix B: c = k / (k + 1) for one update an iteration and a lazy one every k iterations.
     """
-    if every:
-        share = 1 / (1 + sum(1 / k for k in every))
+    own = [step for step in steps if name in step.trains]
+    main = sum(step.repeat / step.every for step in own if not step.lazy)
+    lazy = sum(step.repeat / step.every for step in own if step.lazy)
+    if main and lazy:
+        share = main / (main + lazy)
         for group in (optimizer.defaults, *optimizer.param_groups):
             group["lr"] *= share
             if "betas" in group:

@@ -77,7 +77,8 @@ class Trainer:
                 registry.build("optimizer", getattr(optimizers, name))(
                     self.frozen.list_trainable(name) or network.parameters()
                 ),
-                [step.every for step in self.game.steps if step.lazy and name in step.trains],
+                name,
+                self.game.steps,
             )
             for name, network in self.networks.items()
         }
