@@ -107,6 +107,16 @@ def test_strength_0_is_the_photo_and_parts_leave_the_layout(run: LoadedRun, phot
     assert swapped.extras["target"].shape == (1, len(ATTRIBUTES))
 
 
+def test_a_part_that_the_photo_lacks_is_told(
+    run: LoadedRun, run_folder: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = run.prepare_layouts(photos[2])[0].sum((1, 2)) > 0
+    part = next(name for name, shows in zip(run.editor.parts, shown.tolist()) if not shows)
+    verb = ["edit", str(run_folder), str(photos[0]), "--layout", str(photos[2]), "--out", str(tmp_path / "edits")]
+    assert main([*verb, "--part", part, "--from-seed", "1"]) == 0
+    assert f"part {part}: the face does not show it" in " ".join(capsys.readouterr().err.split())
+
+
 def test_one_layout_in_drawn_codes(run_folder: Path, photos: list[Path], tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     assert main(["sample", str(run_folder), "--layout", str(photos[2]), "-n", "4", "--out", str(sheet)]) == 0

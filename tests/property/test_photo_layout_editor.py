@@ -144,6 +144,33 @@ def test_a_reference_gives_its_codes_to_the_parts_of_what_changes(editor, photos
     assert torch.equal(codes[known.present[:, skin], skin], known.codes[known.present[:, skin], skin])
 
 
+def test_a_part_that_a_face_lacks_is_noted(editor, photos, own, layout):
+    hat = editor.parts.index("hat")
+    layout = layout.clone()
+    layout[0, 0] += layout[0, hat]
+    layout[0, hat] = 0
+    assert layout[1:, hat].any(2).any(1).all()
+    targets = ask(editor, photos, own, layout, parts={"hat": ("texture",)}, from_seed=1)
+    for asked in (editor, editor.painter):
+        assert asked.apply(photos, targets).notes == (
+            "part hat: 1 of 3 faces does not show it, so nothing of it changes",
+        )
+        assert asked.apply(photos[1:], {name: value[1:] for name, value in targets.items()}).notes == ()
+        assert asked.apply(photos, targets, strength=0.0).notes == ()
+
+
+def test_a_reference_without_the_requested_attribute_is_noted(editor, photos, layout):
+    bare = layout[2:].clone()
+    bare[:, 0] += bare[:, editor.parts.index("hat")]
+    bare[:, editor.parts.index("hat")] = 0
+    own, reference = torch.zeros(3, 6), make_faces(9, 1, 32)
+    note = "Wearing_Hat: the reference shows none, so its colours are drawn from the seed"
+    for given, value, notes in ((bare, 1.0, (note,)), (layout[2:], 1.0, ()), (bare, 0.0, ())):
+        asked = with_parser(editor, given)
+        targets = ask(asked, photos, own, layout, attributes={"Wearing_Hat": value}, reference=reference)
+        assert asked.apply(photos, targets).notes == notes
+
+
 def test_a_bare_reference_swaps_the_head(editor, photos, own, layout):
     editor, reference = with_parser(editor, layout[2:]), make_faces(9, 1, 32)
     theirs, shows = editor.painter.read_codes(reference, layout[2:])

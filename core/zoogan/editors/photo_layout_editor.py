@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -245,7 +245,8 @@ class PhotoLayoutEditor(Editor):
         painted = self.painter.paint(codes, edited)
         if "keep_background" in targets:
             painted = self.paste_background(painted, image, layout, edited, targets["keep_background"])
-        return Edit(painted, segmentation=edit.segmentation, extras=extras | {"codes": codes})
+        notes = self.painter.list_part_notes(targets, edited) + self.list_reference_notes(targets, edit)
+        return Edit(painted, segmentation=edit.segmentation, extras=extras | {"codes": codes}, notes=notes)
 
     def edit_layout(
         self,
@@ -283,6 +284,26 @@ class PhotoLayoutEditor(Editor):
         segmentation = torch.where(is_redrawn[:, None, None], edit.segmentation, layout.argmax(1))
         return Edit(None, segmentation=segmentation, extras=edit.extras)
 
+    def find_changed(self, targets: Targets, edit: Edit) -> Bool[Tensor, "n a"]:
+        """Find the attributes that change, and with a reference those that are to look as there."""
+        changed: Tensor = edit.extras["own"] != edit.extras["target"]
+        if "requested" in targets:  # what a requested attribute clears is no part of the request
+            changed = changed & ~targets["requested"].isnan()
+        return changed | (targets["restyled"] > 0) if "reference_codes" in targets else changed
+
+    def list_reference_notes(self, targets: Targets, edit: Edit) -> tuple[str, ...]:
+        """List a sentence for each attribute that faces get as in a reference which does not show it."""
+        if "reference_codes" not in targets:
+            return ()
+        shown = targets["reference_present"] @ self._regions.to(targets["reference_present"]).T > 0
+        has_parts = self._regions.any(1).to(shown.device)
+        absent = self.find_changed(targets, edit) & (edit.extras["target"] > 0) & has_parts & ~shown
+        return tuple(
+            f"{name}: the reference shows none, so its colours are drawn from the seed"
+            for k, name in enumerate(self.attributes)
+            if bool(absent[:, k].any())
+        )
+
     def take_reference_codes(
         self,
         codes: Float[Tensor, "n k s"],
@@ -300,12 +321,9 @@ class PhotoLayoutEditor(Editor):
             edit: The edit of the layouts, with own and target labels.
             seeds: Seeds that choose a reference in a guided editor, one a face.
         """
-        changed = edit.extras["own"] != edit.extras["target"]
-        if "requested" in targets:  # what a requested attribute clears is no part of the request
-            changed = changed & ~targets["requested"].isnan()
+        changed = self.find_changed(targets, edit)
         regions = self._regions.to(codes)
         if "reference_codes" in targets:
-            changed = changed | (targets["restyled"] > 0)
             wanted = (changed.to(codes) @ regions + targets["whole"].to(codes)[:, None]) > 0
             if own is not None:
                 wanted = wanted | ~own.present

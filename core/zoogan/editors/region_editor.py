@@ -279,7 +279,26 @@ class RegionEditor(Editor):
         if own is not None and strength != 1:
             unchanged = torch.where(own.present[..., None], own.codes.to(codes.dtype), codes)
             codes = unchanged.lerp(codes, strength)
-        return Edit(self.paint(codes, layout), segmentation=layout.argmax(1), extras={"codes": codes})
+        return Edit(
+            self.paint(codes, layout), segmentation=layout.argmax(1), extras={"codes": codes},
+            notes=self.list_part_notes(targets, layout),
+        )  # fmt: skip
+
+    def list_part_notes(self, targets: Targets, layout: Float[Tensor, "n k h w"]) -> tuple[str, ...]:
+        """List a sentence for each requested part that some of the faces do not show, so that no pixel of it changes.
+
+        Args:
+            targets: What `resolve` returned.
+            layout: The layouts that are painted, one-hot.
+        """
+        if "swapped" not in targets:
+            return ()
+        absent = (targets["swapped"] > 0) & (layout.sum((2, 3)) == 0)
+        return tuple(
+            f"part {part}: {describe_faces(int(absent[:, k].sum()), len(layout))} not show it, so nothing of it changes"
+            for k, part in enumerate(self.parts)
+            if bool(absent[:, k].any())
+        )
 
     def make_columns(
         self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None
@@ -300,6 +319,11 @@ class RegionEditor(Editor):
         """Make targets that give every face the codes of the next face's parts, as far as that face shows them."""
         codes, present = self.read_codes(image, masks["layout"])
         return dict(masks) | {"swapped": present.roll(-1, 0).to(image), "donor_codes": codes.roll(-1, 0)}
+
+
+def describe_faces(count: int, faces: int) -> str:
+    """Describe how many of the faces lack something: `the face does`, or `2 of 3 faces do`."""
+    return "the face does" if faces == 1 else f"{count} of {faces} faces {'does' if count == 1 else 'do'}"
 
 
 def spread_seeds(seed: Seed, faces: int) -> list[int]:

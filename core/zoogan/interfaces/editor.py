@@ -45,6 +45,7 @@ class Edit:
         segmentation: Part of each pixel, (n, h, w), or None.
         extras: Further tensors by name.
         generator: The network that made the images, where it was tuned to one photo; else None.
+        notes: Sentences about parts of the request that changed nothing, for the user.
     """
 
     image_or_none: Float[Tensor, "n c h w"] | None
@@ -52,6 +53,7 @@ class Edit:
     segmentation: Tensor | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     generator: nn.Module | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def image(self) -> Float[Tensor, "n c h w"]:

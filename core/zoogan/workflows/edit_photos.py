@@ -102,7 +102,7 @@ def edit_photos(
     check_map_proportions(run, photos, layouts, pictures)
     if film is not None:
         return [save_edit_film(run, pictures, shared, choices, film, options, maps)]
-    return save_edits(run, photos, pictures, shared, choices, folder, options, segmentation, maps)
+    return save_edits(run, photos, pictures, shared, choices, folder, options, segmentation, maps, notify)
 
 
 def read_donor(donor: Path | int | None) -> dict[str, Any]:
@@ -122,6 +122,7 @@ def save_edits(
     options: Mapping[str, Any],
     segmentation: bool = False,
     layouts: Tensor | None = None,
+    notify: Notify = ignore_note,
 ) -> list[Path]:
     """Edit each photo in each style, and save the edit, its mask and its residual, and perhaps its segmentation."""
     paths: list[Path] = []
@@ -129,6 +130,8 @@ def save_edits(
         layout = None if layouts is None else layouts[row : row + 1]
         for choice in choices:
             edit = run.edit(picture, layout=layout, **options, **choice.options, **request)
+            for note in edit.notes:
+                notify(f"{photo}: {note}")
             images = {"edited": edit.image}
             if edit.mask is not None:
                 images["mask"] = (2 * edit.mask - 1).expand(-1, 3, -1, -1)
