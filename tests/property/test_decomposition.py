@@ -73,3 +73,20 @@ def test_first_latent_without_the_attribute_is_chosen():
     ])  # fmt: skip
     chosen = Decomposition.choose_latents(cast(Decomposition, parts), latents, torch.zeros(3, dtype=torch.long))
     assert torch.equal(chosen, torch.tensor([[0.4, 1.0], [0.0, 0.0], [1.0, 0.0]]))
+
+
+def test_composites_are_asked_for_by_the_numbers_of_the_compositor():
+    asked: list[Tensor] = []
+
+    def compose(face: Tensor, attribute: Tensor, template: Tensor, placement: Tensor | None) -> Composite:
+        asked.append(attribute)
+        return Composite(face, torch.ones_like(face[:, :1]))
+
+    known = SimpleNamespace(
+        attributes=("Eyeglasses", "Face_Mask"), has_templates=True, reads_geometry=False, geometry=None,
+        compositor=SimpleNamespace(
+            attributes=("Face_Mask", "Wearing_Hat", "Eyeglasses"), needs_placement=False, compose=compose
+        ),
+    )  # fmt: skip
+    Decomposition.compose(cast(Any, known), draw(0, 3, 3, 16, 16), torch.tensor([0, 1, 0]), torch.zeros(3).long())
+    assert asked[0].tolist() == [2, 0, 2]
