@@ -64,14 +64,22 @@ def test_slot_can_be_set_by_component_name() -> None:
 
 def test_all_problems_are_reported_with_nearest_names() -> None:
     with pytest.raises(ConfigError) as error:
-        compose("training.iteratons=5", "discriminator.widht=3", "adversarial=hing", "training.seed=x", "data.batch=0")
+        compose(
+            "training.iteratons=5",
+            "discriminator.widht=3",
+            "adversarial=hing",
+            "training.seed=x",
+            "data.batch=0",
+            "training.precision=pf32",
+        )
     lines = str(error.value).splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     text = "\n".join(lines)
     for expected in (
         "did you mean 'iterations'",
         "did you mean 'width'",
         "did you mean 'hinge'",
+        "did you mean 'fp32'",
         "training.seed",
         "data.batch",
     ):

@@ -49,7 +49,10 @@ def explain_problem(problem: Any, values: Any, model: type[BaseModel], registry:
         return f"{path}: {problem['msg']}"
     if problem["type"] == "label_set":
         return "\n".join(f"{path}: {line}" if path else line for line in problem["msg"].splitlines())
-    return f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]} (got {problem['input']!r})"
+    hint = ""
+    if problem["type"] == "literal_error":
+        hint = suggest_name(str(problem["input"]), re.findall("'([^']*)'", problem["ctx"]["expected"]))
+    return f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]} (got {problem['input']!r}{hint})"
 
 
 def list_keys(path: Iterable[Any], values: Any, model: type[BaseModel], registry: Registry) -> list[str]:
