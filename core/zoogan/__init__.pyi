@@ -5,6 +5,8 @@ from .evaluation.evaluate import evaluate as evaluate
 from .interfaces.editor import Edit as Edit
 from .plugins.hooks import API_VERSION as API_VERSION
 from .plugins.methods import list_methods as list_methods
+from .runs.description import EditorDescription as EditorDescription
+from .runs.description import describe_editor as describe_editor
 from .runs.loaded import LoadedRun as LoadedRun
 from .runs.opening import load as load
 from .training.importing import import_weights as import_weights

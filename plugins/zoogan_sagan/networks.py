@@ -67,6 +67,8 @@ class SaganGenerator(ImageEditor):
     Source: SaGAN, section 3.1.
     """
 
+    makes_masks = True
+
     def __init__(self, config: SaganGeneratorConfig, facts: Facts) -> None:
         super().__init__()
         check_halvings("generator 'sagan'", "downsamplings", config.downsamplings, facts.image_size, exact=True)

@@ -21,6 +21,7 @@ class AttributeEditor(Editor):
     """
 
     condition: AttributeCondition
+    grades_attributes = True
     is_random = False
 
     def __init__(
@@ -34,6 +35,16 @@ class AttributeEditor(Editor):
         self.networks = networks if isinstance(networks, nn.ModuleDict) else nn.ModuleDict(networks)
         self.condition, self.exclusive = condition, condition.groups
         self.attributes = attributes
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the discriminator can read attributes."""
+        return "discriminator" not in self.untrained
+
+    @property
+    def makes_masks(self) -> bool:
+        """Whether the generator edits inside a mask."""
+        return bool(getattr(self.networks["generator"], "makes_masks", False))
 
     @torch.no_grad()
     def predict_labels(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:

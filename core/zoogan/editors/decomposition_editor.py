@@ -60,6 +60,21 @@ class DecompositionEditor(SynthesisEditor):
         names = dict.fromkeys([*self.decomposition.attributes, *self.directions])
         self.attributes = self.condition.names = tuple(names)
 
+    @property
+    def added_only(self) -> tuple[str, ...]:
+        """The run's own attributes without direction: their offset adds them."""
+        return tuple(name for name in self.attributes if name not in self.directions)
+
+    @property
+    def offset_attributes(self) -> tuple[str, ...]:
+        """The run's own attributes."""
+        return self.decomposition.attributes
+
+    @property
+    def templates(self) -> int:
+        """Number of templates of each attribute."""
+        return self.condition.templates
+
     # ---- edits ----
 
     def choose_templates(self, latents: Latents) -> Int64[Tensor, " n"]:

@@ -43,6 +43,11 @@ class LayoutAttributeEditor(LayoutEditor):
         self._mean_styles: Tensor | None = None
         self._reference_styles: dict[tuple[int, int], Tensor] | None = None  # by attribute and value, to choose from
 
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the discriminator can read attributes."""
+        return "discriminator" not in self.untrained
+
     @torch.no_grad()
     def predict_labels(self, image: Float[Tensor, "n k h w"]) -> Float[Tensor, "n a"]:
         """Predict the labels, 0 or 1, of layouts: of each pair the domain that the discriminator finds more real.

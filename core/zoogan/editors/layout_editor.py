@@ -50,6 +50,7 @@ class LayoutEditor(Editor):
     takes_layout = True
     needs_layout = True
     makes_images = False
+    takes_truncation = True
     condition: StyleCondition
 
     def __init__(self, networks: Networks, condition: StyleCondition, facts: Facts, heat_maps: HeatMaps) -> None:

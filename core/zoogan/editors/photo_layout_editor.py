@@ -51,6 +51,7 @@ class PhotoLayoutEditor(Editor):
     takes_layout = True
     takes_parts = True
     paints_layouts = True
+    takes_truncation = True
     condition: StyleCondition
 
     def __init__(
@@ -65,6 +66,7 @@ class PhotoLayoutEditor(Editor):
         self.attributes, self.exclusive, self.clears = layouts.attributes, layouts.exclusive, layouts.clears
         self.condition, self.takes_drive = layouts.condition, layouts.takes_drive
         self.takes_reference, self.takes_whole_reference = layouts.takes_reference, layouts.takes_whole_reference
+        self.grades_attributes = layouts.grades_attributes
         self.code_truncation = code_truncation
         self.needs_layout = parser is None
         self.can_keep_background = BACKGROUND in painter.parts
@@ -87,6 +89,21 @@ class PhotoLayoutEditor(Editor):
     def parts(self) -> tuple[str, ...]:
         """Names of the parts of a face."""
         return self.painter.parts
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the parser reads all attributes, or the layout editor can read them off the parser's layouts."""
+        return self.parser is not None and (self.parser_reads_attributes or self.layouts.reads_labels)
+
+    @property
+    def takes_donor(self) -> bool:
+        """Whether codes can be read off another photo."""
+        return self.parser is not None and self.painter.reads_codes
+
+    @property
+    def parser_reads_attributes(self) -> bool:
+        """Whether the parser reads every attribute."""
+        return self.parser is not None and all(name in self.parser.attributes for name in self.attributes)
 
     # ---- what is read off photos ----
 
@@ -140,7 +157,7 @@ class PhotoLayoutEditor(Editor):
             layout: Their layouts; None = parsed.
         """
         parser = self.parser
-        if parser is None or any(name not in parser.attributes for name in self.attributes):
+        if parser is None or not self.parser_reads_attributes:
             return self.layouts.predict_labels(self.parse_photo(image) if layout is None else layout)
         columns = [parser.attributes.index(name) for name in self.attributes]
         shown = parser.read_attributes(image.float()) > parser.thresholds

@@ -50,6 +50,7 @@ class RegionEditor(Editor):
     needs_layout = True
     paints_layouts = True
     takes_parts = True
+    takes_truncation = True
     condition: NoAttributes
 
     def __init__(self, networks: Networks, facts: Facts, mean_latent: Float[Tensor, " s"]) -> None:
@@ -68,6 +69,11 @@ class RegionEditor(Editor):
     def generator(self) -> LayoutGenerator:
         """The network that paints layouts."""
         return cast(LayoutGenerator, self.networks["generator"])
+
+    @property
+    def takes_strength(self) -> bool:
+        """Whether there is a way between the codes of a photo and new ones."""
+        return self.reads_codes
 
     @property
     def reads_codes(self) -> bool:

@@ -33,6 +33,7 @@ class StyleEditor(Editor):
     """
 
     takes_reference = True
+    takes_truncation = True
     condition: DomainCondition
 
     def __init__(
@@ -44,7 +45,7 @@ class StyleEditor(Editor):
         convert_output: Callable[[Tensor], Tensor],
     ) -> None:
         self.networks = networks if isinstance(networks, nn.ModuleDict) else nn.ModuleDict(networks)
-        self.condition, self.attributes = condition, attributes
+        self.condition, self.attributes, self.domains = condition, attributes, condition.names
         self.exclusive = (attributes,) if len(attributes) > 1 else ()  # they are the domains
         self.heat_maps, self.convert_output = heat_maps, convert_output
         self.mask_fields = () if heat_maps.field is None else (heat_maps.field,)

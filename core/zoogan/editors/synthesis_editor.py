@@ -40,6 +40,8 @@ class SynthesisEditor(Editor):
     """
 
     can_sample = True
+    grades_attributes = True
+    is_random = False
     condition: LatentCondition
 
     def __init__(
@@ -75,6 +77,21 @@ class SynthesisEditor(Editor):
         self.directions = dict(directions)
         self.attributes = self.condition.names = tuple(directions)
         self.condition.unusable = dict(unusable or {})
+
+    @property
+    def measures_attributes(self) -> bool:
+        """Whether there is a direction."""
+        return bool(self.directions)
+
+    def measure_attributes(self, latents: Latents) -> Float[Tensor, "n a"]:
+        """Measure how far faces are between the typical ones without and with each attribute, 0 to 1."""
+        values = latents.new_full((len(latents), len(self.attributes)), torch.nan)
+        for column, name in enumerate(self.attributes):
+            if name in self.directions:
+                low, high = self.directions[name].sides
+                share = (self.directions[name].measure_distance(latents) - low) / (high - low)
+                values[:, column] = share.clamp(0, 1).to(values)
+        return values
 
     @property
     def generator(self) -> LatentGenerator:

@@ -77,6 +77,14 @@ class Editor(ABC):
             source may know of others.
         clears: Attributes that a newly set attribute hides and therefore clears, by its name; not the other way round.
         condition: Parses requests.
+        grades_attributes: Whether a request may give an attribute a value between 0 and 1; False = only 0 and 1.
+        added_only: Attributes that an edit can add and not remove.
+        domains: Names that the word `domain` of a request may take; the attributes then name domains too.
+        reads_labels: Whether `predict_labels` works: off images, or off layouts where `makes_images` is False.
+        measures_attributes: Whether `measure_attributes` works.
+        takes_strength: Whether `apply` takes a strength other than 0 and 1.
+        takes_truncation: Whether `apply` takes a truncation, of the styles or codes that it draws.
+        makes_masks: Whether an edit has a mask, which a threshold can make hard.
         takes_reference: Whether a request may carry faces whose style is taken.
         takes_whole_reference: Whether a reference without attributes or domain is a request of its own: everything of
             that face.
@@ -84,9 +92,12 @@ class Editor(ABC):
             `apply`. Own labels may then be given too.
         needs_layout: Whether the layout must be given.
         takes_parts: Whether a request may carry `parts` of another face, the `donor` or that of `from_seed`.
+        takes_donor: Whether that face may be given as `donor`; False = only as `from_seed`.
         takes_drive: Whether a request may carry faces whose pose and expression the edit takes (`Request.drive`).
         takes_offset: Whether a request may say how much of its `offset` an edit takes, and which `template` shows the
             attribute; the edit then has the images of its steps in `extras`.
+        offset_attributes: Attributes that have such an offset.
+        templates: Number of templates that a request can name; 0 = none.
         can_keep_background: Whether `apply` takes `keep_background` (n,) among its targets: where it is 1, the
             background of the input stays.
         reads_photos: Whether an edit depends on the photo of the face; False = its layout is enough.
@@ -108,6 +119,9 @@ class Editor(ABC):
     exclusive: tuple[tuple[str, ...], ...] = ()
     clears: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     condition: Condition
+    grades_attributes: bool = False
+    domains: tuple[str, ...] = ()
+    takes_truncation: bool = False
     takes_reference: bool = False
     takes_whole_reference: bool = False
     takes_layout: bool = False
@@ -125,6 +139,49 @@ class Editor(ABC):
     is_random: bool = True
     mask_fields: tuple[str, ...] = ()
     untrained: tuple[str, ...] = ()
+
+    @property
+    def added_only(self) -> tuple[str, ...]:
+        """Attributes that an edit can add and not remove; by default none."""
+        return ()
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether `predict_labels` works; by default not."""
+        return False
+
+    @property
+    def measures_attributes(self) -> bool:
+        """Whether `measure_attributes` works; by default not."""
+        return False
+
+    @property
+    def takes_strength(self) -> bool:
+        """Whether `apply` takes a strength other than 0 and 1; by default it does."""
+        return True
+
+    @property
+    def makes_masks(self) -> bool:
+        """Whether an edit has a mask; by default not."""
+        return False
+
+    @property
+    def takes_donor(self) -> bool:
+        """Whether the face whose parts are taken may be given; by default where parts are taken and no layout needed.
+
+        An editor that needs the layout of every face cannot tell the parts of another one.
+        """
+        return self.takes_parts and not self.needs_layout
+
+    @property
+    def offset_attributes(self) -> tuple[str, ...]:
+        """Attributes that have an offset, see `takes_offset`; by default none."""
+        return ()
+
+    @property
+    def templates(self) -> int:
+        """Number of templates that a request can name; by default none."""
+        return 0
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -249,6 +306,20 @@ class Editor(ABC):
             ValueError: The editor predicts no labels.
         """
         raise ValueError("this editor reads no labels off faces")
+
+    def measure_attributes(self, latents: Float[Tensor, "n rows s"]) -> Float[Tensor, "n a"]:
+        """Measure off the latents of faces how far they show each attribute, for editors that generate faces.
+
+        Args:
+            latents: w+ of the faces.
+
+        Returns:
+            0 as a typical face without the attribute, 1 as one with it; NaN where that is unknown.
+
+        Raises:
+            ValueError: The editor cannot tell.
+        """
+        raise ValueError("this editor reads no attributes off latents")
 
     def make_columns(
         self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None

@@ -31,12 +31,16 @@ class ImageEditor(Network):
 
     Editing has two halves, so that several edits of one image share its encoding: `encode` once, `decode` for each
     target. `forward` does both.
+
+    Attributes:
+        makes_masks: Whether its outputs have a mask.
     """
 
     contract: ClassVar[Contract] = Contract(
         inputs={"image": "n c h w", "attributes": "n a"},
         outputs={"image": "n c h w", "mask": "n 1 h w", "raw": "n c h w"},
     )
+    makes_masks: bool = False
 
     def encode(self, image: Float[Tensor, "n c h w"]) -> Any:
         """Compute the input of `decode` from the image. By default the image itself."""

@@ -27,7 +27,7 @@ from zoogan.config import GameConfig, compose_config, merge, validate
 from zoogan.config.registry import Registry
 from zoogan.config.stages import select_stages
 from zoogan.facts import Facts
-from zoogan.interfaces import Editor, Request
+from zoogan.interfaces import Edit, Editor, Request, Targets
 from zoogan.layers.layout import make_layout
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.cuda import CUDA, find_obstacle, simulate_cuda
@@ -217,12 +217,39 @@ def check_editor(name: str, registry: Registry) -> None:
     masks = editor.read_masks({"segmentation": segmentation}, image) if editor.takes_layout else {}
     targets = editor.resolve(request, image, own) | masks
     edit = editor.apply(image, targets)
+    check_declared(editor, image, targets, edit)
     assert edit.image.shape == image.shape and edit.image.abs().max() <= 1, "an edit has the input's shape and range"
     masks = {name: mask[1:2] for name, mask in masks.items()}
     alone = editor.apply(image[1:2], editor.resolve(request, image[1:2], own[1:2]) | masks)
     assert torch.allclose(alone.image, edit.image[1:2], atol=1e-5), "an edit depends on the other images of its batch"
     assert torch.equal(editor.apply(image, targets).image, edit.image), "the same edit twice differs"
     assert torch.allclose(editor.apply(image, targets, strength=0.0).image, image), "strength 0 is not the input"
+
+
+def check_declared(editor: Editor, image: Tensor, targets: Targets, edit: Edit) -> None:
+    """Check that an editor does what its properties say, which `zoo demo` and `describe_editor` rely on.
+
+    Args:
+        editor: An editor of photos.
+        image: Images in [-1, 1].
+        targets: Targets of an edit of them.
+        edit: The edit.
+    """
+
+    def is_refused(action: Callable[[], object]) -> bool:
+        try:
+            action()
+        except ValueError:
+            return True
+        return False
+
+    assert editor.makes_masks == (edit.mask is not None), "`makes_masks` and the edit disagree"
+    assert bool(editor.parts) == (edit.segmentation is not None), "`parts` and the edit's segmentation disagree"
+    assert editor.reads_labels != is_refused(lambda: editor.predict_labels(image)), "`reads_labels` is wrong"
+    truncated = is_refused(lambda: editor.apply(image, targets, truncation=0.5))
+    assert editor.takes_truncation != truncated, "`takes_truncation` is wrong"
+    between = is_refused(lambda: editor.apply(image, targets, strength=0.5))
+    assert editor.takes_strength != between, "`takes_strength` is wrong"
 
 
 def make_tiny_request(editor: Editor, facts: Facts) -> Request:
