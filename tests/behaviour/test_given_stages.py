@@ -17,8 +17,8 @@ from support.runs import are_same_tensors, tiny_run
 from support.staged_runs import PLUGIN, begin, read_states, resume
 from zoogan.cli import main
 from zoogan.plugins.host import get_zoo
+from zoogan.runs.stage_records import compute_digest
 from zoogan.testing.tensors import make_faces
-from zoogan.training.stages.records import compute_digest
 
 pytestmark = pytest.mark.slow
 

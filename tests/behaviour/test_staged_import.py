@@ -21,9 +21,9 @@ from zoogan.config.registry import RegistrationError, Registry
 from zoogan.errors import ConfigError
 from zoogan.judges.judge import Judge, save_judge
 from zoogan.plugins.host import PluginHost, get_zoo
+from zoogan.runs.stage_records import compute_digest
 from zoogan.testing.tensors import make_faces
 from zoogan.training import JudgeStage, open_judge_stage
-from zoogan.training.stages.records import compute_digest
 
 PLUGIN = Path(__file__).parents[1] / "support/staged_import_plugin.py"
 

@@ -21,6 +21,7 @@ from zoogan.names import import_object
 from zoogan.plugins.host import PluginHost
 from zoogan.runs.imported import Foundation, ImportedRun, import_run, write_imported_run
 from zoogan.runs.opening import load
+from zoogan.runs.stage_records import StageRecord, compute_digest, write_records
 from zoogan.training.origin import check_facts, find_relevant_facts, open_origin
 from zoogan.training.stages.config import JudgeStage, TrainedStage
 from zoogan.training.stages.given import (
@@ -31,7 +32,6 @@ from zoogan.training.stages.given import (
     make_given_layer,
     make_judge_layer,
 )
-from zoogan.training.stages.records import StageRecord, compute_digest, write_records
 from zoogan.training.stages.trained import configure_trained_stage, derive_facts, prefix_lines
 from zoogan.training.stages.weight_files import Recipient, sort_weight_files
 

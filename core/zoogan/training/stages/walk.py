@@ -30,6 +30,7 @@ from zoogan.interfaces import World
 from zoogan.plugins.host import PluginHost
 from zoogan.runs.folder import RunFolder
 from zoogan.runs.locations import create_run_folder
+from zoogan.runs.stage_records import StageRecord, check_digest, compute_digest, read_records, write_records
 from zoogan.terminal.messages import Show, hide_message
 from zoogan.terminal.signals import StopSignals
 from zoogan.training.accelerator import check_mode, get_mixed_precision
@@ -46,7 +47,6 @@ from zoogan.training.stages.given import (
     find_given_run,
 )
 from zoogan.training.stages.judge import open_judge_source
-from zoogan.training.stages.records import StageRecord, check_digest, compute_digest, read_records, write_records
 from zoogan.training.stages.trained import configure_trained_stage, prefix_lines
 
 # Waiting processes need no messages, but torch ends a collective after its timeout (by default 30 minutes with gloo, 10
