@@ -254,6 +254,11 @@ class JointDecomposition(Synthesis):
             "one face, so no edit changes anything. Set condition.draw=flip, or a larger data.batch",
         )
 
+    @property
+    def training_networks(self) -> tuple[str, ...]:
+        """None: the editor reads attributes with the discriminator."""
+        return ()
+
     def make_editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """Make an editor of photos that also generates faces."""
         faces = SynthesisEditor(networks, LatentCondition(), self.mean_latent)

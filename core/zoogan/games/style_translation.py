@@ -250,6 +250,12 @@ class StyleTranslation(StylePictures):
             return "faces cannot be restored (cycle > 0.5): raise weights.cycle or lower weights.diversity"
         return None
 
+    @property
+    def training_networks(self) -> tuple[str, ...]:
+        """The discriminator, unless the editor reads the attributes of layouts with it."""
+        reads_labels = isinstance(self.condition, PairsCondition) and self.config.picture == "layout"
+        return () if reads_labels else ("discriminator",)
+
     def make_editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """Make an editor of these domains.
 

@@ -381,6 +381,11 @@ class Synthesis(AdversarialGame):
             )
         return None
 
+    @property
+    def training_networks(self) -> tuple[str, ...]:
+        """The discriminator."""
+        return ("discriminator",)
+
     def make_editor(self, networks: Networks, *, attributes: tuple[str, ...]) -> Editor:
         """Make an editor that generates faces, or paints layouts if the generator takes them."""
         if self.takes_layout:

@@ -174,6 +174,11 @@ class Game(nn.Module, ABC):
             attributes: Names that requests may use, in the order of the label columns.
         """
 
+    @property
+    def training_networks(self) -> tuple[str, ...]:
+        """Slots of the networks that only training reads; a run may be stored and opened without them."""
+        return ()
+
     def collect_figures(self) -> Mapping[str, Tensor]:
         """Return 0-d figures of the last generator step that are logged beside the terms, such as the mask area."""
         return {}
