@@ -1,4 +1,4 @@
-"""Run the command line as `python -m zoogan ...`, so that `accelerate launch -m zoogan train ...` works."""
+"""Run the command line as `python -m zoogan ...`, so that `torchrun --nproc-per-node 2 -m zoogan train ...` works."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def join_processes(name: str) -> torch.device:
-    """Join the processes that `accelerate launch` started, and choose the device of this one.
+    """Join the processes that `torchrun` or `accelerate launch` started, and choose the device of this one.
 
     Args:
         name: as for `choose_device`, which is used if there is only one process.
@@ -90,7 +90,7 @@ def join_processes(name: str) -> torch.device:
 
 
 def is_main_process() -> bool:
-    """Whether this process is the first of those that `accelerate launch` started, or the only one."""
+    """Whether this process is the first of those that `torchrun` or `accelerate launch` started, or the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 

@@ -18,18 +18,20 @@ from zoogan.training.train import EndedTraining
 def describe_start(session: Session) -> str:
     """Describe the training that is about to begin, in three lines."""
     config, trainer = session.config, session.trainer
-    joint = trainer.rows * trainer.world.size
+    count = trainer.world.size
+    joint = trainer.rows * count
     sizes = ", ".join(
         f"{name} {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M"
         for name, network in trainer.networks.items()
     )
     verb = f"going on at iteration {trainer.iteration}" if trainer.iteration else "training"
     faces = ", ".join([f"{session.facts.image_size} px", *session.facts.attributes])
-    parts = f" ({config.data.batch} x {config.training.accumulate} x {trainer.world.size} processes)"
+    parts = f" ({config.data.batch} x {config.training.accumulate} x {count} processes)"
     return (
         f"zoogan {__version__}: {verb} {config.method} ({config.recipe}) on {config.data.source} faces, {faces}\n"
         f"{sizes} parameters; {joint} images an update{parts if joint != config.data.batch else ''}; "
-        f"{config.training.iterations} iterations on {trainer.device}, {config.training.precision}\n"
+        f"{config.training.iterations} iterations on {trainer.device}, {config.training.precision}, "
+        f"{count} process{'' if count == 1 else 'es'}\n"
         f"run: {session.folder.path}"
     )
 

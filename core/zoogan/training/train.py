@@ -70,7 +70,7 @@ def train(
             it, as in augment="ada".
 
     Returns:
-        The trained run, on the device that it was trained on. Under `accelerate launch` every process gets it.
+        The trained run, on the device that it was trained on. Under `torchrun` every process gets it.
 
     Raises:
         ConfigError: Options or settings are wrong (every problem is named), or the folder is in use. Nothing was
