@@ -3,10 +3,14 @@ from .errors import TrainingStopped as TrainingStopped
 from .evaluation.compare import compare as compare
 from .evaluation.evaluate import evaluate as evaluate
 from .interfaces.editor import Edit as Edit
+from .plugins.gallery import GalleryEntry as GalleryEntry
+from .plugins.gallery import list_gallery as list_gallery
 from .plugins.hooks import API_VERSION as API_VERSION
 from .plugins.methods import list_methods as list_methods
 from .runs.description import EditorDescription as EditorDescription
 from .runs.description import describe_editor as describe_editor
+from .runs.exporting import export_judge as export_judge
+from .runs.exporting import export_run as export_run
 from .runs.loaded import LoadedRun as LoadedRun
 from .runs.opening import load as load
 from .training.importing import import_weights as import_weights

@@ -12,6 +12,7 @@ import typer
 
 from zoogan.cli.completion import complete_model
 from zoogan.errors import ConfigError
+from zoogan.plugins.gallery import find_in_gallery, is_gallery_address
 
 if TYPE_CHECKING:
     from zoogan.plugins.host import PluginHost
@@ -20,6 +21,31 @@ if TYPE_CHECKING:
 Model = Annotated[
     str,
     typer.Argument(metavar="MODEL", autocompletion=complete_model, help="A model of `zoo list`.", show_default=False),
+]
+
+
+def resolve_address(value: Path | list[Path] | None) -> Path | list[Path] | None:
+    """Replace each `gallery:NAME` by the folder that it means, before a verb sees it.
+
+    Raises:
+        ConfigError: The gallery has nothing of that name.
+    """
+    if isinstance(value, Path):
+        return find_in_gallery(value) if is_gallery_address(value) else value
+    return None if value is None else [find_in_gallery(path) if is_gallery_address(path) else path for path in value]
+
+
+RunFolderArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", callback=resolve_address, help="The run folder, or gallery:NAME.", show_default=False
+    ),
+]
+JudgeFolder = Annotated[
+    Path | None,
+    typer.Option(
+        callback=resolve_address, help="Folder of a judge, or gallery:NAME (default: the cached one for the source)."
+    ),
 ]
 PluginFiles = Annotated[
     list[Path] | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoogan.cli.arguments import Device, PluginFiles, open_host, print_note, split_option
+from zoogan.cli.arguments import Device, JudgeFolder, PluginFiles, open_host, print_note, resolve_address, split_option
 from zoogan.config import parse_sets
 from zoogan.evaluation.compare import compare as compare_runs
 from zoogan.evaluation.inputs import FACES
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Run folders; runs that differ only in their seed are joined."),
+        typer.Argument(
+            metavar="RUN...",
+            callback=resolve_address,
+            help="Run folders or gallery:NAME; runs that differ only in their seed are joined.",
+        ),
     ],
     data: Annotated[
         str | None, typer.Option(help="Measure all runs on this source (default: compare their stored reports).")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the source.")] = None,
     metrics: Annotated[str | None, typer.Option(help="As for zoo evaluate.")] = None,
-    judge: Annotated[
-        Path | None, typer.Option(help="Folder of a judge (default: the cached one for the source).")
-    ] = None,
+    judge: JudgeFolder = None,
     faces: Annotated[int, typer.Option(min=1, help="Number of held-out faces at most, or of samples.")] = FACES,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     truncation: Annotated[float | None, typer.Option(min=0, max=1, help="As for zoo evaluate.")] = None,

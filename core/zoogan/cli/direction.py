@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from zoogan.cli.arguments import Device, PluginFiles, open_host, print_note
+from zoogan.cli.arguments import Device, JudgeFolder, PluginFiles, RunFolderArgument, open_host, print_note
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 from zoogan.terminal.tables import print_table
@@ -22,7 +22,7 @@ DOUBTFUL_ACCURACY = 0.7
 
 
 def direction(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    run: RunFolderArgument,
     attribute: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="An attribute that the judge reads; repeatable.")
     ] = None,
@@ -30,7 +30,7 @@ def direction(
         list[str] | None,
         typer.Option(metavar="NAME", help="An attribute that edits should leave unchanged; repeatable."),
     ] = None,
-    judge: Annotated[Path | None, typer.Option(help="A judge's folder (default: the one for the source).")] = None,
+    judge: JudgeFolder = None,
     faces: Annotated[int, typer.Option("-n", help="Number of faces to make and read.")] = FACES,
     share: Annotated[float, typer.Option(help="Share of the faces to fit on for each side: the surest.")] = SHARE,
     seed: Annotated[int, typer.Option(help="Seed of the first face; the next face has the next seed.")] = 0,

@@ -33,6 +33,7 @@ def examine_machine(files: tuple[Path, ...]) -> Iterator[Finding]:
     """Yield every finding, in the order of the report."""
     yield from check_versions()
     yield from check_plugins(files)
+    yield from check_gallery()
     yield from check_disk(Path.cwd())
     yield from check_devices()
     yield from list_stage_findings()
@@ -102,6 +103,20 @@ def check_plugins(files: tuple[Path, ...]) -> Iterator[Finding]:
         )
 
 
+def check_gallery() -> Iterator[Finding]:
+    """Yield the entries of the gallery, and those that cannot be used."""
+    from zoogan.plugins.gallery import DISTRIBUTION, list_gallery, open_gallery
+
+    entries = list_gallery()
+    if not entries:
+        yield "note", "gallery", f"no trained runs are installed (optional): pip install {DISTRIBUTION}"
+    for package in dict.fromkeys((entry.distribution, entry.version) for entry in entries):
+        names = [entry.name for entry in entries if (entry.distribution, entry.version) == package]
+        yield "ok", "gallery", f"{', '.join(names)} ({' '.join(filter(None, package))})"
+    for failure in open_gallery().failures:
+        yield "problem", "gallery", f"{failure.name}: {failure.reason} (hint: {failure.hint})"
+
+
 def check_disk(folder: Path) -> Iterator[Finding]:
     """Yield the free space and whether runs can be written."""
     try:
@@ -139,7 +154,7 @@ def check_devices() -> Iterator[Finding]:
     if torch.backends.mps.is_available():
         yield "ok", "mps", "fp32"
     if sys.platform != "win32" and torch.distributed.is_available():
-        yield "ok", "processes", "accelerate launch -m zoogan train ... trains on several"
+        yield "ok", "processes", "torchrun --nproc-per-node 2 -m zoogan train ... trains in two"
 
 
 def list_stage_findings() -> Iterator[Finding]:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, format_command, open_host, print_note
+from zoogan.cli.arguments import (
+    Checkpoint,
+    Device,
+    PluginFiles,
+    RunFolderArgument,
+    format_command,
+    open_host,
+    print_note,
+    resolve_address,
+)
 from zoogan.cli.edit_options import (
     NO_REQUEST,
     EditOptions,
@@ -24,11 +33,13 @@ if TYPE_CHECKING:
 
 def edit(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    run: RunFolderArgument,
     photos: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="PHOTO...", help="Photos of any size, or one film; for runs that make faces also latent files."
+            metavar="PHOTO...",
+            callback=resolve_address,
+            help="Photos of any size, or one film; for runs that make faces also latent files.",
         ),
     ] = None,
     attribute: Annotated[
@@ -38,7 +49,9 @@ def edit(
     reference: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="PHOTO", help="A face whose style to take, or its map for runs that edit maps; repeatable."
+            metavar="PHOTO",
+            callback=resolve_address,
+            help="A face whose style to take, or its map for runs that edit maps; repeatable.",
         ),
     ] = None,
     layout: Annotated[
@@ -60,7 +73,10 @@ def edit(
         int | None, typer.Option(metavar="SEED", help="Take the parts from the generated face of this seed.")
     ] = None,
     from_face: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="Take the parts from a latent file or a photo.")
+        Path | None,
+        typer.Option(
+            "--from", metavar="FILE", callback=resolve_address, help="Take the parts from a latent file or a photo."
+        ),
     ] = None,
     segmentation: Annotated[
         bool,

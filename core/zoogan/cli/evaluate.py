@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_host, print_note, split_option
+from zoogan.cli.arguments import (
+    Checkpoint,
+    Device,
+    JudgeFolder,
+    PluginFiles,
+    RunFolderArgument,
+    open_host,
+    print_note,
+    split_option,
+)
 from zoogan.config import parse_sets
 from zoogan.devices import shutdown_distributed
 from zoogan.errors import ConfigError
@@ -20,13 +29,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    run: RunFolderArgument,
     data: Annotated[str | None, typer.Option(help="Source to measure on (default: the run's own).")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the source.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Names with commas (default: all that need no download).")] = None,
-    judge: Annotated[
-        Path | None, typer.Option(help="Folder of a judge (default: the cached one for the source).")
-    ] = None,
+    judge: JudgeFolder = None,
     faces: Annotated[int, typer.Option(min=1, help="Number of held-out faces at most, or of samples.")] = FACES,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     styles: Annotated[

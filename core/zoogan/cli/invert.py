@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_host, print_note
+from zoogan.cli.arguments import (
+    Checkpoint,
+    Device,
+    PluginFiles,
+    RunFolderArgument,
+    open_host,
+    print_note,
+    resolve_address,
+)
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
+from zoogan.plugins.gallery import name_gallery_entry
 
 if TYPE_CHECKING:
     from zoogan.editors.inversion import Inversion
@@ -18,8 +27,10 @@ CHOICES = {"space": ("w", "w+"), "noise": ("optimised", "fixed"), "likeness": ("
 
 
 def invert(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos of any size.")],
+    run: RunFolderArgument,
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO...", callback=resolve_address, help="Photos of any size.")
+    ],
     iterations: Annotated[int | None, typer.Option(help="Length of the search (default: as published).")] = None,
     space: Annotated[
         str | None,
@@ -34,7 +45,9 @@ def invert(
     ] = False,
     tune_iterations: Annotated[int | None, typer.Option(help="Length of the tuning (default: as published).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="The output folder (default: RUN/inversions).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The output folder (default: RUN/inversions, or inversions for gallery:NAME).")
+    ] = None,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
@@ -49,7 +62,6 @@ def invert(
     given = {key: value for key, value in numbers.items() if value is not None} | ({"tune": True} if tune else {})
     check_settings(given | {"likeness": likeness})
     from zoogan.devices import choose_device
-    from zoogan.runs.folder import RunFolder
     from zoogan.runs.latents import hash_generator
     from zoogan.runs.opening import load
     from zoogan.terminal.progress import Display
@@ -59,7 +71,7 @@ def invert(
 
     loaded = load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
     generator_hash = hash_generator(loaded.synthesis_editor)
-    files = make_inversion_files(photos, out or RunFolder(run).inversions)
+    files = make_inversion_files(photos, out or choose_inversion_folder(run))
     check_replaceable(files, generator_hash)
     pictures = read_run_photos(loaded, photos, print_note)
     saved = 0
@@ -80,6 +92,13 @@ def invert(
     left = f"; nothing yet of {', '.join(map(str, photos[saved:]))}" if saved < len(photos) else ""
     typer.echo(f"stopped after {inversion.iterations} iterations; the results so far are saved{left}")
     return 128 + int(signals.received)
+
+
+def choose_inversion_folder(run: Path) -> Path:
+    """Return where latents of a run are written: in its folder, or in `inversions` if it belongs to the gallery."""
+    from zoogan.runs.folder import RunFolder
+
+    return RunFolder(run).inversions if name_gallery_entry(run) is None else Path("inversions")
 
 
 def check_settings(settings: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from zoogan.cli.arguments import Device, Json, PluginFiles, open_host
+from zoogan.cli.arguments import Device, Json, PluginFiles, open_host, resolve_address
 from zoogan.config import parse_sets
 from zoogan.judges.train import JudgePlan, plan_judge, train_judge
 from zoogan.terminal.tables import print_table
@@ -74,7 +74,8 @@ def train(
 
 @app.command()
 def show(
-    judge: Annotated[Path, typer.Argument(metavar="JUDGE", help="The judge's folder.")], as_json: Json = False
+    judge: Annotated[Path, typer.Argument(metavar="JUDGE", callback=resolve_address, help="The judge's folder.")],
+    as_json: Json = False,
 ) -> None:
     """Show what a judge reads and how accurate it is."""
     from zoogan.judges.judge import read_judge_facts

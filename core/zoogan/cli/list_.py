@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zoogan.cli.arguments import Json, PluginFiles
+from zoogan.plugins.gallery import DISTRIBUTION, GalleryEntry, list_gallery, open_gallery
 from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 INSTALLED = ("name", "title", "summary", "paper", "year", "recipes", "stages", "plugin")
 KNOWN = ("name", "title", "summary", "paper", "year", "stages", "distribution")
+GALLERY = ("address", "kind", "method", "source", "image_size", "attributes", "distribution")
 SUMMARY = "summary"  # in JSON only
 
 
@@ -28,8 +30,25 @@ def format_cell(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
 
 
+def describe_entry(entry: GalleryEntry) -> dict[str, Any]:
+    """Describe an entry of the gallery as JSON."""
+    values = asdict(entry) | {"folder": str(entry.folder), "attributes": list(entry.attributes)}
+    return {"address": entry.address, **values}
+
+
+def print_gallery(entries: Sequence[Mapping[str, Any]]) -> None:
+    """Print the gallery as a table, or how to get one."""
+    if not entries:
+        print(f"\nTrained runs to start with: pip install {DISTRIBUTION}")
+        return
+    print()
+    rows = [[format_cell(entry[key]) for key in GALLERY] for entry in entries]
+    print_table(["gallery", "is", "model", "trained on", "size", "attributes", "comes with"], rows,
+                title="Trained, to use at once (zoo edit gallery:NAME PHOTO ...):")  # fmt: skip
+
+
 def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
-    """List the models."""
+    """List the models, and the trained runs of the gallery."""
     from zoogan.plugins.host import get_zoo
 
     host = get_zoo()
@@ -45,7 +64,8 @@ def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
         columns = choose_columns(KNOWN, facts["known"])
         rows = [[format_cell(row[key]) for key in columns] for row in facts["known"]]
         print_table(["model", *columns[1:-1], "comes with"], rows, title="Known, not installed:")
-    for failure in host.failures:
+    print_gallery(facts["gallery"])
+    for failure in (*host.failures, *open_gallery().failures):
         print(f"\n{failure}")
 
 
@@ -54,7 +74,8 @@ def gather_methods(host: PluginHost) -> dict[str, list[dict[str, Any]]]:
 
     Returns:
         `installed`: one record for each installed method; `known`: methods of the catalogue that are not installed;
-        `failures`: plugins that failed.
+        `gallery`: one record for each trained run, judge or folder of faces that an installed package brings;
+        `failures`: plugins and entries of the gallery that failed.
     """
     from zoogan.plugins.methods import list_methods
 
@@ -69,5 +90,7 @@ def gather_methods(host: PluginHost) -> dict[str, list[dict[str, Any]]]:
             for row in rows
             if not row["installed"]
         ],
-        "failures": [failure.as_json() for failure in host.failures],
+        "gallery": [describe_entry(entry) for entry in list_gallery()],
+        "failures": [failure.as_json() for failure in host.failures]
+        + [failure.as_json() for failure in open_gallery().failures],
     }

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, is_picture, open_host
+from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, RunFolderArgument, is_picture, open_host
 from zoogan.errors import ConfigError
 
 
 def parts(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    run: RunFolderArgument,
     seed: Annotated[int | None, typer.Option(help="Seed of the face (default: 0).")] = None,
     truncation: Annotated[
         float | None, typer.Option(help="Distance to the mean face, 0 to 1: lower = fewer failures, less variety.")

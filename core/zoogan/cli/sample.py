@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, is_picture, open_host
+from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, RunFolderArgument, is_picture, open_host
 from zoogan.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ NO_LAYOUTS = "{}: this run makes faces without maps of parts, or paints none; re
 
 
 def sample(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    run: RunFolderArgument,
     faces: Annotated[int | None, typer.Option("-n", help="Number of faces: 16, or 4 with --mix or --film.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first face; the next face has the next seed.")] = 0,
     truncation: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import FACES, check_jinja, check_styles, choose_metrics, choose_source, open_run
+from zoogan.plugins.gallery import check_outside_gallery, name_gallery_entry
 from zoogan.plugins.host import get_zoo
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ def evaluate(
     """Measure a run's edits of held-out faces, or the faces that it makes, and write a report.
 
     `zoogan.evaluate("runs/x", faces=100, metrics=["edit_error"]).report.find("edit_error").value`. Under
-    `accelerate launch` the processes share the work, and the main process writes.
+    `torchrun` the processes share the work, and the main process writes.
 
     Args:
-        run: A run folder, or a run that `zoogan.load` opened.
+        run: A run folder, `gallery:NAME`, or a run that `zoogan.load` opened.
         data: Name of the source to measure on; by default the run's own.
         root: Folder of the source.
         metrics: Names; by default all that need no download.
@@ -56,7 +57,8 @@ def evaluate(
         inverted: For kind `generated`: how many held-out drawn faces are inverted and edited too, which is slow.
         iterations: Iterations of these inversions; by default 200.
         settings: Settings of the source under `data`, of metrics under their names: {"data": {"faces": 9000}}.
-        out: Folder of the report; by default RUN/report, or a folder beside it for other faces, seeds or modes.
+        out: Folder of the report; by default RUN/report, or a folder beside it for other faces, seeds or modes;
+            reports/NAME/report for a run of the gallery.
         checkpoint: An iteration or `best`; by default the final model.
         device: auto, cpu, cuda or mps. An opened run is measured where it is.
 
@@ -68,6 +70,8 @@ def evaluate(
     """
     check_styles(styles)
     check_jinja()
+    if out is not None:
+        check_outside_gallery(Path(out), f"--out {out}")
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise ConfigError(f"--out {out}: a file of that name exists; name a folder")
     from zoogan.devices import join_processes
@@ -92,7 +96,7 @@ def evaluate(
         checkpoint = get_checkpoint(opened, run_folder)
     mode = describe_mode(is_guided, truncation, name_other_kind(opened.editor, kind))
     name = name_report_folder(opened, source, None if checkpoint is None else str(checkpoint), seed, mode)
-    folder = run_folder / name if out is None else Path(out)
+    folder = choose_report_folder(run_folder, name) if out is None else Path(out)
     lost = find_lost_metrics(folder, configs)
     options = MeasureOptions(
         judge=None if judge is None else Path(judge),
@@ -141,6 +145,12 @@ def add_inverted_faces(
     options = {"faces": inverted} | ({} if iterations is None else {"iterations": iterations})
     own = {**settings.get("inverted", {}), **options}
     return [*names, *(["inverted"] if "inverted" not in names else [])], {**settings, "inverted": own}
+
+
+def choose_report_folder(run_folder: Path, name: str) -> Path:
+    """Return where a report is written: in the run folder, or in `reports/RUN` for a run of the gallery."""
+    entry = name_gallery_entry(run_folder)
+    return run_folder / name if entry is None else Path("reports") / entry / name
 
 
 def get_checkpoint(run: LoadedRun, run_folder: Path) -> int | None:

@@ -14,6 +14,7 @@ from zoogan.config import ComponentConfig, merge, validate_model
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.names import import_object, suggest_name
+from zoogan.plugins.gallery import resolve_path
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +53,7 @@ def open_run(
     """Open a run, unless it is open already.
 
     Args:
-        run: A run folder or an opened run.
+        run: A run folder, `gallery:NAME` or an opened run.
         device: Where its networks go; an opened run stays where it is.
         registry: Methods and components.
         checkpoint: An iteration or `best`; None = the final model.
@@ -66,7 +67,8 @@ def open_run(
     if isinstance(run, str | Path):
         from zoogan.runs.opening import load
 
-        return load(run, checkpoint=checkpoint, device=device, registry=registry), Path(run)
+        folder = resolve_path(run)
+        return load(folder, checkpoint=checkpoint, device=device, registry=registry), folder
     if checkpoint is not None:
         raise ConfigError(
             "checkpoint: this run is open already; pass the path of its folder, or zoogan.load(checkpoint=)"

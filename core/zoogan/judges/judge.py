@@ -26,6 +26,7 @@ from zoogan.errors import ConfigError
 from zoogan.files import find_folder, get_cache_folder, hash_file, replace_folder, write_tensors
 from zoogan.interfaces.study import JudgeReading
 from zoogan.judges.network import JudgeNetwork, JudgeNetworkConfig
+from zoogan.plugins.gallery import resolve_path
 
 FORMAT = 1
 FACTS, WEIGHTS = "judge.json", "judge.safetensors"
@@ -199,13 +200,13 @@ def load_judge(path: str | Path, *, device: torch.device | str = "cpu") -> Judge
     """Load a judge. None of its files is a pickle.
 
     Args:
-        path: Its folder.
+        path: Its folder, or `gallery:NAME`.
         device: Where its network goes.
 
     Raises:
         ConfigError: See `read_judge_facts`; the weights are missing, damaged or do not fit; or timm is missing.
     """
-    folder = Path(path)
+    folder = resolve_path(path)
     facts, weights = read_judge_facts(folder), find_folder(folder) / WEIGHTS
     if not weights.is_file():
         raise ConfigError(f"{folder}: no {WEIGHTS} in it; train the judge again")

@@ -15,6 +15,7 @@ from zoogan.config.registry import Registry
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
 from zoogan.files import StateDict
+from zoogan.plugins.gallery import resolve_path
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.checkpoints import find_problem, list_checkpoints, parse_iteration
 from zoogan.runs.folder import GAME_FILE, RunFolder, read_length
@@ -32,7 +33,7 @@ def load(
     """Open a trained run, ready to edit or sample.
 
     Args:
-        path: The run folder.
+        path: The run folder, or `gallery:NAME` for a run that an installed package brings.
         checkpoint: An iteration, or `best` by `training.best`; None = the final model.
         device: Where the networks go.
         registry: Methods and components; None = those of all installed plugins.
@@ -40,7 +41,7 @@ def load(
     Raises:
         ConfigError: Not a run, no trained model in it yet, or no such checkpoint.
     """
-    folder = RunFolder(Path(path))
+    folder = RunFolder(resolve_path(path))
     registry = registry or get_zoo().registry
     config, facts = folder.read_config(registry)
     stages = open_stages(config, facts, registry, folder.path, device=device)
@@ -50,6 +51,8 @@ def load(
     else:
         chosen = find_checkpoint(folder, checkpoint)
         files, length = find_network_files(chosen), read_length(chosen / "state.json")
+    for slot in [slot for slot in composition.networks if slot not in files]:
+        del composition.networks[slot]
     load_weights(composition, files)
     networks = composition.networks.to(device).eval().requires_grad_(False)
     editor = composition.game.to(device).make_editor(networks, attributes=facts.attributes)
@@ -93,10 +96,14 @@ def repair_model(folder: RunFolder, checkpoint: Path, registry: Registry) -> boo
 def find_model_files(folder: RunFolder, composition: Composition) -> dict[str, Path]:
     """Find the file of each network of the final model, and of the game's own state if it has any.
 
+    Networks that only training reads may have none, as in runs of the gallery.
+
     Raises:
         ConfigError: One is missing.
     """
     files = {name: folder.model / f"{name}.safetensors" for name in _list_model_names(composition)}
+    spare = composition.game.training_networks
+    files = {name: file for name, file in files.items() if file.exists() or name not in spare}
     for name, file in files.items():
         if not file.exists():
             has_checkpoints = bool(list_checkpoints(folder.checkpoints))

@@ -10,6 +10,7 @@ from zoogan.config import GameConfig, compose_config, merge, read_yaml, validate
 from zoogan.config.registry import MethodSpec
 from zoogan.config.stages import check_stage_names
 from zoogan.errors import ConfigError
+from zoogan.plugins.gallery import check_outside_gallery, resolve_path
 from zoogan.plugins.host import PluginHost
 
 FIXED_TRAINING = ("seed", "start_from")  # settings of `training` that a resumed training keeps
@@ -105,8 +106,8 @@ def locate_stages(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_absolute(path: str | Path | None) -> str | None:
-    """Make a path absolute, with `~` expanded; None stays None."""
-    return None if path is None else str(Path(path).expanduser().resolve())
+    """Make a path absolute, with `~` expanded and `gallery:NAME` replaced; None stays None."""
+    return None if path is None else str(resolve_path(path).resolve())
 
 
 def configure_new_run(
@@ -143,7 +144,7 @@ def configure_new_run(
     if origin is not None:
         from zoogan.training.origin import make_start_layer
 
-        path = Path(str(origin)).expanduser().resolve()  # a resume may come from another folder
+        path = resolve_path(str(origin)).resolve()  # a resume may come from another folder
         start = make_start_layer(spec, zoo.registry, path)
         settings = merge(settings, {"training": {"start_from": str(path)}})
     for layer in layers:
@@ -160,6 +161,8 @@ def configure_new_run(
         if given := make_given_layer(zoo, spec, complete):
             start = merge(given, start or {})
             complete = complete_config()
+    if out is not None:
+        check_outside_gallery(out, f"--out {out}")
     folder = out or choose_run_folder(Path("runs"), f"{spec.name}-{complete.recipe}")
     if reason := explain_occupied_folder(folder):
         hint = "go on with it by --resume, or choose another" if folder.is_dir() else "choose a folder"
@@ -190,11 +193,12 @@ def configure_resumed_run(
             `stages.<name>.iterations`, of stages that are not complete.
 
     Raises:
-        ConfigError: No folder, no run in it, or an option that a resumed run cannot change.
+        ConfigError: No folder, no run in it, a run of the gallery, or an option that a resumed run cannot change.
     """
     settings = settings or {}
     if out is None:
         raise ConfigError("--resume: say which run with --out RUN")
+    check_outside_gallery(out, f"--out {out}")
     stored_file = out / "config.yaml"
     if not stored_file.exists():
         raise ConfigError(f"--resume: {out} is not a run (no config.yaml in it)")
@@ -235,7 +239,7 @@ def list_refused_stages(folder: Path, stages: Mapping[str, Any]) -> list[str]:
         folder: of the run.
         stages: new settings by stage.
     """
-    from zoogan.training.stages.records import read_records
+    from zoogan.runs.stage_records import read_records
 
     records = read_records(folder)
     refused: list[str] = []

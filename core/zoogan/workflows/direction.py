@@ -23,6 +23,7 @@ from zoogan.editors.directions import Direction, make_conditional
 from zoogan.errors import ConfigError
 from zoogan.judges.judge import Judge, find_judge, get_judge_folder
 from zoogan.names import suggest_name
+from zoogan.plugins.gallery import check_outside_gallery
 from zoogan.runs.folder import RunFolder
 from zoogan.runs.latents import hash_generator, write_direction
 from zoogan.runs.loaded import LoadedRun
@@ -82,10 +83,13 @@ def fit_directions(
         The directions, and why some attributes have none.
 
     Raises:
-        ConfigError: No judge, names that it does not read or that have no direction, or an unusable file.
+        ConfigError: No judge, names that it does not read or that have no direction, an unusable file, or a run of
+            the gallery, which is not changed.
     """
     editor = run.synthesis_editor
     check_fit(fit)
+    if folder is not None:
+        check_outside_gallery(folder, f"{folder / 'directions'}")
     if fixed := [name for name in attributes if name in editor.fixed_directions]:
         raise ConfigError(
             f"--attribute {fixed[0]}: this run was trained with its own direction of it; name another attribute, or "

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from zoogan.errors import ConfigError
 from zoogan.pictures.photo import list_crop_warnings, read_photo_files
+from zoogan.pictures.provenance import is_drawn_picture
+from zoogan.plugins.host import get_zoo
 from zoogan.runs.latents import LATENT_SUFFIX
 from zoogan.runs.loaded import LoadedRun
 
@@ -40,7 +42,30 @@ def read_run_photos(run: LoadedRun, photos: Sequence[Path], notify: Notify = ign
     for photo, picture in zip(photos, pictures):
         for warning in list_crop_warnings(picture, run.facts):
             notify(f"{photo}: {warning}")
+    if note := describe_drawn_run(run, photos):
+        notify(note)
     return pictures
+
+
+def describe_drawn_run(run: LoadedRun, photos: Sequence[Path]) -> str | None:
+    """Say that a run knows drawn faces alone, and what edits real photos; None where all pictures are drawn.
+
+    Args:
+        run: The run that edits the pictures.
+        photos: The files.
+    """
+    if run.config.data.source != "drawn" or all(map(is_drawn_picture, photos)):
+        return None
+    method = run.config.method
+    entry = get_zoo().catalogue.get(method)
+    has_weights = entry is not None and any(weights.importer for weights in entry.weights)
+    ready = (
+        f"`zoo import {method}` reads official weights (`zoo show {method}` names them), and " if has_weights else ""
+    )
+    return (
+        f"this run has seen drawn faces only, so that edits of real photos come out badly. For photos: {ready}"
+        f"`zoo train --model {method} --data celeba --root DIR` trains on photos that you may use"
+    )
 
 
 def refuse_latent_files(photos: Sequence[Path]) -> None:
