@@ -12,34 +12,20 @@ import pytest
 import torch
 from PIL import Image
 
+from support.celeba_files import ATTRIBUTES, NUMBERS, label, write_celeba
 from zoogan.data.config import CelebAData
 from zoogan.data.sources import celeba
 from zoogan.data.sources.attribute_columns import DataWarning
 from zoogan.data.sources.celeba import CelebA
 from zoogan.errors import ConfigError
 
-ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Eyeglasses", "Male")
-NUMBERS = (3, 7, 8, 12, 20, 199_999, 200_000, 200_001, 202_599)  # gaps, as a part of CelebA has
 PEOPLE = (1, 1, 2, 3, 4, 5, 6, 7, 8)
-
-
-def label(row: int, column: int) -> int:
-    return (3 * row >> column) % 2
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A CelebA of nine random pictures, 89 x 109: half the original size."""
-    (tmp_path / "img_align_celeba").mkdir()
-    lines = [str(len(NUMBERS)), " ".join(ATTRIBUTES)]
-    rng = np.random.default_rng(0)
-    for row, number in enumerate(NUMBERS):
-        pixels = rng.integers(0, 256, (109, 89, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "img_align_celeba" / f"{number:06}.jpg", quality=95)
-        values = " ".join(f"{2 * label(row, column) - 1:2}" for column in range(len(ATTRIBUTES)))
-        lines.append(f"{number:06}.jpg {values}")
-    (tmp_path / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
-    return tmp_path
+    return write_celeba(tmp_path)
 
 
 def write_pairs(path: Path, values: Any) -> None:
