@@ -80,8 +80,9 @@ def make_heading(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for weights in entry["weights"]:
             use = "zoo import reads them" if weights["importer"] else "no importer"
             licence = weights["licence"] or "not stated"
+            where = f"published in {weights['published']}; " if weights["published"] else ""
             note = f"; {weights['note']}" if weights["note"] else ""
-            yield "weights", f"{', '.join(weights['files'])} (licence: {licence}; {use}{note})"
+            yield "weights", f"{', '.join(weights['files'])} ({where}licence: {licence}; {use}{note})"
         for result in entry["results"]:
             yield "results", result
     yield "plugin", facts["plugin"]

@@ -56,12 +56,14 @@ class Weights(ConfigModel):
         files: Names of the files, as their authors call them.
         licence: Licence of the weights.
         importer: Whether `zoo import` reads them.
+        published: Where they were published: a repository, whose README links them.
         note: A remark for lists.
     """
 
     files: tuple[str, ...]
     licence: str | None
     importer: bool
+    published: str | None = None
     note: str | None = None
 
 
