@@ -79,12 +79,19 @@ class LatentDecomposition(ExtensibleGame):
                 "stages.classifier is left out, so nothing reads the edits: set weights.attribute=0 and "
                 "weights.identity=0"
             )
-        if config.weights.adversarial and self.decomposition.discriminator is None:
-            raise ConfigError(
-                "weights.adversarial: the backbone was imported without its discriminator: set weights.adversarial=0"
-            )
         self.needs: Mapping[str, Need] = {"source": Need(("image",))}
         self._figures: dict[str, Tensor] = {}
+
+    def check_training(self) -> None:
+        """Check that the backbone has the discriminator that the adversarial term reads.
+
+        Raises:
+            ConfigError: It was imported or exported without its discriminator.
+        """
+        if self.config.weights.adversarial and self.decomposition.discriminator is None:
+            raise ConfigError(
+                "weights.adversarial: the backbone is stored without its discriminator: set weights.adversarial=0"
+            )
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -187,6 +187,14 @@ class Game(nn.Module, ABC):
         """Return warnings that are printed before training: settings that are valid but probably unintended."""
         return ()
 
+    def check_training(self) -> None:
+        """Check that everything is there that only training reads, as stages may be stored without it.
+
+        Raises:
+            ConfigError: Something is missing. Editing works without it.
+        """
+        return None
+
     def suggest_remedy(self, figures: Mapping[str, float], images: int, iteration: int) -> str | None:
         """Return advice for the user if the training seems to go wrong, else None. Called whenever terms are logged.
 

@@ -123,6 +123,7 @@ def prepare(
     if config.training.precision == "fp64":
         cast_stages(opened, torch.float64)
     composition = compose(config, facts, zoo.registry, opened)
+    composition.game.check_training()
     check_augment(config, composition.game, torch.device(accelerator.device))
     if start is not None:
         start.load_into(composition)
