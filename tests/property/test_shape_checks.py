@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jaxtyping
 import pytest
@@ -13,6 +13,7 @@ from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Float, Int64, TypeCheckError
 from torch import Tensor
 
+from support import shape_checks
 from support.shape_checks import check_shapes
 from zoogan.layers.winograd import conv3x3
 
@@ -70,6 +71,56 @@ ROWS = torch.zeros(2, 4)
 def test_wrong_shape_or_type_is_refused(call: Callable[[], Any]) -> None:
     with pytest.raises(WRONG):
         call()
+
+
+@check_shapes(typechecker=None)
+def read_rows(rows: list[Tensor], mode: Literal["first", "all"] = "first") -> Float[Tensor, "..."]:
+    return rows[0] if mode == "first" else torch.stack(rows)
+
+
+@check_shapes(typechecker=None)
+def choose_row(x: Float[Tensor, "n c"], row: int) -> Tensor | None:
+    return x[row] if row >= 0 else "none"  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (lambda: add_rows(ROWS, ROWS), lambda: add_rows(ROWS, ROWS, columns=2)),
+        (lambda: add_rows(ROWS, ROWS, 3), lambda: add_rows(ROWS, ROWS, 2)),  # the same arguments but for a value
+        (lambda: add_rows(ROWS, ROWS), lambda: add_rows(ROWS, ROWS.double().long())),
+        (lambda: add_rows(ROWS, ROWS), lambda: add_rows(ROWS, ROWS[:1])),
+        (lambda: Pair(torch.zeros(2, 3), torch.zeros(2).long()), lambda: Pair(torch.zeros(2, 3), torch.zeros(2))),
+        (lambda: make_adder(1)(torch.zeros(2)), lambda: make_adder(1)(torch.zeros(2, 1))),
+        (lambda: read_rows([ROWS]), lambda: read_rows([3])),  # type: ignore[list-item]
+        (lambda: read_rows([ROWS], "all"), lambda: read_rows([ROWS], "last")),  # type: ignore[arg-type]
+        (lambda: choose_row(ROWS, 0), lambda: choose_row(ROWS, -1)),
+    ],
+)
+def test_wrong_call_after_right_calls_is_refused(right: Callable[[], Any], wrong: Callable[[], Any]) -> None:
+    """Right calls are remembered, wrong ones never."""
+    for _ in range(3):
+        right()
+        with pytest.raises(WRONG):
+            wrong()
+
+
+def test_remembered_call_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its result is new and has to be checked; a check that is known to pass is not made again."""
+    runs: list[int] = []
+
+    @check_shapes(typechecker=None)
+    def repeat(x: Float[Tensor, " n"], count: int) -> Float[Tensor, " m"]:
+        runs.append(count)
+        return x.repeat(count)
+
+    for count in (1, 1, 2, 2, 3):
+        assert len(repeat(torch.zeros(4), count)) == 4 * count
+    assert runs == [1, 1, 2, 2, 3]
+    monkeypatch.setattr(shape_checks, "open_scope", None)
+    assert len(repeat(torch.zeros(4), 3)) == 12
+    with pytest.raises(TypeError):
+        repeat(torch.zeros(4), 4)
 
 
 def test_right_shapes_pass() -> None:
