@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the library is imported
 
 # Imported before the hook below, which would compile these packages anew, without Python's cache.
 import accelerate  # noqa: F401
 import jaxtyping
+import pytest
 import torch
 import torch._dynamo
 import torchvision.transforms.v2  # noqa: F401
@@ -43,3 +45,26 @@ settings.register_profile(
 )
 settings.register_profile("nightly", max_examples=300, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+CONVOLUTIONS = [f"conv{transpose}{dimensions}d" for transpose in ("", "_transpose") for dimensions in (1, 2, 3)]
+
+
+@pytest.fixture(autouse=True)
+def forbid_single_precision_convolutions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail tests marked `without_onednn` that convolve in single precision: oneDNN rounds as the CPU allows."""
+    if request.node.get_closest_marker("without_onednn") is None:
+        return
+    for module in (torch, torch.nn.functional):
+        for name in CONVOLUTIONS:
+            monkeypatch.setattr(module, name, require_double(getattr(module, name)))
+
+
+def require_double(convolve: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Return a convolution that refuses other images than those in float64."""
+
+    def checked(image: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        assert image.dtype == torch.float64, f"a convolution in {image.dtype}, which oneDNN computes: remove the marker"
+        return convolve(image, *args, **kwargs)
+
+    return checked

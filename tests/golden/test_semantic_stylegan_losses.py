@@ -233,6 +233,7 @@ def test_losses(
     report(case, found, wanted, {name: RTOL_PATH for name in wanted if name.startswith("path")})
 
 
+@pytest.mark.without_onednn
 def test_losses_in_double_precision(
     parts_losses_case: Case, registry: Registry, weights: dict[str, Imported], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from zoogan.layers import select_heads
 from zoogan_smile.networks import SmileDiscriminator, SmileGenerator
 
 
+@pytest.mark.without_onednn
 @torch.no_grad()
 def test_network(layout_network_case: Case, registry: Registry) -> None:
     case, says = layout_network_case, layout_network_case.says

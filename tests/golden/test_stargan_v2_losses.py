@@ -128,6 +128,7 @@ def test_losses(style_loss_case: Case, registry: Registry) -> None:
                     assert norm == 0, f"{name} is not to train {ours}"
 
 
+@pytest.mark.without_onednn
 def test_iterations(style_training_case: Case, registry: Registry) -> None:
     """Whole iterations: order of the passes, Adam, averages, the decay of the diversity weight."""
     says = style_training_case.says

@@ -14,6 +14,8 @@ from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Draws, Request, World
 
+pytestmark = pytest.mark.without_onednn
+
 NAMES = ("Male", "Black_Hair", "Blond_Hair", "Brown_Hair", "Bald", "Bangs", "Eyeglasses")
 GROUPS = (("Black_Hair", "Blond_Hair", "Brown_Hair", "Bald"), ("Bald", "Bangs"))
 FACTS = Facts(image_size=64, attributes=NAMES, exclusive=GROUPS)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from zoogan.conditions.decomposition import DecompositionCondition
 
+pytestmark = pytest.mark.without_onednn
+
 
 def make_condition(templates: int = 8) -> DecompositionCondition:
     """Make a condition that knows masks and glasses."""

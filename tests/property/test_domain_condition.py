@@ -17,6 +17,8 @@ from zoogan.facts import Facts
 from zoogan.interfaces import Draws, World
 from zoogan.interfaces.source import find_domains, make_domain_names
 
+pytestmark = pytest.mark.without_onednn
+
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")
 
 

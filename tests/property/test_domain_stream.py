@@ -19,6 +19,8 @@ from zoogan.errors import ConfigError
 from zoogan.interfaces import Need, Source, World
 from zoogan.testing.strategies import make_faces
 
+pytestmark = pytest.mark.without_onednn
+
 SIZE = 16
 WHOLE = [0.0, 0.0, 1.0, 1.0]
 REFERENCE = Need(("image", "image2", "domain"), "domains")
