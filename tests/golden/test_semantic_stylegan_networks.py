@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from unittest.mock import patch
 
 import fill
 import torch
@@ -107,16 +108,7 @@ def test_discriminator(parts_discriminator_case: Case, registry: Registry) -> No
     assert sum(p.numel() for p in discriminator.parameters()) == says["param_count"]
     image, label = faces_of(says["config"], says["batch"])
     layout = make_one_hot_maps(label, says["config"]["seg_dim"], like=image)
-    branches: list[Tensor] = []
-    hooks = [
-        branch.register_forward_hook(lambda module, given, out: branches.append(out))
-        for branch in (discriminator.trunk, discriminator.segmentation_trunk)
-    ]
-    logits = {"logit": discriminator(image, layout)}
-    for hook in hooks:
-        hook.remove()
-    logits["logit_img_only"] = discriminator(image)
-    seen, laid = branches
+    logits, (seen, laid) = compute_logits(discriminator, image, layout)
     outputs = {"feat_img": seen, "feat_seg": laid, "stddev_channel": compute_minibatch_std(seen + laid)}
     assert set(logits) | set(outputs) == set(says["outputs"])
     for name, value in outputs.items():
@@ -125,8 +117,33 @@ def test_discriminator(parts_discriminator_case: Case, registry: Registry) -> No
     # alike on every CPU and leaves the official code's own rounding as the only difference. Each float32 logit is
     # checked by itself.
     discriminator, image, layout = discriminator.cpu().double(), image.cpu().double(), layout.cpu().double()
-    exact = {"logit": discriminator(image, layout), "logit_img_only": discriminator(image)}
+    exact, _ = compute_logits(discriminator, image, layout)
     for name, value in exact.items():
         check_output(name, value, case, ATOL_LOGITS)
         official = torch.from_numpy(case.arrays[name]).flatten()
         assert (logits[name].cpu().flatten() - official).abs().max() <= ATOL_LOGITS, name
+
+
+def compute_logits(
+    discriminator: SemanticStyleGANDiscriminator, image: Tensor, layout: Tensor
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """The logits of the pairs and of the images alone, and the features of both branches.
+
+    The branch of the images, most of the work, computes once; the images alone get its features from before.
+    """
+    branches: list[Tensor] = []
+    trunks = (discriminator.trunk, discriminator.segmentation_trunk)
+    hooks = [trunk.register_forward_hook(lambda module, given, out: branches.append(out)) for trunk in trunks]  # type: ignore[union-attr]
+    pairs = discriminator(image, layout)
+    for hook in hooks:
+        hook.remove()
+    shown: list[Tensor] = []
+
+    def recall(given: Tensor) -> Tensor:
+        shown.append(given)
+        return branches[0]
+
+    with patch.object(discriminator.trunk, "forward", recall):
+        alone = discriminator(image)
+    assert len(shown) == 1 and torch.equal(shown[0], image), "images alone pass through the branch of the images, once"
+    return {"logit": pairs, "logit_img_only": alone}, branches
