@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from zoogan.runs.lock import LOCK
+
 
 def choose_run_folder(parent: Path, stem: str) -> Path:
     """Return `parent/stem-001`, or the path with the first number after those in use."""
@@ -27,4 +29,7 @@ def explain_occupied_folder(folder: Path) -> str | None:
     """Return why no run can begin in a folder; None if it is empty or missing."""
     if folder.exists() and not folder.is_dir():
         return "a file of that name exists"
-    return "the folder is in use" if folder.is_dir() and any(folder.iterdir()) else None
+    is_used = folder.is_dir() and any(
+        file.name != LOCK for file in folder.iterdir()
+    )  # a killed training leaves its lock
+    return "the folder is in use" if is_used else None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoogan.config import GameConfig, merge
-from zoogan.devices import check_device_name, choose_device
+from zoogan.devices import check_device_name, choose_device, is_main_process
 from zoogan.errors import ConfigError, TrainingStopped
 from zoogan.plugins.host import PluginHost, get_zoo
+from zoogan.runs.locations import explain_occupied_folder
+from zoogan.runs.lock import lock_run
 from zoogan.terminal.messages import Show, hide_message
 from zoogan.training.configure import configure_new_run, configure_resumed_run, merge_options, nest_source
 from zoogan.training.opening import FinishedRun, open_training
@@ -154,28 +157,44 @@ def run_training(
         announce: called with the run's own training before its first iteration.
 
     Raises:
-        ConfigError: The config, the device, the source, a stage or the weights cannot be used.
+        ConfigError: The config, the device, the source, a stage or the weights cannot be used, or another process
+            trains in the folder.
     """
-    opened: Mapping[str, Any] = {}
-    if zoo.registry.methods[config.method].stages:
-        from zoogan.training.stages.walk import StagedTraining
+    with ExitStack() as stack:
 
-        staged = StagedTraining(
-            zoo, config, folder, device=device, resume=resume, numbered=numbered, quiet=quiet, show=show
+        def own_folder(path: Path) -> None:
+            """Lock the run folder, in the first of several processes."""
+            if is_main_process():
+                stack.enter_context(lock_run(path, removes_empty=numbered))
+
+        if not numbered:
+            own_folder(folder)  # before anything is read that another training may change
+            if not resume and (reason := explain_occupied_folder(folder)):  # since the options were checked
+                raise ConfigError(f"--out {folder}: {reason}; choose another")
+        opened: Mapping[str, Any] = {}
+        if zoo.registry.methods[config.method].stages:
+            from zoogan.training.stages.walk import StagedTraining
+
+            staged = StagedTraining(
+                zoo, config, folder, device=device, resume=resume, numbered=numbered, quiet=quiet, show=show
+            )
+            if numbered:
+                own_folder(staged.folder)
+            folder, numbered = staged.folder, False
+            if stopped := staged.run():
+                return EndedTraining(folder, stopped.outcome, None, stopped.name)
+            resume = resume and has_begun(folder)
+            opened = staged.open_all()
+        training = open_training(
+            zoo, config, folder, device=device, resume=resume, numbered=numbered, quiet=quiet, show=show, stages=opened
         )
-        folder, numbered = staged.folder, False
-        if stopped := staged.run():
-            return EndedTraining(folder, stopped.outcome, None, stopped.name)
-        resume = resume and has_begun(folder)
-        opened = staged.open_all()
-    training = open_training(
-        zoo, config, folder, device=device, resume=resume, numbered=numbered, quiet=quiet, show=show, stages=opened
-    )
-    if isinstance(training, FinishedRun):
-        return training
-    announce(training)
-    outcome = training.train()
-    return EndedTraining(training.folder.path, outcome, training)
+        if isinstance(training, FinishedRun):
+            return training
+        if numbered:
+            own_folder(training.folder.path)
+        announce(training)
+        outcome = training.train()
+        return EndedTraining(training.folder.path, outcome, training)
 
 
 def has_begun(folder: Path) -> bool:
