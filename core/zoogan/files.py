@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from zoogan.environment import read_variable
 from zoogan.errors import ConfigError
 
 StateDict = dict[str, Tensor]
@@ -22,8 +24,17 @@ StateDict = dict[str, Tensor]
 
 
 def get_cache_folder() -> Path:
-    """Return the folder of everything that can be computed or downloaded again: $ZOOGAN_CACHE or ~/.cache/zoogan."""
-    return Path(os.environ.get("ZOOGAN_CACHE") or Path.home() / ".cache" / "zoogan").expanduser()
+    """Return the folder of everything that can be computed or downloaded again.
+
+    It is $ZOOGAN_CACHE, else $XDG_CACHE_HOME/zoogan, else the platform's place, such as ~/.cache/zoogan on Linux and
+    ~/Library/Caches/zoogan on macOS.
+    """
+    if chosen := read_variable("ZOOGAN_CACHE"):
+        return Path(chosen).expanduser()
+    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if shared.is_absolute():  # the specification ignores relative paths
+        return shared / "zoogan"
+    return platformdirs.user_cache_path("zoogan", appauthor=False)
 
 
 # ---- atomic and durable writing ----

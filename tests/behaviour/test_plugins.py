@@ -168,7 +168,7 @@ def test_plugins_load_after_the_core_in_order_of_name(plugin_folder: PluginFolde
         plugin_folder.install(name, "@hookimpl\ndef zoo_train_end(run): pass")
     file = plugin_folder.write_module("beetle", "@hookimpl\ndef zoo_train_end(run): pass")
     plugin_folder.write_module("cat_module", "@hookimpl\ndef zoo_train_end(run): pass")
-    names = [info.name for info in plugin_folder.open_zoo(file, ZOO_PLUGINS="cat_module").plugins]
+    names = [info.name for info in plugin_folder.open_zoo(file, ZOOGAN_PLUGINS="cat_module").plugins]
     assert names[0] == "zoogan"
     added = [name for name in names if name in {"zebra", "ant", "beetle", "cat_module"}]
     assert added == ["ant", "zebra", "cat_module", "beetle"]
@@ -178,23 +178,23 @@ def test_plugins_load_after_the_core_in_order_of_name(plugin_folder: PluginFolde
 def test_zoo_plugins_variable_names_modules_and_files(plugin_folder: PluginFolder, separator: str) -> None:
     plugin_folder.write_module("by_module", GOOD_PLUGIN)
     path = plugin_folder.write_module("by_file", "@hookimpl\ndef zoo_train_end(run): pass")
-    zoo = plugin_folder.open_zoo(ZOO_PLUGINS=separator.join(["by_module", str(path)]))
+    zoo = plugin_folder.open_zoo(ZOOGAN_PLUGINS=separator.join(["by_module", str(path)]))
     assert not zoo.failures
     assert {"by_module", "by_file"} <= {info.name for info in zoo.plugins}
 
 
 def test_zoo_plugins_variable_may_name_installed_plugins(good_plugin_folder: PluginFolder) -> None:
-    zoo = good_plugin_folder.open_zoo(ZOO_PLUGINS="good_module")
+    zoo = good_plugin_folder.open_zoo(ZOOGAN_PLUGINS="good_module")
     assert not zoo.failures
     assert [info.name for info in zoo.plugins].count("good") == 1
 
 
 def test_disabled_plugins_are_not_imported(good_plugin_folder: PluginFolder) -> None:
     good_plugin_folder.install("bad", "raise SystemExit")
-    zoo = good_plugin_folder.open_zoo(ZOO_DISABLE_PLUGINS="bad,godo")
+    zoo = good_plugin_folder.open_zoo(ZOOGAN_DISABLE_PLUGINS="bad,godo")
     assert not zoo.failures
     assert zoo.disabled == ["bad", "godo"]
-    assert zoo.warnings == ["ZOO_DISABLE_PLUGINS names 'godo', and there is no such plugin, did you mean 'good'?"]
+    assert zoo.warnings == ["ZOOGAN_DISABLE_PLUGINS names 'godo', and there is no such plugin, did you mean 'good'?"]
     assert "bad_module" not in sys.modules
 
 

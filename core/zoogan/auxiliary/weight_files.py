@@ -5,7 +5,6 @@ Numbers are comparable only with exactly these weights, so the sha256 of each fi
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -13,6 +12,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor
 
+from zoogan.environment import read_variable
 from zoogan.files import get_cache_folder, hash_file, replace_file
 from zoogan.interfaces import Unavailable, World
 
@@ -38,7 +38,7 @@ class WeightFile:
 
 def get_weights_folder() -> Path:
     """Return the folder of metric weights: $ZOOGAN_METRIC_WEIGHTS, or `metric_weights` in the cache folder."""
-    folder = os.environ.get("ZOOGAN_METRIC_WEIGHTS")
+    folder = read_variable("ZOOGAN_METRIC_WEIGHTS")
     if folder:
         return Path(folder).expanduser()
     return get_cache_folder() / "metric_weights"

@@ -1,4 +1,4 @@
-"""Discovery of plugins, without importing them: the core, entry points, ZOO_PLUGINS, `--plugin`."""
+"""Discovery of plugins, without importing them: the core, entry points, ZOOGAN_PLUGINS, `--plugin`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from zoogan.environment import read_variable
 
 GROUP = "zoogan.plugins"
 
@@ -39,16 +41,16 @@ class Candidate:
 
 
 def find_candidates(files: Sequence[Path], environment: Mapping[str, str]) -> Iterator[Candidate]:
-    """Yield every plugin in loading order: the core's own, entry points by name, ZOO_PLUGINS, files."""
+    """Yield every plugin in loading order: the core's own, entry points by name, ZOOGAN_PLUGINS, files."""
     yield make_core_candidate()
     for entry in sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         name, version = (entry.dist.name, entry.dist.version) if entry.dist else (None, None)
         yield Candidate(entry.name, entry.load, f"entry point {entry.value}", name, version)
-    for name in split_names(environment.get("ZOO_PLUGINS", "")):
+    for name in split_names(read_variable("ZOOGAN_PLUGINS", environment)):
         if name.endswith(".py"):
             yield make_file_candidate(Path(name))
         else:
-            yield Candidate(name, partial(importlib.import_module, name), f"module {name} of ZOO_PLUGINS")
+            yield Candidate(name, partial(importlib.import_module, name), f"module {name} of ZOOGAN_PLUGINS")
     for path in files:
         yield make_file_candidate(path)
 

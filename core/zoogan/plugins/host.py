@@ -20,6 +20,7 @@ from typing import Any
 import pluggy
 
 from zoogan.config.registry import MethodSpec, Registry
+from zoogan.environment import read_variable
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 from zoogan.plugins import hooks
@@ -97,7 +98,7 @@ class PluginHost:
         registry: Methods, components and commands.
         plugins: Loaded plugins, in loading order.
         failures: Plugins that are not in use.
-        disabled: Names in ZOO_DISABLE_PLUGINS.
+        disabled: Names in ZOOGAN_DISABLE_PLUGINS.
         warnings: Whole sentences for `zoo doctor`.
         manager: pluggy's manager, which holds the loaded plugins.
     """
@@ -162,7 +163,7 @@ class PluginHost:
         had_torch = "torch" in sys.modules
         plugin = candidate.load()
         warnings = (SLOW,) if not had_torch and "torch" in sys.modules else ()
-        if self.manager.is_registered(plugin):  # loaded already: ZOO_PLUGINS may name an installed plugin
+        if self.manager.is_registered(plugin):  # loaded already: ZOOGAN_PLUGINS may name an installed plugin
             return
         other = next((info for info in self.plugins if info.name == candidate.name), None)
         if other is not None:
@@ -231,21 +232,22 @@ def make_plugin_info(candidate: Candidate, plugin: Any, draft: Registry, warning
 
 
 def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.environ) -> PluginHost:
-    """Open a fresh zoo: the core, then entry points by name, then ZOO_PLUGINS, then `files`.
+    """Open a fresh zoo: the core, then entry points by name, then ZOOGAN_PLUGINS, then `files`.
 
     Args:
         files: Single-file plugins.
-        environment: Environment variables. ZOO_PLUGINS names modules or .py files to load as well; ZOO_DISABLE_PLUGINS
-            names plugins to leave out (they are not even imported). Both take lists separated by commas.
+        environment: Environment variables. ZOOGAN_PLUGINS names modules or .py files to load as well;
+            ZOOGAN_DISABLE_PLUGINS names plugins to leave out (they are not even imported). Both take lists separated by
+            commas.
     """
     host = PluginHost()
-    host.disabled = split_names(environment.get("ZOO_DISABLE_PLUGINS", ""))
+    host.disabled = split_names(read_variable("ZOOGAN_DISABLE_PLUGINS", environment))
     candidates = list(find_candidates(files, environment))
     names = [candidate.name for candidate in candidates]
     for name in host.disabled:
         if name not in names:
             hint = suggest_name(name, names)
-            host.warnings.append(f"ZOO_DISABLE_PLUGINS names {name!r}, and there is no such plugin{hint}")
+            host.warnings.append(f"ZOOGAN_DISABLE_PLUGINS names {name!r}, and there is no such plugin{hint}")
     for candidate in candidates:
         host.load(candidate)
     return host
