@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 1 for a failure, 2 for a mistake of the user, or the verb's own code.
     """
     from zoogan.cli.app import UsageError, build_app, format_usage_error
+    from zoogan.terminal.logs import log_to_stderr
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = next((argument for argument in arguments if not argument.startswith("-")), "")
     name = f"zoo {verb}".rstrip()
     try:
-        result = build_app()(arguments or ["--help"], prog_name="zoo", standalone_mode=False)
+        with log_to_stderr():
+            result = build_app()(arguments or ["--help"], prog_name="zoo", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except KeyboardInterrupt:

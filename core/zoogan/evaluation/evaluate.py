@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from zoogan.evaluation.measure import Evaluation
     from zoogan.interfaces import Kind
     from zoogan.runs.loaded import LoadedRun
+
+log = logging.getLogger("zoogan.evaluation")
 
 
 def evaluate(
@@ -108,6 +111,7 @@ def evaluate(
     )
     result = measure_run(zoo.registry, opened, run_folder, source, configs, options, out=folder)
     notes += result.notes
+    log.info("measured %s: %d numbers, in %s", run_folder, len(result.report.values), folder)
     if World().rank == 0 and result.is_measured:
         zoo.notify_observers("zoo_evaluated", run=run_folder, report=result.report.model_dump(mode="json"))
         if lost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from zoogan.training.machine import keep_freed_memory, limit_threads, use_cuda_f
 from zoogan.training.periodic_evaluation import PeriodicEvaluation
 from zoogan.training.prepare import Prepared
 from zoogan.training.trainer import NotFinite, Trainer
+
+log = logging.getLogger("zoogan.training")
 
 READ_EVERY = 10  # iterations between checks for finite values on a GPU, since each check waits for the device
 
@@ -127,6 +130,10 @@ class Session:
             self.logbook.drop_after(trainer.iteration)
             self.folder.remove_best_after(trainer.iteration)
         self.notify("zoo_train_start")
+        self.log_event(
+            "start: %s (%s) at iteration %d of %d on %s, in %s", self.config.method, self.config.recipe,
+            trainer.iteration, training.iterations, trainer.device, self.folder.path,
+        )  # fmt: skip
         self.sample_faces = read_sample_faces(self.source)
         if self.evaluation is not None and training.best is not None:
             self.evaluation.get_best_name(self.measure())  # report an unknown measure now, not hours later
@@ -136,11 +143,13 @@ class Session:
                 self.iterate(signals, display)
             except NotFinite as error:
                 self.notify("zoo_train_end", outcome="failed")
+                self.log_event("end: failed at iteration %d: %s", trainer.iteration, error, level=logging.ERROR)
                 paths = checkpoints.list_checkpoints(self.folder.checkpoints)
                 last = f"the last checkpoint is {paths[-1].name}" if paths else "no checkpoint had been written"
                 raise NotFinite(f"{error}; {last}. Try a lower learning rate, or a stronger penalty") from error
-            except Exception:
+            except Exception as error:
                 self.notify("zoo_train_end", outcome="failed")
+                self.log_event("end: failed at iteration %d: %s", trainer.iteration, error, level=logging.ERROR)
                 raise
             finally:
                 self.trainer.batches.close()  # type: ignore[attr-defined]
@@ -148,6 +157,7 @@ class Session:
             self.save()
         reason = "finished" if trainer.iteration >= training.iterations else "stopped"
         self.notify("zoo_train_end", outcome=reason)
+        self.log_event("end: %s at iteration %d, in %s", reason, trainer.iteration, self.folder.path)
         return Outcome(reason, trainer.iteration, int(signals.received) if signals.received else None)
 
     def iterate(self, signals: StopSignals, display: Display) -> None:
@@ -207,6 +217,7 @@ class Session:
         best = self.world.gather_objects(self.evaluation.is_best(values) if self.is_main else None)[0]
         if self.is_main:
             self.logbook.write(iteration, {"images": self.trainer.position}, values, "evaluation")
+            self.log_event("evaluation at iteration %d: %s", iteration, values)
             text = "  ".join(f"{name} {value:.4g}" for name, value in values.items()) or "nothing could be measured"
             display.print_line(f"evaluation at iteration {iteration}: {text}{' (the best so far)' if best else ''}")
         return values if best else None
@@ -233,6 +244,7 @@ class Session:
             networks = self.trainer.get_model_networks()
             self.folder.write_model(self.config, self.facts, networks, self.trainer.game, length=length)
             self.notify("zoo_checkpoint_saved", path=path)
+            self.log_event("checkpoint: %s", path)
         self.saved_iteration = self.trainer.iteration
         self.world.barrier()
 
@@ -253,6 +265,11 @@ class Session:
             editor = self.trainer.game.make_editor(self.trainer.get_model_networks(), attributes=self.facts.attributes)
             path = self.folder.samples / f"iteration-{self.trainer.iteration:08d}.png"
             save_sample_grid(editor, self.sample_faces, path)
+
+    def log_event(self, message: str, *values: object, level: int = logging.INFO) -> None:
+        """Log an event of the training under `zoogan.training`, on the main process."""
+        if self.is_main:
+            log.log(level, message, *values)
 
     def notify(self, hook: str, **values: Any) -> None:
         """Call an observer hook of every plugin, on the main process."""
