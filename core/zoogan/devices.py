@@ -52,13 +52,14 @@ def choose_device(name: str) -> torch.device:
     """Choose the device that a name means on this machine.
 
     Args:
-        name: auto (the best device present), cuda, mps or cpu.
+        name: auto (the best device present), cuda, mps or cpu; perhaps with a number, as in cuda:1.
 
     Raises:
         ConfigError: The name is unknown, or torch does not see such a device.
     """
     import torch
 
+    name, _, number = name.partition(":")
     check_device_name(name)
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -67,7 +68,13 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(
             f"--device {name}: torch finds no such device; --device auto takes the best one (see zoo doctor)"
         )
-    return torch.device(name)
+    if not number:
+        return torch.device(name)
+    count = torch.cuda.device_count() if name == "cuda" else 1
+    if not number.isdigit() or int(number) >= count:
+        last = f" to {count - 1}" if count > 1 else ""
+        raise ConfigError(f"--device {name}:{number}: expected a number from 0{last}; torch finds {count}")
+    return torch.device(f"{name}:{number}")
 
 
 def join_processes(name: str) -> torch.device:

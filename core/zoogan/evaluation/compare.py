@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import FACES, check_jinja, choose_metrics, choose_source, open_run
-from zoogan.plugins.gallery import resolve_path
 from zoogan.plugins.host import get_zoo
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ def list_paths(runs: Sequence[str | Path | LoadedRun]) -> list[Path]:
     """
     paths = []
     for run in runs:
-        path = resolve_path(run) if isinstance(run, str | Path) else run.path
+        path = find_run_folder(run) if isinstance(run, str | Path) else run.path
         if path is None:
             raise ConfigError("runs: an opened run has no folder; pass the path of its folder")
         paths.append(path)

@@ -14,7 +14,6 @@ from zoogan.config import ComponentConfig, merge, validate_model
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.names import import_object, suggest_name
-from zoogan.plugins.gallery import resolve_path
 
 if TYPE_CHECKING:
     import torch
@@ -67,8 +66,9 @@ def open_run(
     if isinstance(run, str | Path):
         from zoogan.runs.opening import load
 
-        folder = resolve_path(run)
-        return load(folder, checkpoint=checkpoint, device=device, registry=registry), folder
+        opened = load(run, checkpoint=checkpoint, device=device, registry=registry)
+        assert opened.path is not None  # it was read from there
+        return opened, opened.path
     if checkpoint is not None:
         raise ConfigError(
             "checkpoint: this run is open already; pass the path of its folder, or zoogan.load(checkpoint=)"

@@ -1,11 +1,54 @@
-"""Where new runs are written. Imports no torch."""
+"""Where runs are: finding the folder of a run, and choosing that of a new one. Imports no torch."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from zoogan.errors import ConfigError
+from zoogan.names import suggest_name
+from zoogan.plugins.gallery import resolve_path
 from zoogan.runs.lock import LOCK
+
+RUN_FILES = ("config.yaml", "facts.json")  # what makes a folder a run
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Return whether a folder holds a run."""
+    return all((folder / name).is_file() for name in RUN_FILES)
+
+
+def find_run_folder(run: str | Path) -> Path:
+    """Find the folder of the run that a person names.
+
+    Args:
+        run: The path of a run folder, or of its `model` folder or `config.yaml`; or `gallery:NAME`. A path may begin
+            with `~`.
+
+    Raises:
+        ConfigError: There is no run; says what was tried.
+    """
+    path = resolve_path(run)
+    if path.exists():
+        return find_enclosing_run(path)
+    beside = [folder.name for folder in path.parent.iterdir()] if path.parent.is_dir() else []
+    raise ConfigError(f"{run}: not a run: there is no folder {path.absolute()}{suggest_name(path.name, beside)}")
+
+
+def find_enclosing_run(path: Path) -> Path:
+    """Return the run that a path is, or whose model or config it is.
+
+    Raises:
+        ConfigError: It is none; names the run around it, or those in it.
+    """
+    if is_run_folder(path):
+        return path if path.name else path.resolve()
+    above = next((folder for folder in path.absolute().parents if is_run_folder(folder)), None)
+    if above is not None and path.name in ("model", *RUN_FILES):
+        return path.parent if path.parent.name else above
+    inside = sorted(file.parent.name for file in path.glob(f"*/{RUN_FILES[0]}")) if path.is_dir() else []
+    hint = f"; did you mean {str(above)!r}?" if above else f"; runs in it: {', '.join(inside)}" if inside else ""
+    raise ConfigError(f"{path}: not a run (no {' and '.join(RUN_FILES)} in it){hint}")
 
 
 def choose_run_folder(parent: Path, stem: str) -> Path:
