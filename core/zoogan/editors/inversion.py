@@ -30,7 +30,7 @@ NoiseMaps = list[Float[Tensor, "_ 1 _ _"]]
 InversionCallback = Callable[[int, dict[str, float]], bool]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Inversion(Edit):
     """The result of an inversion; editors edit it like any face with latents.
 

@@ -13,8 +13,8 @@ from .discriminator import AttributeDiscriminator as AttributeDiscriminator
 from .discriminator import DiscriminatorOutput as DiscriminatorOutput
 from .draws import Draws as Draws
 from .draws import derive_seed as derive_seed
+from .edit_result import Edit as Edit
 from .editor import Column as Column
-from .editor import Edit as Edit
 from .editor import Editor as Editor
 from .editor import Seed as Seed
 from .edits import Edits as Edits

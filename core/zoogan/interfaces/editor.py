@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from zoogan.interfaces.condition import Condition, Request, Targets
+from zoogan.interfaces.edit_result import Edit
 
 Seed = int | Sequence[int]
 """One seed for all images, or one for each."""
@@ -32,39 +33,6 @@ class Column:
     images: Float[Tensor, "n c h w"] | Integer[Tensor, "n h w"]
     head: Float[Tensor, "c h w"] | None = None
     classes: int = 0
-
-
-@dataclass(frozen=True)
-class Edit:
-    """The result of an edit, on the device and in the dtype of its input.
-
-    Attributes:
-        image_or_none: The edited faces, (n, c, h, w) in [-1, 1]; None where the editor makes segmentations and no
-            images. `image` is the same, and refuses None.
-        mask: Where they were edited, (n, 1, h, w) in [0, 1]; None for editors without masks.
-        segmentation: Part of each pixel, (n, h, w), or None.
-        extras: Further tensors by name.
-        generator: The network that made the images, where it was tuned to one photo; else None.
-        notes: Sentences about parts of the request that changed nothing, for the user.
-    """
-
-    image_or_none: Float[Tensor, "n c h w"] | None
-    mask: Float[Tensor, "n 1 h w"] | None = None
-    segmentation: Tensor | None = None
-    extras: Mapping[str, Tensor] = field(default_factory=dict)
-    generator: nn.Module | None = field(default=None, repr=False)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def image(self) -> Float[Tensor, "n c h w"]:
-        """The edited faces, (n, c, h, w) in [-1, 1].
-
-        Raises:
-            ValueError: The edit is a segmentation and has no image.
-        """
-        if self.image_or_none is None:
-            raise ValueError("this edit is a segmentation and has no image: use its `segmentation`")
-        return self.image_or_none
 
 
 class Editor(ABC):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from zoogan.interfaces.condition import Request, Targets
 from zoogan.interfaces.draws import derive_seed
-from zoogan.interfaces.editor import Edit, Editor, Seed
+from zoogan.interfaces.edit_result import Edit
+from zoogan.interfaces.editor import Editor, Seed
 
 
 class Edits:

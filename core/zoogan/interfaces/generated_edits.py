@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoogan.interfaces.editor import Edit, Editor, Seed
+from zoogan.interfaces.edit_result import Edit
+from zoogan.interfaces.editor import Editor, Seed
 from zoogan.interfaces.edits import Edits, make_face_seeds, round_as_saved
 from zoogan.interfaces.synthesis import collect_noise
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,19 +16,30 @@ from torch.nn import functional as F
 
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
+from zoogan.interfaces.pixels import normalize_image as normalize_image
+from zoogan.interfaces.pixels import quantize_image as quantize_image
 from zoogan.names import suggest_name
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 WIDE = 1.5  # longer side / shorter side from which a photo gets a warning
 
 
-def read_photo(path: str | Path | Image.Image) -> UInt8[Tensor, "3 h w"]:
+@runtime_checkable
+class BinaryFile(Protocol):
+    """An open file whose bytes can be read."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read bytes, all that are left by default."""
+        ...
+
+
+def read_photo(path: str | Path | Image.Image | BinaryFile) -> UInt8[Tensor, "3 h w"]:
     """Read a person's photo as RGB.
 
     It is rotated according to EXIF; transparency becomes white, and 16 bits are reduced to 8.
 
     Args:
-        path: A file, or a picture that is already open.
+        path: A file, an open file, or a picture that is already open.
 
     Returns:
         The pixels, 0..255, contiguous, on the CPU.
@@ -38,17 +50,23 @@ def read_photo(path: str | Path | Image.Image) -> UInt8[Tensor, "3 h w"]:
     """
     if isinstance(path, Image.Image):
         return _convert_to_rgb(ImageOps.exif_transpose(path))
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     try:
-        with Image.open(path) as picture:
+        with Image.open(cast(IO[bytes], path)) as picture:
             return _convert_to_rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError:
+        assert isinstance(path, Path)
         names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such file{suggest_name(path.name, names)}") from None
     except UnidentifiedImageError:
-        raise ConfigError(f"{path}: not a picture that can be read ({', '.join(SUFFIXES)})") from None
+        raise ConfigError(f"{_name_file(path)}: not a picture that can be read ({', '.join(SUFFIXES)})") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"{path}: damaged or unreadable picture ({error})") from error
+        raise ConfigError(f"{_name_file(path)}: damaged or unreadable picture ({error})") from error
+
+
+def _name_file(file: Path | BinaryFile) -> str:
+    """Return the name of a file for messages."""
+    return str(file) if isinstance(file, Path) else str(getattr(file, "name", "these bytes"))
 
 
 def read_photo_files(paths: Sequence[Path]) -> list[UInt8[Tensor, "3 h w"]]:
@@ -170,16 +188,6 @@ def list_crop_warnings(photo: UInt8[Tensor, "3 h w"], facts: Facts) -> list[str]
             "it is enlarged and will look soft"
         )
     return warnings
-
-
-def normalize_image(image: UInt8[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Convert bytes, 0..255, to floats in [-1, 1]."""
-    return image.float().div(127.5).sub(1)
-
-
-def quantize_image(image: Float[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
-    """Convert floats in [-1, 1] to bytes on the CPU, rounded and clamped; the inverse of `normalize_image`."""
-    return image.detach().float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 
 
 def save_image(image: Float[Tensor, "c h w"] | UInt8[Tensor, "c h w"], path: str | Path) -> None:
