@@ -114,6 +114,8 @@ def test_style_edits_from_python(loaded: LoadedRun, photo: Path, tmp_path: Path)
     assert torch.equal(
         edit.image, loaded.edit(photo, domain="Eyeglasses", reference=loaded.prepare_images(he), seed=9).image
     )
+    pixels = np.asarray(Image.open(photo))
+    assert torch.equal(edit.image, loaded.edit(pixels, domain="Eyeglasses", reference=he.read_bytes()).image)
     mean = loaded.edit(photo, domain="Eyeglasses", truncation=0.0)
     assert torch.equal(mean.image, loaded.edit(photo, domain="Eyeglasses", truncation=0.0, seed=5).image)
     assert not torch.equal(mean.image, loaded.edit(photo, domain="Eyeglasses", truncation=0.5).image)

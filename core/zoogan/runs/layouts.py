@@ -19,7 +19,7 @@ from zoogan.layers.layout import make_layout
 from zoogan.names import suggest_name
 from zoogan.pictures.palette import choose_colours
 
-LayoutMap = str | Path | Image.Image | Tensor
+LayoutMap = str | Path | Image.Image | Tensor | np.ndarray
 Layouts = LayoutMap | Sequence[LayoutMap]
 MOST_VALUES = 5  # of wrong values, how many a message names
 
@@ -29,9 +29,9 @@ def prepare_layouts(layouts: Any, facts: Facts, device: torch.device) -> Float[T
 
     Args:
         layouts: One-hot floats (n, k, s, s) or (k, s, s) are taken as they are. Files, PIL images and integers (h, w)
-            or (n, h, w) hold the number of the run's part at each pixel; files and images may also have the colours in
-            which `zoo edit` saves maps. Maps of other sizes are cropped as the run's images were, and resized to
-            nearest pixels.
+            or (n, h, w), in arrays or tensors, hold the number of the run's part at each pixel; files and images may
+            also have the colours in which `zoo edit` saves maps. Maps of other sizes are cropped as the run's images
+            were, and resized to nearest pixels.
         facts: Parts, size and crop of the run's data.
         device: Where the result goes.
 
@@ -43,6 +43,8 @@ def prepare_layouts(layouts: Any, facts: Facts, device: torch.device) -> Float[T
             problems at once.
     """
     parts, size = len(facts.parts), facts.image_size
+    if isinstance(layouts, np.ndarray):
+        layouts = torch.from_numpy(np.array(layouts, order="C"))
     if isinstance(layouts, Tensor) and layouts.is_floating_point():
         return _check_one_hot(layouts if layouts.dim() == 4 else layouts[None], facts).to(device, torch.float32)
     items: list[Any] = list(layouts) if isinstance(layouts, list | tuple) else [layouts]
@@ -77,6 +79,8 @@ def _check_one_hot(layout: Tensor, facts: Facts) -> Tensor:
 
 def _read_numbers(item: Any, facts: Facts, place: int) -> UInt8[np.ndarray, "h w"]:
     """Read the number of the part of each pixel, and check that the run has these parts."""
+    if isinstance(item, np.ndarray):
+        item = torch.from_numpy(np.array(item, order="C"))
     if isinstance(item, Tensor):
         if item.dim() != 2 or item.is_floating_point():
             raise ConfigError(
@@ -85,11 +89,11 @@ def _read_numbers(item: Any, facts: Facts, place: int) -> UInt8[np.ndarray, "h w
             )
         numbers, name = item.cpu().numpy(), f"layout {place + 1}"
     elif isinstance(item, str | Path):
-        name, numbers = str(item), _open_map(Path(item), facts)
+        name, numbers = str(item), _open_map(Path(item).expanduser(), facts)
     elif isinstance(item, Image.Image):
         name, numbers = f"layout {place + 1}", _read_picture(item, facts, f"layout {place + 1}")
     else:
-        raise ConfigError(f"layout: got {type(item).__name__}; a map is a file, a PIL image or a tensor")
+        raise ConfigError(f"layout: got {type(item).__name__}; a map is a file, a PIL image, an array or a tensor")
     wrong = np.unique(numbers[(numbers < 0) | (numbers >= len(facts.parts))]).tolist()
     if wrong:
         raise ConfigError(

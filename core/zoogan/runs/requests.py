@@ -17,7 +17,7 @@ from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Edit, Editor, Request, Targets
 from zoogan.names import suggest_name
-from zoogan.runs.images import Photos, prepare_images
+from zoogan.runs.images import NORMALIZED, Photos, ValueRange, prepare_images
 from zoogan.runs.layouts import Layouts, prepare_layouts
 
 
@@ -32,6 +32,7 @@ class EditInputs:
     donor: Photos | Edit | None = None
     drive: Photos | Layouts | None = None
     keep_background: bool = False
+    value_range: ValueRange | None = None
 
     def split_layout(self) -> EditInputs:
         """Return inputs that take the layout of an earlier edit, unless a layout is given."""
@@ -39,7 +40,7 @@ class EditInputs:
         if not isinstance(edit, Edit):
             return self
         layout = edit.segmentation if self.layout is None else self.layout
-        return replace(self, images=edit.image_or_none, layout=layout)
+        return replace(self, images=None if edit.image_or_none is None else edit, layout=layout)
 
 
 def list_input_problems(editor: Editor, inputs: EditInputs) -> list[str]:
@@ -138,6 +139,16 @@ def prepare_edit(
     Raises:
         ConfigError: Inputs that the editor does not take or that do not fit, unknown words, values out of range.
     """
+
+    def prepare_faces(name: str, faces: Any) -> Float[Tensor, "n c s s"]:
+        return _prepare_faces(name, faces, facts, device, inputs.value_range)
+
+    def prepare_style_faces(name: str, faces: Any) -> Tensor | None:
+        """Prepare faces whose style is taken: photos for an editor that makes images, else layouts."""
+        if faces is None:
+            return None
+        return prepare_faces(name, faces) if editor.makes_images else _prepare_style_layouts(name, faces, facts, device)
+
     inputs = inputs.split_layout() if editor.takes_layout else inputs
     if problems := list_input_problems(editor, inputs):
         raise ConfigError("\n".join(problems))
@@ -146,7 +157,7 @@ def prepare_edit(
         assert layouts is not None
         image = layouts.new_zeros(len(layouts), facts.channels, facts.image_size, facts.image_size)
     else:
-        image = prepare_images(inputs.images, facts, device)
+        image = prepare_faces("images", inputs.images)
     if layouts is not None and len(image) != len(layouts):
         raise ConfigError(f"layout: {len(layouts)} maps for {len(image)} images: give one for each")
     labels = {} if inputs.own is None else parse_own_labels(inputs.own, editor.attributes)
@@ -156,9 +167,9 @@ def prepare_edit(
         check_donor(request, inputs.donor is not None, editor.part_kinds)
         request = replace(
             request,
-            reference=_prepare_style_faces(editor, facts, device, inputs.reference),
-            donor=_prepare_faces("donor", inputs.donor, facts, device),
-            drive=_prepare_style_faces(editor, facts, device, inputs.drive, "drive"),
+            reference=prepare_style_faces("reference", inputs.reference),
+            donor=None if inputs.donor is None else prepare_faces("donor", inputs.donor),
+            drive=prepare_style_faces("drive", inputs.drive),
         )
         if request.drive is not None and len(image) == 1:
             image = image.expand(len(request.drive), -1, -1, -1)
@@ -183,23 +194,21 @@ def _make_own_rows(editor: Editor, labels: Mapping[str, float], image: Tensor) -
     return rows
 
 
-def _prepare_style_faces(
-    editor: Editor, facts: Facts, device: torch.device, faces: Any, name: str = "reference"
-) -> Tensor | None:
-    """Prepare faces whose style is taken: photos for an editor that makes images, else layouts."""
-    if faces is None or editor.makes_images:
-        return _prepare_faces(name, faces, facts, device)
+def _prepare_style_layouts(name: str, layouts: Any, facts: Facts, device: torch.device) -> Float[Tensor, "n k s s"]:
+    """Prepare layouts whose style is taken, and name the input where they do not fit."""
     try:
-        return prepare_layouts(faces, facts, device)
+        return prepare_layouts(layouts, facts, device)
     except ConfigError as error:
         raise ConfigError(str(error).replace("layout:", f"{name}:", 1)) from error
 
 
-def _prepare_faces(name: str, faces: Any, facts: Facts, device: torch.device) -> Tensor | None:
-    """Prepare the faces of an input besides the edited ones, and name the input where they do not fit."""
-    if faces is None:
-        return None
+def _prepare_faces(
+    name: str, faces: Any, facts: Facts, device: torch.device, value_range: ValueRange | None
+) -> Float[Tensor, "n c s s"]:
+    """Prepare the faces of an input, and name the input where they do not fit. The range of an edit is known."""
     try:
-        return prepare_images(faces.image if isinstance(faces, Edit) else faces, facts, device)
+        if isinstance(faces, Edit):
+            return prepare_images(faces.image, facts, device, NORMALIZED)
+        return prepare_images(faces, facts, device, value_range)
     except ConfigError as error:
         raise ConfigError(str(error).replace("images:", f"{name}:", 1)) from error

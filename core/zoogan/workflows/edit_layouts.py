@@ -14,6 +14,7 @@ from zoogan.errors import ConfigError
 from zoogan.pictures.film import make_style_frames, save_film
 from zoogan.pictures.palette import colour_segmentation
 from zoogan.pictures.photo import normalize_image
+from zoogan.runs.images import NORMALIZED
 from zoogan.runs.layouts import save_layout
 from zoogan.runs.loaded import LoadedRun
 from zoogan.runs.requests import EditInputs
@@ -68,7 +69,8 @@ def edit_layouts(
         for path, style in zip(references, run.prepare_layouts(list(references)) if references else ())
     ]
     styles = styles or [(f"-seed-{k}" if len(seeds) > 1 else "", {"seed": k}) for k in seeds or [0]]
-    edits = [run.edit(faces, layout=layout, own=own, **options, **choice, **request) for _, choice in styles]
+    known: dict[str, Any] = {"layout": layout, "own": own, "value_range": NORMALIZED}
+    edits = [run.edit(faces, **known, **options, **choice, **request) for _, choice in styles]
     if film is not None:
         return [save_layout_film(run, faces, layout, request, own, [e.extras["style"] for e in edits], film, options)]
     paths: list[Path] = []
@@ -122,7 +124,7 @@ def save_layout_film(
     options: Mapping[str, Any],
 ) -> Path:
     """Save a film of the coloured maps side by side, moving from each style to the next, below the given maps."""
-    image, targets = run.prepare_edit(EditInputs(faces, layout, own), request)
+    image, targets = run.prepare_edit(EditInputs(faces, layout, own, value_range=NORMALIZED), request)
     classes, strength = len(run.editor.parts), {k: v for k, v in options.items() if k == "strength"}
 
     def paint(segmentation: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from zoogan.evaluation.inputs import describe_missing_fields
 from zoogan.pictures.film import make_style_frames, save_film
 from zoogan.pictures.palette import colour_segmentation
 from zoogan.pictures.photo import normalize_image, read_photo_files, save_image
+from zoogan.runs.images import NORMALIZED
 from zoogan.runs.loaded import LoadedRun
 from zoogan.runs.requests import EditInputs
 from zoogan.workflows.edit_layouts import check_map_proportions, describe_other_number
@@ -159,14 +160,17 @@ def save_edit_film(
         ConfigError: The editor has no styles, or the run was not trained for the request.
     """
     faces = run.prepare_images(list(pictures))
-    edits = [run.edit(faces, layout=layouts, **options, **choice.options, **request) for choice in choices]
+    edits = [
+        run.edit(faces, layout=layouts, value_range=NORMALIZED, **options, **choice.options, **request)
+        for choice in choices
+    ]
     if any("style" not in edit.extras for edit in edits):
         raise ConfigError("--film: this run's editor has no styles to go between")
     words = {name: value for name, value in request.items() if name not in INPUTS}
     given = {name: value for name, value in request.items() if name in INPUTS}
     given |= {name: value for name, value in choices[0].options.items() if name == "reference" and not words}
     keep_background = bool(options.get("keep_background"))
-    inputs = EditInputs(faces, layouts, keep_background=keep_background, **given)
+    inputs = EditInputs(faces, layouts, keep_background=keep_background, value_range=NORMALIZED, **given)
     image, targets = run.prepare_edit(inputs, words)
     strength = {key: value for key, value in options.items() if key == "strength"}
 
