@@ -34,8 +34,8 @@ WIDTHS: dict[str, Any] = NARROW["sagan"]
 @pytest.mark.slow
 def test_train_returns_the_run_that_the_verb_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = train(
-        "sagan", data={"source": "drawn", **SMALL_DATA}, iterations=2, out=tmp_path / "python", seed=3, device="cpu",
-        quiet=True, training={"sample_every": 0}, **WIDTHS,
+        model="sagan", data={"source": "drawn", **SMALL_DATA}, iterations=2, out=tmp_path / "python", seed=3,
+        device="cpu", quiet=True, training={"sample_every": 0}, **WIDTHS,
     )  # fmt: skip
     assert capsys.readouterr().out == ""
     assert isinstance(run, LoadedRun) and run.iteration == 2
@@ -91,6 +91,7 @@ def test_invalid_options_raise_and_write_nothing(tmp_path: Path, monkeypatch: py
         ("sagan", {"iteratons": 3}, "iteratons"),
         ("sagan", {"training": {"iteratons": 3}}, "did you mean 'iterations'"),
         ("sagan", {"device": "tpu"}, "expected auto"),
+        ("sagan", {"model": "stargan"}, "the method is 'sagan' already"),
         ("sagan", {"plugins": ["nowhere.py"]}, "nowhere"),
         ("sagan", {"resume": True}, "--out"),
         ("sagan", {"data": "celeba"}, "root"),

@@ -11,6 +11,7 @@ from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import FACES, check_jinja, choose_metrics, choose_source, open_run
 from zoogan.plugins.host import get_zoo
+from zoogan.runs.locations import find_run_folder
 
 if TYPE_CHECKING:
     from zoogan.evaluation.measure import MeasureOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,14 +14,17 @@ from zoogan.composition.build import Composition, compose
 from zoogan.composition.stages import open_stages
 from zoogan.config.registry import Registry
 from zoogan.editors.synthesis_editor import SynthesisEditor
+from zoogan.devices import choose_device
 from zoogan.errors import ConfigError
 from zoogan.files import StateDict
-from zoogan.plugins.gallery import resolve_path
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.checkpoints import find_problem, list_checkpoints, parse_iteration
 from zoogan.runs.folder import GAME_FILE, RunFolder, read_length
 from zoogan.runs.latents import read_directions
 from zoogan.runs.loaded import LoadedRun
+from zoogan.runs.locations import find_run_folder
+
+log = logging.getLogger("zoogan.runs")
 
 
 def load(
@@ -33,15 +37,17 @@ def load(
     """Open a trained run, ready to edit or sample.
 
     Args:
-        path: The run folder, or `gallery:NAME` for a run that an installed package brings.
+        path: The run folder, or `gallery:NAME` for a run that an installed package brings; see `find_run_folder`.
         checkpoint: An iteration, or `best` by `training.best`; None = the final model.
-        device: Where the networks go.
+        device: Where the networks go; `auto` is the best device present.
         registry: Methods and components; None = those of all installed plugins.
 
     Raises:
-        ConfigError: Not a run, no trained model in it yet, or no such checkpoint.
+        ConfigError: Not a run, no trained model in it yet, no such checkpoint, or no such device.
     """
-    folder = RunFolder(resolve_path(path))
+    folder = RunFolder(find_run_folder(path))
+    if isinstance(device, str):
+        device = choose_device(device)
     registry = registry or get_zoo().registry
     config, facts = folder.read_config(registry)
     stages = open_stages(config, facts, registry, folder.path, device=device)
@@ -61,7 +67,9 @@ def load(
     if isinstance(editor, SynthesisEditor):
         editor.set_directions(*read_directions(folder.directions, editor))
     iteration, images = (None, None) if length is None else (length.iteration, length.position)
-    return LoadedRun(config, facts, editor, iteration, images, folder.path, stages)
+    run = LoadedRun(config, facts, editor, iteration, images, folder.path, stages, checkpoint)
+    log.info("opened %s: %r", folder.path, run)
+    return run
 
 
 def load_weights(composition: Composition, files: Mapping[str, Path]) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def train(
     method: str | None = None,
     *,
+    model: str | None = None,
     data: str | Mapping[str, Any] | None = None,
     root: str | Path | None = None,
     recipe: str | None = None,
@@ -52,6 +53,7 @@ def train(
 
     Args:
         method: a name of `zoo list`, such as sagan. May be left out where `resume` is set.
+        model: the same, as `--model` of the command line; give one of them.
         data: a source (drawn by default, celeba, celebamask_hq, folder, folders), or settings of `data` such as
             {"source": "folder", "image_size": 64}.
         root: the folder of the source.
@@ -81,7 +83,9 @@ def train(
         TrainingStopped: SIGINT (Ctrl-C) or SIGTERM stopped the training; its run was saved and can be resumed.
         NotFinite: A term or a gradient became NaN or infinite; the last checkpoint stays.
     """
-    zoo = load_plugins(plugins)
+    if method is not None and model is not None and method != model:
+        raise ConfigError(f"model={model!r}: the method is {method!r} already; give one of them")
+    zoo, method = load_plugins(plugins), method or model
     layer = merge(nest_source(settings or {}), groups)
     source = data if isinstance(data, str) else None
     if isinstance(data, Mapping):
