@@ -2,7 +2,7 @@ from .errors import ConfigError as ConfigError
 from .errors import TrainingStopped as TrainingStopped
 from .evaluation.compare import compare as compare
 from .evaluation.evaluate import evaluate as evaluate
-from .interfaces.editor import Edit as Edit
+from .interfaces.edit_result import Edit as Edit
 from .plugins.gallery import GalleryEntry as GalleryEntry
 from .plugins.gallery import list_gallery as list_gallery
 from .plugins.hooks import API_VERSION as API_VERSION
@@ -13,6 +13,8 @@ from .runs.exporting import export_judge as export_judge
 from .runs.exporting import export_run as export_run
 from .runs.loaded import LoadedRun as LoadedRun
 from .runs.opening import load as load
+from .runs.summary import RunSummary as RunSummary
+from .runs.summary import summarize_run as summarize_run
 from .training.importing import import_weights as import_weights
 from .training.train import train as train
 

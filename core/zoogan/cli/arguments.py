@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Checkpoint = Annotated[
     str | None, typer.Option(help="An iteration, or best (default: the model at the end of training).")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 
 
 def open_host(files: Sequence[Path] | None) -> PluginHost:
@@ -90,6 +91,26 @@ def open_host(files: Sequence[Path] | None) -> PluginHost:
     if host.failures[earlier:]:
         raise ConfigError("\n".join(str(failure) for failure in host.failures[earlier:]))
     return host
+
+
+def print_json(document: object) -> None:
+    """Print a document for programs: nothing else may go to stdout beside it."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_files(paths: Sequence[Path], as_json: bool, **facts: object) -> None:
+    """Print the files that a verb wrote, one a line, or as JSON.
+
+    Args:
+        paths: The files.
+        as_json: Whether to print JSON.
+        facts: What the JSON says beside `files`.
+    """
+    if as_json:
+        print_json({**facts, "files": [str(path) for path in paths]})
+        return
+    for path in paths:
+        typer.echo(str(path))
 
 
 def print_note(note: str) -> None:

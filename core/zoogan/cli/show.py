@@ -1,4 +1,4 @@
-"""The verb `zoo show`."""
+"""The verb `zoo show`, for methods; runs are shown by `zoogan.cli.show_run`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from zoogan.cli.arguments import Json, Model, PluginFiles, open_host
+from zoogan.cli.arguments import Json, PluginFiles, open_host, print_json
+from zoogan.cli.completion import complete_model
+from zoogan.errors import ConfigError
 from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -19,7 +21,15 @@ if TYPE_CHECKING:
 
 
 def show(
-    model: Model,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|RUN",
+            autocompletion=complete_model,
+            help="A model of `zoo list`, or a run folder.",
+            show_default=False,
+        ),
+    ],
     recipe: Annotated[
         str | None,
         typer.Option("--recipe", metavar="NAME", help="Show this recipe's values.", show_default=False),
@@ -27,10 +37,25 @@ def show(
     plugin: PluginFiles = None,
     as_json: Json = False,
 ) -> None:
-    """Show a model: paper, licence, recipes, slots and settings."""
-    facts = gather_model_facts(open_host(plugin), model, recipe)
+    """Show a model (paper, licence, recipes, slots and settings), or a run (length, figures, what to do next)."""
+    from zoogan.cli.show_run import find_shown_run, make_document, print_run
+
+    host = open_host(plugin)
+    run = find_shown_run(host, model)
+    if run is not None:
+        if recipe is not None:
+            raise ConfigError(f"--recipe {recipe}: {model} is a run, whose recipe is fixed. Remove it")
+        from zoogan.runs.summary import summarize_run
+
+        summary = summarize_run(run, host=host)
+        if as_json:
+            print_json(make_document(host, summary))
+        else:
+            print_run(summary)
+        return
+    facts = gather_model_facts(host, model, recipe)
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     for key, value in make_heading(facts):
         print(f"{key + ':':<14}{value}")
