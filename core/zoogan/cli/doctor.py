@@ -12,20 +12,25 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from zoogan.cli.arguments import PluginFiles
+from zoogan.cli.arguments import Json, PluginFiles, print_json
 
 FREE_SPACE = 2 * 2**30  # bytes: a few checkpoints of a large method
 
 Finding = tuple[str, str, str]  # `ok`, `note` or `problem`; the subject; the text
 
 
-def doctor(plugin: PluginFiles = None) -> int:
+def doctor(plugin: PluginFiles = None, as_json: Json = False) -> int:
     """Check versions, devices, plugins and the disk."""
-    problems = 0
+    problems, findings = 0, []
     for state, subject, text in examine_machine(tuple(plugin or ())):
         problems += state == "problem"
-        print(f"{state:<8} {subject + ':':<13} {text}", flush=True)
-    print(f"\n{problems} problem{'' if problems == 1 else 's'}")
+        findings.append({"state": state, "subject": subject, "text": text})
+        if not as_json:
+            print(f"{state:<8} {subject + ':':<13} {text}", flush=True)
+    if as_json:
+        print_json({"problems": problems, "findings": findings})
+    else:
+        print(f"\n{problems} problem{'' if problems == 1 else 's'}")
     return 1 if problems else 0
 
 
@@ -92,7 +97,7 @@ def check_plugins(files: tuple[Path, ...]) -> Iterator[Finding]:
         for warning in info.warnings:
             yield "note", "plugin", f"{info.name}: {warning}"
     for name in host.disabled:
-        yield "note", "plugin", f"{name}: left out by ZOO_DISABLE_PLUGINS"
+        yield "note", "plugin", f"{name}: left out by ZOOGAN_DISABLE_PLUGINS"
     for warning in host.warnings:
         yield "note", "plugin", warning
     for failure in host.failures:

@@ -10,10 +10,12 @@ import typer
 from zoogan.cli.arguments import (
     Checkpoint,
     Device,
+    Json,
     PluginFiles,
     RunFolderArgument,
     format_command,
     open_host,
+    print_files,
     print_note,
     resolve_address,
 )
@@ -134,6 +136,7 @@ def edit(
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
+    as_json: Json = False,
 ) -> int:
     """Edit photos or a film: each gets the run's own crop; masks and residuals are saved beside the edit."""
     registry = open_host(plugin).registry
@@ -153,7 +156,7 @@ def edit(
 
     if grid:
         check_grid_options(run, options, registry)
-        typer.echo(str(save_grid(open_run(), options, registry)))
+        print_files([save_grid(open_run(), options, registry)], as_json, run=str(run))
         return 0
     check_options(run, options, registry)
     loaded = open_run()
@@ -167,9 +170,8 @@ def edit(
     if problems:
         raise ConfigError("\n".join(problems))
     if options.clip is not None:
-        return save_clip(loaded, options, format_command(context, "--resume"))
-    for path in save_edits(loaded, options):
-        typer.echo(str(path))
+        return save_clip(loaded, options, format_command(context, "--resume"), as_json)
+    print_files(save_edits(loaded, options), as_json, run=str(run))
     return 0
 
 
@@ -210,13 +212,14 @@ def save_edits(run: LoadedRun, options: EditOptions) -> list[Path]:
     )  # fmt: skip
 
 
-def save_clip(run: LoadedRun, options: EditOptions, command: str) -> int:
+def save_clip(run: LoadedRun, options: EditOptions, command: str, as_json: bool = False) -> int:
     """Edit a film, or let it drive the photo; return the exit code.
 
     Args:
         run: The opened run.
         options: The options.
         command: The command that goes on after an interruption.
+        as_json: Whether to print JSON; progress then goes to stderr.
     """
     from functools import partial
 
@@ -233,12 +236,12 @@ def save_clip(run: LoadedRun, options: EditOptions, command: str) -> int:
             reference=next(iter(options.reference), None), strength=options.strength, threshold=options.threshold,
             donor=options.from_seed if options.from_face is None else options.from_face, resume=options.resume,
             truncation=options.truncation, keep_background=options.keep_background, stop=signals,
-            show_progress=partial(Display, images_per_iteration=1, unit="frame"), notify=print_note,
+            show_progress=partial(Display, images_per_iteration=1, unit="frame", is_stderr=as_json), notify=print_note,
         )  # fmt: skip
     if result.is_complete:
-        typer.echo(str(result.path))
+        print_files([result.path], as_json, run=str(run.path), frames=result.frames)
         return 0
-    typer.echo(f"stopped after {result.frames} frames, which are kept; go on with\n  {command}")
+    typer.echo(f"stopped after {result.frames} frames, which are kept; go on with\n  {command}", err=as_json)
     return 128 + int(signals.received or 0)
 
 

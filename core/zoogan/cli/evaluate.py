@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zoogan.cli.arguments import (
     Checkpoint,
     Device,
+    Json,
     JudgeFolder,
     PluginFiles,
     RunFolderArgument,
     open_host,
+    print_json,
     print_note,
     split_option,
 )
@@ -25,6 +27,7 @@ from zoogan.evaluation.evaluate import evaluate as evaluate_run
 from zoogan.evaluation.inputs import FACES
 
 if TYPE_CHECKING:
+    from zoogan.evaluation.measure import Evaluation
     from zoogan.evaluation.reports.report import Report
 
 
@@ -63,6 +66,7 @@ def evaluate(
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
+    as_json: Json = False,
 ) -> None:
     """Measure a run's edits of held-out faces, or the faces that it makes: report.json, and report.html to read."""
     open_host(plugin)
@@ -78,14 +82,27 @@ def evaluate(
     if is_main:
         for note in result.notes:
             print_note(note)
-        if result.is_measured:
+        if result.is_measured and not as_json:
             print_values(result.report, result.parts)
         print_skipped(result.report)
-        if result.is_measured:
+        if result.is_measured and as_json:
+            print_json(make_document(result))
+        elif result.is_measured:
             typer.echo(f"report: {result.folder / 'report.html'}")
     if not result.is_measured:
         option = f"--metrics {metrics}: " if metrics else ""
         raise ConfigError(f"{option}nothing could be measured, for the reasons above; no report was written")
+
+
+def make_document(result: Evaluation) -> dict[str, Any]:
+    """Make the JSON of an evaluation: its numbers and files."""
+    columns = {"name", "attribute", "value", "low", "high", "n", "better", "note"}
+    return {
+        "run": result.report.about.run,
+        "values": [value.model_dump(mode="json", include=columns) for value in result.report.values],
+        "skipped": dict(result.report.skipped),
+        "files": [str(result.folder / name) for name in ("report.json", "report.html")],
+    }
 
 
 def print_values(report: Report, hidden: Collection[str] = ()) -> None:

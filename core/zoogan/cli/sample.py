@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, RunFolderArgument, is_picture, open_host
+from zoogan.cli.arguments import (
+    Checkpoint,
+    Device,
+    Json,
+    PluginFiles,
+    RunFolderArgument,
+    is_picture,
+    open_host,
+    print_files,
+)
 from zoogan.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,6 +69,7 @@ def sample(
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
+    as_json: Json = False,
 ) -> None:
     """Make faces from seeds. A face depends only on its own seed."""
     registry = open_host(plugin).registry
@@ -90,21 +100,24 @@ def sample(
             check_samples_of_editor(count, truncation, refused, reason)
         else:
             check_sample_numbers(loaded, count, truncation, cutoff, cut, is_film=film is not None)
+    legend = ""
     if film is not None:
         path = workflow.save_sample_film(
             loaded, seeds, film, part=part, only=only, segmentation=segmentation, **options
         )
-        typer.echo(str(path))
+        files = [path]
     elif mix:
         rows = loaded.synthesis_editor.generator.rows
         cut = rows // 2 if cut is None else cut
-        typer.echo(str(workflow.save_mixing_table(loaded, seeds, mix, cut, out or Path("mixing.png"), **options)))
-        typer.echo(f"rows 0 to {cut - 1} of the faces on the left, {cut} to {rows - 1} of those above")
+        legend = f"rows 0 to {cut - 1} of the faces on the left, {cut} to {rows - 1} of those above"
+        files = [workflow.save_mixing_table(loaded, seeds, mix, cut, out or Path("mixing.png"), **options)]
     elif out is not None and not is_picture(out):
-        for path in workflow.save_samples(loaded, seeds, out, **options):
-            typer.echo(str(path))
+        files = workflow.save_samples(loaded, seeds, out, **options)
     else:
-        typer.echo(str(workflow.save_sample_sheet(loaded, seeds, out or Path("faces.png"), **options)))
+        files = [workflow.save_sample_sheet(loaded, seeds, out or Path("faces.png"), **options)]
+    print_files(files, as_json, run=str(run), seeds=list(seeds))
+    if legend and not as_json:
+        typer.echo(legend)
 
 
 def list_layout_problems(run: Path, registry: Registry, layouts: Sequence[Path], root: Path | None) -> list[str]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoogan.cli.arguments import Device, PluginFiles, StageOptions, open_host
+from zoogan.cli.arguments import Device, Json, PluginFiles, StageOptions, open_host, print_json
 from zoogan.cli.completion import complete_model
 from zoogan.config import parse_sets
 from zoogan.devices import check_device_name, is_main_process, shutdown_distributed
 from zoogan.training.configure import configure_new_run, configure_resumed_run, merge_options, parse_stages
 from zoogan.training.opening import FinishedRun
-from zoogan.training.train import run_training
+from zoogan.training.train import EndedTraining, run_training
 
 if TYPE_CHECKING:
     from zoogan.training.session import Session
@@ -51,6 +52,7 @@ def train(
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training of the run in --out.")] = False,
     plugin: PluginFiles = None,
+    as_json: Json = False,
 ) -> int:
     """Train a method. Without further options: on drawn faces, offline, to the end."""
     zoo = open_host(plugin)
@@ -61,27 +63,45 @@ def train(
     check_device_name(device)
     configure = configure_resumed_run if resume else configure_new_run
     complete, folder = configure(zoo, model, out=out, recipe=recipe, source=data, config=config, settings=settings)
+    show = partial(typer.echo, err=as_json)
     ended = run_training(
-        zoo, complete, folder, device=device, resume=resume, numbered=out is None, announce=print_start
-    )
-    if isinstance(ended, FinishedRun):
-        if ended.is_renewed:
-            typer.echo(f"{folder}: the model was missing or older than the last checkpoint; it was written again")
-        typer.echo(f"{folder} is finished ({ended.iterations} iterations); --iterations N makes it longer")
-        shutdown_distributed()
-        return 0
-    from zoogan.training.summary import describe_outcome
-
+        zoo, complete, folder, device=device, resume=resume, numbered=out is None, quiet=as_json, show=show,
+        announce=partial(print_start, is_stderr=as_json),
+    )  # fmt: skip
     if is_main_process():
-        typer.echo(describe_outcome(ended))
+        if as_json:
+            print_json(make_document(ended))
+        else:
+            typer.echo(describe_end(ended))
     shutdown_distributed()
+    if isinstance(ended, FinishedRun):
+        return 0
     outcome = ended.outcome
     return STOPPED + outcome.signal if outcome.is_stopped and outcome.signal is not None else 0
 
 
-def print_start(session: Session) -> None:
+def make_document(ended: EndedTraining | FinishedRun) -> dict[str, Any]:
+    """Make the JSON of a training: the run, and how it ended."""
+    if isinstance(ended, FinishedRun):
+        return {"run": str(ended.folder), "outcome": "finished", "iteration": ended.iterations}
+    outcome = ended.outcome
+    return {"run": str(ended.folder), "outcome": outcome.reason, "iteration": outcome.iteration, "stage": ended.stage}
+
+
+def describe_end(ended: EndedTraining | FinishedRun) -> str:
+    """Describe how a training ended, or that there was nothing left to train."""
+    if isinstance(ended, FinishedRun):
+        renewed = f"{ended.folder}: the model was missing or older than the last checkpoint; it was written again\n"
+        finished = f"{ended.folder} is finished ({ended.iterations} iterations); --iterations N makes it longer"
+        return (renewed if ended.is_renewed else "") + finished
+    from zoogan.training.summary import describe_outcome
+
+    return describe_outcome(ended)
+
+
+def print_start(session: Session, *, is_stderr: bool = False) -> None:
     """Print the sizes of a training before its first iteration."""
     from zoogan.training.summary import describe_start
 
     if session.is_main:
-        typer.echo(describe_start(session))
+        typer.echo(describe_start(session), err=is_stderr)

@@ -13,8 +13,8 @@ from torch import nn
 from zoogan.composition.build import Composition, compose
 from zoogan.composition.stages import open_stages
 from zoogan.config.registry import Registry
-from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.devices import choose_device
+from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
 from zoogan.files import StateDict
 from zoogan.plugins.host import get_zoo

@@ -39,13 +39,20 @@ class Display:
         images_per_iteration: over all processes.
         quiet: whether to show nothing.
         unit: what is counted; other units than iterations have no images a second.
+        is_stderr: whether to show it on stderr, because stdout is for a program.
     """
 
     def __init__(
-        self, first: int, iterations: int, images_per_iteration: int, quiet: bool = False, unit: str = "iteration"
+        self,
+        first: int,
+        iterations: int,
+        images_per_iteration: int,
+        quiet: bool = False,
+        unit: str = "iteration",
+        is_stderr: bool = False,
     ) -> None:
         self.unit = unit
-        self.console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+        self.console = Console(quiet=quiet, stderr=is_stderr, highlight=False, soft_wrap=True)
         self.iterations, self.images = iterations, images_per_iteration
         self.started = time.monotonic()
         self.marks = deque([(0.0, first)], REPORTS + 1)
