@@ -23,6 +23,7 @@ from zoogan.interfaces.source import Source
 from zoogan.interfaces.world import World
 from zoogan.layers.layout import make_layout
 from zoogan.pictures.photo import normalize_image
+from zoogan.terminal.signals import STOPPING
 
 # Small batches are read together: drawing a face then costs a third.
 FACES_AT_ONCE, PIXELS_AT_ONCE = 32, 32 * 128**2
@@ -149,8 +150,8 @@ def _return_batch(batch: Any) -> Any:
 
 
 def _ignore_signals(worker: int) -> None:
-    """Make a worker ignore SIGINT and SIGTERM; the main process saves and stops the workers."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Make a worker ignore the signals that stop a training; the main process saves and stops the workers."""
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -30,6 +33,27 @@ def shorten_term(name: str) -> str:
     return ".".join([SHORT.get(network, network), *rest, term])
 
 
+class PatientConsole(Console):
+    """A console that falls silent where nobody reads it any more (`| head`) or its file cannot grow."""
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent, instead of ending the program as rich does."""
+        self.fall_silent()
+
+    def fall_silent(self) -> None:
+        """Print nothing more, and let nothing else fail on the same stream."""
+        self.quiet = True
+        with suppress(OSError, ValueError):  # no file, as in a notebook
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does."""
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            self.fall_silent()
+
+
 class Display:
     """Shows iterations, rate, time left and the terms last read.
 
@@ -52,7 +76,7 @@ class Display:
         is_stderr: bool = False,
     ) -> None:
         self.unit = unit
-        self.console = Console(quiet=quiet, stderr=is_stderr, highlight=False, soft_wrap=True)
+        self.console = PatientConsole(quiet=quiet, stderr=is_stderr, highlight=False, soft_wrap=True)
         self.iterations, self.images = iterations, images_per_iteration
         self.started = time.monotonic()
         self.marks = deque([(0.0, first)], REPORTS + 1)

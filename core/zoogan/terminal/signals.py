@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: finish the iteration, save, stop."""
+"""Signals that end a training (SIGTERM, Ctrl-C and others): finish the iteration, save, stop."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any
 
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
+"""Signals after which a training saves and stops: Ctrl-C, the end of a job, of a terminal, and what SLURM sends."""
+
 
 class StopSignals:
-    """A context in which the first SIGTERM or SIGINT only sets `received`; a second signal has its default effect.
+    """A context in which the first of `STOPPING` only sets `received`; a second signal has its default effect.
 
-    Handlers can be installed in the main thread only; in other threads signals keep their effect.
+    Handlers can be installed in the main thread only; in other threads signals keep their effect. SIGHUP stays ignored
+    where `nohup` ignores it.
 
     Attributes:
         received: the signal; None so far.
     """
-
-    HANDLED = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -32,7 +34,9 @@ class StopSignals:
         self._previous = {}
 
     def __enter__(self) -> StopSignals:
-        for number in self.HANDLED:
+        for number in STOPPING:
+            if number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN:
+                continue
             try:
                 self._previous[number] = signal.signal(number, self._handle)
             except ValueError:  # not in the main thread

@@ -111,13 +111,10 @@ class Session:
         keep_freed_memory()
         with limit_threads(self.config.training.threads):
             try:
-                if self.config.training.trackers:
-                    self.accelerator.init_trackers("zoogan", config={"method": self.config.method})
+                self.logbook.open_trackers(self.config.method)
                 return self.run_loop()
             finally:
-                # Not by end_training(): it also ends the process group, which can wait forever for a failed process.
-                for tracker in self.accelerator.trackers:
-                    tracker.finish()
+                self.logbook.close_trackers()
                 if self.numbered and self.is_main:
                     with suppress(OSError):  # fails if the folder is not empty, that is if it holds a run
                         self.folder.path.rmdir()
@@ -150,6 +147,9 @@ class Session:
             except Exception as error:
                 self.notify("zoo_train_end", outcome="failed")
                 self.log_event("end: failed at iteration %d: %s", trainer.iteration, error, level=logging.ERROR)
+                if note := self.rescue():
+                    display.print_line(note)
+                    error.add_note(note)
                 raise
             finally:
                 self.trainer.batches.close()  # type: ignore[attr-defined]
@@ -159,6 +159,22 @@ class Session:
         self.notify("zoo_train_end", outcome=reason)
         self.log_event("end: %s at iteration %d, in %s", reason, trainer.iteration, self.folder.path)
         return Outcome(reason, trainer.iteration, int(signals.received) if signals.received else None)
+
+    def rescue(self) -> str | None:
+        """Save the last complete iteration after an error between iterations, such as one of a picture or a worker.
+
+        An error inside an iteration leaves networks of which some are an update ahead, so that the last checkpoint
+        stays the newest. So it does with several processes, of which the others know nothing of the error.
+
+        Returns:
+            What can be resumed, in one sentence; None before the first iteration.
+        """
+        iteration, resumable = self.trainer.iteration, self.saved_iteration
+        if self.world.size == 1 and self.trainer.is_whole and iteration and resumable != iteration:
+            with suppress(Exception):  # such as a full disk, which may be the error; the first one is told
+                self.save()
+                resumable = iteration
+        return f"saved at iteration {resumable} in {self.folder.path}; --resume goes on there" if resumable else None
 
     def iterate(self, signals: StopSignals, display: Display) -> None:
         """Iterate to the end, or until a signal; log, sample, save and measure whenever it is due."""

@@ -100,6 +100,7 @@ class Trainer:
         self.shared = Shared(enabled=sharing)
         self.injected = injected
         self.iteration = self.position = 0
+        self.is_whole = True  # nothing has changed since the last complete iteration
         self.batch: Batch | None = None
         self.terms: dict[str, TermLog] = {step.name: TermLog() for step in self.game.steps}
 
@@ -121,6 +122,7 @@ class Trainer:
             for repeat in range(step.repeat):
                 if self.batch is None or step.fresh_batch:
                     self.fetch_batch()
+                self.is_whole = False
                 last = repeat == step.repeat - 1
                 later = frozenset(after.name for after in due[place + 1 :] if last and not after.fresh_batch)
                 self.update(step, repeat, clock, later)
@@ -129,6 +131,7 @@ class Trainer:
             average.update(self.networks[name], self.iteration, applied)
         self.game.end_iteration(clock)
         self.iteration += 1
+        self.is_whole = True
 
     def fetch_batch(self) -> None:
         """Read the next batch and draw its targets."""

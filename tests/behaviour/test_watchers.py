@@ -1,0 +1,192 @@
+"""Whatever watches a training, or feeds it, may fail; the training is not lost."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from support.runs import tiny_run
+from zoogan.cli import main
+from zoogan.runs import checkpoints
+from zoogan.terminal.progress import Display
+from zoogan.terminal.signals import StopSignals
+from zoogan.training.logbook import Logbook
+from zoogan.training.trainer import Trainer
+
+
+def find_saved_iteration(run: Path) -> int:
+    """Find the iteration of the newest checkpoint that can be read."""
+    state, _ = checkpoints.find_newest_checkpoint(run / "checkpoints")
+    assert state is not None
+    return int(state.name.rpartition("-")[2])
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four iterations that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert tiny_run("sagan", folder, iterations=4) == 0
+    return folder
+
+
+def fail(*_: Any, **__: Any) -> None:
+    raise ConnectionError("no route to host")
+
+
+def test_tracker_that_cannot_start_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("accelerate.tracking.TensorBoardTracker.start", fail)
+    assert tiny_run("sagan", tmp_path / "run", training={"trackers": "tensorboard", "log_every": 1}) == 0
+    messages = [record.getMessage() for record in caplog.records if record.name == "zoogan.training"]
+    assert [message for message in messages if "trackers" in message] == [
+        "trackers: start failed (ConnectionError: no route to host); the training goes on without them"
+    ]
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("action", ["log", "finish"])
+def test_tracker_that_fails_later_is_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture, action: str) -> None:
+    calls: list[str] = []
+
+    def record(*_: Any, name: str = "log", **__: Any) -> None:
+        calls.append(name)
+        if name == action:
+            fail()
+
+    trackers = [SimpleNamespace(finish=partial(record, name="finish")) for _ in range(2)]
+    accelerator: Any = SimpleNamespace(init_trackers=lambda *_, **__: None, log=record, trackers=trackers)
+    logbook = Logbook(tmp_path / "metrics.jsonl", accelerator)
+    logbook.open_trackers("sagan")
+    for iteration in (1, 2):
+        logbook.write(iteration, {}, {"loss": 1.0})
+    logbook.close_trackers()
+    assert len(caplog.records) == 1 and f"trackers: {action} failed" in caplog.text
+    assert calls == (["log"] if action == "log" else ["log", "log"]) + ["finish", "finish"]
+    assert len(logbook.path.read_text().splitlines()) == 2
+
+
+def test_full_disk_costs_lines_of_the_log_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    logbook, path, full = Logbook(tmp_path / "metrics.jsonl", None), tmp_path / "metrics.jsonl", False
+    plain_open = Path.open
+
+    def open_file(self: Path, *arguments: Any, **options: Any) -> Any:
+        if full and self == path:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return plain_open(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", open_file)
+    logbook.write(1, {}, {"loss": 1.0})
+    full = True
+    logbook.write(2, {}, {"loss": 2.0})
+    logbook.write(3, {}, {"loss": 3.0})
+    full = False
+    logbook.write(4, {"seconds": 9.0}, {"loss": 4.0})
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: cannot be written (No space left on device); the training goes on"
+    ]
+    again = Logbook(path, None)
+    again.drop_after(4)
+    assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [1, 4]
+    assert again.seconds == 9.0
+
+
+def test_damaged_log_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"iteration": 1, "seconds": 3}\n[]\n{"other": 1}\nnull\n\xff\xfe\n{"iteration": "x"}\n{"iter')
+    logbook = Logbook(path, None)
+    logbook.drop_after(5)
+    assert path.read_text() == '{"iteration": 1, "seconds": 3}\n' and logbook.seconds == 3
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(errno.ENOSPC, "full")])
+def test_training_goes_on_when_nobody_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    class ClosedPipe(io.StringIO):
+        def write(self, text: str) -> int:
+            raise error
+
+        def flush(self) -> None:
+            raise error
+
+    monkeypatch.setattr(sys, "stdout", ClosedPipe())
+    display = Display(0, 10, 4)
+    with display:
+        display.report(1, {"discriminator/real": 1.0})
+        display.print_line("saved")
+        display.report(2, {})
+    assert display.console.quiet
+
+
+@pytest.mark.parametrize(
+    "place", ["zoogan.training.session.save_sample_grid", "zoogan.training.trainer.Trainer.fetch_batch"]
+)
+def test_error_between_iterations_saves_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str, whole_run: Path
+) -> None:
+    calls = 0
+    original = Trainer.fetch_batch
+
+    def fail_later(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3 or "grid" in place:
+            raise OSError("broken.png: damaged")
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(place, fail_later)
+    run, training = tmp_path / "run", {"sample_every": 2}
+    assert tiny_run("sagan", run, iterations=4, training=training) == 1
+    assert find_saved_iteration(run) == 2
+    told = " ".join("".join(capsys.readouterr()).split())
+    assert "saved at iteration 2 in" in told and "broken.png: damaged" in told
+    monkeypatch.undo()
+    assert main(["train", "--out", str(run), "--resume", "--device", "cpu"]) == 0
+    for file in ("generator", "discriminator"):
+        resumed, whole = (folder / "model" / f"{file}.safetensors" for folder in (run, whole_run))
+        assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_error_inside_an_iteration_saves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Trainer.update
+
+    def fail_in_second_step(self: Trainer, step: Any, *arguments: Any) -> None:
+        if self.iteration == 2 and step.name == "generator":
+            raise MemoryError
+        original(self, step, *arguments)
+
+    monkeypatch.setattr(Trainer, "update", fail_in_second_step)
+    assert tiny_run("sagan", tmp_path / "run", iterations=4, training={"checkpoint_every": 1}) == 1
+    assert find_saved_iteration(tmp_path / "run") == 2  # the checkpoint that was due, not a third iteration's half
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1"])
+def test_signals_of_terminals_and_schedulers_stop_a_training(name: str) -> None:
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with StopSignals() as signals:
+        os.kill(os.getpid(), number)
+        assert signals.received == number
+    assert signal.getsignal(number) == before
+
+
+def test_hangup_stays_ignored_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signals.received is None
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
