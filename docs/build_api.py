@@ -16,7 +16,8 @@ CORE = ROOT / "core"
 PACKAGES = (
     "zoogan", "zoogan.plugins", "zoogan.config", "zoogan.interfaces", "zoogan.layers", "zoogan.losses",
     "zoogan.conditions", "zoogan.composition", "zoogan.games", "zoogan.editors", "zoogan.data", "zoogan.importing",
-    "zoogan.training", "zoogan.evaluation", "zoogan.workflows", "zoogan.testing",
+    "zoogan.training", "zoogan.evaluation", "zoogan.workflows", "zoogan.demo",
+    "zoogan.testing",
 )  # fmt: skip
 HEAD = """# Public API
 

@@ -10,6 +10,7 @@ import torch
 
 from support.untrained_runs import make_untrained_run, set_direction
 from zoogan import EditorDescription, describe_editor
+from zoogan.cli import main  # noqa: F401  (its import turns shape checks off in this module)
 from zoogan.editors import SynthesisEditor
 
 BASE: dict[str, Any] = {

@@ -25,6 +25,7 @@ VERBS: dict[str, Verb] = {
     "doctor": Verb("zoogan.cli.doctor:doctor", "Check versions, devices, plugins and the disk."),
     "train": Verb("zoogan.cli.train:train", "Train a method."),
     "edit": Verb("zoogan.cli.edit:edit", "Edit photos, each with the run's own crop."),
+    "demo": Verb("zoogan.cli.demo:demo", "Edit faces in the browser, with one run or several."),
     "sample": Verb("zoogan.cli.sample:sample", "Make faces from seeds, with a run that makes faces."),
     "parts": Verb("zoogan.cli.parts:parts", "Show a face part by part, for a run that makes faces of parts."),
     "invert": Verb("zoogan.cli.invert:invert", "Find the latents of photos, for a run that makes faces."),

@@ -39,7 +39,7 @@ class AttributeEditor(Editor):
     @property
     def reads_labels(self) -> bool:
         """Whether the discriminator can read attributes."""
-        return "discriminator" not in self.untrained
+        return "discriminator" in self.networks and "discriminator" not in self.untrained
 
     @property
     def makes_masks(self) -> bool:

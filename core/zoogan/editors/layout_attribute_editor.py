@@ -46,7 +46,7 @@ class LayoutAttributeEditor(LayoutEditor):
     @property
     def reads_labels(self) -> bool:
         """Whether the discriminator can read attributes."""
-        return "discriminator" not in self.untrained
+        return "discriminator" in self.networks and "discriminator" not in self.untrained
 
     @torch.no_grad()
     def predict_labels(self, image: Float[Tensor, "n k h w"]) -> Float[Tensor, "n a"]:

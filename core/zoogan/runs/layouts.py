@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -179,8 +180,15 @@ def save_layout(segmentation: Integer[Tensor, "h w"], classes: int, path: Path) 
         classes: Number of parts.
         path: The PNG; its folder is made.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_layout(segmentation, classes))
+
+
+def encode_layout(segmentation: Integer[Tensor, "h w"], classes: int) -> bytes:
+    """Encode a map of parts as a palette PNG, see `save_layout`."""
     numbers: Int64[Tensor, "h w"] = segmentation.long().cpu()
     picture = Image.fromarray(numbers.to(torch.uint8).numpy())
     picture.putpalette([value for colour in choose_colours(classes) for value in colour])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    output = io.BytesIO()
+    picture.save(output, "PNG")
+    return output.getvalue()
