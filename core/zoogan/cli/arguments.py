@@ -149,7 +149,7 @@ def split_option(text: str | None) -> list[str] | None:
 
 def is_picture(path: Path) -> bool:
     """Return whether a path names an image file rather than a folder."""
-    from zoogan.pictures.photo import SUFFIXES
+    from zoogan.pictures.photo_files import SUFFIXES
 
     return path.suffix.lower() in SUFFIXES and not path.is_dir()
 

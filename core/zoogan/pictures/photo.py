@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol, cast, runtime_checkable
+from typing import IO, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,9 +20,10 @@ from zoogan.facts import Facts
 from zoogan.interfaces.pixels import normalize_image as normalize_image
 from zoogan.interfaces.pixels import quantize_image as quantize_image
 from zoogan.names import suggest_name
+from zoogan.pictures.box import Box, find_centre_box
+from zoogan.pictures.photo_files import SUFFIXES
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-WIDE = 1.5  # longer side / shorter side from which a photo gets a warning
+WIDE = 1.3  # longer side / shorter side from which a photo gets a warning
 
 
 @runtime_checkable
@@ -49,15 +51,25 @@ def read_photo(path: str | Path | Image.Image | BinaryFile) -> UInt8[Tensor, "3 
             damaged.
     """
     if isinstance(path, Image.Image):
-        return _convert_to_rgb(ImageOps.exif_transpose(path))
+        return convert_to_rgb(ImageOps.exif_transpose(path))
+    with open_picture(path) as picture:
+        return convert_to_rgb(ImageOps.exif_transpose(picture))
+
+
+@contextmanager
+def open_picture(path: str | Path | BinaryFile) -> Iterator[Image.Image]:
+    """Open a picture; its pixels are read inside the context.
+
+    Raises:
+        ConfigError: See `read_photo`.
+    """
     path = Path(path) if isinstance(path, str) else path
     try:
         with Image.open(cast(IO[bytes], path)) as picture:
-            return _convert_to_rgb(ImageOps.exif_transpose(picture))
+            yield picture
     except FileNotFoundError:
         assert isinstance(path, Path)
-        names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise ConfigError(f"{path}: no such file{suggest_name(path.name, names)}") from None
+        raise ConfigError(describe_missing_photo(path)) from None
     except UnidentifiedImageError:
         raise ConfigError(f"{_name_file(path)}: not a picture that can be read ({', '.join(SUFFIXES)})") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -67,6 +79,12 @@ def read_photo(path: str | Path | Image.Image | BinaryFile) -> UInt8[Tensor, "3 
 def _name_file(file: Path | BinaryFile) -> str:
     """Return the name of a file for messages."""
     return str(file) if isinstance(file, Path) else str(getattr(file, "name", "these bytes"))
+
+
+def describe_missing_photo(path: Path) -> str:
+    """Say that there is no such file, with the nearest name beside it."""
+    names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    return f"{path}: no such file{suggest_name(path.name, names)}"
 
 
 def read_photo_files(paths: Sequence[Path]) -> list[UInt8[Tensor, "3 h w"]]:
@@ -92,7 +110,7 @@ def read_photo_files(paths: Sequence[Path]) -> list[UInt8[Tensor, "3 h w"]]:
     return pictures
 
 
-def _convert_to_rgb(picture: Image.Image) -> UInt8[Tensor, "3 h w"]:
+def convert_to_rgb(picture: Image.Image) -> UInt8[Tensor, "3 h w"]:
     """Convert an open picture of any mode to RGB bytes."""
     if picture.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips it at 255
         picture = Image.fromarray((np.asarray(picture).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
@@ -112,10 +130,12 @@ def crop_square(photo: UInt8[Tensor, "3 h w"], share: float) -> UInt8[Tensor, "3
     Returns:
         A view of the picture.
     """
-    height, width = photo.shape[-2:]
-    side = max(1, round(min(height, width) * share))
-    top, left = round((height - side) / 2), round((width - side) / 2)
-    return photo[..., top : top + side, left : left + side]
+    return crop_box(photo, find_centre_box(photo.shape[-1], photo.shape[-2], share))
+
+
+def crop_box(photo: UInt8[Tensor, "3 h w"], box: Box) -> UInt8[Tensor, "3 i j"]:
+    """Crop a box; the result is a view of the picture."""
+    return photo[..., box.top : box.bottom, box.left : box.right]
 
 
 def resize_squares(squares: Sequence[UInt8[Tensor, "3 _ _"]], size: int) -> UInt8[Tensor, "n 3 {size} {size}"]:
@@ -150,38 +170,42 @@ def convert_to_grey(picture: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "1 h w"]:
     return ((19595 * red + 38470 * green + 7471 * blue + 2**15) >> 16).to(torch.uint8)[None]
 
 
-def crop_photo(photo: UInt8[Tensor, "3 h w"], facts: Facts) -> UInt8[Tensor, "c s s"]:
+def crop_photo(photo: UInt8[Tensor, "3 h w"], facts: Facts, box: Box | None = None) -> UInt8[Tensor, "c s s"]:
     """Crop a photo as the training faces of a run were cropped.
 
     Args:
         photo: The picture.
         facts: The facts of the run: `crop`, `image_size` and `channels` are used.
+        box: A square of the photo to show instead of the centre.
 
     Returns:
-        The centre square at the size of the run, grey if the faces of the run are.
+        The square at the size of the run, grey if the faces of the run are.
     """
-    resized = resize_squares([crop_square(photo, facts.crop)], facts.image_size)[0]
+    square = crop_square(photo, facts.crop) if box is None else crop_box(photo, box)
+    resized = resize_squares([square], facts.image_size)[0]
     return convert_to_grey(resized) if facts.channels == 1 else resized
 
 
-def list_crop_warnings(photo: UInt8[Tensor, "3 h w"], facts: Facts) -> list[str]:
+def list_crop_warnings(photo: UInt8[Tensor, "3 h w"], facts: Facts, box: Box | None = None) -> list[str]:
     """List the reasons why an edit of this photo will probably look poor.
 
     Args:
         photo: The picture, before it is cropped.
         facts: The facts of the run: `crop` and `image_size` are used.
+        box: The square that is edited; None = the centre.
 
     Returns:
-        One sentence a reason: the photo is far from square, or smaller than the faces of the run.
+        One sentence a reason: nobody chose the square of a photo that is far from square, or the square is smaller than
+        the faces of the run.
     """
     height, width = photo.shape[-2:]
     warnings = []
-    if max(height, width) > WIDE * min(height, width):
+    if box is None and max(height, width) > WIDE * min(height, width):
         warnings.append(
-            f"the photo is {width} x {height}, far from square; only its centre square is edited. "
-            "Crop it to the face first, with some hair and neck around it"
+            f"the photo is {width} x {height}, far from square; its centre square is edited. Choose the face with "
+            "--box x,y,w,h, or have it found: pip install 'zoogan[face]'"
         )
-    side = round(min(height, width) * facts.crop)
+    side = find_centre_box(width, height, facts.crop).width if box is None else box.width
     if side < facts.image_size:
         warnings.append(
             f"the photo's square is {side} pixels wide and the model works at {facts.image_size}; "
@@ -190,14 +214,19 @@ def list_crop_warnings(photo: UInt8[Tensor, "3 h w"], facts: Facts) -> list[str]
     return warnings
 
 
-def save_image(image: Float[Tensor, "c h w"] | UInt8[Tensor, "c h w"], path: str | Path) -> None:
+def save_image(
+    image: Float[Tensor, "c h w"] | UInt8[Tensor, "c h w"], path: str | Path, *, compression: int | None = None
+) -> None:
     """Write a picture in the format of its suffix. Makes its folder.
 
     Args:
         image: Floats in [-1, 1] or bytes, of 1 or 3 channels.
         path: The file.
+        compression: Level of a PNG, 0 (fast) to 9 (small); None = 6.
     """
     picture = image.cpu() if image.dtype == torch.uint8 else quantize_image(image)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()).save(path)
+    pixels = picture.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+    options: dict[str, Any] = {} if compression is None else {"compress_level": compression}
+    Image.fromarray(pixels).save(path, **options)

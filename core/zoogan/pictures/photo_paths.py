@@ -1,13 +1,17 @@
-"""The photos that a path means: one file, all photos of a folder, or the files that match a pattern."""
+"""The photos that a path means: one file, all photos of a folder, or the files that match a pattern.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from zoogan.errors import ConfigError
-from zoogan.pictures.photo import SUFFIXES
+from zoogan.pictures.photo_files import SUFFIXES
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a path may have joined the slashes; C:/ is no address
 
@@ -38,3 +42,19 @@ def list_photo_paths(path: str | Path) -> list[Path]:
     if not matches:
         raise ConfigError(f"{path}: no file matches this pattern")
     return matches
+
+
+def find_photos(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Find the photos that several paths mean, see `list_photo_paths`.
+
+    Returns:
+        (the files, in the order of the paths; one sentence for each path that means none).
+    """
+    photos: list[Path] = []
+    problems = []
+    for path in paths:
+        try:
+            photos += list_photo_paths(path)
+        except ConfigError as error:
+            problems.append(str(error))
+    return photos, problems

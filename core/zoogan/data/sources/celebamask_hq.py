@@ -38,7 +38,8 @@ from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.source import Source, Split
 from zoogan.names import join_problems, suggest_name
 from zoogan.pictures.decode import decode_picture
-from zoogan.pictures.photo import SUFFIXES, crop_square, resize_squares
+from zoogan.pictures.photo import crop_square, resize_squares
+from zoogan.pictures.photo_files import SUFFIXES
 
 IMAGES, MAPS, PARTS = "CelebA-HQ-img", "CelebAMask-HQ-mask", "CelebAMask-HQ-mask-anno"
 LISTS = ("CelebAMask-HQ-attribute-anno.txt", "mask_derived_attr.txt")

@@ -29,7 +29,8 @@ from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.source import Source, Split
 from zoogan.names import join_problems, suggest_name
 from zoogan.pictures.decode import decode_picture
-from zoogan.pictures.photo import SUFFIXES, crop_square, resize_squares
+from zoogan.pictures.photo import crop_square, resize_squares
+from zoogan.pictures.photo_files import SUFFIXES
 
 _EXAMPLE = """expected in the folder (--root), beside the images, which may lie in folders of their own:
   labels.csv   file,Eyeglasses,Smiling

@@ -1,0 +1,22 @@
+"""The suffixes of photos, and the names of their edits. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+LOSSLESS = (".png", ".bmp", ".tif", ".tiff")  # formats that keep every pixel
+
+
+def choose_suffix(photo: Path) -> str:
+    """Choose the suffix of an edit: that of the photo if its format keeps every pixel, else .png."""
+    return photo.suffix if photo.suffix.lower() in LOSSLESS else ".png"
+
+
+def number_stem(stem: str, ending: str, taken: Collection[str]) -> str:
+    """Number a stem if the name `<stem><ending>` is taken."""
+    numbered, number = stem, 2
+    while f"{numbered}{ending}" in taken:
+        numbered, number = f"{stem}-{number}", number + 1
+    return numbered
