@@ -15,9 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "core"
 PACKAGES = (
     "zoogan", "zoogan.plugins", "zoogan.config", "zoogan.interfaces", "zoogan.layers", "zoogan.losses",
-    "zoogan.conditions", "zoogan.composition", "zoogan.games", "zoogan.editors", "zoogan.data", "zoogan.importing",
-    "zoogan.training", "zoogan.evaluation", "zoogan.workflows", "zoogan.demo",
-    "zoogan.testing",
+    "zoogan.conditions", "zoogan.composition", "zoogan.games", "zoogan.editors", "zoogan.data", "zoogan.pictures",
+    "zoogan.importing", "zoogan.training", "zoogan.evaluation", "zoogan.workflows", "zoogan.demo", "zoogan.testing",
 )  # fmt: skip
 HEAD = """# Public API
 

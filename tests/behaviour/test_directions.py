@@ -237,13 +237,19 @@ def test_generated_faces_are_edited_by_seed_file_and_python(fitted_run: Path, tm
 def test_photo_is_inverted_before_editing(fitted_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     set_inversion(fitted_run, iterations=5, mean_of=20)
     photo, out = save_picture(tmp_path / "me.png"), tmp_path / "edits"
-    options = ["--attribute", "Red=1", "--strength", "2", "--out", str(out), "--device", "cpu"]
-    assert main(["edit", str(fitted_run), str(photo), *options]) == 0
+    options = ["--attribute", "Red=1", "--out", str(out), "--device", "cpu"]
+    assert main(["edit", str(fitted_run), str(photo), "--strength", "2", "--crop", *options]) == 0
     said = capsys.readouterr().err
     assert "`zoo invert` keeps them" in said and list(pictures(out)) == ["me-edited.png", "me-inverted.png"]
     loaded = zoogan.load(fitted_run)
     wanted = quantize_image(loaded.edit(photo, strength=2.0, Red=1).image[0]).permute(1, 2, 0).numpy()
     assert np.array_equal(pictures(out)["me-edited.png"], wanted)
+    assert main(["edit", str(fitted_run), str(photo), "--strength", "0", *options]) == 0
+    assert np.array_equal(pictures(out)["me.png"], np.asarray(Image.open(photo))), (
+        "only what an edit changes is laid over"
+    )
+    assert main(["edit", str(fitted_run), str(photo), "--strength", "2", "--overwrite", *options]) == 0
+    assert not np.array_equal(pictures(out)["me.png"], np.asarray(Image.open(photo)))
 
 
 def test_sheet_shows_directions(fitted_run: Path, tmp_path: Path) -> None:

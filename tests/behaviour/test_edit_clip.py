@@ -22,10 +22,11 @@ from support.photo_editors import SIZE, ToyPhotoEditor, write_photo_run
 from support.pictures import make_pixels, save_picture
 from zoogan.cli import main
 from zoogan.errors import ConfigError
+from zoogan.pictures import Box
 from zoogan.pictures.clip import find_exact_rate, find_ffmpeg, read_film, spread_durations
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.loaded import LoadedRun
-from zoogan.workflows import edit_clip
+from zoogan.workflows import edit_clip, edit_in_photo
 
 GREYS = [10 * k for k in range(20)]  # of the frames of a clip, each of one colour
 DURATIONS = [50, 30, *[40] * 18]
@@ -72,7 +73,7 @@ class StopAfter:
 
 def test_every_frame_is_edited_as_a_photo(run: LoadedRun, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.gif"
-    options = ["--attribute", "Eyeglasses=1", "--seed", "3", "--out", str(out), "--device", "cpu"]
+    options = ["--attribute", "Eyeglasses=1", "--seed", "3", "--crop", "--out", str(out), "--device", "cpu"]
     assert main(["edit", str(run.path), str(clip), *options]) == 0
     frames = read_frames(out)
     assert len(frames) == len(GREYS) and frames[0].shape == (SIZE, SIZE, 3)
@@ -88,8 +89,9 @@ def test_every_frame_is_edited_as_a_photo(run: LoadedRun, clip: Path, tmp_path: 
 def test_film_takes_part_and_keeps_background(run: LoadedRun, clip: Path, tmp_path: Path) -> None:
     other = save_picture(tmp_path / "other.png", size=(SIZE, SIZE))
     result = edit_clip(
-        run, clip, {"part": ["hair"]}, tmp_path / "out.gif", donor=other, own={"Male": 1}, keep_background=True
-    )
+        run, clip, {"part": ["hair"]}, tmp_path / "out.gif", donor=other, own={"Male": 1}, keep_background=True,
+        crop=True,
+    )  # fmt: skip
     assert result.is_complete and result.frames == len(GREYS)
     photo = Image.new("RGB", (24, SIZE), (GREYS[9],) * 3)
     wanted = run.edit(photo, part="hair", donor=other, keep_background=True)
@@ -100,7 +102,7 @@ def test_film_takes_part_and_keeps_background(run: LoadedRun, clip: Path, tmp_pa
 def test_ordinary_runs_edit_films(sagan_run: Path, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.gif"
     command = ["edit", str(sagan_run), str(clip), "--attribute", "Eyeglasses=1", "--out", str(out), "--device", "cpu"]
-    assert main(command) == 0
+    assert main([*command, "--crop"]) == 0
     wanted = zoogan.load(sagan_run).edit(Image.new("RGB", (24, SIZE), (GREYS[5],) * 3), Eyeglasses=1).image
     close = np.abs(read_frames(out)[5].astype(int) - make_pixels(wanted).astype(int))
     assert close.mean() < 3, "a GIF holds 256 colours"
@@ -113,6 +115,25 @@ def test_film_drives_a_photo(run: LoadedRun, clip: Path, tmp_path: Path) -> None
     for grey, frame in list(zip(GREYS, read_frames(out)))[::6]:
         wanted = run.edit(photo, drive=Image.new("RGB", (24, SIZE), (grey, grey, grey)))
         assert np.array_equal(frame, make_pixels(wanted.image))
+
+
+def test_frames_come_back_whole_at_the_place_of_the_box(run: LoadedRun, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.gif"
+    wish = ["--attribute", "Eyeglasses=1", "--box", "12,4,8,12", "--out", str(out), "--device", "cpu"]
+    assert main(["edit", str(run.path), str(clip), *wish]) == 0
+    for grey, frame in list(zip(GREYS, read_frames(out)))[1::6]:
+        photo = torch.full((3, SIZE, 24), grey, dtype=torch.uint8)
+        wanted = edit_in_photo(run, photo, boxes=[Box(10, 4, 12, 12)], Eyeglasses=1).photo
+        assert frame.shape == (SIZE, 24, 3) and (frame[:, :10] == grey).all() and (frame[:4] == grey).all()
+        assert np.abs(frame.astype(int) - wanted.permute(1, 2, 0).numpy()).max() <= 2, "a GIF holds 256 colours"
+        assert (frame[8:12, 12:20] != grey).any()
+    assert main(["edit", str(run.path), str(clip), *wish]) == 2, "the film exists"
+    assert main(["edit", str(run.path), str(clip), *wish, "--overwrite"]) == 0
+
+
+def test_box_outside_the_frames_writes_nothing(run: LoadedRun, clip: Path, read_error: ErrorReader) -> None:
+    error = read_error("edit", run.path, clip, "--attribute", "Eyeglasses=1", "--box", "12,4,18,12")
+    assert "--box 12,4,18,12: reaches to 30,16, but the photo is 24 x 16" in error
 
 
 # ---- ffmpeg ----
@@ -135,8 +156,8 @@ def test_film_keeps_sound_and_rate(run: LoadedRun, tmp_path: Path) -> None:
     edited = read_film(out)
     assert edited.has_sound and edited.rate == film.rate
     shown = list(edited.frames)
-    assert len(shown) == 20 and shown[0].shape == (3, SIZE, SIZE)
-    wanted = torch.from_numpy(make_pixels(run.edit(frames[4], Eyeglasses=1).image).copy()).permute(2, 0, 1)
+    assert len(shown) == 20 and shown[0].shape == (3, 32, 48)
+    wanted = edit_in_photo(run, frames[4], Eyeglasses=1).photo
     assert (shown[4].int() - wanted.int()).abs().float().mean() < 6
 
 
@@ -227,7 +248,7 @@ def test_wrong_films_are_refused_before_the_run_is_opened(
             (clip, *wish, "--layout", photo, "--seed", 1, "--seed", 2, "--segmentation", "--film", "x.gif"),
             ["--layout: a film", "--segmentation: the result", "--film: the result", "--seed: a film is edited in one"],
         ),
-        ((photo, *wish, "--resume"), ["--resume has no effect without a film"]),
+        ((photo, *wish, "--resume"), ["--resume has no effect without several photos or a film"]),
         ((photo, *wish, "--out", "x.mp4"), ["photos are saved in a folder"]),
         ((photo, "--drive", photo), ["--drive", "expected a film: .gif"]),
         ((clip, "--drive", other), ["a film drives one photo"]),

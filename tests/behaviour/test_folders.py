@@ -234,7 +234,7 @@ def test_single_domain_run_trains_and_edits(tmp_path: Path, capsys: pytest.Captu
     root, run = tmp_path / "data", tmp_path / "run"
     photos = [save_picture(root / f"{part}/cat/{i}.png") for part in ("train", "val") for i in range(3)]
     assert tiny_run("stargan-v2", run, "--data", "folders", "--root", str(root)) == 0
-    edit = ["edit", str(run), str(photos[0]), "--device", "cpu", "--out", str(tmp_path / "edits")]
+    edit = ["edit", str(run), str(photos[0]), "--device", "cpu", "--overwrite", "--out", str(tmp_path / "edits")]
     like = ["--reference", str(photos[1])]
     for wish in (["--domain", "cat"], ["--attribute", "cat=1", *like], like):
         assert main([*edit, *wish]) == 0

@@ -27,7 +27,7 @@ def test_edit_json_lists_the_files(sagan_run: Path, tmp_path: Path, capsys: pyte
     edit = ("edit", sagan_run, photo, "--out", tmp_path / "edits", "--device", "cpu")
     document, notes = run_json(capsys, *edit, "--attribute", "Eyeglasses=1")
     assert document["run"] == str(sagan_run) and all(Path(file).is_file() for file in document["files"])
-    assert str(tmp_path / "edits" / "me-edited.png") in document["files"] and "far from square" in notes
+    assert str(tmp_path / "edits" / "me.png") in document["files"] and "--box x,y,w,h" in notes
     grid, _ = run_json(capsys, "edit", sagan_run, photo, "--grid", "--out", tmp_path / "sheet.png", "--device", "cpu")
     assert grid == {"run": str(sagan_run), "files": [str(tmp_path / "sheet.png")]}
 

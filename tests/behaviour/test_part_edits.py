@@ -75,7 +75,8 @@ def test_part_edits_accept_latent_files_and_photos(
     assert main(["edit", str(untrained_part_run), str(own), "--part", "hair", "--from", str(photo), *out]) == 0
     wanted = loaded_part_run.edit(loaded_part_run.sample(seed=4), part="hair", donor=photo)
     assert np.array_equal(read_pictures(tmp_path / "edits")["seed-4-edited.png"], make_pixels(wanted.image))
-    assert main(["edit", str(untrained_part_run), str(photo), "--part", "hair", "--from-seed", "5", *out]) == 0
+    part = ["--part", "hair", "--from-seed", "5", "--crop"]
+    assert main(["edit", str(untrained_part_run), str(photo), *part, *out]) == 0
     wanted = loaded_part_run.edit(loaded_part_run.invert(photo), part="hair", from_seed=5)
     assert np.array_equal(read_pictures(tmp_path / "edits")["me-edited.png"], make_pixels(wanted.image))
 

@@ -47,7 +47,7 @@ def edited(run: LoadedRun, tmp_path: Path) -> Callable[..., dict[str, np.ndarray
 
     def run_edit(*options: object) -> dict[str, np.ndarray]:
         out = tmp_path / f"edits-{len(list(tmp_path.iterdir()))}"
-        assert main(["edit", str(run.path), *map(str, options), "--out", str(out), "--device", "cpu"]) == 0
+        assert main(["edit", str(run.path), *map(str, options), "--crop", "--out", str(out), "--device", "cpu"]) == 0
         return read_pictures(out)
 
     return run_edit

@@ -39,7 +39,7 @@ def edits(stargan_v2_run: Path, photo: Path, tmp_path: Path) -> Callable[..., di
 
     def edited(*options: str) -> dict[str, np.ndarray]:
         out = tmp_path / f"edits-{len(list(tmp_path.iterdir()))}"
-        assert main(["edit", str(stargan_v2_run), str(photo), "--out", str(out), *options]) == 0
+        assert main(["edit", str(stargan_v2_run), str(photo), "--crop", "--out", str(out), *options]) == 0
         return {path.stem: np.asarray(Image.open(path)) for path in sorted(out.iterdir())}
 
     return edited

@@ -178,7 +178,7 @@ def test_published_file_imports_and_edits(tmp_path: Path, capsys: pytest.Capture
     options = ["--weights", str(file), "--out", str(run)]
     assert main(["import", "stargan-v2", *options, *make_set_options(["data.attributes=female,male"])]) == 0
     assert "the discriminator is not in the files" in capsys.readouterr().out
-    edit = ["edit", str(run), str(photo), "--device", "cpu", "--out", str(tmp_path / "edits"), "--domain"]
+    edit = ["edit", str(run), str(photo), "--crop", "--device", "cpu", "--out", str(tmp_path / "edits"), "--domain"]
     assert main([*edit, "male", "--reference", str(photo)]) == 0
     assert main([*edit, "mael"]) == 2
     assert "did you mean 'male'?; known: female, male" in capsys.readouterr().err

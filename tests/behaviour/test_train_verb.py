@@ -84,7 +84,8 @@ def test_train_leaves_a_run_that_edits_photos(tmp_path: Path, method: str, capsy
     Image.new("RGB", (50, 70), (200, 150, 120)).save(photo)
     loaded = zoogan.load(run)
     name = loaded.facts.attributes[0]
-    assert main(["edit", str(run), str(photo), "--attribute", f"{name}=1", "--out", str(tmp_path / "edits")]) == 0
+    options = ["--attribute", f"{name}=1", "--crop", "--out", str(tmp_path / "edits")]
+    assert main(["edit", str(run), str(photo), *options]) == 0
     names = sorted(path.name for path in (tmp_path / "edits").iterdir())
     expected = ["Ünïcode photo-edited.png"]
     if method == "sagan":

@@ -14,8 +14,8 @@ from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.pictures import Box, crop_photo, paste_edit
 from zoogan.pictures.box import find_centre_box, fit_square, parse_box
-from zoogan.pictures.photo import normalize_image, quantize_image
 from zoogan.pictures.paste import make_border_ramp, make_resize_matrix, measure_lost_structure
+from zoogan.pictures.photo import normalize_image, quantize_image
 
 LENGTH = st.integers(1, 40)
 

@@ -27,6 +27,7 @@ from zoogan.cli.edit_options import (
     list_refused_options,
 )
 from zoogan.errors import ConfigError
+from zoogan.pictures.photo_paths import find_photos
 
 if TYPE_CHECKING:
     from zoogan.config.registry import Registry
@@ -41,7 +42,8 @@ def edit(
         typer.Argument(
             metavar="PHOTO...",
             callback=resolve_address,
-            help="Photos of any size, or one film; for runs that make faces also latent files.",
+            help="Photos of any size, folders of them, patterns such as 'a*.jpg', or one film; for runs that make "
+            "faces also latent files.",
         ),
     ] = None,
     attribute: Annotated[
@@ -129,23 +131,39 @@ def edit(
     root: Annotated[
         Path | None, typer.Option(help="Folder of the source, for --grid (default: where training found it).")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a film whose edit was interrupted.")] = False,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y,W,H",
+            help="A face to edit, in pixels of the upright photo (default: the largest found with zoogan[face], else "
+            "the centre square); repeatable for several faces.",
+        ),
+    ] = None,
+    crop: Annotated[
+        bool, typer.Option("--crop", help="Save the edited squares at the size of the run instead of whole photos.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted edit of several photos or of a film.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace edited photos or films that exist.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="The output folder (default: edits), or the file of --grid or of a film.")
+        Path | None,
+        typer.Option(help="The output folder (default: edits), or the file of one photo, of --grid or of a film."),
     ] = None,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
     as_json: Json = False,
 ) -> int:
-    """Edit photos or a film: each gets the run's own crop; masks and residuals are saved beside the edit."""
+    """Edit photos or a film: they come back whole, at their own size and under their own name."""
     registry = open_host(plugin).registry
+    files, problems = find_photos(photos or ())
     options = EditOptions(
-        photos=photos or (), attribute=attribute or (), domain=domain, reference=reference or (), layout=layout or (),
-        own=own or (), part=part or (), only=only, from_seed=from_seed, from_face=from_face, segmentation=segmentation,
-        keep_background=keep_background, strength=strength, threshold=threshold, truncation=truncation,
-        seed=seed or (), film=film, root=root, drive=drive, resume=resume, out=out, offset=offset, template=template,
-        steps=steps,
+        photos=files, missing=problems, attribute=attribute or (), domain=domain, reference=reference or (),
+        layout=layout or (), own=own or (), part=part or (), only=only, from_seed=from_seed, from_face=from_face,
+        segmentation=segmentation, keep_background=keep_background, strength=strength, threshold=threshold,
+        truncation=truncation, seed=seed or (), film=film, root=root, drive=drive, resume=resume, out=out,
+        offset=offset, template=template, steps=steps, box=box or (), crop=crop, overwrite=overwrite,
     )  # fmt: skip
 
     def open_run() -> LoadedRun:
@@ -169,10 +187,9 @@ def edit(
         )
     if problems:
         raise ConfigError("\n".join(problems))
-    if options.clip is not None:
-        return save_clip(loaded, options, format_command(context, "--resume"), as_json)
-    print_files(save_edits(loaded, options), as_json, run=str(run))
-    return 0
+    command = format_command(context, "--resume")
+    save = save_edits if options.clip is None else save_clip
+    return save(loaded, options, command, as_json)
 
 
 def save_grid(run: LoadedRun, options: EditOptions, registry: Registry) -> Path:
@@ -185,31 +202,63 @@ def save_grid(run: LoadedRun, options: EditOptions, registry: Registry) -> Path:
     )  # fmt: skip
 
 
-def save_edits(run: LoadedRun, options: EditOptions) -> list[Path]:
-    """Save the edits of photos with the workflow of the run's kind."""
+def save_edits(run: LoadedRun, options: EditOptions, command: str, as_json: bool = False) -> int:
+    """Save the edits of photos with the workflow of the run's kind; return the exit code.
+
+    Args:
+        run: The opened run.
+        options: The options.
+        command: The command that goes on after an interruption.
+        as_json: Whether to print JSON; progress then goes to stderr.
+    """
+    about: dict[str, Any] = {"as_json": as_json, "run": str(run.path)}
     request, editor = options.make_request(), run.editor
     donor = options.from_seed if options.from_face is None else options.from_face
-    folder, seeds = options.out or Path("edits"), options.seed
     shared: dict[str, Any] = {"strength": options.strength, "truncation": options.truncation, "notify": print_note}
+    shared |= {"seeds": options.seed}
+    placed: dict[str, Any] = {
+        "boxes": options.boxes,
+        "crop": options.crop,
+        "out": options.out,
+        "overwrite": options.overwrite,
+    }
     if editor.can_sample:
         from zoogan.workflows.edit_generated import edit_generated
 
-        return edit_generated(
-            run, options.photos, request, seeds=seeds, folder=folder, donor=donor, segmentation=options.segmentation,
-            steps=options.steps, **shared,
+        paths = edit_generated(
+            run, options.photos, request, donor=donor, segmentation=options.segmentation, steps=options.steps,
+            **placed, **shared,
         )  # fmt: skip
+        print_files(paths, **about)
+        return 0
     shared |= {"threshold": options.threshold, "film": options.film, "references": options.reference}
     shared |= {"own": options.parse_own()}
     if not editor.makes_images:
         from zoogan.workflows.edit_layouts import edit_layouts
 
-        return edit_layouts(run, options.photos, options.layout, request, seeds=seeds, folder=folder, **shared)
+        folder = options.out or Path("edits")
+        print_files(edit_layouts(run, options.photos, options.layout, request, folder=folder, **shared), **about)
+        return 0
+    from functools import partial
+
+    from zoogan.terminal.progress import Display
+    from zoogan.terminal.signals import StopSignals
     from zoogan.workflows.edit_photos import edit_photos
 
-    return edit_photos(
-        run, options.photos, complete_request(run, options), layouts=options.layout, seeds=seeds, donor=donor,
-        folder=folder, segmentation=options.segmentation, keep_background=options.keep_background, **shared,
-    )  # fmt: skip
+    with StopSignals() as signals:
+        result = edit_photos(
+            run, options.photos, complete_request(run, options), layouts=options.layout, donor=donor,
+            segmentation=options.segmentation, keep_background=options.keep_background, resume=options.resume,
+            show_progress=partial(Display, images_per_iteration=1, unit="photo", is_stderr=as_json), stop=signals,
+            **placed, **shared,
+        )  # fmt: skip
+    print_files(result.paths, **about)
+    if result.problems:
+        typer.echo("\n".join([f"zoo edit: {len(result.problems)} not edited:", *result.problems]), err=True)
+    if result.left:
+        typer.echo(f"stopped with {result.left} photos left; go on with\n  {command}", err=as_json)
+        return 128 + int(signals.received or 0)
+    return 1 if result.problems else 0
 
 
 def save_clip(run: LoadedRun, options: EditOptions, command: str, as_json: bool = False) -> int:
@@ -236,7 +285,9 @@ def save_clip(run: LoadedRun, options: EditOptions, command: str, as_json: bool 
             reference=next(iter(options.reference), None), strength=options.strength, threshold=options.threshold,
             donor=options.from_seed if options.from_face is None else options.from_face, resume=options.resume,
             truncation=options.truncation, keep_background=options.keep_background, stop=signals,
-            show_progress=partial(Display, images_per_iteration=1, unit="frame", is_stderr=as_json), notify=print_note,
+            boxes=options.boxes, crop=options.crop, overwrite=options.overwrite,
+            show_progress=partial(Display, images_per_iteration=1, unit="frame", is_stderr=as_json),
+            notify=print_note,
         )  # fmt: skip
     if result.is_complete:
         print_files([result.path], as_json, run=str(run.path), frames=result.frames)

@@ -8,9 +8,10 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoogan.cli.arguments import check_picture_output
+from zoogan.cli.arguments import check_picture_output, is_picture
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
+from zoogan.pictures.box import Box, parse_box
 from zoogan.pictures.film_files import FILM_SUFFIXES, check_film, check_readable_film, is_film
 
 if TYPE_CHECKING:
@@ -31,14 +32,19 @@ OPTIONS = {
     "offset": "--offset NUMBER", "template": "--template NUMBER",
 }  # fmt: skip
 PART_OPTIONS = {"part": "--part NAME", "only": "--only KIND", "from_seed": "--from-seed SEED"}
-FLAGS = {"photos": "PHOTO", "from_face": "--from"}  # of fields whose flag is not their name
+LATENT_SUFFIX = ".safetensors"  # as in zoogan.runs.latents, which imports torch
+FLAGS = {"photos": "PHOTO", "missing": "PHOTO", "from_face": "--from"}  # of fields whose flag is not their name
 
 
 @dataclass(frozen=True)
 class EditOptions:
-    """What was given to `zoo edit`; None, False or nothing for what was not."""
+    """What was given to `zoo edit`; None, False or nothing for what was not.
+
+    `missing` says which folders and patterns have no photo, see `find_photos`.
+    """
 
     photos: Sequence[Path] = ()
+    missing: Sequence[str] = ()
     attribute: Sequence[str] = ()
     domain: str | None = None
     reference: Sequence[Path] = ()
@@ -62,6 +68,18 @@ class EditOptions:
     offset: float | None = None
     template: int | None = None
     steps: bool = False
+    box: Sequence[str] = ()
+    crop: bool = False
+    overwrite: bool = False
+
+    @property
+    def boxes(self) -> list[Box]:
+        """The boxes.
+
+        Raises:
+            ConfigError: See `parse_box`.
+        """
+        return [parse_box(text) for text in self.box]
 
     @property
     def clip(self) -> Path | None:
@@ -106,8 +124,8 @@ def check_options(run: Path, options: EditOptions, registry: Registry) -> None:
     from zoogan.runs.vocabulary import read_attribute_names, read_layout_use
 
     layout_use, names = read_layout_use(run, registry), read_attribute_names(run)
-    problems = list_attribute_problems(options, names)
-    problems += list_part_problems(options)
+    problems = [*options.missing, *list_attribute_problems(options, names)]
+    problems += list_part_problems(options) + list_box_problems(options)
     if options.clip is None or options.drive is not None:
         problems += list_layout_problems(run, options, layout_use, names)
     problems += list_request_problems(options, layout_use)
@@ -124,9 +142,10 @@ def check_grid_options(run: Path, options: EditOptions, registry: Registry) -> N
     """
     from zoogan.runs.vocabulary import read_attribute_names, read_layout_use
 
+    problems = list(options.missing)
     taken = {"PHOTO", "--layout", "--own", "--out"} | (set() if options.photos or options.layout else {"--root"})
     refused = [flag for flag in options.list_given() if flag not in taken]
-    problems = [f"--grid chooses its own edits and styles; leave out {', '.join(refused)}"] if refused else []
+    problems += [f"--grid chooses its own edits and styles; leave out {', '.join(refused)}"] if refused else []
     problems += [
         f"{path}: --grid shows photos, and this is a film; leave it out" for path in options.photos if is_film(path)
     ]
@@ -146,7 +165,7 @@ def list_request_problems(options: EditOptions, layout_use: LayoutUse | None) ->
     if options.root is not None:
         problems.append(f"--root {options.root}: only --grid reads the run's source. Remove it, or add --grid")
     inputs = (options.photos, options.seed, () if layout_use == "optional" else options.layout)
-    if not any(inputs):
+    if not any(inputs) and not options.missing:
         problems.append(NO_PHOTO)
     wishes = (options.attribute, options.domain, options.reference, options.drive, *list_part_options(options).values())
     if not any(wish is not None and wish != () for wish in wishes):
@@ -163,12 +182,16 @@ def list_request_problems(options: EditOptions, layout_use: LayoutUse | None) ->
 def list_output_problems(options: EditOptions) -> list[str]:
     """List what keeps the edits from being written."""
     problems = []
-    try:
-        check_picture_output(options.out or Path("edits"), sheet=False)
-    except ConfigError as error:
-        problems.append(str(error))
-    if options.resume:
-        problems.append("--resume has no effect without a film to edit: remove it")
+    if options.out is None or not is_picture(options.out):
+        try:
+            check_picture_output(options.out or Path("edits"), sheet=False)
+        except ConfigError as error:
+            problems.append(str(error))
+    if options.resume and (len(options.photos) < 2 or options.film is not None):
+        problems.append("--resume has no effect without several photos or a film to edit: remove it")
+    styles = len(options.reference or options.seed)
+    if options.out is not None and is_picture(options.out) and (len(options.photos) != 1 or styles > 1 or options.crop):
+        problems.append(f"--out {options.out}: a file holds one photo in one style; name a folder")
     if options.out is not None and is_film(options.out) and not problems:
         problems.append(f"--out {options.out}: photos are saved in a folder; name one, or make a film with --film")
     if options.film is not None:
@@ -178,6 +201,26 @@ def list_output_problems(options: EditOptions) -> list[str]:
             problems.append(str(error))
         if len(options.reference or options.seed) < 2:
             problems.append("--film goes from one style to the next: give --seed or --reference twice or more")
+    return problems
+
+
+def list_box_problems(options: EditOptions) -> list[str]:
+    """List problems of --box and of options that only photos and films have."""
+    problems = []
+    for text in options.box:
+        try:
+            parse_box(text)
+        except ConfigError as error:
+            problems.append(str(error))
+    has_photos = any(path.suffix != LATENT_SUFFIX for path in options.photos) or options.clip is not None
+    given = {"--box": bool(options.box), "--crop": options.crop, "--overwrite": options.overwrite}
+    if not has_photos:
+        problems += [f"{name} has no effect without a photo: remove it" for name, value in given.items() if value]
+    if options.box and options.layout:
+        problems.append("--box: the map of --layout shows the centre square of its photo. Remove one of them")
+    if options.film is not None and options.clip is None:
+        reasons = {"--crop": "shows the squares at the size of the run", "--overwrite": "replaces its file anyway"}
+        problems += [f"{name} has no effect: --film {why}. Remove it" for name, why in reasons.items() if given[name]]
     return problems
 
 
@@ -325,11 +368,18 @@ def list_refused_options(editor: Editor, options: EditOptions) -> list[str]:
         reason = "this run makes faces; it edits them along directions and by parts only"
         refused = ("--domain", "--reference", "--threshold", "--film", "--keep-background", "--drive")
         problems = [f"{name}: {reason}" for name in refused if name in given]
+        if options.clip is None and options.resume:
+            problems.append("--resume: this run makes faces, and edits of these cannot go on; remove it")
+        if len(options.box) > 1:
+            problems.append("--box: this run finds the latent of one face in a photo; give --box once")
         problems += list_refused_offset_options(editor, given)
         return list_misplaced_options(attributes, PART_OPTIONS) + problems
     kind = "edits whole photos" if editor.makes_images else "edits maps of parts by attribute"
     advice = f"this run {kind}; remove it, or use a run that makes faces of parts"
     problems = [f"--part: {advice}"] if options.part and not editor.takes_parts else []
+    if not editor.makes_images:
+        maps = ("--box", "--crop", "--overwrite", "--resume")
+        problems += [f"{name}: this run {kind}, not photos; remove it" for name in maps if name in given]
     if options.segmentation and not editor.parts:
         problems.append(f"--segmentation: {advice}")
     if options.domain is not None and not editor.makes_images:

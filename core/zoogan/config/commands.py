@@ -24,7 +24,7 @@ VERBS: dict[str, Verb] = {
     "show": Verb("zoogan.cli.show:show", "Show a model (recipes, slots, settings) or a run (length, figures)."),
     "doctor": Verb("zoogan.cli.doctor:doctor", "Check versions, devices, plugins and the disk."),
     "train": Verb("zoogan.cli.train:train", "Train a method."),
-    "edit": Verb("zoogan.cli.edit:edit", "Edit photos, each with the run's own crop."),
+    "edit": Verb("zoogan.cli.edit:edit", "Edit faces in photos and films, which come back whole."),
     "demo": Verb("zoogan.cli.demo:demo", "Edit faces in the browser, with one run or several."),
     "sample": Verb("zoogan.cli.sample:sample", "Make faces from seeds, with a run that makes faces."),
     "parts": Verb("zoogan.cli.parts:parts", "Show a face part by part, for a run that makes faces of parts."),

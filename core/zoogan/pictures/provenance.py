@@ -15,11 +15,16 @@ SOURCE_KEY, DRAWN = "Source", "drawn by zoogan"  # a text of the PNG file
 
 def save_drawn_picture(image: UInt8[Tensor, "3 h w"], path: Path) -> None:
     """Save a drawn face as a PNG file that says where it comes from. Makes its folder."""
-    about = PngInfo()
-    about.add_text(SOURCE_KEY, DRAWN)
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = image.to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    Image.fromarray(pixels).save(path, pnginfo=about, optimize=True)
+    Image.fromarray(pixels).save(path, pnginfo=make_drawn_text(), optimize=True)
+
+
+def make_drawn_text() -> PngInfo:
+    """Make the text of a PNG file that says that zoogan drew it."""
+    about = PngInfo()
+    about.add_text(SOURCE_KEY, DRAWN)
+    return about
 
 
 def is_drawn_picture(path: Path) -> bool:

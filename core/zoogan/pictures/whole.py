@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zoogan.files import replace_file
 from zoogan.pictures.photo import convert_to_rgb, open_picture
+from zoogan.pictures.provenance import DRAWN, SOURCE_KEY, make_drawn_text
 
 ORIENTATION = 0x0112  # EXIF
 QUALITY = 95  # of lossy formats, which are written on request alone
@@ -32,6 +33,7 @@ class WholePhoto:
         profile: Its ICC profile, if that is one of RGB.
         exif: Its EXIF data, without the orientation.
         is_deep: Whether the file has 16 bits a pixel, of which 8 are kept.
+        is_drawn: Whether the file says that zoogan drew it.
     """
 
     pixels: UInt8[Tensor, "3 h w"]
@@ -40,6 +42,7 @@ class WholePhoto:
     profile: bytes | None = None
     exif: bytes | None = None
     is_deep: bool = False
+    is_drawn: bool = False
 
 
 def read_whole_photo(path: str | Path) -> WholePhoto:
@@ -60,7 +63,7 @@ def read_whole_photo(path: str | Path) -> WholePhoto:
                 colours, alpha = layers[:3].contiguous(), layers[3:].contiguous()
         return WholePhoto(
             pixels, colours, alpha, profile=_read_profile(picture), exif=_read_exif(picture),
-            is_deep=stored.mode.startswith("I"),
+            is_deep=stored.mode.startswith("I"), is_drawn=stored.info.get(SOURCE_KEY) == DRAWN,
         )  # fmt: skip
 
 
@@ -97,7 +100,7 @@ def save_whole_photo(photo: WholePhoto, pixels: UInt8[Tensor, "3 h w"], path: Pa
     kept = {"icc_profile": photo.profile, "exif": photo.exif}
     options: dict[str, Any] = {name: value for name, value in kept.items() if value is not None and suffix != ".bmp"}
     if suffix == ".png":
-        options["compress_level"] = COMPRESSION
+        options |= {"compress_level": COMPRESSION} | ({"pnginfo": make_drawn_text()} if photo.is_drawn else {})
     elif suffix in (".jpg", ".jpeg", ".webp"):
         options |= {"quality": QUALITY} | ({} if suffix == ".webp" else {"subsampling": 0})
     with replace_file(path) as draft:

@@ -7,21 +7,27 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from zoogan.errors import ConfigError
-from zoogan.files import hash_file, hash_tensors, sync_file, write_text_atomically
+from zoogan.files import sync_file, write_text_atomically
 from zoogan.interfaces import Editor
+from zoogan.pictures.box import Box
 from zoogan.pictures.clip import FRAME_NAME, Film, join_frames, read_film
 from zoogan.pictures.film_files import check_film
-from zoogan.pictures.photo import read_photo, read_photo_files, save_image
+from zoogan.pictures.photo import quantize_image, read_photo, read_photo_files, save_image
+from zoogan.runs.images import NORMALIZED
 from zoogan.runs.loaded import LoadedRun
+from zoogan.workflows.edit_in_photo import paste_edits, prepare_squares
+from zoogan.workflows.faces import choose_boxes
+from zoogan.workflows.interruptions import check_same_request, describe_request
 from zoogan.workflows.invert import Progress, StopRequest
-from zoogan.workflows.photos import Notify, Picture, ignore_note, read_run_photos
+from zoogan.workflows.photos import Notify, Picture, describe_drawn_run, ignore_note
 
 BATCH = 8  # frames
+COMPRESSION = 1  # of frames, which are PNGs for a short while
 REQUEST_FILE = "request.json"
 GIF_RATE = 50  # frames a second that programs show in a GIF
 
@@ -61,7 +67,10 @@ def edit_clip(
     seed: int = 0,
     reference: Path | None = None,
     donor: Path | int | None = None,
+    boxes: Sequence[Box] = (),
+    crop: bool = False,
     resume: bool = False,
+    overwrite: bool = False,
     stop: StopRequest | None = None,
     show_progress: OpenProgress = hide_frames,
     notify: Notify = ignore_note,
@@ -69,6 +78,7 @@ def edit_clip(
 ) -> EditedClip:
     """Edit every frame of a film as a photo, with the sound and the rate of the film.
 
+    Frames come back whole and at their own size. Every frame is edited at the same place, that of the first frame.
     Finished batches are kept in the folder `<out>.frames` until the film is written.
 
     Args:
@@ -82,7 +92,11 @@ def edit_clip(
         seed: Seed of a drawn style, the same for all frames.
         reference: A face whose style to take.
         donor: A file or a seed: the face whose parts to take.
+        boxes: The faces to edit, in pixels of every frame, or of the photo that is driven; none = the largest face of
+            the first frame that the extra `zoogan[face]` finds, or else the centre square.
+        crop: Whether the film shows the edited squares alone, at the size of the run; there is one box then.
         resume: Go on with an edit that was interrupted.
+        overwrite: Replace `out` if it exists.
         stop: Ends the edit after the current batch when a signal was received.
         show_progress: Opens a display.
         notify: Called with one sentence for each likely problem.
@@ -92,15 +106,21 @@ def edit_clip(
         The film, and whether it is complete.
 
     Raises:
-        ConfigError: A run that edits no photos, unreadable files, an option that the run does not take, or another
-            request than that of the interrupted edit.
+        ConfigError: A run that edits no photos, unreadable files, a box outside the frames, an option that the run does
+            not take, a film that would be replaced, or another request than that of the interrupted edit.
     """
     check_clip_editor(run.editor, is_driven=photo is not None)
     check_film(out, "--out")
     if out.exists() and out.samefile(clip):
         raise ConfigError(f"--out {out}: this is the film that is read; name another file")
+    if out.exists() and not (overwrite or resume):
+        raise ConfigError(f"--out {out}: exists already; name another file, or replace it with --overwrite")
+    if len(boxes) > 1 and (crop or photo is not None):
+        reason = "with --crop a film shows one square" if crop else "a film drives one face"
+        raise ConfigError(f"--box: {reason}; give --box once")
     folder = Path(f"{out}.frames")
-    values = {**request, **options, "own": own, "seed": seed}
+    values = {**request, **options, "own": own, "seed": seed, "crop": crop}
+    values |= {"box": [str(box) for box in boxes] or None}
     files = {"clip": clip, "photo": photo, "layout": layout, "reference": reference, "from": donor}
     about = describe_request(run, values, files)
     first = read_finished(folder, about, resume)
@@ -111,19 +131,21 @@ def edit_clip(
         inputs["reference"] = read_photo_files([reference])[0]
     if donor is not None:
         inputs |= {"from_seed": donor} if isinstance(donor, int) else {"donor": read_photo(donor)}
-    picture = None if photo is None else read_run_photos(run, [photo], notify)[0]
     film = read_film(clip)
     for note in list_film_notes(film, out):
         notify(note)
-
-    def edit(frames: Sequence[Picture]) -> Any:
-        shown = {"images": list(frames)} if picture is None else {"images": picture, "drive": list(frames)}
-        return run.edit(**shown, **inputs, **options, **request).image
-
+    driven = None if photo is None else read_photo(photo)
+    if photo is not None and (drawn := describe_drawn_run(run, [photo])):
+        notify(drawn)
     with closing_frames(film) as frames, show_progress(first, film.count or 0) as display:
-        done = first
-        for batch in iterate_batches(islice(frames, first, None)):
-            done = save_batch(folder, done, edit(batch), about)
+        done, opening = first, next(frames)
+        shown = opening if driven is None else driven
+        squares, notes = choose_boxes(shown, run.facts, boxes, search=layout is None)
+        for note in notes:
+            notify(note if photo is None else f"{photo}: {note}")
+        edit_frames = make_frame_editor(run, driven, squares, crop, inputs | dict(options) | dict(request))
+        for batch in iterate_batches(islice(chain([opening], frames), first, None)):
+            done = save_batch(folder, done, edit_frames(batch), about)
             if display is not None:
                 display.advance(done)
                 display.report(done, {})
@@ -134,6 +156,34 @@ def edit_clip(
     join_frames(folder, done, out, film.rate, durations=film.durations if is_gif else None, sound=sound)
     shutil.rmtree(folder)
     return EditedClip(out, done, is_complete=True)
+
+
+def make_frame_editor(
+    run: LoadedRun, driven: Picture | None, squares: Sequence[Box], crop: bool, options: Mapping[str, Any]
+) -> Callable[[Sequence[Picture]], list[Picture]]:
+    """Make the function that edits a batch of frames, or drives the photo with them.
+
+    Args:
+        run: The run.
+        driven: The photo that the frames drive; None = the frames are edited.
+        squares: What is edited of every frame, or of the photo.
+        crop: Whether to give the edited squares alone.
+        options: Of `LoadedRun.edit`.
+    """
+
+    def edit_frames(frames: Sequence[Picture]) -> list[Picture]:
+        pictures = list(frames) if driven is None else [driven]
+        before = prepare_squares(run, pictures, [squares] * len(pictures))
+        known: dict[str, Any] = {"value_range": NORMALIZED} | ({} if driven is None else {"drive": list(frames)})
+        edit = run.edit(before, **known, **options)
+        if crop:
+            return list(quantize_image(edit.image))
+        if driven is not None:
+            pictures, before = [driven] * len(frames), before.expand(len(frames), -1, -1, -1)
+        count = len(squares)
+        return [paste_edits(picture, squares, before, edit, row * count) for row, picture in enumerate(pictures)]
+
+    return edit_frames
 
 
 def check_clip_editor(editor: Editor, *, is_driven: bool) -> None:
@@ -160,27 +210,6 @@ def list_film_notes(film: Film, out: Path) -> list[str]:
     return notes
 
 
-def describe_request(
-    run: LoadedRun, values: Mapping[str, Any], files: Mapping[str, Path | int | None]
-) -> dict[str, str]:
-    """Describe everything that decides the frames, as text by option, to tell one request from another.
-
-    Raises:
-        ConfigError: A file is missing.
-    """
-    missing = [f"{file}: no such file" for file in files.values() if isinstance(file, Path) and not file.is_file()]
-    if missing:
-        raise ConfigError("\n".join(missing))
-    about = {"run": f"{'' if run.path is None else run.path.name} ({hash_tensors(run.networks.state_dict())[:12]})"}
-    for name, file in files.items():
-        if file is not None:
-            about[name] = f"{file.name} ({hash_file(file)[:12]})" if isinstance(file, Path) else f"seed {file}"
-    texts = {name: json.dumps(value, default=str, sort_keys=True) for name, value in values.items()}
-    return about | {
-        name: text for name, text in texts.items() if values[name] is not None and values[name] is not False
-    }
-
-
 def read_finished(folder: Path, about: Mapping[str, str], resume: bool) -> int:
     """Read how many frames of this request are finished.
 
@@ -202,20 +231,15 @@ def read_finished(folder: Path, about: Mapping[str, str], resume: bool) -> int:
         raise ConfigError(
             f"{folder}: an edit was interrupted after {frames} frames; add --resume, or remove the folder"
         )
-    names = [name for name in {**stored, **about} if stored.get(name) != about.get(name)]
-    if names:
-        lines = [f"{name}: {stored.get(name, 'nothing')} there, {about.get(name, 'nothing')} here" for name in names]
-        raise ConfigError("\n".join([
-            f"--resume: {folder} holds frames of another request; give the same one, or remove the folder", *lines,
-        ]))  # fmt: skip
+    check_same_request(folder, stored, about, "frames")
     return frames
 
 
-def save_batch(folder: Path, first: int, images: Any, about: Mapping[str, str]) -> int:
+def save_batch(folder: Path, first: int, images: Sequence[Picture], about: Mapping[str, str]) -> int:
     """Save edited frames, then count them; return the number of finished frames."""
     for number, image in enumerate(images, first):
         file = folder / FRAME_NAME.format(number)
-        save_image(image, file)
+        save_image(image, file, compression=COMPRESSION)
         sync_file(file)
     done = first + len(images)
     write_text_atomically(folder / REQUEST_FILE, json.dumps({"request": dict(about), "frames": done}, indent=1) + "\n")

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from jaxtyping import Float
+from torch import Tensor
+
 from zoogan.auxiliary.image_distance import choose_image_distance
 from zoogan.editors.inversion import Inversion
 from zoogan.errors import ConfigError
 from zoogan.interfaces import Unavailable
 from zoogan.pictures.photo import save_image
+from zoogan.runs.images import NORMALIZED
 from zoogan.runs.latents import (
     LATENT_FORMAT,
     LATENT_SUFFIX,
@@ -108,7 +112,7 @@ def check_replaceable(files: Sequence[InversionFiles], generator_hash: str) -> N
 def invert_in_batches(
     run: LoadedRun,
     photos: Sequence[Path],
-    pictures: Sequence[Picture],
+    pictures: Sequence[Picture] | Float[Tensor, "n c s s"],
     *,
     stop: StopRequest | None = None,
     show_progress: ProgressFactory = hide_progress,
@@ -120,7 +124,7 @@ def invert_in_batches(
     Args:
         run: A run that makes faces.
         photos: Names of the photos.
-        pictures: The photos as bytes (3, h, w).
+        pictures: The photos as bytes (3, h, w), or their squares as the run sees them, in [-1, 1].
         stop: Ends the search when a signal was received.
         show_progress: Opens a display for each batch.
         notify: Called with one sentence if the distance is not the published one.
@@ -148,7 +152,9 @@ def invert_in_batches(
                         display.report(iteration, terms)
                 return stop is not None and stop.received is not None
 
-            inversion = run.invert(list(pictures[first : first + batch_size]), watch=watch, **settings)
+            some = pictures[first : first + batch_size]
+            shown: Any = some if isinstance(some, Tensor) else list(some)
+            inversion = run.invert(shown, watch=watch, value_range=NORMALIZED, **settings)
         yield batch, inversion
         if stop is not None and stop.received is not None:
             return

@@ -10,7 +10,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from zoogan.errors import ConfigError
-from zoogan.pictures.photo import list_crop_warnings, read_photo_files
+from zoogan.names import join_problems
+from zoogan.pictures.photo import describe_missing_photo, list_crop_warnings, read_photo_files
 from zoogan.pictures.provenance import is_drawn_picture
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.latents import LATENT_SUFFIX
@@ -78,6 +79,16 @@ def refuse_latent_files(photos: Sequence[Path]) -> None:
     if files:
         reason = "a latent is for a run that makes faces, and this one edits photos"
         raise ConfigError("\n".join(f"{path}: {reason}" for path in files))
+
+
+def refuse_missing_photos(photos: Sequence[Path]) -> None:
+    """Refuse photos that are not there, before the others are read.
+
+    Raises:
+        ConfigError: Names every missing file, with the nearest name beside it.
+    """
+    if problems := [describe_missing_photo(path) for path in photos if not path.exists()]:
+        raise ConfigError(join_problems(problems))
 
 
 def make_free_path(folder: Path, stem: str, kind: str, taken: Sequence[Path]) -> Path:
