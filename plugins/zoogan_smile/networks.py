@@ -192,7 +192,7 @@ class SmileDiscriminator(StyleDiscriminator):
         self.score = nn.Linear(self.trunk.outputs, 2 * len(facts.attributes) or 1)
         init_kaiming(self)
 
-    def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, "n *heads"]:
+    def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, " n *heads"]:
         """Score layouts (n, k, h, w) with their domains: (n, a), unbounded."""
         return select_heads(self.score(self.trunk(image)), domain, self.styles)
 

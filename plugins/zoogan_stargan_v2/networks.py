@@ -206,7 +206,7 @@ class StarganV2Discriminator(StyleDiscriminator):
         self.score = nn.Linear(self.trunk.outputs, count_domains(who, facts))
         init_kaiming(self)
 
-    def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, "n *heads"]:
+    def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, " n *heads"]:
         """Score images (n, c, h, w) in [-1, 1]: (n,), unbounded."""
         return select_heads(self.score(self.trunk(image)), domain)
 

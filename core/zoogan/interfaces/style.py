@@ -20,7 +20,7 @@ from zoogan.interfaces.game import Sampler
 from zoogan.interfaces.network import Network
 from zoogan.interfaces.synthesis import Noise
 
-Domain = Shaped[Tensor, "n *k"]
+Domain = Shaped[Tensor, " n *k"]
 """The domain of each image, an index (n,) or rows (n, k) of 0 and 1."""
 Style = Float[Tensor, "n *heads s"]
 """Style vectors, one image a row."""
@@ -48,7 +48,7 @@ class StyleCondition(Condition):
             raise NotImplementedError(f"{type(self).__name__} has no label, so it must override get_domains")
         return sample[self.label]
 
-    def find_changed(self, own: Domain, target: Domain) -> Bool[Tensor, "n *heads"]:
+    def find_changed(self, own: Domain, target: Domain) -> Bool[Tensor, " n *heads"]:
         """Find which domains of each face change.
 
         Args:
@@ -163,7 +163,7 @@ class StyleDiscriminator(Network):
     contract: ClassVar[Contract] = Contract(inputs={"image": "n c h w"})
 
     @abstractmethod
-    def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, "n *heads"]:
+    def forward(self, image: Float[Tensor, "n c h w"], domain: Domain) -> Float[Tensor, " n *heads"]:
         """Return raw realism scores, unbounded, one for each domain in `domain`."""
 
 

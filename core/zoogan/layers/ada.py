@@ -17,7 +17,7 @@ from zoogan.layers.precision import disable_autocast, matmul_without_tf32
 from zoogan.layers.shapes import Images
 from zoogan.layers.warp import warp_affine
 
-PerImage = Float[Tensor, "n"]
+PerImage = Float[Tensor, " n"]
 
 CHANGE_GROUPS = {
     "flip": ("flip",),
@@ -52,7 +52,7 @@ class Changes(NamedTuple):
         saturation: Factor.
     """
 
-    flip: Bool[Tensor, "n"]
+    flip: Bool[Tensor, " n"]
     turn: PerImage
     shift: Float[Tensor, "n 2"]
     scale: PerImage
@@ -141,7 +141,7 @@ class AdaptiveAugment(Augment):
         normal = dict(zip(NORMAL_DRAWS, draw.normal(f"{name}.normal", len(NORMAL_DRAWS), like=image).unbind(1)))
         off = {kind for group, kinds in CHANGE_GROUPS.items() if not getattr(self.config, group) for kind in kinds}
 
-        def is_drawn(kind: str) -> Bool[Tensor, "n"]:
+        def is_drawn(kind: str) -> Bool[Tensor, " n"]:
             """Return which images get a change. Each rotation is rarer, so that a share p gets any."""
             probability = 1 - (1 - p) ** 0.5 if kind.startswith("rotation") else p
             return whether[kind] < (0.0 if kind in off else probability)
@@ -179,7 +179,7 @@ class AdaptiveAugment(Augment):
         return (p + direction * images / self.config.images).clamp(0, 1)
 
 
-def flip_and_turn(image: Images, flip: Bool[Tensor, "n"], turn: PerImage) -> Images:
+def flip_and_turn(image: Images, flip: Bool[Tensor, " n"], turn: PerImage) -> Images:
     """Mirror images left to right, then turn them by quarters as `torch.rot90` does; exact.
 
     Args:

@@ -132,7 +132,7 @@ def jitter_colours(
     return mean + (image - mean) * (contrast + 0.5)
 
 
-def draw_to_integer(draw: Float[Tensor, "n"], count: int) -> Float[Tensor, "n"]:
+def draw_to_integer(draw: Float[Tensor, " n"], count: int) -> Float[Tensor, " n"]:
     """Turn uniform draws into integers.
 
     Args:

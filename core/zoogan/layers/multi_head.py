@@ -15,8 +15,8 @@ from zoogan.layers.style_blocks import PreActResidualBlock
 
 
 def select_heads(
-    outputs: Float[Tensor, "n k *d"], domain: Shaped[Tensor, "n *k"], heads: int = 1
-) -> Float[Tensor, "n *selected"]:
+    outputs: Float[Tensor, "n k *d"], domain: Shaped[Tensor, " n *k"], heads: int = 1
+) -> Float[Tensor, " n *selected"]:
     """Select the outputs of each row's domains among those of all k heads.
 
     A fixed number of heads is gathered, so shapes never depend on data.

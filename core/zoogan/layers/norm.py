@@ -21,8 +21,8 @@ class BatchStatistics(NamedTuple):
         variance: Unbiased variance of each channel.
     """
 
-    mean: Float[Tensor, "c"]
-    variance: Float[Tensor, "c"]
+    mean: Float[Tensor, " c"]
+    variance: Float[Tensor, " c"]
 
 
 class BatchNorm2d(nn.BatchNorm2d, SynchronisedLayer):

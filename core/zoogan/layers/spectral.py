@@ -34,7 +34,7 @@ class SpectralNorm(nn.Module):
     left: Float[Tensor, " o"]
     right: Float[Tensor, " i"]
 
-    def __init__(self, weight: Float[Tensor, "o *i"]) -> None:
+    def __init__(self, weight: Float[Tensor, " o *i"]) -> None:
         super().__init__()
         matrix = weight.detach().flatten(1)
         self.register_buffer("left", F.normalize(torch.randn_like(matrix[:, 0]), dim=0))
@@ -53,7 +53,7 @@ class SpectralNorm(nn.Module):
         self.left.copy_(F.normalize((matrix @ self.right[:, None])[:, 0], dim=0))
         self.right.copy_(F.normalize((self.left[None] @ matrix)[0], dim=0))
 
-    def forward(self, weight: Float[Tensor, "o *i"]) -> Float[Tensor, "o *i"]:
+    def forward(self, weight: Float[Tensor, " o *i"]) -> Float[Tensor, " o *i"]:
         """Divide a weight by the estimate of its largest singular value."""
         with disable_autocast(weight):
             matrix = weight.flatten(1)

@@ -76,7 +76,7 @@ def make_loop_frames(
         yield quantize_image(show(latent)[0])
 
 
-def interpolate_loop(values: Float[Tensor, "k *rest"], between: int = BETWEEN) -> Float[Tensor, "frames *rest"]:
+def interpolate_loop(values: Float[Tensor, " k *rest"], between: int = BETWEEN) -> Float[Tensor, " frames *rest"]:
     """Interpolate a closed loop through values with a periodic cubic spline.
 
     Args:
