@@ -9,13 +9,13 @@ from .plugins.hooks import API_VERSION as API_VERSION
 from .plugins.methods import list_methods as list_methods
 from .runs.description import EditorDescription as EditorDescription
 from .runs.description import describe_editor as describe_editor
-from .runs.exporting import export_judge as export_judge
-from .runs.exporting import export_run as export_run
 from .runs.loaded import LoadedRun as LoadedRun
 from .runs.opening import load as load
 from .runs.summary import RunSummary as RunSummary
 from .runs.summary import summarize_run as summarize_run
 from .training.importing import import_weights as import_weights
 from .training.train import train as train
+from .workflows.export_run import export_judge as export_judge
+from .workflows.export_run import export_run as export_run
 
 __version__: str

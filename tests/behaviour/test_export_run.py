@@ -76,7 +76,7 @@ def test_half_weights_change_edits_less_than_a_level(sagan_run: Path, tmp_path: 
 
 
 def test_values_that_half_cannot_hold_stay(sagan_run: Path, tmp_path: Path) -> None:
-    from zoogan.runs.exporting import halve
+    from zoogan.workflows.export_run import halve
 
     tensors = {"large": torch.tensor([1e5]), "small": torch.tensor([0.1]), "count": torch.tensor([3])}
     stored = halve(tensors)

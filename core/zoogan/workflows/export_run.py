@@ -20,16 +20,16 @@ from zoogan.config.registry import Registry
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
 from zoogan.files import hash_file, replace_folder, write_tensors
+from zoogan.judges.judge import FACTS, WEIGHTS, Judge, load_judge, read_judge_facts
 from zoogan.plugins.gallery import check_outside_gallery, resolve_path
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.folder import GAME_FILE, RunFolder
-from zoogan.runs.latents import DIRECTION_FORMAT, hash_generator
+from zoogan.runs.latents import hash_generator
 from zoogan.runs.loaded import LoadedRun
 from zoogan.runs.locations import explain_occupied_folder
 from zoogan.runs.opening import load
 from zoogan.runs.stage_records import compute_digest, read_records, write_records
 
-JUDGE_FACTS, JUDGE_WEIGHTS = "judge.json", "judge.safetensors"  # as `zoogan.judges`, a room above, names them
 COPIED_FILES = ("README.md", "directions")  # of a run, where they exist
 
 
@@ -62,14 +62,14 @@ def export_run(run: str | Path | LoadedRun, out: str | Path, *, half: bool = Fal
     registry = get_zoo().registry
     loaded = load(path, registry=registry)
     with replace_folder(folder) as draft:
-        generators: dict[str, str] = {}
-        write_export(loaded, draft, registry, half, generators)
-        rename_generators(draft, generators)
+        renamed: dict[str, str] = {}
+        write_export(loaded, draft, registry, half, renamed)
+        rename_hashes(draft, renamed)
         renew_digests(path, draft)
     return folder
 
 
-def write_export(run: LoadedRun, out: Path, registry: Registry, half: bool, generators: dict[str, str]) -> None:
+def write_export(run: LoadedRun, out: Path, registry: Registry, half: bool, renamed: dict[str, str]) -> None:
     """Write the copy of an opened run, and of its stages, into a folder.
 
     Args:
@@ -77,7 +77,7 @@ def write_export(run: LoadedRun, out: Path, registry: Registry, half: bool, gene
         out: The folder.
         registry: Methods and components.
         half: Store weights as float16.
-        generators: Gets the new hash of each generator by its old one.
+        renamed: Gets the new hash of each generator and judge by its old one.
     """
     assert run.path is not None
     source, copy = RunFolder(run.path), RunFolder(out)
@@ -91,9 +91,10 @@ def write_export(run: LoadedRun, out: Path, registry: Registry, half: bool, gene
     for name, opened in run.stages.items():
         inner = source.path / STAGES / name
         if isinstance(opened, LoadedRun):
-            write_export(opened, out / STAGES / name, registry, half, generators)
-        elif (inner / JUDGE_FACTS).is_file():
+            write_export(opened, out / STAGES / name, registry, half, renamed)
+        elif isinstance(opened, Judge):
             copy_judge(inner, out / STAGES / name, half)
+            renamed[opened.digest] = load_judge(out / STAGES / name).digest
         else:
             shutil.copytree(inner, out / STAGES / name)
     makes_faces = isinstance(run.editor, SynthesisEditor)
@@ -101,7 +102,7 @@ def write_export(run: LoadedRun, out: Path, registry: Registry, half: bool, gene
     if half:
         round_to_half(run.networks)
     if makes_faces:
-        generators[old] = hash_generator(run.synthesis_editor)
+        renamed[old] = hash_generator(run.synthesis_editor)
     spare = compose(run.config, run.facts, registry, run.stages).game.training_networks
     write_model_copy(source.model, out / "model", spare, half)
 
@@ -146,8 +147,7 @@ def export_judge(judge: str | Path, out: str | Path, *, half: bool = False) -> P
     check_outside_gallery(folder, f"out: {out}")
     if reason := explain_occupied_folder(folder):
         raise ConfigError(f"out: {out}: {reason}; name an empty or new folder")
-    if not (source / JUDGE_FACTS).is_file():
-        raise ConfigError(f"{source}: not a judge (no {JUDGE_FACTS} in it)")
+    read_judge_facts(source)
     with replace_folder(folder) as draft:
         copy_judge(source, draft, half)
     return folder
@@ -156,12 +156,12 @@ def export_judge(judge: str | Path, out: str | Path, *, half: bool = False) -> P
 def copy_judge(folder: Path, out: Path, half: bool) -> None:
     """Copy the files of a judge into a folder, see `export_judge`."""
     out.mkdir(parents=True, exist_ok=True)
-    content = json.loads((folder / JUDGE_FACTS).read_text(encoding="utf-8"))
-    tensors = load_file(folder / JUDGE_WEIGHTS)
-    write_tensors(out / JUDGE_WEIGHTS, halve(tensors) if half else tensors)
-    content["digest"] = hash_file(out / JUDGE_WEIGHTS)
+    content = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    tensors = load_file(folder / WEIGHTS)
+    write_tensors(out / WEIGHTS, halve(tensors) if half else tensors)
+    content["digest"] = hash_file(out / WEIGHTS)
     content["data"] = {key: None if is_path(value) else value for key, value in content["data"].items()}
-    (out / JUDGE_FACTS).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    (out / FACTS).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 # ---- precision ----
@@ -200,14 +200,27 @@ def remove_paths(config: GameConfig, registry: Registry) -> GameConfig:
     return validate(registry.methods[config.method], registry, clear(config.model_dump(mode="json")))
 
 
-def rename_generators(folder: Path, generators: Mapping[str, str]) -> None:
-    """Let stored directions name the generators of the copy, whose rounded weights have other hashes."""
+def rename_hashes(folder: Path, renamed: Mapping[str, str]) -> None:
+    """Let files name the networks of the copy, whose rounded weights have other hashes: directions, jobs of stages.
+
+    Args:
+        folder: The copy.
+        renamed: The new hash of each generator and judge by its old one.
+    """
+
+    def rename(text: str) -> str:
+        for old, new in renamed.items():
+            text = text.replace(old, new)
+        return text
+
     for path in folder.rglob("*.safetensors"):
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        new = generators.get(metadata.get("generator", ""))
-        if new is not None and metadata.get("format") == DIRECTION_FORMAT:
-            write_tensors(path, load_file(path), metadata | {"generator": new})
+        changed = {key: rename(value) for key, value in metadata.items()}
+        if changed != metadata:
+            write_tensors(path, load_file(path), changed)
+    for path in (folder / STAGES).rglob("*.json"):
+        path.write_text(rename(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def renew_digests(run: Path, copy: Path) -> None:
