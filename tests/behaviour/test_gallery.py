@@ -106,6 +106,8 @@ def test_verbs_take_gallery_runs_and_write_elsewhere(
     assert main([*edit, str(save_picture(tmp_path / "me.png")), str(save_picture(tmp_path / "her.png"))]) == 0
     notes = capsys.readouterr().err
     assert notes.count("drawn faces only") == 1 and "zoo import sagan" in notes and "--data celeba" in notes
+    edited = zoogan.load("gallery:glasses").edit("gallery:pictures/01.png", Eyeglasses=1)
+    assert len(edited.image) == 1 and main(["show", "gallery:glasses"]) == 0
     assert main(["sample", "gallery:faces", "-n", "2"]) == 0
     assert main(["invert", "gallery:faces", "gallery:pictures/01.png", "--iterations", "1"]) == 0
     assert main(["evaluate", "gallery:glasses", "--faces", "4", "--metrics", "edit_error"]) == 0

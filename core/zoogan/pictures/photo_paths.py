@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zoogan.errors import ConfigError
 from zoogan.pictures.photo_files import SUFFIXES
+from zoogan.plugins.gallery import resolve_path
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a path may have joined the slashes; C:/ is no address
 
@@ -20,8 +21,8 @@ def list_photo_paths(path: str | Path) -> list[Path]:
     """List the photos that a path means, sorted by name.
 
     Args:
-        path: A file, a folder, or a pattern such as `photos/*.png` (`**` also matches folders below). It may begin with
-            `~`. A file that does not exist is listed too: reading it gives the better message.
+        path: A file, a folder, `gallery:faces`, or a pattern such as `photos/*.png` (`**` also matches folders below).
+            It may begin with `~`. A file that does not exist is listed too: reading it gives the better message.
 
     Raises:
         ConfigError: An address of the network, a folder without photos, or a pattern that matches nothing.
@@ -30,7 +31,7 @@ def list_photo_paths(path: str | Path) -> list[Path]:
         raise ConfigError(
             f"{path}: zoogan reads nothing from the network; download the photo and give its file or bytes"
         )
-    path = Path(path).expanduser()
+    path = resolve_path(path)
     if path.is_dir():
         photos = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
         if not photos:

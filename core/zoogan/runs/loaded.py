@@ -31,7 +31,7 @@ from zoogan.runs.requests import EditInputs, list_input_problems, prepare_edit
 
 SAMPLE_BATCH = 16
 LISTED_NAMES = 5  # of attributes or domains in the repr
-LOAD, EXPORT = "zoogan.runs.opening:load", "zoogan.runs.exporting:export_run"  # which import this module
+LOAD, EXPORT = "zoogan.runs.opening:load", "zoogan.workflows.export_run:export_run"  # which import this module
 NO_GENERATOR = (
     "generator: faces are drawn from seeds, so that each is the same in every batch and on every device; use seed=7"
 )
