@@ -81,7 +81,11 @@ def test_readme_fits_two_screens() -> None:
     assert film.stat().st_size < 600_000 and README.index("edits.gif") < README.index("## Install")
 
 
-def test_readme_commands_run(project: Path, sagan_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_readme_commands_run(
+    project: Path, sagan_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[list[str]] = []
+    monkeypatch.setattr("zoogan.demo.serve.serve_demo", lambda runs, **options: served.append(options["names"]))
     shutil.copytree(sagan_run, project / "runs" / "sagan-drawn-64-001")
     commands = [line for line in list_commands() if line.startswith("zoo ")]
     assert len(commands) >= 8
@@ -89,6 +93,7 @@ def test_readme_commands_run(project: Path, sagan_run: Path, capsys: pytest.Capt
         words = [str(project / word[2:]) if word.startswith("~/") else word for word in shlex.split(line)[1:]]
         assert main(shorten(words)) == 0, f"{line}\n{capsys.readouterr().err}"
         capsys.readouterr()
+    assert served == [["gallery:smile"]], "the web editor was opened, and its server is replaced"
     assert (project / "faces.png").exists() and len(list((project / "edits").glob("*.png"))) >= 3
 
 
