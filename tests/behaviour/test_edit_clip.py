@@ -119,11 +119,12 @@ def test_film_drives_a_photo(run: LoadedRun, clip: Path, tmp_path: Path) -> None
 
 def test_frames_come_back_whole_at_the_place_of_the_box(run: LoadedRun, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.gif"
-    wish = ["--attribute", "Eyeglasses=1", "--box", "12,4,8,12", "--out", str(out), "--device", "cpu"]
+    other = save_picture(tmp_path / "other.png", 200)  # each frame changes by as much as it differs from this
+    wish = ["--reference", str(other), "--box", "12,4,8,12", "--out", str(out), "--device", "cpu"]
     assert main(["edit", str(run.path), str(clip), *wish]) == 0
     for grey, frame in list(zip(GREYS, read_frames(out)))[1::6]:
         photo = torch.full((3, SIZE, 24), grey, dtype=torch.uint8)
-        wanted = edit_in_photo(run, photo, boxes=[Box(10, 4, 12, 12)], Eyeglasses=1).photo
+        wanted = edit_in_photo(run, photo, boxes=[Box(10, 4, 12, 12)], reference=other).photo
         assert frame.shape == (SIZE, 24, 3) and (frame[:, :10] == grey).all() and (frame[:4] == grey).all()
         assert np.abs(frame.astype(int) - wanted.permute(1, 2, 0).numpy()).max() <= 2, "a GIF holds 256 colours"
         assert (frame[8:12, 12:20] != grey).any()
