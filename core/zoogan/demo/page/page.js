@@ -294,6 +294,7 @@ class Panel {
     } catch (error) {
       if (!error.isSuperseded) {
         this.showError(error.message);
+        this.show({}, false);
         this.showCommand("");
         this.showStatus("");
       }
