@@ -92,6 +92,7 @@ def create_app(
             Route("/api/photos", demo.add_photo, methods=["POST"]),
             Route("/api/seeds", demo.add_seed, methods=["POST"]),
             Route("/api/edit", demo.edit, methods=["POST"]),
+            Route("/api/whole", demo.edit_whole, methods=["POST"]),
             Route("/api/faces/{face}.png", demo.send_picture),
             Route("/api/faces/{face}/runs/{run:int}", demo.open_face),
             Route("/api/faces/{face}/runs/{run:int}/layout.png", demo.send_layout),
@@ -267,10 +268,21 @@ class Demo:
         studio, started = self.get_studio(wish.run), time.perf_counter()
         command = format_edit_command(studio.name, studio.description, wish, self.faces.get(wish.face), self.faces.get)
 
-        def make(is_superseded: Callable[[], bool]) -> dict[str, str]:
+        def make(is_superseded: Callable[[], bool]) -> dict[str, Any]:
             _, edit = studio.edit(wish, self.faces.get, is_superseded)
-            return {name: make_data_url(encode_png(image)) for name, image in studio.show_edit(edit).items()}
+            pictures = {name: make_data_url(encode_png(image)) for name, image in studio.show_edit(edit).items()}
+            return {"pictures": pictures, "notes": list(edit.notes)}
 
-        pictures = await self.turns.run(self.name_lane(request, studio), make)
+        answer = await self.turns.run(self.name_lane(request, studio), make)
         seconds = round(time.perf_counter() - started, 4)
-        return JSONResponse({"pictures": pictures, "command": command, "seconds": seconds})
+        return JSONResponse(answer | {"command": command, "seconds": seconds})
+
+    async def edit_whole(self, request: Request) -> Response:
+        """Make an edit, and send the whole photo with it."""
+        wish = Wish.model_validate_json(await read_body(request))
+        studio = self.get_studio(wish.run)
+
+        def make(is_superseded: Callable[[], bool]) -> bytes:
+            return encode_png(studio.edit_whole(wish, self.faces.get, is_superseded))
+
+        return Response(await self.turns.run(f"whole {id(wish)}", make), media_type="image/png")

@@ -11,12 +11,16 @@ from torch import Tensor
 
 from zoogan.demo.faces import Face
 from zoogan.demo.turns import IsSuperseded, SupersededError
+from zoogan.demo.uploads import decode_photo
 from zoogan.demo.wishes import Wish
 from zoogan.errors import ConfigError
 from zoogan.interfaces import Edit
+from zoogan.pictures.box import find_centre_box
 from zoogan.pictures.palette import colour_segmentation
+from zoogan.pictures.paste import paste_edit
 from zoogan.pictures.photo import normalize_image, quantize_image
 from zoogan.runs.description import describe_editor
+from zoogan.runs.images import NORMALIZED
 from zoogan.runs.loaded import LoadedRun
 
 SEARCH_ITERATIONS = 300  # of the search for a photo's latents, at most; `zoo invert` takes longer and finds better ones
@@ -91,7 +95,7 @@ class Studio:
 
         try:
             self.search = 0.0
-            found = self.run.invert(image, watch=watch, iterations=iterations, tune=False)
+            found = self.run.invert(image, value_range=NORMALIZED, watch=watch, iterations=iterations, tune=False)
         finally:
             self.search = None
         if is_superseded():
@@ -156,7 +160,8 @@ class Studio:
             words["domain"] = self.description.domains[0]
         if state.layout is not None:
             faces["layout"] = state.layout
-        return state, self.run.edit(state.latents or state.image, **faces, **wish.make_options(), **words)
+        options = wish.make_options() | words
+        return state, self.run.edit(state.latents or state.image, value_range=NORMALIZED, **faces, **options)
 
     def gather_faces(self, wish: Wish, get_face: Callable[[str], Face], is_superseded: IsSuperseded) -> dict[str, Any]:
         """Gather the faces besides the edited one: images or layouts, as the run takes them."""
@@ -176,6 +181,22 @@ class Studio:
             else:
                 faces[name] = state.image
         return faces
+
+    def edit_whole(
+        self, wish: Wish, get_face: Callable[[str], Face], is_superseded: IsSuperseded
+    ) -> UInt8[Tensor, "3 h w"]:
+        """Make an edit, and lay it over the whole photo at its own size.
+
+        Raises:
+            ConfigError: The face is no photo, or the run makes maps of parts; see also `edit`.
+        """
+        face = get_face(wish.face)
+        if face.content is None or not self.run.editor.makes_images:
+            raise ConfigError(f"{face.name}: there is no whole photo to lay an edit over; drop or choose a photo")
+        state, edit = self.edit(wish, get_face, is_superseded)
+        photo = decode_photo(face.content, face.name)
+        box = find_centre_box(photo.shape[2], photo.shape[1], self.run.facts.crop)
+        return paste_edit(photo, box, state.image[0], edit.image[0], None if edit.mask is None else edit.mask[0])
 
     def show_edit(self, edit: Edit) -> dict[str, Picture]:
         """Make the pictures of an edit: `edited`, and as far as there are any `mask`, `parts`, `basis`, `composite`."""

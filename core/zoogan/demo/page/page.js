@@ -227,7 +227,7 @@ class Panel {
       const href = `/api/faces/${current}/runs/${this.number}/layout.png`;
       links.push(make("a", { href, download: face.layout }, "Save its map of parts"));
     }
-    if (about.whole && face?.kind === "photo" && this.info.edits !== "layouts") {
+    if (face?.kind === "photo" && this.info.edits !== "layouts") {
       const whole = make("button", { type: "button", className: "whole" }, "Save the whole photo with the edit");
       whole.addEventListener("click", () => this.saveWhole());
       links.push(whole);
@@ -289,7 +289,7 @@ class Panel {
       this.showCommand(answer.command);
       if (isCommitted) {
         this.remember(answer);
-        this.showStatus(`Edited in ${answer.seconds.toFixed(2)} s.`);
+        this.showStatus([`Edited in ${answer.seconds.toFixed(2)} s.`, ...answer.notes].join(" "));
       }
     } catch (error) {
       if (!error.isSuperseded) {
