@@ -24,7 +24,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import zoogan
-from support.untrained_runs import make_untrained_run, set_direction
+from support.untrained_runs import make_all_runs, make_untrained_run
 from zoogan import ConfigError
 from zoogan.cli import main
 from zoogan.demo import create_app, serve, serve_demo, studio
@@ -75,8 +75,7 @@ def make_client(app: Any) -> TestClient:
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     """The app of one tiny run of every method."""
-    runs = [make_untrained_run(method) for method in METHODS]
-    set_direction(runs[METHODS.index("stylegan2")])
+    runs = make_all_runs(METHODS)
     with make_client(create_app(runs, names=[f"my runs/{method}" for method in METHODS])) as client:
         yield client
 
@@ -114,8 +113,8 @@ def make_noise(width: int, height: int, seed: int = 0) -> Image.Image:
 
 def test_about_describes_runs_and_first_faces(about: dict[str, Any]) -> None:
     assert [run["method"] for run in about["runs"]] == list(METHODS)
-    for run, method in zip(about["runs"], METHODS):
-        description = json.loads(zoogan.describe_editor(make_untrained_run(method)).model_dump_json())
+    for run, method, made in zip(about["runs"], METHODS, make_all_runs(METHODS)):
+        description = json.loads(zoogan.describe_editor(made).model_dump_json())
         assert run == {"name": f"my runs/{method}", "label": method, **description}
     assert [face["kind"] for face in about["faces"]].count("seed") == 8
     assert {"face-1.png", "seed-0.png"} <= {face["name"] for face in about["faces"]}

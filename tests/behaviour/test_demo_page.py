@@ -6,6 +6,7 @@ These tests are skipped where playwright or Chromium is missing.
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from support.untrained_runs import make_untrained_run, set_direction
+from support.untrained_runs import make_all_runs, make_untrained_run
 from zoogan.cli import main  # noqa: F401  (its import turns shape checks off in this module)
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -36,8 +37,7 @@ def address() -> Iterator[str]:
     from zoogan.demo import create_app, serve
     from zoogan.runs.loaded import LoadedRun
 
-    runs = [make_untrained_run(method) for method in METHODS]
-    set_direction(runs[METHODS.index("stylegan2")])
+    runs = make_all_runs(METHODS)
     with pytest.MonkeyPatch.context() as patch, serve.open_socket("127.0.0.1", 0) as listener:
         patch.setattr(LoadedRun, "invert", lambda run, image, **options: run.sample(seed=9))  # the search takes long
         app = create_app(runs, names=[f"runs/{method}" for method in METHODS])
@@ -133,6 +133,7 @@ def test_slider_edits_and_history_goes_back(page: Page) -> None:
     slider.press("ArrowLeft" if float(slider.input_value()) > 0.5 else "ArrowRight")
     second, value = page.settle("sagan"), slider.input_value()
     assert second != first
+    expect(page.find("smile", ".command code")).to_contain_text(re.compile("Eyeglasses=[01] *"))  # moves along
     expect(page.find("sagan", ".command code")).to_contain_text(f"Eyeglasses={float(value):g}")
     expect(page.find("sagan", ".work .status")).to_contain_text("Edited in")
     page.find("sagan", ".undo").click()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from support.untrained_runs import make_untrained_run, set_direction
+from support.untrained_runs import make_untrained_run
 from zoogan import EditorDescription, describe_editor
 from zoogan.cli import main  # noqa: F401  (its import turns shape checks off in this module)
 from zoogan.editors import SynthesisEditor
@@ -78,12 +78,10 @@ def test_description_of_attributes_and_parts() -> None:
 
 
 def test_generated_faces_show_attributes_as_their_latents_lie() -> None:
-    run = make_untrained_run("stylegan2")
-    set_direction(run)
+    run = make_untrained_run("stylegan2", "Smiling")
     editor = run.editor
     assert isinstance(editor, SynthesisEditor) and describe_editor(run).own_labels == "latents"
     latents = torch.zeros(4, editor.generator.rows, editor.generator.style_dim)
     latents[:, :, 0] = torch.tensor([-3.0, -1.0, 0.5, 9.0])[:, None]
     assert editor.measure_attributes(latents).flatten().tolist() == [0.0, 0.0, 0.75, 1.0]
-    run.editor.set_directions({})
-    assert describe_editor(run).own_labels == "none"
+    assert describe_editor(make_untrained_run("stylegan2")).own_labels == "none"

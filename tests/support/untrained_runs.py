@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -15,8 +16,13 @@ from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
 
 
 @cache
-def make_untrained_run(method: str) -> LoadedRun:
-    """Make a run of a method's smallest networks."""
+def make_untrained_run(method: str, direction: str | None = None) -> LoadedRun:
+    """Make a run of a method's smallest networks.
+
+    Args:
+        method: A registered method.
+        direction: The attribute of a direction that the run gets, which must make faces then.
+    """
     registry = get_zoo().registry
     config = make_tiny_config(method, registry, {"data": {"faces": 40, "held_out": 20, "workers": 0}})
     facts: Facts = make_tiny_facts(config)
@@ -24,12 +30,14 @@ def make_untrained_run(method: str) -> LoadedRun:
     composition = compose(config, facts, registry)
     networks = composition.networks.eval().requires_grad_(False)
     editor = composition.game.make_editor(networks, attributes=facts.attributes)
+    if direction is not None:
+        assert isinstance(editor, SynthesisEditor)
+        normal = torch.zeros(editor.generator.style_dim, dtype=torch.float64)
+        normal[0] = 1.0
+        editor.set_directions({direction: Direction(normal, 0.0, normal, (-1.0, 1.0))})
     return LoadedRun(config, facts, editor, iteration=0)
 
 
-def set_direction(run: LoadedRun, name: str = "Smiling") -> None:
-    """Give a run that makes faces a direction of an attribute."""
-    assert isinstance(run.editor, SynthesisEditor)
-    normal = torch.zeros(run.editor.generator.style_dim, dtype=torch.float64)
-    normal[0] = 1.0
-    run.editor.set_directions({name: Direction(normal, 0.0, normal, (-1.0, 1.0))})
+def make_all_runs(methods: Sequence[str]) -> list[LoadedRun]:
+    """Make a run of each method; StyleGAN2's gets a direction of `Smiling`."""
+    return [make_untrained_run(method, "Smiling" if method == "stylegan2" else None) for method in methods]

@@ -152,8 +152,10 @@ class Panel {
     this.setAttribute(name, value);
     if (!$("together").checked) return;
     for (const other of panels) {
-      if (other === this || !other.info.attributes.some((one) => one.name === name)) continue;
-      other.setAttribute(name, value);
+      const one = other.info.attributes.find((attribute) => attribute.name === name);
+      if (other === this || !one) continue;
+      const wanted = value === undefined || one.is_graded ? value : Math.round(value);
+      other.setAttribute(name, wanted === 0 && !one.is_removable ? undefined : wanted);
       other.controls.refresh();
       other.touch(commit);
     }
