@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,14 @@ def hash_files(folder: Path) -> dict[str, int]:
 
 @pytest.fixture
 def site(plugin_folder: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginFolder]:
+    """A folder of installed packages, beside which this repository's own gallery is not seen."""
     monkeypatch.chdir(tmp_path)
+    find = metadata.entry_points
+
+    def find_others(**options: str) -> list[metadata.EntryPoint]:
+        return [entry for entry in find(**options) if entry.dist is None or entry.dist.name != "zoogan-gallery"]
+
+    monkeypatch.setattr("zoogan.plugins.gallery.metadata.entry_points", find_others)
     open_gallery.cache_clear()
     yield plugin_folder
     open_gallery.cache_clear()
