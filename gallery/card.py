@@ -112,7 +112,8 @@ def describe_report(file: Path, measured: str) -> list[str]:
     if not file.exists():
         return []
     report: dict[str, Any] = json.loads(file.read_text())
-    values = [value for value in report["values"] if value["attribute"] is None and value["better"] is not None]
+    judged = [value for value in report["values"] if value["better"] is not None]
+    values = [value for value in judged if value["attribute"] is None] or judged  # a run of one attribute has its alone
     rows = ["| measure | value | 95 % interval |", "|---|---|---|"]
     for value in sorted(values, key=lambda value: value["name"].count("."))[:ROWS]:  # `success` before its parts
         interval = "" if value["low"] is None else f"{value['low']:.3g} to {value['high']:.3g}"
