@@ -15,6 +15,7 @@ import pytest
 import zoogan
 from zoogan.cli import main
 from zoogan.errors import ConfigError
+from zoogan.runs.locations import create_run_folder, explain_occupied_folder
 from zoogan.runs.lock import LOCK, lock_run
 
 HOLD = """
@@ -112,3 +113,15 @@ def test_wrong_settings_leave_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         zoogan.train("sagan", out=folder, data={"source": "folder", "root": str(tmp_path / "no")}, device="cpu")
     assert not folder.parent.exists()
+
+
+def test_unreachable_parent_of_numbered_runs_is_told(tmp_path: Path) -> None:
+    (tmp_path / "runs").symlink_to(tmp_path / "not-mounted")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        create_run_folder(tmp_path / "runs" / "sagan-drawn-64-001")
+
+
+def test_folder_that_a_training_holds_is_in_use_for_others(tmp_path: Path) -> None:
+    with lock_run(tmp_path / "run"):
+        assert explain_occupied_folder(tmp_path / "run") == "the folder is in use"
+        assert explain_occupied_folder(tmp_path / "run", ignores_lock=True) is None

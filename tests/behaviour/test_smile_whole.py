@@ -79,6 +79,8 @@ def test_verbs_edit_photos(run_folder: Path, run: LoadedRun, photos: list[Path],
     me, other, layout = map(str, photos)
     part = find_shown_part(run, photos[1])
     verb = ["edit", str(run_folder), me]
+    with Image.open(me) as photo:
+        size = photo.size
     commands = (
         ["--attribute", "Eyeglasses=1", "--attribute", "Wearing_Hat=0", "--seed", "0", "--seed", "1"],
         ["--attribute", "Wearing_Hat=1", "--reference", other, "--segmentation", "--keep-background"],
@@ -94,7 +96,7 @@ def test_verbs_edit_photos(run_folder: Path, run: LoadedRun, photos: list[Path],
         assert len(written) == count, (options, written)
         for path in written:
             with Image.open(path) as picture:
-                assert picture.size == (32, 32)
+                assert picture.size == ((32, 32) if "segmentation" in path.stem else size)
 
 
 def test_strength_0_is_the_photo_and_parts_leave_the_layout(run: LoadedRun, photos: list[Path]) -> None:

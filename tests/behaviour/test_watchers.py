@@ -11,7 +11,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -129,6 +129,16 @@ def test_training_goes_on_when_nobody_reads_it(tmp_path: Path, monkeypatch: pyte
     assert display.console.quiet
 
 
+def test_lost_terminal_does_not_end_a_training() -> None:
+    def fail_to_stop() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    display = Display(0, 10, 4)
+    with display:
+        display.bar = cast(Any, SimpleNamespace(stop=fail_to_stop))
+    assert display.console.quiet
+
+
 @pytest.mark.parametrize(
     "place", ["zoogan.training.session.save_sample_grid", "zoogan.training.trainer.Trainer.fetch_batch"]
 )
@@ -150,7 +160,7 @@ def test_error_between_iterations_saves_the_last_one(
     assert tiny_run("sagan", run, iterations=4, training=training) == 1
     assert find_saved_iteration(run) == 2
     told = " ".join("".join(capsys.readouterr()).split())
-    assert "saved at iteration 2 in" in told and "broken.png: damaged" in told
+    assert "saved in" in told and "iteration-00000002; --resume goes on there" in told and "broken.png: damaged" in told
     monkeypatch.undo()
     assert main(["train", "--out", str(run), "--resume", "--device", "cpu"]) == 0
     for file in ("generator", "discriminator"):

@@ -160,14 +160,20 @@ def test_a_part_that_a_face_lacks_is_noted(editor, photos, own, layout):
 
 
 def test_a_reference_without_the_requested_attribute_is_noted(editor, photos, layout):
-    bare = layout[2:].clone()
-    bare[:, 0] += bare[:, editor.parts.index("hat")]
-    bare[:, editor.parts.index("hat")] = 0
+    hat, bare = editor.parts.index("hat"), layout.clone()
+    bare[:, 0] += bare[:, hat]
+    bare[:, hat] = 0
     own, reference = torch.zeros(3, 6), make_faces(9, 1, 32)
     note = "Wearing_Hat: the reference shows none, so its colours are drawn from the seed"
-    for given, value, notes in ((bare, 1.0, (note,)), (layout[2:], 1.0, ()), (bare, 0.0, ())):
+    cases = (
+        (bare[2:], bare, 1.0, (note,)),
+        (layout[2:], bare, 1.0, ()),
+        (bare[2:], bare, 0.0, ()),
+        (bare[2:], layout, 1.0, ()),  # the photos show a hat, whose colours stay
+    )
+    for given, shown, value, notes in cases:
         asked = with_parser(editor, given)
-        targets = ask(asked, photos, own, layout, attributes={"Wearing_Hat": value}, reference=reference)
+        targets = ask(asked, photos, own, shown, attributes={"Wearing_Hat": value}, reference=reference)
         assert asked.apply(photos, targets).notes == notes
 
 

@@ -127,8 +127,10 @@ def describe(value: Any) -> Hashable:
         return kind, *map(describe, value)
     if isinstance(value, dict):
         return kind, *((describe(key), describe(item)) for key, item in value.items())
-    if isinstance(value, str | type):
-        return value
+    if isinstance(value, str):
+        return kind, value
+    if isinstance(value, type):
+        return type, value  # a class, which its instances are not
     raise NotDescribedError
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -115,11 +115,7 @@ def split_host(host: str) -> str:
 
 def read_cookie(headers: Headers) -> str:
     """Read the token of the cookie; empty if there is none."""
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return "" if morsel is None else unquote(morsel.value)
+    return unquote(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""))
 
 
 async def drain(receive: Receive, limit: int) -> None:

@@ -51,7 +51,6 @@ class PhotoLayoutEditor(Editor):
     takes_layout = True
     takes_parts = True
     paints_layouts = True
-    takes_truncation = True
     condition: StyleCondition
 
     def __init__(
@@ -65,6 +64,7 @@ class PhotoLayoutEditor(Editor):
         self.networks, self.painter, self.layouts, self.parser = painter.networks, painter, layouts, parser
         self.attributes, self.exclusive, self.clears = layouts.attributes, layouts.exclusive, layouts.clears
         self.condition, self.takes_drive = layouts.condition, layouts.takes_drive
+        self.takes_truncation = not layouts.takes_drive  # which gives the style
         self.takes_reference, self.takes_whole_reference = layouts.takes_reference, layouts.takes_whole_reference
         self.grades_attributes = layouts.grades_attributes
         self.code_truncation = code_truncation
@@ -262,7 +262,7 @@ class PhotoLayoutEditor(Editor):
         painted = self.painter.paint(codes, edited)
         if "keep_background" in targets:
             painted = self.paste_background(painted, image, layout, edited, targets["keep_background"])
-        notes = self.painter.list_part_notes(targets, edited) + self.list_reference_notes(targets, edit)
+        notes = self.painter.list_part_notes(targets, edited) + self.list_reference_notes(targets, edit, known)
         return Edit(painted, segmentation=edit.segmentation, extras=extras | {"codes": codes}, notes=notes)
 
     def edit_layout(
@@ -308,11 +308,14 @@ class PhotoLayoutEditor(Editor):
             changed = changed & ~targets["requested"].isnan()
         return changed | (targets["restyled"] > 0) if "reference_codes" in targets else changed
 
-    def list_reference_notes(self, targets: Targets, edit: Edit) -> tuple[str, ...]:
-        """List a sentence for each attribute that faces get as in a reference which does not show it."""
+    def list_reference_notes(self, targets: Targets, edit: Edit, own: RegionCodes | None) -> tuple[str, ...]:
+        """List a sentence for each attribute that faces get as in a reference, where neither of them shows it."""
         if "reference_codes" not in targets:
             return ()
-        shown = targets["reference_present"] @ self._regions.to(targets["reference_present"]).T > 0
+        present = targets["reference_present"]
+        if own is not None:  # a part that the photo shows keeps its own code then
+            present = present.maximum(own.present.to(present))
+        shown = present @ self._regions.to(present).T > 0
         has_parts = self._regions.any(1).to(shown.device)
         absent = self.find_changed(targets, edit) & (edit.extras["target"] > 0) & has_parts & ~shown
         return tuple(

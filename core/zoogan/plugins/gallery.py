@@ -194,7 +194,7 @@ def find_in_gallery(address: str | os.PathLike[str]) -> Path:
     folder = open_gallery().get(name).folder
     if not rest:
         return folder
-    path = folder / rest
+    path = folder / rest.lstrip("/")
     if ".." in path.parts or not path.exists():
         names = [file.name for file in folder.iterdir()]
         raise ConfigError(f"{PREFIX}{name}/{rest}: no such file{suggest_name(rest, names)}")

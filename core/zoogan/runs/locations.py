@@ -59,20 +59,28 @@ def choose_run_folder(parent: Path, stem: str) -> Path:
 
 def create_run_folder(path: Path) -> Path:
     """Create the folder that `choose_run_folder` named, or the next free number if another training has taken it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # such as a link to a disk that is not there
+        raise ConfigError(f"{path.parent}: cannot be written: {error.strerror or error}") from error
     while True:
         try:
-            path.mkdir(parents=True)
+            path.mkdir()
         except FileExistsError:
             path = choose_run_folder(path.parent, path.name.rpartition("-")[0])
         else:
             return path
 
 
-def explain_occupied_folder(folder: Path) -> str | None:
-    """Return why no run can begin in a folder; None if it is empty or missing."""
+def explain_occupied_folder(folder: Path, *, ignores_lock: bool = False) -> str | None:
+    """Return why no run can begin in a folder; None if it is empty or missing.
+
+    Args:
+        folder: The folder.
+        ignores_lock: Whether the folder may hold a lock, which a killed training leaves. For trainings alone, which
+            find out by locking it whether somebody holds it.
+    """
     if folder.exists() and not folder.is_dir():
         return "a file of that name exists"
-    is_used = folder.is_dir() and any(
-        file.name != LOCK for file in folder.iterdir()
-    )  # a killed training leaves its lock
+    is_used = folder.is_dir() and any(file.name != LOCK or not ignores_lock for file in folder.iterdir())
     return "the folder is in use" if is_used else None

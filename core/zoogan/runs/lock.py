@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,6 +16,7 @@ from zoogan.errors import ConfigError
 
 LOCK = ".lock"  # in the run folder; holds who trains there
 _FIRST_BYTE = 1 << 30  # far behind the text, which stays readable where a lock forbids reading
+_mutex = threading.Lock()
 _owned: set[Path] = set()  # by this process, which the operating system would let lock a file twice
 
 
@@ -36,16 +38,17 @@ def lock_run(folder: Path, *, removes_empty: bool = False) -> Iterator[None]:
     path = folder.resolve() / LOCK
     spare = [place for place in (path.parent, *path.parent.parents) if not place.exists()]
     spare = spare or ([folder] if removes_empty else [])
-    if path in _owned:
-        raise ConfigError(f"{folder}: this process is training there already. Wait until it has ended")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = _open_lock(path)
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    if descriptor is None:
-        raise ConfigError(f"{folder}: {_describe_owner(path)}. Wait until it has ended, or stop it")
-    _owned.add(path)
+    with _mutex:
+        if path in _owned:
+            raise ConfigError(f"{folder}: this process is training there already. Wait until it has ended")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = _open_lock(path)
+        except OSError as error:
+            raise ConfigError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        if descriptor is None:
+            raise ConfigError(f"{folder}: {_describe_owner(path)}. Wait until it has ended, or stop it")
+        _owned.add(path)
     try:
         _write_owner(descriptor)
         yield

@@ -99,7 +99,10 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.bar is not None:
-            self.bar.stop()
+            try:
+                self.bar.stop()
+            except OSError:  # the terminal is gone
+                self.console.fall_silent()
 
     def get_seconds(self) -> float:
         """Get the seconds since this process began to train."""

@@ -164,7 +164,7 @@ def configure_new_run(
     if out is not None:
         check_outside_gallery(out, f"--out {out}")
     folder = out or choose_run_folder(Path("runs"), f"{spec.name}-{complete.recipe}")
-    if reason := explain_occupied_folder(folder):
+    if reason := explain_occupied_folder(folder, ignores_lock=True):
         hint = "go on with it by --resume, or choose another" if folder.is_dir() else "choose a folder"
         raise ConfigError(f"--out {folder}: {reason}; {hint}")
     return complete, folder

@@ -169,12 +169,12 @@ class Session:
         Returns:
             What can be resumed, in one sentence; None before the first iteration.
         """
-        iteration, resumable = self.trainer.iteration, self.saved_iteration
-        if self.world.size == 1 and self.trainer.is_whole and iteration and resumable != iteration:
+        iteration = self.trainer.iteration
+        if self.world.size == 1 and self.trainer.is_whole and iteration and self.saved_iteration != iteration:
             with suppress(Exception):  # such as a full disk, which may be the error; the first one is told
                 self.save()
-                resumable = iteration
-        return f"saved at iteration {resumable} in {self.folder.path}; --resume goes on there" if resumable else None
+        paths = checkpoints.list_checkpoints(self.folder.checkpoints)
+        return f"saved in {paths[-1]}; --resume goes on there" if paths else None
 
     def iterate(self, signals: StopSignals, display: Display) -> None:
         """Iterate to the end, or until a signal; log, sample, save and measure whenever it is due."""

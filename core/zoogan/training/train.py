@@ -173,7 +173,9 @@ def run_training(
 
         if not numbered:
             own_folder(folder)  # before anything is read that another training may change
-            if not resume and (reason := explain_occupied_folder(folder)):  # since the options were checked
+            if not resume and (
+                reason := explain_occupied_folder(folder, ignores_lock=True)
+            ):  # since the options were checked
                 raise ConfigError(f"--out {folder}: {reason}; choose another")
         opened: Mapping[str, Any] = {}
         if zoo.registry.methods[config.method].stages:
