@@ -105,6 +105,8 @@ def test_figures_are_the_first_of_each_metric() -> None:
 NEXT: list[tuple[str, dict[str, Any], str]] = [
     ("latent", {}, "zoo direction RUN --attribute NAME"),
     ("latent", {"directions": ("Smiling",)}, "zoo edit RUN --seed 0 --attribute Smiling=1"),
+    ("latent", {"attributes": ("Bald",), "layouts": "optional"}, "zoo edit RUN PHOTO --attribute Bald=1"),
+    ("latent", {"layouts": "needed"}, "zoo sample RUN"),
     ("decomposition", {"attributes": ("Face_Mask",)}, "zoo edit RUN --seed 0 --attribute Face_Mask=1"),
     ("domain", {"domains": ("male", "female")}, "zoo edit RUN PHOTO --domain male"),
     ("pairs", {"attributes": ("Bald",), "layouts": "needed"}, "zoo edit RUN PHOTO --layout MAP.png --attribute Bald=1"),
@@ -122,5 +124,7 @@ def test_commands_suit_the_condition(condition: str, facts: dict[str, Any], expe
     config = compose_config(registry.methods["sagan"], registry)
     commands = suggest_commands(summary | facts, config, "RUN")
     assert expected in commands.values() and "train it longer" in commands
+    edits_latents = condition == "latent" and "layouts" not in facts
+    assert ("find a direction" in commands) == (edits_latents and "directions" not in facts)
     fixed = suggest_commands(summary | facts, config, "gallery:RUN", is_fixed=True)
     assert not any(command.startswith("zoo train") for command in fixed.values())

@@ -196,9 +196,13 @@ def suggest_commands(
     commands = {} if is_fixed or summary["is_finished"] else {"go on training": resume}
     if not summary["files"]:
         return commands
-    name = next(iter(summary["attributes"]), "NAME")
-    faces = f"{path} PHOTO --layout MAP.png" if summary["layouts"] == "needed" else f"{path} PHOTO"
-    if condition in ("latent", "decomposition"):
+    name, layouts = next(iter(summary["attributes"]), "NAME"), summary["layouts"]
+    faces = f"{path} PHOTO --layout MAP.png" if layouts == "needed" else f"{path} PHOTO"
+    if condition in ("latent", "decomposition") and layouts != "none":
+        if layouts == "optional" and summary["attributes"]:  # it reads the maps off photos, and edits attributes there
+            commands["edit a photo"] = f"zoo edit {faces} --attribute {name}=1"
+        commands["make faces"] = f"zoo sample {path}"
+    elif condition in ("latent", "decomposition"):
         commands["make faces"] = f"zoo sample {path}"
         if condition == "latent" and not summary["directions"]:
             commands["find a direction"] = f"zoo direction {path} --attribute {name}"
