@@ -104,7 +104,8 @@ def format_hours(seconds: Mapping[str, float]) -> str:
     if not seconds:
         return "The time was not recorded."
     parts = ", ".join(f"{name} {value / 60:.0f} min" for name, value in seconds.items())
-    return f"Time on a shared CPU: {parts}; {sum(seconds.values()) / 3600:.1f} hours together."
+    total = f"; {sum(seconds.values()) / 3600:.1f} hours together" if len(seconds) > 1 else ""
+    return f"Wall time, beside other programs: {parts}{total}."
 
 
 def describe_report(file: Path, measured: str) -> list[str]:

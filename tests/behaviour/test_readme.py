@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FACES_OF_CELEBA = (*range(1, 13), 199_999, 200_000, 200_001, 202_599)
-INSTALLS = ("pip install", "python3 -m venv")
+INSTALLS = ("git clone https://github.com/zoogan/zoogan", "pip install", "python3 -m venv")
 QUIET = {"log_every": 1, "sample_every": 0}
 TINY_TRAINING: dict[str, Any] = {"data": FEW_FACES | {"image_size": 16}, "training": QUIET}
 TINY_PHOTOS: dict[str, Any] = {"data": {"image_size": 16, "batch": 4, "workers": 0}, "training": QUIET}
@@ -126,8 +126,8 @@ def test_plugin_page_is_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "mine.py").write_text(first)
     (command,) = re.findall(r"^zoo (train .*)$", page, re.MULTILINE)
     assert main(shorten_mine(shlex.split(command))) == 0
-    (tmp_path / "whole.py").write_text(method)
-    assert main(["list", "--plugin", "whole.py"]) == 0
+    (tmp_path / "mine_gan.py").write_text(method)
+    assert main(["list", "--plugin", "mine_gan.py"]) == 0
     names: dict[str, Any] = {}
     exec(compile(test, "plugins.md", "exec"), names)
     assert callable(names["test_mine"])

@@ -10,7 +10,9 @@ from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_host
 
 
 def demo(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, shown side by side.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Run folders or gallery:NAME, shown side by side.")
+    ],
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="The port (default: the first free one from 8765 on).")
     ] = None,

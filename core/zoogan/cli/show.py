@@ -26,7 +26,7 @@ def show(
         typer.Argument(
             metavar="MODEL|RUN",
             autocompletion=complete_model,
-            help="A model of `zoo list`, or a run folder.",
+            help="A model of `zoo list`, a run folder or gallery:NAME.",
             show_default=False,
         ),
     ],
