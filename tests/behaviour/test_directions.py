@@ -244,7 +244,9 @@ def test_photo_is_inverted_before_editing(fitted_run: Path, tmp_path: Path, caps
     loaded = zoogan.load(fitted_run)
     wanted = quantize_image(loaded.edit(photo, strength=2.0, Red=1).image[0]).permute(1, 2, 0).numpy()
     assert np.array_equal(pictures(out)["me-edited.png"], wanted)
-    assert main(["edit", str(fitted_run), str(photo), "--strength", "0", *options]) == 0
+    assert main(["edit", str(fitted_run), str(photo), "--strength", "0", *options]) == 2
+    assert "me-inverted.png: exists already" in capsys.readouterr().err
+    assert main(["edit", str(fitted_run), str(photo), "--strength", "0", "--overwrite", *options]) == 0
     assert np.array_equal(pictures(out)["me.png"], np.asarray(Image.open(photo))), (
         "only what an edit changes is laid over"
     )

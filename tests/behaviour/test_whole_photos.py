@@ -14,12 +14,13 @@ from PIL import Image, ImageCms
 
 import zoogan
 from support.part_runs import ErrorReader
-from support.photo_editors import SIZE, ToyPhotoEditor, write_photo_run
+from support.photo_editors import PARTS, SIZE, ToyPhotoEditor, write_photo_run
 from support.pictures import save_picture
 from zoogan.cli import main
 from zoogan.errors import ConfigError
 from zoogan.pictures import Box, read_photo, read_whole_photo, save_whole_photo
 from zoogan.plugins.host import get_zoo
+from zoogan.runs.layouts import save_layout
 from zoogan.runs.loaded import LoadedRun
 from zoogan.workflows import edit_in_photo, edit_photos, faces
 
@@ -230,6 +231,51 @@ def test_nothing_is_replaced_unless_asked(run: LoadedRun, album: Path, read_erro
     assert main([*map(str, command), "all", "--overwrite"]) == 0 and Image.open("all/4.png").size == (24, 20)
 
 
+def test_squares_replace_no_photo_and_no_file(sagan_run: Path, tmp_path: Path) -> None:
+    """A run with masks writes several squares of a photo, and each of them might be there already."""
+    loaded, folder, out = zoogan.load(sagan_run, device="cpu"), tmp_path / "mine", tmp_path / "out"
+    photos = [save_picture(folder / name, size=(32, 32)) for name in ("me.png", "me-mask.png")]
+    before = photos[1].read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match=r"me-mask\.png: this is a photo that is edited"):
+            edit_photos(loaded, photos, {"Eyeglasses": 1}, crop=True, out=folder, overwrite=overwrite)
+    assert photos[1].read_bytes() == before and len(list(folder.iterdir())) == 2
+    out.mkdir()
+    (out / "me-residual.png").write_text("mine")
+    with pytest.raises(ConfigError, match=r"me-residual\.png: exists already"):
+        edit_photos(loaded, photos[:1], {"Eyeglasses": 1}, crop=True, out=out)
+    assert (out / "me-residual.png").read_text() == "mine"
+    result = edit_photos(loaded, photos[:1], {"Eyeglasses": 1}, crop=True, out=out, overwrite=True)
+    assert [path.name for path in result.paths] == ["me-edited.png", "me-mask.png", "me-residual.png"]
+    assert sorted(result.paths) == sorted(out.iterdir()) and Image.open(out / "me-residual.png").size == (32, 32)
+
+
+def test_segmentations_replace_no_edit_and_no_file(run: LoadedRun, tmp_path: Path, read_error: ErrorReader) -> None:
+    photos = [save_picture(tmp_path / "in" / name, size=(20, 20)) for name in ("me.png", "me-segmentation.jpg")]
+    command = ("edit", run.path, *photos, "--segmentation", *WISH, "--out", tmp_path / "out")
+    assert main([*map(str, command)]) == 0
+    names = ["me-segmentation-2-segmentation.png", "me-segmentation-2.png", "me-segmentation.png", "me.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names, "a photo and a square share no name"
+    (tmp_path / "out/me.png").unlink()
+    assert "out/me-segmentation.png: exists already" in read_error(*command)
+
+
+def test_squares_of_each_box_are_checked(run: LoadedRun, album: Path) -> None:
+    assert isinstance(run.editor, ToyPhotoEditor)
+    photos, out = sorted(album.glob("[0-9]*")), album / "squares"
+    options: dict[str, Any] = {"boxes": [Box(0, 0, 8, 8), Box(10, 0, 8, 8)], "crop": True, "out": out}
+    out.mkdir()
+    (out / "7-face-2-edited.png").write_text("mine")
+    with pytest.raises(ConfigError, match=r"7-face-2-edited\.png: exists already"):
+        edit_photos(run, photos, {"Eyeglasses": 1}, **options)
+    assert (out / "7-face-2-edited.png").read_text() == "mine" and len(list(out.iterdir())) == 1
+    (out / "7-face-2-edited.png").unlink()
+    edit_photos(run, photos, {"Eyeglasses": 1}, stop=StopAfter(run.editor, 1), **options)
+    edit_photos(run, photos, {"Eyeglasses": 1}, resume=True, **options)
+    assert run.editor.batches == [8, 8, 4], "four finished photos are not edited again"
+    assert len(list(out.iterdir())) == 20
+
+
 def test_interrupted_folder_goes_on(
     run: LoadedRun, album: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -258,6 +304,23 @@ def test_interrupted_folder_goes_on(
         edit_photos(run, photos, {"Eyeglasses": 1}, out=out, resume=True)
 
 
+def test_interrupted_folder_goes_on_with_its_photos_alone(run: LoadedRun, album: Path) -> None:
+    assert isinstance(run.editor, ToyPhotoEditor)
+    photos, out = sorted(album.glob("[0-9]*")), Path("all")
+    edit_photos(run, photos, {"Eyeglasses": 1}, out=out, stop=StopAfter(run.editor, 1))
+    new, kept = save_picture(album / "new.png", size=(24, 20)), out / "new.png"
+    kept.write_text("mine")
+    for others, reason in (
+        ([*photos, new], f"photos: 10 photos there, number 11 of 11 is {new} here"),
+        ([new, *photos[1:]], f"photos: number 1 of 10 is {photos[0]} there, number 1 of 10 is {new} here"),
+        (photos[:9], f"photos: number 10 of 10 is {photos[9]} there, 9 photos here"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            edit_photos(run, others, {"Eyeglasses": 1}, out=out, resume=True)
+        assert str(error.value).splitlines()[1:] == [reason]
+    assert kept.read_text() == "mine"
+
+
 def test_signal_prints_the_command_that_goes_on(
     run: LoadedRun, album: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -275,6 +338,18 @@ def test_signal_prints_the_command_that_goes_on(
     last = capsys.readouterr().out.strip().splitlines()[-2:]
     assert last[0] == "stopped with 2 photos left; go on with" and last[1].split()[-1] == "--resume"
     assert main([*command, "--resume"]) == 0 and len(list(Path("all").iterdir())) == 10
+
+
+def test_map_that_fits_no_photo_does_not_stop_the_others(run: LoadedRun, tmp_path: Path) -> None:
+    photos = [save_picture(tmp_path / f"in/{name}.png", size=(20, 20)) for name in ("a", "b", "c", "d")]
+    photos[0].write_text("no picture")
+    maps = [tmp_path / f"maps/{path.name}" for path in photos]
+    for path, size in zip(maps, ((20, 20), (20, 40), (20, 20), (SIZE, SIZE))):
+        save_layout(torch.ones(size, dtype=torch.uint8), len(PARTS), path)
+    result = edit_photos(run, photos, {"Eyeglasses": 1}, layouts=maps, out=tmp_path / "out")
+    assert [path.name for path in result.paths] == ["c.png", "d.png"]
+    assert "a.png: not a picture" in result.problems[0] and len(result.problems) == 2
+    assert f"b.png: 40 x 20, but its photo {photos[1]} is 20 x 20" in result.problems[1]
 
 
 # ---- mistakes ----

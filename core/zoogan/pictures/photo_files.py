@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -14,9 +14,9 @@ def choose_suffix(photo: Path) -> str:
     return photo.suffix if photo.suffix.lower() in LOSSLESS else ".png"
 
 
-def number_stem(stem: str, ending: str, taken: Collection[str]) -> str:
-    """Number a stem if the name `<stem><ending>` is taken."""
+def number_stem(stem: str, endings: Sequence[str], taken: Collection[str]) -> str:
+    """Number a stem if one of the names `<stem><ending>` is taken."""
     numbered, number = stem, 2
-    while f"{numbered}{ending}" in taken:
+    while any(f"{numbered}{ending}" in taken for ending in endings):
         numbered, number = f"{stem}-{number}", number + 1
     return numbered

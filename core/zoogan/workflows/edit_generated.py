@@ -104,7 +104,8 @@ def edit_generated(
     latent_files = [path for path in photos if path.suffix == LATENT_SUFFIX]
     pictures = [path for path in photos if path.suffix != LATENT_SUFFIX]
     refuse_missing_photos(pictures)
-    jobs = plan_jobs(pictures, [""], out, crop=crop)
+    kinds = ["inverted", *(STEPS if steps else ()), *(["segmentation"] if segmentation else [])]
+    jobs = plan_jobs(pictures, [""], out, crop=crop, kinds=kinds)
     check_outputs(jobs, overwrite)
     folder = FOLDER if out is None else out
     stored, generated = load_faces(run, latent_files), generate_faces(run, seeds, truncation)

@@ -99,18 +99,29 @@ def check_map_proportions(
     Raises:
         ConfigError: Names every map that does not.
     """
-    problems = []
-    for photo, path, picture in zip(photos, layouts, pictures):
-        height, width = picture.shape[-2:]
-        with Image.open(path) as opened:
-            w, h = opened.size
-        if (w, h) != (run.facts.image_size,) * 2 and abs(w * height - h * width) > max(height, width):
-            problems.append(
-                f"{path}: {w} x {h}, but its photo {photo} is {width} x {height}; a map has the proportions of its "
-                "photo. Cut both alike"
-            )
-    if problems:
+    checked = [describe_other_proportions(run, *one) for one in zip(photos, layouts, pictures)]
+    if problems := [problem for problem in checked if problem is not None]:
         raise ConfigError("\n".join(problems))
+
+
+def describe_other_proportions(run: LoadedRun, photo: Path, path: Path, picture: Tensor) -> str | None:
+    """Describe that a map has neither the proportions of its photo nor the size of the run; None if it has.
+
+    Args:
+        run: The run.
+        photo: The file of the photo.
+        path: The file of the map.
+        picture: The upright photo, (3, height, width).
+    """
+    height, width = picture.shape[-2:]
+    with Image.open(path) as opened:
+        w, h = opened.size
+    if (w, h) == (run.facts.image_size,) * 2 or abs(w * height - h * width) <= max(height, width):
+        return None
+    return (
+        f"{path}: {w} x {h}, but its photo {photo} is {width} x {height}; a map has the proportions of its photo. Cut "
+        "both alike"
+    )
 
 
 def save_layout_film(

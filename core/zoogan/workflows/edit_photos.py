@@ -21,7 +21,7 @@ from zoogan.runs.images import NORMALIZED
 from zoogan.runs.loaded import LoadedRun
 from zoogan.runs.requests import EditInputs
 from zoogan.workflows.edit_in_photo import paste_edits, prepare_squares
-from zoogan.workflows.edit_layouts import check_map_proportions, describe_other_number
+from zoogan.workflows.edit_layouts import describe_other_number, describe_other_proportions
 from zoogan.workflows.faces import choose_boxes
 from zoogan.workflows.interruptions import describe_request
 from zoogan.workflows.invert import StopRequest
@@ -32,6 +32,7 @@ from zoogan.workflows.photo_outputs import (
     UnfinishedEdits,
     check_outputs,
     hide_photos,
+    list_places,
     plan_jobs,
 )
 from zoogan.workflows.photos import (
@@ -145,14 +146,15 @@ def edit_photos(
     choices = [StyleChoice(f"-like-{path.stem}", {"reference": style}) for path, style in zip(references, styles)]
     choices = choices or [StyleChoice(f"-seed-{k}" if len(seeds) > 1 else "", {"seed": k}) for k in seeds or [0]]
     maps = run.prepare_layouts(list(layouts)) if layouts else None
-    if layouts:
-        check_map_proportions(run, photos, layouts, read_photo_files(photos))
     fields = ("segmentation",) if run.editor.takes_layout else ()
     remarks = [note for note in (describe_missing_fields(run.editor, fields), describe_drawn_run(run, photos)) if note]
-    edits = PhotoEditing(run, shared, options, choices, maps, boxes, crop, segmentation, remarks, notify)
+    edits = PhotoEditing(run, shared, options, choices, maps, layouts, boxes, crop, segmentation, remarks, notify)
     if film is not None:
         return EditedPhotos([edits.save_film(plan_jobs(photos, [""], Path(), crop=True), film)])
-    jobs = plan_jobs(photos, [choice.ending for choice in choices], out, crop=crop)
+    kinds = ["mask", "residual"] if crop and run.editor.makes_masks else []
+    kinds += ["segmentation"] if segmentation else []
+    endings = [choice.ending for choice in choices]
+    jobs = plan_jobs(photos, endings, out, crop=crop, kinds=kinds, faces=len(boxes) or 1)
     unfinished = UnfinishedEdits(jobs)
     if resume or unfinished.is_needed:
         values = {**request, **options, "own": own, "seed": list(seeds), "crop": crop, "segmentation": segmentation}
@@ -181,6 +183,7 @@ class PhotoEditing:
         options: Further options of `LoadedRun.edit`.
         choices: The styles.
         layouts: The map of each photo, or None.
+        layout_files: The files of these maps.
         boxes: See `edit_photos`.
         crop: See `edit_photos`.
         segmentation: See `edit_photos`.
@@ -193,6 +196,7 @@ class PhotoEditing:
     options: Mapping[str, Any]
     choices: Sequence[StyleChoice]
     layouts: Tensor | None
+    layout_files: Sequence[Path]
     boxes: Sequence[Box]
     crop: bool
     segmentation: bool
@@ -203,9 +207,12 @@ class PhotoEditing:
         """Read a photo and choose its squares.
 
         Raises:
-            ConfigError: It cannot be read, or a box is not inside.
+            ConfigError: It cannot be read, a box is not inside, or its map has other proportions.
         """
         whole = read_whole_photo(job.photo)
+        for layout in self.layout_files[job.number : job.number + 1]:
+            if problem := describe_other_proportions(self.run, job.photo, layout, whole.pixels):
+                raise ConfigError(problem)
         try:
             boxes, notes = choose_boxes(whole.pixels, self.run.facts, self.boxes, search=self.layouts is None)
         except ConfigError as error:
@@ -293,11 +300,11 @@ class PhotoEditing:
                 edited = paste_edits(photo.whole.pixels, photo.boxes, before, edit, row)
                 save_whole_photo(photo.whole, edited, target.whole)
                 paths.append(target.whole)
-            for face in range(len(photo.boxes)):
-                place = f"-face-{face + 1}" if len(photo.boxes) > 1 else ""
-                for kind, image in self.collect_squares(edit, row + face).items():
+            for face, place in enumerate(list_places(len(photo.boxes))):
+                squares = self.collect_squares(edit, row + face)
+                for kind in [kind for kind in photo.job.kinds if kind in squares]:  # the names that were checked
                     paths.append(target.name_square(f"{place}-{kind}"))
-                    save_image(image, paths[-1])
+                    save_image(squares[kind], paths[-1])
             row += len(photo.boxes)
         return paths
 

@@ -70,12 +70,16 @@ class PhotoJob:
         photo: The file.
         targets: Where its edits go, one for each style.
         crop: Whether squares are saved instead of the photo.
+        kinds: The squares that may be saved for each face, such as `mask`.
+        faces: How many squares of the photo are edited.
     """
 
     number: int
     photo: Path
     targets: Sequence[Target]
     crop: bool
+    kinds: Sequence[str] = ()
+    faces: int = 1
 
     @property
     def folder(self) -> Path:
@@ -84,27 +88,58 @@ class PhotoJob:
 
     @property
     def outputs(self) -> list[Path]:
-        """The main file of each style."""
-        return [target.name_square("-edited") if self.crop else target.whole for target in self.targets]
+        """The main files of each style: the whole photo, or its edited squares."""
+        if not self.crop:
+            return [target.whole for target in self.targets]
+        squares = list_squares(["edited"], self.faces)
+        return [target.name_square(square) for target in self.targets for square in squares]
+
+    @property
+    def possible_outputs(self) -> list[Path]:
+        """Every file that may be written."""
+        squares = list_squares(self.kinds, self.faces)
+        named = [target.name_square(square) for target in self.targets for square in squares]
+        return list(dict.fromkeys([*self.outputs, *named]))
 
 
-def plan_jobs(photos: Sequence[Path], endings: Sequence[str], out: Path | None, *, crop: bool) -> list[PhotoJob]:
-    """Name the files of all edits. Of photos with one name, the later ones are numbered.
+def list_places(faces: int) -> list[str]:
+    """List what the names of squares say of their face: nothing if there is one, else `-face-1` and so on."""
+    return [f"-face-{number}" for number in range(1, faces + 1)] if faces > 1 else [""]
+
+
+def list_squares(kinds: Sequence[str], faces: int) -> list[str]:
+    """List what follows the stem in the names of all squares, such as `-face-1-mask`."""
+    return [f"{place}-{kind}" for place in list_places(faces) for kind in kinds]
+
+
+def plan_jobs(
+    photos: Sequence[Path],
+    endings: Sequence[str],
+    out: Path | None,
+    *,
+    crop: bool,
+    kinds: Sequence[str] = (),
+    faces: int = 1,
+) -> list[PhotoJob]:
+    """Name the files of all edits. Of photos whose edits would share a name, the later ones are numbered.
 
     Args:
         photos: The photos.
         endings: End of the names for each style.
         out: The folder; a file for one photo in one style; None = `edits`, where a single photo takes a free name.
         crop: Whether squares are saved instead of the photos.
+        kinds: The squares that may be saved for each face beside the edited one, such as `mask`.
+        faces: How many squares of each photo are edited.
 
     Raises:
         ConfigError: A file for more than one edit.
     """
     folder, taken = FOLDER if out is None else out, set()
+    kinds = [*(["edited"] if crop else []), *kinds]
     if out is not None and out.suffix.lower() in SUFFIXES and not out.is_dir():
         if len(photos) > 1 or len(endings) > 1 or crop:
             raise ConfigError(f"--out {out}: several pictures are saved; name a folder")
-        return [PhotoJob(0, photos[0], [Target(out, out.stem, "")], crop)]
+        return [PhotoJob(0, photos[0], [Target(out, out.stem, "")], crop, kinds, faces)]
     if out is None and len(photos) == 1 and folder.is_dir():
         taken = {path.name for path in folder.iterdir()}
     jobs = []
@@ -112,10 +147,11 @@ def plan_jobs(photos: Sequence[Path], endings: Sequence[str], out: Path | None, 
         targets = []
         for ending in endings:
             last = f"{ending}{choose_suffix(photo)}"
-            stem = number_stem(photo.stem, f"-edited{ending}.png" if crop else last, taken)
+            names = [f"{square}{ending}.png" for square in list_squares(kinds, faces)] + ([] if crop else [last])
+            stem = number_stem(photo.stem, names, taken)
             targets.append(Target(folder / f"{stem}{last}", stem, ending))
-            taken.add(f"{stem}-edited{ending}.png" if crop else f"{stem}{last}")
-        jobs.append(PhotoJob(number, photo, targets, crop))
+            taken |= {f"{stem}{name}" for name in names}
+        jobs.append(PhotoJob(number, photo, targets, crop, kinds, faces))
     return jobs
 
 
@@ -130,7 +166,7 @@ def check_outputs(jobs: Sequence[PhotoJob], overwrite: bool) -> None:
         ConfigError: Names the files.
     """
     photos = {job.photo.resolve() for job in jobs}
-    existing = [path for job in jobs for path in job.outputs if path.exists()]
+    existing = [path for job in jobs for path in job.possible_outputs if path.exists()]
     if own := [f"{path}: this is a photo that is edited; choose another --out" for path in existing
                if path.resolve() in photos]:  # fmt: skip
         raise ConfigError(join_problems(own))
@@ -139,6 +175,12 @@ def check_outputs(jobs: Sequence[PhotoJob], overwrite: bool) -> None:
             join_problems([f"{path}: exists already" for path in existing])
             + "\nchoose another --out, or replace what is there with --overwrite"
         )
+
+
+def describe_difference(photos: Sequence[str], others: Sequence[str]) -> str:
+    """Describe the first photo of a list that another list does not have in its place; the same for equal lists."""
+    same = next((i for i, (one, other) in enumerate(zip(photos, others)) if one != other), len(others))
+    return f"number {same + 1} of {len(photos)} is {photos[same]}" if same < len(photos) else f"{len(photos)} photos"
 
 
 @dataclass
@@ -164,6 +206,11 @@ class UnfinishedEdits:
         """The file."""
         return self.jobs[0].folder / UNFINISHED
 
+    @property
+    def photos(self) -> list[str]:
+        """All photos of the request. They decide the names of the edits, and which files are the edits' own."""
+        return [str(job.photo) for job in self.jobs]
+
     def open(self, about: Mapping[str, str], resume: bool) -> None:
         """Read which photos are finished.
 
@@ -183,6 +230,7 @@ class UnfinishedEdits:
         try:
             content = json.loads(self.path.read_text())
             stored, self.finished = dict(content["request"]), dict(content["finished"])
+            photos = [str(photo) for photo in content["photos"]]
         except (OSError, ValueError, KeyError, TypeError):
             raise ConfigError(
                 f"{self.path}: not the list of interrupted edits; remove it, or choose another --out"
@@ -192,7 +240,8 @@ class UnfinishedEdits:
                 f"{self.path}: edits were interrupted after {len(self.finished)} photos; add --resume, or remove the "
                 "file"
             )
-        check_same_request(self.path.parent, stored, about, "edits")
+        there, here = describe_difference(photos, self.photos), describe_difference(self.photos, photos)
+        check_same_request(self.path.parent, stored | {"photos": there}, {**about, "photos": here}, "edits")
 
     def is_finished(self, job: PhotoJob) -> bool:
         """Return whether the photo was edited, is the same as then, and its edits are there."""
@@ -203,7 +252,7 @@ class UnfinishedEdits:
         """Remember that photos are finished."""
         if self.is_open:
             self.finished |= {str(job.photo): hash_file(job.photo) for job in jobs}
-            content = {"request": dict(self.about), "finished": self.finished}
+            content = {"request": dict(self.about), "photos": self.photos, "finished": self.finished}
             write_text_atomically(self.path, json.dumps(content, indent=1) + "\n")
 
     def remove(self) -> None:
