@@ -52,7 +52,7 @@ for turn in range(20):
     for process in both:
         process.join()
     assert texts[0] == "held" and any(f"process {process.pid} on" in texts[1] for process in both), texts
-    assert not folder.exists(), "nothing was written into it"
+    assert not folder.exists() or not list(folder.iterdir()), "it stays, empty, if the one that lost had made it"
 assert "torch" not in sys.modules
 """
 
