@@ -107,7 +107,7 @@ def _write_owner(descriptor: int) -> None:
 
 def _describe_owner(path: Path) -> str:
     """Describe who holds a lock, as far as the file can be read; an owner of this moment needs a moment to write it."""
-    for _ in range(20):
+    for _ in range(100):
         try:
             owner = json.loads(path.read_text(encoding="utf-8"))
             return f"process {owner['pid']} on {owner['host']} trains there since {owner['since']}"
