@@ -63,8 +63,8 @@ def forbid_single_precision_convolutions(request: pytest.FixtureRequest, monkeyp
 def require_double(convolve: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
     """Return a convolution that refuses other images than those in float64."""
 
-    def checked(image: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+    def convolve_in_double(image: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
         assert image.dtype == torch.float64, f"a convolution in {image.dtype}, which oneDNN computes: remove the marker"
         return convolve(image, *args, **kwargs)
 
-    return checked
+    return convolve_in_double
