@@ -2,18 +2,18 @@
 
 Rows, for faces without the attribute: the face itself, the composite, the direction at several strengths, direction
 and offset together, that with another face's offset and with the mean offset, the offset without its direction, and
-the offset of a run that was trained without the direction (`--alone`). With `--descent N`, latents that N steps of
-gradient descent find for each face by itself show how near the generator can come at all. Columns: success by a judge
+the offset of a run that was trained without the direction (`--alone`). With `--refine N`, the offset after N steps of
+gradient descent for each face (`zoo edit --refine N`); it may be given again. Columns: success by a judge
 that trained nothing, L1 to the face outside the template, and L1 to the composite inside it.
 
-python benchmarks/sd_gan_table.py RUN --judge JUDGE [--alone RUN] [--faces 500] [--descent 100] [--json FILE]
+python benchmarks/sd_gan_table.py RUN --judge JUDGE [--alone RUN] [--faces 500] [--refine 30] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from zoogan.interfaces import Edit, Request
 from zoogan.judges.judge import Judge, load_judge
 
 BATCH, STRENGTHS, WIDER = 50, (0.5, 1.0, 1.5, 2.0), 3
-WEIGHTS, RATE = (1.0, 4.0, 16.0), 0.03  # of the difference outside, that inside has 1; of Adam
 LONGEST = 400  # batches in which enough faces without an attribute must turn up
 Row = dict[str, float]
 
@@ -64,32 +63,6 @@ def find_outside(mask: Tensor) -> Tensor:
     return 1 - torch.nn.functional.max_pool2d(mask, WIDER, stride=1, padding=WIDER // 2)
 
 
-def descend(editor: DecompositionEditor, start: Tensor, face: Tensor, edit: Edit, weight: float, steps: int) -> Tensor:
-    """Find the latents of each face whose image is nearest to its composite inside and to the face outside.
-
-    Args:
-        editor: Its generator.
-        start: Latents to begin with (n, rows, s).
-        face: The faces.
-        edit: Has the composites.
-        weight: Of the difference outside; that inside has 1.
-        steps: Updates by Adam.
-    """
-    mask, composite = edit.extras["composite_mask"], edit.extras["composite"]
-    with torch.enable_grad():
-        latents = start.clone().requires_grad_()
-        optimizer = torch.optim.Adam([latents], lr=RATE)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for _ in range(steps):
-            image = editor.decomposition.generate(latents)
-            loss = average(image - composite, mask) + weight * average(image - face, find_outside(mask))
-            optimizer.zero_grad()
-            loss.sum().backward()
-            optimizer.step()
-            schedule.step()
-    return latents.detach()
-
-
 def measure(edited: Tensor, edit: Edit, face: Tensor, judge: Judge, column: int) -> Tensor:
     """Measure images: success, L1 outside and L1 inside of each, (n, 3)."""
     mask, composite = edit.extras["composite_mask"], edit.extras["composite"]
@@ -106,9 +79,9 @@ def compute_table(
     judge: Judge,
     attribute: str,
     latents: Tensor,
-    descent: int = 0,
+    refine: Sequence[int] = (),
 ) -> dict[str, Row]:
-    """Measure every row of the table on faces without the attribute; with steps of descent also the nearest faces."""
+    """Measure every row of the table on faces without the attribute; one for each number of steps to refine too."""
     column, rows = judge.attributes.index(attribute), {}
     targets = [editor.resolve(Request({attribute: 1.0}, latents=w), torch.empty(0)) for w in latents.split(BATCH)]
     offset = torch.cat([target["offset"] for target in targets])
@@ -144,15 +117,11 @@ def compute_table(
         own = [alone.resolve(Request({attribute: 1.0}, latents=w), torch.empty(0)) for w in latents.split(BATCH)]
         lone = torch.cat([target["offset"] for target in own])
         rows["offset trained alone"] = run(lambda target, here: add(target, 0, lone[here]), alone)
-    for weight in WEIGHTS if descent else ():
-        nearest = torch.cat([
-            descend(
-                editor, target["latents"] + target["move"][:, None] + target["offset"],
-                editor.synthesise(target["latents"]).image, editor.apply(torch.empty(0), target), weight, descent,
-            )
-            for target in targets
+    for steps in refine:
+        refined = torch.cat([
+            editor.refine_offset(target, editor.synthesise(target["latents"]).image, steps) for target in targets
         ])  # fmt: skip
-        rows[f"descent, outside x {weight:g}"] = run(lambda target, here, found=nearest: found[here])
+        rows[f"refined, {steps} steps"] = run(lambda target, here, own=refined: add(target, 1, own[here]))
     rows["direction at equal damage"] = interpolate(rows, rows["direction and offset"]["outside"])
     lengths = {"offset_length": float(offset.norm(dim=2).mean())}
     lengths["move_length"] = float(torch.cat([target["move"] for target in targets]).norm(dim=1).mean())
@@ -186,7 +155,7 @@ def main() -> None:
     parser.add_argument("--alone", type=Path)
     parser.add_argument("--faces", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1_000_000)
-    parser.add_argument("--descent", type=int, default=0, metavar="STEPS")
+    parser.add_argument("--refine", type=int, action="append", default=[], metavar="STEPS")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -199,7 +168,7 @@ def main() -> None:
     tables = {}
     for attribute in editor.decomposition.attributes:
         latents = select_faces(editor, judge, attribute, options.faces, options.seed)
-        tables[attribute] = compute_table(editor, alone, judge, attribute, latents, options.descent)
+        tables[attribute] = compute_table(editor, alone, judge, attribute, latents, options.refine)
         print_table(attribute, tables[attribute])
     if options.json is not None:
         options.json.write_text(json.dumps(tables, indent=1) + "\n")

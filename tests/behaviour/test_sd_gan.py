@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,6 +21,8 @@ from zoogan import ConfigError, TrainingStopped
 from zoogan.cli import main
 from zoogan.composition.stages import StageContext
 from zoogan.editors import DecompositionEditor, direction_fits
+from zoogan.editors.decomposition import compare_with_composite
+from zoogan.interfaces import Composite
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.loaded import LoadedRun
 from zoogan.testing.conformance import make_tiny_config, train_on_random_batches
@@ -117,10 +120,28 @@ def test_template_decides_the_composite(run: LoadedRun) -> None:
         run.edit(face, Face_Mask=1, template=6)
 
 
+def test_refined_edits_are_nearer_to_their_composites(run: LoadedRun, run_folder: Path, tmp_path: Path) -> None:
+    faces = run.sample(2, seed=5)
+    edits = [run.edit(faces, Face_Mask=1, template=0, refine=steps) for steps in (0, 8)]
+    composite = Composite(edits[0].extras["composite"], edits[0].extras["composite_mask"])
+    plain, refined = (compare_with_composite(edit.image, faces.image, composite) for edit in edits)
+    assert (refined["inside"] < plain["inside"]).all() and (refined["scales"] < plain["scales"]).all()
+    alone = run.edit(run.sample(1, seed=6), Face_Mask=1, template=0, refine=8)
+    assert torch.allclose(alone.image, edits[1].image[1:], atol=1e-3), "a face does not depend on its batch"
+    assert not torch.equal(edits[1].image, run.edit(faces, Face_Mask=1, template=0, refine=8, offset=0.5).image)
+    command = ["edit", str(run_folder), "--seed", "5", "--attribute", "Face_Mask=1", "--template", "0", "--refine", "8"]
+    assert main([*command, "--out", str(tmp_path / "edits")]) == 0
+    saved = read_pictures(tmp_path / "edits")["seed-5-edited.png"]
+    shown = np.asarray(run.edit(run.sample(1, seed=5), Face_Mask=1, template=0, refine=8).pil())
+    assert (np.asarray(saved) == shown).all()
+
+
 def test_words_without_effect_are_refused(run: LoadedRun, run_folder: Path) -> None:
     face = run.sample(1)
-    with pytest.raises(ConfigError, match="offset and template have no effect: they are for adding Face_Mask"):
+    with pytest.raises(ConfigError, match="offset, refine and template have no effect: they are for adding Face_Mask"):
         run.edit(face, Face_Mask=0, offset=0.5)
+    with pytest.raises(ConfigError, match="refine: the composite shows Face_Mask fully: request 1"):
+        run.edit(face, Face_Mask=0.5, refine=2)
     with pytest.raises(ConfigError, match="this run was trained with its own direction"):
         fit_directions(run, ["Face_Mask"])
 

@@ -102,6 +102,14 @@ def edit(
             "compute offsets."
         ),
     ] = None,
+    refine: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Steps of gradient descent that bring each edit nearer to its composite (default: 0; 30 take a second "
+            "or two for a face of 32 px). For such runs with templates.",
+        ),
+    ] = None,
     template: Annotated[
         int | None,
         typer.Option(help="Number of the template to show (default: each face has one of its own)."),
@@ -163,7 +171,7 @@ def edit(
         layout=layout or (), own=own or (), part=part or (), only=only, from_seed=from_seed, from_face=from_face,
         segmentation=segmentation, keep_background=keep_background, strength=strength, threshold=threshold,
         truncation=truncation, seed=seed or (), film=film, root=root, drive=drive, resume=resume, out=out,
-        offset=offset, template=template, steps=steps, box=box or (), crop=crop, overwrite=overwrite,
+        offset=offset, refine=refine, template=template, steps=steps, box=box or (), crop=crop, overwrite=overwrite,
     )  # fmt: skip
 
     def open_run() -> LoadedRun:

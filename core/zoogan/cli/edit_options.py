@@ -29,7 +29,7 @@ OPTIONS = {
     "seed": "--seed SEED", "strength": "--strength NUMBER", "threshold": "--threshold NUMBER",
     "truncation": "--truncation NUMBER", "reference": "--reference PHOTO", "donor": "--from FILE",
     "layout": "--layout FILE", "own": "--own NAME=VALUE", "keep_background": "--keep-background",
-    "offset": "--offset NUMBER", "template": "--template NUMBER",
+    "offset": "--offset NUMBER", "refine": "--refine STEPS", "template": "--template NUMBER",
 }  # fmt: skip
 PART_OPTIONS = {"part": "--part NAME", "only": "--only KIND", "from_seed": "--from-seed SEED"}
 LATENT_SUFFIX = ".safetensors"  # as in zoogan.runs.latents, which imports torch
@@ -66,6 +66,7 @@ class EditOptions:
     resume: bool = False
     out: Path | None = None
     offset: float | None = None
+    refine: int | None = None
     template: int | None = None
     steps: bool = False
     box: Sequence[str] = ()
@@ -109,9 +110,9 @@ class EditOptions:
         return dict(item.split("=", 1) for text in self.own for item in text.split(",") if "=" in item) or None
 
     def make_request(self) -> dict[str, Any]:
-        """Make the words of the request: attributes, `domain`, `part` and `only`, `offset` and `template`."""
+        """Make the words of the request: attributes, `domain`, `part` and `only`, `offset`, `refine`, `template`."""
         others: dict[str, Any] = {"domain": self.domain, "part": list(self.part) or None, "only": self.only}
-        others |= {"offset": self.offset, "template": self.template}
+        others |= {"offset": self.offset, "refine": self.refine, "template": self.template}
         return self.parse_attributes() | {name: value for name, value in others.items() if value is not None}
 
 
@@ -172,8 +173,9 @@ def list_request_problems(options: EditOptions, layout_use: LayoutUse | None) ->
         problems.append(NO_REQUEST)
     if options.reference and options.seed:
         problems.append("a style comes from --reference or from --seed: leave one of them out")
-    if (options.offset is not None or options.template is not None) and not options.attribute:
-        problems.append("--offset and --template are about an attribute: name it with --attribute NAME=VALUE")
+    of_offset = (options.offset, options.refine, options.template)
+    if any(value is not None for value in of_offset) and not options.attribute:
+        problems.append("--offset, --refine and --template are about an attribute: add --attribute NAME=VALUE")
     if not isfinite(options.strength):
         problems.append(f"--strength {options.strength}: expected a number; 0 returns the input, 1 the edit")
     return problems
@@ -404,4 +406,4 @@ def list_refused_offset_options(editor: Editor, given: Mapping[str, Any]) -> lis
     if editor.takes_offset:
         return []
     reason = "this run computes no offset of a direction; remove it"
-    return [f"{name}: {reason}" for name in ("--offset", "--template", "--steps") if name in given]
+    return [f"{name}: {reason}" for name in ("--offset", "--refine", "--template", "--steps") if name in given]

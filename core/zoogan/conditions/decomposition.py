@@ -1,4 +1,4 @@
-"""The condition of latent decomposition: attributes, how much of their offset, and which template."""
+"""The condition of latent decomposition: attributes, how much of their offset, how refined, and which template."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from zoogan.conditions.latent import LatentCondition
 from zoogan.facts import Facts
 from zoogan.interfaces.condition import Request
 
-OFFSET_WORDS = ("offset", "template")
+OFFSET_WORDS = ("offset", "refine", "template")
+MOST_STEPS = 10_000  # of descent
 
 
 class DecompositionCondition(LatentCondition):
     """Role `condition`: no targets in training. A request may name how much of the offset it takes, and a template.
+
+    It may also ask for steps of descent, which refine the offset.
 
     Args:
         config: Unused.
@@ -30,16 +33,17 @@ class DecompositionCondition(LatentCondition):
         self.templates = 0
 
     def parse(self, words: Mapping[str, Any]) -> Request:
-        """Parse attributes and parts as `LatentCondition` does, and `offset` and `template`.
+        """Parse attributes and parts as `LatentCondition` does, and `offset`, `refine` and `template`.
 
         Args:
-            words: As of `LatentCondition.parse`, and `offset`, a number of 0 or more, and `template`, a whole number.
+            words: As of `LatentCondition.parse`, and `offset`, a number of 0 or more, and `refine` and `template`,
+                whole numbers.
 
         Raises:
             ValueError: All problems, at once.
         """
         problems: list[str] = []
-        offset, template = words.get("offset"), words.get("template")
+        offset, refine, template = (words.get(name) for name in OFFSET_WORDS)
         options: dict[str, Any] = {}
         if offset is not None:
             try:
@@ -48,6 +52,13 @@ class DecompositionCondition(LatentCondition):
                 options["offset"] = -1.0
             if not (isfinite(options["offset"]) and options["offset"] >= 0):
                 problems.append(f"offset: expected a number from 0 (the direction alone) upwards, got {offset!r}")
+        if refine is not None:
+            if not str(refine).isdecimal() or int(refine) > MOST_STEPS:
+                problems.append(f"refine: expected a number of steps from 0 to {MOST_STEPS}, got {refine!r}")
+            elif not self.templates and int(refine):
+                problems.append("refine: this run has no templates to descend towards: leave it out")
+            else:
+                options["refine"] = int(refine)
         if template is not None:
             last = self.templates - 1
             if not self.templates:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoogan.editors.directions import Direction, DirectionBasis, make_basis
 from zoogan.editors.synthesis_editor import SynthesisEditor
@@ -16,6 +17,7 @@ from zoogan.interfaces.decomposition import Composite, Compositor, FaceGeometry,
 from zoogan.interfaces.synthesis import Latent, LatentGenerator, LatentMapping, Latents, Noise
 
 STAGES = ("backbone", "geometry")  # that a decomposition cannot do without
+SCALES = 3  # of the comparison of whole images: full, half and quarter size
 
 
 class Decomposition:
@@ -198,3 +200,33 @@ class Decomposition:
         own = sum((which[:, k] * number for k, number in enumerate(numbers)), torch.zeros_like(attribute))
         placement = self.geometry.read_placement(seen) if self.compositor.needs_placement else None
         return self.compositor.compose(face, own, template, placement), geometry
+
+
+def compare_with_composite(
+    edited: Float[Tensor, "n c h w"], face: Float[Tensor, "n c h w"], composite: Composite
+) -> dict[str, Float[Tensor, " n"]]:
+    """Compare edits with their composites, and with the faces where the template is not.
+
+    Args:
+        edited: The edits.
+        face: The faces before the edit.
+        composite: The faces with templates.
+
+    Returns:
+        Three numbers for each face. inside: L1 to the composite, weighed by the mask. scales: mean L1 to the composite
+        of the whole image at three sizes. outside: mean L1 to the face, farther than a pixel from the mask.
+    """
+    channels, target, mask = edited.shape[1], composite.image, composite.mask
+    wrong = (edited - target).abs()
+    inside = (wrong * mask).sum((1, 2, 3)) / (channels * mask.sum((1, 2, 3))).clamp(min=1.0)
+    scales, one, other = [wrong.mean((1, 2, 3))], edited, target
+    for _ in range(SCALES - 1):
+        one, other = F.avg_pool2d(one, 2), F.avg_pool2d(other, 2)
+        scales.append((one - other).abs().mean((1, 2, 3)))
+    outside = (1 - widen_mask(mask)) * (edited - face).abs()
+    return {"inside": inside, "scales": torch.stack(scales).mean(0), "outside": outside.mean((1, 2, 3))}
+
+
+def widen_mask(mask: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
+    """Widen a mask by a pixel, so that its soft edge does not count as outside."""
+    return F.max_pool2d(mask, 3, stride=1, padding=1)

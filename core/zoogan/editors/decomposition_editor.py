@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from zoogan.conditions.decomposition import DecompositionCondition
-from zoogan.editors.decomposition import Decomposition
+from zoogan.editors.decomposition import Decomposition, compare_with_composite
 from zoogan.editors.directions import Direction, solve_move
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Column, Edit, Networks, Request, Seed, Targets
@@ -20,6 +20,8 @@ from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.synthesis import Latents, collect_noise
 
 COLUMN_ATTRIBUTES = 4  # in a sample grid
+REFINE_RATE = 0.03  # of Adam
+REFINE_WEIGHTS = {"inside": 1.0, "scales": 0.5, "outside": 4.0}
 
 
 class DecompositionEditor(SynthesisEditor):
@@ -131,9 +133,13 @@ class DecompositionEditor(SynthesisEditor):
         names = [name for name in parts.attributes if wanted.get(name, 0) > 0]
         if lost := [name for name in wanted if name not in self.directions and name not in names]:
             raise ValueError(f"{lost[0]}: this run has no direction of it, so an edit can add it and not remove it")
-        if not names and (request.offset != 1 or request.template is not None):
+        if not names and (request.offset != 1 or request.refine or request.template is not None):
             known = ", ".join(parts.attributes)
-            raise ValueError(f"offset and template have no effect: they are for adding {known}; leave them out")
+            raise ValueError(f"offset, refine and template have no effect: they are for adding {known}; leave them out")
+        if request.refine and any(request.attributes[name] != 1 for name in names):
+            raise ValueError(
+                f"refine: the composite shows {names[0]} fully: request 1, and use strength for less of it"
+            )
         targets = self._resolve_moves(request, image, own)
         latents = targets.get("replaced", targets["latents"])
         if not names:
@@ -152,10 +158,39 @@ class DecompositionEditor(SynthesisEditor):
             attribute = torch.full_like(template, parts.attributes.index(name))
             composite, geometry = parts.compose(composite.image, attribute, template, face)
             one = self.fusion(face, composite.image, composite.mask, geometry)
-            offset = offset + request.offset * request.attributes[name] * one
+            offset = offset + request.attributes[name] * one
             mask = torch.maximum(mask, composite.mask)
         shown = {"composite": composite.image, "composite_mask": mask} if parts.has_templates else {}
-        return targets | {"offset": offset} | shown
+        targets = targets | shown | {"offset": offset}
+        if request.refine:
+            offset = self.refine_offset(targets, face, request.refine)
+        return targets | {"offset": request.offset * offset}
+
+    def refine_offset(self, targets: Targets, face: Float[Tensor, "n c h w"], steps: int) -> Latents:
+        """Improve the offset of each face by gradient descent towards its composite, and its face outside the template.
+
+        Args:
+            targets: Those of an edit at full strength, with `offset`, `composite` and `composite_mask`.
+            face: The unedited faces.
+            steps: Updates by Adam; the rate falls to 0 along a half cosine.
+
+        Returns:
+            The offset (n, rows, s). That of a face does not depend on the other faces.
+        """
+        composite = Composite(targets["composite"], targets["composite_mask"])
+        start = super().move_latents(targets, 1.0)
+        with torch.enable_grad():
+            offset = targets["offset"].clone().requires_grad_()
+            optimizer = torch.optim.Adam([offset], lr=REFINE_RATE)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+            for _ in range(steps):
+                edited = self.decomposition.generate(start + offset, collect_noise(targets))
+                distances = compare_with_composite(edited, face, composite)
+                loss = torch.stack([weight * distances[name].sum() for name, weight in REFINE_WEIGHTS.items()]).sum()
+                (offset.grad,) = torch.autograd.grad(loss, offset)
+                optimizer.step()
+                schedule.step()
+        return offset.detach()
 
     def _resolve_moves(self, request: Request, image: Tensor, own: Tensor | None) -> Targets:
         """Turn a request into the targets of `SynthesisEditor`; moves of the run's own attributes are `basis` long."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoogan.conditions.decomposition import DecompositionCondition
-from zoogan.editors.decomposition import STAGES, Decomposition
+from zoogan.editors.decomposition import STAGES, Decomposition, compare_with_composite
 from zoogan.editors.decomposition_editor import DecompositionEditor
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
@@ -23,7 +23,6 @@ from zoogan.games.extensible import ExtensibleGame
 from zoogan.interfaces import (
     AdversarialLoss,
     Clock,
-    Composite,
     Compositor,
     Draws,
     Editor,
@@ -35,8 +34,6 @@ from zoogan.interfaces import (
     Turn,
 )  # fmt: skip
 from zoogan.layers.precision import ensure_float32
-
-SCALES = 3  # of the comparison of whole images: full, half and quarter size
 
 
 class LatentDecomposition(ExtensibleGame):
@@ -150,7 +147,7 @@ class LatentDecomposition(ExtensibleGame):
         offset = turn.networks["fusion"](face, composite.image, composite.mask, geometry)
         edited = ensure_float32(parts.generate(latents + move[:, None] + offset))
         self._figures = {"offset": offset.detach().norm(dim=2).mean(), "move": move.norm(dim=1).mean()}
-        terms = compare_with_composite(edited, face, composite)
+        terms = {name: each.mean() for name, each in compare_with_composite(edited, face, composite).items()}
         terms["size"] = offset.square().mean()
         if "adversarial" in weights:
             discriminator = parts.discriminator
@@ -191,33 +188,3 @@ class LatentDecomposition(ExtensibleGame):
         Attributes other than those of the run are edited along directions that are fitted later.
         """
         return DecompositionEditor(networks, self.condition, self.decomposition)
-
-
-def compare_with_composite(
-    edited: Float[Tensor, "n c h w"], face: Float[Tensor, "n c h w"], composite: Composite
-) -> dict[str, Tensor]:
-    """Compare edits with their composites, and with the faces where the template is not.
-
-    Args:
-        edited: The edits.
-        face: The faces before the edit.
-        composite: The faces with templates.
-
-    Returns:
-        inside: L1 to the composite, weighed by the mask. scales: mean L1 of the whole images at three sizes. outside:
-        mean L1 to the face, farther than a pixel from the mask.
-    """
-    channels, target, mask = edited.shape[1], composite.image, composite.mask
-    wrong = (edited - target).abs()
-    inside = (wrong * mask).sum((1, 2, 3)) / (channels * mask.sum((1, 2, 3))).clamp(min=1.0)
-    scales, one, other = [wrong.mean()], edited, target
-    for _ in range(SCALES - 1):
-        one, other = F.avg_pool2d(one, 2), F.avg_pool2d(other, 2)
-        scales.append((one - other).abs().mean())
-    outside = (1 - widen_mask(mask)) * (edited - face).abs()
-    return {"inside": inside.mean(), "scales": torch.stack(scales).mean(), "outside": outside.mean()}
-
-
-def widen_mask(mask: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
-    """Widen a mask by a pixel, so that its soft edge does not count as outside."""
-    return F.max_pool2d(mask, 3, stride=1, padding=1)

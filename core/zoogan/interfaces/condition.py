@@ -35,6 +35,7 @@ class Request:
         drive: Faces whose pose and expression the edited faces take, (n, c, h, w) in [-1, 1], for editors with
             `takes_drive`. Those that make no images take layouts (n, k, h, w).
         offset: How much of its offset an edit takes, for editors that compute offsets; 0 = the direction alone.
+        refine: Steps of gradient descent that bring an edit nearer to its composite, for editors that compute offsets.
         template: Number of the template that shows the attribute, one for all or (n,) one for each face, for editors
             with templates; None = each face has one of its own.
     """
@@ -50,6 +51,7 @@ class Request:
     donor: Tensor | None = None
     drive: Tensor | None = None
     offset: float = 1.0
+    refine: int = 0
     template: int | Tensor | None = None
 
 

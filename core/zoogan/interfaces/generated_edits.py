@@ -92,7 +92,9 @@ class GeneratedEdits(Edits):
 
 
 @torch.no_grad()
-def add_attribute(editor: Editor, sample: Edit, attribute: str, seed: Seed = 0, template: Tensor | None = None) -> Edit:
+def add_attribute(
+    editor: Editor, sample: Edit, attribute: str, seed: Seed = 0, template: Tensor | None = None, refine: int = 0
+) -> Edit:
     """Add an attribute to faces that have latents.
 
     Args:
@@ -101,10 +103,11 @@ def add_attribute(editor: Editor, sample: Edit, attribute: str, seed: Seed = 0, 
         attribute: One of the editor's attributes.
         seed: Seed of what the edit draws, one for all or one for each face.
         template: Number of the template of each face; None = those that the editor chooses.
+        refine: Steps of descent towards the composite, for editors that compute offsets.
     """
     request = editor.condition.parse({attribute: 1})
     latents, noise = sample.extras["latents"], collect_noise(sample.extras)
-    request = replace(request, latents=latents, noise=noise, template=template)
+    request = replace(request, latents=latents, noise=noise, template=template, refine=refine)
     return editor.apply(sample.image, editor.resolve(request, sample.image), seed=seed)
 
 

@@ -34,12 +34,14 @@ class InvertedConfig(ComponentConfig):
         faces: Held-out faces of each attribute, at most as many as the study has faces.
         iterations: Iterations of each inversion.
         seed: Seed of the inversions.
+        refine: Steps of descent of a further row, `refined`, for runs that compute offsets; 0 = no such row.
     """
 
     use: Literal["inverted"] = "inverted"
     faces: int = Field(40, ge=1)
     iterations: int = Field(200, ge=1)
     seed: int = 0
+    refine: int = Field(0, ge=0)
 
 
 class InvertedEditError(RedrawMetric):
@@ -48,7 +50,8 @@ class InvertedEditError(RedrawMetric):
     As `edit_error`: mean L1(image, redraw) / mean L1(face, redraw) inside the true region, 0 = the true redraw, 1 = no
     edit of the face. `none` is the inverted face, `basis` its edit by the basis alone, `full` its edit, and `composite`
     the inverted face with a template laid on; of the templates of a run the one is taken that is nearest to the
-    redraw, as a person would choose it. Slow, so that it is measured only when it is named.
+    redraw, as a person would choose it. `refined` is the edit after the steps of descent that `refine` asks for. Slow,
+    so that it is measured only when it is named.
     """
 
     Config = InvertedConfig
@@ -57,7 +60,7 @@ class InvertedEditError(RedrawMetric):
     kinds = ("generated",)
     better: ClassVar = {
         "inverted.edit_error.none": None, "inverted.edit_error.basis": None, "inverted.edit_error.full": "lower",
-        "inverted.edit_error.composite": None,
+        "inverted.edit_error.composite": None, "inverted.edit_error.refined": "lower",
     }  # fmt: skip
 
     def start(self, study: Study) -> None:
@@ -138,6 +141,10 @@ class InvertedEditError(RedrawMetric):
         )  # fmt: skip
         shown: dict[str, Tensor | None] = {"none": found.image, "full": edit.image}
         shown |= {name: edit.extras.get(name) for name in ("basis", "composite")}
+        if self.config.refine and template is not None:
+            shown["refined"] = add_attribute(
+                editor, found, attribute, self.config.seed, template, refine=self.config.refine
+            ).image
         needed = ((image - redraw).abs() * region).flatten(1).sum(1)
         for name, result in shown.items():
             if result is not None:
