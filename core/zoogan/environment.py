@@ -8,6 +8,7 @@ from collections.abc import Mapping
 VARIABLES = {
     "ZOOGAN_CACHE": "the folder of judges, features and downloads",
     "ZOOGAN_METRIC_WEIGHTS": "the folder of the published weights of metrics",
+    "ZOOGAN_MAX_PIXELS": "the most pixels of one picture",
     "ZOOGAN_PLUGINS": "modules or .py files to load as plugins",
     "ZOOGAN_DISABLE_PLUGINS": "names of plugins to leave out",
     "ZOOGAN_LOG_LEVEL": "how much the command line logs on stderr",

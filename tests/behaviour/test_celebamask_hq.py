@@ -276,10 +276,10 @@ def test_invalid_files_are_reported_on_opening(root: Path, spoil: Any, settings:
     [
         (lambda r: (r / "CelebA-HQ-img/0.jpg").write_bytes(b"no"), "maps", r"CelebA-HQ-img/0.jpg: not a picture"),
         (lambda r: (r / "CelebAMask-HQ-mask/0.png").write_bytes(b"no"), "maps", r"mask/0.png: not a picture"),
-        (lambda r: (r / "CelebAMask-HQ-mask/0.png").unlink(), "maps", r"mask/0.png: damaged or unreadable"),
+        (lambda r: (r / "CelebAMask-HQ-mask/0.png").unlink(), "maps", r"mask/0.png: no such file"),
         (lambda r: cut_off(r / "CelebAMask-HQ-mask/0.png"), "maps", r"mask/0.png: damaged or unreadable"),
         (lambda r: cut_off(hair_of_zero(r)), "parts", r"00000_hair.png: damaged or unreadable"),
-        (lambda r: hair_of_zero(r).write_bytes(b""), "parts", r"00000_hair.png: not a picture"),
+        (lambda r: hair_of_zero(r).write_bytes(b""), "parts", r"00000_hair.png: an empty file, not a picture"),
         (lambda r: write_map(r, 0, classes_of(0)[:20]), "maps",
          r"mask/0.png: 32 x 20, but its image .*img/0.jpg is 64 x 64"),
         (lambda r: Image.new("L", (SIDE, 20)).save(hair_of_zero(r)), "parts",

@@ -23,6 +23,7 @@ from zoogan.errors import ConfigError
 from zoogan.files import replace_file
 from zoogan.pictures.film import RATE
 from zoogan.pictures.film_files import check_film, check_readable_film
+from zoogan.pictures.opening import open_picture
 from zoogan.pictures.photo import read_photo
 
 GIF_DURATION = 100  # milliseconds of a frame without a duration, as browsers show it
@@ -74,15 +75,16 @@ def read_film(path: Path) -> Film:
 def _read_gif(path: Path) -> Film:
     """Open a GIF."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             durations = tuple(
                 int(frame.info.get("duration") or GIF_DURATION) for frame in ImageSequence.Iterator(picture)
             )
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ConfigError(f"{path}: not a film that can be read ({error}); give another file") from error
+    except ConfigError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ConfigError(f"{path}: not a film that can be read ({reason}); give another file") from error
 
     def iterate() -> Iterator[Tensor]:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             for frame in ImageSequence.Iterator(picture):
                 yield read_photo(frame.convert("RGBA"))
 

@@ -6,6 +6,8 @@ processes inherit the import.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +15,39 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torchvision.io import decode_jpeg
 
-from zoogan.pictures.photo import read_photo
+from zoogan.pictures.opening import check_pixel_count, check_regular_file
+from zoogan.pictures.photo import crop_square, read_photo, resize_squares
+
+LARGE = 3 * 1024**2  # bytes of a picture that is resized before the next one is read
+MARKER, SCAN = 0xFF, 0xDA
+ALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # markers without content
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # of JPEG; the others are tables
+
+
+def read_squares(
+    paths: Sequence[Path], share: float, size: int
+) -> tuple[UInt8[Tensor, "n 3 {size} {size}"], list[tuple[int, int]]]:
+    """Read pictures for a source: the centre square of each, resized.
+
+    Args:
+        paths: The files.
+        share: Side of the square as a share of the shorter side, in (0, 1].
+        size: Side of the results in pixels.
+
+    Returns:
+        (the squares, height and width of each picture in its file).
+
+    Raises:
+        ConfigError: As `decode_picture`.
+    """
+    squares, sizes = [], []
+    for path in paths:
+        picture = decode_picture(path)
+        sizes.append((picture.shape[1], picture.shape[2]))
+        square = crop_square(picture, share)
+        # Large pictures are resized at once: a batch of them would not fit into memory.
+        squares.append(resize_squares([square], size)[0] if picture.numel() > LARGE else square)
+    return resize_squares(squares, size), sizes
 
 
 def decode_picture(path: Path) -> UInt8[Tensor, "3 h w"]:
@@ -30,11 +64,33 @@ def decode_picture(path: Path) -> UInt8[Tensor, "3 h w"]:
     """
     if path.suffix.lower() in (".jpg", ".jpeg"):
         try:
-            content = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-            # Pillow reads JPEGs with four channels, because it handles Adobe's inverted colours.
-            picture = decode_jpeg(content, apply_exif_orientation=True)
-            if len(picture) in (1, 3):
-                return picture.expand(3, -1, -1).contiguous()
+            check_regular_file(path)
+            content = path.read_bytes()
+            if (size := read_jpeg_size(content)) is not None:
+                check_pixel_count(path, *size)
+                # Pillow reads JPEGs with four channels, because it handles Adobe's inverted colours.
+                picture = decode_jpeg(
+                    torch.frombuffer(bytearray(content), dtype=torch.uint8), apply_exif_orientation=True
+                )
+                if len(picture) in (1, 3):
+                    return picture.expand(3, -1, -1).contiguous()
         except (OSError, RuntimeError, ValueError):
             pass  # read_photo can read it after all, or raises an error that names the problem
     return read_photo(path)
+
+
+def read_jpeg_size(content: bytes) -> tuple[int, int] | None:
+    """Read width and height from the frame header of a JPEG; None if there is none before the first scan."""
+    place = 2
+    while content[:2] == b"\xff\xd8" and place + 9 <= len(content):
+        if content[place] != MARKER:
+            return None
+        kind = content[place + 1]
+        if kind in FRAMES:
+            height, width = struct.unpack_from(">HH", content, place + 5)
+            return width, height
+        if kind == SCAN:
+            return None
+        length = int.from_bytes(content[place + 2 : place + 4], "big")
+        place += 1 if kind == MARKER else 2 if kind in ALONE else 2 + length
+    return None

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol, cast, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,20 +18,10 @@ from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.pixels import normalize_image as normalize_image
 from zoogan.interfaces.pixels import quantize_image as quantize_image
-from zoogan.names import suggest_name
 from zoogan.pictures.box import Box, find_centre_box
-from zoogan.pictures.photo_files import SUFFIXES
+from zoogan.pictures.opening import BinaryFile, open_picture
 
 WIDE = 1.3  # longer side / shorter side from which a photo gets a warning
-
-
-@runtime_checkable
-class BinaryFile(Protocol):
-    """An open file whose bytes can be read."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read bytes, all that are left by default."""
-        ...
 
 
 def read_photo(path: str | Path | Image.Image | BinaryFile) -> UInt8[Tensor, "3 h w"]:
@@ -54,37 +43,6 @@ def read_photo(path: str | Path | Image.Image | BinaryFile) -> UInt8[Tensor, "3 
         return convert_to_rgb(ImageOps.exif_transpose(path))
     with open_picture(path) as picture:
         return convert_to_rgb(ImageOps.exif_transpose(picture))
-
-
-@contextmanager
-def open_picture(path: str | Path | BinaryFile) -> Iterator[Image.Image]:
-    """Open a picture; its pixels are read inside the context.
-
-    Raises:
-        ConfigError: See `read_photo`.
-    """
-    path = Path(path) if isinstance(path, str) else path
-    try:
-        with Image.open(cast(IO[bytes], path)) as picture:
-            yield picture
-    except FileNotFoundError:
-        assert isinstance(path, Path)
-        raise ConfigError(describe_missing_photo(path)) from None
-    except UnidentifiedImageError:
-        raise ConfigError(f"{_name_file(path)}: not a picture that can be read ({', '.join(SUFFIXES)})") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"{_name_file(path)}: damaged or unreadable picture ({error})") from error
-
-
-def _name_file(file: Path | BinaryFile) -> str:
-    """Return the name of a file for messages."""
-    return str(file) if isinstance(file, Path) else str(getattr(file, "name", "these bytes"))
-
-
-def describe_missing_photo(path: Path) -> str:
-    """Say that there is no such file, with the nearest name beside it."""
-    names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-    return f"{path}: no such file{suggest_name(path.name, names)}"
 
 
 def read_photo_files(paths: Sequence[Path]) -> list[UInt8[Tensor, "3 h w"]]:

@@ -10,6 +10,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from zoogan.errors import ConfigError
+from zoogan.pictures.opening import open_picture
+
 SOURCE_KEY, DRAWN = "Source", "drawn by zoogan"  # a text of the PNG file
 
 
@@ -30,7 +33,7 @@ def make_drawn_text() -> PngInfo:
 def is_drawn_picture(path: Path) -> bool:
     """Return whether a file says that zoogan drew it; False for files that cannot be read."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             return picture.info.get(SOURCE_KEY) == DRAWN
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except ConfigError:
         return False

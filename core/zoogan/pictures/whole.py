@@ -14,7 +14,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from zoogan.files import replace_file
-from zoogan.pictures.photo import convert_to_rgb, open_picture
+from zoogan.pictures.opening import open_picture
+from zoogan.pictures.photo import convert_to_rgb
 from zoogan.pictures.provenance import DRAWN, SOURCE_KEY, make_drawn_text
 
 ORIENTATION = 0x0112  # EXIF

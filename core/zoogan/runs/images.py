@@ -18,7 +18,8 @@ from torch import Tensor
 
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
-from zoogan.pictures.photo import BinaryFile, crop_photo, normalize_image, quantize_image, read_photo
+from zoogan.pictures.opening import BinaryFile
+from zoogan.pictures.photo import crop_photo, normalize_image, quantize_image, read_photo
 from zoogan.pictures.photo_paths import list_photo_paths
 
 Photo = str | Path | Image.Image | Tensor | np.ndarray | bytes | BinaryFile

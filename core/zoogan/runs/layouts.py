@@ -17,7 +17,7 @@ from zoogan.data.sources.segmentation_files import STEPS, resize_nearest
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.layers.layout import make_layout
-from zoogan.names import suggest_name
+from zoogan.pictures.opening import open_picture
 from zoogan.pictures.palette import choose_colours
 
 LayoutMap = str | Path | Image.Image | Tensor | np.ndarray
@@ -106,14 +106,8 @@ def _read_numbers(item: Any, facts: Facts, place: int) -> UInt8[np.ndarray, "h w
 
 def _open_map(path: Path, facts: Facts) -> Any:
     """Read a file."""
-    try:
-        with Image.open(path) as picture:
-            return _read_picture(picture, facts, str(path))
-    except FileNotFoundError:
-        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise ConfigError(f"{path}: no such file{suggest_name(path.name, names)}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"{path}: not a map that can be read ({error}); a map of parts is a PNG") from error
+    with open_picture(path) as picture:
+        return _read_picture(picture, facts, str(path))
 
 
 def _read_picture(picture: Image.Image, facts: Facts, name: str) -> Any:

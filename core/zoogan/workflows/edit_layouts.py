@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from zoogan.errors import ConfigError
 from zoogan.pictures.film import make_style_frames, save_film
+from zoogan.pictures.opening import open_picture
 from zoogan.pictures.palette import colour_segmentation
 from zoogan.pictures.photo import normalize_image
 from zoogan.runs.images import NORMALIZED
@@ -114,7 +114,7 @@ def describe_other_proportions(run: LoadedRun, photo: Path, path: Path, picture:
         picture: The upright photo, (3, height, width).
     """
     height, width = picture.shape[-2:]
-    with Image.open(path) as opened:
+    with open_picture(path) as opened:
         w, h = opened.size
     if (w, h) == (run.facts.image_size,) * 2 or abs(w * height - h * width) <= max(height, width):
         return None

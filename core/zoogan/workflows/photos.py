@@ -11,7 +11,8 @@ from torch import Tensor
 
 from zoogan.errors import ConfigError
 from zoogan.names import join_problems
-from zoogan.pictures.photo import describe_missing_photo, list_crop_warnings, read_photo_files
+from zoogan.pictures.opening import describe_missing_photo
+from zoogan.pictures.photo import list_crop_warnings, read_photo_files
 from zoogan.pictures.provenance import is_drawn_picture
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.latents import LATENT_SUFFIX

@@ -28,8 +28,7 @@ from zoogan.facts import Facts
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.source import Source, Split
 from zoogan.names import join_problems
-from zoogan.pictures.decode import decode_picture
-from zoogan.pictures.photo import crop_square, resize_squares
+from zoogan.pictures.decode import read_squares
 
 _LAYOUT = """CelebA is expected as it is distributed, in one folder (--root):
   img_align_celeba/000001.jpg ...   the aligned and cropped images
@@ -124,8 +123,8 @@ class CelebA(Source):
             ConfigError: An image cannot be decoded.
         """
         rows = [self.members[split][i] for i in indices]
-        squares = [crop_square(decode_picture(self.images / self.rows.names[row]), self.crop) for row in rows]
-        return {"image": resize_squares(squares, self.image_size), "attributes": self.rows.labels[rows]}
+        squares, _ = read_squares([self.images / self.rows.names[row] for row in rows], self.crop, self.image_size)
+        return {"image": squares, "attributes": self.rows.labels[rows]}
 
 
 def _check_layout(config: CelebAData) -> Path:

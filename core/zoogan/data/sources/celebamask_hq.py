@@ -37,8 +37,7 @@ from zoogan.facts import Facts
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.source import Source, Split
 from zoogan.names import join_problems, suggest_name
-from zoogan.pictures.decode import decode_picture
-from zoogan.pictures.photo import crop_square, resize_squares
+from zoogan.pictures.decode import read_squares
 from zoogan.pictures.photo_files import SUFFIXES
 
 IMAGES, MAPS, PARTS = "CelebA-HQ-img", "CelebAMask-HQ-mask", "CelebAMask-HQ-mask-anno"
@@ -152,13 +151,10 @@ class CelebAMaskHQ(Source):
 
     def _decode(self, numbers: Sequence[int]) -> Pictures:
         """Decode the images and segmentations of the faces of these numbers."""
-        squares, maps = [], []
-        for number in numbers:
-            path = self.images[number]
-            photo = decode_picture(path)
-            maps.append(self._read_segmentation(number, path, *photo.shape[-2:]))
-            squares.append(crop_square(photo, self.crop))
-        return resize_squares(squares, self.image_size), torch.stack(maps)
+        paths = [self.images[number] for number in numbers]
+        squares, sizes = read_squares(paths, self.crop, self.image_size)
+        maps = [self._read_segmentation(number, path, *size) for number, path, size in zip(numbers, paths, sizes)]
+        return squares, torch.stack(maps)
 
     def _read_segmentation(self, number: int, photo: Path, height: int, width: int) -> Tensor:
         """Read the segmentation of one face (s, s). Masks are reduced before painting: the same pixels, and fewer."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,14 +20,14 @@ from zoogan.data.sources.attribute_columns import (
     find_columns,
     select_exclusive,
 )
+from zoogan.data.sources.image_files import PassedOver, list_images, normalize_name, report_passed_over
 from zoogan.data.sources.segmentation_files import make_part_table, read_parts
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.source import Source, Split
 from zoogan.names import join_problems, suggest_name
-from zoogan.pictures.decode import decode_picture
-from zoogan.pictures.photo import crop_square, resize_squares
+from zoogan.pictures.decode import read_squares
 from zoogan.pictures.photo_files import SUFFIXES
 
 _EXAMPLE = """expected in the folder (--root), beside the images, which may lie in folders of their own:
@@ -60,8 +58,10 @@ class Folder(Source):
         label_set = self.label_set = config.label_set
         if label_set is not None:
             self.parts, self.transparent, self.mirrored = label_set.names, label_set.transparent, label_set.mirrored
+        counts = PassedOver()
         maps = _find_label_maps_folder(self.root, config)
-        self.names, self._labels = _read_labels(self.root, config.attributes, without=maps)
+        self.names, self._labels = _read_labels(self.root, config.attributes, without=maps, counts=counts)
+        report_passed_over(self.root, counts)
         if maps is not None and label_set is not None:
             self.fields = ("image", "attributes", "segmentation")
             self.table = make_part_table(label_set)
@@ -115,11 +115,10 @@ class Folder(Source):
                 image, or values that the label set does not have.
         """
         rows = [self.members[split][i] for i in indices]
-        photos = [decode_picture(self.root / self.names[row]) for row in rows]
-        squares = [crop_square(photo, self.crop) for photo in photos]
-        read = {"image": resize_squares(squares, self.image_size), "attributes": self._labels[rows]}
+        paths = [self.root / self.names[row] for row in rows]
+        squares, sizes = read_squares(paths, self.crop, self.image_size)
+        read = {"image": squares, "attributes": self._labels[rows]}
         if "segmentation" in self.fields:
-            sizes = [tuple(photo.shape[-2:]) for photo in photos]
             read["segmentation"] = torch.stack([self._read_segmentation(row, *size) for row, size in zip(rows, sizes)])
         return read
 
@@ -128,28 +127,6 @@ class Folder(Source):
         assert self.label_set is not None
         path, photo = self.maps[row], self.root / self.names[row]
         return read_parts(path, photo, height, width, self.label_set, self.table, self.crop, self.image_size)
-
-
-def normalize_name(name: str) -> str:
-    """Normalize a file name: composed accents (macOS lists them decomposed) and forward slashes."""
-    return unicodedata.normalize("NFC", name.strip().replace("\\", "/").removeprefix("./"))
-
-
-def list_images(root: Path, without: Path | None = None) -> Iterator[str]:
-    """List the images in a folder and all folders below it, without hidden files and folders.
-
-    Args:
-        root: The folder.
-        without: A folder to leave out.
-
-    Yields:
-        Paths relative to `root`, with forward slashes.
-    """
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(folder, name) != without)
-        for name in sorted(files):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(folder, name).relative_to(root).as_posix()
 
 
 def _find_label_maps_folder(root: Path, config: FolderData) -> Path | None:
@@ -229,7 +206,7 @@ def _read_table(root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def _read_labels(
-    root: Path, attributes: Sequence[str], without: Path | None = None
+    root: Path, attributes: Sequence[str], without: Path | None = None, counts: PassedOver | None = None
 ) -> tuple[list[str], Float[Tensor, "n a"]]:
     """Read the file names of the images, as on the disk, and their labels, 0 or 1, in the order of the rows.
 
@@ -242,13 +219,13 @@ def _read_labels(
     """
     path = root / "labels.csv"
     if not attributes and not path.exists():
-        names = list(list_images(root, without))
+        names = list(list_images(root, without, counts))
         if not names:
             raise ConfigError(f"data.root: {root} has no images in it ({', '.join(SUFFIXES)})")
         return names, torch.zeros(len(names), 0)
     header, rows = _read_table(root)
     chosen = [column + 1 for column in find_columns(attributes, header[1:], str(path))]
-    present = {normalize_name(name): name for name in list_images(root, without)}
+    present = {normalize_name(name): name for name in list_images(root, without, counts)}
     names, values, problems = [], [], []
     lines: dict[str, int] = {}
     for number, row in rows:

@@ -13,15 +13,14 @@ from torch.nn import functional as F
 from zoogan.config import DataConfig
 from zoogan.data.config import FoldersData
 from zoogan.data.sources.attribute_columns import check_balance
-from zoogan.data.sources.folder import list_images, normalize_name
 from zoogan.data.sources.heat_map_files import HEAT_MAPS, check_distinct_masks, get_masks_path, read_masks
+from zoogan.data.sources.image_files import PassedOver, list_images, normalize_name, report_passed_over
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.source import Source, Split
 from zoogan.names import suggest_name
-from zoogan.pictures.decode import decode_picture
-from zoogan.pictures.photo import crop_square, resize_squares
+from zoogan.pictures.decode import read_squares
 
 _EXAMPLE = """expected in the folder (--root): one folder a domain, alone or in train/ and val/
   female/1.jpg ...    male/2.png ...        or        train/female/1.jpg ...    val/female/3.jpg ..."""
@@ -51,11 +50,12 @@ class Folders(Source):
         self.attributes = config.attributes or folders
         self.exclusive = self.groups = (self.attributes,)
         check_balance(config.balance, self.attributes)
+        counts = PassedOver()
         self.members: dict[Split, list[tuple[Path, int]]] = {"train": [], "valid": [], "test": []}
         for k, name in enumerate(self.attributes):
-            images = [train / name / image for image in list_images(train / name)]
+            images = [train / name / image for image in list_images(train / name, passed_over=counts)]
             if held_out is not None:
-                test = [held_out / name / image for image in list_images(held_out / name)]
+                test = [held_out / name / image for image in list_images(held_out / name, passed_over=counts)]
             else:
                 test = [path for path in images if _is_held_out(name, path, config.test_share)]
                 images = sorted(set(images) - set(test))
@@ -63,6 +63,7 @@ class Folders(Source):
                 raise ConfigError(f"data.root: {train / name} has no images to train on; {_EXAMPLE}")
             self.members["train"] += [(path, k) for path in images]
             self.members["test"] += [(path, k) for path in test]
+        report_passed_over(root, counts)
         if config.heat_maps:
             check_distinct_masks(root, sorted(path for members in self.members.values() for path, _ in members))
         for members in self.members.values():  # shuffled, so that the first few, as of an evaluation, show every domain
@@ -119,10 +120,10 @@ class Folders(Source):
             ConfigError: An image or its masks cannot be read.
         """
         paths = [self.members[split][i][0] for i in indices]
-        squares = [crop_square(decode_picture(path), self.crop) for path in paths]
+        squares, _ = read_squares(paths, self.crop, self.image_size)
         domains = torch.tensor([self.members[split][i][1] for i in indices], dtype=torch.int64)
         labels = F.one_hot(domains, len(self.attributes)).float()
-        read = {"image": resize_squares(squares, self.image_size), "attributes": labels}
+        read = {"image": squares, "attributes": labels}
         if HEAT_MAPS in self.fields:
             masks = [torch.cat(read_masks(get_masks_path(self.root, path)), 1) for path in paths]
             sides = (MASKS_SIDE, MASKS_SIDE)

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from zoogan.errors import ConfigError
 from zoogan.files import replace_file
 from zoogan.interfaces import Masks
 from zoogan.names import join_problems
+from zoogan.pictures.opening import open_picture
 
 HEAT_MAPS = "heat_maps"
 
@@ -88,13 +89,8 @@ def read_masks(path: Path) -> tuple[Float[Tensor, "1 1 h w"], Float[Tensor, "1 1
     Raises:
         ConfigError: There is no such file, it is damaged, or it is another kind of picture.
     """
-    try:
-        with Image.open(path) as picture:
-            if picture.mode != "LA":
-                raise ConfigError(f"{path}: not heat maps, which are grey with alpha (LA): mode {picture.mode}")
-            both = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file, the image's heat maps") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ConfigError(f"{path}: not a picture that can be read ({error})") from error
+    with open_picture(path) as picture:
+        if picture.mode != "LA":
+            raise ConfigError(f"{path}: not heat maps, which are grey with alpha (LA): mode {picture.mode}")
+        both = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
     return both[None, :1], both[None, 1:]

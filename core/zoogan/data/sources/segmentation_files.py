@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from zoogan.data.label_sets import LabelSet
 from zoogan.errors import ConfigError
+from zoogan.pictures.opening import open_picture
 
 PAINTED = 255  # value of a mask inside the part
 STEPS = {"L;2": 255 // 3, "L;4": 255 // 15}  # Pillow spreads the values of grey PNGs of 2 and 4 bits over 0..255
@@ -30,14 +30,14 @@ def read_label_map(path: Path) -> Pixels:
     Raises:
         ConfigError: The file cannot be read, or has colours.
     """
-    with _open_picture(path) as picture:
+    with open_picture(path) as picture:
         if picture.mode not in ("P", "L", "1"):
             raise ConfigError(
                 f"{path}: a label map has one value a pixel, 0..255, in a grey or palette PNG; this one is "
                 f"{picture.mode}. Save class numbers, not colours"
             )
         packing = [tile[3] for tile in getattr(picture, "tile", ())]  # Pillow drops it once the pixels are read
-        return _read_pixels(path, picture) // next((step for name, step in STEPS.items() if name in packing), 1)
+        return np.asarray(picture, dtype=np.uint8) // next((step for name, step in STEPS.items() if name in packing), 1)
 
 
 def read_mask(path: Path) -> Pixels:
@@ -52,8 +52,8 @@ def read_mask(path: Path) -> Pixels:
     Raises:
         ConfigError: The file cannot be read, or is neither empty nor has the value 255.
     """
-    with _open_picture(path) as picture:
-        mask = _read_pixels(path, picture, "L")
+    with open_picture(path) as picture:
+        mask = np.asarray(picture.convert("L"), dtype=np.uint8)
     if mask.any() and not (mask == PAINTED).any():
         values = np.unique(mask).tolist()
         some = ", ".join(map(str, values[:5])) + (f", ... {values[-1]}" if len(values) > 5 else "")
@@ -62,24 +62,6 @@ def read_mask(path: Path) -> Pixels:
             f"{PAINTED}, so that nothing would be painted. Save it again in black and white, 0 and {PAINTED}"
         )
     return mask
-
-
-def _open_picture(path: Path) -> Image.Image:
-    """Open a picture; the pixels are read later."""
-    try:
-        return Image.open(path)
-    except UnidentifiedImageError:
-        raise ConfigError(f"{path}: not a picture that can be read; a mask or label map is a PNG") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ConfigError(f"{path}: damaged or unreadable ({error})") from error
-
-
-def _read_pixels(path: Path, picture: Image.Image, mode: str | None = None) -> Pixels:
-    """Read the pixels of an open picture, converted to a mode of Pillow if one is given."""
-    try:
-        return np.asarray(picture if mode is None else picture.convert(mode), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ConfigError(f"{path}: damaged or unreadable ({error}); fetch it again") from error
 
 
 def check_proportions(path: Path, pixels: Pixels, photo: Path, height: int, width: int) -> None:
