@@ -15,6 +15,7 @@ from .runs.summary import RunSummary as RunSummary
 from .runs.summary import summarize_run as summarize_run
 from .training.importing import import_weights as import_weights
 from .training.train import train as train
+from .workflows.crop_data import crop_data as crop_data
 from .workflows.export_run import export_judge as export_judge
 from .workflows.export_run import export_run as export_run
 

@@ -30,6 +30,7 @@ VERBS: dict[str, Verb] = {
     "parts": Verb("zoogan.cli.parts:parts", "Show a face part by part, for a run that makes faces of parts."),
     "invert": Verb("zoogan.cli.invert:invert", "Find the latents of photos, for a run that makes faces."),
     "direction": Verb("zoogan.cli.direction:direction", "Find an attribute's direction, to edit made faces along."),
+    "data": Verb("zoogan.cli.data:app", "Check, show and prepare the pictures of a data set."),
     "import": Verb("zoogan.cli.import_:import_", "Make a run from official weights."),
     "judge": Verb("zoogan.cli.judge:app", "Train and show judges, which read attributes off faces."),
     "evaluate": Verb("zoogan.cli.evaluate:evaluate", "Measure a run's edits, or its samples: a report to read."),

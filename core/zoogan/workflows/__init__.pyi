@@ -1,3 +1,5 @@
+from .crop_data import CroppedFolder as CroppedFolder
+from .crop_data import crop_data as crop_data
 from .direction import FittedDirections as FittedDirections
 from .direction import fit_directions as fit_directions
 from .direction_file import read_displacements as read_displacements

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ NEIGHBOURS = 5  # hits that make a face
 FRAME = 1.65  # side of a training crop / side of the face that the cascade finds in it (CelebA 1.66, CelebA-HQ 1.56)
 RAISE = 0.1  # how far above the face the centre of the crop lies, as a share of the face (CelebA 0.14, CelebA-HQ 0.08)
 SAME = 0.6  # overlap from which the centre square is taken to be the crop of the face
+_IMPORTING = threading.Lock()
+_LOADED = threading.local()  # a classifier for each thread; loading one takes as long as a search
 
 
 def find_cascade() -> Path | None:
@@ -43,18 +46,19 @@ def find_faces(photo: UInt8[Tensor, "3 h w"]) -> list[Box]:
     Returns:
         The faces from brow to chin, as squares.
     """
-    cascade = find_cascade()
-    if cascade is None:
-        return []
-    cv2: Any = importlib.import_module("cv2")
+    with _IMPORTING:  # two threads that import OpenCV at once fail
+        cascade = find_cascade()
+        if cascade is None:
+            return []
+        cv2: Any = importlib.import_module("cv2")
     grey = np.ascontiguousarray(convert_to_grey(photo)[0].numpy())
     zoom = min(1.0, SEARCHED / max(grey.shape))
     if zoom < 1:
         grey = cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
     smallest = max(24, min(grey.shape) // SMALLEST)
-    hits = cv2.CascadeClassifier(str(cascade)).detectMultiScale(
-        grey, 1.1, NEIGHBOURS, minSize=(smallest, smallest)
-    )  # fmt: skip
+    if not hasattr(_LOADED, "classifier"):
+        _LOADED.classifier = cv2.CascadeClassifier(str(cascade))
+    hits = _LOADED.classifier.detectMultiScale(grey, 1.1, NEIGHBOURS, minSize=(smallest, smallest))
     faces = [Box(*(round(int(number) / zoom) for number in hit)) for hit in hits]
     return sorted(faces, key=lambda face: (-face.width, face.left, face.top))
 

@@ -1,0 +1,22 @@
+"""`zoo data`: look at a data set before training on it. The group imports no torch."""
+
+from __future__ import annotations
+
+import typer
+
+from zoogan.cli.data.crop import crop
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Data sets: check, show and prepare the pictures before a training.",
+)
+
+
+@app.callback()
+def data() -> None:
+    """Data sets: check, show and prepare the pictures before a training."""
+
+
+app.command("crop")(crop)
