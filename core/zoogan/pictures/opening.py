@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image, UnidentifiedImageError
 
@@ -83,14 +83,14 @@ def open_picture(path: str | Path | BinaryFile) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def _open_bytes(path: Path | BinaryFile) -> Iterator[IO[bytes]]:
+def _open_bytes(path: Path | BinaryFile) -> Iterator[Any]:
     """Open a regular file, or rewind an open one; what cannot be rewound is read into memory."""
     if isinstance(path, Path):
         check_regular_file(path)
         with path.open("rb") as file:
             yield file
         return
-    opened = cast(IO[bytes], path)
+    opened: Any = path
     try:
         opened.seek(0)
     except (AttributeError, io.UnsupportedOperation):
@@ -156,7 +156,7 @@ def check_pixel_count(name: str | Path, width: int, height: int) -> None:
         )
 
 
-def _read_header(file: IO[bytes], head: bytes) -> Image.Image:
+def _read_header(file: Any, head: bytes) -> Image.Image:
     """Open a picture with Pillow, which reads its header; HEIC with the optional reader, if it is installed."""
     limit = get_pixel_limit()
     if Image.MAX_IMAGE_PIXELS is not None and limit > 2 * Image.MAX_IMAGE_PIXELS:
