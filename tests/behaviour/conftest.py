@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,6 +186,17 @@ def temporary_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Use an empty cache, and no weights of metrics."""
     monkeypatch.setenv("ZOOGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ZOOGAN_METRIC_WEIGHTS", raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keep_prepared_faces_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the prepared faces of tests that use no cache of their own out of the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        from zoogan.data import prepared
+
+        folder = tmp_path_factory.mktemp("prepared")
+        patch.setattr(prepared, "get_cache_folder", lambda: Path(os.environ.get("ZOOGAN_CACHE") or folder))
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,6 @@ import torch
 from PIL import Image
 from torch.nn.functional import max_pool2d
 
-from zoogan.data import cache
 from zoogan.data.config import CelebAMaskHQData
 from zoogan.data.drawn import CLASSES
 from zoogan.data.label_sets import load_label_set
@@ -175,27 +173,6 @@ def test_attributes_follow_the_numbered_list(root: Path) -> None:
     assert CelebAMaskHQ.list_attributes(CelebAMaskHQData(root=root)) == ()
     with pytest.raises(ConfigError, match=r"data.attributes: Male would be read from .* has neither"):
         opened(root, attributes=("Male",))
-
-
-def test_decoded_images_are_cached_within_limit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    faces = opened(root).count_faces("train")
-    monkeypatch.setattr(cache, "CACHE_BYTES", faces * 4 * 16 * 16)
-    source, part, shared = opened(root), opened(root), opened(root, workers=2)
-    first = source.read("train", [5, 2, 0])
-    assert len(source._caches["train"].is_filled) == faces
-    shared.read("train", [0])
-    assert len(shared._caches["train"].is_filled) == 0, "two workers would keep twice as much"
-    monkeypatch.setattr(cache, "CACHE_BYTES", faces * 4 * 16 * 16 - 1)
-    part.read("train", [0])
-    assert len(part._caches["train"].is_filled) == 0, "a part of a set would rarely be asked for"
-    for path in (root / "CelebAMask-HQ-mask").iterdir():
-        path.unlink()
-    again = source.read("train", [0, 2])
-    assert torch.equal(again["image"], first["image"][[2, 1]])
-    assert torch.equal(again["segmentation"], first["segmentation"][[2, 1]])
-    with pytest.raises(ConfigError, match=r"\d\.png"):
-        source.read("train", [0, 1])  # which was not read yet
-    assert pickle.loads(pickle.dumps(source))._caches == {}
 
 
 def test_stream_mirrors_image_and_parts(root: Path) -> None:

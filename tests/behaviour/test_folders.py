@@ -295,6 +295,7 @@ def test_heat_map_files_reach_generator_and_cycle(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("temporary_cache")
 def test_heat_map_files_reach_samples_and_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A network that learnt with masks is shown with them wherever its source has them; of a photo there are none."""
     from zoogan.data.sources.heat_map_files import save_masks
@@ -308,11 +309,13 @@ def test_heat_map_files_reach_samples_and_metrics(tmp_path: Path, capsys: pytest
         masks = torch.zeros(1, 1, 32, 32)
         masks[..., : 8 * (k + 1)] = 1.0
         save_masks(get_masks_path(root, image), (masks, masks / 2))
-    masked = ["generator.high_pass=1", "heat_maps.use=files", "data.heat_maps=true"]
+    masked = ["generator.high_pass=1", "heat_maps.use=files", "data.heat_maps=true", "data.prepare=always"]
     assert (
         tiny_run("stargan-v2", run, "--data", "folders", "--root", str(root), *make_set_options(masked), iterations=1)
         == 0
     )
+    assert [path.stat().st_size for path in (tmp_path / "cache").rglob("heat_maps.bin")] == [4 * 2 * 256 * 256]
+    assert "prepared 4/4 faces" in capsys.readouterr().out
     loaded = zoogan.load(run)
     source = get_zoo().registry.build("source", loaded.config.data)
     told: list[torch.Tensor | None] = []

@@ -132,6 +132,9 @@ class DataConfig(ComponentConfig):
         random_crop: Share of the training faces that are cropped at random, to 0.8 to 1 of the area.
         batch: Faces that a process reads for one micro-batch.
         workers: Loader processes; 0 = load in the training process.
+        prepare: Keep the training faces decoded, cropped and resized in the cache folder: auto = faces from files, as
+            they are first read, where the training reads each at least twice and they take less than half of the free
+            disk; always = all of them before the training begins; never.
     """
 
     finds_attributes: ClassVar[bool] = False
@@ -145,6 +148,7 @@ class DataConfig(ComponentConfig):
     random_crop: float = Field(0.0, ge=0, le=1)
     batch: int = Field(16, ge=1)
     workers: int = Field(0, ge=0)
+    prepare: Literal["auto", "always", "never"] = "auto"
 
 
 class TrainingConfig(ConfigModel):

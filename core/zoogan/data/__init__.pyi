@@ -22,6 +22,8 @@ from .label_sets.label_set import LabelSet as LabelSet
 from .label_sets.label_set import list_label_sets as list_label_sets
 from .label_sets.label_set import load_label_set as load_label_set
 from .label_sets.label_set import read_label_set as read_label_set
+from .prepare import PreparedSplit as PreparedSplit
+from .prepare import prepare_faces as prepare_faces
 from .sources.celeba import CelebA as CelebA
 from .sources.celebamask_hq import CelebAMaskHQ as CelebAMaskHQ
 from .sources.folder import Folder as Folder

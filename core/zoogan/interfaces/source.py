@@ -20,7 +20,13 @@ from zoogan.interfaces.fields import Field
 Split = Literal["train", "valid", "test"]
 """A split of a source."""
 MAX_HASHED_SIZES = 1000  # most files whose sizes a fingerprint hashes, to stay fast for large data sets
-LOADING_SETTINGS = {"batch", "workers", "flip", "balance"}  # settings of a source that change none of its pictures
+LOADING_SETTINGS = {
+    "batch",
+    "workers",
+    "flip",
+    "balance",
+    "prepare",
+}  # settings of a source that change none of its pictures
 
 
 class Source(ABC):
@@ -105,6 +111,14 @@ class Source(ABC):
     def list_files(self, split: Split) -> tuple[Path, Sequence[str]] | None:
         """Return the root and each face's image file, relative to it; None if the faces are not files."""
         return None
+
+    def list_side_files(self, split: Split) -> tuple[Path, Sequence[str]] | None:
+        """Return the root and the files beside the images that `read` reads, such as label maps, relative to it.
+
+        None if they are unknown; then what `read` makes of them may not be cached. A source that reads more than
+        images and labels overrides this method.
+        """
+        return (Path(), ()) if {*self.fields} <= {"image", "attributes", "visible"} else None
 
     def compute_fingerprint(
         self, split: Split, indices: Sequence[int] | None = None, *, include_origin: bool = True

@@ -21,6 +21,7 @@ from zoogan.interfaces.pixels import quantize_image as quantize_image
 from zoogan.pictures.box import Box, find_centre_box
 from zoogan.pictures.opening import BinaryFile, open_picture
 
+RESAMPLER_VERSION = 1  # raise it with every change of `crop_square` or `resize_squares` that changes a pixel
 WIDE = 1.3  # longer side / shorter side from which a photo gets a warning
 
 
@@ -97,7 +98,9 @@ def crop_box(photo: UInt8[Tensor, "3 h w"], box: Box) -> UInt8[Tensor, "3 i j"]:
 
 
 def resize_squares(squares: Sequence[UInt8[Tensor, "3 _ _"]], size: int) -> UInt8[Tensor, "n 3 {size} {size}"]:
-    """Resize squares to one size, bilinear and antialiased.
+    """Resize squares to one size, bilinear and antialiased: a triangle filter as wide as an output pixel.
+
+    This is the one resampler of training faces, people's photos and metrics, so that all see the same pixels.
 
     Args:
         squares: Pictures on the CPU; their sides may differ.
@@ -111,12 +114,21 @@ def resize_squares(squares: Sequence[UInt8[Tensor, "3 _ _"]], size: int) -> UInt
     return torch.cat([_resize(square[None], size) for square in squares])
 
 
+def describe_resampler() -> str:
+    """Describe the resampler of `resize_squares`, for the keys of caches: pictures of equal descriptions are equal."""
+    return f"bilinear antialiased, {'bytes' if _has_byte_kernel() else 'floats'}, version {RESAMPLER_VERSION}"
+
+
+def _has_byte_kernel() -> bool:
+    """Whether torch has a fast kernel for bytes; its slow one is slower than going through floats."""
+    return torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") or platform.machine() in ("aarch64", "arm64")
+
+
 def _resize(images: UInt8[Tensor, "n 3 s s"], size: int) -> UInt8[Tensor, "n 3 {size} {size}"]:
     """Resize a batch on the CPU with the arithmetic of torchvision.transforms.v2, whose import takes seconds."""
     if images.shape[-1] == size:
         return images
-    # Elsewhere torch has no fast kernel for bytes, and its slow one is slower than going through floats.
-    if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") or platform.machine() in ("aarch64", "arm64"):
+    if _has_byte_kernel():
         return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
     resized = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)
     return resized.round_().to(torch.uint8)

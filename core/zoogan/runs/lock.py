@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 
 from zoogan.errors import ConfigError
+from zoogan.locks import try_lock
 
 LOCK = ".lock"  # in the run folder; holds who trains there
-_FIRST_BYTE = 1 << 30  # far behind the text, which stays readable where a lock forbids reading
 _mutex = threading.Lock()
 _owned: set[Path] = set()  # by this process, which the operating system would let lock a file twice
 
@@ -67,7 +67,7 @@ def _open_lock(path: Path) -> int | None:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not _try_lock(descriptor):
+            if not try_lock(descriptor):
                 os.close(descriptor)
                 return None
             if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
@@ -75,26 +75,6 @@ def _open_lock(path: Path) -> int | None:
         except FileNotFoundError:
             pass
         os.close(descriptor)  # its owner removed it between opening and locking: lock the new one
-
-
-def _try_lock(descriptor: int) -> bool:
-    """Lock an open file without waiting. Where the file system has no locks, every process gets it."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            os.lseek(descriptor, _FIRST_BYTE, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-        else:
-            import fcntl
-
-            # POSIX's own: unlike those of flock, workers that were forked do not hold it after the training is killed.
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _FIRST_BYTE)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _write_owner(descriptor: int) -> None:

@@ -12,12 +12,13 @@ import torch
 from accelerate.utils import ProjectConfiguration
 
 from zoogan.data.loader import make_loader, move_batches
+from zoogan.data.prepare import AT_ONCE, use_prepared_faces
 from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid
 from zoogan.interfaces import Clock, World
 from zoogan.runs import checkpoints
 from zoogan.runs.folder import TrainedLength
 from zoogan.runs.locations import create_run_folder
-from zoogan.terminal.progress import Display
+from zoogan.terminal.progress import Display, PatientConsole
 from zoogan.terminal.signals import StopSignals
 from zoogan.training.logbook import Logbook
 from zoogan.training.machine import keep_freed_memory, limit_threads, use_cuda_flags
@@ -89,8 +90,16 @@ class Session:
         data, training, device = self.config.data, self.config.training, prepared.device
         start, rows = prepared.state.position if prepared.state else 0, data.batch * training.accumulate
         needs, pin = prepared.composition.game.needs, device.type == "cuda"
-        batches = make_loader(self.source, data, needs, training.seed, World(), start, rows, pin=pin)
+        reads = training.iterations * rows * self.world.size * len(needs) - start
+        faces = use_prepared_faces(self.source, data, reads, watch=self.watch_preparation, show=prepared.show)
+        batches = make_loader(faces, data, needs, training.seed, World(), start, rows, pin=pin)
         return move_batches(batches, device)
+
+    def watch_preparation(self, done: int, faces: int) -> bool:
+        """Show how many faces are prepared, every tenth of them. Never stops: what is stored stays after any signal."""
+        if not self.quiet and done * 10 // faces > max(0, done - AT_ONCE) * 10 // faces:
+            PatientConsole(highlight=False, soft_wrap=True).print(f"prepared {done}/{faces} faces", markup=False)
+        return False
 
     def claim_folder(self) -> None:
         """Create the run folder, after all checks of the config. The main process chooses it for all processes."""

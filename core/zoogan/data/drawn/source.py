@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.config import DataConfig
-from zoogan.data.cache import FaceCache, Pictures, compute_budget
+from zoogan.data.cache import MemoryCache, Rows, compute_budget
 from zoogan.data.config import DrawnData
 from zoogan.data.drawn import ATTRIBUTES, EXCLUSIVE, DrawnFaces
 from zoogan.data.sources.attribute_columns import check_balance, check_both_values, find_columns, select_exclusive
@@ -55,7 +55,7 @@ class DrawnSource(Source):
             )
         except ValueError as error:
             raise ConfigError(f"data: {error}") from error
-        self._caches: dict[Split, FaceCache] = {}
+        self._caches: dict[Split, MemoryCache] = {}
         self._tables: dict[Split, tuple[Tensor, Tensor, Tensor]] = {}
         check_both_values(self.attributes, self.read_labels("train"), config.balance, "the drawn source")
 
@@ -114,22 +114,22 @@ class DrawnSource(Source):
         self._number_faces(split, indices)
         if split not in self._caches:
             budget = compute_budget(self._caches.values(), self.config.workers)
-            self._caches[split] = FaceCache(self.count_faces(split), self.image_size, budget)
+            self._caches[split] = MemoryCache(self.count_faces(split), self.image_size, budget)
         rows = torch.tensor(indices, dtype=torch.long)
-        image, segmentation = self._caches[split].read(rows, lambda missing: self._draw(split, missing))
+        pictures = self._caches[split].read(rows, lambda missing: self._draw(split, missing))
         labels, visible, pose = self._load_tables(split)
         return {
-            "image": image,
+            "image": pictures["image"],
             "attributes": labels[rows],
-            "segmentation": segmentation,
+            "segmentation": pictures["segmentation"],
             "visible": visible[rows],
             "pose": pose[rows],
         }
 
-    def _draw(self, split: Split, indices: Sequence[int]) -> Pictures:
+    def _draw(self, split: Split, indices: Sequence[int]) -> Rows:
         """Draw images and segmentations."""
         faces = self.faces.draw(self._number_faces(split, indices))
-        return faces.image, map_parts(faces.segmentation, self.table)
+        return {"image": faces.image, "segmentation": map_parts(faces.segmentation, self.table)}
 
     def redraw(self, split: Split, indices: Sequence[int], **attributes: float | Tensor) -> dict[str, Tensor]:
         """Redraw faces with only these attributes changed; setting one clears those that it excludes.

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan.config import DataConfig
-from zoogan.data.cache import BYTES_PER_PIXEL, FaceCache, Pictures, compute_budget
 from zoogan.data.config import CelebAMaskHQData
 from zoogan.data.sources.attribute_columns import (
     HAIR_COLOURS,
@@ -90,11 +89,6 @@ class CelebAMaskHQ(Source):
         check_both_values(self.attributes, self.read_labels("train"), config.balance, str(self.root))
         if not self.members["test"]:
             warnings.warn(f"data.split={self.split} leaves no test faces in {self.root}", DataWarning, stacklevel=2)
-        self._caches: dict[Split, FaceCache] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the caches out: a worker process decodes its own faces, so that no gigabyte is sent to it."""
-        return {**self.__dict__, "_caches": {}}
 
     @classmethod
     def list_attributes(cls, config: DataConfig) -> tuple[str, ...]:
@@ -122,6 +116,16 @@ class CelebAMaskHQ(Source):
         """Return the folder of the images, and the file name of each face."""
         return self.root / IMAGES, [self.images[self.numbers[i]].name for i in self.members[split]]
 
+    def list_side_files(self, split: Split) -> tuple[Path, list[str]]:
+        """Return the root, and the path of each label map or mask from there."""
+        numbers = [self.numbers[i] for i in self.members[split]]
+        if self.masks == "maps":
+            paths = [self.maps[number] for number in numbers]
+        else:
+            masks = (self.mask_files[number] for number in numbers)
+            paths = [folder / name for folder, names in masks for name in names.values()]
+        return self.root, [path.relative_to(self.root).as_posix() for path in paths]
+
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
         """Read faces.
 
@@ -137,24 +141,12 @@ class CelebAMaskHQ(Source):
             ConfigError: An image or a mask cannot be decoded, has other proportions than its image, or holds values
                 that are no class.
         """
-        members = self.members[split]
-        if split not in self._caches:
-            budget = compute_budget(self._caches.values(), self.config.workers)
-            whole = BYTES_PER_PIXEL * self.image_size**2 * len(members) <= budget
-            # Caching a part of a large set would use memory and rarely help.
-            self._caches[split] = FaceCache(len(members), self.image_size, budget if whole else 0)
-        rows = torch.tensor(indices, dtype=torch.long)
-        image, segmentation = self._caches[split].read(
-            rows, lambda missing: self._decode([self.numbers[members[i]] for i in missing])
-        )
-        return {"image": image, "attributes": self.read_labels(split)[rows], "segmentation": segmentation}
-
-    def _decode(self, numbers: Sequence[int]) -> Pictures:
-        """Decode the images and segmentations of the faces of these numbers."""
+        rows = [self.members[split][i] for i in indices]
+        numbers = [self.numbers[row] for row in rows]
         paths = [self.images[number] for number in numbers]
         squares, sizes = read_squares(paths, self.crop, self.image_size)
         maps = [self._read_segmentation(number, path, *size) for number, path, size in zip(numbers, paths, sizes)]
-        return squares, torch.stack(maps)
+        return {"image": squares, "attributes": self._labels[rows], "segmentation": torch.stack(maps)}
 
     def _read_segmentation(self, number: int, photo: Path, height: int, width: int) -> Tensor:
         """Read the segmentation of one face (s, s). Masks are reduced before painting: the same pixels, and fewer."""

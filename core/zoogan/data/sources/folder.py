@@ -99,6 +99,12 @@ class Folder(Source):
         """Return the root, and the path of each face's image from there."""
         return self.root, [self.names[i] for i in self.members[split]]
 
+    def list_side_files(self, split: Split) -> tuple[Path, list[str]]:
+        """Return the root, and the path of each label map from there."""
+        if "segmentation" not in self.fields:
+            return self.root, []
+        return self.root, [self.maps[i].relative_to(self.root).as_posix() for i in self.members[split]]
+
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
         """Read faces.
 

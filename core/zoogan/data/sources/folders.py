@@ -105,6 +105,13 @@ class Folders(Source):
         """Return the root, and the path of each face's image from there."""
         return self.root, [path.relative_to(self.root).as_posix() for path, _ in self.members[split]]
 
+    def list_side_files(self, split: Split) -> tuple[Path, list[str]]:
+        """Return the root, and the path of each image's heat maps from there."""
+        if HEAT_MAPS not in self.fields:
+            return self.root, []
+        paths = [get_masks_path(self.root, path) for path, _ in self.members[split]]
+        return self.root, [path.relative_to(self.root).as_posix() for path in paths]
+
     def read(self, split: Split, indices: Sequence[int]) -> dict[str, Tensor]:
         """Read faces.
 
