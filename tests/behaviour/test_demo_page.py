@@ -251,6 +251,26 @@ def test_errors_of_photos_are_shown(page: Page) -> None:
     expect(error).to_have_text("")
 
 
+def test_square_of_a_photo_is_chosen(page: Page) -> None:
+    page.tab.set_input_files("#file", {"name": "two.png", "mimeType": "image/png", "buffer": make_photo(6)})
+    page.tab.locator("#box-open").click()
+    page.tab.wait_for_selector("#box[open]")
+    area = page.tab.locator("#box img").bounding_box()
+    assert area is not None
+    page.tab.mouse.move(area["x"] + 4, area["y"] + 4)
+    page.tab.mouse.down()
+    page.tab.mouse.move(area["x"] + 4 + area["width"] / 2, area["y"] + 4 + area["width"] / 2)
+    page.tab.mouse.up()
+    side = page.tab.locator("#box input[name=side]")
+    drawn = int(side.input_value())
+    side.focus()
+    side.press("ArrowLeft")
+    assert int(side.input_value()) == drawn - 1
+    page.tab.locator("#box button[value=use]").click()
+    expect(page.find("sagan", ".command code")).to_contain_text(re.compile(rf"--box \d+,\d+,{drawn - 1},{drawn - 1}"))
+    page.settle("sagan")
+
+
 def test_second_tab_on_a_phone(browser: Any, address: str, page: Page) -> None:
     phone = Page(browser, address, viewport={"width": 390, "height": 800}, color_scheme="dark")
     first = page.settle("sagan")

@@ -184,7 +184,7 @@ def test_faces_are_found_and_named(tmp_path: Path, run: LoadedRun, monkeypatch: 
     assert len(found) == 2 and found[0].left > 290 > found[1].right
     boxes, notes = faces.choose_boxes(scene, run.facts)
     assert boxes[0].measure_overlap(Box(290, 20, 256, 256)) > 0.7
-    assert notes == [f"2 faces found, editing the largest at {boxes[0]}; --box picks another"]
+    assert notes == [f"2 faces found, editing the largest at {boxes[0]}; --box x,y,w,h picks another"]
     assert faces.choose_boxes(large, run.facts) == ([Box(0, 0, 256, 256)], []), "a cropped face stays as it is"
     empty, notes = faces.choose_boxes(scene[:, :, :10].expand(-1, -1, 10).repeat(1, 1, 6), run.facts)
     assert empty == [Box(0, 120, 60, 60)] and notes == [

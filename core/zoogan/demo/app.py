@@ -19,15 +19,15 @@ from starlette.routing import Route
 
 from zoogan import __version__
 from zoogan.config.registry import Registry
-from zoogan.demo.faces import Face, FaceStore, crop_for_runs
+from zoogan.demo.faces import Face, FaceStore, read_uploaded_photo, resize_for_runs
 from zoogan.demo.guard import LOOPBACK, Guard
 from zoogan.demo.start import make_start_faces
 from zoogan.demo.studio import Studio
 from zoogan.demo.turns import SupersededError, Turns
-from zoogan.demo.uploads import UPLOAD_BYTES, clean_name, decode_photo, encode_png, open_picture
+from zoogan.demo.uploads import UPLOAD_BYTES, clean_name, encode_png, open_picture
 from zoogan.demo.wishes import Seed, Wish, format_edit_command, name_layout
 from zoogan.errors import ConfigError
-from zoogan.pictures.photo import list_crop_warnings
+from zoogan.pictures.box import parse_box
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.layouts import encode_layout
 from zoogan.runs.loaded import LoadedRun
@@ -37,6 +37,7 @@ PAGE = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
     "/controls.js": ("controls.js", "text/javascript"),
+    "/box.js": ("box.js", "text/javascript"),
 }
 
 
@@ -191,15 +192,16 @@ class Demo:
     # ---- faces ----
 
     async def add_photo(self, request: Request) -> Response:
-        """Take a photo."""
+        """Take a photo, and a box `x,y,w,h` if the person chose one."""
         content, name = await read_body(request), clean_name(request.headers.get("x-file-name"), "photo.png")
+        box = request.headers.get("x-box")
 
         def read(is_superseded: Callable[[], bool]) -> dict[str, Any]:
-            photo = decode_photo(content, name)
-            facts = [studio.run.facts for studio in self.studios]
-            face = self.faces.add(Face(name, crop_for_runs(photo, facts), content=content))
-            notes = [note for one in facts for note in list_crop_warnings(photo, one)]
-            return self.describe_face(face) | {"notes": list(dict.fromkeys(notes))}
+            chosen = None if box is None else parse_box(box)
+            face, notes = read_uploaded_photo(content, name, [studio.run.facts for studio in self.studios], chosen)
+            first = face.boxes[0]
+            square = [first.left, first.top, first.width, first.height]
+            return self.describe_face(self.faces.add(face)) | {"notes": notes, "box": square}
 
         return JSONResponse(await self.turns.run(f"photo {id(content)}", read))
 
@@ -210,7 +212,7 @@ class Demo:
 
         def make(is_superseded: Callable[[], bool]) -> dict[str, Any]:
             picture = studio.make_face(wish.seed, wish.truncation)
-            crops = crop_for_runs(picture, [one.run.facts for one in self.studios], is_cropped=True)
+            crops = resize_for_runs(picture, [one.run.facts for one in self.studios])
             name = f"seed-{wish.seed}.png"
             return self.describe_face(self.faces.add(Face(name, crops, seed=wish.seed, truncation=wish.truncation)))
 

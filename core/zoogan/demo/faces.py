@@ -12,12 +12,16 @@ from typing import Any
 from jaxtyping import UInt8
 from torch import Tensor
 
+from zoogan.demo.uploads import decode_photo
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
+from zoogan.pictures.box import Box
 from zoogan.pictures.photo import convert_to_grey, crop_photo, resize_squares
+from zoogan.workflows.faces import choose_boxes
 
 KEPT_FACES = 64
 KEPT_BYTES = 256 * 2**20  # of uploaded files
+CHOOSER = "the button beside this"
 GONE = "this face is no longer here: the demo keeps the newest ones. Drop the photo again"
 
 
@@ -28,6 +32,8 @@ class Face:
     Attributes:
         name: Its file name in commands and downloads.
         crops: Its picture for each run, as bytes (c, s, s) at the run's size.
+        boxes: The square of the photo that each run edits; none for other faces.
+        chosen: The box that a person chose; None = nobody did.
         content: The uploaded file; None for other faces.
         seed: The seed that made it; None for other faces.
         truncation: The truncation that it was made with.
@@ -39,6 +45,8 @@ class Face:
 
     name: str
     crops: list[UInt8[Tensor, "c s s"]]
+    boxes: Sequence[Box] = ()
+    chosen: Box | None = None
     content: bytes | None = None
     seed: int | None = None
     truncation: float | None = None
@@ -53,19 +61,41 @@ class Face:
         return "photo" if self.content is not None else "face" if self.seed is None else "seed"
 
 
-def crop_for_runs(photo: UInt8[Tensor, "3 h w"], facts: Sequence[Facts], *, is_cropped: bool = False) -> list[Tensor]:
-    """Make the picture of a face for each run.
+def resize_for_runs(face: UInt8[Tensor, "3 h w"], facts: Sequence[Facts]) -> list[Tensor]:
+    """Make the picture of a face for each run from a square that shows it as a run saw it.
 
     Args:
-        photo: The photo, or a square that shows a face as a run saw it.
+        face: The square.
         facts: The facts of each run.
-        is_cropped: Whether it is such a square, which is resized and not cropped.
     """
-    if not is_cropped:
-        return [crop_photo(photo, one) for one in facts]
-    colour = photo.expand(3, -1, -1).contiguous()
+    colour = face.expand(3, -1, -1).contiguous()
     squares = [resize_squares([colour], one.image_size)[0] for one in facts]
     return [convert_to_grey(square) if one.channels == 1 else square for square, one in zip(squares, facts)]
+
+
+def read_uploaded_photo(
+    content: bytes, name: str, facts: Sequence[Facts], chosen: Box | None = None
+) -> tuple[Face, list[str]]:
+    """Read a photo, and choose the square of it that each run edits, as `zoo edit` does.
+
+    Args:
+        content: The file.
+        name: Its name.
+        facts: The facts of each run.
+        chosen: The box that a person chose.
+
+    Returns:
+        (the face, sentences for the person).
+
+    Raises:
+        ConfigError: See `decode_photo`; the box is not inside the photo.
+    """
+    photo = decode_photo(content, name)
+    found = [choose_boxes(photo, one, [] if chosen is None else [chosen], chooser=CHOOSER) for one in facts]
+    boxes = [squares[0] for squares, _ in found]
+    crops = [crop_photo(photo, one, box) for one, box in zip(facts, boxes)]
+    notes = dict.fromkeys(note for _, some in found for note in some)
+    return Face(name, crops, boxes, chosen, content), list(notes)
 
 
 class FaceStore:

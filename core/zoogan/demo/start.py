@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoogan.config.registry import Registry
-from zoogan.demo.faces import Face, crop_for_runs
+from zoogan.demo.faces import Face, resize_for_runs
 from zoogan.demo.studio import Studio
 from zoogan.editors.sample_grid import read_sample_faces
 from zoogan.errors import ConfigError
@@ -35,8 +35,7 @@ def make_start_faces(studios: Sequence[Studio], registry: Registry, notify: Call
         facts = [studio.run.facts for studio in studios]
         images = [makers[0].make_face(seed, None) for seed in range(SEEDS)]
         faces += [
-            Face(f"seed-{seed}.png", crop_for_runs(image, facts, is_cropped=True), seed=seed)
-            for seed, image in enumerate(images)
+            Face(f"seed-{seed}.png", resize_for_runs(image, facts), seed=seed) for seed, image in enumerate(images)
         ]
     if any(studio.description.edits != "latents" for studio in studios):
         faces += read_held_out_faces(studios, registry, notify)
@@ -61,7 +60,7 @@ def read_held_out_faces(studios: Sequence[Studio], registry: Registry, notify: C
         return [
             Face(
                 f"face-{row + 1}.png",
-                crop_for_runs(image, facts, is_cropped=True),
+                resize_for_runs(image, facts),
                 segmentation=take_segmentation(sample, source.parts, row),
             )
             for row, image in enumerate(interleave(sample["image"]))

@@ -15,7 +15,6 @@ from zoogan.demo.uploads import decode_photo
 from zoogan.demo.wishes import Wish
 from zoogan.errors import ConfigError
 from zoogan.interfaces import Edit
-from zoogan.pictures.box import find_centre_box
 from zoogan.pictures.palette import colour_segmentation
 from zoogan.pictures.paste import paste_edit
 from zoogan.pictures.photo import normalize_image, quantize_image
@@ -195,7 +194,7 @@ class Studio:
             raise ConfigError(f"{face.name}: there is no whole photo to lay an edit over; drop or choose a photo")
         state, edit = self.edit(wish, get_face, is_superseded)
         photo = decode_photo(face.content, face.name)
-        box = find_centre_box(photo.shape[2], photo.shape[1], self.run.facts.crop)
+        box = face.boxes[self.number]
         return paste_edit(photo, box, state.image[0], edit.image[0], None if edit.mask is None else edit.mask[0])
 
     def show_edit(self, edit: Edit) -> dict[str, Picture]:

@@ -17,6 +17,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Number = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 Key = Annotated[str, Field(max_length=64)]
 Name = Annotated[str, Field(max_length=100)]
+MOST_REFINE = 200  # steps, so that no request takes long
 
 
 class Wish(BaseModel):
@@ -48,6 +49,7 @@ class Wish(BaseModel):
     strength: Number = 1.0
     threshold: Number | None = None
     offset: Number | None = None
+    refine: int | None = Field(None, ge=0, le=MOST_REFINE)
     template: Seed | None = None
     keep_background: bool = False
 
@@ -61,7 +63,8 @@ class Wish(BaseModel):
         if unknown := [name for name in self.attributes if name not in known]:
             hint = suggest_name(unknown[0], known)
             raise ConfigError(f"{unknown[0]}: this run does not know that attribute{hint}; known: {', '.join(known)}")
-        others: dict[str, Any] = {"domain": self.domain, "offset": self.offset, "template": self.template}
+        others: dict[str, Any] = {"domain": self.domain, "offset": self.offset, "refine": self.refine}
+        others |= {"template": self.template}
         if self.parts:
             others |= {"part": list(self.parts), "only": self.only, "from_seed": self.from_seed}
         return dict(self.attributes) | {name: value for name, value in others.items() if value is not None}
@@ -92,6 +95,7 @@ def format_edit_command(
         words += [] if face.truncation is None else ["--truncation", f"{face.truncation:g}"]
     elif description.edits != "layouts" or description.reads_photos:
         words.append(guard_dash(face.name))
+        words += ["--box", str(face.chosen)] if face.chosen is not None else []
     if description.layout == "needed" or wish.run in face.layouts:
         words += ["--layout", guard_dash(name_layout(face))]
     for name, value in wish.attributes.items():
@@ -113,7 +117,7 @@ def format_edit_command(
     words += ["--own", ",".join(f"{name}={value:g}" for name, value in wish.own.items())] if wish.own else []
     if not is_made and wish.seed is not None and wish.reference is None:
         words += ["--seed", str(wish.seed)]
-    for name in ("truncation", "threshold", "offset", "template"):
+    for name in ("truncation", "threshold", "offset", "refine", "template"):
         value = getattr(wish, name)
         words += [] if value is None else [f"--{name}", f"{value:g}"]
     words += [] if wish.strength == 1 else ["--strength", f"{wish.strength:g}"]

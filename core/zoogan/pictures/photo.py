@@ -156,13 +156,16 @@ def crop_photo(photo: UInt8[Tensor, "3 h w"], facts: Facts, box: Box | None = No
     return convert_to_grey(resized) if facts.channels == 1 else resized
 
 
-def list_crop_warnings(photo: UInt8[Tensor, "3 h w"], facts: Facts, box: Box | None = None) -> list[str]:
+def list_crop_warnings(
+    photo: UInt8[Tensor, "3 h w"], facts: Facts, box: Box | None = None, *, chooser: str = "--box x,y,w,h"
+) -> list[str]:
     """List the reasons why an edit of this photo will probably look poor.
 
     Args:
         photo: The picture, before it is cropped.
         facts: The facts of the run: `crop` and `image_size` are used.
         box: The square that is edited; None = the centre.
+        chooser: What a person can use to name a box, for the sentences.
 
     Returns:
         One sentence a reason: nobody chose the square of a photo that is far from square, or the square is smaller than
@@ -173,7 +176,7 @@ def list_crop_warnings(photo: UInt8[Tensor, "3 h w"], facts: Facts, box: Box | N
     if box is None and max(height, width) > WIDE * min(height, width):
         warnings.append(
             f"the photo is {width} x {height}, far from square; its centre square is edited. Choose the face with "
-            "--box x,y,w,h, or have it found: pip install 'zoogan[face]'"
+            f"{chooser}, or have it found: pip install 'zoogan[face]'"
         )
     side = find_centre_box(width, height, facts.crop).width if box is None else box.width
     if side < facts.image_size:

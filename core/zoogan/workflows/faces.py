@@ -78,7 +78,12 @@ def frame_face(face: Box, width: int, height: int) -> Box:
 
 
 def choose_boxes(
-    photo: UInt8[Tensor, "3 h w"], facts: Facts, boxes: Sequence[Box] = (), *, search: bool = True
+    photo: UInt8[Tensor, "3 h w"],
+    facts: Facts,
+    boxes: Sequence[Box] = (),
+    *,
+    search: bool = True,
+    chooser: str = "--box x,y,w,h",
 ) -> tuple[list[Box], list[str]]:
     """Choose the squares of a photo that are edited.
 
@@ -87,6 +92,7 @@ def choose_boxes(
         facts: The facts of the run: `crop` and `image_size` are used.
         boxes: The boxes that a person named; none = the largest face, or else the centre square.
         search: Whether to look for faces if no box is named.
+        chooser: What a person can use to name a box, for the sentences.
 
     Returns:
         (the squares, sentences for the person).
@@ -100,15 +106,15 @@ def choose_boxes(
         return squares, [note for square in squares for note in list_crop_warnings(photo, facts, square)]
     centre = find_centre_box(width, height, facts.crop)
     if not search or find_cascade() is None:
-        return [centre], list_crop_warnings(photo, facts)
+        return [centre], list_crop_warnings(photo, facts, chooser=chooser)
     faces = find_faces(photo)
     if not faces:
         is_wide = max(height, width) > WIDE * min(height, width)
-        notes = ["no face found, editing the centre square; --box x,y,w,h chooses the face"] if is_wide else []
+        notes = [f"no face found, editing the centre square; {chooser} chooses the face"] if is_wide else []
         return [centre], notes + list_crop_warnings(photo, facts, centre)
     square = frame_face(faces[0], width, height)
     is_centred = square.measure_overlap(centre) >= SAME
     square = centre if is_centred else square
     count = f"{len(faces)} faces found, editing the largest" if len(faces) > 1 else "a face found, editing it"
-    notes = [] if is_centred and len(faces) == 1 else [f"{count} at {square}; --box picks another"]
+    notes = [] if is_centred and len(faces) == 1 else [f"{count} at {square}; {chooser} picks another"]
     return [square], notes + list_crop_warnings(photo, facts, square)

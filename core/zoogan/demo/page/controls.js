@@ -254,6 +254,10 @@ export class Controls {
       read: () => panel.wish.offset, write: (value) => this.set("offset", value),
     });
     if (!info.templates) return;
+    this.addSlider(group, {
+      label: "Steps that refine it", name: "refine", min: 0, max: 60, step: 10, initial: () => 0,
+      read: () => panel.wish.refine, write: (value) => this.set("refine", value || undefined),
+    });
     const id = `control-${++ids}`;
     const select = make("select", { id, name: "template" }, make("option", { value: "" }, "chosen for the face"));
     for (let k = 0; k < info.templates; k++) select.append(make("option", { value: k }, String(k)));

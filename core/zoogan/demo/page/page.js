@@ -1,5 +1,6 @@
 // The page of a demo: faces, one panel for each run, requests of which the newest wins, and history.
 
+import { BoxDialog } from "./box.js";
 import { Controls, asksForEdit, make, makeEmptyWish, spell } from "./controls.js";
 
 const $ = (id) => document.getElementById(id);
@@ -11,6 +12,8 @@ let about;
 let faces = [];
 let current; // the key of the face that edits start from
 let panels = [];
+let boxDialog;
+const files = new Map(); // of photos that were added in this tab, by face
 
 // ---- requests ----
 
@@ -36,12 +39,12 @@ async function ask(path, options = {}) {
 const askJson = async (path, options) => (await ask(path, options)).json();
 const post = (path, value) => askJson(path, { method: "POST", body: JSON.stringify(value), headers: { "Content-Type": "application/json" } });
 
-function send(path, file) {
+function send(path, file, headers = {}) {
   if (file.size > about.limit) {
     const size = (file.size / 2 ** 20).toFixed(1);
     throw new RefusedError(`${file.name}: ${size} MB are more than ${about.limit / 2 ** 20} MB, the most that the demo takes; make the picture smaller`, false);
   }
-  return askJson(path, { method: "POST", body: file, headers: { "X-File-Name": encodeURIComponent(file.name || "photo.png") } });
+  return askJson(path, { method: "POST", body: file, headers: { "X-File-Name": encodeURIComponent(file.name || "photo.png"), ...headers } });
 }
 
 function report(error) {
@@ -71,6 +74,7 @@ function showStrip() {
 
 function chooseFace(key, options) {
   current = key;
+  $("box-open").hidden = !files.has(key);
   for (const input of $("strip").querySelectorAll("input")) {
     input.checked = input.value === key;
     if (input.checked) input.closest(".thumb").scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -78,11 +82,12 @@ function chooseFace(key, options) {
   for (const panel of panels) panel.open(options);
 }
 
-async function addPhoto(file) {
+async function addPhoto(file, box) {
   $("error").textContent = "";
   $("note").textContent = "";
   try {
-    const face = knowFace(await send("/api/photos", file));
+    const face = knowFace(await send("/api/photos", file, box ? { "X-Box": box } : {}));
+    files.set(face.key, file);
     $("note").textContent = face.notes.join(" ");
     showStrip();
     return face;
@@ -92,8 +97,8 @@ async function addPhoto(file) {
   }
 }
 
-async function takePhoto(file) {
-  const face = file && (await addPhoto(file));
+async function takePhoto(file, box) {
+  const face = file && (await addPhoto(file, box));
   if (face) chooseFace(face.key);
 }
 
@@ -243,7 +248,7 @@ class Panel {
     const wish = { ...structuredClone(this.wish), run: this.number, face: current };
     if (!wish.parts.length) for (const name of ["from_seed", "donor", "only"]) delete wish[name];
     const offsets = this.info.attributes.filter((one) => one.has_offset).map((one) => one.name);
-    if (!offsets.some((name) => wish.attributes[name] > 0)) for (const name of ["offset", "template"]) delete wish[name];
+    if (!offsets.some((name) => wish.attributes[name] > 0)) for (const name of ["offset", "refine", "template"]) delete wish[name];
     return wish;
   }
 
@@ -504,6 +509,11 @@ function listen() {
     const file = event.target.files[0];
     await takePhoto(file);
     event.target.value = "";
+  });
+  boxDialog = new BoxDialog($("box"), takePhoto);
+  $("box-open").addEventListener("click", () => {
+    const face = faces.find((one) => one.key === current);
+    boxDialog.open(files.get(current), face.box).catch(() => report(new RefusedError("This browser cannot show the photo.", false)));
   });
   let depth = 0; // dragenter and dragleave come for every element that is crossed
   const isFile = (event) => event.dataTransfer?.types.includes("Files");
