@@ -62,9 +62,16 @@ def find_module(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+@cache
+def read_module(module: str) -> tuple[str, ast.Module]:
+    """Read and parse the source of a module."""
+    source = find_module(module).read_text()
+    return source, ast.parse(source)
+
+
 def read_docstring(module: str) -> str:
     """Return the docstring of a module."""
-    return ast.get_docstring(ast.parse(find_module(module).read_text())) or ""
+    return ast.get_docstring(read_module(module)[1]) or ""
 
 
 def describe_name(module: str, name: str) -> str:
@@ -73,8 +80,8 @@ def describe_name(module: str, name: str) -> str:
     Raises:
         ValueError: Nothing describes it.
     """
-    source = find_module(module).read_text()
-    lines, body = source.splitlines(), flatten_try(ast.parse(source).body)
+    source, tree = read_module(module)
+    lines, body = source.splitlines(), flatten_try(tree.body)
     for node, following in zip(body, [*body[1:], None]):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             return get_first_sentence(ast.get_docstring(node) or "")
