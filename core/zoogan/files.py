@@ -18,6 +18,7 @@ from torch import Tensor
 
 from zoogan.environment import read_variable
 from zoogan.errors import ConfigError
+from zoogan.paths import expand_path
 
 StateDict = dict[str, Tensor]
 """Tensors of a network by name."""
@@ -30,7 +31,7 @@ def get_cache_folder() -> Path:
     ~/Library/Caches/zoogan on macOS.
     """
     if chosen := read_variable("ZOOGAN_CACHE"):
-        return Path(chosen).expanduser()
+        return expand_path(chosen)
     shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if shared.is_absolute():  # the specification ignores relative paths
         return shared / "zoogan"

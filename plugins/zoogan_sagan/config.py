@@ -32,8 +32,8 @@ class SaganGeneratorConfig(ComponentConfig):
 
     use: Literal["sagan"] = "sagan"
     width: int = Field(32, ge=1)
-    downsamplings: int = Field(3, ge=1)
-    blocks: int = Field(4, ge=0)
+    downsamplings: int = Field(3, ge=1, le=100)
+    blocks: int = Field(4, ge=0, le=100)
     kernel: Literal[3, 5, 7] = 7
     norm: Literal["instance", "group"] = "instance"
     res_norm: Literal["batch", "instance", "group"] = "batch"
@@ -56,7 +56,7 @@ class SaganDiscriminatorConfig(ComponentConfig):
 
     use: Literal["sagan"] = "sagan"
     width: int = Field(32, ge=1)
-    stages: int | None = Field(None, ge=1)
+    stages: int | None = Field(None, ge=1, le=100)
     slope: float = Field(0.2, ge=0, lt=1)
     score_heads: Literal["joint", "label"] = "joint"
 

@@ -45,14 +45,14 @@ class SemanticStyleGANGeneratorConfig(ComponentConfig):
 
     use: Literal["semantic-stylegan"] = "semantic-stylegan"
     style_dim: int = Field(512, ge=1)
-    part_layers: int = Field(10, ge=1)
+    part_layers: int = Field(10, ge=1, le=100)
     part_width: int = Field(64, ge=1)
-    shared_layers: int = Field(2, ge=0)
-    shape_layers: int = Field(6, ge=1)
+    shared_layers: int = Field(2, ge=0, le=100)
+    shape_layers: int = Field(6, ge=1, le=100)
     coarse_size: int | None = Field(None, ge=2)
     feature_width: int = Field(512, ge=1)
     render_from: int | None = Field(None, ge=1)
-    frequencies: int | None = Field(None, ge=0)
+    frequencies: int | None = Field(None, ge=0, le=100)
     refine: bool = True
     detach_texture: bool = False
     channel_multiplier: float = Field(2.0, gt=0)

@@ -49,7 +49,7 @@ class SmileGeneratorConfig(StyleSizes):
     max_width: int = Field(512, ge=1)
     modulation: Literal["delta", "adain"] = "delta"
     high_pass: float = Field(0.0, ge=0)
-    halvings: int | None = Field(None, ge=1)
+    halvings: int | None = Field(None, ge=1, le=100)
     noise: bool = True
 
 

@@ -40,7 +40,7 @@ class SmileImageGeneratorConfig(CodeSize):
     use: Literal["smile-image"] = "smile-image"
     widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((512, 512, 512, 256, 256, 128), min_length=2)
     stem_width: int = Field(256, ge=1)
-    stem_halvings: int = Field(3, ge=1)
+    stem_halvings: int = Field(3, ge=1, le=100)
     hidden: int = Field(128, ge=1)
     codes: Literal["below_full_size", "all", "none"] = "below_full_size"
     noise: bool = True
@@ -70,7 +70,7 @@ class SpadeGeneratorConfig(CodeSize):
 
     use: Literal["spade"] = "spade"
     widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((1024, 1024, 512, 256, 128, 64), min_length=2)
-    middle_blocks: int = Field(2, ge=1)
+    middle_blocks: int = Field(2, ge=1, le=100)
     hidden: int = Field(128, ge=1)
     codes: Literal["none", "below_full_size", "all"] = "none"
     start: Literal["layout", "latent"] = "layout"
@@ -87,7 +87,7 @@ class SmileImageMappingConfig(CodeSize):
     """
 
     use: Literal["smile-image"] = "smile-image"
-    layers: int = Field(8, ge=1)
+    layers: int = Field(8, ge=1, le=100)
     lr_multiplier: float = Field(0.01, gt=0)
 
 
@@ -103,7 +103,7 @@ class SmileRegionEncoderConfig(CodeSize):
 
     use: Literal["smile-image"] = "smile-image"
     width: int = Field(32, ge=1)
-    halvings: int | None = Field(None, ge=1)
+    halvings: int | None = Field(None, ge=1, le=100)
     pooling: Literal["nearest", "soft"] = "nearest"
 
 

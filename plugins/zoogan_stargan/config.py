@@ -25,7 +25,7 @@ class StarganGeneratorConfig(ComponentConfig):
 
     use: Literal["stargan"] = "stargan"
     width: int = Field(64, ge=1)
-    blocks: int = Field(6, ge=0)
+    blocks: int = Field(6, ge=0, le=100)
     upsample: Literal["transpose", "resize"] = "transpose"
 
 
@@ -40,7 +40,7 @@ class StarganDiscriminatorConfig(ComponentConfig):
 
     use: Literal["stargan"] = "stargan"
     width: int = Field(64, ge=1)
-    stages: int | None = Field(None, ge=1)
+    stages: int | None = Field(None, ge=1, le=100)
     slope: float = Field(0.01, ge=0, lt=1)
 
 

@@ -241,7 +241,7 @@ def measured_on(trained: Any, data: str | None, **sets: Any) -> tuple[Any, list[
     """The source on which a run is measured, and notes."""
     facts = SimpleNamespace(image_size=16, attributes=trained.attributes)
     run: Any = SimpleNamespace(config=SimpleNamespace(data=trained), facts=facts)
-    return choose_source(get_zoo().registry, run, data, Path("faces"), sets)
+    return choose_source(get_zoo().registry, run, data, None if data in (None, "drawn") else Path("faces"), sets)
 
 
 def test_other_source_uses_the_run_label_set() -> None:

@@ -21,6 +21,7 @@ from zoogan.facts import Facts
 from zoogan.files import StateDict, as_state_dict, hash_file, read_weights_file
 from zoogan.interfaces import ContractError, HeatMaps, Masks
 from zoogan.layers.config import WITHOUT_CONTOUR_AND_CORNERS, LandmarkMapsConfig
+from zoogan.paths import expand_path
 
 THRESHOLD = 0.1
 
@@ -186,7 +187,7 @@ class LandmarkMaps(HeatMaps):
                 "a released StarGAN v2 that was trained with masks. Without one, generator.high_pass=0 "
                 "heat_maps.use=none trains without masks"
             )
-        self.file = config.file.expanduser()
+        self.file = expand_path(config.file)
         if not self.file.is_file():
             raise ConfigError(f"heat_maps.file: {self.file}: no such file")
         if config.sha256 is not None and (digest := hash_file(self.file)) != config.sha256:

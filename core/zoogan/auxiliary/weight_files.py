@@ -15,6 +15,7 @@ from torch import Tensor
 from zoogan.environment import read_variable
 from zoogan.files import get_cache_folder, hash_file, replace_file
 from zoogan.interfaces import Unavailable, World
+from zoogan.paths import expand_path
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def get_weights_folder() -> Path:
     """Return the folder of metric weights: $ZOOGAN_METRIC_WEIGHTS, or `metric_weights` in the cache folder."""
     folder = read_variable("ZOOGAN_METRIC_WEIGHTS")
     if folder:
-        return Path(folder).expanduser()
+        return expand_path(folder)
     return get_cache_folder() / "metric_weights"
 
 
@@ -59,7 +60,7 @@ def find_weight_file(
     Raises:
         Unavailable: The file is missing, cannot be downloaded, or is another file.
     """
-    path = given.expanduser() if given is not None else get_weights_folder() / file.name
+    path = expand_path(given) if given is not None else get_weights_folder() / file.name
     problem: Unavailable | None = None
     if download and given is None and file.url is not None:
         if world.rank == 0 and not path.is_file():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zoogan.errors import ConfigError
+from zoogan.paths import expand_path
 from zoogan.plugins.host import PluginHost
 from zoogan.runs.locations import find_run_folder
 from zoogan.runs.summary import Figure, RunSummary
@@ -25,7 +26,7 @@ def find_shown_run(host: PluginHost, name: str) -> Path | None:
     try:
         return find_run_folder(name)
     except ConfigError:
-        if Path(name).expanduser().exists() or any(mark in name for mark in "/\\~:"):
+        if expand_path(name).exists() or any(mark in name for mark in "/\\~:"):
             raise
         return None
 

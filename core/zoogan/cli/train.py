@@ -12,7 +12,13 @@ from zoogan.cli.arguments import Device, Json, PluginFiles, StageOptions, open_h
 from zoogan.cli.completion import complete_model
 from zoogan.config import parse_sets
 from zoogan.devices import check_device_name, is_main_process, shutdown_distributed
-from zoogan.training.configure import configure_new_run, configure_resumed_run, merge_options, parse_stages
+from zoogan.training.configure import (
+    check_options,
+    configure_new_run,
+    configure_resumed_run,
+    merge_options,
+    parse_stages,
+)
 from zoogan.training.opening import FinishedRun
 from zoogan.training.train import EndedTraining, run_training
 
@@ -56,8 +62,10 @@ def train(
 ) -> int:
     """Train a method. Without further options: on drawn faces, offline, to the end."""
     zoo = open_host(plugin)
+    sets = parse_sets(set_ or [])
+    check_options(sets, source=data, iterations=iterations, seed=seed, precision=precision, start_from=from_, root=root)
     settings = merge_options(
-        parse_sets(set_ or []), iterations=iterations, seed=seed, precision=precision, start_from=from_, root=root,
+        sets, iterations=iterations, seed=seed, precision=precision, start_from=from_, root=root,
         stages=parse_stages(stage or []),
     )  # fmt: skip
     check_device_name(device)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zoogan.composition.build import Composition, compose
 from zoogan.composition.freezing import find_frozen
+from zoogan.composition.memory import check_memory
 from zoogan.config import GameConfig
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
@@ -51,7 +52,7 @@ def check_terms(step: Step, terms: Mapping[str, Tensor], weights: Mapping[str, f
             raise ContractError(f"step {step.name!r}: term {name!r} has shape {tuple(term.shape)}, expected a 0-d mean")
 
 
-def rehearse(config: GameConfig, facts: Facts, registry: Registry) -> None:
+def rehearse(config: GameConfig, facts: Facts, registry: Registry, *, device: torch.device | None = None) -> None:
     """Run every step once on the `meta` device, penalties and backward included.
 
     Shapes are checked and nothing is computed.
@@ -59,10 +60,24 @@ def rehearse(config: GameConfig, facts: Facts, registry: Registry) -> None:
     Where an operator depends on data, which `meta` does not have, a tiny iteration on the CPU is run instead. Small
     networks are run there at once, which is faster.
 
+    Args:
+        config: The complete config.
+        facts: Facts about the data.
+        registry: Methods and components.
+        device: The device to train on, whose memory is checked too; None = the CPU.
+
     Raises:
-        ConfigError: One sentence with the component, the tensor and both shapes.
+        ConfigError: One sentence with the component, the tensor and both shapes; or weights and a batch need more
+            memory than there is.
     """
-    composition = compose_on_device(torch.device("meta"), config, facts, registry)
+    try:
+        composition = compose_on_device(torch.device("meta"), config, facts, registry)
+    except (RuntimeError, OverflowError) as error:  # torch's for tensors of more than 2**63 numbers
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"the networks of this config cannot be built: {reason}; lower widths or image_size"
+        ) from error
+    check_memory(composition, device or torch.device("cpu"))
     small = estimate_work(composition) <= SMALL_WORK
     with torch.random.fork_rng(devices=[]):
         try:

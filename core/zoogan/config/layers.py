@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from pydantic import BaseModel
 
-from zoogan.config.models import NAME_KEYS, DataConfig, GameConfig, find_slots
+from zoogan.config.models import NAME_KEYS, DataConfig, GameConfig, check_root, find_slots
 from zoogan.config.problems import validate_model
 from zoogan.config.registry import MethodSpec, Registry
+from zoogan.config.settings import list_unknown_terms
+from zoogan.config.yaml_files import read_yaml
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 
@@ -32,66 +33,6 @@ def merge(low: Any, high: Any) -> Any:
     for key, value in high.items():
         merged[key] = merge(low[key], value) if key in low else copy.deepcopy(value)
     return merged
-
-
-def parse_value(text: str) -> Any:
-    """Parse the text of `--set key=text`.
-
-    `a,b` is a list and `1e-4` a float; `true`, `null` and numbers are as in YAML.
-    """
-    if "," in text and not text.lstrip().startswith(("[", "{")):
-        return [parse_value(part.strip()) for part in text.split(",") if part.strip()]
-    try:
-        return float(text) if "e" in text.lower() and text[0] in "+-.0123456789" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
-        return text
-
-
-def parse_sets(sets: Iterable[str]) -> dict[str, Any]:
-    """Parse `["a.b=1", "a.c=x,y"]` into one nested layer.
-
-    Raises:
-        ConfigError: An item has no `=`, or puts a value where another puts a mapping.
-    """
-    layer: dict[str, Any] = {}
-    problems = []
-    for item in sets:
-        path, equals, text = item.partition("=")
-        if not equals or not path.strip("."):
-            problems.append(f"--set {item}: expected KEY=VALUE, like training.iterations=500")
-            continue
-        *parents, last = path.split(".")
-        inner = layer
-        for key in parents:
-            existing = inner.setdefault(key, {})
-            if not isinstance(existing, dict):  # `penalty=r1` and `penalty.weight=2` mean the same slot
-                existing = inner[key] = {"source" if key == "data" else "use": existing}
-            inner = existing
-        value = parse_value(text)
-        if isinstance(inner.get(last), dict) and not isinstance(value, dict):
-            inner[last]["source" if last == "data" else "use"] = value
-        else:
-            inner[last] = value
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return layer
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        ConfigError: The file is missing, is no mapping, or is not valid YAML (with the line).
-    """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected a mapping of settings, got {type(content).__name__}")
-    return content
 
 
 def compose_config(
@@ -134,12 +75,19 @@ def compose_config(
         values["data"] = adapt_data(registry, values["data"], source)
     layers = [expand_slots(spec.config, layer) for layer in (*map(read_yaml, files), sets or {})]
     values = merge(values, {slot: value for slot, value in (start or {}).items() if slot != "data"})
+    problems = []
     for layer in layers:
+        problems += list_unknown_terms(layer, values)
         values = merge(values, layer)
+    if problems:
+        raise ConfigError("\n".join(problems))
     if start is not None and "data" in start and isinstance(values.get("data"), Mapping):
         explicit = {key for layer in layers for key in layer.get("data") or ()}
         values["data"] = inherit_data(registry, start["data"], explicit, values["data"])
-    return validate(spec, registry, values)
+    config = validate(spec, registry, values)
+    groups = [layer["data"] for layer in layers if isinstance(layer.get("data"), Mapping)]
+    check_root(config.data, next((group["root"] for group in groups[::-1] if "root" in group), None))
+    return config
 
 
 def adapt_data(registry: Registry, data: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -6,23 +6,48 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.names import suggest_name
+from zoogan.paths import explain_path
 
 LayoutUse = Literal["none", "optional", "needed"]
 """Whether an edit takes the layout of a face."""
+MAX_INTEGER = 2**63 - 1
 NAME_KEYS = ("use", "source")  # the field that names the component: `use`, for sources `source`
 
 
 class ConfigModel(BaseModel):
-    """Base of every config model: unknown keys are errors, values do not change."""
+    """Base of every config model: unknown keys are errors, values do not change.
+
+    Numbers are finite, whole numbers have at most 64 bits, and paths are such as files can have.
+    """
 
     # defer_build: validators are built on first use, so that loading every plugin's configs costs little.
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), defer_build=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _check_value(cls, value: Any) -> Any:
+        """Refuse numbers and paths that nothing can work with."""
+        if isinstance(value, int) and abs(value) > MAX_INTEGER:
+            raise PydanticCustomError("range", "expected a whole number of at most 64 bits")
+        if isinstance(value, Path) and (reason := explain_path(value)):
+            raise PydanticCustomError("path", "{reason}; name another path", {"reason": reason})
+        return value
 
 
 class ComponentConfig(ConfigModel):
@@ -121,6 +146,7 @@ class DataConfig(ComponentConfig):
     """Settings of every source. A source's config subclasses this and narrows `source`.
 
     With the class variable `finds_attributes` an empty `attributes` means every attribute that the source finds.
+    With the class variable `reads_files` set to False a `root` is a mistake.
 
     Attributes:
         source: Name of the source.
@@ -138,17 +164,35 @@ class DataConfig(ComponentConfig):
     """
 
     finds_attributes: ClassVar[bool] = False
+    reads_files: ClassVar[bool] = True
 
     source: str
     root: Path | None = None
-    image_size: int = Field(64, ge=16)
+    image_size: int = Field(64, ge=16, le=65_536)
     attributes: Names = ("Eyeglasses",)
     balance: str | None = None
     flip: bool = False
     random_crop: float = Field(0.0, ge=0, le=1)
-    batch: int = Field(16, ge=1)
-    workers: int = Field(0, ge=0)
+    batch: int = Field(16, ge=1, le=2**20)
+    workers: int = Field(0, ge=0, le=256)
     prepare: Literal["auto", "always", "never"] = "auto"
+
+
+def check_root(data: DataConfig, root: object) -> None:
+    """Check that a source reads the folder that a person named.
+
+    Args:
+        data: Settings of the source.
+        root: The folder; None = none was named.
+
+    Raises:
+        ConfigError: The source makes its faces and reads no files.
+    """
+    if root is not None and not data.reads_files:
+        raise ConfigError(
+            f"--root {root}: source {data.source!r} makes its faces and reads no files; name the source of this "
+            "folder, as in --data folder, or remove --root"
+        )
 
 
 class TrainingConfig(ConfigModel):
@@ -189,13 +233,13 @@ class TrainingConfig(ConfigModel):
     seed: int = 0
     precision: Literal["fp32", "bf16", "fp16", "fp64"] = "fp32"
     compile: bool = False
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=4096)
     tf32: bool = True
     channels_last: bool = False
     average: float | None = Field(None, gt=0, lt=1, description="decay of the moving average of the generator")
     average_warm_up: bool = Field(True, description="let the average follow quickly at first")
     average_images: float | None = Field(None, gt=0, description="half-life of the average in images")
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(1, ge=1, le=2**20)
     log_every: int = Field(20, ge=1)
     sample_every: int = Field(200, ge=0)
     checkpoint_every: int = Field(200, ge=0)

@@ -12,8 +12,10 @@ from zoogan.config.models import find_slots
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
+from zoogan.paths import shorten
 
 Model = TypeVar("Model", bound=BaseModel)
+MAX_LINES = 30  # of a list of problems, how many are printed
 
 
 def validate_model(model: type[Model], values: Any, registry: Registry, at: str = "") -> Model:
@@ -31,28 +33,35 @@ def validate_model(model: type[Model], values: Any, registry: Registry, at: str 
     try:
         return model.model_validate(values, context={"registry": registry})
     except ValidationError as error:
-        lines = [explain_problem(problem, values, model, registry, at) for problem in error.errors()]
-        raise ConfigError("\n".join(lines)) from error
+        problems = error.errors()
+        lines = [explain_problem(problem, values, model, registry, at) for problem in problems[:MAX_LINES]]
+        more = len(problems) - MAX_LINES
+        rest = [f"... and {more} more ({len(problems)} problems in all)"] if more > 0 else []
+        raise ConfigError("\n".join([*lines, *rest])) from error
 
 
 def explain_problem(problem: Any, values: Any, model: type[BaseModel], registry: Registry, at: str = "") -> str:
     """Format one pydantic problem as `key.path: what is wrong (got ...)`, with a suggestion for unknown keys."""
-    path = ".".join([*([at] if at else []), *map(str, problem["loc"])])
+    path = ".".join([*([at] if at else []), *(shorten(str(part), 80) for part in problem["loc"])])
     if problem["type"] == "extra_forbidden":
-        known = list_keys(problem["loc"][:-1], values, model, registry)
-        return f"{path}: no such setting{suggest_name(str(problem['loc'][-1]), known)}; known here: {', '.join(known)}"
+        known, name = list_keys(problem["loc"][:-1], values, model, registry), str(problem["loc"][-1])
+        return f"{path}: no such setting{suggest_name(name[:80], known)}; known here: {', '.join(known)}"
     if problem["type"] == "literal_error" and problem["loc"][-1] == "[key]":  # a mapping of which the keys are known
         known = re.findall("'([^']*)'", problem["ctx"]["expected"])
         path = path.removesuffix(".[key]")
-        return f"{path}: no such setting{suggest_name(problem['input'], known)}; known here: {', '.join(known)}"
+        return (
+            f"{path}: no such setting{suggest_name(str(problem['input'])[:80], known)}; known here: {', '.join(known)}"
+        )
     if problem["type"] == "component":
         return f"{path}: {problem['msg']}"
     if problem["type"] == "label_set":
         return "\n".join(f"{path}: {line}" if path else line for line in problem["msg"].splitlines())
     hint = ""
     if problem["type"] == "literal_error":
-        hint = suggest_name(str(problem["input"]), re.findall("'([^']*)'", problem["ctx"]["expected"]))
-    return f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]} (got {problem['input']!r}{hint})"
+        hint = suggest_name(str(problem["input"])[:80], re.findall("'([^']*)'", problem["ctx"]["expected"]))
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    got = shorten(repr(problem["input"]))
+    return f"{path}: {message[0].lower()}{message[1:]} (got {got}{hint})"
 
 
 def list_keys(path: Iterable[Any], values: Any, model: type[BaseModel], registry: Registry) -> list[str]:

@@ -27,6 +27,8 @@ class DrawnData(DataConfig):
             (`zoogan.data.label_sets`).
     """
 
+    reads_files: ClassVar[bool] = False
+
     source: Literal["drawn"] = "drawn"
     faces: int = Field(8000, ge=2, le=1_000_000)
     held_out: int = Field(1000, ge=1, le=1_000_000)

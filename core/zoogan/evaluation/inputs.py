@@ -10,10 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from zoogan.config import ComponentConfig, merge, validate_model
+from zoogan.config import ComponentConfig, check_root, merge, validate_model
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.names import import_object, suggest_name
+from zoogan.paths import expand_path
 
 if TYPE_CHECKING:
     import torch
@@ -169,8 +170,9 @@ def choose_source(
         label_set, notes = carry_label_set(registry, own.get("label_set"), name)
         values |= label_set
     if root is not None:
-        values = {**values, "root": str(root.expanduser().resolve())}
+        values = {**values, "root": str(expand_path(root).resolve())}
     config: Any = validate_model(registry.components["source", name].config, merge(values, settings), registry, "data")
+    check_root(config, root)
     problems = [
         f"data.{key}: the run has {expected}, got {given}; a run can only be measured on what it was trained for"
         for key, given, expected in (

@@ -41,7 +41,7 @@ class Cadence(ConfigModel):
         fresh_batch: Read a new batch for every update; false = all steps of an iteration share one.
     """
 
-    discriminator_repeat: int = Field(1, ge=1)
+    discriminator_repeat: int = Field(1, ge=1, le=100)
     generator_every: int = Field(1, ge=1)
     fresh_batch: bool = False
 

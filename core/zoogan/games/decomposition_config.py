@@ -69,6 +69,6 @@ class DecompositionConfig(GameConfig):
     compositor: Annotated[ComponentConfig, Slot("compositor")]
     basis: float = Field(1.0, ge=0)
     truncation: float = Field(1.0, gt=0, le=1)
-    candidates: int = Field(3, ge=1)
+    candidates: int = Field(3, ge=1, le=100)
     weights: DecompositionWeights = DecompositionWeights()
     optimizers: DecompositionOptimizers

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoogan.interfaces.pixels import choose_colours, quantize_image
+from zoogan.paths import expand_path
 
 LEGIBLE = 128  # pixels a side to which a notebook enlarges small faces
 SHOWN_ROWS, SHOWN_COLUMNS = 4, 8  # of the faces that a notebook shows
@@ -133,7 +134,7 @@ class Edit:
         Raises:
             ValueError: No picture has such a suffix.
         """
-        path = Path(path).expanduser()
+        path = expand_path(path)
         if path.is_dir() or not path.suffix:
             paths = [path / f"{row}.png" for row in range(len(self))]
         else:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoogan.config import DataConfig, merge, validate_model
+from zoogan.config import DataConfig, check_root, merge, validate_model
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.names import import_object, suggest_name
+from zoogan.paths import expand_path
 from zoogan.plugins.host import get_zoo
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def choose_judge_data(
             f"--set data.source={other}: the source is named by --data, which is {source}; --data {other}?"
         )
     component = registry.components["source", source]
-    options = {"image_size": size, "root": root and str(root.expanduser().resolve())}
+    options = {"image_size": size, "root": root and str(expand_path(root).resolve())}
     values = merge(DRAWN if source == "drawn" else {}, {k: v for k, v in options.items() if v is not None})
     values = merge(values, own)
     values["source"] = source
@@ -164,6 +165,7 @@ def choose_judge_data(
         values["attributes"] = [name.strip() for name in names.split(",") if name.strip()]
     config = validate_model(component.config, values, registry, "data")
     assert isinstance(config, DataConfig)
+    check_root(config, root)
     if attributes == "all" and "attributes" not in own:
         # A plugin's source may be a function, which lists no attributes.
         list_known = getattr(import_object(component.build), "list_attributes", None)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from zoogan.config import ComponentConfig, Names
 from zoogan.config.registry import Registry
+from zoogan.paths import expand_path
 
 
 class PixelNormMappingConfig(ComponentConfig):
@@ -23,7 +24,7 @@ class PixelNormMappingConfig(ComponentConfig):
     """
 
     style_dim: int = Field(512, ge=1)
-    layers: int = Field(8, ge=1)
+    layers: int = Field(8, ge=1, le=100)
     lr_multiplier: float = Field(0.01, gt=0)
 
 
@@ -88,7 +89,7 @@ def to_absolute_path(path: Path | None) -> Path | None:
     Returns:
         The absolute path.
     """
-    return None if path is None else path.expanduser().absolute()
+    return None if path is None else expand_path(path).absolute()
 
 
 def to_number_list(value: Any) -> Any:

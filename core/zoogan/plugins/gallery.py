@@ -18,6 +18,7 @@ from typing import Literal
 from zoogan.config import read_yaml
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
+from zoogan.paths import expand_path
 from zoogan.plugins.isolation import RejectedError, explain_failure
 
 GROUP = "zoogan.gallery"
@@ -210,7 +211,7 @@ def resolve_path(path: str | os.PathLike[str]) -> Path:
     Raises:
         ConfigError: The gallery has nothing of that name.
     """
-    return find_in_gallery(path) if is_gallery_address(path) else Path(path).expanduser()
+    return find_in_gallery(path) if is_gallery_address(path) else expand_path(path)
 
 
 def name_gallery_entry(path: Path) -> str | None:

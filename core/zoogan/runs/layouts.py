@@ -17,6 +17,7 @@ from zoogan.data.sources.segmentation_files import STEPS, resize_nearest
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.layers.layout import make_layout
+from zoogan.paths import expand_path
 from zoogan.pictures.opening import open_picture
 from zoogan.pictures.palette import choose_colours
 
@@ -90,7 +91,7 @@ def _read_numbers(item: Any, facts: Facts, place: int) -> UInt8[np.ndarray, "h w
             )
         numbers, name = item.cpu().numpy(), f"layout {place + 1}"
     elif isinstance(item, str | Path):
-        name, numbers = str(item), _open_map(Path(item).expanduser(), facts)
+        name, numbers = str(item), _open_map(expand_path(item), facts)
     elif isinstance(item, Image.Image):
         name, numbers = f"layout {place + 1}", _read_picture(item, facts, f"layout {place + 1}")
     else:

@@ -23,6 +23,7 @@ from zoogan.facts import Facts
 from zoogan.interfaces import Edit, Editor, Targets, Unavailable
 from zoogan.interfaces.synthesis import collect_noise
 from zoogan.names import import_object
+from zoogan.paths import expand_path
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.images import Photos, ValueRange, is_float_array, prepare_images
 from zoogan.runs.latents import LATENT_SUFFIX, join_edits, read_latents
@@ -421,9 +422,7 @@ class LoadedRun:
                 return editor.synthesise(numbers)
         items: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
         files = [
-            Path(item).expanduser()
-            for item in items
-            if isinstance(item, str | Path) and Path(item).suffix == LATENT_SUFFIX
+            expand_path(item) for item in items if isinstance(item, str | Path) and Path(item).suffix == LATENT_SUFFIX
         ]
         if files and len(files) < len(items):
             raise ConfigError("images: some are files of latents and some are not: edit them one by one")

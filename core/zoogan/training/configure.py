@@ -14,6 +14,14 @@ from zoogan.plugins.gallery import check_outside_gallery, resolve_path
 from zoogan.plugins.host import PluginHost
 
 FIXED_TRAINING = ("seed", "start_from")  # settings of `training` that a resumed training keeps
+SHORT_OPTIONS = {
+    "iterations": "training.iterations",
+    "seed": "training.seed",
+    "precision": "training.precision",
+    "start_from": "training.start_from",
+    "root": "data.root",
+}
+"""The settings that options of `zoo train` are short for."""
 CHANGEABLE_DATA = ("root", "workers")  # settings of `data` that a resumed training may change
 
 
@@ -64,6 +72,36 @@ def merge_options(
     settings = merge(settings, {"stages": {name: nest_path(value) for name, value in stages.items()}} if stages else {})
     given = {group: {k: v for k, v in values.items() if v is not None} for group, values in options.items()}
     return dict(merge(nest_source(settings), {group: values for group, values in given.items() if values}))
+
+
+def check_options(sets: Mapping[str, Any], *, source: str | None = None, **options: Any) -> None:
+    """Check that `--set` does not contradict options, and sets nothing that only an option can choose.
+
+    Args:
+        sets: nested, as `parse_sets` returns them.
+        source: the value of `--data`.
+        **options: values by option; the settings that they are short for are in `SHORT_OPTIONS`.
+
+    Raises:
+        ConfigError: Names every contradiction.
+    """
+    problems = [
+        f"--set {name}: this is no setting; choose it with {option}"
+        for name, option in {"method": "--model", "recipe": "--recipe"}.items()
+        if name in sets
+    ]
+    given: dict[str, tuple[str, Any]] = {"data.source": ("--data", source)}
+    given |= {
+        SHORT_OPTIONS[name]: (f"--{name}".replace("start_from", "from"), value) for name, value in options.items()
+    }
+    for key, (option, value) in given.items():
+        group, _, name = key.partition(".")
+        inner = nest_source(sets).get(group)
+        if value is None or not isinstance(inner, Mapping) or name not in inner or str(inner[name]) == str(value):
+            continue
+        problems.append(f"{option} {value} and --set {key}={inner[name]} contradict each other; keep one")
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def nest_source(settings: Mapping[str, Any]) -> dict[str, Any]:

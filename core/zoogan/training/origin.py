@@ -11,6 +11,7 @@ from zoogan.config.registry import MethodSpec, Registry
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.names import suggest_name
+from zoogan.paths import expand_path
 from zoogan.runs.folder import RunFolder
 
 SETTING = "training.start_from"
@@ -40,7 +41,7 @@ def open_origin(path: Path, registry: Registry, setting: str = SETTING) -> tuple
     Raises:
         ConfigError: The path is not a run; the message names the nearest that is.
     """
-    folder = RunFolder(path.expanduser())
+    folder = RunFolder(expand_path(path))
     if not folder.config.exists():
         above = next((parent for parent in folder.path.parents if (parent / "config.yaml").exists()), None)
         beside = [file.parent.name for file in folder.path.parent.glob("*/config.yaml")]

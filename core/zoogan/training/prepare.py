@@ -117,7 +117,7 @@ def prepare(
         show = hide_message
     starts = config.training.start_from is not None and not has_begun
     start = load_start(config, facts, zoo.registry, world) if starts else None
-    rehearse(config, facts, zoo.registry)
+    rehearse(config, facts, zoo.registry, device=torch.device(accelerator.device))
     state = load_resume_state(folder, show) if resume else None
     opened = stages or {}
     if config.training.precision == "fp64":

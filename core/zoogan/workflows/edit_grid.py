@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoogan.config import check_root
 from zoogan.config.registry import Registry
 from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid
 from zoogan.errors import ConfigError
+from zoogan.paths import expand_path
 from zoogan.pictures.photo import normalize_image, quantize_image
 from zoogan.runs.loaded import LoadedRun
 from zoogan.runs.requests import parse_own_labels
@@ -54,7 +56,8 @@ def save_edit_grid(
     if photos:
         save_sample_grid(run.editor, read_labelled_photos(run, photos, notify), path)
         return path
-    moved = {} if root is None else {"root": root.expanduser().resolve()}
+    check_root(run.config.data, root)
+    moved = {} if root is None else {"root": expand_path(root).resolve()}
     source = registry.build("source", run.config.data.model_copy(update=moved))
     save_sample_grid(run.editor, read_sample_faces(source), path)
     return path

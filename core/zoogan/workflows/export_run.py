@@ -21,6 +21,7 @@ from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
 from zoogan.files import hash_file, replace_folder, write_tensors
 from zoogan.judges.judge import FACTS, WEIGHTS, Judge, load_judge, read_judge_facts
+from zoogan.paths import expand_path
 from zoogan.plugins.gallery import check_outside_gallery, resolve_path
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.folder import GAME_FILE, RunFolder
@@ -53,7 +54,7 @@ def export_run(run: str | Path | LoadedRun, out: str | Path, *, half: bool = Fal
     Raises:
         ConfigError: The run cannot be opened, or the folder is in use or belongs to the gallery.
     """
-    path, folder = run.path if isinstance(run, LoadedRun) else resolve_path(run), Path(out).expanduser()
+    path, folder = run.path if isinstance(run, LoadedRun) else resolve_path(run), expand_path(out)
     if path is None:
         raise ConfigError("run: this run has no folder to copy; pass the path of a run folder")
     check_outside_gallery(folder, f"out: {out}")
@@ -143,7 +144,7 @@ def export_judge(judge: str | Path, out: str | Path, *, half: bool = False) -> P
     Raises:
         ConfigError: The folder is no judge, or `out` is in use or belongs to the gallery.
     """
-    source, folder = resolve_path(judge), Path(out).expanduser()
+    source, folder = resolve_path(judge), expand_path(out)
     check_outside_gallery(folder, f"out: {out}")
     if reason := explain_occupied_folder(folder):
         raise ConfigError(f"out: {out}: {reason}; name an empty or new folder")

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from zoogan.conditions.parts import LATENT_KINDS
+from zoogan.config import check_root
 from zoogan.config.registry import Registry
 from zoogan.editors.sample_grid import read_sample_faces
 from zoogan.errors import ConfigError
+from zoogan.paths import expand_path
 from zoogan.pictures.film import make_latent_frames, make_loop_frames, save_film
 from zoogan.pictures.palette import colour_segmentation
 from zoogan.pictures.photo import normalize_image, save_image
@@ -34,7 +36,8 @@ def set_sample_layouts(run: LoadedRun, registry: Registry, *, root: Path | None 
     Raises:
         ConfigError: The source cannot be read, or its faces have other parts than the run's.
     """
-    moved = {} if root is None else {"root": root.expanduser().resolve()}
+    check_root(run.config.data, root)
+    moved = {} if root is None else {"root": expand_path(root).resolve()}
     try:
         source = registry.build("source", run.config.data.model_copy(update=moved))
         faces = read_sample_faces(source)

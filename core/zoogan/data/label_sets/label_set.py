@@ -15,6 +15,7 @@ from zoogan.config import ConfigModel, Names, read_yaml, validate_model
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
+from zoogan.paths import explain_path, shorten
 
 LABEL_SETS = Path(__file__).parent
 _SUFFIXES = (".yaml", ".yml")
@@ -200,6 +201,8 @@ def parse_label_set(value: Any, classes: Sequence[str] = ()) -> Any:
     names = list_label_sets()
     if not isinstance(value, str | Path):
         raise _make_error(f"expected a name ({', '.join(names)}), {FORMS}, got {value!r}")
+    if reason := explain_path(value):
+        raise _make_error(f"{shorten(str(value))}: {reason}; name another path")
     path = Path(value).expanduser()
     is_path = str(value) not in names and (path.suffix in _SUFFIXES or len(path.parts) > 1)
     if is_path and not path.exists():

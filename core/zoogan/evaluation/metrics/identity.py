@@ -24,6 +24,7 @@ from zoogan.evaluation.metrics.face_metric import FaceMetric
 from zoogan.files import hash_file
 from zoogan.interfaces import Edits, Measure, Statistic, Study, Unavailable
 from zoogan.names import suggest_name
+from zoogan.paths import expand_path
 
 
 class IdentityConfig(ComponentConfig):
@@ -95,7 +96,7 @@ def find_network_file(given: Path | None, backbone: str) -> Path:
     Raises:
         Unavailable: There is no such file.
     """
-    path = get_weights_folder() / f"{backbone}.safetensors" if given is None else given.expanduser()
+    path = get_weights_folder() / f"{backbone}.safetensors" if given is None else expand_path(given)
     if not path.is_file():
         raise Unavailable(
             f"{path}: no such file, the weights of {backbone}. Give their path with identity.weights=FILE, "

@@ -1,0 +1,91 @@
+"""Paths as people type them: checked and expanded. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from zoogan.errors import ConfigError
+
+MAX_NAME = 255  # bytes of a file name, of every common file system
+MAX_PATH = 4096  # bytes of a path on Linux
+
+_KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+
+
+def explain_path(path: str | os.PathLike[str]) -> str | None:
+    """Explain why no file can have a path; None if one can.
+
+    Args:
+        path: What a person typed. It need not exist.
+    """
+    text = os.fspath(path)
+    if "\0" in text:
+        return "it contains a NUL character"
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:
+        return "it contains characters that no file name has"
+    if len(encoded) > MAX_PATH:
+        return f"it has {len(encoded)} bytes, more than the {MAX_PATH} of a path"
+    if (longest := max(map(len, encoded.split(os.fsencode(os.sep))))) > MAX_NAME:
+        return f"a name in it has {longest} bytes, more than {MAX_NAME}"
+    if text.startswith("~"):
+        try:
+            Path(text).expanduser()
+        except RuntimeError:  # pathlib's for a user without a home folder
+            return f"there is no home folder of {Path(text).parts[0]}"
+    return None
+
+
+def expand_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path with `~` expanded.
+
+    Args:
+        path: What a person typed. It need not exist.
+
+    Raises:
+        ConfigError: No file can have this path.
+    """
+    if reason := explain_path(path):
+        raise ConfigError(f"{shorten(os.fspath(path))}: {reason}; name another path")
+    return Path(path).expanduser()
+
+
+def check_regular_file(path: Path, what: str = "a file") -> None:
+    """Check that a path can be read like a file: a named pipe would wait, and a device may never end.
+
+    Args:
+        path: The path.
+        what: What is expected, for the message.
+
+    Raises:
+        ConfigError: It is missing, a folder, a device or a named pipe, or it may not be looked at.
+    """
+    if reason := explain_path(path):
+        raise ConfigError(f"{shorten(str(path))}: {reason}; name {what}")
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _KINDS.items() if is_kind(mode)), "no file")
+        raise ConfigError(f"{path}: this is {kind}; name {what}")
+
+
+def shorten(text: str, length: int = 200) -> str:
+    """Return a text for a message, with the middle left out where it is long.
+
+    Args:
+        text: The text.
+        length: The longest text that stays whole.
+    """
+    half = length // 2
+    return text if len(text) <= length else f"{text[:half]}...{text[-half:]} ({len(text)} characters)"
