@@ -67,7 +67,7 @@ def mutate(rng: random.Random, values: Any, depth: int = 0) -> Any:
     """Mutate one value somewhere in a config: replace, remove, rename, add, move or wrap it."""
     keys = list(values) if isinstance(values, dict) else list(range(len(values))) if isinstance(values, list) else []
     if not keys or (depth and rng.random() < 0.25):
-        if isinstance(values, int | float) and not isinstance(values, bool) and rng.random() < 0.6:
+        if isinstance(values, int | float) and abs(values) < 2**64 and rng.random() < 0.6:
             return rng.choice((-values, values * 10, values * 10**6, values * 1e9, values + 0.5, str(values), [values]))
         return rng.choice(VALUES)
     key = rng.choice(keys)
