@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from zoogan.config import DataConfig
 from zoogan.data.drawn import CLASSES
 from zoogan.data.loader import Loader, make_loader, move_batch
+from zoogan.data.sources.attribute_columns import DataWarning
 from zoogan.data.stream import FaceStream, mirror_sample
 from zoogan.errors import ConfigError
 from zoogan.interfaces import Need, Source, World
@@ -193,3 +195,81 @@ def test_moved_batch_has_float_images() -> None:
     moved = move_batch(batch, "cpu")["source"]
     assert torch.equal(moved["image"], batch["source"]["image"].float() / 127.5 - 1)
     assert moved["segmentation"].dtype == torch.uint8
+
+
+# ---- faces that cannot be read ----
+
+
+class Damaged(Numbers):
+    """Faces of which some cannot be read."""
+
+    def __init__(self, bad: Sequence[int], n: int = 20) -> None:
+        super().__init__(n)
+        self.bad = set(bad)
+
+    def read(self, split: str, indices: Sequence[int]) -> dict[str, Tensor]:
+        for index in self.bad.intersection(indices):
+            raise ConfigError(f"face{index}.jpg: damaged")
+        return super().read(split, indices)
+
+
+def opened_damaged(
+    bad: Sequence[int], *, of: World | None = None, start: int = 0, rows: int = 8, **settings: Any
+) -> Loader:
+    config = DataConfig(source="numbers", attributes=("Odd",), on_bad="skip", **{"max_bad": 0.2, **settings})
+    needs = {"source": Need(("image", "attributes"))}
+    return make_loader(Damaged(bad), config, needs, 3, of or world(), start, rows)
+
+
+def test_bad_faces_are_replaced_by_the_same_faces() -> None:
+    """At any start, and in any number of processes; the other faces are those of a training without bad ones."""
+    whole, skipped = (taken(opened_damaged(bad), 6)[:, 0, 0, 0] for bad in ((), (3, 8)))
+    replaced = (whole == 3) | (whole == 8)
+    assert replaced.any() and torch.equal(whole[~replaced], skipped[~replaced])
+    assert not {3, 8} & set(skipped.tolist())
+    assert torch.equal(taken(opened_damaged((3, 8), start=24), 3)[:, 0, 0, 0], skipped[24:])
+    halves = [opened_damaged((3, 8), of=world(rank, 2), rows=4) for rank in range(2)]
+    assert torch.equal(
+        torch.cat([next(half)["source"]["image"] for _ in range(6) for half in halves])[:, 0, 0, 0], skipped
+    )
+    for half in halves:
+        half.close()
+
+
+def test_replacement_shows_the_same_value() -> None:
+    batches = opened_damaged((3, 8), balance="Odd")
+    rows = torch.cat([next(batches)["source"]["attributes"] for _ in range(6)])
+    batches.close()
+    assert rows[:, 0].tolist() == [1.0, 0.0] * 24, "even items show the attribute, odd items do not"
+
+
+def test_bad_faces_are_reported_once_and_limited() -> None:
+    batches = opened_damaged((3, 8))
+    with pytest.warns(DataWarning) as records:
+        for _ in range(12):
+            next(batches)
+        batches.close()
+    told = [str(record.message) for record in records]
+    assert sorted(told[:2]) == [
+        "skipped face 3 of train: face3.jpg: damaged",
+        "skipped face 8 of train: face8.jpg: damaged",
+    ]
+    assert set(told[2:]) == {"2 of 20 training faces could not be read and were skipped"}
+    batches = opened_damaged((3, 8), max_bad=0.05)
+    with (
+        pytest.warns(DataWarning),
+        pytest.raises(ConfigError, match=r"2 of 20 .*more than 5 %:\n.*face\d.jpg(?s:.*)zoo data check"),
+    ):
+        for _ in range(12):
+            next(batches)
+    batches = opened_damaged(range(20))
+    with pytest.raises(ConfigError, match="none of 100 faces drawn in the place of face"):
+        next(batches)
+
+
+@pytest.mark.slow
+def test_workers_report_bad_faces() -> None:
+    batches = opened_damaged((3, 8), workers=2)
+    with pytest.warns(DataWarning, match=r"skipped face . of train: face.\.jpg: damaged"):
+        joint = taken(batches, 6)
+    assert torch.equal(joint, taken(opened_damaged((3, 8)), 6))

@@ -161,6 +161,9 @@ class DataConfig(ComponentConfig):
         prepare: Keep the training faces decoded, cropped and resized in the cache folder: auto = faces from files, as
             they are first read, where the training reads each at least twice and they take less than half of the free
             disk; always = all of them before the training begins; never.
+        on_bad: A picture that turns out to be unreadable stops the training (fail), or another one of the same kind is
+            read in its place (skip).
+        max_bad: With on_bad=skip, the share of the training faces that may be unreadable.
     """
 
     finds_attributes: ClassVar[bool] = False
@@ -176,6 +179,8 @@ class DataConfig(ComponentConfig):
     batch: int = Field(16, ge=1, le=2**20)
     workers: int = Field(0, ge=0, le=256)
     prepare: Literal["auto", "always", "never"] = "auto"
+    on_bad: Literal["fail", "skip"] = "fail"
+    max_bad: float = Field(0.05, ge=0, le=1)
 
 
 def check_root(data: DataConfig, root: object) -> None:

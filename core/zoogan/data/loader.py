@@ -7,7 +7,7 @@ import itertools
 import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from zoogan.config import DataConfig
+from zoogan.data.bad_faces import BadFaces
 from zoogan.data.stream import FaceStream
 from zoogan.errors import ConfigError
 from zoogan.interfaces.game import Need, Sample
@@ -29,6 +30,18 @@ from zoogan.terminal.signals import STOPPING
 FACES_AT_ONCE, PIXELS_AT_ONCE = 32, 32 * 128**2
 
 
+class _Chunk(NamedTuple):
+    """Batches that were read together.
+
+    Attributes:
+        needs: Sample by need.
+        bad: Why faces could not be read, by name; others were read in their place.
+    """
+
+    needs: dict[str, Sample]
+    bad: dict[str, str]
+
+
 class _NeedsDataset(Dataset[Any]):
     """The streams of all needs of a game, read at the same positions.
 
@@ -39,9 +52,11 @@ class _NeedsDataset(Dataset[Any]):
         self.streams = streams
 
     @torch.no_grad()
-    def __getitems__(self, ks: Sequence[int]) -> dict[str, Sample] | ConfigError:
+    def __getitems__(self, ks: Sequence[int]) -> _Chunk | ConfigError:
         try:
-            return {name: stream.__getitems__(ks) for name, stream in self.streams.items()}
+            needs = {name: stream.__getitems__(ks) for name, stream in self.streams.items()}
+            bad = [stream.reader.take_bad() for stream in self.streams.values()]
+            return _Chunk(needs, {name: reason for found in bad for name, reason in found.items()})
         except ConfigError as error:
             return error
 
@@ -64,22 +79,28 @@ class Loader(Iterator[dict[str, Sample]]):
     Attributes:
         position: Number of items of the joint batches that were handed out.
         parts: Number of parts of the source, the channels of a layout.
+        bad: The faces that could not be read.
     """
 
-    def __init__(self, batches: Generator[Any], position: int, step: int, parts: int = 0) -> None:
-        self._batches, self.position, self._step, self.parts = batches, position, step, parts
+    def __init__(self, batches: Generator[Any], position: int, step: int, parts: int, bad: BadFaces) -> None:
+        self._batches, self.position, self._step, self.parts, self.bad = batches, position, step, parts, bad
 
     def __next__(self) -> dict[str, Sample]:
         batch = next(self._batches)
-        if isinstance(batch, ConfigError):
+        try:
+            if isinstance(batch, ConfigError):
+                raise batch
+            self.bad.report(batch.bad)
+        except ConfigError:
             self.close()
-            raise batch
+            raise
         self.position += self._step
-        return batch
+        return batch.needs
 
     def close(self) -> None:
         """Stop reading ahead and end the workers."""
         self._batches.close()
+        self.bad.report_total()
 
 
 def make_loader(
@@ -100,7 +121,7 @@ def make_loader(
 
     Args:
         source: The source to read.
-        config: The settings `balance`, `flip`, `random_crop` and `workers` are used.
+        config: The settings `balance`, `flip`, `random_crop`, `workers`, `on_bad` and `max_bad` are used.
         needs: The needs of the game, by name.
         seed: Seed of the run.
         world: The processes that train together.
@@ -113,11 +134,19 @@ def make_loader(
         The loader.
 
     Raises:
-        ConfigError: At once if the source cannot serve the needs; while reading, if an image cannot be read.
+        ConfigError: At once if the source cannot serve the needs; while reading, if an image cannot be read, or with
+            `on_bad=skip` too many cannot.
     """
     streams = {
         name: FaceStream(
-            source, name, need, seed=seed, balance=config.balance, flip=config.flip, crop=config.random_crop
+            source,
+            name,
+            need,
+            seed=seed,
+            balance=config.balance,
+            flip=config.flip,
+            crop=config.random_crop,
+            skip=config.on_bad == "skip",
         )
         for name, need in needs.items()
     }
@@ -128,7 +157,9 @@ def make_loader(
         chunks = _read_with_workers(dataset, positions, config.workers, pin)
     else:
         chunks = _read_ahead(dataset, positions, pin)
-    return Loader(_split_batches(chunks, rows_per_update), start, world.size * rows_per_update, len(source.parts))
+    bad = BadFaces(source.count_faces("train"), config.max_bad)
+    step = world.size * rows_per_update
+    return Loader(_split_batches(chunks, rows_per_update), start, step, len(source.parts), bad)
 
 
 def _split_batches(chunks: Generator[Any], rows: int) -> Generator[Any]:
@@ -138,10 +169,11 @@ def _split_batches(chunks: Generator[Any], rows: int) -> Generator[Any]:
             if isinstance(chunk, ConfigError):
                 yield chunk
                 continue
-            n = len(next(iter(next(iter(chunk.values())).values())))
+            n = len(next(iter(next(iter(chunk.needs.values())).values())))
             for first in range(0, n, rows):
                 part = slice(first, first + rows)
-                yield {need: {name: x[part] for name, x in sample.items()} for need, sample in chunk.items()}
+                needs = {need: {name: x[part] for name, x in sample.items()} for need, sample in chunk.needs.items()}
+                yield _Chunk(needs, {} if first else chunk.bad)
 
 
 def _return_batch(batch: Any) -> Any:
@@ -174,8 +206,9 @@ def _read_ahead(dataset: _NeedsDataset, positions: _PositionBatches, pin: bool) 
 
     def read_batch(ks: list[int]) -> Any:
         batch = dataset.__getitems__(ks)
-        if pin and isinstance(batch, dict):
-            return {need: {name: rows.pin_memory() for name, rows in s.items()} for need, s in batch.items()}
+        if pin and isinstance(batch, _Chunk):
+            needs = {need: {name: rows.pin_memory() for name, rows in s.items()} for need, s in batch.needs.items()}
+            return batch._replace(needs=needs)
         return batch
 
     upcoming = iter(positions)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from zoogan.data.bad_faces import FaceReader
 from zoogan.errors import ConfigError
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.game import Need, Sample
@@ -50,6 +51,7 @@ class FaceStream(Dataset[Sample]):
         flip: Mirror half of the images at random.
         crop: Share of the images of which a random part is kept.
         split: The split to read.
+        skip: Read another face in the place of one that cannot be read: of the same domain, or with the same value.
 
     Raises:
         ConfigError: The source has none of these faces, or lacks a field or domains.
@@ -66,6 +68,7 @@ class FaceStream(Dataset[Sample]):
         flip: bool = False,
         crop: float = 0.0,
         split: Split = "train",
+        skip: bool = False,
     ) -> None:
         fields = [field for field in need.fields if field != "domain" and field not in SECOND]
         self.second = [field for field in need.fields if field in SECOND]
@@ -94,6 +97,7 @@ class FaceStream(Dataset[Sample]):
             )
         self.source, self.name, self.need, self.fields = source, name, need, fields
         self.mirrored_parts = source.mirrored_parts
+        self.reader = FaceReader(source, split, skip)
         self.seed, self.flip, self.crop, self.split = seed, flip, crop, split
         self.domain = self._read_domains() if "domain" in need.fields or need.sampler == "domains" else None
         if need.sampler == "domains":
@@ -141,15 +145,28 @@ class FaceStream(Dataset[Sample]):
             )
         return self.source.read_domains(self.split)
 
-    def get_index(self, k: int) -> int:
-        """Get the number of item k's face in the split."""
+    def get_class(self, k: int) -> Int64[Tensor, " members"]:
+        """Get the faces of which item k shows one: those of a domain, with a value, or all."""
         if self.need.sampler == "domains":
-            members = self.classes[derive_seed(self.seed, self.name, "domain", k) % len(self.classes)]
-            return int(members[derive_seed(self.seed, self.name, "face", k) % len(members)])
+            return self.classes[derive_seed(self.seed, self.name, "domain", k) % len(self.classes)]
         if self.need.sampler == "pairs":
             cycle, position = divmod(k, len(self.classes))
             order = make_permutation(len(self.classes), derive_seed(self.seed, self.name, "values", cycle))
-            members = self.classes[order[position]]
+            return self.classes[order[position]]
+        return self.classes[k % len(self.classes)]
+
+    def draw_replacement(self, k: int, image: str, attempt: int) -> int:
+        """Draw the face that is read in the place of item k's, see `FaceReader.read`."""
+        members = self.get_class(k)
+        return int(members[derive_seed(self.seed, self.name, "replacement", image, k, attempt) % len(members)])
+
+    def get_index(self, k: int) -> int:
+        """Get the number of item k's face in the split."""
+        if self.need.sampler == "domains":
+            members = self.get_class(k)
+            return int(members[derive_seed(self.seed, self.name, "face", k) % len(members)])
+        if self.need.sampler == "pairs":
+            members = self.get_class(k)
             return int(members[derive_seed(self.seed, self.name, "face", k) % len(members)])
         turn, row = divmod(k, len(self.classes))
         epoch, position = divmod(turn, len(self.classes[row]))
@@ -170,16 +187,23 @@ class FaceStream(Dataset[Sample]):
     def __getitems__(self, ks: Sequence[int]) -> Sample:
         """Read the items `ks` as one batch."""
         indices = [self.get_index(k) for k in ks]
-        read = self.source.read(self.split, indices) if self.fields else {}
+        read: Sample = {}
+        if self.fields:
+            read, indices = self._read_faces(ks, indices, "image")
         sample = self.augment({field: read[STORED.get(field, field)] for field in self.fields}, ks, "image")
         if "domain" in self.need.fields:
             assert self.domain is not None
             sample["domain"] = self.domain[indices]
         if self.second:
-            second = self.source.read(self.split, [self.get_second_index(k) for k in ks])
+            second, _ = self._read_faces(ks, [self.get_second_index(k) for k in ks], "image2")
             pictures = {field: second[STORED.get(SECOND[field], SECOND[field])] for field in self.second}
             sample |= self.augment(pictures, ks, "image2")
         return sample
+
+    def _read_faces(self, ks: Sequence[int], indices: Sequence[int], image: str) -> tuple[Sample, list[int]]:
+        """Read the faces of the items `ks`; return the tensors, and the numbers of the faces."""
+        read, taken = self.reader.read(indices, lambda row, attempt: self.draw_replacement(ks[row], image, attempt))
+        return read, list(taken)
 
     def augment(self, sample: Sample, ks: Sequence[int], image: str) -> Sample:
         """Mirror the items `ks` of a sample, and add the box of their random crop. `image` is the field's name."""

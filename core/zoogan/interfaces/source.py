@@ -26,6 +26,8 @@ LOADING_SETTINGS = {
     "flip",
     "balance",
     "prepare",
+    "on_bad",
+    "max_bad",
 }  # settings of a source that change none of its pictures
 
 
