@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from zoogan.data.config import FolderData
+from zoogan.data.sources.attribute_columns import DataWarning
 from zoogan.data.sources.folder import Folder
 from zoogan.errors import ConfigError
 
@@ -92,12 +93,13 @@ def test_split_is_stable_when_images_are_added(tmp_path: Path) -> None:
     "old, new, message",
     [
         ("a.png,0", "a.png,", r"line 2: no value for Eyeglasses"),
-        ("a.png,0", "a.png,2", r"line 2: the value '2' for Eyeglasses; 0 \(or -1\) and 1 are known"),
+        ("a.png,0", "a.png,2", r"line 2: the value '2' for Eyeglasses; 0 \(or -1, no, false\) and 1"),
         ("c.png,1", "nobody.png,1", r"(?s)line 7: no image nobody.png.*c.png: no row in labels.csv"),
         ("c.png,1", "a.png,1", r"line 7: a.png was already in line 2"),
         ("a.png,0,1", "a.png,0", r"line 2: 1 values for 2 attributes"),
         ("file,", "name,", r"line 1: the first column must be 'file'"),
         ("file,Eyeglasses", "file,Eyglasses", r"no attribute 'Eyeglasses', did you mean 'Eyglasses'"),
+        ("file,Eyeglasses,Smiling", "file,Smiling,Smiling", r"line 1: the column 'Smiling' is there twice"),
         ("file,Eyeglasses", "file,Mood", r"known attributes: Mood.* are the recipe's, and --set data.attributes=NAME"),
     ],
 )
@@ -129,3 +131,58 @@ def test_corrupt_image_is_named_on_reading(root: Path, content: bytes) -> None:
     with pytest.raises(ConfigError, match=r"anna/1.png"):
         source.read("train", [0, 1])
     source.read("train", [0, 2])
+
+
+# ---- labels as people have them ----
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "encoding"),
+    [
+        ("image_id,Eyeglasses,Smiling", "{},{:.1f},{:.1f}", "utf-8"),
+        ("filename;Eyeglasses;Smiling", "{};{};{}", "utf-8-sig"),
+        ("path\tEyeglasses\tSmiling", "{}\t{}\t{}", "utf-16"),
+        ("file,Eyeglasses,Smiling,", "{},{},{},", "utf-16-le"),
+        (",file,Eyeglasses,Smiling", "7,{},{},{}", "utf-8"),
+        (" File , Eyeglasses , Smiling ", ' "{}" , {} , {} ', "utf-8"),
+    ],
+)
+@pytest.mark.parametrize("words", [("False", "True"), ("no", "YES"), ("-1", "1"), (0, 1)])
+def test_labels_of_any_dialect_are_read(root: Path, header: str, row: str, encoding: str, words: Any) -> None:
+    if ":.1f" in row:
+        words = (0, 1)
+    rows = [row.format(name, words[i % 2], words[i % 3 == 0]) for i, name in enumerate(NAMES)]
+    (root / "labels.csv").write_bytes("\r\n".join([header, *rows, "", ""]).encode(encoding))
+    source = opened(root, attributes=("Smiling", "Eyeglasses"))
+    assert tuple(source.names) == NAMES
+    assert source.read_labels("train").tolist() == [[float(i % 3 == 0), float(i % 2)] for i in range(6)]
+
+
+def test_latin_labels_are_read_with_a_warning(root: Path) -> None:
+    (root / "größe.png").write_bytes((root / "a.png").read_bytes())
+    text = (root / "labels.csv").read_text(encoding="utf-8").replace("日本/顔.png", "größe.png")
+    (root / "日本/顔.png").unlink()
+    (root / "labels.csv").write_bytes(text.encode("cp1252"))
+    with pytest.warns(DataWarning, match="labels.csv: not UTF-8; read as Windows-1252"):
+        assert "größe.png" in opened(root).names
+    (root / "labels.csv").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(1, 200)))
+    with pytest.raises(ConfigError, match=r"labels\.csv: not a text file"):
+        opened(root)
+
+
+def test_names_without_suffix_find_their_image(root: Path) -> None:
+    path = root / "labels.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(".png", "").replace(".jpg", ""), encoding="utf-8")
+    assert tuple(opened(root).names) == NAMES
+
+
+def test_unmatched_rows_and_images_can_be_skipped(root: Path) -> None:
+    paint(root / "new.png", 9)
+    with (root / "labels.csv").open("a", encoding="utf-8") as file:
+        file.write("ghost.png,1,0\n")
+    with pytest.raises(ConfigError, match=r"(?s)no image ghost.png.*new.png: no row.*--set data.unmatched=skip"):
+        opened(root)
+    with pytest.warns(
+        DataWarning, match=r"1 images without a row in labels.csv, 1 rows of labels.csv without an image"
+    ):
+        assert tuple(opened(root, unmatched="skip").names) == NAMES

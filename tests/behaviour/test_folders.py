@@ -87,6 +87,32 @@ def test_folders_read_train_and_val(tmp_path: Path, held_out: str) -> None:
     assert source.read_domains("test").bincount().tolist() == [2, 1]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "held_out"),
+    [
+        ("train{}", "test{}"), ("Train/{}", "Val/{}"), ("training/{}", "validation/{}"), ("train_{}", "test_{}"),
+        ("{}/train", "{}/test"), ("TRAIN/{}", "Test/{}"),
+    ],
+)  # fmt: skip
+def test_usual_layouts_are_understood(tmp_path: Path, pattern: str, held_out: str) -> None:
+    counts = {pattern.format(name): n for name, n in (("A", 4), ("B", 3))}
+    filled(tmp_path, counts | {held_out.format("A"): 2, held_out.format("B"): 1})
+    source = opened(tmp_path, test_share=0.5)
+    assert source.domains == ("A", "B")
+    assert source.read_domains("train").bincount().tolist() == [4, 3]
+    assert source.read_domains("test").bincount().tolist() == [2, 1]
+
+
+def test_domains_named_like_splits_stay_domains(tmp_path: Path) -> None:
+    assert opened(filled(tmp_path, {"trainers": 2, "testament": 1})).domains == ("testament", "trainers")
+
+
+def test_differing_joined_domains_are_reported(tmp_path: Path) -> None:
+    filled(tmp_path, {"trainA": 1, "trainB": 1, "testA": 1})
+    with pytest.raises(ConfigError, match=r"the folders for training and the held-out folders of .* differ in .* B$"):
+        opened(tmp_path)
+
+
 def test_train_folder_alone_holds_out_a_share(tmp_path: Path) -> None:
     source = opened(filled(tmp_path, {"train/a": 40, "train/b": 40}), test_share=0.25)
     assert source.count_faces("train") + source.count_faces("test") == 80 and 8 <= source.count_faces("test") <= 32

@@ -101,9 +101,13 @@ class CelebAMaskHQData(FilesData):
 
 
 class FolderData(FilesData):
-    """Settings of a folder of images with `labels.csv`: `file,Name1,...`, then a row an image, values 0/1 or -1/1.
+    """Settings of a folder of images with `labels.csv`: `file,Name1,...`, then a row an image.
+
+    Values are 0 or -1 and 1, no and yes, or false and true; the separator is a comma, a semicolon or a tab.
 
     Attributes:
+        unmatched: fail = images without a row in labels.csv, and rows without an image, are mistakes; skip = they are
+            left out and counted.
         test_share: Share of the images in the test split, by a hash of the file name, so that adding images moves none.
         crop: Side of the centre square that is kept, as a share of the shorter side.
         label_set: The parts of a face; a name, a YAML file or a mapping (`zoogan.data.label_sets`).
@@ -112,6 +116,7 @@ class FolderData(FilesData):
     """
 
     source: Literal["folder"] = "folder"
+    unmatched: Literal["fail", "skip"] = "fail"
     test_share: float = Field(0.1, ge=0, lt=1)
     crop: float = Field(1.0, gt=0, le=1)
     label_set: AnyLabelSet | None = None
@@ -120,6 +125,8 @@ class FolderData(FilesData):
 
 class FoldersData(FilesData):
     """Settings of a folder of images for each domain: `female/`, `male/`; or these in `train/` and `val/` (or `test/`).
+
+    `trainA/`, `trainB/`, `testA/` (CycleGAN) and `female/train/`, `female/test/` are understood too.
 
     Attributes:
         attributes: The domains, by folder name; empty = every folder.

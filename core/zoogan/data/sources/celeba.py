@@ -23,6 +23,7 @@ from zoogan.data.sources.attribute_columns import (
     find_columns,
     select_exclusive,
 )
+from zoogan.data.sources.text_files import read_lines
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.draws import derive_seed
@@ -94,8 +95,7 @@ class CelebA(Source):
             ConfigError: There is no list.
         """
         assert isinstance(config, CelebAData)
-        with (_check_layout(config) / "list_attr_celeba.txt").open() as file:
-            return tuple([file.readline(), file.readline()][1].split())
+        return read_columns(_check_layout(config) / "list_attr_celeba.txt")
 
     def count_faces(self, split: Split) -> int:
         """Return the number of faces of a split."""
@@ -136,6 +136,26 @@ def _check_layout(config: CelebAData) -> Path:
     return root
 
 
+def read_columns(path: Path) -> tuple[str, ...]:
+    """Read the names of the attributes, line 2 of an attribute list.
+
+    Raises:
+        ConfigError: There is no such line, or it names an attribute twice.
+    """
+    return _get_columns(path, read_lines(path))
+
+
+def _get_columns(path: Path, lines: Sequence[str]) -> tuple[str, ...]:
+    """Return the names in line 2 of an attribute list; see `read_columns`."""
+    if len(lines) < 3 or not lines[0].strip().isdigit():
+        raise ConfigError(f"{path}, line 1: expected the number of rows, then a line of names, then the rows")
+    columns = tuple(lines[1].split())
+    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    if repeated:
+        raise ConfigError(f"{path}, line 2: the attribute {repeated[0]!r} is there twice; remove or rename it")
+    return columns
+
+
 def read_attributes(path: Path, attributes: Sequence[str]) -> AttributeRows:
     """Read columns of an attribute list.
 
@@ -147,10 +167,8 @@ def read_attributes(path: Path, attributes: Sequence[str]) -> AttributeRows:
         ConfigError: Lists all unknown attributes, or the first few malformed lines with their numbers; or the number
             of rows is not that of line 1.
     """
-    lines = path.read_text().splitlines()
-    if len(lines) < 3 or not lines[0].strip().isdigit():
-        raise ConfigError(f"{path}, line 1: expected the number of rows, then a line of names, then the rows")
-    columns = lines[1].split()
+    lines = read_lines(path)
+    columns = _get_columns(path, lines)
     chosen = [column + 1 for column in find_columns(attributes, columns, str(path))]
     names, values, problems = [], [], []
     for number, line in enumerate(lines[2:], start=3):
@@ -209,7 +227,7 @@ def read_numbers(path: Path, names: Sequence[str]) -> list[int]:
     """
     numbers: dict[str, int] = {}
     problems = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         cells = line.split()
         if len(cells) == 2 and cells[1].isdigit():
             numbers[cells[0]] = int(cells[1])

@@ -22,7 +22,7 @@ from zoogan.data.sources.attribute_columns import (
     check_both_values,
     select_exclusive,
 )
-from zoogan.data.sources.celeba import SPLITS, read_attributes
+from zoogan.data.sources.celeba import SPLITS, read_attributes, read_columns
 from zoogan.data.sources.segmentation_files import (
     check_proportions,
     make_part_table,
@@ -102,7 +102,7 @@ class CelebAMaskHQ(Source):
         """
         assert isinstance(config, CelebAMaskHQData)
         path = _find_attribute_list(_check_layout(config))
-        return tuple(path.read_text().splitlines()[1].split()) if path else ()
+        return read_columns(path) if path else ()
 
     def count_faces(self, split: Split) -> int:
         """Return the number of faces of a split."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -22,6 +21,7 @@ from zoogan.data.sources.attribute_columns import (
 )
 from zoogan.data.sources.image_files import PassedOver, list_images, normalize_name, report_passed_over
 from zoogan.data.sources.segmentation_files import make_part_table, read_parts
+from zoogan.data.sources.text_files import VALUES, Table, read_label_table
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces.draws import derive_seed
@@ -34,7 +34,7 @@ _EXAMPLE = """expected in the folder (--root), beside the images, which may lie 
   labels.csv   file,Eyeglasses,Smiling
                anna/1.jpg,1,0
                ben.png,0,1"""
-VALUES = {"0": 0.0, "-1": 0.0, "1": 1.0}
+_ADVICE = "to leave out images without a row and rows without an image: --set data.unmatched=skip"
 
 
 class Folder(Source):
@@ -60,7 +60,7 @@ class Folder(Source):
             self.parts, self.transparent, self.mirrored = label_set.names, label_set.transparent, label_set.mirrored
         counts = PassedOver()
         maps = _find_label_maps_folder(self.root, config)
-        self.names, self._labels = _read_labels(self.root, config.attributes, without=maps, counts=counts)
+        self.names, self._labels = _read_labels(self.root, config, maps, counts)
         report_passed_over(self.root, counts)
         if maps is not None and label_set is not None:
             self.fields = ("image", "attributes", "segmentation")
@@ -85,7 +85,7 @@ class Folder(Source):
             ConfigError: There is no such file.
         """
         assert isinstance(config, FolderData)
-        return tuple(_read_table(config.get_root())[0][1:])
+        return _read_table(config.get_root()).columns
 
     def count_faces(self, split: Split) -> int:
         """Return the number of faces of a split."""
@@ -191,81 +191,95 @@ def _match_label_maps(names: Sequence[str], folder: Path) -> list[Path]:
     return paths
 
 
-def _read_table(root: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Read `labels.csv`: the names in line 1, `file` first, and the rows below with their line numbers.
+def _read_table(root: Path) -> Table:
+    """Read `labels.csv`, see `read_label_table`.
 
     Raises:
-        ConfigError: There is no such file, it is no CSV file, or it has another first column.
+        ConfigError: There is no such file, or it is no such table.
     """
     path = root / "labels.csv"
-    if not path.is_file():
+    if not path.exists():
         raise ConfigError(f"data.root: {root} has no labels.csv; {_EXAMPLE}")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader if any(row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path}: not a CSV file in UTF-8 ({error})") from error
-    header = [cell.strip() for cell in rows[0][1]] if rows else []
-    if not header or header[0].lower() != "file":
-        raise ConfigError(f"{path}, line 1: the first column must be 'file', got {header[:1]}; {_EXAMPLE}")
-    return header, rows[1:]
+    return read_label_table(path, _EXAMPLE)
 
 
 def _read_labels(
-    root: Path, attributes: Sequence[str], without: Path | None = None, counts: PassedOver | None = None
+    root: Path, config: FolderData, without: Path | None, counts: PassedOver
 ) -> tuple[list[str], Float[Tensor, "n a"]]:
     """Read the file names of the images, as on the disk, and their labels, 0 or 1, in the order of the rows.
 
     Files in the folder `without` are no images. For no attributes `labels.csv` may be missing; then all images are
-    read, in the order of their names.
+    read, in the order of their names. `counts` counts the files that are not read.
 
     Raises:
         ConfigError: Rows have missing or wrong values, no image, or an image of an earlier row, or images have no row;
             the message lists the first few, with line numbers, and counts them.
     """
     path = root / "labels.csv"
-    if not attributes and not path.exists():
+    if not config.attributes and not path.exists():
         names = list(list_images(root, without, counts))
         if not names:
             raise ConfigError(f"data.root: {root} has no images in it ({', '.join(SUFFIXES)})")
         return names, torch.zeros(len(names), 0)
-    header, rows = _read_table(root)
-    chosen = [column + 1 for column in find_columns(attributes, header[1:], str(path))]
+    table = _read_table(root)
+    chosen = find_columns(config.attributes, table.columns, str(path))
     present = {normalize_name(name): name for name in list_images(root, without, counts)}
+    stems = _find_unique_stems(present)
     names, values, problems = [], [], []
     lines: dict[str, int] = {}
-    for number, row in rows:
-        name, cells = normalize_name(row[0]), [cell.strip() for cell in row]
-        problem = _find_problem(name, cells, header, chosen, present, lines)
+    absent = 0
+    for number, written, cells in table.rows:
+        name = normalize_name(written)
+        name = name if name in present else stems.get(name, name)
+        if name not in present and config.unmatched == "skip":
+            absent += 1
+            continue
+        problem = _find_problem(name, cells, table.columns, chosen, present, lines)
         if problem:
             problems.append(f"{path}, line {number}: {problem}")
         else:
             names.append(present[name])
-            values.append([VALUES[cells[column]] for column in chosen])
+            values.append([VALUES[cells[column].lower()] for column in chosen])
         lines.setdefault(name, number)
-    problems += [f"{root / name}: no row in labels.csv" for key, name in present.items() if key not in lines]
+    unlabelled = [name for key, name in present.items() if key not in lines]
+    if config.unmatched == "fail":
+        problems += [f"{root / name}: no row in labels.csv" for name in unlabelled]
     if problems:
-        raise ConfigError(join_problems(problems))
+        unpaired = unlabelled or any(name not in present for name in lines)
+        raise ConfigError(join_problems(problems) + (f"\n{_ADVICE}" if unpaired else ""))
+    counts["images without a row in labels.csv"] += len(unlabelled)
+    counts["rows of labels.csv without an image"] += absent
     return names, torch.tensor(values, dtype=torch.float32).reshape(len(names), len(chosen))
+
+
+def _find_unique_stems(present: Mapping[str, str]) -> dict[str, str]:
+    """Return the name of each image by its name without the suffix, where no other image has the same."""
+    stems: dict[str, str] = {}
+    shared = set()
+    for name in present:
+        stem = name.rpartition(".")[0]
+        shared |= {stem} if stem in stems else set()
+        stems[stem] = name
+    return {stem: name for stem, name in stems.items() if stem not in shared}
 
 
 def _find_problem(
     name: str,
     cells: list[str],
-    header: list[str],
+    columns: Sequence[str],
     chosen: list[int],
     present: dict[str, str],
     lines: dict[str, int],
 ) -> str | None:
     """Find the problem of a row: the number of cells, a repeated or missing image, or a value; None = no problem."""
-    if len(cells) != len(header):
-        return f"{len(cells) - 1} values for {len(header) - 1} attributes"
+    if len(cells) != len(columns):
+        return f"{len(cells)} values for {len(columns)} attributes"
     if name in lines:
         return f"{name} was already in line {lines[name]}"
     if name not in present:
         return f"no image {name}"
     for column in chosen:
-        if cells[column] not in VALUES:
+        if cells[column].lower() not in VALUES:
             value = f"the value {cells[column]!r}" if cells[column] else "no value"
-            return f"{value} for {header[column]}; 0 (or -1) and 1 are known"
+            return f"{value} for {columns[column]}; 0 (or -1, no, false) and 1 (or yes, true) are known"
     return None

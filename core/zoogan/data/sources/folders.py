@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from zoogan.config import DataConfig
 from zoogan.data.config import FoldersData
 from zoogan.data.sources.attribute_columns import check_balance
+from zoogan.data.sources.domain_layout import DomainLayout, find_domain_layout
 from zoogan.data.sources.heat_map_files import HEAT_MAPS, check_distinct_masks, get_masks_path, read_masks
 from zoogan.data.sources.image_files import PassedOver, list_images, normalize_name, report_passed_over
 from zoogan.errors import ConfigError
@@ -23,8 +24,8 @@ from zoogan.names import suggest_name
 from zoogan.pictures.decode import read_squares
 
 _EXAMPLE = """expected in the folder (--root): one folder a domain, alone or in train/ and val/
-  female/1.jpg ...    male/2.png ...        or        train/female/1.jpg ...    val/female/3.jpg ..."""
-TRAIN, HELD_OUT = ("train",), ("val", "valid", "test")
+  female/1.jpg ...    male/2.png ...        or        train/female/1.jpg ...    val/female/3.jpg ...
+  or trainA/1.jpg ...    trainB/2.jpg ...    testA/3.jpg ...        or        female/train/1.jpg ..."""
 MASKS_SIDE = 256  # pixels of the masks in a batch, at any size of the images
 
 
@@ -44,23 +45,24 @@ class Folders(Source):
         root = self.root = config.get_root()
         self.fields = ("image", "attributes", *([HEAT_MAPS] if config.heat_maps else []))
         self.image_size, self.crop = config.image_size, config.crop
-        train, held_out = _find_splits(root)
-        folders = self.list_attributes(config)
-        _check_domains(config.attributes, folders, train)
+        layout = find_domain_layout(root)
+        folders = _list_domains(layout)
+        _check_domains(config.attributes, folders, layout.place)
         self.attributes = config.attributes or folders
         self.exclusive = self.groups = (self.attributes,)
         check_balance(config.balance, self.attributes)
         counts = PassedOver()
         self.members: dict[Split, list[tuple[Path, int]]] = {"train": [], "valid": [], "test": []}
         for k, name in enumerate(self.attributes):
-            images = [train / name / image for image in list_images(train / name, passed_over=counts)]
+            train, held_out = layout.train[name], None if layout.held_out is None else layout.held_out[name]
+            images = [train / image for image in list_images(train, passed_over=counts)]
             if held_out is not None:
-                test = [held_out / name / image for image in list_images(held_out / name, passed_over=counts)]
+                test = [held_out / image for image in list_images(held_out, passed_over=counts)]
             else:
                 test = [path for path in images if _is_held_out(name, path, config.test_share)]
                 images = sorted(set(images) - set(test))
             if not images:
-                raise ConfigError(f"data.root: {train / name} has no images to train on; {_EXAMPLE}")
+                raise ConfigError(f"data.root: {train} has no images to train on; {_EXAMPLE}")
             self.members["train"] += [(path, k) for path in images]
             self.members["test"] += [(path, k) for path in test]
         report_passed_over(root, counts)
@@ -80,14 +82,7 @@ class Folders(Source):
             ConfigError: There are none, or train and val have different ones.
         """
         assert isinstance(config, FoldersData)
-        train, held_out = _find_splits(config.get_root())
-        names = _list_folders(train)
-        if not names:
-            raise ConfigError(f"data.root: no folder with images in {train}; {_EXAMPLE}")
-        if held_out is not None and _list_folders(held_out) != names:
-            others = sorted(set(names) ^ set(_list_folders(held_out)))
-            raise ConfigError(f"data.root: {train} and {held_out} differ in the folders {', '.join(others)}")
-        return names
+        return _list_domains(find_domain_layout(config.get_root()))
 
     def read_domains(self, split: Split) -> Tensor:
         """Return the domain of each image, an index into `domains`."""
@@ -139,6 +134,19 @@ class Folders(Source):
         return read
 
 
+def _list_domains(layout: DomainLayout) -> tuple[str, ...]:
+    """List the domains; raise ConfigError if there are none, or different ones for training and held out."""
+    if not layout.train:
+        raise ConfigError(f"data.root: no folder with images in {layout.place}; {_EXAMPLE}")
+    others = set() if layout.held_out is None else set(layout.train) ^ set(layout.held_out)
+    if others:
+        places = f"{layout.place} and {layout.held_out_place}"
+        if layout.place == layout.held_out_place:
+            places = f"the folders for training and the held-out folders of {layout.place}"
+        raise ConfigError(f"data.root: {places} differ in the folders {', '.join(sorted(others))}")
+    return tuple(layout.train)
+
+
 def _check_domains(domains: Sequence[str], folders: Sequence[str], train: Path) -> None:
     """Check that the domains of the config are folders with images in `train`, each named once."""
     unknown = [name for name in domains if name not in folders]
@@ -161,17 +169,3 @@ def _is_held_out(domain: str, path: Path, share: float) -> bool:
 def _hash_order(domain: str, path: Path) -> int:
     """Return the place of an image in the shuffled order, by a hash of its name."""
     return derive_seed("order", domain, normalize_name(path.name))
-
-
-def _list_folders(root: Path) -> tuple[str, ...]:
-    """List the folders directly below `root` that hold images, without hidden folders and heat maps."""
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return tuple(path.name for path in folders if path.name != HEAT_MAPS and next(list_images(path), None) is not None)
-
-
-def _find_splits(root: Path) -> tuple[Path, Path | None]:
-    """Find the folder with the domains for training, and the one with those held out if they are separate."""
-    train = next((root / name for name in TRAIN if (root / name).is_dir()), None)
-    if train is None:
-        return root, None
-    return train, next((root / name for name in HELD_OUT if (root / name).is_dir()), None)

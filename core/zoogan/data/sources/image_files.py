@@ -116,5 +116,6 @@ def report_passed_over(root: Path, counts: PassedOver) -> None:
         root: Folder of the data set.
         counts: The files by kind, see `list_images`.
     """
+    counts = PassedOver({kind: count for kind, count in counts.items() if count})
     if counts:
         warnings.warn(f"{root}: passed over: {counts}", DataWarning, stacklevel=3)
