@@ -263,6 +263,14 @@ def test_folder_name_follows_whatever_changes_a_picture(tmp_path: Path) -> None:
     assert len({same, *others}) == 6
 
 
+def test_unreadable_faces_are_passed_over_on_request(tmp_path: Path) -> None:
+    source, config = open_folder(tmp_path / "root")
+    (tmp_path / "root/2.jpg").write_bytes(b"no picture")
+    with pytest.raises(ConfigError, match=r"2\.jpg"):
+        prepare_faces(source, config)
+    assert prepare_faces(source, config.model_copy(update={"on_bad": "skip"}))[0][3:] == (4, True)
+
+
 def test_unknown_side_files_are_never_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A source of a plugin that does not say which files its label maps are."""
     source, config = open_folder(tmp_path / "root")

@@ -4,6 +4,7 @@ from .config import DrawnData as DrawnData
 from .config import FilesData as FilesData
 from .config import FolderData as FolderData
 from .config import FoldersData as FoldersData
+from .config import ShardsData as ShardsData
 from .drawn.faces import DrawnFaces as DrawnFaces
 from .drawn.head import HeadPoint as HeadPoint
 from .drawn.head import locate_on_head as locate_on_head
@@ -24,6 +25,10 @@ from .label_sets.label_set import load_label_set as load_label_set
 from .label_sets.label_set import read_label_set as read_label_set
 from .prepare import PreparedSplit as PreparedSplit
 from .prepare import prepare_faces as prepare_faces
+from .shards.index import index_shards as index_shards
+from .shards.packing import PackedFaces as PackedFaces
+from .shards.packing import pack_faces as pack_faces
+from .shards.source import Shards as Shards
 from .sources.celeba import CelebA as CelebA
 from .sources.celebamask_hq import CelebAMaskHQ as CelebAMaskHQ
 from .sources.folder import Folder as Folder

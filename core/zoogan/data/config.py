@@ -144,6 +144,27 @@ class FoldersData(FilesData):
     finds_attributes: ClassVar[bool] = True
 
 
+class ShardsData(FilesData):
+    """Settings of faces in tar files with an index, as `zoo data pack` writes them.
+
+    Attributes:
+        url: Where they are instead of `root`, for all that fsspec opens, such as s3://bucket/folder; needs
+            zoogan[remote].
+        attributes: Names in the index; empty = all of them.
+        crop: Side of the centre square that is kept, as a share of the shorter side; null = as the index says.
+        window: Shards whose faces are mixed, and which a need has open at a time.
+        cache_mb: MB of shards of a url that are kept in the cache folder.
+    """
+
+    source: Literal["shards"] = "shards"
+    url: str | None = None
+    attributes: Names = ()
+    crop: float | None = Field(None, gt=0, le=1)
+    window: int = Field(16, ge=1)
+    cache_mb: int = Field(8192, ge=1)
+    finds_attributes: ClassVar[bool] = True
+
+
 def register(registry: Registry) -> None:
     """Register the sources of the core."""
     sources: dict[str, tuple[Any, str]] = {
@@ -152,6 +173,7 @@ def register(registry: Registry) -> None:
         "celebamask_hq": (CelebAMaskHQData, "zoogan.data.sources.celebamask_hq:CelebAMaskHQ"),
         "folder": (FolderData, "zoogan.data.sources.folder:Folder"),
         "folders": (FoldersData, "zoogan.data.sources.folders:Folders"),
+        "shards": (ShardsData, "zoogan.data.shards.source:Shards"),
     }
     for name, (config, build) in sources.items():
         registry.component("source", name, config=config, build=build)

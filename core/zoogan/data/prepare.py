@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from zoogan.config import DataConfig
+from zoogan.data.bad_faces import UNREADABLE
+from zoogan.data.cache import Rows
 from zoogan.data.prepared import MEGABYTE, PreparedFaces, Room, open_prepared_faces, select_pictures
 from zoogan.errors import ConfigError
 from zoogan.interfaces.source import Source, Split
@@ -21,7 +23,7 @@ AT_ONCE = 32  # faces that are decoded together
 EPOCHS = 2  # reads of each face from which it pays to keep it
 ROLE = (
     "fields", "extra_fields", "image_size", "attributes", "exclusive", "groups", "parts", "transparent", "mirrored",
-    "crop",
+    "crop", "window",
 )  # fmt: skip
 Watch = Callable[[int, int], bool]
 """Called with (faces done, faces in all) now and then; True stops."""
@@ -35,7 +37,8 @@ class PreparedSplit(NamedTuple):
         folder: Folder of the prepared faces.
         faces: Faces of the split.
         made: Faces that were decoded now; the others were there and are whole.
-        is_complete: Whether all faces are prepared; false if it was stopped.
+        is_complete: Whether the end was reached; false if it was stopped. Faces that cannot be read are passed over with
+            `data.on_bad=skip`.
     """
 
     split: Split
@@ -101,6 +104,14 @@ class PreparedSource(Source):
         """Return the files beside the images, see `Source.list_side_files`."""
         return self.source.list_side_files(split)
 
+    def list_shards(self, split: Split) -> Int64[Tensor, " n"] | None:
+        """Return the shard of each face, see `Source.list_shards`."""
+        return self.source.list_shards(split)
+
+    def expect_shards(self, reader: str, now: Sequence[int], soon: Sequence[int]) -> None:
+        """Pass on which shards are read, see `Source.expect_shards`."""
+        self.source.expect_shards(reader, now, soon)
+
     def compute_fingerprint(
         self, split: Split, indices: Sequence[int] | None = None, *, include_origin: bool = True
     ) -> str | None:
@@ -163,14 +174,32 @@ def _prepare_split(source: Source, config: DataConfig, split: Split, watch: Watc
         for first in range(0, store.faces, AT_ONCE):
             indices = torch.arange(first, min(store.faces, first + AT_ONCE))
             missing = indices[~store.find(indices)]
-            if len(missing):
-                store.write(missing, select_pictures(source.read(split, missing.tolist())))
-            made, done = made + len(missing), first + len(indices)
+            skip = config.on_bad == "skip"
+            for faces, rows in _read_pictures(source, split, missing, skip) if len(missing) else ():
+                store.write(faces, rows)
+                made += len(faces)
+            done = first + len(indices)
             if watch(done, store.faces):
                 break
         store.sync()
     store.close()
     return PreparedSplit(split, store.folder, store.faces, made, done == store.faces)
+
+
+def _read_pictures(
+    source: Source, split: Split, indices: Int64[Tensor, " n"], skip: bool
+) -> Iterator[tuple[Int64[Tensor, " m"], Rows]]:
+    """Read faces together; where one of them cannot be read, with `skip`, one by one those that can."""
+    try:
+        rows = select_pictures(source.read(split, indices.tolist()))
+    except UNREADABLE:
+        if not skip:
+            raise
+        if len(indices) > 1:
+            for face in indices.split(1):
+                yield from _read_pictures(source, split, face, skip)
+        return
+    yield indices, rows
 
 
 def check_room(store: PreparedFaces) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from zoogan.data.bad_faces import FaceReader
+from zoogan.data.order import WindowOrder
 from zoogan.errors import ConfigError
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.game import Need, Sample
@@ -37,6 +38,9 @@ class FaceStream(Dataset[Sample]):
     each item draws a domain, each as often as the others, and then one of its faces. Sampler `pairs`: the values of all
     attributes, without and with each, come in turn, each turn in an order of its own; an item draws one of the faces
     that have its value.
+
+    Where faces lie in shards, all samplers go through them in windows, see `WindowOrder`: `epochs` in that order, and
+    the others draw among the faces of the window at which an epoch would be, or among all if it has none that fits.
 
     `image2` and `layout2` are another face of the same domain, drawn and augmented by itself. A random crop puts its
     box into `<image>_box`; `loader.move_batch` crops the image. Layouts are segmentations here, and become one-hot in
@@ -131,6 +135,41 @@ class FaceStream(Dataset[Sample]):
         if empty:
             raise ConfigError(f"data: need {name!r} has no faces to read in the {split} split (balance: {balance})")
 
+        self._order_shards()
+
+    def _order_shards(self) -> None:
+        """Prepare the orders of faces that lie in shards."""
+        self.shards = self.source.list_shards(self.split)
+        self.orders: list[WindowOrder] = []
+        self._fitting: dict[tuple[int, int, int], Tensor] = {}
+        if self.shards is not None:
+            key, window = (self.seed, self.name, "shards"), self.source.window
+            draws = self.need.sampler != "epochs"
+            members = [torch.arange(len(self.shards))] if draws else self.classes
+            self.orders = [WindowOrder(m, self.shards[m], window, *key, row) for row, m in enumerate(members)]
+
+    def _get_fitting(self, row: int, k: int) -> Int64[Tensor, " m"]:
+        """Get the faces of a class among which item k is drawn: all, or those in the present window of shards."""
+        if self.shards is None:
+            return self.classes[row]
+        epoch, window, _ = self.orders[0].locate(k)
+        if (row, epoch, window) not in self._fitting:
+            shards = torch.tensor(self.orders[0].list_shards(epoch, window))
+            members = self.classes[row]
+            inside = members[torch.isin(self.shards[members], shards)]
+            fitting = inside if len(inside) else members
+            self._fitting = dict([*self._fitting.items(), ((row, epoch, window), fitting)][-4 * len(self.classes) :])
+        return self._fitting[row, epoch, window]
+
+    def _expect_shards(self, k: int) -> None:
+        """Tell the source which shards item k and those after it are read from."""
+        now, soon = [], []
+        for order in self.orders:
+            epoch, window, _ = order.locate(k // len(self.orders))
+            now += order.list_shards(epoch, window)
+            soon += order.list_shards(epoch, window + 1)
+        self.source.expect_shards(self.name, list(dict.fromkeys(now)), list(dict.fromkeys(soon)))
+
     def _read_domains(self) -> Int64[Tensor, " faces"]:
         """Read the domain of every face.
 
@@ -148,11 +187,11 @@ class FaceStream(Dataset[Sample]):
     def get_class(self, k: int) -> Int64[Tensor, " members"]:
         """Get the faces of which item k shows one: those of a domain, with a value, or all."""
         if self.need.sampler == "domains":
-            return self.classes[derive_seed(self.seed, self.name, "domain", k) % len(self.classes)]
+            return self._get_fitting(derive_seed(self.seed, self.name, "domain", k) % len(self.classes), k)
         if self.need.sampler == "pairs":
             cycle, position = divmod(k, len(self.classes))
             order = make_permutation(len(self.classes), derive_seed(self.seed, self.name, "values", cycle))
-            return self.classes[order[position]]
+            return self._get_fitting(order[position], k)
         return self.classes[k % len(self.classes)]
 
     def draw_replacement(self, k: int, image: str, attempt: int) -> int:
@@ -169,6 +208,8 @@ class FaceStream(Dataset[Sample]):
             members = self.get_class(k)
             return int(members[derive_seed(self.seed, self.name, "face", k) % len(members)])
         turn, row = divmod(k, len(self.classes))
+        if self.orders:
+            return self.orders[row].get_face(turn)
         epoch, position = divmod(turn, len(self.classes[row]))
         order = make_permutation(len(self.classes[row]), derive_seed(self.seed, self.name, "order", row, epoch))
         return int(self.classes[row][order[position]])
@@ -176,7 +217,7 @@ class FaceStream(Dataset[Sample]):
     def get_second_index(self, k: int) -> int:
         """Get the number of the face in the split that is item k's second picture, one of the same domain."""
         assert self.domain is not None
-        members = self.classes[int(self.domain[self.get_index(k)])]
+        members = self._get_fitting(int(self.domain[self.get_index(k)]), k)
         return int(members[derive_seed(self.seed, self.name, "second", k) % len(members)])
 
     def is_mirrored(self, k: int, image: str = "image") -> bool:
@@ -186,6 +227,8 @@ class FaceStream(Dataset[Sample]):
 
     def __getitems__(self, ks: Sequence[int]) -> Sample:
         """Read the items `ks` as one batch."""
+        if self.orders:
+            self._expect_shards(min(ks))
         indices = [self.get_index(k) for k in ks]
         read: Sample = {}
         if self.fields:

@@ -47,6 +47,7 @@ class Source(ABC):
         mirrored: Pairs of parts that swap when an image is flipped.
         crop: Side of the centre square kept of an image, as a share of its shorter side; a person's own photos get the
             same crop.
+        window: Shards that are read together, for sources with `list_shards`.
     """
 
     fields: tuple[str, ...] = ("image", "attributes")
@@ -59,6 +60,7 @@ class Source(ABC):
     transparent: tuple[str, ...] = ()
     mirrored: tuple[tuple[str, str], ...] = ()
     crop: float = 1.0
+    window: int = 16
 
     @classmethod
     def list_attributes(cls, config: Any) -> tuple[str, ...]:
@@ -121,6 +123,17 @@ class Source(ABC):
         images and labels overrides this method.
         """
         return (Path(), ()) if {*self.fields} <= {"image", "attributes", "visible"} else None
+
+    def list_shards(self, split: Split) -> Int64[Tensor, " n"] | None:
+        """Return the number of the file that holds each face, if faces lie together in large files; None if not.
+
+        Streams then read such files one window after the other, instead of all at once.
+        """
+        return None
+
+    def expect_shards(self, reader: str, now: Sequence[int], soon: Sequence[int]) -> None:
+        """Learn which shards a reader needs now and soon, so that they can be fetched ahead. By default nothing."""
+        return
 
     def compute_fingerprint(
         self, split: Split, indices: Sequence[int] | None = None, *, include_origin: bool = True

@@ -6,6 +6,7 @@ processes inherit the import.
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from zoogan.pictures.opening import check_pixel_count, check_regular_file
 from zoogan.pictures.photo import crop_square, read_photo, resize_squares
 
 LARGE = 3 * 1024**2  # bytes of a picture that is resized before the next one is read
+JPEG, JPEG_SUFFIXES = b"\xff\xd8", (".jpg", ".jpeg")
 MARKER, SCAN = 0xFF, 0xDA
 ALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # markers without content
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # of JPEG; the others are tables
@@ -62,27 +64,56 @@ def decode_picture(path: Path) -> UInt8[Tensor, "3 h w"]:
     Raises:
         ConfigError: As `read_photo`.
     """
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+    if path.suffix.lower() in JPEG_SUFFIXES:
         try:
             check_regular_file(path)
-            content = path.read_bytes()
-            if (size := read_jpeg_size(content)) is not None:
-                check_pixel_count(path, *size)
-                # Pillow reads JPEGs with four channels, because it handles Adobe's inverted colours.
-                picture = decode_jpeg(
-                    torch.frombuffer(bytearray(content), dtype=torch.uint8), apply_exif_orientation=True
-                )
-                if len(picture) in (1, 3):
-                    return picture.expand(3, -1, -1).contiguous()
-        except (OSError, RuntimeError, ValueError):
-            pass  # read_photo can read it after all, or raises an error that names the problem
+            picture = _decode_jpeg(path.read_bytes(), path)
+        except OSError:
+            picture = None
+        if picture is not None:
+            return picture
     return read_photo(path)
+
+
+def decode_content(content: bytes, name: str) -> UInt8[Tensor, "3 h w"]:
+    """Decode a picture in memory; the pixels are those of `decode_picture` for a file of this content.
+
+    Args:
+        content: The bytes of the file.
+        name: Its name, whose suffix chooses the decoder, and which errors show.
+
+    Raises:
+        ConfigError: As `read_photo`.
+    """
+    picture = _decode_jpeg(content, Path(name)) if Path(name).suffix.lower() in JPEG_SUFFIXES else None
+    if picture is not None:
+        return picture
+    file = io.BytesIO(content)
+    file.name = name
+    return read_photo(file)
+
+
+def _decode_jpeg(content: bytes, path: Path) -> UInt8[Tensor, "3 h w"] | None:
+    """Decode a JPEG of one or three channels; None if `read_photo` has to read it, or to name the problem.
+
+    Raises:
+        ConfigError: It has too many pixels.
+    """
+    if (size := read_jpeg_size(content)) is None:
+        return None
+    check_pixel_count(path, *size)
+    try:
+        # Pillow reads JPEGs with four channels, because it handles Adobe's inverted colours.
+        picture = decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8), apply_exif_orientation=True)
+    except (OSError, RuntimeError, ValueError):
+        return None
+    return picture.expand(3, -1, -1).contiguous() if len(picture) in (1, 3) else None
 
 
 def read_jpeg_size(content: bytes) -> tuple[int, int] | None:
     """Read width and height from the frame header of a JPEG; None if there is none before the first scan."""
     place = 2
-    while content[:2] == b"\xff\xd8" and place + 9 <= len(content):
+    while content[:2] == JPEG and place + 9 <= len(content):
         if content[place] != MARKER:
             return None
         kind = content[place + 1]

@@ -22,7 +22,7 @@ SHORT_OPTIONS = {
     "root": "data.root",
 }
 """The settings that options of `zoo train` are short for."""
-CHANGEABLE_DATA = ("root", "workers")  # settings of `data` that a resumed training may change
+CHANGEABLE_DATA = ("root", "workers", "prepare")  # settings of `data` that a resumed training may change
 
 
 def get_method(zoo: PluginHost, name: str | None) -> MethodSpec:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from zoogan.cli.data.crop import crop
+from zoogan.cli.data.pack import pack
+from zoogan.cli.data.prepare import prepare
 
 app = typer.Typer(
     add_completion=False,
@@ -20,3 +22,5 @@ def data() -> None:
 
 
 app.command("crop")(crop)
+app.command("prepare")(prepare)
+app.command("pack")(pack)
