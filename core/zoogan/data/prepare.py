@@ -37,8 +37,8 @@ class PreparedSplit(NamedTuple):
         folder: Folder of the prepared faces.
         faces: Faces of the split.
         made: Faces that were decoded now; the others were there and are whole.
-        is_complete: Whether the end was reached; false if it was stopped. Faces that cannot be read are passed over with
-            `data.on_bad=skip`.
+        is_complete: Whether the end was reached; false if it was stopped. With `data.on_bad=skip` faces that cannot be
+            read are passed over.
     """
 
     split: Split
