@@ -13,13 +13,16 @@ from typing import Any
 
 import platformdirs
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoogan.environment import read_variable
 from zoogan.errors import ConfigError
-from zoogan.paths import expand_path
+from zoogan.foreign_files import explain_unreadable_weights
+from zoogan.paths import check_regular_file, expand_path
 
+WRAPPERS = ("state_dict", "model_state_dict")  # keys under which training scripts save networks beside other things
 StateDict = dict[str, Tensor]
 """Tensors of a network by name."""
 
@@ -188,16 +191,50 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
 def read_weights_file(path: Path) -> Any:
     """Read a safetensors file, or one that `torch.save` wrote; tensors are on the CPU.
 
+    What a training script adds is taken off: a mapping around the networks (`{"state_dict": ...}`), and the prefix of
+    `nn.DataParallel`.
+
     Raises:
         ConfigError: There is no such file, or it cannot be read without executing code.
     """
-    if not path.is_file():
+    path = expand_path(path)
+    if not path.exists():
         raise ConfigError(f"{path}: no such file")
+    check_regular_file(path, "a file of weights")
     try:
-        return load_file(path) if path.suffix == ".safetensors" else load_torch_file(path)
+        content = load_file(path) if path.suffix == ".safetensors" else load_torch_file(path)
     except Exception as error:  # damaged files raise many kinds of errors in the readers
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(f"{path}: not a state_dict that can be read without executing code: {reason[0]}") from error
+        reason = explain_unreadable_weights(path, error)
+        raise ConfigError(f"{path}: not a state_dict that can be read without executing code: {reason}") from error
+    return unwrap_content(content)
+
+
+def read_tensors_file(path: Path) -> StateDict:
+    """Read a safetensors file of our own.
+
+    Raises:
+        ConfigError: It is missing or damaged, or something else under its name, such as a git-lfs pointer.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"{path}: cannot be read: {explain_unreadable_weights(path, error)}") from error
+
+
+def unwrap_content(content: Any) -> Any:
+    """Return what a training script saved, without the mapping and the prefixes around the networks.
+
+    Args:
+        content: What the file holds.
+    """
+    if not isinstance(content, Mapping):
+        return content
+    for name in WRAPPERS:
+        if isinstance(content.get(name), Mapping):
+            return unwrap_content(content[name])
+    if content and all(isinstance(key, str) and key.startswith("module.") for key in content):
+        return unwrap_content({key.removeprefix("module."): value for key, value in content.items()})
+    return {key: unwrap_content(value) if isinstance(value, Mapping) else value for key, value in content.items()}
 
 
 def load_torch_file(path: Path) -> Any:

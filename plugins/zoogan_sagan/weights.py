@@ -18,6 +18,7 @@ from zoogan.importing import (
     Imported,
     Trial,
     TrialFaces,
+    assume_image_size,
     configure_discriminator,
     find_newest_files,
     make_published_layer,
@@ -121,7 +122,10 @@ def convert_sagan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mappin
         ConfigError: Another layout, or weights and settings that contradict each other.
     """
     imported = Imported(
-        config=make_published_layer(SaganConfig(), TRAINED_ON), networks={}, facts={"crop": CROP / WIDTH}
+        config=make_published_layer(SaganConfig(), TRAINED_ON),
+        networks={},
+        facts={"crop": CROP / WIDTH},
+        untrained=("discriminator",),
     )
     counts: list[tuple[str, int]] = []
     if "generator" in networks:
@@ -146,6 +150,8 @@ def convert_sagan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mappin
         heads = discriminator["cls.0.weight"]
         counts.append(("the discriminator", heads.shape[0]))
         configure_discriminator(imported, discriminator["conv.0.weight"].shape[0], stages, heads.shape[2], settings)
+    else:
+        assume_image_size(imported, settings, 128)
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     count = require_same_number("the number of attributes", counts)

@@ -12,6 +12,7 @@ from torch import Tensor
 from zoogan import ConfigError
 from zoogan.importing import (
     Imported,
+    assume_image_size,
     configure_discriminator,
     find_newest_files,
     make_published_layer,
@@ -78,7 +79,8 @@ def convert_stargan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapp
     Raises:
         ConfigError: Another layout, or weights and settings that contradict each other.
     """
-    imported = Imported(config=make_published_layer(StarganConfig(), get_training_data(settings)), networks={})
+    layer = make_published_layer(StarganConfig(), get_training_data(settings))
+    imported = Imported(config=layer, networks={}, untrained=("discriminator",))
     if imported.config["data"]["source"] == "celeba":
         imported.facts["crop"] = imported.config["data"]["crop"] / WIDTH
     counts: list[tuple[str, int]] = []
@@ -96,6 +98,8 @@ def convert_stargan(networks: Mapping[str, Mapping[str, Tensor]], settings: Mapp
         heads = discriminator["conv2.weight"]
         counts.append(("the discriminator", heads.shape[0]))
         configure_discriminator(imported, discriminator["main.0.weight"].shape[0], stages, heads.shape[2], settings)
+    else:
+        assume_image_size(imported, settings, 128)
     if not counts:
         raise ConfigError(f"no weights of {LAYOUT} among the files")
     name_attributes(imported, require_same_number("the number of attributes", counts), settings)

@@ -17,6 +17,7 @@ from zoogan.facts import Facts
 from zoogan.importing.official import read_state_dict
 from zoogan.interfaces import Clock
 from zoogan.testing.strategies import batches, make_faces, make_labels, make_noise, seeds, sizes
+from zoogan.training.importing import import_weights
 from zoogan_stargan.config import Repo2018Config, StarganDiscriminatorConfig, StarganGeneratorConfig
 from zoogan_stargan.networks import StarganDiscriminator, StarganGenerator
 from zoogan_stargan.schedule import make_repo_2018_schedule
@@ -258,6 +259,17 @@ def test_import_reports_mismatches(tmp_path: Path) -> None:
     official_files(other, 2, 16)
     with pytest.raises(ConfigError, match=r"the generator says 3, the discriminator says 2"):
         import_stargan([g, other / "200000-D.ckpt"], {"attributes": NAMES[:3]})
+
+
+def test_generator_alone_is_imported_for_edits(tmp_path: Path) -> None:
+    official_files(tmp_path, 2, 16)
+    state = torch.load(tmp_path / "200000-G.ckpt", weights_only=True)
+    torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "alone.pt")
+    settings = {"data": {"attributes": list(NAMES[:2]), "image_size": 16}}
+    imported = import_weights("stargan", tmp_path / "alone.pt", out=tmp_path / "run", settings=settings)
+    assert imported.run.edit(make_noise(0, 1, 3, 16, 16).clamp(-1, 1), **{NAMES[0]: 1}).image.shape == (1, 3, 16, 16)
+    notes = "; ".join(imported.notes)
+    assert "128 px is assumed" in notes and "the discriminator is not in the files and starts untrained" in notes
 
 
 class Harmful:

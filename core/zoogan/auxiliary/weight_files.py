@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoogan.environment import read_variable
 from zoogan.files import get_cache_folder, hash_file, replace_file
+from zoogan.foreign_files import explain_unreadable_weights
 from zoogan.interfaces import Unavailable, World
 from zoogan.paths import expand_path
 
@@ -115,4 +116,5 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # damaged files raise many kinds of errors in the reader
-        raise Unavailable(f"{path}: not a state_dict that can be read without executing code ({error})") from error
+        reason = explain_unreadable_weights(path, error)
+        raise Unavailable(f"{path}: not a state_dict that can be read without executing code: {reason}") from error

@@ -52,6 +52,8 @@ def explain_problem(problem: Any, values: Any, model: type[BaseModel], registry:
         return (
             f"{path}: no such setting{suggest_name(str(problem['input'])[:80], known)}; known here: {', '.join(known)}"
         )
+    if problem["type"] == "missing":
+        return f"{path}: missing; give it with --set {path}=VALUE"
     if problem["type"] == "component":
         return f"{path}: {problem['msg']}"
     if problem["type"] == "label_set":

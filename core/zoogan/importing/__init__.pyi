@@ -5,6 +5,7 @@ from .official import Trial as Trial
 from .official import TrialFaces as TrialFaces
 from .official import add_raw as add_raw
 from .official import as_state_dict as as_state_dict
+from .official import assume_image_size as assume_image_size
 from .official import configure_discriminator as configure_discriminator
 from .official import find_newest_files as find_newest_files
 from .official import make_published_layer as make_published_layer

@@ -297,6 +297,22 @@ def configure_discriminator(
     set_nested(imported.config, "data.image_size", size)
 
 
+def assume_image_size(imported: Imported, arguments: Mapping[str, Any], usual: int) -> None:
+    """Write the image size of a generator alone, whose weights fit every size, and add a note.
+
+    Args:
+        imported: Its config is changed.
+        arguments: The official arguments, which may name the size.
+        usual: The size of the released weights.
+    """
+    size = int(arguments.get("image_size") or usual)
+    set_nested(imported.config, "data.image_size", size)
+    if not arguments.get("image_size"):
+        imported.notes.append(
+            f"a generator alone does not tell its image size; {size} px is assumed (--set data.image_size=N changes it)"
+        )
+
+
 # ---- config layers ----
 
 

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from zoogan.config import ConfigModel
 from zoogan.errors import ConfigError
 from zoogan.files import find_folder, get_cache_folder, hash_file, replace_folder, write_tensors
+from zoogan.foreign_files import explain_foreign_file
 from zoogan.interfaces.study import JudgeReading
 from zoogan.judges.network import JudgeNetwork, JudgeNetworkConfig
 from zoogan.plugins.gallery import resolve_path
@@ -210,6 +211,8 @@ def load_judge(path: str | Path, *, device: torch.device | str = "cpu") -> Judge
     facts, weights = read_judge_facts(folder), find_folder(folder) / WEIGHTS
     if not weights.is_file():
         raise ConfigError(f"{folder}: no {WEIGHTS} in it; train the judge again")
+    if reason := explain_foreign_file(weights):
+        raise ConfigError(f"{weights}: {reason}")
     if hash_file(weights) != facts.digest:
         raise ConfigError(f"{weights}: does not match its checksum in {FACTS}; a damaged copy? Train or copy it again")
     with torch.random.fork_rng(devices=[]):  # the first weights are overwritten at once
@@ -229,6 +232,9 @@ def read_judge_facts(folder: Path) -> JudgeFacts:
         ConfigError: The folder is no judge, or judge.json is damaged or of another format.
     """
     path = find_folder(folder) / FACTS
+    if folder.is_file():
+        reason = explain_foreign_file(folder) or "this is a file, and a judge is a folder; name the folder"
+        raise ConfigError(f"{folder}: {reason}")
     if not path.is_file():
         raise ConfigError(f"{folder}: not a judge (no {FACTS} in it); zoo judge train makes one")
     try:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from zoogan.composition.build import Composition, compose
@@ -16,7 +15,7 @@ from zoogan.config.registry import Registry
 from zoogan.devices import choose_device
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
-from zoogan.files import StateDict
+from zoogan.files import StateDict, read_tensors_file
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.checkpoints import find_problem, list_checkpoints, parse_iteration
 from zoogan.runs.folder import GAME_FILE, RunFolder, read_length
@@ -80,9 +79,9 @@ def load_weights(composition: Composition, files: Mapping[str, Path]) -> None:
         files: The file of each network by slot, and of the game as `game`.
     """
     for name, network in composition.networks.items():
-        network.load_state_dict(load_file(files[name]))
+        network.load_state_dict(read_tensors_file(files[name]))
     if GAME_FILE in files:
-        composition.game.load_state_dict(load_file(files[GAME_FILE]))
+        composition.game.load_state_dict(read_tensors_file(files[GAME_FILE]))
 
 
 def repair_model(folder: RunFolder, checkpoint: Path, registry: Registry) -> bool:

@@ -10,6 +10,7 @@ from zoogan.config import GameConfig, find_slots, get_component_name
 from zoogan.config.registry import MethodSpec, Registry
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
+from zoogan.foreign_files import explain_foreign_file
 from zoogan.names import suggest_name
 from zoogan.paths import expand_path
 from zoogan.runs.folder import RunFolder
@@ -42,6 +43,9 @@ def open_origin(path: Path, registry: Registry, setting: str = SETTING) -> tuple
         ConfigError: The path is not a run; the message names the nearest that is.
     """
     folder = RunFolder(expand_path(path))
+    if folder.path.is_file():
+        wanted = "this is a file, and a run is a folder; zoo import makes a run of official weights"
+        raise ConfigError(f"{setting}: {path}: {explain_foreign_file(folder.path) or wanted}")
     if not folder.config.exists():
         above = next((parent for parent in folder.path.parents if (parent / "config.yaml").exists()), None)
         beside = [file.parent.name for file in folder.path.parent.glob("*/config.yaml")]
