@@ -49,12 +49,20 @@ def read_sections(page: str) -> dict[str, str]:
     return {section.partition("\n")[0]: section for section in re.split(r"(?m)^#{2,3} ", text)[1:]}
 
 
+@cache
+def read_rows(page: str) -> dict[tuple[str, str], list[str]]:
+    """Read the rows of all tables of a page as cells, by heading and the first word of the first cell."""
+    rows = {}
+    for section, text in read_sections(page).items():
+        for line in text.splitlines():
+            if name := re.match(r"\| (?:`|<code>)([^\s`<]+)", line):
+                rows[section, name[1]] = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+    return rows
+
+
 def find_row(page: str, section: str, name: str) -> list[str]:
     """Find the row of a name in the table of a section, as cells; empty if there is none."""
-    for line in read_sections(page).get(section, "").splitlines():
-        if re.match(rf"\| (`|<code>){re.escape(name)}[` ]", line):
-            return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-    return []
+    return read_rows(page).get((section, name), [])
 
 
 def iterate_settings(config: BaseModel, section: str, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -123,7 +131,9 @@ def test_every_setting_role_and_slot_has_a_row() -> None:
         missing += [
             f"docs/{page}, {section}: {prefix}{field}"
             for field in names
-            if not any(row.startswith(f"| `{prefix}{field}") for row in read_sections(page)[section].splitlines())
+            if not any(
+                key[0] == section and key[1].split(".NAME")[0].startswith(f"{prefix}{field}") for key in read_rows(page)
+            )
         ]
     assert not missing, f"no row, or a setting without type or meaning: {', '.join(sorted(set(missing)))}"
     assert set(ROLES) <= read_sections("components.md").keys()

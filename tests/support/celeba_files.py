@@ -30,3 +30,19 @@ def write_celeba(root: Path, numbers: Sequence[int] = NUMBERS) -> Path:
         lines.append(f"{number:06}.jpg {values}")
     (root / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
     return root
+
+
+def write_celebamask_hq(root: Path, numbers: Sequence[int] = range(12)) -> Path:
+    """Write random pictures of 64 pixels with label maps of 32, and the label Eyeglasses."""
+    for folder in ("CelebA-HQ-img", "CelebAMask-HQ-mask"):
+        (root / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in numbers:
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
+            root / "CelebA-HQ-img" / f"{number}.jpg"
+        )
+        labels = rng.integers(0, 19, (8, 8), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+        Image.fromarray(labels).save(root / "CelebAMask-HQ-mask" / f"{number}.png")
+    rows = [f"{number}.jpg  {2 * (number % 2) - 1}" for number in numbers]
+    (root / "CelebAMask-HQ-attribute-anno.txt").write_text("\n".join([str(len(rows)), "Eyeglasses", *rows]))
+    return root
