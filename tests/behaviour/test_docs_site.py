@@ -132,7 +132,8 @@ def test_every_setting_role_and_slot_has_a_row() -> None:
             f"docs/{page}, {section}: {prefix}{field}"
             for field in names
             if not any(
-                key[0] == section and key[1].split(".NAME")[0].startswith(f"{prefix}{field}") for key in read_rows(page)
+                (heading, f"{name}.".startswith(f"{prefix}{field}.")) == (section, True)
+                for heading, name in read_rows(page)
             )
         ]
     assert not missing, f"no row, or a setting without type or meaning: {', '.join(sorted(set(missing)))}"
