@@ -1,5 +1,10 @@
 from .errors import ConfigError as ConfigError
+from .errors import DataError as DataError
+from .errors import DiskError as DiskError
+from .errors import NotFinite as NotFinite
+from .errors import OutOfMemory as OutOfMemory
 from .errors import TrainingStopped as TrainingStopped
+from .errors import ZooganError as ZooganError
 from .evaluation.compare import compare as compare
 from .evaluation.evaluate import evaluate as evaluate
 from .interfaces.edit_result import Edit as Edit

@@ -89,11 +89,16 @@ def join_processes(name: str) -> torch.device:
     import torch
 
     device = choose_device(name)
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if count_processes() == 1:
         return device
     from accelerate import PartialState
 
     return torch.device(PartialState(cpu=device.type == "cpu").device)
+
+
+def count_processes() -> int:
+    """Count the processes that `torchrun` or `accelerate launch` started together with this one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main_process() -> bool:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field
+
+from zoogan.errors import ConfigError
+
+log = logging.getLogger("zoogan.runs")
 
 
 class Facts(BaseModel):
@@ -29,3 +37,24 @@ class Facts(BaseModel):
     parts: tuple[str, ...] = ()
     transparent: tuple[str, ...] = ()
     crop: float = Field(1.0, gt=0, le=1)
+
+
+def read_facts(folder: Path) -> Facts:
+    """Read facts.json of a run; if it is damaged, the facts that are stored with the model.
+
+    Raises:
+        ConfigError: Both are damaged or missing.
+    """
+    file, model = folder / "facts.json", folder / "model" / "config.json"
+    try:
+        return Facts.model_validate_json(file.read_text())
+    except (OSError, ValueError) as error:  # pydantic's errors are ValueErrors
+        try:
+            facts = Facts.model_validate(json.loads(model.read_text())["facts"])
+        except (OSError, ValueError, KeyError, TypeError):
+            reason = str(error).splitlines()[0]
+            raise ConfigError(
+                f"{file}: damaged ({reason}); `zoo train --out {folder} --resume` writes it anew from the data"
+            ) from error
+        log.warning("%s: damaged; using the facts in %s. Copy them, or resume the training, to mend it", file, model)
+        return facts

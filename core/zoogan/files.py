@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,10 +93,11 @@ def write_tensors_atomically(
 def replace_folder(path: Path) -> Iterator[Path]:
     """Write a folder so that the old content or the new one survives an interruption at any moment.
 
-    Yields an empty draft folder beside the target. Without an error the draft is synced to disk, the old folder is
-    renamed aside, the draft takes its place and the old folder is removed. Between the two renames only the old folder
-    exists, under its other name: `find_folder` reads it there, and the next write puts it back. One process at a time
-    may write a folder. Missing parent folders are created, and removed again after an error.
+    Yields an empty draft folder beside the target. Without an error the draft is synced to disk, changes places with
+    the old folder in one step, and the old folder is removed. Where the system has no such step the old folder is
+    renamed aside and the draft takes its place: in between only the old folder exists, under its other name, where
+    `find_folder` reads it, and the next write puts it back. One process at a time may write a folder. Missing parent
+    folders are created, and removed again after an error.
     """
     missing = [parent for parent in path.parents if not parent.exists()]
     restore_folder(path)
@@ -106,9 +109,11 @@ def replace_folder(path: Path) -> Iterator[Path]:
         for file in draft.rglob("*"):
             (sync_folder if file.is_dir() else sync_file)(file)
         sync_folder(draft)
-        if path.exists():
+        if not path.exists():
+            os.replace(draft, path)
+        elif not exchange_folders(draft, path):
             os.replace(path, old)
-        os.replace(draft, path)
+            os.replace(draft, path)
         sync_folder(path.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -117,6 +122,25 @@ def replace_folder(path: Path) -> Iterator[Path]:
             for parent in missing:
                 with contextlib.suppress(OSError):  # not empty: something else was written there
                     parent.rmdir()
+
+
+def exchange_folders(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step, so that there is no moment without either.
+
+    Returns:
+        Whether that was done. Linux and macOS can, on most file systems.
+    """
+    here, exchange = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+    paths = os.fsencode(one.absolute()), os.fsencode(other.absolute())
+    try:
+        library = ctypes.CDLL(None)
+        if sys.platform.startswith("linux"):
+            return bool(library.renameat2(here, paths[0], here, paths[1], exchange) == 0)
+        if sys.platform == "darwin":
+            return bool(library.renamex_np(*paths, exchange) == 0)
+    except (AttributeError, OSError, TypeError):  # an older C library, or a system without one
+        pass
+    return False
 
 
 def find_folder(path: Path) -> Path:
@@ -174,6 +198,32 @@ def hash_file(path: Path) -> str:
     """Return the sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def list_checksums(folder: Path) -> dict[str, dict[str, Any]]:
+    """List sha256 and size of the files of a folder by name."""
+    return {file.name: {"sha256": hash_file(file), "bytes": file.stat().st_size} for file in sorted(folder.iterdir())}
+
+
+def find_damaged_file(folder: Path, checksums: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Find the first file that is not what `list_checksums` said of it.
+
+    Returns:
+        Its name and what is wrong with it; None if all are whole.
+    """
+    for name, entry in checksums.items():
+        file = folder / name
+        if not file.exists():
+            return f"{name} is missing"
+        if file.stat().st_size != entry["bytes"] or hash_file(file) != entry["sha256"]:
+            return f"{name} does not match its checksum"
+    return None
+
+
+def list_not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """List the names of the tensors that hold NaN or an infinity."""
+    floats = {name: x for name, x in tensors.items() if x.is_floating_point() or x.is_complex()}
+    return [name for name, x in floats.items() if not bool(torch.isfinite(x).all())]
 
 
 def hash_tensors(tensors: Mapping[str, Tensor]) -> str:

@@ -22,6 +22,12 @@ def import_object(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def join_names(names: Sequence[str]) -> str:
+    """Join the first few names with commas, and say how many more there are."""
+    more = len(names) - MAX_PROBLEMS
+    return ", ".join([*names[:MAX_PROBLEMS], *([f"and {more} more"] if more > 0 else [])])
+
+
 def join_problems(problems: Sequence[str]) -> str:
     """Join the first few problems, one a line, and say how many there are in all."""
     more = len(problems) - MAX_PROBLEMS

@@ -34,6 +34,7 @@ class Killer:
         self.at, self.calls = at, 0
         for owner, name in (
             (os, "replace"),
+            (files, "exchange_folders"),
             (os, "fsync"),
             (os, "open"),
             (shutil, "rmtree"),
@@ -53,6 +54,14 @@ class Killer:
             return call(*arguments, **options)
 
         return call_or_raise
+
+
+@pytest.fixture(params=["exchanged", "renamed"])
+def exchanges(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the file system exchanges folders in one step."""
+    if request.param == "renamed":
+        monkeypatch.setattr(files, "exchange_folders", lambda one, other: False)
+    return bool(request.param == "exchanged")
 
 
 def write_folder(folder: Path, text: str) -> None:
@@ -83,11 +92,12 @@ def kill_at_each_step(act: Callable[[], None]) -> Iterator[int]:
     raise AssertionError("the write never ends")
 
 
-def test_folder_swap_killed_at_any_step_leaves_old_or_new(tmp_path: Path) -> None:
+def test_folder_swap_killed_at_any_step_leaves_old_or_new(tmp_path: Path, exchanges: bool) -> None:
     folder, contents = tmp_path / "model", set()
     for k in kill_at_each_step(lambda: write_folder(folder, "new")):
         contents.add(read_both(folder)[0] if find_folder(folder).exists() else "nothing")
         if k > 1:
+            assert folder.exists() or not exchanges, "there is no moment without the folder"
             assert read_both(folder) in {("old", "old"), ("new", "new")}
         shutil.rmtree(tmp_path)
         tmp_path.mkdir()
@@ -97,7 +107,7 @@ def test_folder_swap_killed_at_any_step_leaves_old_or_new(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_folder_swap_after_a_kill_removes_leftovers(tmp_path: Path) -> None:
+def test_folder_swap_after_a_kill_removes_leftovers(tmp_path: Path, exchanges: bool) -> None:
     folder = tmp_path / "model"
     write_folder(folder, "old")
     for _ in kill_at_each_step(lambda: write_folder(folder, "new")):
@@ -117,6 +127,7 @@ def test_folder_swap_that_fails_restores_the_old_folder(tmp_path: Path, monkeypa
             raise OSError("No space left on device")
         replace(source, target)
 
+    monkeypatch.setattr(files, "exchange_folders", lambda one, other: False)
     monkeypatch.setattr(files.os, "replace", refuse_draft)
     with pytest.raises(OSError, match="No space"):
         write_folder(folder, "new")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import zoogan.training.session as session
 from zoogan.composition.build import compose
-from zoogan.errors import ConfigError
+from zoogan.errors import ConfigError, NotFinite
 from zoogan.interfaces import World
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.folder import RunFolder
@@ -24,7 +24,7 @@ from zoogan.training.averages import Average
 from zoogan.training.machine import use_cuda_flags
 from zoogan.training.optimizers import supports_found_inf
 from zoogan.training.prepare import check_augment, prepare
-from zoogan.training.trainer import NotFinite, Trainer
+from zoogan.training.trainer import Trainer
 
 REGISTRY = get_zoo().registry
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")

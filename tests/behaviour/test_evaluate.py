@@ -335,6 +335,18 @@ def test_bootstrap_matches_standard_error_of_mean() -> None:
     assert low < float(values.mean()) < high
 
 
+def test_one_face_has_no_interval() -> None:
+    """An interval of width 0 would say that the number is certain, and let comparisons call differences significant."""
+    from zoogan.evaluation.reports.bootstrap import compute_interval, draw_face_weights, resample
+    from zoogan.evaluation.reports.comparison import Cell, is_tied
+    from zoogan.interfaces import Ratio
+
+    alone = Ratio.from_values(torch.tensor([3, 3]), torch.tensor([0.25, 0.75]))
+    samples = resample(alone, draw_face_weights(10, 40, 0))
+    assert samples is None and compute_interval(samples) == (None, None)
+    assert is_tied(Cell(0.5, None, None, 1), Cell(0.4, None, None, 1), None, None) is None
+
+
 def test_only_equal_keys_share_a_column(study: Study, tmp_path: Path) -> None:
     one = stored(tmp_path / "a", study, known(), about("a"))
     two = stored(tmp_path / "b", study, known(), about("b"))

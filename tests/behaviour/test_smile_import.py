@@ -14,7 +14,7 @@ from support.smile_image_files import make_image_facts, make_image_networks, wri
 from support.smile_networks import make_facts, make_networks
 from support.staged_runs import read_states
 from zoogan.cli import main
-from zoogan.errors import ConfigError
+from zoogan.errors import ConfigError, NotFinite
 from zoogan_smile.networks import SmileDiscriminator
 from zoogan_smile.weights import ATTRIBUTES, PARTS, get_official_name
 
@@ -61,4 +61,9 @@ def test_files_of_other_faces_are_refused(files: list[Path], tmp_path: Path) -> 
         zoogan.import_weights("smile", files, out=out)
     with pytest.raises(ConfigError, match="missing: the mapping of stage layout"):
         zoogan.import_weights("smile", [files[0], files[2], files[3]], out=out)
+    networks = make_image_networks(0, make_image_facts())
+    next(networks["generator"].parameters()).data.fill_(float("nan"))
+    write_official_image_file(files[3], networks)
+    with pytest.raises(NotFinite, match="--weights: the generator: not finite"):
+        zoogan.import_weights("smile", files, out=out)
     assert not out.exists()

@@ -81,6 +81,7 @@ def test_stranger_as_run_judge_or_start_is_explained(sagan_run: Path, read_error
         import_weights("sagan", page, out=tmp_path / "run")
     copy = tmp_path / "copy"
     shutil.copytree(sagan_run, copy)
+    shutil.rmtree(copy / "checkpoints")  # which would mend the model
     (copy / "model/generator.safetensors").write_bytes(POINTER)
     with pytest.raises(ConfigError, match="git-lfs pointer"):
         load(copy)

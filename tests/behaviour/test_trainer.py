@@ -12,7 +12,7 @@ from zoogan.composition import rehearsal
 from zoogan.composition.build import compose
 from zoogan.composition.rehearsal import compose_on_device, rehearse, run_steps_once
 from zoogan.config.registry import Component
-from zoogan.errors import ConfigError
+from zoogan.errors import ConfigError, NotFinite
 from zoogan.names import import_object
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.conformance import (
@@ -22,7 +22,7 @@ from zoogan.testing.conformance import (
     make_tiny_facts,
     train_on_random_batches,
 )
-from zoogan.training.trainer import NotFinite, Trainer
+from zoogan.training.trainer import Trainer
 
 METHODS = ("sagan", "stargan")
 REGISTRY = get_zoo().registry

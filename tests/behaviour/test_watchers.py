@@ -14,12 +14,15 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from accelerate import Accelerator
 
-from support.runs import tiny_run
+from support.runs import REGISTRY, are_same_tensors, assert_same_checkpoints, flatten_state, tiny_run
 from zoogan.cli import main
+from zoogan.composition.build import compose
 from zoogan.runs import checkpoints
 from zoogan.terminal.progress import Display
 from zoogan.terminal.signals import StopSignals
+from zoogan.testing.conformance import make_random_batches, make_tiny_config, make_tiny_facts
 from zoogan.training.logbook import Logbook
 from zoogan.training.trainer import Trainer
 
@@ -168,17 +171,80 @@ def test_error_between_iterations_saves_the_last_one(
         assert resumed.read_bytes() == whole.read_bytes()
 
 
-def test_error_inside_an_iteration_saves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("step", "call", "saved"),
+    [
+        ("discriminator", "average_gradients", 2),
+        ("generator", "average_gradients", 2),
+        ("generator", "optimizer", None),  # which may have changed half of the weights
+    ],
+)
+def test_error_inside_an_iteration_keeps_what_was_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_run: Path, step: str, call: str, saved: int | None
+) -> None:
+    """The forward pass has changed the statistics of BatchNorm when the backward pass runs out of memory."""
     original = Trainer.update
 
-    def fail_in_second_step(self: Trainer, step: Any, *arguments: Any) -> None:
-        if self.iteration == 2 and step.name == "generator":
-            raise MemoryError
-        original(self, step, *arguments)
+    def fail(*_: Any) -> None:
+        raise MemoryError
 
-    monkeypatch.setattr(Trainer, "update", fail_in_second_step)
-    assert tiny_run("sagan", tmp_path / "run", iterations=4, training={"checkpoint_every": 1}) == 1
-    assert find_saved_iteration(tmp_path / "run") == 2  # the checkpoint that was due, not a third iteration's half
+    def fail_in_third_iteration(self: Trainer, current: Any, *arguments: Any) -> None:
+        if self.iteration == 2 and current.name == step:
+            owner, name = (self.world, call) if call != "optimizer" else (self.optimizers[step], "step")
+            monkeypatch.setattr(owner, name, fail)
+        original(self, current, *arguments)
+
+    monkeypatch.setattr(Trainer, "update", fail_in_third_iteration)
+    run = tmp_path / "run"
+    assert tiny_run("sagan", run, iterations=4) == 5
+    if saved is None:
+        assert checkpoints.find_newest_checkpoint(run / "checkpoints") == (None, [])
+        return
+    assert find_saved_iteration(run) == saved
+    monkeypatch.undo()
+    assert main(["train", "--out", str(run), "--resume", "--device", "cpu"]) == 0
+    assert_same_checkpoints(run, whole_run)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("sagan", {"cadence": {"discriminator_repeat": 2, "fresh_batch": True}}), ("stylegan2", {})],
+)
+def test_resume_after_any_update_of_an_iteration_is_exact(method: str, settings: dict[str, Any]) -> None:
+    config = make_tiny_config(method, REGISTRY, settings)
+
+    def start(position: int = 0) -> Trainer:
+        composition = compose(config, make_tiny_facts(config), REGISTRY)
+        return Trainer(composition, REGISTRY, Accelerator(cpu=True), make_random_batches(composition, position))
+
+    whole = start()
+    for _ in range(2):
+        whole.iterate()
+    expected, place = flatten_state(whole.get_state()), 0
+
+    def update_or_fail(trainer: Trainer, place: int, step: Any, *arguments: Any) -> None:
+        if (trainer.iteration, trainer.updates) == (1, place):
+            trainer.world.average_gradients = fail  # type: ignore[method-assign]
+        Trainer.update(trainer, step, *arguments)
+
+    while True:
+        broken = start()
+        broken.update = partial(update_or_fail, broken, place)  # type: ignore[method-assign]
+        try:
+            for _ in range(2):
+                broken.iterate()
+        except ConnectionError:
+            assert broken.undo_update()
+        else:
+            break
+        state = broken.get_state()
+        resumed = start(state.position)
+        resumed.restore(state)
+        resumed.iterate()
+        assert are_same_tensors(flatten_state(resumed.get_state()), expected), f"after update {place}"
+        assert resumed.position == whole.position
+        place += 1
+    assert place >= 2
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1"])

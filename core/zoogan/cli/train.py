@@ -12,7 +12,9 @@ from zoogan.cli.arguments import Device, Json, PluginFiles, StageOptions, open_h
 from zoogan.cli.completion import complete_model
 from zoogan.config import parse_sets
 from zoogan.devices import check_device_name, is_main_process, shutdown_distributed
+from zoogan.errors import SIGNALLED
 from zoogan.training.configure import (
+    check_allow,
     check_options,
     configure_new_run,
     configure_resumed_run,
@@ -24,8 +26,6 @@ from zoogan.training.train import EndedTraining, run_training
 
 if TYPE_CHECKING:
     from zoogan.training.session import Session
-
-STOPPED = 128  # plus the signal's number: what shells report of a process that a signal ended
 
 
 def train(
@@ -57,6 +57,15 @@ def train(
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="fp32 or bf16.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the training of the run in --out.")] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY",
+            help="With --resume: go on although this setting, or `processes`, differs from the checkpoint's; "
+            "repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     plugin: PluginFiles = None,
     as_json: Json = False,
 ) -> int:
@@ -69,12 +78,14 @@ def train(
         stages=parse_stages(stage or []),
     )  # fmt: skip
     check_device_name(device)
-    configure = configure_resumed_run if resume else configure_new_run
+    allowed = tuple(allow or ())
+    check_allow(allowed, resume)
+    configure = partial(configure_resumed_run, allow=allowed) if resume else configure_new_run
     complete, folder = configure(zoo, model, out=out, recipe=recipe, source=data, config=config, settings=settings)
     show = partial(typer.echo, err=as_json)
     ended = run_training(
         zoo, complete, folder, device=device, resume=resume, numbered=out is None, quiet=as_json, show=show,
-        announce=partial(print_start, is_stderr=as_json),
+        announce=partial(print_start, is_stderr=as_json), allow=allowed,
     )  # fmt: skip
     if is_main_process():
         if as_json:
@@ -85,7 +96,7 @@ def train(
     if isinstance(ended, FinishedRun):
         return 0
     outcome = ended.outcome
-    return STOPPED + outcome.signal if outcome.is_stopped and outcome.signal is not None else 0
+    return SIGNALLED + outcome.signal if outcome.is_stopped and outcome.signal is not None else 0
 
 
 def make_document(ended: EndedTraining | FinishedRun) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +59,7 @@ class StageContext:
         show: Shows a message to the user, on the main process alone.
         quiet: Show no progress.
         get_signal: Returns the number of the signal that asks a job to stop, None so far.
+        allow: Keys of settings that may differ where a training goes on, see `zoogan.train`.
     """
 
     name: str
@@ -74,6 +75,7 @@ class StageContext:
     show: Show = hide_message
     quiet: bool = True
     get_signal: Callable[[], int | None] = lambda: None
+    allow: Collection[str] = ()
 
     @property
     def untrained(self) -> bool:

@@ -1,6 +1,7 @@
 from .layers import compose_config as compose_config
 from .layers import merge as merge
 from .layers import validate as validate
+from .models import Changeable as Changeable
 from .models import ComponentConfig as ComponentConfig
 from .models import ConfigModel as ConfigModel
 from .models import DataConfig as DataConfig

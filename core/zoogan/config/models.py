@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -26,6 +26,20 @@ LayoutUse = Literal["none", "optional", "needed"]
 """Whether an edit takes the layout of a face."""
 MAX_INTEGER = 2**63 - 1
 NAME_KEYS = ("use", "source")  # the field that names the component: `use`, for sources `source`
+
+
+Value = TypeVar("Value")
+
+
+class _ChangeableMark:
+    """The mark of `Changeable` settings."""
+
+
+Changeable = Annotated[Value, _ChangeableMark()]
+"""`log_every: Changeable[int] = 20`: a setting that a resumed training may change without `--allow`.
+
+It decides what is written or how fast it goes, and no number of an iteration beyond rounding.
+"""
 
 
 class ConfigModel(BaseModel):
@@ -142,6 +156,15 @@ Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
 """A tuple of names; a single name counts as a tuple of one."""
 
 
+def list_changeable(model: type[BaseModel]) -> list[str]:
+    """List the fields of a config class that are `Changeable`."""
+    return [
+        name
+        for name, info in model.model_fields.items()
+        if any(isinstance(mark, _ChangeableMark) for mark in info.metadata)
+    ]  # fmt: skip
+
+
 class DataConfig(ComponentConfig):
     """Settings of every source. A source's config subclasses this and narrows `source`.
 
@@ -170,17 +193,17 @@ class DataConfig(ComponentConfig):
     reads_files: ClassVar[bool] = True
 
     source: str
-    root: Path | None = None
+    root: Changeable[Path | None] = None
     image_size: int = Field(64, ge=16, le=65_536)
     attributes: Names = ("Eyeglasses",)
     balance: str | None = None
     flip: bool = False
     random_crop: float = Field(0.0, ge=0, le=1)
     batch: int = Field(16, ge=1, le=2**20)
-    workers: int = Field(0, ge=0, le=256)
-    prepare: Literal["auto", "always", "never"] = "auto"
-    on_bad: Literal["fail", "skip"] = "fail"
-    max_bad: float = Field(0.05, ge=0, le=1)
+    workers: Changeable[int] = Field(0, ge=0, le=256)
+    prepare: Changeable[Literal["auto", "always", "never"]] = "auto"
+    on_bad: Changeable[Literal["fail", "skip"]] = "fail"
+    max_bad: Changeable[float] = Field(0.05, ge=0, le=1)
 
 
 def check_root(data: DataConfig, root: object) -> None:
@@ -234,30 +257,30 @@ class TrainingConfig(ConfigModel):
         trackers: Accelerate trackers to log to, such as tensorboard.
     """
 
-    iterations: int = Field(1000, ge=1)
+    iterations: Changeable[int] = Field(1000, ge=1)
     seed: int = 0
     precision: Literal["fp32", "bf16", "fp16", "fp64"] = "fp32"
-    compile: bool = False
-    threads: int | None = Field(None, ge=1, le=4096)
+    compile: Changeable[bool] = False
+    threads: Changeable[int | None] = Field(None, ge=1, le=4096)
     tf32: bool = True
-    channels_last: bool = False
+    channels_last: Changeable[bool] = False
     average: float | None = Field(None, gt=0, lt=1, description="decay of the moving average of the generator")
     average_warm_up: bool = Field(True, description="let the average follow quickly at first")
     average_images: float | None = Field(None, gt=0, description="half-life of the average in images")
     accumulate: int = Field(1, ge=1, le=2**20)
-    log_every: int = Field(20, ge=1)
-    sample_every: int = Field(200, ge=0)
-    checkpoint_every: int = Field(200, ge=0)
-    keep: int = Field(3, ge=1)
-    evaluate_every: int = Field(0, ge=0)
-    evaluate: Names = ("edit_error",)
-    evaluate_faces: int = Field(100, ge=1)
-    evaluate_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    best: str | None = None
+    log_every: Changeable[int] = Field(20, ge=1)
+    sample_every: Changeable[int] = Field(200, ge=0)
+    checkpoint_every: Changeable[int] = Field(200, ge=0)
+    keep: Changeable[int] = Field(3, ge=1)
+    evaluate_every: Changeable[int] = Field(0, ge=0)
+    evaluate: Changeable[Names] = ("edit_error",)
+    evaluate_faces: Changeable[int] = Field(100, ge=1)
+    evaluate_options: Changeable[dict[str, dict[str, Any]]] = Field(default_factory=dict)
+    best: Changeable[str | None] = None
     start_from: Path | None = None
     freeze: Names = ()
     freeze_average: Names = ()
-    trackers: Names = ()
+    trackers: Changeable[Names] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainingConfig:
@@ -281,7 +304,7 @@ class StageConfig(ConfigModel):
 
     is_joint: ClassVar[bool] = False
 
-    path: Path | None = None
+    path: Changeable[Path | None] = None
 
 
 class StagesConfig(ConfigModel):
@@ -302,7 +325,7 @@ class GameConfig(ConfigModel):
     """
 
     method: str
-    recipe: str | None = None
+    recipe: Changeable[str | None] = None
     data: Annotated[DataConfig, Slot("source")]
     condition: Annotated[ComponentConfig, Slot("condition")]
     extra_terms: dict[str, dict[str, Annotated[ComponentConfig, Slot("term")]]] = Field(default_factory=dict)

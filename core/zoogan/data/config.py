@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from zoogan.config import DataConfig, Names
+from zoogan.config import Changeable, DataConfig, Names
 from zoogan.config.registry import Registry
 from zoogan.data.label_sets import AnyLabelSet, CelebAMaskLabelSet, load_label_set
 from zoogan.errors import ConfigError
@@ -161,7 +161,7 @@ class ShardsData(FilesData):
     attributes: Names = ()
     crop: float | None = Field(None, gt=0, le=1)
     window: int = Field(16, ge=1)
-    cache_mb: int = Field(8192, ge=1)
+    cache_mb: Changeable[int] = Field(8192, ge=1)
     finds_attributes: ClassVar[bool] = True
 
 

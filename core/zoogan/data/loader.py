@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from zoogan.config import DataConfig
 from zoogan.data.bad_faces import BadFaces
 from zoogan.data.stream import FaceStream
-from zoogan.errors import ConfigError
+from zoogan.errors import ConfigError, DataError
 from zoogan.interfaces.game import Need, Sample
 from zoogan.interfaces.source import Source
 from zoogan.interfaces.world import World
@@ -91,9 +91,9 @@ class Loader(Iterator[dict[str, Sample]]):
             if isinstance(batch, ConfigError):
                 raise batch
             self.bad.report(batch.bad)
-        except ConfigError:
+        except ConfigError as error:
             self.close()
-            raise
+            raise DataError(str(error)) from error
         self.position += self._step
         return batch.needs
 
@@ -134,8 +134,8 @@ def make_loader(
         The loader.
 
     Raises:
-        ConfigError: At once if the source cannot serve the needs; while reading, if an image cannot be read, or with
-            `on_bad=skip` too many cannot.
+        ConfigError: At once if the source cannot serve the needs.
+        DataError: While reading, if an image cannot be read, or with `on_bad=skip` too many cannot.
     """
     streams = {
         name: FaceStream(

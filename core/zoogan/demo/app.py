@@ -26,7 +26,7 @@ from zoogan.demo.studio import Studio
 from zoogan.demo.turns import SupersededError, Turns
 from zoogan.demo.uploads import UPLOAD_BYTES, clean_name, encode_png, open_picture
 from zoogan.demo.wishes import Seed, Wish, format_edit_command, name_layout
-from zoogan.errors import ConfigError
+from zoogan.errors import ConfigError, ZooganError
 from zoogan.pictures.box import parse_box
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.layouts import encode_layout
@@ -101,7 +101,7 @@ def create_app(
         ],
         middleware=[Middleware(Guard, None if hosts is None else tuple(hosts), token, UPLOAD_BYTES)],
         exception_handlers={
-            ConfigError: answer_error,
+            ZooganError: answer_error,
             ValidationError: answer_error,
             SupersededError: answer_error,
             HTTPException: answer_error,
@@ -127,7 +127,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
     if isinstance(error, ValidationError):
         lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         return JSONResponse({"error": "\n".join(lines)}, 400)
-    if isinstance(error, ConfigError):
+    if isinstance(error, ZooganError):
         return JSONResponse({"error": str(error)}, 400)
     return JSONResponse({"error": f"{type(error).__name__}: {error}"}, 500)
 

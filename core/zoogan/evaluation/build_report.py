@@ -68,7 +68,7 @@ def make_value(
     statistic = measure.statistic
     number = statistic.compute()
     low, high = compute_interval(resample(statistic, weights))
-    if isinstance(statistic, SetStatistic) and statistic.error is not None:
+    if isinstance(statistic, SetStatistic) and statistic.error is not None and math.isfinite(statistic.error):
         low, high = number - 1.96 * statistic.error, number + 1.96 * statistic.error
         low = low if statistic.lower_bound is None else max(low, statistic.lower_bound)
     return Value(

@@ -25,6 +25,7 @@ from zoogan.interfaces.edits import edit_to_labels, make_face_seeds
 from zoogan.interfaces.generated_edits import add_attribute, sample_faces
 from zoogan.interfaces.study import Kind
 from zoogan.pictures.photo import normalize_image
+from zoogan.resources import free_memory, is_out_of_memory
 
 
 @dataclass
@@ -258,10 +259,19 @@ def measure_speed(editor: Editor, study: Study, faces: int = BATCH, repeats: int
         def run_editor() -> Edit:
             return edit_to_labels(editor, image, own, target, seed=study.seed, masks=editor.read_masks(sample, image))
 
-    seconds = []
+    seconds: list[float] = []
+    edit: Edit | None = None
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        edit = run_editor()
+        try:
+            edit = run_editor()
+        except Exception as error:
+            if count == 1 or not is_out_of_memory(error):
+                raise
+            edit = None
+        if edit is None:
+            free_memory()
+            return measure_speed(editor, study, count // 2, repeats)
         shown = edit.segmentation if edit.image_or_none is None else edit.image_or_none
         assert shown is not None
         shown.sum().item()  # waits for the device

@@ -22,6 +22,7 @@ from zoogan.interfaces.study import Kind
 from zoogan.layers.layout import make_layout
 from zoogan.names import suggest_name
 from zoogan.pictures.photo import normalize_image
+from zoogan.resources import run_in_batches
 
 BATCH = 50
 LAYOUTS = 200  # of held-out faces, from which painted samples choose
@@ -203,17 +204,23 @@ def iterate_edits(editor: Editor, study: Study, attribute: str, batch: int = BAT
     """
     source = study.source
     mine = list(range(study.faces))[study.world.rank :: study.world.size]
-    for first in range(0, len(mine), batch):
-        numbers = mine[first : first + batch]
+
+    def edit_faces(numbers: Sequence[int]) -> Edits | None:
+        numbers = list(numbers)
         sample = source.read(study.split, numbers)
         target, rows = make_edit_targets(study, sample["attributes"], attribute)
         rows &= get_visible_rows(source, sample, attribute) & editor.find_supported(sample["attributes"])
         if study.face_numbers is not None:
             rows &= torch.tensor([number in study.face_numbers for number in numbers])
-        if bool(rows.any()):
-            sample = {name: part[rows] for name, part in sample.items()}
-            faces = [number for number, is_edited in zip(numbers, rows.tolist()) if is_edited]
-            yield _edit_batch(editor, study, attribute, faces, sample, target[rows])
+        if not bool(rows.any()):
+            return None
+        sample = {name: part[rows] for name, part in sample.items()}
+        faces = [number for number, is_edited in zip(numbers, rows.tolist()) if is_edited]
+        return _edit_batch(editor, study, attribute, faces, sample, target[rows])
+
+    for edits in run_in_batches(mine, batch, edit_faces):
+        if edits is not None:
+            yield edits
 
 
 def _edit_batch(
@@ -246,9 +253,12 @@ def iterate_samples(editor: Editor, study: Study, batch: int = BATCH) -> Iterato
         study: How many, their seed and their truncation.
         batch: How many are made at once.
     """
-    mine = torch.arange(study.faces)[study.world.rank :: study.world.size]
-    for faces in mine.split(batch) if len(mine) else ():
-        yield Samples(editor, faces, seed=study.seed, truncation=study.truncation)
+    mine = range(study.faces)[study.world.rank :: study.world.size]
+
+    def sample(numbers: Sequence[int]) -> Samples:
+        return Samples(editor, torch.tensor(list(numbers)), seed=study.seed, truncation=study.truncation)
+
+    yield from run_in_batches(mine, batch, sample)
 
 
 @torch.no_grad()
@@ -266,17 +276,22 @@ def iterate_generated(editor: Editor, study: Study, attribute: str, batch: int =
     judge = study.judge
     assert judge is not None and attribute in judge.attributes
     columns = {k: judge.attributes.index(name) for k, name in enumerate(editor.attributes) if name in judge.attributes}
-    mine = torch.arange(study.faces)[study.world.rank :: study.world.size]
-    for faces in mine.split(batch) if len(mine) else ():
+    mine = range(study.faces)[study.world.rank :: study.world.size]
+
+    def edit_faces(numbers: Sequence[int]) -> GeneratedEdits | None:
+        faces = torch.tensor(list(numbers))
         sample = sample_faces(editor, study.seed, faces, study.truncation)
         read = judge.read_attributes(round_as_saved(sample.image)) > judge.thresholds.to(sample.image.device)
         own = torch.zeros(len(faces), len(editor.attributes), device=sample.image.device)
         for column, place in columns.items():
             own[:, column] = read[:, place].float()
         rows = own[:, editor.attributes.index(attribute)] < 0.5
-        if bool(rows.any()):
-            chosen, numbers = select_faces(sample, rows), faces[rows.cpu()]
-            edit = add_attribute(editor, chosen, attribute, make_face_seeds(study.seed, numbers))
-            yield GeneratedEdits(
-                editor, attribute, faces=numbers, sample=chosen, own=own[rows], edit=edit, seed=study.seed
-            )
+        if not bool(rows.any()):
+            return None
+        chosen, edited = select_faces(sample, rows), faces[rows.cpu()]
+        edit = add_attribute(editor, chosen, attribute, make_face_seeds(study.seed, edited))
+        return GeneratedEdits(editor, attribute, faces=edited, sample=chosen, own=own[rows], edit=edit, seed=study.seed)
+
+    for edits in run_in_batches(mine, batch, edit_faces):
+        if edits is not None:
+            yield edits

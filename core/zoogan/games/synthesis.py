@@ -344,6 +344,10 @@ class Synthesis(AdversarialGame):
         """
         self._means.setdefault(name, []).append(value)
 
+    def get_records(self) -> dict[str, list[Tensor]]:
+        """Return the contributions to running means since the last iteration."""
+        return self._means
+
     def end_iteration(self, clock: Clock) -> None:
         """Update the running means, and adapt the augmentation."""
         super().end_iteration(clock)

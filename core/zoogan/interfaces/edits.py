@@ -13,6 +13,7 @@ from zoogan.interfaces.condition import Request, Targets
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.edit_result import Edit
 from zoogan.interfaces.editor import Editor, Seed
+from zoogan.interfaces.pixels import check_pixels_finite
 
 
 class Edits:
@@ -246,6 +247,11 @@ def edit_to_labels(
 
 
 def round_as_saved(image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-    """Round to the 256 levels of a saved picture, so that real and edited faces are measured alike."""
+    """Round to the 256 levels of a saved picture, so that real and edited faces are measured alike.
+
+    Raises:
+        NotFinite: A pixel is NaN or infinite.
+    """
+    check_pixels_finite(image)
     levels = image.float().add(1).mul(127.5).round().clamp(0, 255)
     return levels.div(127.5).sub(1)

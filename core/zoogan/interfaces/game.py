@@ -205,6 +205,13 @@ class Game(nn.Module, ABC):
         """
         return None
 
+    def get_records(self) -> dict[str, list[Tensor]]:
+        """Return what updates have recorded for `end_iteration`, by name: the lists themselves.
+
+        Where an error ends a training inside an iteration, the trainer saves them, and fills them when it goes on.
+        """
+        return {}
+
     def end_iteration(self, clock: Clock) -> None:
         """Update the game's own buffers at the end of an iteration."""
         return None

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from zoogan.errors import NotFinite
+
 Colour = tuple[int, int, int]
 
 # The background, skin, then each colour is the farthest in CIELAB from all colours before it.
@@ -44,6 +46,25 @@ def normalize_image(image: UInt8[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     return image.float().div(127.5).sub(1)
 
 
+def check_pixels_finite(image: Float[Tensor, "*any"]) -> None:
+    """Refuse pixels that are no numbers, which would become black where nobody notices.
+
+    Raises:
+        NotFinite: A pixel is NaN or infinite.
+    """
+    if image.device.type != "meta" and not bool(torch.isfinite(image).all()):
+        count = int((~torch.isfinite(image)).sum())
+        raise NotFinite(
+            f"{count} of {image.numel()} pixels are NaN or infinite, and make no picture: the weights or the inputs "
+            "are broken; take another checkpoint (--checkpoint), or other inputs"
+        )
+
+
 def quantize_image(image: Float[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
-    """Convert floats in [-1, 1] to bytes on the CPU, rounded and clamped; the inverse of `normalize_image`."""
+    """Convert floats in [-1, 1] to bytes on the CPU, rounded and clamped; the inverse of `normalize_image`.
+
+    Raises:
+        NotFinite: A pixel is NaN or infinite.
+    """
+    check_pixels_finite(image)
     return image.detach().float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).cpu()

@@ -7,6 +7,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoogan.interfaces.pixels import check_pixels_finite
 from zoogan.pictures.box import Box
 
 FEATHER = 1 / 16  # width of the soft border, as a share of the box
@@ -53,6 +54,7 @@ def paste_edit(
     if not bool(change.any()):
         return result
     limit = None if mask is None else (mask.detach().to("cpu", torch.float32) * MASK_SLOPE).clamp(0, 1)
+    check_pixels_finite(change)
     lost = measure_lost_structure(before, change)
     rows = make_resize_matrix(before.shape[1], box.height)
     columns = make_resize_matrix(before.shape[2], box.width).T.contiguous()

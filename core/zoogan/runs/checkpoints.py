@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,24 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from zoogan.files import find_folder, hash_file, replace_folder, restore_folder, write_tensors
+from zoogan.config.changes import TrainingSetup
+from zoogan.errors import ConfigError
+from zoogan.files import (
+    find_damaged_file,
+    find_folder,
+    list_checksums,
+    list_not_finite,
+    replace_folder,
+    restore_folder,
+    write_tensors,
+)
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2  # of a checkpoint inside an iteration; others have 1, which older versions read too
+REMOVE = "remove this checkpoint to go on from an older one"
 NAME = re.compile(r"\.?(iteration-(\d+))(\.old)?")  # with a dot and .old: renamed during an interrupted replacement
 
 
-class CheckpointError(Exception):
+class CheckpointError(ConfigError):
     """A checkpoint cannot be used; the message says which file and why."""
 
 
@@ -38,6 +49,9 @@ class TrainingState:
         networks: The networks' state_dicts, by slot.
         averages: The state_dicts of the networks' averages, by slot.
         optimizers: For each slot, the optimizer's state by parameter name, see `read_optimizer_state`.
+        updates: Updates that the next iteration has completed; above 0 only after an error in it.
+        records: What these updates recorded for its end, see `Game.get_records`; `name/0`, `name/1`...
+        setup: The config and the processes that it was trained with; None in checkpoints of older versions.
     """
 
     iteration: int
@@ -46,6 +60,16 @@ class TrainingState:
     networks: dict[str, dict[str, Tensor]]
     averages: dict[str, dict[str, Tensor]]
     optimizers: dict[str, dict[str, Tensor]]
+    setup: TrainingSetup | None = None
+    updates: int = 0
+    records: dict[str, Tensor] = field(default_factory=dict)
+
+    def list_not_finite(self) -> dict[str, list[str]]:
+        """List the tensors that hold NaN or an infinity, by what they belong to, such as `generator (average)`."""
+        groups = {"": self.networks, " (average)": self.averages, " (optimizer)": self.optimizers}
+        owners = {f"{slot}{kind}": tensors for kind, group in groups.items() for slot, tensors in group.items()}
+        bad = {owner: list_not_finite(tensors) for owner, tensors in {**owners, "game": self.game}.items()}
+        return {owner: names for owner, names in bad.items() if names}
 
 
 def read_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -88,15 +112,23 @@ def save_checkpoint(folder: Path, state: TrainingState) -> Path:
     path = folder / make_checkpoint_name(state.iteration)
     with replace_folder(path) as draft:
         write_tensors(draft / "game.safetensors", state.game)
+        if state.records:
+            write_tensors(draft / "game.records.safetensors", state.records)
         for suffix, group in {"": state.networks, ".average": state.averages, ".optimizer": state.optimizers}.items():
             for name, tensors in group.items():
                 write_tensors(draft / f"{name}{suffix}.safetensors", tensors)
-        content = {"format": CHECKPOINT_FORMAT, "iteration": state.iteration, "position": state.position}
+        content: dict[str, Any] = {
+            "format": CHECKPOINT_FORMAT if state.updates else 1,
+            "iteration": state.iteration,
+            "position": state.position,
+        } | ({"updates": state.updates} if state.updates else {})
+        if state.setup is not None:
+            setup = state.setup
+            content |= {"processes": setup.processes, "joint_batch": setup.joint_batch}
+            content |= {"config_hash": setup.config_hash, "config": setup.config}
         (draft / "state.json").write_text(json.dumps(content, indent=1))
-        files = {
-            file.name: {"sha256": hash_file(file), "bytes": file.stat().st_size} for file in sorted(draft.iterdir())
-        }
-        (draft / "manifest.json").write_text(json.dumps({"format": CHECKPOINT_FORMAT, "files": files}, indent=1))
+        manifest = {"format": content["format"], "files": list_checksums(draft)}
+        (draft / "manifest.json").write_text(json.dumps(manifest, indent=1))
     return path
 
 
@@ -130,15 +162,9 @@ def find_problem(path: Path) -> str | None:
     """Return why a checkpoint is incomplete or damaged, or None."""
     try:
         manifest = json.loads((path / "manifest.json").read_text())
-        for name, entry in manifest["files"].items():
-            file = path / name
-            if not file.exists():
-                return f"{name} is missing"
-            if file.stat().st_size != entry["bytes"] or hash_file(file) != entry["sha256"]:
-                return f"{name} does not match its checksum"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return find_damaged_file(path, manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"manifest.json cannot be read ({error})"
-    return None
 
 
 def find_newest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
@@ -152,6 +178,15 @@ def find_newest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
     return None, damaged
 
 
+def read_setup(path: Path) -> TrainingSetup | None:
+    """Read what a checkpoint was trained with; None if it does not say so, or cannot be read."""
+    try:
+        info = json.loads((path / "state.json").read_text())
+        return TrainingSetup(info["config"], int(info["processes"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def read_checkpoint(path: Path) -> TrainingState:
     """Read a checkpoint.
 
@@ -160,17 +195,24 @@ def read_checkpoint(path: Path) -> TrainingState:
     """
     problem = find_problem(path)
     if problem:
-        raise CheckpointError(f"{path}: {problem}")
-    info: dict[str, Any] = json.loads((path / "state.json").read_text())
-    if info["format"] > CHECKPOINT_FORMAT:
+        raise CheckpointError(f"{path}: {problem}; {REMOVE}")
+    try:
+        info: dict[str, Any] = json.loads((path / "state.json").read_text())
+        version, iteration, position = int(info["format"]), int(info["iteration"]), int(info["position"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path / 'state.json'}: cannot be read ({error}); {REMOVE}") from error
+    if version > CHECKPOINT_FORMAT:
         raise CheckpointError(
-            f"{path}: written by a newer zoogan (format {info['format']}, this one reads {CHECKPOINT_FORMAT})"
+            f"{path}: written by a newer zoogan (format {version}, this one reads {CHECKPOINT_FORMAT})"
         )
-    groups: dict[str, dict[str, dict[str, Tensor]]] = {"": {}, ".average": {}, ".optimizer": {}}
+    kinds = ("", ".average", ".optimizer", ".records")
+    groups: dict[str, dict[str, dict[str, Tensor]]] = {kind: {} for kind in kinds}
     for file in path.glob("*.safetensors"):
         name, dot, suffix = file.name.removesuffix(".safetensors").partition(".")
         groups[dot + suffix][name] = load_file(file)
     game = groups[""].pop("game")
     return TrainingState(
-        info["iteration"], info["position"], game, groups[""], groups[".average"], groups[".optimizer"]
-    )
+        iteration=iteration, position=position, game=game, networks=groups[""], averages=groups[".average"],
+        optimizers=groups[".optimizer"], setup=read_setup(path), updates=int(info.get("updates", 0)),
+        records=groups[".records"].get("game", {}),
+    )  # fmt: skip

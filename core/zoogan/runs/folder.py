@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import yaml
 from torch import Tensor, nn
@@ -14,10 +16,12 @@ from torch import Tensor, nn
 from zoogan.config import GameConfig, read_yaml, validate
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
-from zoogan.facts import Facts
-from zoogan.files import find_folder, replace_folder, write_tensors, write_text_atomically
+from zoogan.facts import Facts, read_facts
+from zoogan.files import find_folder, list_checksums, replace_folder, write_tensors, write_text_atomically
 from zoogan.interfaces import Networks
 from zoogan.names import suggest_name
+
+log = logging.getLogger("zoogan.runs")
 
 MODEL_FORMAT = 1
 GAME_FILE = "game"  # the file of the game's own state
@@ -109,11 +113,25 @@ class RunFolder:
                 f"{self.path}: its method {method!r} is not installed{suggest_name(method, registry.methods)}; "
                 f"installed: {names}. If a plugin brings it, name the plugin with --plugin"
             )
-        return validate(registry.methods[method], registry, values), Facts.model_validate_json(self.facts.read_text())
+        return validate(registry.methods[method], registry, values), read_facts(self.path)
+
+    def read_best(self) -> dict[str, Any]:
+        """Read the best checkpoint by `training.best`: its iteration, measure and value.
+
+        A damaged file is warned about and counts as none, since it only marks a checkpoint.
+        """
+        try:
+            content: dict[str, Any] = json.loads(self.best.read_text())
+            return {"iteration": int(content["iteration"]), "measure": content["measure"], "value": content["value"]}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("%s: damaged (%s); the next evaluation that is the best writes it anew", self.best, error)
+            return {}
 
     def read_best_iteration(self) -> int | None:
         """Read the iteration of the best checkpoint by `training.best`; None if there is none."""
-        return int(json.loads(self.best.read_text())["iteration"]) if self.best.exists() else None
+        return self.read_best().get("iteration")
 
     def remove_best_after(self, iteration: int) -> None:
         """Remove the mark of a best checkpoint that came after the iteration from which the training continues."""
@@ -157,12 +175,29 @@ class RunFolder:
                 write_tensors(draft / f"{name}.safetensors", module.state_dict())
             for name, state in raw.items():
                 write_tensors(draft / f"{name}{RAW_SUFFIX}.safetensors", state)
+            content["files"] = list_checksums(draft)
             (draft / "config.json").write_text(json.dumps(content, indent=1))
 
     def list_untrained(self) -> tuple[str, ...]:
         """List the networks of the model that have only their initial weights."""
+        return tuple(self.read_model_config().get("untrained", ()))
+
+    def read_model_config(self) -> dict[str, Any]:
+        """Read config.json of the model; empty if there is none.
+
+        Raises:
+            ConfigError: It is damaged.
+        """
         file = self.model / "config.json"
-        return tuple(json.loads(file.read_text()).get("untrained", ())) if file.exists() else ()
+        try:
+            content = json.loads(file.read_text())
+            if not isinstance(content, dict):
+                raise ValueError(f"expected a mapping, got {type(content).__name__}")
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{file}: damaged ({error}); copy it again from where the run came from") from error
+        return content
 
     def read_model_length(self) -> TrainedLength | None:
         """Read how long the model was trained; None for imported models."""

@@ -29,7 +29,7 @@ from zoogan.plugins.host import PluginHost
 from zoogan.runs.folder import RunFolder
 from zoogan.runs.loaded import LoadedRun
 from zoogan.runs.locations import explain_occupied_folder
-from zoogan.runs.opening import list_mismatches
+from zoogan.runs.model_files import check_weights_finite, list_mismatches
 
 TRIAL_FACES = 16
 
@@ -256,6 +256,7 @@ def _build_composition(
             del imported.raw[name]
             imported.notes.append(f"the {name} in training is left out: it has other shapes than its average")
     for name, state in imported.networks.items():
+        check_weights_finite(state | imported.raw.get(name, {}), f"--weights: the {name}")
         try:
             composition.networks[name].load_state_dict(state)
         except RuntimeError as error:

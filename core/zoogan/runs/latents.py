@@ -34,10 +34,10 @@ from torch import Tensor, nn
 from zoogan.editors.directions import Direction
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
-from zoogan.files import hash_tensors, write_tensors_atomically
+from zoogan.files import hash_tensors, list_not_finite, write_tensors_atomically
 from zoogan.interfaces import Edit
 from zoogan.interfaces.synthesis import collect_noise, name_noise
-from zoogan.names import suggest_name
+from zoogan.names import join_names, suggest_name
 
 LATENT_SUFFIX = ".safetensors"
 LATENT_FORMAT, DIRECTION_FORMAT, TUNED_FORMAT = "zoogan latent 1", "zoogan direction 1", "zoogan tuned generator 1"
@@ -228,6 +228,8 @@ def read_tagged_tensors(path: Path, form: str, what: str) -> tuple[dict[str, Ten
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     except (SafetensorError, OSError) as error:
         raise ConfigError(f"{path}: damaged, or no safetensors file ({error})") from error
+    if names := list_not_finite(tensors):
+        raise ConfigError(f"{path}: damaged: {join_names(names)}: NaN or infinity; make the file anew")
     if metadata.get("format") != form:
         raise ConfigError(f"{path}: not a {what} (format {metadata.get('format')!r}, expected {form!r})")
     return tensors, metadata

@@ -21,10 +21,12 @@ from zoogan.editors.tuning import tune_generator
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Edit, Editor, Targets, Unavailable
+from zoogan.interfaces.pixels import check_pixels_finite
 from zoogan.interfaces.synthesis import collect_noise
 from zoogan.names import import_object
 from zoogan.paths import expand_path
 from zoogan.plugins.host import get_zoo
+from zoogan.resources import run_in_batches
 from zoogan.runs.images import Photos, ValueRange, is_float_array, prepare_images
 from zoogan.runs.latents import LATENT_SUFFIX, join_edits, read_latents
 from zoogan.runs.layouts import Layouts, prepare_layouts
@@ -228,6 +230,7 @@ class LoadedRun:
 
         Raises:
             ConfigError: An option that the run was not trained for, a value out of range, images that do not fit.
+            NotFinite: A pixel of the result is NaN or infinite.
         """
         editor = self.editor
         inputs = EditInputs(images, layout, own, reference, donor, drive, keep_background, value_range)
@@ -236,9 +239,10 @@ class LoadedRun:
         else:
             image, targets = self.prepare_edit(inputs, options)
         try:
-            return editor.apply(
+            edit = editor.apply(
                 image, targets, seed=seed, strength=float(strength), threshold=threshold, truncation=truncation
             )
+            return check_edit_finite(edit)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
@@ -340,14 +344,14 @@ class LoadedRun:
         if problems:
             raise ConfigError("\n".join(problems))
         layouts = None if layout is None else self.prepare_layouts(layout)
-        faces = []
+
+        def draw(rows: Sequence[int]) -> Edit:
+            own = None if layouts is None else layouts[[row % len(layouts) for row in rows]]
+            seeds = range(seed + rows[0], seed + rows[-1] + 1)
+            return editor.sample(seeds, truncation=truncation, cutoff=cutoff, layout=own)
+
         try:
-            for first in range(0, n, SAMPLE_BATCH):
-                rows = range(first, min(first + SAMPLE_BATCH, n))
-                own = None if layouts is None else layouts[[row % len(layouts) for row in rows]]
-                seeds = range(seed + rows.start, seed + rows.stop)
-                faces.append(editor.sample(seeds, truncation=truncation, cutoff=cutoff, layout=own))
-            return join_edits(faces)
+            return check_edit_finite(join_edits(list(run_in_batches(range(n), SAMPLE_BATCH, draw))))
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
@@ -415,6 +419,8 @@ class LoadedRun:
             return images
         numbers = torch.tensor(images) if is_float_array(images) else images
         if isinstance(numbers, Tensor) and numbers.is_floating_point():
+            if not bool(torch.isfinite(numbers).all()):
+                raise ConfigError("images: these numbers hold NaN or infinity; pass finite latents or pixels")
             numbers = numbers.to(self.device, torch.float32)
             if numbers.dim() == 2 and numbers.shape[1] == style_dim:
                 return editor.synthesise(generator.repeat_latent(numbers))
@@ -434,3 +440,14 @@ class LoadedRun:
         if len({edit.generator for edit in edits}) > 1:
             raise ConfigError("images: not all of these latents have the same generator: edit them one by one")
         return join_edits(edits)
+
+
+def check_edit_finite(edit: Edit) -> Edit:
+    """Return an edit whose pixels are numbers.
+
+    Raises:
+        NotFinite: A pixel is NaN or infinite.
+    """
+    if edit.image_or_none is not None:
+        check_pixels_finite(edit.image)
+    return edit

@@ -10,7 +10,7 @@ from typing import Any
 
 from zoogan.config import GameConfig, read_yaml, validate
 from zoogan.errors import ConfigError
-from zoogan.facts import Facts
+from zoogan.facts import read_facts
 from zoogan.plugins.gallery import PREFIX, name_gallery_entry
 from zoogan.plugins.host import PluginHost, get_zoo
 from zoogan.runs.locations import find_run_folder
@@ -110,7 +110,7 @@ def summarize_run(run: str | Path, *, host: PluginHost | None = None) -> RunSumm
     values = read_yaml(folder / "config.yaml")
     spec = host.get_method(str(values.get("method")))
     config = validate(spec, host.registry, values)
-    facts = Facts.model_validate_json((folder / "facts.json").read_text())
+    facts = read_facts(folder)
     model = read_json(folder / "model" / "config.json")
     iteration, planned = model.get("iteration"), config.training.iterations
     report, entry = folder / "report" / "report.html", host.catalogue.get(spec.name)
@@ -160,13 +160,11 @@ def read_json(file: Path) -> dict[str, Any]:
 
 def read_seconds(log: Path) -> float | None:
     """Read the duration of the training off the last whole line of metrics.jsonl that has it."""
-    for line in reversed(log.read_text().splitlines() if log.is_file() else []):
+    for line in reversed(log.read_text(errors="replace").splitlines() if log.is_file() else []):
         try:
-            seconds = json.loads(line).get("seconds")
-        except ValueError:  # half a line, left by a crash
+            return float(json.loads(line)["seconds"])
+        except (ValueError, KeyError, TypeError):  # half a line, left by a crash, or a line without it
             continue
-        if seconds is not None:
-            return float(seconds)
     return None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoogan.config import GameConfig, compose_config, merge, read_yaml, validate
+from zoogan.config import DataConfig, GameConfig, compose_config, merge, read_yaml, validate
+from zoogan.config.changes import check_allowed_keys, flatten_settings, is_covered
+from zoogan.config.models import list_changeable
 from zoogan.config.registry import MethodSpec
 from zoogan.config.stages import check_stage_names
 from zoogan.errors import ConfigError
@@ -22,7 +24,7 @@ SHORT_OPTIONS = {
     "root": "data.root",
 }
 """The settings that options of `zoo train` are short for."""
-CHANGEABLE_DATA = ("root", "workers", "prepare")  # settings of `data` that a resumed training may change
+CHANGEABLE_DATA = tuple(list_changeable(DataConfig))
 
 
 def get_method(zoo: PluginHost, name: str | None) -> MethodSpec:
@@ -217,6 +219,7 @@ def configure_resumed_run(
     source: str | None = None,
     config: Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    allow: Collection[str] = (),
 ) -> tuple[GameConfig, Path]:
     """Read the stored config of a run and lay new `training` settings over it.
 
@@ -228,7 +231,8 @@ def configure_resumed_run(
         source: must be None.
         config: must be None.
         settings: of `training`, and `data.root` and `data.workers`; the same below `stages.<name>.set`, and
-            `stages.<name>.iterations`, of stages that are not complete.
+            `stages.<name>.iterations`, of stages that are not complete; and what `allow` names.
+        allow: keys of settings, or groups of them, that may change although they decide the numbers of the training.
 
     Raises:
         ConfigError: No folder, no run in it, a run of the gallery, or an option that a resumed run cannot change.
@@ -253,9 +257,11 @@ def configure_resumed_run(
     training = settings.get("training", {})
     options = {"--recipe": recipe, "--data": source, "--config": config}
     refused = [name for name, value in options.items() if value is not None]
-    refused += [f"--set {key}" for key in settings if key not in ("training", "data", "stages")]
-    refused += [f"--set data.{key}" for key in settings.get("data", {}) if key not in CHANGEABLE_DATA]
-    refused += ["--seed"] if "seed" in training else []
+    others = {key: value for key, value in settings.items() if key not in ("training", "data", "stages")}
+    others |= {"data": {key: x for key, x in settings.get("data", {}).items() if key not in CHANGEABLE_DATA}}
+    unnamed = [key for key in flatten_settings(others) if key != "data" and not is_covered(key, allow)]
+    refused += [f"--set {key}" for key in unnamed]
+    refused += ["--seed"] if "seed" in training and not is_covered("training.seed", allow) else []
     refused += ["--from"] if "start_from" in training else []
     if method not in (None, stored.get("method")):
         refused.append(f"--model {method}")
@@ -264,10 +270,24 @@ def configure_resumed_run(
     check_stage_names(spec.name, spec.stages, stages)
     refused += list_refused_stages(out, stages) if stages else []
     if refused:
+        flags = " ".join(f"--allow {key}" for key in unnamed)
+        other = f", add {flags}" if unnamed else ""
         raise ConfigError(
-            f"--resume goes on with {stored_file} as it is; leave out {', '.join(refused)}, or train a new run"
+            f"--resume goes on with {stored_file} as it is; leave out {', '.join(refused)}{other}, or train a new run"
         )
-    return validate(spec, zoo.registry, merge(stored, settings)), out
+    complete = validate(spec, zoo.registry, merge(stored, settings))
+    check_allowed_keys(complete, allow)
+    return complete, out
+
+
+def check_allow(allow: Collection[str], resume: bool) -> None:
+    """Check that `--allow` is used with `--resume`.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if allow and not resume:
+        raise ConfigError(f"--allow {' --allow '.join(allow)}: has an effect with --resume only; leave it out")
 
 
 def list_refused_stages(folder: Path, stages: Mapping[str, Any]) -> list[str]:

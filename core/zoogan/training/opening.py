@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ def open_training(
     quiet: bool = False,
     show: Show = print,
     stages: Mapping[str, Any] | None = None,
+    allow: Collection[str] = (),
 ) -> Session | FinishedRun:
     """Prepare a training up to its first iteration, and claim its folder.
 
@@ -55,6 +56,7 @@ def open_training(
         quiet: whether to show no progress.
         show: shows notes and warnings.
         stages: what the method's stages gave, opened, by name.
+        allow: with `resume`, keys of settings that may differ from the checkpoint's.
 
     Returns:
         The training; its `train()` runs the loop. A resumed run that needs no further iteration is a `FinishedRun`.
@@ -64,7 +66,7 @@ def open_training(
     """
     from zoogan.runs.checkpoints import find_newest_checkpoint, parse_iteration
     from zoogan.runs.folder import RunFolder
-    from zoogan.runs.opening import repair_model
+    from zoogan.runs.model_files import repair_model
 
     run_folder = RunFolder(folder)
     path = find_newest_checkpoint(run_folder.checkpoints)[0] if resume else None
@@ -74,5 +76,5 @@ def open_training(
     from zoogan.training.prepare import prepare
     from zoogan.training.session import Session
 
-    prepared = prepare(zoo, config, run_folder, device=device, resume=resume, show=show, stages=stages)
+    prepared = prepare(zoo, config, run_folder, device=device, resume=resume, show=show, stages=stages, allow=allow)
     return Session(prepared, quiet=quiet, numbered=numbered)

@@ -101,7 +101,7 @@ class PeriodicEvaluation:
         name = self.get_best_name(values)
         if not math.isfinite(values[name]):
             return False
-        before = json.loads(self.folder.best.read_text()) if self.folder.best.exists() else {}
+        before = self.folder.read_best()
         if before.get("measure") != name:
             return True
         higher = self.directions[name] == "higher"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from zoogan.composition.rehearsal import rehearse
 from zoogan.composition.stages import cast_stages
 from zoogan.config import GameConfig
 from zoogan.config.registry import Registry
-from zoogan.devices import choose_device
+from zoogan.devices import choose_device, is_main_process
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 from zoogan.interfaces import Game, Source, World
@@ -25,7 +25,7 @@ from zoogan.runs.folder import RunFolder
 from zoogan.terminal.messages import Show, hide_message
 from zoogan.training.accelerator import open_accelerator
 from zoogan.training.origin import check_frozen_are_trained
-from zoogan.training.resume import load_resume_state
+from zoogan.training.resume import check_weights_fit, load_resume_state
 from zoogan.training.start import StartWeights, load_start
 
 
@@ -90,6 +90,7 @@ def prepare(
     resume: bool = False,
     show: Show = print,
     stages: Mapping[str, Any] | None = None,
+    allow: Collection[str] = (),
 ) -> Prepared:
     """Check a training and make everything that it needs. Writes nothing.
 
@@ -101,11 +102,15 @@ def prepare(
         resume: whether to continue from the newest valid checkpoint.
         show: shows notes and warnings; called on the main process only.
         stages: what the method's stages gave, opened, by name.
+        allow: with `resume`, keys of settings that may differ from the checkpoint's.
 
     Raises:
         ConfigError: The config, the device, the source or the weights cannot be used.
     """
     choose_device(device)
+    if not is_main_process():
+        show = hide_message
+    state = load_resume_state(folder, config, zoo.registry, show, allow) if resume else None
     # The checkpoints of a resumed run replace the weights that it started from.
     has_begun = resume and bool(checkpoints.list_checkpoints(folder.checkpoints))
     if not has_begun:
@@ -113,18 +118,17 @@ def prepare(
     source, facts, config = open_data(config, zoo.registry)
     accelerator = open_accelerator(config, device, folder)
     world = World()  # after Accelerate has started the process group
-    if not accelerator.is_main_process:
-        show = hide_message
     starts = config.training.start_from is not None and not has_begun
     start = load_start(config, facts, zoo.registry, world) if starts else None
     rehearse(config, facts, zoo.registry, device=torch.device(accelerator.device))
-    state = load_resume_state(folder, show) if resume else None
     opened = stages or {}
     if config.training.precision == "fp64":
         cast_stages(opened, torch.float64)
     composition = compose(config, facts, zoo.registry, opened)
     composition.game.check_training()
     check_augment(config, composition.game, torch.device(accelerator.device))
+    if state is not None:
+        check_weights_fit(state, composition)
     if start is not None:
         start.load_into(composition)
     for note in composition.game.list_warnings() if accelerator.is_main_process else ():

@@ -14,17 +14,19 @@ from accelerate.utils import ProjectConfiguration
 from zoogan.data.loader import make_loader, move_batches
 from zoogan.data.prepare import AT_ONCE, use_prepared_faces
 from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid
+from zoogan.errors import NotFinite
 from zoogan.interfaces import Clock, World
 from zoogan.runs import checkpoints
 from zoogan.runs.folder import TrainedLength
 from zoogan.runs.locations import create_run_folder
 from zoogan.terminal.progress import Display, PatientConsole
 from zoogan.terminal.signals import StopSignals
+from zoogan.training.advice import advise_lower_rate, describe_not_finite, explain_failure
 from zoogan.training.logbook import Logbook
 from zoogan.training.machine import keep_freed_memory, limit_threads, use_cuda_flags
 from zoogan.training.periodic_evaluation import PeriodicEvaluation
 from zoogan.training.prepare import Prepared
-from zoogan.training.trainer import NotFinite, Trainer
+from zoogan.training.trainer import Trainer
 
 log = logging.getLogger("zoogan.training")
 
@@ -150,16 +152,20 @@ class Session:
             except NotFinite as error:
                 self.notify("zoo_train_end", outcome="failed")
                 self.log_event("end: failed at iteration %d: %s", trainer.iteration, error, level=logging.ERROR)
-                paths = checkpoints.list_checkpoints(self.folder.checkpoints)
-                last = f"the last checkpoint is {paths[-1].name}" if paths else "no checkpoint had been written"
-                raise NotFinite(f"{error}; {last}. Try a lower learning rate, or a stronger penalty") from error
+                raise NotFinite(
+                    f"{error}\n{advise_lower_rate(self.config, self.folder.path, self.folder.checkpoints)}"
+                ) from error
             except Exception as error:
                 self.notify("zoo_train_end", outcome="failed")
                 self.log_event("end: failed at iteration %d: %s", trainer.iteration, error, level=logging.ERROR)
-                if note := self.rescue():
+                note = self.rescue()
+                failure = explain_failure(error, self.config, self.folder.path, trainer.count_state_bytes())
+                if note:
                     display.print_line(note)
-                    error.add_note(note)
-                raise
+                    failure.add_note(note)
+                if failure is error:
+                    raise
+                raise failure from error
             finally:
                 self.trainer.batches.close()  # type: ignore[attr-defined]
         if self.saved_iteration != trainer.iteration:
@@ -170,18 +176,19 @@ class Session:
         return Outcome(reason, trainer.iteration, int(signals.received) if signals.received else None)
 
     def rescue(self) -> str | None:
-        """Save the last complete iteration after an error between iterations, such as one of a picture or a worker.
+        """Save the last complete update after an error, such as one of a picture, a worker or the memory.
 
-        An error inside an iteration leaves networks of which some are an update ahead, so that the last checkpoint
-        stays the newest. So it does with several processes, of which the others know nothing of the error.
+        Inside an iteration the checkpoint says how many updates it has completed, and a resume goes on with the next.
+        With several processes, of which the others know nothing of the error, the last checkpoint stays the newest.
 
         Returns:
             What can be resumed, in one sentence; None before the first iteration.
         """
         iteration = self.trainer.iteration
-        if self.world.size == 1 and self.trainer.is_whole and iteration and self.saved_iteration != iteration:
+        if self.world.size == 1 and iteration and self.saved_iteration != iteration:
             with suppress(Exception):  # such as a full disk, which may be the error; the first one is told
-                self.save()
+                if self.trainer.undo_update():
+                    self.save()
         paths = checkpoints.list_checkpoints(self.folder.checkpoints)
         return f"saved in {paths[-1]}; --resume goes on there" if paths else None
 
@@ -259,19 +266,38 @@ class Session:
         return values
 
     def save(self) -> None:
-        """Write a checkpoint and the model. Values that are not finite are never saved."""
+        """Write a checkpoint and the model.
+
+        Raises:
+            NotFinite: A term, a gradient or a stored tensor is not finite; nothing was written.
+        """
         self.trainer.check_finite()
-        if self.is_main:
-            path = checkpoints.save_checkpoint(self.folder.checkpoints, self.trainer.get_state())
+        state = self.trainer.get_state() if self.is_main else None
+        self.check_state_finite(state)
+        if state is not None:
+            path = checkpoints.save_checkpoint(self.folder.checkpoints, state)
             spare = {self.folder.read_best_iteration()}
             checkpoints.prune_checkpoints(self.folder.checkpoints, path, self.config.training.keep, spare)
-            length = TrainedLength(self.trainer.iteration, self.trainer.position)
+            length = TrainedLength(state.iteration, state.position)
             networks = self.trainer.get_model_networks()
             self.folder.write_model(self.config, self.facts, networks, self.trainer.game, length=length)
             self.notify("zoo_checkpoint_saved", path=path)
             self.log_event("checkpoint: %s", path)
         self.saved_iteration = self.trainer.iteration
         self.world.barrier()
+
+    def check_state_finite(self, state: checkpoints.TrainingState | None) -> None:
+        """Check that everything that a checkpoint stores is finite: large updates of finite gradients may not be.
+
+        Args:
+            state: of the main process; None in the others, which learn the result from it.
+
+        Raises:
+            NotFinite: Names the networks and tensors, in all processes.
+        """
+        problem = self.world.gather_objects(None if state is None else describe_not_finite(state))[0]
+        if problem:
+            raise NotFinite(f"not finite after iteration {self.trainer.iteration}: {problem}. Nothing of it was saved")
 
     def keep_best(self, values: dict[str, float]) -> None:
         """Keep the checkpoint of this iteration, which is complete, as the best so far; the former best may go."""

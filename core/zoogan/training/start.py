@@ -20,7 +20,7 @@ from zoogan.interfaces import Networks, World
 from zoogan.names import join_problems
 from zoogan.runs.checkpoints import find_newest_checkpoint, parse_iteration
 from zoogan.runs.folder import GAME_FILE, RAW_SUFFIX, RunFolder
-from zoogan.runs.opening import list_mismatches
+from zoogan.runs.model_files import check_weights_finite, list_mismatches
 from zoogan.training.averages import Average, make_decay
 from zoogan.training.origin import check_facts, check_family, get_network_roles, open_origin
 
@@ -187,6 +187,8 @@ def read_weights(files: WeightFiles, slots: Sequence[str], world: World) -> dict
     except OSError as error:  # a run that is still training removes its older checkpoints
         problem = str(error)
     problems = [reason for reason in world.gather_objects(problem) if reason is not None]
+    for name, state in tensors.items():
+        check_weights_finite(state, f"training.start_from: {files.folder / name}.safetensors")
     if problems:
         raise ConfigError(f"training.start_from: {files.folder} went away while it was read ({problems[0]}); try again")
     return tensors

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,13 @@ from zoogan.plugins.host import PluginHost, get_zoo
 from zoogan.runs.locations import explain_occupied_folder
 from zoogan.runs.lock import lock_run
 from zoogan.terminal.messages import Show, hide_message
-from zoogan.training.configure import configure_new_run, configure_resumed_run, merge_options, nest_source
+from zoogan.training.configure import (
+    check_allow,
+    configure_new_run,
+    configure_resumed_run,
+    merge_options,
+    nest_source,
+)
 from zoogan.training.opening import FinishedRun, open_training
 
 if TYPE_CHECKING:
@@ -38,6 +45,7 @@ def train(
     device: str = "auto",
     precision: str | None = None,
     resume: bool = False,
+    allow: str | Collection[str] = (),
     stages: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] = (),
@@ -66,6 +74,8 @@ def train(
         device: auto, cpu, cuda or mps.
         precision: fp32 or bf16.
         resume: go on with the run in `out`, from its newest valid checkpoint.
+        allow: with `resume`, settings that may differ from those of the checkpoint, such as
+            "optimizers.generator.lr", and `processes`. Those that change no number need not be named.
         stages: for methods made of stages, by name: a finished result to copy (a run, a judge, official weights), None
             to leave an optional stage out, or settings of the stage.
         settings: nested, as in a config file.
@@ -81,7 +91,10 @@ def train(
         ConfigError: Options or settings are wrong (every problem is named), or the folder is in use. Nothing was
             written.
         TrainingStopped: SIGINT (Ctrl-C) or SIGTERM stopped the training; its run was saved and can be resumed.
-        NotFinite: A term or a gradient became NaN or infinite; the last checkpoint stays.
+        NotFinite: A term, a gradient or a weight became NaN or infinite; the last checkpoint stays.
+        DataError: A face could not be read. As after any error, the last complete update was saved.
+        OutOfMemory: The memory does not suffice; says what needs less.
+        DiskError: The disk is full; says how much is needed.
     """
     if method is not None and model is not None and method != model:
         raise ConfigError(f"model={model!r}: the method is {method!r} already; give one of them")
@@ -96,7 +109,9 @@ def train(
         stages=stages,
     )  # fmt: skip
     check_device_name(device)
-    configure = configure_resumed_run if resume else configure_new_run
+    allowed = (allow,) if isinstance(allow, str) else tuple(allow)
+    configure = partial(configure_resumed_run, allow=allowed) if resume else configure_new_run
+    check_allow(allowed, resume)
     complete, folder = configure(
         zoo,
         method,
@@ -108,7 +123,7 @@ def train(
     )
     show = hide_message if quiet else print
     ended = run_training(
-        zoo, complete, folder, device=device, resume=resume, numbered=out is None, quiet=quiet, show=show
+        zoo, complete, folder, device=device, resume=resume, numbered=out is None, quiet=quiet, show=show, allow=allowed
     )
     if isinstance(ended, EndedTraining) and ended.outcome.is_stopped:
         raise TrainingStopped(ended.folder, ended.outcome.iteration, ended.outcome.signal)
@@ -146,6 +161,7 @@ def run_training(
     quiet: bool = False,
     show: Show = print,
     announce: Callable[[Session], object] = lambda session: None,
+    allow: Collection[str] = (),
 ) -> EndedTraining | FinishedRun:
     """Train a method: its stages first, if it has any, then the run itself.
 
@@ -159,6 +175,7 @@ def run_training(
         quiet: whether to show no progress.
         show: shows notes and warnings.
         announce: called with the run's own training before its first iteration.
+        allow: with `resume`, keys of settings that may differ from the checkpoint's.
 
     Raises:
         ConfigError: The config, the device, the source, a stage or the weights cannot be used, or another process
@@ -179,11 +196,17 @@ def run_training(
                 raise ConfigError(f"--out {folder}: {reason}; choose another")
         opened: Mapping[str, Any] = {}
         if zoo.registry.methods[config.method].stages:
+            from zoogan.runs.checkpoints import list_checkpoints
+            from zoogan.runs.folder import RunFolder
+            from zoogan.training.resume import check_setup
             from zoogan.training.stages.walk import StagedTraining
 
+            if resume and (begun := list_checkpoints(RunFolder(folder).checkpoints)):
+                check_setup(RunFolder(folder), begun[-1], config, zoo.registry, allow)  # before config.yaml is written
             staged = StagedTraining(
-                zoo, config, folder, device=device, resume=resume, numbered=numbered, quiet=quiet, show=show
-            )
+                zoo, config, folder, device=device, resume=resume, numbered=numbered, quiet=quiet, show=show,
+                allow=allow,
+            )  # fmt: skip
             if numbered:
                 own_folder(staged.folder)
             folder, numbered = staged.folder, False
@@ -192,8 +215,9 @@ def run_training(
             resume = resume and has_begun(folder)
             opened = staged.open_all()
         training = open_training(
-            zoo, config, folder, device=device, resume=resume, numbered=numbered, quiet=quiet, show=show, stages=opened
-        )
+            zoo, config, folder, device=device, resume=resume, numbered=numbered, quiet=quiet, show=show, stages=opened,
+            allow=allow,
+        )  # fmt: skip
         if isinstance(training, FinishedRun):
             return training
         if numbered:

@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from zoogan.composition.build import Composition
 from zoogan.composition.freezing import find_frozen
 from zoogan.composition.rehearsal import check_terms
+from zoogan.config.changes import TrainingSetup
 from zoogan.config.registry import Registry
+from zoogan.errors import NotFinite
 from zoogan.files import copy_to_cpu
 from zoogan.interfaces import Clock, Draws, Shared, Step, SynchronisedLayer, Turn, World
 from zoogan.interfaces.draws import derive_seed
@@ -30,10 +32,6 @@ from zoogan.training.averages import Average, make_decay
 from zoogan.training.optimizers import correct_for_lazy_steps, supports_found_inf
 
 Batch = Mapping[str, dict[str, Tensor]]
-
-
-class NotFinite(Exception):
-    """A term or a gradient became NaN or infinite. That update was not applied."""
 
 
 class Trainer:
@@ -100,7 +98,12 @@ class Trainer:
         self.shared = Shared(enabled=sharing)
         self.injected = injected
         self.iteration = self.position = 0
-        self.is_whole = True  # nothing has changed since the last complete iteration
+        self.updates = 0  # that this iteration has completed
+        self.uses_batch = False  # whether an update of this iteration has begun on the current batch
+        self.is_whole = True  # the state is that between two updates, so that a resume can go on from it
+        self.earlier_records: dict[str, int] = {}
+        self.buffers = self.list_buffers() if self.world.size == 1 else []
+        self.earlier_buffers = [buffer.clone() for buffer in self.buffers]  # as they were before the current update
         self.batch: Batch | None = None
         self.terms: dict[str, TermLog] = {step.name: TermLog() for step in self.game.steps}
 
@@ -118,23 +121,31 @@ class Trainer:
         self.batch = None
         clock = Clock(self.iteration, self.training.iterations)
         due = [step for step in self.game.steps if step.is_due(self.iteration)]
+        resumed, place_of_update = self.updates, 0
         for place, step in enumerate(due):
             for repeat in range(step.repeat):
+                place_of_update += 1
+                if place_of_update <= resumed:
+                    continue
                 if self.batch is None or step.fresh_batch:
                     self.fetch_batch()
-                self.is_whole = False
                 last = repeat == step.repeat - 1
                 later = frozenset(after.name for after in due[place + 1 :] if last and not after.fresh_batch)
                 self.update(step, repeat, clock, later)
+                self.updates += 1
+                self.is_whole = True
+        self.is_whole = False
         applied = self.get_applied_flag()
         for name, average in self.averages.items():
             average.update(self.networks[name], self.iteration, applied)
         self.game.end_iteration(clock)
         self.iteration += 1
+        self.updates, self.uses_batch = 0, False
         self.is_whole = True
 
     def fetch_batch(self) -> None:
         """Read the next batch and draw its targets."""
+        self.uses_batch = False
         self.batch = {draw: self.convert_sample(sample) for draw, sample in next(self.batches).items()}
         draw = Draws(
             derive_seed(self.training.seed, "targets", self.position), self.world, self.rows, slice(None), self.injected
@@ -157,6 +168,10 @@ class Trainer:
             clock: of this iteration.
             later: the steps of this iteration that still follow on the same batch.
         """
+        self.uses_batch = True
+        if self.buffers:
+            torch._foreach_copy_(self.earlier_buffers, self.buffers)
+        self.earlier_records = {name: len(values) for name, values in self.game.get_records().items()}
         parameters = [p for name in step.trains for p in self.frozen.list_trainable(name)]
         for p in parameters:
             p.grad = None
@@ -182,6 +197,7 @@ class Trainer:
         flagged = self.device.type == "cuda" and all(supports_found_inf(self.optimizers[name]) for name in step.trains)
         if not flagged and log.failed is not None and bool(log.failed):
             raise NotFinite(self.describe_failure())
+        self.is_whole = False
         for name in step.trains:
             optimizer = self.optimizers[name]
             for group in optimizer.param_groups:
@@ -257,21 +273,65 @@ class Trainer:
 
     # ---- state ----
 
+    def list_buffers(self) -> list[Tensor]:
+        """List the buffers of the networks and the game, which a forward pass may change."""
+        return [buffer for module in (*self.networks.values(), self.game) for buffer in module.buffers()]
+
+    @torch.no_grad()
+    def undo_update(self) -> bool:
+        """Undo what an update that raised an error has changed.
+
+        Until its optimizers begin, an update changes only buffers, such as the statistics of BatchNorm, and what the
+        game records for the end of the iteration.
+
+        Returns:
+            Whether the state is now that after the last complete update. It is not if the optimizers had begun, if a
+            buffer was replaced by another tensor, or with several processes.
+        """
+        buffers = self.list_buffers()
+        if not self.is_whole or [*map(id, buffers)] != [*map(id, self.buffers)]:
+            return False
+        if self.uses_batch and buffers:
+            torch._foreach_copy_(buffers, self.earlier_buffers)
+        for name, values in self.game.get_records().items() if self.uses_batch else ():
+            del values[self.earlier_records.get(name, 0) :]
+        return True
+
     def get_state(self) -> TrainingState:
-        """Get everything that a resume needs, copied to the CPU."""
+        """Get everything that a resume needs, copied to the CPU.
+
+        Inside an iteration, see `undo_update`, that is the state after its last complete update; the resume reads the
+        current batch again.
+        """
         return TrainingState(
             iteration=self.iteration,
-            position=self.position,
+            position=self.position - (self.rows * self.world.size if self.uses_batch else 0),
+            updates=self.updates,
             game=copy_to_cpu(self.game.state_dict()),
             networks={name: copy_to_cpu(network.state_dict()) for name, network in self.networks.items()},
             averages={name: copy_to_cpu(average.network.state_dict()) for name, average in self.averages.items()},
             optimizers={name: read_optimizer_state(self.networks[name], o) for name, o in self.optimizers.items()},
+            records={
+                f"{name}/{place}": value.detach().cpu()
+                for name, values in self.game.get_records().items()
+                for place, value in enumerate(values)
+            },
+            setup=TrainingSetup(self.config.model_dump(mode="json"), self.world.size),
         )
+
+    def count_state_bytes(self) -> int:
+        """Count the bytes of a state: of the networks, their averages and the optimizers."""
+        modules = [*self.networks.values(), *(average.network for average in self.averages.values()), self.game]
+        tensors = [tensor for module in modules for tensor in module.state_dict().values()]
+        tensors += [x for o in self.optimizers.values() for s in o.state.values() for x in s.values()]
+        return sum(x.numel() * x.element_size() for x in tensors if isinstance(x, Tensor))
 
     def restore(self, state: TrainingState) -> None:
         """Restore a state. The caller starts the batches at `state.position`."""
-        self.iteration, self.position = state.iteration, state.position
+        self.iteration, self.position, self.updates = state.iteration, state.position, state.updates
         self.game.load_state_dict(state.game)
+        for key in sorted(state.records, key=lambda key: int(key.rpartition("/")[2])):
+            self.game.get_records().setdefault(key.rpartition("/")[0], []).append(state.records[key].to(self.device))
         for name, network in self.networks.items():
             network.load_state_dict(state.networks[name])
             restore_optimizer_state(network, self.optimizers[name], state.optimizers[name])

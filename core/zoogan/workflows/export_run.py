@@ -19,7 +19,7 @@ from zoogan.config import GameConfig, validate
 from zoogan.config.registry import Registry
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
-from zoogan.files import hash_file, replace_folder, write_tensors
+from zoogan.files import hash_file, list_checksums, replace_folder, write_tensors
 from zoogan.judges.judge import FACTS, WEIGHTS, Judge, load_judge, read_judge_facts
 from zoogan.paths import expand_path
 from zoogan.plugins.gallery import check_outside_gallery, resolve_path
@@ -127,6 +127,7 @@ def write_model_copy(model: Path, out: Path, spare: tuple[str, ...], half: bool)
             write_tensors(out / path.name, halve(tensors) if half and name != GAME_FILE else tensors)
     if half:
         content["stored_as"] = "float16"
+    content["files"] = list_checksums(out)
     (out / "config.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 

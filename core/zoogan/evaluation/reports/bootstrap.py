@@ -20,8 +20,8 @@ def draw_face_weights(faces: int, resamples: int, seed: int) -> Float[Tensor, "r
 
 
 def resample(statistic: Statistic, weights: Float[Tensor, "resamples faces"]) -> Float[Tensor, " resamples"] | None:
-    """Compute a statistic on every resample of the faces; None for a statistic without rows."""
-    if isinstance(statistic, SetStatistic):
+    """Compute a statistic on every resample of the faces; None for a statistic without rows, or of one face alone."""
+    if isinstance(statistic, SetStatistic) or statistic.count_faces() < 2:
         return None
     return torch.tensor([statistic.compute(drawn[statistic.face]) for drawn in weights], dtype=torch.float64)
 

@@ -7,6 +7,7 @@ from typing import Any
 from zoogan.composition.build import compose
 from zoogan.composition.stages import StageContext, StageStopped
 from zoogan.config import GameConfig, compose_config, merge, validate
+from zoogan.config.changes import flatten_settings
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
@@ -48,7 +49,7 @@ def run_trained_stage(context: StageContext) -> int | None:
     config = configure_begun_stage(context) if is_begun else configure_trained_stage(context)
     training = open_training(
         context.zoo, config, context.path, device=context.device.type, resume=is_begun, quiet=context.quiet,
-        show=context.show,
+        show=context.show, allow=[*context.allow, *flatten_settings(get_trained_settings(context).set)],
     )  # fmt: skip
     if isinstance(training, FinishedRun):
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -79,6 +79,7 @@ class StagedTraining:
         numbered: the folder's name was chosen automatically; if it is taken, the next free number is used.
         quiet: whether to show no progress.
         show: shows messages.
+        allow: with `resume`, keys of settings that may differ where the training of a stage goes on.
 
     Raises:
         ConfigError: Any stage or the run itself cannot be trained; nothing was written. Names every problem.
@@ -95,7 +96,9 @@ class StagedTraining:
         numbered: bool = False,
         quiet: bool = False,
         show: Show = print,
+        allow: Collection[str] = (),
     ) -> None:
+        self.allow = allow
         self.zoo, self.registry, self.folder = zoo, zoo.registry, folder
         self.device = join_processes(device)
         self.world = World()  # after the processes have joined
@@ -125,6 +128,7 @@ class StagedTraining:
         return StageContext(
             name, settings, self.config, self.facts, self.registry, earlier, self.device,
             None if untrained else self.folder / FOLDER / name, self.zoo, show=self.show, quiet=self.quiet,
+            allow=self.allow,
         )  # fmt: skip
 
     # ---- before anything is written ----
