@@ -20,8 +20,10 @@ from .runs.summary import RunSummary as RunSummary
 from .runs.summary import summarize_run as summarize_run
 from .training.importing import import_weights as import_weights
 from .training.train import train as train
+from .workflows.check_data import check_data as check_data
 from .workflows.crop_data import crop_data as crop_data
 from .workflows.export_run import export_judge as export_judge
 from .workflows.export_run import export_run as export_run
+from .workflows.preview_data import preview_data as preview_data
 
 __version__: str

@@ -1,3 +1,5 @@
+from .check_data import DataReport as DataReport
+from .check_data import check_data as check_data
 from .crop_data import CroppedFolder as CroppedFolder
 from .crop_data import crop_data as crop_data
 from .direction import FittedDirections as FittedDirections
@@ -20,6 +22,8 @@ from .parts import PartSheet as PartSheet
 from .parts import save_part_sheet as save_part_sheet
 from .photo_outputs import EditedPhotos as EditedPhotos
 from .photos import read_run_photos as read_run_photos
+from .preview_data import DataPreview as DataPreview
+from .preview_data import preview_data as preview_data
 from .sample import save_mixing_table as save_mixing_table
 from .sample import save_sample_film as save_sample_film
 from .sample import save_sample_sheet as save_sample_sheet

@@ -1,0 +1,48 @@
+"""The verb `zoo data preview`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoogan.cli.arguments import PluginFiles, check_picture_output, open_host
+from zoogan.cli.completion import complete_model
+from zoogan.errors import ConfigError
+
+DRAWN = Path("drawn")
+MOST_FACES = 64
+
+
+def preview(
+    root: Annotated[
+        Path | None, typer.Argument(metavar="ROOT|drawn", help="The folder of the data set (default: drawn faces).")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The method that is to train: see `zoo list`.", autocompletion=complete_model)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The picture.")] = Path("preview.png"),
+    data: Annotated[str | None, typer.Option(help="Source (default: recognised by the files).")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe of the method (default: that for the source).")] = None,
+    faces: Annotated[int, typer.Option(help="Number of faces.")] = 8,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as data.crop=0.8; repeatable."),
+    ] = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Show the faces that a training would read: cropped, resized and augmented, with labels and parts."""
+    if not 1 <= faces <= MOST_FACES:
+        raise ConfigError(f"--faces {faces}: expected 1 to {MOST_FACES}")
+    open_host(plugin)
+    check_picture_output(out, sheet=True)
+    from zoogan.config import parse_sets
+    from zoogan.workflows.preview_data import preview_data
+
+    is_drawn = root is None or (root == DRAWN and not root.is_dir())
+    source = "drawn" if is_drawn and data is None else data
+    sheet = preview_data(
+        None if is_drawn else root, out, model, data=source, recipe=recipe, settings=parse_sets(set_ or []), faces=faces
+    )
+    typer.echo(f"{sheet.path}\nrows: {', '.join(sheet.rows)}")
