@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from support.picture_mutations import play
 from support.pictures import save_picture
 from zoogan.data.config import FolderData
 from zoogan.data.sources.attribute_columns import DataWarning
@@ -162,3 +163,10 @@ def test_links_are_followed_once_and_others_counted(tmp_path: Path) -> None:
     (root / "labels.csv").unlink()
     with pytest.warns(DataWarning, match=r"passed over: 1 files \.gif, 1 files \.mp4, 1 hidden files"):
         Folder(FolderData(root=root, attributes=(), image_size=16))
+
+
+def test_mutated_pictures_are_read_or_refused() -> None:
+    """`python tests/support/picture_mutations.py` plays 10,000."""
+    played = play(300, seed=50_000)
+    assert not played.failures
+    assert min(played.read, played.refused) > 60, "the mutations are too strong or too weak to find anything"

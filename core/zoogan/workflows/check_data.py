@@ -126,7 +126,7 @@ def _scan_pictures(
     names = [f"{place}/{name}" if place else name for name in list_images(root / place, without, counts)]
     names = [name for name in names if not name.startswith("heat_maps/")]
     report.pictures, report.passed_over = len(names), dict(counts)
-    if not names and not report.problems:
+    if not names and not report.problems and source != "shards":
         report.problems.append(f"{root}: no pictures in it")
     scanned: dict[str, PictureFacts] = {}
     for facts in map_in_threads(partial(scan_picture, root), names):
@@ -191,7 +191,7 @@ def _report_source(source: Source, pictures: Mapping[str, PictureFacts], report:
     if total and names:
         shown = torch.cat([source.read_labels(split) for split in SPLITS]).mean(0).tolist()
         report.labels = {name: round(share, 4) for name, share in zip(names, shown)}
-    if "segmentation" in source.fields:
+    if "segmentation" in source.fields or source.list_files("train") is None:
         damaged = {name for name, facts in pictures.items() if facts.problem is not None}
         jobs = [(split, index) for split in SPLITS for index in range(report.splits[split])]
         for problem in map_in_threads(partial(_read_face, source), jobs):

@@ -65,6 +65,8 @@ def recognise_layout(root: Path) -> Recognised:
         return Recognised("celebamask_hq", "CelebAMask-HQ as distributed")
     if (root / "labels.csv").exists():
         return Recognised("folder", "images with labels.csv")
+    if any(path.suffix == ".tar" for path in root.iterdir()):
+        return Recognised("shards", "tar files")
     layout = find_domain_layout(root)
     if layout.pattern != "<domain>" or len(layout.train) > 1:
         held_out = ", with held-out folders" if layout.held_out else ""
