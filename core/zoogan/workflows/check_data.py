@@ -191,6 +191,8 @@ def _report_source(source: Source, pictures: Mapping[str, PictureFacts], report:
     if total and names:
         shown = torch.cat([source.read_labels(split) for split in SPLITS]).mean(0).tolist()
         report.labels = {name: round(share, 4) for name, share in zip(names, shown)}
+    if source.list_files("train") is None:  # packed faces
+        report.pictures, report.passed_over = total, {}
     if "segmentation" in source.fields or source.list_files("train") is None:
         damaged = {name for name, facts in pictures.items() if facts.problem is not None}
         jobs = [(split, index) for split in SPLITS for index in range(report.splits[split])]

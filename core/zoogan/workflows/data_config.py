@@ -134,10 +134,12 @@ def suggest_command(
     Returns:
         The command, whose config was composed and whose source was opened; None if no method suits.
     """
-    has = {"parts": "segmentation" in source.fields, "domains": len(source.domains) > 1 and bool(source.attributes)}
-    has |= {"attributes": bool(source.attributes), "": True}
-    if config.source != "folders":
-        has["domains"] = False  # labelled faces are edited by attribute
+    has = {
+        "parts": "segmentation" in source.fields,
+        "domains": len(source.domains) == len(source.attributes) > 1,  # others are edited by attribute
+        "attributes": bool(source.attributes),
+        "": True,
+    }
     for need, method in SUGGESTED:
         if not has[need] or method not in registry.methods:
             continue
