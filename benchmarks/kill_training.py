@@ -9,6 +9,7 @@ line of JSON; its exit code is 1 if any run was lost or differs from the one tha
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -35,14 +36,13 @@ SETTINGS = (
     "discriminator.width=4", "training.checkpoint_every=1", "training.keep=2", "training.sample_every=0",
     "training.log_every=1", "training.average=0.9",
 )  # fmt: skip
-PRELOADED = ("zoogan.training.session", "zoogan.training.summary", "zoogan.cli.train", "zoogan_sagan.networks")
 LAST_SECONDS = 300  # of one training; a longer one hangs
 CALLS: tuple[tuple[Any, str], ...] = (
     (os, "replace"), (os, "fsync"), (shutil, "rmtree"), (Path, "mkdir"), (Path, "unlink"), (Path, "write_text"),
     (files, "exchange_folders"), (files, "save_file"),
 )  # fmt: skip
 """What a training calls when it changes files: it is killed before each call in turn."""
-USUAL_CALLS = 60  # of a training of two iterations, at least
+USUAL_CALLS = 40  # of a training of two iterations, at least
 
 
 def start_training(run: Path, iterations: int, prepare: Callable[[], object]) -> int:
@@ -65,7 +65,9 @@ def start_training(run: Path, iterations: int, prepare: Callable[[], object]) ->
         os.dup2(log, 1)
         os.dup2(log, 2)
         prepare()
-        os._exit(zoo(command))
+        code = zoo(command)
+        run.with_suffix(".modules").write_text("\n".join(sys.modules))
+        os._exit(code)
     finally:
         os._exit(99)
 
@@ -142,10 +144,11 @@ class Attack:
     Args:
         place: A folder for the runs.
         iterations: Length of each training.
+        minutes: How long to go on.
     """
 
-    def __init__(self, place: Path, iterations: int) -> None:
-        self.place, self.iterations = place, iterations
+    def __init__(self, place: Path, iterations: int, minutes: float) -> None:
+        self.place, self.iterations, self.end = place, iterations, time.monotonic() + 60 * minutes
         self.faults: list[str] = []
         self.finished = self.runs = 0
         reference = place / "whole"
@@ -153,6 +156,9 @@ class Attack:
         if code := wait_for(start_training(reference, iterations, lambda: None)):
             raise SystemExit(f"the training that nobody disturbs ended with {code}: see {reference}.log")
         self.seconds = time.monotonic() - began
+        for name in reference.with_suffix(".modules").read_text().splitlines():
+            with contextlib.suppress(Exception):  # no fork has to import it again
+                importlib.import_module(name)
         self.expected = read_result(reference)
 
     def make_run(self) -> Path:
@@ -183,7 +189,7 @@ class Attack:
     def kill_at_random(self, kills: int, generator: random.Random) -> int:
         """Kill trainings at random moments after their first iteration has begun; returns how many were killed."""
         killed, run = 0, self.make_run()
-        while killed < kills:
+        while killed < kills and time.monotonic() < self.end:
             reader, writer = os.pipe()
             had_model = (run / "model").is_dir()
             pid = start_training(run, self.iterations, lambda writer=writer: report_first_iteration(writer))
@@ -210,7 +216,7 @@ class Attack:
             generator: Chooses them.
         """
         at, count = 0, 0
-        while points is None or count < points:
+        while (points is None or count < points) and time.monotonic() < self.end:
             at = at + 1 if points is None else generator.randint(1, USUAL_CALLS)
             run = self.make_run()
             code = wait_for(start_training(run, self.iterations, lambda at=at: die_before_call(at)))
@@ -231,17 +237,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=200, help="kills at random moments")
     parser.add_argument("--points", type=int, help="kills before calls that change files; default: before each")
     parser.add_argument("--iterations", type=int, default=4, help="length of each training")
+    parser.add_argument("--minutes", type=float, default=1e6, help="stop after so long, whatever was done")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--place", type=Path, help="folder for the runs; default: a temporary one")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     get_zoo()
-    for name in PRELOADED:
-        importlib.import_module(name)
     place = options.place or Path(tempfile.mkdtemp(prefix="kill-training-"))
     place.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    attack = Attack(place, options.iterations)
+    attack = Attack(place, options.iterations, options.minutes)
     generator = random.Random(options.seed)
     points = attack.kill_at_calls(options.points, generator) if options.points != 0 else 0
     kills = attack.kill_at_random(options.kills, generator) if options.kills else 0

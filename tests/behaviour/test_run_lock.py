@@ -108,6 +108,15 @@ def test_lock_of_a_killed_training_does_not_occupy_a_folder(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_draft_of_a_killed_training_does_not_occupy_a_folder(tmp_path: Path) -> None:
+    (tmp_path / LOCK).touch()
+    (tmp_path / ".config.yaml.123.tmp").touch()
+    assert explain_occupied_folder(tmp_path, ignores_lock=True) is None
+    assert explain_occupied_folder(tmp_path) == "the folder is in use"
+    (tmp_path / "mine.tmp").touch()
+    assert explain_occupied_folder(tmp_path, ignores_lock=True) == "the folder is in use"
+
+
 def test_wrong_settings_leave_no_folder(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "run"
     with pytest.raises(ConfigError):

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import signal
 import sys
 from functools import partial
@@ -17,6 +18,7 @@ import pytest
 from accelerate import Accelerator
 
 from support.runs import REGISTRY, are_same_tensors, assert_same_checkpoints, flatten_state, tiny_run
+from zoogan import files
 from zoogan.cli import main
 from zoogan.composition.build import compose
 from zoogan.runs import checkpoints
@@ -245,6 +247,44 @@ def test_resume_after_any_update_of_an_iteration_is_exact(method: str, settings:
         assert resumed.position == whole.position
         place += 1
     assert place >= 2
+
+
+class Killed(BaseException):
+    """The process is killed here."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "before"),
+    [(files, "exchange_folders", 1), (files, "save_file", 14)],  # at the second model, in the second checkpoint
+)
+def test_training_killed_inside_a_save_goes_on_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_run: Path, owner: Any, name: str, before: int
+) -> None:
+    """From the killed call on nothing more is written; `benchmarks/kill_training.py` kills real processes."""
+    calls = 0
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    original = getattr(owner, name)
+
+    def call_or_die(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls < before:
+            return original(*arguments, **options)
+        for place, function in ((os, "replace"), (os, "fsync"), (shutil, "rmtree"), (Path, "write_text")):
+            monkeypatch.setattr(place, function, die)
+        raise Killed
+
+    monkeypatch.setattr(owner, name, call_or_die)
+    run = tmp_path / "run"
+    with pytest.raises(Killed):
+        tiny_run("sagan", run, iterations=4, training={"checkpoint_every": 1})
+    monkeypatch.undo()
+    assert find_saved_iteration(run) in (1, 2) and (run / "model").is_dir()
+    assert main(["train", "--out", str(run), "--resume", "--device", "cpu"]) == 0
+    assert_same_checkpoints(run, whole_run)
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1"])

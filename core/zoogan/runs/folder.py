@@ -20,6 +20,7 @@ from zoogan.facts import Facts, read_facts
 from zoogan.files import find_folder, list_checksums, replace_folder, write_tensors, write_text_atomically
 from zoogan.interfaces import Networks
 from zoogan.names import suggest_name
+from zoogan.runs.locations import CONFIG_DRAFTS
 
 log = logging.getLogger("zoogan.runs")
 
@@ -93,6 +94,8 @@ class RunFolder:
         content = config.model_dump(mode="json")
         for last in ("extra_terms", "training"):  # after what they refer to
             content[last] = content.pop(last)
+        for stale in self.path.glob(CONFIG_DRAFTS):
+            stale.unlink(missing_ok=True)
         text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
         write_text_atomically(self.config, text)
         write_text_atomically(self.facts, facts.model_dump_json(indent=1))

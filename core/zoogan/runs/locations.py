@@ -10,6 +10,8 @@ from zoogan.names import suggest_name
 from zoogan.plugins.gallery import resolve_path
 from zoogan.runs.lock import LOCK
 
+CONFIG_DRAFTS = ".config.yaml.*.tmp"  # left by a training that was killed while it wrote its first file
+
 RUN_FILES = ("config.yaml", "facts.json")  # what makes a folder a run
 
 
@@ -77,10 +79,11 @@ def explain_occupied_folder(folder: Path, *, ignores_lock: bool = False) -> str 
 
     Args:
         folder: The folder.
-        ignores_lock: Whether the folder may hold a lock, which a killed training leaves. For trainings alone, which
-            find out by locking it whether somebody holds it.
+        ignores_lock: Whether the folder may hold a lock and the draft of a config, which a killed training leaves. For
+            trainings alone, which find out by locking it whether somebody holds it.
     """
     if folder.exists() and not folder.is_dir():
         return "a file of that name exists"
-    is_used = folder.is_dir() and any(file.name != LOCK or not ignores_lock for file in folder.iterdir())
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    is_used = any(not ignores_lock or not (file.name == LOCK or file.match(CONFIG_DRAFTS)) for file in files)
     return "the folder is in use" if is_used else None
