@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,16 @@ from typing import Any
 import pytest
 import torch
 
+from zoogan.cli import main
 from zoogan.errors import ConfigError
 from zoogan.files import read_weights_file
+from zoogan.plugins.host import get_zoo
+from zoogan.plugins.pasting import quote_run, quote_word
 from zoogan.runs.opening import load
+from zoogan.runs.summary import summarize_run
 from zoogan.testing.tensors import make_noise
 from zoogan.training.importing import import_weights
+from zoogan.workflows.photo_outputs import plan_stems
 
 PAGE = b"\n<!DOCTYPE html><html><body>Quota exceeded</body></html>"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
@@ -85,3 +92,29 @@ def test_stranger_as_run_judge_or_start_is_explained(sagan_run: Path, read_error
     (copy / "model/generator.safetensors").write_bytes(POINTER)
     with pytest.raises(ConfigError, match="git-lfs pointer"):
         load(copy)
+
+
+def test_printed_commands_survive_pasting(sagan_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "my runs' best"
+    shutil.copytree(sagan_run, copy)
+    commands = summarize_run(copy).commands
+    assert shlex.split(commands["edit a photo"])[:3] == ["zoo", "edit", str(copy)]
+    assert quote_word(Path("-x")) == "./-x" and quote_word("Wavy Hair") == "'Wavy Hair'"
+    zoo, file = get_zoo(), tmp_path / "my plugin.py"
+    info = dataclasses.replace(zoo.plugins[0], name="mine", where=str(file), methods=("sagan",), components=())
+    monkeypatch.setattr(zoo, "plugins", [*zoo.plugins, info])
+    monkeypatch.setattr(zoo, "files", [file, tmp_path / "unused.py"])
+    assert shlex.split(quote_run(copy)) == [str(copy), "--plugin", str(file)]
+
+
+def test_files_from_seeds_are_not_replaced_silently(stylegan2_run: Path, read_error: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    sample = ["sample", str(stylegan2_run), "-n", "1", "--out", str(folder)]
+    assert main(sample) == 0
+    before = (folder / "seed-0.png").stat().st_mtime_ns
+    assert "seed-0.png: exists already\nchoose another --out, or replace" in read_error(*sample)
+    assert (folder / "seed-0.png").stat().st_mtime_ns == before and main([*sample, "--overwrite"]) == 0
+    assert plan_stems(["seed-0", "a", "a"], ["-edited.png"], tmp_path / "new") == ["seed-0", "a", "a-2"]
+    (folder / "seed-0-edited.png").touch()
+    with pytest.raises(ConfigError, match=r"seed-0-edited.png: exists already"):
+        plan_stems(["seed-0"], ["-edited.png"], folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,10 @@ def make_train_command(
     **settings: Any,
 ) -> list[str]:
     """Make the arguments of `tiny_run` for the command `zoo`."""
-    command = ["train", "--model", method, "--device", "cpu", "--iterations", str(iterations)]
+    set_keys = {value.partition("=")[0] for flag, value in pairwise(options) if flag == "--set"}
+    command = ["train", "--model", method, "--device", "cpu"]
+    if "training.iterations" not in set_keys:
+        command += ["--iterations", str(iterations)]
     drawn = "--data" not in options or options[options.index("--data") + 1] == "drawn"
     data = FEW_FACES if drawn else {key: FEW_FACES[key] for key in ("batch", "workers")}
     layer: Settings = {"data": data, "training": {"log_every": 1, "sample_every": 0}}
@@ -105,7 +109,8 @@ def make_train_command(
         command += ["--from", str(start_from)]
     if folder is not None:
         command += ["--out", str(folder)]
-    return [*command, *make_set_options(list_settings(merge(layer, settings))), *options]
+    lines = [line for line in list_settings(merge(layer, settings)) if line.partition("=")[0] not in set_keys]
+    return [*command, *make_set_options(lines), *options]
 
 
 def tiny_run(

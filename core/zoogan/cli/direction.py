@@ -11,6 +11,7 @@ import typer
 from zoogan.cli.arguments import Device, JudgeFolder, PluginFiles, RunFolderArgument, open_host, print_note
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
+from zoogan.plugins.pasting import quote_run, quote_word
 from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def print_directions(run: Path, result: FittedDirections) -> None:
         if fitted.facts.get("accuracy", 1) < DOUBTFUL_ACCURACY:
             print_note(f"{name}: the plane is hardly better than chance; edits along it will show little")
     first = next(iter(result.directions))
-    typer.echo(f"stored in {run / 'directions'}; now: zoo edit {run} --seed 0 --attribute {first}=1")
+    typer.echo(
+        f"stored in {run / 'directions'}; now: zoo edit {quote_run(run)} --seed 0 --attribute {quote_word(first)}=1"
+    )
 
 
 def describe_accuracy_faces(result: FittedDirections) -> str:

@@ -110,11 +110,11 @@ def check_plugins(files: tuple[Path, ...]) -> Iterator[Finding]:
 
 def check_gallery() -> Iterator[Finding]:
     """Yield the entries of the gallery, and those that cannot be used."""
-    from zoogan.plugins.gallery import DISTRIBUTION, list_gallery, open_gallery
+    from zoogan.plugins.gallery import INSTALL, list_gallery, open_gallery
 
     entries = list_gallery()
     if not entries:
-        yield "note", "gallery", f"no trained runs are installed (optional): pip install {DISTRIBUTION}"
+        yield "note", "gallery", f"no trained runs are installed (optional): {INSTALL}"
     for package in dict.fromkeys((entry.distribution, entry.version) for entry in entries):
         names = [entry.name for entry in entries if (entry.distribution, entry.version) == package]
         yield "ok", "gallery", f"{', '.join(names)} ({' '.join(filter(None, package))})"

@@ -153,7 +153,7 @@ def edit(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted edit of several photos or of a film.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace edited photos or films that exist.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace edits or films that exist.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="The output folder (default: edits), or the file of one photo, of --grid or of a film."),
@@ -244,8 +244,8 @@ def save_edits(run: LoadedRun, options: EditOptions, command: str, as_json: bool
     if not editor.makes_images:
         from zoogan.workflows.edit_layouts import edit_layouts
 
-        folder = options.out or Path("edits")
-        print_files(edit_layouts(run, options.photos, options.layout, request, folder=folder, **shared), **about)
+        shared |= {"folder": options.out, "overwrite": options.overwrite}
+        print_files(edit_layouts(run, options.photos, options.layout, request, **shared), **about)
         return 0
     from functools import partial
 

@@ -217,7 +217,8 @@ def list_box_problems(options: EditOptions) -> list[str]:
     has_photos = any(path.suffix != LATENT_SUFFIX for path in options.photos) or options.clip is not None
     given = {"--box": bool(options.box), "--crop": options.crop, "--overwrite": options.overwrite}
     if not has_photos:
-        problems += [f"{name} has no effect without a photo: remove it" for name, value in given.items() if value]
+        photos_only = ("--box", "--crop")
+        problems += [f"{name} has no effect without a photo: remove it" for name in photos_only if given[name]]
     if options.box and options.layout:
         problems.append("--box: the map of --layout shows the centre square of its photo. Remove one of them")
     if options.film is not None and options.clip is None:
@@ -380,7 +381,7 @@ def list_refused_options(editor: Editor, options: EditOptions) -> list[str]:
     advice = f"this run {kind}; remove it, or use a run that makes faces of parts"
     problems = [f"--part: {advice}"] if options.part and not editor.takes_parts else []
     if not editor.makes_images:
-        maps = ("--box", "--crop", "--overwrite", "--resume")
+        maps = ("--box", "--crop", "--resume")
         problems += [f"{name}: this run {kind}, not photos; remove it" for name in maps if name in given]
     if options.segmentation and not editor.parts:
         problems.append(f"--segmentation: {advice}")

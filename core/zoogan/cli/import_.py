@@ -41,8 +41,10 @@ def import_(
     )  # fmt: skip
     for note in imported.notes:
         typer.echo(f"note: {note}")
+    from zoogan.plugins.pasting import quote_run
+
     if imported.run.editor.can_sample:
-        next_command = f"make faces   zoo sample {out}"
+        next_command = f"make faces   zoo sample {quote_run(out)}"
     else:
-        next_command = f"edit a photo zoo edit {out} PHOTO --attribute NAME=1"
+        next_command = f"edit a photo zoo edit {quote_run(out)} PHOTO --attribute NAME=1"
     typer.echo(f"imported into {out}\n  {next_command}")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zoogan.cli.arguments import Json, PluginFiles
-from zoogan.plugins.gallery import DISTRIBUTION, GalleryEntry, list_gallery, open_gallery
+from zoogan.plugins.gallery import INSTALL, GalleryEntry, list_gallery, open_gallery
 from zoogan.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def describe_entry(entry: GalleryEntry) -> dict[str, Any]:
 def print_gallery(entries: Sequence[Mapping[str, Any]]) -> None:
     """Print the gallery as a table, or how to get one."""
     if not entries:
-        print(f"\nTrained runs to start with: pip install {DISTRIBUTION}")
+        print(f"\nTrained runs to start with: {INSTALL}")
         return
     print()
     rows = [[format_cell(entry[key]) for key in GALLERY] for entry in entries]

@@ -66,6 +66,7 @@ def sample(
     out: Annotated[
         Path | None, typer.Option(help="An image of all faces, or a folder for one image and one latent file each.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files in the folder of --out.")] = False,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
@@ -74,6 +75,8 @@ def sample(
     """Make faces from seeds. A face depends only on its own seed."""
     registry = open_host(plugin).registry
     problems = list_layout_problems(run, registry, layout or (), root)
+    if overwrite and (out is None or is_picture(out)):
+        problems.append("--overwrite has no effect without a folder as --out: remove it")
     film_options = {"--part": part, "--only": only, "--segmentation": segmentation or None}
     check_output_options(mix, cut, film, out, film_options, problems)
     from zoogan.devices import choose_device
@@ -112,7 +115,7 @@ def sample(
         legend = f"rows 0 to {cut - 1} of the faces on the left, {cut} to {rows - 1} of those above"
         files = [workflow.save_mixing_table(loaded, seeds, mix, cut, out or Path("mixing.png"), **options)]
     elif out is not None and not is_picture(out):
-        files = workflow.save_samples(loaded, seeds, out, **options)
+        files = workflow.save_samples(loaded, seeds, out, overwrite=overwrite, **options)
     else:
         files = [workflow.save_sample_sheet(loaded, seeds, out or Path("faces.png"), **options)]
     print_files(files, as_json, run=str(run), seeds=list(seeds))

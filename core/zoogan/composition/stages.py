@@ -22,6 +22,7 @@ from zoogan.interfaces import ContractError, World
 from zoogan.interfaces.draws import derive_seed
 from zoogan.names import import_object
 from zoogan.plugins.host import PluginHost
+from zoogan.plugins.pasting import quote_run
 from zoogan.terminal.messages import Show, hide_message
 from zoogan.terminal.progress import Display
 
@@ -149,7 +150,7 @@ def open_stages(
         if path is not None and not find_folder(path).is_dir():
             raise ConfigError(
                 f"{folder}: its stage {name} is missing (no {FOLDER}/{name} in it); go on with the training: "
-                f"zoo train --out {folder} --resume"
+                f"zoo train --out {quote_run(path.parents[1])} --resume"
             )
         earlier = {other: opened[other] for other in stage.after if other in opened}
         opened[name] = open_stage(stage, StageContext(name, settings, config, facts, registry, earlier, place, path))

@@ -36,6 +36,7 @@ from zoogan.evaluation.study import get_kind, open_study
 from zoogan.files import write_text_atomically
 from zoogan.interfaces import Editor, Kind, Source, Study
 from zoogan.judges.judge import Judge, find_judge
+from zoogan.plugins.pasting import quote_run
 from zoogan.runs.loaded import LoadedRun
 
 
@@ -159,7 +160,7 @@ def prepare_study(
     if kind == "edits" and not run.editor.attributes:
         raise ConfigError(
             f"{run_folder} edits no attributes, and edits are measured by attribute; look at them with "
-            f"`zoo edit {run_folder} --grid`"
+            f"`zoo edit {quote_run(run_folder)} --grid`"
         )
     judge, problem = find_judge(options.judge, data.source, data.image_size)
     notes = [problem]

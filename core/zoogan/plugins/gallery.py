@@ -24,6 +24,7 @@ from zoogan.plugins.isolation import RejectedError, explain_failure
 GROUP = "zoogan.gallery"
 PREFIX = "gallery:"
 DISTRIBUTION = "zoogan-gallery"  # the gallery that this repository ships
+INSTALL = "pip install ./gallery in a checkout of zoogan's repository"
 
 Kind = Literal["run", "judge", "faces"]
 # The file by which a folder is recognised; a folder with neither holds pictures.
@@ -110,11 +111,11 @@ class Gallery:
             if failure.name == name:
                 raise ConfigError(str(failure))
         if not self.entries:
-            raise ConfigError(f"{PREFIX}{name}: no gallery is installed: pip install {DISTRIBUTION}")
+            raise ConfigError(f"{PREFIX}{name}: no gallery is installed: {INSTALL}")
         names = sorted(self.entries)
         hint = suggest_name(name, names)
         installed = any(entry.distribution == DISTRIBUTION for entry in self.entries.values())
-        advice = "" if installed or hint else f". More come with pip install {DISTRIBUTION}"
+        advice = "" if installed or hint else f". More come with {INSTALL}"
         known = f"it has {', '.join(names)}{advice}"
         raise ConfigError(f"{PREFIX}{name}: nothing in the gallery is called {name!r}{hint}; {known}")
 

@@ -100,6 +100,7 @@ class PluginHost:
         failures: Plugins that are not in use.
         disabled: Names in ZOOGAN_DISABLE_PLUGINS.
         warnings: Whole sentences for `zoo doctor`.
+        files: Single-file plugins that `load_files` loaded, which later commands have to name again.
         manager: pluggy's manager, which holds the loaded plugins.
     """
 
@@ -109,6 +110,7 @@ class PluginHost:
         self.failures: list[PluginFailure] = []
         self.disabled: list[str] = []
         self.warnings: list[str] = []
+        self.files: list[Path] = []
         self.manager = pluggy.PluginManager("zoogan")
         self.manager.add_hookspecs(hooks)
         self._plugin_catalogues: dict[str, Entry] = {}  # the plugins' own catalogues
@@ -143,7 +145,10 @@ class PluginHost:
     def load_files(self, files: Sequence[Path]) -> None:
         """Load single-file plugins (`--plugin`) into this zoo; a plugin that is loaded already is skipped."""
         for path in files:
+            before = len(self.failures)
             self.load(make_file_candidate(path))
+            if len(self.failures) == before and path not in self.files:
+                self.files.append(path)
 
     def load(self, candidate: Candidate) -> None:
         """Load one plugin. On failure nothing of it stays, and the reason is in `failures`."""

@@ -13,6 +13,7 @@ from zoogan.errors import ConfigError
 from zoogan.facts import read_facts
 from zoogan.plugins.gallery import PREFIX, name_gallery_entry
 from zoogan.plugins.host import PluginHost, get_zoo
+from zoogan.plugins.pasting import quote_run, quote_word
 from zoogan.runs.locations import find_run_folder
 
 FIGURES = 6  # of a report, one a metric
@@ -190,11 +191,12 @@ def suggest_commands(
         path: What names the run.
         is_fixed: Whether nothing may be written into it, so that it cannot be trained further.
     """
+    path = quote_run(path)
     condition, resume = summary["condition"], f"zoo train --out {path} --resume"
     commands = {} if is_fixed or summary["is_finished"] else {"go on training": resume}
     if not summary["files"]:
         return commands
-    name, layouts = next(iter(summary["attributes"]), "NAME"), summary["layouts"]
+    name, layouts = quote_word(next(iter(summary["attributes"]), "NAME")), summary["layouts"]
     faces = f"{path} PHOTO --layout MAP.png" if layouts == "needed" else f"{path} PHOTO"
     if condition in ("latent", "decomposition") and layouts != "none":
         if layouts == "optional" and summary["attributes"]:  # it reads the maps off photos, and edits attributes there
@@ -205,10 +207,10 @@ def suggest_commands(
         if condition == "latent" and not summary["directions"]:
             commands["find a direction"] = f"zoo direction {path} --attribute {name}"
         else:
-            name = next(iter(summary["directions"]), name)
+            name = quote_word(next(iter(summary["directions"]), name))
             commands["edit them"] = f"zoo edit {path} --seed 0 --attribute {name}=1"
     elif condition == "domain" and summary["domains"]:
-        commands["edit a photo"] = f"zoo edit {faces} --domain {summary['domains'][0]}"
+        commands["edit a photo"] = f"zoo edit {faces} --domain {quote_word(summary['domains'][0])}"
     elif condition in ("attributes", "pairs") and summary["attributes"]:
         commands["edit a photo"] = f"zoo edit {faces} --attribute {name}=1"
     else:

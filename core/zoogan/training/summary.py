@@ -10,6 +10,7 @@ from zoogan.evaluation.metrics.parts import list_parts
 from zoogan.evaluation.study import get_kind
 from zoogan.evaluation.truth import measure_truth
 from zoogan.interfaces import Editor
+from zoogan.plugins.pasting import quote_run, quote_word
 from zoogan.runs.opening import load
 from zoogan.training.session import Session
 from zoogan.training.train import EndedTraining
@@ -43,7 +44,7 @@ def describe_outcome(ended: EndedTraining) -> str:
     """
     path, session = ended.folder, ended.session
     if ended.outcome.is_stopped or session is None:
-        advice = f"go on with\n  zoo train --out {path} --resume"
+        advice = f"go on with\n  zoo train --out {quote_run(path)} --resume"
         if ended.outcome.iteration is None:
             return f"stopped in stage {ended.stage}; {advice}"
         stage = f" of stage {ended.stage}" if ended.stage else ""
@@ -57,7 +58,7 @@ def describe_outcome(ended: EndedTraining) -> str:
         session.source, session.config.data.source, editor, session.facts.attributes, session.accelerator.device
     )
     if editor.attributes or get_kind(editor) == "samples":
-        lines.append(f"  measure it   zoo evaluate {path}")
+        lines.append(f"  measure it   zoo evaluate {quote_run(path)}")
     return "\n".join(lines)
 
 
@@ -69,39 +70,39 @@ def suggest_commands(editor: Editor, path: Path, attributes: Sequence[str]) -> l
         path: the run folder.
         attributes: of the run; the first is the example.
     """
-    name = attributes[0] if attributes else "NAME"
+    run, name = quote_run(path), quote_word(attributes[0]) if attributes else "NAME"
     if parts := list_parts(editor):
         part = "hair" if "hair" in parts else parts[-1]
         return [
-            f"  make faces   zoo sample {path}",
-            f"  edit them    zoo edit {path} --seed 0 --part {part} --from-seed 1",
-            f"  take apart   zoo parts {path} --seed 0",
+            f"  make faces   zoo sample {run}",
+            f"  edit them    zoo edit {run} --seed 0 --part {quote_word(part)} --from-seed 1",
+            f"  take apart   zoo parts {run} --seed 0",
         ]
     if editor.can_sample and editor.attributes:
         steps = " --steps" if editor.takes_offset else ""
         return [
-            f"  make faces   zoo sample {path}",
-            f"  edit them    zoo edit {path} --seed 0 --attribute {editor.attributes[0]}=1{steps}",
+            f"  make faces   zoo sample {run}",
+            f"  edit them    zoo edit {run} --seed 0 --attribute {quote_word(editor.attributes[0])}=1{steps}",
         ]
     if editor.can_sample:
         return [
-            f"  make faces   zoo sample {path}",
-            f"  edit them    zoo direction {path} --attribute {name}, once, and then",
-            f"               zoo edit {path} --seed 0 --attribute {name}=1",
+            f"  make faces   zoo sample {run}",
+            f"  edit them    zoo direction {run} --attribute {name}, once, and then",
+            f"               zoo edit {run} --seed 0 --attribute {name}=1",
         ]
     if editor.takes_drive:
         layout = " --layout MAP.png" if editor.needs_layout else ""
-        lines = [f"  drive a face zoo edit {path} PHOTO{layout} --drive CLIP.mp4"] if editor.makes_images else []
-        return [*lines, f"  see edits    zoo edit {path} --grid --out sheet.png"]
+        lines = [f"  drive a face zoo edit {run} PHOTO{layout} --drive CLIP.mp4"] if editor.makes_images else []
+        return [*lines, f"  see edits    zoo edit {run} --grid --out sheet.png"]
     if editor.paints_layouts and not editor.attributes:
         part = "hair" if "hair" in editor.parts else editor.parts[-1]
         return [
-            f"  make faces   zoo sample {path}",
-            f"  edit a photo zoo edit {path} PHOTO --layout MAP.png --part {part} --from-seed 1",
+            f"  make faces   zoo sample {run}",
+            f"  edit a photo zoo edit {run} PHOTO --layout MAP.png --part {quote_word(part)} --from-seed 1",
         ]
     if editor.needs_layout:
         photo = "PHOTO " if editor.reads_photos else ""
-        lines = [f"  edit a map   zoo edit {path} {photo}--layout MAP.png --attribute {name}=1 --seed 0"]
-        return [*lines, f"  see them     zoo edit {path} --grid --out sheet.png"]
-    lines = [f"  make faces   zoo sample {path}"] if editor.also_samples else []
-    return [*lines, f"  edit a photo zoo edit {path} PHOTO --attribute {name}=1"]
+        lines = [f"  edit a map   zoo edit {run} {photo}--layout MAP.png --attribute {name}=1 --seed 0"]
+        return [*lines, f"  see them     zoo edit {run} --grid --out sheet.png"]
+    lines = [f"  make faces   zoo sample {run}"] if editor.also_samples else []
+    return [*lines, f"  edit a photo zoo edit {run} PHOTO --attribute {name}=1"]

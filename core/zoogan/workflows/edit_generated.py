@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,11 @@ from zoogan.runs.loaded import LoadedRun
 from zoogan.workflows.edit_in_photo import paste_edits, prepare_squares
 from zoogan.workflows.faces import choose_boxes
 from zoogan.workflows.invert import invert_in_batches
-from zoogan.workflows.photo_outputs import FOLDER, PhotoJob, check_outputs, plan_jobs
+from zoogan.workflows.photo_outputs import FOLDER, PhotoJob, check_outputs, plan_jobs, plan_stems
 from zoogan.workflows.photos import (
     Notify,
     describe_drawn_run,
     ignore_note,
-    make_free_path,
     refuse_missing_photos,
 )
 
@@ -82,7 +81,7 @@ def edit_generated(
         crop: Save the edited face of a photo as `<photo>-edited.png`, at the size of the run, instead of the photo.
         out: Folder of the edits: `<name>-edited.png`, for photos `<photo>.png`, see `edit_photos`; and the unedited
             face for photos and seeds. None = `edits`.
-        overwrite: Replace edits of photos that exist.
+        overwrite: Replace files that exist. Without it a new edit in `edits` takes a free name.
         strength: 0 returns the input, 1 the edit.
         truncation: Distance of faces from seeds to the mean face, 0 to 1.
         donor: A file or a seed: the face whose parts to take.
@@ -108,11 +107,20 @@ def edit_generated(
     jobs = plan_jobs(pictures, [""], out, crop=crop, kinds=kinds)
     check_outputs(jobs, overwrite)
     folder = FOLDER if out is None else out
-    stored, generated = load_faces(run, latent_files), generate_faces(run, seeds, truncation)
+    others = [*(["made"] if seeds else []), "edited", *kinds[1:]]
+    stems = plan_stems(
+        [*(path.stem.removesuffix("-latent") for path in latent_files), *(f"seed-{seed}" for seed in seeds)],
+        [f"-{kind}.png" for kind in others], out, overwrite=overwrite,
+        taken=[path.name for job in jobs for path in job.possible_outputs],
+    )  # fmt: skip
+    stored = [
+        replace(face, stem=stem)
+        for face, stem in zip([*load_faces(run, latent_files), *generate_faces(run, seeds, truncation)], stems)
+    ]
     inverted = invert_photos_to_faces(run, jobs, boxes, notify)
     donor_face = None if donor is None else load_donor(run, donor, truncation, notify)
     paths: list[Path] = []
-    for face in chain(stored, generated, inverted):  # photos last: each is saved as soon as its latent is found
+    for face in chain(stored, inverted):  # photos last: each is saved as soon as its latent is found
         edit = run.edit(face.edit, strength=strength, donor=donor_face, **request)
         images = {face.kind: face.edit.image, "edited": edit.image}
         if steps:
@@ -125,9 +133,7 @@ def edit_generated(
         for kind, image in images.items():
             if kind:
                 target = None if face.job is None else face.job.targets[0]
-                name = (
-                    make_free_path(folder, face.stem, kind, paths) if target is None else target.name_square(f"-{kind}")
-                )
+                name = folder / f"{face.stem}-{kind}.png" if target is None else target.name_square(f"-{kind}")
                 paths.append(name)
                 save_image(image[0], paths[-1])
     return paths

@@ -18,7 +18,8 @@ from zoogan.runs.images import NORMALIZED
 from zoogan.runs.layouts import save_layout
 from zoogan.runs.loaded import LoadedRun
 from zoogan.runs.requests import EditInputs
-from zoogan.workflows.photos import Notify, ignore_note, make_free_path, read_run_photos, refuse_latent_files
+from zoogan.workflows.photo_outputs import FOLDER, plan_stems
+from zoogan.workflows.photos import Notify, ignore_note, read_run_photos, refuse_latent_files
 
 
 def edit_layouts(
@@ -30,7 +31,8 @@ def edit_layouts(
     own: Mapping[str, Any] | None = None,
     seeds: Sequence[int] = (),
     references: Sequence[Path] = (),
-    folder: Path = Path("edits"),
+    folder: Path | None = None,
+    overwrite: bool = False,
     film: Path | None = None,
     notify: Notify = ignore_note,
     **options: Any,
@@ -45,7 +47,9 @@ def edit_layouts(
         own: Labels of the faces, 0 or 1 by attribute; labels that are not given are read off the maps.
         seeds: Seeds of random styles; 0 if empty.
         references: Maps whose styles to take, instead of seeds.
-        folder: Folder of the edits, `<photo>-layout.png`: palette PNGs that are maps again and look coloured.
+        folder: Folder of the edits, `<photo>-layout.png`: palette PNGs that are maps again and look coloured. None =
+            `edits`, where edits take free names.
+        overwrite: Replace edits that exist.
         film: A GIF or MP4 file; all styles go into one film and no other file is written.
         notify: Called with one sentence for each likely problem.
         options: `strength`, `threshold` and `truncation` of `LoadedRun.edit`.
@@ -69,16 +73,21 @@ def edit_layouts(
         for path, style in zip(references, run.prepare_layouts(list(references)) if references else ())
     ]
     styles = styles or [(f"-seed-{k}" if len(seeds) > 1 else "", {"seed": k}) for k in seeds or [0]]
+    stems = [path.stem for path in photos] or [path.stem.removesuffix("-layout") for path in layouts]
+    if film is None:
+        place = (FOLDER if folder is None else folder).resolve()
+        own_names = [path.name for path in layouts if path.parent.resolve() == place]
+        endings = [f"-layout{ending}.png" for ending, _ in styles]
+        stems = plan_stems(stems, endings, folder, overwrite=overwrite, taken=own_names)
     known: dict[str, Any] = {"layout": layout, "own": own, "value_range": NORMALIZED}
     edits = [run.edit(faces, **known, **options, **choice, **request) for _, choice in styles]
     if film is not None:
         return [save_layout_film(run, faces, layout, request, own, [e.extras["style"] for e in edits], film, options)]
     paths: list[Path] = []
-    for row, source in enumerate(photos or layouts):
-        stem = source.stem if photos else source.stem.removesuffix("-layout")
+    for row, stem in enumerate(stems):
         for (ending, _), edit in zip(styles, edits):
             assert edit.segmentation is not None
-            paths.append(make_free_path(folder, stem, f"layout{ending}", [*paths, *layouts]))
+            paths.append((FOLDER if folder is None else folder) / f"{stem}-layout{ending}.png")
             save_layout(edit.segmentation[row], len(run.editor.parts), paths[-1])
     return paths
 

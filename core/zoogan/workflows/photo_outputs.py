@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,11 +170,55 @@ def check_outputs(jobs: Sequence[PhotoJob], overwrite: bool) -> None:
     if own := [f"{path}: this is a photo that is edited; choose another --out" for path in existing
                if path.resolve() in photos]:  # fmt: skip
         raise ConfigError(join_problems(own))
-    if existing and not overwrite:
+    check_no_replacement(existing, overwrite)
+
+
+def check_no_replacement(paths: Sequence[Path], overwrite: bool) -> None:
+    """Check that no file would be replaced without permission.
+
+    Args:
+        paths: The files that will be written.
+        overwrite: Whether files that exist may be replaced.
+
+    Raises:
+        ConfigError: Names the files.
+    """
+    if not overwrite and (existing := [path for path in paths if path.exists()]):
         raise ConfigError(
             join_problems([f"{path}: exists already" for path in existing])
             + "\nchoose another --out, or replace what is there with --overwrite"
         )
+
+
+def plan_stems(
+    stems: Sequence[str],
+    endings: Sequence[str],
+    out: Path | None,
+    *,
+    overwrite: bool = False,
+    taken: Collection[str] = (),
+) -> list[str]:
+    """Choose the start of the names of each face's files. Equal ones are numbered.
+
+    Args:
+        stems: The names that the faces have: of their files, or `seed-7`.
+        endings: What follows the stem in each file's name, such as `-edited.png`.
+        out: The folder; None = `edits`, where faces take free names.
+        overwrite: Whether files in a folder that was named may be replaced.
+        taken: Names of other files that will be written.
+
+    Raises:
+        ConfigError: Files would be replaced; names them.
+    """
+    folder, used = FOLDER if out is None else out, set(taken)
+    if out is None and not overwrite and folder.is_dir():
+        used |= {path.name for path in folder.iterdir()}
+    chosen = []
+    for stem in stems:
+        chosen.append(number_stem(stem, endings, used))
+        used |= {f"{chosen[-1]}{ending}" for ending in endings}
+    check_no_replacement([folder / f"{stem}{ending}" for stem in chosen for ending in endings], overwrite)
+    return chosen
 
 
 def describe_difference(photos: Sequence[str], others: Sequence[str]) -> str:

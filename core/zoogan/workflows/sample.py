@@ -23,6 +23,7 @@ from zoogan.pictures.sheet import enlarge_pixels, make_grid
 from zoogan.runs.latents import LATENT_SUFFIX, hash_generator, write_latents
 from zoogan.runs.layouts import save_layout
 from zoogan.runs.loaded import SAMPLE_BATCH, LoadedRun
+from zoogan.workflows.photo_outputs import check_no_replacement
 
 
 def set_sample_layouts(run: LoadedRun, registry: Registry, *, root: Path | None = None) -> None:
@@ -73,7 +74,7 @@ def save_sample_sheet(run: LoadedRun, seeds: range, path: Path, **options: Any) 
     return path
 
 
-def save_samples(run: LoadedRun, seeds: range, folder: Path, **options: Any) -> list[Path]:
+def save_samples(run: LoadedRun, seeds: range, folder: Path, *, overwrite: bool = False, **options: Any) -> list[Path]:
     """Save each face as `seed-7.png` and its latent as `seed-7-latent.safetensors`, which `zoo edit` reads.
 
     Args:
@@ -81,11 +82,16 @@ def save_samples(run: LoadedRun, seeds: range, folder: Path, **options: Any) -> 
             `seed-7-layout.png`.
         seeds: Seeds of the faces.
         folder: Folder of the files.
+        overwrite: Replace files that exist.
         options: `truncation`, `cutoff` and `layout` of `LoadedRun.sample`.
 
     Returns:
         The files written.
+
+    Raises:
+        ConfigError: Files would be replaced; names them.
     """
+    check_no_replacement([folder / f"seed-{seed}.png" for seed in seeds], overwrite)
     if not run.editor.can_sample:
         return save_painted_samples(run, seeds, folder, **options)
     generator_hash, paths = hash_generator(run.synthesis_editor), []

@@ -15,6 +15,7 @@ from torch import Tensor
 from zoogan.errors import ConfigError
 from zoogan.files import hash_file, replace_file, write_tensors, write_text_atomically
 from zoogan.interfaces import Kind, Ranking, Ratio, SetStatistic, Statistic
+from zoogan.plugins.pasting import quote_run
 
 FORMAT = 1
 STATISTICS: dict[str, type[Any]] = {"ratio": Ratio, "ranking": Ranking, "whole": SetStatistic}
@@ -251,7 +252,9 @@ def read_report(folder: Path) -> Report:
     try:
         report = Report.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{folder.parent}: not evaluated yet; run `zoo evaluate {folder.parent}`") from None
+        raise ConfigError(
+            f"{folder.parent}: not evaluated yet; run `zoo evaluate {quote_run(folder.parent)}`"
+        ) from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: not a report of this version; evaluate the run again ({error})") from error
     if report.format != FORMAT:
