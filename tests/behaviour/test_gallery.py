@@ -90,7 +90,7 @@ def test_broken_gallery_disturbs_no_other(
 def test_unknown_gallery_run_is_suggested(gallery: Path) -> None:
     with pytest.raises(ConfigError, match="called 'glases', did you mean 'glasses'"):
         zoogan.load("gallery:glases")
-    with pytest.raises(ConfigError, match="pip install ./gallery"):
+    with pytest.raises(ConfigError, match=r"pip install \./gallery"):
         zoogan.load("gallery:sagan-256")
     with pytest.raises(ConfigError, match=r"gallery:pictures/02\.png: no such file, did you mean '01\.png'"):
         find_in_gallery("gallery:pictures/02.png")
