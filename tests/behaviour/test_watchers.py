@@ -297,6 +297,18 @@ def test_signals_of_terminals_and_schedulers_stop_a_training(name: str) -> None:
     assert signal.getsignal(number) == before
 
 
+def test_launched_process_takes_a_signal_passed_on_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SLURM and terminals signal torchrun and its processes, and torchrun passes the signal on to them."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    with StopSignals() as signals:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signals.received == signal.SIGINT
+        monkeypatch.setattr("zoogan.terminal.signals.REPEATED", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_hangup_stays_ignored_under_nohup() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

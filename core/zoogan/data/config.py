@@ -157,7 +157,7 @@ class ShardsData(FilesData):
     """
 
     source: Literal["shards"] = "shards"
-    url: str | None = None
+    url: Changeable[str | None] = None
     attributes: Names = ()
     crop: float | None = Field(None, gt=0, le=1)
     window: int = Field(16, ge=1)
