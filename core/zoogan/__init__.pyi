@@ -22,6 +22,7 @@ from .training.importing import import_weights as import_weights
 from .training.train import train as train
 from .workflows.check_data import check_data as check_data
 from .workflows.crop_data import crop_data as crop_data
+from .workflows.export_graphs import export_graphs as export_graphs
 from .workflows.export_run import export_judge as export_judge
 from .workflows.export_run import export_run as export_run
 from .workflows.preview_data import preview_data as preview_data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -11,7 +12,22 @@ from torch import Tensor
 
 from zoogan.conditions import AttributeCondition
 from zoogan.editors import AttributeEditor, SynthesisEditor
-from zoogan.interfaces import AttributeOffset, Classification, Column, Edit, Networks, Seed, Targets, derive_seed
+from zoogan.interfaces import (
+    AttributeOffset,
+    Call,
+    Classification,
+    Column,
+    Edit,
+    Graph,
+    Networks,
+    Pipelines,
+    Seed,
+    Targets,
+    derive_seed,
+    make_calls,
+    make_example_request,
+)
+from zoogan.plugins import Facts
 from zoogan_sd_gan.joint_networks import JointDiscriminator
 
 DRAWN_COLUMNS = 2
@@ -54,7 +70,7 @@ class JointEditor(AttributeEditor):
     def predict_labels(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
         """Predict the attributes, 0 or 1, with the discriminator."""
         discriminator = cast(JointDiscriminator, self.networks["discriminator"])
-        return self.classification.predict_labels(discriminator.judge(image).attributes)
+        return self.classification.predict_labels(discriminator.read_attributes(image))
 
     # ---- edits of photos ----
 
@@ -145,6 +161,21 @@ class JointEditor(AttributeEditor):
         labels = self.draw_labels(seeds).to(latents)
         face = self.faces.synthesise(latents + self.offset.compute_step(labels)[:, None], self.faces.draw_noise(seeds))
         return Edit(face.image, extras={"latents": face.extras["latents"], "attributes": labels})
+
+    # ---- graphs ----
+
+    def make_graphs(self, facts: Facts) -> Pipelines:
+        """Make the graphs of edits, and `mapping`, `step` and `synthesis` of faces with requested attributes."""
+        edits, faces = super().make_graphs(facts), self.faces.make_graphs(facts)
+        mapping, synthesis = faces.graphs[:2]
+        inputs = {"latents": synthesis.inputs["latents"], "requested": make_example_request(len(self.attributes))}
+        step = Graph("step", self._add_step, inputs, ("moved",))
+        graphs = (*edits.graphs, mapping, step, replace(synthesis, name="synthesis"))
+        sample = make_calls("mapping", "step", Call("synthesis", {"latents": "moved"}))
+        return Pipelines(graphs, {**edits.tasks, "sample": sample}, faces.fixed_noise)
+
+    def _add_step(self, latents: Tensor, requested: Tensor) -> Tensor:
+        return latents + self.offset.compute_step(requested.nan_to_num())[:, None]
 
     def make_columns(
         self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None

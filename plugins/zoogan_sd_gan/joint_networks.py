@@ -122,6 +122,11 @@ class JointDiscriminator(ImageDiscriminator):
         flat = features.flatten(1)
         return JointVerdict(self.head(features), self.attributes(flat), flat)
 
+    def read_attributes(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
+        """Read the attributes of images alone, as logits; no image depends on the others of its batch."""
+        logits: Tensor = self.attributes(self.trunk(image).flatten(1))
+        return logits
+
     def compute_features(
         self, image: Float[Tensor, "n c h w"], segmentation: Float[Tensor, "n k h w"] | None = None
     ) -> list[Float[Tensor, "n _ _ _"]]:

@@ -92,7 +92,7 @@ class PartGenerators(nn.Module):
 
     def compute_weights(self, latents: Float[Tensor, "n rows s"]) -> Float[Tensor, "l nk c c"]:
         """Compute each layer's weights for each face and part: scaled, demodulated, with the activation's gain."""
-        n, (k, layers, c) = len(latents), self.bias.shape
+        n, (k, layers, c) = latents.shape[0], self.bias.shape
         affine = self.affine_weight.flatten(0, 1).transpose(1, 2) / math.sqrt(latents.shape[2])
         scale = torch.baddbmm(self.affine_bias.view(-1, 1, c), latents.transpose(0, 1), affine)  # (k * l, n, c)
         with disable_autocast(scale):
@@ -111,7 +111,7 @@ class PartGenerators(nn.Module):
                 parts of all faces.
             side: Height and width of the features.
         """
-        n, k, c = len(latents), self.parts, self.width
+        n, k, c = latents.shape[0], self.parts, self.width
         weights = self.compute_weights(latents)
         biases = (
             (self.bias * LRELU_GAIN).transpose(0, 1)[:, None].expand(-1, n, -1, -1).reshape(self.layers, n * k, c, 1)

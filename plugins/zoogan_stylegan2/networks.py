@@ -73,7 +73,7 @@ class StyleGAN2Generator(LatentGenerator):
         """
         noise = self.get_fixed_noise() if noise is None else noise
         maps: list[Tensor | None] = [*noise] if noise else [None] * (self.rows - 1)
-        x = self.constant.expand(len(latents), -1, -1, -1)
+        x = self.constant.expand(latents.shape[0], -1, -1, -1)
         x = self.first(x, latents[:, 0], maps[0])
         image = self.first_rgb(x, latents[:, 1])
         blocks: Any = self.blocks

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
+from typing import Any
 
 import torch
 
 from zoogan.composition.build import compose
+from zoogan.config import merge
 from zoogan.editors import Direction, SynthesisEditor
 from zoogan.facts import Facts
 from zoogan.plugins.host import get_zoo
@@ -17,14 +20,28 @@ from zoogan.testing.conformance import make_tiny_config, make_tiny_facts
 
 @cache
 def make_untrained_run(method: str, direction: str | None = None) -> LoadedRun:
-    """Make a run of a method's smallest networks.
+    """Make a run of a method's smallest networks, once.
 
     Args:
         method: A registered method.
         direction: The attribute of a direction that the run gets, which must make faces then.
     """
+    return build_untrained_run(method, direction)
+
+
+def build_untrained_run(
+    method: str, direction: str | None = None, settings: Mapping[str, Any] = MappingProxyType({})
+) -> LoadedRun:
+    """Make a run of a method's smallest networks.
+
+    Args:
+        method: A registered method.
+        direction: See `make_untrained_run`.
+        settings: Settings laid over the smallest ones.
+    """
     registry = get_zoo().registry
-    config = make_tiny_config(method, registry, {"data": {"faces": 40, "held_out": 20, "workers": 0}})
+    data = {"data": {"faces": 40, "held_out": 20, "workers": 0}}
+    config = make_tiny_config(method, registry, merge(data, settings))
     facts: Facts = make_tiny_facts(config)
     torch.manual_seed(0)
     composition = compose(config, facts, registry)

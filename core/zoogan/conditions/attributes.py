@@ -180,14 +180,24 @@ class AttributeCondition(Condition):
         Returns:
             {"attributes": (n, a)}.
         """
-        target = own.clone()
+        requested = torch.full_like(own, torch.nan)
         for name, value in request.attributes.items():
-            if value >= SHOWN_THRESHOLD:
-                row = self.get_rivals(own.device)[self.names.index(name)]
-                target = target.masked_fill(row > 0, 0.0)
-        for name, value in request.attributes.items():
-            target[:, self.names.index(name)] = value
-        return {"attributes": target}
+            requested[:, self.names.index(name)] = value
+        return {"attributes": self.apply_values(own, requested)}
+
+    def apply_values(self, own: Float[Tensor, "n a"], requested: Float[Tensor, "n a"]) -> Float[Tensor, "n a"]:
+        """Set requested values in the own labels of faces, see `apply_request`.
+
+        Args:
+            own: Own labels (n, a).
+            requested: Requested values (n, a); NaN = not requested.
+
+        Returns:
+            The target labels (n, a).
+        """
+        is_set = (requested >= SHOWN_THRESHOLD).to(own.dtype)  # NaN is not
+        is_cleared = is_set @ self.get_rivals(own.device).to(own.dtype) > 0
+        return torch.where(requested.isnan(), own.masked_fill(is_cleared, 0.0), requested)
 
     def list_single_edits(self, own: Float[Tensor, "n a"]) -> list[tuple[str, Targets]]:
         """List one edit an attribute, as StarGAN's test mode makes them.

@@ -7,7 +7,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from zoogan.conditions.attributes import AttributeCondition
-from zoogan.interfaces import Classification, Column, Edit, EditedImage, Editor, Networks, Request, Seed, Targets
+from zoogan.facts import Facts
+from zoogan.interfaces import (
+    Classification,
+    Column,
+    Edit,
+    EditedImage,
+    Editor,
+    Graph,
+    Networks,
+    Pipelines,
+    Request,
+    Seed,
+    Targets,
+    make_calls,
+    make_example_faces,
+    make_example_labels,
+    make_example_request,
+)
 
 
 class AttributeEditor(Editor):
@@ -49,7 +66,7 @@ class AttributeEditor(Editor):
     @torch.no_grad()
     def predict_labels(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
         """Predict the attributes, 0 or 1, with the discriminator."""
-        no_labels = image.new_zeros(len(image), len(self.attributes))
+        no_labels = image.new_zeros(image.shape[0], len(self.attributes))
         return self.classification.predict_labels(self.networks["discriminator"](image, no_labels).attributes)
 
     def resolve(
@@ -117,3 +134,22 @@ class AttributeEditor(Editor):
         if first is not None and all(torch.equal(mask, first) for mask in masks.values()):
             return [*columns, Column("mask", first)]
         return columns + [Column(f"mask {caption}", mask) for caption, mask in masks.items()]
+
+    # ---- graphs ----
+
+    def make_graphs(self, facts: Facts) -> Pipelines:
+        """Make the graphs `labels`, `target` and `generator`; without `labels` where the run cannot read attributes."""
+        image, labels = make_example_faces(facts), make_example_labels(len(self.attributes))
+        request = make_example_request(len(self.attributes))
+
+        def edit(image: Tensor, attributes: Tensor) -> tuple[Tensor, ...]:
+            result = self.apply(image, {"attributes": attributes})
+            return (result.image,) if result.mask is None else (result.image, result.mask)
+
+        graphs = [
+            Graph("target", self.condition.apply_values, {"own": labels, "requested": request}, ("attributes",)),
+            Graph("generator", edit, {"image": image, "attributes": labels}, ("edited", *["mask"][: self.makes_masks])),
+        ]
+        if self.reads_labels:
+            graphs.insert(0, Graph("labels", self.predict_labels, {"image": image}, ("own",)))
+        return Pipelines(tuple(graphs), {"edit": make_calls(*(graph.name for graph in graphs))})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoogan.conditions.decomposition import DecompositionCondition
 from zoogan.editors.decomposition import Decomposition, compare_with_composite
-from zoogan.editors.directions import Direction, solve_move
+from zoogan.editors.directions import Direction, MoveSolver, solve_move
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.interfaces import Column, Edit, Networks, Request, Seed, Targets
 from zoogan.interfaces.decomposition import Composite, LatentOffset
@@ -81,9 +81,14 @@ class DecompositionEditor(SynthesisEditor):
 
     def choose_templates(self, latents: Latents) -> Int64[Tensor, " n"]:
         """Choose a template for each face, always the same one for the same latents."""
+        return self._choose_by(self._draw_template_weights().to(latents), latents)
+
+    def _draw_template_weights(self) -> Float[Tensor, "s t"]:
         count = max(1, self.condition.templates)
         generator = torch.Generator().manual_seed(derive_seed("templates", count))
-        weights = torch.randn(latents.shape[2], count, generator=generator).to(latents)
+        return torch.randn(self.generator.style_dim, count, generator=generator)
+
+    def _choose_by(self, weights: Float[Tensor, "s t"], latents: Latents) -> Int64[Tensor, " n"]:
         return ((latents.mean(1) - self.mean_latent.to(latents)) @ weights).argmax(1)
 
     @torch.no_grad()
@@ -242,6 +247,44 @@ class DecompositionEditor(SynthesisEditor):
         """Move the latents of targets, by `strength`, as `SynthesisEditor` does and by `offset`."""
         latents = super().move_latents(targets, strength)
         return latents + strength * targets["offset"] if "offset" in targets else latents
+
+    # ---- graphs ----
+
+    def _make_mover(self) -> Callable[[Latents, Tensor], Latents]:
+        """Make the function of the graph `move`, with the offsets of the run's own attributes, see `resolve`."""
+        parts, weights = self.decomposition, self._draw_template_weights()
+        columns = {name: column for column, name in enumerate(self.attributes)}
+        own = [name for name in parts.attributes if name in self.directions]
+        later = [name for name in self.directions if name not in parts.attributes]
+        groups = [(1.0, own + later)] if parts.basis == 1 else [(parts.basis, own), (1.0, later)]
+        solvers = [
+            (share, [columns[name] for name in names], MoveSolver([self.directions[name] for name in names]))
+            for share, names in groups
+            if names and share
+        ]
+
+        def move(latents: Latents, requested: Float[Tensor, "n a"]) -> Latents:
+            moved = latents + self._compute_offsets(latents, requested, self._choose_by(weights, latents), columns)
+            for share, chosen, solve in solvers:
+                values = torch.stack([requested[:, column] for column in chosen], 1)
+                moved = moved + share * solve(latents, values)[:, None]
+            return moved
+
+        return move
+
+    def _compute_offsets(
+        self, latents: Latents, requested: Float[Tensor, "n a"], template: Int64[Tensor, " n"], columns: dict[str, int]
+    ) -> Latents:
+        """Compute the offsets of requests that are tensors, as `resolve` does for all faces alike."""
+        parts, offset, face = self.decomposition, torch.zeros_like(latents), self.generator(latents).image
+        image = face
+        for number, name in enumerate(parts.attributes):
+            value = requested[:, columns[name]].nan_to_num()[:, None, None]
+            composite, geometry = parts.compose(image, torch.full_like(template, number), template, face)
+            one = self.fusion(face, composite.image, composite.mask, geometry)
+            offset = offset + value * one
+            image = torch.where(value[..., None] > 0, composite.image, image)
+        return offset
 
     # ---- sample grids ----
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from zoogan.interfaces.synthesis import Latent, Latents
 
+MAX_SOLVED = 10  # directions that a graph solves together: it has an inverse for each choice of them
 MIN_LENGTH = 0.1  # of a normal's length, least that must remain without its projection on others
 
 
@@ -68,6 +69,45 @@ def solve_move(directions: Sequence[Direction], values: Sequence[float], latents
     normals, paths = (torch.stack([getattr(one, name) for one in directions]) for name in ("normal", "path"))
     steps = gaps @ torch.linalg.pinv(normals @ paths.T, rtol=MIN_LENGTH).T
     return (steps @ paths).to(latents)
+
+
+class MoveSolver:
+    """Solves as `solve_move` does, for requests that are tensors; for graphs, which cannot invert matrices.
+
+    Args:
+        directions: The directions, at most `MAX_SOLVED`.
+
+    Raises:
+        ValueError: There are more.
+    """
+
+    def __init__(self, directions: Sequence[Direction]) -> None:
+        count = len(directions)
+        if count > MAX_SOLVED:
+            raise ValueError(f"{count} directions are too many for a graph: keep {MAX_SOLVED} in the run's directions")
+        normals, paths = (torch.stack([getattr(one, name) for one in directions]) for name in ("normal", "path"))
+        # An inverse for each choice of directions; directions that are not requested have zeros.
+        chosen = torch.arange(2**count)[:, None] >> torch.arange(count) & 1
+        products = (normals @ paths.T) * chosen[:, :, None] * chosen[:, None]
+        self.inverses = torch.linalg.pinv(products, rtol=MIN_LENGTH).transpose(1, 2).float()
+        self.places = 2 ** torch.arange(count)
+        self.normals, self.paths = normals.float(), paths.float()
+        self.intercepts = torch.tensor([one.intercept for one in directions])
+        self.sides = torch.tensor([one.sides for one in directions])
+
+    def __call__(self, latents: Latents, requested: Float[Tensor, "n a"]) -> Latent:
+        """Find the move (n, s), to be added to every row.
+
+        Args:
+            latents: w+ of the faces.
+            requested: The requested value of each direction, 0 to 1; NaN = none.
+        """
+        is_requested = ~requested.isnan()
+        low, high = self.sides.unbind(1)
+        distance = latents.mean(1) @ self.normals.T + self.intercepts
+        gaps = torch.where(is_requested, low + requested.nan_to_num() * (high - low) - distance, 0.0)
+        steps = gaps[:, None] @ self.inverses[(is_requested * self.places).sum(1)]
+        return steps[:, 0] @ self.paths
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,7 +12,21 @@ from torch import Tensor
 from zoogan.conditions.pairs import PairsCondition, make_pairs
 from zoogan.editors.layout_editor import ColumnEdit, LayoutEditor
 from zoogan.facts import Facts
-from zoogan.interfaces import Editor, HeatMaps, Networks, Request, Seed, Targets
+from zoogan.interfaces import (
+    Editor,
+    Graph,
+    HeatMaps,
+    Networks,
+    Pipelines,
+    Request,
+    Seed,
+    Targets,
+    make_calls,
+    make_example_labels,
+    make_example_latents,
+    make_example_layout,
+    make_example_request,
+)
 from zoogan.interfaces.draws import derive_seed
 
 ENCODER_BATCH = 50
@@ -60,7 +75,7 @@ class LayoutAttributeEditor(LayoutEditor):
                 "this run's discriminator is untrained, so it cannot read the attributes of a layout: give all of them "
                 f"with --own, such as --own {','.join(f'{name}=0' for name in self.attributes)}"
             )
-        without = image.new_zeros(len(image), len(self.attributes))
+        without = image.new_zeros(image.shape[0], len(self.attributes))
         discriminator = self.networks["discriminator"]
         scores = [discriminator(image, make_pairs(labels)) for labels in (without, 1 - without)]
         return (scores[1] > scores[0]).to(image.dtype)
@@ -208,3 +223,33 @@ class LayoutAttributeEditor(LayoutEditor):
             requested[:, k] = 1 - attributes[:, k]
             edits.append(ColumnEdit(f"{name} flipped", {"own": attributes, "requested": requested}))
         return edits
+
+    # ---- graphs ----
+
+    def make_style_graphs(self, facts: Facts) -> Pipelines:
+        """Make the graphs `labels`, where labels are read off layouts, and `style`."""
+        layout, labels = make_example_layout(facts), make_example_labels(len(self.attributes))
+        mapping: Any = self.networks["mapping"]
+        inputs = {"layout": layout, "own": labels, "requested": make_example_request(len(self.attributes))}
+        inputs["latent"] = make_example_latents(mapping.latent_dim)
+        graphs = [Graph("style", self._mix_styles, inputs, ("style",))]
+        if self.reads_labels:
+            graphs.insert(0, Graph("labels", self.predict_labels, {"layout": layout}, ("own",)))
+        return Pipelines(tuple(graphs), {"edit": make_calls(*(graph.name for graph in graphs))})
+
+    def _mix_styles(self, layout: Tensor, own: Tensor, requested: Tensor, latent: Tensor) -> Tensor:
+        """Take the drawn style of each attribute that changes, and the own style of the others."""
+        target = self.condition.apply_request(own, requested)
+        kept = self.networks["style_encoder"](layout, make_pairs(own))
+        new = self.networks["mapping"](latent, make_pairs(target))
+        return torch.where((own != target)[..., None], new, kept)
+
+    def make_example_redraw(self) -> dict[str, Tensor]:
+        """Make requested labels, without which a layout stays as it is."""
+        return {"requested": make_example_request(len(self.attributes))}
+
+    def redraw(self, layout: Tensor, scores: Tensor, requested: Tensor | None = None) -> Tensor:
+        """Make the edited layout; faces of which nothing is requested keep theirs."""
+        edited = super().redraw(layout, scores)
+        assert requested is not None
+        return torch.where(requested.isnan().all(1)[:, None, None, None], layout, edited)

@@ -12,7 +12,24 @@ from torch import Tensor, nn
 
 from zoogan.editors.style_options import check_style_options
 from zoogan.facts import Facts
-from zoogan.interfaces import Column, Edit, Editor, HeatMaps, Masks, Networks, Request, Seed, StyleCondition, Targets
+from zoogan.interfaces import (
+    Column,
+    Edit,
+    Editor,
+    Graph,
+    HeatMaps,
+    Masks,
+    Networks,
+    Pipelines,
+    Request,
+    Seed,
+    StyleCondition,
+    Targets,
+    make_calls,
+    make_example_faces,
+    make_example_latents,
+    make_example_layout,
+)
 from zoogan.interfaces.draws import derive_seed
 from zoogan.layers.layout import make_layout
 
@@ -201,6 +218,47 @@ class LayoutEditor(Editor):
             return Edit(None, segmentation=layout.argmax(1), extras=extras)
         raw = self.networks["generator"](layout, style, self.get_masks(image, targets))
         return Edit(None, segmentation=raw.argmax(1), extras=extras)
+
+    # ---- graphs ----
+
+    def make_graphs(self, facts: Facts) -> Pipelines:
+        """Make the graphs `generator`, which scores the parts, and `redraw`, and those of the styles."""
+        layout = make_example_layout(facts)
+        styles = self.make_style_graphs(facts)
+        generator: Any = self.networks["generator"]
+        inputs = {"layout": layout, "style": make_example_latents(self.styles, generator.style_dim)}
+        if self.reads_photos and not self.heat_maps.is_empty:
+            inputs["image"] = make_example_faces(facts)
+        scores = make_example_latents(*layout.shape[1:])
+        redraw = {"layout": layout, "scores": scores} | self.make_example_redraw()
+        own = (Graph("generator", self._score_parts, inputs, ("scores",)),
+               Graph("redraw", self.redraw, redraw, ("edited_layout",)))  # fmt: skip
+        tasks = {name: make_calls(*calls, "generator", "redraw") for name, calls in styles.tasks.items()}
+        return Pipelines((*styles.graphs, *own), tasks)
+
+    def _score_parts(self, layout: Tensor, style: Tensor, image: Tensor | None = None) -> Tensor:
+        masks = self.get_masks(layout if image is None else image, {"layout": layout})
+        scores: Tensor = self.networks["generator"](layout, style, masks)
+        return scores
+
+    def redraw(self, layout: Tensor, scores: Tensor) -> Tensor:
+        """Make the edited layout (n, k, h, w), one-hot, of the scores of its parts; all faces are redrawn."""
+        return make_layout(scores.argmax(1), len(self.parts), layout.dtype)
+
+    @property
+    def styles(self) -> int:
+        """Number of styles of a face."""
+        return max(1, len(self.attributes))
+
+    def make_example_redraw(self) -> dict[str, Tensor]:
+        """Make example inputs of `redraw` beside layout and scores; by default there are none."""
+        return {}
+
+    @abstractmethod
+    def make_style_graphs(self, facts: Facts) -> Pipelines:
+        """Make the graphs that compute `style` (n, styles, s), and the tasks that they begin."""
+
+    # ---- sample grids ----
 
     def make_columns(
         self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None

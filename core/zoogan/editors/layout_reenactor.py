@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -9,7 +11,18 @@ from torch import Tensor
 from zoogan.conditions.single import SingleCondition
 from zoogan.editors.layout_editor import ColumnEdit, LayoutEditor
 from zoogan.facts import Facts
-from zoogan.interfaces import HeatMaps, Networks, Request, Seed, Targets
+from zoogan.interfaces import (
+    Graph,
+    HeatMaps,
+    Networks,
+    Pipelines,
+    Request,
+    Seed,
+    Targets,
+    make_calls,
+    make_example_latents,
+    make_example_layout,
+)
 
 
 class LayoutReenactor(LayoutEditor):
@@ -109,3 +122,22 @@ class LayoutReenactor(LayoutEditor):
         targets = {"own": self.predict_labels(layout), "redrawn": layout.new_ones(len(layout))}
         driven = targets | {"drive": layout.roll(-1, 0)}
         return [ColumnEdit("driven by the next", driven, is_random=False), ColumnEdit("drawn", targets)]
+
+    # ---- graphs ----
+
+    def make_style_graphs(self, facts: Facts) -> Pipelines:
+        """Make the graphs `style`, of a drawn style, and `drive`, of another layout's."""
+        mapping: Any = self.networks["mapping"]
+        graphs = (
+            Graph("style", self._map_noise, {"latent": make_example_latents(mapping.latent_dim)}, ("style",)),
+            Graph("drive", self._encode, {"drive": make_example_layout(facts)}, ("style",)),
+        )
+        return Pipelines(graphs, {"edit": make_calls("style"), "drive": make_calls("drive")})
+
+    def _map_noise(self, latent: Tensor) -> Tensor:
+        style: Tensor = self.networks["mapping"](latent, torch.ones_like(latent[:, :1]))
+        return style
+
+    def _encode(self, drive: Tensor) -> Tensor:
+        style: Tensor = self.networks["style_encoder"](drive, torch.ones_like(drive[:, 0, 0, :1]))
+        return style

@@ -13,10 +13,25 @@ from torch.nn import functional as F
 
 from zoogan.editors.layout_attribute_editor import ENCODER_BATCH
 from zoogan.editors.layout_editor import LayoutEditor
+from zoogan.editors.photo_layout_graphs import join_photo_layout_graphs, make_parser_graphs
 from zoogan.editors.region_editor import NO_LAYOUT, RegionEditor, spread_seeds
 from zoogan.editors.style_options import check_style_options
 from zoogan.errors import ConfigError
-from zoogan.interfaces import Column, Edit, Editor, PartJudge, RegionCodes, Request, Seed, StyleCondition, Targets
+from zoogan.facts import Facts
+from zoogan.interfaces import (
+    Column,
+    Edit,
+    Editor,
+    Graph,
+    PartJudge,
+    Pipelines,
+    RegionCodes,
+    Request,
+    Seed,
+    StyleCondition,
+    Targets,
+    make_example_faces,
+)
 from zoogan.interfaces.draws import derive_seed
 from zoogan.layers.layout import make_layout
 
@@ -405,6 +420,19 @@ class PhotoLayoutEditor(Editor):
             for value in (0, 1)
         }
         return guided
+
+    def make_graphs(self, facts: Facts) -> Pipelines:
+        """Make the graphs of the parser, of the layout editor (its generator is `layout_generator`), and the painter.
+
+        Raises:
+            ValueError: The parser gives no probabilities.
+        """
+        parser = None if self.parser is None else make_parser_graphs(self.parser, facts)
+        if parser is not None and self.parser_reads_attributes and self.attributes:
+            labels = Graph("labels", self.predict_labels, {"image": make_example_faces(facts)}, ("own",))
+            parser = (*parser, labels)
+        graphs = self.painter.make_graphs(facts), self.layouts.make_graphs(facts)
+        return join_photo_layout_graphs(*graphs, parser, self.code_truncation)
 
     def make_columns(
         self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None

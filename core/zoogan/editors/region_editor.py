@@ -13,16 +13,24 @@ from zoogan.conditions.unconditional import NoAttributes
 from zoogan.editors.seeds import draw_latents, draw_noise
 from zoogan.facts import Facts
 from zoogan.interfaces import (
+    Call,
     Column,
     Edit,
     Editor,
+    Graph,
     LayoutGenerator,
     Networks,
     Noise,
+    Pipelines,
     RegionCodes,
     Request,
     Seed,
     Targets,
+    make_calls,
+    make_example_faces,
+    make_example_labels,
+    make_example_latents,
+    make_example_layout,
 )
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.synthesis import LatentMapping, name_noise
@@ -305,6 +313,37 @@ class RegionEditor(Editor):
             for k, part in enumerate(self.parts)
             if bool(absent[:, k].any())
         )
+
+    # ---- graphs ----
+
+    def make_graphs(self, facts: Facts) -> Pipelines:
+        """Make the graphs `mapping` and `generator`, and `region_encoder` where codes are read off photos."""
+        image, layout, parts = make_example_faces(facts), make_example_layout(facts), len(self.parts)
+        mapping = cast(LatentMapping, self.networks["mapping"])
+        codes = make_example_latents(parts, self.generator.code_dim)
+        noise, truncation = make_example_latents(mapping.latent_dim), torch.tensor([1.0, 0.5])
+        graphs = [
+            Graph("mapping", self._map_noise, {"code_latent": noise, "truncation": truncation}, ("codes",)),
+            Graph("generator", self.paint, {"codes": codes, "layout": layout}, ("edited",)),
+        ]
+        tasks = {"sample": make_calls("mapping", "generator")}
+        if self.reads_codes:
+            swapped = make_example_labels(parts)
+            inputs = {"image": image, "layout": layout, "codes": codes, "swapped": swapped}
+            graphs.append(Graph("region_encoder", self._read_own_codes, inputs, ("own_codes",)))
+            tasks["edit"] = make_calls("mapping", "region_encoder", Call("generator", {"codes": "own_codes"}))
+        return Pipelines(tuple(graphs), tasks, fixed_noise=bool(self.generator.noise_sizes))
+
+    def _map_noise(self, noise: Tensor, truncation: Tensor) -> Tensor:
+        drawn = self.mean_latent.to(noise).lerp(self.networks["mapping"](noise), truncation[:, None])
+        return drawn.unflatten(1, (len(self.parts), -1))
+
+    def _read_own_codes(self, image: Tensor, layout: Tensor, codes: Tensor, swapped: Tensor) -> Tensor:
+        """Read the codes of parts; those that are swapped, or that the photo lacks, keep the given ones."""
+        own = self.read_codes(image, layout)
+        return torch.where((own.present & (swapped == 0))[..., None], own.codes, codes)
+
+    # ---- sample grids ----
 
     def make_columns(
         self, image: Float[Tensor, "n c h w"], attributes: Float[Tensor, "n a"], masks: Targets | None = None

@@ -12,7 +12,22 @@ from torch import Tensor, nn
 
 from zoogan.conditions.domain import DomainCondition
 from zoogan.editors.style_options import check_style_options
-from zoogan.interfaces import Column, Edit, Editor, HeatMaps, Networks, Request, Seed, Targets
+from zoogan.facts import Facts
+from zoogan.interfaces import (
+    Column,
+    Edit,
+    Editor,
+    Graph,
+    HeatMaps,
+    Networks,
+    Pipelines,
+    Request,
+    Seed,
+    Targets,
+    make_calls,
+    make_example_faces,
+    make_example_latents,
+)
 from zoogan.interfaces.draws import derive_seed
 from zoogan.interfaces.source import find_domains
 
@@ -198,3 +213,21 @@ class StyleEditor(Editor):
                 targets = self.resolve(Request(domain=k, reference=image[row : row + 1]), image) | masks
                 columns.append(Column(f"{name} like", self.apply(image, targets).image, image[row]))
         return columns
+
+    # ---- graphs ----
+
+    def make_graphs(self, facts: Facts) -> Pipelines:
+        """Make the graphs `mapping`, `style_encoder` and `generator`. Heat maps are computed in `generator`."""
+        image, domain = make_example_faces(facts), torch.arange(2) % len(self.condition.names)
+        mapping: Any = self.networks["mapping"]
+        latent, style = make_example_latents(mapping.latent_dim), make_example_latents(mapping.style_dim)
+        graphs = (
+            Graph("mapping", mapping, {"latent": latent, "domain": domain}, ("style",)),
+            Graph("style_encoder", self.networks["style_encoder"], {"reference": image, "domain": domain}, ("style",)),
+            Graph("generator", self._translate, {"image": image, "style": style}, ("edited",)),
+        )
+        tasks = {"edit": make_calls("mapping", "generator"), "reference": make_calls("style_encoder", "generator")}
+        return Pipelines(graphs, tasks)
+
+    def _translate(self, image: Tensor, style: Tensor) -> Tensor:
+        return self.convert_output(self.networks["generator"](image, style, self.heat_maps(image))).clamp(-1, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -13,10 +13,25 @@ from torch import Tensor, nn
 from zoogan.conditions.latent import LatentCondition
 from zoogan.conditions.parts import LATENT_KINDS, PartRows, find_part_rows
 from zoogan.editors.config import InversionConfig
-from zoogan.editors.directions import Direction, solve_move
+from zoogan.editors.directions import Direction, MoveSolver, solve_move
 from zoogan.editors.parts import check_donor, replace_rows
 from zoogan.editors.seeds import draw_latents, draw_noise
-from zoogan.interfaces import Column, Edit, Editor, Networks, Request, Seed, Targets
+from zoogan.facts import Facts
+from zoogan.interfaces import (
+    Call,
+    Column,
+    Edit,
+    Editor,
+    Graph,
+    Networks,
+    Pipelines,
+    Request,
+    Seed,
+    Targets,
+    make_calls,
+    make_example_latents,
+    make_example_request,
+)
 from zoogan.interfaces.synthesis import LatentGenerator, LatentMapping, Latents, Noise, collect_noise, name_noise
 
 DRAWN_COLUMNS, TRUNCATED_COLUMNS, DIRECTION_COLUMNS = 6, 2, 3
@@ -295,6 +310,38 @@ class SynthesisEditor(Editor):
         """Move the latents of targets, by `strength`, to those with replaced parts and along `move`."""
         latents: Tensor = targets["latents"]
         return latents.lerp(targets.get("replaced", latents), strength) + strength * targets["move"][:, None]
+
+    # ---- graphs ----
+
+    def make_graphs(self, facts: Facts) -> Pipelines:
+        """Make the graphs `mapping`, `generator` and, where there are directions, `move`. Noise maps are fixed."""
+        latents = make_example_latents(self.generator.rows, self.generator.style_dim)
+        latent = make_example_latents(self.mapping.latent_dim)
+        truncation, has_parts = torch.tensor([1.0, 0.5]), bool(self.parts)
+        graphs = [
+            Graph("mapping", self._map_noise, {"latent": latent, "truncation": truncation}, ("latents",)),
+            Graph("generator", self._generate, {"latents": latents}, ("face", *["segmentation"][:has_parts])),
+        ]
+        tasks = {"sample": make_calls("mapping", "generator")}
+        if self.attributes:
+            request = make_example_request(len(self.attributes))
+            graphs.append(Graph("move", self._make_mover(), {"latents": latents, "requested": request}, ("moved",)))
+            tasks["edit"] = make_calls("mapping", "move", Call("generator", {"latents": "moved"}))
+        return Pipelines(tuple(graphs), tasks, fixed_noise=bool(self.generator.noise_sizes))
+
+    def _map_noise(self, latent: Tensor, truncation: Tensor) -> Latents:
+        drawn = self.mean_latent.to(latent).lerp(self.mapping(latent), truncation[:, None])
+        return self.generator.repeat_latent(drawn)
+
+    def _generate(self, latents: Latents) -> tuple[Tensor, ...]:
+        output = self.generator(latents)
+        image = output.image.clamp(-1, 1)
+        return (image,) if output.segmentation is None else (image, output.segmentation)
+
+    def _make_mover(self) -> Callable[[Latents, Tensor], Latents]:
+        """Make the function of the graph `move`: latents and requested attributes (NaN = none) to moved latents."""
+        solve = MoveSolver([self.directions[name] for name in self.attributes])
+        return lambda latents, requested: latents + solve(latents, requested)[:, None]
 
     # ---- sample grids ----
 

@@ -32,6 +32,16 @@ from .game import Turn as Turn
 from .generated_edits import GeneratedEdits as GeneratedEdits
 from .generator import EditedImage as EditedImage
 from .generator import ImageEditor as ImageEditor
+from .graph import Call as Call
+from .graph import Graph as Graph
+from .graph import Pipelines as Pipelines
+from .graph import is_exporting as is_exporting
+from .graph import make_calls as make_calls
+from .graph import make_example_faces as make_example_faces
+from .graph import make_example_labels as make_example_labels
+from .graph import make_example_latents as make_example_latents
+from .graph import make_example_layout as make_example_layout
+from .graph import make_example_request as make_example_request
 from .loss import AdversarialLoss as AdversarialLoss
 from .loss import Classification as Classification
 from .loss import DiscriminatorPenalty as DiscriminatorPenalty

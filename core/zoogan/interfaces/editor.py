@@ -11,8 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
+from zoogan.facts import Facts
 from zoogan.interfaces.condition import Condition, Request, Targets
 from zoogan.interfaces.edit_result import Edit
+from zoogan.interfaces.graph import Pipelines
 
 Seed = int | Sequence[int]
 """One seed for all images, or one for each."""
@@ -300,3 +302,17 @@ class Editor(ABC):
             masks: What `read_masks` returned for them.
         """
         return []
+
+    def make_graphs(self, facts: Facts) -> Pipelines:
+        """Make the graphs of this editor, which `zoo export` writes.
+
+        Args:
+            facts: Size, channels and parts of the run's faces.
+
+        Raises:
+            ValueError: The editor has none, as by default.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no graphs, so this run cannot be exported; its method must define "
+            "`make_graphs` (docs/export.md)"
+        )

@@ -25,6 +25,7 @@ from zoogan.config import ConfigModel
 from zoogan.errors import ConfigError
 from zoogan.files import find_folder, get_cache_folder, hash_file, replace_folder, write_tensors
 from zoogan.foreign_files import explain_foreign_file
+from zoogan.interfaces.graph import is_exporting
 from zoogan.interfaces.study import JudgeReading
 from zoogan.judges.network import JudgeNetwork, JudgeNetworkConfig
 from zoogan.plugins.gallery import resolve_path
@@ -112,6 +113,8 @@ class Judge:
 
     @torch.no_grad()
     def _compute_maps(self, image: Float[Tensor, "n 3 h w"]) -> list[Tensor]:
+        if is_exporting():  # its tensors have no values, and must not be kept
+            return self.network.compute_maps(self._resize(image))
         # Several metrics read the same images one after the other; the trunk runs once.
         for recent, version, maps in self._recent:
             if recent() is image and version == image._version:

@@ -70,7 +70,7 @@ def modulated_conv2d(
 
     Source: StyleGAN2 (Karras et al. 2020), section 2.2 and appendix B.
     """
-    n, outputs, kernel = len(x), weight.shape[0], weight.shape[2]
+    n, outputs, kernel = x.shape[0], weight.shape[0], weight.shape[2]
     after = compute_demodulation(weight, scale) * gain if demodulate else None
     if form == "grouped":
         each = weight * scale[:, None, :, None, None]

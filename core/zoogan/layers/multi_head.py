@@ -41,8 +41,9 @@ def select_heads(
         torch._assert_async(
             is_valid, f"domain: the network selects {heads} heads a row, but a row has another number of ones"
         )
-        order = domain.to(torch.uint8).argsort(dim=1, descending=True, stable=True)  # the ones first, in their order
-        place = order[:, :heads]
+        count = domain.shape[1]
+        rank = (domain != 0) * count - torch.arange(count, device=domain.device)  # the ones first, in their order
+        place = rank.topk(heads, dim=1).indices  # a sort could not be exported
     rest = outputs.shape[2:]
     index = place.view(*place.shape, *(1 for _ in rest)).expand(-1, -1, *rest)
     selected = outputs.gather(1, index)

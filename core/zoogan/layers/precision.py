@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from zoogan.interfaces.graph import is_exporting
 
-def disable_autocast(x: Tensor) -> torch.autocast:
+
+def disable_autocast(x: Tensor) -> AbstractContextManager[Any]:
     """Make a context in which nothing on the device of `x` is cast to a smaller type.
+
+    While a graph is exported, which happens without autocast, it does nothing: each context would cost seconds there.
 
     Args:
         x: A tensor; one on the meta device counts as on the CPU.
@@ -19,6 +23,8 @@ def disable_autocast(x: Tensor) -> torch.autocast:
     Returns:
         A context manager.
     """
+    if is_exporting():
+        return nullcontext()
     return torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False)
 
 

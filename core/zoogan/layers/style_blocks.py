@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoogan.interfaces.graph import is_exporting
 from zoogan.layers.activations import SQRT_HALF, leaky_relu
 from zoogan.layers.norm import InstanceNorm2d
 from zoogan.layers.resample import PooledConv2d, ResizeConv2d
@@ -90,7 +91,7 @@ class AdaIN(nn.Module):
     def forward(self, x: Images, style: Float[Tensor, "n s"]) -> Images:
         """Normalise (n, channels, h, w), then scale and shift by styles (n, style_dim)."""
         scale, shift = self.fc(style).chunk(2, 1)
-        if not x.is_contiguous():
+        if not x.is_contiguous() or is_exporting():  # an exporter would fix the batch in the number of groups
             return torch.addcmul(shift[:, :, None, None], self.norm(x), 1 + scale[:, :, None, None])
         # Rows as more channels of one image, so that norm, scale and shift are one pass over the pixels.
         groups = x.shape[0] * x.shape[1]
