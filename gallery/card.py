@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pictures import find_words
 
 import zoogan
 from zoogan.plugins.host import get_zoo
-
-ROWS = 8  # numbers in the table of a card; the report has all
+from zoogan.workflows.run_card import describe_report, format_front_matter, make_front_matter, read_report
 
 
 def write_card(
@@ -41,9 +38,11 @@ def write_card(
     entry = get_zoo().catalogue[run.config.method]
     data, facts = run.config.data, run.facts
     labels = ", ".join(facts.attributes) or "none"
+    report = read_report(path.parent)
+    table = describe_report(report, measured)
     parts = f" Parts: {len(facts.parts)}." if run.editor.parts else ""
     lines = [
-        *make_front_matter(run, is_shipped),
+        f"---\n{format_front_matter(make_front_matter(run, name, report))}---",
         f"# {entry.title} on {data.source} faces",
         f"{entry.summary}. {entry.paper.format_short()} {entry.year}: {entry.paper.title}.",
         "![Faces and edits](sheet.png)",
@@ -56,17 +55,9 @@ def write_card(
         f" {format_hours(seconds)} zoogan {zoogan.__version__.split('+')[0]}. Attributes: {labels}.{parts}",
         "Weights are stored as float16 and computed with in float32; networks that only training reads are left out. "
         f"Rounding changes a picture by {rounding:.2g} of 255 grey levels on average.",
-        *describe_report(path.parent / "report" / "report.json", measured),
+        *(["## How good it is", *table] if table else []),
     ]
     path.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
-
-
-def make_front_matter(run: zoogan.LoadedRun, is_shipped: bool) -> list[str]:
-    """Make the block that model hubs read."""
-    task = "unconditional-image-generation" if run.editor.can_sample else "image-to-image"
-    licence = "license: apache-2.0" if is_shipped else "license: other"
-    tags = ", ".join(["zoogan", "gan", "face-editing", run.config.method, str(run.config.data.source)])
-    return [f"---\nlibrary_name: zoogan\npipeline_tag: {task}\n{licence}\ntags: [{tags}]\n---"]
 
 
 def list_commands(name: str, run: zoogan.LoadedRun, is_shipped: bool) -> list[str]:
@@ -106,19 +97,3 @@ def format_hours(seconds: Mapping[str, float]) -> str:
     parts = ", ".join(f"{name} {value / 60:.0f} min" for name, value in seconds.items())
     total = f"; {sum(seconds.values()) / 3600:.1f} hours together" if len(seconds) > 1 else ""
     return f"Wall time, beside other programs: {parts}{total}."
-
-
-def describe_report(file: Path, measured: str) -> list[str]:
-    """Make the section with the first numbers of the report; `measured` says with which weights."""
-    if not file.exists():
-        return []
-    report: dict[str, Any] = json.loads(file.read_text())
-    judged = [value for value in report["values"] if value["better"] is not None]
-    values = [value for value in judged if value["attribute"] is None] or judged  # a run of one attribute has its alone
-    rows = ["| measure | value | 95 % interval |", "|---|---|---|"]
-    for value in sorted(values, key=lambda value: value["name"].count("."))[:ROWS]:  # `success` before its parts
-        interval = "" if value["low"] is None else f"{value['low']:.3g} to {value['high']:.3g}"
-        arrow = "↓" if value["better"] == "lower" else "↑"
-        rows.append(f"| {value['name']} {arrow} | {value['value']:.3g} | {interval} |")
-    about = f"Measured {measured} on {report['faces']} held-out faces or samples; all numbers: report/report.html."
-    return ["## How good it is", "\n".join(rows), about]

@@ -26,5 +26,6 @@ from .workflows.export_graphs import export_graphs as export_graphs
 from .workflows.export_run import export_judge as export_judge
 from .workflows.export_run import export_run as export_run
 from .workflows.preview_data import preview_data as preview_data
+from .workflows.push_run import push as push
 
 __version__: str

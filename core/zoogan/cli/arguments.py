@@ -36,12 +36,28 @@ def resolve_address(value: Path | list[Path] | None) -> Path | list[Path] | None
     return None if value is None else [find_in_gallery(path) if is_gallery_address(path) else path for path in value]
 
 
+def resolve_run(value: Path | None) -> Path | None:
+    """Replace `gallery:NAME`, and `owner/name` of the Hub, by the folder that it means, before a verb sees it.
+
+    Raises:
+        ConfigError: Neither the gallery nor the Hub has it.
+    """
+    from zoogan.runs.hub import parse_hub_address
+    from zoogan.runs.locations import find_run_folder
+
+    if value is None or is_gallery_address(value) or value.exists() or parse_hub_address(value) is None:
+        return None if value is None else find_in_gallery(value) if is_gallery_address(value) else value
+    return find_run_folder(value)
+
+
 RunFolderArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN", callback=resolve_address, help="The run folder, or gallery:NAME.", show_default=False
+        metavar="RUN", callback=resolve_run, help="The run folder, gallery:NAME, or owner/name on the Hugging Face Hub."
+        ,
+        show_default=False,
     ),
-]
+]  # fmt: skip
 JudgeFolder = Annotated[
     Path | None,
     typer.Option(

@@ -95,10 +95,15 @@ def invert(
 
 
 def choose_inversion_folder(run: Path) -> Path:
-    """Return where latents of a run are written: in its folder, or in `inversions` if it belongs to the gallery."""
-    from zoogan.runs.folder import RunFolder
+    """Return where latents of a run are written: in its folder, or in `inversions` if it belongs to the gallery.
 
-    return RunFolder(run).inversions if name_gallery_entry(run) is None else Path("inversions")
+    A run of the Hub is treated as one of the gallery.
+    """
+    from zoogan.runs.folder import RunFolder
+    from zoogan.runs.hub import name_fetched_run
+
+    is_fixed = (name_gallery_entry(run) or name_fetched_run(run)) is not None
+    return Path("inversions") if is_fixed else RunFolder(run).inversions
 
 
 def check_settings(settings: dict[str, Any]) -> None:

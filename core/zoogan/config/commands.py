@@ -33,6 +33,7 @@ VERBS: dict[str, Verb] = {
     "data": Verb("zoogan.cli.data:app", "Check, show and prepare the pictures of a data set."),
     "import": Verb("zoogan.cli.import_:import_", "Make a run from official weights."),
     "export": Verb("zoogan.cli.export:export", "Export a run to ONNX files, which run without torch."),
+    "push": Verb("zoogan.cli.push:push", "Push a run to the Hugging Face Hub, with a card."),
     "judge": Verb("zoogan.cli.judge:app", "Train and show judges, which read attributes off faces."),
     "evaluate": Verb("zoogan.cli.evaluate:evaluate", "Measure a run's edits, or its samples: a report to read."),
     "compare": Verb("zoogan.cli.compare:compare", "Compare runs side by side, on the same faces."),

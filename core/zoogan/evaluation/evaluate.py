@@ -11,6 +11,7 @@ from zoogan.errors import ConfigError
 from zoogan.evaluation.inputs import FACES, check_jinja, check_styles, choose_metrics, choose_source, open_run
 from zoogan.plugins.gallery import check_outside_gallery, name_gallery_entry
 from zoogan.plugins.host import get_zoo
+from zoogan.runs.hub import name_fetched_run
 
 if TYPE_CHECKING:
     from zoogan.config.registry import Registry
@@ -152,8 +153,8 @@ def add_inverted_faces(
 
 
 def choose_report_folder(run_folder: Path, name: str) -> Path:
-    """Return where a report is written: in the run folder, or in `reports/RUN` for a run of the gallery."""
-    entry = name_gallery_entry(run_folder)
+    """Return where a report is written: in the run folder, or in `reports/RUN` for a run of the gallery or the Hub."""
+    entry = name_fetched_run(run_folder) or name_gallery_entry(run_folder)
     return run_folder / name if entry is None else Path("reports") / entry / name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,10 +112,15 @@ class RunFolder:
         values = read_yaml(self.config)
         method = str(values.get("method"))
         if method not in registry.methods:
-            names = ", ".join(registry.methods)
+            names, needed = ", ".join(registry.methods), self.read_requirements()
+            advice = (
+                f"pip install {' '.join(needed)}"
+                if needed
+                else f"pip install zoogan-{method} if its authors published it so, or name its plugin with --plugin"
+            )
             raise ConfigError(
                 f"{self.path}: its method {method!r} is not installed{suggest_name(method, registry.methods)}; "
-                f"installed: {names}. If a plugin brings it, name the plugin with --plugin"
+                f"installed: {names}. If a plugin brings it: {advice}"
             )
         return validate(registry.methods[method], registry, values), read_facts(self.path)
 
@@ -131,6 +137,12 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("%s: damaged (%s); the next evaluation that is the best writes it anew", self.best, error)
             return {}
+
+    def read_requirements(self) -> list[str]:
+        """Read the names of the packages that a run of the Hub needs, from requirements.txt; empty without one."""
+        file = self.path / "requirements.txt"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        return [name for line in lines if (name := line.strip()) and re.fullmatch(r"[A-Za-z0-9._-]+", name)]
 
     def read_best_iteration(self) -> int | None:
         """Read the iteration of the best checkpoint by `training.best`; None if there is none."""

@@ -35,6 +35,7 @@ from zoogan.runs.requests import EditInputs, list_input_problems, prepare_edit
 SAMPLE_BATCH = 16
 LISTED_NAMES = 5  # of attributes or domains in the repr
 LOAD, EXPORT = "zoogan.runs.opening:load", "zoogan.workflows.export_run:export_run"  # which import this module
+PUSH = "zoogan.workflows.push_run:push"
 NO_GENERATOR = (
     "generator: faces are drawn from seeds, so that each is the same in every batch and on every device; use seed=7"
 )
@@ -153,6 +154,19 @@ class LoadedRun:
         return saved
 
     save_pretrained = save
+
+    def push_to_hub(self, repository: str, **options: Any) -> str:
+        """Push this run to the Hugging Face Hub, see `zoogan.push`.
+
+        Args:
+            repository: `owner/name`.
+            options: See `zoogan.push`.
+
+        Returns:
+            The address of its page.
+        """
+        address: str = import_object(PUSH)(self, repository, **options)
+        return address
 
     @property
     def synthesis_editor(self) -> SynthesisEditor:

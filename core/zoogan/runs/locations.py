@@ -8,6 +8,7 @@ from pathlib import Path
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 from zoogan.plugins.gallery import resolve_path
+from zoogan.runs.hub import fetch_run, parse_hub_address
 from zoogan.runs.lock import LOCK
 
 CONFIG_DRAFTS = ".config.yaml.*.tmp"  # left by a training that was killed while it wrote its first file
@@ -24,8 +25,9 @@ def find_run_folder(run: str | Path) -> Path:
     """Find the folder of the run that a person names.
 
     Args:
-        run: The path of a run folder, or of its `model` folder or `config.yaml`; or `gallery:NAME`. A path may begin
-            with `~`.
+        run: The path of a run folder, or of its `model` folder or `config.yaml`; or `gallery:NAME`; or `owner/name` or
+            `owner/name@revision` on the Hugging Face Hub, unless there is a folder `owner` here. A path may begin with
+            `~`.
 
     Raises:
         ConfigError: There is no run; says what was tried.
@@ -33,6 +35,12 @@ def find_run_folder(run: str | Path) -> Path:
     path = resolve_path(run)
     if path.exists():
         return find_enclosing_run(path)
+    address = parse_hub_address(run)
+    if address is not None and not path.parent.is_dir():
+        try:
+            return fetch_run(address)
+        except ConfigError as error:
+            raise ConfigError(f"{run}: not a run: there is no folder {path.absolute()}, and {error}") from error
     beside = [folder.name for folder in path.parent.iterdir()] if path.parent.is_dir() else []
     raise ConfigError(f"{run}: not a run: there is no folder {path.absolute()}{suggest_name(path.name, beside)}")
 

@@ -34,7 +34,8 @@ def load(
     """Open a trained run, ready to edit or sample.
 
     Args:
-        path: The run folder, or `gallery:NAME` for a run that an installed package brings; see `find_run_folder`.
+        path: The run folder; `gallery:NAME` for a run that an installed package brings; or `owner/name` on the Hugging
+            Face Hub, at a branch, tag or commit as `owner/name@revision`. See `find_run_folder`.
         checkpoint: An iteration, or `best` by `training.best`; None = the final model.
         device: Where the networks go; `auto` is the best device present.
         registry: Methods and components; None = those of all installed plugins.

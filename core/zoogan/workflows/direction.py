@@ -25,6 +25,7 @@ from zoogan.judges.judge import Judge, find_judge, get_judge_folder
 from zoogan.names import suggest_name
 from zoogan.plugins.gallery import check_outside_gallery
 from zoogan.runs.folder import RunFolder
+from zoogan.runs.hub import name_fetched_run
 from zoogan.runs.latents import hash_generator, write_direction
 from zoogan.runs.loaded import LoadedRun
 from zoogan.workflows.direction_file import read_displacements
@@ -90,6 +91,11 @@ def fit_directions(
     check_fit(fit)
     if folder is not None:
         check_outside_gallery(folder, f"{folder / 'directions'}")
+        if name_fetched_run(folder):
+            raise ConfigError(
+                "this run was fetched from the Hub and is not changed; copy it with zoogan.load(...).save(FOLDER), and "
+                "name the copy"
+            )
     if fixed := [name for name in attributes if name in editor.fixed_directions]:
         raise ConfigError(
             f"--attribute {fixed[0]}: this run was trained with its own direction of it; name another attribute, or "
