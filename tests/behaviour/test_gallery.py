@@ -140,8 +140,14 @@ def test_training_starts_from_a_gallery_run(gallery: Path, tmp_path: Path, capsy
     assert main(["sample", "gallery:faces", "-n", "1"]) == 0, "no editor reads the discriminator"
     assert tiny_run("stylegan2", tmp_path / "more", "--from", "gallery:faces", iterations=1) == 0
     assert "no trained discriminator: it starts afresh" in capsys.readouterr().out
-    with pytest.raises(ConfigError, match=r"no model/discriminator\.safetensors"):
-        (gallery / "runs" / "glasses" / "model" / "discriminator.safetensors").unlink()
+    model = gallery / "runs" / "glasses" / "model"
+    (model / "discriminator.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"discriminator\.safetensors is missing, and no whole checkpoint.*copy"):
+        zoogan.load("gallery:glasses")
+    content = json.loads((model / "config.json").read_text())
+    content["networks"].remove("discriminator")
+    (model / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"shared without discriminator.*editing with sagan needs it.*export_run"):
         zoogan.load("gallery:glasses")
 
 

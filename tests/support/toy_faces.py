@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from zoogan.conditions.latent import LatentCondition
 from zoogan.editors.synthesis_editor import SynthesisEditor
-from zoogan.files import write_tensors
+from zoogan.files import list_checksums, write_tensors
 from zoogan.interfaces import LatentGenerator, LatentMapping, SynthesisedFace
 
 SIZE, STYLE, ROWS = 16, 8, 6
@@ -27,6 +28,10 @@ def fill_noise_and_mean(run: Path, value: float = 0.3) -> None:
             if key.endswith(("strength", "mean_latent")):
                 state[key] = torch.full_like(old, value)
         write_tensors(file, state)
+    content = json.loads((run / "model/config.json").read_text())
+    sums = list_checksums(run / "model")
+    content["files"] = {name: sums[name] for name in content["files"]}  # else opening the run mends it
+    (run / "model/config.json").write_text(json.dumps(content, indent=1))
 
 
 def set_inversion(run: Path, **settings: object) -> None:

@@ -35,7 +35,8 @@ def read_model(folder: RunFolder, composition: Composition) -> tuple[TrainedLeng
         How long the weights were trained, and the networks that have only their initial weights.
 
     Raises:
-        ConfigError: No model was saved yet, or it is damaged and there is no whole checkpoint.
+        ConfigError: No model was saved yet, or it is damaged or was shared without a network that editing needs, and
+            there is no whole checkpoint.
         NotFinite: The weights are not finite.
     """
     problem = find_model_problem(folder, composition)
@@ -48,6 +49,12 @@ def read_model(folder: RunFolder, composition: Composition) -> tuple[TrainedLeng
     checkpoint, _ = find_newest_checkpoint(folder.checkpoints)
     if checkpoint is None and not folder.model.exists():
         raise ConfigError(f"{folder.path}: no model in this run yet; training saves it at every checkpoint")
+    if checkpoint is None and (slots := list_left_out_networks(folder, composition)):
+        raise ConfigError(
+            f"{folder.path / 'model'}: the run was shared without {join_names(slots)}, as if only training read it, "
+            f"but editing with {composition.config.method} needs it; ask the person who shared the run for a copy that "
+            "zoogan.export_run makes anew"
+        )
     if checkpoint is None:
         raise ConfigError(
             f"{folder.path / 'model'}: {problem}, and no whole checkpoint can mend it; copy the file again from where "
@@ -170,6 +177,16 @@ def _find_model_problem(folder: RunFolder, composition: Composition, spare: bool
         if name in checksums and (problem := find_damaged_file(folder.model, {name: checksums[name]})):
             return problem
     return None
+
+
+def list_left_out_networks(folder: RunFolder, composition: Composition) -> list[str]:
+    """List the networks that editing needs and that the model was written without on purpose.
+
+    A network that config.json of the model names is no such network: its file was lost.
+    """
+    written = folder.read_model_config().get("networks", list(composition.networks))
+    needed = [slot for slot in composition.networks if slot not in composition.game.training_networks]
+    return [slot for slot in needed if slot not in written and not (folder.model / f"{slot}.safetensors").exists()]
 
 
 def _list_model_names(composition: Composition) -> list[str]:
