@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from typing import Any
 
 MAX_PROBLEMS = 5  # of a long list of problems, how many are printed
@@ -17,9 +19,17 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
 
 
 def import_object(path: str) -> Any:
-    """Import the object behind an import string `package.module:Name`."""
+    """Import the object behind an import string `package.module:Name`. What its module prints goes to stderr.
+
+    Raises:
+        ImportError: The module cannot be imported, or tried to end the program.
+    """
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    try:
+        with redirect_stdout(sys.stderr):
+            return getattr(importlib.import_module(module), name)
+    except SystemExit as error:
+        raise ImportError(f"{module} tried to end the program when it was imported") from error
 
 
 def join_names(names: Sequence[str]) -> str:

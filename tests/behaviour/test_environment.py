@@ -44,7 +44,7 @@ def test_every_variable_that_is_read_is_on_the_page() -> None:
     assert all(name.startswith("ZOOGAN_") for name in VARIABLES)
 
 
-@pytest.mark.parametrize("former", ["ZOO_PLUGINS", "ZOO_DISABLE_PLUGINS"])
+@pytest.mark.parametrize("former", ["ZOO_PLUGINS", "ZOO_DISABLE_PLUGINS", "ZOO_STRICT_PLUGINS"])
 def test_former_names_work_and_new_names_win(former: str) -> None:
     (name,) = [new for new, old in FORMER_NAMES.items() if old == former]
     assert read_variable(name, {former: "a"}) == "a"

@@ -6,13 +6,16 @@ import logging
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from support.plugins import GOOD_PLUGIN, PluginFolder, get_only_failure
+from zoogan.cli import main
 from zoogan.config.commands import VERBS
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
+from zoogan.names import import_object
 
 REGISTER_THEN = """
     from zoogan.config import ComponentConfig
@@ -223,6 +226,60 @@ def test_missing_plugin_file_is_reported(good_plugin_folder: PluginFolder) -> No
     failure = get_only_failure(good_plugin_folder.open_zoo(Path("nowhere/my_plugin.py")))
     assert failure.name == "my_plugin"
     assert "no file" in failure.reason and failure.hint == "check the path"
+
+
+def test_plugin_with_a_slow_import_is_named_once(
+    good_plugin_folder: PluginFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("zoogan.plugins.host.time", clock)
+    body = "import zoogan.plugins.host as host\nhost.time.now += {}\n@hookimpl\ndef zoo_train_end(run): pass"
+    good_plugin_folder.install("slow", body.format(7.2))
+    good_plugin_folder.install("brisk", body.format(4.9))
+    zoo = good_plugin_folder.open_zoo()
+    warnings = {info.name: info.warnings for info in zoo.plugins}
+    (warning,) = warnings["slow"]
+    assert "its import takes 7 s" in warning and warnings["brisk"] == ()
+    (record,) = caplog.records
+    assert "'slow'" in record.getMessage() and warning in record.getMessage()
+
+
+def test_strict_plugins_make_a_broken_one_an_error(good_plugin_folder: PluginFolder) -> None:
+    good_plugin_folder.install("bad", "import sys\nsys.exit(0)")
+    for off in ("", "0", "no"):
+        assert get_only_failure(good_plugin_folder.open_zoo(ZOOGAN_STRICT_PLUGINS=off)).name == "bad"
+    for name in ("ZOOGAN_STRICT_PLUGINS", "ZOO_STRICT_PLUGINS"):
+        with pytest.raises(ConfigError, match="plugin 'bad' is not in use: it tried to end the program"):
+            good_plugin_folder.open_zoo(**{name: "1"})
+    with pytest.raises(ConfigError, match="ZOOGAN_STRICT_PLUGINS=maybe: expected 1 or 0"):
+        good_plugin_folder.open_zoo(ZOOGAN_STRICT_PLUGINS="maybe")
+
+
+def test_prints_of_plugins_do_not_go_to_stdout(plugin_folder: PluginFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    body = "print('imported')\n@hookimpl\ndef zoo_register(registry): print('registered')\n"
+    plugin_folder.install("loud", body + "@hookimpl\ndef zoo_train_end(run): print('ended')")
+    plugin_folder.write_module("loud_part", "print('part imported')\nPART = 3")
+    zoo = plugin_folder.open_zoo()
+    zoo.notify_observers("zoo_train_end", run=Path("run"), outcome="finished")
+    assert not zoo.failures and import_object("loud_part:PART") == 3
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.split("\n") == ["imported", "registered", "ended", "part imported", ""]
+
+
+def test_exit_of_a_component_or_verb_is_a_failure(
+    plugin_folder: PluginFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin_folder.write_module("leaving_part", "import sys\nsys.exit(0)")
+    with pytest.raises(ImportError, match="leaving_part tried to end the program"):
+        import_object("leaving_part:PART")
+
+    def leave(*arguments: object, **options: object) -> None:
+        sys.exit(0)
+
+    monkeypatch.setattr("zoogan.cli.app.build_app", lambda: leave)
+    assert main(["list", "--json"]) == 1
+    output = capsys.readouterr()
+    assert output.out == "" and "zoo list: a plugin tried to end the program (SystemExit at test_plugins" in output.err
 
 
 def test_plugin_that_imports_torch_gets_a_warning(plugin_folder: PluginFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return result if isinstance(result, int) else 0
     except KeyboardInterrupt:
         return INTERRUPTED
+    except SystemExit as error:  # no verb of zoo's own ends the program so
+        from zoogan.config.commands import VERBS
+        from zoogan.plugins.isolation import format_place
+
+        if verb not in VERBS:
+            raise
+        print(f"{name}: a plugin tried to end the program (SystemExit{format_place(error)})", file=sys.stderr)
+        return FAILED
     except BrokenPipeError:  # `zoo list | head` closes the pipe early, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED

@@ -49,7 +49,7 @@ class Verbs(TyperGroup):
             path, plugin = registered.build, registered.plugin
         try:
             return import_command(cmd_name, path)
-        except Exception as error:  # `zoo --help` must work even if a verb cannot be imported
+        except (Exception, SystemExit) as error:  # `zoo --help` must work even if a verb cannot be imported
             return make_failing_command(cmd_name, plugin, error)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -107,7 +107,7 @@ def check_paths_first(command: Any) -> None:
     command.invoke = check_and_invoke
 
 
-def make_failing_command(name: str, plugin: str, error: Exception) -> Any:
+def make_failing_command(name: str, plugin: str, error: BaseException) -> Any:
     """Make a command that explains why the real one cannot be imported."""
     from zoogan.plugins.isolation import explain_failure
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any
 import pluggy
 
 from zoogan.config.registry import MethodSpec, Registry
-from zoogan.environment import read_variable
+from zoogan.environment import read_switch, read_variable
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 from zoogan.plugins import hooks
@@ -29,6 +31,7 @@ from zoogan.plugins.discovery import Candidate, find_candidates, make_file_candi
 from zoogan.plugins.isolation import RejectedError, check_hooks, check_version, explain_failure, list_implemented_hooks
 
 log = logging.getLogger(__name__)
+SLOW_SECONDS = 5.0  # an import that takes longer is named
 SLOW = (
     "it imports torch when it is loaded, which makes every command slow. Import torch inside the functions that use it"
 )
@@ -151,11 +154,15 @@ class PluginHost:
                 self.files.append(path)
 
     def load(self, candidate: Candidate) -> None:
-        """Load one plugin. On failure nothing of it stays, and the reason is in `failures`."""
+        """Load one plugin. On failure nothing of it stays, and the reason is in `failures`.
+
+        What the plugin prints goes to stderr, because stdout may be a document for programs.
+        """
         if candidate.name in self.disabled:
             return
         try:
-            self._load(candidate)
+            with redirect_stdout(sys.stderr):
+                self._load(candidate)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: a plugin may not end the program
@@ -165,9 +172,13 @@ class PluginHost:
 
     def _load(self, candidate: Candidate) -> None:
         """Import, check and register one plugin."""
-        had_torch = "torch" in sys.modules
+        had_torch, begin = "torch" in sys.modules, time.monotonic()
         plugin = candidate.load()
+        seconds = time.monotonic() - begin
         warnings = (SLOW,) if not had_torch and "torch" in sys.modules else ()
+        if seconds > SLOW_SECONDS and candidate.distribution != "zoogan":
+            warnings += (f"its import takes {seconds:.0f} s, which every command waits for",)
+            log.warning("plugin %r: %s; leave it out with ZOOGAN_DISABLE_PLUGINS", candidate.name, warnings[-1])
         if self.manager.is_registered(plugin):  # loaded already: ZOOGAN_PLUGINS may name an installed plugin
             return
         other = next((info for info in self.plugins if info.name == candidate.name), None)
@@ -210,7 +221,8 @@ class PluginHost:
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():  # a copy, in loading order
             plugin, name = implementation.plugin, implementation.plugin_name
             try:
-                self.call_hook(plugin, hook, **observed)
+                with redirect_stdout(sys.stderr):
+                    self.call_hook(plugin, hook, **observed)
             except (Exception, SystemExit) as error:
                 reason, hint = explain_failure(error)
                 log.warning("plugin %r failed in %s and is not called again: %s", name, hook, reason)
@@ -243,7 +255,10 @@ def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.env
         files: Single-file plugins.
         environment: Environment variables. ZOOGAN_PLUGINS names modules or .py files to load as well;
             ZOOGAN_DISABLE_PLUGINS names plugins to leave out (they are not even imported). Both take lists separated by
-            commas.
+            commas. With ZOOGAN_STRICT_PLUGINS=1 a plugin that fails is an error.
+
+    Raises:
+        ConfigError: A plugin failed, and ZOOGAN_STRICT_PLUGINS is on; names all that failed.
     """
     host = PluginHost()
     host.disabled = split_names(read_variable("ZOOGAN_DISABLE_PLUGINS", environment))
@@ -255,6 +270,8 @@ def open_zoo(files: Sequence[Path] = (), environment: Mapping[str, str] = os.env
             host.warnings.append(f"ZOOGAN_DISABLE_PLUGINS names {name!r}, and there is no such plugin{hint}")
     for candidate in candidates:
         host.load(candidate)
+    if host.failures and read_switch("ZOOGAN_STRICT_PLUGINS", environment):
+        raise ConfigError("\n".join(map(str, host.failures)))
     return host
 
 
