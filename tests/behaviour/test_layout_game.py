@@ -37,7 +37,10 @@ NARROW = [
 
 def make_config(*sets: str, method: str = "smile-layout") -> GameConfig:
     """A narrow config of the layout stage, from its drawn recipe."""
-    return compose_config(REGISTRY.methods[method], REGISTRY, sets=parse_sets([*NARROW, *sets]))
+    settings = dict(setting.split("=", 1) for setting in (*NARROW, *sets))  # the last one counts
+    return compose_config(
+        REGISTRY.methods[method], REGISTRY, sets=parse_sets([f"{key}={value}" for key, value in settings.items()])
+    )
 
 
 # ---- the game ----

@@ -72,7 +72,10 @@ def test_part_edits_accept_latent_files_and_photos(
     wanted = loaded_part_run.edit(loaded_part_run.sample(seed=4), part="hair", from_seed=5)
     assert np.array_equal(read_pictures(tmp_path / "edits")["seed-4-edited.png"], make_pixels(wanted.image))
     photo = save_picture(tmp_path / "me.png")
-    assert main(["edit", str(untrained_part_run), str(own), "--part", "hair", "--from", str(photo), *out]) == 0
+    assert (
+        main(["edit", str(untrained_part_run), str(own), "--part", "hair", "--from", str(photo), "--overwrite", *out])
+        == 0
+    )
     wanted = loaded_part_run.edit(loaded_part_run.sample(seed=4), part="hair", donor=photo)
     assert np.array_equal(read_pictures(tmp_path / "edits")["seed-4-edited.png"], make_pixels(wanted.image))
     part = ["--part", "hair", "--from-seed", "5", "--crop"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -98,7 +99,7 @@ def test_stop_in_each_stage_and_resume_give_the_same_files(
     with monkeypatch.context() as patch:
         interrupt_in(patch, where)
         assert begin(run) == 130
-    assert f"zoo train --out {run} --resume" in capsys.readouterr().out
+    assert re.search(rf"zoo train --out {run} --plugin \S+staged_plugin\.py --resume", capsys.readouterr().out)
     states = {name: record["state"] for name, record in read_states(run).items()}
     expected = {
         "colours": {"colours": "running", "backbone": "waiting"},

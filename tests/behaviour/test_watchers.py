@@ -290,23 +290,30 @@ def test_training_killed_inside_a_save_goes_on_exactly(
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1"])
 def test_signals_of_terminals_and_schedulers_stop_a_training(name: str) -> None:
     number = getattr(signal, name)
-    before = signal.getsignal(number)
-    with StopSignals() as signals:
-        os.kill(os.getpid(), number)
-        assert signals.received == number
-    assert signal.getsignal(number) == before
+    inherited = signal.signal(number, signal.SIG_DFL)  # ignored under nohup
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), number)
+            assert signals.received == number
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, inherited)
 
 
 def test_launched_process_takes_a_signal_passed_on_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """SLURM and terminals signal torchrun and its processes, and torchrun passes the signal on to them."""
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
-    with StopSignals() as signals:
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
-        assert signals.received == signal.SIGINT
-        monkeypatch.setattr("zoogan.terminal.signals.REPEATED", 0.0)
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
+    try:
+        with StopSignals() as signals:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+            assert signals.received == signal.SIGINT
+            monkeypatch.setattr("zoogan.terminal.signals.REPEATED", 0.0)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
 
 
 def test_hangup_stays_ignored_under_nohup() -> None:

@@ -175,7 +175,7 @@ class PluginHost:
         had_torch, begin = "torch" in sys.modules, time.monotonic()
         plugin = candidate.load()
         seconds = time.monotonic() - begin
-        warnings = (SLOW,) if not had_torch and "torch" in sys.modules else ()
+        warnings: tuple[str, ...] = (SLOW,) if not had_torch and "torch" in sys.modules else ()
         if seconds > SLOW_SECONDS and candidate.distribution != "zoogan":
             warnings += (f"its import takes {seconds:.0f} s, which every command waits for",)
             log.warning("plugin %r: %s; leave it out with ZOOGAN_DISABLE_PLUGINS", candidate.name, warnings[-1])
