@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from zoogan.pictures import Box, read_photo, read_whole_photo, save_whole_photo
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.layouts import save_layout
 from zoogan.runs.loaded import LoadedRun
-from zoogan.workflows import edit_in_photo, edit_photos, faces
+from zoogan.workflows import edit_in_photo, edit_photos, faces, photos
 
 WISH = ("--attribute", "Eyeglasses=1", "--device", "cpu")
 
@@ -373,3 +374,10 @@ def test_wrong_options_of_photos_are_refused(run: LoadedRun, album: Path, read_e
     assert "--crop: this run edits maps of parts" in error and "--overwrite" not in error
     with pytest.raises(ConfigError, match="edits maps of parts, which are no photo"):
         edit_in_photo(run, photo, Eyeglasses=1)
+
+
+@pytest.mark.parametrize(("method", "source"), [("sagan", "celeba"), ("smile", "celebamask_hq"), ("sd-gan", None)])
+def test_advice_for_photos_names_a_source_of_the_method(method: str, source: str | None) -> None:
+    run: Any = SimpleNamespace(config=SimpleNamespace(method=method, data=SimpleNamespace(source="drawn")))
+    note = photos.describe_drawn_run(run, [Path("missing.jpg")])
+    assert note is not None and (f"--data {source} " in note if source else "zoo train" not in note)

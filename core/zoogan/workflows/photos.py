@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from zoogan.config.layers import read_recipe
 from zoogan.errors import ConfigError
 from zoogan.names import join_problems
 from zoogan.pictures.opening import describe_missing_photo
@@ -58,16 +59,16 @@ def describe_drawn_run(run: LoadedRun, photos: Sequence[Path]) -> str | None:
     """
     if run.config.data.source != "drawn" or all(map(is_drawn_picture, photos)):
         return None
-    method = run.config.method
-    entry = get_zoo().catalogue.get(method)
-    has_weights = entry is not None and any(weights.importer for weights in entry.weights)
-    ready = (
-        f"`zoo import {method}` reads official weights (`zoo show {method}` names them), and " if has_weights else ""
-    )
-    return (
-        f"this run has seen drawn faces only, so that edits of real photos come out badly. For photos: {ready}"
-        f"`zoo train --model {method} --data celeba --root DIR` trains on photos that you may use"
-    )
+    method, zoo = run.config.method, get_zoo()
+    entry, advice = zoo.catalogue.get(method), []
+    if entry is not None and any(weights.importer for weights in entry.weights):
+        advice.append(f"`zoo import {method}` reads official weights (`zoo show {method}` names them)")
+    spec = zoo.registry.methods[method]
+    sources = [read_recipe(spec, name)["data"]["source"] for name in spec.list_recipes()]
+    if source := next((source for source in sources if source != "drawn"), None):
+        advice.append(f"`zoo train --model {method} --data {source} --root DIR` trains on photos that you may use")
+    note = "this run has seen drawn faces only, so that edits of real photos come out badly"
+    return f"{note}. For photos: {', and '.join(advice)}" if advice else note
 
 
 def refuse_latent_files(photos: Sequence[Path]) -> None:
