@@ -70,8 +70,8 @@ def hub() -> Iterator[FakeHub]:
 
 
 @pytest.fixture(scope="module")
-def pushed(hub: FakeHub, sagan_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, object]:
-    """What one person said and did with the hub; its files are in `hub`."""
+def push_results(hub: FakeHub, sagan_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, object]:
+    """What the calls of one person returned and printed; the hub has the files."""
     from support.pictures import save_picture
 
     home = tmp_path_factory.mktemp("hub")
@@ -106,21 +106,21 @@ def pushed(hub: FakeHub, sagan_run: Path, tmp_path_factory: pytest.TempPathFacto
     return {**json.loads(result.stdout.splitlines()[-1]), "home": str(home)}
 
 
-def test_pushed_run_has_no_secrets_and_no_code(hub: FakeHub, pushed: Mapping[str, object]) -> None:
+def test_pushed_run_has_no_secrets_and_no_code(hub: FakeHub, push_results: Mapping[str, object]) -> None:
     files = hub.repositories["me/glasses"]
     networks = {f"model/{name}.safetensors" for name in ("generator", "discriminator")}
     about = {"config.yaml", "facts.json", "model/config.json", "README.md", "requirements.txt", "sheet.png"}
     assert set(files) == about | networks
-    assert not [name for name, content in files.items() if str(pushed["home"]).encode() in content]
+    assert not [name for name, content in files.items() if str(push_results["home"]).encode() in content]
     assert yaml.safe_load(files["config.yaml"])["data"]["root"] is None
-    assert pushed["page"] == pushed["again"] == f"{hub.address}/me/glasses"
+    assert push_results["page"] == push_results["again"] == f"{hub.address}/me/glasses"
     space = hub.repositories["spaces/me/glasses"]
     assert set(space) == {"app.py", "requirements.txt", "README.md"}
     assert b'zoogan.load("me/glasses")' in space["app.py"] and b"sdk: gradio" in space["README.md"]
     compile(space["app.py"], "app.py", "exec")
 
 
-def test_card_tells_use_report_and_licence(hub: FakeHub, pushed: Mapping[str, object]) -> None:
+def test_card_tells_use_report_and_licence(hub: FakeHub, push_results: Mapping[str, object]) -> None:
     card = hub.repositories["me/glasses"]["README.md"].decode()
     _, front, text = card.split("---\n", 2)
     facts = yaml.safe_load(front)
@@ -135,9 +135,9 @@ def test_card_tells_use_report_and_licence(hub: FakeHub, pushed: Mapping[str, ob
     )
 
 
-def test_fetched_run_edits_equal_to_the_bit(pushed: Mapping[str, object]) -> None:
-    assert pushed["equal"] is True and pushed["offline"] is True and pushed["verb"] == 0
-    folder = Path(str(pushed["folder"]))
+def test_fetched_run_edits_equal_to_the_bit(push_results: Mapping[str, object]) -> None:
+    assert push_results["equal"] is True and push_results["offline"] is True and push_results["verb"] == 0
+    folder = Path(str(push_results["folder"]))
     assert name_fetched_run(folder) == "me--glasses" and name_fetched_run(folder.parent) is None
     assert not (folder / "README.md").exists(), "only what a run needs is fetched"
 
@@ -153,8 +153,8 @@ def test_fetched_run_edits_equal_to_the_bit(pushed: Mapping[str, object]) -> Non
         "offline, push": "this machine is offline (HF_HUB_OFFLINE); nothing was pushed",
     }.items(),
 )
-def test_hub_mistakes_are_told_in_a_sentence(pushed: Mapping[str, object], what: str, sentence: str) -> None:
-    said = str(pushed[what])
+def test_hub_mistakes_are_told_in_a_sentence(push_results: Mapping[str, object], what: str, sentence: str) -> None:
+    said = str(push_results[what])
     assert sentence in said and "\n" not in said
 
 
