@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -314,6 +315,34 @@ def test_launched_process_takes_a_signal_passed_on_for_one(monkeypatch: pytest.M
                 os.kill(os.getpid(), signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, inherited)
+
+
+LONG_CALL = """
+import ctypes, os, sys, threading, time
+from zoogan.terminal import signals
+signals.GRACE = 0.1
+
+def send():
+    os.kill(os.getpid(), int(sys.argv[1]))
+    time.sleep(0.2)
+    print("not stopped by the first one", flush=True)
+    os.kill(os.getpid(), int(sys.argv[1]))
+
+with signals.StopSignals("iteration"):
+    libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(mutex)
+    threading.Thread(target=send, daemon=True).start()
+    libc.pthread_mutex_lock(mutex)  # waits forever, and no handler of Python runs
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a mutex of zeros is a free one on Linux")
+def test_signals_are_answered_inside_a_long_call() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", LONG_CALL, str(int(signal.SIGINT))], capture_output=True, text=True, timeout=60
+    )
+    assert result.stderr == "SIGINT: stopping after this iteration; a second signal stops at once\n"
+    assert result.stdout == "not stopped by the first one\n" and result.returncode == 128 + signal.SIGINT
 
 
 def test_hangup_stays_ignored_under_nohup() -> None:

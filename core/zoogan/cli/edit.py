@@ -253,7 +253,7 @@ def save_edits(run: LoadedRun, options: EditOptions, command: str, as_json: bool
     from zoogan.terminal.signals import StopSignals
     from zoogan.workflows.edit_photos import edit_photos
 
-    with StopSignals() as signals:
+    with StopSignals("batch") as signals:
         result = edit_photos(
             run, options.photos, complete_request(run, options), layouts=options.layout, donor=donor,
             segmentation=options.segmentation, keep_background=options.keep_background, resume=options.resume,
@@ -286,7 +286,7 @@ def save_clip(run: LoadedRun, options: EditOptions, command: str, as_json: bool 
 
     assert options.clip is not None
     photo = options.photos[0] if options.drive is not None else None
-    with StopSignals() as signals:
+    with StopSignals("batch") as signals:
         result = edit_clip(
             run, options.clip, complete_request(run, options), options.clip_output, photo=photo,
             layout=next(iter(options.layout), None), own=options.parse_own(), seed=next(iter(options.seed), 0),

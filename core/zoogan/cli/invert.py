@@ -75,7 +75,7 @@ def invert(
     check_replaceable(files, generator_hash)
     pictures = read_run_photos(loaded, photos, print_note)
     saved = 0
-    with StopSignals() as signals:
+    with StopSignals("iteration") as signals:
         batches = invert_in_batches(
             loaded, photos, pictures, stop=signals, show_progress=Display, notify=print_note,
             likeness=likeness, seed=seed, **given,

@@ -108,7 +108,7 @@ def run_with_progress(train: Callable[[Watch], T], training: JudgeTrainingConfig
     from zoogan.terminal.progress import Display
     from zoogan.terminal.signals import StopSignals
 
-    with StopSignals() as signals, Display(0, training.iterations, training.batch) as display:
+    with StopSignals("iteration") as signals, Display(0, training.iterations, training.batch) as display:
 
         def watch(iteration: int, terms: Mapping[str, float]) -> bool:
             display.advance(iteration)

@@ -40,7 +40,7 @@ def prepare(
     from zoogan.terminal.signals import StopSignals
     from zoogan.workflows.store_data import prepare_data
 
-    with StopSignals() as signals, show_progress("face") as watch:
+    with StopSignals("batch") as signals, show_progress("face") as watch:
 
         def report(done: int, faces: int) -> bool:
             watch(done, faces)

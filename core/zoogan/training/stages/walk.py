@@ -333,7 +333,7 @@ class StagedTraining:
         group = dist.new_group(backend="gloo", timeout=LONGEST_JOB) if self.world.size > 1 else None
         error: BaseException | None = None
         signal: int | None = None
-        with StopSignals() as signals:
+        with StopSignals(None if self.quiet else f"step of stage {context.name}") as signals:
             if self.is_main:
                 try:
                     run(replace(context, get_signal=lambda: signals.received and int(signals.received)))
