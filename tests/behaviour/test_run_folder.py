@@ -14,8 +14,10 @@ from PIL import Image
 import zoogan
 from support.runs import tiny_run
 from zoogan.cli import main
+from zoogan.plugins.host import get_zoo
 from zoogan.runs import locations
 from zoogan.runs.folder import RunFolder
+from zoogan.training.configure import configure_new_run
 from zoogan.training.session import Session
 
 
@@ -208,3 +210,19 @@ def test_workers_share_the_memory_for_drawn_faces(monkeypatch: pytest.MonkeyPatc
         source = DrawnSource(DrawnData(image_size=16, faces=32, held_out=4, workers=workers))
         source.read("train", [0])
         assert len(source._caches["train"].is_filled) == faces
+
+
+@pytest.mark.parametrize(
+    ("folder", "recipe", "name"),
+    [
+        ("photos", None, "stylegan2-photos-64-001"),
+        ("Ünsere  Bilder (2)", None, "stylegan2-nsere-Bilder-2-64-001"),
+        ("日本", None, "stylegan2-ffhq-256-001"),
+        ("photos", "drawn-32", "stylegan2-drawn-32-001"),
+    ],
+)
+def test_run_is_named_after_its_data(tmp_path: Path, folder: str, recipe: str | None, name: str) -> None:
+    (tmp_path / folder).mkdir()
+    settings = {"data": {"root": str(tmp_path / folder), "image_size": 64}}
+    _, path = configure_new_run(get_zoo(), "stylegan2", recipe=recipe, source="folder", settings=settings)
+    assert path == Path("runs", name)

@@ -44,7 +44,7 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as training.seed=1; repeatable."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/<model>-<recipe>-<NNN>.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; by default runs/<model>-<data>-<NNN>.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Iterations; the same as --set training.iterations=N.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same as --set training.seed=N.")] = None,
     from_: Annotated[

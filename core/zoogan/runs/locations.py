@@ -61,6 +61,22 @@ def find_enclosing_run(path: Path) -> Path:
     raise ConfigError(f"{path}: not a run (no {' and '.join(RUN_FILES)} in it){hint}")
 
 
+def make_run_stem(method: str, recipe: str, root: str | Path | None, image_size: int) -> str:
+    """Make the name of a run without its number: of the method, and of the data or else the recipe.
+
+    Args:
+        method: The name of the method.
+        recipe: The name of the recipe.
+        root: The folder of the faces; None = they have none.
+        image_size: In pixels.
+
+    Returns:
+        Such as `stylegan2-photos-64`, or `stylegan2-drawn-32` for faces without a folder.
+    """
+    name = re.sub(r"[^A-Za-z0-9]+", "-", Path(root).name if root is not None else "").strip("-")[:40].rstrip("-")
+    return f"{method}-{name}-{image_size}" if name else f"{method}-{recipe}"
+
+
 def choose_run_folder(parent: Path, stem: str) -> Path:
     """Return `parent/stem-001`, or the path with the first number after those in use."""
     matches = (re.fullmatch(rf"{re.escape(stem)}-(\d+)", path.name) for path in parent.glob(f"{stem}-*"))

@@ -165,7 +165,8 @@ def configure_new_run(
     Args:
         zoo: plugins and the registry.
         method: as `--model` names it.
-        out: the run folder; None takes the next free runs/<method>-<recipe>-<NNN>.
+        out: the run folder; None takes the next free runs/<method>-<recipe>-<NNN>, or, where the data have a folder and
+            no recipe is named, runs/<method>-<folder>-<image size>-<NNN>.
         recipe: None takes the method's recipe for the source.
         source: where the faces come from; None means drawn faces.
         config: a YAML file, laid over the recipe.
@@ -174,7 +175,7 @@ def configure_new_run(
     Raises:
         ConfigError: The config has mistakes (all of them are named), or the folder is in use.
     """
-    from zoogan.runs.locations import choose_run_folder, explain_occupied_folder
+    from zoogan.runs.locations import choose_run_folder, explain_occupied_folder, make_run_stem
 
     spec, files, settings = get_method(zoo, method), [config] if config else [], locate_stages(settings or {})
     layers = [*map(read_yaml, files), settings]
@@ -203,7 +204,9 @@ def configure_new_run(
             complete = complete_config()
     if out is not None:
         check_outside_gallery(out, f"--out {out}")
-    folder = out or choose_run_folder(Path("runs"), f"{spec.name}-{complete.recipe}")
+    root = None if recipe else complete.data.root
+    stem = make_run_stem(spec.name, str(complete.recipe), root, complete.data.image_size)
+    folder = out or choose_run_folder(Path("runs"), stem)
     if reason := explain_occupied_folder(folder, ignores_lock=True):
         hint = "go on with it by --resume, or choose another" if folder.is_dir() else "choose a folder"
         raise ConfigError(f"--out {folder}: {reason}; {hint}")

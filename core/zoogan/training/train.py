@@ -68,7 +68,8 @@ def train(
         recipe: named settings of the method; by default those for the source.
         config: a YAML file of settings.
         iterations: how long to train, `training.iterations`.
-        out: the run folder; by default runs/<method>-<recipe>-<NNN>.
+        out: the run folder; by default runs/<method>-<recipe>-<NNN>, or runs/<method>-<folder>-<image size>-<NNN> where
+            the data have a folder and no recipe is named.
         seed: `training.seed`.
         start_from: a run whose weights the training begins with.
         device: auto, cpu, cuda or mps.
