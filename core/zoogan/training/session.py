@@ -6,11 +6,13 @@ import logging
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from accelerate.utils import ProjectConfiguration
 
+from zoogan.composition.stages import FOLDER as STAGES
 from zoogan.data.loader import make_loader, move_batches
 from zoogan.data.prepare import AT_ONCE, use_prepared_faces
 from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid
@@ -22,6 +24,7 @@ from zoogan.runs.locations import create_run_folder
 from zoogan.terminal.progress import Display, PatientConsole
 from zoogan.terminal.signals import StopSignals
 from zoogan.training.advice import advise_lower_rate, describe_not_finite, explain_failure
+from zoogan.training.duration import DurationTrial, describe_duration
 from zoogan.training.logbook import Logbook
 from zoogan.training.machine import keep_freed_memory, limit_threads, use_cuda_flags
 from zoogan.training.periodic_evaluation import PeriodicEvaluation
@@ -146,9 +149,11 @@ class Session:
         if self.evaluation is not None and training.best is not None:
             self.evaluation.get_best_name(self.measure())  # report an unknown measure now, not hours later
         display = Display(trainer.iteration, training.iterations, trainer.rows * self.world.size, self.quiet)
-        with StopSignals() as signals, display:
+        announce = partial(self.announce_duration, display, trainer.iteration)
+        trial = DurationTrial(trainer.iteration, training.iterations, announce)
+        with StopSignals(None if self.quiet else "iteration") as signals, display:
             try:
-                self.iterate(signals, display)
+                self.iterate(signals, display, trial)
             except NotFinite as error:
                 self.notify("zoo_train_end", outcome="failed")
                 self.log_event("end: failed at iteration %d: %s", trainer.iteration, error, level=logging.ERROR)
@@ -192,9 +197,24 @@ class Session:
         paths = checkpoints.list_checkpoints(self.folder.checkpoints)
         return f"saved in {paths[-1]}; --resume goes on there" if paths else None
 
-    def iterate(self, signals: StopSignals, display: Display) -> None:
+    def announce_duration(self, display: Display, first: int, seconds: float) -> None:
+        """Show and log how long the training will take, if that is long.
+
+        Args:
+            display: shows it.
+            first: the iteration at which it began or continued.
+            seconds: of an iteration.
+        """
+        stage = self.folder.path.name if self.folder.path.parent.name == STAGES else None
+        note = describe_duration(self.config, first, seconds, self.trainer.device, stage)
+        if note and self.is_main:
+            display.print_line(note)
+            self.log_event("%s", note)
+
+    def iterate(self, signals: StopSignals, display: Display, trial: DurationTrial) -> None:
         """Iterate to the end, or until a signal; log, sample, save and measure whenever it is due."""
         trainer, training = self.trainer, self.config.training
+        is_synchronous = self.accelerator.device.type == "cpu"  # others have finished an iteration when it is checked
         while trainer.iteration < training.iterations:
             with use_cuda_flags(self.accelerator.device, training.tf32):  # not for samples and measures
                 trainer.iterate()
@@ -202,6 +222,8 @@ class Session:
             display.advance(k)
             if k % READ_EVERY == 0:
                 trainer.check_finite()
+            if is_synchronous or k % READ_EVERY == 0:
+                trial.mark(k)
             stop, end = self.agree_to_stop(signals, k), k == training.iterations
             if k % training.log_every == 0 or end or stop:
                 self.log(display)
