@@ -17,6 +17,7 @@ class SdGanOffsetConfig(ComponentConfig):
         rows: Rows of w+, as the backbone has them; null = 2 log2(image size) - 2, which is StyleGAN2's number.
         width: Channels of the encoders at full size; they grow to `channels`.
         channels: Channels of the features of 4 x 4 pixels.
+        squeezed: Channels of the grid that the last layer reads.
         geometry: Read the shape of the face too, nine channels.
     """
 
@@ -25,6 +26,7 @@ class SdGanOffsetConfig(ComponentConfig):
     rows: int | None = Field(None, ge=1)
     width: int = Field(24, ge=1)
     channels: int = Field(96, ge=1)
+    squeezed: int = Field(64, ge=1)
     geometry: bool = False
 
 

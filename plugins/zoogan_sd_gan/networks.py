@@ -21,8 +21,6 @@ GRID = 4
 """Side of the features in pixels at which face and composite are joined."""
 MAX_GEOMETRY_SIDE = 64
 """The geometry is smooth, so that a larger one is shrunk to this side."""
-SQUEEZED = 64
-"""Channels of the grid that the last layer reads."""
 
 
 def count_rows(rows: int | None, image_size: int) -> int:
@@ -101,8 +99,8 @@ class SdGanOffset(LatentOffset):
         )
         self.join = nn.Conv2d((2 + config.geometry) * channels, channels, 1)
         self.norm = SeanNorm(channels, 2, channels, norm="instance", hidden=channels, guide=channels)
-        self.squeeze = nn.Conv2d(channels, SQUEEZED, 1)
-        self.last = nn.Linear(SQUEEZED * GRID**2 + channels, self.rows * self.style_dim)
+        self.squeeze = nn.Conv2d(channels, config.squeezed, 1)
+        self.last = nn.Linear(config.squeezed * GRID**2 + channels, self.rows * self.style_dim)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 

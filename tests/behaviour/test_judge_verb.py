@@ -109,6 +109,8 @@ def test_a_folder_of_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["--set", "data.fases=3"], "did you mean 'faces'"),
         (["--set", "training.seed=3"], "only settings of the source"),
         (["--size", "8"], "image_size"),
+        (["--width", "12"], "--width 12: expected a multiple of 8"),
+        (["--width", "16", "--backbone", "resnet18"], "only the default network has a width"),
         (["--iterations", "0"], "--iterations 0"),
         (["--device", "tpu"], "expected auto"),
         (["--plugin", "nowhere.py"], "nowhere.py"),

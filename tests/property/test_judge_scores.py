@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zoogan import ConfigError
 from zoogan.judges.network import BACKBONE, JudgeNetwork, plan_network
 from zoogan.judges.scores import choose_threshold, score_attribute, score_each_part, score_parts, score_pose
 from zoogan.judges.training import compute_part_weights
@@ -119,3 +120,18 @@ def test_fine_maps_have_the_size_of_the_faces() -> None:
     maps = [JudgeNetwork(build).compute_maps(torch.zeros(1, 3, 32, 32))[0] for build in (plain, fine)]
     assert [one.shape[2] for one in maps] == [16, 32]
     assert maps[1].shape[1] * 2 == maps[0].shape[1]
+
+
+@pytest.mark.parametrize("width", [8, 16, 32])
+def test_width_is_that_of_the_first_maps(width: int) -> None:
+    network = JudgeNetwork(plan_network(BACKBONE, 32, 2, classes=3, width=width))
+    assert [level.shape[1] for level in network.compute_maps(torch.zeros(1, 3, 32, 32))][-3:] == [
+        2 * width, 4 * width, 8 * width,
+    ]  # fmt: skip
+    assert plan_network(BACKBONE, 32, 2, width=32) == plan_network(BACKBONE, 32, 2)
+    assert plan_network(BACKBONE, 32, 2, fine=True, width=16) == plan_network(BACKBONE, 32, 2, fine=True)
+
+
+def test_only_the_default_network_has_a_width() -> None:
+    with pytest.raises(ConfigError, match="width 16: only the default network"):
+        plan_network("resnet18", 32, 2, width=16)

@@ -40,6 +40,9 @@ def train(
     size: Annotated[int, typer.Option(help="Side of the faces in pixels.")] = 64,
     backbone: Annotated[str | None, typer.Option(help="A network of timm (default: a narrow resnet10t).")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Begin with timm's weights (a download).")] = False,
+    width: Annotated[
+        int | None, typer.Option(help="Channels of the first maps of the default network (default: 32).")
+    ] = None,
     iterations: Annotated[int | None, typer.Option(help="Iterations of the training (default: 3000).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of the judge (default: in the cache).")] = None,
@@ -58,7 +61,8 @@ def train(
     open_host(plugin)
     plan = plan_judge(
         data, root=root, attributes=attributes, size=size, backbone=backbone, pretrained=pretrained,
-        iterations=iterations, seed=seed, out=out, force=force, settings=parse_sets(set_ or []), device=device,
+        width=width, iterations=iterations, seed=seed, out=out, force=force, settings=parse_sets(set_ or []),
+        device=device,
     )  # fmt: skip
     typer.echo(describe_plan(plan))
     if not plan.source.count_faces("valid"):

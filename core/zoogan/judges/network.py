@@ -14,9 +14,10 @@ from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 
 BACKBONE = "resnet10t"
-# Half of resnet10t's width: a quarter of its work, and small faces need no more.
-NARROW: dict[str, Any] = {"channels": [32, 64, 128, 256], "stem_width": 16}
-NARROWER: dict[str, Any] = {"channels": [16, 32, 64, 128], "stem_width": 8}  # for `fine` maps, of four times the pixels
+NETWORK_WIDTH = 32
+"""Channels of the first maps of the default backbone: half of resnet10t's, as small faces need no more."""
+FINE_WIDTH = 16
+"""The same for `fine` maps, which have four times the pixels."""
 SMALL = 96  # px: at and below, a backbone made for 224 px would halve the faces too often
 WIDTH = 32  # channels of the pose and part heads
 
@@ -58,6 +59,7 @@ def plan_network(
     classes: int = 0,
     pretrained: bool = False,
     fine: bool = False,
+    width: int | None = None,
 ) -> JudgeNetworkConfig:
     """Plan the network for faces of a size.
 
@@ -72,11 +74,19 @@ def plan_network(
         pretrained: Whether the backbone begins with timm's weights.
         fine: Whether faces are enlarged twice, for parts of one or two pixels; the default backbone then has half the
             channels, and maps of the size of the faces.
+        width: Channels of the first maps of the default backbone, a multiple of 8; each later level has twice as many.
+            None = 32, or 16 with `fine`.
 
     Raises:
-        ConfigError: timm is missing, or has no such backbone.
+        ConfigError: timm is missing, or has no such backbone; or `width` is given with another one.
     """
-    options = (NARROWER if fine else NARROW) if name == BACKBONE and not pretrained else {}
+    is_default = name == BACKBONE and not pretrained
+    if width is not None and not is_default:
+        raise ConfigError(
+            f"width {width}: only the default network without pretrained weights has a width; leave it out"
+        )
+    width = width or (FINE_WIDTH if fine else NETWORK_WIDTH)
+    options = {"channels": [width, 2 * width, 4 * width, 8 * width], "stem_width": width // 2} if is_default else {}
     with torch.random.fork_rng(devices=[]):  # only the shapes are read; the weights are not used
         trunk = make_trunk(name, options)
     is_small = image_size <= SMALL

@@ -69,6 +69,7 @@ def plan_judge(
     size: int = 64,
     backbone: str | None = None,
     pretrained: bool = False,
+    width: int | None = None,
     iterations: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -86,6 +87,8 @@ def plan_judge(
         size: Side of the faces in pixels.
         backbone: A network of timm; by default a narrow resnet10t.
         pretrained: Begin with timm's weights, which may need a download.
+        width: Channels of the first maps of the default network, a multiple of 8; by default 32. Half the width is a
+            quarter of the file.
         iterations: Length of the training; by default 3000.
         seed: Seed of weights, order and augmentation.
         out: The judge's folder; by default in the cache, where evaluations find it.
@@ -104,7 +107,13 @@ def plan_judge(
 
     if iterations is not None and iterations < 1:
         raise ConfigError(f"--iterations {iterations}: expected 1 or more")
-    options = {"backbone": backbone, "iterations": iterations, "seed": seed, "pretrained": pretrained}
+    if width is not None and (width < 8 or width % 8):
+        raise ConfigError(f"--width {width}: expected a multiple of 8")
+    if width is not None and (backbone is not None or pretrained):
+        raise ConfigError(
+            f"--width {width}: only the default network has a width; leave out --backbone and --pretrained"
+        )
+    options = {"backbone": backbone, "iterations": iterations, "seed": seed, "pretrained": pretrained, "width": width}
     training = JudgeTrainingConfig.model_validate({k: v for k, v in options.items() if v is not None})
     folder = get_judge_folder(data, config.image_size) if out is None else Path(out)
     check_judge_folder(folder, force)

@@ -47,6 +47,7 @@ class JudgeTrainingConfig(ConfigModel):
         part_balance: How much rare parts count: the loss of a pixel is divided by the share of its part in all pixels
             to this power, from 0 (as they come) to 1 (all parts alike).
         fine: Whether maps are finer than usual, see `plan_network`.
+        width: Channels of the first maps of the default backbone, see `plan_network`.
     """
 
     backbone: str = BACKBONE
@@ -60,6 +61,7 @@ class JudgeTrainingConfig(ConfigModel):
     parts: float = Field(0.3, ge=0)
     part_balance: float = Field(0.0, ge=0, le=1)
     fine: bool = False
+    width: int | None = Field(None, ge=8, multiple_of=8)
 
 
 def fit_network(
@@ -136,6 +138,7 @@ def make_network(source: Source, training: JudgeTrainingConfig) -> JudgeNetwork:
         classes=len(list_learnable_parts(source)),
         pretrained=training.pretrained,
         fine=training.fine,
+        width=training.width,
     )
     network = JudgeNetwork(build, pretrained=training.pretrained)
     if build.pose:

@@ -46,6 +46,8 @@ class JudgeStage(StageConfig):
         parts: Weight of the loss of parts; that of the attributes is 1.
         part_balance: How much rare parts count, from 0 (as they come) to 1 (all parts alike).
         fine: Enlarge faces twice, for parts of one or two pixels; the default network then has half the channels.
+        width: Channels of the first maps of the default network; each later level has twice as many. null = 32, or 16
+            with `fine`.
     """
 
     iterations: int = Field(3000, ge=1)
@@ -56,6 +58,7 @@ class JudgeStage(StageConfig):
     parts: float = Field(0.3, ge=0)
     part_balance: float = Field(0.0, ge=0, le=1)
     fine: bool = False
+    width: int | None = Field(None, ge=8, multiple_of=8)
 
 
 class DirectionStage(StageConfig):

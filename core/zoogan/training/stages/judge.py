@@ -55,7 +55,7 @@ def run_judge_stage(context: StageContext) -> None:
     source, data = open_judge_source(context)
     training = JudgeTrainingConfig(
         iterations=stage.iterations, seed=stage.seed, batch=stage.batch, backbone=stage.backbone or BACKBONE,
-        parts=stage.parts, part_balance=stage.part_balance, fine=stage.fine,
+        parts=stage.parts, part_balance=stage.part_balance, fine=stage.fine, width=stage.width,
     )  # fmt: skip
     plan = JudgePlan(source, data, training, context.path, True, context.device)
     with context.show_progress(stage.iterations, images=stage.batch) as display:
@@ -97,7 +97,7 @@ def make_untrained_judge(context: StageContext, stage: JudgeStage, names: tuple[
     has_pose = isinstance(fields, tuple | list | set | frozenset) and "pose" in fields
     build = plan_network(
         stage.backbone or BACKBONE, facts.image_size, len(names), pose=has_pose, classes=len(facts.parts),
-        fine=stage.fine,
+        fine=stage.fine, width=stage.width,
     )  # fmt: skip
     judge_facts = JudgeFacts(
         build=build, attributes=names, thresholds=(0.5,) * len(names), table={}, parts=facts.parts, source=source,
