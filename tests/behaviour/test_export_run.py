@@ -75,6 +75,24 @@ def test_half_weights_change_edits_less_than_a_level(sagan_run: Path, tmp_path: 
     assert (copy / "model/discriminator.safetensors").exists(), "its editor reads labels with it"
 
 
+def test_optional_network_can_be_left_out(sagan_run: Path, tmp_path: Path) -> None:
+    copy = zoogan.export_run(sagan_run, tmp_path / "copy", without=["discriminator"])
+    assert not (copy / "model/discriminator.safetensors").exists()
+    run, faces = zoogan.load(copy), make_faces(1, 2, 32)
+    assert not run.editor.reads_labels
+    assert torch.equal(run.edit(faces, Eyeglasses=1).image, zoogan.load(sagan_run).edit(faces, Eyeglasses=1).image)
+    with pytest.raises(ValueError, match=r"no trained discriminator.*--own Eyeglasses=0"):
+        run.editor.predict_labels(faces)
+    again = zoogan.export_run(copy, tmp_path / "again")
+    assert not zoogan.load(again).editor.reads_labels, "a copy of the copy is whole too"
+
+
+def test_needed_network_cannot_be_left_out(sagan_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"without: generator: sagan cannot edit without it.*: discriminator$"):
+        zoogan.export_run(sagan_run, tmp_path / "copy", without=["generator"])
+    assert not (tmp_path / "copy").exists()
+
+
 def test_values_that_half_cannot_hold_stay(sagan_run: Path, tmp_path: Path) -> None:
     from zoogan.workflows.export_run import halve
 

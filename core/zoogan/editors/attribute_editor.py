@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -27,6 +29,14 @@ from zoogan.interfaces import (
 )
 
 
+def explain_unread_labels(attributes: Sequence[str]) -> str:
+    """Explain that a run cannot read the attributes of a face, and what to do."""
+    return (
+        "this run has no trained discriminator, so it cannot read the attributes of a face: give all of them with "
+        f"--own, such as --own {','.join(f'{name}=0' for name in attributes)}"
+    )
+
+
 class AttributeEditor(Editor):
     """Edits attributes; labels that are not given are predicted with the discriminator.
 
@@ -40,6 +50,7 @@ class AttributeEditor(Editor):
     condition: AttributeCondition
     grades_attributes = True
     is_random = False
+    optional_networks = ("discriminator",)
 
     def __init__(
         self,
@@ -65,7 +76,13 @@ class AttributeEditor(Editor):
 
     @torch.no_grad()
     def predict_labels(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n a"]:
-        """Predict the attributes, 0 or 1, with the discriminator."""
+        """Predict the attributes, 0 or 1, with the discriminator.
+
+        Raises:
+            ValueError: The run lacks a trained discriminator.
+        """
+        if not self.reads_labels:
+            raise ValueError(explain_unread_labels(self.attributes))
         no_labels = image.new_zeros(image.shape[0], len(self.attributes))
         return self.classification.predict_labels(self.networks["discriminator"](image, no_labels).attributes)
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from zoogan.conditions.pairs import PairsCondition, make_pairs
+from zoogan.editors.attribute_editor import explain_unread_labels
 from zoogan.editors.layout_editor import ColumnEdit, LayoutEditor
 from zoogan.facts import Facts
 from zoogan.interfaces import (
@@ -49,6 +50,7 @@ class LayoutAttributeEditor(LayoutEditor):
 
     takes_reference = True
     takes_whole_reference = True
+    optional_networks = ("discriminator",)
     condition: PairsCondition
 
     def __init__(self, networks: Networks, condition: PairsCondition, facts: Facts, heat_maps: HeatMaps) -> None:
@@ -68,13 +70,10 @@ class LayoutAttributeEditor(LayoutEditor):
         """Predict the labels, 0 or 1, of layouts: of each pair the domain that the discriminator finds more real.
 
         Raises:
-            ValueError: The discriminator is untrained.
+            ValueError: The run lacks a trained discriminator.
         """
-        if "discriminator" in self.untrained:
-            raise ValueError(
-                "this run's discriminator is untrained, so it cannot read the attributes of a layout: give all of them "
-                f"with --own, such as --own {','.join(f'{name}=0' for name in self.attributes)}"
-            )
+        if not self.reads_labels:
+            raise ValueError(explain_unread_labels(self.attributes))
         without = image.new_zeros(image.shape[0], len(self.attributes))
         discriminator = self.networks["discriminator"]
         scores = [discriminator(image, make_pairs(labels)) for labels in (without, 1 - without)]

@@ -81,6 +81,7 @@ class Editor(ABC):
         makes_images: Whether an edit is an image, and a reference or a drive a photo; False = they are layouts.
         is_random: Whether an edit depends on its seed.
         mask_fields: Fields of a source that hold masks of its faces, which `apply` takes among its targets.
+        optional_networks: Networks that a shared run may lack: edits do not need them, though `predict_labels` may.
         untrained: Networks that have only their initial weights, as imported files may lack those that no edit needs.
     """
 
@@ -108,6 +109,7 @@ class Editor(ABC):
     makes_images: bool = True
     is_random: bool = True
     mask_fields: tuple[str, ...] = ()
+    optional_networks: tuple[str, ...] = ()
     untrained: tuple[str, ...] = ()
 
     @property

@@ -162,7 +162,8 @@ def _find_model_problem(folder: RunFolder, composition: Composition, spare: bool
     except ConfigError as error:
         return str(error)
     names = [f"{name}.safetensors" for name in _list_model_names(composition)]
-    optional = [f"{name}.safetensors" for name in composition.game.training_networks] if spare else []
+    left_out = folder.read_model_config().get("left_out", ())
+    optional = [f"{name}.safetensors" for name in (*composition.game.training_networks, *left_out)] if spare else []
     for name in names:
         file = folder.model / name
         if not file.exists():
@@ -182,9 +183,11 @@ def _find_model_problem(folder: RunFolder, composition: Composition, spare: bool
 def list_left_out_networks(folder: RunFolder, composition: Composition) -> list[str]:
     """List the networks that editing needs and that the model was written without on purpose.
 
-    A network that config.json of the model names is no such network: its file was lost.
+    A network that config.json of the model names is no such network: its file was lost. Nor is one that it names as
+    `left_out`: its editor can do without.
     """
-    written = folder.read_model_config().get("networks", list(composition.networks))
+    content = folder.read_model_config()
+    written = [*content.get("networks", list(composition.networks)), *content.get("left_out", ())]
     needed = [slot for slot in composition.networks if slot not in composition.game.training_networks]
     return [slot for slot in needed if slot not in written and not (folder.model / f"{slot}.safetensors").exists()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,9 @@ from zoogan.runs.stage_records import compute_digest, read_records, write_record
 COPIED_FILES = ("README.md", "directions")  # of a run, where they exist
 
 
-def export_run(run: str | Path | LoadedRun, out: str | Path, *, half: bool = False) -> Path:
+def export_run(
+    run: str | Path | LoadedRun, out: str | Path, *, half: bool = False, without: Sequence[str] = ()
+) -> Path:
     """Copy a run with what editing needs, to share it or to change the copy.
 
     The copy has the config, the facts, the networks that the editor reads, the directions and the stages. It can be
@@ -47,12 +49,16 @@ def export_run(run: str | Path | LoadedRun, out: str | Path, *, half: bool = Fal
         half: Store weights as float16, in half of the bytes. They are computed with in float32 after loading; pictures
             change by less than one grey level on average. Latents of photos found with the original do not fit the
             rounded generator, directions are carried over.
+        without: Networks to leave out though the editor uses them, as `SLOT` or, of a stage, `STAGE.SLOT`; those in
+            `Editor.optional_networks`. Without `discriminator`, attributes that an edit does not set are not read off
+            the face any more.
 
     Returns:
         The folder that was written.
 
     Raises:
-        ConfigError: The run cannot be opened, or the folder is in use or belongs to the gallery.
+        ConfigError: The run cannot be opened, the folder is in use or belongs to the gallery, or the editor cannot do
+            without a network.
     """
     path, folder = run.path if isinstance(run, LoadedRun) else resolve_path(run), expand_path(out)
     if path is None:
@@ -62,15 +68,35 @@ def export_run(run: str | Path | LoadedRun, out: str | Path, *, half: bool = Fal
         raise ConfigError(f"out: {out}: {reason}; name an empty or new folder")
     registry = get_zoo().registry
     loaded = load(path, registry=registry)
+    check_left_out(loaded, without)
     with replace_folder(folder) as draft:
         renamed: dict[str, str] = {}
-        write_export(loaded, draft, registry, half, renamed)
+        write_export(loaded, draft, registry, half, renamed, without)
         rename_hashes(draft, renamed)
         renew_digests(path, draft)
     return folder
 
 
-def write_export(run: LoadedRun, out: Path, registry: Registry, half: bool, renamed: dict[str, str]) -> None:
+def check_left_out(run: LoadedRun, without: Sequence[str]) -> None:
+    """Check that a run can be edited with without these networks.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    optional = {name: name for name in run.editor.optional_networks}
+    for stage, opened in run.stages.items():
+        if isinstance(opened, LoadedRun):
+            optional |= {f"{stage}.{name}": name for name in opened.editor.optional_networks}
+    if unknown := [name for name in without if name not in optional]:
+        raise ConfigError(
+            f"without: {', '.join(unknown)}: {run.config.method} cannot edit without it; what can be left out: "
+            f"{', '.join(optional) or 'nothing'}"
+        )
+
+
+def write_export(
+    run: LoadedRun, out: Path, registry: Registry, half: bool, renamed: dict[str, str], without: Sequence[str] = ()
+) -> None:
     """Write the copy of an opened run, and of its stages, into a folder.
 
     Args:
@@ -79,6 +105,7 @@ def write_export(run: LoadedRun, out: Path, registry: Registry, half: bool, rena
         registry: Methods and components.
         half: Store weights as float16.
         renamed: Gets the new hash of each generator and judge by its old one.
+        without: Networks to leave out, see `export_run`.
     """
     assert run.path is not None
     source, copy = RunFolder(run.path), RunFolder(out)
@@ -92,7 +119,8 @@ def write_export(run: LoadedRun, out: Path, registry: Registry, half: bool, rena
     for name, opened in run.stages.items():
         inner = source.path / STAGES / name
         if isinstance(opened, LoadedRun):
-            write_export(opened, out / STAGES / name, registry, half, renamed)
+            inner_without = [slot.removeprefix(f"{name}.") for slot in without if slot.startswith(f"{name}.")]
+            write_export(opened, out / STAGES / name, registry, half, renamed, inner_without)
         elif isinstance(opened, Judge):
             copy_judge(inner, out / STAGES / name, half)
             renamed[opened.digest] = load_judge(out / STAGES / name).digest
@@ -105,21 +133,25 @@ def write_export(run: LoadedRun, out: Path, registry: Registry, half: bool, rena
     if makes_faces:
         renamed[old] = hash_generator(run.synthesis_editor)
     spare = compose(run.config, run.facts, registry, run.stages).game.training_networks
-    write_model_copy(source.model, out / "model", spare, half)
+    left_out = [name for name in without if name in run.networks]
+    write_model_copy(source.model, out / "model", spare, left_out, half)
 
 
-def write_model_copy(model: Path, out: Path, spare: tuple[str, ...], half: bool) -> None:
+def write_model_copy(model: Path, out: Path, spare: Sequence[str], left_out: Sequence[str], half: bool) -> None:
     """Copy the files of a model that editing reads.
 
     Args:
         model: The folder of the model.
         out: The folder to write.
         spare: Slots of the networks that only training reads.
+        left_out: Slots of the networks that editing can do without, and shall.
         half: Store weights as float16. The state of the game keeps its precision.
     """
     out.mkdir()
     content: dict[str, Any] = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    content["networks"] = [name for name in content["networks"] if name not in spare]
+    content["networks"] = [name for name in content["networks"] if name not in (*spare, *left_out)]
+    if left_out:
+        content["left_out"] = sorted({*content.get("left_out", ()), *left_out})
     for name in (*content["networks"], GAME_FILE):
         path = model / f"{name}.safetensors"
         if path.exists():
