@@ -44,23 +44,27 @@ class Plan:
         options: Options of `zoo train`.
         directions: Attributes whose directions are fitted, for runs that make faces; as far as a judge reads them.
         needs_parts: Whether training reads segmentations, which some sources lack.
+        left_out: Networks that edits can do without, see `zoogan.export_run`.
     """
 
     name: str
     options: tuple[str, ...]
     directions: tuple[str, ...] = ()
     needs_parts: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 WORN = tuple(f"--set=data.probabilities.{name}=0.35" for name in ("Face_Mask", "Eyeglasses"))
 PLANS = (
-    Plan("sagan", ("--model", "sagan")),
+    # It edits one attribute, so that no edit leaves one open.
+    Plan("sagan", ("--model", "sagan"), left_out=("discriminator",)),
     Plan("stargan", ("--model", "stargan")),
     Plan("stargan-v2", ("--model", "stargan-v2")),
     # The faces of SD-GAN's backbone, of which every third wears a mask or glasses, so that directions can be fitted.
     Plan("stylegan2", ("--model", "stylegan2", *WORN), ("Eyeglasses", "Male", "Bangs")),
     Plan("semantic-stylegan", ("--model", "semantic-stylegan"), ("Eyeglasses", "Male", "Bangs"), needs_parts=True),
-    Plan("smile", ("--model", "smile"), needs_parts=True),
+    # Its parser reads the attributes.
+    Plan("smile", ("--model", "smile"), needs_parts=True, left_out=("layout.discriminator",)),
     Plan("sd-gan", ("--model", "sd-gan"), needs_parts=True),
 )
 
@@ -190,7 +194,7 @@ def finish(plan: Plan, run: Path, judges: Sequence[Path], out: Path, arguments: 
     copy = out / "runs" / plan.name if out == PACKAGE else out / plan.name
     draft = copy.parent / ".draft" / copy.name  # the report takes its name from the folder
     shutil.rmtree(draft, ignore_errors=True)
-    zoogan.export_run(run, draft, half=True)
+    zoogan.export_run(run, draft, half=True, without=plan.left_out)
     fit_directions(plan, draft, judges)
     moved = [] if arguments.root is None else ["--root", str(arguments.root)]
     stored = run / "report"
@@ -207,7 +211,8 @@ def finish(plan: Plan, run: Path, judges: Sequence[Path], out: Path, arguments: 
     write_card(
         draft / "README.md", name=plan.name, run=zoogan.load(draft), seconds=measure_seconds(run),
         rounding=measure_rounding(run, draft, arguments.root), commands=list_commands(run),
-        is_shipped=arguments.data == "drawn", measured="before rounding" if has_report else "with the stored weights",
+        left_out=plan.left_out, is_shipped=arguments.data == "drawn",
+        measured="before rounding" if has_report else "with the stored weights",
     )  # fmt: skip
     shutil.rmtree(copy, ignore_errors=True)
     draft.rename(copy)

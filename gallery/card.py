@@ -21,6 +21,7 @@ def write_card(
     commands: Sequence[str],
     seconds: Mapping[str, float],
     is_shipped: bool,
+    left_out: Sequence[str] = (),
     measured: str = "",
 ) -> None:
     """Write the card of a run.
@@ -33,6 +34,7 @@ def write_card(
         commands: The commands that make it.
         seconds: How long training and stages took, by name.
         is_shipped: Whether it was trained on drawn faces and may be passed on.
+        left_out: Networks that edits do not need and that are not stored.
         measured: With which weights its report was made.
     """
     entry = get_zoo().catalogue[run.config.method]
@@ -40,6 +42,7 @@ def write_card(
     labels = ", ".join(facts.attributes) or "none"
     report = read_report(path.parent)
     table = describe_report(report, measured)
+    needless = f", and {', '.join(left_out)}, which no edit needs" if left_out else ""
     parts = f" Parts: {len(facts.parts)}." if run.editor.parts else ""
     lines = [
         f"---\n{format_front_matter(make_front_matter(run, name, report))}---",
@@ -53,8 +56,8 @@ def write_card(
         "```bash\n" + "\n".join(commands) + "\n```",
         f"Seed {run.config.training.seed}, {run.iteration:,} iterations, {run.images:,} faces of {facts.image_size} px."
         f" {format_hours(seconds)} zoogan {zoogan.__version__.split('+')[0]}. Attributes: {labels}.{parts}",
-        "Weights are stored as float16 and computed with in float32; networks that only training reads are left out. "
-        f"Rounding changes a picture by {rounding:.2g} of 255 grey levels on average.",
+        "Weights are stored as float16 and computed with in float32; networks that only training reads are left out"
+        f"{needless}. Rounding changes a picture by {rounding:.2g} of 255 grey levels on average.",
         *(["## How good it is", *table] if table else []),
     ]
     path.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
