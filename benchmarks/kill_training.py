@@ -152,14 +152,21 @@ class Attack:
         self.faults: list[str] = []
         self.finished = self.runs = 0
         reference = place / "whole"
-        began = time.monotonic()
-        if code := wait_for(start_training(reference, iterations, lambda: None)):
-            raise SystemExit(f"the training that nobody disturbs ended with {code}: see {reference}.log")
-        self.seconds = time.monotonic() - began
+        self.train_whole(reference)
         for name in reference.with_suffix(".modules").read_text().splitlines():
             with contextlib.suppress(Exception):  # no fork has to import it again
                 importlib.import_module(name)
         self.expected = read_result(reference)
+        again = self.make_run()
+        self.seconds = self.train_whole(again)  # without the imports, as long as those that are killed
+        self.compare(again, 0, "undisturbed")
+
+    def train_whole(self, run: Path) -> float:
+        """Train a run that nobody disturbs; returns the seconds."""
+        began = time.monotonic()
+        if code := wait_for(start_training(run, self.iterations, lambda: None)):
+            raise SystemExit(f"the training that nobody disturbs ended with {code}: see {run}.log")
+        return time.monotonic() - began
 
     def make_run(self) -> Path:
         """Choose a new run folder."""
@@ -196,7 +203,7 @@ class Attack:
             os.close(writer)
             os.read(reader, 1)  # returns also if the process ends before
             os.close(reader)
-            time.sleep(generator.uniform(0, 0.5 * self.seconds))
+            time.sleep(generator.uniform(0, 0.8 * self.seconds))
             os.kill(pid, signal.SIGKILL)
             code = wait_for(pid)
             if code == -signal.SIGKILL:
