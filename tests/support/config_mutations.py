@@ -1,24 +1,22 @@
 """Mutates valid configs at random and plays them: each is accepted, or refused with a ConfigError.
 
-`PYTHONPATH=tests python -m support.config_mutations --count 10000 --seed 1` prints figures.
+`PYTHONPATH=tests python -m support.config_mutations --count 10000 --seed 1` prints figures; with `--no-builds` no
+networks are built, which takes a third of the time.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
-import resource
 import signal
 import tempfile
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
+from support.mutations import Played, run_script
 from zoogan.composition.build import expect_facts
 from zoogan.composition.memory import check_memory
 from zoogan.composition.rehearsal import compose_on_device
@@ -42,25 +40,6 @@ TEXTS = (
     b"data:\n", b"x: |\n", b"'", b'"', b"# ", "ü: é\n".encode("latin-1"),
 )  # fmt: skip
 NAMES = ("use", "source", "extends", "method", "recipe", "x")
-
-
-@dataclass
-class Played:
-    """What came of the mutated configs.
-
-    Attributes:
-        accepted: How many were valid.
-        refused: How many were refused with a ConfigError.
-        failures: The seed, the error and the config of each other outcome.
-        slowest: Seconds of the slowest one, and its number.
-        outcomes: The first words of the messages, counted.
-    """
-
-    accepted: int = 0
-    refused: int = 0
-    failures: list[str] = field(default_factory=list)
-    slowest: tuple[float, int] = (0.0, -1)
-    outcomes: Counter[str] = field(default_factory=Counter)
 
 
 def mutate(rng: random.Random, values: Any, depth: int = 0) -> Any:
@@ -171,10 +150,9 @@ def play(count: int, seed: int, builds: bool = True) -> Played:
                 signal.setitimer(signal.ITIMER_PROF, HANG)
                 try:
                     play_one(seed + number, Path(folder), valid, builds=builds and number % 3 == 0)
-                    played.accepted += 1
+                    played.taken += 1
                 except ConfigError as error:
-                    played.refused += 1
-                    played.outcomes[" ".join(str(error).split(": ")[-1].split()[:4])] += 1
+                    played.refuse(str(error))
                 except Exception as error:  # what the test is about
                     played.failures.append(f"seed {seed + number}: {type(error).__name__}: {str(error)[:300]}")
                 finally:
@@ -186,17 +164,4 @@ def play(count: int, seed: int, builds: bool = True) -> Played:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    began = time.perf_counter()
-    result = play(options.count, options.seed)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{options.count} configs from seed {options.seed}: {result.accepted} accepted, {result.refused} refused, "
-        f"{len(result.failures)} failures; {time.perf_counter() - began:.0f} s, slowest {result.slowest[0]:.2f} s "
-        f"(seed {options.seed + result.slowest[1]}), peak memory {peak:.0f} MB"
-    )
-    print("most refusals:", result.outcomes.most_common(20))
-    print(*result.failures[:40], sep="\n")
+    run_script(play, "configs", has_builds=True)

@@ -1,26 +1,23 @@
 """Mutations of valid picture files, read as a training reads them: each gives pixels or a ConfigError.
 
-`python tests/support/picture_mutations.py --count 10000` plays many, and reports the seed and time of the slowest.
+`PYTHONPATH=tests python -m support.picture_mutations --count 10000` plays many, and reports the slowest.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import random
-import resource
 import tempfile
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from support.mutations import Played, run_script
 from zoogan.data.scan import scan_picture
 from zoogan.errors import ConfigError
 from zoogan.pictures.decode import decode_picture, read_squares
@@ -38,17 +35,6 @@ FORMATS: dict[str, list[dict[str, Any]]] = {
 }
 MODES = {"PNG": ("RGB", "RGBA", "L", "P", "I;16", "1"), "JPEG": ("RGB", "L", "CMYK"), "TIFF": ("RGB", "L", "CMYK")}
 NUMBERS = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\x75\x30", b"\x75\x30\x75\x30")
-
-
-@dataclass
-class Played:
-    """What became of the mutated pictures."""
-
-    read: int = 0
-    refused: int = 0
-    failures: list[str] = field(default_factory=list)
-    slowest: tuple[float, int] = (0.0, 0)
-    outcomes: Counter[str] = field(default_factory=Counter)
 
 
 def make_valid() -> list[tuple[str, bytes]]:
@@ -115,10 +101,9 @@ def play(count: int, seed: int) -> Played:
             start = time.process_time()
             try:
                 rng.choice(readers)(path)
-                played.read += 1
+                played.taken += 1
             except ConfigError as error:
-                played.refused += 1
-                played.outcomes[" ".join(str(error).split(": ", 1)[-1].split()[:4])] += 1
+                played.refuse(str(error))
             except Exception as error:  # what the test is about
                 played.failures.append(f"seed {seed + number} ({suffix}): {type(error).__name__}: {str(error)[:200]}")
             taken = time.process_time() - start
@@ -129,17 +114,4 @@ def play(count: int, seed: int) -> Played:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    began = time.perf_counter()
-    result = play(options.count, options.seed)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{options.count} pictures from seed {options.seed}: {result.read} read, {result.refused} refused, "
-        f"{len(result.failures)} failures; {time.perf_counter() - began:.0f} s, slowest {result.slowest[0]:.2f} s "
-        f"(seed {options.seed + result.slowest[1]}), peak memory {peak:.0f} MB"
-    )
-    print("most refusals:", result.outcomes.most_common(12))
-    print(*result.failures[:40], sep="\n")
+    run_script(play, "pictures")
