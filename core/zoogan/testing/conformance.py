@@ -27,10 +27,10 @@ from zoogan.config import GameConfig, compose_config, merge, validate
 from zoogan.config.registry import Registry
 from zoogan.config.stages import select_stages
 from zoogan.facts import Facts
-from zoogan.interfaces import Edit, Editor, Request, Targets
 from zoogan.layers.layout import make_layout
 from zoogan.plugins.host import get_zoo
 from zoogan.testing.cuda import CUDA, find_obstacle, simulate_cuda
+from zoogan.testing.editor_checks import check_edits
 from zoogan.testing.tensors import make_faces, make_labels, make_random_tensor, make_segmentation
 from zoogan.training.trainer import Batch, Trainer
 
@@ -193,114 +193,14 @@ def check_determinism(name: str, registry: Registry) -> None:
 
 
 def check_editor(name: str, registry: Registry) -> None:
-    """Check that the editor keeps shape and range, treats each image alone, and returns the input at strength 0.
-
-    It must need none of the networks that only training reads. An editor that generates faces must do so by seed: equal
-    seeds give equal faces in every batch. An editor of layouts makes segmentations.
-    """
+    """Check what the editor makes, see `zoogan.testing.editor_checks`. It needs no network that only training reads."""
     config = make_tiny_config(name, registry)
     trainer = train_on_random_batches(config, registry, 1)
     trainer.networks.eval()
     facts = make_tiny_facts(config)
     spare = trainer.game.training_networks
     networks = {slot: network for slot, network in trainer.get_model_networks().items() if slot not in spare}
-    editor = trainer.game.make_editor(networks, attributes=facts.attributes)
-    if editor.can_sample or editor.also_samples or editor.paints_layouts:
-        check_faces(editor, facts)
-    if editor.can_sample:
-        return
-    if not editor.makes_images:
-        check_layouts(editor, facts)
-        return
-    image = make_faces(3, 3, facts.image_size)
-    own = make_labels(4, 3, len(facts.attributes))
-    request = make_tiny_request(editor, facts)
-    segmentation = make_segmentation(3, 3, facts.image_size, max(1, len(facts.parts)))
-    masks = editor.read_masks({"segmentation": segmentation}, image) if editor.takes_layout else {}
-    targets = editor.resolve(request, image, own) | masks
-    edit = editor.apply(image, targets)
-    check_declared(editor, image, targets, edit)
-    assert edit.image.shape == image.shape and edit.image.abs().max() <= 1, "an edit has the input's shape and range"
-    masks = {name: mask[1:2] for name, mask in masks.items()}
-    alone = editor.apply(image[1:2], editor.resolve(request, image[1:2], own[1:2]) | masks)
-    assert torch.allclose(alone.image, edit.image[1:2], atol=1e-5), "an edit depends on the other images of its batch"
-    assert torch.equal(editor.apply(image, targets).image, edit.image), "the same edit twice differs"
-    assert torch.allclose(editor.apply(image, targets, strength=0.0).image, image), "strength 0 is not the input"
-
-
-def check_declared(editor: Editor, image: Tensor, targets: Targets, edit: Edit) -> None:
-    """Check that an editor does what its properties say, which `zoo demo` and `describe_editor` rely on.
-
-    Args:
-        editor: An editor of photos.
-        image: Images in [-1, 1].
-        targets: Targets of an edit of them.
-        edit: The edit.
-    """
-
-    def is_refused(action: Callable[[], object]) -> bool:
-        try:
-            action()
-        except ValueError:
-            return True
-        return False
-
-    assert editor.makes_masks == (edit.mask is not None), "`makes_masks` and the edit disagree"
-    assert bool(editor.parts) == (edit.segmentation is not None), "`parts` and the edit's segmentation disagree"
-    assert editor.reads_labels != is_refused(lambda: editor.predict_labels(image)), "`reads_labels` is wrong"
-    truncated = is_refused(lambda: editor.apply(image, targets, truncation=0.5))
-    assert editor.takes_truncation != truncated, "`takes_truncation` is wrong"
-    between = is_refused(lambda: editor.apply(image, targets, strength=0.5))
-    assert editor.takes_strength != between, "`takes_strength` is wrong"
-
-
-def make_tiny_request(editor: Editor, facts: Facts) -> Request:
-    """Make a request that an editor takes: an attribute, another face's expression, or all parts of a generated one."""
-    size, parts = facts.image_size, len(facts.parts)
-    if facts.attributes:
-        return Request({facts.attributes[0]: 1.0})
-    if editor.takes_drive:
-        layout = make_layout(make_segmentation(8, 1, size, parts), parts)
-        return Request(drive=make_faces(8, 1, size) if editor.makes_images else layout)
-    return Request(parts=dict(editor.part_kinds), from_seed=7)
-
-
-def check_faces(editor: Editor, facts: Facts) -> None:
-    """Check an editor that generates faces, perhaps from layouts."""
-    if editor.paints_layouts:
-        parts = len(facts.parts)
-        editor.set_layouts(make_layout(make_segmentation(5, 4, facts.image_size, parts), parts))
-    edit = editor.sample([3, 4, 5])
-    size = facts.image_size
-    assert edit.image.shape == (3, facts.channels, size, size), "a face for each seed, of the data's shape"
-    assert edit.image.isfinite().all() and edit.image.abs().max() <= 1, "faces are in [-1, 1]"
-    alone = editor.sample([4])
-    assert torch.allclose(alone.image, edit.image[1:2], atol=1e-5), "a face depends on the other faces of its batch"
-    assert torch.equal(editor.sample([3, 4, 5]).image, edit.image), "the same seeds twice give other faces"
-    assert not torch.allclose(edit.image[0], edit.image[1]), "seeds make no difference"
-
-
-def check_layouts(editor: Editor, facts: Facts) -> None:
-    """Check an editor of layouts: its edits are segmentations of the data's parts, and have no image."""
-    image = make_faces(3, 3, facts.image_size)
-    segmentation = make_segmentation(3, 3, facts.image_size, len(facts.parts))
-    masks = editor.read_masks({"segmentation": segmentation}, image)
-    request, own = make_tiny_request(editor, facts), make_labels(4, 3, len(facts.attributes))
-
-    def edit(rows: slice, **options: Any) -> Tensor:
-        targets = editor.resolve(request, image[rows], own[rows]) | {name: mask[rows] for name, mask in masks.items()}
-        result = editor.apply(image[rows], targets, **options)
-        assert result.image_or_none is None, "an editor of layouts makes no images"
-        assert result.segmentation is not None, "an edit of a layout is a segmentation"
-        return result.segmentation
-
-    everyone = slice(None)
-    edited = edit(everyone)
-    assert edited.shape == segmentation.shape and not edited.is_floating_point(), "a part for each pixel of the input"
-    assert int(edited.min()) >= 0 and int(edited.max()) < len(facts.parts), "an edit shows parts that the data lacks"
-    assert (edit(slice(1, 2)) == edited[1:2]).float().mean() > 0.999, "an edit depends on the others of its batch"
-    assert torch.equal(edit(everyone), edited), "the same edit twice differs"
-    assert torch.equal(edit(everyone, strength=0.0), segmentation.long()), "strength 0 is not the input"
+    check_edits(trainer.game.make_editor(networks, attributes=facts.attributes), facts)
 
 
 def check_stages(name: str, registry: Registry) -> None:
