@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from zoogan.errors import ConfigError
 
 MAX_NAME = 255  # bytes of a file name, of every common file system
 MAX_PATH = 4096  # bytes of a path on Linux
+MAX_STEM = 80  # bytes of the part of a file name that comes from data
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names that Windows keeps to itself
 
 _KINDS = {
     stat.S_ISDIR: "a folder",
@@ -57,6 +61,31 @@ def expand_path(path: str | os.PathLike[str]) -> Path:
     if reason := explain_path(path):
         raise ConfigError(f"{shorten(os.fspath(path))}: {reason}; name another path")
     return Path(path).expanduser()
+
+
+def make_file_name(name: str) -> str:
+    """Make a part of a file name from a name that data, a run or a plugin chose, such as an attribute.
+
+    Letters, digits, `_`, `-` and `.` stay. A name that has others, begins with a dot or hyphen, is too long, or is a
+    device of Windows is changed and gets a hash of the name behind it, so that different names stay different.
+
+    Args:
+        name: Any text.
+
+    Returns:
+        A name without separators, of at most 80 bytes, that is a file in the folder it is joined to.
+    """
+    text = "".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in name).strip(".-")
+    if len(text.encode(errors="replace")) > MAX_STEM or DEVICES.fullmatch(text) or text != name or not text:
+        digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+        text = cut_text(text, MAX_STEM - len(digest) - 1)
+        return f"{text}-{digest}" if text and not DEVICES.fullmatch(text) else f"name-{digest}"
+    return text
+
+
+def cut_text(text: str, size: int) -> str:
+    """Cut a text to so many bytes of UTF-8, between two letters."""
+    return os.fsencode(text)[:size].decode(errors="ignore")
 
 
 def check_regular_file(path: Path, what: str = "a file") -> None:

@@ -35,6 +35,7 @@ from zoogan.data.sources.attribute_columns import DataWarning
 from zoogan.errors import ConfigError
 from zoogan.files import get_cache_folder, write_text_atomically
 from zoogan.interfaces.source import LOADING_SETTINGS, Source, Split
+from zoogan.paths import make_file_name
 from zoogan.pictures.photo import describe_resampler
 
 FORMAT = 1
@@ -248,7 +249,7 @@ def locate_prepared_faces(description: Mapping[str, Any]) -> Path:
     """Return the folder of the prepared faces of a description, whether it exists or not."""
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
     size = description["settings"]["image_size"]
-    return get_cache_folder() / "prepared" / f"{description['source']}-{size}-{digest}"
+    return get_cache_folder() / "prepared" / f"{make_file_name(description['source'])}-{size}-{digest}"
 
 
 def open_prepared_faces(

@@ -28,6 +28,7 @@ from zoogan.foreign_files import explain_foreign_file
 from zoogan.interfaces.graph import is_exporting
 from zoogan.interfaces.study import JudgeReading
 from zoogan.judges.network import JudgeNetwork, JudgeNetworkConfig
+from zoogan.paths import make_file_name
 from zoogan.plugins.gallery import resolve_path
 
 FORMAT = 1
@@ -167,7 +168,7 @@ class Judge:
 
 def get_judge_folder(source: str, image_size: int) -> Path:
     """Get the default folder of the judge of a source's faces, such as `$ZOOGAN_CACHE/judges/drawn-64`."""
-    return get_cache_folder() / "judges" / f"{source}-{image_size}"
+    return get_cache_folder() / "judges" / f"{make_file_name(source)}-{image_size}"
 
 
 def find_judge(path: Path | None, source: str, image_size: int) -> tuple[Judge | None, str | None]:

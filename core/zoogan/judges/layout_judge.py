@@ -24,6 +24,7 @@ from zoogan.interfaces.source import Split
 from zoogan.judges.scores import choose_threshold, score_attribute
 from zoogan.judges.training import compute_value_weights
 from zoogan.layers.layout import make_layout
+from zoogan.paths import make_file_name
 
 SIZE = 32  # layouts are read at this size at most
 WIDTHS = (24, 48, 48)
@@ -83,7 +84,9 @@ def open_layout_judge(source: Source, source_name: str, cache: Path) -> LayoutJu
     if "segmentation" not in source.fields or not source.attributes:
         raise ValueError("these faces have no segmentations with attributes")
     identity = identify_source(source)
-    path = cache / "layout_judges" / f"{source_name}-{source.image_size}-{identity or 'own'}.safetensors"
+    path = (
+        cache / "layout_judges" / f"{make_file_name(source_name)}-{source.image_size}-{identity or 'own'}.safetensors"
+    )
     judge = None if identity is None else read_layout_judge(path, source)
     if judge is None:
         judge = train_layout_judge(source)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from zoogan.paths import MAX_NAME, cut_text
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff")  # formats that keep every pixel
+
+NUMBER_BYTES = 30  # left in the name of a file for its number and the draft's name
 
 
 def choose_suffix(photo: Path) -> str:
@@ -15,7 +19,8 @@ def choose_suffix(photo: Path) -> str:
 
 
 def number_stem(stem: str, endings: Sequence[str], taken: Collection[str]) -> str:
-    """Number a stem if one of the names `<stem><ending>` is taken."""
+    """Number a stem if one of the names `<stem><ending>` is taken, and cut it if one is too long for a file."""
+    stem = cut_text(stem, MAX_NAME - NUMBER_BYTES - max(map(len, endings), default=0))
     numbered, number = stem, 2
     while any(f"{numbered}{ending}" in taken for ending in endings):
         numbered, number = f"{stem}-{number}", number + 1

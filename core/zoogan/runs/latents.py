@@ -38,6 +38,7 @@ from zoogan.files import hash_tensors, list_not_finite, write_tensors_atomically
 from zoogan.interfaces import Edit
 from zoogan.interfaces.synthesis import collect_noise, name_noise
 from zoogan.names import join_names, suggest_name
+from zoogan.paths import make_file_name
 
 LATENT_SUFFIX = ".safetensors"
 LATENT_FORMAT, DIRECTION_FORMAT, TUNED_FORMAT = "zoogan latent 1", "zoogan direction 1", "zoogan tuned generator 1"
@@ -175,8 +176,9 @@ def write_direction(folder: Path, name: str, direction: Direction, facts: Mappin
         "intercept": torch.tensor(direction.intercept, dtype=torch.float64),
         "sides": torch.tensor(direction.sides, dtype=torch.float64),
     }
-    metadata = {"format": DIRECTION_FORMAT} | {key: str(value) for key, value in {**direction.facts, **facts}.items()}
-    path = folder / f"{name}{LATENT_SUFFIX}"
+    about = {**direction.facts, **facts, "attribute": name}
+    metadata = {"format": DIRECTION_FORMAT} | {key: str(value) for key, value in about.items()}
+    path = folder / f"{make_file_name(name)}{LATENT_SUFFIX}"
     write_tensors_atomically(path, tensors, metadata)
     return path
 
@@ -192,16 +194,18 @@ def read_directions(folder: Path, editor: SynthesisEditor) -> tuple[dict[str, Di
     directions: dict[str, Direction] = {}
     unusable: dict[str, str] = {}
     for path in files:
+        name = path.stem
         try:
             tensors, metadata = read_tagged_tensors(path, DIRECTION_FORMAT, "direction")
+            name = metadata.get("attribute", name)
             if metadata.get("generator") != digest:
                 raise ConfigError("its direction was fitted on other weights than these (was the run trained further?)")
             low, high = tensors["sides"].tolist()
-            directions[path.stem] = Direction(
+            directions[name] = Direction(
                 tensors["normal"], float(tensors["intercept"]), tensors["path"], (low, high), metadata
             )
         except ConfigError as error:
-            unusable[path.stem] = str(error)
+            unusable[name] = str(error)
     return directions, unusable
 
 

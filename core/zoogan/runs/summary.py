@@ -15,6 +15,7 @@ from zoogan.plugins.gallery import PREFIX, name_gallery_entry
 from zoogan.plugins.host import PluginHost, get_zoo
 from zoogan.plugins.pasting import quote_run, quote_word
 from zoogan.runs.locations import find_run_folder
+from zoogan.runs.vocabulary import list_direction_names
 
 FIGURES = 6  # of a report, one a metric
 
@@ -134,7 +135,7 @@ def summarize_run(run: str | Path, *, host: PluginHost | None = None) -> RunSumm
         "is_finished": bool(model) and (iteration is None or iteration >= planned),
         "files": {file.name: file.stat().st_size for file in sorted((folder / "model").glob("*.safetensors"))},
         "checkpoints": tuple(sorted(path.name for path in (folder / "checkpoints").glob("iteration-*"))),
-        "directions": tuple(sorted(file.stem for file in (folder / "directions").glob("*.safetensors"))),
+        "directions": list_direction_names(folder / "directions"),
         "stages": {stage["name"]: stage["state"] for stage in read_json(folder / "stages.json").get("stages", ())},
         "report": report if report.is_file() else None,
         "figures": tuple(choose_figures(read_json(folder / "report" / "report.json"))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from zoogan.config import LayoutUse, read_yaml, validate
@@ -9,6 +10,7 @@ from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
 from zoogan.facts import Facts
 
+MAX_HEADER = 2**20  # bytes of a safetensors header that are read
 CONDITIONS_OF_FACTS = (
     "attributes",
     "domain",
@@ -52,3 +54,20 @@ def read_layout_use(folder: Path, registry: Registry) -> LayoutUse | None:
         return validate(registry.methods[str(values.get("method"))], registry, values).layout_use
     except (ConfigError, OSError, ValueError, KeyError):
         return None
+
+
+def list_direction_names(folder: Path) -> tuple[str, ...]:
+    """List the attributes whose directions a folder holds, as their files say.
+
+    Args:
+        folder: The folder of directions of a run.
+    """
+    names = []
+    for path in folder.glob("*.safetensors"):
+        try:
+            with path.open("rb") as file:
+                header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), MAX_HEADER)))
+            names.append(str(header["__metadata__"]["attribute"]))
+        except (OSError, ValueError, KeyError, TypeError):  # written by an older zoogan, or damaged
+            names.append(path.stem)
+    return tuple(sorted(names))

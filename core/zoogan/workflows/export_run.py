@@ -21,7 +21,7 @@ from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
 from zoogan.files import hash_file, list_checksums, replace_folder, write_tensors
 from zoogan.judges.judge import FACTS, WEIGHTS, Judge, load_judge, read_judge_facts
-from zoogan.paths import expand_path
+from zoogan.paths import expand_path, make_file_name
 from zoogan.plugins.gallery import check_outside_gallery, resolve_path
 from zoogan.plugins.host import get_zoo
 from zoogan.runs.folder import GAME_FILE, RunFolder
@@ -153,7 +153,7 @@ def write_model_copy(model: Path, out: Path, spare: Sequence[str], left_out: Seq
     if left_out:
         content["left_out"] = sorted({*content.get("left_out", ()), *left_out})
     for name in (*content["networks"], GAME_FILE):
-        path = model / f"{name}.safetensors"
+        path = model / f"{make_file_name(name)}.safetensors"
         if path.exists():
             tensors = load_file(path)
             write_tensors(out / path.name, halve(tensors) if half and name != GAME_FILE else tensors)

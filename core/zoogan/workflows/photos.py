@@ -12,6 +12,7 @@ from torch import Tensor
 from zoogan.config.layers import read_recipe
 from zoogan.errors import ConfigError
 from zoogan.names import join_problems
+from zoogan.paths import cut_text
 from zoogan.pictures.opening import describe_missing_photo
 from zoogan.pictures.photo import list_crop_warnings, read_photo_files
 from zoogan.pictures.provenance import is_drawn_picture
@@ -19,6 +20,7 @@ from zoogan.plugins.host import get_zoo
 from zoogan.runs.latents import LATENT_SUFFIX
 from zoogan.runs.loaded import LoadedRun
 
+MAX_STEM = 200  # bytes of a photo's name in the names of its files
 Notify = Callable[[str], None]
 Picture = UInt8[Tensor, "3 h w"]
 
@@ -95,6 +97,7 @@ def refuse_missing_photos(photos: Sequence[Path]) -> None:
 
 def make_free_path(folder: Path, stem: str, kind: str, taken: Sequence[Path]) -> Path:
     """Make the path `folder/stem-kind.png`, numbered if an earlier photo of the same call has that name."""
+    stem = cut_text(stem, MAX_STEM)
     path, number = folder / f"{stem}-{kind}.png", 2
     while path in taken:
         path, number = folder / f"{stem}-{number}-{kind}.png", number + 1

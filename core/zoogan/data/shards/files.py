@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import queue
+import shlex
 import threading
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -318,7 +319,7 @@ def open_shards(config: Any) -> tuple[ShardIndex, Callable[[], ShardFiles], str]
     if not path.is_file():
         raise ConfigError(
             f"data.root: {root} has no {INDEX}; pack faces with zoo data pack, or make the index of tar files that are "
-            f"there: zoo data pack {root} --index"
+            f"there: zoo data pack {shlex.quote(str(root))} --index"
         )
     index = parse_index(path.read_text(encoding="utf-8"), str(path))
     return index, lambda: ShardFiles(index, root), str(root)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from zoogan.errors import ConfigError
 from zoogan.files import hash_file, write_text_atomically
 from zoogan.interfaces.source import Split
+from zoogan.paths import explain_path, shorten
 from zoogan.pictures.photo_files import SUFFIXES
 
 INDEX = "index.json"
@@ -96,6 +97,8 @@ def parse_index(content: str, where: str) -> ShardIndex:
             widths = {len(labels) for labels in shard.labels}
             if len(counts) != 1 or widths - {len(index.attributes)} or shard.split not in get_args(Split):
                 raise ValueError(f"the entry of {shard.name} does not fit together")
+            if Path(shard.name).name != shard.name or not shard.name.endswith(".tar") or explain_path(shard.name):
+                raise ValueError(f"{shorten(shard.name)!r} is no name of a file beside the index")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{where}: damaged index ({error}); copy it again, or pack the faces again") from error
     return index

@@ -15,6 +15,7 @@ from zoogan.evaluation.reports.comparison import ComparedTraining, ComparisonCol
 from zoogan.evaluation.reports.comparison_text import format_markdown
 from zoogan.evaluation.reports.page import render_comparison
 from zoogan.files import write_text_atomically
+from zoogan.paths import make_file_name
 from zoogan.pictures.photo import save_image
 
 
@@ -43,7 +44,7 @@ def write_comparison(
     content = describe_comparison(entrants, columns, command)
     write_text_atomically(folder / "compare.json", json.dumps(content, indent=1))
     for name, picture in pictures.items():
-        save_image(picture, folder / f"grid-{name}.png")
+        save_image(picture, folder / f"grid-{make_file_name(name)}.png")
     page = render_comparison(entrants, columns, headlines, pictures, command, legend)
     write_text_atomically(folder / "compare.html", page)
 
