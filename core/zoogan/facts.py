@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -54,7 +55,8 @@ def read_facts(folder: Path) -> Facts:
         except (OSError, ValueError, KeyError, TypeError):
             reason = str(error).splitlines()[0]
             raise ConfigError(
-                f"{file}: damaged ({reason}); `zoo train --out {folder} --resume` writes it anew from the data"
+                f"{file}: damaged ({reason}); `zoo train --out {shlex.quote(str(folder))} --resume` "
+                "writes it anew from the data"
             ) from error
         log.warning("%s: damaged; using the facts in %s. Copy them, or resume the training, to mend it", file, model)
         return facts

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from zoogan.cli.arguments import Checkpoint, PluginFiles, RunFolderArgument, open_host
+from zoogan.plugins.pasting import quote_word
 
 
 def export(
@@ -22,5 +23,5 @@ def export(
     from zoogan.workflows.export_graphs import export_graphs
 
     export_graphs(load(run, checkpoint=checkpoint, registry=registry), out, notify=typer.echo)
-    typer.echo(f"{out}: try: python {out / 'run.py'} --help")
+    typer.echo(f"{out}: try: python {quote_word(out / 'run.py')} --help")
     return 0

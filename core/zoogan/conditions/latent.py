@@ -5,6 +5,7 @@ There are no targets in training. Edits of a trained run move along its directio
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -74,7 +75,7 @@ class LatentCondition(Condition):
 
     def _explain_unknown(self, name: str) -> str:
         """Explain why an attribute cannot be requested, and how to fix it."""
-        hint, advice = suggest_name(name, self.names), f"`zoo direction RUN --attribute {name}` fits one"
+        hint, advice = suggest_name(name, self.names), f"`zoo direction RUN --attribute {shlex.quote(name)}` fits one"
         if name in self.unusable:
             return f"{self.unusable[name]}; {advice.replace('fits one', 'fits it anew')}"
         names = f"known: {', '.join(self.names) or 'none yet'}"

@@ -36,7 +36,7 @@ from zoogan.evaluation.study import get_kind, open_study
 from zoogan.files import write_text_atomically
 from zoogan.interfaces import Editor, Kind, Source, Study
 from zoogan.judges.judge import Judge, find_judge
-from zoogan.plugins.pasting import quote_run
+from zoogan.plugins.pasting import format_judge_command, quote_run
 from zoogan.runs.loaded import LoadedRun
 
 
@@ -195,9 +195,10 @@ def explain_missing_judge(data: Any, notes: Sequence[str | None]) -> str:
         notes: Why the judge that there is cannot be used.
     """
     reason = next((f" ({note})" for note in notes if note), "")
+    command = format_judge_command(data.source, data.image_size, root=data.root)
     return (
         "edits of generated faces are measured by what a judge reads, as these faces have no labels, and there is no "
-        f"judge{reason}: `zoo judge train --data {data.source} --size {data.image_size}` makes one, or name one by "
+        f"judge{reason}: `{command}` makes one, or name one by "
         "--judge; --kind samples measures the unedited faces"
     )
 

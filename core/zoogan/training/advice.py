@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from zoogan.config import GameConfig
 from zoogan.errors import DiskError, OutOfMemory
 from zoogan.names import join_names
+from zoogan.plugins.pasting import quote_run
 from zoogan.resources import is_disk_full, is_out_of_memory
 from zoogan.runs.checkpoints import TrainingState, find_newest_checkpoint
 
@@ -38,7 +38,7 @@ def advise_lower_rate(config: GameConfig, folder: Path, checkpoints: Path) -> st
         return f"No checkpoint had been written: train anew with lower learning rates ({lower}) or a stronger penalty"
     return (
         f"The last checkpoint is {newest.name}; go on from it with lower learning rates: "
-        f"zoo train --out {shlex.quote(str(folder))} --resume {lower} --allow optimizers"
+        f"zoo train --out {quote_run(folder)} --resume {lower} --allow optimizers"
     )
 
 
@@ -74,7 +74,7 @@ def advise_less_memory(error: Exception, config: GameConfig, folder: Path) -> st
     if training.precision == "fp32":
         advice.append(f"--precision bf16{' --allow training.precision' if begun else ''} on a GPU")
     advice.append(f"in a new run a smaller data.image_size, such as {max(16, data.image_size // 2)}")
-    command = f"zoo train --out {shlex.quote(str(folder))} --resume" if begun else "zoo train"
+    command = f"zoo train --out {quote_run(folder)} --resume" if begun else "zoo train"
     return f"out of memory ({reason}): it trained with {now}. Try, with `{command}`:\n  " + "\n  ".join(advice)
 
 

@@ -24,6 +24,7 @@ from zoogan.errors import ConfigError
 from zoogan.judges.judge import Judge, find_judge, get_judge_folder
 from zoogan.names import suggest_name
 from zoogan.plugins.gallery import check_outside_gallery
+from zoogan.plugins.pasting import format_judge_command
 from zoogan.runs.folder import RunFolder
 from zoogan.runs.hub import name_fetched_run
 from zoogan.runs.latents import hash_generator, write_direction
@@ -189,13 +190,13 @@ def open_judge(run: LoadedRun, path: Path | None) -> Judge:
     Raises:
         ConfigError: There is no judge.
     """
-    source, size = run.config.data.source, run.facts.image_size
+    source, size, root = run.config.data.source, run.facts.image_size, run.config.data.root
     judge, problem = find_judge(path, source, size)
     if judge is None:
         reason = problem or f"none in {get_judge_folder(source, size)}"
         raise ConfigError(
             f"no judge reads {source} faces of {size} pixels yet ({reason}): "
-            f"`zoo judge train --data {source} --size {size}` makes one, or name one by --judge"
+            f"`{format_judge_command(source, size, root=root)}` makes one, or name one by --judge"
         )
     return judge
 

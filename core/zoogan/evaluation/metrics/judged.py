@@ -11,6 +11,7 @@ from zoogan.data.label_sets import list_label_sets, load_label_set
 from zoogan.evaluation.metrics.face_metric import FaceMetric
 from zoogan.interfaces import AttributeJudge, Measure, Statistic, Study, Unavailable
 from zoogan.pictures.photo import normalize_image
+from zoogan.plugins.pasting import format_judge_command
 
 
 def require_judge(study: Study) -> AttributeJudge:
@@ -65,13 +66,13 @@ class JudgedMetric(FaceMetric):
 def explain_other_parts(judge_parts: Sequence[str], parts: Sequence[str], study: Study) -> str:
     """Explain why a judge cannot read these parts, and how to train one that can."""
     label_set = next((name for name in list_label_sets() if load_label_set(name).names == tuple(parts)), None)
-    option = f" --set data.label_set={label_set or 'FILE'}"
+    option = f"data.label_set={label_set or 'FILE'}"
+    command = format_judge_command(study.source_name, study.source.image_size, "--set", option)
     different = sorted(set(judge_parts) ^ set(parts))
     difference = f"they differ in {', '.join(different)}" if different else "in another order"
     return (
         f"the judge reads {len(judge_parts)} parts, {len(parts)} are needed ({difference}): train one that "
-        f"reads these, `zoo judge train --data {study.source_name}{option} --size {study.source.image_size} "
-        "--out DIR`, and name it with --judge DIR"
+        f"reads these, `{command} --out DIR`, and name it with --judge DIR"
     )
 
 
