@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import zoogan
 from support.pictures import save_picture
 from zoogan.cli import main
 from zoogan.config import compose_config, parse_sets
+from zoogan.errors import ConfigError
 from zoogan.plugins.host import get_zoo
 
 Capture = pytest.CaptureFixture[str]
@@ -114,6 +116,9 @@ def test_preview_shows_pictures_and_parts(root: Path, capsys: Capture) -> None:
     assert main([*preview, "data.attributes=[Smiling]"]) == 0
     assert "rows: source: image\n" in capsys.readouterr().out
     assert np.asarray(Image.open(out)).shape[1] == 4 + 3 * (128 + 4)
-    drawn = zoogan.preview_data(None, out, "semantic-stylegan", data="drawn", recipe="drawn-32", faces=2)
+    options: dict[str, Any] = {"data": "drawn", "recipe": "drawn-32", "faces": 2}
+    with pytest.raises(ConfigError, match=r"sheet\.png: exists already"):
+        zoogan.preview_data(None, out, "semantic-stylegan", **options)
+    drawn = zoogan.preview_data(None, out, "semantic-stylegan", overwrite=True, **options)
     assert [row.split(": ")[1] for row in drawn.rows] == ["image", "segmentation"] and out.is_file()
     assert main(["data", "preview", "--faces", "0"]) == 2

@@ -82,7 +82,7 @@ def test_networks_of_a_model_are_read_beside_it_only(tmp_path: Path) -> None:
     latents.write_tensors_atomically(tmp_path / "secret.safetensors", {"x": torch.zeros(1)})
     latents.write_tensors_atomically(model / "generator.safetensors", {"x": torch.zeros(1)})
     (model / "config.json").write_text(json.dumps({"networks": ["generator", "../../secret"]}))
-    write_model_copy(model, tmp_path / "copy", (), half=False)
+    write_model_copy(model, tmp_path / "copy", (), (), half=False)
     assert sorted(path.name for path in (tmp_path / "copy").glob("*.safetensors")) == ["generator.safetensors"]
 
 

@@ -187,7 +187,7 @@ def test_out_that_names_a_file_is_refused(tmp_path: Path, sagan_run: Path, capsy
         ([*edit, "--out", str(file)], "name a folder for the edits"),
         (["edit", str(tmp_path / "norun"), "--grid", "--out", str(file)], "no picture ends in '.txt'"),
         (["edit", str(tmp_path / "norun"), "--grid", "--out", str(tmp_path)], "this is a folder"),
-        ([*edit, "--strength", "nan"], "--strength nan: expected a number"),
+        ([*edit, "--strength", "nan"], "--strength nan: expected a finite number"),
         ([*edit, "--seed", "1", "--seed", "2"], "this run's edits are deterministic"),
     ):
         assert main(command) == 2, command

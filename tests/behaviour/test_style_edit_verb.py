@@ -252,7 +252,7 @@ def test_impossible_films_are_refused(
 def test_style_sheet_shows_reference_row(stargan_v2_run: Path, sagan_run: Path, tmp_path: Path) -> None:
     sizes = []
     for run in (stargan_v2_run, sagan_run):
-        assert main(["edit", str(run), "--grid", "--out", str(tmp_path / "grid.png")]) == 0
+        assert main(["edit", str(run), "--grid", "--overwrite", "--out", str(tmp_path / "grid.png")]) == 0
         sizes.append(Image.open(tmp_path / "grid.png").size)
     photo = save_picture(tmp_path / "me.png")
     assert (

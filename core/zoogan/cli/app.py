@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from zoogan.cli.option_checks import add_checks
 from zoogan.config.commands import VERBS, Command
-from zoogan.errors import ConfigError
 from zoogan.names import import_object, suggest_name
-from zoogan.paths import explain_path, shorten
 
 OWN = "zoogan"  # the distribution whose verbs are all in VERBS
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -82,29 +80,8 @@ def import_command(name: str, path: str) -> Any:
         app.command(name, context_settings=HELP)(target)
         command = typer.main.get_command(app)
     command.name = name
-    check_paths_first(command)
+    add_checks(command)
     return command
-
-
-def check_paths_first(command: Any) -> None:
-    """Let a command, and every command below it, refuse paths that no file can have before it runs."""
-    for below in getattr(command, "commands", {}).values():
-        check_paths_first(below)
-    invoke = command.invoke
-
-    def check_and_invoke(context: Any) -> Any:
-        problems = []
-        for parameter in command.params:
-            value = context.params.get(parameter.name)
-            for path in value if isinstance(value, list | tuple) else [value]:
-                if isinstance(path, Path) and (reason := explain_path(path)):
-                    option = parameter.opts[0] if parameter.param_type_name == "option" else parameter.name.upper()
-                    problems.append(f"{option} {shorten(str(path))}: {reason}; name another path")
-        if problems:
-            raise ConfigError("\n".join(problems))
-        return invoke(context)
-
-    command.invoke = check_and_invoke
 
 
 def make_failing_command(name: str, plugin: str, error: BaseException) -> Any:

@@ -82,6 +82,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Checkpoint = Annotated[
     str | None, typer.Option(help="An iteration, or best (default: the model at the end of training).")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 
 
@@ -132,6 +133,20 @@ def print_files(paths: Sequence[Path], as_json: bool, **facts: object) -> None:
 def print_note(note: str) -> None:
     """Print a note for the user on stderr."""
     typer.echo(f"note: {note}", err=True)
+
+
+def list_typed(context: typer.Context) -> list[str]:
+    """List the options that were typed, by their flag.
+
+    Args:
+        context: The context of the verb.
+    """
+    sources = {parameter: context.get_parameter_source(str(parameter.name)) for parameter in context.command.params}
+    return [
+        parameter.opts[0]
+        for parameter, source in sources.items()
+        if parameter.param_type_name == "option" and source is not None and source.name == "COMMANDLINE"
+    ]
 
 
 def format_command(context: typer.Context, *flags: str) -> str:

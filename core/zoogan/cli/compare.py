@@ -33,7 +33,9 @@ def compare(
     root: Annotated[Path | None, typer.Option(help="Folder of the source.")] = None,
     metrics: Annotated[str | None, typer.Option(help="As for zoo evaluate.")] = None,
     judge: JudgeFolder = None,
-    faces: Annotated[int, typer.Option(min=1, help="Number of held-out faces at most, or of samples.")] = FACES,
+    faces: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Number of held-out faces at most, or of samples.")
+    ] = FACES,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     truncation: Annotated[float | None, typer.Option(min=0, max=1, help="As for zoo evaluate.")] = None,
     kind: Annotated[str | None, typer.Option(help="As for zoo evaluate.")] = None,

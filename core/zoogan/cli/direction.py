@@ -32,7 +32,7 @@ def direction(
         typer.Option(metavar="NAME", help="An attribute that edits should leave unchanged; repeatable."),
     ] = None,
     judge: JudgeFolder = None,
-    faces: Annotated[int, typer.Option("-n", help="Number of faces to make and read.")] = FACES,
+    faces: Annotated[int, typer.Option("-n", max=1_000_000, help="Number of faces to make and read.")] = FACES,
     share: Annotated[float, typer.Option(help="Share of the faces to fit on for each side: the surest.")] = SHARE,
     seed: Annotated[int, typer.Option(help="Seed of the first face; the next face has the next seed.")] = 0,
     fit: Annotated[

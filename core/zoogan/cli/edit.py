@@ -99,13 +99,14 @@ def edit(
         float | None,
         typer.Option(
             help="How much of its offset an edit takes (default: 1); 0 moves along the direction alone. For runs that "
-            "compute offsets."
+            "compute offsets.",
         ),
     ] = None,
     refine: Annotated[
         int | None,
         typer.Option(
             min=0,
+            max=10_000,
             help="Steps of gradient descent that bring each edit nearer to its composite (default: 0; 30 take a second "
             "or two for a face of 32 px). For such runs with templates.",
         ),
@@ -121,7 +122,9 @@ def edit(
         ),
     ] = False,
     strength: Annotated[float, typer.Option(help="0 returns the input, 1 the edit; above 1 exaggerates it.")] = 1.0,
-    threshold: Annotated[float | None, typer.Option(help="Make the mask hard: 1 where it exceeds this.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Make the mask hard: 1 where it exceeds this.")
+    ] = None,
     truncation: Annotated[
         float | None, typer.Option(help="Distance of a random style or face to the mean, 0 to 1.")
     ] = None,
@@ -153,7 +156,9 @@ def edit(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted edit of several photos or of a film.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace edits or films that exist.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace edits, films or the sheet that exist.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="The output folder (default: edits), or the file of one photo, of --grid or of a film."),
@@ -203,10 +208,12 @@ def edit(
 def save_grid(run: LoadedRun, options: EditOptions, registry: Registry) -> Path:
     """Save the sheet of `--grid`."""
     from zoogan.workflows.edit_grid import save_edit_grid
+    from zoogan.workflows.photo_outputs import choose_file
 
     return save_edit_grid(
-        run, registry, options.out or Path("grid.png"), root=options.root, photos=options.photos,
-        layouts=options.layout, own=options.parse_own(), notify=print_note,
+        run, registry, choose_file(options.out, "grid.png", options.overwrite), root=options.root,
+        photos=options.photos, layouts=options.layout, own=options.parse_own(), overwrite=options.overwrite,
+        notify=print_note,
     )  # fmt: skip
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoogan.cli.arguments import check_picture_output, is_picture
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
+from zoogan.paths import cut_text
 from zoogan.pictures.box import Box, parse_box
 from zoogan.pictures.film_files import FILM_SUFFIXES, check_film, check_readable_film, is_film
 
@@ -32,6 +32,8 @@ OPTIONS = {
     "offset": "--offset NUMBER", "refine": "--refine STEPS", "template": "--template NUMBER",
 }  # fmt: skip
 PART_OPTIONS = {"part": "--part NAME", "only": "--only KIND", "from_seed": "--from-seed SEED"}
+MAX_STRENGTH = 100  # beyond it every face is noise
+MAX_STEM = 200  # bytes of a photo's name in that of its film
 LATENT_SUFFIX = ".safetensors"  # as in zoogan.runs.latents, which imports torch
 FLAGS = {"photos": "PHOTO", "missing": "PHOTO", "from_face": "--from"}  # of fields whose flag is not their name
 
@@ -92,7 +94,7 @@ class EditOptions:
         """The film that is written where a film is edited or drives the photo."""
         assert self.clip is not None
         suffix = ".gif" if self.clip.suffix.lower() == ".gif" else ".mp4"
-        stem = next((path.stem for path in self.photos), self.clip.stem)
+        stem = cut_text(next((path.stem for path in self.photos), self.clip.stem), MAX_STEM)
         return self.out or Path("edits") / f"{stem}-{'driven' if self.drive else 'edited'}{suffix}"
 
     def list_given(self) -> dict[str, Any]:
@@ -144,7 +146,8 @@ def check_grid_options(run: Path, options: EditOptions, registry: Registry) -> N
     from zoogan.runs.vocabulary import read_attribute_names, read_layout_use
 
     problems = list(options.missing)
-    taken = {"PHOTO", "--layout", "--own", "--out"} | (set() if options.photos or options.layout else {"--root"})
+    taken = {"PHOTO", "--layout", "--own", "--out", "--overwrite"}
+    taken |= set() if options.photos or options.layout else {"--root"}
     refused = [flag for flag in options.list_given() if flag not in taken]
     problems += [f"--grid chooses its own edits and styles; leave out {', '.join(refused)}"] if refused else []
     problems += [
@@ -173,11 +176,12 @@ def list_request_problems(options: EditOptions, layout_use: LayoutUse | None) ->
         problems.append(NO_REQUEST)
     if options.reference and options.seed:
         problems.append("a style comes from --reference or from --seed: leave one of them out")
-    of_offset = (options.offset, options.refine, options.template)
+    of_offset = (options.offset, options.refine, options.template, options.steps or None)
     if any(value is not None for value in of_offset) and not options.attribute:
-        problems.append("--offset, --refine and --template are about an attribute: add --attribute NAME=VALUE")
-    if not isfinite(options.strength):
-        problems.append(f"--strength {options.strength}: expected a number; 0 returns the input, 1 the edit")
+        problems.append("--offset, --refine, --template and --steps are about an attribute: add --attribute NAME=VALUE")
+    for name, number in (("--strength", options.strength), ("--offset", options.offset or 0.0)):
+        if not abs(number) <= MAX_STRENGTH:
+            problems.append(f"{name} {number:g}: expected a number up to {MAX_STRENGTH}; 0 is without it, 1 the edit")
     return problems
 
 
@@ -215,14 +219,14 @@ def list_box_problems(options: EditOptions) -> list[str]:
         except ConfigError as error:
             problems.append(str(error))
     has_photos = any(path.suffix != LATENT_SUFFIX for path in options.photos) or options.clip is not None
-    given = {"--box": bool(options.box), "--crop": options.crop, "--overwrite": options.overwrite}
+    given = {"--box": bool(options.box), "--crop": options.crop, "--out": options.out is not None}
     if not has_photos:
         photos_only = ("--box", "--crop")
         problems += [f"{name} has no effect without a photo: remove it" for name in photos_only if given[name]]
     if options.box and options.layout:
         problems.append("--box: the map of --layout shows the centre square of its photo. Remove one of them")
     if options.film is not None and options.clip is None:
-        reasons = {"--crop": "shows the squares at the size of the run", "--overwrite": "replaces its file anyway"}
+        reasons = {"--crop": "shows the squares at the size of the run", "--out": "names its file"}
         problems += [f"{name} has no effect: --film {why}. Remove it" for name, why in reasons.items() if given[name]]
     return problems
 

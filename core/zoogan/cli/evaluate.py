@@ -37,7 +37,9 @@ def evaluate(
     root: Annotated[Path | None, typer.Option(help="Folder of the source.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Names with commas (default: all that need no download).")] = None,
     judge: JudgeFolder = None,
-    faces: Annotated[int, typer.Option(min=1, help="Number of held-out faces at most, or of samples.")] = FACES,
+    faces: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Number of held-out faces at most, or of samples.")
+    ] = FACES,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     styles: Annotated[
         str, typer.Option(help="Origin of styles: latent, or reference = other held-out faces.")

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, RunFolderArgument, is_picture, open_host
+from zoogan.cli.arguments import Checkpoint, Device, Overwrite, PluginFiles, RunFolderArgument, is_picture, open_host
 from zoogan.errors import ConfigError
+
+DEFAULT = "parts.png"
 
 
 def parts(
@@ -20,20 +22,25 @@ def parts(
     latents: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A latent file, such as `zoo invert` writes, instead.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The image.")] = Path("parts.png"),
+    out: Annotated[Path | None, typer.Option(help="The image (default: parts.png).")] = None,
+    overwrite: Overwrite = False,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
 ) -> None:
     """Show a face part by part: a column each, with the face so far, its segmentation, the part's mask and depth."""
     registry = open_host(plugin).registry
-    check_options(seed, truncation, latents, out)
+    check_options(seed, truncation, latents, out or Path(DEFAULT))
     from zoogan.devices import choose_device
     from zoogan.runs.opening import load
     from zoogan.workflows.parts import save_part_sheet
+    from zoogan.workflows.photo_outputs import choose_file
 
+    path = choose_file(out, DEFAULT, overwrite)
     loaded = load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
-    sheet = save_part_sheet(loaded, out, seed=seed or 0, truncation=truncation, latents=latents)
+    sheet = save_part_sheet(
+        loaded, path, seed=seed or 0, truncation=truncation, latents=latents, overwrite=overwrite
+    )  # fmt: skip
     typer.echo(f"{sheet.path}\nrows: {', '.join(sheet.rows)}")
 
 

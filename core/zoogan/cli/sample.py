@@ -12,6 +12,7 @@ from zoogan.cli.arguments import (
     Checkpoint,
     Device,
     Json,
+    Overwrite,
     PluginFiles,
     RunFolderArgument,
     is_picture,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 FACES = 16  # in a sheet or a folder
 FILM_FACES = 4  # in a film or a mixing table
+MOST_FACES = 1024  # in a sheet, a film or a table
 NO_LAYOUTS = "{}: this run makes faces without maps of parts, or paints none; remove it, or use a run that paints maps"
 
 
@@ -66,7 +68,7 @@ def sample(
     out: Annotated[
         Path | None, typer.Option(help="An image of all faces, or a folder for one image and one latent file each.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files in the folder of --out.")] = False,
+    overwrite: Overwrite = False,
     checkpoint: Checkpoint = None,
     device: Device = "auto",
     plugin: PluginFiles = None,
@@ -74,17 +76,22 @@ def sample(
 ) -> None:
     """Make faces from seeds. A face depends only on its own seed."""
     registry = open_host(plugin).registry
+    count = faces if faces is not None else FILM_FACES if mix or film else FACES
     problems = list_layout_problems(run, registry, layout or (), root)
-    if overwrite and (out is None or is_picture(out)):
-        problems.append("--overwrite has no effect without a folder as --out: remove it")
+    if layout and 0 < count < len(layout):
+        problems.append(f"--layout: {len(layout)} maps for {count} faces; remove some, or add -n {len(layout)}")
+    pictures = count * (len(mix) + 1 if mix else 1)
+    if pictures > MOST_FACES and (mix or film or out is None or is_picture(out)):
+        kind = "a table" if mix else "a film" if film else "a sheet"
+        problems.append(f"-n {count}: {kind} holds {MOST_FACES} faces at most; a folder as --out holds any number")
     film_options = {"--part": part, "--only": only, "--segmentation": segmentation or None}
     check_output_options(mix, cut, film, out, film_options, problems)
     from zoogan.devices import choose_device
     from zoogan.runs.opening import load
     from zoogan.workflows import sample as workflow
+    from zoogan.workflows.photo_outputs import choose_file
 
     loaded = load(run, checkpoint=checkpoint, device=choose_device(device), registry=registry)
-    count = faces if faces is not None else FILM_FACES if mix or film else FACES
     options: dict[str, Any] = {"truncation": truncation, "cutoff": cutoff}
     seeds = range(seed, seed + count)
     if loaded.editor.paints_layouts:
@@ -106,18 +113,20 @@ def sample(
     legend = ""
     if film is not None:
         path = workflow.save_sample_film(
-            loaded, seeds, film, part=part, only=only, segmentation=segmentation, **options
+            loaded, seeds, film, part=part, only=only, segmentation=segmentation, overwrite=overwrite, **options
         )
         files = [path]
     elif mix:
         rows = loaded.synthesis_editor.generator.rows
         cut = rows // 2 if cut is None else cut
         legend = f"rows 0 to {cut - 1} of the faces on the left, {cut} to {rows - 1} of those above"
-        files = [workflow.save_mixing_table(loaded, seeds, mix, cut, out or Path("mixing.png"), **options)]
+        path = choose_file(out, "mixing.png", overwrite)
+        files = [workflow.save_mixing_table(loaded, seeds, mix, cut, path, overwrite=overwrite, **options)]
     elif out is not None and not is_picture(out):
         files = workflow.save_samples(loaded, seeds, out, overwrite=overwrite, **options)
     else:
-        files = [workflow.save_sample_sheet(loaded, seeds, out or Path("faces.png"), **options)]
+        path = choose_file(out, "faces.png", overwrite)
+        files = [workflow.save_sample_sheet(loaded, seeds, path, overwrite=overwrite, **options)]
     print_files(files, as_json, run=str(run), seeds=list(seeds))
     if legend and not as_json:
         typer.echo(legend)

@@ -64,3 +64,24 @@ def check_memory(composition: Composition, device: torch.device, memory: float |
         f"this training needs at least {(weights + batch) / GB:,.0f} GB of memory ({uses}), and {device} has "
         f"{memory / GB:,.0f} GB: {advice}"
     )
+
+
+def check_batch_memory(rows: int, channels: int, size: int, device: torch.device, advice: str) -> None:
+    """Check that the images of one batch fit a device, where nothing else of a training is known yet.
+
+    Args:
+        rows: Faces of a batch.
+        channels: Channels of an image.
+        size: Side of an image in pixels.
+        device: The device.
+        advice: What to lower, for the message.
+
+    Raises:
+        ConfigError: They need more memory than there is.
+    """
+    needed, memory = BYTES * rows * channels * size**2, get_memory(device)
+    if needed > memory:
+        raise ConfigError(
+            f"a batch of {rows:,} images of {size:,} px needs at least {needed / GB:,.0f} GB of memory, and {device} "
+            f"has {memory / GB:,.0f} GB: {advice}"
+        )

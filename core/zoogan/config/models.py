@@ -25,6 +25,8 @@ from zoogan.paths import explain_path
 LayoutUse = Literal["none", "optional", "needed"]
 """Whether an edit takes the layout of a face."""
 MAX_INTEGER = 2**63 - 1
+MAX_SIDE = 65_536  # pixels of a face
+MAX_BATCH = 2**20  # faces
 NAME_KEYS = ("use", "source")  # the field that names the component: `use`, for sources `source`
 
 
@@ -194,12 +196,12 @@ class DataConfig(ComponentConfig):
 
     source: str
     root: Changeable[Path | None] = None
-    image_size: int = Field(64, ge=16, le=65_536)
+    image_size: int = Field(64, ge=16, le=MAX_SIDE)
     attributes: Names = ("Eyeglasses",)
     balance: str | None = None
     flip: bool = False
     random_crop: float = Field(0.0, ge=0, le=1)
-    batch: int = Field(16, ge=1, le=2**20)
+    batch: int = Field(16, ge=1, le=MAX_BATCH)
     workers: Changeable[int] = Field(0, ge=0, le=256)
     prepare: Changeable[Literal["auto", "always", "never"]] = "auto"
     on_bad: Changeable[Literal["fail", "skip"]] = "fail"

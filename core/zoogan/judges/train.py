@@ -101,6 +101,7 @@ def plan_judge(
     """
     registry = get_zoo().registry
     config = choose_judge_data(registry, data, None if root is None else Path(root), attributes, size, settings or {})
+    from zoogan.composition.memory import check_batch_memory
     from zoogan.devices import choose_device
     from zoogan.judges.judge import check_judge_folder, get_judge_folder
     from zoogan.judges.training import JudgeTrainingConfig
@@ -115,10 +116,12 @@ def plan_judge(
         )
     options = {"backbone": backbone, "iterations": iterations, "seed": seed, "pretrained": pretrained, "width": width}
     training = JudgeTrainingConfig.model_validate({k: v for k, v in options.items() if v is not None})
+    where = choose_device(device)
+    check_batch_memory(training.batch, 3, config.image_size, where, "lower --size")
     folder = get_judge_folder(data, config.image_size) if out is None else Path(out)
     check_judge_folder(folder, force)
     source = registry.build("source", config)
-    return JudgePlan(source, config, training, folder, force, choose_device(device))
+    return JudgePlan(source, config, training, folder, force, where)
 
 
 def train_judge(plan: JudgePlan, watch: Watch | None = None) -> Judge | None:

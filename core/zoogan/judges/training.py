@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zoogan.config import ConfigModel, DataConfig
+from zoogan.config.models import MAX_BATCH
 from zoogan.data.loader import make_loader, move_batch
 from zoogan.interfaces import Source, World
 from zoogan.interfaces.draws import derive_seed
@@ -53,7 +54,7 @@ class JudgeTrainingConfig(ConfigModel):
     backbone: str = BACKBONE
     pretrained: bool = False
     iterations: int = Field(3000, ge=1)
-    batch: int = Field(64, ge=2)
+    batch: int = Field(64, ge=2, le=MAX_BATCH)
     seed: int = 0
     rate: float = Field(3e-3, gt=0)
     decay: float = Field(0.05, ge=0)

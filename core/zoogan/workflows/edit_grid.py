@@ -18,6 +18,7 @@ from zoogan.pictures.photo import normalize_image, quantize_image
 from zoogan.runs.loaded import LoadedRun
 from zoogan.runs.requests import parse_own_labels
 from zoogan.workflows.edit_layouts import describe_other_number
+from zoogan.workflows.photo_outputs import check_no_replacement
 from zoogan.workflows.photos import Notify, crop_photos, ignore_note, read_run_photos, refuse_latent_files
 
 
@@ -30,6 +31,7 @@ def save_edit_grid(
     photos: Sequence[Path] = (),
     layouts: Sequence[Path] = (),
     own: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
     notify: Notify = ignore_note,
 ) -> Path:
     """Save the sample grid of photos, or of the run's held-out faces.
@@ -42,14 +44,17 @@ def save_edit_grid(
         photos: Image files to show instead of held-out faces.
         layouts: For a run that edits layouts, the map of each face to show instead of held-out faces.
         own: Labels of these faces; those that are not given are read off the maps.
+        overwrite: Replace the file if it exists.
         notify: Called with one sentence for each likely problem.
 
     Returns:
         `path`.
 
     Raises:
-        ConfigError: A missing source folder, unreadable photos, or photos whose labels the run cannot read.
+        ConfigError: The file exists, a missing source folder, unreadable photos, or photos whose labels the run cannot
+            read.
     """
+    check_no_replacement([path], overwrite)
     if layouts:
         save_sample_grid(run.editor, read_labelled_layouts(run, photos, layouts, own, notify), path)
         return path

@@ -18,7 +18,7 @@ from zoogan.runs.images import NORMALIZED
 from zoogan.runs.layouts import save_layout
 from zoogan.runs.loaded import LoadedRun
 from zoogan.runs.requests import EditInputs
-from zoogan.workflows.photo_outputs import FOLDER, plan_stems
+from zoogan.workflows.photo_outputs import FOLDER, check_no_replacement, plan_stems
 from zoogan.workflows.photos import Notify, ignore_note, read_run_photos, refuse_latent_files
 
 
@@ -49,7 +49,7 @@ def edit_layouts(
         references: Maps whose styles to take, instead of seeds.
         folder: Folder of the edits, `<photo>-layout.png`: palette PNGs that are maps again and look coloured. None =
             `edits`, where edits take free names.
-        overwrite: Replace edits that exist.
+        overwrite: Replace edits that exist, also the film.
         film: A GIF or MP4 file; all styles go into one film and no other file is written.
         notify: Called with one sentence for each likely problem.
         options: `strength`, `threshold` and `truncation` of `LoadedRun.edit`.
@@ -61,6 +61,8 @@ def edit_layouts(
         ConfigError: Unreadable files, values that are no part of the run, another number of photos than of maps, or
             attributes that the run was not trained for.
     """
+    if film is not None:
+        check_no_replacement([film], overwrite)
     refuse_latent_files(photos)
     if photos and len(photos) != len(layouts):
         raise ConfigError(describe_other_number(photos, layouts))

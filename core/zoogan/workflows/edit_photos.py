@@ -30,6 +30,7 @@ from zoogan.workflows.photo_outputs import (
     OpenProgress,
     PhotoJob,
     UnfinishedEdits,
+    check_no_replacement,
     check_outputs,
     hide_photos,
     list_places,
@@ -117,7 +118,7 @@ def edit_photos(
         film: A GIF or MP4 file; all styles go into one film and no other file is written.
         segmentation: Save `-segmentation.png` of the square too, for a run whose edits have one.
         resume: Go on with edits that were interrupted; photos that are finished are left out.
-        overwrite: Replace files that exist.
+        overwrite: Replace files that exist, also the film.
         stop: Ends the edits after the current batch when a signal was received.
         show_progress: Opens a display, if there are several batches.
         notify: Called with one sentence for each likely problem.
@@ -139,6 +140,8 @@ def edit_photos(
         raise ConfigError(describe_other_number(photos, layouts))
     if layouts and boxes:
         raise ConfigError("--box: the map of --layout shows the centre square of its photo. Remove one of them")
+    if film is not None:
+        check_no_replacement([film], overwrite)
     refuse_latent_files([*photos, *([donor] if isinstance(donor, Path) else [])])
     refuse_missing_photos(photos)
     styles = read_photo_files(list(references))

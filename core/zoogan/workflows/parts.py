@@ -18,6 +18,7 @@ from zoogan.pictures.photo import normalize_image, save_image
 from zoogan.pictures.sheet import enlarge_pixels, make_grid
 from zoogan.runs.latents import read_latents
 from zoogan.runs.loaded import LoadedRun
+from zoogan.workflows.photo_outputs import check_no_replacement
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,13 @@ class PartSheet:
 
 
 def save_part_sheet(
-    run: LoadedRun, path: Path, *, seed: int = 0, truncation: float | None = None, latents: Path | None = None
+    run: LoadedRun,
+    path: Path,
+    *,
+    seed: int = 0,
+    truncation: float | None = None,
+    latents: Path | None = None,
+    overwrite: bool = False,
 ) -> PartSheet:
     """Save a sheet with one column for each part: the face so far, its segmentation, the part's mask and depth.
 
@@ -44,13 +51,15 @@ def save_part_sheet(
         seed: Seed of the face.
         truncation: Distance of the face to the mean face, 0 to 1.
         latents: A latent file of the face, instead of a seed.
+        overwrite: Replace the file if it exists.
 
     Returns:
         The sheet.
 
     Raises:
-        ConfigError: The run's faces have no parts, or the latent file does not fit.
+        ConfigError: The file exists, the run's faces have no parts, or the latent file does not fit.
     """
+    check_no_replacement([path], overwrite)
     editor = run.synthesis_editor
     if latents is None:
         face = run.sample(seed=seed, truncation=truncation)

@@ -190,6 +190,25 @@ def check_no_replacement(paths: Sequence[Path], overwrite: bool) -> None:
         )
 
 
+def choose_file(out: Path | None, default: str, overwrite: bool = False) -> Path:
+    """Choose the file of a sheet, a table or a film: the named one, or the default one, numbered if it is taken.
+
+    Args:
+        out: The file that a person named; None = they named none.
+        default: The name that it has by default.
+        overwrite: Whether a file that exists may be replaced.
+
+    Raises:
+        ConfigError: The named file exists.
+    """
+    if out is not None or overwrite:
+        path = Path(default) if out is None else out
+        check_no_replacement([path], overwrite)
+        return path
+    stem, suffix = Path(default).stem, Path(default).suffix
+    return Path(f"{number_stem(stem, [suffix], {path.name for path in Path().iterdir()})}{suffix}")
+
+
 def plan_stems(
     stems: Sequence[str],
     endings: Sequence[str],

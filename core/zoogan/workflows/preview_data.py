@@ -22,6 +22,7 @@ from zoogan.plugins.host import get_zoo
 from zoogan.training.configure import configure_new_run, merge_options
 from zoogan.training.prepare import describe_source
 from zoogan.workflows.data_config import recognise_layout
+from zoogan.workflows.photo_outputs import check_no_replacement
 
 FACES = 8
 
@@ -50,6 +51,7 @@ def preview_data(
     recipe: str | None = None,
     settings: Mapping[str, Any] | None = None,
     faces: int = FACES,
+    overwrite: bool = False,
 ) -> DataPreview:
     """Save a sheet of the first faces that a training would read, after cropping, resizing and augmentation.
 
@@ -61,13 +63,15 @@ def preview_data(
         recipe: A recipe of the method; None = that for the source.
         settings: Settings laid over the recipe.
         faces: Number of columns.
+        overwrite: Replace the picture if it exists.
 
     Returns:
         The sheet.
 
     Raises:
-        ConfigError: The data do not suit the method, or a setting is wrong.
+        ConfigError: The picture exists, the data do not suit the method, or a setting is wrong.
     """
+    check_no_replacement([Path(out)], overwrite)
     zoo = get_zoo()
     place = None if root is None else Path(root).expanduser()
     if place is not None and data is None and place.is_dir():

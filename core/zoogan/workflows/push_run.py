@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from zoogan.errors import ConfigError
 from zoogan.plugins.host import get_zoo
@@ -56,7 +57,7 @@ def push(
         write_card_files(loaded, folder, repository)
         client = huggingface_hub.HfApi(library_name="zoogan")
         with explain_refusal(repository):
-            client.create_repo(repository, private=private or None, exist_ok=True)
+            create_repository(client, repository, private)
             client.upload_folder(
                 repo_id=repository,
                 folder_path=folder,
@@ -65,13 +66,28 @@ def push(
             )
             if space:
                 page = write_space_files(loaded, Path(draft) / "space", repository)
-                client.create_repo(
-                    repository, repo_type="space", space_sdk="gradio", private=private or None, exist_ok=True
-                )
+                create_repository(client, repository, private, repo_type="space", space_sdk="gradio")
                 client.upload_folder(
                     repo_id=repository, repo_type="space", folder_path=page, commit_message="Show a run of zoogan"
                 )
     return f"{client.endpoint}/{repository}"
+
+
+def create_repository(client: Any, repository: str, private: bool, **options: str) -> None:
+    """Create a repository of the Hub, unless it exists.
+
+    Args:
+        client: The Hub's client.
+        repository: `owner/name`.
+        private: Whether nobody else may see it.
+        options: `repo_type` and `space_sdk`.
+
+    Raises:
+        ConfigError: It should be private, exists, and is public.
+    """
+    client.create_repo(repository, private=private or None, exist_ok=True, **options)
+    if private and client.repo_info(repository, repo_type=options.get("repo_type")).private is False:
+        raise ConfigError(f"--private: {repository} exists and is public; make it private on its page, or name another")
 
 
 def write_card_files(run: LoadedRun, folder: Path, address: str) -> None:

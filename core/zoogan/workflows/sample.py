@@ -51,18 +51,23 @@ def set_sample_layouts(run: LoadedRun, registry: Registry, *, root: Path | None 
     run.editor.set_layouts(run.prepare_layouts(faces["segmentation"]))
 
 
-def save_sample_sheet(run: LoadedRun, seeds: range, path: Path, **options: Any) -> Path:
+def save_sample_sheet(run: LoadedRun, seeds: range, path: Path, *, overwrite: bool = False, **options: Any) -> Path:
     """Save one image of all faces, each with its seed below it.
 
     Args:
         run: A run that makes faces.
         seeds: Seeds of the faces.
         path: The image file.
+        overwrite: Replace the file if it exists.
         options: `truncation`, `cutoff` and `layout` of `LoadedRun.sample`.
 
     Returns:
         `path`.
+
+    Raises:
+        ConfigError: The file exists.
     """
+    check_no_replacement([path], overwrite)
     image = enlarge_pixels(run.sample(len(seeds), seed=seeds[0], **options).image)
     columns = min(len(seeds), math.ceil(math.sqrt(len(seeds))))
     strips = []
@@ -121,7 +126,14 @@ def save_painted_samples(run: LoadedRun, seeds: range, folder: Path, **options: 
 
 
 def save_mixing_table(
-    run: LoadedRun, seeds: range, fine_seeds: Sequence[int], cut: int, path: Path, **options: Any
+    run: LoadedRun,
+    seeds: range,
+    fine_seeds: Sequence[int],
+    cut: int,
+    path: Path,
+    *,
+    overwrite: bool = False,
+    **options: Any,
 ) -> Path:
     """Save a table of faces with the coarse latent rows of the left column and the fine rows of the top row.
 
@@ -133,14 +145,19 @@ def save_mixing_table(
         fine_seeds: Seeds of the top row.
         cut: The first latent row that comes from the top face.
         path: The image file.
+        overwrite: Replace the file if it exists.
         options: `truncation` and `cutoff` of `LoadedRun.sample`.
 
     Returns:
         `path`.
 
+    Raises:
+        ConfigError: The file exists.
+
     Source:
         StyleGAN (Karras et al. 2019), figure 3.
     """
+    check_no_replacement([path], overwrite)
     editor = run.synthesis_editor
     left, top = editor.draw_latents(seeds, **options), editor.draw_latents(list(fine_seeds), **options)
     heads = enlarge_pixels(editor.synthesise(top).image)
@@ -161,6 +178,7 @@ def save_sample_film(
     part: str | None = None,
     only: str | None = None,
     segmentation: bool = False,
+    overwrite: bool = False,
     **options: Any,
 ) -> Path:
     """Save a film that moves from face to face in w and back to the first, with the generator's own noise.
@@ -172,14 +190,16 @@ def save_sample_film(
         part: Only this part moves; the rest stays that of the first face.
         only: Only this kind of the part's latents moves: shape or texture.
         segmentation: Show the segmentation beside the face, in colours.
+        overwrite: Replace the file if it exists.
         options: `truncation` and `cutoff` of `LoadedRun.sample`.
 
     Returns:
         `path`.
 
     Raises:
-        ConfigError: An unknown part or kind, or a run without segmentations.
+        ConfigError: The file exists, an unknown part or kind, or a run without segmentations.
     """
+    check_no_replacement([path], overwrite)
     editor = run.synthesis_editor
     if segmentation and not editor.parts:
         raise ConfigError("--segmentation: this run makes faces in one piece, without a segmentation: leave it out")

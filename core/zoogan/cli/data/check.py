@@ -11,6 +11,7 @@ import typer
 from zoogan.cli.arguments import Json, PluginFiles, open_host, print_json
 from zoogan.cli.data.crop import print_names
 from zoogan.cli.data.progress import show_progress
+from zoogan.config.models import MAX_SIDE
 
 if TYPE_CHECKING:
     from zoogan.workflows.check_data import DataReport
@@ -27,7 +28,9 @@ def check(
     attributes: Annotated[
         str | None, typer.Option(metavar="A,B|all|none", help="Attributes (default: all that have both values).")
     ] = None,
-    size: Annotated[int, typer.Option(help="Side of the faces in pixels; smaller pictures are noted.")] = 64,
+    size: Annotated[
+        int, typer.Option(min=16, max=MAX_SIDE, help="Side of the faces in pixels; smaller pictures are noted.")
+    ] = 64,
     set_: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,6 +10,7 @@ import typer
 
 from zoogan.cli.arguments import Json, print_json, print_note
 from zoogan.cli.data.progress import show_progress
+from zoogan.config.models import MAX_SIDE
 from zoogan.errors import ConfigError
 from zoogan.pictures.box import parse_box
 
@@ -31,7 +32,9 @@ def crop(
     faceless: Annotated[
         str, typer.Option(help="With --face, for pictures without a face: centre square, or skip.")
     ] = "centre",
-    size: Annotated[int | None, typer.Option(help="Side of the squares in pixels (default: as they are).")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, max=MAX_SIDE, help="Side of the squares in pixels (default: as they are).")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace squares that were made with other settings.")
     ] = False,

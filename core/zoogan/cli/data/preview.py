@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from zoogan.cli.arguments import PluginFiles, check_picture_output, open_host
+from zoogan.cli.arguments import Overwrite, PluginFiles, check_picture_output, open_host
 from zoogan.cli.completion import complete_model
 from zoogan.errors import ConfigError
 
 DRAWN = Path("drawn")
 MOST_FACES = 64
+DEFAULT = "preview.png"
 
 
 def preview(
@@ -22,7 +23,8 @@ def preview(
     model: Annotated[
         str | None, typer.Option(help="The method that is to train: see `zoo list`.", autocompletion=complete_model)
     ] = None,
-    out: Annotated[Path, typer.Option(help="The picture.")] = Path("preview.png"),
+    out: Annotated[Path | None, typer.Option(help="The picture (default: preview.png).")] = None,
+    overwrite: Overwrite = False,
     data: Annotated[str | None, typer.Option(help="Source (default: recognised by the files).")] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe of the method (default: that for the source).")] = None,
     faces: Annotated[int, typer.Option(help="Number of faces.")] = 8,
@@ -36,13 +38,15 @@ def preview(
     if not 1 <= faces <= MOST_FACES:
         raise ConfigError(f"--faces {faces}: expected 1 to {MOST_FACES}")
     open_host(plugin)
-    check_picture_output(out, sheet=True)
+    check_picture_output(out or Path(DEFAULT), sheet=True)
     from zoogan.config import parse_sets
+    from zoogan.workflows.photo_outputs import choose_file
     from zoogan.workflows.preview_data import preview_data
 
     is_drawn = root is None or (root == DRAWN and not root.is_dir())
     source = "drawn" if is_drawn and data is None else data
     sheet = preview_data(
-        None if is_drawn else root, out, model, data=source, recipe=recipe, settings=parse_sets(set_ or []), faces=faces
-    )
+        None if is_drawn else root, choose_file(out, DEFAULT, overwrite), model, data=source, recipe=recipe,
+        settings=parse_sets(set_ or []), faces=faces, overwrite=overwrite,
+    )  # fmt: skip
     typer.echo(f"{sheet.path}\nrows: {', '.join(sheet.rows)}")

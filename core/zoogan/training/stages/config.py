@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from zoogan.config import Names, StageConfig
+from zoogan.config.models import MAX_BATCH
 
 
 class TrainedStage(StageConfig):
@@ -52,7 +53,7 @@ class JudgeStage(StageConfig):
 
     iterations: int = Field(3000, ge=1)
     seed: int = 0
-    batch: int = Field(64, ge=2)
+    batch: int = Field(64, ge=2, le=MAX_BATCH)
     backbone: str | None = None
     attributes: Names | None = None
     parts: float = Field(0.3, ge=0)
@@ -76,6 +77,6 @@ class DirectionStage(StageConfig):
     """
 
     fit: Literal["logistic", "svm", "mean_difference"] = "logistic"
-    faces: int = Field(4000, ge=40)
+    faces: int = Field(4000, ge=40, le=1_000_000)
     share: float = Field(0.1, gt=0, le=0.5)
     seed: int = 0

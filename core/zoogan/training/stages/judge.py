@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
+from zoogan.composition.memory import check_batch_memory
 from zoogan.composition.stages import StageContext, StageStopped
 from zoogan.config import DataConfig
 from zoogan.errors import ConfigError
@@ -93,6 +96,8 @@ def open_judge_stage(context: StageContext) -> Judge:
 def make_untrained_judge(context: StageContext, stage: JudgeStage, names: tuple[str, ...]) -> Judge:
     """Make an untrained judge of the attributes and parts of a run."""
     facts, source = context.facts, context.parent.data.source
+    advice = f"lower stages.{context.name}.batch or data.image_size"
+    check_batch_memory(stage.batch, facts.channels, facts.image_size, torch.device("cpu"), advice)
     fields: Any = getattr(import_object(context.registry.components["source", source].build), "fields", ())
     has_pose = isinstance(fields, tuple | list | set | frozenset) and "pose" in fields
     build = plan_network(
