@@ -42,7 +42,7 @@ def write_card(
     labels = ", ".join(facts.attributes) or "none"
     report = read_report(path.parent)
     table = describe_report(report, measured)
-    needless = f", and {', '.join(left_out)}, which no edit needs" if left_out else ""
+    needless = f", as is `{'`, `'.join(left_out)}`, which no edit needs" if left_out else ""
     parts = f" Parts: {len(facts.parts)}." if run.editor.parts else ""
     lines = [
         f"---\n{format_front_matter(make_front_matter(run, name, report))}---",
