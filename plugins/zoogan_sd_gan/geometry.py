@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zoogan import ConfigError
-from zoogan.interfaces import FaceGeometry
+from zoogan.interfaces import FaceGeometry, GeometryReading
 from zoogan_sd_gan.placement import PlacedHead, Placement
 from zoogan_sd_gan.reader import PlacementReader, describe_faces
 
@@ -57,6 +57,18 @@ class HeadGeometry(FaceGeometry):
         if not self.channels:
             return super().encode(image)
         return draw_geometry(self.read_placement(image), image)
+
+    @torch.no_grad()
+    def read(self, image: Float[Tensor, "n c h w"], *, placement: bool, shape: bool) -> GeometryReading:
+        """Read the placement once, for itself and for the shape.
+
+        Raises:
+            ValueError: Shape is asked for, and this geometry gives placements only.
+        """
+        if not self.channels:
+            return super().read(image, placement=placement, shape=shape)
+        placed = self.read_placement(image)
+        return GeometryReading(placed if placement else None, draw_geometry(placed, image) if shape else None)
 
 
 def draw_geometry(placement: Placement, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 9 h w"]:

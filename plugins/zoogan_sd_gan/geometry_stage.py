@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoogan import ConfigError
 from zoogan.composition import StageContext
-from zoogan.interfaces import FaceGeometry
+from zoogan.interfaces import FaceGeometry, GeometryReading
 from zoogan_sd_gan.config import GeometryStage
 from zoogan_sd_gan.geometry import HeadGeometry
 from zoogan_sd_gan.reader import PlacementReader, fit_placement, make_untrained_reader
@@ -45,6 +45,12 @@ class SdGanGeometry(FaceGeometry):
     def encode(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n g s s"]:
         """Read the shape of faces."""
         return super().encode(image) if self.shape is None else self.shape.encode(image)
+
+    def read(self, image: Float[Tensor, "n c h w"], *, placement: bool, shape: bool) -> GeometryReading:
+        """Read placement and shape; a head that gives both reads the placement once."""
+        if self.head is not None and self.shape is self.head:
+            return self.head.read(image, placement=placement, shape=shape)
+        return super().read(image, placement=placement, shape=shape)
 
 
 def get_geometry_settings(context: StageContext) -> GeometryStage:

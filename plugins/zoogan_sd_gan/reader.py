@@ -44,8 +44,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "background": ("background",),
 }  # fmt: skip
 """Groups of parts that tell where a head is, by the names of CelebAMask-HQ and of its merged label sets."""
-EDGED = ("face", "hair", "neck", "background")  # groups whose edges are read
-MAPPED = ("face", "hair", "neck", "background")  # groups that are read as coarse maps
+MAPPED = ("face", "hair", "neck", "background")  # groups whose edges are read, and that are read as coarse maps
 
 
 def find_groups(parts: Sequence[str]) -> dict[str, list[int]]:
@@ -75,45 +74,45 @@ def describe_faces(judge: Any, image: Float[Tensor, "n c h w"]) -> Float[Tensor,
         judge: A judge that reads parts.
         image: Faces in [-1, 1].
     """
-    probability = judge.read_part_probabilities(image).float()
-    side = probability.shape[-1]
-    axis = (torch.arange(side, dtype=torch.float32, device=probability.device) + 0.5) * (2.0 / side) - 1.0
-    numbers: list[Tensor] = []
-    for name, members in find_groups(judge.parts).items():
-        group = torch.stack([probability[:, member] for member in members]).sum(0)  # a list index makes the host wait
-        numbers += measure_spread(group, axis)
-        if name in EDGED:
-            numbers += [*measure_edges(group.sum(1)), *measure_edges(group.sum(2))]
-        if name in MAPPED:
-            numbers += list(F.adaptive_avg_pool2d(group[:, None], GRID).flatten(1).unbind(1))
-    pose = judge.read_poses(image)
+    groups = find_groups(judge.parts)
+    probability, pose = judge.read_parts_and_pose(image)
+    members = probability.float().unbind(1)
+    # not by an index of lists, for which the host would wait
+    shares = torch.stack([torch.stack([members[k] for k in numbers]).sum(0) for numbers in groups.values()], 1)
+    spreads = dict(zip(groups, measure_spread(shares).unbind(1), strict=True))
+    names = [name for name in groups if name in MAPPED]
+    mapped = torch.stack([share for name, share in zip(groups, shares.unbind(1), strict=True) if name in names], 1)
+    edges = [measure_edges(mapped.sum(dim)) for dim in (2, 3)]
+    details = torch.cat([*edges, F.adaptive_avg_pool2d(mapped, GRID).flatten(2)], 2)
+    more = dict(zip(names, details.unbind(1), strict=True))
+    columns = [each[name] for name in groups for each in (spreads, more) if name in each]
     if pose is not None:
-        numbers += list((pose.float() / 30.0).unbind(1))
-    return torch.stack(numbers, 1)
+        columns.append(pose.float() / 30.0)
+    return torch.cat(columns, 1)
 
 
-def measure_spread(group: Float[Tensor, "n h w"], axis: Float[Tensor, " w"]) -> list[Float[Tensor, " n"]]:
-    """Measure share, middle, standard deviations and covariance of the place of a group's pixels."""
-    u, v = axis.view(1, 1, -1), axis.view(1, -1, 1)
-    total = group.sum((1, 2)) + 1e-3
+def measure_spread(shares: Float[Tensor, "n g h w"]) -> Float[Tensor, "n g 6"]:
+    """Measure share, middle, standard deviations and covariance of the place of each group's pixels."""
+    side = shares.shape[-1]
+    axis = (torch.arange(side, dtype=torch.float32, device=shares.device) + 0.5) * (2.0 / side) - 1.0
+    u, v = axis, axis[:, None]
+    total = shares.sum((2, 3)) + 1e-3
 
     def average(values: Tensor) -> Tensor:
-        return (group * values).sum((1, 2)) / total
+        return (shares * values).sum((2, 3)) / total
 
     middle_u, middle_v = average(u), average(v)
-    du, dv = u - middle_u.view(-1, 1, 1), v - middle_v.view(-1, 1, 1)
+    du, dv = u - middle_u[..., None, None], v - middle_v[..., None, None]
     spread_u, spread_v = average(du * du).sqrt(), average(dv * dv).sqrt()
-    return [middle_u, middle_v, spread_u, spread_v, average(du * dv), total / axis.numel() ** 2]
+    return torch.stack([middle_u, middle_v, spread_u, spread_v, average(du * dv), total / side**2], 2)
 
 
-def measure_edges(profile: Float[Tensor, "n w"]) -> list[Float[Tensor, " n"]]:
-    """Measure the quantiles of a profile between -1 and 1, with fractions of a pixel."""
-    share = profile / profile.sum(1, keepdim=True).clamp(min=1e-3)
-    before = share.cumsum(1) - share
-    width = 2.0 / profile.shape[1]
-    return [
-        ((quantile - before) / share.clamp(min=1e-6)).clamp(0.0, 1.0).sum(1) * width - 1.0 for quantile in QUANTILES
-    ]
+def measure_edges(profile: Float[Tensor, "n g w"]) -> Float[Tensor, "n g q"]:
+    """Measure the quantiles of profiles between -1 and 1, with fractions of a pixel."""
+    share = profile / profile.sum(2, keepdim=True).clamp(min=1e-3)
+    before, width = share.cumsum(2) - share, 2.0 / profile.shape[2]
+    missing = torch.stack([quantile - before for quantile in QUANTILES], 2)
+    return (missing / share.clamp(min=1e-6).unsqueeze(2)).clamp(0.0, 1.0).sum(3) * width - 1.0
 
 
 @dataclass

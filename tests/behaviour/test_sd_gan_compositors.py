@@ -20,6 +20,7 @@ from zoogan_sd_gan.compositor_config import EditorCompositorConfig, TemplateComp
 from zoogan_sd_gan.compositors import TemplateCompositor
 from zoogan_sd_gan.editor_compositor import EditorCompositor
 from zoogan_sd_gan.geometry import HeadGeometry
+from zoogan_sd_gan.geometry_stage import SdGanGeometry
 from zoogan_sd_gan.reader import PlacementReader, describe_faces, fit_placement
 
 SIZE = 16
@@ -177,6 +178,19 @@ def test_reader_that_cannot_be_used_is_refused(fitted_reader, tmp_path):
     other.parts = ("sky", "tree")
     with pytest.raises(ConfigError, match=r"sky, tree.*compositor\.placement=fixed"):
         fit_placement(other, faces=10)
+
+
+def test_geometry_reads_placement_and_shape_in_one_pass(fitted_reader, monkeypatch):
+    faces, judge, reader = fitted_reader
+    image = faces.draw(range(5000, 5003)).image.float() / 127.5 - 1
+    geometry = SdGanGeometry(*[HeadGeometry(judge, reader)] * 2)
+    placement, shape = geometry.read_placement(image), geometry.encode(image)
+    passes = []
+    monkeypatch.setattr(reader, "read", lambda described, read=reader.read: passes.append(1) or read(described))
+    reading = geometry.read(image, placement=True, shape=True)
+    assert torch.equal(reading.placement, placement) and torch.equal(reading.shape, shape)
+    assert len(passes) == 1, "the judge's networks are the largest part of an exported edit"
+    assert geometry.read(image, placement=True, shape=False).shape is None
 
 
 def test_geometry_without_shape_gives_placements_only(fitted_reader):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoogan.editors import Direction, make_basis
 from zoogan.editors.decomposition import Decomposition, compare_with_composite, widen_mask
-from zoogan.interfaces import Composite
+from zoogan.interfaces import Composite, GeometryReading
 
 SEEDS = st.integers(0, 2**16)
 
@@ -89,5 +89,6 @@ def test_composites_are_asked_for_by_the_numbers_of_the_compositor():
             attributes=("Face_Mask", "Wearing_Hat", "Eyeglasses"), needs_placement=False, compose=compose
         ),
     )  # fmt: skip
-    Decomposition.compose(cast(Any, known), draw(0, 3, 3, 16, 16), torch.tensor([0, 1, 0]), torch.zeros(3).long())
+    faces, numbers = draw(0, 3, 3, 16, 16), torch.tensor([0, 1, 0])
+    Decomposition.compose(cast(Any, known), faces, numbers, torch.zeros(3).long(), GeometryReading())
     assert asked[0].tolist() == [2, 0, 2]

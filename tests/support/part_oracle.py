@@ -47,6 +47,10 @@ class PartOracle:
         parts = torch.stack([parts for parts, _ in self._find(image)])
         return F.one_hot(parts.long(), len(CLASSES)).permute(0, 3, 1, 2).float()
 
+    def read_parts_and_pose(self, image: Float[Tensor, "n c h w"]) -> tuple[Tensor, Tensor | None]:
+        """Return the parts and the pose."""
+        return self.read_part_probabilities(image), self.read_poses(image)
+
     def read_poses(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3"] | None:
         """Return the true pose; None where nothing was learnt."""
         return None if not self._known else torch.stack([pose for _, pose in self._find(image)])

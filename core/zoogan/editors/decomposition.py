@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from zoogan.editors.directions import Direction, DirectionBasis, make_basis
 from zoogan.editors.synthesis_editor import SynthesisEditor
 from zoogan.errors import ConfigError
-from zoogan.interfaces.decomposition import Composite, Compositor, FaceGeometry, LatentOffset
+from zoogan.interfaces.decomposition import Composite, Compositor, FaceGeometry, GeometryReading, LatentOffset
 from zoogan.interfaces.synthesis import Latent, LatentGenerator, LatentMapping, Latents, Noise
 
 STAGES = ("backbone", "geometry")  # that a decomposition cannot do without
@@ -172,34 +172,40 @@ class Decomposition:
         return image
 
     @torch.no_grad()
+    def read_geometry(self, face: Float[Tensor, "n c h w"]) -> GeometryReading:
+        """Read what composites and offset network need to know of the shape of faces and the place of heads.
+
+        Args:
+            face: Faces meant for [-1, 1].
+        """
+        placement = self.has_templates and self.compositor.needs_placement
+        return self.geometry.read(face.clamp(-1, 1), placement=placement, shape=self.reads_geometry)
+
+    @torch.no_grad()
     def compose(
         self,
         face: Float[Tensor, "n c h w"],
         attribute: Int64[Tensor, " n"],
         template: Int64[Tensor, " n"],
-        bare: Float[Tensor, "n c h w"] | None = None,
-    ) -> tuple[Composite, Float[Tensor, "n g s s"] | None]:
-        """Lay templates on faces, and read the geometry of the faces.
+        reading: GeometryReading,
+    ) -> Composite:
+        """Lay templates on faces.
 
         Args:
             face: Faces meant for [-1, 1].
             attribute: Number of the attribute of each face.
             template: Number of the template of each face.
-            bare: The same faces without earlier templates, off which placement and geometry are read; None = `face`.
+            reading: That of `read_geometry`, of the same faces without earlier templates.
 
         Returns:
-            The composites, which are the faces with an empty mask where there are no templates; the geometry, None if
-            none is read.
+            The composites, which are the faces with an empty mask where there are no templates.
         """
-        seen = (face if bare is None else bare).clamp(-1, 1)
-        geometry = self.geometry.encode(seen) if self.reads_geometry else None
         if not self.has_templates:
-            return Composite(face, torch.zeros_like(face[:, :1])), geometry
+            return Composite(face, torch.zeros_like(face[:, :1]))
         numbers = [self.compositor.attributes.index(name) for name in self.attributes]
         which = torch.stack([attribute == k for k in range(len(numbers))], 1)
         own = sum((which[:, k] * number for k, number in enumerate(numbers)), torch.zeros_like(attribute))
-        placement = self.geometry.read_placement(seen) if self.compositor.needs_placement else None
-        return self.compositor.compose(face, own, template, placement), geometry
+        return self.compositor.compose(face, own, template, reading.placement)
 
 
 def compare_with_composite(

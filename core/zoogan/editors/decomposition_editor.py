@@ -113,9 +113,9 @@ class DecompositionEditor(SynthesisEditor):
         if not self.condition.templates:
             raise ValueError("this run has no templates")
         number = torch.full((len(face),), self.decomposition.attributes.index(attribute), device=face.device)
-        distances = []
+        distances, reading = [], self.decomposition.read_geometry(face)
         for template in range(self.condition.templates):
-            composite, _ = self.decomposition.compose(face, number, torch.full_like(number, template))
+            composite = self.decomposition.compose(face, number, torch.full_like(number, template), reading)
             distances.append(((composite.image - target).abs() * region).sum((1, 2, 3)))
         return torch.stack(distances).argmin(0)
 
@@ -158,11 +158,11 @@ class DecompositionEditor(SynthesisEditor):
                 else torch.full((len(latents),), template, device=latents.device)
             )
         composite = Composite(face, torch.zeros_like(face[:, :1]))
-        mask = composite.mask
+        mask, reading = composite.mask, parts.read_geometry(face)
         for name in names:
             attribute = torch.full_like(template, parts.attributes.index(name))
-            composite, geometry = parts.compose(composite.image, attribute, template, face)
-            one = self.fusion(face, composite.image, composite.mask, geometry)
+            composite = parts.compose(composite.image, attribute, template, reading)
+            one = self.fusion(face, composite.image, composite.mask, reading.shape)
             offset = offset + request.attributes[name] * one
             mask = torch.maximum(mask, composite.mask)
         shown = {"composite": composite.image, "composite_mask": mask} if parts.has_templates else {}
@@ -277,11 +277,11 @@ class DecompositionEditor(SynthesisEditor):
     ) -> Latents:
         """Compute the offsets of requests that are tensors, as `resolve` does for all faces alike."""
         parts, offset, face = self.decomposition, torch.zeros_like(latents), self.generator(latents).image
-        image = face
+        image, reading = face, parts.read_geometry(face)
         for number, name in enumerate(parts.attributes):
             value = requested[:, columns[name]].nan_to_num()[:, None, None]
-            composite, geometry = parts.compose(image, torch.full_like(template, number), template, face)
-            one = self.fusion(face, composite.image, composite.mask, geometry)
+            composite = parts.compose(image, torch.full_like(template, number), template, reading)
+            one = self.fusion(face, composite.image, composite.mask, reading.shape)
             offset = offset + value * one
             image = torch.where(value[..., None] > 0, composite.image, image)
         return offset

@@ -143,8 +143,9 @@ class LatentDecomposition(ExtensibleGame):
         with torch.no_grad():
             face = parts.generate(latents)
             move = parts.compute_move(latents, attribute)
-            composite, geometry = parts.compose(face, attribute, self.draw_templates(turn))
-        offset = turn.networks["fusion"](face, composite.image, composite.mask, geometry)
+            reading = parts.read_geometry(face)
+            composite = parts.compose(face, attribute, self.draw_templates(turn), reading)
+        offset = turn.networks["fusion"](face, composite.image, composite.mask, reading.shape)
         edited = ensure_float32(parts.generate(latents + move[:, None] + offset))
         self._figures = {"offset": offset.detach().norm(dim=2).mean(), "move": move.norm(dim=1).mean()}
         terms = {name: each.mean() for name, each in compare_with_composite(edited, face, composite).items()}

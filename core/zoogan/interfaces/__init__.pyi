@@ -7,6 +7,7 @@ from .decomposition import AttributeOffset as AttributeOffset
 from .decomposition import Composite as Composite
 from .decomposition import Compositor as Compositor
 from .decomposition import FaceGeometry as FaceGeometry
+from .decomposition import GeometryReading as GeometryReading
 from .decomposition import LatentEncoder as LatentEncoder
 from .decomposition import LatentOffset as LatentOffset
 from .discriminator import AttributeDiscriminator as AttributeDiscriminator

@@ -35,6 +35,18 @@ class Composite(NamedTuple):
     mask: Float[Tensor, "n 1 h w"]
 
 
+class GeometryReading(NamedTuple):
+    """What a geometry reads off faces.
+
+    Attributes:
+        placement: Where the heads are, see `FaceGeometry.read_placement`; None = not read.
+        shape: The shape of the faces, see `FaceGeometry.encode`; None = not read.
+    """
+
+    placement: Float[Tensor, "n p"] | None = None
+    shape: Float[Tensor, "n g s s"] | None = None
+
+
 class LatentOffset(Network):
     """Role `latent_offset`: the offset of each row of w+ that gives a face the attribute of its composite.
 
@@ -191,3 +203,16 @@ class FaceGeometry:
             ValueError: It reads no shape, as by default.
         """
         raise ValueError("this geometry reads no shape: leave it out of the offset network (fusion.geometry=false)")
+
+    def read(self, image: Float[Tensor, "n c h w"], *, placement: bool, shape: bool) -> GeometryReading:
+        """Read placement, shape or both. Override it where one is computed from the other.
+
+        Args:
+            image: Faces in [-1, 1].
+            placement: Whether to read where the heads are.
+            shape: Whether to read the shape of the faces.
+
+        Raises:
+            ValueError: It cannot read what is asked for.
+        """
+        return GeometryReading(self.read_placement(image) if placement else None, self.encode(image) if shape else None)

@@ -154,6 +154,13 @@ class Judge:
         """Compute the probability of every part at each pixel, at the judge's own size; None if it reads no parts."""
         return self.network.read_parts(self._compute_maps(image)).softmax(1) if self.facts.build.classes else None
 
+    @torch.no_grad()
+    def read_parts_and_pose(self, image: Float[Tensor, "n 3 h w"]) -> tuple[Tensor | None, Tensor | None]:
+        """Compute what `read_part_probabilities` and `read_poses` do, in one pass."""
+        maps, build = self._compute_maps(image), self.facts.build
+        parts = self.network.read_parts(maps).softmax(1) if build.classes else None
+        return parts, self.network.read_pose(maps) if build.pose else None
+
     def read_with_gradient(self, image: Float[Tensor, "n 3 h w"]) -> JudgeReading:
         """Compute logits and pooled features of each face in one pass, through which a gradient passes to the face.
 
@@ -280,7 +287,7 @@ def check_judge_folder(folder: Path, force: bool) -> None:
         raise ConfigError(f"--out {folder}: a file of that name exists; name a folder")
     if names and not force:
         raise ConfigError(
-            f"--out {folder}: the folder is in use; replace the judge in it by --force, or choose another"
+            f"--out {folder}: the folder already holds files; replace the judge in it by --force, or choose another"
         )
     if names - {FACTS, WEIGHTS}:
         raise ConfigError(f"--out {folder}: holds {min(names - {FACTS, WEIGHTS})}, which is no part of a judge")
