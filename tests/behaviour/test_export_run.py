@@ -105,7 +105,7 @@ def test_values_that_half_cannot_hold_stay(sagan_run: Path, tmp_path: Path) -> N
 def test_export_refuses_a_folder_in_use(sagan_run: Path, tmp_path: Path) -> None:
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").touch()
-    with pytest.raises(ConfigError, match="in use; name an empty or new folder"):
+    with pytest.raises(ConfigError, match="the folder already holds files; name an empty or new folder"):
         zoogan.export_run(sagan_run, tmp_path / "used")
     with pytest.raises(ConfigError, match=r"not a judge"):
         zoogan.export_judge(sagan_run, tmp_path / "judge")

@@ -27,7 +27,9 @@ import json, os, sys, traceback
 from pathlib import Path
 import torch, zoogan
 from zoogan.cli import main
+from zoogan.plugins.host import get_zoo
 from zoogan.testing.tensors import make_faces
+from zoogan.training.configure import configure_new_run, merge_options
 
 torch.set_num_threads(1)
 secret, out = Path(sys.argv[1]), {}
@@ -48,6 +50,11 @@ face = make_faces(0, 2, 32)
 out["equal"] = torch.equal(run.edit(face, Eyeglasses=1).image, fetched.edit(face, Eyeglasses=1).image)
 out["folder"] = str(fetched.path)
 out["missing"] = refuse(lambda: zoogan.load("me/nothing"))
+def configure(origin):
+    settings = merge_options({}, start_from=origin)
+    return configure_new_run(get_zoo(), "sagan", settings=settings)[0].training.start_from
+out["start"] = str(configure("me/glasses"))
+out["no start"] = refuse(lambda: configure("me/nothing"))
 out["revision"] = refuse(lambda: zoogan.load("me/glasses@v9"))
 zoogan_hub = __import__("huggingface_hub")
 zoogan_hub.create_repo("me/other", exist_ok=True)
@@ -138,6 +145,7 @@ def test_card_tells_use_report_and_licence(hub: FakeHub, push_results: Mapping[s
 def test_fetched_run_edits_equal_to_the_bit(push_results: Mapping[str, object]) -> None:
     assert push_results["equal"] is True and push_results["offline"] is True and push_results["verb"] == 0
     folder = Path(str(push_results["folder"]))
+    assert push_results["start"] == str(folder.resolve()), "a training starts from it too"
     assert name_fetched_run(folder) == "me--glasses" and name_fetched_run(folder.parent) is None
     assert not (folder / "README.md").exists(), "only what a run needs is fetched"
 
@@ -146,6 +154,7 @@ def test_fetched_run_edits_equal_to_the_bit(push_results: Mapping[str, object]) 
     ("what", "sentence"),
     {
         "missing": "the Hub has no such model, or it is private",
+        "no start": "the Hub has no such model, or it is private",
         "revision": "me/glasses: it has no revision 'v9' on the Hub",
         "no run": "this model of the Hub is no run of zoogan (no config.yaml and facts.json in it)",
         "login": "the Hub refuses to write there (401); log in with hf auth login",

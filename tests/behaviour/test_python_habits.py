@@ -270,7 +270,7 @@ def test_saved_run_loads_and_edits_the_same(desk: Desk, tmp_path: Path) -> None:
     }  # fmt: skip
     again = LoadedRun.from_pretrained(folder)
     assert again.iteration == 1 and torch.equal(again(desk.photo, Eyeglasses=1).image, desk.edited)
-    with pytest.raises(ConfigError, match="saved: the folder is in use"):
+    with pytest.raises(ConfigError, match="saved: the folder already holds a finished run"):
         desk.run.save(folder)
     with pytest.raises(ConfigError, match="opened at checkpoint 1; open its model"):
         zoogan.load(desk.folder, checkpoint=1).save(tmp_path / "other")

@@ -114,7 +114,7 @@ def test_draft_of_a_killed_training_does_not_occupy_a_folder(tmp_path: Path) -> 
     assert explain_occupied_folder(tmp_path, ignores_lock=True) is None
     assert explain_occupied_folder(tmp_path) == "the folder is in use"
     (tmp_path / "mine.tmp").touch()
-    assert explain_occupied_folder(tmp_path, ignores_lock=True) == "the folder is in use"
+    assert explain_occupied_folder(tmp_path, ignores_lock=True) == "the folder already holds files"
 
 
 def test_wrong_settings_leave_no_folder(tmp_path: Path) -> None:

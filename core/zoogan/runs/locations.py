@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+from zoogan.config import read_yaml
 from zoogan.errors import ConfigError
 from zoogan.names import suggest_name
 from zoogan.plugins.gallery import resolve_path
@@ -43,6 +45,21 @@ def find_run_folder(run: str | Path) -> Path:
             raise ConfigError(f"{run}: not a run: there is no folder {path.absolute()}, and {error}") from error
     beside = [folder.name for folder in path.parent.iterdir()] if path.parent.is_dir() else []
     raise ConfigError(f"{run}: not a run: there is no folder {path.absolute()}{suggest_name(path.name, beside)}")
+
+
+def locate(text: str | Path) -> Path:
+    """Return the absolute path that a text means: of a file or folder, `gallery:NAME`, or a run fetched from the Hub.
+
+    Args:
+        text: What a person typed; `owner/name` means a run on the Hub only where no folder `owner` is here. It need not
+            be a run.
+
+    Raises:
+        ConfigError: Neither the gallery nor the Hub has it.
+    """
+    path = resolve_path(text)
+    is_address = parse_hub_address(text) is not None and not path.parent.is_dir()
+    return (find_run_folder(text) if is_address else path).resolve()
 
 
 def find_enclosing_run(path: Path) -> Path:
@@ -98,8 +115,18 @@ def create_run_folder(path: Path) -> Path:
             return path
 
 
+def is_finished_run(folder: Path) -> bool:
+    """Return whether a folder holds a run whose model has all planned iterations, or came from elsewhere."""
+    try:
+        model = json.loads((folder / "model" / "config.json").read_text())
+        planned = read_yaml(folder / "config.yaml")["training"]["iterations"]
+        return bool(model.get("iteration") is None or model["iteration"] >= planned)
+    except (ConfigError, OSError, ValueError, LookupError, TypeError, AttributeError):  # missing or damaged
+        return False
+
+
 def explain_occupied_folder(folder: Path, *, ignores_lock: bool = False) -> str | None:
-    """Return why no run can begin in a folder; None if it is empty or missing.
+    """Return why nothing can be written to a folder; None if it is empty or missing.
 
     Args:
         folder: The folder.
@@ -109,5 +136,9 @@ def explain_occupied_folder(folder: Path, *, ignores_lock: bool = False) -> str 
     if folder.exists() and not folder.is_dir():
         return "a file of that name exists"
     files = list(folder.iterdir()) if folder.is_dir() else []
-    is_used = any(not ignores_lock or not (file.name == LOCK or file.match(CONFIG_DRAFTS)) for file in files)
-    return "the folder is in use" if is_used else None
+    others = [file for file in files if not (file.name == LOCK or file.match(CONFIG_DRAFTS))]
+    if is_run_folder(folder):
+        return f"the folder already holds a {'finished ' if is_finished_run(folder) else ''}run"
+    if others:
+        return "the folder already holds files"
+    return "the folder is in use" if files and not ignores_lock else None

@@ -14,6 +14,14 @@ from zoogan.config.stages import check_stage_names
 from zoogan.errors import ConfigError
 from zoogan.plugins.gallery import check_outside_gallery, resolve_path
 from zoogan.plugins.host import PluginHost
+from zoogan.runs.locations import (
+    choose_run_folder,
+    explain_occupied_folder,
+    is_finished_run,
+    is_run_folder,
+    locate,
+    make_run_stem,
+)
 
 FIXED_TRAINING = ("seed", "start_from")  # settings of `training` that a resumed training keeps
 SHORT_OPTIONS = {
@@ -67,7 +75,7 @@ def merge_options(
             "iterations": iterations,
             "seed": seed,
             "precision": precision,
-            "start_from": make_absolute(start_from),
+            "start_from": None if start_from is None else str(locate(start_from)),
         },
         "data": {"root": make_absolute(root)},
     }
@@ -116,7 +124,7 @@ def nest_path(value: Any) -> Any:
     """Write what `--stage` names as settings: a path as `{"path": path}`, `none` as None."""
     if value is None or value == "none":
         return None
-    return {"path": make_absolute(value)} if isinstance(value, str | Path) else value
+    return {"path": str(locate(value))} if isinstance(value, str | Path) else value
 
 
 def parse_stages(options: Sequence[str]) -> dict[str, str]:
@@ -137,7 +145,7 @@ def locate_stages(settings: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(stages, Mapping):
         return dict(settings)
     located = {
-        name: {**value, "path": make_absolute(value["path"])}
+        name: {**value, "path": str(locate(value["path"]))}
         if isinstance(value, Mapping) and isinstance(value.get("path"), str | Path)
         else value
         for name, value in stages.items()
@@ -175,8 +183,6 @@ def configure_new_run(
     Raises:
         ConfigError: The config has mistakes (all of them are named), or the folder is in use.
     """
-    from zoogan.runs.locations import choose_run_folder, explain_occupied_folder, make_run_stem
-
     spec, files, settings = get_method(zoo, method), [config] if config else [], locate_stages(settings or {})
     layers = [*map(read_yaml, files), settings]
     groups = [layer["training"] for layer in layers if isinstance(layer.get("training"), dict)]
@@ -185,7 +191,7 @@ def configure_new_run(
     if origin is not None:
         from zoogan.training.origin import make_start_layer
 
-        path = resolve_path(str(origin)).resolve()  # a resume may come from another folder
+        path = locate(str(origin))  # a resume may come from another folder
         start = make_start_layer(spec, zoo.registry, path)
         settings = merge(settings, {"training": {"start_from": str(path)}})
     for layer in layers:
@@ -208,9 +214,17 @@ def configure_new_run(
     stem = make_run_stem(spec.name, str(complete.recipe), root, complete.data.image_size)
     folder = out or choose_run_folder(Path("runs"), stem)
     if reason := explain_occupied_folder(folder, ignores_lock=True):
-        hint = "go on with it by --resume, or choose another" if folder.is_dir() else "choose a folder"
-        raise ConfigError(f"--out {folder}: {reason}; {hint}")
+        raise ConfigError(f"--out {folder}: {reason}; {advise_on_occupied_folder(folder)}")
     return complete, folder
+
+
+def advise_on_occupied_folder(folder: Path) -> str:
+    """Say what to do about a folder in which no new run can begin, see `explain_occupied_folder`."""
+    if is_finished_run(folder):
+        return "train it longer with --resume --iterations N, or choose another folder"
+    if is_run_folder(folder):
+        return "go on with it by --resume, or choose another folder"
+    return "name an empty or new folder"
 
 
 def configure_resumed_run(
