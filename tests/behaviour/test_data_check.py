@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,14 @@ def test_check_of_a_whole_folder_gives_its_command(root: Path, capsys: Capture) 
     assert "the same value on all training faces, so nothing can be learnt of: Young" in notes
     assert "1 pictures have CMYK colours" in notes and "1 pictures have 16 bits a colour" in notes
     words = shlex.split(report["command"])
-    assert words[:4] == ["zoo", "train", "--model", "sagan"] and words[words.index("--root") + 1] == str(root)
+    assert words[:4] == ["zoo", "train", "--model", "stargan"] and words[words.index("--root") + 1] == str(root)
     registry = get_zoo().registry
-    sets = parse_sets([words[words.index("--set") + 1], f"data.root={root}"])
-    config = compose_config(registry.methods["sagan"], registry, source="folder", sets=sets)
+    sets = parse_sets([*(word for option, word in pairwise(words) if option == "--set"), f"data.root={root}"])
+    config = compose_config(registry.methods["stargan"], registry, source="folder", sets=sets)
     assert registry.build("source", config.data).attributes == ("Smiling", "Eyeglasses")
+    assert f"data.image_size={config.data.image_size}" in words
+    _, report = check(root, "--attributes", "Smiling", capsys=capsys)
+    assert "--model sagan" in report["command"], "one attribute"
 
 
 def test_check_lists_every_problem_at_once(root: Path, capsys: Capture) -> None:
@@ -88,7 +92,8 @@ def test_check_recognises_domains_and_leaks(tmp_path: Path) -> None:
     assert (report.source, report.splits) == ("folders", {"train": 3, "valid": 0, "test": 3})
     assert report.labels == {"A": round(4 / 6, 4), "B": round(2 / 6, 4)}
     assert "1 pictures are trained on and held out at once, such as testA/again.png = trainA/1.png" in report.notes
-    assert report.command == f"zoo train --model stargan-v2 --data folders --root {shlex.quote(str(tmp_path))}"
+    command = f"zoo train --model stargan-v2 --data folders --root {shlex.quote(str(tmp_path))} --set data.image_size="
+    assert str(report.command).startswith(command)
 
 
 def test_check_of_other_layouts_and_mistakes(tmp_path: Path, capsys: Capture) -> None:
@@ -99,6 +104,10 @@ def test_check_of_other_layouts_and_mistakes(tmp_path: Path, capsys: Capture) ->
     (tmp_path / "empty").mkdir()
     code, report = check(tmp_path / "empty", capsys=capsys)
     assert code == 3 and "no images in it" in report["problems"][0]
+    (tmp_path / "hq" / "CelebA-HQ-img").mkdir(parents=True)
+    code, report = check(tmp_path / "hq", capsys=capsys)
+    assert code == 3 and len(report["problems"]) == 1, "the lines of advice below it are no problems"
+    assert "is expected as it is distributed" in report["problems"][0]
     for options, words in (
         ([tmp_path / "no"], "no such folder"),
         ([tmp_path, "--data", "foldr"], "did you mean 'folder'"),
@@ -114,7 +123,7 @@ def test_preview_shows_pictures_and_parts(root: Path, capsys: Capture) -> None:
     assert main([*preview, "data.attributes=[Smilling]"]) == 2
     assert "did you mean 'Smiling'" in capsys.readouterr().err and not out.exists()
     assert main([*preview, "data.attributes=[Smiling]"]) == 0
-    assert "rows: source: image\n" in capsys.readouterr().out
+    assert "rows, from the top: image\n" in capsys.readouterr().out
     assert np.asarray(Image.open(out)).shape[1] == 4 + 3 * (128 + 4)
     options: dict[str, Any] = {"data": "drawn", "recipe": "drawn-32", "faces": 2}
     with pytest.raises(ConfigError, match=r"sheet\.png: exists already"):

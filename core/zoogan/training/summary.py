@@ -29,7 +29,7 @@ def describe_start(session: Session) -> str:
     faces = ", ".join([f"{session.facts.image_size} px", *session.facts.attributes])
     parts = f" ({config.data.batch} x {config.training.accumulate} x {count} processes)"
     return (
-        f"zoogan {__version__}: {verb} {config.method} ({config.recipe}) on {config.data.source} faces, {faces}\n"
+        f"zoogan {__version__}: {verb} {config.method} (recipe {config.recipe}), source {config.data.source}, {faces}\n"
         f"{sizes} parameters; {joint} images an update{parts if joint != config.data.batch else ''}; "
         f"{config.training.iterations} iterations on {trainer.device}, {config.training.precision}, "
         f"{count} process{'' if count == 1 else 'es'}\n"

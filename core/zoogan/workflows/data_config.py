@@ -20,8 +20,12 @@ from zoogan.judges.train import choose_judge_data
 
 IMAGES = {"celeba": "img_align_celeba", "celebamask_hq": "CelebA-HQ-img"}  # folders of the pictures in the root
 # What a set of faces is good for, the best first: what it must have, and a method that needs no more.
-SUGGESTED = (("parts", "semantic-stylegan"), ("domains", "stargan-v2"), ("attributes", "sagan"), ("", "stylegan2"))
+SUGGESTED = (
+    ("parts", "semantic-stylegan"), ("domains", "stargan-v2"), ("several", "stargan"), ("one", "sagan"),
+    ("", "stylegan2"),
+)  # fmt: skip
 MOST_ATTRIBUTES = 5  # that a suggested command names
+PROBLEM = re.compile(r"(?!known attributes)\S[^:]*: ")
 CONSTANT = re.compile(r"data\.attributes: (\S+) is [01] on all \d+ training faces")
 
 
@@ -98,20 +102,35 @@ def open_source(
         try:
             config = choose_judge_data(registry, name, root, asked, size, settings)
         except ConfigError as error:
-            return OpenedSource(None, None, str(error).splitlines(), _list_messages(caught))
+            return OpenedSource(None, None, list_problems(error), _list_messages(caught))
         for _ in range(2):
             try:
                 source = registry.build("source", config)
             except ConfigError as error:
                 names = CONSTANT.findall(str(error))
                 if attributes is not None or not names:
-                    return OpenedSource(None, config, str(error).splitlines(), _list_messages(caught))
+                    return OpenedSource(None, config, list_problems(error), _list_messages(caught))
                 constant = names
                 kept = tuple(attribute for attribute in config.attributes if attribute not in names)
                 config = config.model_copy(update={"attributes": kept})
             else:
                 return OpenedSource(source, config, (), _list_messages(caught), constant)
     return OpenedSource(None, config, (f"{root}: no attribute has both values",), _list_messages(caught), constant)
+
+
+def list_problems(error: ConfigError) -> list[str]:
+    """List the problems of an error, each with the lines of advice below it.
+
+    A problem begins with its place, such as `data.root: ` or a path; other lines and indented ones belong to the
+    problem above.
+    """
+    problems: list[str] = []
+    for line in str(error).splitlines():
+        if problems and not PROBLEM.match(line):
+            problems[-1] += f"\n{line}"
+        else:
+            problems.append(line)
+    return problems
 
 
 def _list_messages(caught: Sequence[warnings.WarningMessage]) -> list[str]:
@@ -137,14 +156,15 @@ def suggest_command(
     has = {
         "parts": "segmentation" in source.fields,
         "domains": len(source.domains) == len(source.attributes) > 1,  # others are edited by attribute
-        "attributes": bool(source.attributes),
+        "several": len(source.attributes) > 1,
+        "one": len(source.attributes) == 1,
         "": True,
     }
     for need, method in SUGGESTED:
         if not has[need] or method not in registry.methods:
             continue
         own: dict[str, Any] = {}
-        if config.source == "folder" and need == "attributes":
+        if config.source == "folder" and need in ("several", "one"):
             own["attributes"] = source.attributes[:MOST_ATTRIBUTES]
         elif need in ("", "parts") and not source.attributes:
             own["attributes"] = ()
@@ -156,7 +176,8 @@ def suggest_command(
                 registry.build("source", complete.data)
         except ConfigError:
             continue
-        options = [f"data.{key}={_format_value(value)}" for key, value in given.get("data", {}).items()]
+        size = {"image_size": complete.data.image_size}  # what to change for another one
+        options = [f"data.{key}={_format_value(value)}" for key, value in {**size, **given.get("data", {})}.items()]
         words = ["zoo", "train", "--model", method, "--data", config.source, "--root", str(root)]
         return shlex.join([*words, *(word for option in options for word in ("--set", option))])
     return None

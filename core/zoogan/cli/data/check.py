@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from zoogan.workflows.check_data import DataReport
 
 UNUSABLE = 3  # exit code of problems in the data
+USES = {
+    "train": "train {} to train on",
+    "valid": "valid {} to choose settings by",
+    "test": "test {} held out to measure on",
+}
 
 
 def check(
@@ -62,7 +67,9 @@ def check(
 def print_report(report: DataReport) -> None:
     """Print a report for people."""
     typer.echo(f"{report.root}: {report.pictures} pictures, source {report.source} ({report.layout})")
-    for title, numbers in (("splits", report.splits), ("shorter side", report.sizes), ("colours", report.modes)):
+    if report.splits:
+        typer.echo("splits: " + ", ".join(USES[name].format(count) for name, count in report.splits.items() if count))
+    for title, numbers in (("shorter side", report.sizes), ("colours", report.modes)):
         if numbers:
             typer.echo(f"{title}: " + ", ".join(f"{name} {count}" for name, count in numbers.items()))
     if report.labels:

@@ -79,6 +79,6 @@ def print_result(result: CroppedFolder, face: bool, faceless: str) -> None:
 def print_names(names: list[str]) -> None:
     """Print the first few of a list, indented, and how many more there are."""
     for name in names[:SHOWN]:
-        typer.echo(f"  {name}")
+        typer.echo("  " + name.replace("\n", "\n    "))
     if len(names) > SHOWN:
         typer.echo(f"  ... and {len(names) - SHOWN} more (all with --json)")

@@ -63,5 +63,5 @@ def pack(
     faces = ", ".join(f"{count} {split}" for split, count in packed.faces.items())
     side = f", squares of {packed.square} pixels" if packed.square else ""
     typer.echo(f"{packed.folder}: {packed.shards} shards, {-(-packed.bytes // 2**20)} MB, faces: {faces}{side}")
-    typer.echo(f"  train on them  zoo train --model MODEL --data shards --root {quote_word(packed.folder)}")
+    typer.echo(f"  train on them  zoo train --model METHOD --data shards --root {quote_word(packed.folder)}")
     return 0

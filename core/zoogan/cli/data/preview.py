@@ -49,4 +49,10 @@ def preview(
         None if is_drawn else root, choose_file(out, DEFAULT, overwrite), model, data=source, recipe=recipe,
         settings=parse_sets(set_ or []), faces=faces, overwrite=overwrite,
     )  # fmt: skip
-    typer.echo(f"{sheet.path}\nrows: {', '.join(sheet.rows)}")
+    typer.echo(f"{sheet.path}\nrows, from the top: {', '.join(map(describe_row, sheet.rows))}")
+
+
+def describe_row(row: str) -> str:
+    """Describe a row `need: field`: the field, and the need where it is another one than the training faces."""
+    need, _, field = row.partition(": ")
+    return field if need == "source" else f"{field} of {need}"
