@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", autocompletion=complete_model, help="A model of `zoo list`.", show_default=False),
+    typer.Argument(metavar="METHOD", autocompletion=complete_model, help="A method of `zoo list`.", show_default=False),
 ]
 
 
@@ -128,6 +128,17 @@ def print_files(paths: Sequence[Path], as_json: bool, **facts: object) -> None:
         return
     for path in paths:
         typer.echo(str(path))
+
+
+def announce_opening(*runs: Path | str, is_silent: bool = False) -> None:
+    """Say on stderr which runs are opened, since that takes seconds.
+
+    Args:
+        runs: The runs, as they were named.
+        is_silent: Whether to say nothing, for programs.
+    """
+    if not is_silent:
+        typer.echo(f"Opening {', '.join(map(str, runs))} ...", err=True)
 
 
 def print_note(note: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, open_host
+from zoogan.cli.arguments import Checkpoint, Device, PluginFiles, announce_opening, open_host
 
 
 def demo(
@@ -29,6 +29,7 @@ def demo(
 ) -> int:
     """Edit faces in the browser: your photos stay in this computer's memory, and nothing leaves it."""
     registry = open_host(plugin).registry
+    announce_opening(*runs)
     from zoogan.demo.serve import check_address, serve_demo
     from zoogan.devices import choose_device
     from zoogan.runs.opening import load

@@ -13,6 +13,7 @@ from zoogan.cli.arguments import (
     Json,
     PluginFiles,
     RunFolderArgument,
+    announce_opening,
     format_command,
     open_host,
     print_files,
@@ -180,6 +181,7 @@ def edit(
     )  # fmt: skip
 
     def open_run() -> LoadedRun:
+        announce_opening(run, is_silent=as_json)
         from zoogan.devices import choose_device
         from zoogan.runs.opening import load
 

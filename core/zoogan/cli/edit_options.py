@@ -124,8 +124,9 @@ def check_options(run: Path, options: EditOptions, registry: Registry) -> None:
     Raises:
         ConfigError: Every problem, at once.
     """
-    from zoogan.runs.vocabulary import read_attribute_names, read_layout_use
+    from zoogan.runs.vocabulary import check_run_files, read_attribute_names, read_layout_use
 
+    check_run_files(run, registry)
     layout_use, names = read_layout_use(run, registry), read_attribute_names(run)
     problems = [*options.missing, *list_attribute_problems(options, names)]
     problems += list_part_problems(options) + list_box_problems(options)
@@ -143,8 +144,9 @@ def check_grid_options(run: Path, options: EditOptions, registry: Registry) -> N
     Raises:
         ConfigError: Every option that a sheet does not take, and every other problem, at once.
     """
-    from zoogan.runs.vocabulary import read_attribute_names, read_layout_use
+    from zoogan.runs.vocabulary import check_run_files, read_attribute_names, read_layout_use
 
+    check_run_files(run, registry)
     problems = list(options.missing)
     taken = {"PHOTO", "--layout", "--own", "--out", "--overwrite"}
     taken |= set() if options.photos or options.layout else {"--root"}

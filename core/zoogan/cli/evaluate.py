@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from zoogan.cli.arguments import (
     JudgeFolder,
     PluginFiles,
     RunFolderArgument,
+    announce_opening,
     open_host,
     print_json,
     print_note,
@@ -72,6 +74,7 @@ def evaluate(
 ) -> None:
     """Measure a run's edits of held-out faces, or the faces that it makes: report.json, and report.html to read."""
     open_host(plugin)
+    announce_opening(run, is_silent=as_json or os.environ.get("RANK", "0") != "0")
     result = evaluate_run(
         run, data=data, root=root, metrics=split_option(metrics), judge=judge, faces=faces, seed=seed, styles=styles,
         truncation=truncation, kind=kind, inverted=inverted, iterations=iterations, settings=parse_sets(set_ or []),

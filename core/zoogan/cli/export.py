@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoogan.cli.arguments import Checkpoint, PluginFiles, RunFolderArgument, open_host
+from zoogan.cli.arguments import Checkpoint, PluginFiles, RunFolderArgument, announce_opening, open_host
 from zoogan.plugins.pasting import quote_word
 
 
@@ -19,6 +19,7 @@ def export(
 ) -> int:
     """Export a run to ONNX and .pt2 files, with a run.py that edits photos or makes faces without torch."""
     registry = open_host(plugin).registry
+    announce_opening(run)
     from zoogan.runs.opening import load
     from zoogan.workflows.export_graphs import export_graphs
 

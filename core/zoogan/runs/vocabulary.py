@@ -8,7 +8,8 @@ from pathlib import Path
 from zoogan.config import LayoutUse, read_yaml, validate
 from zoogan.config.registry import Registry
 from zoogan.errors import ConfigError
-from zoogan.facts import Facts
+from zoogan.facts import Facts, read_facts
+from zoogan.runs.locations import RUN_FILES, is_run_folder
 
 MAX_HEADER = 2**20  # bytes of a safetensors header that are read
 CONDITIONS_OF_FACTS = (
@@ -17,6 +18,25 @@ CONDITIONS_OF_FACTS = (
     "pairs",
     "single",
 )  # conditions whose attribute names are those of the facts
+CONDITIONS_OF_DIRECTIONS = ("latent", "decomposition")  # those whose attributes have a direction, fitted or of a stage
+
+
+def check_run_files(folder: Path, registry: Registry) -> None:
+    """Check the config and the facts of a run, as opening it does, without its weights.
+
+    Args:
+        folder: A run folder; what is none, or is of a method that is not installed, is left to opening it.
+        registry: Methods and components.
+
+    Raises:
+        ConfigError: The config was edited and does not validate any more, or a file is damaged.
+    """
+    if not is_run_folder(folder):
+        return
+    values = read_yaml(folder / RUN_FILES[0])
+    if (method := str(values.get("method"))) in registry.methods:
+        validate(registry.methods[method], registry, values)
+        read_facts(folder)
 
 
 def read_attribute_names(folder: Path) -> tuple[str, ...] | None:
@@ -26,17 +46,20 @@ def read_attribute_names(folder: Path) -> tuple[str, ...] | None:
         folder: A run folder.
 
     Returns:
-        The names; None if the folder is no run, or if its condition takes other names (directions, parts, names of a
-        plugin's condition).
+        The names; None if the folder is no run, or if its condition takes other names (parts, names of a plugin's
+        condition) or has no direction yet.
     """
     try:
         condition = read_yaml(folder / "config.yaml").get("condition")
         facts = Facts.model_validate_json((folder / "facts.json").read_text())
     except (ConfigError, OSError, ValueError):
         return None
-    if not isinstance(condition, dict) or condition.get("use") not in CONDITIONS_OF_FACTS:
-        return None
-    return facts.attributes
+    use = condition.get("use") if isinstance(condition, dict) else None
+    if use in CONDITIONS_OF_DIRECTIONS:
+        own = facts.attributes if use == "decomposition" else ()
+        fitted = sorted(file.stem for file in (folder / "directions").glob("*.safetensors"))
+        return tuple(dict.fromkeys([*own, *fitted])) or None
+    return facts.attributes if use in CONDITIONS_OF_FACTS else None
 
 
 def read_layout_use(folder: Path, registry: Registry) -> LayoutUse | None:
