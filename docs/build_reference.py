@@ -28,8 +28,8 @@ from zoogan.plugins import hooks
 SETTINGS = """# Settings
 
 A setting is one value of a config. `zoo train --set KEY=VALUE` sets one, a YAML file for `--config` several, and
-`zoogan.train` takes them as keyword arguments. Recipes set most of them: `zoo show METHOD` prints the values of its
-recipe, `zoo show METHOD --recipe NAME` those of another.
+`zoogan.train` takes them as keyword arguments. Recipes set most of them: `zoo show METHOD --settings` prints the
+values of its recipe, `zoo show METHOD --recipe NAME` those of another.
 
 A field that names a component is a slot. The settings of the component in it follow its name: `generator.width` for the
 generator. [Components](components.md) lists them.

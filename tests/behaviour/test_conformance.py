@@ -64,7 +64,7 @@ def zoo_register(registry):
 def test_check_method_accepts_a_single_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[str] = []
     monkeypatch.setattr(conformance, "CHECKS", (lambda name, registry: checked.append(registry.methods[name].name),))
-    with pytest.raises(ConfigError, match="no model is called 'mine'"):
+    with pytest.raises(ConfigError, match="no method is called 'mine'"):
         check_method("mine")
     (tmp_path / "mine.py").write_text(PLUGIN_FILE)
     try:

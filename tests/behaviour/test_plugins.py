@@ -302,7 +302,7 @@ def test_unavailable_method_is_explained(good_plugin_folder: PluginFolder, plann
         zoo.get_method("my-gan")
     with pytest.raises(ConfigError, match=r"'next-gan' \(NextGAN\) is not installed: planned"):
         zoo.get_method(planned_method)
-    with pytest.raises(ConfigError, match="no model is called 'smle', did you mean 'smile'"):
+    with pytest.raises(ConfigError, match="no method is called 'smle', did you mean 'smile'"):
         zoo.get_method("smle")
 
 

@@ -34,7 +34,7 @@ def test_show_run_says_what_it_is_and_what_to_do_next(sagan_copy: Path, capsys: 
     lines = capsys.readouterr().out.splitlines()
     for expected in (
         f"run:          {sagan_copy}",
-        "model:        sagan (SaGAN), recipe drawn-64",
+        "method:       sagan (SaGAN), recipe drawn-64",
         "faces:        drawn, 32 px",
         "attributes:   Eyeglasses",
         "checkpoints:  1",
@@ -79,7 +79,7 @@ def test_unfinished_run_is_to_be_resumed(sagan_copy: Path, capsys: Capture) -> N
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("sagn", "no model is called 'sagn', did you mean 'sagan'"),
+        ("sagn", "no method is called 'sagn', did you mean 'sagan'"),
         ("./sagan", "not a run: there is no folder"),
         ("{run}/samples", "did you mean '{run}'?"),
     ],

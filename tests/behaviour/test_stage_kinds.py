@@ -111,7 +111,7 @@ def test_list_show_and_doctor_name_the_stages(staged_zoo: Any, capsys: pytest.Ca
     assert main(["list", "--json"]) == 0
     rows = {row["name"]: row["stages"] for row in json.loads(capsys.readouterr().out)["installed"]}
     assert rows["staged"] == ["colours", "backbone"] and rows["sagan"] == []
-    assert main(["show", "staged"]) == 0
+    assert main(["show", "staged", "--settings"]) == 0
     output = capsys.readouterr().out
     assert "zoogan.training:run_trained_stage" in output and "sagan" in output and "stages.colours.faces" in output
     assert main(["show", "staged", "--json"]) == 0

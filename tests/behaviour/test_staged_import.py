@@ -122,7 +122,7 @@ def test_imported_run_edits_and_shows_after_a_move(
         == 0
     )
     assert list(edits.glob("*.png"))
-    assert main(["show", "portrait"]) == 0
+    assert main(["show", "portrait", "--settings"]) == 0
     assert "a training of sketch" in capsys.readouterr().out
 
 
@@ -252,7 +252,7 @@ def test_late_failure_leaves_nothing(files: list[Path], tmp_path: Path, monkeypa
         assert refuse(tmp_path / "new" / "run", files) == ["no room on the disk"]
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").touch()
-    assert "the folder is in use" in refuse(tmp_path / "used", files)[0]
+    assert "the folder already holds files" in refuse(tmp_path / "used", files)[0]
 
 
 def test_importer_of_stages_needs_to_tell_files_apart(staged_zoo: PluginHost) -> None:

@@ -131,7 +131,7 @@ def format_usage_error(error: Any) -> str:
     message = str(error.format_message())
     if message.startswith("Usage:"):  # a group without a verb prints its help
         return message
-    lines = [f"zoo: {message}"]
+    lines = [f"{'zoo' if error.ctx is None else error.ctx.command_path}: {message}"]
     if error.ctx is not None:
         lines += [error.ctx.get_usage(), f"Try '{error.ctx.command_path} --help'."]
     return "\n".join(lines)

@@ -17,17 +17,24 @@ if TYPE_CHECKING:
 INSTALLED = ("name", "title", "summary", "paper", "year", "recipes", "stages", "plugin")
 KNOWN = ("name", "title", "summary", "paper", "year", "stages", "distribution")
 GALLERY = ("address", "kind", "method", "source", "image_size", "attributes", "distribution")
-SUMMARY = "summary"  # in JSON only
+JSON_ONLY = ("summary", "paper")
+WIDE = 30  # characters from which on a list in a cell is cut
 
 
 def choose_columns(keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Choose the columns of a table: all but the summary, and the stages only if a method has some."""
-    return [key for key in keys if key != SUMMARY and (key != "stages" or any(row[key] for row in rows))]
+    """Choose the columns of a table: what is not in JSON alone, and the stages only if a method has some."""
+    return [key for key in keys if key not in JSON_ONLY and (key != "stages" or any(row[key] for row in rows))]
 
 
 def format_cell(value: Any) -> str:
-    """Format a fact as the text of a table cell."""
-    return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+    """Format a fact as the text of a table cell; a long list is cut, and ends with how many there are."""
+    if not isinstance(value, list):
+        return "" if value is None else str(value)
+    text, shown = ", ".join(value), len(value)
+    while len(text) > WIDE and shown > 1:
+        shown -= 1
+        text = f"{', '.join(value[:shown])}, ... ({len(value)})"
+    return text
 
 
 def describe_entry(entry: GalleryEntry) -> dict[str, Any]:
@@ -43,12 +50,12 @@ def print_gallery(entries: Sequence[Mapping[str, Any]]) -> None:
         return
     print()
     rows = [[format_cell(entry[key]) for key in GALLERY] for entry in entries]
-    print_table(["gallery", "is", "model", "trained on", "size", "attributes", "comes with"], rows,
+    print_table(["gallery", "is", "method", "trained on", "size", "attributes", "comes with"], rows,
                 title="Trained, to use at once (zoo edit gallery:NAME PHOTO ...):")  # fmt: skip
 
 
 def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
-    """List the models, and the trained runs of the gallery."""
+    """List the methods, and the trained runs of the gallery."""
     from zoogan.plugins.host import get_zoo
 
     host = get_zoo()
@@ -58,12 +65,12 @@ def list_(plugin: PluginFiles = None, as_json: Json = False) -> None:
         print(json.dumps(facts, indent=2))
         return
     columns = choose_columns(INSTALLED, facts["installed"])
-    print_table(["model", *columns[1:]], [[format_cell(row[key]) for key in columns] for row in facts["installed"]])
+    print_table(["method", *columns[1:]], [[format_cell(row[key]) for key in columns] for row in facts["installed"]])
     if facts["known"]:
         print()
         columns = choose_columns(KNOWN, facts["known"])
         rows = [[format_cell(row[key]) for key in columns] for row in facts["known"]]
-        print_table(["model", *columns[1:-1], "comes with"], rows, title="Known, not installed:")
+        print_table(["method", *columns[1:-1], "comes with"], rows, title="Known, not installed:")
     print_gallery(facts["gallery"])
     for failure in (*host.failures, *open_gallery().failures):
         print(f"\n{failure}")

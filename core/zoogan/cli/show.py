@@ -16,6 +16,8 @@ from zoogan.cli.completion import complete_model
 from zoogan.errors import ConfigError
 from zoogan.terminal.tables import print_table
 
+DOCS = "https://zoogan.github.io/zoogan/"
+
 if TYPE_CHECKING:
     from zoogan.plugins.host import PluginHost
 
@@ -24,20 +26,25 @@ def show(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL|RUN",
+            metavar="METHOD|RUN",
             autocompletion=complete_model,
-            help="A model of `zoo list`, a run folder or gallery:NAME.",
+            help="A method of `zoo list`, a run folder or gallery:NAME.",
             show_default=False,
         ),
     ],
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", metavar="NAME", help="Show this recipe's values.", show_default=False),
+        typer.Option(
+            "--recipe", metavar="NAME", help="Show the settings with this recipe's values.", show_default=False
+        ),
     ] = None,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Show the slots, the stages and every setting of a method.")
+    ] = False,
     plugin: PluginFiles = None,
     as_json: Json = False,
 ) -> None:
-    """Show a model (paper, licence, recipes, slots and settings), or a run (length, figures, what to do next)."""
+    """Show a method (paper, licence, recipes, commands; or its settings), or a run (length, figures, next steps)."""
     from zoogan.cli.show_run import find_shown_run, make_document, print_run
 
     host = open_host(plugin)
@@ -60,6 +67,28 @@ def show(
     for key, value in make_heading(facts):
         print(f"{key + ':':<14}{value}")
     print()
+    if settings or recipe is not None:
+        print_settings(facts)
+        return
+    print("Commands:")
+    for what, command in suggest_commands(facts):
+        print(f"  {what:<22}{command}")
+
+
+def suggest_commands(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the commands to go on with, as (what they do, command)."""
+    name, entry = facts["name"], facts["catalogue"] or {}
+    yield "train on drawn faces", f"zoo train --model {name}"
+    yield "train on your own", "zoo data check DIR, which ends with the command"
+    if any(weights["importer"] for weights in entry.get("weights", ())):
+        yield "use official weights", f"zoo import {name} --weights FILE --out RUN"
+    yield "see every setting", f"zoo show {name} --settings"
+    if entry.get("tier") == "reference":
+        yield "read about it", f"{DOCS}methods/{name}/"
+
+
+def print_settings(facts: dict[str, Any]) -> None:
+    """Print the slots, the stages and every setting of a method."""
     rows = [[s["slot"], s["role"], s["use"], ", ".join(s["choices"])] for s in facts["slots"]]
     print_table(["slot", "role", "filled by", "can be"], rows)
     print()
@@ -89,7 +118,7 @@ def format_default(setting: dict[str, Any]) -> str:
 def make_heading(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the lines above the tables, as (label, text)."""
     entry = facts["catalogue"] or {}
-    yield "model", f"{facts['name']} ({facts['title']})"
+    yield "method", f"{facts['name']} ({facts['title']})"
     if entry:
         paper, code = entry["paper"], entry["code"]
         arxiv = f", arXiv {paper['arxiv']}" if paper["arxiv"] else ""
@@ -123,7 +152,7 @@ def gather_model_facts(host: PluginHost, model: str, recipe: str | None) -> dict
         recipe: A recipe of it; None = its default.
 
     Raises:
-        ConfigError: No such model or recipe.
+        ConfigError: No such method or recipe.
     """
     from zoogan.config import compose_config, find_slots, get_component_name
 

@@ -63,7 +63,7 @@ def list_lines(summary: RunSummary) -> Iterator[tuple[str, str]]:
 
     yield "run", str(summary.path)
     recipe = f", recipe {summary.recipe}" if summary.recipe else ""
-    yield "model", f"{summary.method} ({summary.title}){recipe}"
+    yield "method", f"{summary.method} ({summary.title}){recipe}"
     yield "faces", f"{summary.source}, {summary.image_size} px"
     domains = summary.domains if summary.condition == "domain" else ()
     for label, names in (("attributes", summary.attributes), ("domains", domains), ("parts", summary.parts)):

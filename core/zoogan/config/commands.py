@@ -20,8 +20,10 @@ class Verb(NamedTuple):
 
 # The command line imports only the module of the verb that is called, so the lines of the help stand here.
 VERBS: dict[str, Verb] = {
-    "list": Verb("zoogan.cli.list_:list_", "List the models, installed or known, and trained runs to use at once."),
-    "show": Verb("zoogan.cli.show:show", "Show a model (recipes, slots, settings) or a run (length, figures)."),
+    "list": Verb("zoogan.cli.list_:list_", "List the methods, installed or known, and trained runs to use at once."),
+    "show": Verb(
+        "zoogan.cli.show:show", "Show a method (paper, recipes, commands, settings) or a run (length, figures)."
+    ),
     "doctor": Verb("zoogan.cli.doctor:doctor", "Check versions, devices, plugins and the disk."),
     "train": Verb("zoogan.cli.train:train", "Train a method."),
     "edit": Verb("zoogan.cli.edit:edit", "Edit faces in photos and films, which come back whole."),

@@ -141,7 +141,7 @@ class PluginHost:
             state = f"it comes with {entry.distribution}" if entry.distribution else "planned, not written yet"
             raise ConfigError(f"model {name!r} ({entry.title}) is not installed: {state}; {installed}")
         hint = suggest_name(name, [*names, *self.catalogue])
-        raise ConfigError(f"no model is called {name!r}{hint}; {installed}")
+        raise ConfigError(f"no method is called {name!r}{hint}; {installed}")
 
     # ---- loading --------------------------------------------------------------------------------------
 

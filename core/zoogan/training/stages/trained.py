@@ -86,7 +86,7 @@ def configure_trained_stage(context: StageContext) -> GameConfig:
     if spec is None:
         hint = suggest_name(stage.method, registry.methods)
         known = ", ".join(sorted(registry.methods))
-        raise ConfigError(f"stages.{where}.method: no model is called {stage.method!r}{hint}; installed: {known}")
+        raise ConfigError(f"stages.{where}.method: no method is called {stage.method!r}{hint}; installed: {known}")
     if spec.stages:
         raise ConfigError(f"stages.{where}.method: {stage.method} has stages itself, which a stage may not have")
     data = {key: value for key, value in parent.data.model_dump(mode="json").items() if key not in OWN_DATA}
