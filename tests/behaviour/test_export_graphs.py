@@ -50,6 +50,7 @@ TRACED = {
     "semantic-stylegan": ("generator",),
     "smile": ("parser", "style", "layout_generator", "region_encoder", "generator"),
     "sd-gan": ("move",),
+    "sd-gan-joint": ("generator",),
 }
 BLOCKED = """
 import runpy, sys
@@ -71,7 +72,7 @@ def read_operators_once() -> Iterator[None]:
 
 @cache
 def make_run(method: str) -> LoadedRun:
-    return build_untrained_run(method, "Smiling" if method == "stylegan2" else None, SMALL.get(method, {}))
+    return build_untrained_run(method, None, SMALL.get(method, {}))
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +224,7 @@ def test_failed_export_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not list(tmp_path.iterdir())
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "file").touch()
-    with pytest.raises(ConfigError, match="in use; name an empty or new folder"):
+    with pytest.raises(ConfigError, match="the folder already holds files; name an empty or new folder"):
         zoogan.export_graphs(make_run("sagan"), tmp_path / "used")
 
 
