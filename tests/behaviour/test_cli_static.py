@@ -194,7 +194,7 @@ def test_planned_method_cannot_be_shown(planned_method: str, capsys: Capture) ->
     [
         (["lsit"], "no verb is called 'lsit', did you mean 'list'?"),
         (["trian"], "no verb is called 'trian', did you mean 'train'?"),
-        (["list", "--jsno"], "--jsno"),
+        (["list", "--jsno"], "zoo list: No such option"),
         (["show"], "METHOD"),
         (["show", "smal-gan"], "no method is called 'smal-gan', did you mean 'small-gan'?"),
         (["show", "small-gan", "--recipe", "drown-16"], "did you mean 'drawn-16'?"),
