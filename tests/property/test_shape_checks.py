@@ -79,6 +79,11 @@ def read_rows(rows: list[Tensor], mode: Literal["first", "all"] = "first") -> Fl
 
 
 @check_shapes(typechecker=None)
+def count_named(rows: dict[Literal["a", "b"], Float[Tensor, "n c"]]) -> int:
+    return len(rows)
+
+
+@check_shapes(typechecker=None)
 def choose_row(x: Float[Tensor, "n c"], row: int) -> Tensor | None:
     return x[row] if row >= 0 else "none"  # type: ignore[return-value]
 
@@ -95,6 +100,8 @@ def choose_row(x: Float[Tensor, "n c"], row: int) -> Tensor | None:
         (lambda: read_rows([ROWS]), lambda: read_rows([3])),  # type: ignore[list-item]
         (lambda: read_rows([ROWS], "all"), lambda: read_rows([ROWS], "last")),  # type: ignore[arg-type]
         (lambda: choose_row(ROWS, 0), lambda: choose_row(ROWS, -1)),
+        (lambda: count_named({"a": ROWS}), lambda: count_named({"a": ROWS[0]})),
+        (lambda: count_named({"a": ROWS}), lambda: count_named({"c": ROWS})),  # type: ignore[dict-item]
     ],
 )
 def test_wrong_call_after_right_calls_is_refused(right: Callable[[], Any], wrong: Callable[[], Any]) -> None:
