@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+import torch._dynamo  # noqa: F401  # needed by the first step of an optimizer, and slow to import
+
 import zoogan.cli.evaluate
 import zoogan.training.session  # noqa: F401
 from zoogan.cli import main
