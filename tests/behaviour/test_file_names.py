@@ -14,11 +14,12 @@ from zoogan.data.shards.index import FORMAT, Shard, parse_index
 from zoogan.editors import Direction
 from zoogan.errors import ConfigError
 from zoogan.evaluation.reports import comparison_files
+from zoogan.facts import Facts
 from zoogan.judges.judge import get_judge_folder
 from zoogan.paths import MAX_NAME, make_file_name
 from zoogan.pictures.photo_files import number_stem
 from zoogan.runs import latents
-from zoogan.runs.vocabulary import list_direction_names
+from zoogan.runs.vocabulary import list_direction_names, read_attribute_names
 from zoogan.workflows.export_run import write_model_copy
 from zoogan.workflows.photos import make_free_path
 
@@ -51,6 +52,9 @@ def test_directions_keep_names_that_no_file_has(name: str, tmp_path: Path, monke
     directions, unusable = latents.read_directions(folder, editor)
     assert list(directions) == [name] and not unusable
     assert list_direction_names(folder) == (name,)
+    (folder.parent / "config.yaml").write_text("condition: {use: latent}\n")
+    (folder.parent / "facts.json").write_text(Facts(image_size=16).model_dump_json())
+    assert read_attribute_names(folder.parent) == (name,)
     path.write_bytes(b"damaged")
     assert list_direction_names(folder) == (path.stem,)
 

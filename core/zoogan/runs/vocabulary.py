@@ -57,7 +57,7 @@ def read_attribute_names(folder: Path) -> tuple[str, ...] | None:
     use = condition.get("use") if isinstance(condition, dict) else None
     if use in CONDITIONS_OF_DIRECTIONS:
         own = facts.attributes if use == "decomposition" else ()
-        fitted = sorted(file.stem for file in (folder / "directions").glob("*.safetensors"))
+        fitted = list_direction_names(folder / "directions")
         return tuple(dict.fromkeys([*own, *fitted])) or None
     return facts.attributes if use in CONDITIONS_OF_FACTS else None
 
