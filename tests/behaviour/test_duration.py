@@ -46,9 +46,12 @@ def test_long_training_is_told_what_is_shorter() -> None:
         "for less: --iterations 799300 (about 10 min)"
     )
     assert describe_duration(config, 799700, 2.0, cpu) is None
-    staged = describe_duration(config, 0, 45.0, cpu, "backbone")
+    shorter = describe_duration(config, 0, 20.0, cpu, recipe="folder-64-cpu")
+    assert shorter is not None and shorter.endswith("(about 1 h) or --recipe folder-64-cpu or a GPU")
+    staged = describe_duration(config, 0, 45.0, cpu, stage="backbone", recipe="folder-64-cpu")
     assert staged is not None
-    assert "about 1.1 years" in staged and "--set stages.backbone.set.training.iterations=80 (about 1 h)" in staged
+    assert "about 1.1 years" in staged and "--recipe" not in staged
+    assert "--set stages.backbone.set.training.iterations=80 (about 1 h) or a GPU" in staged
 
 
 def test_training_shows_and_logs_its_duration_once(

@@ -224,5 +224,7 @@ def test_workers_share_the_memory_for_drawn_faces(monkeypatch: pytest.MonkeyPatc
 def test_run_is_named_after_its_data(tmp_path: Path, folder: str, recipe: str | None, name: str) -> None:
     (tmp_path / folder).mkdir()
     settings = {"data": {"root": str(tmp_path / folder), "image_size": 64}}
-    _, path = configure_new_run(get_zoo(), "stylegan2", recipe=recipe, source="folder", settings=settings)
+    _, path = configure_new_run(
+        get_zoo(), "stylegan2", recipe=recipe, source="folder", settings=settings, device="cuda"
+    )
     assert path == Path("runs", name)

@@ -13,6 +13,7 @@ from zoogan.cli.completion import complete_model
 from zoogan.config import parse_sets
 from zoogan.devices import check_device_name, is_main_process, shutdown_distributed
 from zoogan.errors import SIGNALLED
+from zoogan.terminal.messages import hide_message
 from zoogan.training.configure import (
     check_allow,
     check_options,
@@ -33,7 +34,7 @@ def train(
         str | None, typer.Option(help="The method to train: see `zoo list`.", autocompletion=complete_model)
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Named settings of the method; by default those for the source.")
+        str | None, typer.Option(help="Named settings of the method; by default those for source and device.")
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="The source: drawn (default), celeba, celebamask_hq, folder, folders.")
@@ -80,9 +81,13 @@ def train(
     check_device_name(device)
     allowed = tuple(allow or ())
     check_allow(allowed, resume)
-    configure = partial(configure_resumed_run, allow=allowed) if resume else configure_new_run
+    show = partial(typer.echo, err=as_json) if is_main_process() else hide_message
+    configure = (
+        partial(configure_resumed_run, allow=allowed)
+        if resume
+        else partial(configure_new_run, device=device, show=show)
+    )
     complete, folder = configure(zoo, model, out=out, recipe=recipe, source=data, config=config, settings=settings)
-    show = partial(typer.echo, err=as_json)
     ended = run_training(
         zoo, complete, folder, device=device, resume=resume, numbered=out is None, quiet=as_json, show=show,
         announce=partial(print_start, is_stderr=as_json), allow=allowed,

@@ -62,8 +62,7 @@ def compose_config(
     Raises:
         ConfigError: Every problem at once.
     """
-    is_started = bool(set(start or ()) - {"data", "stages"})  # given stages decide these, without starting from a run
-    recipe = recipe or choose_recipe(spec, source or "drawn", started=is_started)
+    recipe = recipe or choose_recipe(spec, source or "drawn", started=is_start_layer(start))
     recipes = spec.list_recipes()
     if recipe not in recipes:
         raise ConfigError(
@@ -88,6 +87,11 @@ def compose_config(
     groups = [layer["data"] for layer in layers if isinstance(layer.get("data"), Mapping)]
     check_root(config.data, next((group["root"] for group in groups[::-1] if "root" in group), None))
     return config
+
+
+def is_start_layer(start: Mapping[str, Any] | None) -> bool:
+    """Return whether settings were taken over from a run to start from, rather than from given stages alone."""
+    return bool(set(start or ()) - {"data", "stages"})
 
 
 def adapt_data(registry: Registry, data: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -148,6 +152,7 @@ def read_extended(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         ConfigError: See `read_recipe`.
     """
     values = read_yaml(path)
+    values.pop("meant_for", None)  # of this file alone: a recipe does not inherit it
     base = values.pop("extends", None)
     if base is None:
         return values
@@ -159,7 +164,20 @@ def read_extended(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     return cast("dict[str, Any]", merge(read_extended(extended, chain), values))
 
 
-def choose_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
+def is_meant_for_cpu(spec: MethodSpec, name: str) -> bool:
+    """Return whether a recipe says `meant_for: cpu`: one to choose where no GPU is, and nowhere else.
+
+    Raises:
+        ConfigError: See `read_yaml`; also another value.
+    """
+    path = spec.recipes / f"{name}.yaml"
+    value = read_yaml(path).get("meant_for")
+    if value not in (None, "cpu"):
+        raise ConfigError(f"{path}: meant_for: expected cpu, got {value!r}; leave it out in a recipe for any device")
+    return value is not None
+
+
+def choose_recipe(spec: MethodSpec, source: str, started: bool = False, is_cpu: bool = False) -> str:
     """Return the first recipe whose data come from a source, short names first; else the first of all.
 
     Args:
@@ -167,6 +185,7 @@ def choose_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
         source: Name of the source.
         started: Whether the training starts from a run. Recipes that freeze something are chosen first for such a
             training, and never for another.
+        is_cpu: Whether a CPU trains. Recipes that are meant for one are then chosen first, else never.
 
     Raises:
         ConfigError: The method has no recipe.
@@ -174,11 +193,25 @@ def choose_recipe(spec: MethodSpec, source: str, started: bool = False) -> str:
     recipes = {name: read_recipe(spec, name) for name in spec.list_recipes()}
     if not recipes:
         raise ConfigError(f"{spec.name}: no recipe in {spec.recipes}; a method needs one or more, like drawn-64.yaml")
+    small = {name for name in recipes if is_meant_for_cpu(spec, name)}
     freezing = {name for name, values in recipes.items() if values.get("training", {}).get("freeze")}
-    order = sorted(recipes, key=lambda name: (name not in freezing, len(name), name))
+    order = sorted(recipes, key=lambda name: (name not in freezing, name not in small, len(name), name))
+    order = [name for name in order if is_cpu or name not in small] or order
     names = [name for name in order if started or name not in freezing] or order
     fitting = [name for name in names if recipes[name]["data"]["source"] == source]
     return (fitting or [name for name in names if name not in freezing] or names)[0]
+
+
+def find_cpu_recipe(spec: MethodSpec, source: str, started: bool = False) -> str | None:
+    """Return the recipe that a CPU takes for a source; None if it is that of every device.
+
+    Args:
+        spec: The method.
+        source: Name of the source.
+        started: Whether the training starts from a run.
+    """
+    name = choose_recipe(spec, source, started, is_cpu=True)
+    return name if name != choose_recipe(spec, source, started) else None
 
 
 def expand_slots(model: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from typing import Any
 
 from zoogan.config import DataConfig, GameConfig, compose_config, merge, read_yaml, validate
 from zoogan.config.changes import check_allowed_keys, flatten_settings, is_covered
+from zoogan.config.layers import choose_recipe, find_cpu_recipe, is_start_layer
 from zoogan.config.models import list_changeable
 from zoogan.config.registry import MethodSpec
 from zoogan.config.stages import check_stage_names
+from zoogan.devices import choose_device
 from zoogan.errors import ConfigError
 from zoogan.plugins.gallery import check_outside_gallery, resolve_path
 from zoogan.plugins.host import PluginHost
@@ -22,6 +24,7 @@ from zoogan.runs.locations import (
     locate,
     make_run_stem,
 )
+from zoogan.terminal.messages import Show, hide_message
 
 FIXED_TRAINING = ("seed", "start_from")  # settings of `training` that a resumed training keeps
 SHORT_OPTIONS = {
@@ -167,6 +170,8 @@ def configure_new_run(
     source: str | None = None,
     config: Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    show: Show = hide_message,
 ) -> tuple[GameConfig, Path]:
     """Make the complete config of a new run and choose its folder.
 
@@ -175,10 +180,12 @@ def configure_new_run(
         method: as `--model` names it.
         out: the run folder; None takes the next free runs/<method>-<recipe>-<NNN>, or, where the data have a folder and
             no recipe is named, runs/<method>-<folder>-<image size>-<NNN>.
-        recipe: None takes the method's recipe for the source.
+        recipe: None takes the method's recipe for the source, on a CPU a small one.
         source: where the faces come from; None means drawn faces.
         config: a YAML file, laid over the recipe.
         settings: nested, laid over all others.
+        device: that will train: auto, cpu, cuda or mps.
+        show: told which recipe was taken for a CPU.
 
     Raises:
         ConfigError: The config has mistakes (all of them are named), or the folder is in use.
@@ -198,8 +205,14 @@ def configure_new_run(
         if isinstance(stages := layer.get("stages", {}), Mapping):
             check_stage_names(spec.name, spec.stages, stages)
 
+    chosen, place = recipe, source or "drawn"
+    if recipe is None and (chosen := choose_device_recipe(spec, place, device, started=is_start_layer(start))):
+        usual = choose_recipe(spec, place, started=is_start_layer(start))
+        show(f"recipe {chosen}: small enough for a CPU; with a GPU it would be {usual} (--recipe {usual})")
+        source = place
+
     def complete_config() -> GameConfig:
-        return compose_config(spec, zoo.registry, recipe=recipe, source=source, files=files, sets=settings, start=start)
+        return compose_config(spec, zoo.registry, recipe=chosen, source=source, files=files, sets=settings, start=start)
 
     complete = complete_config()
     if any(getattr(stage, "path", None) for _, stage in complete.stages):
@@ -225,6 +238,21 @@ def advise_on_occupied_folder(folder: Path) -> str:
     if is_run_folder(folder):
         return "go on with it by --resume, or choose another folder"
     return "name an empty or new folder"
+
+
+def choose_device_recipe(spec: MethodSpec, source: str, device: str, started: bool = False) -> str | None:
+    """Choose the recipe of a training on a CPU; None where the device makes no difference.
+
+    Args:
+        spec: the method.
+        source: name of the source.
+        device: auto, cpu, cuda or mps. Only where it matters is torch asked what `auto` means.
+        started: whether the training starts from a run.
+    """
+    name = find_cpu_recipe(spec, source, started)
+    if name is None or (device != "auto" and device.partition(":")[0] != "cpu"):
+        return None
+    return name if device != "auto" or choose_device(device).type == "cpu" else None
 
 
 def configure_resumed_run(

@@ -46,7 +46,13 @@ class DurationTrial:
 
 
 def describe_duration(
-    config: GameConfig, first: int, seconds: float, device: torch.device, stage: str | None = None
+    config: GameConfig,
+    first: int,
+    seconds: float,
+    device: torch.device,
+    *,
+    stage: str | None = None,
+    recipe: str | None = None,
 ) -> str | None:
     """Describe how long a training will take, and how to make it shorter.
 
@@ -56,6 +62,7 @@ def describe_duration(
         seconds: Of an iteration.
         device: That trains.
         stage: The name of the stage that is trained, if any.
+        recipe: The recipe for a CPU, if there is one.
 
     Returns:
         One line; None where the training takes 10 minutes or less.
@@ -69,6 +76,8 @@ def describe_duration(
     option = f"--set stages.{stage}.set.training.iterations=" if stage else "--iterations "
     shorter = [f"{option}{fitting} (about {format_long((fitting - first) * seconds)})"]
     if device.type == "cpu":
+        is_other = recipe is not None and recipe != config.recipe and not first and stage is None
+        shorter += [f"--recipe {recipe}"] if is_other else []
         shorter.append("a GPU")
     left = f"the remaining {iterations - first:,}" if first else f"{iterations:,}"
     return (

@@ -13,6 +13,7 @@ import torch
 from accelerate.utils import ProjectConfiguration
 
 from zoogan.composition.stages import FOLDER as STAGES
+from zoogan.config.layers import find_cpu_recipe
 from zoogan.data.loader import make_loader, move_batches
 from zoogan.data.prepare import AT_ONCE, use_prepared_faces
 from zoogan.editors.sample_grid import read_sample_faces, save_sample_grid
@@ -206,7 +207,9 @@ class Session:
             seconds: of an iteration.
         """
         stage = self.folder.path.name if self.folder.path.parent.name == STAGES else None
-        note = describe_duration(self.config, first, seconds, self.trainer.device, stage)
+        spec, is_started = self.zoo.registry.methods[self.config.method], self.config.training.start_from is not None
+        recipe = find_cpu_recipe(spec, self.config.data.source, is_started)
+        note = describe_duration(self.config, first, seconds, self.trainer.device, stage=stage, recipe=recipe)
         if note and self.is_main:
             display.print_line(note)
             self.log_event("%s", note)

@@ -65,7 +65,7 @@ def train(
         data: a source (drawn by default, celeba, celebamask_hq, folder, folders), or settings of `data` such as
             {"source": "folder", "image_size": 64}.
         root: the folder of the source.
-        recipe: named settings of the method; by default those for the source.
+        recipe: named settings of the method; by default those for the source, on a CPU small ones.
         config: a YAML file of settings.
         iterations: how long to train, `training.iterations`.
         out: the run folder; by default runs/<method>-<recipe>-<NNN>, or runs/<method>-<folder>-<image size>-<NNN> where
@@ -111,7 +111,12 @@ def train(
     )  # fmt: skip
     check_device_name(device)
     allowed = (allow,) if isinstance(allow, str) else tuple(allow)
-    configure = partial(configure_resumed_run, allow=allowed) if resume else configure_new_run
+    show = hide_message if quiet or not is_main_process() else print
+    configure = (
+        partial(configure_resumed_run, allow=allowed)
+        if resume
+        else partial(configure_new_run, device=device, show=show)
+    )
     check_allow(allowed, resume)
     complete, folder = configure(
         zoo,
@@ -122,7 +127,6 @@ def train(
         config=None if config is None else Path(config),
         settings=layer,
     )
-    show = hide_message if quiet else print
     ended = run_training(
         zoo, complete, folder, device=device, resume=resume, numbered=out is None, quiet=quiet, show=show, allow=allowed
     )

@@ -17,6 +17,7 @@ from zoogan.data.sources.domain_layout import find_domain_layout
 from zoogan.errors import ConfigError
 from zoogan.interfaces.source import Source
 from zoogan.judges.train import choose_judge_data
+from zoogan.training.configure import choose_device_recipe
 
 IMAGES = {"celeba": "img_align_celeba", "celebamask_hq": "CelebA-HQ-img"}  # folders of the pictures in the root
 # What a set of faces is good for, the best first: what it must have, and a method that needs no more.
@@ -171,7 +172,9 @@ def suggest_command(
         given = merge(settings, {"data": own})
         try:
             sets = merge(given, {"data": {"root": str(root.resolve())}})
-            complete = compose_config(registry.methods[method], registry, source=config.source, sets=sets)
+            spec = registry.methods[method]
+            recipe = choose_device_recipe(spec, config.source, "auto")  # as the command will
+            complete = compose_config(spec, registry, recipe=recipe, source=config.source, sets=sets)
             with warnings.catch_warnings(action="ignore"):
                 registry.build("source", complete.data)
         except ConfigError:

@@ -52,6 +52,7 @@ def preview_data(
     settings: Mapping[str, Any] | None = None,
     faces: int = FACES,
     overwrite: bool = False,
+    device: str = "auto",
 ) -> DataPreview:
     """Save a sheet of the first faces that a training would read, after cropping, resizing and augmentation.
 
@@ -60,10 +61,11 @@ def preview_data(
         out: The picture.
         model: The method; None = the one that a training would take.
         data: Name of the source; None = recognise it by the files.
-        recipe: A recipe of the method; None = that for the source.
+        recipe: A recipe of the method; None = that of a training.
         settings: Settings laid over the recipe.
         faces: Number of columns.
         overwrite: Replace the picture if it exists.
+        device: Device of the training: auto, cpu, cuda or mps. It may decide the recipe.
 
     Returns:
         The sheet.
@@ -77,7 +79,7 @@ def preview_data(
     if place is not None and data is None and place.is_dir():
         data = recognise_layout(place).source
     config, _ = configure_new_run(
-        zoo, model, recipe=recipe, source=data, settings=merge_options(settings or {}, root=place)
+        zoo, model, recipe=recipe, source=data, settings=merge_options(settings or {}, root=place), device=device
     )
     source: Source = zoo.registry.build("source", config.data)
     needs = compose_on_device(torch.device("meta"), config, describe_source(source), zoo.registry).game.needs

@@ -9,6 +9,7 @@ import typer
 
 from zoogan.cli.arguments import Overwrite, PluginFiles, check_picture_output, open_host
 from zoogan.cli.completion import complete_model
+from zoogan.devices import check_device_name
 from zoogan.errors import ConfigError
 
 DRAWN = Path("drawn")
@@ -26,17 +27,19 @@ def preview(
     out: Annotated[Path | None, typer.Option(help="The picture (default: preview.png).")] = None,
     overwrite: Overwrite = False,
     data: Annotated[str | None, typer.Option(help="Source (default: recognised by the files).")] = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe of the method (default: that for the source).")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe of the method (default: as for the training).")] = None,
     faces: Annotated[int, typer.Option(help="Number of faces.")] = 8,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as data.crop=0.8; repeatable."),
     ] = None,
+    device: Annotated[str, typer.Option(help="Device of the training; it may decide the recipe.")] = "auto",
     plugin: PluginFiles = None,
 ) -> None:
     """Show the faces that a training would read: cropped, resized and augmented, with labels and parts."""
     if not 1 <= faces <= MOST_FACES:
         raise ConfigError(f"--faces {faces}: expected 1 to {MOST_FACES}")
+    check_device_name(device)
     open_host(plugin)
     check_picture_output(out or Path(DEFAULT), sheet=True)
     from zoogan.config import parse_sets
@@ -47,7 +50,7 @@ def preview(
     source = "drawn" if is_drawn and data is None else data
     sheet = preview_data(
         None if is_drawn else root, choose_file(out, DEFAULT, overwrite), model, data=source, recipe=recipe,
-        settings=parse_sets(set_ or []), faces=faces, overwrite=overwrite,
+        settings=parse_sets(set_ or []), faces=faces, overwrite=overwrite, device=device,
     )  # fmt: skip
     typer.echo(f"{sheet.path}\nrows, from the top: {', '.join(map(describe_row, sheet.rows))}")
 
