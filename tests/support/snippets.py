@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ def shorten_command(words: list[str]) -> list[str]:
     verb = words[0]
     words = ["Eyeglasses" if word == "Blond_Hair" else word for word in words]  # the domain that the tiny run has
     if verb == "train":
-        return [*words, *shorten_training(words), "--iterations", "1", "--device", "cpu"]
+        return replace_options(words, [*shorten_training(words), "--iterations", "1", "--device", "cpu"])
     quick = {
         "edit": ["--refine", "1"] if "--refine" in words else [],
         "judge": [*QUICK_JUDGE, "--force", "--device", "cpu"],
@@ -76,7 +77,23 @@ def shorten_command(words: list[str]) -> list[str]:
         "evaluate": ["--faces", "4", "--metrics", "diversity"],
         "compare": ["--faces", "4", "--metrics", "edit_error"],
     }  # fmt: skip
-    return [*words, *quick.get(verb, [])]
+    return replace_options(words, quick.get(verb, []))
+
+
+def replace_options(words: list[str], options: list[str]) -> list[str]:
+    """Append options to a command, and remove those that it gives with another value, which would be a mistake."""
+    given = list(pairwise(options))
+    names = {name for name, value in given if name.startswith("-") and not value.startswith("-")} - {"--set"}
+    keys = {value.partition("=")[0] for name, value in given if name == "--set"}
+    kept, place = [], 0
+    while place < len(words):
+        is_set_again = words[place] == "--set" and words[place + 1].partition("=")[0] in keys
+        if is_set_again or words[place] in names:
+            place += 2
+            continue
+        kept.append(words[place])
+        place += 1
+    return [*kept, *options]
 
 
 def shorten_training(words: list[str]) -> list[str]:

@@ -50,7 +50,6 @@ class LayoutAttributeEditor(LayoutEditor):
 
     takes_reference = True
     takes_whole_reference = True
-    optional_networks = ("discriminator",)
     condition: PairsCondition
 
     def __init__(self, networks: Networks, condition: PairsCondition, facts: Facts, heat_maps: HeatMaps) -> None:

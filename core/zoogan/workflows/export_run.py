@@ -49,8 +49,7 @@ def export_run(
         half: Store weights as float16, in half of the bytes. They are computed with in float32 after loading; pictures
             change by less than one grey level on average. Latents of photos found with the original do not fit the
             rounded generator, directions are carried over.
-        without: Networks to leave out though the editor uses them, as `SLOT` or, of a stage, `STAGE.SLOT`; those in
-            `Editor.optional_networks`. Without `discriminator`, attributes that an edit does not set are not read off
+        without: Slots of networks to leave out though the editor uses them: those in `Editor.optional_networks`. Without `discriminator`, attributes that an edit does not set are not read off
             the face any more.
 
     Returns:
@@ -83,10 +82,7 @@ def check_left_out(run: LoadedRun, without: Sequence[str]) -> None:
     Raises:
         ConfigError: It cannot.
     """
-    optional = {name: name for name in run.editor.optional_networks}
-    for stage, opened in run.stages.items():
-        if isinstance(opened, LoadedRun):
-            optional |= {f"{stage}.{name}": name for name in opened.editor.optional_networks}
+    optional = run.editor.optional_networks
     if unknown := [name for name in without if name not in optional]:
         raise ConfigError(
             f"without: {', '.join(unknown)}: {run.config.method} cannot edit without it; what can be left out: "
@@ -119,8 +115,7 @@ def write_export(
     for name, opened in run.stages.items():
         inner = source.path / STAGES / name
         if isinstance(opened, LoadedRun):
-            inner_without = [slot.removeprefix(f"{name}.") for slot in without if slot.startswith(f"{name}.")]
-            write_export(opened, out / STAGES / name, registry, half, renamed, inner_without)
+            write_export(opened, out / STAGES / name, registry, half, renamed)
         elif isinstance(opened, Judge):
             copy_judge(inner, out / STAGES / name, half)
             renamed[opened.digest] = load_judge(out / STAGES / name).digest
@@ -133,8 +128,7 @@ def write_export(
     if makes_faces:
         renamed[old] = hash_generator(run.synthesis_editor)
     spare = compose(run.config, run.facts, registry, run.stages).game.training_networks
-    left_out = [name for name in without if name in run.networks]
-    write_model_copy(source.model, out / "model", spare, left_out, half)
+    write_model_copy(source.model, out / "model", spare, without, half)
 
 
 def write_model_copy(model: Path, out: Path, spare: Sequence[str], left_out: Sequence[str], half: bool) -> None:
