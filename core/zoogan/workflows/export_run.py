@@ -49,8 +49,8 @@ def export_run(
         half: Store weights as float16, in half of the bytes. They are computed with in float32 after loading; pictures
             change by less than one grey level on average. Latents of photos found with the original do not fit the
             rounded generator, directions are carried over.
-        without: Slots of networks to leave out though the editor uses them: those in `Editor.optional_networks`. Without `discriminator`, attributes that an edit does not set are not read off
-            the face any more.
+        without: Slots of networks to leave out though the editor uses them: those in `Editor.optional_networks`.
+            Without `discriminator`, attributes that an edit does not set are not read off the face any more.
 
     Returns:
         The folder that was written.
