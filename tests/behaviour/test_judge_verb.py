@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from support.snippets import replace_options
 from zoogan.cli import main
 from zoogan.data.config import FolderData
 from zoogan.data.drawn import CLASSES
@@ -121,7 +122,8 @@ def test_judge_mistakes_exit_2(
 ) -> None:
     failures = get_zoo().failures
     before = len(failures)
-    assert main(["judge", "train", *TINY, "--out", str(tmp_path / "judge"), *options]) == 2
+    command = replace_options(["judge", "train", *TINY, "--out", str(tmp_path / "judge")], options)
+    assert main(command) == 2
     del failures[before:]  # a process tells of a plugin that failed in every later command
     said = capsys.readouterr().err
     assert expected in said and "Traceback" not in said and not list(tmp_path.iterdir())

@@ -89,7 +89,7 @@ def test_pipes_devices_and_folders_are_not_opened(tmp_path: Path, read: Any, mon
         (b"", "an empty file, not a picture; fetch it again"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer.*git lfs pull"),
         (b"\n <!DOCTYPE html><html>", "a web page, not a picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "its content is no picture"),  # starts no program
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture by its content"),  # starts no program
     ],
 )
 def test_files_that_are_no_pictures_are_named(tmp_path: Path, content: bytes, words: str) -> None:

@@ -17,6 +17,7 @@ from zoogan.cli import main
 from zoogan.plugins.host import get_zoo
 from zoogan.runs import locations
 from zoogan.runs.folder import RunFolder
+from zoogan.training import configure
 from zoogan.training.configure import configure_new_run
 from zoogan.training.session import Session
 
@@ -39,7 +40,8 @@ def test_two_trainings_that_choose_one_number_get_two_folders(
             folder.mkdir(parents=True)  # another training takes it after this one has chosen it
         return folder
 
-    monkeypatch.setattr(locations, "choose_run_folder", choose_slowly)
+    for module in (locations, configure):
+        monkeypatch.setattr(module, "choose_run_folder", choose_slowly)
     assert tiny_run("sagan", None, iterations=1) == 0
     assert "finished: runs/sagan-drawn-64-002" in capsys.readouterr().out
     assert (tmp_path / "runs/sagan-drawn-64-002/metrics.jsonl").exists()

@@ -51,7 +51,8 @@ def refused(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
     def said(run: Path, *options: str, photos: tuple[Path, ...] = (photo,)) -> str:
         capsys.readouterr()
-        assert main(["edit", str(run), *map(str, photos), "--out", str(tmp_path / "none"), *options]) == 2
+        out = [] if "--film" in options else ["--out", str(tmp_path / "none")]  # a film has a name of its own
+        assert main(["edit", str(run), *map(str, photos), *out, *options]) == 2
         told = capsys.readouterr()
         assert "Traceback" not in told.err and not told.out and not (tmp_path / "none").exists()
         return told.err

@@ -223,7 +223,7 @@ def test_train_with_invalid_options_exits_2_and_writes_nothing(
 def test_train_into_a_used_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     assert tiny_run("sagan", tmp_path, iterations=1) == 2
-    assert "--resume" in capsys.readouterr().err
+    assert "already holds files; name an empty or new folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

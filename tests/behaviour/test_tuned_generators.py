@@ -60,10 +60,10 @@ def test_tuning_improves_photo_and_keeps_the_run(kind: str, untrained_part_run: 
     torch.testing.assert_close(loaded.edit(found.select(1)).image, found.image[1:], atol=1e-5, rtol=0)
 
 
-def tune(run: Path, photo: Path, out: Path, *options: str) -> int:
+def tune(run: Path, photo: Path, out: Path, iterations: int = 4) -> int:
     """`zoo invert --tune`, on the CPU. Returns the exit code."""
-    tuning = ["--iterations", "3", "--tune", "--tune-iterations", "4"]
-    return main(["invert", str(run), str(photo), *tuning, "--out", str(out), "--device", "cpu", *options])
+    tuning = ["--iterations", "3", "--tune", "--tune-iterations", str(iterations)]
+    return main(["invert", str(run), str(photo), *tuning, "--out", str(out), "--device", "cpu"])
 
 
 def test_edits_use_the_tuned_generator(
@@ -103,7 +103,7 @@ def test_mismatched_tuned_generators_are_refused(
     generator.write_bytes((others / generator.name).read_bytes())
     said = read_error(*edit)
     assert f"{generator}: tuned from another generator" in said and "`zoo invert --tune` makes it anew" in said
-    assert tune(untrained_part_run, photo, tmp_path / "longer", "--tune-iterations", "9") == 0
+    assert tune(untrained_part_run, photo, tmp_path / "longer", 9) == 0
     generator.write_bytes((tmp_path / "longer" / generator.name).read_bytes())
     assert f"{generator}: not the generator that was tuned for this latent" in read_error(*edit)
     generator.write_bytes(whole[:100])

@@ -318,7 +318,8 @@ def test_launched_process_takes_a_signal_passed_on_for_one(monkeypatch: pytest.M
 
 
 LONG_CALL = """
-import ctypes, os, sys, threading, time
+import ctypes, os, signal, sys, threading, time
+signal.signal(int(sys.argv[1]), signal.default_int_handler)  # the parent may ignore it
 from zoogan.terminal import signals
 signals.GRACE = 0.1
 

@@ -368,7 +368,7 @@ def test_wrong_mask_files_are_reported(tmp_path: Path) -> None:
     (tmp_path / "half.png").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     (tmp_path / "text.png").write_text("text")
     for name in ("half.png", "text.png"):
-        with pytest.raises(ConfigError, match=r"damaged or unreadable picture|its content is no picture"):
+        with pytest.raises(ConfigError, match=r"damaged or unreadable picture|not a picture by its content"):
             read_masks(tmp_path / name)
     with pytest.raises(ValueError, match="expected two masks"):
         save_masks(whole, (torch.zeros(2, 1, 8, 8), torch.zeros(2, 1, 8, 8)))

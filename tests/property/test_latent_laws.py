@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoogan.editors.config import InversionConfig
 from zoogan.editors.direction_fits import DIRECTION_FITS, DirectionFit, choose_surest_faces, fit_plane
-from zoogan.editors.directions import Direction, make_basis, make_conditional, solve_move
+from zoogan.editors.directions import MIN_LENGTH, Direction, make_basis, make_conditional, solve_move
 from zoogan.editors.inversion import get_jitter, get_learning_rate, measure_autocorrelation, normalise_noise
 from zoogan.interfaces.synthesis import collect_noise, name_noise
 from zoogan.losses.reconstruction import multiscale_l1
@@ -34,7 +34,8 @@ def direction(seed: int) -> Direction:
 def test_move_reaches_target_by_shortest_path(seed: int, n: int, k: int, rows: int) -> None:
     asked, latents = [direction(seed + 10 * i) for i in range(k)], make_noise(seed, n, rows, STYLE)
     normals = torch.stack([one.normal for one in asked])
-    assume(float(torch.linalg.svdvals(normals)[-1]) > 0.4)  # nearly parallel planes are met halfway
+    lengths = torch.linalg.svdvals(normals @ normals.T)
+    assume(float(lengths[-1] / lengths[0]) > 1.1 * MIN_LENGTH)  # nearly parallel planes are met halfway
     values = torch.rand(k, generator=torch.Generator().manual_seed(seed)).tolist()
     move = solve_move(asked, values, latents)
     for one, value in zip(asked, values):

@@ -194,4 +194,4 @@ def _explain_unidentified(head: bytes) -> str:
         return "a Git LFS pointer, not a picture; fetch the files with: git lfs pull"
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
         return "a web page, not a picture; download it again"
-    return f"its content is no picture, whatever its name; pictures that can be read: {', '.join(SUFFIXES)}"
+    return f"not a picture by its content; pictures that can be read: {', '.join(SUFFIXES)}"
